@@ -1,0 +1,461 @@
+//! `Incident`: something broke. Its spec is what was reported and what humans decide; its status is the
+//! remediation, one durable step after another. Pure.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::proposal::{Action, Analysis, CouncilDecision, Evidence, Retrieved, Seat, Vote};
+use crate::scalar::{ContainerName, ResourceName, Time};
+use crate::validate::{FieldError, Rules};
+use crate::workload::ContainerTemplate;
+
+/// What was reported, and what humans decided about it.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "aegisops.io", version = "v1alpha1", kind = "Incident", plural = "incidents", singular = "incident",
+    shortname = "inc", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "IncidentStatus",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workloadRef"),
+    printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertType"),
+    printcolumn(name = "Action", type_ = "string", json_path = ".status.analysis.proposal.action"),
+    printcolumn(name = "Severity", type_ = "string", json_path = ".spec.severity", priority = 1),
+    printcolumn(name = "Seen", type_ = "integer", json_path = ".spec.count", priority = 1),
+    printcolumn(name = "Error", type_ = "string", json_path = ".status.error", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IncidentSpec {
+    /// Name of the Workload that is sick. Absent where the sender named only a container that no Workload covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_ref: Option<ResourceName>,
+    /// Name of the container the sender spoke of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<ContainerName>,
+    /// What kind of alert, in the sender's words. Hostile input: it selects nothing but text.
+    #[schemars(length(min = 1, max = 256))]
+    pub alert_type: String,
+    /// How bad.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Log lines the sender attached, at most 16,384 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16384))]
+    pub logs: String,
+    /// Who sent it.
+    #[serde(default, skip_serializing_if = "Source::is_empty")]
+    pub source: Source,
+    /// When it began, as the sender tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Time>,
+    /// How often it was reported. A repeat of an open incident raises this instead of opening another.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub count: u32,
+    /// A human's decision on the plan that waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// A human's action instead of the proposed one.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub override_: Option<Override>,
+}
+
+/// How bad an incident is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// For information.
+    Info,
+    /// Users may notice.
+    #[default]
+    Warning,
+    /// Users notice.
+    Critical,
+}
+
+/// Where an incident came from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Source {
+    /// `webhook`, `detector`, `human`, …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub kind: String,
+    /// Equal fingerprints are the same trouble.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub fingerprint: String,
+    /// The id the sender gave it, spelled as the sender spelled it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub incident_id: String,
+    /// Labels and every further field the sender attached, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Where a person can read more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub url: String,
+}
+
+impl Source {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A human's decision on one plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// What they say.
+    pub decision: ApprovalDecision,
+    /// Who they are.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub by: String,
+    /// Hash of the plan they looked at: an approval of another plan does not count.
+    #[schemars(length(min = 1, max = 128))]
+    pub plan_hash: String,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ApprovalDecision {
+    /// Carry the plan out.
+    Approve,
+    /// Do not.
+    Reject,
+}
+
+/// A human's own action. It skips analysis and council, not the plan, the compare-and-set and the verification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Override {
+    /// What to do.
+    pub action: Action,
+    /// For SCALE_UP and SCALE_DOWN: by how many.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 200))]
+    pub replica_count: u32,
+    /// Who decided it.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub by: String,
+}
+
+/// Where an incident stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Phase {
+    /// Durable; evidence and retrieval come next.
+    #[default]
+    Received,
+    /// Evidence is saved; the analysis is being made.
+    Analysing,
+    /// There is a proposal; the seats vote.
+    CouncilReview,
+    /// A human must decide on the plan.
+    AwaitingApproval,
+    /// Council and policy agree; the plan is durable.
+    Approved,
+    /// The plan's patch is being applied, and reconcilers converge.
+    Executing,
+    /// As EXECUTING, for a change of replicas.
+    Scaling,
+    /// The change is made; probes decide whether it helped.
+    Verifying,
+    /// Verified.
+    Resolved,
+    /// Ended without a verified fix; a human is needed.
+    Failed,
+}
+
+impl Phase {
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Received => "RECEIVED",
+            Phase::Analysing => "ANALYSING",
+            Phase::CouncilReview => "COUNCIL_REVIEW",
+            Phase::AwaitingApproval => "AWAITING_APPROVAL",
+            Phase::Approved => "APPROVED",
+            Phase::Executing => "EXECUTING",
+            Phase::Scaling => "SCALING",
+            Phase::Verifying => "VERIFYING",
+            Phase::Resolved => "RESOLVED",
+            Phase::Failed => "FAILED",
+        }
+    }
+}
+
+/// What a timeline entry reports. The wire spells these as the earlier system's clients look for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names are the contract")]
+pub enum Stage {
+    Received,
+    Held,
+    EvidenceCollected,
+    RagRetrieval,
+    Analysing,
+    AiComplete,
+    CouncilReview,
+    CouncilVote,
+    CouncilDecision,
+    PolicyGate,
+    AwaitingApproval,
+    Approved,
+    Executing,
+    Scaling,
+    Scaled,
+    LbConfigured,
+    Restarted,
+    ScaledDown,
+    RolledBack,
+    Noop,
+    Verifying,
+    Fallback,
+    Resolved,
+    Failed,
+}
+
+impl Stage {
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Received => "RECEIVED",
+            Stage::Held => "HELD",
+            Stage::EvidenceCollected => "EVIDENCE_COLLECTED",
+            Stage::RagRetrieval => "RAG_RETRIEVAL",
+            Stage::Analysing => "ANALYSING",
+            Stage::AiComplete => "AI_COMPLETE",
+            Stage::CouncilReview => "COUNCIL_REVIEW",
+            Stage::CouncilVote => "COUNCIL_VOTE",
+            Stage::CouncilDecision => "COUNCIL_DECISION",
+            Stage::PolicyGate => "POLICY_GATE",
+            Stage::AwaitingApproval => "AWAITING_APPROVAL",
+            Stage::Approved => "APPROVED",
+            Stage::Executing => "EXECUTING",
+            Stage::Scaling => "SCALING",
+            Stage::Scaled => "SCALED",
+            Stage::LbConfigured => "LB_CONFIGURED",
+            Stage::Restarted => "RESTARTED",
+            Stage::ScaledDown => "SCALED_DOWN",
+            Stage::RolledBack => "ROLLED_BACK",
+            Stage::Noop => "NOOP",
+            Stage::Verifying => "VERIFYING",
+            Stage::Fallback => "FALLBACK",
+            Stage::Resolved => "RESOLVED",
+            Stage::Failed => "FAILED",
+        }
+    }
+}
+
+/// One line of an incident's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEntry {
+    /// When.
+    pub ts: Time,
+    /// What.
+    pub status: Stage,
+    /// For people.
+    pub message: String,
+    /// The council seat it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Seat>,
+}
+
+/// The remediation so far; only the incident reconciler writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IncidentStatus {
+    /// The generation this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The workload it is about, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<ResourceName>,
+    /// `Held`, `PolicyAllows`, `SymptomCleared`, `HealthVerified`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// What the controller saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Similar entries of the runbook, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retrieved: Vec<Retrieved>,
+    /// The proposal and who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
+    /// Votes that have landed while the council sits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+    /// The council's decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub council: Option<CouncilDecision>,
+    /// The plan, durable before anything is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// What became of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<Execution>,
+    /// The proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    /// Actions tried before the current plan, oldest first: the rungs of the fallback ladder already used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+    /// What happened, oldest first, at most 200 entries.
+    pub timeline: Vec<TimelineEntry>,
+    /// When it was verified as resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// When it ended, well or badly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// RunbookEntry this incident taught or confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
+}
+
+/// A change of one Workload's spec with absolute values: applying it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// SHA-256 over everything below, 16 hex characters.
+    pub hash: String,
+    /// What it does.
+    pub action: Action,
+    /// The Workload it changes.
+    pub target: ResourceName,
+    /// The Workload's generation it was made for: on another one it does not apply.
+    pub parent_generation: i64,
+    /// What the spec becomes.
+    pub patch: Patch,
+    /// When it was made.
+    pub created_at: Time,
+}
+
+/// The fields a plan sets; absent ones stay.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Patch {
+    /// `spec.restartedAt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Time>,
+    /// `spec.replicas`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// `spec.template`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<ContainerTemplate>,
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Execution {
+    /// When the patch was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<Time>,
+    /// The Workload's generation that carries the patch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// When Docker had what the patch asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub converged_at: Option<Time>,
+    /// Containers that were restarted, made or removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<String>,
+    /// Whether a LoadBalancer serves the result; absent where none names the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lb_configured: Option<bool>,
+}
+
+/// The proof that it helped.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Verification {
+    /// When verification began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it gives up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+    /// Each attempt, oldest first, at most 100.
+    pub attempts: Vec<Attempt>,
+    /// Whether the detector's condition cleared; absent where no detector opened the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symptom_cleared: Option<bool>,
+    /// Whether the workload's own probe passed as often as policy asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_verified: Option<bool>,
+}
+
+/// One look at every container of the workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// When.
+    pub at: Time,
+    /// Whether every container passed.
+    pub healthy: bool,
+    /// What the probes said.
+    pub message: String,
+}
+
+/// A rung of the fallback ladder that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// What was done.
+    pub action: Action,
+    /// The plan's hash.
+    pub plan_hash: String,
+    /// Why it did not help.
+    pub error: String,
+}
+
+impl Incident {
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.finished_at.is_some())
+    }
+}
+
+impl Rules for IncidentSpec {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        if self.workload_ref.is_none() && self.container_name.is_none() {
+            out.push(FieldError::required(
+                path,
+                "set `workloadRef` (the sick Workload) or `containerName` (a container that a Workload covers)",
+            ));
+        }
+        if let Some(override_) = &self.override_
+            && matches!(override_.action, Action::ScaleUp | Action::ScaleDown)
+            && override_.replica_count == 0
+        {
+            out.push(FieldError::invalid(
+                format!("{path}.override.replicaCount"),
+                0,
+                "say by how many replicas: 1 or more",
+            ));
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}

@@ -1,0 +1,264 @@
+//! The one table of kinds: what the server routes by, the store files by, and the CLI names things by. Pure.
+
+use std::sync::{Arc, LazyLock};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::object::{HasSpec, HasStatus};
+use kube::{CustomResourceExt, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
+use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+
+/// A resource kind as Rust sees it.
+pub trait Kind:
+    Resource<DynamicType = ()>
+    + CustomResourceExt
+    + HasSpec<Spec: Rules + PartialEq + Serialize + DeserializeOwned>
+    + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned>
+    + Serialize
+    + DeserializeOwned
+    + Clone
+    + std::fmt::Debug
+    + Send
+    + Sync
+    + 'static
+{
+    /// Lower-case plural: its folder in the state directory and its segment in URLs.
+    const PLURAL: &'static str;
+
+    /// Its name; every stored object has one.
+    fn name(&self) -> &str {
+        self.meta().name.as_deref().unwrap_or_default()
+    }
+
+    /// Its generation; every stored object has one.
+    fn generation(&self) -> i64 {
+        self.meta().generation.unwrap_or_default()
+    }
+
+    /// Whether somebody asked for its deletion and a finalizer still holds it.
+    fn is_deleting(&self) -> bool {
+        self.meta().deletion_timestamp.is_some()
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident $plural:literal),* $(,)?) => {
+        $(impl Kind for $kind { const PLURAL: &'static str = $plural; })*
+
+        /// Every kind, in the order in which they are listed to people.
+        pub static KINDS: LazyLock<Vec<KindInfo>> = LazyLock::new(|| vec![$(KindInfo::of::<$kind>()),*]);
+    };
+}
+
+kinds! {
+    Workload "workloads",
+    LoadBalancer "loadbalancers",
+    Incident "incidents",
+    RemediationPolicy "remediationpolicies",
+    Detector "detectors",
+    RunbookEntry "runbookentries",
+}
+
+/// A typed object behind `Any`, as [`KindInfo::decode`] makes it.
+pub type AnyKind = Arc<dyn std::any::Any + Send + Sync>;
+
+/// A kind as data.
+#[derive(Debug)]
+pub struct KindInfo {
+    /// `Workload`.
+    pub kind: &'static str,
+    /// `workloads`.
+    pub plural: &'static str,
+    /// `workload`.
+    pub singular: String,
+    /// `wl`.
+    pub short_names: Vec<String>,
+    /// `all`, `aegis`.
+    pub categories: Vec<String>,
+    /// Whether it has the scale subresource.
+    pub scalable: bool,
+    /// Its CustomResourceDefinition.
+    pub crd: CustomResourceDefinition,
+    /// The OpenAPI v3 schema of the whole object, as in the CRD.
+    pub schema: Value,
+    check: Result<SchemaCheck, String>,
+    decode: fn(Value) -> Result<AnyKind, Vec<FieldError>>,
+}
+
+/// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
+pub fn find(name: &str) -> Option<&'static KindInfo> {
+    let lower = name.to_lowercase();
+    KINDS.iter().find(|info| {
+        info.plural == lower || info.singular == lower || info.short_names.contains(&lower) || info.kind == name
+    })
+}
+
+impl KindInfo {
+    fn of<K: Kind>() -> Self {
+        let crd = K::crd();
+        let names = crd.spec.names.clone();
+        let version = crd.spec.versions.first();
+        let schema = version
+            .and_then(|version| version.schema.as_ref())
+            .and_then(|schema| schema.open_api_v3_schema.as_ref())
+            .and_then(|schema| serde_json::to_value(schema).ok())
+            .unwrap_or_default();
+        let scalable = version
+            .and_then(|version| version.subresources.as_ref())
+            .is_some_and(|subresources| subresources.scale.is_some());
+        Self {
+            kind: kind_name::<K>(),
+            plural: K::PLURAL,
+            singular: names.singular.unwrap_or_default(),
+            short_names: names.short_names.unwrap_or_default(),
+            categories: names.categories.unwrap_or_default(),
+            scalable,
+            check: SchemaCheck::new(&with_meta(&schema)),
+            crd,
+            schema,
+            decode: decode::<K>,
+        }
+    }
+
+    /// Validates a whole object as a person or a client wrote it and decodes it. Every error names its field.
+    pub fn decode(&self, mut object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
+        strip_nulls(&mut object);
+        let check = self.check.as_ref().map_err(|error| vec![FieldError::invalid("", self.kind, error)])?;
+        let errors = check.errors(&object);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        check_name(&object)?;
+        let typed = (self.decode)(object.clone())?;
+        Ok((object, typed))
+    }
+}
+
+fn kind_name<K: Kind>() -> &'static str {
+    match K::kind(&()) {
+        std::borrow::Cow::Borrowed(name) => name,
+        std::borrow::Cow::Owned(_) => K::PLURAL,
+    }
+}
+
+fn decode<K: Kind>(object: Value) -> Result<AnyKind, Vec<FieldError>> {
+    let typed: K = serde_path_to_error::deserialize(object).map_err(|error| {
+        let field = error.path().to_string();
+        vec![FieldError::invalid(field, "", error.into_inner())]
+    })?;
+    let mut errors = Vec::new();
+    typed.spec().rules("spec", &mut errors);
+    if errors.is_empty() { Ok(Arc::new(typed)) } else { Err(errors) }
+}
+
+/// The object schema with what every object has besides spec and status.
+fn with_meta(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        properties.insert("apiVersion".to_owned(), serde_json::json!({"type": "string"}));
+        properties.insert("kind".to_owned(), serde_json::json!({"type": "string"}));
+        properties.insert(
+            "metadata".to_owned(),
+            serde_json::json!({
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string", "minLength": 1, "maxLength": 128},
+                    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "finalizers": {"type": "array", "items": {"type": "string"}},
+                },
+                "x-kubernetes-preserve-unknown-fields": true,
+            }),
+        );
+        // A status in a person's file is ignored, so it is not checked either.
+        properties.insert("status".to_owned(), serde_json::json!({"x-kubernetes-preserve-unknown-fields": true}));
+    }
+    schema
+}
+
+fn check_name(object: &Value) -> Result<(), Vec<FieldError>> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    match name.parse::<crate::scalar::ResourceName>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(vec![FieldError::invalid("metadata.name", format!("{name:?}"), error)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn errors(kind: &str, object: Value) -> Vec<String> {
+        find(kind).unwrap().decode(object).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    fn workload(spec: Value) -> Value {
+        json!({"apiVersion": crate::API_VERSION, "kind": "Workload", "metadata": {"name": "web"}, "spec": spec})
+    }
+
+    #[test]
+    fn every_schema_compiles() {
+        for info in KINDS.iter() {
+            assert!(info.check.is_ok(), "{}: {:?}", info.kind, info.check);
+        }
+    }
+
+    #[test]
+    fn kinds_answer_to_all_their_names() {
+        for name in ["wl", "workload", "workloads", "Workload", "WORKLOADS"] {
+            assert_eq!(find(name).unwrap().kind, "Workload");
+        }
+        assert!(find("pods").is_none());
+    }
+
+    #[test]
+    fn all_errors_come_at_once_and_name_field_and_allowed_values() {
+        let errors = errors(
+            "wl",
+            workload(json!({"container": "a", "replicaz": 2, "replicas": -1, "strategy": {"type": "Recreate"},
+                "health": {"http": {"port": 99999}, "interval": "5"}})),
+        );
+        let all = errors.join("\n");
+        assert!(all.contains("spec.replicaz: unknown field (did you mean \"replicas\"?)"), "{all}");
+        assert!(all.contains("spec.replicas: Invalid value: -1: must be 0 or more"), "{all}");
+        assert!(all.contains("spec.strategy.type: Unsupported value: \"Recreate\": supported values: \"RollingUpdate\", \"InPlace\""), "{all}");
+        assert!(all.contains("spec.health.http.port: Invalid value: 99999: must be 65535 or less"), "{all}");
+        assert!(all.contains("spec.health.interval: Invalid value: \"5\": must be a number with ms, s, m, h or d"), "{all}");
+    }
+
+    #[test]
+    fn rules_beyond_the_schema_name_their_field_too() {
+        assert!(errors("wl", workload(json!({}))).join("").contains("spec: Required value: set `container`"));
+        let both = workload(json!({"container": "a", "template": {"image": "b"}}));
+        assert!(errors("wl", both).join("").contains("spec.template: Forbidden"));
+        let zero = workload(json!({"container": "a", "replicas": 0}));
+        assert!(errors("wl", zero).join("").contains("spec.replicas: Invalid value: 0"));
+    }
+
+    #[test]
+    fn a_good_object_decodes_and_nulls_are_absent_fields() {
+        let object = workload(json!({"container": "buggy-app-v2", "template": null, "replicas": 2}));
+        let (_, typed) = find("wl").unwrap().decode(object).unwrap();
+        let typed = typed.downcast::<Workload>().unwrap();
+        assert_eq!(typed.spec.replicas, 2);
+        assert_eq!(typed.spec.strategy.max_surge, 1);
+    }
+
+    #[test]
+    fn a_name_that_is_no_file_name_is_refused() {
+        let object = json!({"metadata": {"name": "../x"}, "spec": {"container": "a"}});
+        assert!(errors("wl", object).join("").contains("metadata.name"));
+    }
+
+    #[test]
+    fn a_missing_required_field_is_named() {
+        let object = json!({"metadata": {"name": "lb"}, "spec": {"container": "a", "backends": [{"workload": "w", "port": 1}]}});
+        assert!(errors("lb", object).join("").contains("spec.backends[0].upstream: Required value"));
+    }
+}

@@ -1,0 +1,38 @@
+//! The vocabulary of AegisOps: the six resource kinds, their validation, and the wire shapes.
+//!
+//! Owns every type that another crate, a YAML file or a client can name. Does no I/O: no tokio, no
+//! bollard, no axum. Everything here is data and pure functions over it.
+
+pub mod condition;
+pub mod detector;
+pub mod incident;
+pub mod kinds;
+pub mod load_balancer;
+pub mod meta;
+pub mod policy;
+pub mod proposal;
+pub mod runbook;
+pub mod scalar;
+pub mod validate;
+pub mod wire;
+pub mod workload;
+pub mod yaml;
+
+pub use detector::{Detector, DetectorSpec, DetectorStatus};
+pub use incident::{Incident, IncidentSpec, IncidentStatus, Phase};
+pub use kinds::{KINDS, Kind, KindInfo};
+pub use load_balancer::{LoadBalancer, LoadBalancerSpec, LoadBalancerStatus};
+pub use policy::{RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus};
+pub use runbook::{RunbookEntry, RunbookEntrySpec, RunbookEntryStatus};
+pub use scalar::{ContainerName, Duration, ImageRef, Time};
+pub use validate::FieldError;
+pub use workload::{Workload, WorkloadSpec, WorkloadStatus};
+
+/// The API group of every kind.
+pub const GROUP: &str = "aegisops.io";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
+/// `GROUP/VERSION`, as `apiVersion` spells it.
+pub const API_VERSION: &str = "aegisops.io/v1alpha1";
+/// The one namespace: AegisOps manages one host, and `kubectl` wants a namespace to talk about.
+pub const NAMESPACE: &str = "default";

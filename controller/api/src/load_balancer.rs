@@ -1,0 +1,210 @@
+//! `LoadBalancer`: an nginx container whose upstreams follow Workloads. Pure.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
+use crate::validate::{FieldError, Rules};
+
+/// Desired state of a load balancer.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "aegisops.io", version = "v1alpha1", kind = "LoadBalancer", plural = "loadbalancers", singular = "loadbalancer",
+    shortname = "lb", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "LoadBalancerStatus",
+    printcolumn(name = "Container", type_ = "string", json_path = ".spec.container"),
+    printcolumn(name = "Servers", type_ = "integer", json_path = ".status.serverCount"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Template", type_ = "string", json_path = ".spec.template", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadBalancerSpec {
+    /// The running container whose first process is nginx.
+    pub container: ContainerName,
+    /// File in the template folder that renders the configuration.
+    #[serde(default = "default_template")]
+    pub template: TemplateName,
+    /// Where the rendered file goes; it must end in `.conf` and be one that nginx's main configuration includes.
+    #[serde(default = "default_config_path")]
+    pub config_path: AbsolutePath,
+    /// nginx's main configuration, which the check of a new file starts from.
+    #[serde(default = "default_main_config_path")]
+    pub main_config_path: AbsolutePath,
+    /// The port nginx listens on, inside its container.
+    #[serde(default = "eighty")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// What is balanced. The first backend answers `/`, further ones `/<upstream>/`.
+    #[schemars(length(min = 1, max = 50))]
+    pub backends: Vec<Backend>,
+    /// How a server is chosen.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// How long a server that leaves may take to finish its requests.
+    #[serde(default = "ten_seconds")]
+    pub drain_timeout: Duration,
+}
+
+/// One upstream: the ready containers of a Workload on one port.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Backend {
+    /// The Workload's name.
+    pub workload: ResourceName,
+    /// Container port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The upstream's name in nginx.
+    pub upstream: UpstreamName,
+}
+
+/// How nginx chooses a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest open requests.
+    LeastConn,
+    /// By client address.
+    IpHash,
+    /// By request URI, consistently.
+    UriHash,
+}
+
+/// Observed state of a load balancer; only its reconciler writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerStatus {
+    /// The generation this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Servers that the serving configuration holds.
+    pub servers: Vec<Server>,
+    /// Number of those.
+    pub server_count: u32,
+    /// Revision (hash) of the configuration that nginx was last proved to serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// That configuration: the last good one, which is put back when a new one is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// The last reload and its proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reload: Option<Reload>,
+    /// A drain that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Drain>,
+    /// What the last finished drain saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_drain: Option<DrainReceipt>,
+    /// Containers that should leave but are the last of their upstream: kept, since an empty upstream is never written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
+    /// `Ready`, `Degraded`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One server line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// Upstream it is in.
+    pub upstream: String,
+    /// Workload it belongs to.
+    pub workload: String,
+    /// Container name.
+    pub container: String,
+    /// Container id.
+    pub id: String,
+    /// `address:port` as nginx reaches it.
+    pub address: String,
+}
+
+/// One reload that nginx was proved to have carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reload {
+    /// The revision that was loaded.
+    pub revision: String,
+    /// When the signal was sent.
+    pub at: Time,
+    /// When nginx answered with this revision.
+    pub proved_at: Time,
+    /// What `nginx -t` said.
+    pub check: String,
+}
+
+/// Servers that were taken out and may still answer requests that nginx gave them before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Container names.
+    pub containers: Vec<String>,
+    /// Container ids.
+    pub ids: Vec<String>,
+    /// When nginx stopped giving them new requests.
+    pub since: Time,
+    /// When they are let go, finished or not.
+    pub deadline: Time,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainReceipt {
+    /// Container names.
+    pub containers: Vec<String>,
+    /// When nginx stopped giving them new requests.
+    pub started_at: Time,
+    /// When they were let go.
+    pub finished_at: Time,
+    /// True: every request had ended. False: the deadline passed first.
+    pub drained: bool,
+}
+
+impl Rules for LoadBalancerSpec {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        if !self.config_path.as_str().ends_with(".conf") {
+            out.push(FieldError::invalid(format!("{path}.configPath"), &self.config_path, "must end in '.conf'"));
+        }
+        for (index, backend) in self.backends.iter().enumerate() {
+            let earlier = self.backends.iter().take(index);
+            if earlier.clone().any(|other| other.upstream == backend.upstream) {
+                out.push(FieldError::invalid(
+                    format!("{path}.backends[{index}].upstream"),
+                    &backend.upstream,
+                    "each backend needs an upstream name of its own",
+                ));
+            }
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the literals are valid; a test constructs them")]
+mod defaults {
+    use super::{AbsolutePath, TemplateName};
+
+    pub(super) fn default_template() -> TemplateName {
+        "nginx-upstream.conf.tera".parse().expect("a template name")
+    }
+    pub(super) fn default_config_path() -> AbsolutePath {
+        "/etc/nginx/conf.d/upstream.conf".parse().expect("an absolute path")
+    }
+    pub(super) fn default_main_config_path() -> AbsolutePath {
+        "/etc/nginx/nginx.conf".parse().expect("an absolute path")
+    }
+}
+use defaults::{default_config_path, default_main_config_path, default_template};
+
+fn eighty() -> u16 {
+    80
+}
+const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}

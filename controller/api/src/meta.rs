@@ -1,0 +1,18 @@
+//! Annotations, labels and finalizers that AegisOps gives a meaning. Pure.
+
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// On a Workload: the controller still has containers of its own to remove before the object may go.
+pub const WORKLOAD_FINALIZER: &str = "aegisops.io/containers";
+
+/// Container label: name of the Workload a container was made for.
+pub const LABEL_WORKLOAD: &str = "io.aegisops.workload";
+/// Container label: the revision (hash of the template) it was made from.
+pub const LABEL_REVISION: &str = "io.aegisops.revision";
+/// Container label: id of the controller's state directory, so that two controllers never own one container.
+pub const LABEL_INSTANCE: &str = "io.aegisops.instance";
+/// Container label: which replica this is, counted from 1.
+pub const LABEL_REPLICA: &str = "io.aegisops.replica";
+
+/// Workload annotation: `"true"` protects it from every automated action.
+pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

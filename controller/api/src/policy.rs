@@ -1,0 +1,281 @@
+//! `RemediationPolicy`: what automation may do to which workloads. Deterministic and stronger than any model. Pure.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::proposal::{Action, Seat};
+use crate::scalar::{Duration, ResourceName};
+use crate::validate::{FieldError, Rules};
+
+/// What automation may do.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "aegisops.io", version = "v1alpha1", kind = "RemediationPolicy", plural = "remediationpolicies",
+    singular = "remediationpolicy", shortname = "rp", category = "aegis", namespaced, derive = "PartialEq",
+    status = "RemediationPolicyStatus",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Actions", type_ = "integer", json_path = ".status.actionsInWindow"),
+    printcolumn(name = "Budget", type_ = "integer", json_path = ".spec.actionsPerHour"),
+    printcolumn(name = "Paused", type_ = "string", json_path = ".status.paused", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RemediationPolicySpec {
+    /// Which workloads it governs. Where several policies match, one that names the workload wins over one that
+    /// selects by label, and that over one that selects all; among equals the first by name.
+    #[serde(default)]
+    pub workloads: WorkloadSelector,
+    /// How far automation may go.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Actions that are allowed. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_actions: Vec<Action>,
+    /// Bounds on replicas, the adopted container counted.
+    #[serde(default)]
+    pub replicas: ReplicaBounds,
+    /// Least time between two actions on one workload.
+    #[serde(default = "thirty_seconds")]
+    pub cooldown: Duration,
+    /// Most actions on one workload in a sliding hour; past it a human must approve.
+    #[serde(default = "six")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub actions_per_hour: u32,
+    /// Who votes, and how many must approve.
+    #[serde(default)]
+    pub council: Council,
+    /// When automation holds still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze_windows: Vec<FreezeWindow>,
+    /// What counts as proof.
+    #[serde(default)]
+    pub verification: VerificationPolicy,
+    /// Actions to try in turn when the proposed one does not help.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<Action>,
+}
+
+impl Default for RemediationPolicySpec {
+    fn default() -> Self {
+        Self {
+            workloads: WorkloadSelector::default(),
+            mode: Mode::default(),
+            allowed_actions: Vec::new(),
+            replicas: ReplicaBounds::default(),
+            cooldown: thirty_seconds(),
+            actions_per_hour: six(),
+            council: Council::default(),
+            freeze_windows: Vec::new(),
+            verification: VerificationPolicy::default(),
+            fallback: Vec::new(),
+        }
+    }
+}
+
+/// Which workloads. Empty: all.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadSelector {
+    /// By name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<ResourceName>,
+    /// By labels of the Workload; all must match.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+impl WorkloadSelector {
+    /// How closely this selects a workload: `None` if it does not, else 0 (all), 1 (labels), 2 (name).
+    pub fn rank(&self, name: &str, labels: &BTreeMap<String, String>) -> Option<u8> {
+        if self.names.iter().any(|wanted| wanted.as_str() == name) {
+            return Some(2);
+        }
+        let by_label = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        match (self.names.is_empty(), self.match_labels.is_empty()) {
+            (true, true) => Some(0),
+            (_, false) if by_label => Some(1),
+            _ => None,
+        }
+    }
+}
+
+/// How far automation may go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// Acts by itself within this policy.
+    #[default]
+    Auto,
+    /// Plans, then waits for a human.
+    Approve,
+    /// Plans and says what it would do; never acts.
+    DryRun,
+    /// Does nothing; incidents wait.
+    Off,
+}
+
+/// Bounds on replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplicaBounds {
+    /// Fewest.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 200))]
+    pub min: u32,
+    /// Most. Absent: `MAX_REPLICAS` of the environment (5) beside the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200))]
+    pub max: Option<u32>,
+}
+
+impl Default for ReplicaBounds {
+    fn default() -> Self {
+        Self { min: 1, max: None }
+    }
+}
+
+/// The council's make-up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Council {
+    /// Seats that vote.
+    #[serde(default = "all_seats")]
+    #[schemars(length(min = 1, max = 3))]
+    pub seats: Vec<Seat>,
+    /// Approvals needed, at least one of them from a reviewer.
+    #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 3))]
+    pub quorum: u32,
+}
+
+impl Default for Council {
+    fn default() -> Self {
+        Self { seats: all_seats(), quorum: 2 }
+    }
+}
+
+/// A weekly window in which automation holds still.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FreezeWindow {
+    /// Days on which it begins. Empty: every day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<Weekday>,
+    /// When it begins, `HH:MM` UTC.
+    #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub start: String,
+    /// When it ends, `HH:MM` UTC; before `start` means the next day.
+    #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub end: String,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub reason: String,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "days need no words")]
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// What counts as proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerificationPolicy {
+    /// Passing attempts in a row.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    pub successes: u32,
+    /// How long it must stay healthy after the first passing attempt.
+    #[serde(default = "no_time")]
+    pub soak: Duration,
+    /// When verification gives up.
+    #[serde(default = "thirty_seconds")]
+    pub deadline: Duration,
+}
+
+impl Default for VerificationPolicy {
+    fn default() -> Self {
+        Self { successes: 1, soak: no_time(), deadline: thirty_seconds() }
+    }
+}
+
+/// Observed state of a policy; only its reconciler writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RemediationPolicyStatus {
+    /// The generation this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Actions taken under it in the last hour.
+    pub actions_in_window: u32,
+    /// Why automation holds still now; absent when it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
+    /// `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Rules for RemediationPolicySpec {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        if let Some(max) = self.replicas.max
+            && self.replicas.min > max
+        {
+            out.push(FieldError::invalid(
+                format!("{path}.replicas.min"),
+                self.replicas.min,
+                format!("must not be above replicas.max, {max}"),
+            ));
+        }
+        let seats = u32::try_from(self.council.seats.len()).unwrap_or(u32::MAX);
+        if self.council.quorum > seats {
+            out.push(FieldError::invalid(
+                format!("{path}.council.quorum"),
+                self.council.quorum,
+                format!("there are only {seats} seats"),
+            ));
+        }
+        let duplicate = self.council.seats.iter().enumerate().any(|(i, seat)| self.council.seats.iter().take(i).any(|s| s == seat));
+        if duplicate {
+            out.push(FieldError::invalid(format!("{path}.council.seats"), "", "name each seat once"));
+        }
+        if self.council.seats.iter().all(|seat| *seat == Seat::SreAgent) {
+            out.push(FieldError::invalid(
+                format!("{path}.council.seats"),
+                "SRE_AGENT",
+                "at least one reviewer (SECURITY_OFFICER or AUDITOR) must sit: nobody approves their own proposal alone",
+            ));
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+fn two() -> u32 {
+    2
+}
+fn six() -> u32 {
+    6
+}
+fn all_seats() -> Vec<Seat> {
+    vec![Seat::SreAgent, Seat::SecurityOfficer, Seat::Auditor]
+}
+const fn no_time() -> Duration {
+    Duration::from_millis(0)
+}
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}

@@ -1,0 +1,287 @@
+//! What the brain speaks in: evidence in, proposal and votes out. All of it is data; none of it acts. Pure.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scalar::Time;
+use crate::workload::Health;
+
+/// The closed set of things a remediation can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Action {
+    /// Restart the workload's containers once.
+    Restart,
+    /// More replicas.
+    ScaleUp,
+    /// Fewer replicas.
+    ScaleDown,
+    /// Back to the previous revision's template.
+    Rollback,
+    /// Nothing is wrong, and the evidence shows it.
+    Noop,
+}
+
+impl Action {
+    /// Every action, in the order in which documentation names them.
+    pub const ALL: [Action; 5] =
+        [Action::Restart, Action::ScaleUp, Action::ScaleDown, Action::Rollback, Action::Noop];
+
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Restart => "RESTART",
+            Action::ScaleUp => "SCALE_UP",
+            Action::ScaleDown => "SCALE_DOWN",
+            Action::Rollback => "ROLLBACK",
+            Action::Noop => "NOOP",
+        }
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an analysis proposes. Immutable once made; `replicaCount` is how many replicas SCALE_UP adds or SCALE_DOWN removes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Proposal {
+    /// What is wrong, in one sentence.
+    #[schemars(length(min = 1, max = 2000))]
+    pub root_cause: String,
+    /// What to do.
+    pub action: Action,
+    /// Why that, naming the decisive evidence.
+    #[schemars(length(min = 1, max = 4000))]
+    pub justification: String,
+    /// 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence: f64,
+    /// For SCALE_UP and SCALE_DOWN: by how many; 0 otherwise.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 200))]
+    pub replica_count: u32,
+}
+
+/// A proposal and who made it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Analysis {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The reasoning as it was streamed, at most 16,000 characters.
+    pub reasoning: String,
+    /// `builtin`, `openai`, `ollama`.
+    pub provider: String,
+    /// The model's name; for the built-in analyst the name of the rule that decided.
+    pub model: String,
+    /// Tokens in and out; 0 for the built-in analyst.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Wall time of the analysis.
+    pub latency_ms: u64,
+    /// When it was made.
+    pub at: Time,
+}
+
+/// The three seats of the council.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Seat {
+    /// The proposer.
+    SreAgent,
+    /// Reviews what could go wrong.
+    SecurityOfficer,
+    /// Reviews whether the evidence carries the proposal.
+    Auditor,
+}
+
+impl Seat {
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Seat::SreAgent => "SRE_AGENT",
+            Seat::SecurityOfficer => "SECURITY_OFFICER",
+            Seat::Auditor => "AUDITOR",
+        }
+    }
+}
+
+/// What a seat, or the council, says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    /// Do it.
+    Approved,
+    /// Do not.
+    Rejected,
+    /// A human must look; also what a failed reviewer counts as.
+    NeedsReview,
+}
+
+impl Verdict {
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Approved => "APPROVED",
+            Verdict::Rejected => "REJECTED",
+            Verdict::NeedsReview => "NEEDS_REVIEW",
+        }
+    }
+}
+
+/// One seat's vote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Vote {
+    /// Who votes.
+    pub role: Seat,
+    /// What they say.
+    pub verdict: Verdict,
+    /// Why.
+    pub reasoning: String,
+    /// When.
+    pub timestamp: Time,
+}
+
+/// The council's votes and what they amount to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CouncilDecision {
+    /// One vote a seat, in the order in which they landed.
+    pub votes: Vec<Vote>,
+    /// What follows.
+    pub final_verdict: Verdict,
+    /// For people: `3/3 approved`.
+    pub consensus: String,
+    /// For people: why, in one or two sentences.
+    pub summary: String,
+}
+
+/// What the controller itself saw when the incident came in. Texts are bounded and redacted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Evidence {
+    /// When it was collected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collected_at: Option<Time>,
+    /// One row a container of the workload.
+    pub containers: Vec<ContainerEvidence>,
+    /// Replicas the workload asks for.
+    pub desired_replicas: u32,
+    /// Of those, how many passed their probe.
+    pub ready_replicas: u32,
+    /// Revisions of the workload, oldest first: `<revision> <image> <createdAt>`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+    /// Whether there is a previous revision's template to go back to.
+    pub can_roll_back: bool,
+    /// Seconds since the current revision was first seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision_age_secs: Option<u64>,
+    /// Recent Events of the workload, newest last: `<time> <reason> <message>`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+    /// Actions this controller took on the workload lately, newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent_actions: Vec<RecentAction>,
+    /// What could not be collected, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
+}
+
+/// An earlier remediation of the same workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecentAction {
+    /// The incident.
+    pub incident: String,
+    /// Its alert type.
+    pub alert_type: String,
+    /// What was done.
+    pub action: Action,
+    /// When.
+    pub at: Time,
+    /// Whether verification passed; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+}
+
+/// One container as it was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerEvidence {
+    /// Container name.
+    pub name: String,
+    /// Container id.
+    pub id: String,
+    /// Image reference.
+    pub image: String,
+    /// Docker's word for its state.
+    pub state: String,
+    /// Exit code of the last run, if it is not running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// The kernel ended it for want of memory.
+    pub oom_killed: bool,
+    /// Docker's restart count.
+    pub restart_count: u64,
+    /// When its process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it last ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// What the controller's own probe last said.
+    pub health: Health,
+    /// The probe's words and latency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// What Docker's health check says, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_health: Option<String>,
+    /// Outputs of Docker's health check, newest last, at most five.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub health_log: Vec<String>,
+    /// CPU, percent of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f64>,
+    /// Memory in use, page cache left out, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Its memory limit in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    /// The last log lines, at most `LOG_TRUNCATE_CHARS` characters.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub log_tail: String,
+}
+
+impl ContainerEvidence {
+    /// Memory in use as percent of the limit, where both are known.
+    #[expect(clippy::as_conversions, reason = "bytes to a percentage: the rounding of u64 to f64 is below what is shown")]
+    pub fn memory_percent(&self) -> Option<f64> {
+        match (self.memory_bytes, self.memory_limit_bytes) {
+            (Some(used), Some(limit)) if limit > 0 => Some(used as f64 / limit as f64 * 100.0),
+            _ => None,
+        }
+    }
+}
+
+/// A runbook entry that retrieval found similar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retrieved {
+    /// The RunbookEntry's name.
+    pub entry: String,
+    /// Cosine similarity, 0 to 1.
+    pub score: f64,
+    /// What was done then.
+    pub action: Action,
+    /// What it was then.
+    pub root_cause: String,
+    /// The entry's trust, 0 to 1.
+    pub trust: f64,
+}

@@ -1,0 +1,125 @@
+//! `RunbookEntry`: a verified fix, remembered. The knowledge is spec, so that it can be committed, imported and
+//! edited; the counts of its use are status. Pure.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::incident::Severity;
+use crate::proposal::Action;
+use crate::scalar::{ContainerName, Time};
+use crate::validate::{FieldError, Rules};
+
+/// What was seen and what helped.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "aegisops.io", version = "v1alpha1", kind = "RunbookEntry", plural = "runbookentries", singular = "runbookentry",
+    shortname = "rb", category = "aegis", namespaced, derive = "PartialEq", status = "RunbookEntryStatus",
+    printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertType"),
+    printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
+    printcolumn(name = "Trust", type_ = "number", json_path = ".status.trust"),
+    printcolumn(name = "Worked", type_ = "integer", json_path = ".spec.outcomes.successes"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".spec.outcomes.failures"),
+    printcolumn(name = "Cause", type_ = "string", json_path = ".spec.rootCause", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunbookEntrySpec {
+    /// Incident it was learned from.
+    #[schemars(length(min = 1, max = 256))]
+    pub incident_id: String,
+    /// Its alert type.
+    #[schemars(length(min = 1, max = 256))]
+    pub alert_type: String,
+    /// The container it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_name: Option<ContainerName>,
+    /// Its severity.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Its logs, at most 16,384 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16384))]
+    pub logs: String,
+    /// What was wrong.
+    #[schemars(length(min = 1, max = 2000))]
+    pub root_cause: String,
+    /// What helped.
+    pub action: Action,
+    /// Why that.
+    #[serde(default)]
+    #[schemars(length(max = 4000))]
+    pub justification: String,
+    /// The analysis' confidence then, 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence: f64,
+    /// Whether the council approved it.
+    #[serde(default)]
+    pub council_approved: bool,
+    /// Replicas it added.
+    #[serde(default)]
+    pub replicas_used: u32,
+    /// When it was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// How it was verified.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2000))]
+    pub verified_by: String,
+    /// How often it has helped since.
+    #[serde(default)]
+    pub outcomes: Outcomes,
+}
+
+/// Verified outcomes of an entry's fix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outcomes {
+    /// Verified successes.
+    #[serde(default)]
+    pub successes: u32,
+    /// Verified failures.
+    #[serde(default)]
+    pub failures: u32,
+    /// Incidents already counted, newest last, at most 50: counting one twice changes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub counted: Vec<String>,
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self { successes: 1, failures: 0, counted: Vec::new() }
+    }
+}
+
+impl Outcomes {
+    /// Laplace's rule of succession, `(s + 1) / (s + f + 2)`: 0.5 for an unknown fix, towards 1 as it keeps helping.
+    pub fn trust(&self) -> f64 {
+        (f64::from(self.successes) + 1.0) / (f64::from(self.successes) + f64::from(self.failures) + 2.0)
+    }
+}
+
+/// Observed state of an entry; only its reconciler writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunbookEntryStatus {
+    /// The generation this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// 0 to 1.
+    pub trust: f64,
+    /// How often retrieval returned it for an incident that is still kept.
+    pub times_recalled: u64,
+    /// When it was last returned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Time>,
+    /// `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Rules for RunbookEntrySpec {
+    fn rules(&self, _path: &str, _out: &mut Vec<FieldError>) {}
+}

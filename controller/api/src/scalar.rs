@@ -1,0 +1,292 @@
+//! Checked scalar types: a value of one of these is valid by construction. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Why a text is no value of a scalar type. Display says what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidScalar(String);
+
+macro_rules! text_scalar {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $max:literal, $allowed:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text as written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidScalar;
+            fn from_str(text: &str) -> Result<Self, InvalidScalar> {
+                let check: fn(&str) -> bool = $check;
+                if text.is_empty() || text.len() > $max || !check(text) {
+                    return Err(InvalidScalar(format!("{text:?} is not allowed: use {}", $allowed)));
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidScalar;
+            fn try_from(text: String) -> Result<Self, InvalidScalar> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern})
+            }
+        }
+    };
+}
+
+text_scalar!(
+    /// A Docker container name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, at most 128 characters.
+    ContainerName, "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", 128,
+    "a letter or digit followed by letters, digits, '_', '.' or '-'",
+    |text| text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+);
+
+text_scalar!(
+    /// The name of a resource: an RFC 1123 subdomain, at most 128 characters, so that it is also a file name.
+    ResourceName, "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", 128,
+    "lower-case letters, digits, '-' or '.', beginning and ending with a letter or digit",
+    |text| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+);
+
+text_scalar!(
+    /// An image reference (`name[:tag][@digest]`), at most 512 characters, without white space.
+    ImageRef, "^[a-zA-Z0-9][a-zA-Z0-9_./:@-]*$", 512,
+    "an image reference such as 'app:1.2', without white space",
+    |text| text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | ':' | '@' | '-'))
+);
+
+text_scalar!(
+    /// An absolute path inside a container: no `..`, no control characters, at most 512 characters.
+    AbsolutePath, "^/[^\\x00-\\x1f]*$", 512,
+    "an absolute path without '..'",
+    |text| text.starts_with('/') && !text.chars().any(char::is_control) && !text.split('/').any(|part| part == "..")
+);
+
+text_scalar!(
+    /// The file name of a template in `lb-templates/`: no folder, ends in `.tera`.
+    TemplateName, "^[a-zA-Z0-9][a-zA-Z0-9_.-]*\\.tera$", 128,
+    "a file name in the template folder that ends in '.tera'",
+    |text| text.ends_with(".tera") && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+);
+
+text_scalar!(
+    /// An nginx upstream name: letters, digits and `_`, so that it can stand in a config unquoted.
+    UpstreamName, "^[a-zA-Z_][a-zA-Z0-9_]*$", 64,
+    "a letter or '_' followed by letters, digits or '_'",
+    |text| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+);
+
+/// A span of time written as a number and a unit: `250ms`, `30s`, `5m`, `1h`, `7d`. At most 365 d.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Duration(std::time::Duration);
+
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+impl Duration {
+    /// A duration of whole milliseconds.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(std::time::Duration::from_millis(ms))
+    }
+
+    /// A duration of whole seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(std::time::Duration::from_secs(secs))
+    }
+
+    /// As the standard library's type.
+    pub const fn std(self) -> std::time::Duration {
+        self.0
+    }
+
+    /// As jiff's signed type, for arithmetic with [`Time`].
+    pub fn signed(self) -> jiff::SignedDuration {
+        jiff::SignedDuration::try_from(self.0).unwrap_or(jiff::SignedDuration::MAX)
+    }
+}
+
+impl FromStr for Duration {
+    type Err = InvalidScalar;
+    fn from_str(text: &str) -> Result<Self, InvalidScalar> {
+        let refuse = || {
+            InvalidScalar(format!("{text:?} is not a duration: use a number with ms, s, m, h or d, such as '30s', up to 365d"))
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or_else(refuse)?;
+        let number: u64 = number.parse().map_err(|_| refuse())?;
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refuse)?;
+        let ms = number.checked_mul(*factor).filter(|ms| *ms <= 365 * 86_400_000).ok_or_else(refuse)?;
+        Ok(Self::from_millis(ms))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        let best = UNITS.iter().rev().find(|(_, factor)| ms > 0 && ms % u128::from(*factor) == 0);
+        match best {
+            Some((unit, factor)) => write!(f, "{}{unit}", ms / u128::from(*factor)),
+            None => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl TryFrom<String> for Duration {
+    type Error = InvalidScalar;
+    fn try_from(text: String) -> Result<Self, InvalidScalar> {
+        text.parse()
+    }
+}
+
+impl From<Duration> for String {
+    fn from(value: Duration) -> String {
+        value.to_string()
+    }
+}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "maxLength": 16})
+    }
+}
+
+/// An instant, RFC 3339 in UTC with as many fractional digits as it has. Docker's clock and ours are the
+/// same host's, so these compare with a container's `StartedAt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub jiff::Timestamp);
+
+impl Time {
+    /// This instant plus `span`; saturates at the end of representable time.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.checked_add(span.signed()).unwrap_or(jiff::Timestamp::MAX))
+    }
+
+    /// How long ago `self` was at `now`; zero if it is still to come.
+    pub fn age(self, now: Time) -> std::time::Duration {
+        std::time::Duration::try_from(now.0.duration_since(self.0)).unwrap_or_default()
+    }
+
+    /// How long until `self` at `now`; zero if it has passed.
+    pub fn until(self, now: Time) -> std::time::Duration {
+        now.age(self)
+    }
+
+    /// As Kubernetes' metadata spells times (whole seconds when serialised).
+    pub fn meta(self) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+        k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.0)
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Time {
+    type Err = InvalidScalar;
+    fn from_str(text: &str) -> Result<Self, InvalidScalar> {
+        text.parse().map(Self).map_err(|_| {
+            InvalidScalar(format!("{text:?} is not a time: use RFC 3339, such as '2026-01-31T12:00:00Z'"))
+        })
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_back_as_written() {
+        for text in ["250ms", "30s", "5m", "1h", "7d", "0ms"] {
+            assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
+        }
+        assert_eq!("60s".parse::<Duration>().unwrap().to_string(), "1m");
+    }
+
+    #[test]
+    fn a_bad_duration_says_what_is_allowed() {
+        for text in ["", "5", "s", "1.5s", "-3s", "5 s", "999999d", "18446744073709551616s", "5é"] {
+            let error = text.parse::<Duration>().unwrap_err().to_string();
+            assert!(error.contains("ms, s, m, h or d"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_that_could_escape_a_path_or_a_config_are_refused() {
+        assert!("../etc/passwd".parse::<ResourceName>().is_err());
+        assert!("..".parse::<ResourceName>().is_err());
+        assert!("a/b".parse::<ContainerName>().is_err());
+        assert!("x;}".parse::<UpstreamName>().is_err());
+        assert!("/etc/../passwd".parse::<AbsolutePath>().is_err());
+        assert!("../x.tera".parse::<TemplateName>().is_err());
+        assert!("buggy-app-v2_1.x".parse::<ContainerName>().is_ok());
+    }
+}

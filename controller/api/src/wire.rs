@@ -1,0 +1,1 @@
+//! The shapes of the wire contract with existing clients, as views of the resources. Pure.

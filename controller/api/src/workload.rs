@@ -1,0 +1,503 @@
+//! `Workload`: what should run. Either adopts a container somebody else made, or runs a template. Pure.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
+use crate::validate::{FieldError, Rules};
+
+/// Desired state of a workload: exactly one of `container` and `template`.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "aegisops.io", version = "v1alpha1", kind = "Workload", plural = "workloads", singular = "workload",
+    shortname = "wl", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "WorkloadStatus",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Container", type_ = "string", json_path = ".spec.container", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.template.image", priority = 1),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadSpec {
+    /// Adopts the running container of this name, for example one that Compose started. It is restarted and
+    /// healed in place, and cloned for further replicas; it is never removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerName>,
+    /// Runs containers of this template, named `<workload>-replica-1…N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<ContainerTemplate>,
+    /// How many containers there should be, the adopted one counted. At least 1 when adopting.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 200))]
+    pub replicas: u32,
+    /// Every container of the workload that started before this instant is restarted once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Time>,
+    /// How replicas are replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strategy: Strategy,
+    /// How a container shows that it can serve. Without it: Docker's own health check where the container has
+    /// one, otherwise "it runs".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthProbe>,
+    /// Bounds and targets for scaling by load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<Autoscale>,
+}
+
+/// What a container is made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerTemplate {
+    /// The image; it must be present on the host or pullable by the engine.
+    pub image: ImageRef,
+    /// Replaces the image's entrypoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Replaces the image's command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Container ports. Replicas publish none on the host: a LoadBalancer reaches them on their network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(range(min = 1, max = 65535)))]
+    pub ports: Vec<u16>,
+    /// Docker networks to join; the first one is joined at creation. Empty: the engine's default bridge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<ContainerName>,
+    /// Volumes and bind mounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeMount>,
+    /// Limits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resources: Resources,
+    /// Further container labels. Labels under `io.aegisops.` belong to the controller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How long a container may take to end after SIGTERM.
+    #[serde(default = "ten_seconds")]
+    pub stop_grace_period: Duration,
+    /// User (and group) inside the container, as `docker run --user` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Mounts the root file system read-only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_only: bool,
+    /// Docker's own health check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// One mount of a template.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeMount {
+    /// A volume's name, or an absolute path on the host for a bind mount.
+    #[schemars(length(min = 1, max = 512))]
+    pub source: String,
+    /// Where it appears in the container.
+    pub target: AbsolutePath,
+    /// Mounts it read-only.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// Limits of one container.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Resources {
+    /// Memory limit in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 6, max = 16_777_216))]
+    pub memory_mb: Option<u32>,
+    /// CPU limit in thousandths of a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 1_024_000))]
+    pub cpu_millis: Option<u32>,
+    /// Most processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub pids: Option<u32>,
+}
+
+/// Docker's health check: a command inside the container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Healthcheck {
+    /// The command and its arguments; run without a shell.
+    #[schemars(length(min = 1, max = 64))]
+    pub command: Vec<String>,
+    /// Time between two checks.
+    #[serde(default = "ten_seconds")]
+    pub interval: Duration,
+    /// Time one check may take.
+    #[serde(default = "two_seconds")]
+    pub timeout: Duration,
+    /// Failures in a row that make it unhealthy.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 100))]
+    pub retries: u32,
+}
+
+/// How replicas are replaced when their template changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Strategy {
+    /// `RollingUpdate` replaces replicas step by step; `InPlace` restarts a container where it is.
+    #[serde(default, rename = "type")]
+    pub kind: StrategyType,
+    /// How many replicas beyond `replicas` may exist during a change.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 50))]
+    pub max_surge: u32,
+    /// How many replicas may be out of service during a change.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 50))]
+    pub max_unavailable: u32,
+    /// How long a new replica must be healthy before the next one is touched.
+    #[serde(default = "no_time")]
+    pub min_healthy: Duration,
+    /// How long one change may go without progress before it counts as failed.
+    #[serde(default = "five_minutes")]
+    pub progress_deadline: Duration,
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self {
+            kind: StrategyType::default(),
+            max_surge: 1,
+            max_unavailable: 1,
+            min_healthy: no_time(),
+            progress_deadline: five_minutes(),
+        }
+    }
+}
+
+/// The kinds of strategy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StrategyType {
+    /// Step by step, bounded by `maxSurge` and `maxUnavailable`.
+    #[default]
+    RollingUpdate,
+    /// Where it is, without a stand-in.
+    InPlace,
+}
+
+/// A readiness probe: exactly one of `http`, `tcp` and `docker`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthProbe {
+    /// Healthy when a GET answers 200–399.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpProbe>,
+    /// Healthy when the port accepts a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpProbe>,
+    /// Healthy when Docker's own health check says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker: Option<DockerProbe>,
+    /// Time between two probes of a ready container. One that is not ready is probed from every 25 ms, backing off.
+    #[serde(default = "two_seconds")]
+    pub interval: Duration,
+    /// Time one probe may take.
+    #[serde(default = "one_second")]
+    pub timeout: Duration,
+    /// Successes in a row that make it ready.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    pub success_threshold: u32,
+    /// Failures in a row that make it unready.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: u32,
+}
+
+/// Probe by HTTP GET.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpProbe {
+    /// Path and query.
+    #[serde(default = "root_path")]
+    pub path: AbsolutePath,
+    /// Container port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+}
+
+/// Probe by TCP connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpProbe {
+    /// Container port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+}
+
+/// Probe by Docker's health state; it has no settings of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerProbe {}
+
+/// Scaling by load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Autoscale {
+    /// Fewest replicas.
+    #[schemars(range(min = 1, max = 200))]
+    pub min: u32,
+    /// Most replicas.
+    #[schemars(range(min = 1, max = 200))]
+    pub max: u32,
+    /// What to hold; the largest answer wins.
+    #[schemars(length(min = 1, max = 8))]
+    pub targets: Vec<AutoscaleTarget>,
+    /// How far back to look before scaling out.
+    #[serde(default = "thirty_seconds")]
+    pub scale_up_window: Duration,
+    /// How far back to look before scaling in.
+    #[serde(default = "five_minutes")]
+    pub scale_down_window: Duration,
+}
+
+/// One target of an autoscaled workload: mean per replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AutoscaleTarget {
+    /// What is measured.
+    pub metric: AutoscaleMetric,
+    /// Percent of the container's limit to hold.
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u32,
+}
+
+/// What autoscaling can look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AutoscaleMetric {
+    /// CPU of the container's limit, or of one core without one.
+    Cpu,
+    /// Memory of the container's limit.
+    Memory,
+}
+
+/// Observed state of a workload; only its reconciler writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadStatus {
+    /// The generation this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Containers that exist and are not being removed.
+    pub replicas: u32,
+    /// Containers that pass their probe.
+    pub ready_replicas: u32,
+    /// Containers of the current revision.
+    pub updated_replicas: u32,
+    /// The current revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// One row a container.
+    pub instances: Vec<InstanceStatus>,
+    /// Templates this workload has run, newest last, at most ten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<Revision>,
+    /// `Ready`, `Progressing`, `Degraded`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One container of a workload as last observed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceStatus {
+    /// Container name.
+    pub name: String,
+    /// Container id, 64 hex characters.
+    pub id: String,
+    /// 0 for the adopted container, 1…N for replicas.
+    pub index: u32,
+    /// Address per network name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, String>,
+    /// Docker's word for its state: `running`, `exited`, …
+    pub state: String,
+    /// What its probe says.
+    pub health: Health,
+    /// The revision it was made from.
+    pub revision: String,
+    /// It is on its way out (or about to restart): no LoadBalancer may send it new requests.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub draining: bool,
+    /// When its process started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// How often this controller restarted it after a crash, since it was last healthy for ten minutes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restarts: u32,
+    /// When that last happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restart_at: Option<Time>,
+    /// What the last probe said, when it is not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a probe says of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Health {
+    /// Not probed yet, or no address to probe.
+    #[default]
+    Unknown,
+    /// Its probe passes: it is ready.
+    Healthy,
+    /// Its probe fails.
+    Unhealthy,
+}
+
+/// One template the workload has run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Hash of the template (or of the adopted container's configuration).
+    pub revision: String,
+    /// The template; absent for an adopted container, whose configuration belongs to whoever made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<ContainerTemplate>,
+    /// The image it ran.
+    pub image: String,
+    /// When it was first seen.
+    pub created_at: Time,
+    /// Whether all replicas were once ready on it.
+    #[serde(default)]
+    pub was_ready: bool,
+}
+
+impl Rules for WorkloadSpec {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        match (&self.container, &self.template) {
+            (None, None) => out.push(FieldError::required(
+                path,
+                "set `container` (adopt a running container) or `template` (run containers)",
+            )),
+            (Some(_), Some(_)) => out.push(FieldError::forbidden(
+                format!("{path}.template"),
+                "`container` and `template` exclude each other: keep one",
+            )),
+            (Some(_), None) if self.replicas == 0 => out.push(FieldError::invalid(
+                format!("{path}.replicas"),
+                "0",
+                "an adopted container counts as one replica: use 1 or more (or delete the Workload to let it go)",
+            )),
+            _ => {}
+        }
+        if let Some(template) = &self.template {
+            template.rules(&format!("{path}.template"), out);
+        }
+        if let Some(health) = &self.health {
+            health.rules(&format!("{path}.health"), out);
+        }
+        if self.strategy.max_surge == 0 && self.strategy.max_unavailable == 0 {
+            out.push(FieldError::invalid(
+                format!("{path}.strategy.maxUnavailable"),
+                "0",
+                "maxSurge and maxUnavailable cannot both be 0: nothing could ever be replaced",
+            ));
+        }
+        if let Some(autoscale) = &self.autoscale
+            && autoscale.min > autoscale.max
+        {
+            out.push(FieldError::invalid(
+                format!("{path}.autoscale.min"),
+                autoscale.min,
+                format!("must not be above autoscale.max, {}", autoscale.max),
+            ));
+        }
+    }
+}
+
+impl Rules for ContainerTemplate {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        for key in self.env.keys() {
+            if key.is_empty() || key.contains('=') || key.chars().any(char::is_control) {
+                out.push(FieldError::invalid(
+                    format!("{path}.env"),
+                    key,
+                    "a variable's name is not empty and holds no '=' or control characters",
+                ));
+            }
+        }
+        for key in self.labels.keys().filter(|key| key.starts_with("io.aegisops.")) {
+            out.push(FieldError::forbidden(
+                format!("{path}.labels"),
+                format!("label {key:?}: labels under io.aegisops. belong to the controller"),
+            ));
+        }
+        for (index, volume) in self.volumes.iter().enumerate() {
+            if volume.source.starts_with('.') || volume.source.contains(':') {
+                out.push(FieldError::invalid(
+                    format!("{path}.volumes[{index}].source"),
+                    &volume.source,
+                    "use a volume's name or an absolute path, without ':'",
+                ));
+            }
+        }
+    }
+}
+
+impl Rules for HealthProbe {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        let chosen = [self.http.is_some(), self.tcp.is_some(), self.docker.is_some()];
+        if chosen.iter().filter(|set| **set).count() != 1 {
+            out.push(FieldError::invalid(path, "", "set exactly one of `http`, `tcp` and `docker`"));
+        }
+        if self.interval.std().as_millis() < 100 {
+            out.push(FieldError::invalid(format!("{path}.interval"), self.interval, "use 100ms or more"));
+        }
+        if self.timeout.std().is_zero() {
+            out.push(FieldError::invalid(format!("{path}.timeout"), self.timeout, "use 1ms or more"));
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+fn one() -> u32 {
+    1
+}
+fn three() -> u32 {
+    3
+}
+fn root_path() -> AbsolutePath {
+    #[expect(clippy::expect_used, reason = "\"/\" is an absolute path; a test constructs it")]
+    "/".parse().expect("\"/\" is an absolute path")
+}
+const fn no_time() -> Duration {
+    Duration::from_millis(0)
+}
+const fn one_second() -> Duration {
+    Duration::from_secs(1)
+}
+const fn two_seconds() -> Duration {
+    Duration::from_secs(2)
+}
+const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+const fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}

@@ -1,0 +1,158 @@
+//! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::bollard::Docker`] and
+//! [`crate::fake::FakeEngine`] (virtual time, scripted faults). Nothing above may assume which one it has.
+//!
+//! Every operation is idempotent in effect: asking for a state that already holds is a success, and each is bounded in
+//! time by the implementor. Names of containers are never patterns.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::observed::{ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats};
+
+/// What an engine could not do. Display names the operation's object.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The engine does not answer (down, socket missing, connection cut). Worth a retry.
+    #[error("the Docker engine does not answer ({operation}): {message}")]
+    Unreachable { operation: String, message: String },
+    /// No answer within the bound; the operation may still have taken effect.
+    #[error("{operation} took longer than {seconds} s")]
+    Timeout { operation: String, seconds: u64 },
+    /// There is no such container, image, network, …
+    #[error("{operation}: not found: {message}")]
+    NotFound { operation: String, message: String },
+    /// The name is taken, or the state does not allow it.
+    #[error("{operation}: conflict: {message}")]
+    Conflict { operation: String, message: String },
+    /// The engine refuses: bad parameter, missing image, not permitted.
+    #[error("{operation}: refused by the engine: {message}")]
+    Refused { operation: String, message: String },
+    /// Any other failure of the engine.
+    #[error("{operation}: engine error: {message}")]
+    Server { operation: String, message: String },
+}
+
+impl EngineError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Server { .. })
+    }
+
+    /// Whether the object is simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+/// Shorthand for what every operation answers.
+pub type EngineResult<T> = Result<T, EngineError>;
+
+/// Which containers to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Labels that must have exactly these values.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Everything a new container is made from: the engine's own configuration as opaque JSON (in the shape of the body of
+/// `POST /containers/create`), since a faithful clone must keep fields that we do not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSpec {
+    /// Its name.
+    pub name: String,
+    /// Body of `POST /containers/create`, `NetworkingConfig` included.
+    pub body: serde_json::Value,
+    /// Networks to join after creation and before the start, beyond those in `body` (engines before API 1.44 take one only):
+    /// name → `EndpointSettings`.
+    pub extra_networks: BTreeMap<String, serde_json::Value>,
+}
+
+/// Bounds of a log read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Lines from the end.
+    pub tail: u32,
+    /// Keep following (the stream then ends only with the container or by being dropped).
+    pub follow: bool,
+    /// Prefix each line with its time.
+    pub timestamps: bool,
+    /// Only lines since this unix time in seconds; 0 for all.
+    pub since: i64,
+}
+
+/// What a GET of a container's address answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Status code.
+    pub status: u16,
+    /// The body's first 64 KiB.
+    pub body: String,
+    /// Time to the complete answer.
+    pub latency: Duration,
+}
+
+/// Why a probe got no answer; the text is for people and names the address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProbeError(pub String);
+
+/// A container engine.
+pub trait Engine: Send + Sync + 'static {
+    /// Version and capabilities, read from the engine (the implementor may cache it per connection).
+    fn info(&self) -> BoxFuture<'_, EngineResult<EngineInfo>>;
+
+    /// Containers in any state.
+    fn list(&self, filter: ListFilter) -> BoxFuture<'_, EngineResult<Vec<ContainerSummary>>>;
+
+    /// One container by id or exact name; `None` if there is none.
+    fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Option<ContainerDetails>>>;
+
+    /// Creates (does not start); answers its id. A container of this name that already exists is `Conflict`.
+    fn create(&self, spec: CreateSpec) -> BoxFuture<'_, EngineResult<String>>;
+
+    /// Starts; a running container is left alone.
+    fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<()>>;
+
+    /// Stops with SIGTERM, then SIGKILL after the container's own grace period (`None`) or this one; a stopped
+    /// container is left alone.
+    fn stop<'a>(&'a self, id: &'a str, grace: Option<Duration>) -> BoxFuture<'a, EngineResult<()>>;
+
+    /// Removes a stopped container and its anonymous volumes; one that is gone is a success.
+    fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<()>>;
+
+    /// Sends a signal (such as `HUP`) to the first process.
+    fn signal<'a>(&'a self, id: &'a str, signal: &'a str) -> BoxFuture<'a, EngineResult<()>>;
+
+    /// Runs a command inside, without a shell, and waits for it. Output is bounded to 64 KiB.
+    fn exec<'a>(&'a self, id: &'a str, command: &'a [&'a str]) -> BoxFuture<'a, EngineResult<ExecOutput>>;
+
+    /// Puts files below `folder` (which must exist): relative path → content. Missing sub-folders are made.
+    /// Works on stopped containers, too.
+    fn put_files<'a>(&'a self, id: &'a str, folder: &'a str, files: &'a [(String, Vec<u8>)]) -> BoxFuture<'a, EngineResult<()>>;
+
+    /// Reads a file, or the regular files directly inside a folder: relative path → content; at most 4 MiB in all.
+    /// A path that does not exist is `NotFound`.
+    fn read_files<'a>(&'a self, id: &'a str, path: &'a str) -> BoxFuture<'a, EngineResult<Vec<(String, Vec<u8>)>>>;
+
+    /// Processes inside (`docker top`), with their titles.
+    fn processes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<ProcessRow>>>;
+
+    /// Log lines, oldest first; a line is bounded to 16 KiB.
+    fn logs<'a>(&'a self, id: &'a str, query: LogQuery) -> BoxFuture<'a, EngineResult<BoxStream<'static, EngineResult<LogLine>>>>;
+
+    /// One reading of CPU, memory and network counters, without waiting for a second sample.
+    fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>>;
+
+    /// Container events from now on. The stream ends or errs when the connection does; the caller reconnects and rescans.
+    fn events(&self) -> BoxFuture<'_, EngineResult<BoxStream<'static, EngineResult<EngineEvent>>>>;
+
+    /// GET of a container's own address, bounded by `timeout`; redirects are not followed.
+    fn http_get<'a>(&'a self, address: SocketAddr, path: &'a str, timeout: Duration) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
+
+    /// Whether a TCP connection to a container's own address is accepted.
+    fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>>;
+}

@@ -1,0 +1,7 @@
+//! The Docker driver: [`Engine`] and its two implementors. The only crate that imports bollard.
+//! Does I/O; decides nothing.
+
+pub mod engine;
+pub mod observed;
+
+pub use engine::{CreateSpec, Engine, EngineError, EngineResult, HttpAnswer, ListFilter, LogQuery, ProbeError};
