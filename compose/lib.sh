@@ -1,0 +1,124 @@
+# shellcheck shell=bash
+# What the compose/*.sh scripts share: where things are, how they speak, and how they reach Docker.
+# Sourced, never run. Changes nothing by itself.
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+COMPOSE_DIR="$REPO/compose"
+
+# Everything that can be moved by a variable is named here once.
+export AEGIS_STATE_DIR="${AEGIS_STATE_DIR:-$REPO/state}"
+export AEGIS_BIND="${AEGIS_BIND:-127.0.0.1}"
+export AEGIS_APP_PORT="${AEGIS_APP_PORT:-8000}"
+export AEGIS_API_PORT="${AEGIS_API_PORT:-8001}"
+export AEGIS_LB_PORT="${AEGIS_LB_PORT:-80}"
+case "$AEGIS_STATE_DIR" in /*) ;; *) AEGIS_STATE_DIR="$PWD/$AEGIS_STATE_DIR" ;; esac
+
+PROJECT=aegisops
+NETWORK=aegis-network
+SECRETS_DIR="$AEGIS_STATE_DIR/.secrets"
+ADMIN_TOKEN_FILE="$SECRETS_DIR/admin-token"
+WEBHOOK_TOKEN_FILE="$SECRETS_DIR/webhook-token"
+INSTANCE_FILE="$AEGIS_STATE_DIR/.instance-id"
+
+# An engine belongs to the machine, not to a checkout, so the note that we started it does too.
+# Both are gone after a reboot, as the process is.
+ENGINE_RECORD=/run/aegisops/engine
+ENGINE_LOG=/var/log/aegisops-dockerd.log
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' RESET=$'\e[0m'
+else
+    BOLD='' DIM='' RED='' GREEN='' YELLOW='' RESET=''
+fi
+
+say() { printf '%s\n' "$*"; }
+step() { printf '%s==>%s %s\n' "$BOLD" "$RESET" "$*"; }
+note() { printf '    %s%s%s\n' "$DIM" "$*" "$RESET"; }
+good() { printf '%s==>%s %s\n' "$GREEN" "$RESET" "$*"; }
+warn() { printf '%swarning:%s %s\n' "$YELLOW" "$RESET" "$*" >&2; }
+
+# die WHAT [WHAT TO DO...]: one line for what happened, one for each thing to do about it.
+die() {
+    printf '%serror:%s %s\n' "$RED" "$RESET" "$1" >&2
+    shift
+    local line
+    for line in "$@"; do printf '       %s\n' "$line" >&2; done
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        die "this needs root and there is no sudo: $*" "run it as root, or install sudo"
+    fi
+}
+
+# apt_install WHY PACKAGE...
+apt_install() {
+    local why=$1 log
+    shift
+    have apt-get || die "$why needs $*, and this machine has no apt-get" \
+        "install $* with your system's package manager, then run this again"
+    step "installing $* ($why)"
+    log=$(mktemp)
+    if ! { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } \
+        >"$log" 2>&1 </dev/null; then
+        tail -n 15 "$log" >&2
+        die "apt-get could not install $*" "the whole log is in $log"
+    fi
+    rm -f "$log"
+}
+
+# wait_until SECONDS COMMAND...: polls every 0.1 s; false when the time is over.
+wait_until() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
+
+# The socket the docker client talks to, as a path; nothing when the engine is reached another way.
+docker_socket() {
+    local host
+    if [ -n "${AEGIS_DOCKER_SOCK:-}" ]; then
+        printf '%s\n' "$AEGIS_DOCKER_SOCK"
+        return
+    fi
+    host="${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}"
+    case "${host:-unix:///var/run/docker.sock}" in
+        unix://*) printf '%s\n' "${host:-unix:///var/run/docker.sock}" | sed 's|^unix://||' ;;
+    esac
+}
+
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# is_process PID NAME: whether that process lives (a zombie does not) and is really that program.
+is_process() {
+    local stat
+    [ -n "$1" ] && stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    case "$stat" in
+        "$1 ($2) "[ZXx]*) return 1 ;;
+        "$1 ($2) "*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# runs NAME: whether any living process is that program.
+runs() {
+    local dir
+    for dir in /proc/[0-9]*; do
+        ! is_process "${dir#/proc/}" "$1" || return 0
+    done
+    return 1
+}
+
+# The start time of a process in clock ticks: with the pid it names one process for ever.
+process_start() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
