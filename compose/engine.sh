@@ -151,7 +151,10 @@ ensure_compose() {
 
 stop_engine() {
     local pid start others
-    [ -r "$ENGINE_RECORD" ] || { note "the Docker engine was not started by us; it stays"; return; }
+    if [ ! -r "$ENGINE_RECORD" ]; then
+        ! engine_answers || note "the Docker engine stays, as it was not started by us"
+        return
+    fi
     read -r pid start <"$ENGINE_RECORD"
     if ! is_process "$pid" dockerd || [ "$(process_start "$pid")" != "$start" ]; then
         as_root rm -f "$ENGINE_RECORD"

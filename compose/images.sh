@@ -19,19 +19,6 @@ PULL_SECONDS=8
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
 
-# Static, so that a scratch image can hold them. The Makefile exports the same two.
-rust_target() {
-    have cargo || die "there is no cargo here, and our programs are built with it" \
-        "install Rust (see rustup.rs), then run this again; if it is installed: . \"\$HOME/.cargo/env\""
-    if [ -z "${CARGO_BUILD_TARGET:-}" ]; then
-        CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
-        export CARGO_BUILD_TARGET
-    fi
-    local var
-    var=CARGO_TARGET_$(printf '%s' "$CARGO_BUILD_TARGET" | tr 'a-z-' 'A-Z_')_RUSTFLAGS
-    [ -n "${!var:-}" ] || export "$var=-C target-feature=+crt-static"
-}
-
 cargo_build() {
     local packages=() package log started=$SECONDS
     for package in "$@"; do packages+=(-p "$package"); done
@@ -59,7 +46,16 @@ cargo_build() {
     [ $((SECONDS - started)) -lt 2 ] || note "built in $((SECONDS - started)) s"
 }
 
-binary() { printf '%s/%s/release/%s\n' "$(cd "$REPO" && realpath -m "${CARGO_TARGET_DIR:-target}")" "$CARGO_BUILD_TARGET" "$1"; }
+# A scratch image has no loader. RUSTFLAGS in the environment would push our flags aside without a word.
+static_binary() {
+    local path
+    path=$(binary "$1")
+    if ldd "$path" 2>/dev/null | grep -q '=>'; then
+        die "$path is not static, so it cannot run in an image without libraries" \
+            "RUSTFLAGS in the environment replaces the flags that make it so: unset it, or add -C target-feature=+crt-static"
+    fi
+    printf '%s\n' "$path"
+}
 
 label_of() { docker image inspect --format "{{index .Config.Labels \"$INPUTS_LABEL\"}}" "$1" 2>/dev/null || true; }
 
@@ -69,8 +65,10 @@ docker_build() {
     docker buildx version >/dev/null 2>&1 || export DOCKER_BUILDKIT=0
     docker build "$@" >"$log" 2>&1 </dev/null || {
         tail -n 20 "$log" >&2
-        die "docker could not build ${*: -1}"
+        die "docker could not build an image" "what it said is above"
     }
+    # What the new image replaced, if nothing uses it any more.
+    docker image prune --force --filter "label=$INPUTS_LABEL" >/dev/null 2>&1 || true
 }
 
 # image TAG DOCKERFILE EXTRA-INPUT FILE...: an image of these few files, unless it is up to date already.
@@ -169,13 +167,18 @@ nginx_image() {
         "$COMPOSE_DIR/nginx/nginx.conf" "$COMPOSE_DIR/nginx/upstream.conf"
 }
 
-buggy_app_image() { image aegisops/buggy-app:dev "$COMPOSE_DIR/buggy-app/Dockerfile" '' "$(binary buggy-app)"; }
+buggy_app_image() {
+    local program
+    program=$(static_binary buggy-app)
+    image aegisops/buggy-app:dev "$COMPOSE_DIR/buggy-app/Dockerfile" '' "$program"
+}
 
 agent_image() {
     # The certificates that this machine trusts, for model providers over https.
-    local certificates=/etc/ssl/certs/ca-certificates.crt
+    local certificates=/etc/ssl/certs/ca-certificates.crt program
+    program=$(static_binary aegis-controller)
     [ -r "$certificates" ] || apt_install "the agent needs the certificate authorities" ca-certificates
-    image aegisops/agent:dev "$COMPOSE_DIR/agent/Dockerfile" '' "$(binary aegis-controller)" "$certificates"
+    image aegisops/agent:dev "$COMPOSE_DIR/agent/Dockerfile" '' "$program" "$certificates"
 }
 
 [ $# -gt 0 ] || set -- nginx buggy-app agent

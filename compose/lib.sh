@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the compose/*.sh scripts share: where things are, how they speak, and how they reach Docker.
 # Sourced, never run. Changes nothing by itself.
+# shellcheck disable=SC2034
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 COMPOSE_DIR="$REPO/compose"
@@ -14,7 +15,6 @@ export AEGIS_LB_PORT="${AEGIS_LB_PORT:-80}"
 case "$AEGIS_STATE_DIR" in /*) ;; *) AEGIS_STATE_DIR="$PWD/$AEGIS_STATE_DIR" ;; esac
 
 PROJECT=aegisops
-NETWORK=aegis-network
 SECRETS_DIR="$AEGIS_STATE_DIR/.secrets"
 ADMIN_TOKEN_FILE="$SECRETS_DIR/admin-token"
 WEBHOOK_TOKEN_FILE="$SECRETS_DIR/webhook-token"
@@ -85,6 +85,23 @@ wait_until() {
     done
 }
 
+# Static binaries, so that a scratch image can hold them. The Makefile exports the same two.
+rust_target() {
+    [ -x "$HOME/.cargo/bin/cargo" ] && PATH="$PATH:$HOME/.cargo/bin"
+    have cargo || die "there is no cargo here, and our programs are built with it" \
+        "install Rust (see https://rustup.rs), then run this again"
+    if [ -z "${CARGO_BUILD_TARGET:-}" ]; then
+        CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+        export CARGO_BUILD_TARGET
+    fi
+    local var
+    var=CARGO_TARGET_$(printf '%s' "$CARGO_BUILD_TARGET" | tr 'a-z-' 'A-Z_')_RUSTFLAGS
+    [ -n "${!var:-}" ] || export "$var=-C target-feature=+crt-static"
+}
+
+# Where cargo puts a program of ours. After rust_target.
+binary() { printf '%s/%s/release/%s\n' "$(cd "$REPO" && realpath -m "${CARGO_TARGET_DIR:-target}")" "$CARGO_BUILD_TARGET" "$1"; }
+
 # The socket the docker client talks to, as a path; nothing when the engine is reached another way.
 docker_socket() {
     local host
@@ -122,3 +139,36 @@ runs() {
 
 # The start time of a process in clock ticks: with the pid it names one process for ever.
 process_start() { sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# compose ARGUMENT...: whichever compose there is, on our file and project.
+compose() {
+    if docker compose version >/dev/null 2>&1; then
+        docker compose --project-name "$PROJECT" --file "$COMPOSE_DIR/compose.yaml" "$@"
+    else
+        docker-compose --project-name "$PROJECT" --file "$COMPOSE_DIR/compose.yaml" "$@"
+    fi
+}
+
+# Where this machine reaches what is published: an address that means "all" is not one to connect to.
+reach() {
+    case "$AEGIS_BIND" in
+        0.0.0.0 | ::) printf '127.0.0.1\n' ;;
+        *) printf '%s\n' "$AEGIS_BIND" ;;
+    esac
+}
+
+# http METHOD PORT PATH: prints the body; true on 200. By bash alone, as a fresh machine has no curl.
+http() {
+    local host answer
+    host=$(reach)
+    # shellcheck disable=SC2016
+    answer=$(timeout 5 bash -c '
+        exec 3<>"/dev/tcp/$2/$3"
+        printf "%s %s HTTP/1.0\r\nHost: %s:%s\r\nContent-Length: 0\r\n\r\n" "$1" "$4" "$2" "$3" >&3
+        cat <&3' http "$1" "$host" "$2" "$3" 2>/dev/null) || return 1
+    printf '%s\n' "${answer#*$'\r\n\r\n'}"
+    [[ "$answer" == HTTP/1.[01]\ 200* ]]
+}
+
+# json_number FIELD: the first number of that name in the JSON on standard input.
+json_number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }

@@ -1,0 +1,83 @@
+# make demo | test are the two that matter; `make` alone lists the rest.
+# Variables: AEGIS_STATE_DIR, AEGIS_BIND, AEGIS_APP_PORT, AEGIS_API_PORT, AEGIS_LB_PORT, AEGIS_KEEP_ENGINE (see README).
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+PREFIX ?= /usr/local
+AEGIS_STATE_DIR ?= $(CURDIR)/state
+export AEGIS_STATE_DIR
+
+# Our programs run in images that hold nothing else: static, for this machine's own target.
+ifndef CARGO_BUILD_TARGET
+CARGO_BUILD_TARGET := $(shell PATH="$$PATH:$$HOME/.cargo/bin" rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+endif
+ifneq ($(CARGO_BUILD_TARGET),)
+export CARGO_BUILD_TARGET
+STATIC := CARGO_TARGET_$(shell printf '%s' '$(CARGO_BUILD_TARGET)' | tr 'a-z-' 'A-Z_')_RUSTFLAGS
+export $(STATIC) ?= -C target-feature=+crt-static
+endif
+BIN = $(or $(CARGO_TARGET_DIR),target)/$(CARGO_BUILD_TARGET)/release
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## start everything, make the patient sick, watch it being healed
+	@compose/demo.sh
+
+.PHONY: up
+up: engine images ## start the stack without an incident
+	@compose/up.sh
+
+.PHONY: down
+down: ## remove the stack and all it made; the state stays
+	@compose/down.sh
+
+.PHONY: test
+test: engine images ## all tests, on real containers and a real nginx
+	cargo test --workspace --no-fail-fast
+
+.PHONY: lint
+lint: ## formatting, clippy with warnings as errors, the shell scripts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@for script in compose/*.sh .ci/run; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x compose/*.sh .ci/run
+
+.PHONY: bench
+bench: engine images ## measure against the bare engine
+	cargo run --release -p aegis-tests --bin bench
+
+.PHONY: sim
+sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
+	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: install
+install: ## put aegisctl into $(DESTDIR)$(PREFIX)/bin (PREFIX=/usr/local)
+	@test -x $(BIN)/aegisctl || cargo build --release -p aegisctl
+	install -D -m 0755 $(BIN)/aegisctl $(DESTDIR)$(PREFIX)/bin/aegisctl
+
+.PHONY: token
+token: ## print the admin token (make -s token prints nothing else)
+	@test -r "$(AEGIS_STATE_DIR)/.secrets/admin-token" || { \
+		echo "error: there is no token in $(AEGIS_STATE_DIR)/.secrets that you may read; the first make up makes it" >&2; exit 1; }
+	@cat "$(AEGIS_STATE_DIR)/.secrets/admin-token"
+
+.PHONY: clean
+clean: ## remove what was built: target/ and our images
+	cargo clean
+	@! docker version >/dev/null 2>&1 || docker images --quiet 'aegisops/*' | sort -u | xargs -r docker rmi --force >/dev/null
+
+.PHONY: engine images
+engine:
+	@compose/engine.sh
+
+images: engine
+	@compose/images.sh

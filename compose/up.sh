@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Starts the stack and waits until it is ready. Needs the engine and the images (engine.sh, images.sh).
+set -euo pipefail
+# shellcheck source=compose/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+READY_SECONDS=60
+# container, variable that moves its port
+PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS_LB_PORT)
+
+ours() { [ "$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$1" 2>/dev/null)" = "$PROJECT" ]; }
+
+# A container of that name which is not ours is a bystander: it is named, never replaced.
+check_names() {
+    local entry name
+    for entry in "${PUBLISHED[@]}"; do
+        name=${entry%:*}
+        if docker inspect --type container "$name" >/dev/null 2>&1 && ! ours "$name"; then
+            die "there is a container called $name already, and it is not part of this stack" \
+                "rename it (docker rename $name other) or remove it, then run this again"
+        fi
+    done
+}
+
+# The inodes of the sockets that listen on that port on an address which collides with AEGIS_BIND.
+listeners() {
+    local port=$1 hex bind
+    hex=$(printf '%04X' "$port")
+    bind=$(printf '%s' "$AEGIS_BIND" | awk -F. 'NF == 4 { printf "%02X%02X%02X%02X", $4, $3, $2, $1 }')
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$hex" -v bind="$bind" '
+        $4 == "0A" && split($2, at, ":") == 2 && at[2] == port &&
+            (bind == "" || bind == "00000000" || at[1] == bind || at[1] ~ /^0+$/ || at[1] == "0000000000000000FFFF0000" bind) { print $10 }'
+}
+
+# Who holds a listening socket, as far as this user may know.
+holder() {
+    local inode=$1 fd pid
+    fd=$(find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\[$inode\]" -print -quit 2>/dev/null || true)
+    [ -n "$fd" ] || { printf 'a process that only root may look at'; return; }
+    pid=$(printf '%s' "$fd" | cut -d/ -f3)
+    printf 'process %s (%s)' "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null || printf '?')"
+}
+
+check_ports() {
+    local entry name variable port seen=' ' taken inode by
+    for entry in "${PUBLISHED[@]}"; do
+        name=${entry%:*} variable=${entry#*:}
+        port=${!variable}
+        if ! [[ "$port" =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65535 ]; then
+            die "$variable is '$port', which is no port" "a port is a number from 1 to 65535: $variable=8080 make up"
+        fi
+        [[ "$seen" != *" $port "* ]] || die "$variable is $port, which another service of this stack has too" "choose another one"
+        seen+="$port "
+        # Our own container may hold its port already: a second `make up`.
+        if docker port "$name" 2>/dev/null | grep -q ":$port\$"; then continue; fi
+        taken=$(docker ps --filter "publish=$port" --format '{{.Names}}' | head -n 1)
+        if [ -n "$taken" ]; then
+            by="container $taken"
+        else
+            inode=$(listeners "$port" | head -n 1)
+            [ -n "$inode" ] || continue
+            by=$(holder "$inode")
+        fi
+        die "port $port, which $name needs, is taken by $by" \
+            "free it, or move $name to another one: $variable=$((port < 55536 ? port + 10000 : port - 10000)) make ${AEGIS_GOAL:-up}"
+    done
+}
+
+# The directory is kept between runs and may be edited by whoever made it: the agent runs as its owner.
+prepare_state() {
+    mkdir -p "$SECRETS_DIR" 2>/dev/null || die "cannot make the state directory $AEGIS_STATE_DIR" \
+        "choose one that you may write to: AEGIS_STATE_DIR=… make up"
+    if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_UID:-}" ] && [ "$(stat -c %u "$AEGIS_STATE_DIR")" -eq 0 ]; then
+        chown "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$AEGIS_STATE_DIR" "$SECRETS_DIR"
+    fi
+    AEGIS_UID=$(stat -c %u "$AEGIS_STATE_DIR")
+    [ "$(id -u)" -eq 0 ] || [ "$(id -u)" -eq "$AEGIS_UID" ] ||
+        die "the state directory $AEGIS_STATE_DIR belongs to $(stat -c %U "$AEGIS_STATE_DIR"), not to you" \
+            "run this as that user, or choose another one: AEGIS_STATE_DIR=… make up"
+    chmod 700 "$SECRETS_DIR"
+    if [ ! -s "$WEBHOOK_TOKEN_FILE" ]; then
+        (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$WEBHOOK_TOKEN_FILE")
+        chown "$AEGIS_UID" "$WEBHOOK_TOKEN_FILE"
+    fi
+    AEGIS_WEBHOOK_TOKEN=$(cat "$WEBHOOK_TOKEN_FILE")
+    export AEGIS_UID AEGIS_WEBHOOK_TOKEN
+}
+
+find_socket() {
+    AEGIS_DOCKER_SOCK=$(docker_socket)
+    [ -S "$AEGIS_DOCKER_SOCK" ] ||
+        die "the agent needs the engine's socket, and docker is reached through ${DOCKER_HOST:-the context $(docker context show)}" \
+            "use an engine on this machine, or name its socket: AEGIS_DOCKER_SOCK=/path make up"
+    DOCKER_GID=$(stat -L -c %g "$AEGIS_DOCKER_SOCK")
+    # A rootless engine maps whoever runs it to root inside, owner of the socket and of the state directory alike.
+    if docker info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; then
+        AEGIS_UID=0 DOCKER_GID=0
+    fi
+    export AEGIS_DOCKER_SOCK DOCKER_GID AEGIS_UID
+}
+
+# restarts CONTAINER: how often it was restarted so far, or nothing when there is none of that name.
+restarts() { docker inspect --format '{{.RestartCount}}' "$1" 2>/dev/null || true; }
+
+# ready CONTAINER PORT PATH: waits for a 200; gives up early when the container keeps dying.
+ready() {
+    local name=$1 port=$2 path=$3 deadline=$((SECONDS + READY_SECONDS)) why='' before now
+    before=$(restarts "$name")
+    until http GET "$port" "$path" >/dev/null; do
+        now=$(restarts "$name")
+        if [ -z "$now" ]; then
+            why="the container $name is gone"
+        elif [ "$now" -gt $((${before:-0} + 2)) ]; then
+            why="$name ends as soon as it is started"
+        elif [ "$SECONDS" -ge "$deadline" ]; then
+            why="$name did not answer 200 on $path (port $port) within $READY_SECONDS s"
+        fi
+        if [ -n "$why" ]; then
+            docker logs --tail 20 "$name" >&2 || true
+            http GET "$port" "$path" >&2 || true
+            die "$why" "its last lines are above; all of them: docker logs $name" "to remove the stack: make down"
+        fi
+        sleep 0.1
+    done
+}
+
+engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"
+prepare_state
+find_socket
+check_names
+check_ports
+step "starting the stack"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+compose up --detach --remove-orphans >"$log" 2>&1 </dev/null || {
+    tail -n 20 "$log" >&2
+    die "compose could not start the stack" "what it said is above; to remove what it made: make down"
+}
+ready aegis-agent "$AEGIS_API_PORT" /readyz
+ready buggy-app-v2 "$AEGIS_APP_PORT" /health
+ready aegis-lb "$AEGIS_LB_PORT" /lb-health
+
+at=$(reach)
+good "ready"
+cat <<TEXT
+    controller      http://$at:$AEGIS_API_PORT/docs
+    load balancer   http://$at:$AEGIS_LB_PORT/
+    patient         http://$at:$AEGIS_APP_PORT/health
+    state           $AEGIS_STATE_DIR
+
+    export AEGIS_SERVER=http://$at:$AEGIS_API_PORT AEGIS_TOKEN=\$(make -s token)
+    aegisctl apply -f examples/quickstart      (make install puts aegisctl on the PATH)
+TEXT
