@@ -1,0 +1,377 @@
+//! One kind's reconcile loop: triggers → scheduler → runner → what follows. Owns the wiring between them, the retries
+//! and the resync. Does no I/O; whatever the world needs is the [`Reconciler`]'s.
+//!
+//! Level-triggered: a reconciler is given a name and looks at the whole state itself. What a trigger saw is not passed on.
+
+mod observe;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, SelectAll};
+use futures::{Stream, StreamExt, stream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::backoff::Backoff;
+use crate::runner::{Finished, Outcome, Runner, panic_message};
+use crate::scheduler::Scheduler;
+
+pub use observe::{Activity, Observer, Reconciled};
+
+/// What a reconcile that went well asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Look again after this time, or earlier if something triggers it.
+    Requeue(Duration),
+    /// Look again when something triggers it.
+    AwaitChange,
+}
+
+/// What follows a reconcile that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Try again, later each time.
+    Backoff,
+    /// Trying again would change nothing: wait for a trigger.
+    AwaitChange,
+}
+
+/// Brings one object of a kind closer to what it asks for.
+pub trait Reconciler: Send + Sync + 'static {
+    /// Why it could not.
+    type Error: ReconcileError;
+    /// The kind, such as `Workload`.
+    const KIND: &'static str;
+
+    /// Looks at the whole state of the object of this name (which may be gone) and does what is to be done.
+    /// Never called for one name twice at a time. It may be dropped at any await, as in a crash.
+    fn reconcile(&self, name: &str) -> impl Future<Output = Result<Action, Self::Error>> + Send;
+}
+
+/// An error that knows its name in metrics and what should follow.
+pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
+    /// A short fixed word for metrics and Events.
+    fn category(&self) -> &'static str;
+    /// What follows.
+    fn on_error(&self) -> OnError;
+}
+
+/// A reason to look at an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The object's name.
+    pub name: String,
+    /// `store`, `docker`, `probe`, `timer`, `resync` or `retry`.
+    pub why: &'static str,
+}
+
+/// How long [`Controller::run`] waits for running reconciles after the shutdown.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// The shortest and the longest requeue: a reconciler that asks for zero must not turn into a busy loop, and one that
+/// asks for ever must not overflow the clock.
+const REQUEUE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
+
+/// A trigger, or the end of the stream that this number of [`Controller::trigger`] calls came before.
+enum Incoming {
+    Trigger(Trigger),
+    Ended { stream: usize, panic: Option<String> },
+}
+
+struct Resync {
+    every: Duration,
+    names: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
+/// The loop, as it is put together before it runs.
+#[must_use = "a controller does nothing until it runs"]
+pub struct Controller<R> {
+    reconciler: Arc<R>,
+    triggers: SelectAll<BoxStream<'static, Incoming>>,
+    streams: usize,
+    resync: Option<Resync>,
+    concurrency: usize,
+    deadline: Duration,
+    observers: Vec<Arc<dyn Observer>>,
+    random: Box<dyn FnMut() -> f64 + Send>,
+}
+
+impl<R> std::fmt::Debug for Controller<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller")
+            .field("streams", &self.streams)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: Reconciler> Controller<R> {
+    /// A loop without triggers: 4 reconciles at a time, each at most 10 minutes.
+    pub fn new(reconciler: Arc<R>) -> Self {
+        Self {
+            reconciler,
+            triggers: SelectAll::new(),
+            streams: 0,
+            resync: None,
+            concurrency: 4,
+            deadline: Duration::from_secs(600),
+            observers: Vec::new(),
+            random: Box::new(rand::random::<f64>),
+        }
+    }
+
+    /// Adds a stream of triggers. One that ends (or panics) is reported; the loop goes on without it.
+    pub fn trigger(mut self, stream: impl Stream<Item = Trigger> + Send + 'static) -> Self {
+        self.streams += 1;
+        let number = self.streams;
+        let ended = stream::once(std::future::ready(Incoming::Ended {
+            stream: number,
+            panic: None,
+        }));
+        let caught = AssertUnwindSafe(stream)
+            .catch_unwind()
+            .map(move |item| match item {
+                Ok(trigger) => Incoming::Trigger(trigger),
+                Err(panic) => Incoming::Ended {
+                    stream: number,
+                    panic: Some(panic_message(&*panic).to_owned()),
+                },
+            });
+        self.triggers.push(caught.chain(ended).boxed());
+        self
+    }
+
+    /// Looks at every one of `names` when the loop starts, and again about every `every`: each round comes up to a
+    /// tenth early or late, and the names of later rounds are spread over a tenth of the time.
+    pub fn resync(
+        mut self,
+        every: Duration,
+        names: impl Fn() -> Vec<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.resync = Some(Resync {
+            every,
+            names: Box::new(names),
+        });
+        self
+    }
+
+    /// How many reconciles may run at a time; at least 1.
+    pub fn concurrency(mut self, n: usize) -> Self {
+        self.concurrency = n.max(1);
+        self
+    }
+
+    /// How long one reconcile may take before it is dropped and counts as failed with the category `timeout`: a
+    /// safety net, so that objects whose reconcile hangs do not use up the concurrency for ever.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Tells `observer` of every reconcile; any number.
+    pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Takes the randomness of jitter from `random`, which answers numbers in `0.0..1.0`.
+    pub fn random(mut self, random: impl FnMut() -> f64 + Send + 'static) -> Self {
+        self.random = Box::new(random);
+        self
+    }
+
+    /// Runs until `shutdown`; then starts nothing more and ends when the running reconciles have, after [`DRAIN`] at
+    /// the latest.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self {
+            reconciler,
+            mut triggers,
+            resync,
+            concurrency,
+            deadline,
+            observers,
+            random,
+            ..
+        } = self;
+        let mut runner = Runner::new(reconciler, concurrency, deadline);
+        let mut queue = Queue {
+            kind: R::KIND,
+            scheduler: Scheduler::new(),
+            failures: HashMap::new(),
+            observers,
+            random,
+        };
+        queue.tell(&Activity::Limit { concurrency });
+        let next_resync = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(next_resync);
+        let mut rounds = 0_u64;
+        loop {
+            // A burst of triggers that are all ready must not keep the thread from everything else.
+            tokio::task::coop::consume_budget().await;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(finished) = runner.next(), if !runner.is_idle() => queue.settle(finished),
+                Some(incoming) = triggers.next(), if !triggers.is_empty() => queue.take(incoming),
+                () = &mut next_resync, if resync.is_some() => {
+                    if let Some(resync) = &resync {
+                        let pause = queue.resync(resync, rounds == 0);
+                        rounds += 1;
+                        next_resync.as_mut().reset(Instant::now() + pause);
+                    }
+                }
+                Some(due) = queue.scheduler.next(), if runner.has_room() => {
+                    queue.tell(&Activity::Started { waited: due.at.elapsed() });
+                    runner.start(due);
+                }
+            }
+            let depth = queue.scheduler.depth();
+            queue.tell(&Activity::Load {
+                depth,
+                active: runner.active(),
+            });
+        }
+        drain(&mut runner, &mut queue).await;
+    }
+}
+
+async fn drain<R: Reconciler>(runner: &mut Runner<R>, queue: &mut Queue) {
+    let all = async {
+        while let Some(finished) = runner.next().await {
+            queue.settle(finished);
+        }
+    };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        warn!(
+            kind = R::KIND,
+            running = runner.active(),
+            "reconciles were still running at the shutdown and are dropped"
+        );
+    }
+    queue.tell(&Activity::Load { depth: 0, active: 0 });
+}
+
+/// The keys of one loop: which wait, how often each failed in a row, and who is told.
+struct Queue {
+    kind: &'static str,
+    scheduler: Scheduler<Arc<str>>,
+    failures: HashMap<Arc<str>, u32>,
+    observers: Vec<Arc<dyn Observer>>,
+    random: Box<dyn FnMut() -> f64 + Send>,
+}
+
+impl Queue {
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Trigger(Trigger { name, why }) => self.add(name.into(), Duration::ZERO, why),
+            Incoming::Ended {
+                stream,
+                panic: Some(message),
+            } => {
+                warn!(kind = self.kind, stream, message, "a stream of triggers panicked");
+            }
+            Incoming::Ended { stream, panic: None } => {
+                warn!(kind = self.kind, stream, "a stream of triggers ended")
+            }
+        }
+    }
+
+    fn add(&mut self, key: Arc<str>, after: Duration, why: &'static str) {
+        self.tell(&Activity::Added { why });
+        self.scheduler.schedule(key, Instant::now() + after, why);
+    }
+
+    /// Adds every name; answers when the next round is due.
+    fn resync(&mut self, resync: &Resync, first: bool) -> Duration {
+        let spread = if first { 0.0 } else { 0.1 };
+        for name in (resync.names)() {
+            let after = resync.every.mul_f64((self.random)().clamp(0.0, 1.0) * spread);
+            self.add(name.into(), after, "resync");
+        }
+        resync
+            .every
+            .mul_f64(0.9 + 0.2 * (self.random)().clamp(0.0, 1.0))
+            .clamp(REQUEUE.0, REQUEUE.1)
+    }
+
+    /// Draws the consequence of a run that ended.
+    fn settle(&mut self, finished: Finished) {
+        let Finished {
+            key,
+            why,
+            took,
+            outcome,
+        } = finished;
+        let (result, error, requeue) = match outcome {
+            Outcome::Done(Action::AwaitChange) => ("success", None, None),
+            Outcome::Done(Action::Requeue(after)) => {
+                ("requeue", None, Some(after.clamp(REQUEUE.0, REQUEUE.1)))
+            }
+            Outcome::Failed {
+                category,
+                chain,
+                on_error,
+            } => ("error", Some((category, chain)), self.retry(&key, on_error)),
+        };
+        let retried = error.is_some() && requeue.is_some();
+        if !retried {
+            self.failures.remove(&key);
+        }
+        let reconciled = Reconciled {
+            kind: self.kind,
+            name: &key,
+            trigger: why,
+            result,
+            error,
+            duration: took,
+            requeue_after: requeue,
+        };
+        match &reconciled.error {
+            Some((category, chain)) => {
+                warn!(kind = self.kind, name = &*key, category, error = chain, retry_after = ?requeue, "reconcile failed");
+            }
+            None => debug!(
+                kind = self.kind,
+                name = &*key,
+                trigger = why,
+                result,
+                ?took,
+                "reconciled"
+            ),
+        }
+        for observer in &self.observers {
+            observer.reconciled(&reconciled);
+        }
+        self.scheduler.finish(&key);
+        if let Some(after) = requeue {
+            if retried {
+                self.tell(&Activity::Retried);
+            }
+            self.add(key, after, if retried { "retry" } else { "timer" });
+        }
+    }
+
+    fn retry(&mut self, key: &Arc<str>, on_error: OnError) -> Option<Duration> {
+        match on_error {
+            OnError::AwaitChange => None,
+            OnError::Backoff => {
+                let failures = self.failures.entry(Arc::clone(key)).or_default();
+                *failures = failures.saturating_add(1);
+                Some(Backoff::RECONCILE.delay(*failures, (self.random)()))
+            }
+        }
+    }
+
+    fn tell(&self, activity: &Activity) {
+        for observer in &self.observers {
+            observer.activity(self.kind, activity);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

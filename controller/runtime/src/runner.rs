@@ -1,0 +1,129 @@
+//! Runs reconciles side by side, up to a limit. Owns the running futures and turns whatever ends one (an answer, an
+//! error, a panic, a deadline) into an [`Outcome`]; decides nothing about what follows. No I/O of its own.
+//!
+//! That a key runs at most once at a time is the scheduler's promise: it hands out a key only after its last run.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::Instant;
+
+use crate::controller::{Action, OnError, ReconcileError, Reconciler};
+use crate::scheduler::Due;
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done(Action),
+    Failed {
+        category: &'static str,
+        chain: String,
+        on_error: OnError,
+    },
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) key: Arc<str>,
+    pub(crate) why: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+pub(crate) struct Runner<R> {
+    reconciler: Arc<R>,
+    limit: usize,
+    deadline: Duration,
+    running: FuturesUnordered<BoxFuture<'static, Finished>>,
+}
+
+impl<R: Reconciler> Runner<R> {
+    pub(crate) fn new(reconciler: Arc<R>, limit: usize, deadline: Duration) -> Self {
+        Self {
+            reconciler,
+            limit: limit.max(1),
+            deadline,
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.running.len() < self.limit
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.running.len()
+    }
+
+    pub(crate) fn start(&self, due: Due<Arc<str>>) {
+        let reconciler = Arc::clone(&self.reconciler);
+        let deadline = self.deadline;
+        let Due { key, why, .. } = due;
+        self.running.push(Box::pin(async move {
+            let started = Instant::now();
+            let outcome = reconcile(&*reconciler, &key, deadline).await;
+            Finished {
+                key,
+                why,
+                took: started.elapsed(),
+                outcome,
+            }
+        }));
+    }
+
+    /// The next run that ends; `None` where none runs.
+    pub(crate) async fn next(&mut self) -> Option<Finished> {
+        self.running.next().await
+    }
+}
+
+async fn reconcile<R: Reconciler>(reconciler: &R, key: &str, deadline: Duration) -> Outcome {
+    // The call itself is inside the block too, so that one which panics before its first await is caught as well.
+    // Unwind safety: the future is dropped right here, and reconcilers hold no state of their own between runs (I1).
+    let run = AssertUnwindSafe(async { reconciler.reconcile(key).await }).catch_unwind();
+    match tokio::time::timeout(deadline, run).await {
+        Ok(Ok(Ok(action))) => Outcome::Done(action),
+        Ok(Ok(Err(error))) => Outcome::Failed {
+            category: error.category(),
+            chain: chain(&error),
+            on_error: error.on_error(),
+        },
+        Ok(Err(panic)) => Outcome::Failed {
+            category: "panic",
+            chain: format!("the reconcile panicked: {}", panic_message(&*panic)),
+            on_error: OnError::Backoff,
+        },
+        Err(_) => Outcome::Failed {
+            category: "timeout",
+            chain: format!("the reconcile did not end within {} s", deadline.as_secs()),
+            on_error: OnError::Backoff,
+        },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
