@@ -129,7 +129,7 @@ ensure_engine() {
     fi
     install_docker
     allow_me
-    engine_answers && return
+    if engine_answers; then return; fi
     starting_helps || die "no Docker engine answers at $(docker context show): $(docker_socket)" \
         "start it, or choose another: docker context use default"
     if [ -d /run/systemd/system ]; then

@@ -3,6 +3,8 @@
 # Sourced, never run. Changes nothing by itself.
 # shellcheck disable=SC2034
 
+# Debian keeps these out of the PATH of ordinary users.
+PATH="$PATH:/usr/sbin:/sbin"
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 COMPOSE_DIR="$REPO/compose"
 
