@@ -20,7 +20,7 @@ make_sick() {
     sleep 0.2
     for ((calls = 0; calls < MAX_CALLS; calls++)); do
         ! above "$(memory_percent)" 86 || return 0
-        http POST "$AEGIS_APP_PORT" /trigger_memory >/dev/null || return 0
+        http POST "$AEGIS_APP_PORT" /trigger_memory >/dev/null || true
         sleep 0.05
     done
 }
@@ -34,6 +34,8 @@ export AEGIS_GOAL=demo
 if above "$(memory_percent)" 60; then
     note "the patient's memory is full from an earlier run: restarting it first"
     docker restart --time 5 buggy-app-v2 >/dev/null
+    emptied() { http GET "$AEGIS_APP_PORT" /health >/dev/null; }
+    wait_until 20 emptied || die "the patient did not come back after a restart" "see: docker logs buggy-app-v2"
 fi
 
 rust_target
