@@ -34,8 +34,7 @@ export AEGIS_GOAL=demo
 if above "$(memory_percent)" 60; then
     note "the patient's memory is full from an earlier run: restarting it first"
     docker restart --time 5 buggy-app-v2 >/dev/null
-    emptied() { http GET "$AEGIS_APP_PORT" /health >/dev/null; }
-    wait_until 20 emptied || die "the patient did not come back after a restart" "see: docker logs buggy-app-v2"
+    wait_until 20 http GET "$AEGIS_APP_PORT" /health >/dev/null || die "the patient did not come back after a restart" "see: docker logs buggy-app-v2"
 fi
 
 rust_target
