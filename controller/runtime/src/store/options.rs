@@ -1,0 +1,82 @@
+//! How a store is opened. Pure data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::Time;
+
+/// A clock: what the store stamps objects with and measures retention by. The wall clock unless a simulation has its own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
+
+impl Clock {
+    /// A clock of one's own.
+    pub fn new(now: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Time {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(|| Time(jiff::Timestamp::now()))
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The state directory; made (with mode 0700) where it is missing.
+    pub dir: PathBuf,
+    /// How often every file is compared with what is known, as a net under file events.
+    pub rescan: Duration,
+    /// How long finished objects are kept.
+    pub retention: Retention,
+    /// Whether to ask the kernel for file events. Without them only the rescan finds what people change.
+    pub watch_files: bool,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl StoreOptions {
+    /// The defaults: rescan every 30 s, retention of 1,000 objects and 30 days, with file events.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            rescan: Duration::from_secs(30),
+            retention: Retention::default(),
+            watch_files: true,
+            clock: Clock::default(),
+        }
+    }
+}
+
+/// How long finished objects (those whose status has `finishedAt`) are kept. One that finished within the last two
+/// hours is always kept: budgets and cooldowns are derived from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// At most so many finished objects of a kind.
+    pub max_finished: usize,
+    /// None that finished longer ago than this.
+    pub max_age: aegis_api::Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            max_finished: 1000,
+            max_age: aegis_api::Duration::from_secs(30 * 86_400),
+        }
+    }
+}

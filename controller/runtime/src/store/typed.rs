@@ -1,0 +1,160 @@
+//! The store as reconcilers use it: by Rust type. Conveniences over [`Store::edit`]; no I/O of its own.
+
+use std::sync::Arc;
+
+use aegis_api::kinds::{KINDS, Kind, KindInfo};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Part, Store, StoreError, Stored};
+
+/// The kind's row of the table; `None` only for a type that is not in it.
+pub(crate) fn info_of<K: Kind>() -> Option<&'static KindInfo> {
+    KINDS.iter().find(|info| info.plural == K::PLURAL)
+}
+
+fn known<K: Kind>(name: &str) -> Result<&'static KindInfo, StoreError> {
+    info_of::<K>().ok_or_else(|| not_found::<K>(name))
+}
+
+fn not_found<K: Kind>(name: &str) -> StoreError {
+    StoreError::NotFound {
+        kind: K::kind(&()).into_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn refused(object: &Stored, message: impl std::fmt::Display) -> StoreError {
+    StoreError::Refused {
+        kind: object.info.kind.to_owned(),
+        name: object.name().to_owned(),
+        message: message.to_string(),
+    }
+}
+
+fn same_uid(object: &Stored, uid: &str) -> Result<(), StoreError> {
+    if object.uid() == uid {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        kind: object.info.kind.to_owned(),
+        name: object.name().to_owned(),
+        message: format!(
+            "it is another object of the same name (uid {}, not {uid})",
+            object.uid()
+        ),
+    })
+}
+
+impl Store {
+    /// The object of this name, as it is in force.
+    pub fn get<K: Kind>(&self, name: &str) -> Option<Arc<K>> {
+        self.get_stored(info_of::<K>()?, name)?.typed()
+    }
+
+    /// Every object of the kind, sorted by name.
+    pub fn list<K: Kind>(&self) -> Vec<Arc<K>> {
+        let Some(info) = info_of::<K>() else {
+            return Vec::new();
+        };
+        self.list_stored(info)
+            .1
+            .iter()
+            .filter_map(|object| object.typed())
+            .collect()
+    }
+
+    /// Sets the status of the object with this uid; the same status again changes nothing.
+    pub async fn set_status<K: Kind>(
+        &self,
+        name: &str,
+        uid: &str,
+        status: K::Status,
+    ) -> Result<Arc<K>, StoreError> {
+        let uid = uid.to_owned();
+        let stored = self.edit(known::<K>(name)?, name, Part::Status, false, move |current| {
+            same_uid(current, &uid)?;
+            let status = serde_json::to_value(&status).map_err(|error| refused(current, error))?;
+            Ok(with(current, "status", status))
+        });
+        stored.await?.typed().ok_or_else(|| not_found::<K>(name))
+    }
+
+    /// Changes the spec. Fields that the edit leaves alone stay as they are written, also where they are not written
+    /// because their default is meant.
+    pub async fn edit_spec<K: Kind, F>(&self, name: &str, edit: F) -> Result<Arc<K>, StoreError>
+    where
+        F: FnOnce(&K) -> Result<K::Spec, StoreError> + Send + 'static,
+    {
+        let stored = self.edit(known::<K>(name)?, name, Part::Spec, false, move |current| {
+            let typed = current
+                .typed::<K>()
+                .ok_or_else(|| not_found::<K>(current.name()))?;
+            let wanted = edit(&typed)?;
+            if wanted == *typed.spec() {
+                return Ok(Value::clone(&current.value));
+            }
+            let before = serde_json::to_value(typed.spec()).map_err(|error| refused(current, error))?;
+            let after = serde_json::to_value(&wanted).map_err(|error| refused(current, error))?;
+            let mut spec = current.value.get("spec").cloned().unwrap_or_default();
+            carry_over(&before, &after, &mut spec);
+            if !says(&spec, &wanted) {
+                spec = after;
+            }
+            Ok(with(current, "spec", spec))
+        });
+        stored.await?.typed().ok_or_else(|| not_found::<K>(name))
+    }
+
+    /// Sets the finalizers of the object with this uid. If it is being deleted and none are left, it goes.
+    pub async fn set_finalizers<K: Kind>(
+        &self,
+        name: &str,
+        uid: &str,
+        finalizers: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let uid = uid.to_owned();
+        let edit = self.edit(known::<K>(name)?, name, Part::Finalizers, false, move |current| {
+            same_uid(current, &uid)?;
+            let mut object = Value::clone(&current.value);
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("finalizers".to_owned(), finalizers.into());
+            }
+            Ok(object)
+        });
+        edit.await.map(|_| ())
+    }
+}
+
+fn with(current: &Stored, part: &str, value: Value) -> Value {
+    let mut object = Value::clone(&current.value);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(part.to_owned(), value);
+    }
+    object
+}
+
+fn says<S: DeserializeOwned + PartialEq>(value: &Value, wanted: &S) -> bool {
+    serde_json::from_value::<S>(value.clone()).is_ok_and(|spec| spec == *wanted)
+}
+
+/// Makes in `written` the changes that lead from `before` to `after`, and no others.
+fn carry_over(before: &Value, after: &Value, written: &mut Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        written.clone_from(after);
+        return;
+    };
+    let Value::Object(written) = written else { return };
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        written.remove(name);
+    }
+    for (name, value) in after {
+        match (before.get(name), written.get_mut(name)) {
+            (Some(same), _) if same == value => {}
+            (Some(earlier), Some(inner)) if inner.is_object() => carry_over(earlier, value, inner),
+            _ => {
+                written.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
