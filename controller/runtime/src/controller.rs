@@ -275,7 +275,7 @@ impl Queue {
                 warn!(kind = self.kind, stream, message, "a stream of triggers panicked");
             }
             Incoming::Ended { stream, panic: None } => {
-                warn!(kind = self.kind, stream, "a stream of triggers ended")
+                warn!(kind = self.kind, stream, "a stream of triggers ended");
             }
         }
     }
