@@ -11,7 +11,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::observed::{ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats};
+use crate::observed::{
+    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats,
+};
 
 /// What an engine could not do. Display names the operation's object.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,7 +41,10 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Timeout { .. } | Self::Server { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Server { .. }
+        )
     }
 
     /// Whether the object is simply not there.
@@ -69,6 +74,9 @@ pub struct CreateSpec {
     /// Networks to join after creation and before the start, beyond those in `body` (engines before API 1.44 take one only):
     /// name → `EndpointSettings`.
     pub extra_networks: BTreeMap<String, serde_json::Value>,
+    /// The exact image (`sha256:…`). The name in `body` is used as long as it means this image, so that people read a
+    /// name in `docker ps`; if it has moved on, the image is named by this id. `None`: whatever the name means.
+    pub image_id: Option<String>,
 }
 
 /// Bounds of a log read.
@@ -132,17 +140,30 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Puts files below `folder` (which must exist): relative path → content. Missing sub-folders are made.
     /// Works on stopped containers, too.
-    fn put_files<'a>(&'a self, id: &'a str, folder: &'a str, files: &'a [(String, Vec<u8>)]) -> BoxFuture<'a, EngineResult<()>>;
+    fn put_files<'a>(
+        &'a self,
+        id: &'a str,
+        folder: &'a str,
+        files: &'a [(String, Vec<u8>)],
+    ) -> BoxFuture<'a, EngineResult<()>>;
 
     /// Reads a file, or the regular files directly inside a folder: relative path → content; at most 4 MiB in all.
     /// A path that does not exist is `NotFound`.
-    fn read_files<'a>(&'a self, id: &'a str, path: &'a str) -> BoxFuture<'a, EngineResult<Vec<(String, Vec<u8>)>>>;
+    fn read_files<'a>(
+        &'a self,
+        id: &'a str,
+        path: &'a str,
+    ) -> BoxFuture<'a, EngineResult<Vec<(String, Vec<u8>)>>>;
 
     /// Processes inside (`docker top`), with their titles.
     fn processes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<ProcessRow>>>;
 
     /// Log lines, oldest first; a line is bounded to 16 KiB.
-    fn logs<'a>(&'a self, id: &'a str, query: LogQuery) -> BoxFuture<'a, EngineResult<BoxStream<'static, EngineResult<LogLine>>>>;
+    fn logs<'a>(
+        &'a self,
+        id: &'a str,
+        query: LogQuery,
+    ) -> BoxFuture<'a, EngineResult<BoxStream<'static, EngineResult<LogLine>>>>;
 
     /// One reading of CPU, memory and network counters, without waiting for a second sample.
     fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>>;
@@ -151,7 +172,12 @@ pub trait Engine: Send + Sync + 'static {
     fn events(&self) -> BoxFuture<'_, EngineResult<BoxStream<'static, EngineResult<EngineEvent>>>>;
 
     /// GET of a container's own address, bounded by `timeout`; redirects are not followed.
-    fn http_get<'a>(&'a self, address: SocketAddr, path: &'a str, timeout: Duration) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
+    fn http_get<'a>(
+        &'a self,
+        address: SocketAddr,
+        path: &'a str,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
 
     /// Whether a TCP connection to a container's own address is accepted.
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>>;

@@ -1,7 +1,11 @@
 //! The Docker driver: [`Engine`] and its two implementors. The only crate that imports bollard.
 //! Does I/O; decides nothing.
 
+mod convert;
+pub mod create;
 pub mod engine;
 pub mod observed;
 
-pub use engine::{CreateSpec, Engine, EngineError, EngineResult, HttpAnswer, ListFilter, LogQuery, ProbeError};
+pub use engine::{
+    CreateSpec, Engine, EngineError, EngineResult, HttpAnswer, ListFilter, LogQuery, ProbeError,
+};

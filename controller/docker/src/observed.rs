@@ -196,7 +196,10 @@ pub struct Stats {
 }
 
 /// Percent of one core between two readings; `None` where no time passed or a counter went back.
-#[expect(clippy::as_conversions, reason = "nanoseconds to a percentage: rounding is below what is shown")]
+#[expect(
+    clippy::as_conversions,
+    reason = "nanoseconds to a percentage: rounding is below what is shown"
+)]
 pub fn cpu_percent(before: &Stats, after: &Stats) -> Option<f64> {
     let elapsed = after.read_at?.0.duration_since(before.read_at?.0).as_nanos();
     let used = after.cpu_total_ns.checked_sub(before.cpu_total_ns)?;
