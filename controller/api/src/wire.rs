@@ -1,1 +1,17 @@
-//! The shapes of the wire contract with existing clients, as views of the resources. Pure.
+//! The shapes of the wire contract with existing clients, as views of the resources. Names, cases and shapes are the
+//! contract: a change here breaks somebody's script. Owns no state. Pure.
+
+mod frame;
+mod host;
+mod incident;
+mod runbook;
+mod topology;
+
+pub use frame::{
+    AiComplete, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData, HealthCheck,
+    IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
+};
+pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};
+pub use incident::{AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id};
+pub use runbook::{RagAnswer, RagRow, RunbookList, RunbookView};
+pub use topology::{Edge, EdgeLabel, LABEL_ROLE, Node, NodeType, Topology, TopologyContainer};

@@ -1,0 +1,79 @@
+//! What the host has, and what scaling answers. Pure.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scalar::Time;
+
+/// A row of `/containers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerRow {
+    /// Container name.
+    pub name: String,
+    /// Docker's word for its state.
+    pub status: String,
+    /// Image reference.
+    pub image: String,
+    /// First 12 characters of its id.
+    pub id: String,
+}
+
+/// One container's load.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ContainerMetrics {
+    /// Container name.
+    pub name: String,
+    /// CPU, percent of one core.
+    pub cpu_percent: f64,
+    /// Memory in use, MiB, page cache left out.
+    pub memory_mb: f64,
+    /// Memory limit, MiB.
+    pub memory_limit_mb: f64,
+    /// Memory in use, percent of the limit.
+    pub memory_percent: f64,
+    /// Received on all interfaces, bytes.
+    pub net_rx_bytes: u64,
+    /// Sent on all interfaces, bytes.
+    pub net_tx_bytes: u64,
+    /// Docker's word for its state.
+    pub status: String,
+    /// Seconds since its process started.
+    pub uptime_seconds: f64,
+    /// Image reference.
+    pub image: String,
+}
+
+/// Replicas came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScaleEvent {
+    /// The container that was cloned.
+    pub container_base: String,
+    /// How many replicas there are beside it.
+    pub replica_count: usize,
+    /// Their names.
+    pub replicas: Vec<String>,
+    /// Whether a load balancer sends them requests.
+    pub lb_configured: bool,
+    /// When.
+    pub timestamp: Time,
+}
+
+/// What `POST /scale/down` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Removed {
+    /// Names of the replicas that are gone.
+    pub removed: Vec<String>,
+}
+
+/// What `/health` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthAnswer {
+    /// Always `ok`.
+    pub status: String,
+    /// Always `GOD_MODE`: clients of the earlier system look for it.
+    pub mode: String,
+    /// Version of the controller.
+    pub version: String,
+    /// WebSocket clients that are connected.
+    pub ws_clients: usize,
+}

@@ -1,0 +1,192 @@
+//! The runbook as clients know it: one flat row an entry, which a `runbook.json` array of these imports and exports. Pure.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::incident::Severity;
+use crate::proposal::Action;
+use crate::runbook::RunbookEntrySpec;
+use crate::scalar::Time;
+
+/// How much of an entry's logs `/rag/test` shows, in characters.
+const LOGS_SHOWN: usize = 300;
+
+/// One remembered fix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunbookView {
+    /// Incident it was learned from.
+    pub incident_id: String,
+    /// Its alert type.
+    pub alert_type: String,
+    /// Its logs.
+    #[serde(default)]
+    pub logs: String,
+    /// The container it was about; `unknown` where that was not told.
+    #[serde(default = "unknown")]
+    pub container_name: String,
+    /// Its severity, in capitals.
+    #[serde(default = "unknown")]
+    pub severity: String,
+    /// What was wrong.
+    pub root_cause: String,
+    /// What helped.
+    pub action: Action,
+    /// Why that.
+    #[serde(default)]
+    pub justification: String,
+    /// The analysis' confidence then, 0 to 1.
+    #[serde(default)]
+    pub confidence: f64,
+    /// Whether the council approved it.
+    #[serde(default)]
+    pub council_approved: bool,
+    /// Replicas it added.
+    #[serde(default)]
+    pub replicas_used: u32,
+    /// When it was verified.
+    #[serde(default)]
+    pub resolved_at: Option<Time>,
+}
+
+/// What `/runbook` answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunbookList {
+    /// Every entry.
+    pub entries: Vec<RunbookView>,
+    /// How many those are.
+    pub total: usize,
+}
+
+/// An entry that retrieval found similar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "the fields are those of RunbookView")]
+pub struct RagRow {
+    pub incident_id: String,
+    pub alert_type: String,
+    pub root_cause: String,
+    pub action: Action,
+    pub justification: String,
+    /// The first 300 characters.
+    pub logs: String,
+    /// Cosine similarity, rounded to 4 decimals.
+    pub similarity_score: f64,
+    pub container_name: String,
+    pub severity: String,
+    pub replicas_used: u32,
+}
+
+/// What `/rag/test` answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RagAnswer {
+    /// What was asked.
+    pub query: String,
+    /// What is similar, best first.
+    pub retrieved: Vec<RagRow>,
+    /// How many those are.
+    pub count: usize,
+}
+
+impl From<&RunbookEntrySpec> for RunbookView {
+    fn from(entry: &RunbookEntrySpec) -> Self {
+        Self {
+            incident_id: entry.incident_id.clone(),
+            alert_type: entry.alert_type.clone(),
+            logs: entry.logs.clone(),
+            container_name: container(entry),
+            severity: severity(entry.severity),
+            root_cause: entry.root_cause.clone(),
+            action: entry.action,
+            justification: entry.justification.clone(),
+            confidence: entry.confidence,
+            council_approved: entry.council_approved,
+            replicas_used: entry.replicas_used,
+            resolved_at: entry.resolved_at,
+        }
+    }
+}
+
+impl RagRow {
+    /// An entry and its similarity to the query.
+    pub fn new(entry: &RunbookEntrySpec, score: f64) -> Self {
+        Self {
+            incident_id: entry.incident_id.clone(),
+            alert_type: entry.alert_type.clone(),
+            root_cause: entry.root_cause.clone(),
+            action: entry.action,
+            justification: entry.justification.clone(),
+            logs: entry.logs.chars().take(LOGS_SHOWN).collect(),
+            similarity_score: (score * 10_000.0).round() / 10_000.0,
+            container_name: container(entry),
+            severity: severity(entry.severity),
+            replicas_used: entry.replicas_used,
+        }
+    }
+}
+
+fn container(entry: &RunbookEntrySpec) -> String {
+    entry
+        .container_name
+        .as_ref()
+        .map_or_else(unknown, ToString::to_string)
+}
+
+fn severity(severity: Severity) -> String {
+    match severity {
+        Severity::Info => "INFO",
+        Severity::Warning => "WARNING",
+        Severity::Critical => "CRITICAL",
+    }
+    .to_owned()
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry() -> RunbookEntrySpec {
+        serde_json::from_value(json!({
+            "incidentId": "INC-1", "alertType": "Memory Leak", "severity": "critical", "logs": "é".repeat(400),
+            "rootCause": "leak", "action": "RESTART", "confidence": 0.9, "councilApproved": true,
+            "resolvedAt": "2026-01-31T12:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_entry_has_the_twelve_fields_of_the_contract() {
+        let wire = serde_json::to_value(RunbookView::from(&entry())).unwrap();
+        let mut fields: Vec<&str> = wire.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(
+            fields.join(" "),
+            "action alert_type confidence container_name council_approved incident_id justification logs replicas_used \
+             resolved_at root_cause severity"
+        );
+        assert_eq!(wire["severity"], "CRITICAL");
+        assert_eq!(wire["container_name"], "unknown");
+    }
+
+    #[test]
+    fn a_retrieved_row_is_bounded_and_rounded() {
+        let row = RagRow::new(&entry(), 0.123_456_7);
+        assert_eq!(row.logs.chars().count(), 300);
+        assert_eq!(
+            serde_json::to_value(&row).unwrap()["similarity_score"],
+            json!(0.1235)
+        );
+    }
+
+    #[test]
+    fn a_row_of_an_earlier_runbook_file_reads_without_the_fields_it_lacks() {
+        let row: RunbookView = serde_json::from_value(
+            json!({"incident_id": "a", "alert_type": "b", "root_cause": "c", "action": "NOOP", "justification": "d"}),
+        )
+        .unwrap();
+        assert_eq!(row.container_name, "unknown");
+    }
+}
