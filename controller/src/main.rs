@@ -1,1 +1,29 @@
-fn main() {}
+//! aegis-controller: parses arguments, runs, and turns an error chain into an exit code.
+
+mod args;
+mod health;
+mod host;
+mod secrets;
+mod shutdown;
+mod telemetry;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = args::Args::parse();
+    if args.healthcheck {
+        return health::check(args.listen).await;
+    }
+    telemetry::start(args.log_format);
+    match wiring::run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,18 @@
-//!
+//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
+//! (the only place that changes anything) and status (the only writer of that kind's status).
+
+pub mod collector;
+pub mod context;
+pub mod detector;
+pub mod docker_events;
+mod fault;
+pub mod incident;
+pub mod load_balancer;
+pub mod policy;
+pub mod probe;
+pub mod recall;
+pub mod runbook;
+pub mod triggers;
+pub mod workload;
+
+pub use context::{Context, Settings};

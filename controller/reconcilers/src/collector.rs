@@ -1,0 +1,60 @@
+//! Readings of every container's counters, taken once an interval and kept for rates. Does I/O through the engine only.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
+use aegis_docker::{Engine, EngineError, ListFilter};
+use futures::StreamExt;
+
+/// Readings asked for at the same time.
+const AT_ONCE: usize = 8;
+/// A reading younger than this gives a rate too coarse to mean anything.
+const MIN_GAP: Duration = Duration::from_millis(200);
+
+/// The last readings, by container id. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Samples(Arc<Mutex<HashMap<String, Stats>>>);
+
+impl Samples {
+    /// CPU percent of one core between the last kept reading and this one.
+    pub fn cpu_percent(&self, id: &str, now: &Stats) -> Option<f64> {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let gap = now.read_at?.0.duration_since(before.read_at?.0);
+        (gap >= jiff::SignedDuration::try_from(MIN_GAP).ok()?).then(|| cpu_percent(&before, now)).flatten()
+    }
+
+    fn replace(&self, readings: &[Reading]) {
+        let kept = readings.iter().filter_map(|reading| Some((reading.container.id.clone(), reading.stats.clone()?)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
+    }
+}
+
+/// One container and its counters.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The container.
+    pub container: ContainerSummary,
+    /// Its counters, if it runs and answered.
+    pub stats: Option<Stats>,
+    /// CPU percent of one core since the reading before.
+    pub cpu_percent: Option<f64>,
+}
+
+/// Reads every container once.
+pub async fn collect(engine: &dyn Engine, samples: &Samples) -> Result<Vec<Reading>, EngineError> {
+    let containers = engine.list(ListFilter::default()).await?;
+    let readings = futures::stream::iter(containers).map(|container| async move {
+        let stats = match container.state {
+            ContainerState::Running => engine.stats(&container.id).await.ok(),
+            _ => None,
+        };
+        let cpu_percent = stats.as_ref().and_then(|stats| samples.cpu_percent(&container.id, stats));
+        Reading { container, stats, cpu_percent }
+    });
+    let mut readings: Vec<Reading> = readings.buffer_unordered(AT_ONCE).collect().await;
+    readings.sort_by(|a, b| a.container.name.cmp(&b.container.name));
+    samples.replace(&readings);
+    Ok(readings)
+}

@@ -1,0 +1,67 @@
+//! What every reconciler is given: store, engine, events, feed, prober, clock and settings. Owns no state of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aegis_api::Duration;
+use aegis_docker::Engine;
+use aegis_runtime::events::EventRecorder;
+use aegis_runtime::feed::Feed;
+use aegis_runtime::store::{Clock, Store};
+
+use crate::collector::Samples;
+use crate::probe::Prober;
+
+/// What the environment says where a resource says nothing.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the load balancer templates.
+    pub templates: PathBuf,
+    /// Most replicas beside the first one, where a policy names no bound (`MAX_REPLICAS`).
+    pub max_replicas: u32,
+    /// Cooldown where no policy matches (`SCALE_COOLDOWN_SECS`).
+    pub cooldown: Duration,
+    /// Most characters of a container's log in the evidence (`LOG_TRUNCATE_CHARS`).
+    pub log_chars: usize,
+    /// Id of the container this controller runs in, if it does: it never acts on itself.
+    pub own_container: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            templates: PathBuf::from("lb-templates"),
+            max_replicas: 5,
+            cooldown: Duration::from_secs(30),
+            log_chars: 2000,
+            own_container: None,
+        }
+    }
+}
+
+/// Shared by all reconcilers; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Resources.
+    pub store: Store,
+    /// The container engine.
+    pub engine: Arc<dyn Engine>,
+    /// Events that people read.
+    pub events: EventRecorder,
+    /// Frames of the live stream.
+    pub feed: Feed,
+    /// Readiness probes.
+    pub prober: Prober,
+    /// Readings of the containers' counters.
+    pub samples: Samples,
+    /// Time.
+    pub clock: Clock,
+    /// The environment's defaults.
+    pub settings: Arc<Settings>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

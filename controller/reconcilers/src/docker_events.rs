@@ -1,0 +1,104 @@
+//! One subscription to the engine's events for everybody who wants them: reconnects, and tells that it did, so that
+//! subscribers look at everything again. Does I/O through the engine only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_docker::Engine;
+use aegis_docker::observed::EngineEvent;
+use futures::{Stream, StreamExt};
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+const BACKLOG: usize = 1024;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// What a subscriber is told.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// Something happened to a container.
+    Event(Arc<EngineEvent>),
+    /// Events may have been missed: look at everything.
+    Rescan,
+}
+
+/// Whether the engine answers, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// Not tried yet.
+    Connecting,
+    /// Events flow.
+    Up,
+    /// The engine does not answer.
+    Down(String),
+}
+
+/// The subscription. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DockerEvents {
+    sender: broadcast::Sender<Notice>,
+    link: watch::Sender<Link>,
+}
+
+impl Default for DockerEvents {
+    fn default() -> Self {
+        Self { sender: broadcast::Sender::new(BACKLOG), link: watch::Sender::new(Link::Connecting) }
+    }
+}
+
+impl DockerEvents {
+    /// Notices from now on. A subscriber that falls behind is told to rescan.
+    pub fn subscribe(&self) -> impl Stream<Item = Notice> + Send + 'static {
+        tokio_stream::wrappers::BroadcastStream::new(self.sender.subscribe())
+            .map(|notice| notice.unwrap_or(Notice::Rescan))
+    }
+
+    /// Whether the engine answers.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Follows the engine until `shutdown`, through any number of lost connections.
+    pub async fn run(&self, engine: Arc<dyn Engine>, shutdown: CancellationToken) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                reason = self.follow(&*engine, &mut retry) => {
+                    self.link.send_replace(Link::Down(reason));
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(retry) => {}
+            }
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Follows one connection to its end and answers why it ended.
+    async fn follow(&self, engine: &dyn Engine, retry: &mut Duration) -> String {
+        let mut events = match engine.events().await {
+            Ok(events) => events,
+            Err(error) => return error.to_string(),
+        };
+        self.link.send_replace(Link::Up);
+        self.send(Notice::Rescan);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    *retry = FIRST_RETRY;
+                    self.send(Notice::Event(Arc::new(event)));
+                }
+                Err(error) => return error.to_string(),
+            }
+        }
+        "the event stream ended".to_owned()
+    }
+
+    fn send(&self, notice: Notice) {
+        // An error means that nobody subscribes at the moment, which is no loss: who subscribes later reads the whole state.
+        drop(self.sender.send(notice));
+    }
+}

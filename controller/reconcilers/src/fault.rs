@@ -1,0 +1,40 @@
+//! Fault points: places at which a test build can be told to die as by `kill -9` (`AEGIS_FAULT=<point>`). Without the
+//! feature `fault-points` they are nothing at all.
+
+/// Dies here if this is the point that was asked for.
+#[cfg(feature = "fault-points")]
+pub(crate) fn point(name: &str) {
+    if is_armed(name) {
+        die();
+    }
+}
+
+/// Dies a moment after this point if it is the one that was asked for: while what follows is under way.
+#[cfg(feature = "fault-points")]
+pub(crate) fn soon(name: &str) {
+    if is_armed(name) {
+        std::thread::spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            die();
+        });
+    }
+}
+
+#[cfg(feature = "fault-points")]
+fn is_armed(name: &str) -> bool {
+    std::env::var("AEGIS_FAULT").is_ok_and(|armed| armed == name)
+}
+
+#[cfg(feature = "fault-points")]
+fn die() {
+    let died = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    tracing::error!("the fault point could not end the process: {died:?}");
+}
+
+/// Nothing.
+#[cfg(not(feature = "fault-points"))]
+pub(crate) const fn point(_name: &str) {}
+
+/// Nothing.
+#[cfg(not(feature = "fault-points"))]
+pub(crate) const fn soon(_name: &str) {}

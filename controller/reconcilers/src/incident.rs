@@ -1,0 +1,99 @@
+//! The Incident reconciler: evidence, retrieval, analysis, council, policy, plan, execution, verification, learning.
+//!
+//! Each pass takes one step and stores what came of it before the next one begins, so that a crash anywhere resumes
+//! where it was. Asking the model is a step like any other: the answer lands in the status, and the next pass judges it.
+
+mod apply;
+mod dereference;
+mod evidence;
+mod gate;
+mod leases;
+mod learn;
+mod plan;
+mod remedy;
+mod status;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::sync::Arc;
+
+use aegis_api::{Incident, Kind, Phase};
+use aegis_brain::Brain;
+use aegis_docker::EngineError;
+use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::store::StoreError;
+
+use crate::context::Context;
+use crate::recall::Recall;
+use leases::Leases;
+
+/// Why a pass ended early. Nothing is lost: the next one repeats the step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine could not be read.
+    #[error("cannot look at the containers of incident {incident}")]
+    Observe { incident: String, source: EngineError },
+    /// A change of the workload or the runbook could not be stored.
+    #[error("cannot apply the plan of incident {incident}")]
+    Apply { incident: String, source: StoreError },
+    /// The status could not be stored.
+    #[error("cannot store the state of incident {incident}")]
+    Store { incident: String, source: StoreError },
+}
+
+impl ReconcileError for Error {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "observe",
+            Self::Apply { .. } => "apply",
+            Self::Store { .. } => "store",
+        }
+    }
+
+    fn on_error(&self) -> OnError {
+        match self {
+            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
+        }
+    }
+}
+
+/// Reconciles Incidents.
+#[derive(Debug, Clone)]
+pub struct IncidentReconciler {
+    context: Context,
+    brain: Arc<Brain>,
+    recall: Recall,
+    leases: Arc<Leases>,
+}
+
+impl IncidentReconciler {
+    /// A reconciler in this context that asks this brain.
+    pub fn new(context: Context, brain: Arc<Brain>, recall: Recall) -> Self {
+        Self { context, brain, recall, leases: Arc::default() }
+    }
+}
+
+impl Reconciler for IncidentReconciler {
+    type Error = Error;
+    const KIND: &'static str = "Incident";
+
+    async fn reconcile(&self, name: &str) -> Result<Action, Error> {
+        let Some(incident) = self.context.store.get::<Incident>(name) else {
+            self.leases.release(name);
+            return Ok(Action::AwaitChange);
+        };
+        if incident.is_finished() {
+            self.leases.release(name);
+            return Ok(Action::AwaitChange);
+        }
+        let observed = dereference::dereference(&self.context, &incident);
+        let validated = validate::validate(&incident, observed, &self.leases);
+        let step = plan::plan(&validated);
+        if matches!(step, plan::Step::Hold { .. }) || validated.status.phase == Phase::AwaitingApproval {
+            self.leases.release(incident.name());
+        }
+        let outcome = apply::apply(self, &validated, step).await?;
+        status::update(&self.context, &validated, outcome).await
+    }
+}

@@ -1,0 +1,188 @@
+//! The only place where an incident causes anything: it reads evidence, asks the brain, patches the Workload's spec,
+//! probes, and teaches the runbook. Every effect is idempotent.
+
+use aegis_api::incident::{Attempt, Plan};
+use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
+use aegis_api::workload::Health;
+use aegis_api::{Kind, Time, Workload};
+use aegis_brain::{Case, Recalled, ReplicaBounds};
+use aegis_runtime::feed::FrameType;
+use aegis_runtime::store::StoreError;
+use futures::future::join_all;
+use serde_json::json;
+
+use super::plan::Step;
+use super::validate::ValidatedIncident;
+use super::{Error, IncidentReconciler, evidence, learn, remedy};
+use crate::{fault, probe};
+
+/// What came of a step.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Held { reason: &'static str, message: String, until: Option<Time> },
+    Investigated { evidence: Box<Evidence>, recalled: Vec<Recalled>, hold: Option<(&'static str, String, Option<Time>)> },
+    AnalysisBegun,
+    Analysed(Box<Analysis>),
+    AnalysisFailed(String),
+    Voted(Vote),
+    Approved { plan: Plan, council: Option<CouncilDecision>, note: String },
+    Asked { plan: Plan, council: Option<CouncilDecision>, reason: &'static str, message: String },
+    DryRunEnded { plan: Plan, council: Option<CouncilDecision> },
+    Executed { plan: Plan, generation: i64 },
+    PlanStale(String),
+    VerificationBegun { plan: Plan, containers: Vec<String>, lb: Option<bool> },
+    Attempted(Attempt),
+    Resolved { learned: Option<String> },
+    FellBack { error: String, action: Action },
+    Failed { error: String, council: Option<CouncilDecision> },
+    Waited(Option<std::time::Duration>),
+}
+
+pub(super) async fn apply(reconciler: &IncidentReconciler, incident: &ValidatedIncident, step: Step) -> Result<Outcome, Error> {
+    Ok(match step {
+        Step::Hold { reason, message, until } => Outcome::Held { reason, message, until },
+        Step::Investigate { then_hold } => investigate(reconciler, incident, then_hold).await,
+        Step::BeginAnalysis => Outcome::AnalysisBegun,
+        Step::Analyse => analyse(reconciler, incident).await,
+        Step::Vote(seat) => match (case(reconciler, incident), &incident.status.analysis) {
+            (Some(case), Some(analysis)) => {
+                Outcome::Voted(reconciler.brain.review(seat, &case, analysis, &incident.status.votes).await)
+            }
+            _ => Outcome::AnalysisFailed("there is no analysis to vote on".to_owned()),
+        },
+        Step::Approve { plan, council, note } => Outcome::Approved { plan, council, note },
+        Step::AskHuman { plan, council, reason, message } => Outcome::Asked { plan, council, reason, message },
+        Step::EndDryRun { plan, council } => Outcome::DryRunEnded { plan, council },
+        Step::Execute(plan) => execute(reconciler, incident, plan).await?,
+        Step::BeginVerification { plan, containers, lb } => Outcome::VerificationBegun { plan, containers, lb },
+        Step::Attempt { workload, number } => attempt(reconciler, &workload, number).await?,
+        Step::Resolve => Outcome::Resolved { learned: learn::success(&reconciler.context, incident).await? },
+        Step::FallBack { error, action } => {
+            learn::failure(&reconciler.context, incident).await?;
+            Outcome::FellBack { error, action }
+        }
+        Step::Fail { error, council } => {
+            learn::failure(&reconciler.context, incident).await?;
+            Outcome::Failed { error, council }
+        }
+        Step::Wait(pause) => Outcome::Waited(pause),
+    })
+}
+
+async fn investigate(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    hold: Option<(&'static str, String, Option<Time>)>,
+) -> Outcome {
+    let evidence = match &incident.target {
+        Ok(workload) => evidence::collect(&reconciler.context, incident, workload).await,
+        Err(_) => Evidence::default(),
+    };
+    let query = evidence::question(incident, &evidence);
+    let recalled = reconciler.recall.query(&reconciler.context.store, &query);
+    Outcome::Investigated { evidence: Box::new(evidence), recalled, hold }
+}
+
+/// The case as the brain is given it: text and numbers, nothing that acts.
+fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option<Case> {
+    let workload = incident.target.as_ref().ok()?;
+    let evidence = incident.status.evidence.clone()?;
+    let spec = &incident.incident.spec;
+    let recalled = incident.status.retrieved.iter().filter_map(|hit| {
+        let entry = reconciler.context.store.get::<aegis_api::RunbookEntry>(&hit.entry)?;
+        Some(Recalled { name: hit.entry.clone(), entry: entry.spec.clone(), score: hit.score, trust: hit.trust })
+    });
+    Some(Case {
+        incident: incident.name().to_owned(),
+        alert_type: spec.alert_type.clone(),
+        severity: spec.severity,
+        logs: spec.logs.clone(),
+        details: spec.source.labels.clone(),
+        workload: workload.name().to_owned(),
+        container: spec.container_name.as_ref().map(ToString::to_string),
+        evidence,
+        recalled: recalled.collect(),
+        replicas: ReplicaBounds { min: incident.policy.replicas.min, max: incident.max_replicas, current: workload.spec.replicas },
+        protected: incident.protected,
+        tried: incident.status.tried.clone(),
+    })
+}
+
+async fn analyse(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Outcome {
+    let Some(case) = case(reconciler, incident) else {
+        return Outcome::AnalysisFailed("there is no evidence to analyse".to_owned());
+    };
+    let id = super::status::wire_id(&incident.incident);
+    let feed = reconciler.context.feed.clone();
+    let mut full = String::new();
+    let mut on_chunk = |chunk: &str| {
+        full.push_str(chunk);
+        let data = json!({"incident_id": id, "chunk": chunk, "full_text": full});
+        feed.publish(FrameType::AiStream, Some(&id), data);
+    };
+    match reconciler.brain.analyse(&case, &mut on_chunk).await {
+        Ok(analysis) => Outcome::Analysed(Box::new(analysis)),
+        Err(error) => Outcome::AnalysisFailed(error.to_string()),
+    }
+}
+
+/// Compare-and-set on the generation that the plan was made for. Applied already counts as applied.
+async fn execute(reconciler: &IncidentReconciler, incident: &ValidatedIncident, plan: Plan) -> Result<Outcome, Error> {
+    if plan.action == Action::Noop {
+        return Ok(Outcome::Executed { generation: plan.parent_generation, plan });
+    }
+    let wanted = plan.clone();
+    let edit = move |workload: &Workload| {
+        if remedy::is_applied(&wanted.patch, &workload.spec) {
+            return Ok(workload.spec.clone());
+        }
+        if workload.generation() != wanted.parent_generation {
+            return Err(StoreError::Refused {
+                kind: "Workload".to_owned(),
+                name: workload.name().to_owned(),
+                message: format!(
+                    "the plan was made for generation {}, and somebody has changed it to {} since",
+                    wanted.parent_generation,
+                    workload.generation()
+                ),
+            });
+        }
+        Ok(remedy::patched(&wanted.patch, &workload.spec))
+    };
+    match reconciler.context.store.edit_spec::<Workload, _>(plan.target.as_str(), edit).await {
+        Ok(workload) => {
+            fault::point("incident/patched");
+            Ok(Outcome::Executed { generation: workload.generation(), plan })
+        }
+        Err(StoreError::Refused { message, .. }) => Ok(Outcome::PlanStale(message)),
+        Err(source) => Err(Error::Apply { incident: incident.name().to_owned(), source }),
+    }
+}
+
+/// Probes every container of the workload at once.
+async fn attempt(reconciler: &IncidentReconciler, workload: &Workload, number: u32) -> Result<Outcome, Error> {
+    let context = &reconciler.context;
+    let rows = workload.status.as_ref().map(|status| status.instances.as_slice()).unwrap_or_default();
+    let answers = join_all(rows.iter().filter(|row| !row.draining).map(|row| async move {
+        let question = workload.spec.health.as_ref().and_then(|health| {
+            let address = row.addresses.values().find_map(|address| address.parse().ok())?;
+            Some((probe::target(&row.id, row.started_at, address, health)?.question, health.timeout.std()))
+        });
+        match question {
+            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout).await.map_err(|error| format!("{}: {error}", row.name)),
+            None if row.health == Health::Healthy => Ok(format!("{} is {}", row.name, row.state)),
+            None => Err(format!("{}: {}", row.name, row.message.as_deref().unwrap_or("not healthy"))),
+        }
+    }))
+    .await;
+    let failures: Vec<&str> = answers.iter().filter_map(|answer| answer.as_ref().err().map(String::as_str)).collect();
+    let healthy = failures.is_empty() && !answers.is_empty();
+    let message = match answers.first() {
+        None => "the workload has no container to probe".to_owned(),
+        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
+        Some(_) if healthy => format!("all {} containers passed", answers.len()),
+        Some(_) => failures.join("; "),
+    };
+    Ok(Outcome::Attempted(Attempt { number, at: context.clock.now(), healthy, message }))
+}
+

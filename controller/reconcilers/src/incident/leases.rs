@@ -1,0 +1,29 @@
+//! One remediation per workload at a time, also among reconciles that run side by side. What is durable decides
+//! (phases in the store); this closes the gap between reading them and writing one's own. No I/O.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Which incident may work on which workload. Empty after a restart: the phases in the store fill it again.
+#[derive(Debug, Default)]
+pub(super) struct Leases(Mutex<HashMap<String, String>>);
+
+impl Leases {
+    /// Takes the workload for the incident, or answers who has it.
+    pub(super) fn claim(&self, workload: &str, incident: &str) -> Result<(), String> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.get(workload) {
+            Some(holder) if holder != incident => Err(holder.clone()),
+            Some(_) => Ok(()),
+            None => {
+                held.insert(workload.to_owned(), incident.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets go of whatever the incident holds.
+    pub(super) fn release(&self, incident: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| holder != incident);
+    }
+}

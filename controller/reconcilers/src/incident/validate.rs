@@ -1,0 +1,158 @@
+//! Which workload an incident is about, which policy governs it, and who else works on it. Pure but for the lease.
+
+use std::sync::Arc;
+
+use aegis_api::meta::ANNOTATION_PROTECTED;
+use aegis_api::proposal::{Action, RecentAction};
+use aegis_api::{
+    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicy, RemediationPolicySpec, Time, Workload,
+};
+
+use super::dereference::Observed;
+use super::leases::Leases;
+
+/// How far back actions on the workload are looked at.
+const HISTORY: Duration = Duration::from_secs(24 * 3600);
+
+/// An incident with all that planning needs.
+#[derive(Debug, Clone)]
+pub(super) struct ValidatedIncident {
+    pub incident: Arc<Incident>,
+    pub status: IncidentStatus,
+    /// The workload; the error says why there is none.
+    pub target: Result<Arc<Workload>, String>,
+    pub policy_name: String,
+    pub policy: RemediationPolicySpec,
+    pub max_replicas: u32,
+    pub protected: bool,
+    /// Another incident whose remediation of the same workload is under way.
+    pub rival: Option<String>,
+    /// Earlier actions on the workload, oldest first; this incident's are not among them.
+    pub history: Vec<RecentAction>,
+    /// Load balancers that name the workload.
+    pub balancers: Vec<Arc<LoadBalancer>>,
+    pub now: Time,
+}
+
+impl ValidatedIncident {
+    pub(super) fn name(&self) -> &str {
+        self.incident.name()
+    }
+}
+
+pub(super) fn validate(incident: &Arc<Incident>, observed: Observed, leases: &Leases) -> ValidatedIncident {
+    let status = incident.status.clone().unwrap_or_default();
+    let target = target(incident, &status, &observed.workloads);
+    let labels = target.as_ref().ok().and_then(|workload| workload.metadata.labels.clone()).unwrap_or_default();
+    let name = target.as_ref().map(|workload| workload.name()).unwrap_or_default();
+    let (policy_name, policy) = governing(&observed, name, &labels);
+    let rival = target.as_ref().ok().and_then(|workload| {
+        let durable = rival(incident, workload.name(), &observed);
+        durable.or_else(|| leases.claim(workload.name(), incident.name()).err())
+    });
+    let protected = target.as_ref().is_ok_and(|workload| {
+        let annotations = workload.metadata.annotations.as_ref();
+        annotations.and_then(|annotations| annotations.get(ANNOTATION_PROTECTED)).is_some_and(|value| value == "true")
+    });
+    let balancers = observed.balancers.iter().filter(|lb| lb.spec.backends.iter().any(|backend| backend.workload.as_str() == name));
+    ValidatedIncident {
+        incident: Arc::clone(incident),
+        max_replicas: policy.replicas.max.unwrap_or(observed.settings.max_replicas.saturating_add(1)),
+        history: history(incident, name, &observed),
+        balancers: balancers.cloned().collect(),
+        now: observed.now,
+        status,
+        target,
+        policy_name,
+        policy,
+        protected,
+        rival,
+    }
+}
+
+fn target(incident: &Incident, status: &IncidentStatus, workloads: &[Arc<Workload>]) -> Result<Arc<Workload>, String> {
+    let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
+    if let Some(name) = status.workload.as_ref().or(incident.spec.workload_ref.as_ref()) {
+        return by_name(name.as_str()).ok_or_else(|| format!("workload {name} does not exist: apply it, or name another"));
+    }
+    let Some(container) = &incident.spec.container_name else {
+        return Err("the incident names neither a workload nor a container".to_owned());
+    };
+    let adopts = |workload: &&Arc<Workload>| workload.spec.container.as_ref() == Some(container);
+    let made = |workload: &&Arc<Workload>| {
+        workload.status.as_ref().is_some_and(|status| status.instances.iter().any(|row| row.name == container.as_str()))
+    };
+    let found = workloads.iter().find(adopts).or_else(|| workloads.iter().find(made)).cloned();
+    found.or_else(|| by_name(container.as_str())).ok_or_else(|| {
+        format!("no Workload covers container {container}: apply one that adopts it, so that it may be healed")
+    })
+}
+
+/// The policy that selects the workload most closely; the defaults where none does.
+fn governing(
+    observed: &Observed,
+    workload: &str,
+    labels: &std::collections::BTreeMap<String, String>,
+) -> (String, RemediationPolicySpec) {
+    let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
+    for policy in observed.policies.iter().filter(|policy| !policy.is_deleting()) {
+        let Some(rank) = policy.spec.workloads.rank(workload, labels) else { continue };
+        if best.is_none_or(|(highest, _)| rank > highest) {
+            best = Some((rank, policy));
+        }
+    }
+    match best {
+        Some((_, policy)) => (policy.name().to_owned(), policy.spec.clone()),
+        None => {
+            let defaults = RemediationPolicySpec { cooldown: observed.settings.cooldown, ..RemediationPolicySpec::default() };
+            ("the built-in defaults".to_owned(), defaults)
+        }
+    }
+}
+
+/// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
+fn is_active(phase: Phase) -> bool {
+    match phase {
+        Phase::Analysing | Phase::CouncilReview | Phase::Approved | Phase::Executing | Phase::Scaling | Phase::Verifying => true,
+        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed => false,
+    }
+}
+
+fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
+    let mine = incident.status.as_ref().map(|status| status.phase).unwrap_or_default();
+    if is_active(mine) {
+        return None;
+    }
+    let age = |incident: &Incident| (incident.metadata.creation_timestamp.clone().map(|time| time.0), incident.name().to_owned());
+    let others = observed.incidents.iter().filter(|other| {
+        let status = other.status.as_ref();
+        let about = status.and_then(|status| status.workload.as_ref()).or(other.spec.workload_ref.as_ref());
+        other.name() != incident.name() && !other.is_finished() && about.is_some_and(|name| name.as_str() == workload)
+    });
+    let mut ahead = others.filter(|other| {
+        let phase = other.status.as_ref().map(|status| status.phase).unwrap_or_default();
+        is_active(phase) || (phase == Phase::Received && mine == Phase::Received && age(other) < age(incident))
+    });
+    ahead.next().map(|other| other.name().to_owned())
+}
+
+fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {
+    let others = observed.incidents.iter().filter(|other| other.name() != incident.name());
+    let mut actions: Vec<RecentAction> = others
+        .filter_map(|other| {
+            let status = other.status.as_ref()?;
+            let plan = status.plan.as_ref().filter(|plan| plan.target.as_str() == workload && plan.action != Action::Noop)?;
+            let at = status.execution.as_ref()?.applied_at?;
+            let verified = match status.phase {
+                Phase::Resolved => Some(true),
+                Phase::Failed => Some(false),
+                _ => None,
+            };
+            let alert_type = other.spec.alert_type.clone();
+            Some(RecentAction { incident: other.name().to_owned(), alert_type, action: plan.action, at, verified })
+        })
+        .filter(|action| action.at.age(observed.now) <= HISTORY.std())
+        .collect();
+    actions.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
+    actions
+}

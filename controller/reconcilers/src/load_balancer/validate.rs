@@ -1,0 +1,139 @@
+//! Which servers each upstream should have. Pure.
+
+use std::collections::BTreeSet;
+
+use aegis_api::load_balancer::{Algorithm, LoadBalancerStatus, Server};
+use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time};
+use aegis_docker::observed::{ContainerDetails, ContainerState};
+
+use super::Error;
+use super::dereference::Observed;
+
+/// One upstream as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Upstream {
+    pub name: String,
+    /// Never empty.
+    pub servers: Vec<Server>,
+}
+
+/// A LoadBalancer whose parts fit together.
+#[derive(Debug, Clone)]
+pub(super) struct ValidatedLoadBalancer {
+    pub name: String,
+    pub spec: LoadBalancerSpec,
+    pub generation: i64,
+    pub container: ContainerDetails,
+    pub address: std::net::SocketAddr,
+    pub served: Option<String>,
+    pub old_workers: Option<bool>,
+    pub template: String,
+    pub algorithm: Algorithm,
+    /// Upstreams that have a server.
+    pub upstreams: Vec<Upstream>,
+    /// Names of upstreams that have none and never had.
+    pub without_servers: Vec<String>,
+    /// Ids kept although they should leave.
+    pub held: BTreeSet<String>,
+    /// Ids that their workload marked as draining.
+    pub marked: BTreeSet<String>,
+    pub before: LoadBalancerStatus,
+    pub now: Time,
+}
+
+pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<ValidatedLoadBalancer, Error> {
+    let spec = &balancer.spec;
+    let invalid = |reason, message| Error::Invalid { balancer: balancer.name().to_owned(), reason, message };
+    let Some(container) = observed.container else {
+        let message = format!("container {} does not exist: start it, and it is configured", spec.container);
+        return Err(invalid("ContainerMissing", message));
+    };
+    if container.state != ContainerState::Running {
+        let message = format!("container {} is {}: start it, and it is configured", spec.container, container.state.as_str());
+        return Err(invalid("ContainerNotRunning", message));
+    }
+    let Some(address) = observed.address else {
+        return Err(invalid("NoAddress", format!("container {} has no address on any network", spec.container)));
+    };
+    let before = balancer.status.clone().unwrap_or_default();
+    let mut chosen = Chosen::default();
+    for (backend, workload) in spec.backends.iter().zip(&observed.workloads) {
+        let rows: &[InstanceStatus] = workload
+            .as_ref()
+            .and_then(|workload| workload.status.as_ref())
+            .map_or(&[], |status| status.instances.as_slice());
+        let candidates = rows.iter().filter_map(|row| {
+            let network_ip = row.addresses.iter().find(|(network, _)| container.networks.contains_key(*network));
+            let address = join(network_ip?.1, backend.port);
+            Some((row, Server {
+                upstream: backend.upstream.to_string(),
+                workload: backend.workload.to_string(),
+                container: row.name.clone(),
+                id: row.id.clone(),
+                address,
+            }))
+        });
+        chosen.choose(backend.upstream.as_str(), candidates.collect(), &before);
+        chosen.marked.extend(rows.iter().filter(|row| row.draining).map(|row| row.id.clone()));
+    }
+    Ok(ValidatedLoadBalancer {
+        name: balancer.name().to_owned(),
+        spec: spec.clone(),
+        generation: balancer.generation(),
+        address,
+        served: observed.served,
+        old_workers: observed.old_workers,
+        template: observed.template,
+        algorithm: spec.algorithm,
+        upstreams: chosen.upstreams,
+        without_servers: chosen.without_servers,
+        held: chosen.held,
+        marked: chosen.marked,
+        before,
+        now: observed.now,
+        container,
+    })
+}
+
+#[derive(Default)]
+struct Chosen {
+    upstreams: Vec<Upstream>,
+    without_servers: Vec<String>,
+    held: BTreeSet<String>,
+    marked: BTreeSet<String>,
+}
+
+impl Chosen {
+    /// Admits what is healthy and not leaving. A server already in rotation stays while nothing is known against it.
+    fn choose(&mut self, upstream: &str, candidates: Vec<(&InstanceStatus, Server)>, before: &LoadBalancerStatus) {
+        let served: Vec<&Server> = before.servers.iter().filter(|server| server.upstream == upstream).collect();
+        let in_rotation = |id: &str| served.iter().any(|server| server.id == id);
+        let fit = |row: &InstanceStatus| {
+            let known_good = row.health == Health::Healthy || (row.health == Health::Unknown && in_rotation(&row.id));
+            row.state == ContainerState::Running.as_str() && known_good && !row.draining
+        };
+        let mut servers: Vec<Server> =
+            candidates.iter().filter(|(row, _)| fit(row)).map(|(_, server)| server.clone()).collect();
+        if servers.is_empty() {
+            // Nothing fit is left: what serves now stays, at its present address where it has one.
+            servers = served
+                .iter()
+                .map(|old| candidates.iter().find(|(row, _)| row.id == old.id).map_or_else(|| (*old).clone(), |(_, now)| now.clone()))
+                .collect();
+            self.held.extend(servers.iter().map(|server| server.id.clone()));
+        }
+        servers.sort();
+        servers.dedup();
+        if servers.is_empty() {
+            self.without_servers.push(upstream.to_owned());
+        } else {
+            self.upstreams.push(Upstream { name: upstream.to_owned(), servers });
+        }
+    }
+}
+
+/// `address:port`, with an IPv6 address in brackets.
+fn join(ip: &str, port: u16) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}

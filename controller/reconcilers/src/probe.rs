@@ -1,0 +1,287 @@
+//! Readiness probes: one loop a container, and the latest verdict of each. Does I/O through the engine only.
+//!
+//! A verdict belongs to one run of a container (id and start time): after a restart it is unknown until the first
+//! probe. Losing all verdicts costs nothing but a probe each, so they live in memory alone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aegis_api::workload::{Health, HealthProbe};
+use aegis_api::Time;
+use aegis_docker::Engine;
+use futures::stream::Stream;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The first pause after a failed probe of a container that is not ready yet.
+const FIRST_RETRY: Duration = Duration::from_millis(25);
+
+/// What to ask of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// GET this path; 200–399 is healthy.
+    Http(SocketAddr, String),
+    /// Connect.
+    Tcp(SocketAddr),
+}
+
+/// One run of a container and how to probe it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Container id.
+    pub id: String,
+    /// Start of this run.
+    pub started_at: Option<Time>,
+    /// What to ask.
+    pub question: Question,
+    /// Pause between probes of a ready container.
+    pub interval: Duration,
+    /// Bound of one probe.
+    pub timeout: Duration,
+    /// Successes in a row that make it healthy.
+    pub successes: u32,
+    /// Failures in a row that make it unhealthy.
+    pub failures: u32,
+}
+
+/// The last word on one run of a container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Opinion {
+    /// Health.
+    pub health: Health,
+    /// What the last probe said.
+    pub message: String,
+}
+
+/// The target that a probe specification means for a container at this address, unless Docker itself probes.
+pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &HealthProbe) -> Option<Target> {
+    let question = match (&probe.http, &probe.tcp) {
+        (Some(http), _) => Question::Http(SocketAddr::new(address, http.port), http.path.to_string()),
+        (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
+        (None, None) => return None,
+    };
+    Some(Target {
+        id: id.to_owned(),
+        started_at,
+        question,
+        interval: probe.interval.std(),
+        timeout: probe.timeout.std(),
+        successes: probe.success_threshold,
+        failures: probe.failure_threshold,
+    })
+}
+
+/// Asks once. `Ok` is healthy; both texts are for people.
+pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) -> Result<String, String> {
+    match question {
+        Question::Http(address, path) => match engine.http_get(*address, path, timeout).await {
+            Ok(answer) if (200..400).contains(&answer.status) => {
+                Ok(format!("GET http://{address}{path}: {} in {} ms", answer.status, answer.latency.as_millis()))
+            }
+            Ok(answer) => Err(format!("GET http://{address}{path}: {}", answer.status)),
+            Err(error) => Err(error.to_string()),
+        },
+        Question::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
+            Ok(()) => Ok(format!("tcp {address}: open")),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+/// Probes every target it is given, for as long as it is given it. Cheap to clone.
+#[derive(Clone)]
+pub struct Prober(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    state: Mutex<State>,
+    targets_changed: Notify,
+    opinions_changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    targets: HashMap<String, (String, Target)>,
+    opinions: HashMap<String, (Option<Time>, Opinion)>,
+    dirty: BTreeSet<String>,
+}
+
+impl std::fmt::Debug for Prober {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prober")
+    }
+}
+
+impl Prober {
+    /// A prober without targets; [`Prober::run`] does the work.
+    pub fn new(engine: Arc<dyn Engine>) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            state: Mutex::default(),
+            targets_changed: Notify::new(),
+            opinions_changed: Notify::new(),
+        }))
+    }
+
+    /// Replaces the targets of one workload.
+    pub fn set_targets(&self, workload: &str, targets: Vec<Target>) {
+        let changed = self.with(|state| {
+            let wanted: BTreeMap<&str, &Target> = targets.iter().map(|target| (target.id.as_str(), target)).collect();
+            let before = state.targets.len();
+            state.targets.retain(|id, (owner, _)| owner != workload || wanted.contains_key(id.as_str()));
+            let mut changed = state.targets.len() != before;
+            for target in &targets {
+                let entry = (workload.to_owned(), target.clone());
+                if state.targets.get(&target.id) != Some(&entry) {
+                    state.targets.insert(target.id.clone(), entry);
+                    changed = true;
+                }
+            }
+            let State { targets, opinions, .. } = state;
+            opinions.retain(|id, _| targets.contains_key(id));
+            changed
+        });
+        if changed {
+            self.0.targets_changed.notify_one();
+        }
+    }
+
+    /// The latest opinion on this run of a container.
+    pub fn opinion(&self, id: &str, started_at: Option<Time>) -> Opinion {
+        self.with(|state| match state.opinions.get(id) {
+            Some((run, opinion)) if *run == started_at => opinion.clone(),
+            _ => Opinion::default(),
+        })
+    }
+
+    /// Names of workloads one of whose containers changed its health.
+    pub fn changes(&self) -> impl Stream<Item = String> + Send + 'static {
+        let prober = self.clone();
+        futures::stream::unfold(prober, |prober| async move {
+            loop {
+                let next = prober.with(|state| state.dirty.pop_first());
+                if let Some(name) = next {
+                    return Some((name, prober));
+                }
+                // A change in between has left a permit: it is not missed.
+                prober.0.opinions_changed.notified().await;
+            }
+        })
+    }
+
+    /// Runs the probe loops until `shutdown`.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut running: HashMap<String, (Target, tokio::task::AbortHandle)> = HashMap::new();
+        let mut loops = JoinSet::new();
+        loop {
+            let notified = self.0.targets_changed.notified();
+            let wanted = self.with(|state| state.targets.clone());
+            running.retain(|id, (target, handle)| {
+                let keep = wanted.get(id).is_some_and(|(_, wanted)| wanted == target);
+                if !keep {
+                    handle.abort();
+                }
+                keep
+            });
+            for (id, (workload, target)) in wanted {
+                running.entry(id).or_insert_with(|| {
+                    let handle = loops.spawn(self.clone().probe_for_ever(workload, target.clone()));
+                    (target, handle)
+                });
+            }
+            tokio::select! {
+                () = notified => {}
+                Some(_) = loops.join_next() => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn probe_for_ever(self, workload: String, target: Target) {
+        let mut tally = Tally::default();
+        let mut pause = FIRST_RETRY.min(target.interval);
+        loop {
+            let answer = ask(&*self.0.engine, &target.question, target.timeout).await;
+            let health = tally.count(answer.is_ok(), target.successes, target.failures);
+            let message = answer.unwrap_or_else(|error| error);
+            self.record(&workload, &target, Opinion { health, message });
+            if health == Health::Healthy {
+                pause = FIRST_RETRY.min(target.interval);
+                tokio::time::sleep(target.interval).await;
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 3 / 2).min(target.interval);
+            }
+        }
+    }
+
+    fn record(&self, workload: &str, target: &Target, opinion: Opinion) {
+        let changed = self.with(|state| {
+            if !state.targets.get(&target.id).is_some_and(|(_, wanted)| wanted == target) {
+                return false;
+            }
+            let before = state.opinions.insert(target.id.clone(), (target.started_at, opinion.clone()));
+            let changed = before.is_none_or(|(run, before)| run != target.started_at || before.health != opinion.health);
+            if changed {
+                state.dirty.insert(workload.to_owned());
+            }
+            changed
+        });
+        if changed {
+            self.0.opinions_changed.notify_one();
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts answers into a health: thresholds in a row, and no opinion before the first threshold is reached.
+#[derive(Debug, Default)]
+struct Tally {
+    health: Health,
+    successes: u32,
+    failures: u32,
+}
+
+impl Tally {
+    fn count(&mut self, healthy: bool, successes: u32, failures: u32) -> Health {
+        if healthy {
+            self.successes = self.successes.saturating_add(1);
+            self.failures = 0;
+            if self.successes >= successes {
+                self.health = Health::Healthy;
+            }
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.successes = 0;
+            if self.failures >= failures {
+                self.health = Health::Unhealthy;
+            }
+        }
+        self.health
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_count_answers_in_a_row() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.count(false, 2, 3), Health::Unknown);
+        assert_eq!(tally.count(true, 2, 3), Health::Unknown);
+        assert_eq!(tally.count(true, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(false, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(false, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(true, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(false, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(false, 2, 3), Health::Healthy);
+        assert_eq!(tally.count(false, 2, 3), Health::Unhealthy);
+    }
+}

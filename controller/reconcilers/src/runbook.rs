@@ -1,0 +1,70 @@
+//! The RunbookEntry reconciler: works out trust and use from what is stored. Changes nothing in the world, so its steps
+//! fit in one file.
+
+use aegis_api::condition;
+use aegis_api::{Incident, Kind, RunbookEntry};
+use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::store::StoreError;
+
+use crate::context::Context;
+
+/// The status could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot store the state of runbook entry {entry}")]
+pub struct Error {
+    entry: String,
+    source: StoreError,
+}
+
+impl ReconcileError for Error {
+    fn category(&self) -> &'static str {
+        "store"
+    }
+    fn on_error(&self) -> OnError {
+        OnError::Backoff
+    }
+}
+
+/// Reconciles RunbookEntries.
+#[derive(Debug, Clone)]
+pub struct RunbookReconciler {
+    context: Context,
+}
+
+impl RunbookReconciler {
+    /// A reconciler in this context.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+impl Reconciler for RunbookReconciler {
+    type Error = Error;
+    const KIND: &'static str = "RunbookEntry";
+
+    async fn reconcile(&self, name: &str) -> Result<Action, Error> {
+        let store = &self.context.store;
+        let Some(entry) = store.get::<RunbookEntry>(name) else { return Ok(Action::AwaitChange) };
+        let mut status = entry.status.clone().unwrap_or_default();
+        let incidents = store.list::<Incident>();
+        let uses = incidents.iter().filter_map(|incident| {
+            let status = incident.status.as_ref()?;
+            status.retrieved.iter().any(|hit| hit.entry == name).then(|| status.timeline.first().map(|entry| entry.ts))
+        });
+        let uses: Vec<_> = uses.collect();
+        let generation = Some(entry.generation());
+        status.observed_generation = generation;
+        status.trust = entry.spec.outcomes.trust();
+        status.times_recalled = u64::try_from(uses.len()).unwrap_or(u64::MAX);
+        status.last_used = uses.into_iter().flatten().max().or(status.last_used);
+        condition::set(&mut status.conditions, "Ready", true, "Indexed", "", generation, self.context.clock.now());
+        if entry.status.as_ref() != Some(&status) {
+            let uid = entry.metadata.uid.as_deref().unwrap_or_default();
+            match store.set_status::<RunbookEntry>(name, uid, status).await {
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                Err(source) => return Err(Error { entry: name.to_owned(), source }),
+            }
+        }
+        Ok(Action::AwaitChange)
+    }
+}

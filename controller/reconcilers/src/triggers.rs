@@ -1,0 +1,226 @@
+//! What makes each kind's loop look at an object: changes in the store, the engine's events, probes. Only names pass
+//! through here; what a trigger saw is never given to a reconciler. No I/O.
+
+use std::collections::BTreeSet;
+
+use aegis_api::meta::LABEL_WORKLOAD;
+use aegis_api::{Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use aegis_docker::observed::EngineEvent;
+use aegis_runtime::controller::Trigger;
+use aegis_runtime::predicate;
+use aegis_runtime::store::{Store, StoreEvent};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+
+use crate::context::Context;
+use crate::docker_events::{DockerEvents, Notice};
+
+/// A change in the store, or the news that some were missed.
+enum Change {
+    Event(Box<StoreEvent>),
+    Missed,
+}
+
+/// Every change of the store, through lost subscriptions.
+fn changes(store: Store) -> impl Stream<Item = Change> + Send + 'static {
+    let subscribe = |store: &Store| store.watch(None).ok();
+    let first = subscribe(&store);
+    stream::unfold((store, first), move |(store, current)| async move {
+        match current {
+            Some(mut events) => match events.next().await {
+                Some(event) => Some((Change::Event(Box::new(event)), (store, Some(events)))),
+                None => {
+                    let next = subscribe(&store);
+                    Some((Change::Missed, (store, next)))
+                }
+            },
+            None => None,
+        }
+    })
+}
+
+/// Turns changes into triggers: `names` answers who is affected, `all` who is when changes were missed.
+fn from_store(
+    context: &Context,
+    names: impl Fn(&Store, &StoreEvent) -> Vec<String> + Send + 'static,
+    all: fn(&Store) -> Vec<String>,
+) -> BoxStream<'static, Trigger> {
+    let store = context.store.clone();
+    changes(store.clone())
+        .flat_map(move |change| {
+            let names = match &change {
+                Change::Event(event) => names(&store, event),
+                Change::Missed => all(&store),
+            };
+            stream::iter(names)
+        })
+        .map(|name| Trigger { name, why: "store" })
+        .boxed()
+}
+
+/// Turns the engine's events into triggers: `names` answers who is affected by one, `all` who is by a rescan.
+fn from_engine(
+    context: &Context,
+    events: &DockerEvents,
+    names: fn(&Store, &EngineEvent) -> Vec<String>,
+    all: fn(&Store) -> Vec<String>,
+) -> BoxStream<'static, Trigger> {
+    let store = context.store.clone();
+    events
+        .subscribe()
+        .flat_map(move |notice| {
+            let names = match &notice {
+                Notice::Event(event) if is_change(&event.action) => names(&store, event),
+                Notice::Event(_) => Vec::new(),
+                Notice::Rescan => all(&store),
+            };
+            stream::iter(names)
+        })
+        .map(|name| Trigger { name, why: "docker" })
+        .boxed()
+}
+
+/// Whether an event can change what is observed; commands run inside a container cannot.
+fn is_change(action: &str) -> bool {
+    !(action.starts_with("exec_") || matches!(action, "top" | "attach" | "export" | "archive-path" | "extract-to-dir"))
+}
+
+/// Names of all objects of a kind.
+pub fn all<K: Kind>(store: &Store) -> Vec<String> {
+    store.list::<K>().iter().map(|object| object.name().to_owned()).collect()
+}
+
+fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
+    event.object.info.plural == K::PLURAL
+}
+
+/// Whether people changed what they ask for, or attach to it.
+fn is_asked(event: &StoreEvent) -> bool {
+    let old = event.old.as_ref().map(|old| &*old.value);
+    predicate::generation_changed(old, &event.object.value) || predicate::metadata_changed(old, &event.object.value)
+}
+
+/// Triggers of the Workload loop.
+pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
+    let store = from_store(
+        context,
+        |_, event| {
+            if is_kind::<Workload>(event) && is_asked(event) {
+                return vec![event.object.name().to_owned()];
+            }
+            let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
+            balancers.filter_map(|object| object.typed::<LoadBalancer>()).flat_map(|lb| backends(&lb)).collect()
+        },
+        all::<Workload>,
+    );
+    let engine = from_engine(
+        context,
+        events,
+        |store, event| {
+            let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
+            let adopting = store.list::<Workload>();
+            let named = [Some(event.name.as_str()), event.attributes.get("oldName").map(|name| name.trim_start_matches('/'))];
+            let adopting = adopting.iter().filter(|workload| {
+                let container = workload.spec.container.as_ref().map(|name| name.as_str());
+                container.is_some() && named.contains(&container)
+            });
+            adopting.map(|workload| workload.name().to_owned()).chain(labelled).collect()
+        },
+        all::<Workload>,
+    );
+    let probes = context.prober.changes().map(|name| Trigger { name, why: "probe" }).boxed();
+    vec![store, engine, probes]
+}
+
+fn backends(balancer: &LoadBalancer) -> BTreeSet<String> {
+    balancer.spec.backends.iter().map(|backend| backend.workload.to_string()).collect()
+}
+
+/// Triggers of the LoadBalancer loop.
+pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
+    let store = from_store(
+        context,
+        |store, event| {
+            if is_kind::<LoadBalancer>(event) {
+                return if is_asked(event) { vec![event.object.name().to_owned()] } else { Vec::new() };
+            }
+            if !is_kind::<Workload>(event) {
+                return Vec::new();
+            }
+            let balancers = store.list::<LoadBalancer>();
+            let naming = balancers.iter().filter(|lb| backends(lb).contains(event.object.name()));
+            naming.map(|lb| lb.name().to_owned()).collect()
+        },
+        all::<LoadBalancer>,
+    );
+    let engine = from_engine(
+        context,
+        events,
+        |store, event| {
+            let balancers = store.list::<LoadBalancer>();
+            balancers.iter().filter(|lb| lb.spec.container.as_str() == event.name).map(|lb| lb.name().to_owned()).collect()
+        },
+        all::<LoadBalancer>,
+    );
+    vec![store, engine]
+}
+
+/// Triggers of the Incident loop.
+pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+    let store = from_store(
+        context,
+        |store, event| {
+            let own = is_kind::<Incident>(event).then(|| event.object.name().to_owned());
+            if own.is_some() && is_asked(event) {
+                return own.into_iter().collect();
+            }
+            // A workload, load balancer or policy that moved, or an incident that ended, may be what others wait for.
+            let ended = event.object.typed::<Incident>().is_some_and(|incident| incident.is_finished());
+            let relevant = ended
+                || is_kind::<Workload>(event)
+                || is_kind::<LoadBalancer>(event)
+                || (is_kind::<RemediationPolicy>(event) && is_asked(event));
+            if !relevant {
+                return Vec::new();
+            }
+            let about = event.object.typed::<Workload>();
+            open_incidents(store, about.as_ref().map(|workload| workload.name()))
+        },
+        |store| open_incidents(store, None),
+    );
+    vec![store]
+}
+
+/// Incidents that have not ended; those about another workload are left out where one is named.
+pub fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
+    let incidents = store.list::<Incident>();
+    let open = incidents.iter().filter(|incident| !incident.is_finished()).filter(|incident| {
+        let about = incident.status.as_ref().and_then(|status| status.workload.as_ref());
+        workload.is_none() || about.is_none() || about.map(|name| name.as_str()) == workload
+    });
+    open.map(|incident| incident.name().to_owned()).collect()
+}
+
+/// Triggers of a loop that looks at an object only when people change it.
+pub fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+    let names = |_: &Store, event: &StoreEvent| {
+        if is_kind::<K>(event) && is_asked(event) { vec![event.object.name().to_owned()] } else { Vec::new() }
+    };
+    vec![from_store(context, names, all::<K>)]
+}
+
+/// Triggers of the RunbookEntry loop: an entry's own changes, and incidents that end.
+pub fn runbook(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+    let ended = from_store(
+        context,
+        |_, event| {
+            let incident = event.object.typed::<Incident>().filter(|incident| incident.is_finished());
+            let status = incident.and_then(|incident| incident.status.clone()).unwrap_or_default();
+            status.retrieved.into_iter().map(|hit| hit.entry).collect()
+        },
+        all::<RunbookEntry>,
+    );
+    let mut triggers = own::<RunbookEntry>(context);
+    triggers.push(ended);
+    triggers
+}

@@ -1,0 +1,99 @@
+//! The Workload reconciler: makes Docker run what a Workload asks for.
+//!
+//! Adopted containers are started, restarted and watched, never removed. Replicas are made by faithful clone or from
+//! a template, replaced when they are gone, and removed only after every load balancer has let them go.
+
+mod apply;
+mod dereference;
+mod plan;
+mod status;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::time::Duration;
+
+use aegis_api::Workload;
+use aegis_docker::EngineError;
+use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::store::StoreError;
+
+use crate::context::Context;
+
+pub use dereference::Rotation;
+
+/// Why a reconcile ended early. The status says it too.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine could not be read.
+    #[error("cannot observe the containers of workload {workload}")]
+    Observe { workload: String, source: EngineError },
+    /// The spec asks for something that cannot be, as things stand.
+    #[error("workload {workload} cannot be reconciled: {message}")]
+    Invalid { workload: String, reason: &'static str, message: String },
+    /// A step failed.
+    #[error("cannot {step} for workload {workload}")]
+    Apply { workload: String, step: String, source: EngineError },
+    /// The status could not be stored.
+    #[error("cannot store the state of workload {workload}")]
+    Store { workload: String, source: StoreError },
+}
+
+impl ReconcileError for Error {
+    fn category(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "observe",
+            Self::Invalid { .. } => "invalid",
+            Self::Apply { .. } => "apply",
+            Self::Store { .. } => "store",
+        }
+    }
+
+    fn on_error(&self) -> OnError {
+        match self {
+            Self::Invalid { .. } => OnError::AwaitChange,
+            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
+        }
+    }
+}
+
+/// Reconciles Workloads.
+#[derive(Debug, Clone)]
+pub struct WorkloadReconciler {
+    context: Context,
+}
+
+impl WorkloadReconciler {
+    /// A reconciler in this context.
+    pub fn new(context: Context) -> Self {
+        Self { context }
+    }
+}
+
+impl Reconciler for WorkloadReconciler {
+    type Error = Error;
+    const KIND: &'static str = "Workload";
+
+    async fn reconcile(&self, name: &str) -> Result<Action, Error> {
+        let context = &self.context;
+        let Some(workload) = context.store.get::<Workload>(name) else {
+            context.prober.set_targets(name, Vec::new());
+            return Ok(Action::AwaitChange);
+        };
+        let observed = match dereference::dereference(context, &workload).await {
+            Ok(observed) => observed,
+            Err(error) => return status::failed(context, &workload, error).await,
+        };
+        let validated = match validate::validate(&workload, observed) {
+            Ok(validated) => validated,
+            Err(error) => return status::failed(context, &workload, error).await,
+        };
+        let prepared = plan::plan(&validated);
+        context.prober.set_targets(name, prepared.targets.clone());
+        let applied = apply::apply(context, &validated, prepared).await;
+        status::update(context, &workload, &validated, applied).await
+    }
+}
+
+/// Requeues at once: something was done, and the next pass looks at what came of it.
+const AT_ONCE: Duration = Duration::ZERO;

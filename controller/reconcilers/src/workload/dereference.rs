@@ -1,0 +1,134 @@
+//! Everything a Workload reconcile reads: its containers, the load balancers that send them requests, the probes'
+//! opinions. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
+use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_docker::{EngineError, ListFilter};
+use futures::future::try_join_all;
+
+use super::Error;
+use crate::context::Context;
+use crate::probe::Opinion;
+
+/// The world as one Workload sees it.
+#[derive(Debug, Clone)]
+pub(super) struct Observed {
+    /// The container of `spec.container`, if there is one.
+    pub base: Option<ContainerDetails>,
+    /// Containers this controller made for the workload.
+    pub replicas: Vec<ContainerDetails>,
+    /// Names of all containers on the host: none of them may be taken twice.
+    pub taken_names: BTreeSet<String>,
+    /// The probes' opinions, by container id.
+    pub opinions: HashMap<String, Opinion>,
+    /// Load balancers that name the workload.
+    pub rotations: Vec<Rotation>,
+    /// Another Workload that adopts the same container and is older.
+    pub adopted_by: Option<String>,
+    /// Networks that this controller itself is on, if it runs in a container: those it can reach.
+    pub own_networks: BTreeSet<String>,
+    /// Id of the container this controller runs in.
+    pub own_container: Option<String>,
+    /// Id of this controller's state directory.
+    pub instance: String,
+    /// Now.
+    pub now: Time,
+}
+
+/// What a load balancer says of a workload's containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rotation {
+    /// The LoadBalancer.
+    pub name: String,
+    /// nginx runs: it may be sending requests.
+    pub serving: bool,
+    /// Ids in the serving configuration.
+    pub servers: BTreeSet<String>,
+    /// Ids it keeps since they are the last of their upstream.
+    pub held: BTreeSet<String>,
+    /// Ids it has let go of.
+    pub released: BTreeSet<String>,
+    /// Its complaint, if it cannot do its work.
+    pub trouble: Option<String>,
+}
+
+impl Rotation {
+    /// Whether a container that is marked as draining gets no further requests from here, or cannot be spared any.
+    pub fn lets_go(&self, id: &str) -> bool {
+        !self.serving || self.released.contains(id) || self.held.contains(id)
+    }
+}
+
+pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
+    let name = workload.name();
+    let observe = |source: EngineError| Error::Observe { workload: name.to_owned(), source };
+    let all = context.engine.list(ListFilter::default()).await.map_err(observe)?;
+    let instance = context.store.instance_id();
+    let ours = all.iter().filter(|row| {
+        row.labels.get(LABEL_WORKLOAD).is_some_and(|label| label == name)
+            && row.labels.get(LABEL_INSTANCE).is_some_and(|label| label == instance)
+    });
+    let details = try_join_all(ours.map(|row| context.engine.inspect(&row.id))).await.map_err(observe)?;
+    let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
+    replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+    let base = match &workload.spec.container {
+        Some(container) => context.engine.inspect(container.as_str()).await.map_err(observe)?,
+        None => None,
+    };
+    // An id prefix would match too: only the exact name is the one that was meant.
+    let base = base.filter(|base| workload.spec.container.as_ref().is_some_and(|name| name.as_str() == base.name));
+    let opinions = base.iter().chain(&replicas).map(|container| {
+        (container.id.clone(), context.prober.opinion(&container.id, container.started_at))
+    });
+    let running: BTreeMap<&str, bool> =
+        all.iter().map(|row| (row.name.as_str(), row.state == ContainerState::Running)).collect();
+    let own = context.settings.own_container.as_deref();
+    let own_networks = all.iter().filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
+    Ok(Observed {
+        opinions: opinions.collect(),
+        rotations: rotations(context, name, &running),
+        adopted_by: adopted_by(context, workload),
+        own_networks: own_networks.flat_map(|row| row.networks.keys().cloned()).collect(),
+        own_container: own.map(str::to_owned),
+        taken_names: all.iter().map(|row| row.name.clone()).collect(),
+        instance: instance.to_owned(),
+        now: context.clock.now(),
+        base,
+        replicas,
+    })
+}
+
+fn rotations(context: &Context, workload: &str, running: &BTreeMap<&str, bool>) -> Vec<Rotation> {
+    let balancers = context.store.list::<LoadBalancer>();
+    let naming = balancers
+        .iter()
+        .filter(|lb| !lb.is_deleting() && lb.spec.backends.iter().any(|backend| backend.workload.as_str() == workload));
+    naming
+        .map(|lb| {
+            let status = lb.status.clone().unwrap_or_default();
+            let ready = aegis_api::condition::find(&status.conditions, "Ready");
+            Rotation {
+                name: lb.name().to_owned(),
+                serving: running.get(lb.spec.container.as_str()).copied().unwrap_or(false),
+                servers: status.servers.into_iter().map(|server| server.id).collect(),
+                held: status.held.into_iter().collect(),
+                released: status.released.into_iter().collect(),
+                trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),
+            }
+        })
+        .collect()
+}
+
+/// The older of two Workloads that adopt one container owns it; the younger must not touch it.
+fn adopted_by(context: &Context, workload: &Workload) -> Option<String> {
+    let container = workload.spec.container.as_ref()?;
+    let age = |workload: &Workload| (workload.metadata.creation_timestamp.clone().map(|time| time.0), workload.name().to_owned());
+    let others = context.store.list::<Workload>();
+    let rivals = others.iter().filter(|other| {
+        other.name() != workload.name() && other.spec.container.as_ref() == Some(container) && age(other) < age(workload)
+    });
+    rivals.map(|rival| rival.name().to_owned()).next()
+}

@@ -1,0 +1,182 @@
+//! Spec and observation to a Workload that can be planned, or the reason why not. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
+use aegis_docker::create::{clone_revision, template_revision};
+use aegis_docker::observed::{ContainerDetails, ContainerState};
+
+use super::Error;
+use super::dereference::{Observed, Rotation};
+
+/// What replicas are made from.
+#[derive(Debug, Clone)]
+pub(super) enum Mould {
+    /// A clone of the adopted container.
+    Clone(Box<ContainerDetails>),
+    /// The template.
+    Template,
+    /// The adopted container is gone: nothing can be made until it is back.
+    Missing,
+}
+
+/// One container of the workload with all that planning needs to know of it.
+#[derive(Debug, Clone)]
+pub(super) struct Instance {
+    pub name: String,
+    pub id: String,
+    /// 0 for the adopted container.
+    pub index: u32,
+    pub state: ContainerState,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    pub health: Health,
+    pub message: String,
+    pub revision: String,
+    pub addresses: BTreeMap<String, IpAddr>,
+    /// Docker itself is about to restart it.
+    pub docker_restarts: bool,
+    /// Its row of the last status, if it had one.
+    pub before: Option<InstanceStatus>,
+}
+
+impl Instance {
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == ContainerState::Running && self.health == Health::Healthy
+    }
+}
+
+/// A Workload whose spec and world fit together.
+#[derive(Debug, Clone)]
+pub(super) struct ValidatedWorkload {
+    pub name: String,
+    pub spec: WorkloadSpec,
+    pub deleting: bool,
+    pub generation: i64,
+    pub mould: Mould,
+    /// The revision replicas should have; `None` while the mould is missing.
+    pub revision: Option<String>,
+    pub image: Option<String>,
+    pub instances: Vec<Instance>,
+    pub taken_names: BTreeSet<String>,
+    pub rotations: Vec<Rotation>,
+    pub own_networks: BTreeSet<String>,
+    pub instance_id: String,
+    pub before: WorkloadStatus,
+    pub now: Time,
+}
+
+pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWorkload, Error> {
+    let spec = &workload.spec;
+    if let Some((reason, message)) = refusal(workload, &observed) {
+        return Err(Error::Invalid { workload: workload.name().to_owned(), reason, message });
+    }
+    let (mould, revision, image) = match (&spec.template, &observed.base) {
+        (Some(template), _) => (Mould::Template, Some(template_revision(template)), Some(template.image.to_string())),
+        (None, Some(base)) => (Mould::Clone(Box::new(base.clone())), Some(clone_revision(base)), Some(base.image.clone())),
+        (None, None) => (Mould::Missing, None, None),
+    };
+    let before = workload.status.clone().unwrap_or_default();
+    let base = observed.base.iter().map(|base| (0, base));
+    let replicas = observed.replicas.iter().map(|replica| (replica_index(replica, workload.name()), replica));
+    let instances = base.chain(replicas).map(|(index, container)| {
+        let revision = match (index, &revision) {
+            (0, Some(revision)) => revision.clone(),
+            _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
+        };
+        instance(container, index, revision, spec, &observed, &before)
+    });
+    Ok(ValidatedWorkload {
+        name: workload.name().to_owned(),
+        spec: spec.clone(),
+        deleting: workload.is_deleting(),
+        generation: workload.generation(),
+        instances: instances.collect(),
+        taken_names: observed.taken_names,
+        rotations: observed.rotations,
+        own_networks: observed.own_networks,
+        instance_id: observed.instance,
+        now: observed.now,
+        mould,
+        revision,
+        image,
+        before,
+    })
+}
+
+/// Why the workload must not be touched as things stand.
+fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, String)> {
+    if workload.is_deleting() {
+        return None;
+    }
+    let container = workload.spec.container.as_ref()?;
+    if let Some(owner) = &observed.adopted_by {
+        return Some(("AlreadyAdopted", format!("container {container} is adopted by workload {owner} already: delete one of the two")));
+    }
+    let base = observed.base.as_ref()?;
+    if observed.own_container.as_ref().is_some_and(|own| base.id.starts_with(own)) {
+        return Some(("AdoptsItself", format!("container {container} is the one this controller runs in: it cannot restart itself")));
+    }
+    let owner = base.labels.get(LABEL_WORKLOAD)?;
+    Some(("NotAdoptable", format!("container {container} was made for workload {owner}: name that workload instead")))
+}
+
+/// Which replica a container is, from its label; its name decides where the label is missing.
+fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
+    let label = container.labels.get(LABEL_REPLICA).and_then(|label| label.parse().ok());
+    let from_name = || container.name.strip_prefix(&format!("{workload}-replica-")).and_then(|index| index.parse().ok());
+    label.or_else(from_name).filter(|index| *index > 0).unwrap_or(u32::MAX)
+}
+
+fn instance(
+    container: &ContainerDetails,
+    index: u32,
+    revision: String,
+    spec: &WorkloadSpec,
+    observed: &Observed,
+    before: &WorkloadStatus,
+) -> Instance {
+    let (health, message) = health(container, spec, observed);
+    let addresses = container.networks.iter().filter_map(|(network, ip)| Some((network.clone(), (*ip)?)));
+    Instance {
+        name: container.name.clone(),
+        id: container.id.clone(),
+        index,
+        state: container.state,
+        started_at: container.started_at,
+        finished_at: container.finished_at,
+        health,
+        message,
+        revision,
+        addresses: addresses.collect(),
+        docker_restarts: container.state == ContainerState::Restarting,
+        before: before.instances.iter().find(|row| row.id == container.id).cloned(),
+    }
+}
+
+/// Health as the workload's probe defines it; a container that does not run has none.
+fn health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
+    if container.state != ContainerState::Running {
+        let words = match container.state {
+            ContainerState::Exited if container.oom_killed => format!("ended for want of memory (exit code {})", container.exit_code),
+            ContainerState::Exited => format!("exited with code {}", container.exit_code),
+            other => other.as_str().to_owned(),
+        };
+        return (Health::Unhealthy, words);
+    }
+    let by_docker = spec.health.as_ref().map_or(container.health.is_some(), |probe| probe.docker.is_some());
+    if !by_docker && spec.health.is_some() {
+        let opinion = observed.opinions.get(&container.id).cloned().unwrap_or_default();
+        return (opinion.health, opinion.message);
+    }
+    match &container.health {
+        Some(health) if health.status == "healthy" => (Health::Healthy, String::new()),
+        Some(health) if health.status == "starting" => (Health::Unknown, "Docker's health check has not passed yet".to_owned()),
+        Some(health) => (Health::Unhealthy, health.log.last().cloned().unwrap_or_else(|| health.status.clone())),
+        None if by_docker => (Health::Unhealthy, "the container has no Docker health check: set spec.health.http or tcp".to_owned()),
+        None => (Health::Healthy, String::new()),
+    }
+}
