@@ -16,7 +16,7 @@ use crate::observed::{
 };
 
 /// What an engine could not do. Display names the operation's object.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The engine does not answer (down, socket missing, connection cut). Worth a retry.
     #[error("the Docker engine does not answer ({operation}): {message}")]
@@ -55,6 +55,9 @@ impl EngineError {
 
 /// Shorthand for what every operation answers.
 pub type EngineResult<T> = Result<T, EngineError>;
+
+/// Files below some folder: relative path and content.
+pub type Files = Vec<(String, Vec<u8>)>;
 
 /// Which containers to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,11 +152,7 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Reads a file, or the regular files directly inside a folder: relative path → content; at most 4 MiB in all.
     /// A path that does not exist is `NotFound`.
-    fn read_files<'a>(
-        &'a self,
-        id: &'a str,
-        path: &'a str,
-    ) -> BoxFuture<'a, EngineResult<Vec<(String, Vec<u8>)>>>;
+    fn read_files<'a>(&'a self, id: &'a str, path: &'a str) -> BoxFuture<'a, EngineResult<Files>>;
 
     /// Processes inside (`docker top`), with their titles.
     fn processes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<ProcessRow>>>;

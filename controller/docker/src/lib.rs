@@ -4,8 +4,9 @@
 mod convert;
 pub mod create;
 pub mod engine;
+pub mod fake;
 pub mod observed;
 
 pub use engine::{
-    CreateSpec, Engine, EngineError, EngineResult, HttpAnswer, ListFilter, LogQuery, ProbeError,
+    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
 };

@@ -1,0 +1,266 @@
+//! One container of the fake engine: its configuration, its run, and how both look from outside. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::Time;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
+use super::nginx::Nginx;
+use crate::observed::{ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine};
+
+/// Docker's health check needs some failures before it says so.
+const HEALTH_CHECK_NOTICES_AFTER: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+pub(super) struct Endpoint {
+    pub(super) settings: Value,
+    pub(super) address: Option<IpAddr>,
+    pub(super) last: Option<IpAddr>,
+}
+
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) image_id: String,
+    pub(super) config: Value,
+    pub(super) host_config: Value,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) endpoints: BTreeMap<String, Endpoint>,
+    pub(super) created: Time,
+    pub(super) bystander: bool,
+
+    pub(super) state: ContainerState,
+    /// Counts starts; what was planned for an earlier run does not concern a later one.
+    pub(super) run: u64,
+    pub(super) started: Option<(Instant, Time)>,
+    pub(super) finished: Option<Time>,
+    pub(super) exit_code: i64,
+    pub(super) oom_killed: bool,
+    pub(super) restart_count: u64,
+    pub(super) pid: i64,
+    /// SIGTERM was sent: it takes no new connections.
+    pub(super) stopping: bool,
+    /// Ended on request: Docker's restart policy keeps its hands off.
+    pub(super) ended_on_request: bool,
+
+    pub(super) behaviour: Behaviour,
+    pub(super) ailment: Option<(Ailment, Option<Instant>)>,
+    pub(super) reported_health: Option<&'static str>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) nginx: Option<Nginx>,
+    pub(super) logs: Vec<(Time, LogLine)>,
+    /// The engine does one thing at a time to a container.
+    pub(super) busy: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What meets a connection to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serving {
+    Refuses,
+    Hangs,
+    Answers(u16),
+}
+
+impl Container {
+    pub(super) fn is_running(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+
+    pub(super) fn stop_timeout(&self) -> Duration {
+        Duration::from_secs(
+            self.config
+                .get("StopTimeout")
+                .and_then(Value::as_u64)
+                .unwrap_or(10),
+        )
+    }
+
+    pub(super) fn restart_policy(&self) -> &str {
+        self.host_config
+            .pointer("/RestartPolicy/Name")
+            .and_then(Value::as_str)
+            .unwrap_or("no")
+    }
+
+    pub(super) fn memory_limit(&self) -> u64 {
+        self.host_config
+            .get("Memory")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    }
+
+    pub(super) fn has_healthcheck(&self) -> bool {
+        let test = self.config.pointer("/Healthcheck/Test").and_then(Value::as_array);
+        test.is_some_and(|test| {
+            test.first()
+                .and_then(Value::as_str)
+                .is_some_and(|word| word != "NONE")
+        })
+    }
+
+    /// The ailment it suffers from at `now`, and since when.
+    pub(super) fn suffers(&self, now: Instant) -> Option<(&Ailment, Instant)> {
+        let (ailment, since) = self.ailment.as_ref()?;
+        let since = (*since)?;
+        match ailment.cure {
+            Cure::After(span) if now >= since + span => None,
+            _ => Some((ailment, since)),
+        }
+    }
+
+    pub(super) fn up_since(&self, now: Instant) -> Option<Duration> {
+        let (started, _) = self.started.filter(|_| self.is_running())?;
+        Some(now.saturating_duration_since(started))
+    }
+
+    pub(super) fn serving(&self, now: Instant) -> Serving {
+        let Some(up) = self.up_since(now).filter(|_| !self.stopping) else {
+            return Serving::Refuses;
+        };
+        if up < self.behaviour.startup {
+            return Serving::Refuses;
+        }
+        match self.suffers(now).map(|(ailment, _)| ailment.symptom) {
+            Some(Symptom::Unhealthy) => Serving::Answers(503),
+            Some(Symptom::Hung) => Serving::Hangs,
+            Some(Symptom::Refusing) => Serving::Refuses,
+            Some(Symptom::None) | None => Serving::Answers(200),
+        }
+    }
+
+    pub(super) fn memory(&self, now: Instant) -> u64 {
+        self.suffers(now)
+            .and_then(|(ailment, _)| ailment.memory_bytes)
+            .unwrap_or(self.behaviour.memory_bytes)
+    }
+
+    /// What Docker's health check says at `now`; `None` if it has none.
+    pub(super) fn health(&self, now: Instant) -> Option<&'static str> {
+        if !self.has_healthcheck() {
+            return None;
+        }
+        let Some(up) = self.up_since(now) else {
+            return Some("unhealthy");
+        };
+        if up < self.behaviour.startup {
+            return Some("starting");
+        }
+        if self.serving(now) == Serving::Answers(200) {
+            return Some("healthy");
+        }
+        let ill_for = self
+            .suffers(now)
+            .map_or(up, |(_, since)| now.saturating_duration_since(since).min(up));
+        let noticed = ill_for >= HEALTH_CHECK_NOTICES_AFTER;
+        Some(if noticed {
+            "unhealthy"
+        } else {
+            self.reported_health.unwrap_or("starting")
+        })
+    }
+
+    /// When its health may next change without anybody doing anything.
+    pub(super) fn next_health_change(&self, now: Instant) -> Option<Instant> {
+        let (started, _) = self
+            .started
+            .filter(|_| self.is_running() && self.has_healthcheck())?;
+        let mut candidates = vec![
+            started + self.behaviour.startup,
+            started + HEALTH_CHECK_NOTICES_AFTER,
+        ];
+        if let Some((ailment, Some(since))) = &self.ailment {
+            candidates.push(*since + HEALTH_CHECK_NOTICES_AFTER);
+            if let Cure::After(span) = ailment.cure {
+                candidates.push(*since + span);
+            }
+        }
+        candidates.into_iter().filter(|at| *at > now).min()
+    }
+
+    pub(super) fn addresses(&self) -> BTreeMap<String, Option<IpAddr>> {
+        self.endpoints
+            .iter()
+            .map(|(name, endpoint)| (name.clone(), endpoint.address))
+            .collect()
+    }
+
+    pub(super) fn summary(&self, now: Instant) -> ContainerSummary {
+        let up = self.up_since(now).map(|up| match self.health(now) {
+            Some(health) => format!("Up {} seconds ({health})", up.as_secs()),
+            None => format!("Up {} seconds", up.as_secs()),
+        });
+        ContainerSummary {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            image: self.image.clone(),
+            state: self.state,
+            status: up.unwrap_or_else(|| match self.state {
+                ContainerState::Created => "Created".to_owned(),
+                _ => format!("Exited ({})", self.exit_code),
+            }),
+            labels: self.labels.clone(),
+            networks: self.addresses(),
+            created: self.created.0.as_second(),
+        }
+    }
+
+    pub(super) fn details(&self, now: Instant) -> ContainerDetails {
+        let health = self.health(now).map(|status| DockerHealth {
+            status: status.to_owned(),
+            failing_streak: if status == "unhealthy" { 3 } else { 0 },
+            log: Vec::new(),
+        });
+        let networks = self
+            .endpoints
+            .iter()
+            .map(|(name, endpoint)| (name.clone(), self.endpoint_settings(endpoint)));
+        ContainerDetails {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            image: self.image.clone(),
+            image_id: self.image_id.clone(),
+            state: self.state,
+            pid: if self.is_running() { self.pid } else { 0 },
+            exit_code: self.exit_code,
+            oom_killed: self.oom_killed,
+            error: String::new(),
+            started_at: self.started.map(|(_, at)| at),
+            finished_at: self.finished,
+            created_at: Some(self.created),
+            restart_count: self.restart_count,
+            has_restart_policy: !matches!(self.restart_policy(), "" | "no"),
+            health,
+            labels: self.labels.clone(),
+            networks: self.addresses(),
+            memory_limit: self.memory_limit(),
+            config: self.config.clone(),
+            host_config: self.host_config.clone(),
+            network_settings: Value::Object(networks.collect()),
+            mounts: json!([]),
+        }
+    }
+
+    /// As an inspection shows it: what was configured, and the engine's own record beside it.
+    fn endpoint_settings(&self, endpoint: &Endpoint) -> Value {
+        let mut settings = endpoint.settings.as_object().cloned().unwrap_or_else(Map::new);
+        let address = endpoint
+            .address
+            .map(|address| address.to_string())
+            .unwrap_or_default();
+        settings.insert("IPAddress".to_owned(), Value::String(address));
+        let aliases = settings.entry("Aliases").or_insert(Value::Null);
+        if !aliases.is_array() {
+            *aliases = json!([]);
+        }
+        if let (Some(aliases), Some(short)) = (aliases.as_array_mut(), self.id.get(..12)) {
+            aliases.push(Value::String(short.to_owned()));
+        }
+        Value::Object(settings)
+    }
+}

@@ -1,0 +1,421 @@
+//! What people and the kernel do to the fake engine while the code under test works: containers that Compose started,
+//! bystanders, kills, renames, kernels out of memory. Takes effect at once; never concerned by faults.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::FakeEngine;
+use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
+use super::effects::{Actor, Op};
+use super::lifecycle::End;
+use super::world::{Image, World, no_such};
+use crate::engine::{CreateSpec, EngineError, EngineResult};
+use crate::observed::{ContainerDetails, ExecOutput};
+
+/// A container as `docker run` or Compose makes one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSpec {
+    name: String,
+    image: String,
+    labels: BTreeMap<String, String>,
+    env: Vec<String>,
+    networks: Vec<(String, Vec<String>)>,
+    memory_limit: Option<u64>,
+    published: BTreeMap<u16, u16>,
+    restart_policy: Option<String>,
+    stop_timeout: Option<u64>,
+    healthcheck: bool,
+    nginx: bool,
+    created_only: bool,
+    behaviour: Option<Behaviour>,
+}
+
+impl RunSpec {
+    /// A container of this name and image on the network `bridge`.
+    pub fn new(name: &str, image: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            image: image.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// A load balancer: its first process is an nginx with the configuration of this project's image. It serves what is
+    /// included below `/etc/nginx/conf.d`.
+    pub fn nginx(name: &str) -> Self {
+        Self {
+            nginx: true,
+            ..Self::new(name, "aegisops/nginx:dev")
+        }
+    }
+
+    /// On this network, too (instead of `bridge`).
+    pub fn network(self, network: &str) -> Self {
+        self.network_as(network, &[])
+    }
+
+    /// On this network under further names.
+    pub fn network_as(mut self, network: &str, aliases: &[&str]) -> Self {
+        self.networks.push((
+            network.to_owned(),
+            aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        ));
+        self
+    }
+
+    /// With a label.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With an environment variable.
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push(format!("{key}={value}"));
+        self
+    }
+
+    /// With a memory limit in bytes.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Publishing a container port on the host.
+    pub fn publish(mut self, host: u16, container: u16) -> Self {
+        self.published.insert(container, host);
+        self
+    }
+
+    /// With Docker's restart policy (`always`, `unless-stopped`, `on-failure`).
+    pub fn restart_policy(mut self, policy: &str) -> Self {
+        self.restart_policy = Some(policy.to_owned());
+        self
+    }
+
+    /// With a grace period, seconds.
+    pub fn stop_timeout(mut self, seconds: u64) -> Self {
+        self.stop_timeout = Some(seconds);
+        self
+    }
+
+    /// With a health check of Docker's.
+    pub fn healthcheck(mut self) -> Self {
+        self.healthcheck = true;
+        self
+    }
+
+    /// Behaving like this (its clones behave as the image does).
+    pub fn behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = Some(behaviour);
+        self
+    }
+
+    /// Created, and not started.
+    pub fn created_only(mut self) -> Self {
+        self.created_only = true;
+        self
+    }
+
+    fn create_spec(&self) -> CreateSpec {
+        let ports: Map<String, Value> = self
+            .published
+            .keys()
+            .map(|port| (format!("{port}/tcp"), json!({})))
+            .collect();
+        let bindings = self.published.iter().map(|(port, host)| {
+            (
+                format!("{port}/tcp"),
+                json!([{ "HostIp": "127.0.0.1", "HostPort": host.to_string() }]),
+            )
+        });
+        let mut body = json!({
+            "Image": self.image, "Env": self.env, "Labels": self.labels, "ExposedPorts": ports,
+            "HostConfig": {
+                "NetworkMode": self.networks.first().map_or("default", |(name, _)| name),
+                "Memory": self.memory_limit.unwrap_or(0),
+                "PortBindings": bindings.collect::<Map<_, _>>(),
+                "RestartPolicy": { "Name": self.restart_policy.as_deref().unwrap_or("no") },
+            },
+        });
+        if let Some(body) = body.as_object_mut() {
+            if self.healthcheck {
+                body.insert("Healthcheck".to_owned(), json!({ "Test": ["CMD", "/check"] }));
+            }
+            if let Some(seconds) = self.stop_timeout {
+                body.insert("StopTimeout".to_owned(), json!(seconds));
+            }
+        }
+        let endpoints = self
+            .networks
+            .iter()
+            .map(|(name, aliases)| (name.clone(), json!({ "Aliases": aliases })));
+        CreateSpec {
+            name: self.name.clone(),
+            body,
+            extra_networks: endpoints.collect(),
+            image_id: None,
+        }
+    }
+}
+
+impl World {
+    fn add_image(&mut self, name: &str, behaviour: Behaviour, nginx: bool) {
+        let id = format!("sha256:{}", self.new_id());
+        self.images
+            .insert(name.to_owned(), Image { id, behaviour, nginx });
+    }
+}
+
+impl FakeEngine {
+    /// An image is there (again: a new build under the same name); containers made of it from now on behave like this.
+    pub fn add_image(&self, name: &str, behaviour: Behaviour) {
+        self.shared.with(|world| world.add_image(name, behaviour, false));
+    }
+
+    /// A network is there.
+    pub fn add_network(&self, name: &str) {
+        self.shared.with(|world| world.add_network(name));
+    }
+
+    /// Makes and starts a container by hand; answers its id. Image and networks come into being if they are not there.
+    pub fn run_container(&self, spec: &RunSpec) -> EngineResult<String> {
+        self.run(spec, false)
+    }
+
+    /// A container that is none of AegisOps' business; see [`FakeEngine::bystanders_touched`].
+    pub fn create_bystander(&self, name: &str) -> EngineResult<String> {
+        self.run(&RunSpec::new(name, "somebody/else:1"), true)
+    }
+
+    fn run(&self, spec: &RunSpec, bystander: bool) -> EngineResult<String> {
+        self.shared.with(|world| {
+            if !world.images.contains_key(&spec.image) {
+                world.add_image(&spec.image, Behaviour::default(), spec.nginx);
+            }
+            for (network, _) in &spec.networks {
+                world.add_network(network);
+            }
+            let id = world.create(&spec.create_spec(), Actor::Human)?;
+            if let Some(container) = world.get_mut(&id) {
+                container.bystander = bystander;
+                if let Some(behaviour) = &spec.behaviour {
+                    container.ailment = behaviour.ailment.clone().map(|ailment| (ailment, None));
+                    container.behaviour = behaviour.clone();
+                }
+            }
+            if !spec.created_only {
+                world.begin_run(&id, Actor::Human)?;
+            }
+            Ok(id)
+        })
+    }
+
+    fn on<T>(
+        &self,
+        name: &str,
+        action: &str,
+        work: impl FnOnce(&mut World, &str) -> EngineResult<T>,
+    ) -> EngineResult<T> {
+        self.shared.with(|world| {
+            let id = world
+                .id_of(name)
+                .ok_or_else(|| no_such(name, &format!("{action} {name}")))?;
+            work(world, &id)
+        })
+    }
+
+    fn end(&self, name: &str, action: &str, end: End) -> EngineResult<()> {
+        self.on(name, action, |world, id| {
+            world.end_run(id, end);
+            Ok(())
+        })
+    }
+
+    /// `docker kill`: ends at once; the restart policy does not apply.
+    pub fn kill(&self, name: &str) -> EngineResult<()> {
+        self.end(
+            name,
+            "kill",
+            End {
+                exit_code: 137,
+                oom: false,
+                on_request: true,
+                actor: Actor::Human,
+            },
+        )
+    }
+
+    /// Its process ends by itself; the restart policy applies.
+    pub fn crash(&self, name: &str, exit_code: i64) -> EngineResult<()> {
+        self.end(
+            name,
+            "crash",
+            End {
+                exit_code,
+                oom: false,
+                on_request: false,
+                actor: Actor::Engine,
+            },
+        )
+    }
+
+    /// The kernel ends it for want of memory; the restart policy applies.
+    pub fn oom(&self, name: &str) -> EngineResult<()> {
+        self.end(
+            name,
+            "oom",
+            End {
+                exit_code: 137,
+                oom: true,
+                on_request: false,
+                actor: Actor::Engine,
+            },
+        )
+    }
+
+    /// `docker stop`.
+    pub fn stop_by_hand(&self, name: &str) -> EngineResult<()> {
+        self.on(name, "stop", |world, id| {
+            world.log(id, Actor::Human, Op::Stop, "");
+            world.end_run(
+                id,
+                End {
+                    exit_code: 0,
+                    oom: false,
+                    on_request: true,
+                    actor: Actor::Human,
+                },
+            );
+            world.emit(id, "stop", &[]);
+            Ok(())
+        })
+    }
+
+    /// `docker start`.
+    pub fn start_by_hand(&self, name: &str) -> EngineResult<()> {
+        self.on(name, "start", |world, id| world.begin_run(id, Actor::Human))
+    }
+
+    /// `docker rm -f`.
+    pub fn remove_by_hand(&self, name: &str) -> EngineResult<()> {
+        self.on(name, "remove", |world, id| {
+            world.end_run(
+                id,
+                End {
+                    exit_code: 137,
+                    oom: false,
+                    on_request: true,
+                    actor: Actor::Human,
+                },
+            );
+            world.forget(id, Actor::Human);
+            Ok(())
+        })
+    }
+
+    /// `docker rename`.
+    pub fn rename(&self, name: &str, new: &str) -> EngineResult<()> {
+        self.on(name, "rename", |world, id| {
+            if world.get(new).is_some() {
+                let message = format!("the container name \"/{new}\" is already in use");
+                return Err(EngineError::Conflict {
+                    operation: format!("rename {name}"),
+                    message,
+                });
+            }
+            world.log(id, Actor::Human, Op::Rename, new);
+            if let Some(container) = world.get_mut(id) {
+                container.name = new.to_owned();
+            }
+            world.emit(id, "rename", &[("oldName", format!("/{name}"))]);
+            Ok(())
+        })
+    }
+
+    /// Something is wrong with it from now on.
+    pub fn ail(&self, name: &str, ailment: Ailment) -> EngineResult<()> {
+        self.on(name, "ail", |world, id| {
+            let instant = world.instant;
+            if let Some(container) = world.get_mut(id) {
+                container.ailment = Some((ailment, Some(instant)));
+            }
+            world.watch_health(id);
+            Ok(())
+        })
+    }
+
+    /// It hangs until it is restarted.
+    pub fn hang(&self, name: &str) -> EngineResult<()> {
+        self.ail(name, Ailment::new(Symptom::Hung, Cure::Restart))
+    }
+
+    /// It is well again.
+    pub fn heal(&self, name: &str) -> EngineResult<()> {
+        self.on(name, "heal", |world, id| {
+            if let Some(container) = world.get_mut(id) {
+                container.ailment = None;
+            }
+            world.watch_health(id);
+            Ok(())
+        })
+    }
+
+    /// Changes how one container behaves, from now on.
+    pub fn set_behaviour(&self, name: &str, change: impl FnOnce(&mut Behaviour)) -> EngineResult<()> {
+        self.on(name, "change", |world, id| {
+            if let Some(container) = world.get_mut(id) {
+                change(&mut container.behaviour);
+            }
+            world.watch_health(id);
+            Ok(())
+        })
+    }
+
+    /// It writes a line to its log.
+    pub fn say(&self, name: &str, stderr: bool, text: &str) -> EngineResult<()> {
+        self.on(name, "say", |world, id| {
+            world.say(id, stderr, text);
+            Ok(())
+        })
+    }
+
+    /// What a command whose first word is `word` answers in this container. Without it a command is not found.
+    pub fn answer_exec(&self, name: &str, word: &str, answer: ExecOutput) {
+        self.shared.with(|world| {
+            world
+                .exec_answers
+                .insert((name.to_owned(), word.to_owned()), answer)
+        });
+    }
+
+    /// A look at a container that costs no time and meets no faults, for assertions.
+    pub fn peek(&self, name: &str) -> Option<ContainerDetails> {
+        self.shared
+            .with(|world| world.get(name).map(|container| container.details(world.instant)))
+    }
+
+    /// Names of all containers, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.shared.with(|world| {
+            let mut names: Vec<String> = world
+                .containers
+                .values()
+                .map(|container| container.name.clone())
+                .collect();
+            names.sort_unstable();
+            names
+        })
+    }
+
+    /// Whether a GET of its address would be answered with 200 now.
+    pub fn is_serving(&self, name: &str) -> bool {
+        self.shared.with(|world| {
+            let answers = super::container::Serving::Answers(200);
+            world
+                .get(name)
+                .is_some_and(|container| container.serving(world.instant) == answers)
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests to containers of the fake engine by their addresses, also through an nginx that it runs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::FakeEngine;
+use super::chaos::When;
+use super::container::Serving;
+use super::effects::Op;
+use super::nginx::Place;
+use super::world::World;
+use crate::engine::{HttpAnswer, ProbeError};
+
+/// How long a kernel looks for an address that nobody has.
+const NO_SUCH_HOST_AFTER: Duration = Duration::from_secs(3);
+
+/// What meets a request.
+enum Outcome {
+    Answer {
+        status: u16,
+        body: String,
+        after: Duration,
+    },
+    Refused,
+    Silence,
+    NoSuchHost,
+}
+
+impl World {
+    fn outcome(&mut self, address: SocketAddr, path: &str) -> Outcome {
+        let (instant, port) = (self.instant, address.port());
+        let Some(container) = self.at_address(address.ip()) else {
+            return Outcome::NoSuchHost;
+        };
+        let after = container.behaviour.answers_in;
+        let serving = container.serving(instant);
+        let Some(nginx) = &container.nginx else {
+            let behaviour = &container.behaviour;
+            let listens = behaviour.ports.is_empty() || behaviour.ports.contains(&port);
+            return match serving {
+                Serving::Answers(status) if listens => Outcome::Answer {
+                    status,
+                    body: behaviour.body.clone(),
+                    after,
+                },
+                Serving::Hangs if listens => Outcome::Silence,
+                _ => Outcome::Refused,
+            };
+        };
+        if serving == Serving::Hangs {
+            return Outcome::Silence;
+        }
+        let place = nginx
+            .loaded
+            .as_ref()
+            .map_or(Place::Closed, |config| config.place(port, path));
+        let (id, turn) = (container.id.clone(), nginx.turn);
+        match place {
+            Place::Closed => Outcome::Refused,
+            Place::Answer(status, body) => Outcome::Answer { status, body, after },
+            Place::Servers(servers) => {
+                if let Some(nginx) = self.get_mut(&id).and_then(|container| container.nginx.as_mut()) {
+                    nginx.turn = nginx.turn.wrapping_add(1);
+                }
+                self.hand_on(&servers, turn, path)
+            }
+        }
+    }
+
+    /// In turn; a server that refuses is passed over, as with `proxy_next_upstream`.
+    fn hand_on(&mut self, servers: &[String], turn: usize, path: &str) -> Outcome {
+        let first = turn.checked_rem(servers.len()).unwrap_or(0);
+        for server in servers.iter().cycle().skip(first).take(servers.len()) {
+            match self.resolve(server).map(|address| self.outcome(address, path)) {
+                None | Some(Outcome::Refused | Outcome::NoSuchHost) => {}
+                Some(outcome) => return outcome,
+            }
+        }
+        Outcome::Answer {
+            status: 502,
+            body: "Bad Gateway".to_owned(),
+            after: Duration::from_millis(1),
+        }
+    }
+
+    fn resolve(&self, server: &str) -> Option<SocketAddr> {
+        if let Ok(address) = server.parse() {
+            return Some(address);
+        }
+        let (host, port) = server.rsplit_once(':').unwrap_or((server, "80"));
+        let address = self
+            .get(host)?
+            .endpoints
+            .values()
+            .find_map(|endpoint| endpoint.address)?;
+        Some(SocketAddr::new(address, port.parse().ok()?))
+    }
+}
+
+impl FakeEngine {
+    pub(super) async fn get(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<HttpAnswer, ProbeError> {
+        self.crash_point(Op::HttpGet, When::Before).await;
+        let began = Instant::now();
+        let unlucky = self.shared.with(|world| world.chaos.probe_fails(Op::HttpGet));
+        let outcome = if unlucky {
+            Outcome::Refused
+        } else {
+            self.shared.with(|world| world.outcome(address, path))
+        };
+        let failure = match outcome {
+            Outcome::Answer { status, body, after } if after <= timeout => {
+                tokio::time::sleep(after).await;
+                self.crash_point(Op::HttpGet, When::After).await;
+                return Ok(HttpAnswer {
+                    status,
+                    body,
+                    latency: began.elapsed(),
+                });
+            }
+            outcome => self.no_answer(&outcome, timeout).await,
+        };
+        self.crash_point(Op::HttpGet, When::After).await;
+        Err(ProbeError(format!("GET http://{address}{path}: {failure}")))
+    }
+
+    pub(super) async fn connect(&self, address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
+        self.crash_point(Op::TcpConnect, When::Before).await;
+        let unlucky = self.shared.with(|world| world.chaos.probe_fails(Op::TcpConnect));
+        let outcome = if unlucky {
+            Outcome::Refused
+        } else {
+            self.shared.with(|world| world.outcome(address, "/"))
+        };
+        let result = match outcome {
+            // A hung process still has its backlog: the kernel accepts.
+            Outcome::Answer { .. } | Outcome::Silence => Ok(()),
+            outcome => Err(self.no_answer(&outcome, timeout).await),
+        };
+        self.crash_point(Op::TcpConnect, When::After).await;
+        result.map_err(|failure| ProbeError(format!("connect to {address}: {failure}")))
+    }
+
+    async fn no_answer(&self, outcome: &Outcome, timeout: Duration) -> String {
+        let (after, failure) = match outcome {
+            Outcome::Refused => (self.shared.options.call_takes, "connection refused"),
+            Outcome::NoSuchHost if timeout > NO_SUCH_HOST_AFTER => (NO_SUCH_HOST_AFTER, "no route to host"),
+            _ => (timeout, ""),
+        };
+        tokio::time::sleep(after.min(timeout)).await;
+        if failure.is_empty() {
+            format!("no answer within {} ms", timeout.as_millis())
+        } else {
+            failure.to_owned()
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Everything the fake engine knows: containers, images, networks, and how they are found. Pure.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use aegis_api::Time;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::FakeOptions;
+use super::behaviour::Behaviour;
+use super::chaos::Chaos;
+use super::container::{Container, Endpoint};
+use super::effects::{Actor, Effect, Op};
+use super::lifecycle::Timer;
+use super::nginx::{LoadedConfig, Nginx};
+use crate::engine::{CreateSpec, EngineError, EngineResult};
+use crate::observed::{ContainerState, EngineEvent, ExecOutput};
+
+pub(super) struct Image {
+    pub(super) id: String,
+    pub(super) behaviour: Behaviour,
+    pub(super) nginx: bool,
+}
+
+pub(super) struct World {
+    pub(super) options: FakeOptions,
+    pub(super) now: Time,
+    pub(super) instant: Instant,
+    pub(super) containers: BTreeMap<String, Container>,
+    pub(super) images: BTreeMap<String, Image>,
+    /// Network → its number and how many addresses were given out.
+    pub(super) networks: BTreeMap<String, (u8, u16)>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) loads: Vec<LoadedConfig>,
+    /// (container, first word of the command) → answer.
+    pub(super) exec_answers: BTreeMap<(String, String), ExecOutput>,
+    pub(super) chaos: Chaos,
+    pub(super) outbox: Vec<EngineEvent>,
+    pub(super) timers: Vec<Timer>,
+    made: u64,
+    pub(super) next_pid: i64,
+}
+
+impl World {
+    pub(super) fn new(options: &FakeOptions) -> Self {
+        Self {
+            options: options.clone(),
+            now: options.epoch,
+            instant: Instant::now(),
+            containers: BTreeMap::new(),
+            images: BTreeMap::new(),
+            networks: [("bridge".to_owned(), (17, 1))].into_iter().collect(),
+            effects: Vec::new(),
+            loads: Vec::new(),
+            exec_answers: BTreeMap::new(),
+            chaos: Chaos::default(),
+            outbox: Vec::new(),
+            timers: Vec::new(),
+            made: 0,
+            next_pid: 1000,
+        }
+    }
+
+    /// 64 hex characters that no earlier call answered.
+    pub(super) fn new_id(&mut self) -> String {
+        self.made += 1;
+        let digest = Sha256::digest(format!("{}/{}", self.options.seed, self.made));
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The id behind a full id or an exact name.
+    pub(super) fn id_of(&self, id: &str) -> Option<String> {
+        if self.containers.contains_key(id) {
+            return Some(id.to_owned());
+        }
+        self.containers
+            .values()
+            .find(|container| container.name == id)
+            .map(|container| container.id.clone())
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Container> {
+        self.containers
+            .get(id)
+            .or_else(|| self.containers.values().find(|container| container.name == id))
+    }
+
+    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Container> {
+        let id = self.id_of(id)?;
+        self.containers.get_mut(&id)
+    }
+
+    pub(super) fn found(&self, id: &str, operation: &str) -> EngineResult<&Container> {
+        self.get(id).ok_or_else(|| no_such(id, operation))
+    }
+
+    pub(super) fn running(&self, id: &str, operation: &str) -> EngineResult<&Container> {
+        let container = self.found(id, operation)?;
+        if container.is_running() {
+            return Ok(container);
+        }
+        let message = format!("container {} is not running", container.id);
+        Err(EngineError::Conflict {
+            operation: operation.to_owned(),
+            message,
+        })
+    }
+
+    /// Logs an effect on a container that exists.
+    pub(super) fn log(&mut self, id: &str, actor: Actor, op: Op, detail: impl Into<String>) {
+        if let Some(container) = self.get(id) {
+            let effect = Effect::of(container, self.now, actor, op, detail.into());
+            self.effects.push(effect);
+        }
+    }
+
+    /// Sends an event of a container that exists.
+    pub(super) fn emit(&mut self, id: &str, action: &str, attributes: &[(&str, String)]) {
+        let Some(container) = self.get(id) else { return };
+        let mut all = container.labels.clone();
+        all.insert("name".to_owned(), container.name.clone());
+        all.insert("image".to_owned(), container.image.clone());
+        all.extend(
+            attributes
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        let event = EngineEvent {
+            action: action.to_owned(),
+            id: container.id.clone(),
+            name: container.name.clone(),
+            attributes: all,
+        };
+        self.outbox.push(event);
+    }
+
+    pub(super) fn create(&mut self, spec: &CreateSpec, actor: Actor) -> EngineResult<String> {
+        let operation = format!("create container {}", spec.name);
+        if let Some(other) = self.get(&spec.name) {
+            let message = format!(
+                "the container name \"/{}\" is already in use by container {}",
+                spec.name, other.id
+            );
+            return Err(EngineError::Conflict { operation, message });
+        }
+        let image_name = spec.body.get("Image").and_then(Value::as_str).unwrap_or_default();
+        let wanted = spec.image_id.as_deref();
+        let by_name = self
+            .images
+            .get(image_name)
+            .filter(|image| wanted.is_none_or(|id| image.id == id));
+        let image = by_name.or_else(|| {
+            self.images
+                .values()
+                .find(|image| Some(image.id.as_str()) == wanted)
+        });
+        let Some(image) = image else {
+            return Err(EngineError::NotFound {
+                operation,
+                message: format!("no such image: {image_name}"),
+            });
+        };
+        let (image_id, behaviour, nginx) = (image.id.clone(), image.behaviour.clone(), image.nginx);
+
+        let endpoints = self.endpoints_of(spec);
+        if let Some(unknown) = endpoints.keys().find(|name| !self.networks.contains_key(*name)) {
+            return Err(EngineError::NotFound {
+                operation,
+                message: format!("network {unknown} not found"),
+            });
+        }
+        let id = self.new_id();
+        let mut config = spec.body.as_object().cloned().unwrap_or_default();
+        let host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
+        config.remove("NetworkingConfig");
+        let short = id.get(..12).unwrap_or_default();
+        config
+            .entry("Hostname")
+            .or_insert_with(|| Value::String(short.to_owned()));
+        let labels = config
+            .get("Labels")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten();
+        let container = Container {
+            id: id.clone(),
+            name: spec.name.clone(),
+            image: image_name.to_owned(),
+            image_id,
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+                .collect(),
+            config: Value::Object(config),
+            host_config,
+            endpoints,
+            created: self.now,
+            bystander: false,
+            state: ContainerState::Created,
+            run: 0,
+            started: None,
+            finished: None,
+            exit_code: 0,
+            oom_killed: false,
+            restart_count: 0,
+            pid: 0,
+            stopping: false,
+            ended_on_request: false,
+            ailment: behaviour.ailment.clone().map(|ailment| (ailment, None)),
+            behaviour,
+            reported_health: None,
+            files: if nginx {
+                Nginx::image_files()
+            } else {
+                BTreeMap::new()
+            },
+            nginx: nginx.then(Nginx::default),
+            logs: Vec::new(),
+            busy: Arc::default(),
+        };
+        self.containers.insert(id.clone(), container);
+        self.log(&id, actor, Op::Create, image_name);
+        self.emit(&id, "create", &[]);
+        Ok(id)
+    }
+
+    fn endpoints_of(&self, spec: &CreateSpec) -> BTreeMap<String, Endpoint> {
+        let mode = spec
+            .body
+            .pointer("/HostConfig/NetworkMode")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let configured = spec
+            .body
+            .pointer("/NetworkingConfig/EndpointsConfig")
+            .and_then(Value::as_object);
+        let mut settings: BTreeMap<String, Value> = configured
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        settings.extend(spec.extra_networks.clone());
+        if settings.is_empty() && !matches!(mode, "host" | "none") && !mode.starts_with("container:") {
+            let name = if matches!(mode, "" | "default") {
+                "bridge"
+            } else {
+                mode
+            };
+            settings.insert(name.to_owned(), Value::Object(Map::new()));
+        }
+        settings
+            .into_iter()
+            .map(|(name, settings)| {
+                (
+                    name,
+                    Endpoint {
+                        settings,
+                        ..Endpoint::default()
+                    },
+                )
+            })
+            .collect()
+    }
+
+    /// The address of a container on a network: its last one, if that is still free and addresses do not change.
+    pub(super) fn new_address(&mut self, network: &str, last: Option<IpAddr>) -> Option<IpAddr> {
+        if !self.options.addresses_change
+            && let Some(last) = last
+            && self.at_address(last).is_none()
+        {
+            return Some(last);
+        }
+        loop {
+            let (number, given) = self.networks.get_mut(network)?;
+            *given = given.checked_add(1)?;
+            let [high, low] = given.to_be_bytes();
+            let address = IpAddr::V4(Ipv4Addr::new(172, *number, high, low));
+            if self.at_address(address).is_none() {
+                return Some(address);
+            }
+        }
+    }
+
+    pub(super) fn at_address(&self, address: IpAddr) -> Option<&Container> {
+        let has = |container: &&Container| {
+            container
+                .endpoints
+                .values()
+                .any(|endpoint| endpoint.address == Some(address))
+        };
+        self.containers.values().find(has)
+    }
+
+    pub(super) fn add_network(&mut self, name: &str) {
+        let number = u8::try_from(self.networks.len())
+            .unwrap_or(u8::MAX)
+            .saturating_add(17);
+        self.networks.entry(name.to_owned()).or_insert((number, 1));
+    }
+}
+
+pub(super) fn no_such(id: &str, operation: &str) -> EngineError {
+    EngineError::NotFound {
+        operation: operation.to_owned(),
+        message: format!("no such container: {id}"),
+    }
+}
