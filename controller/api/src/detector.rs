@@ -13,12 +13,24 @@ use crate::validate::{FieldError, Rules};
 /// What to watch for: exactly one of `signal` (with `threshold` or `pattern` where it needs one) and `slo`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "Detector", plural = "detectors", singular = "detector",
-    shortname = "det", category = "aegis", namespaced, derive = "PartialEq", status = "DetectorStatus",
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "Detector",
+    plural = "detectors",
+    singular = "detector",
+    shortname = "det",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
+    status = "DetectorStatus",
     printcolumn(name = "Signal", type_ = "string", json_path = ".spec.signal"),
     printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertType"),
     printcolumn(name = "Opened", type_ = "integer", json_path = ".status.incidentsOpened"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -135,18 +147,31 @@ impl Rules for DetectorSpec {
         match (&self.signal, &self.slo) {
             (None, None) => out.push(FieldError::required(path, "set `signal` or `slo`")),
             (Some(_), Some(_)) => {
-                out.push(FieldError::forbidden(format!("{path}.slo"), "`signal` and `slo` exclude each other: keep one"));
+                out.push(FieldError::forbidden(
+                    format!("{path}.slo"),
+                    "`signal` and `slo` exclude each other: keep one",
+                ));
             }
             _ => {}
         }
         match self.signal {
             Some(Signal::LogPattern) if self.pattern.is_none() => {
-                out.push(FieldError::required(format!("{path}.pattern"), "LogPattern needs a pattern"));
+                out.push(FieldError::required(
+                    format!("{path}.pattern"),
+                    "LogPattern needs a pattern",
+                ));
             }
-            Some(Signal::Cpu | Signal::Memory | Signal::Restarts | Signal::HttpLatency | Signal::HttpErrorRatio)
-                if self.threshold.is_none() =>
-            {
-                out.push(FieldError::required(format!("{path}.threshold"), "this signal needs a threshold"));
+            Some(
+                Signal::Cpu
+                | Signal::Memory
+                | Signal::Restarts
+                | Signal::HttpLatency
+                | Signal::HttpErrorRatio,
+            ) if self.threshold.is_none() => {
+                out.push(FieldError::required(
+                    format!("{path}.threshold"),
+                    "this signal needs a threshold",
+                ));
             }
             _ => {}
         }

@@ -16,13 +16,31 @@ use crate::workload::ContainerTemplate;
 /// What was reported, and what humans decided about it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "Incident", plural = "incidents", singular = "incident",
-    shortname = "inc", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "IncidentStatus",
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "Incident",
+    plural = "incidents",
+    singular = "incident",
+    shortname = "inc",
+    category = "all",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
+    status = "IncidentStatus",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Workload", type_ = "string", json_path = ".spec.workloadRef"),
     printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertType"),
-    printcolumn(name = "Action", type_ = "string", json_path = ".status.analysis.proposal.action"),
-    printcolumn(name = "Severity", type_ = "string", json_path = ".spec.severity", priority = 1),
+    printcolumn(
+        name = "Action",
+        type_ = "string",
+        json_path = ".status.analysis.proposal.action"
+    ),
+    printcolumn(
+        name = "Severity",
+        type_ = "string",
+        json_path = ".spec.severity",
+        priority = 1
+    ),
     printcolumn(name = "Seen", type_ = "integer", json_path = ".spec.count", priority = 1),
     printcolumn(name = "Error", type_ = "string", json_path = ".status.error", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -148,7 +166,9 @@ pub struct Override {
 }
 
 /// Where an incident stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Phase {
     /// Durable; evidence and retrieval come next.
@@ -431,7 +451,9 @@ pub struct Tried {
 impl Incident {
     /// Whether it has ended.
     pub fn is_finished(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.finished_at.is_some())
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.finished_at.is_some())
     }
 }
 

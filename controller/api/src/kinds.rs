@@ -93,7 +93,10 @@ pub struct KindInfo {
 pub fn find(name: &str) -> Option<&'static KindInfo> {
     let lower = name.to_lowercase();
     KINDS.iter().find(|info| {
-        info.plural == lower || info.singular == lower || info.short_names.contains(&lower) || info.kind == name
+        info.plural == lower
+            || info.singular == lower
+            || info.short_names.contains(&lower)
+            || info.kind == name
     })
 }
 
@@ -127,7 +130,10 @@ impl KindInfo {
     /// Validates a whole object as a person or a client wrote it and decodes it. Every error names its field.
     pub fn decode(&self, mut object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
         strip_nulls(&mut object);
-        let check = self.check.as_ref().map_err(|error| vec![FieldError::invalid("", self.kind, error)])?;
+        let check = self
+            .check
+            .as_ref()
+            .map_err(|error| vec![FieldError::invalid("", self.kind, error)])?;
         let errors = check.errors(&object);
         if !errors.is_empty() {
             return Err(errors);
@@ -152,7 +158,11 @@ fn decode<K: Kind>(object: Value) -> Result<AnyKind, Vec<FieldError>> {
     })?;
     let mut errors = Vec::new();
     typed.spec().rules("spec", &mut errors);
-    if errors.is_empty() { Ok(Arc::new(typed)) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(Arc::new(typed))
+    } else {
+        Err(errors)
+    }
 }
 
 /// The object schema with what every object has besides spec and status.
@@ -176,16 +186,26 @@ fn with_meta(schema: &Value) -> Value {
             }),
         );
         // A status in a person's file is ignored, so it is not checked either.
-        properties.insert("status".to_owned(), serde_json::json!({"x-kubernetes-preserve-unknown-fields": true}));
+        properties.insert(
+            "status".to_owned(),
+            serde_json::json!({"x-kubernetes-preserve-unknown-fields": true}),
+        );
     }
     schema
 }
 
 fn check_name(object: &Value) -> Result<(), Vec<FieldError>> {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     match name.parse::<crate::scalar::ResourceName>() {
         Ok(_) => Ok(()),
-        Err(error) => Err(vec![FieldError::invalid("metadata.name", format!("{name:?}"), error)]),
+        Err(error) => Err(vec![FieldError::invalid(
+            "metadata.name",
+            format!("{name:?}"),
+            error,
+        )]),
     }
 }
 
@@ -195,7 +215,13 @@ mod tests {
     use serde_json::json;
 
     fn errors(kind: &str, object: Value) -> Vec<String> {
-        find(kind).unwrap().decode(object).unwrap_err().iter().map(ToString::to_string).collect()
+        find(kind)
+            .unwrap()
+            .decode(object)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     fn workload(spec: Value) -> Value {
@@ -221,24 +247,48 @@ mod tests {
     fn all_errors_come_at_once_and_name_field_and_allowed_values() {
         let errors = errors(
             "wl",
-            workload(json!({"container": "a", "replicaz": 2, "replicas": -1, "strategy": {"type": "Recreate"},
-                "health": {"http": {"port": 99999}, "interval": "5"}})),
+            workload(
+                json!({"container": "a", "replicaz": 2, "replicas": -1, "strategy": {"type": "Recreate"},
+                "health": {"http": {"port": 99999}, "interval": "5"}}),
+            ),
         );
         let all = errors.join("\n");
-        assert!(all.contains("spec.replicaz: unknown field (did you mean \"replicas\"?)"), "{all}");
-        assert!(all.contains("spec.replicas: Invalid value: -1: must be 0 or more"), "{all}");
+        assert!(
+            all.contains("spec.replicaz: unknown field (did you mean \"replicas\"?)"),
+            "{all}"
+        );
+        assert!(
+            all.contains("spec.replicas: Invalid value: -1: must be 0 or more"),
+            "{all}"
+        );
         assert!(all.contains("spec.strategy.type: Unsupported value: \"Recreate\": supported values: \"RollingUpdate\", \"InPlace\""), "{all}");
-        assert!(all.contains("spec.health.http.port: Invalid value: 99999: must be 65535 or less"), "{all}");
-        assert!(all.contains("spec.health.interval: Invalid value: \"5\": must be a number with ms, s, m, h or d"), "{all}");
+        assert!(
+            all.contains("spec.health.http.port: Invalid value: 99999: must be 65535 or less"),
+            "{all}"
+        );
+        assert!(
+            all.contains(
+                "spec.health.interval: Invalid value: \"5\": must be a number with ms, s, m, h or d"
+            ),
+            "{all}"
+        );
     }
 
     #[test]
     fn rules_beyond_the_schema_name_their_field_too() {
-        assert!(errors("wl", workload(json!({}))).join("").contains("spec: Required value: set `container`"));
+        assert!(
+            errors("wl", workload(json!({})))
+                .join("")
+                .contains("spec: Required value: set `container`")
+        );
         let both = workload(json!({"container": "a", "template": {"image": "b"}}));
         assert!(errors("wl", both).join("").contains("spec.template: Forbidden"));
         let zero = workload(json!({"container": "a", "replicas": 0}));
-        assert!(errors("wl", zero).join("").contains("spec.replicas: Invalid value: 0"));
+        assert!(
+            errors("wl", zero)
+                .join("")
+                .contains("spec.replicas: Invalid value: 0")
+        );
     }
 
     #[test]
@@ -259,6 +309,10 @@ mod tests {
     #[test]
     fn a_missing_required_field_is_named() {
         let object = json!({"metadata": {"name": "lb"}, "spec": {"container": "a", "backends": [{"workload": "w", "port": 1}]}});
-        assert!(errors("lb", object).join("").contains("spec.backends[0].upstream: Required value"));
+        assert!(
+            errors("lb", object)
+                .join("")
+                .contains("spec.backends[0].upstream: Required value")
+        );
     }
 }

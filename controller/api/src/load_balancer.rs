@@ -11,14 +11,37 @@ use crate::validate::{FieldError, Rules};
 /// Desired state of a load balancer.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "LoadBalancer", plural = "loadbalancers", singular = "loadbalancer",
-    shortname = "lb", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "LoadBalancerStatus",
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "LoadBalancer",
+    plural = "loadbalancers",
+    singular = "loadbalancer",
+    shortname = "lb",
+    category = "all",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
+    status = "LoadBalancerStatus",
     printcolumn(name = "Container", type_ = "string", json_path = ".spec.container"),
     printcolumn(name = "Servers", type_ = "integer", json_path = ".status.serverCount"),
     printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Template", type_ = "string", json_path = ".spec.template", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Template",
+        type_ = "string",
+        json_path = ".spec.template",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -102,9 +125,14 @@ pub struct LoadBalancerStatus {
     /// What the last finished drain saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_drain: Option<DrainReceipt>,
-    /// Containers that should leave but are the last of their upstream: kept, since an empty upstream is never written.
+    /// Ids of containers that should leave but are the last of their upstream: kept, since an empty upstream is never
+    /// written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
+    /// Ids of containers marked as draining that no configuration sends requests to any more, their drain included.
+    /// Their Workload may stop them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<String>,
     /// `Ready`, `Degraded`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -171,7 +199,11 @@ pub struct DrainReceipt {
 impl Rules for LoadBalancerSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         if !self.config_path.as_str().ends_with(".conf") {
-            out.push(FieldError::invalid(format!("{path}.configPath"), &self.config_path, "must end in '.conf'"));
+            out.push(FieldError::invalid(
+                format!("{path}.configPath"),
+                &self.config_path,
+                "must end in '.conf'",
+            ));
         }
         for (index, backend) in self.backends.iter().enumerate() {
             let earlier = self.backends.iter().take(index);
@@ -186,7 +218,10 @@ impl Rules for LoadBalancerSpec {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the literals are valid; a test constructs them")]
+#[expect(
+    clippy::expect_used,
+    reason = "the literals are valid; a test constructs them"
+)]
 mod defaults {
     use super::{AbsolutePath, TemplateName};
 
@@ -194,7 +229,9 @@ mod defaults {
         "nginx-upstream.conf.tera".parse().expect("a template name")
     }
     pub(super) fn default_config_path() -> AbsolutePath {
-        "/etc/nginx/conf.d/upstream.conf".parse().expect("an absolute path")
+        "/etc/nginx/conf.d/upstream.conf"
+            .parse()
+            .expect("an absolute path")
     }
     pub(super) fn default_main_config_path() -> AbsolutePath {
         "/etc/nginx/nginx.conf".parse().expect("an absolute path")

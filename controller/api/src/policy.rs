@@ -14,8 +14,15 @@ use crate::validate::{FieldError, Rules};
 /// What automation may do.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "RemediationPolicy", plural = "remediationpolicies",
-    singular = "remediationpolicy", shortname = "rp", category = "aegis", namespaced, derive = "PartialEq",
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "RemediationPolicy",
+    plural = "remediationpolicies",
+    singular = "remediationpolicy",
+    shortname = "rp",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
     status = "RemediationPolicyStatus",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Actions", type_ = "integer", json_path = ".status.actionsInWindow"),
@@ -94,7 +101,10 @@ impl WorkloadSelector {
         if self.names.iter().any(|wanted| wanted.as_str() == name) {
             return Some(2);
         }
-        let by_label = self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        let by_label = self
+            .match_labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value));
         match (self.names.is_empty(), self.match_labels.is_empty()) {
             (true, true) => Some(0),
             (_, false) if by_label => Some(1),
@@ -153,7 +163,10 @@ pub struct Council {
 
 impl Default for Council {
     fn default() -> Self {
-        Self { seats: all_seats(), quorum: 2 }
+        Self {
+            seats: all_seats(),
+            quorum: 2,
+        }
     }
 }
 
@@ -207,7 +220,11 @@ pub struct VerificationPolicy {
 
 impl Default for VerificationPolicy {
     fn default() -> Self {
-        Self { successes: 1, soak: no_time(), deadline: thirty_seconds() }
+        Self {
+            successes: 1,
+            soak: no_time(),
+            deadline: thirty_seconds(),
+        }
     }
 }
 
@@ -247,9 +264,18 @@ impl Rules for RemediationPolicySpec {
                 format!("there are only {seats} seats"),
             ));
         }
-        let duplicate = self.council.seats.iter().enumerate().any(|(i, seat)| self.council.seats.iter().take(i).any(|s| s == seat));
+        let duplicate = self
+            .council
+            .seats
+            .iter()
+            .enumerate()
+            .any(|(i, seat)| self.council.seats.iter().take(i).any(|s| s == seat));
         if duplicate {
-            out.push(FieldError::invalid(format!("{path}.council.seats"), "", "name each seat once"));
+            out.push(FieldError::invalid(
+                format!("{path}.council.seats"),
+                "",
+                "name each seat once",
+            ));
         }
         if self.council.seats.iter().all(|seat| *seat == Seat::SreAgent) {
             out.push(FieldError::invalid(

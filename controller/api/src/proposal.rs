@@ -24,8 +24,13 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order in which documentation names them.
-    pub const ALL: [Action; 5] =
-        [Action::Restart, Action::ScaleUp, Action::ScaleDown, Action::Rollback, Action::Noop];
+    pub const ALL: [Action; 5] = [
+        Action::Restart,
+        Action::ScaleUp,
+        Action::ScaleDown,
+        Action::Rollback,
+        Action::Noop,
+    ];
 
     /// As it is spelled on the wire.
     pub fn as_str(self) -> &'static str {
@@ -261,7 +266,10 @@ pub struct ContainerEvidence {
 
 impl ContainerEvidence {
     /// Memory in use as percent of the limit, where both are known.
-    #[expect(clippy::as_conversions, reason = "bytes to a percentage: the rounding of u64 to f64 is below what is shown")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "bytes to a percentage: the rounding of u64 to f64 is below what is shown"
+    )]
     pub fn memory_percent(&self) -> Option<f64> {
         match (self.memory_bytes, self.memory_limit_bytes) {
             (Some(used), Some(limit)) if limit > 0 => Some(used as f64 / limit as f64 * 100.0),

@@ -14,8 +14,16 @@ use crate::validate::{FieldError, Rules};
 /// What was seen and what helped.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "RunbookEntry", plural = "runbookentries", singular = "runbookentry",
-    shortname = "rb", category = "aegis", namespaced, derive = "PartialEq", status = "RunbookEntryStatus",
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "RunbookEntry",
+    plural = "runbookentries",
+    singular = "runbookentry",
+    shortname = "rb",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
+    status = "RunbookEntryStatus",
     printcolumn(name = "Alert", type_ = "string", json_path = ".spec.alertType"),
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action"),
     printcolumn(name = "Trust", type_ = "number", json_path = ".status.trust"),
@@ -90,7 +98,11 @@ pub struct Outcomes {
 
 impl Default for Outcomes {
     fn default() -> Self {
-        Self { successes: 1, failures: 0, counted: Vec::new() }
+        Self {
+            successes: 1,
+            failures: 0,
+            counted: Vec::new(),
+        }
     }
 }
 

@@ -129,7 +129,13 @@ text_scalar!(
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(std::time::Duration);
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 impl Duration {
     /// A duration of whole milliseconds.
@@ -157,13 +163,18 @@ impl FromStr for Duration {
     type Err = InvalidScalar;
     fn from_str(text: &str) -> Result<Self, InvalidScalar> {
         let refuse = || {
-            InvalidScalar(format!("{text:?} is not a duration: use a number with ms, s, m, h or d, such as '30s', up to 365d"))
+            InvalidScalar(format!(
+                "{text:?} is not a duration: use a number with ms, s, m, h or d, such as '30s', up to 365d"
+            ))
         };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at_checked(digits).ok_or_else(refuse)?;
         let number: u64 = number.parse().map_err(|_| refuse())?;
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refuse)?;
-        let ms = number.checked_mul(*factor).filter(|ms| *ms <= 365 * 86_400_000).ok_or_else(refuse)?;
+        let ms = number
+            .checked_mul(*factor)
+            .filter(|ms| *ms <= 365 * 86_400_000)
+            .ok_or_else(refuse)?;
         Ok(Self::from_millis(ms))
     }
 }
@@ -171,7 +182,10 @@ impl FromStr for Duration {
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
-        let best = UNITS.iter().rev().find(|(_, factor)| ms > 0 && ms % u128::from(*factor) == 0);
+        let best = UNITS
+            .iter()
+            .rev()
+            .find(|(_, factor)| ms > 0 && ms % u128::from(*factor) == 0);
         match best {
             Some((unit, factor)) => write!(f, "{}{unit}", ms / u128::from(*factor)),
             None => write!(f, "{ms}ms"),
@@ -242,7 +256,9 @@ impl FromStr for Time {
     type Err = InvalidScalar;
     fn from_str(text: &str) -> Result<Self, InvalidScalar> {
         text.parse().map(Self).map_err(|_| {
-            InvalidScalar(format!("{text:?} is not a time: use RFC 3339, such as '2026-01-31T12:00:00Z'"))
+            InvalidScalar(format!(
+                "{text:?} is not a time: use RFC 3339, such as '2026-01-31T12:00:00Z'"
+            ))
         })
     }
 }
@@ -273,7 +289,17 @@ mod tests {
 
     #[test]
     fn a_bad_duration_says_what_is_allowed() {
-        for text in ["", "5", "s", "1.5s", "-3s", "5 s", "999999d", "18446744073709551616s", "5é"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "1.5s",
+            "-3s",
+            "5 s",
+            "999999d",
+            "18446744073709551616s",
+            "5é",
+        ] {
             let error = text.parse::<Duration>().unwrap_err().to_string();
             assert!(error.contains("ms, s, m, h or d"), "{text}: {error}");
         }

@@ -55,12 +55,21 @@ pub struct FieldError {
 
 impl FieldError {
     fn new(field: impl Into<String>, cause: Cause, message: String) -> Self {
-        Self { field: field.into(), cause, message, position: None }
+        Self {
+            field: field.into(),
+            cause,
+            message,
+            position: None,
+        }
     }
 
     /// A value that is not allowed.
     pub fn invalid(field: impl Into<String>, value: impl Display, allowed: impl Display) -> Self {
-        Self::new(field, Cause::Invalid, format!("Invalid value: {value}: {allowed}"))
+        Self::new(
+            field,
+            Cause::Invalid,
+            format!("Invalid value: {value}: {allowed}"),
+        )
     }
 
     /// A value that is missing.
@@ -101,7 +110,10 @@ impl SchemaCheck {
     pub fn new(structural: &Value) -> Result<Self, String> {
         let mut schema = structural.clone();
         make_strict(&mut schema);
-        let validator = jsonschema::options().should_validate_formats(true).build(&schema).map_err(|e| e.to_string())?;
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .build(&schema)
+            .map_err(|e| e.to_string())?;
         Ok(Self { schema, validator })
     }
 
@@ -118,13 +130,21 @@ impl SchemaCheck {
         let pointer = error.instance_path().as_str().to_owned();
         let field = field_path(object, &pointer);
         let value = shown(error.instance());
-        let join = |name: &str| if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") };
+        let join = |name: &str| {
+            if field.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{field}.{name}")
+            }
+        };
         let invalid = |allowed: String| FieldError::invalid(field.clone(), &value, allowed);
         let found = match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 let known = self.known_fields(&pointer);
                 for name in unexpected {
-                    let hint = nearest(name, &known).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+                    let hint = nearest(name, &known)
+                        .map(|near| format!(" (did you mean {near:?}?)"))
+                        .unwrap_or_default();
                     let message = format!("unknown field{hint}: allowed here are {}", known.join(", "));
                     out.push(FieldError::new(join(name), Cause::Unknown, message));
                 }
@@ -143,15 +163,27 @@ impl SchemaCheck {
                 FieldError::new(field.clone(), Cause::TypeInvalid, message)
             }
             ValidationErrorKind::Enum { options } => {
-                let options: Vec<String> =
-                    options.as_array().into_iter().flatten().filter(|o| !o.is_null()).map(shown).collect();
-                let message = format!("Unsupported value: {value}: supported values: {}", options.join(", "));
+                let options: Vec<String> = options
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|o| !o.is_null())
+                    .map(shown)
+                    .collect();
+                let message = format!(
+                    "Unsupported value: {value}: supported values: {}",
+                    options.join(", ")
+                );
                 FieldError::new(field.clone(), Cause::NotSupported, message)
             }
             ValidationErrorKind::Minimum { limit } => invalid(format!("must be {} or more", number(limit))),
             ValidationErrorKind::Maximum { limit } => invalid(format!("must be {} or less", number(limit))),
-            ValidationErrorKind::MinLength { limit } => invalid(format!("must have {limit} or more characters")),
-            ValidationErrorKind::MaxLength { limit } => invalid(format!("must have {limit} or fewer characters")),
+            ValidationErrorKind::MinLength { limit } => {
+                invalid(format!("must have {limit} or more characters"))
+            }
+            ValidationErrorKind::MaxLength { limit } => {
+                invalid(format!("must have {limit} or fewer characters"))
+            }
             ValidationErrorKind::MinItems { limit } => invalid(format!("must have {limit} or more items")),
             ValidationErrorKind::MaxItems { limit } => invalid(format!("must have {limit} or fewer items")),
             ValidationErrorKind::Pattern { pattern } => invalid(pattern_words(pattern)),
@@ -170,17 +202,25 @@ impl SchemaCheck {
         for part in pointer.split('/').skip(1) {
             node = node.and_then(|node| {
                 let property = node.get("properties").and_then(|properties| properties.get(part));
-                property.or_else(|| node.get("items")).or_else(|| node.get("additionalProperties"))
+                property
+                    .or_else(|| node.get("items"))
+                    .or_else(|| node.get("additionalProperties"))
             });
         }
-        let properties = node.and_then(|node| node.get("properties")).and_then(Value::as_object);
-        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+        let properties = node
+            .and_then(|node| node.get("properties"))
+            .and_then(Value::as_object);
+        properties
+            .map(|properties| properties.keys().cloned().collect())
+            .unwrap_or_default()
     }
 }
 
 /// A limit as a person writes it: a CRD's schema holds its limits as floating point numbers.
 fn number(limit: &Value) -> String {
-    limit.as_f64().map_or_else(|| limit.to_string(), |number| number.to_string())
+    limit
+        .as_f64()
+        .map_or_else(|| limit.to_string(), |number| number.to_string())
 }
 
 /// A pattern in words, for those that a person would not want to read.
@@ -195,7 +235,8 @@ fn pattern_words(pattern: &str) -> String {
 /// Forbids fields that the schema does not name. Nulls are removed from input beforehand, so `nullable` needs nothing.
 fn make_strict(schema: &mut Value) {
     let Value::Object(node) = schema else { return };
-    let open = node.contains_key("x-kubernetes-preserve-unknown-fields") || node.contains_key("additionalProperties");
+    let open = node.contains_key("x-kubernetes-preserve-unknown-fields")
+        || node.contains_key("additionalProperties");
     if node.contains_key("properties") && !open {
         node.insert("additionalProperties".to_owned(), json!(false));
     }

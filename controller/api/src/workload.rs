@@ -13,17 +13,53 @@ use crate::validate::{FieldError, Rules};
 /// Desired state of a workload: exactly one of `container` and `template`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
-    group = "aegisops.io", version = "v1alpha1", kind = "Workload", plural = "workloads", singular = "workload",
-    shortname = "wl", category = "all", category = "aegis", namespaced, derive = "PartialEq", status = "WorkloadStatus",
-    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas"),
+    group = "aegisops.io",
+    version = "v1alpha1",
+    kind = "Workload",
+    plural = "workloads",
+    singular = "workload",
+    shortname = "wl",
+    category = "all",
+    category = "aegis",
+    namespaced,
+    derive = "PartialEq",
+    status = "WorkloadStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas"
+    ),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedReplicas"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Container", type_ = "string", json_path = ".spec.container", priority = 1),
-    printcolumn(name = "Image", type_ = "string", json_path = ".spec.template.image", priority = 1),
-    printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Container",
+        type_ = "string",
+        json_path = ".spec.container",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        json_path = ".spec.template.image",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.revision",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -459,13 +495,25 @@ impl Rules for HealthProbe {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         let chosen = [self.http.is_some(), self.tcp.is_some(), self.docker.is_some()];
         if chosen.iter().filter(|set| **set).count() != 1 {
-            out.push(FieldError::invalid(path, "", "set exactly one of `http`, `tcp` and `docker`"));
+            out.push(FieldError::invalid(
+                path,
+                "",
+                "set exactly one of `http`, `tcp` and `docker`",
+            ));
         }
         if self.interval.std().as_millis() < 100 {
-            out.push(FieldError::invalid(format!("{path}.interval"), self.interval, "use 100ms or more"));
+            out.push(FieldError::invalid(
+                format!("{path}.interval"),
+                self.interval,
+                "use 100ms or more",
+            ));
         }
         if self.timeout.std().is_zero() {
-            out.push(FieldError::invalid(format!("{path}.timeout"), self.timeout, "use 1ms or more"));
+            out.push(FieldError::invalid(
+                format!("{path}.timeout"),
+                self.timeout,
+                "use 1ms or more",
+            ));
         }
     }
 }
@@ -480,7 +528,10 @@ fn three() -> u32 {
     3
 }
 fn root_path() -> AbsolutePath {
-    #[expect(clippy::expect_used, reason = "\"/\" is an absolute path; a test constructs it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "\"/\" is an absolute path; a test constructs it"
+    )]
     "/".parse().expect("\"/\" is an absolute path")
 }
 const fn no_time() -> Duration {

@@ -48,7 +48,11 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
     if text.len() > MAX_BYTES {
         let message = format!("the text has {} bytes: {MAX_BYTES} at most are read", text.len());
-        return Err(SyntaxError { line: 1, column: 1, message });
+        return Err(SyntaxError {
+            line: 1,
+            column: 1,
+            message,
+        });
     }
     let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple(text).map_err(syntax_error)?;
     let documents = nodes.into_iter().map(|node| {
@@ -75,7 +79,10 @@ impl Document {
             if path.is_empty() {
                 return None;
             }
-            path = path.rfind(['.', '[']).and_then(|cut| path.get(..cut)).unwrap_or("");
+            path = path
+                .rfind(['.', '['])
+                .and_then(|cut| path.get(..cut))
+                .unwrap_or("");
         }
     }
 
@@ -93,7 +100,12 @@ fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
     let location = error.location();
     let message = error.without_snippet().to_string();
     // The crate appends its own location in words; the struct carries it already.
-    let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
+    let message = message
+        .split(" at line ")
+        .next()
+        .unwrap_or(&message)
+        .trim()
+        .to_owned();
     SyntaxError {
         line: location.map_or(1, |location| location.line()),
         column: location.map_or(1, |location| location.column()),
@@ -103,19 +115,36 @@ fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
 
 fn flatten(node: Spanned<Node>, path: String, positions: &mut HashMap<String, Position>) -> Value {
     let location = node.referenced;
-    let position = Position { line: location.line(), column: location.column() };
+    let position = Position {
+        line: location.line(),
+        column: location.column(),
+    };
     positions.entry(path.clone()).or_insert(position);
     match node.value {
         Node::Scalar(value) => value,
         Node::Seq(items) => {
             let items = items.into_iter().enumerate();
-            Value::Array(items.map(|(index, item)| flatten(item, format!("{path}[{index}]"), positions)).collect())
+            Value::Array(
+                items
+                    .map(|(index, item)| flatten(item, format!("{path}[{index}]"), positions))
+                    .collect(),
+            )
         }
         Node::Map(entries) => {
             let entries = entries.into_iter().map(|(key, value)| {
-                let inner = if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
+                let inner = if path.is_empty() {
+                    key.value.clone()
+                } else {
+                    format!("{path}.{}", key.value)
+                };
                 let at = key.referenced;
-                positions.insert(inner.clone(), Position { line: at.line(), column: at.column() });
+                positions.insert(
+                    inner.clone(),
+                    Position {
+                        line: at.line(),
+                        column: at.column(),
+                    },
+                );
                 let value = flatten(value, inner, positions);
                 (key.value, value)
             });
@@ -196,9 +225,18 @@ mod tests {
     fn documents_and_positions_are_read() {
         let documents = parse(TWO).unwrap();
         assert_eq!(documents.len(), 2);
-        assert_eq!(documents[0].value, json!({"kind": "Workload", "spec": {"replicas": 2, "backends": [{"port": 80}, {"port": 81}]}}));
-        assert_eq!(documents[0].position("spec.backends[1].port"), Some(Position { line: 7, column: 5 }));
-        assert_eq!(documents[0].position("spec.backends[1].missing"), Some(Position { line: 7, column: 5 }));
+        assert_eq!(
+            documents[0].value,
+            json!({"kind": "Workload", "spec": {"replicas": 2, "backends": [{"port": 80}, {"port": 81}]}})
+        );
+        assert_eq!(
+            documents[0].position("spec.backends[1].port"),
+            Some(Position { line: 7, column: 5 })
+        );
+        assert_eq!(
+            documents[0].position("spec.backends[1].missing"),
+            Some(Position { line: 7, column: 5 })
+        );
         assert_eq!(documents[0].position("spec.replicas").unwrap().line, 4);
         assert_eq!(documents[1].position("kind").unwrap().line, 9);
     }
@@ -207,7 +245,10 @@ mod tests {
     fn a_syntax_error_names_its_line() {
         let error = parse("kind: Workload\nspec:\n  replicas: [1, 2\nother: 3\n").unwrap_err();
         assert!(error.line >= 3, "{error}");
-        assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error:?}");
+        assert!(
+            !error.message.is_empty() && !error.message.contains('\n'),
+            "{error:?}"
+        );
     }
 
     #[test]

@@ -20,13 +20,22 @@ pub struct Samples(Arc<Mutex<HashMap<String, Stats>>>);
 impl Samples {
     /// CPU percent of one core between the last kept reading and this one.
     pub fn cpu_percent(&self, id: &str, now: &Stats) -> Option<f64> {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()?;
+        let before = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()?;
         let gap = now.read_at?.0.duration_since(before.read_at?.0);
-        (gap >= jiff::SignedDuration::try_from(MIN_GAP).ok()?).then(|| cpu_percent(&before, now)).flatten()
+        (gap >= jiff::SignedDuration::try_from(MIN_GAP).ok()?)
+            .then(|| cpu_percent(&before, now))
+            .flatten()
     }
 
     fn replace(&self, readings: &[Reading]) {
-        let kept = readings.iter().filter_map(|reading| Some((reading.container.id.clone(), reading.stats.clone()?)));
+        let kept = readings
+            .iter()
+            .filter_map(|reading| Some((reading.container.id.clone(), reading.stats.clone()?)));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
     }
 }
@@ -50,8 +59,14 @@ pub async fn collect(engine: &dyn Engine, samples: &Samples) -> Result<Vec<Readi
             ContainerState::Running => engine.stats(&container.id).await.ok(),
             _ => None,
         };
-        let cpu_percent = stats.as_ref().and_then(|stats| samples.cpu_percent(&container.id, stats));
-        Reading { container, stats, cpu_percent }
+        let cpu_percent = stats
+            .as_ref()
+            .and_then(|stats| samples.cpu_percent(&container.id, stats));
+        Reading {
+            container,
+            stats,
+            cpu_percent,
+        }
     });
     let mut readings: Vec<Reading> = readings.buffer_unordered(AT_ONCE).collect().await;
     readings.sort_by(|a, b| a.container.name.cmp(&b.container.name));

@@ -43,17 +43,32 @@ impl Reconciler for DetectorReconciler {
 
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let store = &self.context.store;
-        let Some(detector) = store.get::<Detector>(name) else { return Ok(Action::AwaitChange) };
+        let Some(detector) = store.get::<Detector>(name) else {
+            return Ok(Action::AwaitChange);
+        };
         let mut status = detector.status.clone().unwrap_or_default();
         let generation = Some(detector.generation());
         status.observed_generation = generation;
         let message = "detectors are stored but not evaluated by this version: send alerts to /webhook";
-        condition::set(&mut status.conditions, "Ready", false, "NotSupported", message, generation, self.context.clock.now());
+        condition::set(
+            &mut status.conditions,
+            "Ready",
+            false,
+            "NotSupported",
+            message,
+            generation,
+            self.context.clock.now(),
+        );
         if detector.status.as_ref() != Some(&status) {
             let uid = detector.metadata.uid.as_deref().unwrap_or_default();
             match store.set_status::<Detector>(name, uid, status).await {
                 Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => return Err(Error { detector: name.to_owned(), source }),
+                Err(source) => {
+                    return Err(Error {
+                        detector: name.to_owned(),
+                        source,
+                    });
+                }
             }
         }
         Ok(Action::AwaitChange)

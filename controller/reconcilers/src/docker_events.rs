@@ -43,7 +43,10 @@ pub struct DockerEvents {
 
 impl Default for DockerEvents {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(BACKLOG), link: watch::Sender::new(Link::Connecting) }
+        Self {
+            sender: broadcast::Sender::new(BACKLOG),
+            link: watch::Sender::new(Link::Connecting),
+        }
     }
 }
 

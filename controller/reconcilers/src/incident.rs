@@ -7,8 +7,8 @@ mod apply;
 mod dereference;
 mod evidence;
 mod gate;
-mod leases;
 mod learn;
+mod leases;
 mod plan;
 mod remedy;
 mod status;
@@ -70,7 +70,12 @@ pub struct IncidentReconciler {
 impl IncidentReconciler {
     /// A reconciler in this context that asks this brain.
     pub fn new(context: Context, brain: Arc<Brain>, recall: Recall) -> Self {
-        Self { context, brain, recall, leases: Arc::default() }
+        Self {
+            context,
+            brain,
+            recall,
+            leases: Arc::default(),
+        }
     }
 }
 
@@ -88,7 +93,7 @@ impl Reconciler for IncidentReconciler {
             return Ok(Action::AwaitChange);
         }
         let observed = dereference::dereference(&self.context, &incident);
-        let validated = validate::validate(&incident, observed, &self.leases);
+        let validated = validate::validate(&incident, &observed, &self.leases);
         let step = plan::plan(&validated);
         if matches!(step, plan::Step::Hold { .. }) || validated.status.phase == Phase::AwaitingApproval {
             self.leases.release(incident.name());

@@ -31,19 +31,35 @@ pub enum Error {
     Observe { balancer: String, source: EngineError },
     /// The template file could not be read.
     #[error("cannot read template {template} of load balancer {balancer}")]
-    Template { balancer: String, template: String, source: std::io::Error },
+    Template {
+        balancer: String,
+        template: String,
+        source: std::io::Error,
+    },
     /// Things do not fit together.
     #[error("load balancer {balancer} cannot be configured: {message}")]
-    Invalid { balancer: String, reason: &'static str, message: String },
+    Invalid {
+        balancer: String,
+        reason: &'static str,
+        message: String,
+    },
     /// A step against nginx's container failed.
     #[error("cannot {step} for load balancer {balancer}")]
-    Apply { balancer: String, step: &'static str, source: EngineError },
+    Apply {
+        balancer: String,
+        step: &'static str,
+        source: EngineError,
+    },
     /// nginx refuses the configuration; the last good one stays.
     #[error("nginx refuses the new configuration of load balancer {balancer}: {output}")]
     Refused { balancer: String, output: String },
     /// nginx did not come to serve the configuration; the last good one was put back.
     #[error("nginx of load balancer {balancer} does not serve revision {revision}: {message}")]
-    Unproved { balancer: String, revision: String, message: String },
+    Unproved {
+        balancer: String,
+        revision: String,
+        message: String,
+    },
     /// The status could not be stored.
     #[error("cannot store the state of load balancer {balancer}")]
     Store { balancer: String, source: StoreError },
@@ -103,7 +119,9 @@ impl Reconciler for LoadBalancerReconciler {
     const KIND: &'static str = "LoadBalancer";
 
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
-        let Some(balancer) = self.context.store.get::<LoadBalancer>(name) else { return Ok(Action::AwaitChange) };
+        let Some(balancer) = self.context.store.get::<LoadBalancer>(name) else {
+            return Ok(Action::AwaitChange);
+        };
         match self.pass(&balancer).await {
             Ok(outcome) => status::update(&self.context, &balancer, outcome).await,
             Err(error) => status::failed(&self.context, &balancer, error).await,

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::workload::{Health, HealthProbe};
 use aegis_api::Time;
+use aegis_api::workload::{Health, HealthProbe};
 use aegis_docker::Engine;
 use futures::stream::Stream;
 use tokio::sync::Notify;
@@ -78,9 +78,11 @@ pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &Healt
 pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) -> Result<String, String> {
     match question {
         Question::Http(address, path) => match engine.http_get(*address, path, timeout).await {
-            Ok(answer) if (200..400).contains(&answer.status) => {
-                Ok(format!("GET http://{address}{path}: {} in {} ms", answer.status, answer.latency.as_millis()))
-            }
+            Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
+                "GET http://{address}{path}: {} in {} ms",
+                answer.status,
+                answer.latency.as_millis()
+            )),
             Ok(answer) => Err(format!("GET http://{address}{path}: {}", answer.status)),
             Err(error) => Err(error.to_string()),
         },
@@ -129,9 +131,14 @@ impl Prober {
     /// Replaces the targets of one workload.
     pub fn set_targets(&self, workload: &str, targets: Vec<Target>) {
         let changed = self.with(|state| {
-            let wanted: BTreeMap<&str, &Target> = targets.iter().map(|target| (target.id.as_str(), target)).collect();
+            let wanted: BTreeMap<&str, &Target> = targets
+                .iter()
+                .map(|target| (target.id.as_str(), target))
+                .collect();
             let before = state.targets.len();
-            state.targets.retain(|id, (owner, _)| owner != workload || wanted.contains_key(id.as_str()));
+            state
+                .targets
+                .retain(|id, (owner, _)| owner != workload || wanted.contains_key(id.as_str()));
             let mut changed = state.targets.len() != before;
             for target in &targets {
                 let entry = (workload.to_owned(), target.clone());
@@ -140,7 +147,9 @@ impl Prober {
                     changed = true;
                 }
             }
-            let State { targets, opinions, .. } = state;
+            let State {
+                targets, opinions, ..
+            } = state;
             opinions.retain(|id, _| targets.contains_key(id));
             changed
         });
@@ -220,11 +229,18 @@ impl Prober {
 
     fn record(&self, workload: &str, target: &Target, opinion: Opinion) {
         let changed = self.with(|state| {
-            if !state.targets.get(&target.id).is_some_and(|(_, wanted)| wanted == target) {
+            if !state
+                .targets
+                .get(&target.id)
+                .is_some_and(|(_, wanted)| wanted == target)
+            {
                 return false;
             }
-            let before = state.opinions.insert(target.id.clone(), (target.started_at, opinion.clone()));
-            let changed = before.is_none_or(|(run, before)| run != target.started_at || before.health != opinion.health);
+            let before = state
+                .opinions
+                .insert(target.id.clone(), (target.started_at, opinion.clone()));
+            let changed = before
+                .is_none_or(|(run, before)| run != target.started_at || before.health != opinion.health);
             if changed {
                 state.dirty.insert(workload.to_owned());
             }

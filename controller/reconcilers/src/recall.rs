@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::{Kind, RunbookEntry};
-use aegis_brain::rag::{Index, document};
 use aegis_brain::Recalled;
+use aegis_brain::rag::{Index, document};
 use aegis_runtime::store::Store;
 
 /// How many entries an incident is given, and how similar they must be.
@@ -40,7 +40,12 @@ impl Recall {
             .filter_map(|hit| {
                 let entry = entries.iter().find(|entry| entry.name() == hit.id)?;
                 let trust = entry.spec.outcomes.trust();
-                Some(Recalled { name: hit.id, entry: entry.spec.clone(), score: hit.score, trust })
+                Some(Recalled {
+                    name: hit.id,
+                    entry: entry.spec.clone(),
+                    score: hit.score,
+                    trust,
+                })
             })
             .collect()
     }
@@ -49,7 +54,12 @@ impl Recall {
 impl State {
     fn follow(&mut self, entries: &[Arc<RunbookEntry>]) {
         let present: BTreeSet<&str> = entries.iter().map(|entry| entry.name()).collect();
-        let gone: Vec<String> = self.versions.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
+        let gone: Vec<String> = self
+            .versions
+            .keys()
+            .filter(|name| !present.contains(name.as_str()))
+            .cloned()
+            .collect();
         for name in gone {
             self.index.remove(&name);
             self.versions.remove(&name);

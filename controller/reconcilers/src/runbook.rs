@@ -44,12 +44,18 @@ impl Reconciler for RunbookReconciler {
 
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let store = &self.context.store;
-        let Some(entry) = store.get::<RunbookEntry>(name) else { return Ok(Action::AwaitChange) };
+        let Some(entry) = store.get::<RunbookEntry>(name) else {
+            return Ok(Action::AwaitChange);
+        };
         let mut status = entry.status.clone().unwrap_or_default();
         let incidents = store.list::<Incident>();
         let uses = incidents.iter().filter_map(|incident| {
             let status = incident.status.as_ref()?;
-            status.retrieved.iter().any(|hit| hit.entry == name).then(|| status.timeline.first().map(|entry| entry.ts))
+            status
+                .retrieved
+                .iter()
+                .any(|hit| hit.entry == name)
+                .then(|| status.timeline.first().map(|entry| entry.ts))
         });
         let uses: Vec<_> = uses.collect();
         let generation = Some(entry.generation());
@@ -57,12 +63,25 @@ impl Reconciler for RunbookReconciler {
         status.trust = entry.spec.outcomes.trust();
         status.times_recalled = u64::try_from(uses.len()).unwrap_or(u64::MAX);
         status.last_used = uses.into_iter().flatten().max().or(status.last_used);
-        condition::set(&mut status.conditions, "Ready", true, "Indexed", "", generation, self.context.clock.now());
+        condition::set(
+            &mut status.conditions,
+            "Ready",
+            true,
+            "Indexed",
+            "",
+            generation,
+            self.context.clock.now(),
+        );
         if entry.status.as_ref() != Some(&status) {
             let uid = entry.metadata.uid.as_deref().unwrap_or_default();
             match store.set_status::<RunbookEntry>(name, uid, status).await {
                 Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => return Err(Error { entry: name.to_owned(), source }),
+                Err(source) => {
+                    return Err(Error {
+                        entry: name.to_owned(),
+                        source,
+                    });
+                }
             }
         }
         Ok(Action::AwaitChange)

@@ -82,12 +82,20 @@ fn from_engine(
 
 /// Whether an event can change what is observed; commands run inside a container cannot.
 fn is_change(action: &str) -> bool {
-    !(action.starts_with("exec_") || matches!(action, "top" | "attach" | "export" | "archive-path" | "extract-to-dir"))
+    !(action.starts_with("exec_")
+        || matches!(
+            action,
+            "top" | "attach" | "export" | "archive-path" | "extract-to-dir"
+        ))
 }
 
 /// Names of all objects of a kind.
 pub fn all<K: Kind>(store: &Store) -> Vec<String> {
-    store.list::<K>().iter().map(|object| object.name().to_owned()).collect()
+    store
+        .list::<K>()
+        .iter()
+        .map(|object| object.name().to_owned())
+        .collect()
 }
 
 fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
@@ -97,7 +105,8 @@ fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
 /// Whether people changed what they ask for, or attach to it.
 fn is_asked(event: &StoreEvent) -> bool {
     let old = event.old.as_ref().map(|old| &*old.value);
-    predicate::generation_changed(old, &event.object.value) || predicate::metadata_changed(old, &event.object.value)
+    predicate::generation_changed(old, &event.object.value)
+        || predicate::metadata_changed(old, &event.object.value)
 }
 
 /// Triggers of the Workload loop.
@@ -109,7 +118,10 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
                 return vec![event.object.name().to_owned()];
             }
             let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
-            balancers.filter_map(|object| object.typed::<LoadBalancer>()).flat_map(|lb| backends(&lb)).collect()
+            balancers
+                .filter_map(|object| object.typed::<LoadBalancer>())
+                .flat_map(|lb| backends(&lb))
+                .collect()
         },
         all::<Workload>,
     );
@@ -119,21 +131,39 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
         |store, event| {
             let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
             let adopting = store.list::<Workload>();
-            let named = [Some(event.name.as_str()), event.attributes.get("oldName").map(|name| name.trim_start_matches('/'))];
+            let named = [
+                Some(event.name.as_str()),
+                event
+                    .attributes
+                    .get("oldName")
+                    .map(|name| name.trim_start_matches('/')),
+            ];
             let adopting = adopting.iter().filter(|workload| {
                 let container = workload.spec.container.as_ref().map(|name| name.as_str());
                 container.is_some() && named.contains(&container)
             });
-            adopting.map(|workload| workload.name().to_owned()).chain(labelled).collect()
+            adopting
+                .map(|workload| workload.name().to_owned())
+                .chain(labelled)
+                .collect()
         },
         all::<Workload>,
     );
-    let probes = context.prober.changes().map(|name| Trigger { name, why: "probe" }).boxed();
+    let probes = context
+        .prober
+        .changes()
+        .map(|name| Trigger { name, why: "probe" })
+        .boxed();
     vec![store, engine, probes]
 }
 
 fn backends(balancer: &LoadBalancer) -> BTreeSet<String> {
-    balancer.spec.backends.iter().map(|backend| backend.workload.to_string()).collect()
+    balancer
+        .spec
+        .backends
+        .iter()
+        .map(|backend| backend.workload.to_string())
+        .collect()
 }
 
 /// Triggers of the LoadBalancer loop.
@@ -142,13 +172,19 @@ pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream
         context,
         |store, event| {
             if is_kind::<LoadBalancer>(event) {
-                return if is_asked(event) { vec![event.object.name().to_owned()] } else { Vec::new() };
+                return if is_asked(event) {
+                    vec![event.object.name().to_owned()]
+                } else {
+                    Vec::new()
+                };
             }
             if !is_kind::<Workload>(event) {
                 return Vec::new();
             }
             let balancers = store.list::<LoadBalancer>();
-            let naming = balancers.iter().filter(|lb| backends(lb).contains(event.object.name()));
+            let naming = balancers
+                .iter()
+                .filter(|lb| backends(lb).contains(event.object.name()));
             naming.map(|lb| lb.name().to_owned()).collect()
         },
         all::<LoadBalancer>,
@@ -158,7 +194,11 @@ pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream
         events,
         |store, event| {
             let balancers = store.list::<LoadBalancer>();
-            balancers.iter().filter(|lb| lb.spec.container.as_str() == event.name).map(|lb| lb.name().to_owned()).collect()
+            balancers
+                .iter()
+                .filter(|lb| lb.spec.container.as_str() == event.name)
+                .map(|lb| lb.name().to_owned())
+                .collect()
         },
         all::<LoadBalancer>,
     );
@@ -175,7 +215,10 @@ pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
                 return own.into_iter().collect();
             }
             // A workload, load balancer or policy that moved, or an incident that ended, may be what others wait for.
-            let ended = event.object.typed::<Incident>().is_some_and(|incident| incident.is_finished());
+            let ended = event
+                .object
+                .typed::<Incident>()
+                .is_some_and(|incident| incident.is_finished());
             let relevant = ended
                 || is_kind::<Workload>(event)
                 || is_kind::<LoadBalancer>(event)
@@ -194,17 +237,27 @@ pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
 /// Incidents that have not ended; those about another workload are left out where one is named.
 pub fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
     let incidents = store.list::<Incident>();
-    let open = incidents.iter().filter(|incident| !incident.is_finished()).filter(|incident| {
-        let about = incident.status.as_ref().and_then(|status| status.workload.as_ref());
-        workload.is_none() || about.is_none() || about.map(|name| name.as_str()) == workload
-    });
+    let open = incidents
+        .iter()
+        .filter(|incident| !incident.is_finished())
+        .filter(|incident| {
+            let about = incident
+                .status
+                .as_ref()
+                .and_then(|status| status.workload.as_ref());
+            workload.is_none() || about.is_none() || about.map(|name| name.as_str()) == workload
+        });
     open.map(|incident| incident.name().to_owned()).collect()
 }
 
 /// Triggers of a loop that looks at an object only when people change it.
 pub fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let names = |_: &Store, event: &StoreEvent| {
-        if is_kind::<K>(event) && is_asked(event) { vec![event.object.name().to_owned()] } else { Vec::new() }
+        if is_kind::<K>(event) && is_asked(event) {
+            vec![event.object.name().to_owned()]
+        } else {
+            Vec::new()
+        }
     };
     vec![from_store(context, names, all::<K>)]
 }
@@ -214,8 +267,13 @@ pub fn runbook(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let ended = from_store(
         context,
         |_, event| {
-            let incident = event.object.typed::<Incident>().filter(|incident| incident.is_finished());
-            let status = incident.and_then(|incident| incident.status.clone()).unwrap_or_default();
+            let incident = event
+                .object
+                .typed::<Incident>()
+                .filter(|incident| incident.is_finished());
+            let status = incident
+                .and_then(|incident| incident.status.clone())
+                .unwrap_or_default();
             status.retrieved.into_iter().map(|hit| hit.entry).collect()
         },
         all::<RunbookEntry>,

@@ -30,10 +30,18 @@ pub enum Error {
     Observe { workload: String, source: EngineError },
     /// The spec asks for something that cannot be, as things stand.
     #[error("workload {workload} cannot be reconciled: {message}")]
-    Invalid { workload: String, reason: &'static str, message: String },
+    Invalid {
+        workload: String,
+        reason: &'static str,
+        message: String,
+    },
     /// A step failed.
     #[error("cannot {step} for workload {workload}")]
-    Apply { workload: String, step: String, source: EngineError },
+    Apply {
+        workload: String,
+        step: String,
+        source: EngineError,
+    },
     /// The status could not be stored.
     #[error("cannot store the state of workload {workload}")]
     Store { workload: String, source: StoreError },

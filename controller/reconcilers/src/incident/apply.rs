@@ -19,44 +19,108 @@ use crate::{fault, probe};
 /// What came of a step.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Held { reason: &'static str, message: String, until: Option<Time> },
-    Investigated { evidence: Box<Evidence>, recalled: Vec<Recalled>, hold: Option<(&'static str, String, Option<Time>)> },
+    Held {
+        reason: &'static str,
+        message: String,
+        until: Option<Time>,
+    },
+    Investigated {
+        evidence: Box<Evidence>,
+        recalled: Vec<Recalled>,
+        hold: Option<(&'static str, String, Option<Time>)>,
+    },
     AnalysisBegun,
     Analysed(Box<Analysis>),
     AnalysisFailed(String),
     Voted(Vote),
-    Approved { plan: Plan, council: Option<CouncilDecision>, note: String },
-    Asked { plan: Plan, council: Option<CouncilDecision>, reason: &'static str, message: String },
-    DryRunEnded { plan: Plan, council: Option<CouncilDecision> },
-    Executed { plan: Plan, generation: i64 },
+    Approved {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+        note: String,
+    },
+    Asked {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+        reason: &'static str,
+        message: String,
+    },
+    DryRunEnded {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+    },
+    Executed {
+        plan: Plan,
+        generation: i64,
+    },
     PlanStale(String),
-    VerificationBegun { plan: Plan, containers: Vec<String>, lb: Option<bool> },
+    VerificationBegun {
+        plan: Plan,
+        containers: Vec<String>,
+        lb: Option<bool>,
+    },
     Attempted(Attempt),
-    Resolved { learned: Option<String> },
-    FellBack { error: String, action: Action },
-    Failed { error: String, council: Option<CouncilDecision> },
+    Resolved {
+        learned: Option<String>,
+    },
+    FellBack {
+        error: String,
+        action: Action,
+    },
+    Failed {
+        error: String,
+        council: Option<CouncilDecision>,
+    },
     Waited(Option<std::time::Duration>),
 }
 
-pub(super) async fn apply(reconciler: &IncidentReconciler, incident: &ValidatedIncident, step: Step) -> Result<Outcome, Error> {
+pub(super) async fn apply(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    step: Step,
+) -> Result<Outcome, Error> {
     Ok(match step {
-        Step::Hold { reason, message, until } => Outcome::Held { reason, message, until },
+        Step::Hold {
+            reason,
+            message,
+            until,
+        } => Outcome::Held {
+            reason,
+            message,
+            until,
+        },
         Step::Investigate { then_hold } => investigate(reconciler, incident, then_hold).await,
         Step::BeginAnalysis => Outcome::AnalysisBegun,
         Step::Analyse => analyse(reconciler, incident).await,
         Step::Vote(seat) => match (case(reconciler, incident), &incident.status.analysis) {
-            (Some(case), Some(analysis)) => {
-                Outcome::Voted(reconciler.brain.review(seat, &case, analysis, &incident.status.votes).await)
-            }
+            (Some(case), Some(analysis)) => Outcome::Voted(
+                reconciler
+                    .brain
+                    .review(seat, &case, analysis, &incident.status.votes)
+                    .await,
+            ),
             _ => Outcome::AnalysisFailed("there is no analysis to vote on".to_owned()),
         },
         Step::Approve { plan, council, note } => Outcome::Approved { plan, council, note },
-        Step::AskHuman { plan, council, reason, message } => Outcome::Asked { plan, council, reason, message },
+        Step::AskHuman {
+            plan,
+            council,
+            reason,
+            message,
+        } => Outcome::Asked {
+            plan,
+            council,
+            reason,
+            message,
+        },
         Step::EndDryRun { plan, council } => Outcome::DryRunEnded { plan, council },
         Step::Execute(plan) => execute(reconciler, incident, plan).await?,
-        Step::BeginVerification { plan, containers, lb } => Outcome::VerificationBegun { plan, containers, lb },
+        Step::BeginVerification { plan, containers, lb } => {
+            Outcome::VerificationBegun { plan, containers, lb }
+        }
         Step::Attempt { workload, number } => attempt(reconciler, &workload, number).await?,
-        Step::Resolve => Outcome::Resolved { learned: learn::success(&reconciler.context, incident).await? },
+        Step::Resolve => Outcome::Resolved {
+            learned: learn::success(&reconciler.context, incident).await?,
+        },
         Step::FallBack { error, action } => {
             learn::failure(&reconciler.context, incident).await?;
             Outcome::FellBack { error, action }
@@ -80,7 +144,11 @@ async fn investigate(
     };
     let query = evidence::question(incident, &evidence);
     let recalled = reconciler.recall.query(&reconciler.context.store, &query);
-    Outcome::Investigated { evidence: Box::new(evidence), recalled, hold }
+    Outcome::Investigated {
+        evidence: Box::new(evidence),
+        recalled,
+        hold,
+    }
 }
 
 /// The case as the brain is given it: text and numbers, nothing that acts.
@@ -89,8 +157,16 @@ fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option
     let evidence = incident.status.evidence.clone()?;
     let spec = &incident.incident.spec;
     let recalled = incident.status.retrieved.iter().filter_map(|hit| {
-        let entry = reconciler.context.store.get::<aegis_api::RunbookEntry>(&hit.entry)?;
-        Some(Recalled { name: hit.entry.clone(), entry: entry.spec.clone(), score: hit.score, trust: hit.trust })
+        let entry = reconciler
+            .context
+            .store
+            .get::<aegis_api::RunbookEntry>(&hit.entry)?;
+        Some(Recalled {
+            name: hit.entry.clone(),
+            entry: entry.spec.clone(),
+            score: hit.score,
+            trust: hit.trust,
+        })
     });
     Some(Case {
         incident: incident.name().to_owned(),
@@ -102,7 +178,11 @@ fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option
         container: spec.container_name.as_ref().map(ToString::to_string),
         evidence,
         recalled: recalled.collect(),
-        replicas: ReplicaBounds { min: incident.policy.replicas.min, max: incident.max_replicas, current: workload.spec.replicas },
+        replicas: ReplicaBounds {
+            min: incident.policy.replicas.min,
+            max: incident.max_replicas,
+            current: workload.spec.replicas,
+        },
         protected: incident.protected,
         tried: incident.status.tried.clone(),
     })
@@ -127,9 +207,16 @@ async fn analyse(reconciler: &IncidentReconciler, incident: &ValidatedIncident) 
 }
 
 /// Compare-and-set on the generation that the plan was made for. Applied already counts as applied.
-async fn execute(reconciler: &IncidentReconciler, incident: &ValidatedIncident, plan: Plan) -> Result<Outcome, Error> {
+async fn execute(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    plan: Plan,
+) -> Result<Outcome, Error> {
     if plan.action == Action::Noop {
-        return Ok(Outcome::Executed { generation: plan.parent_generation, plan });
+        return Ok(Outcome::Executed {
+            generation: plan.parent_generation,
+            plan,
+        });
     }
     let wanted = plan.clone();
     let edit = move |workload: &Workload| {
@@ -149,33 +236,64 @@ async fn execute(reconciler: &IncidentReconciler, incident: &ValidatedIncident, 
         }
         Ok(remedy::patched(&wanted.patch, &workload.spec))
     };
-    match reconciler.context.store.edit_spec::<Workload, _>(plan.target.as_str(), edit).await {
+    match reconciler
+        .context
+        .store
+        .edit_spec::<Workload, _>(plan.target.as_str(), edit)
+        .await
+    {
         Ok(workload) => {
             fault::point("incident/patched");
-            Ok(Outcome::Executed { generation: workload.generation(), plan })
+            Ok(Outcome::Executed {
+                generation: workload.generation(),
+                plan,
+            })
         }
         Err(StoreError::Refused { message, .. }) => Ok(Outcome::PlanStale(message)),
-        Err(source) => Err(Error::Apply { incident: incident.name().to_owned(), source }),
+        Err(source) => Err(Error::Apply {
+            incident: incident.name().to_owned(),
+            source,
+        }),
     }
 }
 
 /// Probes every container of the workload at once.
-async fn attempt(reconciler: &IncidentReconciler, workload: &Workload, number: u32) -> Result<Outcome, Error> {
+async fn attempt(
+    reconciler: &IncidentReconciler,
+    workload: &Workload,
+    number: u32,
+) -> Result<Outcome, Error> {
     let context = &reconciler.context;
-    let rows = workload.status.as_ref().map(|status| status.instances.as_slice()).unwrap_or_default();
+    let rows = workload
+        .status
+        .as_ref()
+        .map(|status| status.instances.as_slice())
+        .unwrap_or_default();
     let answers = join_all(rows.iter().filter(|row| !row.draining).map(|row| async move {
         let question = workload.spec.health.as_ref().and_then(|health| {
             let address = row.addresses.values().find_map(|address| address.parse().ok())?;
-            Some((probe::target(&row.id, row.started_at, address, health)?.question, health.timeout.std()))
+            Some((
+                probe::target(&row.id, row.started_at, address, health)?.question,
+                health.timeout.std(),
+            ))
         });
         match question {
-            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout).await.map_err(|error| format!("{}: {error}", row.name)),
+            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout)
+                .await
+                .map_err(|error| format!("{}: {error}", row.name)),
             None if row.health == Health::Healthy => Ok(format!("{} is {}", row.name, row.state)),
-            None => Err(format!("{}: {}", row.name, row.message.as_deref().unwrap_or("not healthy"))),
+            None => Err(format!(
+                "{}: {}",
+                row.name,
+                row.message.as_deref().unwrap_or("not healthy")
+            )),
         }
     }))
     .await;
-    let failures: Vec<&str> = answers.iter().filter_map(|answer| answer.as_ref().err().map(String::as_str)).collect();
+    let failures: Vec<&str> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
+        .collect();
     let healthy = failures.is_empty() && !answers.is_empty();
     let message = match answers.first() {
         None => "the workload has no container to probe".to_owned(),
@@ -183,6 +301,10 @@ async fn attempt(reconciler: &IncidentReconciler, workload: &Workload, number: u
         Some(_) if healthy => format!("all {} containers passed", answers.len()),
         Some(_) => failures.join("; "),
     };
-    Ok(Outcome::Attempted(Attempt { number, at: context.clock.now(), healthy, message }))
+    Ok(Outcome::Attempted(Attempt {
+        number,
+        at: context.clock.now(),
+        healthy,
+        message,
+    }))
 }
-

@@ -21,23 +21,43 @@ const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
 
-pub(super) async fn collect(context: &Context, incident: &ValidatedIncident, workload: &Workload) -> Evidence {
+pub(super) async fn collect(
+    context: &Context,
+    incident: &ValidatedIncident,
+    workload: &Workload,
+) -> Evidence {
     let status = workload.status.clone().unwrap_or_default();
     let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
     rows.sort_by_key(|row| (row.health == aegis_api::workload::Health::Healthy, row.index));
-    let looks = rows.iter().take(MOST_CONTAINERS).map(|row| look(context, workload.spec.health.as_ref(), row));
+    let looks = rows
+        .iter()
+        .take(MOST_CONTAINERS)
+        .map(|row| look(context, workload.spec.health.as_ref(), row));
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
     for (container, problems) in join_all(looks).await {
         containers.extend(container);
         gaps.extend(problems);
     }
-    let revisions = status.revisions.iter().map(|revision| format!("{} {} {}", revision.revision, revision.image, revision.created_at));
+    let revisions = status
+        .revisions
+        .iter()
+        .map(|revision| format!("{} {} {}", revision.revision, revision.image, revision.created_at));
     let current = status.revisions.last();
     let (_, events) = context.events.list();
-    let ours = events.iter().filter(|event| event.about.kind == "Workload" && event.about.name == workload.name());
-    let mut events: Vec<String> =
-        ours.map(|event| format!("{} {} {}", event.last, event.reason, bound(&redact(&event.message), 300))).collect();
+    let ours = events
+        .iter()
+        .filter(|event| event.about.kind == "Workload" && event.about.name == workload.name());
+    let mut events: Vec<String> = ours
+        .map(|event| {
+            format!(
+                "{} {} {}",
+                event.last,
+                event.reason,
+                bound(&redact(&event.message), 300)
+            )
+        })
+        .collect();
     events.drain(..events.len().saturating_sub(MOST_EVENTS));
     let skip = incident.history.len().saturating_sub(MOST_EVENTS);
     Evidence {
@@ -47,7 +67,10 @@ pub(super) async fn collect(context: &Context, incident: &ValidatedIncident, wor
         ready_replicas: status.ready_replicas,
         revisions: revisions.collect(),
         can_roll_back: workload.spec.container.is_none()
-            && status.revisions.iter().any(|revision| revision.template.is_some() && revision.template != workload.spec.template),
+            && status
+                .revisions
+                .iter()
+                .any(|revision| revision.template.is_some() && revision.template != workload.spec.template),
         revision_age_secs: current.map(|revision| revision.created_at.age(incident.now).as_secs()),
         events,
         recent_actions: incident.history.iter().skip(skip).cloned().collect(),
@@ -68,7 +91,11 @@ pub(super) fn question(incident: &ValidatedIncident, evidence: &Evidence) -> Str
     bound(&text, 4000)
 }
 
-async fn look(context: &Context, health: Option<&HealthProbe>, row: &InstanceStatus) -> (Option<ContainerEvidence>, Vec<String>) {
+async fn look(
+    context: &Context,
+    health: Option<&HealthProbe>,
+    row: &InstanceStatus,
+) -> (Option<ContainerEvidence>, Vec<String>) {
     let engine = &*context.engine;
     let mut gaps = Vec::new();
     let details = match engine.inspect(&row.id).await {
@@ -78,20 +105,36 @@ async fn look(context: &Context, health: Option<&HealthProbe>, row: &InstanceSta
     };
     let running = details.state == ContainerState::Running;
     let address = details.networks.values().flatten().next().copied();
-    let target = health.zip(address).and_then(|(health, ip)| probe::target(&row.id, row.started_at, ip, health));
-    let stats = async { if running { Some(engine.stats(&row.id).await) } else { None } };
+    let target = health
+        .zip(address)
+        .and_then(|(health, ip)| probe::target(&row.id, row.started_at, ip, health));
+    let stats = async {
+        if running {
+            Some(engine.stats(&row.id).await)
+        } else {
+            None
+        }
+    };
     let probed = async {
         match &target {
             Some(target) if running => Some(probe::ask(engine, &target.question, target.timeout).await),
             _ => None,
         }
     };
-    let (log_tail, stats, probed) = tokio::join!(log_tail(engine, &row.id, context.settings.log_chars), stats, probed);
+    let (log_tail, stats, probed) = tokio::join!(
+        log_tail(engine, &row.id, context.settings.log_chars),
+        stats,
+        probed
+    );
     let log_tail = log_tail.unwrap_or_else(|error| {
         gaps.push(format!("log of {}: {error}", row.name));
         String::new()
     });
-    let stats = stats.and_then(|stats| stats.map_err(|error| gaps.push(format!("stats of {}: {error}", row.name))).ok());
+    let stats = stats.and_then(|stats| {
+        stats
+            .map_err(|error| gaps.push(format!("stats of {}: {error}", row.name)))
+            .ok()
+    });
     let live_health = match &probed {
         Some(Ok(_)) => aegis_api::workload::Health::Healthy,
         Some(Err(_)) => aegis_api::workload::Health::Unhealthy,
@@ -108,10 +151,17 @@ async fn look(context: &Context, health: Option<&HealthProbe>, row: &InstanceSta
         started_at: details.started_at,
         finished_at: details.finished_at,
         health: live_health,
-        probe: probed.map(|answer| answer.unwrap_or_else(|error| error)).or_else(|| row.message.clone()),
+        probe: probed
+            .map(|answer| answer.unwrap_or_else(|error| error))
+            .or_else(|| row.message.clone()),
         docker_health: details.health.as_ref().map(|health| health.status.clone()),
-        health_log: details.health.map(|health| health.log.iter().map(|line| bound(&redact(line), 300)).collect()).unwrap_or_default(),
-        cpu_percent: stats.as_ref().and_then(|stats| context.samples.cpu_percent(&row.id, stats)),
+        health_log: details
+            .health
+            .map(|health| health.log.iter().map(|line| bound(&redact(line), 300)).collect())
+            .unwrap_or_default(),
+        cpu_percent: stats
+            .as_ref()
+            .and_then(|stats| context.samples.cpu_percent(&row.id, stats)),
         memory_bytes: stats.as_ref().map(|stats| stats.memory_bytes),
         memory_limit_bytes: (details.memory_limit > 0).then_some(details.memory_limit),
         log_tail,
@@ -120,7 +170,12 @@ async fn look(context: &Context, health: Option<&HealthProbe>, row: &InstanceSta
 }
 
 async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, aegis_docker::EngineError> {
-    let query = LogQuery { tail: LOG_LINES, follow: false, timestamps: false, since: 0 };
+    let query = LogQuery {
+        tail: LOG_LINES,
+        follow: false,
+        timestamps: false,
+        since: 0,
+    };
     let mut lines = engine.logs(id, query).await?;
     let mut text = String::new();
     while let Some(line) = lines.next().await {

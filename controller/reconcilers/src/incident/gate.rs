@@ -25,12 +25,29 @@ pub(super) enum Ruling {
 
 /// Judges an action; `by_human` when a person chose or approved it, which skips council, budget and freeze, never what
 /// is forbidden outright.
-pub(super) fn rule(incident: &ValidatedIncident, action: Action, council: Option<&CouncilDecision>, by_human: bool) -> Ruling {
+pub(super) fn rule(
+    incident: &ValidatedIncident,
+    action: Action,
+    council: Option<&CouncilDecision>,
+    by_human: bool,
+) -> Ruling {
     let policy = &incident.policy;
     let name = &incident.policy_name;
-    if action != Action::Noop && !policy.allowed_actions.is_empty() && !policy.allowed_actions.contains(&action) {
-        let allowed: Vec<&str> = policy.allowed_actions.iter().map(|action| action.as_str()).collect();
-        return Ruling::Refuse { message: format!("policy {name} does not allow {action}: it allows {}", allowed.join(", ")) };
+    if action != Action::Noop
+        && !policy.allowed_actions.is_empty()
+        && !policy.allowed_actions.contains(&action)
+    {
+        let allowed: Vec<&str> = policy
+            .allowed_actions
+            .iter()
+            .map(|action| action.as_str())
+            .collect();
+        return Ruling::Refuse {
+            message: format!(
+                "policy {name} does not allow {action}: it allows {}",
+                allowed.join(", ")
+            ),
+        };
     }
     if action != Action::Noop && policy.mode == Mode::DryRun {
         return Ruling::DryRun;
@@ -41,9 +58,16 @@ pub(super) fn rule(incident: &ValidatedIncident, action: Action, council: Option
     if let Some(decision) = council {
         match decision.final_verdict {
             Verdict::Approved => {}
-            Verdict::Rejected => return Ruling::Refuse { message: format!("the council rejected {action}: {}", decision.summary) },
+            Verdict::Rejected => {
+                return Ruling::Refuse {
+                    message: format!("the council rejected {action}: {}", decision.summary),
+                };
+            }
             Verdict::NeedsReview => {
-                return Ruling::NeedsApproval { reason: "CouncilNeedsReview", message: decision.summary.clone() };
+                return Ruling::NeedsApproval {
+                    reason: "CouncilNeedsReview",
+                    message: decision.summary.clone(),
+                };
             }
         }
     }
@@ -52,32 +76,61 @@ pub(super) fn rule(incident: &ValidatedIncident, action: Action, council: Option
     }
     if incident.protected {
         let message = format!("the workload is protected: {action} needs a human");
-        return Ruling::NeedsApproval { reason: "Protected", message };
+        return Ruling::NeedsApproval {
+            reason: "Protected",
+            message,
+        };
     }
     match policy.mode {
         Mode::Auto => {}
         Mode::Approve => {
-            return Ruling::NeedsApproval { reason: "ApprovalMode", message: format!("policy {name} asks a human before {action}") };
+            return Ruling::NeedsApproval {
+                reason: "ApprovalMode",
+                message: format!("policy {name} asks a human before {action}"),
+            };
         }
         Mode::DryRun | Mode::Off => {
-            return Ruling::NeedsApproval { reason: "AutomationOff", message: format!("policy {name} leaves {action} to a human") };
+            return Ruling::NeedsApproval {
+                reason: "AutomationOff",
+                message: format!("policy {name} leaves {action} to a human"),
+            };
         }
     }
-    if let Some(window) = policy.freeze_windows.iter().find(|window| is_frozen(window, incident.now)) {
-        let message = format!("freeze window {}–{} UTC {}", window.start, window.end, window.reason);
-        return Ruling::NeedsApproval { reason: "FreezeWindow", message: message.trim_end().to_owned() };
+    if let Some(window) = policy
+        .freeze_windows
+        .iter()
+        .find(|window| is_frozen(window, incident.now))
+    {
+        let message = format!(
+            "freeze window {}–{} UTC {}",
+            window.start, window.end, window.reason
+        );
+        return Ruling::NeedsApproval {
+            reason: "FreezeWindow",
+            message: message.trim_end().to_owned(),
+        };
     }
     let used = actions_in_hour(incident);
     if used >= policy.actions_per_hour {
-        let message = format!("{used} of {} actions on this workload were used in the last hour: it may be flapping", policy.actions_per_hour);
-        return Ruling::NeedsApproval { reason: "BudgetExhausted", message };
+        let message = format!(
+            "{used} of {} actions on this workload were used in the last hour: it may be flapping",
+            policy.actions_per_hour
+        );
+        return Ruling::NeedsApproval {
+            reason: "BudgetExhausted",
+            message,
+        };
     }
     Ruling::Allow
 }
 
 /// Actions on the workload in the last hour, those of this incident's earlier rungs included.
 fn actions_in_hour(incident: &ValidatedIncident) -> u32 {
-    let recent = incident.history.iter().filter(|action| action.at.age(incident.now) <= HOUR).count();
+    let recent = incident
+        .history
+        .iter()
+        .filter(|action| action.at.age(incident.now) <= HOUR)
+        .count();
     u32::try_from(recent + incident.status.tried.len()).unwrap_or(u32::MAX)
 }
 
@@ -91,9 +144,13 @@ pub(super) fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
 /// Whether `now` lies in the weekly window.
 fn is_frozen(window: &FreezeWindow, now: Time) -> bool {
     let now = now.0.to_zoned(jiff::tz::TimeZone::UTC);
-    let (Some(start), Some(end)) = (minutes(&window.start), minutes(&window.end)) else { return false };
+    let (Some(start), Some(end)) = (minutes(&window.start), minutes(&window.end)) else {
+        return false;
+    };
     let minute = i32::from(now.hour()) * 60 + i32::from(now.minute());
-    let begins_on = |day: jiff::civil::Weekday| window.days.is_empty() || window.days.iter().any(|wanted| weekday(*wanted) == day);
+    let begins_on = |day: jiff::civil::Weekday| {
+        window.days.is_empty() || window.days.iter().any(|wanted| weekday(*wanted) == day)
+    };
     let today = now.weekday();
     if start < end {
         return begins_on(today) && (start..end).contains(&minute);
@@ -123,7 +180,12 @@ mod tests {
     use super::*;
 
     fn window(days: &[Weekday], start: &str, end: &str) -> FreezeWindow {
-        FreezeWindow { days: days.to_vec(), start: start.to_owned(), end: end.to_owned(), reason: String::new() }
+        FreezeWindow {
+            days: days.to_vec(),
+            start: start.to_owned(),
+            end: end.to_owned(),
+            reason: String::new(),
+        }
     }
 
     #[test]

@@ -18,28 +18,51 @@ const SAME_LESSON: f64 = 0.8;
 const COUNTED: usize = 50;
 
 /// Records a verified resolution and answers the entry's name.
-pub(super) async fn success(context: &Context, incident: &ValidatedIncident) -> Result<Option<String>, Error> {
-    let Some(action) = action(incident).filter(|action| *action != Action::Noop) else { return Ok(None) };
-    let known = incident.status.retrieved.iter().find(|hit| hit.action == action && hit.score >= SAME_LESSON);
-    if let Some(hit) = known {
-        if count(context, incident, &hit.entry, true).await? {
-            return Ok(Some(hit.entry.clone()));
-        }
+pub(super) async fn success(
+    context: &Context,
+    incident: &ValidatedIncident,
+) -> Result<Option<String>, Error> {
+    let Some(action) = action(incident).filter(|action| *action != Action::Noop) else {
+        return Ok(None);
+    };
+    let known = incident
+        .status
+        .retrieved
+        .iter()
+        .find(|hit| hit.action == action && hit.score >= SAME_LESSON);
+    if let Some(hit) = known
+        && count(context, incident, &hit.entry, true).await?
+    {
+        return Ok(Some(hit.entry.clone()));
     }
     let name = entry_name(incident.name());
-    let Some(spec) = lesson(incident, action) else { return Ok(None) };
-    let object = json!({"apiVersion": API_VERSION, "kind": "RunbookEntry", "metadata": {"name": name}, "spec": spec});
-    let Some(info) = kinds::find(RunbookEntry::PLURAL) else { return Ok(None) };
+    let Some(spec) = lesson(incident, action) else {
+        return Ok(None);
+    };
+    let object =
+        json!({"apiVersion": API_VERSION, "kind": "RunbookEntry", "metadata": {"name": name}, "spec": spec});
+    let Some(info) = kinds::find(RunbookEntry::PLURAL) else {
+        return Ok(None);
+    };
     match context.store.create(info, object, false).await {
         Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(Some(name)),
-        Err(source) => Err(Error::Apply { incident: incident.name().to_owned(), source }),
+        Err(source) => Err(Error::Apply {
+            incident: incident.name().to_owned(),
+            source,
+        }),
     }
 }
 
 /// Lowers the trust in the entry whose fix was tried and did not help.
 pub(super) async fn failure(context: &Context, incident: &ValidatedIncident) -> Result<(), Error> {
-    let executed = incident.status.execution.as_ref().is_some_and(|execution| execution.applied_at.is_some());
-    let Some(action) = action(incident).filter(|action| executed && *action != Action::Noop) else { return Ok(()) };
+    let executed = incident
+        .status
+        .execution
+        .as_ref()
+        .is_some_and(|execution| execution.applied_at.is_some());
+    let Some(action) = action(incident).filter(|action| executed && *action != Action::Noop) else {
+        return Ok(());
+    };
     if let Some(hit) = incident.status.retrieved.iter().find(|hit| hit.action == action) {
         count(context, incident, &hit.entry, false).await?;
     }
@@ -58,23 +81,37 @@ fn entry_name(incident: &str) -> String {
 }
 
 /// Counts this incident's outcome on an entry, once; false if the entry is gone.
-async fn count(context: &Context, incident: &ValidatedIncident, entry: &str, success: bool) -> Result<bool, Error> {
+async fn count(
+    context: &Context,
+    incident: &ValidatedIncident,
+    entry: &str,
+    success: bool,
+) -> Result<bool, Error> {
     let id = incident.name().to_owned();
     let edit = move |entry: &RunbookEntry| {
         let mut spec = entry.spec.clone();
         if !spec.outcomes.counted.contains(&id) {
             let outcomes = &mut spec.outcomes;
-            let counter = if success { &mut outcomes.successes } else { &mut outcomes.failures };
+            let counter = if success {
+                &mut outcomes.successes
+            } else {
+                &mut outcomes.failures
+            };
             *counter = counter.saturating_add(1);
             outcomes.counted.push(id);
-            outcomes.counted.drain(..outcomes.counted.len().saturating_sub(COUNTED));
+            outcomes
+                .counted
+                .drain(..outcomes.counted.len().saturating_sub(COUNTED));
         }
         Ok(spec)
     };
     match context.store.edit_spec::<RunbookEntry, _>(entry, edit).await {
         Ok(_) => Ok(true),
         Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(source) => Err(Error::Apply { incident: incident.name().to_owned(), source }),
+        Err(source) => Err(Error::Apply {
+            incident: incident.name().to_owned(),
+            source,
+        }),
     }
 }
 
@@ -82,9 +119,18 @@ fn lesson(incident: &ValidatedIncident, action: Action) -> Option<RunbookEntrySp
     let spec = &incident.incident.spec;
     let status = &incident.status;
     let proposal = status.analysis.as_ref().map(|analysis| &analysis.proposal);
-    let attempts = status.verification.as_ref().map(|verification| verification.attempts.as_slice()).unwrap_or_default();
+    let attempts = status
+        .verification
+        .as_ref()
+        .map(|verification| verification.attempts.as_slice())
+        .unwrap_or_default();
     let logs = match &status.evidence {
-        Some(evidence) if spec.logs.is_empty() => evidence.containers.iter().map(|c| c.log_tail.as_str()).collect::<Vec<_>>().join("\n"),
+        Some(evidence) if spec.logs.is_empty() => evidence
+            .containers
+            .iter()
+            .map(|c| c.log_tail.as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
         _ => spec.logs.clone(),
     };
     let chosen = proposal.filter(|proposal| proposal.action == action);
@@ -94,14 +140,28 @@ fn lesson(incident: &ValidatedIncident, action: Action) -> Option<RunbookEntrySp
         container_name: spec.container_name.clone(),
         severity: spec.severity,
         logs: bound(&redact(&logs), 4000),
-        root_cause: chosen.map_or_else(|| format!("{}: {action} helped", spec.alert_type), |proposal| proposal.root_cause.clone()),
+        root_cause: chosen.map_or_else(
+            || format!("{}: {action} helped", spec.alert_type),
+            |proposal| proposal.root_cause.clone(),
+        ),
         action,
-        justification: chosen.map(|proposal| proposal.justification.clone()).unwrap_or_default(),
+        justification: chosen
+            .map(|proposal| proposal.justification.clone())
+            .unwrap_or_default(),
         confidence: chosen.map_or(1.0, |proposal| proposal.confidence),
-        council_approved: status.council.as_ref().is_some_and(|council| council.final_verdict == Verdict::Approved),
+        council_approved: status
+            .council
+            .as_ref()
+            .is_some_and(|council| council.final_verdict == Verdict::Approved),
         replicas_used: chosen.map_or(0, |proposal| proposal.replica_count),
         resolved_at: Some(incident.now),
-        verified_by: attempts.last().map(|attempt| attempt.message.clone()).unwrap_or_default(),
-        outcomes: Outcomes { counted: vec![incident.name().to_owned()], ..Outcomes::default() },
+        verified_by: attempts
+            .last()
+            .map(|attempt| attempt.message.clone())
+            .unwrap_or_default(),
+        outcomes: Outcomes {
+            counted: vec![incident.name().to_owned()],
+            ..Outcomes::default()
+        },
     })
 }

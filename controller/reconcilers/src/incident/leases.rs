@@ -24,6 +24,9 @@ impl Leases {
 
     /// Lets go of whatever the incident holds.
     pub(super) fn release(&self, incident: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| holder != incident);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, holder| holder != incident);
     }
 }

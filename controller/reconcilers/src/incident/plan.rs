@@ -24,9 +24,15 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// Wait, and say for what.
-    Hold { reason: &'static str, message: String, until: Option<Time> },
+    Hold {
+        reason: &'static str,
+        message: String,
+        until: Option<Time>,
+    },
     /// Collect evidence and recall similar incidents; `then_hold` where the incident must wait right after.
-    Investigate { then_hold: Option<(&'static str, String, Option<Time>)> },
+    Investigate {
+        then_hold: Option<(&'static str, String, Option<Time>)>,
+    },
     /// Begin the analysis with the evidence at hand.
     BeginAnalysis,
     /// Ask the brain.
@@ -34,23 +40,45 @@ pub(super) enum Step {
     /// Ask one seat.
     Vote(Seat),
     /// Council and policy agree on this plan.
-    Approve { plan: Plan, council: Option<CouncilDecision>, note: String },
+    Approve {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+        note: String,
+    },
     /// A human must decide on this plan.
-    AskHuman { plan: Plan, council: Option<CouncilDecision>, reason: &'static str, message: String },
+    AskHuman {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+        reason: &'static str,
+        message: String,
+    },
     /// The plan is made and will not be carried out.
-    EndDryRun { plan: Plan, council: Option<CouncilDecision> },
+    EndDryRun {
+        plan: Plan,
+        council: Option<CouncilDecision>,
+    },
     /// Apply the plan's patch.
     Execute(Plan),
     /// Docker has what the plan asks for.
-    BeginVerification { plan: Plan, containers: Vec<String>, lb: Option<bool> },
+    BeginVerification {
+        plan: Plan,
+        containers: Vec<String>,
+        lb: Option<bool>,
+    },
     /// Probe every container once.
-    Attempt { workload: std::sync::Arc<Workload>, number: u32 },
+    Attempt {
+        workload: std::sync::Arc<Workload>,
+        number: u32,
+    },
     /// It is verified.
     Resolve,
     /// The plan did not help; try this action next.
     FallBack { error: String, action: Action },
     /// Nothing more can be tried, or nothing may be done.
-    Fail { error: String, council: Option<CouncilDecision> },
+    Fail {
+        error: String,
+        council: Option<CouncilDecision>,
+    },
     /// Nothing to do until something changes or this time has passed.
     Wait(Option<Duration>),
 }
@@ -76,18 +104,28 @@ pub(super) fn plan(incident: &ValidatedIncident) -> Step {
 }
 
 fn fail(error: impl Into<String>) -> Step {
-    Step::Fail { error: error.into(), council: None }
+    Step::Fail {
+        error: error.into(),
+        council: None,
+    }
 }
 
 fn receive(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let hold = hold(incident, workload);
     let held_before = aegis_api::condition::is_true(&incident.status.conditions, "Held");
     let fresh = incident.status.evidence.as_ref().is_some_and(|evidence| {
-        let age = evidence.collected_at.map(|at| at.age(incident.now)).unwrap_or(Duration::MAX);
+        let age = evidence
+            .collected_at
+            .map(|at| at.age(incident.now))
+            .unwrap_or(Duration::MAX);
         !held_before || age <= STALE_EVIDENCE
     });
     match hold {
-        Some((reason, message, until)) if incident.status.evidence.is_some() => Step::Hold { reason, message, until },
+        Some((reason, message, until)) if incident.status.evidence.is_some() => Step::Hold {
+            reason,
+            message,
+            until,
+        },
         then_hold if then_hold.is_some() || !fresh => Step::Investigate { then_hold },
         _ => Step::BeginAnalysis,
     }
@@ -96,24 +134,50 @@ fn receive(incident: &ValidatedIncident, workload: &Workload) -> Step {
 /// Why the incident must not begin yet.
 fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static str, String, Option<Time>)> {
     if workload.status.is_none() {
-        return Some(("WorkloadNotObserved", format!("workload {} has not been looked at yet", workload.name()), None));
+        return Some((
+            "WorkloadNotObserved",
+            format!("workload {} has not been looked at yet", workload.name()),
+            None,
+        ));
     }
     if let Some(rival) = &incident.rival {
-        return Some(("RemediationUnderWay", format!("incident {rival} is being remedied on the same workload"), None));
+        return Some((
+            "RemediationUnderWay",
+            format!("incident {rival} is being remedied on the same workload"),
+            None,
+        ));
     }
     if incident.incident.spec.override_.is_some() {
         return None;
     }
     if incident.policy.mode == Mode::Off {
-        return Some(("AutomationOff", format!("policy {} has mode Off: nothing is analysed or done", incident.policy_name), None));
+        return Some((
+            "AutomationOff",
+            format!(
+                "policy {} has mode Off: nothing is analysed or done",
+                incident.policy_name
+            ),
+            None,
+        ));
     }
     let until = gate::cooldown_until(incident)?;
-    Some(("Cooldown", format!("cooldown after the last action on the workload until {until}"), Some(until)))
+    Some((
+        "Cooldown",
+        format!("cooldown after the last action on the workload until {until}"),
+        Some(until),
+    ))
 }
 
 fn analyse(incident: &ValidatedIncident, workload: &Workload) -> Step {
     match &incident.incident.spec.override_ {
-        Some(chosen) => conclude(incident, workload, chosen.action, chosen.replica_count, None, Some(&chosen.by)),
+        Some(chosen) => conclude(
+            incident,
+            workload,
+            chosen.action,
+            chosen.replica_count,
+            None,
+            Some(&chosen.by),
+        ),
         None => Step::Analyse,
     }
 }
@@ -121,25 +185,48 @@ fn analyse(incident: &ValidatedIncident, workload: &Workload) -> Step {
 fn review(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let status = &incident.status;
     if let Some(chosen) = &incident.incident.spec.override_ {
-        return conclude(incident, workload, chosen.action, chosen.replica_count, None, Some(&chosen.by));
+        return conclude(
+            incident,
+            workload,
+            chosen.action,
+            chosen.replica_count,
+            None,
+            Some(&chosen.by),
+        );
     }
     if let Some(last) = status.tried.last() {
         // A rung of the ladder is a human's choice made in advance, in the policy: the council has spoken already.
-        let untried = incident.policy.fallback.iter().find(|action| !status.tried.iter().any(|tried| tried.action == **action));
+        let untried = incident
+            .policy
+            .fallback
+            .iter()
+            .find(|action| !status.tried.iter().any(|tried| tried.action == **action));
         return match untried {
             Some(action) => conclude(incident, workload, *action, 1, None, None),
             None => fail(last.error.clone()),
         };
     }
-    let Some(analysis) = &status.analysis else { return Step::Analyse };
+    let Some(analysis) = &status.analysis else {
+        return Step::Analyse;
+    };
     let council = &incident.policy.council;
-    let next = council.seats.iter().find(|seat| !status.votes.iter().any(|vote| vote.role == **seat));
+    let next = council
+        .seats
+        .iter()
+        .find(|seat| !status.votes.iter().any(|vote| vote.role == **seat));
     if let Some(seat) = next {
         return Step::Vote(*seat);
     }
     let decision = aegis_brain::council::decide(status.votes.clone(), &council.seats, council.quorum);
     let proposal = &analysis.proposal;
-    conclude(incident, workload, proposal.action, proposal.replica_count, Some(decision), None)
+    conclude(
+        incident,
+        workload,
+        proposal.action,
+        proposal.replica_count,
+        Some(decision),
+        None,
+    )
 }
 
 /// Policy and plan: what is to happen with an action that somebody proposed or chose.
@@ -153,7 +240,10 @@ fn conclude(
 ) -> Step {
     let ruling = gate::rule(incident, action, council.as_ref(), human.is_some());
     if let Ruling::Refuse { message } = ruling {
-        return Step::Fail { error: message, council };
+        return Step::Fail {
+            error: message,
+            council,
+        };
     }
     let plan = match remedy::prescribe(incident, workload, action, count) {
         Ok(plan) => plan,
@@ -167,34 +257,75 @@ fn conclude(
             };
             Step::Approve { plan, council, note }
         }
-        Ruling::NeedsApproval { reason, message } => Step::AskHuman { plan, council, reason, message },
+        Ruling::NeedsApproval { reason, message } => Step::AskHuman {
+            plan,
+            council,
+            reason,
+            message,
+        },
         Ruling::DryRun => Step::EndDryRun { plan, council },
-        Ruling::Refuse { message } => Step::Fail { error: message, council },
+        Ruling::Refuse { message } => Step::Fail {
+            error: message,
+            council,
+        },
     }
 }
 
 fn await_approval(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let spec = &incident.incident.spec;
-    let Some(plan) = &incident.status.plan else { return fail("the plan is missing from the status") };
+    let Some(plan) = &incident.status.plan else {
+        return fail("the plan is missing from the status");
+    };
     if let Some(rival) = &incident.rival {
         let message = format!("incident {rival} is being remedied on the same workload");
-        return Step::AskHuman { plan: plan.clone(), council: None, reason: "RemediationUnderWay", message };
+        return Step::AskHuman {
+            plan: plan.clone(),
+            council: None,
+            reason: "RemediationUnderWay",
+            message,
+        };
     }
     if let Some(chosen) = &spec.override_ {
-        return conclude(incident, workload, chosen.action, chosen.replica_count, None, Some(&chosen.by));
+        return conclude(
+            incident,
+            workload,
+            chosen.action,
+            chosen.replica_count,
+            None,
+            Some(&chosen.by),
+        );
     }
-    let stale = plan.parent_generation != workload.generation() && !remedy::is_applied(&plan.patch, &workload.spec);
-    let count = incident.status.analysis.as_ref().map_or(1, |analysis| analysis.proposal.replica_count);
-    let decision = spec.approval.as_ref().filter(|approval| approval.plan_hash == plan.hash);
+    let stale =
+        plan.parent_generation != workload.generation() && !remedy::is_applied(&plan.patch, &workload.spec);
+    let count = incident
+        .status
+        .analysis
+        .as_ref()
+        .map_or(1, |analysis| analysis.proposal.replica_count);
+    let decision = spec
+        .approval
+        .as_ref()
+        .filter(|approval| approval.plan_hash == plan.hash);
     match decision.map(|approval| (approval.decision, approval.by.as_str())) {
-        Some((aegis_api::incident::ApprovalDecision::Reject, by)) => fail(format!("{} rejected the plan", person(by))),
-        Some((aegis_api::incident::ApprovalDecision::Approve, _)) if stale => replan(incident, workload, plan, count),
+        Some((aegis_api::incident::ApprovalDecision::Reject, by)) => {
+            fail(format!("{} rejected the plan", person(by)))
+        }
+        Some((aegis_api::incident::ApprovalDecision::Approve, _)) if stale => {
+            replan(incident, workload, plan, count)
+        }
         Some((aegis_api::incident::ApprovalDecision::Approve, by)) => {
             let note = format!("{} approved the plan", person(by));
             match gate::rule(incident, plan.action, None, true) {
                 Ruling::Refuse { message } => fail(message),
-                Ruling::DryRun => Step::EndDryRun { plan: plan.clone(), council: None },
-                Ruling::Allow | Ruling::NeedsApproval { .. } => Step::Approve { plan: plan.clone(), council: None, note },
+                Ruling::DryRun => Step::EndDryRun {
+                    plan: plan.clone(),
+                    council: None,
+                },
+                Ruling::Allow | Ruling::NeedsApproval { .. } => Step::Approve {
+                    plan: plan.clone(),
+                    council: None,
+                    note,
+                },
             }
         }
         None if stale => replan(incident, workload, plan, count),
@@ -212,7 +343,14 @@ fn person(by: &str) -> &str {
 
 /// The same action, planned for the workload as it is now.
 fn replan(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, count: u32) -> Step {
-    conclude(incident, workload, plan.action, count, incident.status.council.clone(), None)
+    conclude(
+        incident,
+        workload,
+        plan.action,
+        count,
+        incident.status.council.clone(),
+        None,
+    )
 }
 
 fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
@@ -220,18 +358,35 @@ fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
         return fail("the plan is missing from the status");
     };
     if !remedy::is_applied(&plan.patch, &workload.spec) {
-        return fail(format!("somebody changed workload {} (generation {}) before the plan had taken effect", plan.target, workload.generation()));
+        return fail(format!(
+            "somebody changed workload {} (generation {}) before the plan had taken effect",
+            plan.target,
+            workload.generation()
+        ));
     }
     let status = workload.status.clone().unwrap_or_default();
     if let Some(containers) = converged(incident, plan, execution.generation, &status, workload) {
         let lb = (!incident.balancers.is_empty()).then(|| in_rotation(incident, &status));
-        return Step::BeginVerification { plan: plan.clone(), containers, lb };
+        return Step::BeginVerification {
+            plan: plan.clone(),
+            containers,
+            lb,
+        };
     }
     let began = execution.applied_at.unwrap_or(incident.now);
     let left = CONVERGE_WITHIN.saturating_sub(began.age(incident.now));
     if left.is_zero() {
-        let ready = aegis_api::condition::find(&status.conditions, "Ready").map(|ready| ready.message.clone()).unwrap_or_default();
-        return fall_back(incident, format!("{} had not taken effect after {} s: {ready}", plan.action, CONVERGE_WITHIN.as_secs()));
+        let ready = aegis_api::condition::find(&status.conditions, "Ready")
+            .map(|ready| ready.message.clone())
+            .unwrap_or_default();
+        return fall_back(
+            incident,
+            format!(
+                "{} had not taken effect after {} s: {ready}",
+                plan.action,
+                CONVERGE_WITHIN.as_secs()
+            ),
+        );
     }
     Step::Wait(Some(left))
 }
@@ -248,17 +403,27 @@ fn converged(
         return None;
     }
     let rows = &status.instances;
-    let names = || rows.iter().filter(|row| !row.draining).map(|row| row.name.clone()).collect();
+    let names = || {
+        rows.iter()
+            .filter(|row| !row.draining)
+            .map(|row| row.name.clone())
+            .collect()
+    };
     match plan.action {
         Action::Noop => Some(names()),
         Action::Restart => {
             let wanted = plan.patch.restarted_at?;
-            let all = rows.iter().all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
+            let all = rows
+                .iter()
+                .all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
             (all && !rows.is_empty()).then(names)
         }
         Action::ScaleUp | Action::ScaleDown | Action::Rollback => {
             let wanted = workload.spec.replicas;
-            let staying = rows.iter().filter(|row| !row.draining && row.health == Health::Healthy).count();
+            let staying = rows
+                .iter()
+                .filter(|row| !row.draining && row.health == Health::Healthy)
+                .count();
             let exact = rows.len() == staying && u32::try_from(staying).ok() == Some(wanted);
             let updated = plan.action != Action::Rollback || status.updated_replicas == wanted;
             (exact && updated && in_rotation(incident, status)).then(names)
@@ -268,22 +433,42 @@ fn converged(
 
 /// Whether every load balancer that names the workload sends requests to just its present containers.
 fn in_rotation(incident: &ValidatedIncident, status: &WorkloadStatus) -> bool {
-    let target = incident.target.as_ref().map(|workload| workload.name()).unwrap_or_default();
+    let target = incident
+        .target
+        .as_ref()
+        .map(|workload| workload.name())
+        .unwrap_or_default();
     incident.balancers.iter().all(|lb| {
-        let servers = lb.status.as_ref().map(|status| status.servers.as_slice()).unwrap_or_default();
-        let ours: Vec<_> = servers.iter().filter(|server| server.workload == target).collect();
+        let servers = lb
+            .status
+            .as_ref()
+            .map(|status| status.servers.as_slice())
+            .unwrap_or_default();
+        let ours: Vec<_> = servers
+            .iter()
+            .filter(|server| server.workload == target)
+            .collect();
         let present = status.instances.iter().filter(|row| !row.draining).all(|row| {
             ours.iter().any(|server| {
-                let ip = server.address.rsplit_once(':').map(|(ip, _)| ip.trim_matches(['[', ']'])).unwrap_or_default();
+                let ip = server
+                    .address
+                    .rsplit_once(':')
+                    .map(|(ip, _)| ip.trim_matches(['[', ']']))
+                    .unwrap_or_default();
                 server.id == row.id && row.addresses.values().any(|address| address == ip)
             })
         });
-        present && ours.iter().all(|server| status.instances.iter().any(|row| row.id == server.id))
+        present
+            && ours
+                .iter()
+                .all(|server| status.instances.iter().any(|row| row.id == server.id))
     })
 }
 
 fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> Step {
-    let Some(verification) = &incident.status.verification else { return fail("the verification is missing from the status") };
+    let Some(verification) = &incident.status.verification else {
+        return fail("the verification is missing from the status");
+    };
     let status = workload.status.clone().unwrap_or_default();
     let steady = verified(incident, verification);
     if steady && in_rotation(incident, &status) {
@@ -291,25 +476,50 @@ fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> 
     }
     let now = incident.now;
     if verification.deadline.is_some_and(|deadline| now >= deadline) {
-        let last = verification.attempts.last().map(|attempt| attempt.message.clone()).unwrap_or_default();
-        let what = if steady { "the load balancer does not have it in rotation".to_owned() } else { last };
+        let last = verification
+            .attempts
+            .last()
+            .map(|attempt| attempt.message.clone())
+            .unwrap_or_default();
+        let what = if steady {
+            "the load balancer does not have it in rotation".to_owned()
+        } else {
+            last
+        };
         return fall_back(incident, format!("not verified before the deadline: {what}"));
     }
-    let number = u32::try_from(verification.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let number = u32::try_from(verification.attempts.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
     let due = match verification.attempts.last() {
         None => Duration::ZERO,
         Some(last) => {
             let doublings = number.saturating_sub(2).min(16);
-            FIRST_PAUSE.saturating_mul(1 << doublings).min(LAST_PAUSE).saturating_sub(last.at.age(now))
+            FIRST_PAUSE
+                .saturating_mul(1 << doublings)
+                .min(LAST_PAUSE)
+                .saturating_sub(last.at.age(now))
         }
     };
-    if due.is_zero() { Step::Attempt { workload: std::sync::Arc::clone(workload), number } } else { Step::Wait(Some(due)) }
+    if due.is_zero() {
+        Step::Attempt {
+            workload: std::sync::Arc::clone(workload),
+            number,
+        }
+    } else {
+        Step::Wait(Some(due))
+    }
 }
 
 /// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.
 fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
     let wanted = &incident.policy.verification;
-    let run: Vec<_> = verification.attempts.iter().rev().take_while(|attempt| attempt.healthy).collect();
+    let run: Vec<_> = verification
+        .attempts
+        .iter()
+        .rev()
+        .take_while(|attempt| attempt.healthy)
+        .collect();
     let long_enough = match (run.first(), run.last()) {
         (Some(newest), Some(oldest)) => oldest.at.age(newest.at) >= wanted.soak.std(),
         _ => false,
@@ -320,9 +530,14 @@ fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
 /// The next rung of the ladder that was not tried yet, or the end.
 fn fall_back(incident: &ValidatedIncident, error: String) -> Step {
     let current = incident.status.plan.as_ref().map(|plan| plan.action);
-    let tried = |action: Action| current == Some(action) || incident.status.tried.iter().any(|tried| tried.action == action);
+    let tried = |action: Action| {
+        current == Some(action) || incident.status.tried.iter().any(|tried| tried.action == action)
+    };
     match incident.policy.fallback.iter().find(|action| !tried(**action)) {
-        Some(action) => Step::FallBack { error, action: *action },
+        Some(action) => Step::FallBack {
+            error,
+            action: *action,
+        },
         None => fail(error),
     }
 }

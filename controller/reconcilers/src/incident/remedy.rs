@@ -9,32 +9,65 @@ use sha2::{Digest, Sha256};
 use super::validate::ValidatedIncident;
 
 /// Makes the plan, or says why the action cannot be taken.
-pub(super) fn prescribe(incident: &ValidatedIncident, workload: &Workload, action: Action, count: u32) -> Result<Plan, String> {
-    let target: ResourceName = workload.name().parse().map_err(|error| format!("workload {}: {error}", workload.name()))?;
+pub(super) fn prescribe(
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    action: Action,
+    count: u32,
+) -> Result<Plan, String> {
+    let target: ResourceName = workload
+        .name()
+        .parse()
+        .map_err(|error| format!("workload {}: {error}", workload.name()))?;
     let current = workload.spec.replicas;
     let (min, max) = (incident.policy.replicas.min, incident.max_replicas);
     let patch = match action {
         Action::Noop => Patch::default(),
-        Action::Restart => Patch { restarted_at: Some(incident.now), ..Patch::default() },
+        Action::Restart => Patch {
+            restarted_at: Some(incident.now),
+            ..Patch::default()
+        },
         Action::ScaleUp => {
             let wanted = current.saturating_add(count.max(1)).min(max);
             if wanted <= current {
-                return Err(format!("SCALE_UP is not possible: {current} replicas are the most that policy {} allows", incident.policy_name));
+                return Err(format!(
+                    "SCALE_UP is not possible: {current} replicas are the most that policy {} allows",
+                    incident.policy_name
+                ));
             }
-            Patch { replicas: Some(wanted), ..Patch::default() }
+            Patch {
+                replicas: Some(wanted),
+                ..Patch::default()
+            }
         }
         Action::ScaleDown => {
             let wanted = current.saturating_sub(count.max(1)).max(min);
             if wanted >= current {
-                return Err(format!("SCALE_DOWN is not possible: {current} replicas are the fewest that policy {} allows", incident.policy_name));
+                return Err(format!(
+                    "SCALE_DOWN is not possible: {current} replicas are the fewest that policy {} allows",
+                    incident.policy_name
+                ));
             }
-            Patch { replicas: Some(wanted), ..Patch::default() }
+            Patch {
+                replicas: Some(wanted),
+                ..Patch::default()
+            }
         }
-        Action::Rollback => Patch { template: Some(previous_template(workload)?), ..Patch::default() },
+        Action::Rollback => Patch {
+            template: Some(previous_template(workload)?),
+            ..Patch::default()
+        },
     };
     let parent_generation = workload.generation();
     let hash = hash(action, &target, parent_generation, &patch);
-    Ok(Plan { hash, action, target, parent_generation, patch, created_at: incident.now })
+    Ok(Plan {
+        hash,
+        action,
+        target,
+        parent_generation,
+        patch,
+        created_at: incident.now,
+    })
 }
 
 /// The newest earlier template, one that was once ready before any other.
@@ -45,30 +78,60 @@ fn previous_template(workload: &Workload) -> Result<aegis_api::workload::Contain
             workload.name()
         ));
     }
-    let revisions = workload.status.as_ref().map(|status| status.revisions.as_slice()).unwrap_or_default();
-    let earlier = || revisions.iter().rev().filter(|revision| revision.template.is_some() && revision.template != workload.spec.template);
-    let found = earlier().find(|revision| revision.was_ready).or_else(|| earlier().next());
-    found.and_then(|revision| revision.template.clone()).ok_or_else(|| {
-        format!("there is nothing to roll back to: workload {} has had no other template", workload.name())
-    })
+    let revisions = workload
+        .status
+        .as_ref()
+        .map(|status| status.revisions.as_slice())
+        .unwrap_or_default();
+    let earlier = || {
+        revisions
+            .iter()
+            .rev()
+            .filter(|revision| revision.template.is_some() && revision.template != workload.spec.template)
+    };
+    let found = earlier()
+        .find(|revision| revision.was_ready)
+        .or_else(|| earlier().next());
+    found
+        .and_then(|revision| revision.template.clone())
+        .ok_or_else(|| {
+            format!(
+                "there is nothing to roll back to: workload {} has had no other template",
+                workload.name()
+            )
+        })
 }
 
 fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -> String {
     let text = serde_json::json!([action, target, generation, patch]).to_string();
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Whether the spec has everything the patch asks for. A later restart counts as this one, too.
 pub(super) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
-    let Patch { restarted_at, replicas, template } = patch;
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = patch;
     restarted_at.is_none_or(|wanted| spec.restarted_at.is_some_and(|present| present >= wanted))
         && replicas.is_none_or(|wanted| spec.replicas == wanted)
-        && template.as_ref().is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
+        && template
+            .as_ref()
+            .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
 }
 
 /// The spec with the patch in it.
 pub(super) fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
-    let Patch { restarted_at, replicas, template } = patch.clone();
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = patch.clone();
     let mut spec = spec.clone();
     spec.restarted_at = restarted_at.or(spec.restarted_at);
     spec.replicas = replicas.unwrap_or(spec.replicas);

@@ -26,16 +26,35 @@ const TIMELINE: usize = 200;
 /// The id by which clients of the earlier system know the incident.
 pub(super) fn wire_id(incident: &Incident) -> String {
     let id = &incident.spec.source.incident_id;
-    if id.is_empty() { incident.name().to_owned() } else { id.clone() }
+    if id.is_empty() {
+        incident.name().to_owned()
+    } else {
+        id.clone()
+    }
 }
 
-pub(super) async fn update(context: &Context, incident: &ValidatedIncident, outcome: Outcome) -> Result<Action, Error> {
-    let mut next = Next { status: incident.status.clone(), now: context.clock.now(), incident };
+pub(super) async fn update(
+    context: &Context,
+    incident: &ValidatedIncident,
+    outcome: Outcome,
+) -> Result<Action, Error> {
+    let mut next = Next {
+        status: incident.status.clone(),
+        now: context.clock.now(),
+        incident,
+    };
     next.status.observed_generation = Some(incident.incident.generation());
     if next.status.timeline.is_empty() {
         let from = incident.incident.spec.source.kind.as_str();
         let from = if from.is_empty() { "a resource" } else { from };
-        next.log(Stage::Received, format!("{} reported by {from}", bound(&incident.incident.spec.alert_type, 100)), None);
+        next.log(
+            Stage::Received,
+            format!(
+                "{} reported by {from}",
+                bound(&incident.incident.spec.alert_type, 100)
+            ),
+            None,
+        );
     }
     let action = next.fold(outcome);
     let status = next.status;
@@ -44,9 +63,18 @@ pub(super) async fn update(context: &Context, incident: &ValidatedIncident, outc
         let uid = incident.incident.metadata.uid.as_deref().unwrap_or_default();
         let phase = status.phase.as_str();
         fault::point(&format!("incident/before/{phase}"));
-        match context.store.set_status::<Incident>(incident.name(), uid, status).await {
+        match context
+            .store
+            .set_status::<Incident>(incident.name(), uid, status)
+            .await
+        {
             Ok(_) | Err(StoreError::NotFound { .. }) => {}
-            Err(source) => return Err(Error::Store { incident: incident.name().to_owned(), source }),
+            Err(source) => {
+                return Err(Error::Store {
+                    incident: incident.name().to_owned(),
+                    source,
+                });
+            }
         }
         fault::point(&format!("incident/after/{phase}"));
     }
@@ -57,8 +85,14 @@ pub(super) async fn update(context: &Context, incident: &ValidatedIncident, outc
 fn announce(context: &Context, incident: &ValidatedIncident, status: &IncidentStatus) {
     let about = ObjectRef::of(&*incident.incident);
     for entry in status.timeline.iter().skip(incident.status.timeline.len()) {
-        let kind = if matches!(entry.status, Stage::Failed | Stage::Fallback) { EventType::Warning } else { EventType::Normal };
-        context.events.record(&about, kind, entry.status.as_str(), entry.message.clone());
+        let kind = if matches!(entry.status, Stage::Failed | Stage::Fallback) {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        };
+        context
+            .events
+            .record(&about, kind, entry.status.as_str(), entry.message.clone());
     }
 }
 
@@ -73,22 +107,48 @@ impl Next<'_> {
         if self.status.timeline.len() >= TIMELINE {
             self.status.timeline.remove(1);
         }
-        self.status.timeline.push(TimelineEntry { ts: self.now, status, message: message.into(), agent });
+        self.status.timeline.push(TimelineEntry {
+            ts: self.now,
+            status,
+            message: message.into(),
+            agent,
+        });
     }
 
     fn condition(&mut self, kind: &str, status: bool, reason: &str, message: impl Into<String>) {
-        condition::set(&mut self.status.conditions, kind, status, reason, message, self.status.observed_generation, self.now);
+        condition::set(
+            &mut self.status.conditions,
+            kind,
+            status,
+            reason,
+            message,
+            self.status.observed_generation,
+            self.now,
+        );
     }
 
     fn fold(&mut self, outcome: Outcome) -> Action {
         match outcome {
-            Outcome::Held { reason, message, until } => self.hold(reason, message, until),
-            Outcome::Investigated { evidence, recalled, hold } => {
+            Outcome::Held {
+                reason,
+                message,
+                until,
+            } => self.hold(reason, message, until),
+            Outcome::Investigated {
+                evidence,
+                recalled,
+                hold,
+            } => {
                 let seen: Vec<String> = evidence.containers.iter().map(describe_container).collect();
                 self.log(Stage::EvidenceCollected, seen.join("; "), None);
                 self.status.evidence = Some(*evidence);
                 self.recalled(recalled);
-                self.status.workload = self.incident.target.as_ref().ok().and_then(|workload| workload.name().parse::<ResourceName>().ok());
+                self.status.workload = self
+                    .incident
+                    .target
+                    .as_ref()
+                    .ok()
+                    .and_then(|workload| workload.name().parse::<ResourceName>().ok());
                 match hold {
                     Some((reason, message, until)) => self.hold(reason, message, until),
                     None => self.begin_analysis(),
@@ -97,16 +157,31 @@ impl Next<'_> {
             Outcome::AnalysisBegun => self.begin_analysis(),
             Outcome::Analysed(analysis) => {
                 let proposal = &analysis.proposal;
-                let text = format!("{} proposes {} ({:.0} % confidence): {}", analysis.provider, proposal.action, proposal.confidence * 100.0, proposal.root_cause);
+                let text = format!(
+                    "{} proposes {} ({:.0} % confidence): {}",
+                    analysis.provider,
+                    proposal.action,
+                    proposal.confidence * 100.0,
+                    proposal.root_cause
+                );
                 self.log(Stage::AiComplete, text, None);
                 self.status.analysis = Some(*analysis);
                 self.status.phase = Phase::CouncilReview;
                 self.log(Stage::CouncilReview, "the council sits", None);
                 AT_ONCE
             }
-            Outcome::AnalysisFailed(error) => self.end_failed(format!("the analysis failed: {error}")),
+            Outcome::AnalysisFailed(error) => self.end_failed(&format!("the analysis failed: {error}")),
             Outcome::Voted(vote) => {
-                self.log(Stage::CouncilVote, format!("{}: {} — {}", vote.role.as_str(), vote.verdict.as_str(), vote.reasoning), Some(vote.role));
+                self.log(
+                    Stage::CouncilVote,
+                    format!(
+                        "{}: {} — {}",
+                        vote.role.as_str(),
+                        vote.verdict.as_str(),
+                        vote.reasoning
+                    ),
+                    Some(vote.role),
+                );
                 self.status.votes.push(vote);
                 AT_ONCE
             }
@@ -119,12 +194,22 @@ impl Next<'_> {
                 self.status.phase = Phase::Approved;
                 AT_ONCE
             }
-            Outcome::Asked { plan, council, reason, message } => {
+            Outcome::Asked {
+                plan,
+                council,
+                reason,
+                message,
+            } => {
                 self.council(council);
-                let first = self.status.phase != Phase::AwaitingApproval || self.status.plan.as_ref() != Some(&plan);
+                let first =
+                    self.status.phase != Phase::AwaitingApproval || self.status.plan.as_ref() != Some(&plan);
                 self.condition("PolicyAllows", false, reason, message.clone());
                 if first {
-                    self.log(Stage::AwaitingApproval, format!("{message}; plan {}: {}", plan.hash, describe_plan(&plan)), None);
+                    self.log(
+                        Stage::AwaitingApproval,
+                        format!("{message}; plan {}: {}", plan.hash, describe_plan(&plan)),
+                        None,
+                    );
                 }
                 self.status.plan = Some(plan);
                 self.status.phase = Phase::AwaitingApproval;
@@ -142,12 +227,18 @@ impl Next<'_> {
             }
             Outcome::Executed { plan, generation } => self.executed(&plan, generation),
             Outcome::PlanStale(message) => {
-                self.log(Stage::PolicyGate, format!("the plan is made anew: {message}"), None);
+                self.log(
+                    Stage::PolicyGate,
+                    format!("the plan is made anew: {message}"),
+                    None,
+                );
                 self.status.plan = None;
                 self.status.phase = Phase::CouncilReview;
                 AT_ONCE
             }
-            Outcome::VerificationBegun { plan, containers, lb } => self.begin_verification(&plan, containers, lb),
+            Outcome::VerificationBegun { plan, containers, lb } => {
+                self.begin_verification(&plan, containers, lb)
+            }
             Outcome::Attempted(attempt) => {
                 let healthy = attempt.healthy;
                 let verification = self.status.verification.get_or_insert_default();
@@ -162,19 +253,22 @@ impl Next<'_> {
             Outcome::FellBack { error, action } => self.fall_back(error, action),
             Outcome::Failed { error, council } => {
                 self.council(council);
-                self.end_failed(error)
+                self.end_failed(&error)
             }
             Outcome::Waited(pause) => pause.map_or(Action::AwaitChange, Action::Requeue),
         }
     }
 
     fn hold(&mut self, reason: &str, message: String, until: Option<Time>) -> Action {
-        let known = condition::find(&self.status.conditions, "Held").is_some_and(|held| held.status == "True" && held.reason == reason);
+        let known = condition::find(&self.status.conditions, "Held")
+            .is_some_and(|held| held.status == "True" && held.reason == reason);
         if !known {
             self.log(Stage::Held, message.clone(), None);
         }
         self.condition("Held", true, reason, message);
-        until.map_or(Action::Requeue(Duration::from_secs(5)), |until| Action::Requeue(until.until(self.now)))
+        until.map_or(Action::Requeue(Duration::from_secs(5)), |until| {
+            Action::Requeue(until.until(self.now))
+        })
     }
 
     fn begin_analysis(&mut self) -> Action {
@@ -187,8 +281,15 @@ impl Next<'_> {
     }
 
     fn recalled(&mut self, recalled: Vec<Recalled>) {
-        let names: Vec<String> = recalled.iter().map(|hit| format!("{} ({:.2})", hit.name, hit.score)).collect();
-        let text = if names.is_empty() { "no similar incident in the runbook".to_owned() } else { format!("similar: {}", names.join(", ")) };
+        let names: Vec<String> = recalled
+            .iter()
+            .map(|hit| format!("{} ({:.2})", hit.name, hit.score))
+            .collect();
+        let text = if names.is_empty() {
+            "no similar incident in the runbook".to_owned()
+        } else {
+            format!("similar: {}", names.join(", "))
+        };
         self.log(Stage::RagRetrieval, text, None);
         let hits = recalled.into_iter().map(|hit| Retrieved {
             entry: hit.name,
@@ -201,13 +302,29 @@ impl Next<'_> {
     }
 
     fn council(&mut self, decision: Option<CouncilDecision>) {
-        let Some(decision) = decision.filter(|decision| self.status.council.as_ref() != Some(decision)) else { return };
-        self.log(Stage::CouncilDecision, format!("{} ({}): {}", decision.final_verdict.as_str(), decision.consensus, decision.summary), None);
+        let Some(decision) = decision.filter(|decision| self.status.council.as_ref() != Some(decision))
+        else {
+            return;
+        };
+        self.log(
+            Stage::CouncilDecision,
+            format!(
+                "{} ({}): {}",
+                decision.final_verdict.as_str(),
+                decision.consensus,
+                decision.summary
+            ),
+            None,
+        );
         self.status.council = Some(decision);
     }
 
     fn executed(&mut self, plan: &Plan, generation: i64) -> Action {
-        self.status.execution = Some(Execution { applied_at: Some(self.now), generation: Some(generation), ..Execution::default() });
+        self.status.execution = Some(Execution {
+            applied_at: Some(self.now),
+            generation: Some(generation),
+            ..Execution::default()
+        });
         self.condition("Executed", true, "Applied", describe_plan(plan));
         match plan.action {
             Remedy::ScaleUp | Remedy::ScaleDown => {
@@ -216,7 +333,11 @@ impl Next<'_> {
             }
             Remedy::Noop => {
                 self.status.phase = Phase::Executing;
-                self.log(Stage::Noop, "nothing is changed: the workload's own probe must prove that nothing is wrong", None);
+                self.log(
+                    Stage::Noop,
+                    "nothing is changed: the workload's own probe must prove that nothing is wrong",
+                    None,
+                );
             }
             Remedy::Restart | Remedy::Rollback => {
                 self.status.phase = Phase::Executing;
@@ -231,31 +352,53 @@ impl Next<'_> {
         let (stage, text) = match plan.action {
             Remedy::Restart => (Stage::Restarted, format!("restarted {names}")),
             Remedy::ScaleUp => (Stage::Scaled, format!("{} replicas: {names}", containers.len())),
-            Remedy::ScaleDown => (Stage::ScaledDown, format!("{} replicas: {names}", containers.len())),
+            Remedy::ScaleDown => (
+                Stage::ScaledDown,
+                format!("{} replicas: {names}", containers.len()),
+            ),
             Remedy::Rollback => (Stage::RolledBack, format!("rolled back {names}")),
             Remedy::Noop => (Stage::Noop, format!("{names} left as it is")),
         };
         self.log(stage, text, None);
         let balancers: Vec<&str> = self.incident.balancers.iter().map(|lb| lb.name()).collect();
         if lb == Some(true) {
-            self.log(Stage::LbConfigured, format!("{} sends requests to {names}", balancers.join(", ")), None);
+            self.log(
+                Stage::LbConfigured,
+                format!("{} sends requests to {names}", balancers.join(", ")),
+                None,
+            );
         }
         let execution = self.status.execution.get_or_insert_default();
         execution.converged_at = Some(self.now);
         execution.containers = containers;
         execution.lb_configured = lb;
         let deadline = self.now.plus(self.incident.policy.verification.deadline);
-        self.status.verification =
-            Some(Verification { started_at: Some(self.now), deadline: Some(deadline), ..Verification::default() });
+        self.status.verification = Some(Verification {
+            started_at: Some(self.now),
+            deadline: Some(deadline),
+            ..Verification::default()
+        });
         self.status.phase = Phase::Verifying;
         self.log(Stage::Verifying, "probing every container of the workload", None);
         AT_ONCE
     }
 
     fn resolve(&mut self, learned: Option<String>) -> Action {
-        let attempts = self.status.verification.as_ref().map_or(0, |verification| verification.attempts.len());
-        let proof = self.status.verification.as_ref().and_then(|verification| verification.attempts.last()).map(|attempt| attempt.message.clone());
-        let text = format!("verified by {attempts} probe attempt(s): {}", proof.unwrap_or_default());
+        let attempts = self
+            .status
+            .verification
+            .as_ref()
+            .map_or(0, |verification| verification.attempts.len());
+        let proof = self
+            .status
+            .verification
+            .as_ref()
+            .and_then(|verification| verification.attempts.last())
+            .map(|attempt| attempt.message.clone());
+        let text = format!(
+            "verified by {attempts} probe attempt(s): {}",
+            proof.unwrap_or_default()
+        );
         self.condition("HealthVerified", true, "ProbesPassed", text.clone());
         if let Some(entry) = &learned {
             let entry = entry.clone();
@@ -272,7 +415,11 @@ impl Next<'_> {
     fn fall_back(&mut self, error: String, action: Remedy) -> Action {
         self.log(Stage::Fallback, format!("{error}; next: {action}"), None);
         if let Some(plan) = self.status.plan.take() {
-            self.status.tried.push(Tried { action: plan.action, plan_hash: plan.hash, error });
+            self.status.tried.push(Tried {
+                action: plan.action,
+                plan_hash: plan.hash,
+                error,
+            });
         }
         self.status.execution = None;
         self.status.verification = None;
@@ -280,8 +427,8 @@ impl Next<'_> {
         AT_ONCE
     }
 
-    fn end_failed(&mut self, error: String) -> Action {
-        let error = bound(&redact(&error), 2000);
+    fn end_failed(&mut self, error: &str) -> Action {
+        let error = bound(&redact(error), 2000);
         self.status.phase = Phase::Failed;
         self.status.finished_at = Some(self.now);
         self.status.error = Some(error.clone());
@@ -292,7 +439,9 @@ impl Next<'_> {
 
 fn describe_plan(plan: &Plan) -> String {
     match (plan.action, plan.patch.replicas) {
-        (Remedy::ScaleUp | Remedy::ScaleDown, Some(replicas)) => format!("{} {} to {replicas} replicas", plan.action, plan.target),
+        (Remedy::ScaleUp | Remedy::ScaleDown, Some(replicas)) => {
+            format!("{} {} to {replicas} replicas", plan.action, plan.target)
+        }
         _ => format!("{} {}", plan.action, plan.target),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
-    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicy, RemediationPolicySpec, Time, Workload,
+    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicy, RemediationPolicySpec,
+    Time, Workload,
 };
 
 use super::dereference::Observed;
@@ -40,25 +41,42 @@ impl ValidatedIncident {
     }
 }
 
-pub(super) fn validate(incident: &Arc<Incident>, observed: Observed, leases: &Leases) -> ValidatedIncident {
+pub(super) fn validate(incident: &Arc<Incident>, observed: &Observed, leases: &Leases) -> ValidatedIncident {
     let status = incident.status.clone().unwrap_or_default();
     let target = target(incident, &status, &observed.workloads);
-    let labels = target.as_ref().ok().and_then(|workload| workload.metadata.labels.clone()).unwrap_or_default();
-    let name = target.as_ref().map(|workload| workload.name()).unwrap_or_default();
-    let (policy_name, policy) = governing(&observed, name, &labels);
+    let labels = target
+        .as_ref()
+        .ok()
+        .and_then(|workload| workload.metadata.labels.clone())
+        .unwrap_or_default();
+    let name = target
+        .as_ref()
+        .map(|workload| workload.name())
+        .unwrap_or_default();
+    let (policy_name, policy) = governing(observed, name, &labels);
     let rival = target.as_ref().ok().and_then(|workload| {
-        let durable = rival(incident, workload.name(), &observed);
+        let durable = rival(incident, workload.name(), observed);
         durable.or_else(|| leases.claim(workload.name(), incident.name()).err())
     });
     let protected = target.as_ref().is_ok_and(|workload| {
         let annotations = workload.metadata.annotations.as_ref();
-        annotations.and_then(|annotations| annotations.get(ANNOTATION_PROTECTED)).is_some_and(|value| value == "true")
+        annotations
+            .and_then(|annotations| annotations.get(ANNOTATION_PROTECTED))
+            .is_some_and(|value| value == "true")
     });
-    let balancers = observed.balancers.iter().filter(|lb| lb.spec.backends.iter().any(|backend| backend.workload.as_str() == name));
+    let balancers = observed.balancers.iter().filter(|lb| {
+        lb.spec
+            .backends
+            .iter()
+            .any(|backend| backend.workload.as_str() == name)
+    });
     ValidatedIncident {
         incident: Arc::clone(incident),
-        max_replicas: policy.replicas.max.unwrap_or(observed.settings.max_replicas.saturating_add(1)),
-        history: history(incident, name, &observed),
+        max_replicas: policy
+            .replicas
+            .max
+            .unwrap_or(observed.settings.max_replicas.saturating_add(1)),
+        history: history(incident, name, observed),
         balancers: balancers.cloned().collect(),
         now: observed.now,
         status,
@@ -70,21 +88,35 @@ pub(super) fn validate(incident: &Arc<Incident>, observed: Observed, leases: &Le
     }
 }
 
-fn target(incident: &Incident, status: &IncidentStatus, workloads: &[Arc<Workload>]) -> Result<Arc<Workload>, String> {
+fn target(
+    incident: &Incident,
+    status: &IncidentStatus,
+    workloads: &[Arc<Workload>],
+) -> Result<Arc<Workload>, String> {
     let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
     if let Some(name) = status.workload.as_ref().or(incident.spec.workload_ref.as_ref()) {
-        return by_name(name.as_str()).ok_or_else(|| format!("workload {name} does not exist: apply it, or name another"));
+        return by_name(name.as_str())
+            .ok_or_else(|| format!("workload {name} does not exist: apply it, or name another"));
     }
     let Some(container) = &incident.spec.container_name else {
         return Err("the incident names neither a workload nor a container".to_owned());
     };
     let adopts = |workload: &&Arc<Workload>| workload.spec.container.as_ref() == Some(container);
     let made = |workload: &&Arc<Workload>| {
-        workload.status.as_ref().is_some_and(|status| status.instances.iter().any(|row| row.name == container.as_str()))
+        workload
+            .status
+            .as_ref()
+            .is_some_and(|status| status.instances.iter().any(|row| row.name == container.as_str()))
     };
-    let found = workloads.iter().find(adopts).or_else(|| workloads.iter().find(made)).cloned();
+    let found = workloads
+        .iter()
+        .find(adopts)
+        .or_else(|| workloads.iter().find(made))
+        .cloned();
     found.or_else(|| by_name(container.as_str())).ok_or_else(|| {
-        format!("no Workload covers container {container}: apply one that adopts it, so that it may be healed")
+        format!(
+            "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
+        )
     })
 }
 
@@ -96,7 +128,9 @@ fn governing(
 ) -> (String, RemediationPolicySpec) {
     let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
     for policy in observed.policies.iter().filter(|policy| !policy.is_deleting()) {
-        let Some(rank) = policy.spec.workloads.rank(workload, labels) else { continue };
+        let Some(rank) = policy.spec.workloads.rank(workload, labels) else {
+            continue;
+        };
         if best.is_none_or(|(highest, _)| rank > highest) {
             best = Some((rank, policy));
         }
@@ -104,7 +138,10 @@ fn governing(
     match best {
         Some((_, policy)) => (policy.name().to_owned(), policy.spec.clone()),
         None => {
-            let defaults = RemediationPolicySpec { cooldown: observed.settings.cooldown, ..RemediationPolicySpec::default() };
+            let defaults = RemediationPolicySpec {
+                cooldown: observed.settings.cooldown,
+                ..RemediationPolicySpec::default()
+            };
             ("the built-in defaults".to_owned(), defaults)
         }
     }
@@ -113,35 +150,64 @@ fn governing(
 /// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
 fn is_active(phase: Phase) -> bool {
     match phase {
-        Phase::Analysing | Phase::CouncilReview | Phase::Approved | Phase::Executing | Phase::Scaling | Phase::Verifying => true,
+        Phase::Analysing
+        | Phase::CouncilReview
+        | Phase::Approved
+        | Phase::Executing
+        | Phase::Scaling
+        | Phase::Verifying => true,
         Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed => false,
     }
 }
 
 fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
-    let mine = incident.status.as_ref().map(|status| status.phase).unwrap_or_default();
+    let mine = incident
+        .status
+        .as_ref()
+        .map(|status| status.phase)
+        .unwrap_or_default();
     if is_active(mine) {
         return None;
     }
-    let age = |incident: &Incident| (incident.metadata.creation_timestamp.clone().map(|time| time.0), incident.name().to_owned());
+    let age = |incident: &Incident| {
+        (
+            incident.metadata.creation_timestamp.clone().map(|time| time.0),
+            incident.name().to_owned(),
+        )
+    };
     let others = observed.incidents.iter().filter(|other| {
         let status = other.status.as_ref();
-        let about = status.and_then(|status| status.workload.as_ref()).or(other.spec.workload_ref.as_ref());
-        other.name() != incident.name() && !other.is_finished() && about.is_some_and(|name| name.as_str() == workload)
+        let about = status
+            .and_then(|status| status.workload.as_ref())
+            .or(other.spec.workload_ref.as_ref());
+        other.name() != incident.name()
+            && !other.is_finished()
+            && about.is_some_and(|name| name.as_str() == workload)
     });
     let mut ahead = others.filter(|other| {
-        let phase = other.status.as_ref().map(|status| status.phase).unwrap_or_default();
-        is_active(phase) || (phase == Phase::Received && mine == Phase::Received && age(other) < age(incident))
+        let phase = other
+            .status
+            .as_ref()
+            .map(|status| status.phase)
+            .unwrap_or_default();
+        is_active(phase)
+            || (phase == Phase::Received && mine == Phase::Received && age(other) < age(incident))
     });
     ahead.next().map(|other| other.name().to_owned())
 }
 
 fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {
-    let others = observed.incidents.iter().filter(|other| other.name() != incident.name());
+    let others = observed
+        .incidents
+        .iter()
+        .filter(|other| other.name() != incident.name());
     let mut actions: Vec<RecentAction> = others
         .filter_map(|other| {
             let status = other.status.as_ref()?;
-            let plan = status.plan.as_ref().filter(|plan| plan.target.as_str() == workload && plan.action != Action::Noop)?;
+            let plan = status
+                .plan
+                .as_ref()
+                .filter(|plan| plan.target.as_str() == workload && plan.action != Action::Noop)?;
             let at = status.execution.as_ref()?.applied_at?;
             let verified = match status.phase {
                 Phase::Resolved => Some(true),
@@ -149,7 +215,13 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
                 _ => None,
             };
             let alert_type = other.spec.alert_type.clone();
-            Some(RecentAction { incident: other.name().to_owned(), alert_type, action: plan.action, at, verified })
+            Some(RecentAction {
+                incident: other.name().to_owned(),
+                alert_type,
+                action: plan.action,
+                at,
+                verified,
+            })
         })
         .filter(|action| action.at.age(observed.now) <= HISTORY.std())
         .collect();

@@ -27,7 +27,11 @@ pub(super) struct Applied {
     pub reload: Option<Reload>,
 }
 
-pub(super) async fn apply(context: &Context, balancer: &ValidatedLoadBalancer, plan: Prepared) -> Result<Applied, Error> {
+pub(super) async fn apply(
+    context: &Context,
+    balancer: &ValidatedLoadBalancer,
+    plan: Prepared,
+) -> Result<Applied, Error> {
     let reload = match &plan.step {
         Step::Nothing => None,
         Step::Configure(rendered) => Some(configure(context, balancer, rendered).await?),
@@ -35,7 +39,11 @@ pub(super) async fn apply(context: &Context, balancer: &ValidatedLoadBalancer, p
     Ok(Applied { plan, reload })
 }
 
-async fn configure(context: &Context, balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> Result<Reload, Error> {
+async fn configure(
+    context: &Context,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<Reload, Error> {
     let check = check(context, balancer, rendered).await?;
     write(context, balancer, &rendered.text).await?;
     let at = context.clock.now();
@@ -47,32 +55,63 @@ async fn configure(context: &Context, balancer: &ValidatedLoadBalancer, rendered
             return Err(error);
         }
     };
-    Ok(Reload { revision: rendered.revision.clone(), at, proved_at, check })
+    Ok(Reload {
+        revision: rendered.revision.clone(),
+        at,
+        proved_at,
+        check,
+    })
 }
 
 /// Lets nginx judge the whole configuration with the new file in it, before the live file is touched.
-async fn check(context: &Context, balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> Result<String, Error> {
+async fn check(
+    context: &Context,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<String, Error> {
     let engine = &context.engine;
     let id = &balancer.container.id;
-    let failed = |step| move |source: EngineError| Error::Apply { balancer: balancer.name.clone(), step, source };
+    let failed = |step| {
+        move |source: EngineError| Error::Apply {
+            balancer: balancer.name.clone(),
+            step,
+            source,
+        }
+    };
     let main_path = balancer.spec.main_config_path.as_str();
     let (folder, file) = split(balancer.spec.config_path.as_str());
     let (main, beside) = tokio::try_join!(engine.read_files(id, main_path), engine.read_files(id, folder))
         .map_err(failed("read nginx's configuration"))?;
-    let main = main.into_iter().next().map(|(_, content)| String::from_utf8_lossy(&content).into_owned()).unwrap_or_default();
+    let main = main
+        .into_iter()
+        .next()
+        .map(|(_, content)| String::from_utf8_lossy(&content).into_owned())
+        .unwrap_or_default();
     let staged_main = redirect_includes(&main, folder);
-    let neighbours = beside.into_iter().filter(|(name, _)| name != file && name.ends_with(".conf"));
-    let mut files: Vec<(String, Vec<u8>)> =
-        neighbours.map(|(name, content)| (format!("{STAGING}/conf.d/{name}"), content)).collect();
-    files.push((format!("{STAGING}/conf.d/{file}"), rendered.text.clone().into_bytes()));
+    let neighbours = beside
+        .into_iter()
+        .filter(|(name, _)| name != file && name.ends_with(".conf"));
+    let mut files: Vec<(String, Vec<u8>)> = neighbours
+        .map(|(name, content)| (format!("{STAGING}/conf.d/{name}"), content))
+        .collect();
+    files.push((
+        format!("{STAGING}/conf.d/{file}"),
+        rendered.text.clone().into_bytes(),
+    ));
     files.push((format!("{STAGING}/nginx.conf"), staged_main.into_bytes()));
-    engine.put_files(id, folder, &files).await.map_err(failed("stage the new configuration"))?;
+    engine
+        .put_files(id, folder, &files)
+        .await
+        .map_err(failed("stage the new configuration"))?;
     let staged = format!("{folder}/{STAGING}/nginx.conf");
     let command = ["nginx", "-t", "-c", &staged];
     let answer = engine.exec(id, &command).await.map_err(failed("run nginx -t"))?;
     let output = answer.output.split_whitespace().collect::<Vec<_>>().join(" ");
     if answer.exit_code != 0 {
-        return Err(Error::Refused { balancer: balancer.name.clone(), output });
+        return Err(Error::Refused {
+            balancer: balancer.name.clone(),
+            output,
+        });
     }
     Ok(output)
 }
@@ -85,14 +124,25 @@ fn redirect_includes(main: &str, folder: &str) -> String {
 async fn write(context: &Context, balancer: &ValidatedLoadBalancer, text: &str) -> Result<(), Error> {
     let (folder, file) = split(balancer.spec.config_path.as_str());
     let files = [(file.to_owned(), text.as_bytes().to_vec())];
-    let put = context.engine.put_files(&balancer.container.id, folder, &files).await;
-    put.map_err(|source| Error::Apply { balancer: balancer.name.clone(), step: "write the configuration", source })
+    let put = context
+        .engine
+        .put_files(&balancer.container.id, folder, &files)
+        .await;
+    put.map_err(|source| Error::Apply {
+        balancer: balancer.name.clone(),
+        step: "write the configuration",
+        source,
+    })
 }
 
 /// Tells nginx to load its files and waits until it serves this revision.
 async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &str) -> Result<Time, Error> {
     let signal = context.engine.signal(&balancer.container.id, "HUP").await;
-    signal.map_err(|source| Error::Apply { balancer: balancer.name.clone(), step: "reload nginx", source })?;
+    signal.map_err(|source| Error::Apply {
+        balancer: balancer.name.clone(),
+        step: "reload nginx",
+        source,
+    })?;
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;
     loop {
@@ -106,7 +156,10 @@ async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &st
                 revision: revision.to_owned(),
                 message: match served {
                     Some(other) => format!("it still serves {other} after {} s", PROOF_WITHIN.as_secs()),
-                    None => format!("GET {} does not answer with it; does the template have that location?", super::REVISION_PATH),
+                    None => format!(
+                        "GET {} does not answer with it; does the template have that location?",
+                        super::REVISION_PATH
+                    ),
                 },
             });
         }
@@ -117,7 +170,9 @@ async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &st
 
 /// Puts the last good file back and lets nginx load it.
 async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
-    let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else { return Ok(()) };
+    let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else {
+        return Ok(());
+    };
     write(context, balancer, config).await?;
     load(context, balancer, revision).await.map(|_| ())
 }
@@ -142,6 +197,9 @@ mod tests {
 
     #[test]
     fn a_path_splits_into_folder_and_file() {
-        assert_eq!(split("/etc/nginx/conf.d/upstream.conf"), ("/etc/nginx/conf.d", "upstream.conf"));
+        assert_eq!(
+            split("/etc/nginx/conf.d/upstream.conf"),
+            ("/etc/nginx/conf.d", "upstream.conf")
+        );
     }
 }

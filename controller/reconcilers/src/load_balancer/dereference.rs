@@ -37,25 +37,42 @@ pub(super) struct Observed {
 pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> Result<Observed, Error> {
     let name = balancer.name();
     let spec = &balancer.spec;
-    let observe = |source| Error::Observe { balancer: name.to_owned(), source };
-    let path = context.settings.templates.join(spec.template.as_str());
-    let template = tokio::fs::read_to_string(&path).await.map_err(|source| Error::Template {
+    let observe = |source| Error::Observe {
         balancer: name.to_owned(),
-        template: path.display().to_string(),
         source,
-    })?;
-    let container = context.engine.inspect(spec.container.as_str()).await.map_err(observe)?;
+    };
+    let path = context.settings.templates.join(spec.template.as_str());
+    let template = tokio::fs::read_to_string(&path)
+        .await
+        .map_err(|source| Error::Template {
+            balancer: name.to_owned(),
+            template: path.display().to_string(),
+            source,
+        })?;
+    let container = context
+        .engine
+        .inspect(spec.container.as_str())
+        .await
+        .map_err(observe)?;
     let container = container.filter(|container| container.name == spec.container.as_str());
-    let running = container.as_ref().filter(|container| container.state == ContainerState::Running);
+    let running = container
+        .as_ref()
+        .filter(|container| container.state == ContainerState::Running);
     let address = match running {
-        Some(container) => reachable(context, container).await.map_err(observe)?.map(|ip| SocketAddr::new(ip, spec.port)),
+        Some(container) => reachable(context, container)
+            .await
+            .map_err(observe)?
+            .map(|ip| SocketAddr::new(ip, spec.port)),
         None => None,
     };
     let served = match address {
         Some(address) => served_revision(context, address).await,
         None => None,
     };
-    let draining = balancer.status.as_ref().is_some_and(|status| status.draining.is_some());
+    let draining = balancer
+        .status
+        .as_ref()
+        .is_some_and(|status| status.draining.is_some());
     let old_workers = match running {
         Some(container) if draining => {
             let rows = context.engine.processes(&container.id).await.map_err(observe)?;
@@ -63,7 +80,10 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
         }
         _ => None,
     };
-    let workloads = spec.backends.iter().map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
+    let workloads = spec
+        .backends
+        .iter()
+        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
     Ok(Observed {
         address,
         served,
@@ -77,18 +97,35 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
 
 /// The revision that nginx answers with, if it answers with one.
 pub(super) async fn served_revision(context: &Context, address: SocketAddr) -> Option<String> {
-    let answer = context.engine.http_get(address, REVISION_PATH, ANSWER_WITHIN).await.ok()?;
+    let answer = context
+        .engine
+        .http_get(address, REVISION_PATH, ANSWER_WITHIN)
+        .await
+        .ok()?;
     (answer.status == 200).then(|| answer.body.trim().to_owned())
 }
 
 /// The container's address on a network that this controller shares, else on any.
-async fn reachable(context: &Context, container: &ContainerDetails) -> Result<Option<IpAddr>, aegis_docker::EngineError> {
+async fn reachable(
+    context: &Context,
+    container: &ContainerDetails,
+) -> Result<Option<IpAddr>, aegis_docker::EngineError> {
     let own = match context.settings.own_container.as_deref() {
-        Some(own) => context.engine.list(ListFilter::default()).await?.into_iter().find(|row| row.id.starts_with(own)),
+        Some(own) => context
+            .engine
+            .list(ListFilter::default())
+            .await?
+            .into_iter()
+            .find(|row| row.id.starts_with(own)),
         None => None,
     };
     let shared = container.networks.iter().find(|(network, ip)| {
-        ip.is_some() && own.as_ref().is_some_and(|own| own.networks.contains_key(*network))
+        ip.is_some()
+            && own
+                .as_ref()
+                .is_some_and(|own| own.networks.contains_key(*network))
     });
-    Ok(shared.and_then(|(_, ip)| *ip).or_else(|| container.networks.values().flatten().next().copied()))
+    Ok(shared
+        .and_then(|(_, ip)| *ip)
+        .or_else(|| container.networks.values().flatten().next().copied()))
 }

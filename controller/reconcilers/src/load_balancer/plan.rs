@@ -52,12 +52,26 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
         reason: "TemplateError",
         message: format!("template {}: {message}", balancer.spec.template),
     })?;
-    let servers: Vec<Server> = balancer.upstreams.iter().flat_map(|upstream| upstream.servers.clone()).collect();
+    let servers: Vec<Server> = balancer
+        .upstreams
+        .iter()
+        .flat_map(|upstream| upstream.servers.clone())
+        .collect();
     let ids: BTreeSet<&str> = servers.iter().map(|server| server.id.as_str()).collect();
-    let left: Vec<&Server> = before.servers.iter().filter(|server| !ids.contains(server.id.as_str())).collect();
+    let left: Vec<&Server> = before
+        .servers
+        .iter()
+        .filter(|server| !ids.contains(server.id.as_str()))
+        .collect();
     let (draining, receipt) = drain(balancer, &left, &ids);
-    let still: BTreeSet<&str> = draining.iter().flat_map(|drain| drain.ids.iter().map(String::as_str)).collect();
-    let released = balancer.marked.iter().filter(|id| !ids.contains(id.as_str()) && !still.contains(id.as_str()));
+    let still: BTreeSet<&str> = draining
+        .iter()
+        .flat_map(|drain| drain.ids.iter().map(String::as_str))
+        .collect();
+    let released = balancer
+        .marked
+        .iter()
+        .filter(|id| !ids.contains(id.as_str()) && !still.contains(id.as_str()));
     let step = match &balancer.served {
         Some(served) if *served == rendered.revision => Step::Nothing,
         _ => Step::Configure(rendered.clone()),
@@ -74,7 +88,11 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
 }
 
 /// The drain that is open after this pass, and the receipt of one that ended with it.
-fn drain(balancer: &ValidatedLoadBalancer, left: &[&Server], ids: &BTreeSet<&str>) -> (Option<Drain>, Option<DrainReceipt>) {
+fn drain(
+    balancer: &ValidatedLoadBalancer,
+    left: &[&Server],
+    ids: &BTreeSet<&str>,
+) -> (Option<Drain>, Option<DrainReceipt>) {
     let open = balancer.before.draining.clone();
     if !left.is_empty() {
         // What leaves with this pass joins the drain that is open; its time begins anew for all.
@@ -84,8 +102,12 @@ fn drain(balancer: &ValidatedLoadBalancer, left: &[&Server], ids: &BTreeSet<&str
             since: balancer.now,
             deadline: balancer.now.plus(balancer.spec.drain_timeout),
         };
-        let earlier = open.iter().flat_map(|drain| drain.containers.iter().cloned().zip(drain.ids.iter().cloned()));
-        let now = left.iter().map(|server| (server.container.clone(), server.id.clone()));
+        let earlier = open
+            .iter()
+            .flat_map(|drain| drain.containers.iter().cloned().zip(drain.ids.iter().cloned()));
+        let now = left
+            .iter()
+            .map(|server| (server.container.clone(), server.id.clone()));
         for (container, id) in earlier.chain(now).filter(|(_, id)| !ids.contains(id.as_str())) {
             if !drain.ids.contains(&id) {
                 drain.containers.push(container);

@@ -54,7 +54,14 @@ pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Strin
             .map(|upstream| UpstreamValues {
                 name: &upstream.name,
                 path: path(balancer, &upstream.name),
-                servers: upstream.servers.iter().map(|server| ServerValues { address: &server.address, container: &server.container }).collect(),
+                servers: upstream
+                    .servers
+                    .iter()
+                    .map(|server| ServerValues {
+                        address: &server.address,
+                        container: &server.container,
+                    })
+                    .collect(),
             })
             .collect(),
         revision: None,
@@ -63,16 +70,32 @@ pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Strin
     let mut hash = Sha256::new();
     hash.update(&balancer.template);
     hash.update(serde_json::to_vec(&values).map_err(|error| error.to_string())?);
-    let digest: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = hash
+        .finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(|error| chain(&error))?;
     let text = tera::Tera::one_off(&balancer.template, &context, false).map_err(|error| chain(&error))?;
-    Ok(Rendered { revision: digest, text })
+    Ok(Rendered {
+        revision: digest,
+        text,
+    })
 }
 
 fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {
-    let first = balancer.spec.backends.first().is_some_and(|backend| backend.upstream.as_str() == upstream);
-    if first { "/".to_owned() } else { format!("/{upstream}/") }
+    let first = balancer
+        .spec
+        .backends
+        .first()
+        .is_some_and(|backend| backend.upstream.as_str() == upstream);
+    if first {
+        "/".to_owned()
+    } else {
+        format!("/{upstream}/")
+    }
 }
 
 /// An error with all its causes: tera names the line in the innermost one.

@@ -18,19 +18,41 @@ pub(super) struct Outcome {
     pub applied: Applied,
 }
 
-pub(super) async fn update(context: &Context, balancer: &LoadBalancer, outcome: Outcome) -> Result<Action, Error> {
+pub(super) async fn update(
+    context: &Context,
+    balancer: &LoadBalancer,
+    outcome: Outcome,
+) -> Result<Action, Error> {
     let about = ObjectRef::of(balancer);
     if let Some(reload) = &outcome.applied.reload {
-        let servers: Vec<&str> = outcome.applied.plan.servers.iter().map(|server| server.container.as_str()).collect();
+        let servers: Vec<&str> = outcome
+            .applied
+            .plan
+            .servers
+            .iter()
+            .map(|server| server.container.as_str())
+            .collect();
         let took = reload.at.age(reload.proved_at).as_millis();
-        let text = format!("nginx serves revision {} with {} (proved {took} ms after the reload)", reload.revision, servers.join(", "));
+        let text = format!(
+            "nginx serves revision {} with {} (proved {took} ms after the reload)",
+            reload.revision,
+            servers.join(", ")
+        );
         context.events.record(&about, EventType::Normal, "Reloaded", text);
     }
     if let Some(receipt) = &outcome.applied.plan.receipt {
-        let how = if receipt.drained { "finished all requests" } else { "ran into the drain deadline" };
+        let how = if receipt.drained {
+            "finished all requests"
+        } else {
+            "ran into the drain deadline"
+        };
         let took = receipt.started_at.age(receipt.finished_at).as_millis();
         let text = format!("{} {how} after {took} ms", receipt.containers.join(", "));
-        let kind = if receipt.drained { EventType::Normal } else { EventType::Warning };
+        let kind = if receipt.drained {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
         context.events.record(&about, kind, "Drained", text);
     }
     let look_again = outcome.applied.plan.look_again;
@@ -40,22 +62,52 @@ pub(super) async fn update(context: &Context, balancer: &LoadBalancer, outcome: 
 }
 
 /// Stores why the last good configuration had to stay.
-pub(super) async fn failed(context: &Context, balancer: &LoadBalancer, error: Error) -> Result<Action, Error> {
+pub(super) async fn failed(
+    context: &Context,
+    balancer: &LoadBalancer,
+    error: Error,
+) -> Result<Action, Error> {
     let (reason, message) = match &error {
         Error::Invalid { reason, message, .. } => (*reason, message.clone()),
         Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Template { template, source, .. } => ("TemplateError", format!("template {template}: {source}")),
+        Error::Template { template, source, .. } => {
+            ("TemplateError", format!("template {template}: {source}"))
+        }
         Error::Apply { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
-        Error::Refused { output, .. } => ("ConfigRefused", format!("nginx -t refuses the new configuration, the last good one stays: {output}")),
-        Error::Unproved { .. } => ("ReloadUnproved", format!("{error}; the last good configuration was put back")),
+        Error::Refused { output, .. } => (
+            "ConfigRefused",
+            format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
+        ),
+        Error::Unproved { .. } => (
+            "ReloadUnproved",
+            format!("{error}; the last good configuration was put back"),
+        ),
         Error::Store { .. } => ("Failed", error.to_string()),
     };
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
-    condition::set(&mut status.conditions, "Ready", false, reason, message.clone(), generation, now);
-    condition::set(&mut status.conditions, "Degraded", true, reason, message.clone(), generation, now);
-    context.events.record(&ObjectRef::of(balancer), EventType::Warning, reason, message);
+    condition::set(
+        &mut status.conditions,
+        "Ready",
+        false,
+        reason,
+        message.clone(),
+        generation,
+        now,
+    );
+    condition::set(
+        &mut status.conditions,
+        "Degraded",
+        true,
+        reason,
+        message.clone(),
+        generation,
+        now,
+    );
+    context
+        .events
+        .record(&ObjectRef::of(balancer), EventType::Warning, reason, message);
     write(context, balancer, status).await?;
     Err(error)
 }
@@ -65,30 +117,63 @@ async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerS
         return Ok(());
     }
     let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
-    match context.store.set_status::<LoadBalancer>(balancer.name(), uid, status).await {
+    match context
+        .store
+        .set_status::<LoadBalancer>(balancer.name(), uid, status)
+        .await
+    {
         Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store { balancer: balancer.name().to_owned(), source }),
+        Err(source) => Err(Error::Store {
+            balancer: balancer.name().to_owned(),
+            source,
+        }),
     }
 }
 
 /// The status after a pass that went through. Pure.
 fn next(outcome: Outcome) -> LoadBalancerStatus {
-    let Outcome { validated: balancer, applied: Applied { plan, reload } } = outcome;
+    let Outcome {
+        validated: balancer,
+        applied: Applied { plan, reload },
+    } = outcome;
     let before = balancer.before;
     let (generation, now) = (Some(balancer.generation), balancer.now);
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
     let (ready, reason, message) = if plan.rendered.is_none() {
-        (false, "NoReadyServers", "no backend has a ready container yet: nginx keeps its present configuration".to_owned())
+        (
+            false,
+            "NoReadyServers",
+            "no backend has a ready container yet: nginx keeps its present configuration".to_owned(),
+        )
     } else if !balancer.held.is_empty() {
-        (false, "LastServersHeld", "no ready server is left in an upstream: its last servers stay configured".to_owned())
+        (
+            false,
+            "LastServersHeld",
+            "no ready server is left in an upstream: its last servers stay configured".to_owned(),
+        )
     } else if !balancer.without_servers.is_empty() {
-        (true, "Partial", format!("{servers} servers; no ready server yet for {}", balancer.without_servers.join(", ")))
+        (
+            true,
+            "Partial",
+            format!(
+                "{servers} servers; no ready server yet for {}",
+                balancer.without_servers.join(", ")
+            ),
+        )
     } else {
         (true, "Ready", format!("{servers} servers in rotation"))
     };
     condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
-    condition::set(&mut conditions, "Degraded", false, "Configured", String::new(), generation, now);
+    condition::set(
+        &mut conditions,
+        "Degraded",
+        false,
+        "Configured",
+        String::new(),
+        generation,
+        now,
+    );
     let (revision, config) = match plan.rendered {
         Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
         None => (before.revision, before.config),

@@ -44,17 +44,31 @@ pub(super) struct ValidatedLoadBalancer {
 
 pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<ValidatedLoadBalancer, Error> {
     let spec = &balancer.spec;
-    let invalid = |reason, message| Error::Invalid { balancer: balancer.name().to_owned(), reason, message };
+    let invalid = |reason, message| Error::Invalid {
+        balancer: balancer.name().to_owned(),
+        reason,
+        message,
+    };
     let Some(container) = observed.container else {
-        let message = format!("container {} does not exist: start it, and it is configured", spec.container);
+        let message = format!(
+            "container {} does not exist: start it, and it is configured",
+            spec.container
+        );
         return Err(invalid("ContainerMissing", message));
     };
     if container.state != ContainerState::Running {
-        let message = format!("container {} is {}: start it, and it is configured", spec.container, container.state.as_str());
+        let message = format!(
+            "container {} is {}: start it, and it is configured",
+            spec.container,
+            container.state.as_str()
+        );
         return Err(invalid("ContainerNotRunning", message));
     }
     let Some(address) = observed.address else {
-        return Err(invalid("NoAddress", format!("container {} has no address on any network", spec.container)));
+        return Err(invalid(
+            "NoAddress",
+            format!("container {} has no address on any network", spec.container),
+        ));
     };
     let before = balancer.status.clone().unwrap_or_default();
     let mut chosen = Chosen::default();
@@ -64,18 +78,27 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
             .and_then(|workload| workload.status.as_ref())
             .map_or(&[], |status| status.instances.as_slice());
         let candidates = rows.iter().filter_map(|row| {
-            let network_ip = row.addresses.iter().find(|(network, _)| container.networks.contains_key(*network));
+            let network_ip = row
+                .addresses
+                .iter()
+                .find(|(network, _)| container.networks.contains_key(*network));
             let address = join(network_ip?.1, backend.port);
-            Some((row, Server {
-                upstream: backend.upstream.to_string(),
-                workload: backend.workload.to_string(),
-                container: row.name.clone(),
-                id: row.id.clone(),
-                address,
-            }))
+            Some((
+                row,
+                Server {
+                    upstream: backend.upstream.to_string(),
+                    workload: backend.workload.to_string(),
+                    container: row.name.clone(),
+                    id: row.id.clone(),
+                    address,
+                },
+            ))
         });
-        chosen.choose(backend.upstream.as_str(), candidates.collect(), &before);
-        chosen.marked.extend(rows.iter().filter(|row| row.draining).map(|row| row.id.clone()));
+        let candidates: Vec<(&InstanceStatus, Server)> = candidates.collect();
+        chosen.choose(backend.upstream.as_str(), &candidates, &before);
+        chosen
+            .marked
+            .extend(rows.iter().filter(|row| row.draining).map(|row| row.id.clone()));
     }
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
@@ -106,20 +129,38 @@ struct Chosen {
 
 impl Chosen {
     /// Admits what is healthy and not leaving. A server already in rotation stays while nothing is known against it.
-    fn choose(&mut self, upstream: &str, candidates: Vec<(&InstanceStatus, Server)>, before: &LoadBalancerStatus) {
-        let served: Vec<&Server> = before.servers.iter().filter(|server| server.upstream == upstream).collect();
+    fn choose(
+        &mut self,
+        upstream: &str,
+        candidates: &[(&InstanceStatus, Server)],
+        before: &LoadBalancerStatus,
+    ) {
+        let served: Vec<&Server> = before
+            .servers
+            .iter()
+            .filter(|server| server.upstream == upstream)
+            .collect();
         let in_rotation = |id: &str| served.iter().any(|server| server.id == id);
         let fit = |row: &InstanceStatus| {
-            let known_good = row.health == Health::Healthy || (row.health == Health::Unknown && in_rotation(&row.id));
+            let known_good =
+                row.health == Health::Healthy || (row.health == Health::Unknown && in_rotation(&row.id));
             row.state == ContainerState::Running.as_str() && known_good && !row.draining
         };
-        let mut servers: Vec<Server> =
-            candidates.iter().filter(|(row, _)| fit(row)).map(|(_, server)| server.clone()).collect();
+        let mut servers: Vec<Server> = candidates
+            .iter()
+            .filter(|(row, _)| fit(row))
+            .map(|(_, server)| server.clone())
+            .collect();
         if servers.is_empty() {
             // Nothing fit is left: what serves now stays, at its present address where it has one.
             servers = served
                 .iter()
-                .map(|old| candidates.iter().find(|(row, _)| row.id == old.id).map_or_else(|| (*old).clone(), |(_, now)| now.clone()))
+                .map(|old| {
+                    candidates
+                        .iter()
+                        .find(|(row, _)| row.id == old.id)
+                        .map_or_else(|| (*old).clone(), |(_, now)| now.clone())
+                })
                 .collect();
             self.held.extend(servers.iter().map(|server| server.id.clone()));
         }
@@ -128,12 +169,19 @@ impl Chosen {
         if servers.is_empty() {
             self.without_servers.push(upstream.to_owned());
         } else {
-            self.upstreams.push(Upstream { name: upstream.to_owned(), servers });
+            self.upstreams.push(Upstream {
+                name: upstream.to_owned(),
+                servers,
+            });
         }
     }
 }
 
 /// `address:port`, with an IPv6 address in brackets.
 fn join(ip: &str, port: u16) -> String {
-    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+    if ip.contains(':') {
+        format!("[{ip}]:{port}")
+    } else {
+        format!("{ip}:{port}")
+    }
 }

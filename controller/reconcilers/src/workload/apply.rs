@@ -45,7 +45,11 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
 async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) -> Result<(), EngineError> {
     match step {
         Step::Create { index, name } => create(engine, workload, *index, name).await,
-        Step::Start { id, name: _, crashed: _ } => engine.start(id).await,
+        Step::Start {
+            id,
+            name: _,
+            crashed: _,
+        } => engine.start(id).await,
         Step::Restart { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
@@ -62,9 +66,19 @@ async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) ->
     }
 }
 
-async fn create(engine: &dyn Engine, workload: &ValidatedWorkload, index: u32, name: &str) -> Result<(), EngineError> {
+async fn create(
+    engine: &dyn Engine,
+    workload: &ValidatedWorkload,
+    index: u32,
+    name: &str,
+) -> Result<(), EngineError> {
     let revision = workload.revision.as_deref().unwrap_or_default();
-    let owner = Ownership { workload: &workload.name, revision, instance: &workload.instance_id, index };
+    let owner = Ownership {
+        workload: &workload.name,
+        revision,
+        instance: &workload.instance_id,
+        index,
+    };
     let spec = match (&workload.mould, &workload.spec.template) {
         (Mould::Clone(base), _) => clone_spec(base, name, &owner),
         (Mould::Template, Some(template)) => template_spec(template, name, &owner),
@@ -76,7 +90,9 @@ async fn create(engine: &dyn Engine, workload: &ValidatedWorkload, index: u32, n
 
 /// Removes a replica. The label is read again right before: nothing that is not ours goes, whatever the plan says.
 async fn remove(engine: &dyn Engine, workload: &ValidatedWorkload, id: &str) -> Result<(), EngineError> {
-    let Some(container) = engine.inspect(id).await? else { return Ok(()) };
+    let Some(container) = engine.inspect(id).await? else {
+        return Ok(());
+    };
     if container.labels.get(LABEL_WORKLOAD) != Some(&workload.name) {
         return Err(EngineError::Refused {
             operation: format!("remove {}", container.name),

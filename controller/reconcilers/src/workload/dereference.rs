@@ -64,34 +64,65 @@ impl Rotation {
 
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
-    let observe = |source: EngineError| Error::Observe { workload: name.to_owned(), source };
-    let all = context.engine.list(ListFilter::default()).await.map_err(observe)?;
+    let observe = |source: EngineError| Error::Observe {
+        workload: name.to_owned(),
+        source,
+    };
+    let all = context
+        .engine
+        .list(ListFilter::default())
+        .await
+        .map_err(observe)?;
     let instance = context.store.instance_id();
     let ours = all.iter().filter(|row| {
         row.labels.get(LABEL_WORKLOAD).is_some_and(|label| label == name)
-            && row.labels.get(LABEL_INSTANCE).is_some_and(|label| label == instance)
+            && row
+                .labels
+                .get(LABEL_INSTANCE)
+                .is_some_and(|label| label == instance)
     });
-    let details = try_join_all(ours.map(|row| context.engine.inspect(&row.id))).await.map_err(observe)?;
+    let details = try_join_all(ours.map(|row| context.engine.inspect(&row.id)))
+        .await
+        .map_err(observe)?;
     let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
     replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
     let base = match &workload.spec.container {
-        Some(container) => context.engine.inspect(container.as_str()).await.map_err(observe)?,
+        Some(container) => context
+            .engine
+            .inspect(container.as_str())
+            .await
+            .map_err(observe)?,
         None => None,
     };
     // An id prefix would match too: only the exact name is the one that was meant.
-    let base = base.filter(|base| workload.spec.container.as_ref().is_some_and(|name| name.as_str() == base.name));
-    let opinions = base.iter().chain(&replicas).map(|container| {
-        (container.id.clone(), context.prober.opinion(&container.id, container.started_at))
+    let base = base.filter(|base| {
+        workload
+            .spec
+            .container
+            .as_ref()
+            .is_some_and(|name| name.as_str() == base.name)
     });
-    let running: BTreeMap<&str, bool> =
-        all.iter().map(|row| (row.name.as_str(), row.state == ContainerState::Running)).collect();
+    let opinions = base.iter().chain(&replicas).map(|container| {
+        (
+            container.id.clone(),
+            context.prober.opinion(&container.id, container.started_at),
+        )
+    });
+    let running: BTreeMap<&str, bool> = all
+        .iter()
+        .map(|row| (row.name.as_str(), row.state == ContainerState::Running))
+        .collect();
     let own = context.settings.own_container.as_deref();
-    let own_networks = all.iter().filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
+    let own_networks = all
+        .iter()
+        .filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
     Ok(Observed {
         opinions: opinions.collect(),
         rotations: rotations(context, name, &running),
         adopted_by: adopted_by(context, workload),
-        own_networks: own_networks.flat_map(|row| row.networks.keys().cloned()).collect(),
+        own_networks: own_networks
+            .flat_map(|row| row.networks.keys().cloned())
+            .collect(),
         own_container: own.map(str::to_owned),
         taken_names: all.iter().map(|row| row.name.clone()).collect(),
         instance: instance.to_owned(),
@@ -103,9 +134,14 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
 
 fn rotations(context: &Context, workload: &str, running: &BTreeMap<&str, bool>) -> Vec<Rotation> {
     let balancers = context.store.list::<LoadBalancer>();
-    let naming = balancers
-        .iter()
-        .filter(|lb| !lb.is_deleting() && lb.spec.backends.iter().any(|backend| backend.workload.as_str() == workload));
+    let naming = balancers.iter().filter(|lb| {
+        !lb.is_deleting()
+            && lb
+                .spec
+                .backends
+                .iter()
+                .any(|backend| backend.workload.as_str() == workload)
+    });
     naming
         .map(|lb| {
             let status = lb.status.clone().unwrap_or_default();
@@ -116,7 +152,9 @@ fn rotations(context: &Context, workload: &str, running: &BTreeMap<&str, bool>) 
                 servers: status.servers.into_iter().map(|server| server.id).collect(),
                 held: status.held.into_iter().collect(),
                 released: status.released.into_iter().collect(),
-                trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message.clone()),
+                trouble: ready
+                    .filter(|ready| ready.status != "True")
+                    .map(|ready| ready.message.clone()),
             }
         })
         .collect()
@@ -125,10 +163,17 @@ fn rotations(context: &Context, workload: &str, running: &BTreeMap<&str, bool>) 
 /// The older of two Workloads that adopt one container owns it; the younger must not touch it.
 fn adopted_by(context: &Context, workload: &Workload) -> Option<String> {
     let container = workload.spec.container.as_ref()?;
-    let age = |workload: &Workload| (workload.metadata.creation_timestamp.clone().map(|time| time.0), workload.name().to_owned());
+    let age = |workload: &Workload| {
+        (
+            workload.metadata.creation_timestamp.clone().map(|time| time.0),
+            workload.name().to_owned(),
+        )
+    };
     let others = context.store.list::<Workload>();
     let rivals = others.iter().filter(|other| {
-        other.name() != workload.name() && other.spec.container.as_ref() == Some(container) && age(other) < age(workload)
+        other.name() != workload.name()
+            && other.spec.container.as_ref() == Some(container)
+            && age(other) < age(workload)
     });
     rivals.map(|rival| rival.name().to_owned()).next()
 }

@@ -58,13 +58,20 @@ pub(super) struct Prepared {
 }
 
 pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
-    let mut plan = Prepared { targets: targets(workload), ..Prepared::default() };
+    let mut plan = Prepared {
+        targets: targets(workload),
+        ..Prepared::default()
+    };
     let surplus = surplus(workload);
     remove_surplus(workload, &surplus, &mut plan);
     if workload.deleting {
         return plan;
     }
-    let staying: Vec<&Instance> = workload.instances.iter().filter(|instance| !surplus.contains(&instance.id)).collect();
+    let staying: Vec<&Instance> = workload
+        .instances
+        .iter()
+        .filter(|instance| !surplus.contains(&instance.id))
+        .collect();
     revive(workload, &staying, &mut plan);
     turn_over(workload, &staying, &mut plan);
     create_missing(workload, &staying, &mut plan);
@@ -76,14 +83,22 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
 
 /// Replicas beyond the wanted number: those already draining first, then those that are not ready, then the highest.
 fn surplus(workload: &ValidatedWorkload) -> BTreeSet<String> {
-    let mut replicas: Vec<&Instance> = workload.instances.iter().filter(|instance| instance.index > 0).collect();
+    let mut replicas: Vec<&Instance> = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.index > 0)
+        .collect();
     replicas.sort_by_key(|instance| {
         let draining = instance.before.as_ref().is_some_and(|row| row.draining);
         (!draining, instance.is_ready(), std::cmp::Reverse(instance.index))
     });
     // A replica that drains for its own replacement is not surplus: only as many as are too many go.
     let surplus = replicas.len().saturating_sub(wanted_replicas(workload));
-    replicas.into_iter().take(surplus).map(|instance| instance.id.clone()).collect()
+    replicas
+        .into_iter()
+        .take(surplus)
+        .map(|instance| instance.id.clone())
+        .collect()
 }
 
 /// How many replicas there should be beside an adopted container.
@@ -96,8 +111,20 @@ fn wanted_replicas(workload: &ValidatedWorkload) -> usize {
 }
 
 fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<String>, plan: &mut Prepared) {
-    for instance in workload.instances.iter().filter(|instance| surplus.contains(&instance.id)) {
-        leave(workload, instance, plan, Step::Remove { id: instance.id.clone(), name: instance.name.clone() });
+    for instance in workload
+        .instances
+        .iter()
+        .filter(|instance| surplus.contains(&instance.id))
+    {
+        leave(
+            workload,
+            instance,
+            plan,
+            Step::Remove {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            },
+        );
     }
 }
 
@@ -118,27 +145,47 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     let names: Vec<&str> = holding.iter().map(|rotation| rotation.name.as_str()).collect();
     let trouble = holding.iter().find_map(|rotation| rotation.trouble.as_deref());
     let why = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-    plan.waiting.push(format!("{} waits for load balancer {} to let go of it{why}", step.words(), names.join(", ")));
+    plan.waiting.push(format!(
+        "{} waits for load balancer {} to let go of it{why}",
+        step.words(),
+        names.join(", ")
+    ));
 }
 
 /// Starts what does not run, with a growing pause for what keeps ending.
 fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     for instance in staying {
-        let start = |crashed| Step::Start { id: instance.id.clone(), name: instance.name.clone(), crashed };
+        let start = |crashed| Step::Start {
+            id: instance.id.clone(),
+            name: instance.name.clone(),
+            crashed,
+        };
         match instance.state {
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
                 let restarting = needs_restart(workload, instance);
-                let pause = if restarting { Duration::ZERO } else { crash_pause(instance, workload.now) };
+                let pause = if restarting {
+                    Duration::ZERO
+                } else {
+                    crash_pause(instance, workload.now)
+                };
                 if pause.is_zero() {
                     plan.steps.push(start(!restarting));
                 } else {
-                    plan.waiting.push(format!("{} keeps ending ({}): next start in {} s", instance.name, instance.message, pause.as_secs() + 1));
+                    plan.waiting.push(format!(
+                        "{} keeps ending ({}): next start in {} s",
+                        instance.name,
+                        instance.message,
+                        pause.as_secs() + 1
+                    ));
                     plan.look_again = Some(plan.look_again.map_or(pause, |earlier| earlier.min(pause)));
                 }
             }
             ContainerState::Dead if instance.index > 0 => {
-                plan.steps.push(Step::Remove { id: instance.id.clone(), name: instance.name.clone() });
+                plan.steps.push(Step::Remove {
+                    id: instance.id.clone(),
+                    name: instance.name.clone(),
+                });
             }
             _ => {}
         }
@@ -147,17 +194,27 @@ fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepar
 
 /// What is left of the pause before the next start after a crash; zero before the first.
 fn crash_pause(instance: &Instance, now: Time) -> Duration {
-    let Some(row) = &instance.before else { return Duration::ZERO };
-    let (Some(last), false) = (row.last_restart_at, row.restarts == 0) else { return Duration::ZERO };
+    let Some(row) = &instance.before else {
+        return Duration::ZERO;
+    };
+    let (Some(last), false) = (row.last_restart_at, row.restarts == 0) else {
+        return Duration::ZERO;
+    };
     let doublings = row.restarts.saturating_sub(1).min(16);
     let pause = CRASH_PAUSE.saturating_mul(1 << doublings).min(CRASH_PAUSE_MAX);
-    last.plus(aegis_api::Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))).until(now)
+    last.plus(aegis_api::Duration::from_millis(
+        u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+    ))
+    .until(now)
 }
 
 /// How often a container was restarted after a crash, with long healthy runs forgiven.
 pub(super) fn counted_restarts(instance: &Instance, now: Time) -> u32 {
     let Some(row) = &instance.before else { return 0 };
-    let steady = instance.is_ready() && instance.started_at.is_some_and(|start| start.age(now) >= FORGIVEN_AFTER);
+    let steady = instance.is_ready()
+        && instance
+            .started_at
+            .is_some_and(|start| start.age(now) >= FORGIVEN_AFTER);
     if steady { 0 } else { row.restarts }
 }
 
@@ -171,7 +228,11 @@ pub(super) fn needs_restart(workload: &ValidatedWorkload, instance: &Instance) -
 
 /// Whether a replica is of another revision than the workload's.
 fn is_outdated(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    instance.index > 0 && workload.revision.as_ref().is_some_and(|revision| *revision != instance.revision)
+    instance.index > 0
+        && workload
+            .revision
+            .as_ref()
+            .is_some_and(|revision| *revision != instance.revision)
 }
 
 /// Restarts and replaces what is of yesterday, never more than `maxUnavailable` of those that serve at once.
@@ -190,7 +251,12 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
     let mut room = allowed.saturating_sub(unready_fresh);
     let mut order = stale;
     // Those already draining go on first, so that a pass never starts a second one in their place.
-    order.sort_by_key(|instance| (!instance.before.as_ref().is_some_and(|row| row.draining), instance.index));
+    order.sort_by_key(|instance| {
+        (
+            !instance.before.as_ref().is_some_and(|row| row.draining),
+            instance.index,
+        )
+    });
     for instance in order {
         let serves = instance.is_ready();
         if serves && room == 0 {
@@ -199,11 +265,19 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         if serves {
             room -= 1;
         }
-        let others_serve = staying.iter().any(|other| other.id != instance.id && other.is_ready() && !plan.draining.contains(&other.id));
+        let others_serve = staying
+            .iter()
+            .any(|other| other.id != instance.id && other.is_ready() && !plan.draining.contains(&other.id));
         let step = if is_outdated(workload, instance) {
-            Step::Remove { id: instance.id.clone(), name: instance.name.clone() }
+            Step::Remove {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            }
         } else {
-            Step::Restart { id: instance.id.clone(), name: instance.name.clone() }
+            Step::Restart {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            }
         };
         if others_serve && workload.spec.strategy.kind == StrategyType::RollingUpdate {
             leave(workload, instance, plan, step);
@@ -224,27 +298,54 @@ fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mu
     let names = (1..u32::MAX)
         .map(|index| (index, format!("{}-replica-{index}", workload.name)))
         .filter(|(_, name)| !workload.taken_names.contains(name));
-    plan.steps.extend(names.take(missing).map(|(index, name)| Step::Create { index, name }));
+    plan.steps.extend(
+        names
+            .take(missing)
+            .map(|(index, name)| Step::Create { index, name }),
+    );
 }
 
 /// What to probe: every running container with an address, unless Docker probes it or it needs no probe.
 fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
-    let Some(probe) = &workload.spec.health else { return Vec::new() };
-    let running = workload.instances.iter().filter(|instance| instance.state == ContainerState::Running);
+    let Some(probe) = &workload.spec.health else {
+        return Vec::new();
+    };
+    let running = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.state == ContainerState::Running);
     running
-        .filter_map(|instance| probe::target(&instance.id, instance.started_at, address(workload, instance)?, probe))
+        .filter_map(|instance| {
+            probe::target(
+                &instance.id,
+                instance.started_at,
+                address(workload, instance)?,
+                probe,
+            )
+        })
         .collect()
 }
 
 /// The address at which this controller reaches a container: on a network it shares, else on any.
 pub(super) fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
-    let shared = instance.addresses.iter().find(|(network, _)| workload.own_networks.contains(*network));
-    shared.or_else(|| instance.addresses.iter().next()).map(|(_, ip)| *ip)
+    let shared = instance
+        .addresses
+        .iter()
+        .find(|(network, _)| workload.own_networks.contains(*network));
+    shared
+        .or_else(|| instance.addresses.iter().next())
+        .map(|(_, ip)| *ip)
 }
 
 /// Whether any container is not yet what it should be.
 pub(super) fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
-    let stale = workload.instances.iter().any(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
-    let unknown = workload.instances.iter().any(|instance| instance.health == Health::Unknown);
+    let stale = workload
+        .instances
+        .iter()
+        .any(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
+    let unknown = workload
+        .instances
+        .iter()
+        .any(|instance| instance.health == Health::Unknown);
     stale || unknown || !plan.steps.is_empty() || !plan.draining.is_empty()
 }

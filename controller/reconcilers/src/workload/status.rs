@@ -7,8 +7,8 @@ use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::workload::{Health, InstanceStatus, Revision};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_runtime::controller::Action;
-use aegis_runtime::finalizer;
 use aegis_runtime::events::{EventType, ObjectRef};
+use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
@@ -36,14 +36,24 @@ pub(super) async fn update(
             return Ok(Action::AwaitChange);
         }
     } else if let Some(finalizers) = finalizer::with(&workload.metadata, WORKLOAD_FINALIZER) {
-        let written = context.store.set_finalizers::<Workload>(name, uid(workload), finalizers).await;
-        written.map_err(|source| Error::Store { workload: name.to_owned(), source })?;
+        let written = context
+            .store
+            .set_finalizers::<Workload>(name, uid(workload), finalizers)
+            .await;
+        written.map_err(|source| Error::Store {
+            workload: name.to_owned(),
+            source,
+        })?;
     }
     let status = next(validated, &applied);
     let marked = newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     if let Some((step, source)) = applied.failed.into_iter().next() {
-        return Err(Error::Apply { workload: name.to_owned(), step: step.words(), source });
+        return Err(Error::Apply {
+            workload: name.to_owned(),
+            step: step.words(),
+            source,
+        });
     }
     Ok(match applied.plan.look_again {
         _ if !applied.done.is_empty() || marked => Action::Requeue(AT_ONCE),
@@ -62,9 +72,27 @@ pub(super) async fn failed(context: &Context, workload: &Workload, error: Error)
     };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
-    condition::set(&mut status.conditions, "Ready", false, reason, message.clone(), generation, now);
-    condition::set(&mut status.conditions, "Degraded", true, reason, message.clone(), generation, now);
-    context.events.record(&ObjectRef::of(workload), EventType::Warning, reason, message);
+    condition::set(
+        &mut status.conditions,
+        "Ready",
+        false,
+        reason,
+        message.clone(),
+        generation,
+        now,
+    );
+    condition::set(
+        &mut status.conditions,
+        "Degraded",
+        true,
+        reason,
+        message.clone(),
+        generation,
+        now,
+    );
+    context
+        .events
+        .record(&ObjectRef::of(workload), EventType::Warning, reason, message);
     write(context, workload, status).await?;
     Err(error)
 }
@@ -73,18 +101,34 @@ async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -
     if workload.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    match context.store.set_status::<Workload>(workload.name(), uid(workload), status).await {
+    match context
+        .store
+        .set_status::<Workload>(workload.name(), uid(workload), status)
+        .await
+    {
         Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store { workload: workload.name().to_owned(), source }),
+        Err(source) => Err(Error::Store {
+            workload: workload.name().to_owned(),
+            source,
+        }),
     }
 }
 
 async fn finalize(context: &Context, workload: &Workload) -> Result<(), Error> {
     context.prober.set_targets(workload.name(), Vec::new());
-    let Some(finalizers) = finalizer::without(&workload.metadata, WORKLOAD_FINALIZER) else { return Ok(()) };
-    match context.store.set_finalizers::<Workload>(workload.name(), uid(workload), finalizers).await {
+    let Some(finalizers) = finalizer::without(&workload.metadata, WORKLOAD_FINALIZER) else {
+        return Ok(());
+    };
+    match context
+        .store
+        .set_finalizers::<Workload>(workload.name(), uid(workload), finalizers)
+        .await
+    {
         Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store { workload: workload.name().to_owned(), source }),
+        Err(source) => Err(Error::Store {
+            workload: workload.name().to_owned(),
+            source,
+        }),
     }
 }
 
@@ -99,7 +143,12 @@ fn newly_draining(before: &WorkloadStatus, after: &WorkloadStatus) -> bool {
 
 /// The status after a pass. Pure.
 pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadStatus {
-    let removed = |id: &str| applied.done.iter().any(|step| matches!(step, Step::Remove { id: removed, .. } if removed == id));
+    let removed = |id: &str| {
+        applied
+            .done
+            .iter()
+            .any(|step| matches!(step, Step::Remove { id: removed, .. } if removed == id))
+    };
     let instances: Vec<InstanceStatus> = workload
         .instances
         .iter()
@@ -107,19 +156,32 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         .map(|instance| row(workload, applied, instance))
         .collect();
     let staying = || instances.iter().filter(|row| !row.draining || row.index == 0);
-    let ready = instances.iter().filter(|row| row.health == Health::Healthy).count();
-    let updated = instances.iter().filter(|row| workload.revision.as_ref() == Some(&row.revision)).count();
+    let ready = instances
+        .iter()
+        .filter(|row| row.health == Health::Healthy)
+        .count();
+    let updated = instances
+        .iter()
+        .filter(|row| workload.revision.as_ref() == Some(&row.revision))
+        .count();
     let mut status = WorkloadStatus {
         observed_generation: Some(workload.generation),
         replicas: count(staying().count()),
         ready_replicas: count(ready),
         updated_replicas: count(updated),
-        revision: workload.revision.clone().or_else(|| workload.before.revision.clone()),
+        revision: workload
+            .revision
+            .clone()
+            .or_else(|| workload.before.revision.clone()),
         revisions: workload.before.revisions.clone(),
         conditions: workload.before.conditions.clone(),
         instances,
     };
-    let serving = status.instances.iter().filter(|row| row.health == Health::Healthy && !row.draining).count();
+    let serving = status
+        .instances
+        .iter()
+        .filter(|row| row.health == Health::Healthy && !row.draining)
+        .count();
     let settled = count(serving) >= workload.spec.replicas && !is_progressing(workload, &applied.plan);
     remember_revision(workload, &mut status, settled);
     set_conditions(workload, applied, &mut status, settled);
@@ -127,29 +189,49 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
 }
 
 fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> InstanceStatus {
-    let crashed = applied.done.iter().any(|step| matches!(step, Step::Start { id, crashed: true, .. } if *id == instance.id));
+    let crashed = applied
+        .done
+        .iter()
+        .any(|step| matches!(step, Step::Start { id, crashed: true, .. } if *id == instance.id));
     let restarts = counted_restarts(instance, workload.now) + u32::from(crashed);
     let before = instance.before.as_ref();
     InstanceStatus {
         name: instance.name.clone(),
         id: instance.id.clone(),
         index: instance.index,
-        addresses: instance.addresses.iter().map(|(network, ip)| (network.clone(), ip.to_string())).collect::<BTreeMap<_, _>>(),
+        addresses: instance
+            .addresses
+            .iter()
+            .map(|(network, ip)| (network.clone(), ip.to_string()))
+            .collect::<BTreeMap<_, _>>(),
         state: instance.state.as_str().to_owned(),
         health: instance.health,
         revision: instance.revision.clone(),
         draining: applied.plan.draining.contains(&instance.id),
         started_at: instance.started_at,
         restarts,
-        last_restart_at: if crashed { Some(workload.now) } else { before.and_then(|row| row.last_restart_at).filter(|_| restarts > 0) },
+        last_restart_at: if crashed {
+            Some(workload.now)
+        } else {
+            before
+                .and_then(|row| row.last_restart_at)
+                .filter(|_| restarts > 0)
+        },
         // A healthy probe's words change with every latency: storing them would be a write a probe.
-        message: (instance.health != Health::Healthy && !instance.message.is_empty()).then(|| instance.message.clone()),
+        message: (instance.health != Health::Healthy && !instance.message.is_empty())
+            .then(|| instance.message.clone()),
     }
 }
 
 fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, settled: bool) {
-    let (Some(revision), Some(image)) = (&workload.revision, &workload.image) else { return };
-    if status.revisions.last().is_none_or(|last| last.revision != *revision) {
+    let (Some(revision), Some(image)) = (&workload.revision, &workload.image) else {
+        return;
+    };
+    if status
+        .revisions
+        .last()
+        .is_none_or(|last| last.revision != *revision)
+    {
         status.revisions.push(Revision {
             revision: revision.clone(),
             template: workload.spec.template.clone(),
@@ -165,7 +247,12 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
     }
 }
 
-fn set_conditions(workload: &ValidatedWorkload, applied: &Applied, status: &mut WorkloadStatus, settled: bool) {
+fn set_conditions(
+    workload: &ValidatedWorkload,
+    applied: &Applied,
+    status: &mut WorkloadStatus,
+    settled: bool,
+) {
     let (now, generation) = (workload.now, Some(workload.generation));
     let wanted = workload.spec.replicas;
     let unhealthy: Vec<String> = status
@@ -174,25 +261,60 @@ fn set_conditions(workload: &ValidatedWorkload, applied: &Applied, status: &mut 
         .filter(|row| row.health == Health::Unhealthy)
         .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
         .collect();
-    let failure = applied.failed.first().map(|(step, error)| format!("cannot {}: {error}", step.words()));
+    let failure = applied
+        .failed
+        .first()
+        .map(|(step, error)| format!("cannot {}: {error}", step.words()));
     let missing = matches!(workload.mould, Mould::Missing)
-        .then(|| workload.spec.container.as_ref().map(|name| format!("container {name} does not exist: start it, and it is adopted")))
+        .then(|| {
+            workload
+                .spec
+                .container
+                .as_ref()
+                .map(|name| format!("container {name} does not exist: start it, and it is adopted"))
+        })
         .flatten();
     let ready = format!("{} of {wanted} ready", status.ready_replicas);
-    let trouble = failure.map(|text| ("StepFailed", text)).or(missing.map(|text| ("ContainerMissing", text))).or_else(|| {
-        (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; ")))
-    });
+    let trouble = failure
+        .map(|text| ("StepFailed", text))
+        .or(missing.map(|text| ("ContainerMissing", text)))
+        .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
         (None, true) => ("Ready", ready.clone()),
         (None, false) if workload.deleting => ("Deleting", applied.plan.waiting.join("; ")),
-        (None, false) => ("Progressing", [vec![ready.clone()], applied.plan.waiting.clone()].concat().join("; ")),
+        (None, false) => (
+            "Progressing",
+            [vec![ready.clone()], applied.plan.waiting.clone()]
+                .concat()
+                .join("; "),
+        ),
     };
     let conditions = &mut status.conditions;
-    condition::set(conditions, "Ready", settled && trouble.is_none(), reason, message, generation, now);
+    condition::set(
+        conditions,
+        "Ready",
+        settled && trouble.is_none(),
+        reason,
+        message,
+        generation,
+        now,
+    );
     let progress = applied.plan.waiting.join("; ");
-    let (progressing, why) = if settled { (false, "Settled") } else { (true, "Working") };
-    condition::set(conditions, "Progressing", progressing, why, progress, generation, now);
+    let (progressing, why) = if settled {
+        (false, "Settled")
+    } else {
+        (true, "Working")
+    };
+    condition::set(
+        conditions,
+        "Progressing",
+        progressing,
+        why,
+        progress,
+        generation,
+        now,
+    );
     let (degraded, reason, message) = match trouble {
         Some((reason, text)) => (true, reason, text),
         None => (false, "Healthy", String::new()),
@@ -200,7 +322,15 @@ fn set_conditions(workload: &ValidatedWorkload, applied: &Applied, status: &mut 
     condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
     if workload.spec.autoscale.is_some() {
         let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-        condition::set(conditions, "AutoscalingActive", false, "NotSupported", message, generation, now);
+        condition::set(
+            conditions,
+            "AutoscalingActive",
+            false,
+            "NotSupported",
+            message,
+            generation,
+            now,
+        );
     }
 }
 
@@ -209,15 +339,24 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
     for step in &applied.done {
         let (reason, text) = match step {
             Step::Create { name, .. } => ("Created", format!("made and started {name}")),
-            Step::Start { name, crashed: true, .. } => ("Restarted", format!("started {name} again after it ended")),
-            Step::Start { name, crashed: false, .. } => ("Started", format!("started {name}")),
+            Step::Start {
+                name, crashed: true, ..
+            } => ("Restarted", format!("started {name} again after it ended")),
+            Step::Start {
+                name, crashed: false, ..
+            } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
             Step::Remove { name, .. } => ("Removed", format!("stopped and removed {name}")),
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
     for (step, error) in &applied.failed {
-        context.events.record(&about, EventType::Warning, "StepFailed", format!("cannot {}: {error}", step.words()));
+        context.events.record(
+            &about,
+            EventType::Warning,
+            "StepFailed",
+            format!("cannot {}: {error}", step.words()),
+        );
     }
 }
 

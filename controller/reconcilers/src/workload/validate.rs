@@ -32,7 +32,6 @@ pub(super) struct Instance {
     pub index: u32,
     pub state: ContainerState,
     pub started_at: Option<Time>,
-    pub finished_at: Option<Time>,
     pub health: Health,
     pub message: String,
     pub revision: String,
@@ -72,16 +71,31 @@ pub(super) struct ValidatedWorkload {
 pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWorkload, Error> {
     let spec = &workload.spec;
     if let Some((reason, message)) = refusal(workload, &observed) {
-        return Err(Error::Invalid { workload: workload.name().to_owned(), reason, message });
+        return Err(Error::Invalid {
+            workload: workload.name().to_owned(),
+            reason,
+            message,
+        });
     }
     let (mould, revision, image) = match (&spec.template, &observed.base) {
-        (Some(template), _) => (Mould::Template, Some(template_revision(template)), Some(template.image.to_string())),
-        (None, Some(base)) => (Mould::Clone(Box::new(base.clone())), Some(clone_revision(base)), Some(base.image.clone())),
+        (Some(template), _) => (
+            Mould::Template,
+            Some(template_revision(template)),
+            Some(template.image.to_string()),
+        ),
+        (None, Some(base)) => (
+            Mould::Clone(Box::new(base.clone())),
+            Some(clone_revision(base)),
+            Some(base.image.clone()),
+        ),
         (None, None) => (Mould::Missing, None, None),
     };
     let before = workload.status.clone().unwrap_or_default();
     let base = observed.base.iter().map(|base| (0, base));
-    let replicas = observed.replicas.iter().map(|replica| (replica_index(replica, workload.name()), replica));
+    let replicas = observed
+        .replicas
+        .iter()
+        .map(|replica| (replica_index(replica, workload.name()), replica));
     let instances = base.chain(replicas).map(|(index, container)| {
         let revision = match (index, &revision) {
             (0, Some(revision)) => revision.clone(),
@@ -114,21 +128,45 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
     }
     let container = workload.spec.container.as_ref()?;
     if let Some(owner) = &observed.adopted_by {
-        return Some(("AlreadyAdopted", format!("container {container} is adopted by workload {owner} already: delete one of the two")));
+        return Some((
+            "AlreadyAdopted",
+            format!("container {container} is adopted by workload {owner} already: delete one of the two"),
+        ));
     }
     let base = observed.base.as_ref()?;
-    if observed.own_container.as_ref().is_some_and(|own| base.id.starts_with(own)) {
-        return Some(("AdoptsItself", format!("container {container} is the one this controller runs in: it cannot restart itself")));
+    if observed
+        .own_container
+        .as_ref()
+        .is_some_and(|own| base.id.starts_with(own))
+    {
+        return Some((
+            "AdoptsItself",
+            format!("container {container} is the one this controller runs in: it cannot restart itself"),
+        ));
     }
     let owner = base.labels.get(LABEL_WORKLOAD)?;
-    Some(("NotAdoptable", format!("container {container} was made for workload {owner}: name that workload instead")))
+    Some((
+        "NotAdoptable",
+        format!("container {container} was made for workload {owner}: name that workload instead"),
+    ))
 }
 
 /// Which replica a container is, from its label; its name decides where the label is missing.
 fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
-    let label = container.labels.get(LABEL_REPLICA).and_then(|label| label.parse().ok());
-    let from_name = || container.name.strip_prefix(&format!("{workload}-replica-")).and_then(|index| index.parse().ok());
-    label.or_else(from_name).filter(|index| *index > 0).unwrap_or(u32::MAX)
+    let label = container
+        .labels
+        .get(LABEL_REPLICA)
+        .and_then(|label| label.parse().ok());
+    let from_name = || {
+        container
+            .name
+            .strip_prefix(&format!("{workload}-replica-"))
+            .and_then(|index| index.parse().ok())
+    };
+    label
+        .or_else(from_name)
+        .filter(|index| *index > 0)
+        .unwrap_or(u32::MAX)
 }
 
 fn instance(
@@ -140,20 +178,26 @@ fn instance(
     before: &WorkloadStatus,
 ) -> Instance {
     let (health, message) = health(container, spec, observed);
-    let addresses = container.networks.iter().filter_map(|(network, ip)| Some((network.clone(), (*ip)?)));
+    let addresses = container
+        .networks
+        .iter()
+        .filter_map(|(network, ip)| Some((network.clone(), (*ip)?)));
     Instance {
         name: container.name.clone(),
         id: container.id.clone(),
         index,
         state: container.state,
         started_at: container.started_at,
-        finished_at: container.finished_at,
         health,
         message,
         revision,
         addresses: addresses.collect(),
         docker_restarts: container.state == ContainerState::Restarting,
-        before: before.instances.iter().find(|row| row.id == container.id).cloned(),
+        before: before
+            .instances
+            .iter()
+            .find(|row| row.id == container.id)
+            .cloned(),
     }
 }
 
@@ -161,22 +205,40 @@ fn instance(
 fn health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
     if container.state != ContainerState::Running {
         let words = match container.state {
-            ContainerState::Exited if container.oom_killed => format!("ended for want of memory (exit code {})", container.exit_code),
+            ContainerState::Exited if container.oom_killed => {
+                format!("ended for want of memory (exit code {})", container.exit_code)
+            }
             ContainerState::Exited => format!("exited with code {}", container.exit_code),
             other => other.as_str().to_owned(),
         };
         return (Health::Unhealthy, words);
     }
-    let by_docker = spec.health.as_ref().map_or(container.health.is_some(), |probe| probe.docker.is_some());
+    let by_docker = spec
+        .health
+        .as_ref()
+        .map_or(container.health.is_some(), |probe| probe.docker.is_some());
     if !by_docker && spec.health.is_some() {
         let opinion = observed.opinions.get(&container.id).cloned().unwrap_or_default();
         return (opinion.health, opinion.message);
     }
     match &container.health {
         Some(health) if health.status == "healthy" => (Health::Healthy, String::new()),
-        Some(health) if health.status == "starting" => (Health::Unknown, "Docker's health check has not passed yet".to_owned()),
-        Some(health) => (Health::Unhealthy, health.log.last().cloned().unwrap_or_else(|| health.status.clone())),
-        None if by_docker => (Health::Unhealthy, "the container has no Docker health check: set spec.health.http or tcp".to_owned()),
+        Some(health) if health.status == "starting" => (
+            Health::Unknown,
+            "Docker's health check has not passed yet".to_owned(),
+        ),
+        Some(health) => (
+            Health::Unhealthy,
+            health
+                .log
+                .last()
+                .cloned()
+                .unwrap_or_else(|| health.status.clone()),
+        ),
+        None if by_docker => (
+            Health::Unhealthy,
+            "the container has no Docker health check: set spec.health.http or tcp".to_owned(),
+        ),
         None => (Health::Healthy, String::new()),
     }
 }
