@@ -1,0 +1,158 @@
+//! The built-in analyst: deterministic rules over evidence. Needs no network, no key and no model, and always answers.
+//! Owns the choice among the rules and the account of it; the rules are data (`builtin/rules.yaml`). Pure.
+//!
+//! The first rule that holds, that the replica bounds allow and that has not failed already decides. The table ends
+//! with a rule that always holds and asks for a human.
+
+pub mod condition;
+pub mod rules;
+mod words;
+
+use aegis_api::proposal::{Action, Proposal};
+
+use crate::case::{Case, Recalled};
+use crate::facts::Facts;
+use crate::redact::{bound, redact};
+use rules::{Rule, Table, TableError};
+
+/// The longest account of an analysis, in characters; the shape of `Analysis` promises it.
+const REASONING: usize = 16_000;
+/// The most that a similar case which went well adds to the confidence, and the confidence it never lifts above.
+const LIFT: (f64, f64) = (0.1, 0.97);
+
+/// The rules, ready to use.
+#[derive(Debug)]
+pub struct Analyst {
+    table: Table,
+}
+
+/// What the analyst found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Name of the rule that decided.
+    pub rule: String,
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The account, in sentences: what was seen, what was ruled out and why, what was decided.
+    pub reasoning: String,
+}
+
+impl Finding {
+    /// The reasoning in pieces of a few words, as somebody would say it.
+    pub fn chunks(&self) -> impl Iterator<Item = &str> {
+        words::chunks(&self.reasoning)
+    }
+}
+
+impl Analyst {
+    /// Reads the embedded rules.
+    pub fn new() -> Result<Self, TableError> {
+        Ok(Self {
+            table: Table::embedded()?,
+        })
+    }
+
+    /// Judges a case. The same case gives the same finding.
+    pub fn analyse(&self, case: &Case) -> Finding {
+        let facts = Facts::of(case);
+        let mut account = words::observations(facts);
+        for rule in self.table.rules() {
+            match consider(rule, facts) {
+                Ok(count) => return decide(rule, count, facts, account),
+                Err(objection) => account.push(objection),
+            }
+        }
+        decide(self.table.last_resort(), 0, facts, account)
+    }
+}
+
+/// The replicas by which to scale if the rule decides, or why it does not.
+fn consider(rule: &Rule, facts: Facts<'_>) -> Result<u32, String> {
+    let title = &rule.title;
+    for condition in &rule.when {
+        let check = condition.check(facts);
+        if !check.holds {
+            return Err(format!("It is not {title}: {}.", check.saw));
+        }
+    }
+    let action = rule.action;
+    if action != Action::Noop && facts.was_tried(action) {
+        return Err(format!(
+            "It looks like {title}, but {action} was tried in this incident and did not help."
+        ));
+    }
+    let failures = facts.failures(action);
+    if action != Action::Noop && failures >= 2 {
+        return Err(format!(
+            "It looks like {title}, but {action} failed {failures} times here lately."
+        ));
+    }
+    let bounds = facts.case.replicas;
+    let count = match action {
+        Action::ScaleUp => rule.replica_count.min(bounds.room_up()),
+        Action::ScaleDown => rule.replica_count.min(bounds.room_down()),
+        Action::Restart | Action::Rollback | Action::Noop => return Ok(0),
+    };
+    if count == 0 {
+        let (current, min, max) = (bounds.current, bounds.min, bounds.max);
+        return Err(format!(
+            "It looks like {title}, but {action} is not possible: {current} replicas, and {min} to {max} are allowed."
+        ));
+    }
+    Ok(count)
+}
+
+fn decide(rule: &Rule, count: u32, facts: Facts<'_>, mut account: Vec<String>) -> Finding {
+    let mut confidence = rule.confidence;
+    let root_cause = words::fill(&rule.root_cause, facts, count);
+    let mut justification = words::fill(&rule.justification, facts, count);
+    if let Some(recalled) = nearest(facts.case) {
+        let similar = words::recollection(recalled);
+        if recalled.entry.action == rule.action && rule.action != Action::Noop {
+            confidence = confidence.max((confidence + LIFT.0 * weight(recalled)).min(LIFT.1));
+            justification.push_str(&format!(" {similar} helped then, too."));
+        } else {
+            account.push(format!(
+                "{similar} was the answer then, which does not fit what is seen now."
+            ));
+        }
+    }
+    let sure = confidence * 100.0;
+    let step = match rule.action {
+        Action::ScaleUp | Action::ScaleDown => format!("{} by {count}", rule.action),
+        Action::Restart | Action::Rollback | Action::Noop => rule.action.to_string(),
+    };
+    account.push(format!("{root_cause} {justification}"));
+    account.push(format!("So I propose {step}, {sure:.0} % sure."));
+    Finding {
+        rule: rule.name.clone(),
+        proposal: Proposal {
+            root_cause: bound(&root_cause, 2000),
+            action: rule.action,
+            justification: bound(&justification, 4000),
+            confidence,
+            replica_count: count,
+        },
+        reasoning: bound(&redact(&account.join("\n")), REASONING),
+    }
+}
+
+/// The recalled entry that weighs most.
+fn nearest(case: &Case) -> Option<&Recalled> {
+    case.recalled
+        .iter()
+        .max_by(|a, b| weight(a).total_cmp(&weight(b)))
+}
+
+/// Similarity × trust, brought into 0 to 1.
+fn weight(recalled: &Recalled) -> f64 {
+    let product = recalled.score * recalled.trust;
+    if product.is_finite() {
+        product.clamp(0.0, 1.0)
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! The analyst's words: what was seen, what a rule says about it, and the pieces in which it is said. Owns the
+//! placeholders of the rules' templates. Everything it writes comes from readings, names and numbers; of the sender's
+//! words only the alert's type is quoted, bounded. Pure.
+
+use aegis_api::proposal::ContainerEvidence;
+use aegis_api::workload::Health;
+
+use crate::case::Recalled;
+use crate::facts::{Facts, state};
+use crate::redact::{bound, redact};
+
+/// Containers that are described one by one.
+const DESCRIBED: usize = 8;
+/// How much of a text from outside is quoted, in characters.
+const QUOTED: usize = 120;
+
+type Filler = fn(Facts<'_>, u32) -> String;
+
+/// Every placeholder and what it stands for.
+const PLACEHOLDERS: [(&str, Filler); 19] = [
+    ("workload", |facts, _| facts.case.workload.clone()),
+    ("trouble", |facts, _| trouble(facts)),
+    ("revision_age", |facts, _| {
+        span(facts.evidence().revision_age_secs.unwrap_or_default())
+    }),
+    ("oom", |facts, _| names(facts.oom_killed())),
+    ("memory_limit", |facts, _| memory_limit(facts)),
+    ("memory_container", |facts, _| {
+        name_of(facts.worst_memory().map(|(container, _)| container))
+    }),
+    ("memory", |facts, _| {
+        percent(facts.worst_memory().map(|(_, percent)| percent))
+    }),
+    ("memory_proof", |facts, _| memory_proof(facts)),
+    ("cpu_container", |facts, _| {
+        name_of(facts.worst_cpu().map(|(container, _)| container))
+    }),
+    ("cpu", |facts, _| {
+        percent(facts.worst_cpu().map(|(_, percent)| percent))
+    }),
+    ("unhealthy", |facts, _| names(facts.hung())),
+    ("probe", |facts, _| probe(facts)),
+    ("restarted", |facts, _| name_of(facts.most_restarted())),
+    ("restarts", |facts, _| {
+        facts
+            .most_restarted()
+            .map_or(0, |container| container.restart_count)
+            .to_string()
+    }),
+    ("ready", |facts, _| facts.evidence().ready_replicas.to_string()),
+    ("desired", |facts, _| {
+        facts.evidence().desired_replicas.to_string()
+    }),
+    ("error_lines", |facts, _| facts.error_lines().to_string()),
+    ("replicas", |facts, _| facts.case.replicas.current.to_string()),
+    ("count", |_, count| count.to_string()),
+];
+
+/// A template with its placeholders filled in. What is filled in is not looked at again.
+pub(super) fn fill(template: &str, facts: Facts<'_>, count: u32) -> String {
+    let mut filled = String::with_capacity(template.len() * 2);
+    for part in parts(template) {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Placeholder(name) => {
+                if let Some((_, filler)) = PLACEHOLDERS.iter().find(|(known, _)| *known == name) {
+                    filled.push_str(&filler(facts, count));
+                }
+            }
+        }
+    }
+    filled
+}
+
+/// The first placeholder of a template that does not exist.
+pub(super) fn unknown_placeholder(template: &str) -> Option<&str> {
+    parts(template).find_map(|part| match part {
+        Part::Placeholder(name) if !PLACEHOLDERS.iter().any(|(known, _)| *known == name) => Some(name),
+        Part::Placeholder(_) | Part::Text(_) => None,
+    })
+}
+
+enum Part<'a> {
+    Text(&'a str),
+    Placeholder(&'a str),
+}
+
+fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
+    template.split('{').enumerate().flat_map(|(index, piece)| {
+        let (placeholder, text) = match piece.split_once('}') {
+            Some((name, rest)) if index > 0 => (Some(Part::Placeholder(name)), rest),
+            _ => (None, piece),
+        };
+        placeholder
+            .into_iter()
+            .chain((!text.is_empty()).then_some(Part::Text(text)))
+    })
+}
+
+/// What was seen, a sentence each.
+pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
+    let (case, evidence) = (facts.case, facts.evidence());
+    let alert = bound(&redact(&case.alert_type), QUOTED);
+    let mut said = vec![format!(
+        "{} was reported with {alert:?}; {} of {} replicas are ready.",
+        case.workload, evidence.ready_replicas, evidence.desired_replicas
+    )];
+    said.extend(facts.containers().iter().take(DESCRIBED).map(describe));
+    if let more @ 1.. = facts.containers().len().saturating_sub(DESCRIBED) {
+        said.push(format!("{more} more containers were looked at."));
+    }
+    if let Some(recent) = evidence.recent_actions.last() {
+        let outcome = match recent.verified {
+            Some(true) => "which helped",
+            Some(false) => "which did not help",
+            None => "whose outcome is open",
+        };
+        said.push(format!("The last action here was {}, {outcome}.", recent.action));
+    }
+    if !evidence.gaps.is_empty() {
+        let gaps: Vec<String> = evidence
+            .gaps
+            .iter()
+            .take(3)
+            .map(|gap| bound(&redact(gap), QUOTED))
+            .collect();
+        said.push(format!("Not everything could be collected: {}.", gaps.join("; ")));
+    }
+    said
+}
+
+/// How an earlier case is referred to.
+pub(super) fn recollection(recalled: &Recalled) -> String {
+    let similar = (recalled.score * 100.0).clamp(0.0, 100.0);
+    let trust = (recalled.trust * 100.0).clamp(0.0, 100.0);
+    let name = bound(&recalled.name, QUOTED);
+    format!(
+        "Runbook entry {name} is {similar:.0} % similar and {trust:.0} % trusted: {}",
+        recalled.entry.action
+    )
+}
+
+/// A text in pieces of about four words; together they are the text.
+pub(super) fn chunks(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let ends = rest
+            .char_indices()
+            .filter(|(_, c)| c.is_whitespace())
+            .map(|(at, c)| at + c.len_utf8());
+        let line_ends = |end: usize| rest.get(..end).is_some_and(|piece| piece.ends_with('\n'));
+        let cut = ends
+            .enumerate()
+            .find(|(words, end)| *words >= 3 || line_ends(*end));
+        let (piece, left) = rest.split_at_checked(cut.map_or(rest.len(), |(_, end)| end))?;
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Seconds in words that are short to read.
+pub(super) fn span(secs: u64) -> String {
+    match secs {
+        0..120 => format!("{secs} s"),
+        120..7200 => format!("{} min", secs / 60),
+        7200..172_800 => format!("{} h", secs / 3600),
+        _ => format!("{} days", secs / 86_400),
+    }
+}
+
+fn describe(container: &ContainerEvidence) -> String {
+    let mut readings = vec![match container.exit_code {
+        Some(code) if !crate::facts::runs(container) => {
+            format!("is {} with exit code {code}", state(container))
+        }
+        _ => format!("is {}", state(container)),
+    }];
+    readings.extend(
+        container
+            .oom_killed
+            .then(|| "was killed for want of memory".to_owned()),
+    );
+    readings.push(match container.health {
+        Health::Healthy => "passes its probe".to_owned(),
+        Health::Unhealthy => "fails its probe".to_owned(),
+        Health::Unknown => "has not been probed".to_owned(),
+    });
+    readings.extend(
+        container
+            .docker_health
+            .iter()
+            .map(|word| format!("is {} to Docker", bound(word, 20))),
+    );
+    readings.extend(memory_use(container));
+    readings.extend(
+        container
+            .cpu_percent
+            .map(|percent| format!("uses {percent:.1} % of a core")),
+    );
+    readings.extend(
+        (container.restart_count > 0).then(|| format!("was restarted {} times", container.restart_count)),
+    );
+    format!("{} {}.", container.name, readings.join(", "))
+}
+
+fn memory_use(container: &ContainerEvidence) -> Option<String> {
+    let used = container.memory_bytes? >> 20;
+    Some(match (container.memory_percent(), container.memory_limit_bytes) {
+        (Some(percent), Some(limit)) => {
+            format!("uses {used} of {} MiB of memory ({percent:.1} %)", limit >> 20)
+        }
+        _ => format!("uses {used} MiB of memory without a limit"),
+    })
+}
+
+fn trouble(facts: Facts<'_>) -> String {
+    let symptoms = facts.symptoms();
+    let mut named: Vec<String> = symptoms.iter().take(4).cloned().collect();
+    match symptoms.len().saturating_sub(4) {
+        0 => {}
+        more => named.push(format!("{more} more")),
+    }
+    if named.is_empty() {
+        "no clear symptom".to_owned()
+    } else {
+        named.join(", ")
+    }
+}
+
+fn memory_limit(facts: Facts<'_>) -> String {
+    let limit = facts
+        .oom_killed()
+        .find_map(|container| container.memory_limit_bytes)
+        .filter(|limit| *limit > 0);
+    limit.map_or_else(String::new, |limit| format!(" of {} MiB", limit >> 20))
+}
+
+fn memory_proof(facts: Facts<'_>) -> String {
+    match facts.worst_memory() {
+        Some((_, percent)) => format!("memory is at {percent:.1} % of its limit at most"),
+        None => "no container has a memory limit to reach".to_owned(),
+    }
+}
+
+fn probe(facts: Facts<'_>) -> String {
+    let words = facts.hung().find_map(|container| container.probe.as_deref());
+    words.map_or_else(String::new, |words| {
+        format!(" ({})", bound(&redact(words), QUOTED))
+    })
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(
+        || "an unknown share".to_owned(),
+        |percent| format!("{percent:.1} %"),
+    )
+}
+
+fn name_of(container: Option<&ContainerEvidence>) -> String {
+    container.map_or_else(|| "no container".to_owned(), |container| container.name.clone())
+}
+
+fn names<'a>(containers: impl Iterator<Item = &'a ContainerEvidence>) -> String {
+    let all: Vec<&str> = containers.map(|container| container.name.as_str()).collect();
+    let shown = all.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(3) {
+        _ if all.is_empty() => "no container".to_owned(),
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

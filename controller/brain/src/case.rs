@@ -1,0 +1,77 @@
+//! Everything the brain is told about one incident. Owns the shape; pure data.
+//!
+//! What the sender wrote (`alert_type`, `logs`, `details`) is hostile: it chooses nothing but words. What the
+//! controller saw itself is `evidence`.
+
+use std::collections::BTreeMap;
+
+use aegis_api::RunbookEntrySpec;
+use aegis_api::incident::{Severity, Tried};
+use aegis_api::proposal::Evidence;
+
+/// One incident as it is put before the analyst and the council.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The incident's name.
+    pub incident: String,
+    /// What kind of alert, in the sender's words.
+    pub alert_type: String,
+    /// How bad, as the sender sees it.
+    pub severity: Severity,
+    /// Log lines the sender attached.
+    pub logs: String,
+    /// Every further field the sender attached.
+    pub details: BTreeMap<String, String>,
+    /// The Workload that is sick.
+    pub workload: String,
+    /// The container the sender spoke of.
+    pub container: Option<String>,
+    /// What the controller saw.
+    pub evidence: Evidence,
+    /// Similar entries of the runbook, best first.
+    pub recalled: Vec<Recalled>,
+    /// How many replicas there may be, and how many are asked for now.
+    pub replicas: ReplicaBounds,
+    /// Whether the workload is protected from automated actions.
+    pub protected: bool,
+    /// What was already tried in this incident and did not help.
+    pub tried: Vec<Tried>,
+}
+
+/// A runbook entry that retrieval found similar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// The entry's name.
+    pub name: String,
+    /// The entry.
+    pub entry: RunbookEntrySpec,
+    /// Cosine similarity, 0 to 1.
+    pub score: f64,
+    /// How often its fix held, 0 to 1.
+    pub trust: f64,
+}
+
+/// Bounds on replicas and where the workload stands between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaBounds {
+    /// Fewest.
+    pub min: u32,
+    /// Most.
+    pub max: u32,
+    /// Asked for now.
+    pub current: u32,
+}
+
+impl ReplicaBounds {
+    /// How many may be added: within the bounds, and never more than doubling plus one at a time.
+    pub fn room_up(self) -> u32 {
+        self.max
+            .saturating_sub(self.current)
+            .min(self.current.saturating_add(1))
+    }
+
+    /// How many may be taken away.
+    pub fn room_down(self) -> u32 {
+        self.current.saturating_sub(self.min.max(1))
+    }
+}

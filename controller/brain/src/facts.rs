@@ -1,0 +1,277 @@
+//! What a case's evidence amounts to: the readings that rules and reviewers judge by. Owns the thresholds that both
+//! share. Reads the controller's own evidence only, never the sender's words. Pure.
+
+use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
+use aegis_api::workload::Health;
+
+use crate::case::Case;
+
+/// Percent of the memory limit from which memory is a symptom, and from which it is strain.
+pub(crate) const MEMORY: (f64, f64) = (85.0, 75.0);
+/// Percent of one core from which CPU is a symptom, and from which it is strain.
+pub(crate) const CPU: (f64, f64) = (85.0, 60.0);
+/// Percent of one core below which a container idles.
+pub(crate) const CPU_IDLE: f64 = 20.0;
+/// Error lines in a log tail from which they are a burst.
+pub(crate) const ERROR_BURST: u32 = 8;
+/// Restarts from which, with a recent start, they are a loop; and what counts as recent, in seconds.
+pub(crate) const RESTART_LOOP: (u64, u64) = (3, 600);
+
+/// A line of a log tail that holds one of these, in any case, reports an error.
+const ERROR_WORDS: [&str; 8] = [
+    "error:",
+    " error ",
+    "[error]",
+    "level=error",
+    "exception",
+    "traceback",
+    "panicked",
+    "fatal",
+];
+
+/// The readings of one case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) case: &'a Case,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(case: &'a Case) -> Self {
+        Self { case }
+    }
+
+    pub(crate) fn evidence(self) -> &'a Evidence {
+        &self.case.evidence
+    }
+
+    pub(crate) fn containers(self) -> &'a [ContainerEvidence] {
+        &self.case.evidence.containers
+    }
+
+    /// The container that uses most of its memory limit.
+    pub(crate) fn worst_memory(self) -> Option<(&'a ContainerEvidence, f64)> {
+        greatest(self.containers(), ContainerEvidence::memory_percent)
+    }
+
+    /// The container that uses most CPU.
+    pub(crate) fn worst_cpu(self) -> Option<(&'a ContainerEvidence, f64)> {
+        greatest(self.containers(), |container| container.cpu_percent)
+    }
+
+    /// Whether memory use is known of every container. One without a limit cannot be near it.
+    pub(crate) fn memory_known(self) -> bool {
+        self.every(|container| container.memory_bytes.is_some())
+    }
+
+    /// Whether CPU use is known of every container.
+    pub(crate) fn cpu_known(self) -> bool {
+        self.every(|container| container.cpu_percent.is_some_and(f64::is_finite))
+    }
+
+    pub(crate) fn oom_killed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.containers().iter().filter(|container| container.oom_killed)
+    }
+
+    /// Containers whose process does not run.
+    pub(crate) fn down(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.containers().iter().filter(|container| !runs(container))
+    }
+
+    /// Containers that ended with a failure, or that Docker is restarting.
+    pub(crate) fn crashed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.down().filter(|container| {
+            container.state == "restarting" || container.exit_code.is_some_and(|code| code != 0)
+        })
+    }
+
+    /// Containers that run and whose probe, or Docker's health check, fails.
+    pub(crate) fn hung(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.containers()
+            .iter()
+            .filter(|container| runs(container) && fails(container))
+    }
+
+    /// Containers that run and pass every check there is.
+    pub(crate) fn serving(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.containers()
+            .iter()
+            .filter(|container| runs(container) && passes(container))
+    }
+
+    /// Whether every container that should be there is, and serves.
+    pub(crate) fn all_healthy(self) -> bool {
+        let evidence = self.evidence();
+        self.every(|container| runs(container) && passes(container))
+            && count(self.containers().iter()) >= evidence.desired_replicas
+            && evidence.ready_replicas >= evidence.desired_replicas
+    }
+
+    /// The container that was restarted most.
+    pub(crate) fn most_restarted(self) -> Option<&'a ContainerEvidence> {
+        self.containers()
+            .iter()
+            .max_by_key(|container| container.restart_count)
+    }
+
+    /// Containers whose process started at most `secs` before the evidence was collected.
+    pub(crate) fn started_within(self, secs: u64) -> impl Iterator<Item = &'a ContainerEvidence> {
+        let collected = self.evidence().collected_at;
+        self.containers()
+            .iter()
+            .filter(move |container| match (container.started_at, collected) {
+                (Some(started), Some(collected)) => started.age(collected).as_secs() <= secs,
+                _ => false,
+            })
+    }
+
+    /// Lines of the containers' log tails that hold one of `words`, in any case.
+    pub(crate) fn log_lines(self, words: &[impl AsRef<str>]) -> u32 {
+        let lines = self
+            .containers()
+            .iter()
+            .flat_map(|container| container.log_tail.lines());
+        count(lines.filter(|line| {
+            let line = line.to_lowercase();
+            words.iter().any(|word| line.contains(word.as_ref()))
+        }))
+    }
+
+    /// Lines of the containers' log tails that report an error.
+    pub(crate) fn error_lines(self) -> u32 {
+        self.log_lines(&ERROR_WORDS)
+    }
+
+    /// Whether a container was restarted again and again, lately.
+    pub(crate) fn restart_loop(self) -> bool {
+        let (restarts, secs) = RESTART_LOOP;
+        self.most_restarted()
+            .is_some_and(|container| container.restart_count >= restarts)
+            && (!self.all_healthy()
+                || self
+                    .started_within(secs)
+                    .any(|container| container.restart_count >= restarts))
+    }
+
+    /// Whether this incident has tried `action` already.
+    pub(crate) fn was_tried(self, action: Action) -> bool {
+        self.case.tried.iter().any(|tried| tried.action == action)
+    }
+
+    /// How often `action` failed on the workload lately.
+    pub(crate) fn failures(self, action: Action) -> u32 {
+        let recent = self.evidence().recent_actions.iter();
+        count(recent.filter(|recent| recent.action == action && recent.verified == Some(false)))
+    }
+
+    /// Whether `action` is what was done last, and it did not help.
+    pub(crate) fn just_failed(self, action: Action) -> bool {
+        let decided = self
+            .evidence()
+            .recent_actions
+            .iter()
+            .rev()
+            .find(|recent| recent.verified.is_some());
+        decided.is_some_and(|recent| recent.action == action && recent.verified == Some(false))
+    }
+
+    /// What is wrong, one phrase each; empty where the evidence shows no trouble.
+    pub(crate) fn symptoms(self) -> Vec<String> {
+        let mut found = Vec::new();
+        found.extend(
+            self.oom_killed()
+                .map(|container| format!("{} was killed for want of memory", container.name)),
+        );
+        if let Some((container, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
+            found.push(format!(
+                "{} uses {percent:.1} % of its memory limit",
+                container.name
+            ));
+        }
+        found.extend(
+            self.down()
+                .map(|container| format!("{} is {}", container.name, state(container))),
+        );
+        found.extend(
+            self.hung()
+                .map(|container| format!("{} runs but fails its health check", container.name)),
+        );
+        if self.restart_loop()
+            && let Some(container) = self.most_restarted()
+        {
+            found.push(format!(
+                "{} was restarted {} times",
+                container.name, container.restart_count
+            ));
+        }
+        if let Some((container, percent)) = self.worst_cpu().filter(|(_, percent)| *percent >= CPU.0) {
+            found.push(format!("{} uses {percent:.1} % of a core", container.name));
+        }
+        let errors = self.error_lines();
+        if errors >= ERROR_BURST {
+            found.push(format!("{errors} error lines in the last log lines"));
+        }
+        let evidence = self.evidence();
+        if evidence.ready_replicas < evidence.desired_replicas {
+            found.push(format!(
+                "{} of {} replicas are ready",
+                evidence.ready_replicas, evidence.desired_replicas
+            ));
+        }
+        found
+    }
+
+    /// What is not yet a symptom but near it.
+    pub(crate) fn strain(self) -> Vec<String> {
+        let memory = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.1);
+        let cpu = self.worst_cpu().filter(|(_, percent)| *percent >= CPU.1);
+        let memory = memory.map(|(container, percent)| {
+            format!("{} uses {percent:.1} % of its memory limit", container.name)
+        });
+        let cpu = cpu.map(|(container, percent)| format!("{} uses {percent:.1} % of a core", container.name));
+        memory.into_iter().chain(cpu).collect()
+    }
+
+    fn every(self, holds: impl Fn(&ContainerEvidence) -> bool) -> bool {
+        !self.containers().is_empty() && self.containers().iter().all(holds)
+    }
+}
+
+/// Whether a container's process runs.
+pub(crate) fn runs(container: &ContainerEvidence) -> bool {
+    container.state == "running"
+}
+
+/// Docker's word for a container's state; `unknown` where there is none.
+pub(crate) fn state(container: &ContainerEvidence) -> &str {
+    if container.state.is_empty() {
+        "in an unknown state"
+    } else {
+        &container.state
+    }
+}
+
+fn fails(container: &ContainerEvidence) -> bool {
+    container.health == Health::Unhealthy || container.docker_health.as_deref() == Some("unhealthy")
+}
+
+fn passes(container: &ContainerEvidence) -> bool {
+    !fails(container)
+        && (container.health == Health::Healthy || container.docker_health.as_deref() == Some("healthy"))
+}
+
+fn greatest(
+    containers: &[ContainerEvidence],
+    reading: impl Fn(&ContainerEvidence) -> Option<f64>,
+) -> Option<(&ContainerEvidence, f64)> {
+    let known = containers
+        .iter()
+        .filter_map(|container| Some((container, reading(container)?)));
+    known
+        .filter(|(_, value)| value.is_finite())
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+/// How many items there are; `u32::MAX` stands for more than that.
+pub(crate) fn count<I: Iterator>(items: I) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,184 @@
+//! Text from outside, made safe to pass on: [`redact`] takes secrets out, [`bound`] limits length and takes the power
+//! out of control characters. Owns the patterns. Pure, and linear in the length of the text: the patterns go through
+//! an automaton that never backtracks, and each consumes what it has looked at.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+/// What stands where a secret was.
+pub const REDACTED: &str = "[redacted]";
+
+/// One kind of secret, and whether what was found is one.
+struct Pattern {
+    regex: Regex,
+    only_if: fn(&str) -> bool,
+}
+
+/// A pattern, and whether what it found is a secret.
+type Source = (&'static str, fn(&str) -> bool);
+
+/// Patterns, in the order in which they apply. Group `keep` stays in front of the mark, group `secret` is what the
+/// check looks at, group `tail` stays behind the mark.
+const SOURCES: [Source; 9] = [
+    // PEM blocks, also ones cut off at their end or their start.
+    (
+        r"(?s)-----BEGIN [A-Z0-9 ]{3,40}-----(?P<secret>.*?)(?:-----END [A-Z0-9 ]{3,40}-----|\z)",
+        always,
+    ),
+    (
+        r"\A(?P<secret>[A-Za-z0-9+/=\s]{20,})-----END [A-Z0-9 ]{3,40}-----",
+        always,
+    ),
+    // Headers whose whole value is a credential.
+    (
+        r#"(?i)(?P<keep>\b(?:proxy-)?authorization\\*["']?\s*[:=]\s*\\*["']?|\b(?:set-)?cookie:\s*)(?P<secret>[^\r\n"'\\]+)"#,
+        always,
+    ),
+    (
+        r"(?i)(?P<keep>\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})",
+        looks_random,
+    ),
+    // A JSON Web Token.
+    (
+        r"\b(?P<secret>eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?)",
+        always,
+    ),
+    // The password in scheme://user:password@host.
+    (
+        r"(?i)(?P<keep>\b[a-z][a-z0-9+.-]{1,30}://[^\s:/@]*:)(?P<secret>[^\s/]+)(?P<tail>@)",
+        always,
+    ),
+    // Keys that say whose they are: AWS, Google, GitHub, GitLab, Slack, Stripe, OpenAI and Anthropic, npm.
+    (
+        concat!(
+            r"\b(?P<secret>(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA|ANVA|AIPA)[A-Z0-9]{16}",
+            r"|AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_-]{10,}|GOCSPX-[0-9A-Za-z_-]{10,}",
+            r"|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{15,}",
+            r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|[srp]k_(?:live|test)_[A-Za-z0-9]{10,}",
+            r"|sk-[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,})",
+        ),
+        always,
+    ),
+    (
+        r"(?P<keep>https://hooks\.slack\.com/(?:services|workflows)/)(?P<secret>[A-Za-z0-9/_-]+)",
+        always,
+    ),
+    // password=…, "token": "…", API_KEY: '…'; also with escaped quotes, as in JSON inside JSON.
+    (
+        concat!(
+            r"(?i)(?P<keep>(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|(?:api|access|account|private|encryption|signing|secret)[_-]?key)",
+            r#"\\*["']?\s*(?:=>|:=|[:=])\s*)"#,
+            r#"(?P<secret>\[redacted\]|\\+"[^"\r\n]*"?|"(?:[^"\\\r\n]|\\.)*"?|'[^'\r\n]*'?|[^\s,;&"'\\(){}<>]+)"#,
+        ),
+        always,
+    ),
+];
+
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let compiled = SOURCES.iter().filter_map(|(source, only_if)| {
+        let regex = Regex::new(source).ok()?;
+        Some(Pattern {
+            regex,
+            only_if: *only_if,
+        })
+    });
+    compiled.collect()
+});
+
+/// The text without its secrets; borrowed where there are none.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let mut clean = Cow::Borrowed(text);
+    for pattern in PATTERNS.iter() {
+        if pattern.regex.is_match(&clean) {
+            let replaced = pattern
+                .regex
+                .replace_all(&clean, |found: &Captures<'_>| pattern.replace(found));
+            clean = Cow::Owned(replaced.into_owned());
+        }
+    }
+    clean
+}
+
+impl Pattern {
+    fn replace(&self, found: &Captures<'_>) -> String {
+        let group = |name| found.name(name).map_or("", |found| found.as_str());
+        if (self.only_if)(group("secret")) {
+            format!("{}{REDACTED}{}", group("keep"), group("tail"))
+        } else {
+            found.get(0).map_or("", |found| found.as_str()).to_owned()
+        }
+    }
+}
+
+fn always(_: &str) -> bool {
+    true
+}
+
+/// Whether a word is no plain word: `Basic authentication` is none of our business, `Basic dXNlcjpwYXNz` is.
+fn looks_random(word: &str) -> bool {
+    let inner_capital =
+        word.chars().skip(1).any(|c| c.is_ascii_uppercase()) && word.chars().any(|c| c.is_ascii_lowercase());
+    inner_capital || word.contains('=') || word.chars().any(|c| c.is_ascii_digit())
+}
+
+/// The last `chars` characters of the text, with an ellipsis in front where something was cut. Line breaks and tabs
+/// stay; terminal colours and cursor movements are dropped; any other control character, and what turns the direction
+/// of writing, becomes U+FFFD.
+pub fn bound(text: &str, chars: usize) -> String {
+    let harmless = neutralise(text);
+    let length = harmless.chars().count();
+    if length <= chars {
+        return harmless;
+    }
+    let Some(kept) = chars.checked_sub(1) else {
+        return String::new();
+    };
+    std::iter::once('…')
+        .chain(harmless.chars().skip(length - kept))
+        .collect()
+}
+
+fn neutralise(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' => match control_sequence(rest.as_str()) {
+                Some(after) => rest = after.chars(),
+                None => harmless.push('\u{fffd}'),
+            },
+            '\r' if rest.as_str().starts_with('\n') => {}
+            '\r' => harmless.push('\n'),
+            '\n' | '\t' => harmless.push(c),
+            '\u{2028}'
+            | '\u{2029}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                harmless.push('\u{fffd}');
+            }
+            _ if c.is_control() => harmless.push('\u{fffd}'),
+            _ => harmless.push(c),
+        }
+    }
+    harmless
+}
+
+/// What follows a control sequence (ECMA-48: `[`, parameters, one final byte), given the text after its escape. Only
+/// short ones count, so that nobody can hide a text in one.
+fn control_sequence(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix('[')?;
+    let length = parameters
+        .bytes()
+        .take(32)
+        .take_while(|byte| (0x20..=0x3f).contains(byte))
+        .count();
+    let (_, rest) = parameters.split_at_checked(length)?;
+    rest.strip_prefix(|last: char| ('@'..='~').contains(&last))
+}
+
+#[cfg(test)]
+mod tests;
