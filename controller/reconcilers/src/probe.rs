@@ -129,7 +129,7 @@ impl Prober {
     }
 
     /// Replaces the targets of one workload.
-    pub fn set_targets(&self, workload: &str, targets: Vec<Target>) {
+    pub fn set_targets(&self, workload: &str, targets: &[Target]) {
         let changed = self.with(|state| {
             let wanted: BTreeMap<&str, &Target> = targets
                 .iter()
@@ -140,7 +140,7 @@ impl Prober {
                 .targets
                 .retain(|id, (owner, _)| owner != workload || wanted.contains_key(id.as_str()));
             let mut changed = state.targets.len() != before;
-            for target in &targets {
+            for target in targets {
                 let entry = (workload.to_owned(), target.clone());
                 if state.targets.get(&target.id) != Some(&entry) {
                     state.targets.insert(target.id.clone(), entry);
@@ -216,7 +216,7 @@ impl Prober {
             let answer = ask(&*self.0.engine, &target.question, target.timeout).await;
             let health = tally.count(answer.is_ok(), target.successes, target.failures);
             let message = answer.unwrap_or_else(|error| error);
-            self.record(&workload, &target, Opinion { health, message });
+            self.record(&workload, &target, &Opinion { health, message });
             if health == Health::Healthy {
                 pause = FIRST_RETRY.min(target.interval);
                 tokio::time::sleep(target.interval).await;
@@ -227,7 +227,7 @@ impl Prober {
         }
     }
 
-    fn record(&self, workload: &str, target: &Target, opinion: Opinion) {
+    fn record(&self, workload: &str, target: &Target, opinion: &Opinion) {
         let changed = self.with(|state| {
             if !state
                 .targets

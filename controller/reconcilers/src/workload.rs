@@ -85,7 +85,7 @@ impl Reconciler for WorkloadReconciler {
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let context = &self.context;
         let Some(workload) = context.store.get::<Workload>(name) else {
-            context.prober.set_targets(name, Vec::new());
+            context.prober.set_targets(name, &[]);
             return Ok(Action::AwaitChange);
         };
         let observed = match dereference::dereference(context, &workload).await {
@@ -97,7 +97,7 @@ impl Reconciler for WorkloadReconciler {
             Err(error) => return status::failed(context, &workload, error).await,
         };
         let prepared = plan::plan(&validated);
-        context.prober.set_targets(name, prepared.targets.clone());
+        context.prober.set_targets(name, &prepared.targets);
         let applied = apply::apply(context, &validated, prepared).await;
         status::update(context, &workload, &validated, applied).await
     }

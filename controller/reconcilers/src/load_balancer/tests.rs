@@ -1,1 +1,216 @@
+//! Made-up containers in, the real validate and plan, assertions on what nginx is given.
 
+use std::sync::Arc;
+
+use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Server};
+use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_docker::observed::{ContainerDetails, ContainerState};
+
+use super::dereference::Observed;
+use super::plan::{Prepared, Step, plan};
+use super::validate::validate;
+
+const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
+
+fn time(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+fn balancer() -> LoadBalancer {
+    let text = "apiVersion: aegisops.io/v1alpha1\nkind: LoadBalancer\nmetadata: {name: lb}\nspec:\n  container: nginx\n  \
+                backends:\n  - {workload: web, port: 8000, upstream: web}\n";
+    let document = yaml::parse(text).unwrap().remove(0);
+    let (_, typed) = kinds::find("lb").unwrap().decode(document.value).unwrap();
+    (*typed.downcast::<LoadBalancer>().unwrap()).clone()
+}
+
+fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
+    InstanceStatus {
+        name: name.to_owned(),
+        id: format!("id-{name}"),
+        index: 1,
+        addresses: [("net".to_owned(), ip.to_owned())].into(),
+        state: "running".to_owned(),
+        health,
+        revision: "r".to_owned(),
+        draining: false,
+        started_at: None,
+        restarts: 0,
+        last_restart_at: None,
+        message: None,
+    }
+}
+
+fn server(name: &str, ip: &str) -> Server {
+    Server {
+        upstream: "web".to_owned(),
+        workload: "web".to_owned(),
+        container: name.to_owned(),
+        id: format!("id-{name}"),
+        address: format!("{ip}:8000"),
+    }
+}
+
+fn world(rows: Vec<InstanceStatus>) -> Observed {
+    let mut workload = Workload::new("web", serde_json::from_str(r#"{"container":"a"}"#).unwrap());
+    workload.status = Some(WorkloadStatus {
+        instances: rows,
+        ..WorkloadStatus::default()
+    });
+    let container = ContainerDetails {
+        id: "nginx-id".to_owned(),
+        name: "nginx".to_owned(),
+        state: ContainerState::Running,
+        networks: [("net".to_owned(), Some("10.0.0.9".parse().unwrap()))].into(),
+        ..ContainerDetails::default()
+    };
+    Observed {
+        container: Some(container),
+        address: Some("10.0.0.9:80".parse().unwrap()),
+        served: None,
+        old_workers: None,
+        workloads: vec![Some(Arc::new(workload))],
+        template: TEMPLATE.to_owned(),
+        now: time("2026-11-22T12:00:00Z"),
+    }
+}
+
+fn prepare(balancer: &LoadBalancer, observed: Observed) -> Prepared {
+    plan(&validate(balancer, observed).unwrap()).unwrap()
+}
+
+fn names(plan: &Prepared) -> Vec<&str> {
+    plan.servers
+        .iter()
+        .map(|server| server.container.as_str())
+        .collect()
+}
+
+fn serving(servers: &[Server]) -> LoadBalancer {
+    let mut lb = balancer();
+    lb.status = Some(LoadBalancerStatus {
+        servers: servers.to_vec(),
+        ..LoadBalancerStatus::default()
+    });
+    lb
+}
+
+#[test]
+fn i8_only_ready_servers_are_admitted() {
+    let rows = vec![
+        row("a", "10.0.0.1", Health::Healthy),
+        row("b", "10.0.0.2", Health::Unhealthy),
+        row("c", "10.0.0.3", Health::Unknown),
+    ];
+    assert_eq!(names(&prepare(&balancer(), world(rows))), ["a"]);
+}
+
+#[test]
+fn a_server_in_rotation_stays_while_nothing_is_known_against_it() {
+    let rows = vec![
+        row("a", "10.0.0.1", Health::Unknown),
+        row("b", "10.0.0.2", Health::Unknown),
+    ];
+    assert_eq!(
+        names(&prepare(&serving(&[server("a", "10.0.0.1")]), world(rows))),
+        ["a"]
+    );
+}
+
+#[test]
+fn i8_an_empty_upstream_is_never_written() {
+    let none = prepare(&balancer(), world(vec![row("a", "10.0.0.1", Health::Unhealthy)]));
+    assert_eq!((none.step, none.servers), (Step::Nothing, Vec::new()));
+    let held = prepare(
+        &serving(&[server("a", "10.0.0.1")]),
+        world(vec![row("a", "10.0.0.1", Health::Unhealthy)]),
+    );
+    assert_eq!(names(&held), ["a"]);
+    let gone = prepare(&serving(&[server("a", "10.0.0.1")]), world(Vec::new()));
+    assert_eq!(names(&gone), ["a"]);
+}
+
+#[test]
+fn a_last_server_whose_address_changed_is_followed() {
+    let plan = prepare(
+        &serving(&[server("a", "10.0.0.1")]),
+        world(vec![row("a", "10.0.0.7", Health::Unhealthy)]),
+    );
+    assert_eq!(plan.servers[0].address, "10.0.0.7:8000");
+}
+
+#[test]
+fn a_draining_server_leaves_drains_and_is_then_released() {
+    let mut leaving = row("b", "10.0.0.2", Health::Healthy);
+    leaving.draining = true;
+    let rows = vec![row("a", "10.0.0.1", Health::Healthy), leaving];
+    let mut lb = serving(&[server("a", "10.0.0.1"), server("b", "10.0.0.2")]);
+    let first = prepare(&lb, world(rows.clone()));
+    assert_eq!(names(&first), ["a"]);
+    assert_eq!(first.draining.as_ref().unwrap().ids, ["id-b"]);
+    assert!(first.released.is_empty());
+
+    lb.status = Some(LoadBalancerStatus {
+        servers: first.servers,
+        draining: first.draining,
+        ..LoadBalancerStatus::default()
+    });
+    let mut busy = world(rows.clone());
+    busy.old_workers = Some(true);
+    assert!(prepare(&lb, busy).released.is_empty());
+    let mut done = world(rows);
+    done.old_workers = Some(false);
+    let last = prepare(&lb, done);
+    assert!(last.receipt.unwrap().drained);
+    assert_eq!(last.released.iter().collect::<Vec<_>>(), ["id-b"]);
+}
+
+#[test]
+fn a_drain_that_runs_into_its_deadline_says_so() {
+    let mut lb = serving(&[server("a", "10.0.0.1")]);
+    lb.status.as_mut().unwrap().draining = Some(Drain {
+        containers: vec!["b".to_owned()],
+        ids: vec!["id-b".to_owned()],
+        since: time("2026-11-22T11:59:00Z"),
+        deadline: time("2026-11-22T11:59:10Z"),
+    });
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    observed.old_workers = Some(true);
+    assert!(!prepare(&lb, observed).receipt.unwrap().drained);
+}
+
+#[test]
+fn an_unchanged_configuration_is_not_loaded_again() {
+    let rows = || vec![row("a", "10.0.0.1", Health::Healthy)];
+    let first = prepare(&balancer(), world(rows()));
+    let Step::Configure(rendered) = first.step else {
+        panic!("{:?}", first.step)
+    };
+    let mut served = world(rows());
+    served.served = Some(rendered.revision);
+    assert_eq!(prepare(&balancer(), served).step, Step::Nothing);
+}
+
+#[test]
+fn a_broken_template_is_refused_with_its_line() {
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    observed.template = "upstream {{ name }\n{% for x in %}".to_owned();
+    let error = plan(&validate(&balancer(), observed).unwrap())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("nginx-upstream.conf.tera") && error.contains("1:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_rendered_configuration_reads_as_meant() {
+    let rows = vec![
+        row("a", "10.0.0.1", Health::Healthy),
+        row("b", "10.0.0.2", Health::Healthy),
+    ];
+    let rendered = prepare(&balancer(), world(rows)).rendered.unwrap();
+    insta::assert_snapshot!(rendered.text.replace(&rendered.revision, "REVISION"));
+}

@@ -115,7 +115,7 @@ async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -
 }
 
 async fn finalize(context: &Context, workload: &Workload) -> Result<(), Error> {
-    context.prober.set_targets(workload.name(), Vec::new());
+    context.prober.set_targets(workload.name(), &[]);
     let Some(finalizers) = finalizer::without(&workload.metadata, WORKLOAD_FINALIZER) else {
         return Ok(());
     };
@@ -281,13 +281,11 @@ fn set_conditions(
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
-        (None, true) => ("Ready", ready.clone()),
+        (None, true) => ("Ready", ready),
         (None, false) if workload.deleting => ("Deleting", applied.plan.waiting.join("; ")),
         (None, false) => (
             "Progressing",
-            [vec![ready.clone()], applied.plan.waiting.clone()]
-                .concat()
-                .join("; "),
+            [vec![ready], applied.plan.waiting.clone()].concat().join("; "),
         ),
     };
     let conditions = &mut status.conditions;

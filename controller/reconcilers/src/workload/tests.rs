@@ -1,1 +1,365 @@
+//! Fixtures in YAML and made-up containers in, the real validate and plan, assertions on the steps.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_docker::create::clone_revision;
+use aegis_docker::observed::{ContainerDetails, ContainerState};
+
+use super::apply::Applied;
+use super::dereference::{Observed, Rotation};
+use super::plan::{Prepared, Step, plan};
+use super::status::next;
+use super::validate::{ValidatedWorkload, validate};
+use crate::probe::Opinion;
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+const STARTED: &str = "2026-11-22T11:00:00Z";
+
+fn time(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+fn workload(spec: &str) -> Workload {
+    let text =
+        format!("apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata:\n  name: web\nspec:\n{spec}");
+    let document = yaml::parse(&text).unwrap().remove(0);
+    let (_, typed) = kinds::find("wl").unwrap().decode(document.value).unwrap();
+    let mut workload = (*typed.downcast::<Workload>().unwrap()).clone();
+    workload.metadata.generation = Some(1);
+    workload
+}
+
+const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 8000}\n";
+
+fn container(name: &str) -> ContainerDetails {
+    ContainerDetails {
+        id: format!("{name:x<64}"),
+        name: name.to_owned(),
+        image: "app:1".to_owned(),
+        image_id: "sha256:1".to_owned(),
+        state: ContainerState::Running,
+        started_at: Some(time(STARTED)),
+        networks: BTreeMap::from([("net".to_owned(), Some("10.0.0.2".parse().unwrap()))]),
+        ..ContainerDetails::default()
+    }
+}
+
+fn replica(index: u32) -> ContainerDetails {
+    let mut made = container(&format!("web-replica-{index}"));
+    for (key, value) in [
+        (LABEL_WORKLOAD, "web".to_owned()),
+        (LABEL_INSTANCE, "me".to_owned()),
+        (LABEL_REVISION, clone_revision(&container("base"))),
+        (LABEL_REPLICA, index.to_string()),
+    ] {
+        made.labels.insert(key.to_owned(), value);
+    }
+    made
+}
+
+/// A world of one adopted container and so many replicas, all healthy.
+fn world(replicas: u32) -> Observed {
+    let base = container("base");
+    let replicas: Vec<ContainerDetails> = (1..=replicas).map(replica).collect();
+    let healthy = Opinion {
+        health: Health::Healthy,
+        message: String::new(),
+    };
+    let all = replicas.iter().chain([&base]);
+    Observed {
+        opinions: all
+            .clone()
+            .map(|c| (c.id.clone(), healthy.clone()))
+            .collect::<HashMap<_, _>>(),
+        taken_names: all.map(|c| c.name.clone()).collect(),
+        base: Some(base),
+        replicas,
+        rotations: Vec::new(),
+        adopted_by: None,
+        own_networks: BTreeSet::new(),
+        own_container: None,
+        instance: "me".to_owned(),
+        now: time(NOW),
+    }
+}
+
+fn prepare(workload: &Workload, observed: Observed) -> (ValidatedWorkload, Prepared) {
+    let validated = validate(workload, observed).unwrap();
+    let prepared = plan(&validated);
+    (validated, prepared)
+}
+
+fn words(prepared: &Prepared) -> Vec<String> {
+    prepared.steps.iter().map(Step::words).collect()
+}
+
+/// The status that a pass leaves behind, as the next pass reads it.
+fn remembered(workload: &mut Workload, observed: Observed) {
+    let (validated, plan) = prepare(workload, observed);
+    workload.status = Some(next(
+        &validated,
+        &Applied {
+            plan,
+            done: Vec::new(),
+            failed: Vec::new(),
+        },
+    ));
+}
+
+fn rotation(servers: &[&str]) -> Rotation {
+    Rotation {
+        name: "lb".to_owned(),
+        serving: true,
+        servers: servers.iter().map(|name| format!("{name:x<64}")).collect(),
+        ..Rotation::default()
+    }
+}
+
+#[test]
+fn a_settled_workload_needs_nothing() {
+    let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 3\n")), world(2));
+    assert_eq!(words(&plan), Vec::<String>::new());
+    assert_eq!(plan.targets.len(), 3);
+}
+
+#[test]
+fn i1_the_same_state_gives_the_same_plan() {
+    let workload = workload(&format!("{ADOPTS}  replicas: 5\n"));
+    let (_, one) = prepare(&workload, world(2));
+    let (_, two) = prepare(&workload, world(2));
+    assert_eq!(one, two);
+}
+
+#[test]
+fn missing_replicas_are_made_under_the_lowest_free_names() {
+    let mut observed = world(0);
+    observed.taken_names.insert("web-replica-2".to_owned());
+    let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 4\n")), observed);
+    assert_eq!(
+        words(&plan),
+        [
+            "create web-replica-1",
+            "create web-replica-3",
+            "create web-replica-4"
+        ]
+    );
+}
+
+#[test]
+fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
+    let mut observed = world(3);
+    let sick = observed.replicas[0].id.clone();
+    observed.opinions.insert(
+        sick,
+        Opinion {
+            health: Health::Unhealthy,
+            message: "500".to_owned(),
+        },
+    );
+    let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 2\n")), observed);
+    assert_eq!(words(&plan), ["remove web-replica-1", "remove web-replica-3"]);
+}
+
+#[test]
+fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
+    let mut workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
+    let mut observed = world(2);
+    observed.rotations = vec![rotation(&["base", "web-replica-1", "web-replica-2"])];
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), Vec::<String>::new());
+    assert_eq!(plan.draining.len(), 1);
+    assert!(
+        plan.waiting[0].contains("waits for load balancer lb"),
+        "{:?}",
+        plan.waiting
+    );
+
+    // It says that it lets go, but the mark is not stored yet: that word was about an earlier life.
+    observed.rotations[0].released = plan.draining.clone();
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
+
+    remembered(&mut workload, observed.clone());
+    assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-2"]);
+}
+
+#[test]
+fn a_load_balancer_that_does_not_run_holds_nothing_up() {
+    let mut workload = workload(&format!("{ADOPTS}  replicas: 1\n"));
+    let mut observed = world(1);
+    observed.rotations = vec![Rotation {
+        serving: false,
+        ..rotation(&["web-replica-1"])
+    }];
+    remembered(&mut workload, observed.clone());
+    assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-1"]);
+}
+
+#[test]
+fn what_started_before_restarted_at_is_restarted_and_only_once() {
+    let mut observed = world(0);
+    let spec = format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n");
+    assert_eq!(
+        words(&prepare(&workload(&spec), observed.clone()).1),
+        ["restart base"]
+    );
+    observed.base.as_mut().unwrap().started_at = Some(time("2026-11-22T11:59:59.5Z"));
+    assert!(prepare(&workload(&spec), observed).1.steps.is_empty());
+}
+
+#[test]
+fn i2_a_restart_that_was_cut_off_between_stop_and_start_is_only_started() {
+    let mut observed = world(0);
+    observed.base.as_mut().unwrap().state = ContainerState::Exited;
+    let (_, plan) = prepare(
+        &workload(&format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n")),
+        observed,
+    );
+    let id = format!("{:x<64}", "base");
+    assert_eq!(
+        plan.steps,
+        [Step::Start {
+            id,
+            name: "base".to_owned(),
+            crashed: false
+        }]
+    );
+}
+
+#[test]
+fn several_replicas_restart_one_after_the_other_drained_first() {
+    let mut workload = workload(&format!(
+        "{ADOPTS}  replicas: 3\n  restartedAt: 2026-11-22T11:59:59Z\n"
+    ));
+    let mut observed = world(2);
+    observed.rotations = vec![rotation(&["base", "web-replica-1", "web-replica-2"])];
+    let (_, first) = prepare(&workload, observed.clone());
+    assert!(first.steps.is_empty());
+    assert_eq!(
+        first.draining,
+        BTreeSet::from([observed.base.as_ref().unwrap().id.clone()])
+    );
+
+    remembered(&mut workload, observed.clone());
+    observed.rotations[0].released = first.draining;
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
+
+    // While the restarted one is not ready, the next one must wait.
+    let base = observed.base.as_mut().unwrap();
+    base.started_at = Some(time(NOW));
+    let id = base.id.clone();
+    observed.opinions.insert(id.clone(), Opinion::default());
+    let (_, waiting) = prepare(&workload, observed.clone());
+    assert!(
+        waiting.steps.is_empty() && waiting.draining.is_empty(),
+        "{waiting:?}"
+    );
+    observed.opinions.insert(
+        id,
+        Opinion {
+            health: Health::Healthy,
+            message: String::new(),
+        },
+    );
+    assert_eq!(
+        prepare(&workload, observed.clone()).1.draining,
+        BTreeSet::from([observed.replicas[0].id.clone()])
+    );
+}
+
+#[test]
+fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
+    let mut workload = workload(ADOPTS);
+    let mut observed = world(0);
+    observed.base.as_mut().unwrap().state = ContainerState::Exited;
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["start base"]);
+    workload.status = Some(WorkloadStatus {
+        instances: vec![InstanceStatus {
+            name: "base".to_owned(),
+            id: observed.base.as_ref().unwrap().id.clone(),
+            index: 0,
+            addresses: BTreeMap::new(),
+            state: "running".to_owned(),
+            health: Health::Healthy,
+            revision: String::new(),
+            draining: false,
+            started_at: None,
+            restarts: 2,
+            last_restart_at: Some(time("2026-11-22T11:59:59Z")),
+            message: None,
+        }],
+        ..WorkloadStatus::default()
+    });
+    let (_, plan) = prepare(&workload, observed);
+    assert!(plan.steps.is_empty());
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(9)));
+}
+
+#[test]
+fn a_base_that_changed_replaces_its_replicas_one_at_a_time() {
+    let mut observed = world(2);
+    observed.base.as_mut().unwrap().image_id = "sha256:2".to_owned();
+    let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 3\n")), observed);
+    assert_eq!(words(&plan), ["remove web-replica-1"]);
+}
+
+#[test]
+fn deletion_removes_replicas_and_leaves_the_adopted_container_alone() {
+    let mut deleted = workload(&format!("{ADOPTS}  replicas: 3\n"));
+    deleted.metadata.deletion_timestamp = Some(time(NOW).meta());
+    let mut observed = world(2);
+    observed.base.as_mut().unwrap().state = ContainerState::Exited;
+    assert_eq!(
+        words(&prepare(&deleted, observed).1),
+        ["remove web-replica-1", "remove web-replica-2"]
+    );
+}
+
+#[test]
+fn i3_a_container_of_another_workload_or_of_this_controller_is_not_adopted() {
+    let mut observed = world(0);
+    observed
+        .base
+        .as_mut()
+        .unwrap()
+        .labels
+        .insert(LABEL_WORKLOAD.to_owned(), "other".to_owned());
+    assert!(
+        validate(&workload(ADOPTS), observed)
+            .unwrap_err()
+            .to_string()
+            .contains("made for workload other")
+    );
+    let mut observed = world(0);
+    observed.own_container = Some(observed.base.as_ref().unwrap().id.get(..12).unwrap().to_owned());
+    assert!(
+        validate(&workload(ADOPTS), observed)
+            .unwrap_err()
+            .to_string()
+            .contains("cannot restart itself")
+    );
+}
+
+#[test]
+fn a_missing_base_stops_nothing_else_and_is_told() {
+    let mut observed = world(1);
+    observed.base = None;
+    let workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
+    let (validated, plan) = prepare(&workload, observed);
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    let status = next(
+        &validated,
+        &Applied {
+            plan,
+            done: Vec::new(),
+            failed: Vec::new(),
+        },
+    );
+    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "ContainerMissing")
+    );
+}
