@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod controller;
+mod disk;
 pub mod events;
 pub mod feed;
 pub mod finalizer;
@@ -11,6 +12,7 @@ pub mod predicate;
 mod runner;
 pub mod scheduler;
 pub mod store;
+mod watch;
 
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,

@@ -3,12 +3,22 @@
 //! Owns the files under `<dir>/<plural>/` and what is in force because of them. Knows kinds as data, never what one
 //! means. All writing goes through [`StoreDriver::run`]; reads are from memory. Layout and promises: design.md §3.
 
+mod batch;
+mod change;
+mod driver;
 mod error;
+mod files;
+mod load;
 mod memory;
-mod object;
+pub(crate) mod object;
 mod options;
+mod retention;
+#[cfg(test)]
+mod tests;
 mod typed;
+mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,14 +26,18 @@ use aegis_api::KindInfo;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
+pub use driver::StoreDriver;
 pub use error::{Expired, StoreError};
 pub use object::Stored;
 pub use options::{Clock, Retention, StoreOptions};
 
+use crate::disk::faults::Faults;
+use crate::disk::revision::Revisions;
+use crate::disk::{Disk, blocking};
 use crate::events::EventRecorder;
 use memory::Memory;
+use writer::Writer;
 
 /// How many requests may wait for the writer; more callers than that wait to hand theirs in.
 const WAITING: usize = 1024;
@@ -91,10 +105,10 @@ pub struct BrokenFile {
     pub message: String,
 }
 
-type Edit = Box<dyn FnOnce(&Stored) -> Result<Value, StoreError> + Send>;
+pub(crate) type Edit = Box<dyn FnOnce(&Stored) -> Result<Value, StoreError> + Send>;
 
 /// What a caller wants of the writer.
-enum Change {
+pub(crate) enum Change {
     Create {
         object: Value,
     },
@@ -110,7 +124,7 @@ enum Change {
     },
 }
 
-struct Request {
+pub(crate) struct Request {
     info: &'static KindInfo,
     change: Change,
     dry_run: bool,
@@ -118,19 +132,58 @@ struct Request {
 }
 
 impl Store {
-    /// Opens a state directory: takes its lock, loads every object, reports every file that is broken. Nothing is
-    /// written through the store until the driver runs.
+    /// Opens a state directory: takes its lock, loads every object, takes over what people changed meanwhile, reports
+    /// every file that is broken. Nothing more is written until the driver runs.
     pub async fn open(
         options: StoreOptions,
         events: EventRecorder,
     ) -> Result<(Store, StoreDriver), StoreError> {
+        Self::open_with(options, events, Faults::default()).await
+    }
+
+    async fn open_with(
+        options: StoreOptions,
+        events: EventRecorder,
+        faults: Faults,
+    ) -> Result<(Store, StoreDriver), StoreError> {
+        let StoreOptions {
+            dir,
+            rescan,
+            retention,
+            watch_files,
+            clock,
+        } = options;
+        let disk = Disk::open(dir.clone(), faults).await?;
+        let instance_id = disk.instance_id().await?;
+        let loaded = {
+            let disk = disk.clone();
+            blocking(move || load::load(&disk)).await??
+        };
+        let revisions = Revisions::open(&disk, loaded.revision).await?;
+        let memory = Arc::new(Memory::loaded(revisions.last(), loaded.objects));
+        let (announce, news) = watch::channel(revisions.last());
         let (requests, inbox) = mpsc::channel(WAITING);
-        let memory = Arc::new(Memory::loaded(0, []));
-        let (announce, news) = watch::channel(0);
-        let inner = Inner {
-            dir: options.dir,
-            instance_id: uuid::Uuid::new_v4().to_string(),
+        let mut writer = Writer {
+            disk,
             memory: Arc::clone(&memory),
+            announce,
+            events,
+            clock,
+            retention,
+            revisions,
+            files: loaded.facts.into_iter().collect(),
+            dormant: loaded.dormant.into_iter().collect(),
+            unsure: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            finished: false,
+        };
+        writer
+            .settle(loaded.judged, loaded.rubbish, &loaded.misnamed, loaded.notes)
+            .await?;
+        let inner = Inner {
+            dir,
+            instance_id,
+            memory,
             requests,
             news,
         };
@@ -140,9 +193,9 @@ impl Store {
             },
             StoreDriver {
                 inbox,
-                memory,
-                announce,
-                events,
+                writer,
+                rescan,
+                watch_files,
             },
         ))
     }
@@ -260,23 +313,5 @@ impl Store {
             .await
             .map_err(|_| StoreError::Closed)?;
         answered.await.unwrap_or(Err(StoreError::Closed))
-    }
-}
-
-/// The single writer and the watcher of files; runs as one task.
-#[derive(Debug)]
-pub struct StoreDriver {
-    inbox: mpsc::Receiver<Request>,
-    memory: Arc<Memory>,
-    announce: watch::Sender<u64>,
-    events: EventRecorder,
-}
-
-impl StoreDriver {
-    /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
-    /// later requests get [`StoreError::Closed`].
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
-        shutdown.cancelled().await;
-        Ok(())
     }
 }

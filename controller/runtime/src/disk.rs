@@ -1,0 +1,113 @@
+//! The state directory: formats, names, durability. Owns every system call on it; decides nothing about objects.
+//! All of it runs on tokio's blocking threads, which hold a share of the directory's lock while they do: a driver that
+//! is dropped in the middle gives the directory up only when the last of its writes has ended.
+
+pub(crate) mod commit;
+pub(crate) mod digest;
+pub(crate) mod faults;
+pub(crate) mod file;
+pub(crate) mod folder;
+pub(crate) mod layout;
+pub(crate) mod lock;
+pub(crate) mod revision;
+pub(crate) mod spec_file;
+pub(crate) mod status_file;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::KINDS;
+
+use crate::store::StoreError;
+use faults::Faults;
+use lock::{Lock, LockError};
+
+/// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
+const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
+
+/// An open state directory. Clones share its lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    pub(crate) dir: Arc<PathBuf>,
+    pub(crate) faults: Faults,
+    lock: Arc<Lock>,
+}
+
+impl Disk {
+    /// Makes the directory and a folder for each kind where they are missing, and takes the lock.
+    pub(crate) async fn open(dir: PathBuf, faults: Faults) -> Result<Self, StoreError> {
+        let path = dir.clone();
+        blocking(move || make(&path)).await??;
+        let mut tries = PATIENCE.0;
+        let lock = loop {
+            let path = dir.clone();
+            match blocking(move || Lock::take(&path)).await? {
+                Ok(lock) => break Arc::new(lock),
+                Err(LockError::Disk { path, source }) => return Err(StoreError::disk(path, source)),
+                Err(LockError::Held { holder }) => {
+                    if tries == 0 {
+                        return Err(StoreError::Locked { dir, holder });
+                    }
+                }
+            }
+            tries -= 1;
+            tokio::time::sleep(PATIENCE.1).await;
+        };
+        Ok(Self {
+            dir: Arc::new(dir),
+            faults,
+            lock,
+        })
+    }
+
+    /// The id of this state directory, made when it is first asked for.
+    pub(crate) async fn instance_id(&self) -> Result<String, StoreError> {
+        let disk = self.clone();
+        let path = self.dir.join(".instance-id");
+        let id = blocking(move || {
+            let path = disk.dir.join(".instance-id");
+            match std::fs::read_to_string(&path) {
+                Ok(text) if is_id(text.trim()) => return Ok(text.trim().to_owned()),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let id = uuid::Uuid::new_v4().to_string();
+            file::replace(&path, format!("{id}\n").as_bytes(), &disk.faults).map(|()| id)
+        });
+        id.await?.map_err(|source| StoreError::disk(path, source))
+    }
+}
+
+/// Containers carry it as a label, so anything a label can hold will do.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn make(dir: &std::path::Path) -> Result<(), StoreError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| StoreError::disk(dir, source))?;
+    for info in KINDS.iter() {
+        let folder = dir.join(info.plural);
+        file::make_folder(&folder).map_err(|source| StoreError::disk(folder, source))?;
+    }
+    Ok(())
+}
+
+/// Runs what blocks where it may. It runs to its end even if nobody waits for it any more.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    // A task fails only by a panic of the work (there is none) or because the runtime shuts down.
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Closed)
+}

@@ -1,0 +1,259 @@
+//! Single files: reading with a bound, writing atomically and durably. Does I/O; blocks.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::digest::Digest;
+use super::faults::Faults;
+use super::layout::temporary_name;
+
+/// Mode of a new file: specs may hold secrets.
+const PRIVATE: u32 = 0o600;
+
+/// What tells one version of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signature {
+    modified: (i64, i64),
+    size: u64,
+    inode: u64,
+}
+
+impl Signature {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            size: metadata.size(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// A file as it was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There is none (or something that is no regular file, which is ignored).
+    Missing,
+    /// Its contents.
+    Contents(Signature, Vec<u8>),
+    /// It is larger than what is read.
+    TooLarge(Signature),
+}
+
+impl Found {
+    /// What tells one version from another.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match self {
+            Found::Missing => None,
+            Found::Contents(_, bytes) => Some(Digest::of(bytes)),
+            Found::TooLarge(_) => Some(Digest::of(b"too large")),
+        }
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes. Symbolic links are not followed.
+pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Found> {
+    let found = std::fs::symlink_metadata(path);
+    let metadata = match found {
+        Ok(metadata) if metadata.is_file() => metadata,
+        Ok(_) => return Ok(Found::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+        Err(error) => return Err(error),
+    };
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    if metadata.size() > limit {
+        return Ok(Found::TooLarge(Signature::of(&metadata)));
+    }
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+        Err(error) => return Err(error),
+    };
+    // Of the open file: it may have been replaced since.
+    let signature = Signature::of(&file.metadata()?);
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.size()).unwrap_or_default());
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Ok(Found::TooLarge(signature));
+    }
+    Ok(Found::Contents(signature, bytes))
+}
+
+/// Whom a new file belongs to and who may read it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ownership {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Ownership {
+    /// As the file that is replaced has it; a new file belongs to whom its folder belongs to, so that the person who
+    /// owns the state directory can edit what the controller (often root) made.
+    fn like(path: &Path) -> Option<Self> {
+        if let Ok(metadata) = std::fs::symlink_metadata(path) {
+            let mode = metadata.permissions().mode() & 0o777;
+            return Some(Self {
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+                mode,
+            });
+        }
+        let folder = std::fs::metadata(path.parent()?).ok()?;
+        Some(Self {
+            uid: folder.uid(),
+            gid: folder.gid(),
+            mode: PRIVATE,
+        })
+    }
+}
+
+/// A file that is written and durable, but not yet in its place.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    temporary: PathBuf,
+    pub(crate) path: PathBuf,
+    pub(crate) signature: Signature,
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a temporary file beside `path` and makes its contents durable.
+pub(crate) fn prepare(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<Prepared> {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_file_name(temporary_name(&file_name, number));
+    let written = write(&temporary, path, bytes, faults);
+    match written {
+        Ok(signature) => Ok(Prepared {
+            temporary,
+            path: path.to_owned(),
+            signature,
+        }),
+        Err(error) => {
+            discard_at(&temporary, faults);
+            Err(error)
+        }
+    }
+}
+
+fn write(temporary: &Path, path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<Signature> {
+    let owner = Ownership::like(path);
+    let mode = owner.map_or(PRIVATE, |owner| owner.mode);
+    faults.step("create", path)?;
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(temporary)
+    };
+    let mut file = match open() {
+        // The folder was removed by hand: that was about the objects in it, not about later ones.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                make_folder(folder)?;
+            }
+            open()?
+        }
+        opened => opened?,
+    };
+    if let Some(owner) = owner {
+        // Only root can give files away; for everybody else they are their own already.
+        let given = std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid));
+        if given.is_ok() {
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        }
+    }
+    let half = bytes.len() / 2;
+    let (first, second) = bytes.split_at_checked(half).unwrap_or((bytes, &[]));
+    file.write_all(first)?;
+    faults.step("write", path)?;
+    file.write_all(second)?;
+    faults.step("fsync", path)?;
+    file.sync_data()?;
+    Ok(Signature::of(&file.metadata()?))
+}
+
+impl Prepared {
+    /// Puts it in its place. Durable only after [`sync_folder`].
+    pub(crate) fn place(self, faults: &Faults) -> io::Result<Signature> {
+        let placed = faults
+            .step("rename", &self.path)
+            .and_then(|()| std::fs::rename(&self.temporary, &self.path));
+        if let Err(error) = placed {
+            discard_at(&self.temporary, faults);
+            return Err(error);
+        }
+        Ok(self.signature)
+    }
+
+    /// Gives it up.
+    pub(crate) fn discard(self, faults: &Faults) {
+        discard_at(&self.temporary, faults);
+    }
+}
+
+/// What cannot be removed now is removed at the next start.
+fn discard_at(temporary: &Path, faults: &Faults) {
+    if faults.step("discard", temporary).is_ok() {
+        drop(std::fs::remove_file(temporary));
+    }
+}
+
+/// Removes a file; that there is none is as good.
+pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
+    faults.step("unlink", path)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps a second name (`<file>.rejected`, which nobody reads) for a file that is about to be written over.
+pub(crate) fn keep_beside(path: &Path, faults: &Faults) -> io::Result<()> {
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(".rejected");
+    let kept = PathBuf::from(kept);
+    remove(&kept, faults)?;
+    faults.step("link", path)?;
+    std::fs::hard_link(path, &kept)
+}
+
+/// Makes renames and removals in a folder durable.
+pub(crate) fn sync_folder(folder: &Path, faults: &Faults) -> io::Result<()> {
+    faults.step("fsync folder", folder)?;
+    match File::open(folder) {
+        Ok(file) => file.sync_all(),
+        // Removed by hand, with everything in it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// One file, all the way.
+pub(crate) fn replace(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<()> {
+    prepare(path, bytes, faults)?.place(faults)?;
+    path.parent().map_or(Ok(()), |folder| sync_folder(folder, faults))
+}
+
+/// Makes a folder that belongs to whom its parent belongs to.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    if let Some(parent) = folder.parent().and_then(|parent| std::fs::metadata(parent).ok()) {
+        // As above: only root can, and only root needs to.
+        drop(std::os::unix::fs::chown(
+            folder,
+            Some(parent.uid()),
+            Some(parent.gid()),
+        ));
+    }
+    Ok(())
+}

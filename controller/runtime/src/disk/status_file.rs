@@ -1,0 +1,62 @@
+//! The file that the controller writes beside a person's: system metadata, the last good version of what the person
+//! wrote, and the status. Pure; the format is JSON, which is YAML and reads many times faster.
+
+use aegis_api::API_VERSION;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::digest::Digest;
+use super::layout::Key;
+use crate::store::object::{Desired, Stored, System};
+
+/// The contents of `<name>.status.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusFile {
+    api_version: String,
+    kind: String,
+    name: String,
+    /// What the controller alone knows about the object.
+    pub(crate) metadata: System,
+    /// SHA-256 of the spec file that `accepted` was read from; absent once that file was deleted by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted_file: Option<Digest>,
+    /// The last good version of what people wrote.
+    pub(crate) accepted: Desired,
+    /// What reconcilers wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<Value>,
+}
+
+impl StatusFile {
+    pub(crate) fn of(object: &Stored, accepted_file: Option<Digest>) -> Self {
+        Self {
+            api_version: API_VERSION.to_owned(),
+            kind: object.info.kind.to_owned(),
+            name: object.name().to_owned(),
+            metadata: object.system().clone(),
+            accepted_file,
+            accepted: object.desired(),
+            status: object.status().cloned(),
+        }
+    }
+
+    /// Reads the status file of this object. One that was copied from another object is refused: two objects never
+    /// have one uid.
+    pub(crate) fn parse(key: &Key, bytes: &[u8]) -> Result<Self, String> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err("it is empty".to_owned());
+        }
+        let file: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if file.kind != key.info.kind || file.name != key.name {
+            return Err(format!("it belongs to {} {:?}", file.kind, file.name));
+        }
+        Ok(file)
+    }
+
+    pub(crate) fn render(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}

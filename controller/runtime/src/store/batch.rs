@@ -1,0 +1,426 @@
+//! One batch of the writer: changes upon changes in memory order, first staged, then durable, then published. No I/O
+//! of its own; what the files become is data for [`crate::disk::commit`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aegis_api::Time;
+use tokio::sync::oneshot;
+
+use super::change::{self, Moment, Outcome};
+use super::memory::Memory;
+use super::{Change, Request, StoreError, StoreEvent, Stored, Verb};
+use crate::disk::commit::{Contents, Placed, Replaces, Write};
+use crate::disk::digest::Digest;
+use crate::disk::file::Signature;
+use crate::disk::layout::Key;
+use crate::disk::revision::Revisions;
+
+/// What the writer knows about an object's spec file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Facts {
+    /// The file as it was last judged; `None`: there is none.
+    pub(crate) on_disk: Option<OnDisk>,
+    /// The version of the file that the object in force was read from; `None` once it was deleted by hand.
+    pub(crate) accepted: Option<Digest>,
+}
+
+/// A spec file as it was last judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnDisk {
+    pub(crate) digest: Digest,
+    /// Absent where it is not known: the next rescan looks at the contents.
+    pub(crate) signature: Option<Signature>,
+    pub(crate) sound: bool,
+}
+
+pub(crate) type Files = HashMap<Key, Facts>;
+
+type Answer = oneshot::Sender<Result<Arc<Stored>, StoreError>>;
+
+/// What became of an object in this batch.
+struct Staged {
+    /// `None`: gone.
+    object: Option<Arc<Stored>>,
+    spec: SpecPlan,
+}
+
+/// What becomes of a spec file.
+#[derive(Debug, Clone, Copy)]
+enum SpecPlan {
+    /// It stays as it is.
+    Keep,
+    /// It is written.
+    Put,
+    /// It stays as it is, and this version of it is the accepted one.
+    Accept(Option<Digest>),
+}
+
+/// A batch while it grows.
+pub(crate) struct Batch<'a> {
+    memory: &'a Memory,
+    files: &'a Files,
+    revisions: &'a mut Revisions,
+    now: Time,
+    staged: HashMap<Key, Staged>,
+    events: Vec<(Key, StoreEvent)>,
+    answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
+}
+
+/// A batch that is complete.
+pub(crate) struct Sealed {
+    staged: Vec<(Key, Staged)>,
+    events: Vec<(Key, StoreEvent)>,
+    answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
+}
+
+/// What a batch leaves to do.
+#[derive(Debug, Default)]
+pub(crate) struct Aftermath {
+    /// Objects that are gone. A file of theirs that is still there is the next object.
+    pub(crate) gone: Vec<Key>,
+    /// Spec files that were written.
+    pub(crate) placed: Vec<Key>,
+    /// What could not be written.
+    pub(crate) failures: HashMap<Key, StoreError>,
+    /// Whether an object came to its end.
+    pub(crate) finished: bool,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(memory: &'a Memory, files: &'a Files, revisions: &'a mut Revisions, now: Time) -> Self {
+        Self {
+            memory,
+            files,
+            revisions,
+            now,
+            staged: HashMap::new(),
+            events: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// The object as this batch has it so far.
+    pub(crate) fn current(&self, key: &Key) -> Option<Arc<Stored>> {
+        match self.staged.get(key) {
+            Some(staged) => staged.object.clone(),
+            None => self.memory.get(key.info, &key.name),
+        }
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            revision: self.revisions.next(),
+            now: self.now,
+        }
+    }
+
+    /// Takes one caller's request in; the answer waits until all is durable.
+    pub(crate) fn request(&mut self, request: Request) {
+        let Request {
+            info,
+            change,
+            dry_run,
+            answer,
+        } = request;
+        let name = match &change {
+            Change::Create { object } => change::name_of(info, object),
+            Change::Edit { name, .. } | Change::Delete { name, .. } => Ok(name.clone()),
+        };
+        let key = match name {
+            Ok(name) => Key::new(info, name),
+            Err(error) => {
+                answered(answer, Err(error));
+                return;
+            }
+        };
+        let outcome = self.judge(&key, change, dry_run);
+        let result = match outcome {
+            Ok(Outcome::Put { object, .. } | Outcome::Gone(object)) if dry_run => Ok(Arc::new(object)),
+            Ok(outcome) => Ok(self.stage(&key, outcome)),
+            Err(error) => Err(error),
+        };
+        self.answers.push((key, answer, result));
+    }
+
+    fn judge(&self, key: &Key, change: Change, dry_run: bool) -> Result<Outcome, StoreError> {
+        let current = self.current(key);
+        let mut moment = self.moment();
+        if dry_run {
+            // A version that never comes to be has no number of its own.
+            moment.revision = current
+                .as_ref()
+                .map_or(self.revisions.last(), |current| current.resource_version);
+        }
+        let found = || {
+            let missing = || StoreError::NotFound {
+                kind: key.info.kind.to_owned(),
+                name: key.name.clone(),
+            };
+            current.as_ref().ok_or_else(missing)
+        };
+        match change {
+            Change::Create { object } => {
+                change::create(key.info, &key.name, object, current.as_ref(), moment)
+            }
+            Change::Edit { part, edit, .. } => change::edit(found()?, part, edit, moment),
+            Change::Delete {
+                uid,
+                resource_version,
+                ..
+            } => change::delete(found()?, uid.as_deref(), resource_version, moment),
+        }
+    }
+
+    /// Takes an outcome in whose spec, if it changed, must be written.
+    pub(crate) fn stage(&mut self, key: &Key, outcome: Outcome) -> Arc<Stored> {
+        match outcome {
+            Outcome::Same(object) => object,
+            Outcome::Put { object, verb, spec } => {
+                // A file that was deleted by hand is not brought back by an edit of the object that goes.
+                let orphan = object.is_deleting() && self.facts(key).accepted.is_none();
+                let plan = if spec && !orphan {
+                    SpecPlan::Put
+                } else {
+                    SpecPlan::Keep
+                };
+                self.put(key, object, verb, plan)
+            }
+            Outcome::Gone(object) => self.gone(key, object, SpecPlan::Keep),
+        }
+    }
+
+    /// Takes an outcome in that a person's file of this version made; `None`: that its absence made.
+    pub(crate) fn stage_from_file(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) {
+        let plan = SpecPlan::Accept(accepted);
+        match outcome {
+            // Only comments have changed. The status file may go on naming the earlier version: it is read as the same.
+            Outcome::Same(_) if accepted.is_some() => {}
+            Outcome::Same(object) => {
+                self.staged.insert(
+                    key.clone(),
+                    Staged {
+                        object: Some(object),
+                        spec: plan,
+                    },
+                );
+            }
+            Outcome::Put { object, verb, .. } => {
+                self.put(key, object, verb, plan);
+            }
+            Outcome::Gone(object) => {
+                self.gone(key, object, plan);
+            }
+        }
+    }
+
+    /// Writes an object's status file again though nothing has changed.
+    pub(crate) fn rewrite(&mut self, key: &Key) {
+        if let Some(object) = self.current(key) {
+            self.staged.insert(
+                key.clone(),
+                Staged {
+                    object: Some(object),
+                    spec: SpecPlan::Keep,
+                },
+            );
+        }
+    }
+
+    /// Removes the status file of an object that is not there.
+    pub(crate) fn forget(&mut self, key: &Key) {
+        self.staged.insert(
+            key.clone(),
+            Staged {
+                object: None,
+                spec: SpecPlan::Accept(None),
+            },
+        );
+    }
+
+    fn facts(&self, key: &Key) -> Facts {
+        self.files.get(key).copied().unwrap_or_default()
+    }
+
+    fn put(&mut self, key: &Key, object: Stored, verb: Verb, plan: SpecPlan) -> Arc<Stored> {
+        let object = Arc::new(object);
+        let old = self.current(key);
+        let earlier = self.staged.get(key).map_or(SpecPlan::Keep, |staged| staged.spec);
+        let spec = match plan {
+            SpecPlan::Keep => earlier,
+            plan => plan,
+        };
+        self.staged.insert(
+            key.clone(),
+            Staged {
+                object: Some(Arc::clone(&object)),
+                spec,
+            },
+        );
+        self.event(key, verb, Arc::clone(&object), old);
+        object
+    }
+
+    fn gone(&mut self, key: &Key, object: Stored, spec: SpecPlan) -> Arc<Stored> {
+        let object = Arc::new(object);
+        let old = self.current(key);
+        self.staged.insert(key.clone(), Staged { object: None, spec });
+        self.event(key, Verb::Deleted, Arc::clone(&object), old);
+        object
+    }
+
+    fn event(&mut self, key: &Key, verb: Verb, object: Arc<Stored>, old: Option<Arc<Stored>>) {
+        let resource_version = object.resource_version;
+        self.revisions.take();
+        self.events.push((
+            key.clone(),
+            StoreEvent {
+                verb,
+                object,
+                old,
+                resource_version,
+            },
+        ));
+    }
+
+    pub(crate) fn seal(self) -> Sealed {
+        Sealed {
+            staged: self.staged.into_iter().collect(),
+            events: self.events,
+            answers: self.answers,
+        }
+    }
+}
+
+impl Sealed {
+    /// What the files become.
+    pub(crate) fn writes(&self, files: &Files) -> Vec<Write> {
+        let write = |(key, staged): &(Key, Staged)| {
+            let facts = files.get(key).copied().unwrap_or_default();
+            let contents = match (&staged.object, staged.spec) {
+                (None, SpecPlan::Accept(_)) => Contents::Gone { spec: false },
+                // The file of an object that was deleted by hand is the next object's.
+                (None, SpecPlan::Keep | SpecPlan::Put) => Contents::Gone {
+                    spec: facts.accepted.is_some(),
+                },
+                (Some(object), SpecPlan::Put) => {
+                    let replaces = match facts.on_disk {
+                        None => Replaces::Nothing,
+                        Some(OnDisk {
+                            digest, sound: true, ..
+                        }) => Replaces::Sound(digest),
+                        Some(OnDisk {
+                            digest, sound: false, ..
+                        }) => Replaces::Broken(digest),
+                    };
+                    Contents::Both {
+                        object: Arc::clone(object),
+                        replaces,
+                    }
+                }
+                (Some(object), SpecPlan::Keep) => Contents::Status {
+                    object: Arc::clone(object),
+                    accepted: facts.accepted,
+                },
+                (Some(object), SpecPlan::Accept(accepted)) => Contents::Status {
+                    object: Arc::clone(object),
+                    accepted,
+                },
+            };
+            Write {
+                key: key.clone(),
+                contents,
+            }
+        };
+        self.staged.iter().map(write).collect()
+    }
+
+    /// Publishes what is durable and answers everybody. `results` are those of [`Self::writes`], in that order.
+    pub(crate) fn finish(
+        self,
+        results: Vec<Result<Option<Placed>, StoreError>>,
+        memory: &Memory,
+        files: &mut Files,
+        announce: impl FnOnce(u64),
+    ) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        for ((key, staged), result) in self.staged.iter().zip(results) {
+            match result {
+                Ok(placed) => learn(files, key, staged, placed, &mut aftermath),
+                Err(error) => {
+                    aftermath.failures.insert(key.clone(), error);
+                }
+            }
+        }
+        let failures = &aftermath.failures;
+        let events: Vec<StoreEvent> = self
+            .events
+            .into_iter()
+            .filter(|(key, _)| !failures.contains_key(key))
+            .map(|(_, event)| event)
+            .collect();
+        aftermath.finished = events
+            .iter()
+            .any(|event| event.verb != Verb::Deleted && is_finished(&event.object));
+        if let Some(revision) = events.last().map(|event| event.resource_version) {
+            memory.publish(events);
+            announce(revision);
+        }
+        for (key, answer, result) in self.answers {
+            // Also refusals that rest on a change which did not come to be are answered with why it did not.
+            let failure = failures.get(&key);
+            answered(answer, failure.map_or(result, |error| Err(error.clone())));
+        }
+        aftermath
+    }
+
+    /// Answers everybody with one error; nothing has happened.
+    pub(crate) fn fail(self, error: &StoreError) -> Aftermath {
+        for (_, answer, _) in self.answers {
+            answered(answer, Err(error.clone()));
+        }
+        let failures = self
+            .staged
+            .into_iter()
+            .map(|(key, _)| (key, error.clone()))
+            .collect();
+        Aftermath {
+            failures,
+            ..Aftermath::default()
+        }
+    }
+}
+
+/// What a durable write says about the files.
+fn learn(files: &mut Files, key: &Key, staged: &Staged, placed: Option<Placed>, aftermath: &mut Aftermath) {
+    let facts = files.entry(key.clone()).or_default();
+    if let Some(Placed { digest, signature }) = placed {
+        aftermath.placed.push(key.clone());
+        *facts = Facts {
+            on_disk: Some(OnDisk {
+                digest,
+                signature: Some(signature),
+                sound: true,
+            }),
+            accepted: Some(digest),
+        };
+    } else if let SpecPlan::Accept(accepted) = staged.spec {
+        facts.accepted = accepted;
+    }
+    if staged.object.is_none() {
+        files.remove(key);
+        aftermath.gone.push(key.clone());
+    }
+}
+
+pub(crate) fn is_finished(object: &Stored) -> bool {
+    object
+        .status()
+        .and_then(|status| status.get("finishedAt"))
+        .is_some()
+}
+
+/// Whether the caller still waits is the caller's affair: what is done is done.
+fn answered(answer: Answer, result: Result<Arc<Stored>, StoreError>) {
+    drop(answer.send(result));
+}

@@ -1,0 +1,303 @@
+//! What a request makes of an object: validation, generation, finalizers. Pure: the writer gives it the object in
+//! force, the time and the next revision, and does with the answer what it says.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use aegis_api::validate::strip_nulls;
+use aegis_api::{FieldError, KindInfo, Time};
+use serde_json::Value;
+
+use super::object::{Desired, Stored, System};
+use super::{Edit, Part, StoreError, Verb};
+use crate::disk::layout::refused_name;
+use crate::disk::spec_file::check_envelope;
+
+/// When a change is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) revision: u64,
+    pub(crate) now: Time,
+}
+
+/// What becomes of an object.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing differs.
+    Same(Arc<Stored>),
+    /// This is its next version. `spec` tells whether what people write has changed.
+    Put { object: Stored, verb: Verb, spec: bool },
+    /// It goes; this is its last version.
+    Gone(Stored),
+}
+
+/// The name that an object to be made asks for.
+pub(crate) fn name_of(info: &KindInfo, object: &Value) -> Result<String, StoreError> {
+    let name = object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let error = match refused_name(name) {
+        _ if name.is_empty() => FieldError::required("metadata.name", "every object has a name"),
+        Some(why) => FieldError::invalid("metadata.name", format!("{name:?}"), why),
+        None => return Ok(name.to_owned()),
+    };
+    Err(invalid(info, name, vec![error]))
+}
+
+/// A new object of this name. Status and system metadata in `object` are ignored.
+pub(crate) fn create(
+    info: &'static KindInfo,
+    name: &str,
+    mut object: Value,
+    current: Option<&Arc<Stored>>,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    strip_nulls(&mut object);
+    let errors = check_envelope(info, None, &object);
+    if !errors.is_empty() {
+        return Err(invalid(info, name, errors));
+    }
+    let system = new_system(moment);
+    let object = build(info, name, system, Desired::of(&object), None)?;
+    // Told last: an object that is invalid is so whether or not the name is free.
+    if current.is_some() {
+        return Err(StoreError::AlreadyExists {
+            kind: info.kind.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+    Ok(Outcome::Put {
+        object,
+        verb: Verb::Added,
+        spec: true,
+    })
+}
+
+/// An edit of one part.
+pub(crate) fn edit(
+    current: &Arc<Stored>,
+    part: Part,
+    edit: Edit,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    // A caller's bug must not take the only writer down with it.
+    let edited = catch_unwind(AssertUnwindSafe(|| edit(current)));
+    let mut wanted =
+        edited.unwrap_or_else(|_| Err(refused(current, "the edit failed without saying why")))?;
+    strip_nulls(&mut wanted);
+    match part {
+        Part::Spec => edit_spec(current, &wanted, moment),
+        Part::Status => edit_status(current, &wanted, moment),
+        Part::Finalizers => edit_finalizers(current, &wanted, moment),
+    }
+}
+
+fn edit_spec(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
+    let errors = check_envelope(current.info, Some(current.name()), wanted);
+    if !errors.is_empty() {
+        return Err(invalid(current.info, current.name(), errors));
+    }
+    respecify(current, Desired::of(wanted), moment)
+}
+
+/// The object with what people write replaced.
+pub(crate) fn respecify(
+    current: &Arc<Stored>,
+    desired: Desired,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    let before = current.desired();
+    if desired == before {
+        return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    let mut system = next(current, moment);
+    system.generation += i64::from(desired.spec != before.spec);
+    let object = build(
+        current.info,
+        current.name(),
+        system,
+        desired,
+        current.status().cloned(),
+    )?;
+    Ok(Outcome::Put {
+        object,
+        verb: Verb::Modified,
+        spec: true,
+    })
+}
+
+fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
+    let status = wanted.get("status");
+    if status == current.status() {
+        return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    let system = next(current, moment);
+    let object = build(
+        current.info,
+        current.name(),
+        system,
+        current.desired(),
+        status.cloned(),
+    )?;
+    Ok(Outcome::Put {
+        object,
+        verb: Verb::Modified,
+        spec: false,
+    })
+}
+
+fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<Outcome, StoreError> {
+    let field = "metadata.finalizers";
+    let mut finalizers: Vec<String> = Vec::new();
+    for finalizer in wanted
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let Some(text) = finalizer.as_str().filter(|text| !text.is_empty()) else {
+            let error = FieldError::invalid(
+                field,
+                finalizer,
+                "each finalizer is a text such as 'aegisops.io/containers'",
+            );
+            return Err(invalid(current.info, current.name(), vec![error]));
+        };
+        if !finalizers.iter().any(|known| known == text) {
+            finalizers.push(text.to_owned());
+        }
+    }
+    let before = &current.system().finalizers;
+    if finalizers == *before {
+        return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    if current.is_deleting() && finalizers.iter().any(|finalizer| !before.contains(finalizer)) {
+        let error = FieldError::forbidden(
+            field,
+            "the object is being deleted: finalizers can only be removed",
+        );
+        return Err(invalid(current.info, current.name(), vec![error]));
+    }
+    let mut system = next(current, moment);
+    system.finalizers = finalizers;
+    let gone = current.is_deleting() && system.finalizers.is_empty();
+    let object = build(
+        current.info,
+        current.name(),
+        system,
+        current.desired(),
+        current.status().cloned(),
+    )?;
+    Ok(if gone {
+        Outcome::Gone(object)
+    } else {
+        Outcome::Put {
+            object,
+            verb: Verb::Modified,
+            spec: false,
+        }
+    })
+}
+
+/// A deletion that somebody asks for, if the object is the one they mean.
+pub(crate) fn delete(
+    current: &Arc<Stored>,
+    uid: Option<&str>,
+    resource_version: Option<u64>,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    let conflict = |message: String| StoreError::Conflict {
+        kind: current.info.kind.to_owned(),
+        name: current.name().to_owned(),
+        message,
+    };
+    if let Some(uid) = uid.filter(|uid| *uid != current.uid()) {
+        return Err(conflict(format!("its uid is {}, not {uid}", current.uid())));
+    }
+    if let Some(version) = resource_version.filter(|version| *version != current.resource_version) {
+        return Err(conflict(format!(
+            "its resourceVersion is {}, not {version}",
+            current.resource_version
+        )));
+    }
+    mark_deleted(current, moment)
+}
+
+/// The object gone, or marked if a finalizer still holds it.
+pub(crate) fn mark_deleted(current: &Arc<Stored>, moment: Moment) -> Result<Outcome, StoreError> {
+    let mut system = next(current, moment);
+    let held = !system.finalizers.is_empty();
+    if held && current.is_deleting() {
+        return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    if held {
+        system.deletion_timestamp = Some(stamp(moment.now));
+    }
+    let object = build(
+        current.info,
+        current.name(),
+        system,
+        current.desired(),
+        current.status().cloned(),
+    )?;
+    Ok(if held {
+        Outcome::Put {
+            object,
+            verb: Verb::Modified,
+            spec: false,
+        }
+    } else {
+        Outcome::Gone(object)
+    })
+}
+
+/// System metadata of a new object.
+pub(crate) fn new_system(moment: Moment) -> System {
+    System {
+        uid: uuid::Uuid::new_v4().to_string(),
+        creation_timestamp: stamp(moment.now),
+        generation: 1,
+        resource_version: moment.revision,
+        deletion_timestamp: None,
+        finalizers: Vec::new(),
+    }
+}
+
+/// An instant as Kubernetes' metadata spells it: whole seconds, UTC.
+pub(crate) fn stamp(now: Time) -> String {
+    now.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn next(current: &Stored, moment: Moment) -> System {
+    System {
+        resource_version: moment.revision,
+        ..current.system().clone()
+    }
+}
+
+pub(crate) fn build(
+    info: &'static KindInfo,
+    name: &str,
+    system: System,
+    desired: Desired,
+    status: Option<Value>,
+) -> Result<Stored, StoreError> {
+    Stored::build(info, name, system, desired, status).map_err(|errors| invalid(info, name, errors))
+}
+
+fn invalid(info: &KindInfo, name: &str, errors: Vec<FieldError>) -> StoreError {
+    StoreError::Invalid {
+        kind: info.kind.to_owned(),
+        name: name.to_owned(),
+        errors,
+    }
+}
+
+fn refused(object: &Stored, message: &str) -> StoreError {
+    StoreError::Refused {
+        kind: object.info.kind.to_owned(),
+        name: object.name().to_owned(),
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! The store's one task: takes requests, file events and timers in turn and hands them to the writer. Owns the order
+//! of things and the waiting, no decision.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::writer::Writer;
+use super::{Request, StoreError};
+use crate::disk::folder::Listing;
+use crate::watch::FileWatch;
+
+/// The most requests in one batch.
+const BATCH: usize = 256;
+/// A changed file is looked at when nothing has happened for this long …
+const QUIET: Duration = Duration::from_millis(50);
+/// … or when it has gone on for this long.
+const IMPATIENT: Duration = Duration::from_millis(300);
+/// When a file that was gone or bad at first sight is looked at again.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
+/// How often retention is seen to, besides whenever an object finishes.
+const RETENTION: Duration = Duration::from_secs(3600);
+
+/// The single writer and the watcher of files; runs as one task.
+#[derive(Debug)]
+pub struct StoreDriver {
+    pub(crate) inbox: mpsc::Receiver<Request>,
+    pub(crate) writer: Writer,
+    pub(crate) rescan: Duration,
+    pub(crate) watch_files: bool,
+}
+
+/// A listing of the folders on its way, and the revision it began at.
+type Scan = JoinHandle<Result<Listing, StoreError>>;
+
+impl StoreDriver {
+    /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
+    /// later requests get [`StoreError::Closed`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
+        let Self {
+            mut inbox,
+            mut writer,
+            rescan,
+            watch_files,
+        } = self;
+        let mut watch = start_watch(&writer, watch_files);
+        let mut requests = Vec::with_capacity(BATCH);
+        // The first one at once: what changed between loading and watching is found by it.
+        let mut rescan = interval_at(Instant::now(), rescan.max(Duration::from_millis(1)));
+        rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retention = interval_at(Instant::now(), RETENTION);
+        retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut scan: Option<(Scan, u64)> = None;
+        let mut changed: Option<(Instant, Instant)> = None;
+        let mut second_look: Option<Instant> = None;
+        loop {
+            if writer.finished {
+                writer.retire().await?;
+            }
+            if !writer.unsure.is_empty() {
+                let unsure = std::mem::take(&mut writer.unsure);
+                writer.examine(unsure.into_iter().collect(), false).await?;
+            }
+            if second_look.is_none() && !writer.suspects.is_empty() {
+                second_look = Some(Instant::now() + SECOND_LOOK);
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                _ = rescan.tick() => {
+                    if let Err(error) = watch.renew(&writer.disk.dir) {
+                        tracing::warn!(%error, "some folders are not watched; the rescan stands in");
+                    }
+                    if scan.is_none() {
+                        let disk = writer.disk.clone();
+                        let listing = tokio::task::spawn_blocking(move || disk.list());
+                        scan = Some((listing, writer.revisions.last()));
+                    }
+                }
+                listed = listed(&mut scan) => {
+                    let since = scan.take().map_or(0, |(_, since)| since);
+                    match listed {
+                        Ok(listing) => {
+                            let worth = writer.compare(&listing);
+                            let lost = writer.without_status(&listing, since);
+                            writer.examine(worth, false).await?;
+                            writer.rewrite(lost).await?;
+                        }
+                        Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
+                    }
+                }
+                () = until(second_look) => {
+                    second_look = None;
+                    let suspects = std::mem::take(&mut writer.suspects);
+                    writer.examine(suspects.into_iter().collect(), true).await?;
+                }
+                () = watch.changed() => {
+                    let now = Instant::now();
+                    let (first, _) = changed.unwrap_or((now, now));
+                    changed = Some((first, (now + QUIET).min(first + IMPATIENT)));
+                }
+                () = until(changed.map(|(_, due)| due)) => {
+                    changed = None;
+                    let taken = watch.take();
+                    if taken.anything {
+                        rescan.reset_immediately();
+                    }
+                    writer.examine(taken.keys.into_iter().collect(), false).await?;
+                }
+                _ = retention.tick() => writer.retire().await?,
+                count = inbox.recv_many(&mut requests, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                    writer.requests(requests.drain(..)).await?;
+                }
+            }
+        }
+        // Whoever still waits learns from the closed channel that nothing happened.
+        inbox.close();
+        Ok(())
+    }
+}
+
+fn start_watch(writer: &Writer, wanted: bool) -> FileWatch {
+    if !wanted {
+        return FileWatch::none();
+    }
+    FileWatch::start(&writer.disk.dir).unwrap_or_else(|error| {
+        tracing::warn!(%error, "files cannot be watched; only the rescan finds changes by hand");
+        FileWatch::none()
+    })
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn listed(scan: &mut Option<(Scan, u64)>) -> Result<Listing, StoreError> {
+    match scan {
+        Some((scan, _)) => scan.await.unwrap_or(Err(StoreError::Closed)),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,199 @@
+//! Start-up: reads every file, on several threads, into what the status files say is in force and how the spec files
+//! differ from that. What the differences mean is decided where people's changes always are. Does I/O; blocks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::StoreError;
+use super::batch::{Facts, OnDisk};
+use super::files::Note;
+use super::object::Stored;
+use crate::disk::Disk;
+use crate::disk::file::{self, Found};
+use crate::disk::folder::{Judged, Misnamed};
+use crate::disk::layout::Key;
+use crate::disk::status_file::StatusFile;
+
+/// The largest status file that is read, in bytes.
+const MAX_STATUS: usize = 64 << 20;
+/// Threads that read and decode.
+const READERS: usize = 4;
+
+/// What the files of a state directory say.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// What is in force by the status files.
+    pub(crate) objects: Vec<Arc<Stored>>,
+    pub(crate) facts: Vec<(Key, Facts)>,
+    /// Sound status files whose object is not valid any more; until its spec file is repaired they only wait.
+    pub(crate) dormant: Vec<(Key, StatusFile)>,
+    /// Status files that say nothing and have no spec file.
+    pub(crate) rubbish: Vec<Key>,
+    /// Spec files that are not what the status files accepted.
+    pub(crate) judged: Vec<(Key, Judged)>,
+    pub(crate) misnamed: Vec<Misnamed>,
+    pub(crate) notes: Vec<Note>,
+    /// The highest revision that any file mentions.
+    pub(crate) revision: u64,
+}
+
+/// Reads everything.
+pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
+    disk.sweep()?;
+    let listing = disk.list()?;
+    let keys: BTreeSet<Key> = listing
+        .specs
+        .into_iter()
+        .map(|(key, _)| key)
+        .chain(listing.statuses)
+        .collect();
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let share = keys.len().div_ceil(READERS).max(1);
+    let entries = std::thread::scope(|scope| {
+        let read = |keys: &[Key]| keys.iter().map(|key| Entry::read(disk, key)).collect::<Vec<_>>();
+        let readers: Vec<_> = keys
+            .chunks(share)
+            .map(|keys| scope.spawn(move || read(keys)))
+            .collect();
+        // A reader that panicked must not make its objects count as deleted.
+        let joined = readers
+            .into_iter()
+            .map(|reader| reader.join().map_err(|_| StoreError::Closed));
+        joined.collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut loaded = Loaded {
+        misnamed: listing.misnamed,
+        ..Loaded::default()
+    };
+    for entry in entries.into_iter().flatten() {
+        loaded.add(entry);
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn add(&mut self, entry: Entry) {
+        let Entry {
+            key,
+            judged,
+            status,
+            object,
+            garbage,
+            notes,
+        } = entry;
+        self.notes.extend(notes);
+        if let Some(status) = status {
+            self.revision = self.revision.max(status.metadata.resource_version);
+            let mut facts = Facts {
+                on_disk: None,
+                accepted: status.accepted_file,
+            };
+            match object {
+                Some(object) => self.objects.push(Arc::new(object)),
+                None => self.dormant.push((key.clone(), *status)),
+            }
+            if let (Judged::Same(signature), Some(digest)) = (&judged, facts.accepted) {
+                facts.on_disk = Some(OnDisk {
+                    digest,
+                    signature: Some(*signature),
+                    sound: true,
+                });
+            }
+            self.facts.push((key.clone(), facts));
+        } else if garbage && matches!(judged, Judged::Missing) {
+            self.rubbish.push(key);
+            return;
+        }
+        if !matches!(judged, Judged::Same(_)) {
+            self.judged.push((key, judged));
+        }
+    }
+}
+
+/// One object's files as they were found.
+struct Entry {
+    key: Key,
+    judged: Judged,
+    /// The status file, if it is sound.
+    status: Option<Box<StatusFile>>,
+    /// What the status file says is in force, if that is still valid.
+    object: Option<Stored>,
+    /// Whether there is a status file that is not sound.
+    garbage: bool,
+    notes: Vec<Note>,
+}
+
+impl Entry {
+    fn read(disk: &Disk, key: &Key) -> Self {
+        let mut notes = Vec::new();
+        let found = read_status(disk, key);
+        let garbage = matches!(found, Some(Err(_)));
+        let status = match found {
+            Some(Ok(file)) => Some(Box::new(file)),
+            Some(Err(message)) => {
+                notes.push(Note::warning(key, "", "InvalidStatusFile", message));
+                None
+            }
+            None => None,
+        };
+        let object = status.as_ref().and_then(|file| restore(key, file, &mut notes));
+        // What is not valid any more is judged afresh, to say why.
+        let known = status
+            .as_ref()
+            .and_then(|file| file.accepted_file)
+            .filter(|_| object.is_some());
+        Self {
+            key: key.clone(),
+            judged: disk.judge(key, known),
+            status,
+            object,
+            garbage,
+            notes,
+        }
+    }
+}
+
+fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
+    let path = key.status_path(&disk.dir);
+    let why = match file::read(&path, MAX_STATUS) {
+        Ok(Found::Missing) => return None,
+        Ok(Found::TooLarge(_)) => format!("it has more than {MAX_STATUS} bytes"),
+        Err(error) => format!("it cannot be read: {error}"),
+        Ok(Found::Contents(_, bytes)) => match StatusFile::parse(key, &bytes) {
+            Ok(file) => return Some(Ok(file)),
+            Err(why) => why,
+        },
+    };
+    let kept = match file::keep_beside(&path, &disk.faults) {
+        Ok(()) => "; it is kept with the ending .rejected",
+        Err(_) => "",
+    };
+    Some(Err(format!(
+        "{} does not hold what the controller wrote: {why}{kept}",
+        key.status_file()
+    )))
+}
+
+/// The object that a status file holds. `None`: what it accepted is not valid any more.
+fn restore(key: &Key, file: &StatusFile, notes: &mut Vec<Note>) -> Option<Stored> {
+    let build = |status| {
+        Stored::build(
+            key.info,
+            &key.name,
+            file.metadata.clone(),
+            file.accepted.clone(),
+            status,
+        )
+    };
+    if let Ok(object) = build(file.status.clone()) {
+        return Some(object);
+    }
+    let object = build(None).ok()?;
+    let message = format!(
+        "the status in {} is not one of a {}: it starts anew",
+        key.status_file(),
+        key.info.kind
+    );
+    notes.push(Note::warning(key, object.uid(), "InvalidStatusFile", message));
+    Some(object)
+}

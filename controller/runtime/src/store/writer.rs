@@ -1,0 +1,146 @@
+//! The single writer: everything that changes an object passes through here, one batch after another. Durable first,
+//! then published, then answered. Does I/O through [`Disk`].
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::batch::{Aftermath, Batch, Files, Sealed};
+use super::change;
+use super::files::Note;
+use super::memory::Memory;
+use super::{Clock, Request, Retention, StoreError, retention};
+use crate::disk::Disk;
+use crate::disk::folder::{Judged, Misnamed};
+use crate::disk::layout::Key;
+use crate::disk::revision::Revisions;
+use crate::disk::status_file::StatusFile;
+use crate::events::EventRecorder;
+
+/// What the writer alone knows.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) disk: Disk,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) announce: watch::Sender<u64>,
+    pub(crate) events: EventRecorder,
+    pub(crate) clock: Clock,
+    pub(crate) retention: Retention,
+    pub(crate) revisions: Revisions,
+    pub(crate) files: Files,
+    pub(crate) dormant: HashMap<Key, StatusFile>,
+    /// Files that may not be what is known about them: to be looked at soon.
+    pub(crate) unsure: BTreeSet<Key>,
+    /// Files that were gone or bad at first sight: to be looked at once more.
+    pub(crate) suspects: BTreeSet<Key>,
+    /// Whether an object has come to its end since retention was last seen to.
+    pub(crate) finished: bool,
+}
+
+impl Writer {
+    /// What loading leaves to do: differences between the files and what was in force are acted on at once, for what
+    /// was half written when an earlier process died is not going to be completed.
+    pub(crate) async fn settle(
+        &mut self,
+        judged: Vec<(Key, Judged)>,
+        rubbish: Vec<Key>,
+        misnamed: &[Misnamed],
+        notes: Vec<Note>,
+    ) -> Result<(), StoreError> {
+        self.revisions.set_aside(&self.disk).await?;
+        for note in notes {
+            self.note(note);
+        }
+        self.compare_misnamed(misnamed);
+        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        for key in &rubbish {
+            batch.forget(key);
+        }
+        let sealed = batch.seal();
+        let failures = self.carry_out(sealed).await?.failures;
+        let failed = failures.into_values().next();
+        match failed.or(self.take_over(judged).await?) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Carries out what callers ask for, as one batch.
+    pub(crate) async fn requests(
+        &mut self,
+        requests: impl IntoIterator<Item = Request>,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        for request in requests {
+            batch.request(request);
+        }
+        let sealed = batch.seal();
+        let aftermath = self.carry_out(sealed).await?;
+        self.unsure.extend(aftermath.failures.into_keys());
+        Ok(())
+    }
+
+    /// Makes a batch durable, publishes and answers it.
+    pub(crate) async fn carry_out(&mut self, sealed: Sealed) -> Result<Aftermath, StoreError> {
+        if let Err(error) = self.revisions.reserve(&self.disk).await {
+            return Ok(sealed.fail(&error));
+        }
+        let results = self.disk.commit(sealed.writes(&self.files)).await;
+        let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
+            self.announce.send_replace(revision);
+        });
+        for key in &aftermath.placed {
+            self.mark_sound(key, "");
+        }
+        self.unsure.extend(aftermath.gone.iter().cloned());
+        self.finished |= aftermath.finished;
+        Ok(aftermath)
+    }
+
+    /// Removes finished objects that are too many or too old.
+    pub(crate) async fn retire(&mut self) -> Result<(), StoreError> {
+        self.finished = false;
+        let now = self.clock.now();
+        let overdue = retention::overdue(&self.memory, self.retention, now);
+        for some in overdue.chunks(retention::AT_ONCE) {
+            let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, now);
+            for key in some {
+                let moment = batch.moment();
+                let current = batch.current(key);
+                if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
+                    batch.stage(key, outcome);
+                }
+            }
+            let sealed = batch.seal();
+            self.carry_out(sealed).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the status files of these objects again: somebody has removed them.
+    pub(crate) async fn rewrite(&mut self, keys: Vec<Key>) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        for key in &keys {
+            batch.rewrite(key);
+        }
+        let sealed = batch.seal();
+        self.carry_out(sealed).await.map(|_| ())
+    }
+
+    /// Forgets facts about a file that is not there of an object that is not there.
+    pub(crate) fn tidy(&mut self, key: &Key) {
+        let empty = self.files.get(key).is_some_and(|facts| facts.on_disk.is_none());
+        if empty && self.memory.get(key.info, &key.name).is_none() {
+            self.files.remove(key);
+        }
+    }
+
+    pub(crate) fn note(&self, note: Note) {
+        self.events
+            .record(&note.about, note.kind, note.reason, note.message);
+    }
+}
