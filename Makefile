@@ -37,7 +37,9 @@ down: ## remove the stack and all it made; the state stays
 	@compose/down.sh
 
 .PHONY: test
-test: engine images ## all tests, on real containers and a real nginx
+test: engine ## all tests, on real containers and a real nginx
+	@compose/images.sh nginx buggy-app
+	cargo build --workspace --all-targets
 	cargo test --workspace --no-fail-fast
 
 .PHONY: lint
@@ -54,6 +56,10 @@ bench: engine images ## measure against the bare engine
 .PHONY: sim
 sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation
+
+.PHONY: crds
+crds: ## write crds/ anew from the Rust types
+	cargo run --quiet -p aegis-api --bin crdgen -- crds
 
 .PHONY: fmt
 fmt: ## format the code
