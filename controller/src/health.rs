@@ -8,9 +8,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) async fn check(listen: SocketAddr) -> ExitCode {
-    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
+    let ip = if listen.ip().is_unspecified() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        listen.ip()
+    };
     let answer = tokio::time::timeout(Duration::from_secs(2), ask(SocketAddr::new(ip, listen.port()))).await;
-    if matches!(answer, Ok(Ok(true))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if matches!(answer, Ok(Ok(true))) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn ask(address: SocketAddr) -> std::io::Result<bool> {

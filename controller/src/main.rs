@@ -3,6 +3,7 @@
 mod args;
 mod health;
 mod host;
+mod observer;
 mod secrets;
 mod shutdown;
 mod telemetry;

@@ -1,0 +1,203 @@
+//! Keeps the server's picture of the host: containers, their load, the topology, and whether the engine answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
+use aegis_api::{LoadBalancer, Time, Workload};
+use aegis_docker::Engine;
+use aegis_docker::observed::ContainerState;
+use aegis_reconcilers::Context;
+use aegis_reconcilers::collector::{Reading, collect};
+use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
+use aegis_runtime::FrameType;
+use aegis_server::HostView;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+const MIB: f64 = 1_048_576.0;
+/// Pause after an event before the picture is drawn again, so that a burst is one picture.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`.
+pub(crate) async fn watch(
+    context: Context,
+    events: DockerEvents,
+    view: HostView,
+    interval: Duration,
+    shutdown: CancellationToken,
+) {
+    let mut starts = Starts::default();
+    let mut notices = std::pin::pin!(events.subscribe());
+    let mut link = events.link();
+    let mut timer = tokio::time::interval(interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let due = tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = timer.tick() => true,
+            Ok(()) = link.changed() => {
+                let state = link.borrow_and_update().clone();
+                tell_link(&view, &state);
+                state == Link::Up
+            }
+            notice = notices.next() => match notice {
+                Some(Notice::Event(event)) => starts.forget(&event.id, &event.action),
+                Some(Notice::Rescan) => starts.forget_all(),
+                None => return,
+            },
+        };
+        if due {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(SETTLE) => {}
+            }
+            draw(&context, &view, &mut starts).await;
+        }
+    }
+}
+
+fn tell_link(view: &HostView, link: &Link) {
+    let news = match link {
+        Link::Connecting => return,
+        Link::Up => view.set_engine(Ok(())),
+        Link::Down(reason) => view.set_engine(Err(reason.clone())),
+    };
+    match link {
+        Link::Down(reason) if news => tracing::warn!("the Docker engine is away: {reason}"),
+        Link::Up if news => tracing::info!("connected to the Docker engine"),
+        _ => {}
+    }
+}
+
+async fn draw(context: &Context, view: &HostView, starts: &mut Starts) {
+    let readings = match collect(&*context.engine, &context.samples).await {
+        Ok(readings) => readings,
+        // The event stream tells of an engine that is away; saying it every interval would only fill the log.
+        Err(error) => return tracing::debug!("the host could not be looked at: {error}"),
+    };
+    starts.learn(&*context.engine, &readings).await;
+    let now = context.clock.now();
+    let rows: Vec<ContainerRow> = readings.iter().map(row).collect();
+    let metrics: Vec<ContainerMetrics> = readings
+        .iter()
+        .filter_map(|reading| load(reading, starts, now))
+        .collect();
+    let topology = topology(context, &readings);
+    let publish = |kind, value: Value| context.feed.publish(kind, None, value);
+    publish(FrameType::Metrics, json!(metrics));
+    publish(FrameType::ContainerList, json!(rows));
+    publish(FrameType::Topology, json!(topology));
+    view.set_containers(rows);
+    view.set_metrics(metrics);
+    view.set_topology(topology);
+}
+
+fn row(reading: &Reading) -> ContainerRow {
+    let container = &reading.container;
+    ContainerRow {
+        name: container.name.clone(),
+        status: container.state.as_str().to_owned(),
+        image: container.image.clone(),
+        id: container.id.chars().take(12).collect(),
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "bytes to MiB for people: the rounding of u64 to f64 is below what is shown"
+)]
+fn load(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMetrics> {
+    let stats = reading.stats.as_ref()?;
+    let (used, limit) = (stats.memory_bytes as f64, stats.memory_limit_bytes as f64);
+    Some(ContainerMetrics {
+        name: reading.container.name.clone(),
+        cpu_percent: reading.cpu_percent.unwrap_or_default(),
+        memory_mb: used / MIB,
+        memory_limit_mb: limit / MIB,
+        memory_percent: if limit > 0.0 { used / limit * 100.0 } else { 0.0 },
+        net_rx_bytes: stats.net_rx_bytes,
+        net_tx_bytes: stats.net_tx_bytes,
+        status: reading.container.state.as_str().to_owned(),
+        uptime_seconds: starts
+            .get(&reading.container.id)
+            .map_or(0.0, |start| start.age(now).as_secs_f64()),
+        image: reading.container.image.clone(),
+    })
+}
+
+fn topology(context: &Context, readings: &[Reading]) -> Topology {
+    let own = context.settings.own_container.as_deref();
+    let containers: Vec<TopologyContainer> = readings
+        .iter()
+        .map(|reading| {
+            let container = &reading.container;
+            let is_own = own.is_some_and(|own| container.id.starts_with(own));
+            TopologyContainer {
+                name: container.name.clone(),
+                status: container.state.as_str().to_owned(),
+                image: container.image.clone(),
+                role: container
+                    .labels
+                    .get(LABEL_ROLE)
+                    .cloned()
+                    .or_else(|| is_own.then(|| "agent".to_owned())),
+            }
+        })
+        .collect();
+    let workloads = context.store.list::<Workload>();
+    let balancers = context.store.list::<LoadBalancer>();
+    Topology::derive(
+        &containers,
+        workloads.iter().map(Arc::as_ref),
+        balancers.iter().map(Arc::as_ref),
+    )
+}
+
+/// When each running container started: read once a run, since a list does not tell.
+#[derive(Default)]
+struct Starts(HashMap<String, Time>);
+
+impl Starts {
+    fn get(&self, id: &str) -> Option<Time> {
+        self.0.get(id).copied()
+    }
+
+    /// Forgets a container that started, ended or went; answers whether the picture changed with it.
+    fn forget(&mut self, id: &str, action: &str) -> bool {
+        let changed = matches!(
+            action,
+            "create" | "start" | "die" | "destroy" | "rename" | "pause" | "unpause"
+        );
+        if changed {
+            self.0.remove(id);
+        }
+        changed
+    }
+
+    fn forget_all(&mut self) -> bool {
+        self.0.clear();
+        true
+    }
+
+    async fn learn(&mut self, engine: &dyn Engine, readings: &[Reading]) {
+        self.0
+            .retain(|id, _| readings.iter().any(|reading| reading.container.id == *id));
+        for reading in readings
+            .iter()
+            .filter(|reading| reading.container.state == ContainerState::Running)
+        {
+            let id = &reading.container.id;
+            if self.0.contains_key(id) {
+                continue;
+            }
+            if let Ok(Some(details)) = engine.inspect(id).await
+                && let Some(start) = details.started_at
+            {
+                self.0.insert(id.clone(), start);
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or is told to.
+//! The only file that sees every crate; it decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use aegis_brain::{Brain, BrainConfig};
+use aegis_docker::Engine;
+use aegis_docker::bollard::Docker;
+use aegis_reconcilers::collector::Samples;
+use aegis_reconcilers::detector::DetectorReconciler;
+use aegis_reconcilers::docker_events::DockerEvents;
+use aegis_reconcilers::incident::IncidentReconciler;
+use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
+use aegis_reconcilers::policy::PolicyReconciler;
+use aegis_reconcilers::probe::Prober;
+use aegis_reconcilers::recall::Recall;
+use aegis_reconcilers::runbook::RunbookReconciler;
+use aegis_reconcilers::workload::WorkloadReconciler;
+use aegis_reconcilers::{Context, Settings, triggers};
+use aegis_runtime::{
+    Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
+    StoreOptions, Trigger, feed,
+};
+use aegis_server::{HostView, HttpMetrics, RagHit, ServerConfig, ServerParts, ServerState};
+use anyhow::Context as _;
+use futures::stream::BoxStream;
+use prometheus_client::registry::Registry;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{AnonymousRole, Args};
+use crate::observer::FeedObserver;
+use crate::{host, secrets, shutdown};
+
+/// The net under events: every object is looked at this often, whether or not anything was heard of it.
+const RESYNC: Duration = Duration::from_secs(30);
+/// Incidents remedied at the same time.
+const INCIDENTS_AT_ONCE: usize = 32;
+/// Workloads reconciled at the same time.
+const WORKLOADS_AT_ONCE: usize = 16;
+
+/// Runs the controller until it is told to end.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let events = EventRecorder::new();
+    let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
+    let admin_token = secrets::token(store.dir(), "admin-token")?;
+    let webhook_token = match args.webhook_token.clone() {
+        Some(token) => token,
+        None => secrets::token(store.dir(), "webhook-token")?,
+    };
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {}: is the port taken? move it with --listen or AEGIS_LISTEN",
+                args.listen
+            )
+        })?;
+    let engine: Arc<dyn Engine> = Arc::new(Docker::connect(args.docker_host.as_deref())?);
+    let context = context(&args, store, engine, events);
+    let recall = Recall::default();
+    let docker_events = DockerEvents::default();
+    let view = HostView::new();
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::new(&mut registry));
+    let http = HttpMetrics::new(&mut registry);
+    let state = ServerState::new(ServerParts {
+        config: ServerConfig {
+            anonymous_role: args.anonymous_role.map(role),
+            admin_token,
+            webhook_token: Some(webhook_token),
+            target_container: args.target_container.clone(),
+            max_replicas: args.max_replicas,
+            allowed_origins: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        store: context.store.clone(),
+        events: context.events.clone(),
+        feed: context.feed.clone(),
+        host: view.clone(),
+        registry: Arc::new(registry),
+        http,
+        recall: rag(&context, &recall),
+        shutdown: shutdown.clone(),
+    });
+    let mut tasks = Tasks {
+        set: JoinSet::new(),
+        shutdown: shutdown.clone(),
+        store: StoreTask::start(driver),
+        context: context.clone(),
+        metrics,
+    };
+    tasks.reconcilers(&docker_events, recall)?;
+    let (prober, follow, engine) = (
+        context.prober.clone(),
+        docker_events.clone(),
+        Arc::clone(&context.engine),
+    );
+    tasks.spawn("probes", |shutdown| async move { prober.run(shutdown).await });
+    tasks.spawn("docker events", |shutdown| async move {
+        follow.run(engine, shutdown).await
+    });
+    let interval = Duration::from_secs(args.metrics_interval_secs);
+    let watched = context.clone();
+    tasks.spawn("host", move |shutdown| {
+        host::watch(watched, docker_events, view, interval, shutdown)
+    });
+    let (store, feed) = (context.store.clone(), context.feed.clone());
+    tasks.spawn("frames", move |shutdown| {
+        aegis_server::pump(store, feed, shutdown)
+    });
+    let router = aegis_server::router(state);
+    tasks.try_spawn("http", move |shutdown| async move {
+        Ok(aegis_server::serve(listener, router, shutdown).await?)
+    });
+    tasks.try_spawn("signals", shutdown::on_signal);
+    tracing::info!(
+        "serving on http://{}, state in {}",
+        args.listen,
+        context.store.dir().display()
+    );
+    tasks.join().await
+}
+
+fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventRecorder) -> Context {
+    let settings = Settings {
+        templates: args.lb_templates.clone(),
+        max_replicas: args.max_replicas,
+        cooldown: aegis_api::Duration::from_secs(args.scale_cooldown_secs),
+        log_chars: usize::try_from(args.log_truncate_chars).unwrap_or(2000),
+        own_container: own_container(),
+    };
+    Context {
+        prober: Prober::new(Arc::clone(&engine)),
+        store,
+        engine,
+        events,
+        feed: Feed::new(feed::CAPACITY),
+        samples: Samples::default(),
+        clock: Clock::default(),
+        settings: Arc::new(settings),
+    }
+}
+
+/// Id of the container this process runs in: Docker makes the short id its host name.
+fn own_container() -> Option<String> {
+    if !std::path::Path::new("/.dockerenv").exists() {
+        return None;
+    }
+    let name = std::fs::read_to_string("/etc/hostname").ok()?;
+    let name = name.trim();
+    (name.len() == 12 && name.chars().all(|c| c.is_ascii_hexdigit())).then(|| name.to_owned())
+}
+
+fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
+    let (store, recall) = (context.store.clone(), recall.clone());
+    Arc::new(move |text: &str| {
+        recall
+            .query(&store, text)
+            .into_iter()
+            .map(|hit| RagHit {
+                entry: hit.name,
+                score: hit.score,
+            })
+            .collect()
+    })
+}
+
+fn role(role: AnonymousRole) -> aegis_server::Role {
+    match role {
+        AnonymousRole::Viewer => aegis_server::Role::Viewer,
+        AnonymousRole::Operator => aegis_server::Role::Operator,
+        AnonymousRole::Admin => aegis_server::Role::Admin,
+    }
+}
+
+/// What runs side by side. One that fails ends them all: a controller that only half works would look healthy.
+struct Tasks {
+    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    shutdown: CancellationToken,
+    store: StoreTask,
+    context: Context,
+    metrics: Arc<Metrics>,
+}
+
+/// The store outlives the others: what they write while they end is still stored.
+struct StoreTask {
+    task: JoinHandle<Result<(), StoreError>>,
+    closing: CancellationToken,
+}
+
+impl StoreTask {
+    fn start(driver: StoreDriver) -> Self {
+        let closing = CancellationToken::new();
+        Self {
+            task: tokio::spawn(driver.run(closing.clone())),
+            closing,
+        }
+    }
+}
+
+impl Tasks {
+    fn spawn<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let task = task(self.shutdown.clone());
+        self.set.spawn(async move {
+            task.await;
+            (name, Ok(()))
+        });
+    }
+
+    fn try_spawn<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let task = task(self.shutdown.clone());
+        self.set.spawn(async move { (name, task.await) });
+    }
+
+    fn reconcilers(&mut self, events: &DockerEvents, recall: Recall) -> anyhow::Result<()> {
+        let context = self.context.clone();
+        let brain = Arc::new(Brain::new(BrainConfig::default())?);
+        let incidents = IncidentReconciler::new(context.clone(), brain, recall);
+        self.controller(
+            WorkloadReconciler::new(context.clone()),
+            triggers::workloads(&context, events),
+            WORKLOADS_AT_ONCE,
+            triggers::all::<Workload>,
+        );
+        self.controller(
+            LoadBalancerReconciler::new(context.clone()),
+            triggers::load_balancers(&context, events),
+            4,
+            triggers::all::<LoadBalancer>,
+        );
+        self.controller(
+            incidents,
+            triggers::incidents(&context),
+            INCIDENTS_AT_ONCE,
+            |store| triggers::open_incidents(store, None),
+        );
+        self.controller(
+            PolicyReconciler::new(context.clone()),
+            triggers::own::<RemediationPolicy>(&context),
+            2,
+            triggers::all::<RemediationPolicy>,
+        );
+        self.controller(
+            DetectorReconciler::new(context.clone()),
+            triggers::own::<Detector>(&context),
+            2,
+            triggers::all::<Detector>,
+        );
+        self.controller(
+            RunbookReconciler::new(context.clone()),
+            triggers::runbook(&context),
+            2,
+            triggers::all::<RunbookEntry>,
+        );
+        Ok(())
+    }
+
+    fn controller<R: Reconciler>(
+        &mut self,
+        reconciler: R,
+        triggers: Vec<BoxStream<'static, Trigger>>,
+        concurrency: usize,
+        names: fn(&Store) -> Vec<String>,
+    ) {
+        let store = self.context.store.clone();
+        let metrics: Arc<dyn Observer> = Arc::clone(&self.metrics) as _;
+        let feed: Arc<dyn Observer> = Arc::new(FeedObserver::new(self.context.clone()));
+        let mut controller = Controller::new(Arc::new(reconciler))
+            .resync(RESYNC, move || names(&store))
+            .concurrency(concurrency)
+            .observe(metrics)
+            .observe(feed);
+        for stream in triggers {
+            controller = controller.trigger(stream);
+        }
+        self.spawn(R::KIND, move |shutdown| controller.run(shutdown));
+    }
+
+    async fn join(self) -> anyhow::Result<()> {
+        let Self {
+            mut set,
+            shutdown,
+            mut store,
+            ..
+        } = self;
+        let mut first_error = None;
+        let mut stored = false;
+        loop {
+            let (name, result) = tokio::select! {
+                ended = set.join_next() => match ended {
+                    Some(ended) => ended.unwrap_or_else(|error| ("a task", Err(error.into()))),
+                    None => break,
+                },
+                ended = &mut store.task, if !stored => {
+                    stored = true;
+                    ("the store", flat(ended))
+                }
+            };
+            if let Err(error) = result {
+                first_error.get_or_insert(error.context(format!("{name} failed")));
+            } else if !shutdown.is_cancelled() {
+                first_error.get_or_insert_with(|| anyhow::anyhow!("{name} ended by itself"));
+            }
+            shutdown.cancel();
+        }
+        store.closing.cancel();
+        if !stored && let Err(error) = flat(store.task.await) {
+            first_error.get_or_insert(error.context("the store failed"));
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+fn flat(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    Ok(ended??)
+}
