@@ -10,7 +10,8 @@ use aegis_api::Time;
 use serde_json::Value;
 
 use crate::observed::{
-    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo,
+    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo, ProcessRow,
+    Stats,
 };
 
 const HEALTH_LOG_ENTRIES: usize = 5;
@@ -160,6 +161,62 @@ pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
     })
 }
 
+/// The answer of `GET /containers/{id}/stats`, of cgroup v1 and v2 alike. A container that does not run has no `read_at`.
+pub(crate) fn stats(answer: &Value) -> Stats {
+    let memory = part(answer, "memory_stats");
+    let interfaces = || {
+        part(answer, "networks")
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, interface)| interface)
+    };
+    Stats {
+        read_at: time(answer, "read"),
+        cpu_total_ns: count(part(part(answer, "cpu_stats"), "cpu_usage"), "total_usage"),
+        memory_bytes: memory_in_use(memory),
+        memory_limit_bytes: count(memory, "limit"),
+        net_rx_bytes: interfaces().map(|interface| count(interface, "rx_bytes")).sum(),
+        net_tx_bytes: interfaces().map(|interface| count(interface, "tx_bytes")).sum(),
+        pids: count(part(answer, "pids_stats"), "current"),
+    }
+}
+
+/// Without the inactive page cache, as `docker stats` counts: cgroup v1 calls it `total_inactive_file`, v2 `inactive_file`
+/// (which v1 has, too, for the innermost group alone).
+fn memory_in_use(memory: &Value) -> u64 {
+    let usage = count(memory, "usage");
+    let details = part(memory, "stats");
+    let v1 = details.get("total_inactive_file").and_then(Value::as_u64);
+    let cache = v1.unwrap_or_else(|| count(details, "inactive_file"));
+    usage.checked_sub(cache).unwrap_or(usage)
+}
+
+/// The answer of `GET /containers/{id}/top`.
+pub(crate) fn processes(answer: &Value) -> Vec<ProcessRow> {
+    let words = |value: &Value| -> Vec<String> {
+        let items = value.as_array().into_iter().flatten();
+        items
+            .map(|item| item.as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    let titles = words(part(answer, "Titles"));
+    let column = titles.iter().position(|title| title == "PID").unwrap_or(0);
+    let rows = part(answer, "Processes")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(words);
+    rows.map(|row| ProcessRow {
+        pid: row
+            .get(column)
+            .and_then(|pid| pid.parse().ok())
+            .unwrap_or_default(),
+        command: row.last().cloned().unwrap_or_default(),
+    })
+    .collect()
+}
+
 /// The answers of `GET /version` and `GET /info`.
 pub(crate) fn engine_info(version: &Value, info: &Value) -> EngineInfo {
     let api = text(version, "ApiVersion").split_once('.');
@@ -222,6 +279,47 @@ mod tests {
     fn a_linked_containers_own_name_is_found() {
         let row = json!({"Id": "ab", "Names": ["/web/database", "/db"], "State": "running"});
         assert_eq!(summary(&row).unwrap().name, "db");
+    }
+
+    #[test]
+    fn memory_is_counted_as_docker_stats_does_on_either_cgroup_version() {
+        let v1 = json!({"read": "2026-01-01T00:00:00.5Z", "cpu_stats": {"cpu_usage": {"total_usage": 7}},
+            "memory_stats": {"usage": 100, "limit": 500, "stats": {"total_inactive_file": 30, "inactive_file": 10}},
+            "networks": {"eth0": {"rx_bytes": 1, "tx_bytes": 2}, "eth1": {"rx_bytes": 10, "tx_bytes": 20}},
+            "pids_stats": {"current": 3, "limit": 18_446_744_073_709_551_615_u64}});
+        let read = stats(&v1);
+        assert_eq!(
+            (
+                read.memory_bytes,
+                read.memory_limit_bytes,
+                read.cpu_total_ns,
+                read.pids
+            ),
+            (70, 500, 7, 3)
+        );
+        assert_eq!((read.net_rx_bytes, read.net_tx_bytes), (11, 22));
+        assert!(read.read_at.is_some());
+        let v2 = json!({"memory_stats": {"usage": 100, "stats": {"inactive_file": 10}}});
+        assert_eq!(stats(&v2).memory_bytes, 90);
+        let odd = json!({"memory_stats": {"usage": 5, "stats": {"inactive_file": 10}}, "networks": null});
+        assert_eq!(stats(&odd).memory_bytes, 5);
+        let stopped =
+            json!({"read": "0001-01-01T00:00:00Z", "memory_stats": {}, "cpu_stats": {}, "pids_stats": {}});
+        assert_eq!(stats(&stopped), Stats::default());
+    }
+
+    #[test]
+    fn process_rows_are_found_by_their_titles() {
+        let top = json!({"Titles": ["UID", "PID", "CMD"], "Processes": [["root", "42", "nginx: worker process"], []]});
+        let rows = processes(&top);
+        assert_eq!(
+            rows[0],
+            ProcessRow {
+                pid: 42,
+                command: "nginx: worker process".to_owned()
+            }
+        );
+        assert_eq!(rows[1], ProcessRow::default());
     }
 
     #[test]

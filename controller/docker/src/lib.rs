@@ -1,11 +1,15 @@
 //! The Docker driver: [`Engine`] and its two implementors. The only crate that imports bollard.
 //! Does I/O; decides nothing.
 
+pub mod bollard;
 mod convert;
 pub mod create;
 pub mod engine;
 pub mod fake;
+mod http1;
 pub mod observed;
+pub mod probe;
+mod version;
 
 pub use engine::{
     CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,

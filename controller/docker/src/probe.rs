@@ -1,0 +1,145 @@
+//! Probes of a container's own address: one GET, or one TCP connection. Does I/O; needs no engine.
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::engine::{HttpAnswer, ProbeError};
+use crate::http1;
+
+/// How much of a body is kept.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// GET of `path` at `address`; redirects are not followed. `bound` covers everything up to the last byte.
+pub async fn http_get(address: SocketAddr, path: &str, bound: Duration) -> Result<HttpAnswer, ProbeError> {
+    let began = Instant::now();
+    let asked = format!("GET http://{address}{path}");
+    match timeout(bound, get(address, path)).await {
+        Ok(Ok((status, body))) => Ok(HttpAnswer {
+            status,
+            body,
+            latency: began.elapsed(),
+        }),
+        Ok(Err(failure)) => Err(ProbeError(format!("{asked}: {failure}"))),
+        Err(_) => Err(ProbeError(format!(
+            "{asked}: no answer within {} ms",
+            bound.as_millis()
+        ))),
+    }
+}
+
+/// Whether `address` accepts a connection within `bound`.
+pub async fn tcp_connect(address: SocketAddr, bound: Duration) -> Result<(), ProbeError> {
+    match timeout(bound, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(ProbeError(format!("connect to {address}: {}", words(&error)))),
+        Err(_) => Err(ProbeError(format!(
+            "connect to {address}: no answer within {} ms",
+            bound.as_millis()
+        ))),
+    }
+}
+
+async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let request = Request::get(path)
+        .header("Host", address.to_string())
+        .header("User-Agent", concat!("aegisops/", env!("CARGO_PKG_VERSION")))
+        .header("Accept", "*/*")
+        .header("Connection", "close")
+        .body(Full::<Bytes>::default())
+        .map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(address).await.map_err(|error| words(&error))?;
+    let failed = |error: hyper::Error| match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    let mut response = http1::send(stream, request).await.map_err(failed)?;
+    let (body, _) = response.body_mut().collect(BODY_LIMIT).await.map_err(failed)?;
+    Ok((
+        response.status().as_u16(),
+        String::from_utf8_lossy(&body).into_owned(),
+    ))
+}
+
+/// The error without its number.
+fn words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn listening() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn a_get_names_its_host_and_is_not_led_elsewhere() {
+        let (listener, address) = listening().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream
+                .write_all(
+                    b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 2\r\n\r\nno",
+                )
+                .await
+                .unwrap();
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        };
+        let (answer, asked) = tokio::join!(http_get(address, "/health?x=1", SECOND), serve);
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (302, "no"));
+        assert!(asked.starts_with("GET /health?x=1 HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.to_lowercase().contains(&format!("host: {address}\r\n")),
+            "{asked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_huge_body_is_cut_off() {
+        let (listener, address) = listening().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
+        };
+        let (answer, ()) = tokio::join!(http_get(address, "/", 5 * SECOND), serve);
+        assert_eq!(answer.unwrap().body.len(), BODY_LIMIT);
+    }
+
+    #[tokio::test]
+    async fn silence_and_refusal_name_the_address() {
+        let (listener, address) = listening().await;
+        tcp_connect(address, SECOND).await.unwrap();
+        let silent = http_get(address, "/", Duration::from_millis(30))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert_eq!(silent, format!("GET http://{address}/: no answer within 30 ms"));
+        drop(listener);
+        let refused = http_get(address, "/", SECOND).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("GET http://{address}/: connection refused"));
+        assert!(tcp_connect(address, SECOND).await.is_err());
+        assert!(http_get(address, "no path", SECOND).await.is_err());
+    }
+}
