@@ -55,37 +55,47 @@ impl Analyst {
     /// Judges a case. The same case gives the same finding.
     pub fn analyse(&self, case: &Case) -> Finding {
         let facts = Facts::of(case);
-        let mut account = words::observations(facts);
+        let mut passed_over: Vec<PassedOver<'_>> = Vec::new();
         for rule in self.table.rules() {
             match consider(rule, facts) {
-                Ok(count) => return decide(rule, count, facts, account),
-                Err(objection) => account.push(objection),
+                Ok(count) => return decide(rule, count, facts, &passed_over),
+                Err(why) => passed_over.extend(why),
             }
         }
-        decide(self.table.last_resort(), 0, facts, account)
+        decide(self.table.last_resort(), 0, facts, &passed_over)
     }
 }
 
-/// The replicas by which to scale if the rule decides, or why it does not.
-fn consider(rule: &Rule, facts: Facts<'_>) -> Result<u32, String> {
+/// A rule that did not decide.
+#[derive(Debug)]
+enum PassedOver<'a> {
+    /// What it recognises is not there.
+    RuledOut { title: &'a str, saw: String },
+    /// It is there, but what the rule proposes cannot be done.
+    Barred { title: &'a str, why: String },
+}
+
+/// The replicas by which to scale if the rule decides, or why it does not, where that is worth a word.
+fn consider<'a>(rule: &'a Rule, facts: Facts<'_>) -> Result<u32, Option<PassedOver<'a>>> {
     let title = &rule.title;
     for condition in &rule.when {
         let check = condition.check(facts);
         if !check.holds {
-            return Err(format!("It is not {title}: {}.", check.saw));
+            let worth = !condition.is_second_choice();
+            return Err(worth.then_some(PassedOver::RuledOut {
+                title,
+                saw: check.saw,
+            }));
         }
     }
+    let barred = |why: String| Err(Some(PassedOver::Barred { title, why }));
     let action = rule.action;
     if action != Action::Noop && facts.was_tried(action) {
-        return Err(format!(
-            "It looks like {title}, but {action} was tried in this incident and did not help."
-        ));
+        return barred(format!("{action} was tried in this incident and did not help"));
     }
     let failures = facts.failures(action);
     if action != Action::Noop && failures >= 2 {
-        return Err(format!(
-            "It looks like {title}, but {action} failed {failures} times here lately."
-        ));
+        return barred(format!("{action} failed {failures} times here lately"));
     }
     let bounds = facts.case.replicas;
     let count = match action {
@@ -95,14 +105,16 @@ fn consider(rule: &Rule, facts: Facts<'_>) -> Result<u32, String> {
     };
     if count == 0 {
         let (current, min, max) = (bounds.current, bounds.min, bounds.max);
-        return Err(format!(
-            "It looks like {title}, but {action} is not possible: {current} replicas, and {min} to {max} are allowed."
+        return barred(format!(
+            "{action} is not possible: it has {current}, and {min} to {max} are allowed"
         ));
     }
     Ok(count)
 }
 
-fn decide(rule: &Rule, count: u32, facts: Facts<'_>, mut account: Vec<String>) -> Finding {
+fn decide(rule: &Rule, count: u32, facts: Facts<'_>, passed_over: &[PassedOver<'_>]) -> Finding {
+    let mut account = words::observations(facts);
+    account.extend(words::considered(passed_over));
     let mut confidence = rule.confidence;
     let root_cause = words::fill(&rule.root_cause, facts, count);
     let mut justification = words::fill(&rule.justification, facts, count);

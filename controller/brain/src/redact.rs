@@ -91,11 +91,13 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut clean = Cow::Borrowed(text);
     for pattern in PATTERNS.iter() {
-        if pattern.regex.is_match(&clean) {
-            let replaced = pattern
-                .regex
-                .replace_all(&clean, |found: &Captures<'_>| pattern.replace(found));
-            clean = Cow::Owned(replaced.into_owned());
+        let replaced = pattern
+            .regex
+            .replace_all(&clean, |found: &Captures<'_>| pattern.replace(found));
+        if let Cow::Owned(replaced) = replaced
+            && replaced != *clean
+        {
+            clean = Cow::Owned(replaced);
         }
     }
     clean

@@ -15,8 +15,6 @@ pub enum Condition {
     OomKilled(bool),
     /// Memory of the container that uses most of its limit, in percent.
     MemoryPercent(Range),
-    /// Whether memory use is known of every container.
-    MemoryKnown(bool),
     /// CPU of the busiest container, in percent of one core.
     CpuPercent(Range),
     /// How many containers run.
@@ -27,6 +25,8 @@ pub enum Condition {
     AllHealthy(bool),
     /// A container ended with a failure, or Docker is restarting it.
     Crashed(bool),
+    /// Whether anything in the evidence is a symptom.
+    Symptoms(bool),
     /// Docker's restart count of the container restarted most.
     RestartCount(Range),
     /// Restarted again and again, lately.
@@ -144,6 +144,11 @@ impl Condition {
         }
     }
 
+    /// Whether this waits for a first choice to fail.
+    pub(super) fn is_second_choice(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
     pub(super) fn check(&self, facts: Facts<'_>) -> Check {
         match self {
             Self::AnyOf(inner) => any_of(inner, facts),
@@ -186,10 +191,7 @@ impl Condition {
             }
             Self::DesiredReplicas(range) => {
                 let desired = evidence.desired_replicas;
-                Check::new(
-                    range.counted(desired),
-                    format!("{desired} replicas are asked for"),
-                )
+                Check::new(range.counted(desired), format!("it asks for {desired}"))
             }
             Self::Collected(wanted) => {
                 let collected = evidence.collected_at.is_some();
@@ -222,14 +224,6 @@ impl Condition {
                 )
             }
             Self::MemoryPercent(range) => memory(*range, facts),
-            Self::MemoryKnown(wanted) => {
-                let saw = if facts.memory_known() {
-                    "memory use is known"
-                } else {
-                    "memory use is not known of every container"
-                };
-                Check::new(facts.memory_known() == *wanted, saw)
-            }
             Self::CpuPercent(range) => {
                 let worst = facts.worst_cpu();
                 let saw = worst.map_or_else(
@@ -270,6 +264,14 @@ impl Condition {
                     range.counted(restarts),
                     format!("no container was restarted more than {restarts} times"),
                 )
+            }
+            Self::Symptoms(wanted) => {
+                let symptoms = facts.symptoms();
+                let saw = symptoms
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| "no trouble shows".to_owned());
+                Check::new(symptoms.is_empty() != *wanted, saw)
             }
             Self::RestartLoop(wanted) => {
                 let saw = if facts.restart_loop() {

@@ -5,6 +5,7 @@
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Health;
 
+use super::PassedOver;
 use crate::case::Recalled;
 use crate::facts::{Facts, state};
 use crate::redact::{bound, redact};
@@ -127,6 +128,31 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
         said.push(format!("Not everything could be collected: {}.", gaps.join("; ")));
     }
     said
+}
+
+/// Why other rules did not decide, a sentence each; neighbours with one reason share a sentence.
+pub(super) fn considered(passed_over: &[PassedOver<'_>]) -> Vec<String> {
+    let same = |a: &PassedOver<'_>, b: &PassedOver<'_>| reason(a) == reason(b);
+    passed_over.chunk_by(same).map(sentence).collect()
+}
+
+fn reason<'a>(passed: &'a PassedOver<'_>) -> (bool, &'a str) {
+    match passed {
+        PassedOver::RuledOut { saw, .. } => (false, saw),
+        PassedOver::Barred { why, .. } => (true, why),
+    }
+}
+
+fn sentence(alike: &[PassedOver<'_>]) -> String {
+    let titles = alike.iter().map(|passed| match passed {
+        PassedOver::RuledOut { title, .. } | PassedOver::Barred { title, .. } => *title,
+    });
+    let titles = titles.collect::<Vec<_>>().join(", nor ");
+    match alike.first().map(reason) {
+        Some((true, why)) => format!("It looks like {}, but {why}.", titles.replace(", nor ", " or ")),
+        Some((false, saw)) => format!("It is not {titles}: {saw}."),
+        None => String::new(),
+    }
 }
 
 /// How an earlier case is referred to.

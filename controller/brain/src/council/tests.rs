@@ -1,1 +1,562 @@
+use aegis_api::incident::{Severity, Tried};
+use aegis_api::proposal::{ContainerEvidence, Evidence, RecentAction};
+use aegis_api::scalar::Time;
+use aegis_api::workload::Health;
 
+use super::*;
+use crate::case::ReplicaBounds;
+
+const ALL: [Seat; 3] = [Seat::SreAgent, Seat::SecurityOfficer, Seat::Auditor];
+const EPOCH: Time = Time(jiff::Timestamp::UNIX_EPOCH);
+
+fn verdict(letter: char) -> Verdict {
+    match letter {
+        'A' => Verdict::Approved,
+        'R' => Verdict::Rejected,
+        'N' => Verdict::NeedsReview,
+        other => panic!("{other}"),
+    }
+}
+
+fn votes(seats: &[Seat], letters: &str) -> Vec<Vote> {
+    let pairs = seats.iter().zip(letters.chars());
+    pairs
+        .map(|(role, letter)| Vote {
+            role: *role,
+            verdict: verdict(letter),
+            reasoning: "r".into(),
+            timestamp: EPOCH,
+        })
+        .collect()
+}
+
+/// Each row: the votes in the order of the seats, and what they amount to.
+fn holds(seats: &[Seat], quorum: u32, table: &str) {
+    for row in table.split_whitespace() {
+        let (letters, expected) = row.split_once('=').unwrap();
+        let decision = decide(votes(seats, letters), seats, quorum);
+        assert_eq!(
+            decision.final_verdict,
+            verdict(expected.chars().next().unwrap()),
+            "{row} with a quorum of {quorum}: {decision:?}"
+        );
+    }
+}
+
+#[test]
+fn two_of_three_is_a_full_truth_table() {
+    let table = "AAA=A AAR=A AAN=A ARA=A ARR=R ARN=N ANA=A ANR=N ANN=N \
+                 RAA=A RAR=R RAN=N RRA=R RRR=R RRN=R RNA=N RNR=R RNN=N \
+                 NAA=A NAR=N NAN=N NRA=N NRR=R NRN=N NNA=N NNR=N NNN=N";
+    assert_eq!(table.split_whitespace().count(), 27);
+    holds(&ALL, 2, table);
+}
+
+#[test]
+fn three_of_three_falls_with_the_first_rejection() {
+    holds(
+        &ALL,
+        3,
+        "AAA=A AAR=R AAN=N ARA=R ARR=R ARN=R ANA=N ANR=R ANN=N \
+         RAA=R RAR=R RAN=R RRA=R RRR=R RRN=R RNA=R RNR=R RNN=R \
+         NAA=N NAR=R NAN=N NRA=R NRR=R NRN=R NNA=N NNR=R NNN=N",
+    );
+}
+
+#[test]
+fn one_of_three_must_be_a_reviewer() {
+    holds(
+        &ALL,
+        1,
+        "AAA=A AAR=A AAN=A ARA=A ARR=R ARN=N ANA=A ANR=N ANN=N \
+         RAA=A RAR=A RAN=A RRA=A RRR=R RRN=R RNA=A RNR=R RNN=N \
+         NAA=A NAR=A NAN=A NRA=A NRR=R NRN=N NNA=A NNR=N NNN=N",
+    );
+}
+
+#[test]
+fn smaller_councils_count_alike() {
+    let pair = [Seat::SreAgent, Seat::Auditor];
+    holds(&pair, 2, "AA=A AR=R AN=N RA=R RR=R RN=R NA=N NR=R NN=N");
+    holds(&pair, 1, "AA=A AR=R AN=N RA=A RR=R RN=N NA=A NR=R NN=N");
+    let reviewers = [Seat::SecurityOfficer, Seat::Auditor];
+    holds(&reviewers, 2, "AA=A AR=R AN=N RA=R RR=R RN=R NA=N NR=R NN=N");
+    holds(&reviewers, 1, "AA=A AR=A AN=A RA=A RR=R RN=N NA=A NR=N NN=N");
+    holds(&[Seat::Auditor], 1, "A=A R=R N=N");
+    holds(&[Seat::SreAgent], 1, "A=N R=R N=N");
+}
+
+#[test]
+fn i5_who_does_not_vote_abstains() {
+    let decision = decide(votes(&ALL[..1], "A"), &ALL, 2);
+    assert_eq!(
+        (decision.final_verdict, decision.consensus.as_str()),
+        (Verdict::NeedsReview, "1/3 approved")
+    );
+    assert_eq!(decide(Vec::new(), &ALL, 2).final_verdict, Verdict::NeedsReview);
+    assert_eq!(decide(Vec::new(), &[], 0).final_verdict, Verdict::NeedsReview);
+}
+
+#[test]
+fn i5_a_second_vote_of_a_seat_or_one_without_a_seat_counts_for_nothing() {
+    let mut twice = votes(&[Seat::Auditor, Seat::Auditor, Seat::Auditor], "RAA");
+    assert_eq!(decide(twice.clone(), &ALL, 2).final_verdict, Verdict::NeedsReview);
+    twice.extend(votes(&[Seat::SecurityOfficer], "A"));
+    assert_eq!(
+        decide(twice, &[Seat::SreAgent, Seat::Auditor], 1).final_verdict,
+        Verdict::Rejected
+    );
+}
+
+#[test]
+fn the_decision_says_in_words_how_it_came_about() {
+    let decision = decide(votes(&ALL, "ARN"), &ALL, 2);
+    assert_eq!(decision.consensus, "1/3 approved");
+    assert_eq!(
+        decision.summary,
+        "A human must look: 1 of 3 seats agree and 2 had to. Against: Security Officer. Unsure: Auditor."
+    );
+    assert_eq!(decision.votes.len(), 3);
+}
+
+fn healthy(name: &str) -> ContainerEvidence {
+    ContainerEvidence {
+        name: name.into(),
+        state: "running".into(),
+        health: Health::Healthy,
+        cpu_percent: Some(5.0),
+        memory_bytes: Some(20 << 20),
+        memory_limit_bytes: Some(256 << 20),
+        ..ContainerEvidence::default()
+    }
+}
+
+/// A workload of two healthy, idle containers, three at most.
+fn case() -> Case {
+    let containers = vec![healthy("web-1"), healthy("web-2")];
+    Case {
+        incident: "inc".into(),
+        alert_type: "a".into(),
+        severity: Severity::Warning,
+        logs: String::new(),
+        details: std::collections::BTreeMap::new(),
+        workload: "web".into(),
+        container: None,
+        evidence: Evidence {
+            collected_at: Some(EPOCH),
+            containers,
+            desired_replicas: 2,
+            ready_replicas: 2,
+            ..Evidence::default()
+        },
+        recalled: Vec::new(),
+        replicas: ReplicaBounds {
+            min: 1,
+            max: 6,
+            current: 2,
+        },
+        protected: false,
+        tried: Vec::new(),
+    }
+}
+
+fn leaking() -> Case {
+    let mut case = case();
+    case.evidence.containers[0].memory_bytes = Some(240 << 20);
+    case
+}
+
+fn proposal(action: Action, replica_count: u32) -> Proposal {
+    Proposal {
+        root_cause: "because".into(),
+        action,
+        justification: "so".into(),
+        confidence: 0.9,
+        replica_count,
+    }
+}
+
+fn opinion(seat: Seat, case: &Case, proposal: &Proposal) -> Opinion {
+    review(0.6, seat, case, proposal, &[])
+}
+
+#[track_caller]
+fn says(seat: Seat, case: &Case, proposal: &Proposal, verdict: Verdict, words: &str) {
+    let opinion = opinion(seat, case, proposal);
+    assert_eq!(opinion.verdict, verdict, "{}", opinion.reasoning);
+    assert!(
+        opinion.reasoning.contains(words),
+        "{words:?} is missing in {:?}",
+        opinion.reasoning
+    );
+}
+
+#[test]
+fn the_sre_stands_behind_what_it_is_sure_of() {
+    let mut it = proposal(Action::Restart, 0);
+    says(Seat::SreAgent, &leaking(), &it, Verdict::Approved, "90 % sure");
+    it.confidence = 0.6;
+    says(Seat::SreAgent, &leaking(), &it, Verdict::Approved, "60 %");
+    it.confidence = 0.59;
+    says(
+        Seat::SreAgent,
+        &leaking(),
+        &it,
+        Verdict::NeedsReview,
+        "below 60 %",
+    );
+}
+
+#[test]
+fn the_sre_disowns_what_it_cannot_have_proposed() {
+    for confidence in [f64::NAN, -0.1, 1.1] {
+        let it = Proposal {
+            confidence,
+            ..proposal(Action::Restart, 0)
+        };
+        says(
+            Seat::SreAgent,
+            &leaking(),
+            &it,
+            Verdict::Rejected,
+            "means nothing",
+        );
+    }
+    says(
+        Seat::SreAgent,
+        &leaking(),
+        &proposal(Action::ScaleUp, 0),
+        Verdict::Rejected,
+        "SCALE_UP by 0",
+    );
+    says(
+        Seat::SreAgent,
+        &leaking(),
+        &proposal(Action::Restart, 3),
+        Verdict::Rejected,
+        "RESTART by 3",
+    );
+}
+
+#[test]
+fn the_security_officer_protects_the_protected() {
+    let mut case = leaking();
+    case.protected = true;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::Rejected,
+        "protected",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::Noop, 0),
+        Verdict::Approved,
+        "",
+    );
+}
+
+#[test]
+fn the_security_officer_rejects_growth_out_of_bounds_or_proportion() {
+    let mut case = case();
+    case.replicas.max = 20;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleUp, 3),
+        Verdict::Approved,
+        "in proportion",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleUp, 4),
+        Verdict::Rejected,
+        "out of proportion",
+    );
+    case.replicas.max = 3;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleUp, 2),
+        Verdict::Rejected,
+        "beyond the bound of 3",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleUp, u32::MAX),
+        Verdict::Rejected,
+        "beyond the bound",
+    );
+}
+
+#[test]
+fn the_security_officer_rejects_interrupting_what_works() {
+    says(
+        Seat::SecurityOfficer,
+        &case(),
+        &proposal(Action::Restart, 0),
+        Verdict::Rejected,
+        "no trouble at all",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case(),
+        &proposal(Action::Rollback, 0),
+        Verdict::Rejected,
+        "no trouble at all",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &leaking(),
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "",
+    );
+}
+
+#[test]
+fn the_security_officer_asks_before_the_last_working_server_goes() {
+    let mut case = case();
+    case.evidence.containers[0].health = Health::Unhealthy;
+    case.evidence.ready_replicas = 1;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::NeedsReview,
+        "web-2, the last of several",
+    );
+    case.evidence.containers[1].memory_bytes = Some(250 << 20);
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "",
+    );
+    case.evidence.containers.truncate(1);
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "",
+    );
+}
+
+#[test]
+fn the_security_officer_keeps_enough_servers() {
+    let mut case = case();
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleDown, 1),
+        Verdict::Approved,
+        "healthy servers remain",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleDown, 2),
+        Verdict::Rejected,
+        "last healthy server",
+    );
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleDown, 9),
+        Verdict::Rejected,
+        "below the bound",
+    );
+    case.replicas.min = 2;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleDown, 1),
+        Verdict::Rejected,
+        "below the bound of 2",
+    );
+    case.replicas.min = 1;
+    case.evidence.ready_replicas = 1;
+    says(
+        Seat::SecurityOfficer,
+        &case,
+        &proposal(Action::ScaleDown, 1),
+        Verdict::Rejected,
+        "no time for fewer",
+    );
+}
+
+#[test]
+fn the_auditor_wants_evidence_for_an_action() {
+    let auditor = Seat::Auditor;
+    says(
+        auditor,
+        &leaking(),
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "web-1 uses 93.8 % of its memory limit",
+    );
+    says(
+        auditor,
+        &case(),
+        &proposal(Action::Restart, 0),
+        Verdict::Rejected,
+        "Nothing in the evidence speaks for RESTART",
+    );
+    says(
+        auditor,
+        &case(),
+        &proposal(Action::ScaleUp, 1),
+        Verdict::Rejected,
+        "Nothing in the evidence speaks for SCALE_UP",
+    );
+    says(
+        auditor,
+        &leaking(),
+        &proposal(Action::ScaleUp, 1),
+        Verdict::Approved,
+        "memory limit",
+    );
+    says(
+        auditor,
+        &case(),
+        &proposal(Action::Noop, 0),
+        Verdict::Approved,
+        "no trouble",
+    );
+}
+
+#[test]
+fn the_auditor_rejects_a_rollback_to_nowhere() {
+    let mut case = leaking();
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Rollback, 0),
+        Verdict::Rejected,
+        "no earlier revision",
+    );
+    case.evidence.can_roll_back = true;
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Rollback, 0),
+        Verdict::Approved,
+        "carries ROLLBACK",
+    );
+}
+
+#[test]
+fn the_auditor_rejects_looking_away_but_not_asking_for_help() {
+    let mut it = proposal(Action::Noop, 0);
+    says(
+        Seat::Auditor,
+        &leaking(),
+        &it,
+        Verdict::Rejected,
+        "NOOP leaves this as it is",
+    );
+    it.confidence = 0.2;
+    says(
+        Seat::Auditor,
+        &leaking(),
+        &it,
+        Verdict::NeedsReview,
+        "NOOP leaves this as it is",
+    );
+}
+
+#[test]
+fn the_auditor_wants_idleness_before_there_are_fewer() {
+    let mut case = case();
+    let it = proposal(Action::ScaleDown, 1);
+    says(Seat::Auditor, &case, &it, Verdict::Approved, "idles at 5.0 %");
+    case.evidence.containers[1].cpu_percent = Some(40.0);
+    says(
+        Seat::Auditor,
+        &case,
+        &it,
+        Verdict::NeedsReview,
+        "neither busy nor idle",
+    );
+    case.evidence.containers[1].cpu_percent = Some(70.0);
+    says(Seat::Auditor, &case, &it, Verdict::Rejected, "is busy");
+    case.evidence.containers[1].cpu_percent = None;
+    says(Seat::Auditor, &case, &it, Verdict::Rejected, "does not show");
+}
+
+#[test]
+fn the_auditor_stops_what_did_not_help() {
+    let failed = |action| RecentAction {
+        incident: "i".into(),
+        alert_type: "a".into(),
+        action,
+        at: EPOCH,
+        verified: Some(false),
+    };
+    let it = proposal(Action::Restart, 0);
+    let mut case = leaking();
+    case.evidence.recent_actions = vec![failed(Action::Restart)];
+    says(Seat::Auditor, &case, &it, Verdict::NeedsReview, "did not help");
+    case.evidence.recent_actions = vec![failed(Action::Restart), failed(Action::ScaleUp)];
+    says(Seat::Auditor, &case, &it, Verdict::Approved, "");
+    case.evidence.recent_actions = vec![failed(Action::Restart), failed(Action::Restart)];
+    says(Seat::Auditor, &case, &it, Verdict::Rejected, "failed 2 times");
+    case.evidence.recent_actions.clear();
+    case.tried = vec![Tried {
+        action: Action::Restart,
+        plan_hash: "h".into(),
+        error: "e".into(),
+    }];
+    says(
+        Seat::Auditor,
+        &case,
+        &it,
+        Verdict::Rejected,
+        "tried in this incident",
+    );
+}
+
+#[test]
+fn the_auditor_does_not_sign_what_was_not_seen() {
+    let mut case = leaking();
+    case.evidence.gaps = vec!["the logs of web-1".into()];
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::NeedsReview,
+        "gaps: the logs of web-1",
+    );
+    case.evidence = Evidence::default();
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Noop, 0),
+        Verdict::NeedsReview,
+        "No container was seen",
+    );
+}
+
+#[test]
+fn a_seat_that_approves_mentions_another_ones_objection() {
+    let against = votes(&[Seat::SecurityOfficer], "R");
+    let opinion = review(
+        0.6,
+        Seat::Auditor,
+        &leaking(),
+        &proposal(Action::Restart, 0),
+        &against,
+    );
+    assert_eq!(opinion.verdict, Verdict::Approved);
+    assert!(
+        opinion
+            .reasoning
+            .ends_with("The Security Officer's objection is not mine to judge.")
+    );
+}

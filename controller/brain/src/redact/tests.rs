@@ -1,1 +1,204 @@
+use proptest::prelude::*;
 
+use super::*;
+
+#[test]
+fn secrets_go_and_what_stands_around_them_stays() {
+    for (text, expected) in [
+        ("Authorization: Bearer abc.def-123", "Authorization: [redacted]"),
+        (
+            "> authorization: Digest username=\"x\"",
+            "> authorization: [redacted]\"x\"",
+        ),
+        (
+            "curl -H 'Authorization: Basic dXNlcjpwYXNz' http://x",
+            "curl -H 'Authorization: [redacted]' http://x",
+        ),
+        ("got bearer eyA1b2c3d4, refused", "got bearer [redacted], refused"),
+        ("Cookie: session=abc; theme=dark", "Cookie: [redacted]"),
+        (
+            "postgres://app:s3cr3t@db:5432/app failed",
+            "postgres://app:[redacted]@db:5432/app failed",
+        ),
+        ("redis://:p@ss@cache:6379", "redis://:[redacted]@cache:6379"),
+        ("password=hunter2 user=bob", "password=[redacted] user=bob"),
+        (
+            "DB_PASSWORD: 'hunter 2', retries: 3",
+            "DB_PASSWORD: [redacted], retries: 3",
+        ),
+        (r#"{"token":"abc \" def","n":1}"#, r#"{"token":[redacted],"n":1}"#),
+        (
+            r#""{\"api_key\":\"abc\",\"n\":1}""#,
+            r#""{\"api_key\":[redacted],\"n\":1}""#,
+        ),
+        ("client_secret => abc)", "client_secret => [redacted])"),
+        (
+            "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG",
+            "aws_secret_access_key = [redacted]",
+        ),
+        ("id AKIAIOSFODNN7EXAMPLE used", "id [redacted] used"),
+        ("key AIzaSyA1234567890abcdefghijklmnopqrstuv.", "key [redacted]."),
+        ("jwt eyJhbGciOi.eyJzdWIiOiIx.SflKxwRJ end", "jwt [redacted] end"),
+        (
+            "clone https://ghp_0123456789abcdefghij@github.com/x",
+            "clone https://[redacted]@github.com/x",
+        ),
+        ("OPENAI sk-proj-0123456789abcdefABCDEF", "OPENAI [redacted]"),
+        (
+            "post https://hooks.slack.com/services/T0/B0/xyz now",
+            "post https://hooks.slack.com/services/[redacted] now",
+        ),
+        (
+            "a\n-----BEGIN RSA PRIVATE KEY-----\nMII\nabc\n-----END RSA PRIVATE KEY-----\nb",
+            "a\n[redacted]\nb",
+        ),
+        ("a\n-----BEGIN PRIVATE KEY-----\nMII cut off", "a\n[redacted]"),
+    ] {
+        assert_eq!(redact(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_end_of_a_key_whose_start_was_cut_off_goes_too() {
+    let text = format!(
+        "{}\n{}\n-----END PRIVATE KEY-----\nlistening",
+        "MIIEvQIBADANBgkq".repeat(4),
+        "hkiG9w0BAQEFAASC"
+    );
+    assert_eq!(redact(&text), "[redacted]\nlistening");
+}
+
+#[test]
+fn ordinary_lines_stay_and_are_not_even_copied() {
+    for text in [
+        "Basic authentication required, bearer missing",
+        "token expected at line 3",
+        "GET http://10.0.0.1:8080/health 200 in 3 ms",
+        "max_tokens: 4096, passwords are hashed",
+        "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "Out of memory: Killed process 4711 (python) total-vm:262144kB",
+        "",
+    ] {
+        assert!(
+            matches!(redact(text), Cow::Borrowed(same) if same == text),
+            "{text} became {}",
+            redact(text)
+        );
+    }
+}
+
+#[test]
+fn every_pattern_compiles() {
+    assert_eq!(PATTERNS.len(), SOURCES.len());
+}
+
+#[test]
+fn bounding_keeps_the_end_and_says_that_something_is_missing() {
+    assert_eq!(bound("abcdef", 6), "abcdef");
+    assert_eq!(bound("abcdef", 4), "…def");
+    assert_eq!(bound("äöüß", 3), "…üß");
+    assert_eq!(bound("abc", 1), "…");
+    assert_eq!(bound("abc", 0), "");
+    assert_eq!(bound("", 0), "");
+}
+
+#[test]
+fn i11_nothing_that_moves_a_terminal_survives() {
+    assert_eq!(
+        bound("\u{1b}[31mred\u{1b}[0m and \u{1b}[1;5Hhere", 99),
+        "red and here"
+    );
+    assert_eq!(bound("\u{1b}]0;title\u{7}x", 99), "\u{fffd}]0;title\u{fffd}x");
+    assert_eq!(bound("\u{1b}[", 99), "\u{fffd}[");
+    assert_eq!(
+        bound("a\r\nb\rc\td\0\u{8}\u{9b}31m", 99),
+        "a\nb\nc\td\u{fffd}\u{fffd}\u{fffd}31m"
+    );
+    assert_eq!(
+        bound("safe\u{202e}txt.exe\u{2066}", 99),
+        "safe\u{fffd}txt.exe\u{fffd}"
+    );
+}
+
+#[test]
+fn text_cannot_be_hidden_in_an_endless_sequence() {
+    let hidden = format!("\u{1b}[{}visible", "1".repeat(100));
+    assert!(bound(&hidden, 999).ends_with("visible") && bound(&hidden, 999).contains("111"));
+}
+
+#[test]
+fn long_bait_takes_no_more_than_a_moment() {
+    for bait in [
+        "password=\"",
+        "-----BEGIN A KEY-----",
+        "a://b:",
+        "token:",
+        "eyJaaaaa.",
+        "bearer ",
+        "\u{1b}[",
+        "AKIA",
+        "\\\"",
+    ] {
+        let text = bait.repeat((1 << 18) / bait.len());
+        let started = std::time::Instant::now();
+        let _ = (redact(&text).len(), bound(&text, 2000).len());
+        // Quadratic work takes minutes on this; linear work, in a slow test build, well under a second.
+        assert!(
+            started.elapsed().as_secs() < 60,
+            "{bait}: {:?}",
+            started.elapsed()
+        );
+    }
+}
+
+fn log_text() -> impl Strategy<Value = String> {
+    let pieces = vec![
+        "password",
+        "=",
+        ":",
+        " ",
+        "\"",
+        "'",
+        "\\",
+        "\n",
+        "bearer ",
+        "Basic ",
+        "dXNlcjpw",
+        "hunter2",
+        "://",
+        "u:p@h",
+        "token",
+        "-----BEGIN X KEY-----",
+        "-----END X KEY-----",
+        "[redacted]",
+        " eyJhbGci.eyJzdWI ",
+        " AKIAIOSFODNN7EXAMPLE ",
+        "\u{1b}[31m",
+        "\u{1b}",
+        "\r",
+        "ß",
+        "{",
+        "}",
+        ",",
+        "Authorization",
+        "cookie:",
+    ];
+    prop::collection::vec(prop::sample::select(pieces), 0..30).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn redacting_again_changes_nothing(text in log_text()) {
+        let once = redact(&text).into_owned();
+        prop_assert_eq!(&redact(&once), &once, "from {:?}", text);
+    }
+
+    #[test]
+    fn a_bounded_text_is_short_and_harmless(text in prop_oneof![log_text(), any::<String>()], chars in 0_usize..60) {
+        let bounded = bound(&text, chars);
+        prop_assert!(bounded.chars().count() <= chars);
+        prop_assert!(bounded.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
+    }
+}
