@@ -1,0 +1,270 @@
+//! The server over HTTP: one request in, one answer or one explained error out. Does I/O; prints nothing but the
+//! server's own warnings.
+
+pub(crate) mod feed;
+mod lines;
+mod resources;
+pub(crate) mod status;
+pub(crate) mod watch;
+
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+
+use crate::config::{Settings, bearer};
+use crate::console::Console;
+use crate::error::CliError;
+use crate::text;
+pub(crate) use resources::{DryRun, ListQuery, Shape};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest body that is read whole.
+const MAX_BODY: usize = 64 << 20;
+
+/// A connection to one controller.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+    request_timeout: Option<Duration>,
+    console: Console,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body<'a> {
+    None,
+    Json(&'a Value),
+    MergePatch(&'a Value),
+}
+
+impl Client {
+    /// Prepares a client; connects to nobody yet.
+    pub(crate) fn new(settings: &Settings, console: Console) -> Result<Self, CliError> {
+        install_crypto_provider();
+        let authorization = settings
+            .token
+            .as_ref()
+            .map(|(token, _)| bearer(token))
+            .transpose()?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("aegisctl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        if is_loopback(&settings.server) {
+            // A proxy is a way out of this host; the controller on this host is never behind it.
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| CliError::Config(format!("HTTP client: {}", root_cause(&error))))?;
+        let base = settings.server.clone();
+        Ok(Self {
+            http,
+            base,
+            authorization,
+            request_timeout: settings.request_timeout,
+            console,
+        })
+    }
+
+    /// The server's address as a person wrote it, without credentials.
+    pub(crate) fn server(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A URL of the server: its base and these path segments, each escaped.
+    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, url: Url, accept: &'static str, body: Body<'_>) -> RequestBuilder {
+        let mut request = self.http.request(method, url).header(ACCEPT, accept);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        match body {
+            Body::None => request,
+            Body::Json(value) => request
+                .header(CONTENT_TYPE, "application/json")
+                .body(value.to_string()),
+            Body::MergePatch(value) => request
+                .header(CONTENT_TYPE, "application/merge-patch+json")
+                .body(value.to_string()),
+        }
+    }
+
+    /// Sends; an answer that is no success becomes an error that says why. The body is still to be read.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        let response = request.send().await.map_err(|error| self.lost(&error))?;
+        for warning in warnings(response.headers()) {
+            self.console.remark(format!("Warning: {warning}"));
+        }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.refused(response).await)
+    }
+
+    /// Sends within the time that one request may take and reads a JSON body.
+    pub(crate) async fn json(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        accept: &'static str,
+        body: Body<'_>,
+    ) -> Result<Value, CliError> {
+        let text = self.text(method, segments, query, accept, body).await?;
+        serde_json::from_str(&text).map_err(|error| {
+            let cause = format!("its answer is no JSON ({error}): {:?}", text::brief(&text, 80));
+            CliError::Protocol {
+                server: self.server().to_owned(),
+                cause,
+            }
+        })
+    }
+
+    /// Sends within the time that one request may take and reads a text.
+    pub(crate) async fn text(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        accept: &'static str,
+        body: Body<'_>,
+    ) -> Result<String, CliError> {
+        let exchange = async {
+            let request = self.request(method, self.url(segments, query), accept, body);
+            let response = self.send(request).await?;
+            self.whole(response).await
+        };
+        self.in_time(exchange).await
+    }
+
+    async fn in_time<T>(&self, exchange: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        let Some(limit) = self.request_timeout else {
+            return exchange.await;
+        };
+        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
+            let cause = format!("no answer within {} s (--request-timeout)", limit.as_secs_f64());
+            Err(self.unreachable(cause))
+        })
+    }
+
+    async fn whole(&self, mut response: Response) -> Result<String, CliError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                let cause = format!("its answer has more than {MAX_BODY} bytes");
+                return Err(CliError::Protocol {
+                    server: self.server().to_owned(),
+                    cause,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn refused(&self, response: Response) -> CliError {
+        let code = response.status();
+        let challenged = response.headers().contains_key(WWW_AUTHENTICATE);
+        let body = match self.in_time(self.whole(response)).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        let server = self.server().to_owned();
+        if code == StatusCode::UNAUTHORIZED {
+            return CliError::Unauthorized {
+                server,
+                token_sent: self.authorization.is_some(),
+            };
+        }
+        match status::ApiStatus::parse(code.as_u16(), &body) {
+            Some(status) => CliError::Api(Box::new(status)),
+            None => {
+                let challenge = if challenged {
+                    ", asking for credentials"
+                } else {
+                    ""
+                };
+                let cause = format!("it says {code}{challenge}: {:?}", text::brief(&body, 120));
+                CliError::Protocol { server, cause }
+            }
+        }
+    }
+
+    fn lost(&self, error: &reqwest::Error) -> CliError {
+        let cause = root_cause(error);
+        self.unreachable(cause)
+    }
+
+    fn unreachable(&self, cause: String) -> CliError {
+        CliError::Unreachable {
+            server: self.server().to_owned(),
+            cause,
+        }
+    }
+}
+
+/// The innermost reason, which is the one that a person can act on: `connection refused`, not `error sending request`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let text = cause.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The texts of `Warning: 299 - "text"` headers, safe for a terminal.
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(reqwest::header::WARNING).iter();
+    let texts = values.filter_map(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let quoted = value
+            .split_once('"')
+            .and_then(|(_, rest)| rest.rsplit_once('"'))
+            .map(|(text, _)| text);
+        quoted.map(|text| text::line(&text.replace("\\\"", "\"").replace("\\\\", "\\")))
+    });
+    texts.collect()
+}
+
+fn install_crypto_provider() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // An error means that one is installed already, which is as good.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .unwrap_or_default();
+    });
+}
+
+#[cfg(test)]
+#[path = "client/tests.rs"]
+pub(crate) mod tests;

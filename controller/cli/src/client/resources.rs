@@ -1,0 +1,227 @@
+//! The Kubernetes-shaped routes: list, get, create, patch, delete, scale, logs, Events. Does I/O through [`Client`].
+
+use aegis_api::{GROUP, KindInfo, NAMESPACE, VERSION};
+use futures::stream::{BoxStream, StreamExt};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Body, Client, lines};
+use crate::error::CliError;
+use crate::target::Target;
+
+/// JSON as it is stored.
+pub(super) const ACCEPT_JSON: &str = "application/json";
+/// A table that the server has laid out; columns come from one place.
+pub(super) const ACCEPT_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+/// What a list or an object is asked for as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Objects,
+    Table,
+}
+
+impl Shape {
+    pub(super) fn accept(self) -> &'static str {
+        match self {
+            Self::Objects => ACCEPT_JSON,
+            Self::Table => ACCEPT_TABLE,
+        }
+    }
+}
+
+/// Whether a change is only tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DryRun {
+    /// The change is made.
+    #[default]
+    None,
+    /// The server checks it and answers what would be; nothing is stored.
+    Server,
+}
+
+impl DryRun {
+    /// What is appended to a result's line.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Server => " (server dry run)",
+        }
+    }
+}
+
+/// Which objects of a kind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ListQuery {
+    pub(crate) labels: Option<String>,
+    pub(crate) fields: Option<String>,
+}
+
+impl ListQuery {
+    /// The one object of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            labels: None,
+            fields: Some(format!("metadata.name={name}")),
+        }
+    }
+
+    pub(super) fn pairs(&self) -> Vec<(&str, &str)> {
+        let labels = self.labels.as_deref().map(|labels| ("labelSelector", labels));
+        let fields = self.fields.as_deref().map(|fields| ("fieldSelector", fields));
+        labels.into_iter().chain(fields).collect()
+    }
+}
+
+pub(super) const EVENTS: [&str; 5] = ["api", "v1", "namespaces", NAMESPACE, "events"];
+
+pub(super) fn collection(info: &'static KindInfo) -> [&'static str; 6] {
+    ["apis", GROUP, VERSION, "namespaces", NAMESPACE, info.plural]
+}
+
+impl Client {
+    /// Every object of a kind that the query selects.
+    pub(crate) async fn list(
+        &self,
+        info: &'static KindInfo,
+        query: &ListQuery,
+        shape: Shape,
+    ) -> Result<Value, CliError> {
+        self.json(
+            Method::GET,
+            &collection(info),
+            &query.pairs(),
+            shape.accept(),
+            Body::None,
+        )
+        .await
+    }
+
+    /// One object, or a `NotFound`.
+    pub(crate) async fn get(&self, target: &Target, shape: Shape) -> Result<Value, CliError> {
+        self.json(Method::GET, &path(target, &[]), &[], shape.accept(), Body::None)
+            .await
+    }
+
+    /// One object, if there is one.
+    pub(crate) async fn find(&self, target: &Target) -> Result<Option<Value>, CliError> {
+        match self.get(target, Shape::Objects).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores a new object.
+    pub(crate) async fn create(
+        &self,
+        info: &'static KindInfo,
+        object: &Value,
+        dry: DryRun,
+    ) -> Result<Value, CliError> {
+        let body = Body::Json(object);
+        self.json(
+            Method::POST,
+            &collection(info),
+            &change_query(dry),
+            ACCEPT_JSON,
+            body,
+        )
+        .await
+    }
+
+    /// Changes the fields that a merge patch names.
+    pub(crate) async fn patch(&self, target: &Target, patch: &Value, dry: DryRun) -> Result<Value, CliError> {
+        let body = Body::MergePatch(patch);
+        self.json(
+            Method::PATCH,
+            &path(target, &[]),
+            &change_query(dry),
+            ACCEPT_JSON,
+            body,
+        )
+        .await
+    }
+
+    /// Asks for an object's removal; finalizers may keep it for a while.
+    pub(crate) async fn delete(&self, target: &Target, dry: DryRun) -> Result<Value, CliError> {
+        let options = match dry {
+            DryRun::None => json!({"propagationPolicy": "Background"}),
+            DryRun::Server => json!({"propagationPolicy": "Background", "dryRun": ["All"]}),
+        };
+        let body = Body::Json(&options);
+        self.json(Method::DELETE, &path(target, &[]), &[], ACCEPT_JSON, body)
+            .await
+    }
+
+    /// Sets the number of replicas.
+    pub(crate) async fn scale(&self, target: &Target, replicas: u32, dry: DryRun) -> Result<Value, CliError> {
+        let patch = crate::patch::of(&["spec", "replicas"], json!(replicas));
+        let query = change_query(dry);
+        self.json(
+            Method::PATCH,
+            &path(target, &["scale"]),
+            &query,
+            ACCEPT_JSON,
+            Body::MergePatch(&patch),
+        )
+        .await
+    }
+
+    /// Core `v1` Events; a server without them has none.
+    pub(crate) async fn events(&self, field_selector: Option<&str>) -> Result<Value, CliError> {
+        let query: Vec<(&str, &str)> = field_selector
+            .map(|fields| ("fieldSelector", fields))
+            .into_iter()
+            .collect();
+        match self
+            .json(Method::GET, &EVENTS, &query, ACCEPT_JSON, Body::None)
+            .await
+        {
+            Err(error) if error.is_status(404) => Ok(json!({"items": []})),
+            other => other,
+        }
+    }
+
+    /// Log lines of one container of a Workload, as they come.
+    pub(crate) async fn logs(
+        &self,
+        workload: &Target,
+        query: &[(&str, &str)],
+    ) -> Result<BoxStream<'static, Result<String, CliError>>, CliError> {
+        let url = self.url(&path(workload, &["log"]), query);
+        let request = self.request(Method::GET, url, "text/plain, application/json", Body::None);
+        let response = self.in_time(self.send(request)).await?;
+        let client = self.clone();
+        let lines = lines::split(response.bytes_stream().boxed());
+        Ok(lines
+            .map(move |line| line.map_err(|error| client.lost(&error)))
+            .boxed())
+    }
+
+    /// JSON of any route of the server.
+    pub(crate) async fn raw(&self, segments: &[&str]) -> Result<Value, CliError> {
+        self.json(Method::GET, segments, &[], ACCEPT_JSON, Body::None)
+            .await
+    }
+
+    /// The text of any route of the server.
+    pub(crate) async fn raw_text(&self, segments: &[&str]) -> Result<String, CliError> {
+        self.text(Method::GET, segments, &[], "*/*", Body::None).await
+    }
+}
+
+fn path<'a>(target: &'a Target, further: &[&'a str]) -> Vec<&'a str> {
+    let mut segments = collection(target.info).to_vec();
+    segments.push(&target.name);
+    segments.extend(further);
+    segments
+}
+
+fn change_query(dry: DryRun) -> Vec<(&'static str, &'static str)> {
+    let mut query = vec![("fieldManager", "aegisctl"), ("fieldValidation", "Strict")];
+    if dry == DryRun::Server {
+        query.push(("dryRun", "All"));
+    }
+    query
+}

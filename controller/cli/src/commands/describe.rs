@@ -1,0 +1,56 @@
+//! `describe`: everything about an object on one page, with its Events.
+
+use serde_json::Value;
+
+use super::Session;
+use crate::client::Shape;
+use crate::error::CliError;
+use crate::printer::age::now;
+use crate::printer::describe::describe;
+use crate::target::{Target, select};
+
+/// Show everything about an object: what is wanted, how it stands, its history, its Events
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    /// KIND NAME…, KIND/NAME…, or KIND for all of a kind
+    #[arg(value_name = "WHAT", required = true)]
+    what: Vec<String>,
+    /// Only objects with these labels
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<String>,
+}
+
+pub(crate) async fn run(args: &DescribeArgs, session: &Session) -> Result<(), CliError> {
+    let targets = session
+        .targets(select(&args.what)?, args.selector.as_deref())
+        .await?;
+    if targets.is_empty() {
+        session.console.remark("No resources found.");
+    }
+    for (index, target) in targets.iter().enumerate() {
+        let object = session.client.get(target, Shape::Objects).await?;
+        let page = describe(&object, &events_of(session, target, &object).await?, now());
+        let gap = if index > 0 { "\n\n" } else { "" };
+        session.console.write(&format!("{gap}{page}"))?;
+    }
+    Ok(())
+}
+
+async fn events_of(session: &Session, target: &Target, object: &Value) -> Result<Vec<Value>, CliError> {
+    let uid = object
+        .pointer("/metadata/uid")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let fields = format!(
+        "involvedObject.uid={uid},involvedObject.name={},involvedObject.namespace={},involvedObject.kind={}",
+        target.name,
+        aegis_api::NAMESPACE,
+        target.info.kind
+    );
+    let mut list = session.client.events(Some(&fields)).await?;
+    Ok(list
+        .get_mut("items")
+        .and_then(Value::as_array_mut)
+        .map(std::mem::take)
+        .unwrap_or_default())
+}

@@ -1,0 +1,162 @@
+//! `doctor`: whether this client and its controller can work together, and what to do where they cannot.
+
+use aegis_api::KINDS;
+use owo_colors::Style;
+use serde_json::Value;
+
+use super::{Session, version};
+use crate::client::feed::Feed;
+use crate::client::{ListQuery, Shape};
+use crate::error::CliError;
+use crate::text;
+
+/// Check configuration, connection, token and readiness, and say what to do
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {}
+
+/// What a check found.
+enum Finding {
+    Good(String),
+    /// It works, but look at it.
+    Note(String),
+    Bad {
+        error: CliError,
+        advice: &'static str,
+    },
+}
+
+pub(crate) async fn run(_: &DoctorArgs, session: &Session) -> Result<(), CliError> {
+    let settings = &session.settings;
+    let mut report = Report { session, first: None };
+    let server = format!("{} (from {})", session.client.server(), settings.server_origin);
+    report.tell("server", Finding::Good(server))?;
+    let token = match &settings.token {
+        Some((_, origin)) => Finding::Good(format!("set (from {origin})")),
+        None => Finding::Note("none: only what is open to everybody will work".to_owned()),
+    };
+    report.tell("token", token)?;
+    let reachable = reachable(session).await;
+    let goes_on = !matches!(reachable, Finding::Bad { .. });
+    report.tell("reachable", reachable)?;
+    if goes_on {
+        report.tell("accepted", accepted(session).await)?;
+        report.tell("ready", ready(session).await)?;
+        report.tell("events", events(session).await)?;
+        report.tell("files", files(session).await)?;
+    }
+    report.outcome()
+}
+
+struct Report<'a> {
+    session: &'a Session,
+    first: Option<CliError>,
+}
+
+impl Report<'_> {
+    fn tell(&mut self, name: &str, finding: Finding) -> Result<(), CliError> {
+        let console = &self.session.console;
+        let line = |word: &str, style: Style, what: &str| {
+            console.line(format!(
+                "{}  {name:<10} {what}",
+                console.paint(format!("{word:<4}"), style)
+            ))
+        };
+        match finding {
+            Finding::Good(what) => line("ok", Style::new().green(), &what),
+            Finding::Note(what) => line("note", Style::new().yellow(), &what),
+            Finding::Bad { error, advice } => {
+                line("FAIL", Style::new().red().bold(), &error.to_string())?;
+                if !advice.is_empty() {
+                    console.line(format!("                 -> {advice}"))?;
+                }
+                self.first.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn outcome(self) -> Result<(), CliError> {
+        self.first.map_or(Ok(()), Err)
+    }
+}
+
+async fn reachable(session: &Session) -> Finding {
+    match version::ask(session).await {
+        Ok((controller, _)) if controller == version::CLIENT => {
+            Finding::Good(format!("controller {controller}"))
+        }
+        Ok((controller, _)) => {
+            let client = version::CLIENT;
+            Finding::Note(format!(
+                "controller {controller}, and this client is {client}: use the same version"
+            ))
+        }
+        Err(error @ CliError::Unreachable { .. }) => Finding::Bad {
+            error,
+            advice: "start it with `make up`; if it runs elsewhere, set AEGIS_SERVER",
+        },
+        Err(error) => Finding::Bad {
+            error,
+            advice: "is something else listening there? Set AEGIS_SERVER",
+        },
+    }
+}
+
+async fn accepted(session: &Session) -> Finding {
+    let Some(info) = KINDS.first() else {
+        return Finding::Note("this client knows no kinds".to_owned());
+    };
+    match session
+        .client
+        .list(info, &ListQuery::default(), Shape::Objects)
+        .await
+    {
+        Ok(list) => {
+            let count = list.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+            Finding::Good(format!("resources can be read ({count} workloads)"))
+        }
+        Err(error @ CliError::Unauthorized { .. }) => Finding::Bad {
+            error,
+            advice: "export AEGIS_TOKEN=\"$(make -s token)\"",
+        },
+        Err(error) => Finding::Bad {
+            error,
+            advice: "use a token whose role may read resources",
+        },
+    }
+}
+
+async fn ready(session: &Session) -> Finding {
+    match session.client.raw_text(&["readyz"]).await {
+        Ok(text) => Finding::Good(text::brief(&text, 100)),
+        Err(error) => Finding::Bad {
+            error,
+            advice: "the controller runs, but cannot work yet: look at its log; is the Docker engine running?",
+        },
+    }
+}
+
+async fn events(session: &Session) -> Finding {
+    match Feed::connect(&session.client).await {
+        Ok(_) => Finding::Good("the live event stream connects".to_owned()),
+        Err(error) => Finding::Bad {
+            error,
+            advice: "a proxy in between must let /ws through as a WebSocket",
+        },
+    }
+}
+
+/// Files of the state directory that the controller could not read are reported as Events.
+async fn files(session: &Session) -> Finding {
+    let list = match session.client.events(Some("type=Warning")).await {
+        Ok(list) => list,
+        Err(error) => return Finding::Bad { error, advice: "" },
+    };
+    let warnings = list.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+    match warnings {
+        0 => Finding::Good("no warnings among the events".to_owned()),
+        count => Finding::Note(format!(
+            "{count} warnings among the events: see `aegisctl events`"
+        )),
+    }
+}

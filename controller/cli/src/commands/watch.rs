@@ -1,0 +1,212 @@
+//! `watch`: the live event stream, until it is interrupted or an incident has ended.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Session, limit};
+use crate::client::Body;
+use crate::client::feed::{Feed, FeedItem, Frame};
+use crate::error::CliError;
+use crate::printer::feed::{FeedPrinter, incident_of};
+use crate::text;
+
+/// Follow what happens, as it happens: incidents, reasoning, votes, actions, probes
+///
+/// A lost connection is made again, and nothing is missed or told twice.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WatchArgs {
+    /// Only this incident, by its name or the id its sender gave it
+    #[arg(long, value_name = "ID")]
+    incident: Option<String>,
+    /// Ends with the incident (or else the first one that appears): 0 when it is RESOLVED, 1 when it FAILED
+    #[arg(long)]
+    until_resolved: bool,
+    /// Gives up after this time with exit code 124, such as 90s; 0s never
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    timeout: aegis_api::Duration,
+    /// Also what comes all the time: metrics, heartbeats, reconciles, resource changes
+    #[arg(short, long, visible_alias = "all")]
+    verbose: bool,
+    /// The frames as they come, one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
+    let watching = follow(args, session);
+    let Some(limit) = limit(args.timeout) else {
+        return watching.await;
+    };
+    match tokio::time::timeout(limit, watching).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            // The cursor may stand at the end of a line of reasoning.
+            session.console.write("\n")?;
+            let what = match &args.incident {
+                Some(id) => format!("incident {id} to end"),
+                None => "an incident to end".to_owned(),
+            };
+            Err(CliError::Timeout {
+                what: text::line(&what),
+                seconds: limit.as_secs_f64(),
+            })
+        }
+    }
+}
+
+async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
+    let mut view = View {
+        args,
+        session,
+        printer: FeedPrinter::new(session.console.clone(), args.verbose),
+        followed: args.incident.clone(),
+    };
+    let mut feed = Feed::connect(&session.client).await?;
+    // It may have ended before this began.
+    if let Some(outcome) = view.look_up().await? {
+        return outcome;
+    }
+    loop {
+        match feed.next().await? {
+            FeedItem::Frame(frame) => {
+                view.show(&frame)?;
+                if let Some(outcome) = view.judge(&frame)? {
+                    return outcome;
+                }
+            }
+            FeedItem::Gap => {
+                view.say("events may be missing: the controller restarted, or this client was too slow")?;
+                if let Some(outcome) = view.look_up().await? {
+                    return outcome;
+                }
+            }
+            FeedItem::Quiet => {
+                if let Some(outcome) = view.look_up().await? {
+                    return outcome;
+                }
+            }
+            FeedItem::Lost { cause } => view.say(&format!("connection lost ({cause}), trying again"))?,
+        }
+    }
+}
+
+struct View<'a> {
+    args: &'a WatchArgs,
+    session: &'a Session,
+    printer: FeedPrinter,
+    /// The incident that decides when this ends.
+    followed: Option<String>,
+}
+
+/// How the followed incident ended.
+type Outcome = Result<(), CliError>;
+
+impl View<'_> {
+    fn show(&mut self, frame: &Frame) -> Result<(), CliError> {
+        if let Some(wanted) = &self.args.incident
+            && incident_of(frame).is_none_or(|this| !same(&this, wanted))
+        {
+            return Ok(());
+        }
+        if self.args.json {
+            // JSON escapes what a terminal would act on, but for what stands beyond ASCII.
+            let raw = serde_json::from_str(&frame.raw)
+                .map_or_else(|_| text::line(&frame.raw), |value: Value| compact(&value));
+            return self.session.console.line(raw);
+        }
+        let text = self.printer.frame(frame);
+        if text.is_empty() {
+            Ok(())
+        } else {
+            self.session.console.write(&text)
+        }
+    }
+
+    /// Whether a frame ends it.
+    fn judge(&mut self, frame: &Frame) -> Result<Option<Outcome>, CliError> {
+        if !self.args.until_resolved {
+            return Ok(None);
+        }
+        let Some(incident) = incident_of(frame) else {
+            return Ok(None);
+        };
+        if frame.kind == "incident.new" && self.followed.is_none() {
+            self.followed = Some(incident.clone());
+        }
+        if !self
+            .followed
+            .as_ref()
+            .is_some_and(|followed| same(followed, &incident))
+        {
+            return Ok(None);
+        }
+        match frame.kind.as_str() {
+            "resolved" => Ok(Some(Ok(()))),
+            "failed" => {
+                let why = frame
+                    .data
+                    .get("error")
+                    .and_then(Value::as_str)
+                    .unwrap_or("no reason given");
+                Ok(Some(Err(failed(&incident, why))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks how the followed incident stands, for the times that no frame told.
+    async fn look_up(&mut self) -> Result<Option<Outcome>, CliError> {
+        let Some(followed) = self.followed.clone().filter(|_| self.args.until_resolved) else {
+            return Ok(None);
+        };
+        let path = ["incidents", followed.as_str()];
+        let asked = self
+            .session
+            .client
+            .json(Method::GET, &path, &[], "application/json", Body::None)
+            .await;
+        let found = match asked {
+            Ok(found) => found,
+            // It is not there yet, or the controller is away: the stream will tell.
+            Err(error) if error.is_not_found() || matches!(error, CliError::Unreachable { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let text = |name: &str| found.get(name).and_then(Value::as_str);
+        match text("status") {
+            Some("RESOLVED") => {
+                self.say(&format!("incident {followed} is RESOLVED"))?;
+                Ok(Some(Ok(())))
+            }
+            Some("FAILED") => Ok(Some(Err(failed(
+                &followed,
+                text("error").unwrap_or("no reason given"),
+            )))),
+            _ => Ok(None),
+        }
+    }
+
+    fn say(&mut self, message: &str) -> Result<(), CliError> {
+        if self.args.json {
+            self.session.console.remark(text::line(message));
+            return Ok(());
+        }
+        let text = self.printer.remark(&format!("# {message}"));
+        self.session.console.write(&text)
+    }
+}
+
+/// An id as its sender spelled it, or the name that it became: names are lower case.
+fn same(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+fn failed(incident: &str, why: &str) -> CliError {
+    CliError::Failed(text::line(&format!("incident {incident} FAILED: {why}")))
+}
+
+/// One JSON object on one line.
+fn compact(value: &Value) -> String {
+    crate::printer::format::escape(&value.to_string())
+}

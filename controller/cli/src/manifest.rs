@@ -1,0 +1,383 @@
+//! Files of resources: read, checked to the last field, and located by line and column. Reads files; sends nothing.
+//!
+//! Every document is checked before a command sends the first one, so that a typo never leaves half of a folder applied.
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use aegis_api::yaml::{Document, Position};
+use aegis_api::{API_VERSION, KINDS, KindInfo, NAMESPACE};
+use serde_json::Value;
+
+use crate::error::CliError;
+use crate::target::Target;
+
+/// One object of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Manifest {
+    pub(crate) info: &'static KindInfo,
+    pub(crate) name: String,
+    /// As written, without nulls, status and what only the server sets.
+    pub(crate) object: Value,
+    place: Place,
+}
+
+/// Where an object stands: its document, and the path to it in a `List`.
+#[derive(Debug, Clone)]
+struct Place {
+    source: Rc<str>,
+    document: Rc<Document>,
+    prefix: String,
+}
+
+/// One thing that is wrong with a file. Display: `web.yaml:7:3: spec.replicaz: unknown field …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) source: String,
+    pub(crate) position: Option<Position>,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// What metadata only the server sets: an object that was saved with `get -o yaml` can be applied as it is.
+const SERVER_OWNED: [&str; 8] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "selfLink",
+];
+
+/// Which files to read.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FileArgs {
+    /// A file, a folder (its *.yaml, *.yml and *.json, in the order of their names) or - for standard input; repeatable
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Folders with everything below them
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+}
+
+/// Whether an object without a name may be given one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `metadata.name` must be set: `apply` must find the same object again.
+    Exact,
+    /// `metadata.generateName` will do: a random ending is added.
+    Generate,
+}
+
+/// Reads and checks everything, or says everything that is wrong.
+pub(crate) fn load(files: &FileArgs, naming: Naming) -> Result<Vec<Manifest>, CliError> {
+    let mut manifests = Vec::new();
+    let mut problems = Vec::new();
+    for path in expand(files)? {
+        let (source, text) = read(&path)?;
+        match parse(&source, &text, naming) {
+            Ok(found) => manifests.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    problems.extend(duplicates(&manifests));
+    if !problems.is_empty() {
+        return Err(CliError::Manifests(problems));
+    }
+    if manifests.is_empty() {
+        let names: Vec<_> = files
+            .filename
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        return Err(CliError::Failed(format!("no resources in {}", names.join(", "))));
+    }
+    Ok(manifests)
+}
+
+/// Checks one text.
+pub(crate) fn parse(source: &str, text: &str, naming: Naming) -> Result<Vec<Manifest>, Vec<Problem>> {
+    let source: Rc<str> = source.into();
+    let documents = aegis_api::yaml::parse(text).map_err(|error| {
+        let position = Some(Position {
+            line: error.line,
+            column: error.column,
+        });
+        vec![Problem {
+            source: source.to_string(),
+            position,
+            message: error.message,
+        }]
+    })?;
+    let mut manifests = Vec::new();
+    let mut problems = Vec::new();
+    for document in documents {
+        let document = Rc::new(document);
+        for (prefix, object) in flatten_list(&document.value) {
+            let place = Place {
+                source: Rc::clone(&source),
+                document: Rc::clone(&document),
+                prefix,
+            };
+            match check(object, place, naming) {
+                Ok(manifest) => manifests.push(manifest),
+                Err(found) => problems.extend(found),
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The objects of a document: itself, or the items of a `List`, as `get -o yaml` writes several.
+fn flatten_list(value: &Value) -> Vec<(String, Value)> {
+    let is_list = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.ends_with("List"));
+    match value.get("items").and_then(Value::as_array) {
+        Some(items) if is_list => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| (format!("items[{index}]"), item.clone()))
+            .collect(),
+        _ => vec![(String::new(), value.clone())],
+    }
+}
+
+fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Vec<Problem>> {
+    let fail = |field: &str, message: String| vec![place.problem(field, message)];
+    let text =
+        |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    if !object.is_object() {
+        return Err(fail(
+            "",
+            "a resource is a map with apiVersion, kind, metadata and spec".to_owned(),
+        ));
+    }
+    match text(&object, "/apiVersion") {
+        Some(version) if version == API_VERSION => {}
+        Some(version) => {
+            let message = format!("Unsupported value: {version:?}: supported values: {API_VERSION:?}");
+            return Err(fail("apiVersion", format!("apiVersion: {message}")));
+        }
+        None => {
+            return Err(fail(
+                "apiVersion",
+                format!("apiVersion: Required value: {API_VERSION}"),
+            ));
+        }
+    }
+    let all = || {
+        KINDS
+            .iter()
+            .map(|info| format!("{:?}", info.kind))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let info = match text(&object, "/kind") {
+        Some(kind) => KINDS.iter().find(|info| info.kind == kind).ok_or_else(|| {
+            fail(
+                "kind",
+                format!("kind: Unsupported value: {kind:?}: supported values: {}", all()),
+            )
+        })?,
+        None => return Err(fail("kind", format!("kind: Required value: one of {}", all()))),
+    };
+    match text(&object, "/metadata/namespace").as_deref() {
+        None | Some(NAMESPACE) => {}
+        Some(other) => {
+            let message =
+                format!("metadata.namespace: Unsupported value: {other:?}: supported values: {NAMESPACE:?}");
+            return Err(fail("metadata.namespace", message));
+        }
+    }
+    drop_server_owned(&mut object);
+    if naming == Naming::Generate {
+        generate_name(&mut object);
+    }
+    let (object, _) = info.decode(object).map_err(|errors| {
+        let mut problems: Vec<_> = errors
+            .into_iter()
+            .map(|error| place.problem(&error.field, format!("{}: {}", error.field, error.message)))
+            .collect();
+        problems.sort_by_key(|problem| problem.position);
+        problems
+    })?;
+    let name = text(&object, "/metadata/name").unwrap_or_default();
+    Ok(Manifest {
+        info,
+        name,
+        object,
+        place,
+    })
+}
+
+/// Removes what only the server sets, in place.
+pub(crate) fn drop_server_owned(object: &mut Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        SERVER_OWNED.iter().for_each(|key| {
+            metadata.remove(*key);
+        });
+    }
+}
+
+fn generate_name(object: &mut Value) {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if metadata.contains_key("name") {
+        return;
+    }
+    if let Some(Value::String(stem)) = metadata.remove("generateName") {
+        let ending = (0..5).filter_map(|_| LETTERS.get(rand::random_range(0..LETTERS.len())));
+        let name: String = stem
+            .chars()
+            .chain(ending.map(|letter| char::from(*letter)))
+            .collect();
+        metadata.insert("name".to_owned(), Value::String(name));
+    }
+}
+
+impl Place {
+    fn problem(&self, field: &str, message: String) -> Problem {
+        let path = match (self.prefix.is_empty(), field.is_empty()) {
+            (true, _) => field.to_owned(),
+            (false, true) => self.prefix.clone(),
+            (false, false) => format!("{}.{field}", self.prefix),
+        };
+        Problem {
+            source: self.source.to_string(),
+            position: self.document.position(&path),
+            message,
+        }
+    }
+}
+
+impl Manifest {
+    /// The object that this is about.
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            info: self.info,
+            name: self.name.clone(),
+        }
+    }
+
+    /// Gives a message the place of a field in the file.
+    pub(crate) fn problem(&self, field: &str, message: String) -> Problem {
+        self.place.problem(field, message)
+    }
+}
+
+fn duplicates(manifests: &[Manifest]) -> Vec<Problem> {
+    let twice = manifests.iter().enumerate().filter_map(|(index, manifest)| {
+        let mut earlier = manifests.iter().take(index);
+        let first =
+            earlier.find(|other| other.info.kind == manifest.info.kind && other.name == manifest.name)?;
+        let at = first.problem("metadata.name", String::new());
+        let line = at
+            .position
+            .map_or(String::new(), |position| format!(":{}", position.line));
+        let message = format!(
+            "{} stands in {}{line} already: keep one",
+            manifest.target(),
+            at.source
+        );
+        Some(manifest.problem("metadata.name", message))
+    });
+    twice.collect()
+}
+
+fn expand(files: &FileArgs) -> Result<Vec<PathBuf>, CliError> {
+    let mut out = Vec::new();
+    for path in &files.filename {
+        if path.is_dir() {
+            let before = out.len();
+            walk(path, files.recursive, &mut out)?;
+            if out.len() == before {
+                return Err(CliError::Failed(format!(
+                    "no *.yaml, *.yml or *.json in {}",
+                    path.display()
+                )));
+            }
+        } else {
+            out.push(path.clone());
+        }
+    }
+    Ok(out)
+}
+
+fn walk(folder: &Path, recursive: bool, out: &mut Vec<PathBuf>) -> Result<(), CliError> {
+    let failed = |source| CliError::File {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    paths.sort();
+    for path in paths {
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let known = path
+            .extension()
+            .is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known));
+        if path.is_dir() {
+            if recursive && !hidden {
+                walk(&path, recursive, out)?;
+            }
+        } else if known && !hidden {
+            out.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<(String, String), CliError> {
+    // One byte more than a text may have is enough for the parser to refuse it.
+    let limit = u64::try_from(aegis_api::yaml::MAX_BYTES)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let mut text = String::new();
+    if path == Path::new("-") {
+        let source = "standard input";
+        let read = std::io::stdin().lock().take(limit).read_to_string(&mut text);
+        read.map_err(|error| CliError::File {
+            path: source.into(),
+            source: error,
+        })?;
+        return Ok((source.to_owned(), text));
+    }
+    let file = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text));
+    file.map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! An Incident's page: what was seen, what was thought, who voted, what was done, how it was proved. Pure.
+
+use aegis_api::incident::{Execution, IncidentSpec, IncidentStatus, Plan, TimelineEntry, Verification};
+use aegis_api::proposal::{Analysis, ContainerEvidence, CouncilDecision, Evidence, Vote};
+use aegis_api::{Incident, Time};
+
+use super::sheet::Sheet;
+use crate::printer::age::{clock, span, when};
+use crate::printer::columns::aligned;
+use crate::text;
+
+pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
+    reported(sheet, &incident.spec, now);
+    let Some(status) = &incident.status else {
+        sheet.field("Phase", "<the controller has not looked at it yet>");
+        return;
+    };
+    sheet.field("Phase", status.phase.as_str());
+    sheet.maybe("Error", status.error.as_ref());
+    sheet.maybe("Resolved", status.resolved_at.map(|at| when(at, now)));
+    sheet.maybe(
+        "Learned",
+        status.learned.as_ref().map(|name| format!("runbookentry/{name}")),
+    );
+    if let Some(evidence) = &status.evidence {
+        evidence_table(sheet, evidence);
+    }
+    retrieved(sheet, status);
+    if let Some(analysis) = &status.analysis {
+        proposal(sheet, analysis);
+    }
+    votes(sheet, &status.votes, status.council.as_ref());
+    if let Some(made) = &status.plan {
+        plan(sheet, made, status.execution.as_ref());
+    }
+    for tried in &status.tried {
+        sheet.field(
+            "Tried before",
+            format!("{} (plan {}): {}", tried.action, tried.plan_hash, tried.error),
+        );
+    }
+    if let Some(proof) = &status.verification {
+        verification(sheet, proof);
+    }
+    timeline(sheet, &status.timeline);
+    super::conditions(sheet, &status.conditions, now);
+}
+
+fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
+    sheet.maybe("Workload", spec.workload_ref.as_ref());
+    sheet.maybe("Container", spec.container_name.as_ref());
+    sheet.field("Alert", &spec.alert_type);
+    sheet.field("Severity", format!("{:?}", spec.severity).to_lowercase());
+    if spec.count > 1 {
+        sheet.field("Seen", format!("{} times", spec.count));
+    }
+    let source = &spec.source;
+    if !source.kind.is_empty() {
+        let id = if source.incident_id.is_empty() {
+            String::new()
+        } else {
+            format!(", id {}", source.incident_id)
+        };
+        sheet.field("Source", format!("{}{id}", source.kind));
+    }
+    for (label, value) in &source.labels {
+        sheet.field(&format!("  {}", text::line(label)), value);
+    }
+    sheet.maybe("Began", spec.starts_at.map(|at| when(at, now)));
+    if let Some(approval) = &spec.approval {
+        let by = if approval.by.is_empty() {
+            "unnamed"
+        } else {
+            &approval.by
+        };
+        sheet.field(
+            "Approval",
+            format!("{:?} by {by}, plan {}", approval.decision, approval.plan_hash),
+        );
+    }
+    if let Some(override_) = &spec.override_ {
+        sheet.field("Override", format!("{} by {}", override_.action, override_.by));
+    }
+    if !spec.logs.is_empty() {
+        sheet.block("Logs", &spec.logs);
+    }
+}
+
+fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
+    let rows: Vec<Vec<String>> = evidence.containers.iter().map(container_row).collect();
+    let header = [
+        "CONTAINER",
+        "STATE",
+        "HEALTH",
+        "MEMORY",
+        "CPU",
+        "EXIT",
+        "OOM",
+        "PROBE",
+    ];
+    sheet.table(
+        "Evidence",
+        (!rows.is_empty()).then(|| aligned(&header, rows)).as_deref(),
+    );
+    sheet.section("Situation");
+    sheet.field(
+        "Replicas",
+        format!(
+            "{} of {} ready",
+            evidence.ready_replicas, evidence.desired_replicas
+        ),
+    );
+    sheet.field("Can roll back", if evidence.can_roll_back { "yes" } else { "no" });
+    for action in &evidence.recent_actions {
+        sheet.field(
+            "Action before",
+            format!("{} for incident/{}", action.action, action.incident),
+        );
+    }
+    for gap in &evidence.gaps {
+        sheet.field("Not seen", gap);
+    }
+    sheet.end_section();
+}
+
+fn container_row(container: &ContainerEvidence) -> Vec<String> {
+    let percent = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0} %"));
+    vec![
+        text::line(&container.name),
+        text::line(&container.state),
+        format!("{:?}", container.health).to_lowercase(),
+        percent(container.memory_percent()),
+        percent(container.cpu_percent),
+        container
+            .exit_code
+            .map_or_else(String::new, |code| code.to_string()),
+        if container.oom_killed { "yes" } else { "no" }.to_owned(),
+        text::brief(container.probe.as_deref().unwrap_or_default(), 80),
+    ]
+}
+
+fn retrieved(sheet: &mut Sheet, status: &IncidentStatus) {
+    let rows: Vec<Vec<String>> = status
+        .retrieved
+        .iter()
+        .map(|entry| {
+            vec![
+                text::line(&entry.entry),
+                format!("{:.4}", entry.score),
+                format!("{:.2}", entry.trust),
+                entry.action.to_string(),
+                text::brief(&entry.root_cause, 80),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        sheet.table(
+            "Runbook",
+            Some(&aligned(
+                &["ENTRY", "SIMILARITY", "TRUST", "ACTION", "CAUSE"],
+                rows,
+            )),
+        );
+    }
+}
+
+fn proposal(sheet: &mut Sheet, analysis: &Analysis) {
+    let proposal = &analysis.proposal;
+    sheet.section("Analysis");
+    sheet.field(
+        "By",
+        format!(
+            "{} ({}), {} ms, {} tokens",
+            analysis.provider, analysis.model, analysis.latency_ms, analysis.tokens
+        ),
+    );
+    sheet.field("Root cause", &proposal.root_cause);
+    let by = if proposal.replica_count > 0 {
+        format!(" by {}", proposal.replica_count)
+    } else {
+        String::new()
+    };
+    sheet.field(
+        "Action",
+        format!(
+            "{}{by}, confidence {:.0} %",
+            proposal.action,
+            proposal.confidence * 100.0
+        ),
+    );
+    sheet.field("Justification", &proposal.justification);
+    sheet.end_section();
+}
+
+fn votes(sheet: &mut Sheet, landed: &[Vote], council: Option<&CouncilDecision>) {
+    let votes = council.map_or(landed, |council| &council.votes);
+    if votes.is_empty() && council.is_none() {
+        return;
+    }
+    let rows = votes.iter().map(|vote| {
+        vec![
+            vote.role.as_str().to_owned(),
+            vote.verdict.as_str().to_owned(),
+            text::line(&vote.reasoning),
+        ]
+    });
+    sheet.table(
+        "Council",
+        Some(&aligned(&["SEAT", "VERDICT", "REASONING"], rows.collect())),
+    );
+    if let Some(council) = council {
+        let verdict = council.final_verdict.as_str();
+        sheet.field(
+            "Verdict",
+            format!("{verdict} ({}): {}", council.consensus, council.summary),
+        );
+    }
+}
+
+fn plan(sheet: &mut Sheet, plan: &Plan, execution: Option<&Execution>) {
+    sheet.section("Plan");
+    sheet.field("Hash", &plan.hash);
+    sheet.field("Action", format!("{} on workload/{}", plan.action, plan.target));
+    sheet.field("Made for", format!("generation {}", plan.parent_generation));
+    sheet.field("Patch", serde_json::to_string(&plan.patch).unwrap_or_default());
+    if let Some(done) = execution {
+        sheet.maybe("Applied", done.applied_at.map(clock));
+        let took = done
+            .applied_at
+            .zip(done.converged_at)
+            .map(|(from, to)| span(from.age(to)));
+        sheet.maybe("Converged", took.map(|took| format!("after {took}")));
+        if !done.containers.is_empty() {
+            sheet.field("Containers", done.containers.join(", "));
+        }
+        sheet.maybe(
+            "Load balancer",
+            done.lb_configured
+                .map(|done| if done { "configured" } else { "not configured" }),
+        );
+    }
+    sheet.end_section();
+}
+
+fn verification(sheet: &mut Sheet, proof: &Verification) {
+    let yes_no = |value: bool| if value { "yes" } else { "no" };
+    sheet.section("Verification");
+    sheet.maybe("Health verified", proof.health_verified.map(yes_no));
+    sheet.maybe("Symptom cleared", proof.symptom_cleared.map(yes_no));
+    for attempt in &proof.attempts {
+        let word = if attempt.healthy { "healthy" } else { "not healthy" };
+        let words = format!("{} {word}: {}", clock(attempt.at), attempt.message);
+        sheet.field(&format!("Attempt {}", attempt.number), words);
+    }
+    sheet.end_section();
+}
+
+fn timeline(sheet: &mut Sheet, timeline: &[TimelineEntry]) {
+    let begun = timeline.first().map(|entry| entry.ts);
+    let rows: Vec<Vec<String>> = timeline
+        .iter()
+        .map(|entry| {
+            let since = begun.map_or_else(String::new, |begun| format!("+{}", span(begun.age(entry.ts))));
+            let seat = entry
+                .agent
+                .map_or(String::new(), |seat| format!("{}: ", seat.as_str()));
+            vec![
+                clock(entry.ts),
+                since,
+                entry.status.as_str().to_owned(),
+                text::line(&format!("{seat}{}", entry.message)),
+            ]
+        })
+        .collect();
+    sheet.table(
+        "Timeline",
+        (!rows.is_empty())
+            .then(|| aligned(&["TIME", "SINCE", "STAGE", "MESSAGE"], rows))
+            .as_deref(),
+    );
+}

@@ -1,0 +1,88 @@
+//! A LoadBalancer's page: what nginx serves now, and how that was proved. Pure.
+
+use aegis_api::load_balancer::LoadBalancerStatus;
+use aegis_api::{LoadBalancer, Time};
+
+use super::sheet::Sheet;
+use crate::printer::age::{span, when};
+use crate::printer::columns::aligned;
+use crate::text;
+
+pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, now: Time) {
+    let spec = &balancer.spec;
+    sheet.field("Container", &spec.container);
+    sheet.field("Template", &spec.template);
+    sheet.field(
+        "Config",
+        format!("{} (from {})", spec.config_path, spec.main_config_path),
+    );
+    sheet.field("Algorithm", format!("{:?}", spec.algorithm));
+    sheet.field("Drain", format!("{} at most", spec.drain_timeout));
+    let backends = spec.backends.iter().map(|backend| {
+        vec![
+            backend.upstream.to_string(),
+            format!("workload/{}", backend.workload),
+            backend.port.to_string(),
+        ]
+    });
+    sheet.table(
+        "Backends",
+        Some(&aligned(&["UPSTREAM", "WORKLOAD", "PORT"], backends.collect())),
+    );
+    match &balancer.status {
+        Some(status) => serving(sheet, status, now),
+        None => sheet.field("Status", "<the controller has not looked at it yet>"),
+    }
+}
+
+fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
+    let servers: Vec<Vec<String>> = status
+        .servers
+        .iter()
+        .map(|server| {
+            vec![
+                text::line(&server.upstream),
+                text::line(&server.container),
+                text::line(&server.address),
+            ]
+        })
+        .collect();
+    let table = (!servers.is_empty()).then(|| aligned(&["UPSTREAM", "CONTAINER", "ADDRESS"], servers));
+    sheet.table("Servers", table.as_deref());
+    sheet.maybe("Revision", status.revision.as_ref());
+    if let Some(reload) = &status.last_reload {
+        let took = span(reload.at.age(reload.proved_at));
+        sheet.field(
+            "Last reload",
+            format!("{}, proved after {took}", when(reload.at, now)),
+        );
+        sheet.field("Check", &reload.check);
+    }
+    if let Some(drain) = &status.draining {
+        let left = span(drain.deadline.until(now));
+        sheet.field(
+            "Draining",
+            format!("{} (at most {left} more)", drain.containers.join(", ")),
+        );
+    }
+    if let Some(receipt) = &status.last_drain {
+        let took = span(receipt.started_at.age(receipt.finished_at));
+        let how = if receipt.drained {
+            "every request had ended"
+        } else {
+            "the deadline passed first"
+        };
+        let what = receipt.containers.join(", ");
+        sheet.field(
+            "Last drain",
+            format!("{what}: {how}, {took}, {}", when(receipt.finished_at, now)),
+        );
+    }
+    if !status.held.is_empty() {
+        sheet.field(
+            "Held",
+            format!("{} (the last of an upstream stays in)", status.held.join(", ")),
+        );
+    }
+    super::conditions(sheet, &status.conditions, now);
+}
