@@ -1,9 +1,9 @@
 //! Group commit: the files of a whole batch of changes, durable together. Does I/O on tokio's blocking threads.
 //!
-//! The order is what makes a crash harmless. Contents first, each made durable under a temporary name; then specs are
-//! put in place, then status files, then each folder is made durable once; last go the status files of objects that
-//! are gone. So a status file without a spec file always means a deletion, and a spec file that differs from what its
-//! status file accepted always means a change that was not acknowledged, or a person's.
+//! The order is what makes a crash harmless. Contents first, each made durable under a temporary name; then spec files
+//! are put in place or removed, then status files, then each folder is made durable once. So a status file without a
+//! spec file always means a deletion, and a spec file that differs from what its status file accepted always means a
+//! change that was not acknowledged, or a person's.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -135,7 +135,6 @@ impl Disk {
 
     fn place(&self, batch: Vec<Result<Ready, StoreError>>) -> Vec<Result<Option<Placed>, StoreError>> {
         let mut folders: BTreeMap<PathBuf, Option<StoreError>> = BTreeMap::new();
-        let mut gone: Vec<Key> = Vec::new();
         let mut results = Vec::with_capacity(batch.len());
         let mut placed = Vec::with_capacity(batch.len());
         for ready in batch {
@@ -144,7 +143,7 @@ impl Disk {
         for ready in placed {
             let result = ready.and_then(|(ready, spec)| {
                 folders.insert(ready.key.folder(&self.dir), None);
-                self.place_status(ready, spec, &mut gone)
+                self.place_status(ready, spec)
             });
             results.push(result);
         }
@@ -152,10 +151,6 @@ impl Disk {
             if let Err(source) = file::sync_folder(folder, &self.faults) {
                 *failure = Some(StoreError::disk(folder, source));
             }
-        }
-        for key in &gone {
-            // Left behind, it says what is true: this object is deleted.
-            drop(file::remove(&key.status_path(&self.dir), &self.faults));
         }
         let folder_failed = |key: &Key| folders.get(&key.folder(&self.dir)).cloned().flatten();
         results
@@ -218,12 +213,7 @@ impl Disk {
         Ok(())
     }
 
-    fn place_status(
-        &self,
-        ready: Ready,
-        spec: Option<Placed>,
-        gone: &mut Vec<Key>,
-    ) -> Result<(Key, Option<Placed>), StoreError> {
+    fn place_status(&self, ready: Ready, spec: Option<Placed>) -> Result<(Key, Option<Placed>), StoreError> {
         let Ready {
             key,
             contents,
@@ -231,7 +221,8 @@ impl Disk {
             ..
         } = ready;
         let Some(status) = status else {
-            gone.push(key.clone());
+            let path = key.status_path(&self.dir);
+            file::remove(&path, &self.faults).map_err(|source| StoreError::disk(path, source))?;
             return Ok((key, spec));
         };
         let path = status.path.clone();

@@ -19,8 +19,6 @@ const BATCH: usize = 256;
 const QUIET: Duration = Duration::from_millis(50);
 /// … or when it has gone on for this long.
 const IMPATIENT: Duration = Duration::from_millis(300);
-/// When a file that was gone or bad at first sight is looked at again.
-const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// How often retention is seen to, besides whenever an object finishes.
 const RETENTION: Duration = Duration::from_secs(3600);
 
@@ -55,7 +53,6 @@ impl StoreDriver {
         retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut scan: Option<(Scan, u64)> = None;
         let mut changed: Option<(Instant, Instant)> = None;
-        let mut second_look: Option<Instant> = None;
         loop {
             if writer.finished {
                 writer.retire().await?;
@@ -63,9 +60,6 @@ impl StoreDriver {
             if !writer.unsure.is_empty() {
                 let unsure = std::mem::take(&mut writer.unsure);
                 writer.examine(unsure.into_iter().collect(), false).await?;
-            }
-            if second_look.is_none() && !writer.suspects.is_empty() {
-                second_look = Some(Instant::now() + SECOND_LOOK);
             }
             tokio::select! {
                 biased;
@@ -92,10 +86,9 @@ impl StoreDriver {
                         Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
                     }
                 }
-                () = until(second_look) => {
-                    second_look = None;
-                    let suspects = std::mem::take(&mut writer.suspects);
-                    writer.examine(suspects.into_iter().collect(), true).await?;
+                () = until(writer.second_look()) => {
+                    let suspects = writer.take_suspects();
+                    writer.examine(suspects, true).await?;
                 }
                 () = watch.changed() => {
                     let now = Instant::now();

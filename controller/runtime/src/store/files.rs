@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aegis_api::KINDS;
+use tokio::time::Instant;
 
 use super::batch::{Batch, OnDisk};
 use super::change::{self, Outcome};
@@ -14,6 +16,9 @@ use crate::disk::blocking;
 use crate::disk::folder::{Judged, Listing, Misnamed};
 use crate::disk::layout::Key;
 use crate::events::{EventType, ObjectRef};
+
+/// When a file that was gone or bad at first sight is looked at again.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// An event to be recorded.
 #[derive(Debug)]
@@ -76,11 +81,17 @@ impl Writer {
         });
         let mut sure = Vec::new();
         for (judged, key) in judged.await? {
+            if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
+                self.suspects.remove(&key);
+            }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
-                    self.suspects.insert(key);
+                    // A suspect that is seen again before its time does not gain any.
+                    self.suspects
+                        .entry(key)
+                        .or_insert_with(|| Instant::now() + SECOND_LOOK);
                 }
                 judged => sure.push((key, judged)),
             }
@@ -168,7 +179,7 @@ impl Writer {
                         Ok(outcome) => batch.stage_from_file(&key, outcome, Some(digest)),
                         Err(error) => {
                             let uid = current.map(|current| current.uid().to_owned());
-                            notes.push((broken(&self.disk.dir, &key, error.to_string()), uid));
+                            notes.push((broken(&self.disk.dir, &key, &error.to_string()), uid));
                         }
                     }
                 }
@@ -186,7 +197,7 @@ impl Writer {
                         }),
                     ));
                     let uid = current.map(|current| current.uid().to_owned());
-                    notes.push((broken(&self.disk.dir, &key, message), uid));
+                    notes.push((broken(&self.disk.dir, &key, &message), uid));
                 }
             }
         }
@@ -314,7 +325,7 @@ impl Writer {
     }
 }
 
-fn broken(dir: &std::path::Path, key: &Key, message: String) -> BrokenFile {
+fn broken(dir: &std::path::Path, key: &Key, message: &str) -> BrokenFile {
     BrokenFile {
         path: key.spec_path(dir),
         kind: key.info.kind.to_owned(),

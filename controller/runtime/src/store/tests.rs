@@ -112,7 +112,7 @@ fn workload(name: &str, replicas: u32) -> Value {
 }
 
 fn incident(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"alertType": "HighMemory"}})
+    json!({"metadata": {"name": name}, "spec": {"alertType": "HighMemory", "workloadRef": "web"}})
 }
 
 /// An edit that sets what stands at a JSON pointer's parent.

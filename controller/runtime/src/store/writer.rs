@@ -1,10 +1,11 @@
 //! The single writer: everything that changes an object passes through here, one batch after another. Durable first,
 //! then published, then answered. Does I/O through [`Disk`].
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::batch::{Aftermath, Batch, Files, Sealed};
 use super::change;
@@ -32,8 +33,8 @@ pub(crate) struct Writer {
     pub(crate) dormant: HashMap<Key, StatusFile>,
     /// Files that may not be what is known about them: to be looked at soon.
     pub(crate) unsure: BTreeSet<Key>,
-    /// Files that were gone or bad at first sight: to be looked at once more.
-    pub(crate) suspects: BTreeSet<Key>,
+    /// Files that were gone or bad at first sight, and when they are looked at once more.
+    pub(crate) suspects: BTreeMap<Key, Instant>,
     /// Whether an object has come to its end since retention was last seen to.
     pub(crate) finished: bool,
 }
@@ -129,6 +130,24 @@ impl Writer {
         }
         let sealed = batch.seal();
         self.carry_out(sealed).await.map(|_| ())
+    }
+
+    /// When the next suspect is to be looked at once more.
+    pub(crate) fn second_look(&self) -> Option<Instant> {
+        self.suspects.values().min().copied()
+    }
+
+    /// The suspects whose time has come.
+    pub(crate) fn take_suspects(&mut self) -> Vec<Key> {
+        let now = Instant::now();
+        let due: Vec<Key> = self
+            .suspects
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.suspects.retain(|_, at| *at > now);
+        due
     }
 
     /// Forgets facts about a file that is not there of an object that is not there.

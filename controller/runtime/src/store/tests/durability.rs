@@ -1,1 +1,504 @@
+//! What outlives a process, and what a bad disk does.
+
 use super::*;
+use crate::store::{Part, Retention};
+use aegis_api::workload::{Workload, WorkloadStatus};
+use std::fs;
+use std::io::ErrorKind;
+
+#[tokio::test]
+async fn i10_nothing_acknowledged_is_lost_by_a_kill_at_any_moment() {
+    let dir = dir();
+    let mut acknowledged: Vec<String> = Vec::new();
+    for round in 0..20 {
+        let store = Running::open(&dir).await;
+        for name in &acknowledged {
+            assert!(
+                store.get_stored(wl(), name).is_some(),
+                "round {round}: {name} is lost"
+            );
+        }
+        let handle = store.store.clone();
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let (handle, tell) = (handle.clone(), tell.clone());
+                tokio::spawn(async move {
+                    for n in 0.. {
+                        let name = format!("r{round}-w{writer}-{n}");
+                        if handle.create(wl(), workload(&name, 1), false).await.is_err() {
+                            return;
+                        }
+                        tell.send(name).unwrap();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..round * 3 {
+            acknowledged.push(told.recv().await.unwrap());
+        }
+        store.kill().await;
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        while let Ok(name) = told.try_recv() {
+            acknowledged.push(name);
+        }
+    }
+    assert!(acknowledged.len() > 500);
+}
+
+#[tokio::test]
+async fn everything_reads_back_as_it_was_after_a_restart() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let made = store.create(wl(), workload("web", 2), false).await.unwrap();
+    let hostile = "a: b # c\n\t\"'\u{1b}[31m\u{0}\u{85}\u{feff}é--- \n...\n%YAML";
+    let object = json!({"metadata": {"name": "i", "labels": {"x": "yes"}, "annotations": {"t": hostile}},
+        "spec": {"alertType": "1.0", "workloadRef": "web", "logs": hostile}});
+    store.create(inc(), object, false).await.unwrap();
+    store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(3)))
+        .await
+        .unwrap();
+    let status = WorkloadStatus {
+        replicas: 3,
+        ..WorkloadStatus::default()
+    };
+    store
+        .set_status::<Workload>("web", made.uid(), status)
+        .await
+        .unwrap();
+    store
+        .set_finalizers::<Workload>("web", made.uid(), vec!["f".into()])
+        .await
+        .unwrap();
+    store.delete(wl(), "web", None, None, false).await.unwrap();
+    let before = store.contents();
+    let id = store.instance_id().to_owned();
+    store.kill().await;
+    let store = Running::open(&dir).await;
+    assert_eq!(store.contents(), before);
+    assert_eq!(store.instance_id(), id);
+    assert!(store.warnings().is_empty(), "{:?}", store.warnings());
+}
+
+#[tokio::test]
+async fn resource_versions_rise_across_restarts_also_without_the_revision_file() {
+    let dir = dir();
+    let mut last = 0;
+    for round in 0..6 {
+        let store = Running::open(&dir).await;
+        assert!(store.revision() >= last);
+        let made = store
+            .create(wl(), workload(&format!("w{round}"), 1), false)
+            .await
+            .unwrap();
+        assert!(made.resource_version > last);
+        last = made.resource_version;
+        // The newest version is of an object that is gone: no file mentions it.
+        let gone = store
+            .delete(wl(), &format!("w{round}"), None, None, false)
+            .await
+            .unwrap();
+        assert!(gone.resource_version > last);
+        last = gone.resource_version;
+        store.kill().await;
+    }
+    let store = Running::open(&dir).await;
+    let kept = store
+        .create(wl(), workload("kept", 1), false)
+        .await
+        .unwrap()
+        .resource_version;
+    store.kill().await;
+    for garbage in [Some("not a number"), Some(""), Some("-5"), None] {
+        match garbage {
+            Some(text) => fs::write(dir.path().join(".revision"), text).unwrap(),
+            None => fs::remove_file(dir.path().join(".revision")).unwrap(),
+        }
+        let store = Running::open(&dir).await;
+        assert!(store.revision() >= kept, "{garbage:?}");
+        store.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn revisions_are_set_aside_before_the_block_runs_out() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let stored = || {
+        fs::read_to_string(dir.path().join(".revision"))
+            .unwrap()
+            .trim()
+            .parse::<u64>()
+            .unwrap()
+    };
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    for n in 0..12_000_u32 {
+        let edits = [n * 2, n * 2 + 1].map(|n| {
+            store.edit(
+                wl(),
+                "web",
+                Part::Status,
+                false,
+                set("", "status", json!({"replicas": n + 1})),
+            )
+        });
+        if n % 100 == 0 {
+            assert!(stored() >= store.revision());
+        }
+        if store.revision() > 10_100 {
+            break;
+        }
+        futures::future::join_all(edits).await;
+        let many = (0..254).map(|m| {
+            store.edit(
+                wl(),
+                "web",
+                Part::Status,
+                false,
+                set("", "status", json!({"replicas": n * 1000 + m + 7})),
+            )
+        });
+        futures::future::join_all(many).await;
+    }
+    assert!(store.revision() > 10_100 && stored() >= store.revision());
+}
+
+#[tokio::test]
+async fn a_second_controller_is_refused_and_told_by_whom() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    let second = Running::try_with(options, Faults::default())
+        .await
+        .map(|_| ())
+        .unwrap_err();
+    let StoreError::Locked { holder, .. } = &second else {
+        panic!("{second}")
+    };
+    assert!(holder.contains(&std::process::id().to_string()));
+    assert!(second.to_string().contains("stop that one"), "{second}");
+    store.kill().await;
+    Running::open(&dir).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_made_is_private_and_one_that_cannot_be_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = dir();
+    let path = dir.path().join("a/state");
+    let store = Running::with(StoreOptions::new(&path)).await;
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    store.stop().await;
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Running::try_with(StoreOptions::new(file.join("state")), Faults::default())
+        .await
+        .map(|_| ());
+    assert!(error.unwrap_err().to_string().contains("file/state"));
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_that_request_by_path_and_loses_nothing() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let made = store.create(wl(), workload("web", 1), false).await.unwrap();
+    let before = store.contents();
+    let mut watch = store.watch(None).unwrap();
+    for broken in ["web.yaml", "web.status.yaml"] {
+        store.faults.fail(broken, ErrorKind::StorageFull);
+        let (edit, other) = tokio::join!(
+            store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2))),
+            store.create(wl(), workload(&format!("other-{}", broken.len()), 1), false),
+        );
+        let error = edit.unwrap_err();
+        let StoreError::Disk { path, source } = &error else {
+            panic!("{error}")
+        };
+        assert!(
+            path.ends_with(broken) && source.kind() == ErrorKind::StorageFull,
+            "{error}"
+        );
+        assert!(other.is_ok(), "others in the batch go on");
+        assert_eq!(
+            store.contents()[0]["spec"],
+            before
+                .iter()
+                .find(|o| o["metadata"]["name"] == "web")
+                .map(|_| store.contents()[0]["spec"].clone())
+                .unwrap()
+        );
+        assert_eq!(replicas(&store.get_stored(wl(), "web").unwrap()), 1);
+    }
+    store.faults.mend();
+    let edited = store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)))
+        .await
+        .unwrap();
+    assert_eq!((replicas(&edited), edited.uid()), (2, made.uid()));
+    use futures::StreamExt as _;
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        names.push(watch.next().await.unwrap().object.name().to_owned());
+    }
+    assert_eq!(names, ["other-8", "other-15", "web"]);
+    let now = store.contents();
+    store.kill().await;
+    assert_eq!(Running::open(&dir).await.contents(), now);
+}
+
+#[tokio::test]
+async fn a_persons_change_on_a_full_disk_is_taken_over_when_there_is_room() {
+    let dir = dir();
+    let often = Duration::from_millis(20);
+    let options = StoreOptions {
+        rescan: often,
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Running::with(options).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store.faults.fail("web.status.yaml", ErrorKind::StorageFull);
+    let text = "metadata: {name: web}\nspec: {container: c, replicas: 4}\n";
+    fs::write(spec_path(&dir, "web"), text).unwrap();
+    eventually("reported", || {
+        store
+            .warnings()
+            .iter()
+            .any(|event| event.starts_with("StateNotWritable"))
+    })
+    .await;
+    assert_eq!(replicas(&store.get_stored(wl(), "web").unwrap()), 1);
+    store.faults.mend();
+    eventually("in force", || {
+        replicas(&store.get_stored(wl(), "web").unwrap()) == 4
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_in_a_status_file_is_reported_and_the_object_lives_as_if_new() {
+    let dir = dir();
+    let garbage: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("blank", b" \n"),
+        ("torn", b"{\"apiVersion\": \"aegisops.io/v1al"),
+        ("binary", b"\x00\xff\xfe"),
+        ("yaml", b"status: {}\n"),
+        ("wrong", b"[1, 2]"),
+    ];
+    let store = Running::open(&dir).await;
+    for (name, _) in garbage {
+        store.create(wl(), workload(name, 2), false).await.unwrap();
+    }
+    let last = store.revision();
+    store.stop().await;
+    for (name, bytes) in garbage {
+        fs::write(status_path(&dir, name), bytes).unwrap();
+    }
+    fs::write(status_path(&dir, "orphan"), "{").unwrap();
+    let store = Running::open(&dir).await;
+    let (_, objects) = store.list_stored(wl());
+    assert_eq!(objects.len(), garbage.len());
+    assert!(
+        objects
+            .iter()
+            .all(|object| replicas(object) == 2 && object.resource_version > last)
+    );
+    assert_eq!(
+        store
+            .warnings()
+            .iter()
+            .filter(|event| event.starts_with("InvalidStatusFile"))
+            .count(),
+        7
+    );
+    assert!(!status_path(&dir, "orphan").exists());
+    assert!(dir.path().join("workloads/orphan.status.yaml.rejected").exists());
+    let before = store.contents();
+    store.kill().await;
+    let store = Running::open(&dir).await;
+    assert_eq!(store.contents(), before);
+    assert!(store.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn a_status_that_is_none_of_its_kind_is_dropped_and_the_object_kept() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let made = store.create(wl(), workload("web", 2), false).await.unwrap();
+    store.stop().await;
+    let text = fs::read_to_string(status_path(&dir, "web")).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    file["status"] = json!({"replicas": "three"});
+    fs::write(status_path(&dir, "web"), file.to_string()).unwrap();
+    let store = Running::open(&dir).await;
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), made.uid());
+    assert!(store.warnings()[0].contains("it starts anew"));
+}
+
+#[tokio::test]
+async fn an_object_that_a_newer_version_finds_invalid_waits_with_its_identity_until_it_is_repaired() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let made = store.create(wl(), workload("web", 2), false).await.unwrap();
+    store.stop().await;
+    // As if an older version had accepted this.
+    let bad = "metadata: {name: web}\nspec: {container: c, replicas: 100000}\n";
+    fs::write(spec_path(&dir, "web"), bad).unwrap();
+    let text = fs::read_to_string(status_path(&dir, "web")).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    file["accepted"]["spec"]["replicas"] = json!(100_000);
+    file["acceptedFile"] = json!(crate::disk::digest::Digest::of(bad.as_bytes()).to_string());
+    fs::write(status_path(&dir, "web"), file.to_string()).unwrap();
+    let options = || StoreOptions {
+        rescan: Duration::from_millis(20),
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Running::with(options()).await;
+    assert!(store.get_stored(wl(), "web").is_none());
+    assert!(
+        store.broken_files()[0].message.contains("spec.replicas"),
+        "{:?}",
+        store.broken_files()
+    );
+    fs::write(
+        spec_path(&dir, "web"),
+        "metadata: {name: web}\nspec: {container: c}\n",
+    )
+    .unwrap();
+    eventually("repaired", || store.get_stored(wl(), "web").is_some()).await;
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), made.uid());
+}
+
+#[tokio::test]
+async fn leftovers_of_interrupted_writes_are_removed_at_the_start() {
+    let dir = dir();
+    Running::open(&dir).await.stop().await;
+    let torn = dir.path().join("workloads/.web.yaml.aegis-tmp-7");
+    let editors = dir.path().join("workloads/.web.yaml.swp");
+    let revision = dir.path().join("..revision.aegis-tmp-0");
+    for path in [&torn, &editors, &revision] {
+        fs::write(path, "metadata: {na").unwrap();
+    }
+    let store = Running::open(&dir).await;
+    assert!(!torn.exists() && !revision.exists() && editors.exists());
+    assert!(store.contents().is_empty() && store.broken_files().is_empty());
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_in_the_middle_spoils_nothing() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    for n in 0..50 {
+        let name = format!("w{n}");
+        let impatient = store.create(wl(), workload(&name, 1), false);
+        drop(tokio::time::timeout(Duration::from_micros(n * 40), impatient).await);
+    }
+    store.create(wl(), workload("last", 1), false).await.unwrap();
+    let before = store.contents();
+    store.kill().await;
+    assert_eq!(Running::open(&dir).await.contents(), before);
+}
+
+fn finished(hours_ago: i64) -> Value {
+    let at = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours_ago);
+    json!({"phase": "RESOLVED", "timeline": [], "finishedAt": at.to_string()})
+}
+
+#[tokio::test]
+async fn finished_incidents_are_kept_by_count_and_age_but_never_removed_early() {
+    let dir = dir();
+    let mut options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    options.retention = Retention {
+        max_finished: 3,
+        max_age: "30d".parse().unwrap(),
+    };
+    let store = Running::with(options).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store.create(inc(), incident("open"), false).await.unwrap();
+    let ages = [
+        ("ancient", 24 * 31),
+        ("old", 50),
+        ("mid", 40),
+        ("young", 30),
+        ("fresh-a", 1),
+        ("fresh-b", 0),
+    ];
+    for (name, hours) in ages {
+        store.create(inc(), incident(name), false).await.unwrap();
+        store
+            .edit(
+                inc(),
+                name,
+                Part::Status,
+                false,
+                set("", "status", finished(hours)),
+            )
+            .await
+            .unwrap();
+    }
+    let names = || -> Vec<String> {
+        store
+            .list_stored(inc())
+            .1
+            .iter()
+            .map(|i| i.name().to_owned())
+            .collect()
+    };
+    eventually("three finished ones are left", || {
+        names() == ["fresh-a", "fresh-b", "open", "young"]
+    })
+    .await;
+    assert!(!dir.path().join("incidents/ancient.yaml").exists());
+    assert!(!dir.path().join("incidents/old.status.yaml").exists());
+    for n in 0..5 {
+        let name = format!("now-{n}");
+        store.create(inc(), incident(&name), false).await.unwrap();
+        store
+            .edit(inc(), &name, Part::Status, false, set("", "status", finished(0)))
+            .await
+            .unwrap();
+    }
+    eventually("the young one goes", || !names().contains(&"young".to_owned())).await;
+    assert_eq!(
+        names().len(),
+        8,
+        "what finished within two hours stays however many there are"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_is_seen_to_every_hour_of_virtual_time() {
+    let dir = dir();
+    let start = tokio::time::Instant::now();
+    let wall = jiff::Timestamp::now();
+    let clock = crate::store::Clock::new(move || {
+        aegis_api::Time(wall + jiff::SignedDuration::try_from(start.elapsed()).unwrap())
+    });
+    let mut options = StoreOptions {
+        watch_files: false,
+        clock,
+        ..StoreOptions::new(dir.path())
+    };
+    options.retention.max_age = "3h".parse().unwrap();
+    let store = Running::with(options).await;
+    store.create(inc(), incident("i"), false).await.unwrap();
+    store
+        .edit(inc(), "i", Part::Status, false, set("", "status", finished(0)))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+    assert!(store.get_stored(inc(), "i").is_some());
+    tokio::time::sleep(Duration::from_secs(3601)).await;
+    eventually("gone", || store.get_stored(inc(), "i").is_none()).await;
+}

@@ -1,1 +1,407 @@
+//! What a person does with files, and what comes of it.
+
 use super::*;
+use crate::store::{Part, Verb};
+use aegis_api::workload::Workload;
+use futures::StreamExt as _;
+use std::fs;
+
+fn text(name: &str, replicas: &str) -> String {
+    format!(
+        "# mine\nkind: Workload\nmetadata:\n  name: {name}\nspec:\n  container: c # keep\n  replicas: {replicas}\n"
+    )
+}
+
+async fn watching(dir: &TempDir) -> Running {
+    let hour = Duration::from_secs(3600);
+    Running::with(StoreOptions {
+        rescan: hour,
+        ..StoreOptions::new(dir.path())
+    })
+    .await
+}
+
+async fn rescanning(dir: &TempDir) -> Running {
+    let often = Duration::from_millis(20);
+    Running::with(StoreOptions {
+        rescan: often,
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    })
+    .await
+}
+
+fn has(store: &Running, name: &str, wanted: u64) -> bool {
+    store
+        .get_stored(wl(), name)
+        .is_some_and(|object| replicas(&object) == wanted)
+}
+
+async fn a_person_writes_edits_and_removes(store: Running, dir: TempDir) {
+    let path = spec_path(&dir, "web");
+    fs::write(&path, text("web", "1")).unwrap();
+    eventually("created", || has(&store, "web", 1)).await;
+    let made = store.get_stored(wl(), "web").unwrap();
+    fs::write(&path, text("web", "2")).unwrap();
+    eventually("edited", || has(&store, "web", 2)).await;
+    let edited = store.get_stored(wl(), "web").unwrap();
+    assert_eq!(edited.uid(), made.uid());
+    assert_eq!(edited.value["metadata"]["generation"], 2);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        text("web", "2"),
+        "a person's file is theirs"
+    );
+    let beside = dir.path().join("workloads/web.yaml.new");
+    fs::write(&beside, text("web", "3")).unwrap();
+    fs::rename(&beside, &path).unwrap();
+    eventually("replaced, as editors do", || has(&store, "web", 3)).await;
+    fs::remove_file(&path).unwrap();
+    eventually("deleted", || store.get_stored(wl(), "web").is_none()).await;
+    eventually("status file gone", || !status_path(&dir, "web").exists()).await;
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_does_with_a_file_takes_effect_by_file_events_alone() {
+    let dir = dir();
+    a_person_writes_edits_and_removes(watching(&dir).await, dir).await;
+}
+
+#[tokio::test]
+async fn what_a_person_does_with_a_file_takes_effect_by_the_rescan_alone() {
+    let dir = dir();
+    a_person_writes_edits_and_removes(rescanning(&dir).await, dir).await;
+}
+
+#[tokio::test]
+async fn our_own_writes_are_not_mistaken_for_a_persons() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    let mut watch = store.watch(None).unwrap();
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    for n in 2..20 {
+        store
+            .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(n)))
+            .await
+            .unwrap();
+    }
+    fs::write(spec_path(&dir, "other"), text("other", "1")).unwrap();
+    let mut seen = Vec::new();
+    while seen.last() != Some(&"other".to_owned()) {
+        seen.push(watch.next().await.unwrap().object.name().to_owned());
+    }
+    assert_eq!(seen.len(), 20, "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_change_of_comments_alone_is_no_change() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    fs::write(spec_path(&dir, "web"), text("web", "1")).unwrap();
+    eventually("created", || has(&store, "web", 1)).await;
+    let before = store.revision();
+    fs::write(spec_path(&dir, "web"), text("web", "1") + "# more\n").unwrap();
+    fs::write(spec_path(&dir, "other"), text("other", "1")).unwrap();
+    eventually("the other", || has(&store, "other", 1)).await;
+    assert_eq!(store.revision(), before + 1);
+    let kept = store.contents();
+    store.kill().await;
+    assert_eq!(watching(&dir).await.contents(), kept);
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_its_last_good_version_in_force_also_across_a_restart() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    let path = spec_path(&dir, "web");
+    fs::write(&path, text("web", "2")).unwrap();
+    eventually("created", || has(&store, "web", 2)).await;
+    let uid = store.get_stored(wl(), "web").unwrap().uid().to_owned();
+    fs::write(&path, text("web", "many")).unwrap();
+    eventually("reported", || store.broken_files().len() == 1).await;
+    let broken = &store.broken_files()[0];
+    assert_eq!(
+        (broken.kind.as_str(), broken.name.as_str(), &broken.path),
+        ("Workload", "web", &path)
+    );
+    let expected = "workloads/web.yaml: line 7, column 3: spec.replicas: Invalid value: \"many\": must be of type integer";
+    assert_eq!(broken.message, expected);
+    let (_, events) = store.events.list();
+    let event = events.iter().find(|event| event.reason == "InvalidFile").unwrap();
+    assert!(
+        event.about.uid == uid && event.message.starts_with(expected) && event.message.contains("last good")
+    );
+    assert!(has(&store, "web", 2));
+    store.stop().await;
+
+    let store = watching(&dir).await;
+    assert!(has(&store, "web", 2));
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), uid);
+    assert_eq!(store.broken_files()[0].message, expected);
+    assert!(store.warnings()[0].contains("spec.replicas"));
+    fs::write(&path, text("web", "3")).unwrap();
+    eventually("repaired", || has(&store, "web", 3)).await;
+    assert!(store.broken_files().is_empty());
+    assert!(
+        store
+            .warnings()
+            .iter()
+            .any(|event| event.starts_with("FileRepaired"))
+    );
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), uid);
+}
+
+#[tokio::test]
+async fn i9_one_bad_file_never_stops_the_others() {
+    let dir = dir();
+    fs::create_dir_all(dir.path().join("workloads")).unwrap();
+    let bad: [(&str, Vec<u8>); 9] = [
+        ("torn", b"kind: Workload\nspec: {".to_vec()),
+        ("empty", Vec::new()),
+        ("latin", b"kind: Workload # \xe9\n".to_vec()),
+        ("large", vec![b'#'; 2 << 20]),
+        ("two", b"kind: Workload\n---\nkind: Workload\n".to_vec()),
+        ("named", text("another", "1").into_bytes()),
+        (
+            "kinded",
+            b"kind: Incident\nmetadata: {name: kinded}\nspec: {alertType: x}\n".to_vec(),
+        ),
+        ("zero", text("zero", "0").into_bytes()),
+        ("nameless", b"kind: Workload\nspec: {container: c}\n".to_vec()),
+    ];
+    for (name, bytes) in &bad {
+        fs::write(spec_path(&dir, name), bytes).unwrap();
+    }
+    fs::write(dir.path().join("workloads/old.yml"), text("old", "1")).unwrap();
+    fs::write(dir.path().join("workloads/My App.yaml"), text("x", "1")).unwrap();
+    fs::write(spec_path(&dir, "good"), text("good", "1")).unwrap();
+    // None of these is anybody's object.
+    fs::create_dir(spec_path(&dir, "folder")).unwrap();
+    std::os::unix::fs::symlink(spec_path(&dir, "good"), spec_path(&dir, "link")).unwrap();
+    fs::write(dir.path().join("workloads/.hidden.yaml"), "{").unwrap();
+    fs::write(dir.path().join("workloads/good.yaml~"), "{").unwrap();
+
+    let store = watching(&dir).await;
+    assert!(has(&store, "good", 1));
+    assert_eq!(store.list_stored(wl()).1.len(), 1);
+    let mut names: Vec<String> = store.broken_files().into_iter().map(|file| file.name).collect();
+    names.sort();
+    let mut expected: Vec<&str> = bad
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["old", "My App"])
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    assert!(
+        store
+            .warnings()
+            .iter()
+            .any(|event| event.contains("rename it to old.yaml"))
+    );
+    store.create(wl(), workload("api", 1), false).await.unwrap();
+
+    fs::rename(dir.path().join("workloads/old.yml"), spec_path(&dir, "old")).unwrap();
+    for (name, _) in &bad {
+        fs::remove_file(spec_path(&dir, name)).unwrap();
+    }
+    eventually("only the misnamed one is left", || {
+        store.broken_files().len() == 1
+    })
+    .await;
+    assert!(has(&store, "old", 1) && has(&store, "api", 1));
+}
+
+#[tokio::test]
+async fn a_file_caught_half_written_is_not_reported() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    let path = spec_path(&dir, "web");
+    fs::write(&path, text("web", "1")).unwrap();
+    eventually("created", || has(&store, "web", 1)).await;
+    let mut watch = store.watch(None).unwrap();
+    for n in 2..6 {
+        // As an editor that truncates, or one that removes first.
+        if n % 2 == 0 {
+            fs::write(&path, "").unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(70)).await;
+        fs::write(&path, text("web", &n.to_string())).unwrap();
+        eventually("edited", || has(&store, "web", n)).await;
+        assert_eq!(watch.next().await.unwrap().verb, Verb::Modified);
+    }
+    assert!(store.warnings().is_empty(), "{:?}", store.warnings());
+}
+
+#[tokio::test]
+async fn a_file_deleted_by_hand_waits_for_finalizers_and_a_new_one_for_its_turn() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    let path = spec_path(&dir, "web");
+    fs::write(&path, text("web", "1")).unwrap();
+    eventually("created", || has(&store, "web", 1)).await;
+    let uid = store.get_stored(wl(), "web").unwrap().uid().to_owned();
+    store
+        .set_finalizers::<Workload>("web", &uid, vec!["f".into()])
+        .await
+        .unwrap();
+    fs::remove_file(&path).unwrap();
+    eventually("marked", || store.get_stored(wl(), "web").unwrap().is_deleting()).await;
+    store.stop().await;
+
+    let store = watching(&dir).await;
+    assert!(store.get_stored(wl(), "web").unwrap().is_deleting());
+    store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(7)))
+        .await
+        .unwrap();
+    assert!(!path.exists(), "an edit does not bring the file back");
+    fs::write(&path, text("web", "5")).unwrap();
+    fs::write(spec_path(&dir, "other"), text("other", "1")).unwrap();
+    eventually("the other", || has(&store, "other", 1)).await;
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), uid);
+    store.stop().await;
+
+    let store = watching(&dir).await;
+    assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), uid);
+    store
+        .set_finalizers::<Workload>("web", &uid, vec![])
+        .await
+        .unwrap();
+    eventually("its turn", || has(&store, "web", 5)).await;
+    assert_ne!(store.get_stored(wl(), "web").unwrap().uid(), uid);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text("web", "5"));
+}
+
+#[tokio::test]
+async fn what_changed_while_nobody_looked_is_in_force_after_the_start() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    for name in ["edited", "deleted", "held", "same"] {
+        store.create(wl(), workload(name, 1), false).await.unwrap();
+    }
+    let held = store.get_stored(wl(), "held").unwrap().uid().to_owned();
+    store
+        .set_finalizers::<Workload>("held", &held, vec!["f".into()])
+        .await
+        .unwrap();
+    let uid = store.get_stored(wl(), "edited").unwrap().uid().to_owned();
+    store.stop().await;
+    fs::write(spec_path(&dir, "edited"), text("edited", "4")).unwrap();
+    fs::write(spec_path(&dir, "new"), text("new", "1")).unwrap();
+    fs::remove_file(spec_path(&dir, "deleted")).unwrap();
+    fs::remove_file(spec_path(&dir, "held")).unwrap();
+
+    let store = watching(&dir).await;
+    let edited = store.get_stored(wl(), "edited").unwrap();
+    assert_eq!((replicas(&edited), edited.uid()), (4, uid.as_str()));
+    assert_eq!(edited.value["metadata"]["generation"], 2);
+    assert!(has(&store, "new", 1) && has(&store, "same", 1));
+    assert!(store.get_stored(wl(), "deleted").is_none() && !status_path(&dir, "deleted").exists());
+    let held = store.get_stored(wl(), "held").unwrap();
+    assert!(held.is_deleting() && !spec_path(&dir, "held").exists());
+}
+
+#[tokio::test]
+async fn a_persons_change_and_an_edit_at_the_same_moment_lose_nothing() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let (web, mine) = (spec_path(&dir, "web"), spec_path(&dir, "mine"));
+    let edit = store.edit(wl(), "web", Part::Spec, false, move |current| {
+        // While the writer is at it: nobody can have noticed before it writes.
+        fs::write(web, text("web", "8")).unwrap();
+        fs::write(mine, text("mine", "8")).unwrap();
+        set("/metadata", "labels", json!({"a": "b"}))(current)
+    });
+    let (edit, create) = tokio::join!(edit, store.create(wl(), workload("mine", 1), false));
+    assert!(matches!(edit, Err(StoreError::Conflict { .. })), "{edit:?}");
+    assert!(matches!(create, Err(StoreError::Conflict { .. })), "{create:?}");
+    eventually("the person's change", || has(&store, "web", 8)).await;
+    let edit = store
+        .edit(
+            wl(),
+            "web",
+            Part::Spec,
+            false,
+            set("/metadata", "labels", json!({"a": "b"})),
+        )
+        .await;
+    assert_eq!(replicas(&edit.unwrap()), 8);
+    eventually("the person's object", || has(&store, "mine", 8)).await;
+}
+
+#[tokio::test]
+async fn an_edit_over_a_broken_file_keeps_the_persons_text_beside_it() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    fs::write(spec_path(&dir, "web"), "half of my work: {").unwrap();
+    eventually("reported", || store.broken_files().len() == 1).await;
+    store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)))
+        .await
+        .unwrap();
+    assert!(store.broken_files().is_empty());
+    let kept = fs::read_to_string(dir.path().join("workloads/web.yaml.rejected")).unwrap();
+    assert_eq!(kept, "half of my work: {");
+    assert!(
+        fs::read_to_string(spec_path(&dir, "web"))
+            .unwrap()
+            .contains("replicas: 2")
+    );
+}
+
+#[tokio::test]
+async fn a_folder_removed_by_hand_is_made_again_and_watched_again() {
+    let dir = dir();
+    let often = Duration::from_millis(50);
+    let store = Running::with(StoreOptions {
+        rescan: often,
+        ..StoreOptions::new(dir.path())
+    })
+    .await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    fs::remove_dir_all(dir.path().join("workloads")).unwrap();
+    eventually("deleted", || store.get_stored(wl(), "web").is_none()).await;
+    store.create(wl(), workload("web", 2), false).await.unwrap();
+    fs::write(spec_path(&dir, "web"), text("web", "3")).unwrap();
+    eventually("seen", || has(&store, "web", 3)).await;
+}
+
+#[tokio::test]
+async fn a_status_file_removed_by_hand_is_written_again() {
+    let dir = dir();
+    let store = rescanning(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    fs::remove_file(status_path(&dir, "web")).unwrap();
+    eventually("written", || status_path(&dir, "web").exists()).await;
+    let before = store.contents();
+    store.kill().await;
+    assert_eq!(rescanning(&dir).await.contents(), before);
+}
+
+#[tokio::test]
+async fn a_status_file_copied_from_another_object_lends_it_no_identity() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store.stop().await;
+    fs::copy(status_path(&dir, "web"), status_path(&dir, "copy")).unwrap();
+    fs::write(spec_path(&dir, "copy"), text("copy", "1")).unwrap();
+    let store = watching(&dir).await;
+    let (web, copy) = (
+        store.get_stored(wl(), "web").unwrap(),
+        store.get_stored(wl(), "copy").unwrap(),
+    );
+    assert_ne!(web.uid(), copy.uid());
+    assert!(
+        store
+            .warnings()
+            .iter()
+            .any(|event| event.contains("belongs to Workload \"web\""))
+    );
+}
