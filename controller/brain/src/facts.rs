@@ -98,12 +98,20 @@ impl<'a> Facts<'a> {
             .filter(|container| runs(container) && passes(container))
     }
 
-    /// Whether every container that should be there is, and serves.
+    /// Replicas that are ready: as the containers show now if all were looked at, otherwise as the workload's status
+    /// has it, which may lag behind.
+    pub(crate) fn ready(self) -> u32 {
+        let (evidence, serving) = (self.evidence(), count(self.serving()));
+        if count(self.containers().iter()) >= evidence.desired_replicas {
+            return serving;
+        }
+        evidence.ready_replicas.max(serving)
+    }
+
+    /// Whether every replica is ready and every container that was looked at serves.
     pub(crate) fn all_healthy(self) -> bool {
-        let evidence = self.evidence();
         self.every(|container| runs(container) && passes(container))
-            && count(self.containers().iter()) >= evidence.desired_replicas
-            && evidence.ready_replicas >= evidence.desired_replicas
+            && self.ready() >= self.evidence().desired_replicas
     }
 
     /// The container that was restarted most.
@@ -210,12 +218,9 @@ impl<'a> Facts<'a> {
         if errors >= ERROR_BURST {
             found.push(format!("{errors} error lines in the last log lines"));
         }
-        let evidence = self.evidence();
-        if evidence.ready_replicas < evidence.desired_replicas {
-            found.push(format!(
-                "{} of {} replicas are ready",
-                evidence.ready_replicas, evidence.desired_replicas
-            ));
+        let (ready, desired) = (self.ready(), self.evidence().desired_replicas);
+        if ready < desired {
+            found.push(format!("{ready} of {desired} replicas are ready"));
         }
         found
     }

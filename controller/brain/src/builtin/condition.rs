@@ -312,7 +312,6 @@ fn memory(range: Range, facts: Facts<'_>) -> Check {
 }
 
 fn healthy(wanted: bool, facts: Facts<'_>) -> Check {
-    let evidence = facts.evidence();
     let saw = match facts.down().next().or_else(|| facts.hung().next()) {
         Some(container) if crate::facts::runs(container) => {
             format!("{} fails its health check", container.name)
@@ -320,7 +319,8 @@ fn healthy(wanted: bool, facts: Facts<'_>) -> Check {
         Some(container) => format!("{} is {}", container.name, state(container)),
         None => format!(
             "{} of {} replicas are ready",
-            evidence.ready_replicas, evidence.desired_replicas
+            facts.ready(),
+            facts.evidence().desired_replicas
         ),
     };
     Check::new(facts.all_healthy() == wanted, saw)

@@ -18,7 +18,7 @@ const QUOTED: usize = 120;
 type Filler = fn(Facts<'_>, u32) -> String;
 
 /// Every placeholder and what it stands for.
-const PLACEHOLDERS: [(&str, Filler); 19] = [
+const PLACEHOLDERS: [(&str, Filler); 20] = [
     ("workload", |facts, _| facts.case.workload.clone()),
     ("trouble", |facts, _| trouble(facts)),
     ("revision_age", |facts, _| {
@@ -39,6 +39,7 @@ const PLACEHOLDERS: [(&str, Filler); 19] = [
     ("cpu", |facts, _| {
         percent(facts.worst_cpu().map(|(_, percent)| percent))
     }),
+    ("cpu_proof", |facts, _| cpu_proof(facts)),
     ("unhealthy", |facts, _| names(facts.hung())),
     ("probe", |facts, _| probe(facts)),
     ("restarted", |facts, _| name_of(facts.most_restarted())),
@@ -48,7 +49,7 @@ const PLACEHOLDERS: [(&str, Filler); 19] = [
             .map_or(0, |container| container.restart_count)
             .to_string()
     }),
-    ("ready", |facts, _| facts.evidence().ready_replicas.to_string()),
+    ("ready", |facts, _| facts.ready().to_string()),
     ("desired", |facts, _| {
         facts.evidence().desired_replicas.to_string()
     }),
@@ -104,7 +105,9 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     let alert = bound(&redact(&case.alert_type), QUOTED);
     let mut said = vec![format!(
         "{} was reported with {alert:?}; {} of {} replicas are ready.",
-        case.workload, evidence.ready_replicas, evidence.desired_replicas
+        case.workload,
+        facts.ready(),
+        evidence.desired_replicas
     )];
     said.extend(facts.containers().iter().take(DESCRIBED).map(describe));
     if let more @ 1.. = facts.containers().len().saturating_sub(DESCRIBED) {
@@ -265,6 +268,13 @@ fn memory_proof(facts: Facts<'_>) -> String {
     match facts.worst_memory() {
         Some((_, percent)) => format!("memory is at {percent:.1} % of its limit at most"),
         None => "no container has a memory limit to reach".to_owned(),
+    }
+}
+
+fn cpu_proof(facts: Facts<'_>) -> String {
+    match facts.worst_cpu() {
+        Some((_, percent)) => format!("CPU is at {percent:.1} % of a core at most"),
+        None => "CPU was not measured yet".to_owned(),
     }
 }
 

@@ -88,7 +88,7 @@ fn growth(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
 }
 
 fn shrinkage(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
-    let (bounds, evidence) = (facts.case.replicas, facts.evidence());
+    let bounds = facts.case.replicas;
     let mut objections = Vec::new();
     let least = bounds.min.max(1);
     match bounds.current.checked_sub(by) {
@@ -98,8 +98,8 @@ fn shrinkage(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
             objections.push(reject(format!("{left} replicas are below the bound of {least}.")));
         }
     }
-    if evidence.ready_replicas < evidence.desired_replicas {
-        let (ready, desired) = (evidence.ready_replicas, evidence.desired_replicas);
+    let (ready, desired) = (facts.ready(), facts.evidence().desired_replicas);
+    if ready < desired {
         objections.push(reject(format!(
             "Only {ready} of {desired} replicas are ready: this is no time for fewer."
         )));

@@ -381,7 +381,7 @@ fn the_security_officer_keeps_enough_servers() {
         "below the bound of 2",
     );
     case.replicas.min = 1;
-    case.evidence.ready_replicas = 1;
+    case.evidence.containers[0].health = Health::Unknown;
     says(
         Seat::SecurityOfficer,
         &case,
