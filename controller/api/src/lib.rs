@@ -3,12 +3,18 @@
 //! Owns every type that another crate, a YAML file or a client can name. Does no I/O: no tokio, no
 //! bollard, no axum. Everything here is data and pure functions over it.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "kube's derive takes one printcolumn(...) a column, each with the same keys"
+)]
+
 pub mod condition;
 pub mod detector;
 pub mod incident;
 pub mod kinds;
 pub mod load_balancer;
 pub mod meta;
+pub mod openapi;
 pub mod policy;
 pub mod proposal;
 pub mod runbook;

@@ -1,0 +1,228 @@
+//! The document of the wire contract's routes, as `/openapi.json` answers it. Pure.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::wire;
+
+/// The document; `version` is the controller's.
+pub fn rest_document(version: &str) -> Value {
+    let mut settings = SchemaSettings::openapi3();
+    settings.meta_schema = None;
+    let mut routes = Routes {
+        generator: settings.into_generator(),
+        paths: Map::new(),
+    };
+    routes.incidents();
+    routes.host();
+    routes.scaling();
+    routes.knowledge();
+    let mut schemas = routes.generator.take_definitions(true);
+    schemas.insert("Error".to_owned(), error_schema());
+    json!({
+        "openapi": "3.0.3",
+        "info": {
+            "title": "AegisOps",
+            "version": version,
+            "description": "REST routes of the AegisOps controller. The resources behind them are served in the shape \
+                            of the Kubernetes API under /apis/aegisops.io/v1alpha1; live frames come over /ws.",
+        },
+        "paths": routes.paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"bearer": []}],
+    })
+}
+
+struct Routes {
+    generator: SchemaGenerator,
+    paths: Map<String, Value>,
+}
+
+impl Routes {
+    fn incidents(&mut self) {
+        let one = self.answer::<wire::IncidentResult>("The incident.");
+        let many = self.answer::<Vec<wire::IncidentResult>>("Every incident, oldest first.");
+        let post = json!({
+            "summary": "Take an alert", "tags": ["incidents"], "requestBody": alert_body(),
+            "responses": {"200": one, "401": error("No token, or a wrong one."), "413": error("Larger than 256 KiB."),
+                "422": error("A field is missing or of the wrong type.")},
+        });
+        self.paths.insert("/webhook".to_owned(), json!({"post": post}));
+        self.get("/incidents", "List incidents", "incidents", &[], many);
+        let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
+        self.get(
+            "/incidents/{id}",
+            "Get an incident by its id or resource name",
+            "incidents",
+            &[id],
+            one,
+        );
+        self.refuse("/incidents/{id}", "404", "There is no such incident.");
+    }
+
+    fn host(&mut self) {
+        let answer = self.answer::<Vec<wire::ContainerRow>>("The containers of the host.");
+        self.get("/containers", "List containers", "host", &[], answer);
+        let mut answer = self.answer::<Vec<wire::ContainerMetrics>>("The load of the running ones.");
+        if let Some(Value::Object(content)) = answer.get_mut("content") {
+            content.insert("text/plain".to_owned(), json!({"schema": {"type": "string"}}));
+        }
+        self.get(
+            "/metrics",
+            "Container metrics; Prometheus text where Accept asks for it",
+            "host",
+            &[],
+            answer,
+        );
+        let answer = self.answer::<wire::Topology>("What stands beside what, and why.");
+        self.get("/topology", "Show the topology", "host", &[], answer);
+        let answer = self.answer::<wire::HealthAnswer>("The controller is up.");
+        self.get("/health", "Say that the controller is up", "host", &[], answer);
+    }
+
+    fn scaling(&mut self) {
+        let count = json!({"name": "count", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 2},
+            "description": "Replicas beside the base."});
+        let up = self.answer::<wire::ScaleEvent>("The replicas serve.");
+        let down = self.answer::<wire::Removed>("The replicas are gone.");
+        for (path, summary, parameters, answer) in [
+            (
+                "/scale/up",
+                "Add replicas of the target container",
+                vec![count],
+                up,
+            ),
+            (
+                "/scale/down",
+                "Remove the replicas of the target container",
+                vec![],
+                down,
+            ),
+        ] {
+            let post = json!({
+                "summary": summary, "tags": ["scaling"], "parameters": parameters,
+                "responses": {"200": answer, "404": error("No Workload covers the target container."),
+                    "504": error("Not within a minute; says what is missing.")},
+            });
+            self.paths.insert(path.to_owned(), json!({"post": post}));
+        }
+    }
+
+    fn knowledge(&mut self) {
+        let answer = self.answer::<wire::RunbookList>("Every entry.");
+        self.get("/runbook", "List the runbook", "knowledge", &[], answer);
+        let answer = self.answer::<wire::RagAnswer>("What is similar, best first.");
+        let logs = json!({"name": "logs", "in": "query", "schema": {"type": "string"}});
+        self.get(
+            "/rag/test",
+            "Ask retrieval what is similar to a text",
+            "knowledge",
+            &[logs],
+            answer,
+        );
+    }
+
+    fn answer<T: JsonSchema>(&mut self, description: &str) -> Value {
+        let schema = self.generator.subschema_for::<T>();
+        json!({"description": description, "content": {"application/json": {"schema": schema}}})
+    }
+
+    fn get(&mut self, path: &str, summary: &str, tag: &str, parameters: &[Value], answer: Value) {
+        let get = json!({"summary": summary, "tags": [tag], "parameters": parameters, "responses": {"200": answer}});
+        self.paths.insert(path.to_owned(), json!({"get": get}));
+    }
+
+    fn refuse(&mut self, path: &str, code: &str, description: &str) {
+        let responses = self
+            .paths
+            .get_mut(path)
+            .and_then(|path| path.pointer_mut("/get/responses"));
+        if let Some(Value::Object(responses)) = responses {
+            responses.insert(code.to_owned(), error(description));
+        }
+    }
+}
+
+/// The alert as senders may spell it: two fields, some that are known, and any more.
+fn alert_body() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({"required": true, "content": {"application/json": {"schema": {
+        "type": "object",
+        "required": ["incident_id", "alert_type"],
+        "properties": {
+            "incident_id": text("The same id again is the same incident."),
+            "alert_type": text("What kind of alert."),
+            "logs": text("Log lines; the last 16,384 characters are kept."),
+            "container_name": text("The container it is about; the target container without it."),
+            "severity": text("critical, high, warning, info, …"),
+            "timestamp": text("When it began: RFC 3339, or unix seconds."),
+            "fingerprint": text("Alerts with the same fingerprint are the same trouble while it is open."),
+            "url": text("Where a person can read more."),
+        },
+        "additionalProperties": true,
+    }}}})
+}
+
+fn error(description: &str) -> Value {
+    let schema = json!({"$ref": "#/components/schemas/Error"});
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
+}
+
+fn error_schema() -> Value {
+    json!({"type": "object", "required": ["detail"], "properties": {"detail": {
+        "description": "What is wrong; a list of {loc, msg, type} where fields of the request are.",
+    }}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                out.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, out));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, out)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_of_the_contract_is_there_and_every_reference_leads_somewhere() {
+        let document = rest_document("1.2.3");
+        for path in [
+            "/webhook",
+            "/incidents",
+            "/incidents/{id}",
+            "/containers",
+            "/metrics",
+            "/scale/up",
+            "/scale/down",
+            "/health",
+            "/topology",
+            "/runbook",
+            "/rag/test",
+        ] {
+            assert!(document["paths"][path].is_object(), "{path}");
+        }
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            assert!(
+                document.pointer(reference.trim_start_matches('#')).is_some(),
+                "{reference}"
+            );
+        }
+        assert_eq!(
+            document["components"]["schemas"]["IncidentResult"]["properties"]["error"]["nullable"],
+            true
+        );
+    }
+}
