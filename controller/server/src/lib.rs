@@ -1,1 +1,35 @@
+//! The HTTP and WebSocket surface: the Kubernetes-shaped API, the wire contract of the earlier system, `/ws`, metrics
+//! and probes. Reads and writes the store and nothing else: the only way it changes the world is to change a spec.
 //!
+//! What the host has (containers, metrics, topology) is written into [`HostView`] by whoever wires this crate up.
+
+mod auth;
+mod body;
+mod compat;
+mod config;
+mod documents;
+mod frames;
+mod host;
+mod kube;
+mod limits;
+mod metrics;
+mod origin;
+mod probes;
+mod pump;
+mod router;
+mod serve;
+mod state;
+mod status;
+#[cfg(test)]
+mod testing;
+mod ws;
+
+pub use auth::Role;
+pub use config::ServerConfig;
+pub use frames::{Draft, frames};
+pub use host::HostView;
+pub use metrics::HttpMetrics;
+pub use pump::pump;
+pub use router::router;
+pub use serve::serve;
+pub use state::{RagHit, Recall, ServerParts, ServerState};

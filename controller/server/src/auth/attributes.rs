@@ -1,0 +1,113 @@
+//! What a request asks for, in the words of the Kubernetes API: verb, resource, namespace, name. Pure.
+
+use axum::http::Method;
+
+use super::Role;
+use crate::status::Status;
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Attributes<'a> {
+    verb: &'static str,
+    path: &'a str,
+    resource: Option<Resource<'a>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Resource<'a> {
+    group: &'a str,
+    plural: &'a str,
+    namespace: Option<&'a str>,
+    name: Option<&'a str>,
+    subresource: Option<&'a str>,
+}
+
+impl<'a> Attributes<'a> {
+    pub(super) fn of(method: &Method, path: &'a str, query: Option<&str>) -> Self {
+        let resource = Resource::of(path);
+        let one = resource.as_ref().is_none_or(|resource| resource.name.is_some());
+        let watch = query.is_some_and(|query| query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1"));
+        let verb = match *method {
+            Method::GET | Method::HEAD if watch => "watch",
+            Method::GET | Method::HEAD if one => "get",
+            Method::GET | Method::HEAD => "list",
+            Method::POST if resource.is_some() => "create",
+            Method::POST => "post",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => "use",
+        };
+        Self { verb, path, resource }
+    }
+
+    /// The refusal, in the words that Kubernetes' authoriser uses.
+    pub(super) fn forbidden(&self, user: &str, role: Role) -> Status {
+        let Some(resource) = &self.resource else {
+            let (verb, path) = (self.verb, self.path);
+            return Status::forbidden(format!(
+                "forbidden: User \"{user}\" cannot {verb} path \"{path}\" with the role {role}"
+            ));
+        };
+        let full = match resource.subresource {
+            Some(subresource) => format!("{}/{subresource}", resource.plural),
+            None => resource.plural.to_owned(),
+        };
+        let dot = if resource.group.is_empty() { "" } else { "." };
+        let name = resource.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+        let scope = match resource.namespace {
+            Some(namespace) => format!("in the namespace \"{namespace}\""),
+            None => "at the cluster scope".to_owned(),
+        };
+        Status::forbidden(format!(
+            "{}{dot}{}{name} is forbidden: User \"{user}\" cannot {} resource \"{full}\" in API group \"{}\" {scope}",
+            resource.plural, resource.group, self.verb, resource.group,
+        ))
+    }
+}
+
+impl<'a> Resource<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let mut parts = path.trim_matches('/').split('/').peekable();
+        let group = match parts.next()? {
+            "api" => "",
+            "apis" => parts.next()?,
+            _ => return None,
+        };
+        parts.next()?;
+        let namespace = parts.next_if_eq(&"namespaces").and_then(|_| parts.next());
+        let plural = parts.next()?;
+        Some(Self { group, plural, namespace, name: parts.next(), subresource: parts.next() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(method: &Method, path: &str) -> String {
+        Attributes::of(method, path, None).forbidden("viewer", Role::Viewer).message.into_owned()
+    }
+
+    #[test]
+    fn a_refusal_reads_as_in_kubernetes() {
+        assert_eq!(
+            message(&Method::POST, "/apis/aegisops.io/v1alpha1/namespaces/default/incidents"),
+            "incidents.aegisops.io is forbidden: User \"viewer\" cannot create resource \"incidents\" \
+             in API group \"aegisops.io\" in the namespace \"default\""
+        );
+        assert_eq!(
+            message(&Method::PATCH, "/apis/aegisops.io/v1alpha1/namespaces/default/workloads/web/scale"),
+            "workloads.aegisops.io \"web\" is forbidden: User \"viewer\" cannot patch resource \"workloads/scale\" \
+             in API group \"aegisops.io\" in the namespace \"default\""
+        );
+        assert_eq!(
+            message(&Method::GET, "/api/v1/events"),
+            "events is forbidden: User \"viewer\" cannot list resource \"events\" in API group \"\" at the cluster scope"
+        );
+        assert_eq!(
+            message(&Method::POST, "/scale/up"),
+            "forbidden: User \"viewer\" cannot post path \"/scale/up\" with the role viewer"
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! The REST routes of the earlier system, unchanged for its clients. Every answer is a view of resources; the shapes are
+//! `aegis_api::wire`.
+
+mod alert;
+mod gates;
+mod host;
+mod incidents;
+mod naming;
+mod refusal;
+mod runbook;
+mod scale;
+mod serving;
+mod webhook;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub(crate) use gates::Gates;
+pub(crate) use incidents::by_age;
+pub(crate) use refusal::Refusal;
+
+use crate::state::ServerState;
+
+/// Routes that need a role.
+pub(crate) fn routes() -> Router<ServerState> {
+    Router::new()
+        .route("/webhook", post(webhook::webhook))
+        .route("/incidents", get(incidents::list))
+        .route("/incidents/{id}", get(incidents::get))
+        .route("/containers", get(host::containers))
+        .route("/metrics", get(host::metrics))
+        .route("/topology", get(host::topology))
+        .route("/scale/{direction}", post(scale::scale))
+        .route("/runbook", get(runbook::list))
+        .route("/rag/test", get(runbook::recall))
+}
+
+/// Routes that are open.
+pub(crate) fn open_routes() -> Router<ServerState> {
+    Router::new().route("/health", get(host::health))
+}

@@ -1,0 +1,340 @@
+//! Alerts as senders spell them. Two fields are needed, some are known, any further one is kept as text. Everything is
+//! hostile input: bounded here, and it selects nothing. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aegis_api::incident::{IncidentSpec, Severity, Source};
+use aegis_api::{ContainerName, Time, Workload};
+use serde_json::{Map, Value};
+
+use super::refusal::Fault;
+
+/// Longest id, alert type and fingerprint, characters.
+const ID: usize = 256;
+/// Longest logs, characters; the end is kept.
+const LOGS: usize = 16_384;
+/// Longest address of a page, characters.
+const URL: usize = 2048;
+/// Most further fields.
+const LABELS: usize = 64;
+/// Longest name of one, characters.
+const LABEL_NAME: usize = 128;
+/// Longest text of one, bytes.
+const LABEL_TEXT: usize = 2048;
+
+/// An alert that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Alert {
+    pub(super) incident_id: String,
+    pub(super) alert_type: String,
+    pub(super) logs: String,
+    pub(super) container: ContainerName,
+    pub(super) severity: Severity,
+    pub(super) starts_at: Option<Time>,
+    pub(super) fingerprint: Option<String>,
+    pub(super) url: String,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+impl Alert {
+    /// Reads an alert. One that names no container is about `target`. Every fault names its field.
+    pub(super) fn read(body: &[u8], target: &str) -> Result<Self, Vec<Fault>> {
+        let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+            vec![fault("", "json_invalid", format!("the body must be a JSON object: {error}"))]
+        })?;
+        fields.retain(|_, value| !value.is_null());
+        let incident_id = id(&mut fields, "incident_id", true);
+        let alert_type = id(&mut fields, "alert_type", false);
+        let container = container(&mut fields, target);
+        let mut faults = Vec::new();
+        let (incident_id, alert_type) = (kept(incident_id, &mut faults), kept(alert_type, &mut faults));
+        let container = kept(container, &mut faults);
+        let (Some(incident_id), Some(alert_type), Some(container)) = (incident_id, alert_type, container) else {
+            return Err(faults);
+        };
+        Ok(Self {
+            incident_id,
+            alert_type,
+            container,
+            logs: fields.remove("logs").map(|logs| end(&lines(&logs), LOGS)).unwrap_or_default(),
+            severity: severity(&mut fields),
+            starts_at: timestamp(&mut fields),
+            fingerprint: taken(&mut fields, "fingerprint", ID),
+            url: taken(&mut fields, "url", URL).unwrap_or_default(),
+            labels: labels(&fields),
+        })
+    }
+
+    /// What alerts about the same trouble have in common.
+    pub(super) fn same(&self) -> &str {
+        self.fingerprint.as_deref().unwrap_or(&self.incident_id)
+    }
+
+    /// The incident it opens, about the workload that covers its container.
+    pub(super) fn spec(&self, workloads: &[Arc<Workload>]) -> IncidentSpec {
+        IncidentSpec {
+            workload_ref: covering(workloads, self.container.as_str()).and_then(|name| name.parse().ok()),
+            container_name: Some(self.container.clone()),
+            alert_type: self.alert_type.clone(),
+            severity: self.severity,
+            logs: self.logs.clone(),
+            source: Source {
+                kind: "webhook".to_owned(),
+                fingerprint: self.same().to_owned(),
+                incident_id: self.incident_id.clone(),
+                labels: self.labels.clone(),
+                url: self.url.clone(),
+            },
+            starts_at: self.starts_at,
+            count: 1,
+            approval: None,
+            override_: None,
+        }
+    }
+}
+
+/// Name of the workload that covers a container: it adopts it, has it, or is called like it.
+pub(super) fn covering<'a>(workloads: &'a [Arc<Workload>], container: &str) -> Option<&'a str> {
+    let adopts =
+        |workload: &Workload| workload.spec.container.as_ref().is_some_and(|name| name.as_str() == container);
+    let has = |workload: &Workload| {
+        let mut instances = workload.status.iter().flat_map(|status| &status.instances);
+        instances.any(|instance| instance.name == container)
+    };
+    let called = |workload: &Workload| workload.metadata.name.as_deref() == Some(container);
+    let find = |test: &dyn Fn(&Workload) -> bool| workloads.iter().find(|workload| test(workload));
+    let workload = find(&adopts).or_else(|| find(&has)).or_else(|| find(&called))?;
+    workload.metadata.name.as_deref()
+}
+
+fn fault(field: &'static str, kind: &'static str, message: impl Into<String>) -> Fault {
+    Fault { place: "body", field, kind, message: message.into() }
+}
+
+fn kept<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
+    result.map_err(|fault| faults.push(fault)).ok()
+}
+
+/// A text that must be there. An id that is too long is refused, since a cut one would be another's; a type is cut.
+fn id(fields: &mut Map<String, Value>, name: &'static str, exact: bool) -> Result<String, Fault> {
+    let value = fields.remove(name).ok_or_else(|| fault(name, "missing", "Field required"))?;
+    let text = scalar(&value).ok_or_else(|| fault(name, "string_type", "Input should be a valid string"))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(fault(name, "string_too_short", "String should have at least 1 character"));
+    }
+    if exact && text.chars().count() > ID {
+        return Err(fault(name, "string_too_long", format!("String should have at most {ID} characters")));
+    }
+    Ok(text.chars().take(ID).collect())
+}
+
+fn container(fields: &mut Map<String, Value>, target: &str) -> Result<ContainerName, Fault> {
+    let name = "container_name";
+    let value = fields.remove(name).unwrap_or_default();
+    let text = match &value {
+        Value::Null => target.to_owned(),
+        other => scalar(other).ok_or_else(|| fault(name, "string_type", "Input should be a valid string"))?,
+    };
+    // Docker's own API spells names with a slash in front.
+    let text = text.trim().trim_start_matches('/');
+    let text = if text.is_empty() { target } else { text };
+    text.parse().map_err(|error| fault(name, "value_error", format!("{error}")))
+}
+
+/// The severity in our words; a sender's own word is kept beside it.
+fn severity(fields: &mut Map<String, Value>) -> Severity {
+    let Some(word) = fields.get("severity").and_then(scalar) else { return Severity::default() };
+    let (severity, ours) = match word.trim().to_lowercase().as_str() {
+        "critical" => (Severity::Critical, true),
+        "warning" => (Severity::Warning, true),
+        "info" => (Severity::Info, true),
+        "crit" | "fatal" | "emergency" | "alert" | "high" | "error" | "page" | "p0" | "p1" | "sev0" | "sev1" => {
+            (Severity::Critical, false)
+        }
+        "information" | "informational" | "notice" | "low" | "debug" | "ok" | "none" | "p4" | "p5" | "sev4" => {
+            (Severity::Info, false)
+        }
+        _ => (Severity::Warning, false),
+    };
+    if ours {
+        fields.remove("severity");
+    }
+    severity
+}
+
+/// When it began. A time without a zone is UTC; what is no time stays a label.
+fn timestamp(fields: &mut Map<String, Value>) -> Option<Time> {
+    let value = fields.get("timestamp")?;
+    let time = match value {
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().or_else(|_| format!("{text}Z").parse()).ok()
+        }
+        Value::Number(number) => unix(number.as_f64()?),
+        _ => None,
+    }?;
+    fields.remove("timestamp");
+    Some(time)
+}
+
+/// Unix seconds, or milliseconds where they would be of the far future.
+fn unix(number: f64) -> Option<Time> {
+    let seconds = if number.abs() > 1e11 { number / 1e3 } else { number };
+    let span = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
+    jiff::Timestamp::UNIX_EPOCH.checked_add(span).ok().map(Time)
+}
+
+fn taken(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Option<String> {
+    let text = fields.get(name).and_then(scalar)?;
+    let text: String = text.trim().chars().take(longest).collect();
+    fields.remove(name);
+    (!text.is_empty()).then_some(text)
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+/// Log lines, however they are sent.
+fn lines(value: &Value) -> String {
+    match value {
+        Value::Array(items) => items.iter().map(lines).collect::<Vec<_>>().join("\n"),
+        other => scalar(other).unwrap_or_else(|| other.to_string()),
+    }
+}
+
+/// The last characters of a text.
+fn end(text: &str, longest: usize) -> String {
+    let cut = text.chars().count().saturating_sub(longest);
+    text.chars().skip(cut).collect()
+}
+
+/// The first bytes of a text, cut at a character.
+fn beginning(text: &str, longest: usize) -> String {
+    let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
+    let cut = ends.take_while(|end| *end <= longest).last().unwrap_or_default();
+    text.get(..cut).unwrap_or_default().to_owned()
+}
+
+/// Every further field as text; a field of a field by its path.
+fn labels(fields: &Map<String, Value>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for (name, value) in fields {
+        flatten(name, value, &mut labels);
+    }
+    labels
+}
+
+fn flatten(name: &str, value: &Value, labels: &mut BTreeMap<String, String>) {
+    if labels.len() >= LABELS {
+        return;
+    }
+    if let Value::Object(inner) = value {
+        for (part, value) in inner {
+            flatten(&format!("{name}.{part}"), value, labels);
+        }
+        return;
+    }
+    let name: String = name.chars().take(LABEL_NAME).collect();
+    let text = scalar(value).unwrap_or_else(|| value.to_string());
+    labels.insert(name, beginning(&text, LABEL_TEXT));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: &Value) -> Result<Alert, Vec<String>> {
+        let body = body.to_string();
+        Alert::read(body.as_bytes(), "target")
+            .map_err(|faults| faults.iter().map(|fault| format!("{} {}", fault.field, fault.kind)).collect())
+    }
+
+    #[test]
+    fn the_least_alert_is_about_the_target() {
+        let alert = read(&json!({"incident_id": "i", "alert_type": "Memory Leak"})).unwrap();
+        assert_eq!(alert.container.as_str(), "target");
+        assert_eq!((alert.severity, alert.same()), (Severity::Warning, "i"));
+        assert!(alert.labels.is_empty() && alert.starts_at.is_none());
+    }
+
+    #[test]
+    fn known_fields_are_read_and_all_others_kept_as_text() {
+        let alert = read(&json!({
+            "incident_id": 7, "alert_type": "x", "logs": ["a", "b"], "container_name": "/web", "severity": "HIGH",
+            "timestamp": "2026-01-31T12:00:00.5", "fingerprint": "f", "url": "http://x",
+            "details": {"message": "m", "deep": {"n": 1.5}}, "tags": ["t", 1], "ok": true, "gone": null,
+        }))
+        .unwrap();
+        assert_eq!((alert.incident_id.as_str(), alert.logs.as_str(), alert.container.as_str()), ("7", "a\nb", "web"));
+        assert_eq!((alert.severity, alert.same(), alert.url.as_str()), (Severity::Critical, "f", "http://x"));
+        assert_eq!(alert.starts_at.unwrap().to_string(), "2026-01-31T12:00:00.5Z");
+        let labels: Vec<String> = alert.labels.iter().map(|(name, text)| format!("{name}={text}")).collect();
+        assert_eq!(labels.join(" "), "details.deep.n=1.5 details.message=m ok=true severity=HIGH tags=[\"t\",1]");
+    }
+
+    #[test]
+    fn faults_name_their_field() {
+        assert_eq!(read(&json!({})).unwrap_err(), ["incident_id missing", "alert_type missing"]);
+        let long = "x".repeat(300);
+        let bad = json!({"incident_id": long, "alert_type": [], "container_name": "a b"});
+        let faults = read(&bad).unwrap_err();
+        assert_eq!(faults, ["incident_id string_too_long", "alert_type string_type", "container_name value_error"]);
+        assert_eq!(read(&json!([])).unwrap_err(), [" json_invalid"]);
+    }
+
+    #[test]
+    fn everything_is_bounded() {
+        let mut body = json!({"incident_id": "i", "alert_type": "é".repeat(500), "logs": "é".repeat(20_000) + "end"});
+        for n in 0..200 {
+            body[format!("f{n}")] = "é".repeat(5000).into();
+        }
+        let alert = read(&body).unwrap();
+        assert_eq!(alert.alert_type.chars().count(), ID);
+        assert!(alert.logs.chars().count() == LOGS && alert.logs.ends_with("end"));
+        assert_eq!(alert.labels.len(), LABELS);
+        assert!(alert.labels.values().all(|text| text.len() <= LABEL_TEXT));
+    }
+
+    #[test]
+    fn times_are_read_in_the_ways_senders_write_them() {
+        let at = |timestamp: Value| {
+            let alert = read(&json!({"incident_id": "i", "alert_type": "x", "timestamp": timestamp})).unwrap();
+            (alert.starts_at.map(|time| time.to_string()), alert.labels.contains_key("timestamp"))
+        };
+        let noon = Some("2026-01-31T12:00:00Z".to_owned());
+        for same in [json!("2026-01-31T12:00:00Z"), json!("2026-01-31T13:00:00+01:00"), json!("2026-01-31T12:00:00")] {
+            assert_eq!(at(same), (noon.clone(), false));
+        }
+        assert_eq!(at(json!(1_769_860_800)), (noon.clone(), false));
+        assert_eq!(at(json!(1_769_860_800_000_i64)), (noon, false));
+        assert_eq!(at(json!("yesterday")), (None, true));
+        assert_eq!(at(json!(1e300)), (None, true));
+    }
+
+    #[test]
+    fn a_container_belongs_to_who_adopts_it_then_has_it_then_is_called_like_it() {
+        let workload = |name: &str, spec: Value, status: Value| -> Arc<Workload> {
+            Arc::new(serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status})).unwrap())
+        };
+        let instance = json!({"name": "b-replica-1", "id": "i", "index": 1, "state": "running", "health": "Healthy",
+            "revision": "r"});
+        let workloads = [
+            workload("a", json!({"container": "web"}), Value::Null),
+            workload("b", json!({"template": {"image": "i"}}), json!({"instances": [instance]})),
+            workload("web", json!({"container": "other"}), Value::Null),
+        ];
+        assert_eq!(covering(&workloads, "web"), Some("a"));
+        assert_eq!(covering(&workloads, "b-replica-1"), Some("b"));
+        assert_eq!(covering(&workloads, "b"), Some("b"));
+        assert_eq!(covering(&workloads, "b-replica-9"), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! What the host has: `/containers`, `/metrics`, `/topology`, `/health`. Reads memory only.
+
+use aegis_api::wire::{ContainerRow, HealthAnswer, Topology};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use axum::response::{IntoResponse as _, Response};
+
+use super::refusal::Refusal;
+use crate::metrics::exposition;
+use crate::state::ServerState;
+
+pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {
+    Json(state.host.containers().to_vec())
+}
+
+/// JSON for people's pages, Prometheus text for scrapers: the Accept header tells them apart.
+pub(super) async fn metrics(State(state): State<ServerState>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    match exposition(&state, &accept.collect::<Vec<_>>().join(",")) {
+        Some(text) => {
+            let (content_type, text) = text?;
+            Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+        }
+        None => Ok(Json(&*state.host.metrics()).into_response()),
+    }
+}
+
+pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {
+    Json(Topology::clone(&state.host.topology()))
+}
+
+pub(super) async fn health(State(state): State<ServerState>) -> Json<HealthAnswer> {
+    Json(HealthAnswer {
+        status: "ok".to_owned(),
+        mode: "GOD_MODE".to_owned(),
+        version: state.config.version.clone(),
+        ws_clients: state.ws_clients(),
+    })
+}

@@ -1,0 +1,164 @@
+//! `POST /scale/up` and `/scale/down`: sets the replicas of the target's workload and answers when they serve. Only the
+//! spec is changed here; reconcilers do the rest, and this waits for what they report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
+use aegis_api::{Kind as _, LoadBalancer, Time, Workload, kinds};
+use aegis_runtime::FrameType;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use serde::Deserialize;
+
+use super::alert::covering;
+use super::refusal::{Fault, Refusal};
+use super::serving::{balanced, missing, replicas};
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// How long an answer may wait for what it reports.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause before the store is watched anew.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Replicas beside the base where a client does not say how many.
+const DEFAULT_COUNT: u32 = 2;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    count: Option<String>,
+}
+
+pub(super) async fn scale(
+    State(state): State<ServerState>,
+    Path(direction): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refusal> {
+    match direction.as_str() {
+        "up" => up(&state, count(wanted.count.as_deref(), state.config.max_replicas)?).await,
+        "down" => down(&state).await,
+        _ => Err(Refusal::Plain(StatusCode::BAD_REQUEST, "direction must be 'up' or 'down'".to_owned())),
+    }
+}
+
+/// Replicas beside the base; more than there may be are as many as there may be.
+fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
+    let fault = |message: &str| Fault { place: "query", field: "count", kind: "int_parsing", message: message.to_owned() };
+    let count = match text {
+        None => DEFAULT_COUNT,
+        Some(text) => text.trim().parse().map_err(|_| fault("Input should be a whole number, 1 or more"))?,
+    };
+    if count == 0 { Err(fault("Input should be 1 or more")) } else { Ok(count.min(most.max(1))) }
+}
+
+async fn up(state: &ServerState, count: u32) -> Result<Response, Refusal> {
+    let served = settle(state, count.saturating_add(1)).await?;
+    let event = event(&served, &state.store.list::<LoadBalancer>());
+    let data = ScaleData { incident_id: None, event: event.clone() };
+    state.feed.publish(FrameType::ScaleEvent, None, serde_json::to_value(data).unwrap_or_default());
+    Ok(Json(event).into_response())
+}
+
+async fn down(state: &ServerState) -> Result<Response, Refusal> {
+    let before = replicas(&*target(state)?);
+    let served = settle(state, 1).await?;
+    let left = replicas(&served);
+    let removed = before.into_iter().filter(|name| !left.contains(name)).collect();
+    Ok(Json(Removed { removed }).into_response())
+}
+
+fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
+    let base = workload.spec.container.as_ref().map(|container| container.as_str());
+    let replicas = replicas(workload);
+    ScaleEvent {
+        container_base: base.unwrap_or(workload.name()).to_owned(),
+        replica_count: replicas.len(),
+        replicas,
+        lb_configured: balanced(workload, balancers),
+        timestamp: Time(jiff::Timestamp::now()),
+    }
+}
+
+/// The workload of the target container.
+fn target(state: &ServerState) -> Result<Arc<Workload>, Refusal> {
+    let container = &state.config.target_container;
+    let workloads = state.store.list::<Workload>();
+    let name = covering(&workloads, container);
+    let found = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name));
+    found.cloned().ok_or_else(|| {
+        let detail = format!("no Workload covers the container {container:?}: apply one with `spec.container: {container}`");
+        Refusal::Plain(StatusCode::NOT_FOUND, detail)
+    })
+}
+
+/// Sets the replicas and waits until they serve, for a minute at most.
+async fn settle(state: &ServerState, wanted: u32) -> Result<Arc<Workload>, Refusal> {
+    let name = target(state)?.name().to_owned();
+    let edited = state.store.edit_spec::<Workload, _>(&name, move |current| {
+        let mut spec = current.spec.clone();
+        spec.replicas = wanted;
+        Ok(spec)
+    });
+    let generation = match (edited.await, kinds::find("Workload")) {
+        (Ok(edited), _) => edited.generation(),
+        (Err(error), Some(info)) => return Err(Status::from_store(info, error).into()),
+        (Err(error), None) => return Err(Status::internal(error.to_string()).into()),
+    };
+    match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
+        Ok(served) => served,
+        Err(_) => {
+            let left = look(state, &name, generation)?.err().unwrap_or_default().join("; ");
+            let detail = format!("workload {name} does not serve after {} s: {left}", PATIENCE.as_secs());
+            Err(Refusal::Plain(StatusCode::GATEWAY_TIMEOUT, detail))
+        }
+    }
+}
+
+/// Waits until the workload serves: looks at the whole state after every change of any object.
+async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<Workload>, Refusal> {
+    loop {
+        let mut changes = state.store.watch(None).map_err(Status::expired)?;
+        loop {
+            if let Ok(workload) = look(state, name, generation)? {
+                return Ok(workload);
+            }
+            if changes.next().await.is_none() {
+                break;
+            }
+        }
+        // Fallen behind: watch anew. A store that closed would answer so without end.
+        if state.shutdown.is_cancelled() {
+            let detail = "the controller is shutting down".to_owned();
+            return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The workload if it serves, else what is missing.
+fn look(state: &ServerState, name: &str, generation: i64) -> Result<Result<Arc<Workload>, Vec<String>>, Refusal> {
+    let workload = state.store.get::<Workload>(name).ok_or_else(|| {
+        Refusal::Plain(StatusCode::NOT_FOUND, format!("the Workload {name:?} was deleted meanwhile"))
+    })?;
+    let missing = missing(&workload, &state.store.list::<LoadBalancer>(), generation);
+    Ok(if missing.is_empty() { Ok(workload) } else { Err(missing) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_a_number_within_bounds() {
+        assert_eq!(count(None, 5), Ok(2));
+        assert_eq!(count(Some("3"), 5), Ok(3));
+        assert_eq!(count(Some("99"), 5), Ok(5));
+        for bad in ["0", "-1", "two", "", "99999999999"] {
+            assert_eq!(count(Some(bad), 5).unwrap_err().field, "count", "{bad}");
+        }
+    }
+}

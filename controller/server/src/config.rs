@@ -1,0 +1,24 @@
+//! How the server is set up. Pure data.
+
+use secrecy::SecretString;
+
+use crate::auth::Role;
+
+/// What the server must be told. Secrets are redacted in every debug output.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// What a client without a token may do; `None`: nothing.
+    pub anonymous_role: Option<Role>,
+    /// The token of the admin.
+    pub admin_token: SecretString,
+    /// A token that can do nothing but post alerts.
+    pub webhook_token: Option<SecretString>,
+    /// The container that an alert without one, and `/scale`, are about (`TARGET_CONTAINER`).
+    pub target_container: String,
+    /// Most replicas beside the base that `/scale/up` makes (`MAX_REPLICAS`).
+    pub max_replicas: u32,
+    /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
+    pub allowed_origins: Vec<String>,
+    /// The controller's version, as `/health` tells it.
+    pub version: String,
+}

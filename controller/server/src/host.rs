@@ -1,0 +1,115 @@
+//! `HostView`: the newest snapshots of what the host has. Written by whoever watches the engine, read by handlers;
+//! neither waits for the other. No I/O.
+
+use std::sync::Arc;
+
+use aegis_api::wire::{ContainerMetrics, ContainerRow, Topology};
+use tokio::sync::watch;
+
+/// The newest snapshots. Clones share them.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    containers: watch::Sender<Arc<Vec<ContainerRow>>>,
+    metrics: watch::Sender<Arc<Vec<ContainerMetrics>>>,
+    topology: watch::Sender<Arc<Topology>>,
+    engine: watch::Sender<Result<(), Arc<str>>>,
+}
+
+impl Default for HostView {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HostView {
+    /// An empty view: no containers, and an engine that was not asked yet.
+    pub fn new() -> Self {
+        let inner = Inner {
+            containers: watch::Sender::default(),
+            metrics: watch::Sender::default(),
+            topology: watch::Sender::default(),
+            engine: watch::Sender::new(Err("the engine was not asked yet".into())),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The containers of the host.
+    pub fn containers(&self) -> Arc<Vec<ContainerRow>> {
+        Arc::clone(&self.inner.containers.borrow())
+    }
+
+    /// The load of the running ones.
+    pub fn metrics(&self) -> Arc<Vec<ContainerMetrics>> {
+        Arc::clone(&self.inner.metrics.borrow())
+    }
+
+    /// What stands beside what.
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.inner.topology.borrow())
+    }
+
+    /// Whether the engine answers; why not, for people.
+    pub fn engine(&self) -> Result<(), Arc<str>> {
+        self.inner.engine.borrow().clone()
+    }
+
+    /// Replaces the containers; answers whether they differ from before.
+    pub fn set_containers(&self, rows: Vec<ContainerRow>) -> bool {
+        replace(&self.inner.containers, rows)
+    }
+
+    /// Replaces the metrics; answers whether they differ from before.
+    pub fn set_metrics(&self, rows: Vec<ContainerMetrics>) -> bool {
+        replace(&self.inner.metrics, rows)
+    }
+
+    /// Replaces the topology; answers whether it differs from before.
+    pub fn set_topology(&self, topology: Topology) -> bool {
+        replace(&self.inner.topology, topology)
+    }
+
+    /// Says whether the engine answers; answers whether that is news.
+    pub fn set_engine(&self, state: Result<(), String>) -> bool {
+        let state = state.map_err(Arc::from);
+        self.inner.engine.send_if_modified(|held| std::mem::replace(held, state.clone()) != state)
+    }
+}
+
+fn replace<T: PartialEq>(slot: &watch::Sender<Arc<T>>, value: T) -> bool {
+    slot.send_if_modified(|held| {
+        let differs = **held != value;
+        if differs {
+            *held = Arc::new(value);
+        }
+        differs
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_was_not_asked_is_not_ok() {
+        let host = HostView::new();
+        assert!(host.engine().is_err());
+        assert!(host.set_engine(Ok(())));
+        assert!(!host.set_engine(Ok(())));
+        assert!(host.engine().is_ok());
+    }
+
+    #[test]
+    fn a_clone_sees_what_the_other_writes_and_equal_snapshots_are_no_news() {
+        let host = HostView::new();
+        let reader = host.clone();
+        let row = ContainerRow { name: "web".to_owned(), ..ContainerRow::default() };
+        assert!(host.set_containers(vec![row.clone()]));
+        assert!(!host.set_containers(vec![row]));
+        assert_eq!(reader.containers().len(), 1);
+    }
+}

@@ -1,0 +1,139 @@
+//! Events, as the core group has them: what `kubectl describe` and `kubectl events` show. Reads memory only.
+
+use std::future::ready;
+use std::sync::LazyLock;
+
+use aegis_api::{API_VERSION, NAMESPACE, Time};
+use aegis_runtime::Event;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use futures::stream::{self, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::list::{List, now};
+use super::negotiate::Shape;
+use super::query::Query;
+use super::table::{Column, column, reference, table};
+use super::watch::{self, Lines};
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// The columns, as Kubernetes has them.
+static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    let columns = [
+        column("Last Seen", "date", ".lastTimestamp", 0, ""),
+        column("Type", "string", ".type", 0, ""),
+        column("Reason", "string", ".reason", 0, ""),
+        reference("Object", ".involvedObject"),
+        column("Source", "string", ".source.component", 1, ""),
+        column("Message", "string", ".message", 0, ""),
+        column("First Seen", "date", ".firstTimestamp", 1, ""),
+        column("Count", "integer", ".count", 1, ""),
+        column("Name", "string", ".metadata.name", 1, "name"),
+    ];
+    columns.into_iter().flatten().collect()
+});
+
+#[derive(Deserialize)]
+pub(super) struct Place {
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    name: String,
+}
+
+pub(super) async fn list(
+    State(state): State<ServerState>,
+    Path(place): Path<Place>,
+    query: Query,
+    shape: Shape,
+) -> Result<Response, Status> {
+    let ours = place.namespace.is_none_or(|namespace| namespace == NAMESPACE);
+    let (revision, events) = state.events.list();
+    let events: Vec<(u64, Value)> = events.iter().map(|event| (event.revision, view(event))).collect();
+    let events = events.into_iter().filter(|(_, event)| ours && query.selector.matches(event));
+    if query.watch {
+        return watch(&state, query.clone(), shape, ours, revision, events.collect());
+    }
+    let events: Vec<Value> = events.map(|(_, event)| event).collect();
+    Ok(match shape {
+        Shape::Table => Json(table(&COLUMNS, &events, revision, query.include, true, now())).into_response(),
+        Shape::Objects => Json(List {
+            kind: "EventList".to_owned(),
+            api_version: "v1",
+            metadata: json!({"resourceVersion": revision.to_string()}),
+            items: events.iter().collect(),
+        })
+        .into_response(),
+    })
+}
+
+fn watch(
+    state: &ServerState,
+    query: Query,
+    shape: Shape,
+    ours: bool,
+    revision: u64,
+    events: Vec<(u64, Value)>,
+) -> Result<Response, Status> {
+    let mut lines = Lines { shape, include: query.include, columns: &COLUMNS, headed: false };
+    let initial = if query.since.is_some() { Vec::new() } else { events };
+    let initial: Vec<_> = initial.iter().map(|(revision, event)| lines.line("ADDED", event, *revision)).collect();
+    let changes = state.events.watch(Some(query.since.unwrap_or(revision)));
+    let selector = query.selector;
+    let changes = changes.filter_map(move |event| {
+        let verb = if event.count > 1 { "MODIFIED" } else { "ADDED" };
+        let object = view(&event);
+        ready((ours && selector.matches(&object)).then(|| lines.line(verb, &object, event.revision)))
+    });
+    watch::answer(state, query.timeout, stream::iter(initial).chain(changes).boxed())
+}
+
+pub(super) async fn get(State(state): State<ServerState>, Path(place): Path<Place>) -> Result<Response, Status> {
+    let ours = place.namespace.is_none_or(|namespace| namespace == NAMESPACE);
+    let (_, events) = state.events.list();
+    let event = events.iter().find(|event| ours && event.name == place.name);
+    let event = event.ok_or_else(|| {
+        let message = format!("events \"{}\" not found", place.name);
+        Status::new(axum::http::StatusCode::NOT_FOUND, "NotFound", message)
+    })?;
+    Ok(Json(view(event)).into_response())
+}
+
+/// An event in the shape of the core group.
+fn view(event: &Event) -> Value {
+    json!({
+        "kind": "Event",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": event.name,
+            "namespace": NAMESPACE,
+            "uid": event.uid,
+            "resourceVersion": event.revision.to_string(),
+            "creationTimestamp": seconds(event.first),
+        },
+        "involvedObject": {
+            "kind": event.about.kind,
+            "namespace": NAMESPACE,
+            "name": event.about.name,
+            "uid": event.about.uid,
+            "apiVersion": API_VERSION,
+        },
+        "reason": event.reason,
+        "message": event.message,
+        "type": event.kind.as_str(),
+        "count": event.count,
+        "firstTimestamp": seconds(event.first),
+        "lastTimestamp": seconds(event.last),
+        "source": {"component": "aegisops"},
+        "reportingComponent": "aegisops",
+        "reportingInstance": "",
+    })
+}
+
+/// As Kubernetes spells times: whole seconds.
+fn seconds(time: Time) -> String {
+    time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,69 @@
+//! `kubectl auth can-i` and `whoami`: what the sender may do, and who they are. Pure.
+
+use axum::Extension;
+use axum::Json;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::protobuf;
+use crate::auth::Identity;
+use crate::body::{API_LIMIT, Whole};
+use crate::status::Status;
+
+/// What is asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) verb: String,
+    pub(super) path: String,
+}
+
+type Answer = Result<(StatusCode, Json<Value>), Status>;
+
+pub(super) async fn access(Extension(identity): Extension<Identity>, body: Whole<API_LIMIT>) -> Answer {
+    let question = Question::read(&body.0)?;
+    let allowed = identity.may(&question.verb, &question.path);
+    let reason = if allowed { String::new() } else { format!("the role is {}", identity.role) };
+    created(json!({
+        "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
+        "status": {"allowed": allowed, "reason": reason},
+    }))
+}
+
+pub(super) async fn rules(Extension(identity): Extension<Identity>) -> Answer {
+    let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
+    let verbs: Vec<&str> = verbs.into_iter().filter(|verb| identity.may(verb, "")).collect();
+    let resources = json!([
+        {"apiGroups": [aegis_api::GROUP], "resources": ["*"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+    ]);
+    created(json!({
+        "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
+        "status": {"resourceRules": resources, "nonResourceRules": [], "incomplete": false},
+    }))
+}
+
+pub(super) async fn subject(Extension(identity): Extension<Identity>) -> Answer {
+    let user = json!({"username": identity.user, "groups": [format!("aegisops:{}", identity.role)]});
+    created(json!({
+        "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {},
+        "status": {"userInfo": user},
+    }))
+}
+
+fn created(review: Value) -> Answer {
+    Ok((StatusCode::CREATED, Json(review)))
+}
+
+impl Question {
+    /// Reads a review's body: JSON, or protobuf from newer kubectls.
+    fn read(body: &[u8]) -> Result<Self, Status> {
+        if let Some(binary) = body.strip_prefix(b"k8s\0") {
+            return protobuf::question(binary).ok_or_else(|| Status::bad_request("the review cannot be read"));
+        }
+        let review: Value = serde_json::from_slice(body)
+            .map_err(|error| Status::bad_request(format!("the body of the request is no JSON: {error}")))?;
+        let text = |pointer: &str| review.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let verb = text("/spec/resourceAttributes/verb") + &text("/spec/nonResourceAttributes/verb");
+        Ok(Self { verb, path: text("/spec/nonResourceAttributes/path") })
+    }
+}

@@ -1,0 +1,251 @@
+//! Changes of objects. All of them go through the store's single writer; what is refused changes nothing. Status is the
+//! controller's: nobody else writes it.
+
+use std::sync::Arc;
+
+use aegis_runtime::{Part, StoreError, Stored};
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::patch::Patch;
+use super::query::{self, Query};
+use super::target::Target;
+use super::{input, read, scale};
+use crate::body::{API_LIMIT, Whole};
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// What Kubernetes says to a writer that had an older version.
+const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+pub(super) async fn create(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    make(&state, &target, query.dry_run, input::object(&body.0)?).await
+}
+
+async fn make(state: &ServerState, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
+    target.takes()?;
+    input::settle(target, &mut object)?;
+    input::check(target.info, &object)?;
+    let made = state.store.create(target.info, object, dry_run).await;
+    let made = made.map_err(|error| Status::from_store(target.info, error))?;
+    Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
+}
+
+pub(super) async fn update(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    target.exists()?;
+    let mut object = input::object(&body.0)?;
+    input::settle(&target, &mut object)?;
+    input::check(target.info, &object)?;
+    let stored = commit(&state, &target, query.dry_run, move |_| Ok(object)).await?;
+    Ok(Json(&*stored.value).into_response())
+}
+
+pub(super) async fn patch(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    headers: HeaderMap,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    let patch = parse(&headers, &body)?;
+    if let Patch::Apply(object) = &patch
+        && read::found(&state, &target).is_err()
+    {
+        return make(&state, &target, query.dry_run, object.clone()).await;
+    }
+    target.exists()?;
+    let stored = commit(&state, &target, query.dry_run, move |current| patch.apply(&current.value)).await?;
+    Ok(Json(&*stored.value).into_response())
+}
+
+fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Patch::parse(content_type, &body.0)
+}
+
+/// Changes a part of an object.
+pub(super) async fn part(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    changeable(&target)?;
+    let wanted = input::object(&body.0)?;
+    scale::set(&state, &target, query.dry_run, move |_| Ok(wanted)).await
+}
+
+/// Patches a part of an object.
+pub(super) async fn patch_part(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    headers: HeaderMap,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    changeable(&target)?;
+    let patch = parse(&headers, &body)?;
+    scale::set(&state, &target, query.dry_run, move |scale| patch.apply(scale)).await
+}
+
+fn changeable(target: &Target) -> Result<(), Status> {
+    match target.subresource.as_str() {
+        "status" => Err(Status::controller_only(target.info, &target.name)),
+        "scale" if target.info.scalable => target.exists(),
+        _ => Err(Status::no_route()),
+    }
+}
+
+pub(super) async fn delete(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    body: Whole<API_LIMIT>,
+) -> Result<Response, Status> {
+    target.exists()?;
+    let options = Options::read(&body.0)?;
+    let dry_run = query.dry_run || options.dry_run;
+    let gone = state.store.delete(target.info, &target.name, options.uid, options.resource_version, dry_run).await;
+    let gone = gone.map_err(|error| Status::from_store(target.info, error))?;
+    if gone.is_deleting() {
+        return Ok(Json(&*gone.value).into_response());
+    }
+    let details =
+        json!({"name": target.name, "group": aegis_api::GROUP, "kind": target.info.plural, "uid": gone.uid()});
+    let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
+    Ok(Json(success).into_response())
+}
+
+/// What a deletion depends on.
+#[derive(Debug, Default, PartialEq)]
+struct Options {
+    uid: Option<String>,
+    resource_version: Option<u64>,
+    dry_run: bool,
+}
+
+impl Options {
+    /// Reads `DeleteOptions`; how dependants are treated changes nothing here. A binary body holds nothing else.
+    fn read(body: &[u8]) -> Result<Self, Status> {
+        if body.is_empty() || body.starts_with(b"k8s\0") {
+            return Ok(Self::default());
+        }
+        let options = input::object(body)?;
+        let text = |path: &str| options.pointer(path).and_then(Value::as_str);
+        let dry_run = options.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        Ok(Self {
+            uid: text("/preconditions/uid").map(str::to_owned),
+            resource_version: query::version(text("/preconditions/resourceVersion").unwrap_or_default())?,
+            dry_run: query::dry_run(dry_run)?,
+        })
+    }
+}
+
+/// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
+async fn commit<F>(state: &ServerState, target: &Target, dry_run: bool, edit: F) -> Result<Arc<Stored>, Status>
+where
+    F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
+{
+    let (info, name) = (target.info, target.name.as_str());
+    let (tell, told) = oneshot::channel();
+    let edit = move |current: &Stored| {
+        let wanted = edit(current).map_err(|why| refused(current, why))?;
+        consistent(current, &wanted)?;
+        let errors = input::errors(current.info, &wanted);
+        if !errors.is_empty() {
+            let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
+            return Err(StoreError::Invalid { kind, name, errors });
+        }
+        // Where the caller is gone, nobody waits for the finalizers either.
+        drop(tell.send(finalizers(&wanted)));
+        Ok(wanted)
+    };
+    let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
+    let stored = answer(state.store.edit(info, name, Part::Spec, dry_run, edit).await)?;
+    match told.await {
+        Ok(wanted) if !dry_run && wanted != finalizers(&stored.value) => {
+            let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
+            answer(state.store.edit(info, name, Part::Finalizers, false, edit).await)
+        }
+        _ => Ok(stored),
+    }
+}
+
+pub(super) fn refused(current: &Stored, message: String) -> StoreError {
+    StoreError::Refused { kind: current.info.kind.to_owned(), name: current.name().to_owned(), message }
+}
+
+/// Refuses an object of another version, and changes of what never changes.
+pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreError> {
+    let differs = |pointer: &str| {
+        let (then, now) = (current.value.pointer(pointer), wanted.pointer(pointer));
+        now.is_some_and(|now| !now.is_null() && now.as_str() != Some("") && then != Some(now))
+    };
+    let conflict = |message: &str| StoreError::Conflict {
+        kind: current.info.kind.to_owned(),
+        name: current.name().to_owned(),
+        message: message.to_owned(),
+    };
+    if differs("/metadata/resourceVersion") {
+        return Err(conflict(MODIFIED));
+    }
+    if differs("/metadata/uid") {
+        return Err(conflict("it is another object of the same name: its uid differs"));
+    }
+    for (pointer, field) in [
+        ("/metadata/name", "metadata.name"),
+        ("/metadata/namespace", "metadata.namespace"),
+        ("/apiVersion", "apiVersion"),
+        ("/kind", "kind"),
+    ] {
+        if differs(pointer) {
+            return Err(refused(current, format!("{field}: Invalid value: field is immutable")));
+        }
+    }
+    Ok(())
+}
+
+fn finalizers(object: &Value) -> Vec<String> {
+    let listed = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn with_finalizers(object: &Value, names: &[String]) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("finalizers".to_owned(), names.into());
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delete_options_are_read_and_nonsense_is_refused() {
+        assert_eq!(Options::read(b"").unwrap(), Options::default());
+        assert_eq!(Options::read(br#"{"propagationPolicy":"Background"}"#).unwrap(), Options::default());
+        let options =
+            Options::read(br#"{"preconditions":{"uid":"u","resourceVersion":"7"},"dryRun":["All"]}"#).unwrap();
+        assert_eq!(options, Options { uid: Some("u".to_owned()), resource_version: Some(7), dry_run: true });
+        assert!(Options::read(br#"{"dryRun":["Some"]}"#).is_err());
+        assert!(Options::read(b"[").is_err());
+    }
+}

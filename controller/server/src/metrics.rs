@@ -1,0 +1,152 @@
+//! The server's own Prometheus metrics, and the text in which all are exposed. Labels are bounded: route templates,
+//! known methods, status codes.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// Upper bounds of the histogram of answer times, seconds.
+const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 60.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+/// The server's own metrics. Clones share them.
+#[derive(Debug, Clone)]
+pub struct HttpMetrics {
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    clients: Gauge,
+}
+
+impl HttpMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            clients: Gauge::default(),
+        };
+        let requests = "Requests answered, by method, route and status code";
+        registry.register("aegis_http_requests", requests, metrics.requests.clone());
+        let seconds = "Time until an answer begins, in seconds, by route";
+        registry.register("aegis_http_request_duration_seconds", seconds, metrics.seconds.clone());
+        registry.register("aegis_ws_clients", "WebSocket clients that are connected", metrics.clients.clone());
+        metrics
+    }
+
+    pub(crate) fn set_clients(&self, count: usize) {
+        self.clients.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+/// Counts a request and its answer.
+pub(crate) async fn count(State(state): State<ServerState>, request: Request, next: Next) -> Response {
+    let method = method(request.method());
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let begun = std::time::Instant::now();
+    let response = next.run(request).await;
+    let code = response.status().as_u16();
+    state.http.seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(begun.elapsed().as_secs_f64());
+    state.http.requests.get_or_create(&RequestLabels { method, route, code }).inc();
+    response
+}
+
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Content type of the newer of the two text formats.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Content type of the older one.
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every metric as text, and the text's content type. `None` for an `accept` that names neither format.
+pub(crate) fn exposition(state: &ServerState, accept: &str) -> Option<Result<(&'static str, String), Status>> {
+    let openmetrics = accept.contains("application/openmetrics-text");
+    if !openmetrics && !accept.contains("text/plain") {
+        return None;
+    }
+    state.http.set_clients(state.ws_clients());
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &state.registry) {
+        return Some(Err(Status::internal(format!("the metrics could not be written: {error}"))));
+    }
+    Some(Ok(if openmetrics { (OPENMETRICS, text) } else { (PLAIN, plain(&text)) }))
+}
+
+/// The older format: there a counter's name in HELP and TYPE has its suffix, and no line ends the text.
+fn plain(openmetrics: &str) -> String {
+    let mut counters = Vec::new();
+    for line in openmetrics.lines() {
+        let mut words = line.split(' ');
+        if (words.next(), words.next()) == (Some("#"), Some("TYPE"))
+            && let (Some(name), Some("counter")) = (words.next(), words.next())
+        {
+            counters.push(name);
+        }
+    }
+    let mut text = String::new();
+    for line in openmetrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest)) if counters.contains(&name) => {
+                text.push_str(&format!("# {what} {name}_total {rest}"));
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_names_counters_by_their_full_name() {
+        let mut registry = Registry::default();
+        let metrics = HttpMetrics::new(&mut registry);
+        let labels = RequestLabels { method: "GET", route: "/health".to_owned(), code: 200 };
+        metrics.requests.get_or_create(&labels).inc();
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("# TYPE aegis_http_requests counter") && text.ends_with("# EOF\n"));
+        let plain = plain(&text);
+        assert!(plain.contains("# TYPE aegis_http_requests_total counter\n"), "{plain}");
+        assert!(plain.contains("# HELP aegis_http_requests_total Requests answered"), "{plain}");
+        assert!(plain.contains("aegis_http_requests_total{method=\"GET\",route=\"/health\",code=\"200\"} 1\n"));
+        assert!(plain.contains("# TYPE aegis_ws_clients gauge\n") && !plain.contains("EOF"));
+    }
+}

@@ -1,0 +1,46 @@
+//! `/healthz` and `/readyz`: whether the process lives, and whether it can do its work. Open to everybody.
+
+use std::time::Duration;
+
+use aegis_api::KINDS;
+use aegis_runtime::StoreError;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::state::ServerState;
+
+/// How long the store's writer may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(crate) fn routes() -> Router<ServerState> {
+    Router::new().route("/healthz", get(live)).route("/livez", get(live)).route("/readyz", get(ready))
+}
+
+async fn live() -> &'static str {
+    "ok"
+}
+
+async fn ready(State(state): State<ServerState>) -> (StatusCode, String) {
+    let checks = [("store", store(&state).await), ("docker", state.host.engine().map_err(|why| why.to_string()))];
+    let failed: Vec<String> =
+        checks.into_iter().filter_map(|(name, check)| Some(format!("{name}: {}", check.err()?))).collect();
+    if failed.is_empty() {
+        return (StatusCode::OK, "ok".to_owned());
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, failed.join("\n"))
+}
+
+/// Whether the single writer answers: it is asked for the rehearsal of a deletion of nothing.
+async fn store(state: &ServerState) -> Result<(), String> {
+    if state.shutdown.is_cancelled() {
+        return Err("the controller is shutting down".to_owned());
+    }
+    let info = KINDS.first().ok_or("there are no kinds")?;
+    match tokio::time::timeout(PATIENCE, state.store.delete(info, "readiness-probe", None, None, true)).await {
+        Err(_) => Err(format!("the writer did not answer within {} s", PATIENCE.as_secs())),
+        Ok(Ok(_) | Err(StoreError::NotFound { .. })) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,109 @@
+//! The pump: follows the store and publishes what changes mean into the feed. Keeps the last version it told of every
+//! object, so that falling behind costs intermediate versions and no facts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::wire::ResourceData;
+use aegis_api::{Incident, KINDS};
+use aegis_runtime::{Feed, FrameType, Store, StoreEvent, Stored, Verb};
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::frames::frames;
+
+/// Pause before the store is listed again after its stream ended.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Publishes every change of every object until `shutdown`. What is there at the start is not told again.
+pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
+    let mut told = Told { feed, objects: HashMap::new() };
+    let mut since = told.look(&store, false);
+    while !shutdown.is_cancelled() {
+        if let Ok(mut changes) = store.watch(Some(since)) {
+            while let Some(Some(event)) = shutdown.run_until_cancelled(changes.next()).await {
+                told.change(&event);
+            }
+        }
+        // The stream ended: too far behind, or the store is closing.
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        since = told.look(&store, true);
+    }
+}
+
+type Key = (&'static str, String);
+
+struct Told {
+    feed: Feed,
+    objects: HashMap<Key, Arc<Stored>>,
+}
+
+impl Told {
+    /// Takes over everything there is; answers the revision from which to follow. `tell`: publishes what differs.
+    fn look(&mut self, store: &Store, tell: bool) -> u64 {
+        // Read before the lists: what changes in between comes once more from the watch, and is known by its version.
+        let since = store.revision();
+        let mut gone = self.objects.clone();
+        for object in KINDS.iter().flat_map(|info| store.list_stored(info).1) {
+            let earlier = gone.remove(&key(&object));
+            let same = earlier.as_ref().is_some_and(|earlier| earlier.resource_version == object.resource_version);
+            if tell && !same {
+                let verb = if earlier.is_some() { Verb::Modified } else { Verb::Added };
+                self.tell(verb, &object, object.resource_version);
+            }
+            self.objects.insert(key(&object), object);
+        }
+        for (key, object) in gone {
+            self.objects.remove(&key);
+            self.tell(Verb::Deleted, &object, since);
+        }
+        since
+    }
+
+    fn change(&mut self, event: &StoreEvent) {
+        let key = key(&event.object);
+        let known = self.objects.get(&key).map(|known| known.resource_version);
+        if event.verb == Verb::Deleted {
+            if known.is_some_and(|known| known < event.resource_version) {
+                self.tell(Verb::Deleted, &event.object, event.resource_version);
+                self.objects.remove(&key);
+            }
+        } else if known.is_none_or(|known| known < event.resource_version) {
+            self.tell(event.verb, &event.object, event.resource_version);
+            self.objects.insert(key, Arc::clone(&event.object));
+        }
+    }
+
+    /// Publishes one change. The version told before is still the one in `objects`.
+    fn tell(&self, verb: Verb, object: &Arc<Stored>, revision: u64) {
+        let data = ResourceData {
+            verb: word(verb).to_owned(),
+            kind: object.info.kind.to_owned(),
+            name: object.name().to_owned(),
+            resource_version: revision.to_string(),
+            object: serde_json::Value::clone(&object.value),
+        };
+        let incident = object.typed::<Incident>();
+        let id = incident.as_ref().map(|incident| aegis_api::wire::incident_id(incident));
+        self.feed.publish(FrameType::Resource, id, serde_json::to_value(data).unwrap_or_default());
+        if let Some(new) = incident.as_ref().filter(|_| verb != Verb::Deleted) {
+            let old = self.objects.get(&key(object)).and_then(|old| old.typed::<Incident>());
+            for draft in frames(old.as_deref(), new) {
+                self.feed.publish(draft.kind, Some(&draft.incident_id), draft.data);
+            }
+        }
+    }
+}
+
+fn key(object: &Stored) -> Key {
+    (object.info.kind, object.name().to_owned())
+}
+
+fn word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Added => "ADDED",
+        Verb::Modified => "MODIFIED",
+        Verb::Deleted => "DELETED",
+    }
+}

@@ -1,0 +1,64 @@
+//! Which route leads where, and what every request passes on its way. Nothing here decides anything else.
+
+use axum::Router;
+use axum::extract::OriginalUri;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+
+use crate::compat::{self, Refusal};
+use crate::state::ServerState;
+use crate::status::Status;
+use crate::{auth, documents, kube, limits, metrics, origin, probes, ws};
+
+/// Every route over this state.
+pub fn router(state: ServerState) -> Router {
+    let guarded = Router::new()
+        .merge(kube::routes())
+        .merge(compat::routes())
+        .route("/ws", get(ws::handler))
+        .layer(from_fn_with_state(state.clone(), limits::bound))
+        .layer(from_fn_with_state(state.clone(), origin::check))
+        .layer(from_fn_with_state(state.clone(), auth::authorize));
+    let open = Router::new().merge(probes::routes()).merge(compat::open_routes()).merge(documents::routes());
+    Router::new()
+        .merge(guarded)
+        .merge(open)
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(cors(&state.config.allowed_origins))
+        .layer(CatchPanicLayer::custom(limits::on_panic))
+        .layer(from_fn_with_state(state.clone(), metrics::count))
+        .with_state(state)
+}
+
+/// A refusal in the shape that the clients of this path read.
+pub(crate) fn refusal(path: &str, status: Status) -> Response {
+    let kubernetes = ["/api", "/apis", "/openapi", "/version"];
+    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if kubernetes.into_iter().any(below) {
+        return status.into_response();
+    }
+    Refusal::from(status).into_response()
+}
+
+async fn no_route(OriginalUri(uri): OriginalUri) -> Response {
+    refusal(uri.path(), Status::no_route())
+}
+
+async fn no_method(OriginalUri(uri): OriginalUri) -> Response {
+    refusal(uri.path(), Status::method_not_allowed())
+}
+
+/// Pages of other origins get an answer only if the configuration names them.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
+    let headers: [HeaderName; 3] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT];
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(headers)
+}

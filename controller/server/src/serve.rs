@@ -1,0 +1,96 @@
+//! The listener: accepts connections, bounds how many and how slow they may be, and ends them on shutdown.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Most connections at once; further ones wait in the kernel's queue.
+const CONNECTIONS: usize = 2048;
+/// How long a client may take to send the head of a request, or stay idle between two.
+const HEAD: Duration = Duration::from_secs(60);
+/// The largest head of a request, bytes.
+const HEAD_BYTES: usize = 64 << 10;
+/// How long requests under way may take to end on shutdown.
+const GRACE: Duration = Duration::from_secs(10);
+/// Pause after the system refused a new connection (for want of file descriptors, say).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `shutdown`, then lets requests under way end, for ten seconds at most.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
+            accepted = accept(&listener, &room) => match accepted {
+                Ok((stream, permit)) => {
+                    connections.spawn(connection(stream, router.clone(), shutdown.clone(), permit));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("connections that did not end in time are cut");
+    }
+    Ok(())
+}
+
+/// One connection, until its client goes; on shutdown until the request under way is answered.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    shutdown: CancellationToken,
+    permit: OwnedSemaphorePermit,
+) -> hyper::Result<()> {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    drop(permit);
+    ended
+}
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    Ok((stream, permit))
+}
+
+/// A connection that ends badly is the client's affair; a panic in one is ours.
+fn note(ended: Result<hyper::Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Err(error) => tracing::error!(%error, "a connection's task failed"),
+    }
+}

@@ -1,0 +1,125 @@
+//! What handlers work with. Owns the bounds on how much may be open at once; no I/O.
+
+use std::sync::Arc;
+
+use aegis_runtime::{EventRecorder, Feed, Store};
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Auth;
+use crate::compat::Gates;
+use crate::config::ServerConfig;
+use crate::host::HostView;
+use crate::metrics::HttpMetrics;
+
+/// Most WebSocket clients at once.
+pub(crate) const MAX_CLIENTS: usize = 256;
+/// Most watches at once.
+const MAX_WATCHES: usize = 512;
+/// Most requests at once; more wait a moment, then are told to come back.
+const MAX_REQUESTS: usize = 512;
+
+/// One entry of the runbook that is similar to a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RagHit {
+    /// Name of the RunbookEntry.
+    pub entry: String,
+    /// Cosine similarity, 0 to 1.
+    pub score: f64,
+}
+
+/// Retrieval: entries similar to a text, best first.
+pub type Recall = Arc<dyn Fn(&str) -> Vec<RagHit> + Send + Sync>;
+
+/// What the server is made of.
+pub struct ServerParts {
+    /// Settings.
+    pub config: ServerConfig,
+    /// The resources.
+    pub store: Store,
+    /// The notes about them.
+    pub events: EventRecorder,
+    /// The frames of `/ws`.
+    pub feed: Feed,
+    /// What the host has.
+    pub host: HostView,
+    /// Every metric of the process, [`HttpMetrics`] among them.
+    pub registry: Arc<Registry>,
+    /// The server's own metrics.
+    pub http: HttpMetrics,
+    /// Retrieval for `/rag/test`.
+    pub recall: Recall,
+    /// Ends watches and WebSockets.
+    pub shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for ServerParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerParts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What handlers work with. Clones share it.
+#[derive(Clone)]
+pub struct ServerState {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a [`ServerState`] share.
+pub struct Shared {
+    pub(crate) parts: ServerParts,
+    pub(crate) auth: Auth,
+    pub(crate) clients: Arc<Semaphore>,
+    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) requests: Semaphore,
+    pub(crate) gates: Gates,
+}
+
+impl ServerState {
+    /// The state over these parts.
+    pub fn new(parts: ServerParts) -> Self {
+        let shared = Shared {
+            auth: Auth::new(&parts.config),
+            parts,
+            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
+            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            requests: Semaphore::new(MAX_REQUESTS),
+            gates: Gates::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How many WebSocket clients are connected.
+    pub fn ws_clients(&self) -> usize {
+        MAX_CLIENTS.saturating_sub(self.clients.available_permits())
+    }
+}
+
+impl std::ops::Deref for ServerState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = ServerParts;
+
+    fn deref(&self) -> &ServerParts {
+        &self.parts
+    }
+}
+
+impl std::fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.parts.fmt(f)
+    }
+}

@@ -1,0 +1,121 @@
+//! A server over a real store in a temporary directory, for tests: requests go through the whole router, none over a
+//! network.
+
+use std::sync::Arc;
+
+use aegis_runtime::{EventRecorder, Feed, Store, StoreOptions};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use http_body_util::BodyExt as _;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt as _;
+
+use crate::{HostView, HttpMetrics, RagHit, ServerConfig, ServerParts, ServerState, router};
+
+pub(crate) fn config() -> ServerConfig {
+    ServerConfig {
+        anonymous_role: None,
+        admin_token: "admin-token".to_owned().into(),
+        webhook_token: Some("webhook-token".to_owned().into()),
+        target_container: "buggy-app-v2".to_owned(),
+        max_replicas: 5,
+        allowed_origins: Vec::new(),
+        version: "1.2.3".to_owned(),
+    }
+}
+
+/// A server; everything it has ends with it.
+pub(crate) struct Server {
+    pub(crate) state: ServerState,
+    pub(crate) store: Store,
+    pub(crate) events: EventRecorder,
+    pub(crate) feed: Feed,
+    pub(crate) host: HostView,
+    pub(crate) router: Router,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) folder: tempfile::TempDir,
+    _end: DropGuard,
+}
+
+/// What a request was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self { code: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(config()).await
+    }
+
+    pub(crate) async fn with(config: ServerConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let events = EventRecorder::new();
+        let (store, driver) = Store::open(StoreOptions::new(folder.path()), events.clone()).await.unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(driver.run(shutdown.clone()));
+        let mut registry = Registry::default();
+        let http = HttpMetrics::new(&mut registry);
+        let (feed, host) = (Feed::new(64), HostView::new());
+        let parts = ServerParts {
+            config,
+            store: store.clone(),
+            events: events.clone(),
+            feed: feed.clone(),
+            host: host.clone(),
+            registry: Arc::new(registry),
+            http,
+            recall: Arc::new(|_| vec![RagHit { entry: "rb-1".to_owned(), score: 0.123_456 }]),
+            shutdown: shutdown.clone(),
+        };
+        let state = ServerState::new(parts);
+        let router = router(state.clone());
+        let _end = shutdown.clone().drop_guard();
+        Self { state, store, events, feed, host, router, shutdown, folder, _end }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// As the admin; a body makes it JSON.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.ask_with(method, path, &[("content-type", "application/json")], body.map(|body| body.to_string())).await
+    }
+
+    pub(crate) async fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("authorization", "Bearer admin-token");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(self.send(request.body(Body::from(body.unwrap_or_default())).unwrap()).await).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask_with("GET", path, &[], None).await
+    }
+}

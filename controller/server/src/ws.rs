@@ -1,0 +1,71 @@
+//! `/ws`: the feed over a WebSocket. Who may connect and how many is decided here; what they get, in `session`.
+
+mod message;
+mod session;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::auth::BEARER_PROTOCOL;
+use crate::compat::Refusal;
+use crate::state::{MAX_CLIENTS, ServerState};
+use crate::status::Status;
+
+/// The sub-protocol we speak. Clients that send a token as a second one name this first.
+const PROTOCOL: &str = "aegis.v1";
+/// The largest message a client may send, bytes: `ping` is all there is to say.
+const LARGEST: usize = 4096;
+/// How much may wait in a client's own buffer, bytes.
+const BUFFER: usize = 4 << 20;
+
+/// What a client wishes.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Wishes {
+    /// Replay frames after this one.
+    #[serde(default)]
+    since: Option<u64>,
+    /// `0`: leave the growing text out of `ai.stream`.
+    #[serde(default)]
+    full_text: Option<String>,
+}
+
+pub(crate) async fn handler(
+    State(state): State<ServerState>,
+    wishes: Result<Query<Wishes>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let Query(wishes) = wishes.map_err(|rejection| Status::bad_request(rejection.body_text()))?;
+    let mut upgrade = upgrade.map_err(|rejection| {
+        Refusal::Plain(StatusCode::UPGRADE_REQUIRED, format!("this is a WebSocket: {}", rejection.body_text()))
+    })?;
+    let room = std::sync::Arc::clone(&state.clients).try_acquire_owned();
+    let room = room.map_err(|_| {
+        let detail = format!("there are {MAX_CLIENTS} WebSocket clients already: try again later");
+        Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    if let Some(protocol) = selected(&upgrade) {
+        upgrade.set_selected_protocol(protocol);
+    }
+    let upgrade = upgrade.max_message_size(LARGEST).max_frame_size(LARGEST).max_write_buffer_size(BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        session::run(socket, &state, &wishes).await;
+        drop(room);
+    }))
+}
+
+/// Browsers fail a connection whose server picks none of the sub-protocols they offer.
+fn selected(upgrade: &WebSocketUpgrade) -> Option<HeaderValue> {
+    let offered: Vec<String> = upgrade
+        .requested_protocols()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|protocol| protocol.trim().to_owned()))
+        .collect();
+    let ours = offered.iter().find(|protocol| *protocol == PROTOCOL);
+    let chosen = ours.or_else(|| offered.iter().find(|protocol| protocol.starts_with(BEARER_PROTOCOL)))?;
+    HeaderValue::from_str(chosen).ok()
+}

@@ -1,0 +1,137 @@
+//! One client's session: replay, frames as they come, signs of life. A slow client loses frames and is told; it is never
+//! waited for, since it reads from the feed's own bounded memory.
+
+use std::time::Duration;
+
+use aegis_api::wire::IncidentResult;
+use aegis_runtime::{FeedItem, Subscription};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures::StreamExt as _;
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{Wishes, message};
+use crate::compat::by_age;
+use crate::state::ServerState;
+
+/// How often the server asks for a sign of life.
+const PING: Duration = Duration::from_secs(30);
+/// How long a client may give none.
+const IDLE: Duration = Duration::from_secs(90);
+/// How long one message may take to leave.
+const SEND: Duration = Duration::from_secs(15);
+/// Most incidents of a snapshot, the newest.
+const SNAPSHOT: usize = 200;
+
+/// Why a session ends.
+enum End {
+    /// The client went, or can no longer be reached.
+    Gone,
+    /// The client should be told.
+    Close(u16, &'static str),
+}
+
+/// Serves one client until it goes or the server does.
+pub(super) async fn run(socket: WebSocket, state: &ServerState, wishes: &Wishes) {
+    let start = wishes.since.unwrap_or_else(|| state.feed.seq());
+    let now = state.feed.seq();
+    let frames = state.feed.subscribe(Some(start));
+    let position = if frames.too_old() { now } else { start };
+    let full_text = wishes.full_text.as_deref().is_none_or(|wish| wish != "0" && wish != "false");
+    let mut session = Session { socket, position, full_text, heard: Instant::now() };
+    if let Err(End::Close(code, reason)) = session.serve(state, frames).await {
+        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        // A client that cannot be told is gone anyway.
+        if let Err(End::Gone) = session.send(close).await {
+            tracing::debug!(reason, "a client was gone before it could be told");
+        }
+    }
+}
+
+struct Session {
+    socket: WebSocket,
+    position: u64,
+    full_text: bool,
+    heard: Instant,
+}
+
+impl Session {
+    async fn serve(&mut self, state: &ServerState, mut frames: Subscription) -> Result<(), End> {
+        self.own("heartbeat", json!({"status": "connected"})).await?;
+        if frames.too_old() {
+            self.snapshot(state).await?;
+        }
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = state.shutdown.cancelled() => return Err(End::Close(close_code::AWAY, "the server is going away")),
+                received = self.socket.recv() => self.received(received).await?,
+                _ = ping.tick() => self.ping().await?,
+                item = frames.next() => match item {
+                    Some(item) => self.item(item).await?,
+                    None => return Err(End::Close(close_code::AWAY, "the feed has ended")),
+                },
+            }
+        }
+    }
+
+    async fn item(&mut self, item: FeedItem) -> Result<(), End> {
+        match item {
+            FeedItem::Frame(frame) => {
+                self.position = frame.seq;
+                let text = message::frame(&frame, self.full_text);
+                self.send(Message::text(text)).await
+            }
+            FeedItem::Lagged(missed) => {
+                self.position = self.position.saturating_add(missed);
+                self.own("lagged", json!({"missed": missed})).await
+            }
+        }
+    }
+
+    async fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        self.heard = Instant::now();
+        match message {
+            None | Some(Err(_) | Ok(Message::Close(_))) => Err(End::Gone),
+            Some(Ok(Message::Text(text))) if text.trim() == "ping" => {
+                self.own("heartbeat", json!({"status": "alive"})).await
+            }
+            Some(Ok(_)) => Ok(()),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.heard.elapsed() > IDLE {
+            return Err(End::Close(close_code::POLICY, "no sign of life"));
+        }
+        self.send(Message::Ping(bytes::Bytes::new())).await
+    }
+
+    /// Everything a client needs that cannot replay.
+    async fn snapshot(&mut self, state: &ServerState) -> Result<(), End> {
+        let incidents = by_age(&state.store);
+        let newest = incidents.get(incidents.len().saturating_sub(SNAPSHOT)..).unwrap_or_default();
+        let incidents: Vec<IncidentResult> = newest.iter().map(|incident| IncidentResult::from(&**incident)).collect();
+        let data = json!({
+            "incidents": incidents,
+            "containers": *state.host.containers(),
+            "metrics": *state.host.metrics(),
+            "topology": *state.host.topology(),
+        });
+        self.own("snapshot", data).await
+    }
+
+    async fn own(&mut self, kind: &str, data: serde_json::Value) -> Result<(), End> {
+        let text = message::own(kind, self.position, &data);
+        self.send(Message::text(text)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+}
