@@ -1,0 +1,272 @@
+//! Whether a condition holds of a case, and the words for what was seen. Pure.
+
+use aegis_api::proposal::Action;
+
+use super::{Condition, LogLines, Range, Share};
+use crate::builtin::words;
+use crate::facts::{Facts, count, state};
+
+/// Whether a condition holds, and what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::builtin) struct Check {
+    pub(in crate::builtin) holds: bool,
+    pub(in crate::builtin) saw: String,
+}
+
+impl Check {
+    fn new(holds: bool, saw: impl Into<String>) -> Self {
+        Self {
+            holds,
+            saw: saw.into(),
+        }
+    }
+}
+
+impl Range {
+    fn holds(self, value: Option<f64>) -> bool {
+        value.is_some_and(|value| {
+            self.at_least.is_none_or(|least| value >= least) && self.below.is_none_or(|bound| value < bound)
+        })
+    }
+
+    fn counted(self, value: u32) -> bool {
+        self.holds(Some(f64::from(value)))
+    }
+}
+
+impl Share {
+    fn holds(self, part: u32, all: u32) -> bool {
+        all > 0
+            && match self {
+                Share::None => part == 0,
+                Share::Part => part > 0 && part < all,
+                Share::Some => part > 0,
+                Share::All => part == all,
+            }
+    }
+}
+
+impl Condition {
+    pub(in crate::builtin) fn check(&self, facts: Facts<'_>) -> Check {
+        match self {
+            Self::AnyOf(inner) => any_of(inner, facts),
+            Self::AllOf(inner) => all_of(inner, facts),
+            Self::Alert(words) => alert(words, facts),
+            Self::Failed(actions) => failed(actions, facts),
+            Self::LogLines(LogLines { any_of, at_least }) => {
+                let lines = facts.log_lines(any_of);
+                Check::new(lines >= *at_least, format!("{lines} log lines speak of it"))
+            }
+            Self::RevisionAgeSecs(_)
+            | Self::CanRollBack(_)
+            | Self::DesiredReplicas(_)
+            | Self::Collected(_)
+            | Self::Gaps(_) => self.check_workload(facts),
+            _ => self.check_containers(facts),
+        }
+    }
+
+    fn check_workload(&self, facts: Facts<'_>) -> Check {
+        let evidence = facts.evidence();
+        match self {
+            Self::RevisionAgeSecs(range) => {
+                let age = evidence
+                    .revision_age_secs
+                    .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
+                let saw = age.map_or_else(
+                    || "it is not known how old the current revision is".to_owned(),
+                    |secs| format!("the current revision is {} old", words::span(secs.into())),
+                );
+                Check::new(range.holds(age.map(f64::from)), saw)
+            }
+            Self::CanRollBack(wanted) => {
+                let saw = if evidence.can_roll_back {
+                    "there is an earlier revision"
+                } else {
+                    "there is no earlier revision"
+                };
+                Check::new(evidence.can_roll_back == *wanted, saw)
+            }
+            Self::DesiredReplicas(range) => {
+                let desired = evidence.desired_replicas;
+                Check::new(range.counted(desired), format!("it asks for {desired}"))
+            }
+            Self::Collected(wanted) => {
+                let collected = evidence.collected_at.is_some();
+                let saw = if collected {
+                    "evidence was collected"
+                } else {
+                    "no evidence was collected"
+                };
+                Check::new(collected == *wanted, saw)
+            }
+            Self::Gaps(wanted) => {
+                let gaps = count(evidence.gaps.iter());
+                Check::new(
+                    (gaps > 0) == *wanted,
+                    format!("{gaps} things could not be collected"),
+                )
+            }
+            _ => Check::new(false, "it says nothing about the workload"),
+        }
+    }
+
+    fn check_containers(&self, facts: Facts<'_>) -> Check {
+        let all = count(facts.containers().iter());
+        match self {
+            Self::OomKilled(wanted) => {
+                let killed = count(facts.oom_killed());
+                Check::new(
+                    (killed > 0) == *wanted,
+                    format!("{killed} of {all} containers were killed for want of memory"),
+                )
+            }
+            Self::MemoryPercent(range) => memory(*range, facts),
+            Self::CpuPercent(range) => {
+                let worst = facts.worst_cpu();
+                let saw = worst.map_or_else(
+                    || "CPU use is not known".to_owned(),
+                    |(container, percent)| format!("{} uses {percent:.1} % of a core", container.name),
+                );
+                let known = range.below.is_none() || facts.cpu_known();
+                Check::new(known && range.holds(worst.map(|(_, percent)| percent)), saw)
+            }
+            Self::Running(share) => {
+                let running = all.saturating_sub(count(facts.down()));
+                Check::new(
+                    share.holds(running, all),
+                    format!("{running} of {all} containers run"),
+                )
+            }
+            Self::Unhealthy(share) => {
+                let hung = count(facts.hung());
+                Check::new(
+                    share.holds(hung, all),
+                    format!("{hung} of {all} containers run and fail their health check"),
+                )
+            }
+            Self::AllHealthy(wanted) => healthy(*wanted, facts),
+            Self::Crashed(wanted) => {
+                let crashed = count(facts.crashed());
+                Check::new(
+                    (crashed > 0) == *wanted,
+                    format!("{crashed} of {all} containers ended with a failure"),
+                )
+            }
+            Self::RestartCount(range) => {
+                let restarts = facts
+                    .most_restarted()
+                    .map_or(0, |container| container.restart_count);
+                let restarts = u32::try_from(restarts).unwrap_or(u32::MAX);
+                Check::new(
+                    range.counted(restarts),
+                    format!("no container was restarted more than {restarts} times"),
+                )
+            }
+            Self::Symptoms(wanted) => {
+                let symptoms = facts.symptoms();
+                let saw = symptoms
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| "no trouble shows".to_owned());
+                Check::new(symptoms.is_empty() != *wanted, saw)
+            }
+            Self::RestartLoop(wanted) => {
+                let saw = if facts.restart_loop() {
+                    "containers restart again and again"
+                } else {
+                    "no container restarts again and again"
+                };
+                Check::new(facts.restart_loop() == *wanted, saw)
+            }
+            Self::ErrorLines(range) => {
+                let lines = facts.error_lines();
+                Check::new(
+                    range.counted(lines),
+                    format!("{lines} of the last log lines report an error"),
+                )
+            }
+            _ => Check::new(false, "it says nothing about containers"),
+        }
+    }
+}
+
+fn memory(range: Range, facts: Facts<'_>) -> Check {
+    let Some((container, percent)) = facts.worst_memory() else {
+        // Where no container has a limit, memory is below any share of it.
+        let unlimited = facts.memory_known();
+        let saw = if unlimited {
+            "no container has a memory limit"
+        } else {
+            "memory use is not known"
+        };
+        return Check::new(unlimited && range.at_least.is_none(), saw);
+    };
+    let known = range.below.is_none() || facts.memory_known();
+    Check::new(
+        known && range.holds(Some(percent)),
+        format!("{} uses {percent:.1} % of its memory limit", container.name),
+    )
+}
+
+fn healthy(wanted: bool, facts: Facts<'_>) -> Check {
+    let saw = match facts.down().next().or_else(|| facts.hung().next()) {
+        Some(container) if crate::facts::runs(container) => {
+            format!("{} fails its health check", container.name)
+        }
+        Some(container) => format!("{} is {}", container.name, state(container)),
+        None => format!(
+            "{} of {} replicas are ready",
+            facts.ready(),
+            facts.evidence().desired_replicas
+        ),
+    };
+    Check::new(facts.all_healthy() == wanted, saw)
+}
+
+fn alert(words: &[String], facts: Facts<'_>) -> Check {
+    let said = facts.case.alert_type.to_lowercase().replace(['_', '-', '.'], " ");
+    let holds = words.iter().any(|word| said.contains(word.as_str()));
+    Check::new(
+        holds,
+        if holds {
+            "the alert speaks of it"
+        } else {
+            "the alert does not speak of it"
+        },
+    )
+}
+
+fn failed(actions: &[Action], facts: Facts<'_>) -> Check {
+    let failed = actions
+        .iter()
+        .find(|action| facts.was_tried(**action) || facts.failures(**action) >= 2);
+    match failed {
+        Some(action) => Check::new(true, format!("{action} did not help")),
+        None => Check::new(false, "the first choice has not failed"),
+    }
+}
+
+fn any_of(inner: &[Condition], facts: Facts<'_>) -> Check {
+    let checks: Vec<Check> = inner.iter().map(|condition| condition.check(facts)).collect();
+    let holds = checks.iter().any(|check| check.holds);
+    let mut saw: Vec<String> = checks.into_iter().map(|check| check.saw).collect();
+    saw.dedup();
+    Check::new(holds, saw.join(", "))
+}
+
+fn all_of(inner: &[Condition], facts: Facts<'_>) -> Check {
+    let checks: Vec<Check> = inner.iter().map(|condition| condition.check(facts)).collect();
+    let failing = checks.iter().find(|check| !check.holds);
+    match failing {
+        Some(check) => check.clone(),
+        None => Check::new(
+            true,
+            checks
+                .into_iter()
+                .map(|check| check.saw)
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
+    }
+}
