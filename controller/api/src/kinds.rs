@@ -224,7 +224,7 @@ mod tests {
             .collect()
     }
 
-    fn workload(spec: Value) -> Value {
+    fn workload(spec: &Value) -> Value {
         json!({"apiVersion": crate::API_VERSION, "kind": "Workload", "metadata": {"name": "web"}, "spec": spec})
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let errors = errors(
             "wl",
             workload(
-                json!({"container": "a", "replicaz": 2, "replicas": -1, "strategy": {"type": "Recreate"},
+                &json!({"container": "a", "replicaz": 2, "replicas": -1, "strategy": {"type": "Recreate"},
                 "health": {"http": {"port": 99999}, "interval": "5"}}),
             ),
         );
@@ -277,13 +277,13 @@ mod tests {
     #[test]
     fn rules_beyond_the_schema_name_their_field_too() {
         assert!(
-            errors("wl", workload(json!({})))
+            errors("wl", workload(&json!({})))
                 .join("")
                 .contains("spec: Required value: set `container`")
         );
-        let both = workload(json!({"container": "a", "template": {"image": "b"}}));
+        let both = workload(&json!({"container": "a", "template": {"image": "b"}}));
         assert!(errors("wl", both).join("").contains("spec.template: Forbidden"));
-        let zero = workload(json!({"container": "a", "replicas": 0}));
+        let zero = workload(&json!({"container": "a", "replicas": 0}));
         assert!(
             errors("wl", zero)
                 .join("")
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_good_object_decodes_and_nulls_are_absent_fields() {
-        let object = workload(json!({"container": "buggy-app-v2", "template": null, "replicas": 2}));
+        let object = workload(&json!({"container": "buggy-app-v2", "template": null, "replicas": 2}));
         let (_, typed) = find("wl").unwrap().decode(object).unwrap();
         let typed = typed.downcast::<Workload>().unwrap();
         assert_eq!(typed.spec.replicas, 2);

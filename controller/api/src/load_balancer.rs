@@ -180,6 +180,9 @@ pub struct Drain {
     pub since: Time,
     /// When they are let go, finished or not.
     pub deadline: Time,
+    /// Process ids of the nginx workers that knew them: the drain is over when none of these is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<i64>,
 }
 
 /// How a drain ended.

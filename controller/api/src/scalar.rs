@@ -185,7 +185,7 @@ impl fmt::Display for Duration {
         let best = UNITS
             .iter()
             .rev()
-            .find(|(_, factor)| ms > 0 && ms % u128::from(*factor) == 0);
+            .find(|(_, factor)| ms > 0 && ms.is_multiple_of(u128::from(*factor)));
         match best {
             Some((unit, factor)) => write!(f, "{}{unit}", ms / u128::from(*factor)),
             None => write!(f, "{ms}ms"),

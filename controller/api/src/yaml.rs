@@ -54,10 +54,11 @@ pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
             message,
         });
     }
-    let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple(text).map_err(syntax_error)?;
+    let nodes: Vec<Spanned<Node>> =
+        serde_saphyr::from_multiple(text).map_err(|error| syntax_error(&error))?;
     let documents = nodes.into_iter().map(|node| {
         let mut positions = HashMap::new();
-        let value = flatten(node, String::new(), &mut positions);
+        let value = flatten(node, "", &mut positions);
         Document { value, positions }
     });
     Ok(documents.filter(|document| !document.value.is_null()).collect())
@@ -96,7 +97,7 @@ impl Document {
     }
 }
 
-fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
+fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {
     let location = error.location();
     let message = error.without_snippet().to_string();
     // The crate appends its own location in words; the struct carries it already.
@@ -113,20 +114,20 @@ fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
     }
 }
 
-fn flatten(node: Spanned<Node>, path: String, positions: &mut HashMap<String, Position>) -> Value {
+fn flatten(node: Spanned<Node>, path: &str, positions: &mut HashMap<String, Position>) -> Value {
     let location = node.referenced;
     let position = Position {
         line: location.line(),
         column: location.column(),
     };
-    positions.entry(path.clone()).or_insert(position);
+    positions.entry(path.to_owned()).or_insert(position);
     match node.value {
         Node::Scalar(value) => value,
         Node::Seq(items) => {
             let items = items.into_iter().enumerate();
             Value::Array(
                 items
-                    .map(|(index, item)| flatten(item, format!("{path}[{index}]"), positions))
+                    .map(|(index, item)| flatten(item, &format!("{path}[{index}]"), positions))
                     .collect(),
             )
         }
@@ -145,7 +146,7 @@ fn flatten(node: Spanned<Node>, path: String, positions: &mut HashMap<String, Po
                         column: at.column(),
                     },
                 );
-                let value = flatten(value, inner, positions);
+                let value = flatten(value, &inner, positions);
                 (key.value, value)
             });
             Value::Object(entries.collect())

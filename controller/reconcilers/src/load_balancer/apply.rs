@@ -7,7 +7,7 @@ use aegis_api::load_balancer::Reload;
 use aegis_docker::EngineError;
 
 use super::Error;
-use super::dereference::served_revision;
+use super::dereference::{served_revision, workers};
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
 use super::validate::ValidatedLoadBalancer;
@@ -17,6 +17,8 @@ use crate::context::Context;
 const STAGING: &str = ".aegis";
 /// How long nginx may take to serve what it was told to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
+/// Answers in a row, each over a connection of its own: several workers accept, and one of the old may be quicker.
+const PROOF_ANSWERS: u32 = 3;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
@@ -32,9 +34,16 @@ pub(super) async fn apply(
     balancer: &ValidatedLoadBalancer,
     plan: Prepared,
 ) -> Result<Applied, Error> {
-    let reload = match &plan.step {
+    let mut plan = plan;
+    let reload = match plan.step.clone() {
         Step::Nothing => None,
-        Step::Configure(rendered) => Some(configure(context, balancer, rendered).await?),
+        Step::Configure(rendered) => {
+            let (reload, workers) = configure(context, balancer, &rendered).await?;
+            if let Some(drain) = &mut plan.draining {
+                drain.workers.extend(workers);
+            }
+            Some(reload)
+        }
     };
     Ok(Applied { plan, reload })
 }
@@ -43,8 +52,17 @@ async fn configure(
     context: &Context,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
-) -> Result<Reload, Error> {
-    let check = check(context, balancer, rendered).await?;
+) -> Result<(Reload, Vec<i64>), Error> {
+    let listed = workers(&*context.engine, &balancer.container.id);
+    let (check, listed) = tokio::join!(check(context, balancer, rendered), listed);
+    let (check, before) = (
+        check?,
+        listed.map_err(|source| Error::Apply {
+            balancer: balancer.name.clone(),
+            step: "list nginx's workers",
+            source,
+        })?,
+    );
     write(context, balancer, &rendered.text).await?;
     let at = context.clock.now();
     let loaded = load(context, balancer, &rendered.revision).await;
@@ -55,12 +73,13 @@ async fn configure(
             return Err(error);
         }
     };
-    Ok(Reload {
+    let reload = Reload {
         revision: rendered.revision.clone(),
         at,
         proved_at,
         check,
-    })
+    };
+    Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
 
 /// Lets nginx judge the whole configuration with the new file in it, before the live file is touched.
@@ -145,11 +164,17 @@ async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &st
     })?;
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;
+    let mut answers = 0;
     loop {
         let served = served_revision(context, balancer.address).await;
         if served.as_deref() == Some(revision) {
-            return Ok(context.clock.now());
+            answers += 1;
+            if answers >= PROOF_ANSWERS {
+                return Ok(context.clock.now());
+            }
+            continue;
         }
+        answers = 0;
         if start.elapsed() >= PROOF_WITHIN {
             return Err(Error::Unproved {
                 balancer: balancer.name.clone(),

@@ -6,14 +6,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::ListFilter;
 use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_docker::{Engine, EngineResult, ListFilter};
 
 use super::{Error, REVISION_PATH};
 use crate::context::Context;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const WORKER: &str = "nginx: worker process";
 const SHUTTING_DOWN: &str = "worker process is shutting down";
+/// After a reload a worker of the old configuration may answer once more: its word is not taken for nginx's.
+const ASK_AGAIN: u32 = 5;
+const ASK_PAUSE: Duration = Duration::from_millis(20);
+
+/// One nginx worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Worker {
+    /// Process id on the host.
+    pub pid: i64,
+    /// It finishes the requests it has and takes no new ones.
+    pub shutting_down: bool,
+}
+
+/// nginx's workers as the container's process titles tell.
+pub(super) async fn workers(engine: &dyn Engine, id: &str) -> EngineResult<Vec<Worker>> {
+    let rows = engine.processes(id).await?;
+    let workers = rows.into_iter().filter(|row| row.command.contains(WORKER));
+    Ok(workers
+        .map(|row| Worker {
+            pid: row.pid,
+            shutting_down: row.command.contains(SHUTTING_DOWN),
+        })
+        .collect())
+}
 
 /// The world as one LoadBalancer sees it.
 #[derive(Debug, Clone)]
@@ -24,8 +49,8 @@ pub(super) struct Observed {
     pub address: Option<SocketAddr>,
     /// The revision nginx serves now; `None` if it does not answer with one.
     pub served: Option<String>,
-    /// Whether workers of an earlier configuration still finish their requests; asked only while a drain is open.
-    pub old_workers: Option<bool>,
+    /// nginx's workers; asked for only while a drain is open.
+    pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,
     /// The template.
@@ -65,19 +90,27 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
             .map(|ip| SocketAddr::new(ip, spec.port)),
         None => None,
     };
-    let served = match address {
-        Some(address) => served_revision(context, address).await,
-        None => None,
-    };
+    let proved = balancer
+        .status
+        .as_ref()
+        .and_then(|status| status.revision.as_deref());
+    let mut served = None;
+    for attempt in 0..ASK_AGAIN {
+        let Some(address) = address else { break };
+        if attempt > 0 {
+            tokio::time::sleep(ASK_PAUSE).await;
+        }
+        served = served_revision(context, address).await;
+        if served.as_deref() == proved || proved.is_none() {
+            break;
+        }
+    }
     let draining = balancer
         .status
         .as_ref()
         .is_some_and(|status| status.draining.is_some());
-    let old_workers = match running {
-        Some(container) if draining => {
-            let rows = context.engine.processes(&container.id).await.map_err(observe)?;
-            Some(rows.iter().any(|row| row.command.contains(SHUTTING_DOWN)))
-        }
+    let workers = match running {
+        Some(container) if draining => Some(workers(&*context.engine, &container.id).await.map_err(observe)?),
         _ => None,
     };
     let workloads = spec
@@ -87,7 +120,7 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
     Ok(Observed {
         address,
         served,
-        old_workers,
+        workers,
         workloads: workloads.collect(),
         template,
         now: context.clock.now(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Server};
 
 use super::Error;
+use super::dereference::Worker;
 use super::render::{Rendered, render};
 use super::validate::ValidatedLoadBalancer;
 
@@ -101,6 +102,7 @@ fn drain(
             ids: Vec::new(),
             since: balancer.now,
             deadline: balancer.now.plus(balancer.spec.drain_timeout),
+            workers: Vec::new(),
         };
         let earlier = open
             .iter()
@@ -117,7 +119,10 @@ fn drain(
         return (Some(drain), None);
     }
     let Some(drain) = open else { return (None, None) };
-    let finished = balancer.old_workers == Some(false);
+    let finished = balancer
+        .workers
+        .as_ref()
+        .is_some_and(|workers| has_drained(&drain, workers));
     if !finished && balancer.now < drain.deadline {
         return (Some(drain), None);
     }
@@ -128,4 +133,13 @@ fn drain(
         drained: finished,
     };
     (None, Some(receipt))
+}
+
+/// Whether no worker is left that could still give a leaving server a request. Titles alone would not do: a worker
+/// that has not yet seen the reload looks like a new one.
+fn has_drained(drain: &Drain, workers: &[Worker]) -> bool {
+    if drain.workers.is_empty() {
+        return !workers.iter().any(|worker| worker.shutting_down);
+    }
+    !workers.iter().any(|worker| drain.workers.contains(&worker.pid))
 }

@@ -7,7 +7,7 @@ use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
-use super::dereference::Observed;
+use super::dereference::{Observed, Worker};
 use super::plan::{Prepared, Step, plan};
 use super::validate::validate;
 
@@ -52,6 +52,10 @@ fn server(name: &str, ip: &str) -> Server {
     }
 }
 
+fn worker(pid: i64, shutting_down: bool) -> Worker {
+    Worker { pid, shutting_down }
+}
+
 fn world(rows: Vec<InstanceStatus>) -> Observed {
     let mut workload = Workload::new("web", serde_json::from_str(r#"{"container":"a"}"#).unwrap());
     workload.status = Some(WorkloadStatus {
@@ -69,7 +73,7 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
-        old_workers: None,
+        workers: None,
         workloads: vec![Some(Arc::new(workload))],
         template: TEMPLATE.to_owned(),
         now: time("2026-11-22T12:00:00Z"),
@@ -151,16 +155,21 @@ fn a_draining_server_leaves_drains_and_is_then_released() {
     assert_eq!(first.draining.as_ref().unwrap().ids, ["id-b"]);
     assert!(first.released.is_empty());
 
+    // A worker of the old configuration that has not yet seen the reload looks like any other: its id tells.
+    let draining = first.draining.map(|drain| Drain {
+        workers: vec![7],
+        ..drain
+    });
     lb.status = Some(LoadBalancerStatus {
         servers: first.servers,
-        draining: first.draining,
+        draining,
         ..LoadBalancerStatus::default()
     });
     let mut busy = world(rows.clone());
-    busy.old_workers = Some(true);
+    busy.workers = Some(vec![worker(7, false), worker(9, false)]);
     assert!(prepare(&lb, busy).released.is_empty());
     let mut done = world(rows);
-    done.old_workers = Some(false);
+    done.workers = Some(vec![worker(9, false)]);
     let last = prepare(&lb, done);
     assert!(last.receipt.unwrap().drained);
     assert_eq!(last.released.iter().collect::<Vec<_>>(), ["id-b"]);
@@ -174,9 +183,10 @@ fn a_drain_that_runs_into_its_deadline_says_so() {
         ids: vec!["id-b".to_owned()],
         since: time("2026-11-22T11:59:00Z"),
         deadline: time("2026-11-22T11:59:10Z"),
+        workers: Vec::new(),
     });
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
-    observed.old_workers = Some(true);
+    observed.workers = Some(vec![worker(7, true)]);
     assert!(!prepare(&lb, observed).receipt.unwrap().drained);
 }
 

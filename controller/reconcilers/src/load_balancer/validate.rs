@@ -8,7 +8,7 @@ use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::Error;
-use super::dereference::Observed;
+use super::dereference::{Observed, Worker};
 
 /// One upstream as it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub(super) struct ValidatedLoadBalancer {
     pub container: ContainerDetails,
     pub address: std::net::SocketAddr,
     pub served: Option<String>,
-    pub old_workers: Option<bool>,
+    pub workers: Option<Vec<Worker>>,
     pub template: String,
     pub algorithm: Algorithm,
     /// Upstreams that have a server.
@@ -106,7 +106,7 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         generation: balancer.generation(),
         address,
         served: observed.served,
-        old_workers: observed.old_workers,
+        workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,
         upstreams: chosen.upstreams,
