@@ -13,6 +13,9 @@ use super::layout::temporary_name;
 /// Mode of a new file: specs may hold secrets.
 const PRIVATE: u32 = 0o600;
 
+/// Longer than any tick of a kernel's clock.
+const SETTLED: jiff::SignedDuration = jiff::SignedDuration::from_millis(25);
+
 /// What tells one version of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
@@ -22,6 +25,21 @@ pub(crate) struct Signature {
 }
 
 impl Signature {
+    /// Of the file of this name, if there is one.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        metadata.is_file().then(|| Self::of(&metadata))
+    }
+
+    /// Whether it is old enough to tell versions apart: two writes within one tick of the kernel's clock look the same.
+    pub(crate) fn is_settled(&self) -> bool {
+        let modified = jiff::Timestamp::new(
+            self.modified.0,
+            i32::try_from(self.modified.1).unwrap_or_default(),
+        );
+        modified.is_ok_and(|at| jiff::Timestamp::now().duration_since(at) > SETTLED)
+    }
+
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),

@@ -13,6 +13,7 @@ use super::{Change, Request, StoreError, StoreEvent, Stored, Verb};
 use crate::disk::commit::{Contents, Placed, Replaces, Write};
 use crate::disk::digest::Digest;
 use crate::disk::file::Signature;
+use crate::disk::folder::{Judged, Known};
 use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 
@@ -32,6 +33,38 @@ pub(crate) struct OnDisk {
     /// Absent where it is not known: the next rescan looks at the contents.
     pub(crate) signature: Option<Signature>,
     pub(crate) sound: bool,
+}
+
+impl OnDisk {
+    pub(crate) fn known(self) -> Known {
+        Known {
+            digest: self.digest,
+            signature: self.signature,
+        }
+    }
+}
+
+impl Judged {
+    /// The file as it is known from now on.
+    pub(crate) fn on_disk(&self) -> Option<OnDisk> {
+        match self {
+            Judged::Missing | Judged::Same(_) => None,
+            Judged::Good {
+                digest, signature, ..
+            } => Some(OnDisk {
+                digest: *digest,
+                signature: Some(*signature),
+                sound: true,
+            }),
+            Judged::Bad {
+                digest, signature, ..
+            } => Some(OnDisk {
+                digest: *digest,
+                signature: *signature,
+                sound: false,
+            }),
+        }
+    }
 }
 
 pub(crate) type Files = HashMap<Key, Facts>;
@@ -115,6 +148,11 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whether the object's file was deleted by hand, or never was.
+    pub(crate) fn is_orphan(&self, key: &Key) -> bool {
+        self.files.get(key).is_none_or(|facts| facts.accepted.is_none())
+    }
+
     /// Takes one caller's request in; the answer waits until all is durable.
     pub(crate) fn request(&mut self, request: Request) {
         let Request {
@@ -178,7 +216,7 @@ impl<'a> Batch<'a> {
             Outcome::Same(object) => object,
             Outcome::Put { object, verb, spec } => {
                 // A file that was deleted by hand is not brought back by an edit of the object that goes.
-                let orphan = object.is_deleting() && self.facts(key).accepted.is_none();
+                let orphan = object.is_deleting() && self.is_orphan(key);
                 let plan = if spec && !orphan {
                     SpecPlan::Put
                 } else {
@@ -236,10 +274,6 @@ impl<'a> Batch<'a> {
                 spec: SpecPlan::Accept(None),
             },
         );
-    }
-
-    fn facts(&self, key: &Key) -> Facts {
-        self.files.get(key).copied().unwrap_or_default()
     }
 
     fn put(&mut self, key: &Key, object: Stored, verb: Verb, plan: SpecPlan) -> Arc<Stored> {

@@ -55,7 +55,7 @@ impl StoreDriver {
         let mut changed: Option<(Instant, Instant)> = None;
         loop {
             if writer.finished {
-                writer.retire().await?;
+                writer.retire(false).await?;
             }
             if !writer.unsure.is_empty() {
                 let unsure = std::mem::take(&mut writer.unsure);
@@ -103,7 +103,7 @@ impl StoreDriver {
                     }
                     writer.examine(taken.keys.into_iter().collect(), false).await?;
                 }
-                _ = retention.tick() => writer.retire().await?,
+                _ = retention.tick() => writer.retire(true).await?,
                 count = inbox.recv_many(&mut requests, BATCH) => {
                     if count == 0 {
                         break;

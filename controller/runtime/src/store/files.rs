@@ -2,19 +2,20 @@
 //! first sight if it may be half of a change: editors truncate before they write and remove before they rename.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aegis_api::KINDS;
 use tokio::time::Instant;
 
 use super::batch::{Batch, OnDisk};
-use super::change::{self, Outcome};
+use super::change::{self, Moment, Outcome};
+use super::object::{Desired, System};
 use super::writer::Writer;
 use super::{BrokenFile, StoreError, Verb};
 use crate::disk::blocking;
 use crate::disk::folder::{Judged, Listing, Misnamed};
-use crate::disk::layout::Key;
+use crate::disk::layout::{FileName, Key};
+use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
 
 /// When a file that was gone or bad at first sight is looked at again.
@@ -60,23 +61,14 @@ fn about(key: &Key, uid: &str) -> ObjectRef {
 impl Writer {
     /// Looks at these spec files. What is gone or bad at first sight is left for a second one.
     pub(crate) async fn examine(&mut self, keys: Vec<Key>, second_look: bool) -> Result<(), StoreError> {
-        let known: Vec<_> = keys
-            .into_iter()
-            .map(|key| {
-                let digest = self
-                    .files
-                    .get(&key)
-                    .and_then(|facts| facts.on_disk)
-                    .map(|on_disk| on_disk.digest);
-                (key, digest)
-            })
-            .collect();
-        if known.is_empty() {
+        if keys.is_empty() {
             return Ok(());
         }
+        let known = |key: &Key| self.files.get(key)?.on_disk.map(OnDisk::known);
+        let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
         let disk = self.disk.clone();
         let judged = blocking(move || {
-            let judge = |(key, known): (Key, _)| (disk.judge(&key, known), key);
+            let judge = |(known, key): (_, Key)| (disk.judge(&key, known), key);
             known.into_iter().map(judge).collect::<Vec<_>>()
         });
         let mut sure = Vec::new();
@@ -121,121 +113,56 @@ impl Writer {
             return Ok(None);
         }
         let mut seen = Vec::new();
-        let mut notes = Vec::new();
+        let mut broken = Vec::new();
         let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
         for (key, judged) in judged {
-            let accepted = self.files.get(&key).and_then(|facts| facts.accepted);
-            let current = batch.current(&key);
-            let moment = batch.moment();
-            match judged {
-                Judged::Same(_) => {}
-                Judged::Missing => {
-                    seen.push((key.clone(), None));
-                    match current {
-                        Some(current) if current.is_deleting() && accepted.is_none() => {}
-                        Some(current) => {
-                            if let Ok(outcome) = change::mark_deleted(&current, moment) {
-                                batch.stage_from_file(&key, outcome, None);
-                            }
-                        }
-                        None if self.dormant.contains_key(&key) => batch.forget(&key),
-                        None => {}
-                    }
-                }
-                Judged::Good {
-                    digest,
-                    signature,
-                    desired,
-                } => {
-                    let on_disk = OnDisk {
-                        digest,
-                        signature: Some(signature),
-                        sound: true,
-                    };
-                    seen.push((key.clone(), Some(on_disk)));
-                    let outcome = match &current {
-                        // Made anew while the deleted one is still going: its turn comes then.
-                        Some(current) if current.is_deleting() && accepted.is_none() => continue,
-                        Some(current) => change::respecify(current, desired, moment),
-                        None => {
-                            let (mut system, status) = match self.dormant.get(&key) {
-                                Some(file) => (file.metadata.clone(), file.status.clone()),
-                                None => (change::new_system(moment), None),
-                            };
-                            system.generation += i64::from(self.dormant.contains_key(&key));
-                            system.resource_version = moment.revision;
-                            let build = |status| {
-                                change::build(key.info, &key.name, system.clone(), desired.clone(), status)
-                            };
-                            let built = build(status).or_else(|_| build(None));
-                            built.map(|object| Outcome::Put {
-                                object,
-                                verb: Verb::Added,
-                                spec: true,
-                            })
-                        }
-                    };
-                    match outcome {
-                        Ok(outcome) => batch.stage_from_file(&key, outcome, Some(digest)),
-                        Err(error) => {
-                            let uid = current.map(|current| current.uid().to_owned());
-                            notes.push((broken(&self.disk.dir, &key, &error.to_string()), uid));
-                        }
-                    }
-                }
-                Judged::Bad {
-                    digest,
-                    signature,
-                    message,
-                } => {
-                    seen.push((
-                        key.clone(),
-                        Some(OnDisk {
-                            digest,
-                            signature,
-                            sound: false,
-                        }),
-                    ));
-                    let uid = current.map(|current| current.uid().to_owned());
-                    notes.push((broken(&self.disk.dir, &key, &message), uid));
-                }
+            let on_disk = judged.on_disk();
+            if let Err(message) = consider(&mut batch, self.dormant.get(&key), &key, judged) {
+                broken.push((key.clone(), message));
             }
+            seen.push((key, on_disk));
         }
         let sealed = batch.seal();
-        for (file, uid) in notes {
-            self.mark_broken(file, uid.as_deref());
+        for (key, message) in broken {
+            self.mark_unfit(&key, &message);
         }
-        // Known before the write, so that the write knows what it replaces; unknown again if it fails.
-        let mut before = Vec::new();
-        for (key, on_disk) in seen {
+        // Known before the write, so that the write knows what it replaces.
+        for (key, on_disk) in &mut seen {
             let facts = self.files.entry(key.clone()).or_default();
-            before.push((key.clone(), facts.on_disk));
-            facts.on_disk = on_disk;
+            std::mem::swap(&mut facts.on_disk, on_disk);
         }
         let aftermath = self.carry_out(sealed).await?;
-        for (key, on_disk) in before {
-            if aftermath.failures.contains_key(&key) {
-                self.files.entry(key).or_default().on_disk = on_disk.map(|known| OnDisk {
-                    signature: None,
-                    ..known
-                });
-                continue;
+        for (key, before) in seen {
+            match aftermath.failures.get(&key) {
+                // As if it had not been looked at; without a signature the next rescan does.
+                Some(error) => {
+                    let message = format!("what {} says is not in force: {error}", key.spec_file());
+                    self.note(Note::warning(&key, "", "StateNotWritable", message));
+                    let before = before.map(|before| OnDisk {
+                        signature: None,
+                        ..before
+                    });
+                    self.files.entry(key).or_default().on_disk = before;
+                }
+                None => self.settled(&key),
             }
-            let on_disk = self.files.get(&key).and_then(|facts| facts.on_disk);
-            let object = self.memory.get(key.info, &key.name);
-            if object.is_some() || on_disk.is_none() {
-                self.dormant.remove(&key);
-            }
-            if on_disk.is_none_or(|on_disk| on_disk.sound) {
-                self.mark_sound(&key, object.as_ref().map_or("", |object| object.uid()));
-            }
-            self.tidy(&key);
-        }
-        for (key, error) in &aftermath.failures {
-            let message = format!("what {} says is not in force: {error}", key.spec_file());
-            self.note(Note::warning(key, "", "StateNotWritable", message));
         }
         Ok(aftermath.failures.into_values().next())
+    }
+
+    /// What is to be tidied up once a file and what is in force agree, or the file is known to be broken.
+    fn settled(&mut self, key: &Key) {
+        let on_disk = self.files.get(key).and_then(|facts| facts.on_disk);
+        let object = self.memory.get(key.info, &key.name);
+        if object.is_some() || on_disk.is_none() {
+            self.dormant.remove(key);
+        }
+        if on_disk.is_none_or(|on_disk| on_disk.sound) {
+            self.mark_sound(key, object.as_ref().map_or("", |object| object.uid()));
+        }
+        if on_disk.is_none() && object.is_none() {
+            self.files.remove(key);
+        }
     }
 
     /// Compares a listing of every folder with what is known; answers the files worth a look.
@@ -300,7 +227,7 @@ impl Writer {
         }
     }
 
-    pub(crate) fn mark_broken(&self, file: BrokenFile, uid: Option<&str>) {
+    fn mark_broken(&self, file: BrokenFile, uid: Option<&str>) {
         let about = ObjectRef {
             kind: file.kind.clone(),
             name: file.name.clone(),
@@ -317,6 +244,17 @@ impl Writer {
         }
     }
 
+    fn mark_unfit(&self, key: &Key, message: &str) {
+        let object = self.memory.get(key.info, &key.name);
+        let file = BrokenFile {
+            path: key.spec_path(&self.disk.dir),
+            kind: key.info.kind.to_owned(),
+            name: key.name.clone(),
+            message: format!("{}: {message}", key.spec_file()),
+        };
+        self.mark_broken(file, object.as_ref().map(|object| object.uid()));
+    }
+
     pub(crate) fn mark_sound(&self, key: &Key, uid: &str) {
         if self.memory.mark_sound(&key.spec_path(&self.disk.dir)) && !uid.is_empty() {
             let message = format!("{} is valid again and in force", key.spec_file());
@@ -325,18 +263,70 @@ impl Writer {
     }
 }
 
-fn broken(dir: &std::path::Path, key: &Key, message: &str) -> BrokenFile {
-    BrokenFile {
-        path: key.spec_path(dir),
-        kind: key.info.kind.to_owned(),
-        name: key.name.clone(),
-        message: format!("{}: {message}", key.spec_file()),
+/// Stages what a file means for its object. The error says why the file cannot be in force.
+fn consider(
+    batch: &mut Batch<'_>,
+    dormant: Option<&StatusFile>,
+    key: &Key,
+    judged: Judged,
+) -> Result<(), String> {
+    let current = batch.current(key);
+    let moment = batch.moment();
+    let told = |error: StoreError| error.to_string();
+    // Deleted by hand and held by finalizers: what is made anew meanwhile has its turn afterwards.
+    let going = batch.is_orphan(key) && current.as_ref().is_some_and(|current| current.is_deleting());
+    match (judged, current) {
+        (Judged::Same(_), _) => {}
+        (Judged::Bad { message, .. }, _) => return Err(message),
+        (Judged::Missing | Judged::Good { .. }, _) if going => {}
+        (Judged::Missing, Some(current)) => {
+            let outcome = change::mark_deleted(&current, moment).map_err(told)?;
+            batch.stage_from_file(key, outcome, None);
+        }
+        (Judged::Missing, None) if dormant.is_some() => batch.forget(key),
+        (Judged::Missing, None) => {}
+        (Judged::Good { digest, desired, .. }, Some(current)) => {
+            let outcome = change::respecify(&current, desired, moment).map_err(told)?;
+            batch.stage_from_file(key, outcome, Some(digest));
+        }
+        (Judged::Good { digest, desired, .. }, None) => {
+            let outcome = appear(key, &desired, dormant, moment).map_err(told)?;
+            batch.stage_from_file(key, outcome, Some(digest));
+        }
     }
+    Ok(())
+}
+
+/// A new object, or one that waited for its file to be repaired.
+fn appear(
+    key: &Key,
+    desired: &Desired,
+    dormant: Option<&StatusFile>,
+    moment: Moment,
+) -> Result<Outcome, StoreError> {
+    let (system, status) = match dormant {
+        Some(file) => {
+            let generation = file.metadata.generation + 1;
+            let system = System {
+                generation,
+                resource_version: moment.revision,
+                ..file.metadata.clone()
+            };
+            (system, file.status.clone())
+        }
+        None => (change::new_system(moment), None),
+    };
+    let build = |status| change::build(key.info, &key.name, system.clone(), desired.clone(), status);
+    let object = build(status).or_else(|_| build(None))?;
+    Ok(Outcome::Put {
+        object,
+        verb: Verb::Added,
+        spec: true,
+    })
 }
 
 /// Whether a broken file is one that its name makes an object's.
 fn is_spec(file: &BrokenFile) -> bool {
-    use crate::disk::layout::FileName;
-    let file_name = PathBuf::from(file.path.file_name().unwrap_or_default());
+    let file_name = file.path.file_name().unwrap_or_default();
     matches!(FileName::of(&file_name.to_string_lossy()), FileName::Spec(_))
 }

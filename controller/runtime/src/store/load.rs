@@ -10,7 +10,7 @@ use super::files::Note;
 use super::object::Stored;
 use crate::disk::Disk;
 use crate::disk::file::{self, Found};
-use crate::disk::folder::{Judged, Misnamed};
+use crate::disk::folder::{Judged, Known, Misnamed};
 use crate::disk::layout::Key;
 use crate::disk::status_file::StatusFile;
 
@@ -138,10 +138,12 @@ impl Entry {
         };
         let object = status.as_ref().and_then(|file| restore(key, file, &mut notes));
         // What is not valid any more is judged afresh, to say why.
-        let known = status
-            .as_ref()
-            .and_then(|file| file.accepted_file)
-            .filter(|_| object.is_some());
+        let accepted = status.as_ref().and_then(|file| file.accepted_file);
+        let accepted = accepted.filter(|_| object.is_some());
+        let known = accepted.map(|digest| Known {
+            digest,
+            signature: None,
+        });
         Self {
             key: key.clone(),
             judged: disk.judge(key, known),

@@ -19,11 +19,14 @@ pub(crate) fn finished_at(object: &Stored) -> Option<Time> {
     object.status()?.get("finishedAt")?.as_str()?.parse().ok()
 }
 
-/// Finished objects that are too many of their kind or too old, oldest first.
-pub(crate) fn overdue(memory: &Memory, retention: Retention, now: Time) -> Vec<Key> {
+/// Finished objects that are too many of their kind or (looked for only if `by_age`) too old, oldest first.
+pub(crate) fn overdue(memory: &Memory, retention: Retention, now: Time, by_age: bool) -> Vec<Key> {
     let mut overdue = Vec::new();
     for info in KINDS.iter() {
         let (_, objects) = memory.list(info);
+        if !by_age && objects.len() <= retention.max_finished {
+            continue;
+        }
         let mut finished: Vec<(Time, &str)> = objects
             .iter()
             .filter(|object| !object.is_deleting())

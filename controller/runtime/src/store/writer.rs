@@ -99,11 +99,11 @@ impl Writer {
         Ok(aftermath)
     }
 
-    /// Removes finished objects that are too many or too old.
-    pub(crate) async fn retire(&mut self) -> Result<(), StoreError> {
+    /// Removes finished objects that are too many or, if `by_age`, too old.
+    pub(crate) async fn retire(&mut self, by_age: bool) -> Result<(), StoreError> {
         self.finished = false;
         let now = self.clock.now();
-        let overdue = retention::overdue(&self.memory, self.retention, now);
+        let overdue = retention::overdue(&self.memory, self.retention, now, by_age);
         for some in overdue.chunks(retention::AT_ONCE) {
             let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, now);
             for key in some {
@@ -148,14 +148,6 @@ impl Writer {
             .collect();
         self.suspects.retain(|_, at| *at > now);
         due
-    }
-
-    /// Forgets facts about a file that is not there of an object that is not there.
-    pub(crate) fn tidy(&mut self, key: &Key) {
-        let empty = self.files.get(key).is_some_and(|facts| facts.on_disk.is_none());
-        if empty && self.memory.get(key.info, &key.name).is_none() {
-            self.files.remove(key);
-        }
     }
 
     pub(crate) fn note(&self, note: Note) {
