@@ -232,7 +232,7 @@ impl Engine for Docker {
             let start = async {
                 let id = self.target(id, &operation).await?;
                 let started = self.api(&operation)?.start_container(&id, None).await;
-                started.map_err(|error| failure::of(&operation, &error))
+                started.map_err(|error| failure::of_start(&operation, &error))
             };
             self.run(&operation, START_BOUND, start).await
         }

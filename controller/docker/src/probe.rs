@@ -120,6 +120,7 @@ mod tests {
         let (listener, address) = listening().await;
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
         };

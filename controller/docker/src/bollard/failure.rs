@@ -81,6 +81,18 @@ pub(super) fn of(operation: &str, error: &Error) -> EngineError {
     }
 }
 
+/// A start also answers 404 when the container is there and one of its networks is not: that is a refusal.
+pub(super) fn of_start(operation: &str, error: &Error) -> EngineError {
+    match of(operation, error) {
+        EngineError::NotFound { operation, message }
+            if !message.to_lowercase().contains("no such container") =>
+        {
+            EngineError::Refused { operation, message }
+        }
+        other => other,
+    }
+}
+
 /// An error and its causes, each said once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -111,6 +123,24 @@ mod tests {
             "stop container web: not found: no such container: web"
         );
         assert_eq!(status("x", 500, "").to_string(), "x: engine error: status 500");
+    }
+
+    #[test]
+    fn a_missing_network_is_not_a_missing_container() {
+        let said = |message: &str| {
+            of_start(
+                "start",
+                &Error::DockerResponseServerError {
+                    status_code: 404,
+                    message: message.to_owned(),
+                },
+            )
+        };
+        assert!(matches!(
+            said("network front not found"),
+            EngineError::Refused { .. }
+        ));
+        assert!(said("No such container: web").is_not_found());
     }
 
     #[test]
