@@ -266,5 +266,4 @@ fn install_crypto_provider() {
 }
 
 #[cfg(test)]
-#[path = "client/tests.rs"]
-pub(crate) mod tests;
+mod tests;

@@ -360,7 +360,10 @@ mod tests {
                 .to_string()
         };
         let unknown = error("server: x\nsevrer: z\n");
-        assert!(unknown.contains("line 2: unknown field \"sevrer\": allowed are server"), "{unknown}");
+        assert!(
+            unknown.contains("line 2: unknown field \"sevrer\": allowed are server"),
+            "{unknown}"
+        );
         let secret = error("token: [s3cret]\n");
         assert!(
             secret.contains("token must be a text") && !secret.contains("s3cret"),

@@ -39,10 +39,15 @@ pub(crate) async fn run(_: &DoctorArgs, session: &Session) -> Result<(), CliErro
     let goes_on = !matches!(reachable, Finding::Bad { .. });
     report.tell("reachable", reachable)?;
     if goes_on {
-        report.tell("accepted", accepted(session).await)?;
+        let accepted = accepted(session).await;
+        let may_read = !matches!(accepted, Finding::Bad { .. });
+        report.tell("accepted", accepted)?;
         report.tell("ready", ready(session).await)?;
-        report.tell("events", events(session).await)?;
-        report.tell("files", files(session).await)?;
+        // One bad token is told once.
+        if may_read {
+            report.tell("events", events(session).await)?;
+            report.tell("files", files(session).await)?;
+        }
     }
     report.outcome()
 }

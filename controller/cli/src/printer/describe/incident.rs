@@ -82,8 +82,22 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
         sheet.field("Override", format!("{} by {}", override_.action, override_.by));
     }
     if !spec.logs.is_empty() {
-        sheet.block("Logs", &spec.logs);
+        logs(sheet, &spec.logs);
     }
+}
+
+/// The end of what the sender attached; all of it is in `get -o yaml`.
+fn logs(sheet: &mut Sheet, logs: &str) {
+    const SHOWN: usize = 20;
+    let lines: Vec<&str> = logs.lines().collect();
+    let from = lines.len().saturating_sub(SHOWN);
+    let name = if from > 0 {
+        format!("Logs (last {SHOWN} of {} lines)", lines.len())
+    } else {
+        "Logs".to_owned()
+    };
+    let last: Vec<&str> = lines.into_iter().skip(from).collect();
+    sheet.block(&name, &last.join("\n"));
 }
 
 fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {

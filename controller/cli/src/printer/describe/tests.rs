@@ -1,1 +1,83 @@
+use super::*;
+use serde_json::json;
 
+fn now() -> Time {
+    "2026-01-31T12:10:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_workload_shows_its_containers_revisions_and_conditions() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Workload",
+        "metadata": {"name": "buggy-app-v2", "generation": 4, "creationTimestamp": "2026-01-31T12:00:00Z",
+            "labels": {"app": "buggy"}, "annotations": {"aegisops.io/protected": "true", crate::desired::LAST_APPLIED: "{}"}},
+        "spec": {"container": "buggy-app-v2", "replicas": 2, "health": {"http": {"path": "/health", "port": 8000}}},
+        "status": {"observedGeneration": 3, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 2, "revision": "aabbccddee",
+            "instances": [
+                {"name": "buggy-app-v2", "id": "0123456789abcdef", "index": 0, "addresses": {"aegis-network": "172.20.0.2"},
+                 "state": "running", "health": "Healthy", "revision": "aabbccddee", "startedAt": "2026-01-31T12:05:00Z"},
+                {"name": "buggy-app-v2-replica-1", "id": "fedcba9876543210", "index": 1, "state": "running",
+                 "health": "Unhealthy", "revision": "aabbccddee", "restarts": 2, "message": "timed out \u{1b}[2J"}],
+            "conditions": [{"type": "Ready", "status": "False", "reason": "NotAllReady", "message": "1 of 2",
+                "lastTransitionTime": "2026-01-31T12:09:00Z"}]},
+    });
+    insta::assert_snapshot!(describe(&object, &[], now()));
+}
+
+#[test]
+fn a_load_balancer_shows_what_nginx_serves_and_the_proof() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "aegis-lb", "generation": 1},
+        "spec": {"container": "aegis-lb", "backends": [{"workload": "buggy-app-v2", "port": 8000, "upstream": "buggy_app"}]},
+        "status": {"observedGeneration": 1, "serverCount": 1, "revision": "r7",
+            "servers": [{"upstream": "buggy_app", "workload": "buggy-app-v2", "container": "buggy-app-v2", "id": "i", "address": "172.20.0.2:8000"}],
+            "lastReload": {"revision": "r7", "at": "2026-01-31T12:09:00Z", "provedAt": "2026-01-31T12:09:00.120Z", "check": "syntax is ok"},
+            "lastDrain": {"containers": ["buggy-app-v2-replica-1"], "startedAt": "2026-01-31T12:08:00Z", "finishedAt": "2026-01-31T12:08:01.5Z", "drained": true}},
+    });
+    insta::assert_snapshot!(describe(&object, &[], now()));
+}
+
+#[test]
+fn an_incident_tells_its_whole_story() {
+    let at = "2026-01-31T12:09:00Z";
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc-1", "generation": 1},
+        "spec": {"workloadRef": "buggy-app-v2", "alertType": "MEMORY \u{1b}]0;x\u{7}", "severity": "critical",
+            "logs": "line one\nline \u{1b}[31mtwo", "source": {"kind": "webhook", "incidentId": "INC-1", "labels": {"details.message": "86 percent"}}},
+        "status": {"observedGeneration": 1, "phase": "RESOLVED", "workload": "buggy-app-v2", "resolvedAt": "2026-01-31T12:09:03Z",
+            "evidence": {"containers": [{"name": "buggy-app-v2", "id": "i", "image": "x", "state": "running", "oomKilled": false,
+                "restartCount": 0, "health": "Healthy", "memoryBytes": 91, "memoryLimitBytes": 100, "cpuPercent": 3.2}],
+                "desiredReplicas": 1, "readyReplicas": 1, "canRollBack": false, "gaps": ["no events"]},
+            "retrieved": [{"entry": "rb-1", "score": 0.51239, "action": "RESTART", "rootCause": "a leak", "trust": 0.75}],
+            "analysis": {"proposal": {"rootCause": "a leak", "action": "RESTART", "justification": "memory rises", "confidence": 0.9, "replicaCount": 0},
+                "reasoning": "r", "provider": "builtin", "model": "memory-leak", "latencyMs": 2, "at": at},
+            "council": {"votes": [{"role": "AUDITOR", "verdict": "APPROVED", "reasoning": "carried", "timestamp": at}],
+                "finalVerdict": "APPROVED", "consensus": "3/3 approved", "summary": "all agree"},
+            "plan": {"hash": "abc123", "action": "RESTART", "target": "buggy-app-v2", "parentGeneration": 2,
+                "patch": {"restartedAt": at}, "createdAt": at},
+            "execution": {"appliedAt": at, "convergedAt": "2026-01-31T12:09:01.25Z", "containers": ["buggy-app-v2"], "lbConfigured": true},
+            "verification": {"attempts": [
+                {"number": 1, "at": "2026-01-31T12:09:02Z", "healthy": false, "message": "connection refused"},
+                {"number": 2, "at": "2026-01-31T12:09:03Z", "healthy": true, "message": "200 in 3 ms"}], "healthVerified": true},
+            "tried": [{"action": "SCALE_UP", "planHash": "zzz", "error": "no capacity"}],
+            "timeline": [
+                {"ts": at, "status": "RECEIVED", "message": "webhook"},
+                {"ts": "2026-01-31T12:09:00.4Z", "status": "COUNCIL_VOTE", "message": "APPROVED", "agent": "AUDITOR"},
+                {"ts": "2026-01-31T12:09:03Z", "status": "RESOLVED", "message": "healthy"}],
+            "learned": "rb-2"},
+    });
+    let events = [
+        json!({"type": "Normal", "reason": "Resolved", "message": "done", "lastTimestamp": "2026-01-31T12:09:03Z", "count": 1}),
+    ];
+    insta::assert_snapshot!(describe(&object, &events, now()));
+}
+
+#[test]
+fn an_object_that_this_client_does_not_understand_is_shown_as_data() {
+    let object = json!({"kind": "Workload", "metadata": {"name": "web"}, "spec": {"container": "web", "fromTheFuture": 1}});
+    let page = describe(&object, &[], now());
+    assert!(
+        page.contains("Spec:\n  container: web\n  fromTheFuture: 1\n") && page.contains("Events:   <none>"),
+        "{page}"
+    );
+}
