@@ -8,7 +8,6 @@ mod random;
 mod size;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::KindInfo;
@@ -95,8 +94,11 @@ impl Running {
     }
 }
 
+/// A directory in memory where there is one: most tests are about what is on the disk, not about how fast it is.
 fn dir() -> TempDir {
-    tempfile::tempdir().unwrap()
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 fn wl() -> &'static KindInfo {
@@ -159,8 +161,4 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 
 fn replicas(object: &super::Stored) -> u64 {
     object.value["spec"]["replicas"].as_u64().unwrap()
-}
-
-fn arc<T>(value: T) -> Arc<T> {
-    Arc::new(value)
 }

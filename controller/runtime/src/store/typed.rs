@@ -158,3 +158,21 @@ fn carry_over(before: &Value, after: &Value, written: &mut Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_change_is_carried_over_without_writing_out_what_was_left_to_its_default() {
+        let before = json!({"a": 1, "default": 5, "nested": {"x": 1, "y": 2}, "list": [1], "old": true});
+        let after = json!({"a": 2, "default": 5, "nested": {"x": 1, "y": 3}, "list": [1, 2], "new": {}});
+        let mut written = json!({"a": 1, "nested": {"y": 2}, "list": [1], "old": true});
+        carry_over(&before, &after, &mut written);
+        assert_eq!(
+            written,
+            json!({"a": 2, "nested": {"y": 3}, "list": [1, 2], "new": {}})
+        );
+    }
+}

@@ -3,6 +3,8 @@
 use super::*;
 use crate::store::{Part, Verb};
 use aegis_api::workload::{Workload, WorkloadStatus};
+use std::sync::Arc;
+
 use futures::{FutureExt as _, StreamExt as _};
 
 #[tokio::test]
@@ -302,7 +304,7 @@ async fn a_watch_sees_every_change_in_order_with_what_was_before() {
 
 #[tokio::test]
 async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
-    let memory = arc(crate::store::memory::Memory::loaded(0, []));
+    let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
     let (announce, news) = tokio::sync::watch::channel(0);
     let mut slow = memory.watch(Some(0), news.clone()).unwrap();
     let moment = |revision| crate::store::change::Moment {
@@ -317,7 +319,7 @@ async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
         };
         let event = crate::store::StoreEvent {
             verb,
-            object: arc(object),
+            object: Arc::new(object),
             old: None,
             resource_version: revision,
         };
