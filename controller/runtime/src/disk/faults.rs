@@ -28,8 +28,8 @@ struct Script {
     steps: usize,
     /// From this step on nothing reaches the disk: the power is gone.
     crash_at: Option<usize>,
-    /// Steps on paths that contain this text fail with this error.
-    failing: Option<(String, io::ErrorKind)>,
+    /// Steps of this name (any, if empty) on paths that contain this text fail with this error.
+    failing: Option<(&'static str, String, io::ErrorKind)>,
 }
 
 #[cfg(test)]
@@ -42,7 +42,11 @@ impl Faults {
             return Err(io::Error::other(format!("no power at step {step}, {what}")));
         }
         match &script.failing {
-            Some((text, kind)) if what != "discard" && path.to_string_lossy().contains(text) => {
+            Some((step, text, kind))
+                if what != "discard"
+                    && (step.is_empty() || *step == what)
+                    && path.to_string_lossy().contains(text) =>
+            {
                 Err((*kind).into())
             }
             _ => Ok(()),
@@ -54,8 +58,8 @@ impl Faults {
         script.crash_at = Some(script.steps + step);
     }
 
-    pub(crate) fn fail(&self, path: &str, kind: io::ErrorKind) {
-        self.script.lock().unwrap().failing = Some((path.to_owned(), kind));
+    pub(crate) fn fail(&self, step: &'static str, path: &str, kind: io::ErrorKind) {
+        self.script.lock().unwrap().failing = Some((step, path.to_owned(), kind));
     }
 
     pub(crate) fn mend(&self) {

@@ -220,7 +220,7 @@ async fn a_full_disk_fails_that_request_by_path_and_loses_nothing() {
     let made = store.create(wl(), workload("web", 1), false).await.unwrap();
     let mut watch = store.watch(None).unwrap();
     for broken in ["web.yaml", "web.status.yaml"] {
-        store.faults.fail(broken, ErrorKind::StorageFull);
+        store.faults.fail("", broken, ErrorKind::StorageFull);
         let (edit, other) = tokio::join!(
             store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2))),
             store.create(wl(), workload(&format!("other-{}", broken.len()), 1), false),
@@ -253,6 +253,56 @@ async fn a_full_disk_fails_that_request_by_path_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn an_error_between_two_renames_leaves_what_is_in_force_and_what_is_on_the_disk_the_same() {
+    for (step, path) in [
+        ("rename", "web.status.yaml"),
+        ("rename", "web.yaml"),
+        ("unlink", "web.yaml"),
+        ("unlink", "web.status.yaml"),
+        ("fsync folder", "workloads"),
+    ] {
+        let context = format!("{step} {path}");
+        let dir = dir();
+        let often = Duration::from_millis(20);
+        let options = StoreOptions {
+            rescan: often,
+            watch_files: false,
+            ..StoreOptions::new(dir.path())
+        };
+        let store = Running::with(options).await;
+        store.create(wl(), workload("other", 1), false).await.unwrap();
+        store.faults.fail(step, path, ErrorKind::Other);
+        let create = store.create(wl(), workload("web", 1), false).await;
+        assert_eq!(create.is_err(), step != "unlink", "{context}");
+        store.faults.mend();
+        drop(store.create(wl(), workload("web", 1), false).await);
+        eventually("created", || store.get_stored(wl(), "web").is_some()).await;
+        store.faults.fail(step, path, ErrorKind::Other);
+        let edit = store
+            .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)))
+            .await;
+        assert_eq!(edit.is_err(), step != "unlink", "{context}");
+        store.faults.mend();
+        // What has reached the disk counts as a person's change; what has not can be asked for again.
+        let edit = || store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)));
+        while edit().await.is_err() {}
+        store.faults.fail(step, path, ErrorKind::Other);
+        let delete = store.delete(wl(), "web", None, None, false).await;
+        assert_eq!(delete.is_err(), step != "rename", "{context}");
+        store.faults.mend();
+        let delete = || store.delete(wl(), "web", None, None, false);
+        while !matches!(delete().await, Err(StoreError::NotFound { .. })) {}
+        assert!(
+            !spec_path(&dir, "web").exists() && !status_path(&dir, "web").exists(),
+            "{context}"
+        );
+        let before = store.contents();
+        store.kill().await;
+        assert_eq!(Running::open(&dir).await.contents(), before, "{context}");
+    }
+}
+
+#[tokio::test]
 async fn a_persons_change_on_a_full_disk_is_taken_over_when_there_is_room() {
     let dir = dir();
     let often = Duration::from_millis(20);
@@ -263,7 +313,7 @@ async fn a_persons_change_on_a_full_disk_is_taken_over_when_there_is_room() {
     };
     let store = Running::with(options).await;
     store.create(wl(), workload("web", 1), false).await.unwrap();
-    store.faults.fail("web.status.yaml", ErrorKind::StorageFull);
+    store.faults.fail("", "web.status.yaml", ErrorKind::StorageFull);
     let text = "metadata: {name: web}\nspec: {container: c, replicas: 4}\n";
     fs::write(spec_path(&dir, "web"), text).unwrap();
     eventually("reported", || {
