@@ -67,6 +67,11 @@ impl Docker {
         let from_env = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let host = host.map(str::to_owned).or(from_env);
         let place = Place::parse(host.as_deref().unwrap_or(DEFAULT_HOST))?;
+        let tls = std::env::var("DOCKER_TLS_VERIFY").is_ok_and(|verify| !verify.is_empty());
+        if tls && matches!(place, Place::Tcp(_)) {
+            let message = "DOCKER_TLS_VERIFY is set, but TLS is not supported: use the engine's socket, or tunnel to it";
+            return Err(failure::refused("connect to the engine", message));
+        }
         Ok(Self {
             place,
             api: OnceLock::new(),
@@ -176,6 +181,8 @@ impl Docker {
         }
     }
 
+    /// An engine reads counters once a second for all who wait: one reading may take that long, a hundred at the same time
+    /// take no longer.
     async fn stats_now(&self, id: &str, operation: &str) -> EngineResult<Stats> {
         let id = self.target(id, operation).await?;
         let one_shot = if self.known_info().await?.has_one_shot_stats() {
@@ -230,8 +237,11 @@ impl Engine for Docker {
         async move {
             let operation = format!("start container {id}");
             let start = async {
-                let id = self.target(id, &operation).await?;
-                let started = self.api(&operation)?.start_container(&id, None).await;
+                let Some(container) = self.inspect_now(id, &operation).await? else {
+                    return Err(target::none(id, &operation));
+                };
+                self.complete(&container, &operation).await?;
+                let started = self.api(&operation)?.start_container(&container.id, None).await;
                 started.map_err(|error| failure::of_start(&operation, &error))
             };
             self.run(&operation, START_BOUND, start).await

@@ -28,6 +28,10 @@ pub struct Ownership<'a> {
 /// The labels by which the controller finds its own containers again. A clone inherits none of them.
 const OWNERSHIP_LABELS: [&str; 4] = [LABEL_WORKLOAD, LABEL_REVISION, LABEL_INSTANCE, LABEL_REPLICA];
 
+/// Holds the networks that a container has yet to join before its first start, on engines that create it in one only.
+/// Written and read by the driver, so that a crash between creating and joining leaves no container that is half connected.
+pub(crate) const NETWORKS_LABEL: &str = "io.aegisops.networks";
+
 impl Ownership<'_> {
     fn label(&self, body: &mut Map<String, Value>) {
         let labels = body.entry("Labels").or_insert_with(|| Value::Object(Map::new()));

@@ -1,11 +1,16 @@
 //! Creation of a container with all of its networks. Does I/O.
+//!
+//! An engine before API 1.44 creates it in one network only. The others stand in a label until it has joined them, and a
+//! first start looks there: whoever crashes in between leaves nothing half connected.
 
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::wire::encoded;
 use super::{Docker, failure};
+use crate::create::NETWORKS_LABEL;
 use crate::engine::{CreateSpec, EngineError, EngineResult};
+use crate::observed::{ContainerDetails, ContainerState};
 
 impl Docker {
     pub(super) async fn create_now(&self, spec: CreateSpec, operation: &str) -> EngineResult<String> {
@@ -22,6 +27,15 @@ impl Docker {
             let endpoints =
                 endpoints(&mut body).ok_or_else(|| failure::odd(operation, "the body is no object"))?;
             endpoints.extend(std::mem::take(&mut extra_networks));
+        }
+        if !extra_networks.is_empty() {
+            let labels = object(&mut body, "Labels")
+                .ok_or_else(|| failure::odd(operation, "the body is no object"))?;
+            let networks: Map<String, Value> = extra_networks.clone().into_iter().collect();
+            labels.insert(
+                NETWORKS_LABEL.to_owned(),
+                Value::String(Value::Object(networks).to_string()),
+            );
         }
         let target = format!("/containers/create?name={}", encoded(&name));
         let answer = self
@@ -58,6 +72,26 @@ impl Docker {
         Ok(id)
     }
 
+    /// Joins what a container that has never started has not joined yet.
+    pub(super) async fn complete(&self, container: &ContainerDetails, operation: &str) -> EngineResult<()> {
+        let Some(label) = container
+            .labels
+            .get(NETWORKS_LABEL)
+            .filter(|_| container.state == ContainerState::Created)
+        else {
+            return Ok(());
+        };
+        let networks: Map<String, Value> = serde_json::from_str(label).map_err(|error| {
+            failure::refused(operation, format!("label {NETWORKS_LABEL} is damaged: {error}"))
+        })?;
+        for (network, endpoint) in networks {
+            if !container.networks.contains_key(&network) {
+                self.join(&container.id, &network, &endpoint, operation).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the image's name as long as it means the wanted image.
     async fn pin_image(&self, body: &mut Value, wanted: &str, operation: &str) -> EngineResult<()> {
         let name = body.get("Image").and_then(Value::as_str).unwrap_or_default();
@@ -82,15 +116,19 @@ impl Docker {
 }
 
 fn endpoints(body: &mut Value) -> Option<&mut Map<String, Value>> {
-    let config = body
-        .as_object_mut()?
-        .entry("NetworkingConfig")
-        .or_insert_with(|| json!({}));
-    config
-        .as_object_mut()?
+    object(body, "NetworkingConfig")?
         .entry("EndpointsConfig")
         .or_insert_with(|| json!({}))
         .as_object_mut()
+}
+
+/// The object behind `key`, made if there is none.
+fn object<'a>(body: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    let value = body.as_object_mut()?.entry(key).or_insert(Value::Null);
+    if value.is_null() {
+        *value = json!({});
+    }
+    value.as_object_mut()
 }
 
 /// The same error with more to say.

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::networks::{Networks, networks, shares_namespace};
-use super::{OWNERSHIP_LABELS, Ownership, revision};
+use super::{NETWORKS_LABEL, OWNERSHIP_LABELS, Ownership, revision};
 use crate::engine::CreateSpec;
 use crate::observed::ContainerDetails;
 
@@ -79,6 +79,7 @@ fn config(base: &ContainerDetails, body: &mut Map<String, Value>, host: &Map<Str
         labels.retain(|key, _| {
             !BOOKKEEPING.iter().any(|prefix| key.starts_with(prefix))
                 && !OWNERSHIP_LABELS.contains(&key.as_str())
+                && key != NETWORKS_LABEL
         });
     }
 }

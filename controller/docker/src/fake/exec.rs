@@ -55,7 +55,7 @@ impl World {
         }
         let output = format!("exec failed: {program:?}: executable file not found in $PATH");
         ExecOutput {
-            exit_code: 127,
+            exit_code: 126,
             output,
         }
     }

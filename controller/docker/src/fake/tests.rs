@@ -392,7 +392,7 @@ async fn files_are_read_back_and_missing_ones_are_said() {
             .await
             .is_err()
     );
-    assert_eq!(engine.exec("web", &["sh"]).await.unwrap().exit_code, 127);
+    assert_eq!(engine.exec("web", &["sh"]).await.unwrap().exit_code, 126);
     engine.answer_exec(
         "web",
         "sh",
