@@ -153,6 +153,16 @@ impl Client {
         self.in_time(exchange).await
     }
 
+    /// Status and text of a route that answers both ways in plain text.
+    pub(crate) async fn probe(&self, segments: &[&str]) -> Result<(u16, String), CliError> {
+        let exchange = async {
+            let request = self.request(Method::GET, self.url(segments, &[]), "*/*", Body::None);
+            let response = request.send().await.map_err(|error| self.lost(&error))?;
+            Ok((response.status().as_u16(), self.whole(response).await?))
+        };
+        self.in_time(exchange).await
+    }
+
     async fn in_time<T>(&self, exchange: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
         let Some(limit) = self.request_timeout else {
             return exchange.await;

@@ -35,13 +35,19 @@ pub(crate) struct Frame {
     pub(crate) incident_id: Option<String>,
     #[serde(default)]
     pub(crate) data: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(crate) timestamp: Option<Time>,
     #[serde(default)]
     pub(crate) seq: Option<u64>,
     /// As it came.
     #[serde(skip)]
     pub(crate) raw: String,
+}
+
+/// A time that cannot be read is none: the frame is worth more than its time.
+fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().and_then(|text| text.parse().ok()))
 }
 
 /// What a feed tells.
@@ -58,6 +64,13 @@ pub(crate) enum FeedItem {
     },
 }
 
+/// What a message is, beside what was told already.
+enum News {
+    Known,
+    Next,
+    AfterGap,
+}
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The stream and where it stands.
@@ -65,7 +78,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub(crate) struct Feed {
     client: Client,
     socket: Option<Socket>,
-    /// The last frame that was handed out: its number and its time.
+    /// Up to which frame everything was handed out: its number, and a time at which it was the last one.
     last: Option<(u64, Option<Time>)>,
     waiting: Option<Box<Frame>>,
     retry: Duration,
@@ -139,32 +152,54 @@ impl Feed {
             cause: format!("a message of its event stream is no frame ({error})"),
         })?;
         text.clone_into(&mut frame.raw);
-        let gap = match (frame.seq, self.last) {
-            (Some(seq), Some((last, last_time))) if seq <= last => {
-                let newer = frame
-                    .timestamp
-                    .zip(last_time)
-                    .is_some_and(|(this, last)| this > last);
-                if !newer {
-                    // Sent again after a reconnect.
-                    return Ok(None);
-                }
-                // An old number at a later time: the controller restarted and counts anew.
-                true
-            }
-            _ => frame.kind == "lagged",
+        let news = match frame.kind.as_str() {
+            // The connection's own words: their number is that of the last frame before them.
+            "heartbeat" | "lagged" | "snapshot" => self.position(&frame),
+            _ => self.place(&frame),
         };
-        if let Some(seq) = frame.seq {
-            self.last = Some((seq, frame.timestamp.or(self.last.and_then(|(_, time)| time))));
+        let item = match news {
+            News::Known => return Ok(None),
+            News::Next => FeedItem::Frame(frame),
+            News::AfterGap => {
+                self.waiting = Some(frame);
+                FeedItem::Gap
+            }
+        };
+        Ok(Some(item))
+    }
+
+    /// Where the server says that this connection stands.
+    fn position(&mut self, frame: &Frame) -> News {
+        let Some(seq) = frame.seq else { return News::Next };
+        let elsewhere = self.fresh && self.last.is_some_and(|(last, _)| last != seq);
+        self.last = Some((seq, frame.timestamp));
+        if elsewhere || frame.kind == "lagged" {
+            News::AfterGap
+        } else {
+            News::Next
         }
-        if frame.kind != "heartbeat" {
-            self.retry = FIRST_RETRY;
+    }
+
+    /// Whether a frame was told before.
+    fn place(&mut self, frame: &Frame) -> News {
+        self.retry = FIRST_RETRY;
+        let Some(seq) = frame.seq else { return News::Next };
+        let mut news = News::Next;
+        if let Some((last, last_time)) = self.last
+            && seq <= last
+        {
+            // A number told before, at a later time: the controller restarted and counts anew.
+            let newer = frame
+                .timestamp
+                .zip(last_time)
+                .is_some_and(|(this, last)| this > last);
+            if !newer {
+                return News::Known;
+            }
+            news = News::AfterGap;
         }
-        if gap {
-            self.waiting = Some(frame);
-            return Ok(Some(FeedItem::Gap));
-        }
-        Ok(Some(FeedItem::Frame(frame)))
+        self.last = Some((seq, frame.timestamp.or(self.last.and_then(|(_, time)| time))));
+        news
     }
 
     fn lose(&mut self, cause: String) -> FeedItem {

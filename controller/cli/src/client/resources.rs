@@ -204,11 +204,6 @@ impl Client {
         self.json(Method::GET, segments, &[], ACCEPT_JSON, Body::None)
             .await
     }
-
-    /// The text of any route of the server.
-    pub(crate) async fn raw_text(&self, segments: &[&str]) -> Result<String, CliError> {
-        self.text(Method::GET, segments, &[], "*/*", Body::None).await
-    }
 }
 
 fn path<'a>(target: &'a Target, further: &[&'a str]) -> Vec<&'a str> {

@@ -86,11 +86,9 @@ impl Report<'_> {
 }
 
 async fn reachable(session: &Session) -> Finding {
-    match version::ask(session).await {
-        Ok((controller, _)) if controller == version::CLIENT => {
-            Finding::Good(format!("controller {controller}"))
-        }
-        Ok((controller, _)) => {
+    match version::controller(session).await {
+        Ok(controller) if controller == version::CLIENT => Finding::Good(format!("controller {controller}")),
+        Ok(controller) => {
             let client = version::CLIENT;
             Finding::Note(format!(
                 "controller {controller}, and this client is {client}: use the same version"
@@ -132,12 +130,15 @@ async fn accepted(session: &Session) -> Finding {
 }
 
 async fn ready(session: &Session) -> Finding {
-    match session.client.raw_text(&["readyz"]).await {
-        Ok(text) => Finding::Good(text::brief(&text, 100)),
-        Err(error) => Finding::Bad {
-            error,
-            advice: "the controller runs, but cannot work yet: look at its log; is the Docker engine running?",
+    let advice =
+        "the controller runs, but cannot work yet; is the Docker engine running? See the controller's log";
+    match session.client.probe(&["readyz"]).await {
+        Ok((200, text)) => Finding::Good(text::brief(&text, 100)),
+        Ok((_, why)) => Finding::Bad {
+            error: CliError::Failed(text::line(&why)),
+            advice,
         },
+        Err(error) => Finding::Bad { error, advice },
     }
 }
 

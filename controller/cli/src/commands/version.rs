@@ -39,19 +39,31 @@ pub(crate) async fn run(args: &VersionArgs, session: &Session) -> Result<(), Cli
         _ => {
             session.console.line(format!("Client:     {CLIENT}"))?;
             if let Ok(Some((controller, api))) = &server {
-                session.console.line(format!("Controller: {controller}"))?;
-                session.console.line(format!("API:        {api}"))?;
+                let api = api.as_deref().unwrap_or("unknown (it wants a token)");
+                session
+                    .console
+                    .line(format!("Controller: {controller}\nAPI:        {api}"))?;
             }
         }
     }
     server.map(|_| ())
 }
 
-/// The controller's version, and that of the Kubernetes API which it speaks.
-pub(super) async fn ask(session: &Session) -> Result<(String, String), CliError> {
-    let health = session.client.raw(&["health"]).await?;
-    let api = session.client.raw(&["version"]).await?;
-    let text =
-        |value: &Value, name: &str| text::line(value.get(name).and_then(Value::as_str).unwrap_or("unknown"));
-    Ok((text(&health, "version"), text(&api, "gitVersion")))
+/// The controller's version, and that of the Kubernetes API which it speaks; the latter takes a token.
+async fn ask(session: &Session) -> Result<(String, Option<String>), CliError> {
+    let controller = controller(session).await?;
+    match session.client.raw(&["version"]).await {
+        Ok(api) => Ok((controller, Some(text_of(&api, "gitVersion")))),
+        Err(CliError::Unauthorized { .. }) => Ok((controller, None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The controller's version, which it tells everybody.
+pub(super) async fn controller(session: &Session) -> Result<String, CliError> {
+    Ok(text_of(&session.client.raw(&["health"]).await?, "version"))
+}
+
+fn text_of(value: &Value, name: &str) -> String {
+    text::line(value.get(name).and_then(Value::as_str).unwrap_or("unknown"))
 }

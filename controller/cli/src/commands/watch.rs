@@ -8,6 +8,7 @@ use crate::client::Body;
 use crate::client::feed::{Feed, FeedItem, Frame};
 use crate::error::CliError;
 use crate::printer::feed::{FeedPrinter, incident_of};
+use crate::printer::format;
 use crate::text;
 
 /// Follow what happens, as it happens: incidents, reasoning, votes, actions, probes
@@ -60,6 +61,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
         session,
         printer: FeedPrinter::new(session.console.clone(), args.verbose),
         followed: args.incident.clone(),
+        alias: None,
     };
     let mut feed = Feed::connect(&session.client).await?;
     // It may have ended before this began.
@@ -69,8 +71,13 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
     loop {
         match feed.next().await? {
             FeedItem::Frame(frame) => {
+                if frame.kind == "incident.new"
+                    && let Some(outcome) = view.appeared(&frame).await?
+                {
+                    return outcome;
+                }
                 view.show(&frame)?;
-                if let Some(outcome) = view.judge(&frame)? {
+                if let Some(outcome) = view.judge(&frame) {
                     return outcome;
                 }
             }
@@ -94,25 +101,29 @@ struct View<'a> {
     args: &'a WatchArgs,
     session: &'a Session,
     printer: FeedPrinter,
-    /// The incident that decides when this ends.
+    /// The incident that decides when this ends, as it was asked for.
     followed: Option<String>,
+    /// The id that its frames carry, where that is another: a resource's name, and its sender's id for it.
+    alias: Option<String>,
 }
+
+const NO_REASON: &str = "no reason given";
 
 /// How the followed incident ended.
 type Outcome = Result<(), CliError>;
 
 impl View<'_> {
     fn show(&mut self, frame: &Frame) -> Result<(), CliError> {
-        if let Some(wanted) = &self.args.incident
-            && incident_of(frame).is_none_or(|this| !same(&this, wanted))
-        {
+        if self.args.incident.is_some() && !self.is_followed(incident_of(frame).as_deref()) {
             return Ok(());
         }
         if self.args.json {
-            // JSON escapes what a terminal would act on, but for what stands beyond ASCII.
-            let raw = serde_json::from_str(&frame.raw)
-                .map_or_else(|_| text::line(&frame.raw), |value: Value| compact(&value));
-            return self.session.console.line(raw);
+            let value = serde_json::from_str::<Value>(&frame.raw);
+            let line = value.map_or_else(
+                |_| text::line(&frame.raw),
+                |value| format::escape(&value.to_string()),
+            );
+            return self.session.console.line(line);
         }
         let text = self.printer.frame(frame);
         if text.is_empty() {
@@ -122,41 +133,46 @@ impl View<'_> {
         }
     }
 
+    fn is_followed(&self, incident: Option<&str>) -> bool {
+        incident.is_some() && (incident == self.followed.as_deref() || incident == self.alias.as_deref())
+    }
+
+    /// Takes note of an incident that is new.
+    async fn appeared(&mut self, frame: &Frame) -> Result<Option<Outcome>, CliError> {
+        match (&self.followed, &self.alias) {
+            (None, _) => {
+                self.followed = incident_of(frame).filter(|_| self.args.until_resolved);
+                Ok(None)
+            }
+            // It may be the one that was asked for by another name.
+            (Some(_), None) if !self.is_followed(incident_of(frame).as_deref()) => self.look_up().await,
+            _ => Ok(None),
+        }
+    }
+
     /// Whether a frame ends it.
-    fn judge(&mut self, frame: &Frame) -> Result<Option<Outcome>, CliError> {
-        if !self.args.until_resolved {
-            return Ok(None);
-        }
-        let Some(incident) = incident_of(frame) else {
-            return Ok(None);
-        };
-        if frame.kind == "incident.new" && self.followed.is_none() {
-            self.followed = Some(incident.clone());
-        }
-        if !self
-            .followed
-            .as_ref()
-            .is_some_and(|followed| same(followed, &incident))
-        {
-            return Ok(None);
+    fn judge(&self, frame: &Frame) -> Option<Outcome> {
+        let incident = incident_of(frame).filter(|_| self.args.until_resolved)?;
+        if !self.is_followed(Some(&incident)) {
+            return None;
         }
         match frame.kind.as_str() {
-            "resolved" => Ok(Some(Ok(()))),
+            "resolved" => Some(Ok(())),
             "failed" => {
                 let why = frame
                     .data
                     .get("error")
                     .and_then(Value::as_str)
-                    .unwrap_or("no reason given");
-                Ok(Some(Err(failed(&incident, why))))
+                    .unwrap_or(NO_REASON);
+                Some(Err(failed(&incident, why)))
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 
     /// Asks how the followed incident stands, for the times that no frame told.
     async fn look_up(&mut self) -> Result<Option<Outcome>, CliError> {
-        let Some(followed) = self.followed.clone().filter(|_| self.args.until_resolved) else {
+        let Some(followed) = self.followed.clone() else {
             return Ok(None);
         };
         let path = ["incidents", followed.as_str()];
@@ -174,15 +190,13 @@ impl View<'_> {
             Err(error) => return Err(error),
         };
         let text = |name: &str| found.get(name).and_then(Value::as_str);
-        match text("status") {
+        self.alias = text("incident_id").map(str::to_owned);
+        match text("status").filter(|_| self.args.until_resolved) {
             Some("RESOLVED") => {
                 self.say(&format!("incident {followed} is RESOLVED"))?;
                 Ok(Some(Ok(())))
             }
-            Some("FAILED") => Ok(Some(Err(failed(
-                &followed,
-                text("error").unwrap_or("no reason given"),
-            )))),
+            Some("FAILED") => Ok(Some(Err(failed(&followed, text("error").unwrap_or(NO_REASON))))),
             _ => Ok(None),
         }
     }
@@ -197,16 +211,6 @@ impl View<'_> {
     }
 }
 
-/// An id as its sender spelled it, or the name that it became: names are lower case.
-fn same(a: &str, b: &str) -> bool {
-    a.eq_ignore_ascii_case(b)
-}
-
 fn failed(incident: &str, why: &str) -> CliError {
     CliError::Failed(text::line(&format!("incident {incident} FAILED: {why}")))
-}
-
-/// One JSON object on one line.
-fn compact(value: &Value) -> String {
-    crate::printer::format::escape(&value.to_string())
 }

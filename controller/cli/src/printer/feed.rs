@@ -43,6 +43,8 @@ pub(crate) struct FeedPrinter {
     /// The incident whose reasoning stands on the unfinished line.
     reasoning: Option<String>,
     begun: BTreeMap<String, Time>,
+    /// Incident, stage and message of the last line.
+    last: Option<(String, String, String)>,
 }
 
 impl FeedPrinter {
@@ -53,6 +55,7 @@ impl FeedPrinter {
             width: 12,
             reasoning: None,
             begun: BTreeMap::new(),
+            last: None,
         }
     }
 
@@ -69,6 +72,12 @@ impl FeedPrinter {
         let Some((stage, message)) = self.words(frame, &incident) else {
             return String::new();
         };
+        let line = (incident, stage, message);
+        if self.last.as_ref() == Some(&line) {
+            // Two types of frame may carry one piece of news.
+            return String::new();
+        }
+        let (incident, stage, message) = self.last.insert(line).clone();
         let head = self.head(frame, &incident, &stage);
         format!(
             "{}{head}{}\n",
@@ -98,6 +107,7 @@ impl FeedPrinter {
             .and_then(Value::as_str)
             .unwrap_or_default();
         let mut out = String::new();
+        self.last = None;
         if self.reasoning.as_deref() != Some(incident) {
             out.push_str(&self.end_reasoning());
             out.push_str(&self.head(frame, incident, "REASONING"));
@@ -141,7 +151,7 @@ impl FeedPrinter {
             "ai.complete" => stage("PROPOSAL", proposal(data.get("analysis").unwrap_or(&Value::Null))),
             "council.vote" => {
                 let vote = data.get("vote").unwrap_or(&Value::Null);
-                let verdict = self.verdict(&text_of(vote, "verdict"));
+                let verdict = text_of(vote, "verdict");
                 stage(
                     "VOTE",
                     format!(
@@ -153,7 +163,7 @@ impl FeedPrinter {
             }
             "council.decision" => {
                 let decision = data.get("decision").unwrap_or(&Value::Null);
-                let verdict = self.verdict(&text_of(decision, "final_verdict"));
+                let verdict = text_of(decision, "final_verdict");
                 let consensus = text_of(decision, "consensus");
                 stage(
                     "DECISION",
@@ -174,7 +184,13 @@ impl FeedPrinter {
             }
             "failed" => {
                 let lasted = self.lasted(frame, incident);
-                stage("FAILED", format!("{}{lasted}", text_of(data, "error")))
+                let error = text_of(data, "error");
+                let why = if error.is_empty() {
+                    "no reason given"
+                } else {
+                    &error
+                };
+                stage("FAILED", format!("{why}{lasted}"))
             }
             "lagged" => stage(
                 "LAGGED",
@@ -212,11 +228,6 @@ impl FeedPrinter {
         begun.map_or_else(String::new, |begun| {
             format!(", {} after it was received", span(begun.age(ended)))
         })
-    }
-
-    /// A verdict is one word of a closed set: an unknown one is shown as it came.
-    fn verdict(&self, verdict: &str) -> String {
-        text::line(verdict)
     }
 }
 

@@ -127,7 +127,7 @@ async fn answer(stream: &mut TcpStream, status: &str) {
 
 fn frame(seq: u64, kind: &str, incident: &str, data: impl Into<Value>) -> Value {
     let data: Value = data.into();
-    json!({"type": kind, "incident_id": incident, "data": data, "seq": seq, "timestamp": format!("2026-01-31T12:00:{seq:02}Z")})
+    json!({"type": kind, "incident_id": incident, "data": data, "seq": seq, "timestamp": format!("2026-01-31T12:{:02}:{:02}Z", seq / 60, seq % 60)})
 }
 
 fn connected() -> Value {
@@ -276,35 +276,22 @@ async fn a_restarted_controller_counts_anew_and_its_frames_are_shown() {
 
 #[tokio::test]
 async fn an_incident_that_has_ended_already_ends_the_watch_at_once() {
+    let line = [
+        "watch",
+        "--incident",
+        "inc-1",
+        "--until-resolved",
+        "--timeout=20s",
+    ];
     let stage = Stage::new(vec![stays(vec![connected()])], "RESOLVED").await;
-    let run = aegisctl(
-        &stage.url,
-        &[
-            "watch",
-            "--incident",
-            "INC-1",
-            "--until-resolved",
-            "--timeout=20s",
-        ],
-    )
-    .await;
+    let run = aegisctl(&stage.url, &line).await;
     assert_eq!(
         (run.code, run.out.as_str()),
-        (0, "# incident INC-1 is RESOLVED\n"),
+        (0, "# incident inc-1 is RESOLVED\n"),
         "{run:?}"
     );
     let stage = Stage::new(vec![stays(vec![connected()])], "FAILED").await;
-    let run = aegisctl(
-        &stage.url,
-        &[
-            "watch",
-            "--incident",
-            "inc-1",
-            "--until-resolved",
-            "--timeout=20s",
-        ],
-    )
-    .await;
+    let run = aegisctl(&stage.url, &line).await;
     assert_eq!(
         (run.code, run.err.as_str()),
         (1, "error: incident inc-1 FAILED: no proof\n")
@@ -312,33 +299,62 @@ async fn an_incident_that_has_ended_already_ends_the_watch_at_once() {
 }
 
 #[tokio::test]
-async fn one_incident_is_followed_under_its_senders_spelling() {
-    let stage = Stage::new(
-        vec![stays(vec![
-            opened(1, "other"),
-            opened(2, "INC-1"),
-            frame(3, "resolved", "INC-1", json!({})),
-        ])],
-        "",
-    )
-    .await;
-    let run = aegisctl(
-        &stage.url,
-        &[
-            "watch",
-            "--incident",
-            "inc-1",
-            "--until-resolved",
-            "--timeout=20s",
-        ],
-    )
-    .await;
+async fn one_incident_is_followed_by_its_name_where_its_frames_carry_its_senders_id() {
+    let frames = vec![
+        opened(1, "other"),
+        opened(2, "inc-1"),
+        frame(3, "resolved", "inc-1", json!({})),
+    ];
+    let stage = Stage::new(vec![stays(frames)], "ANALYSING").await;
+    let line = [
+        "watch",
+        "--incident",
+        "the-name",
+        "--until-resolved",
+        "--timeout=20s",
+    ];
+    let run = aegisctl(&stage.url, &line).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
-        !run.out.contains("other") && run.out.contains("INC-1"),
+        !run.out.contains("other") && run.out.contains("inc-1"),
         "{}",
         run.out
     );
+}
+
+fn own(seq: u64, kind: &str) -> Value {
+    json!({"type": kind, "incident_id": null, "data": {"status": "connected"}, "seq": seq, "timestamp": "2026-01-31T14:00:00Z"})
+}
+
+#[tokio::test]
+async fn signs_of_life_carry_the_last_number_and_are_no_gap() {
+    let first = vec![
+        own(7, "heartbeat"),
+        opened(8, "inc-1"),
+        own(8, "heartbeat"),
+        own(8, "heartbeat"),
+    ];
+    let second = vec![own(8, "heartbeat"), frame(9, "resolved", "inc-1", json!({}))];
+    let stage = Stage::new(vec![closes(first), stays(second)], "VERIFYING").await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(!run.out.contains("events may be missing"), "{}", run.out);
+    assert_eq!(stage.targets(), ["/ws?full_text=0", "/ws?full_text=0&since=8"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_replay_says_so_and_goes_on() {
+    let first = vec![own(70, "heartbeat"), opened(71, "inc-1")];
+    let second = vec![
+        own(3, "heartbeat"),
+        own(3, "snapshot"),
+        frame(4, "resolved", "inc-1", json!({})),
+    ];
+    let stage = Stage::new(vec![closes(first), stays(second)], "VERIFYING").await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.out.matches("events may be missing").count(), 1, "{}", run.out);
+    assert!(!run.out.contains("SNAPSHOT"), "{}", run.out);
 }
 
 #[tokio::test]

@@ -316,7 +316,10 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
         &server,
         "GET",
         "/readyz",
-        status(503, "ServiceUnavailable", "the Docker engine does not answer"),
+        ResponseTemplate::new(503).set_body_string(
+            "docker: it does not answer
+",
+        ),
     )
     .await;
     answers(&server, "GET", "/ws", status(401, "Unauthorized", "Unauthorized")).await;
@@ -326,7 +329,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
         "ok    reachable  controller 0.1.0",
         "FAIL  accepted   the controller at",
         "-> export AEGIS_TOKEN=\"$(make -s token)\"",
-        "FAIL  ready      the Docker engine does not answer",
+        "FAIL  ready      docker: it does not answer",
     ] {
         assert!(run.out.contains(line), "{line} is missing of\n{}", run.out);
     }
