@@ -1,1 +1,26 @@
+//! The harness of the tests that show what users were promised: real containers, a real nginx, the real binaries.
 //!
+//! Owns worlds (a network, containers, a state directory and a controller each) and leaves nothing of them behind.
+//! A harness fails by panicking with words, as that is how a test fails; nothing is ever skipped.
+
+pub mod api;
+pub mod binaries;
+pub mod cleanup;
+pub mod container;
+pub mod controller;
+pub mod ctl;
+pub mod engine_events;
+pub mod eventually;
+pub mod launch;
+pub mod live;
+pub mod manifests;
+pub mod nginx;
+pub mod watch;
+pub mod world;
+
+pub use api::Api;
+pub use container::Container;
+pub use controller::Controller;
+pub use eventually::{PATIENCE, eventually};
+pub use nginx::Nginx;
+pub use world::World;

@@ -1,0 +1,47 @@
+//! The binaries under test, beside the test executable. They are never built from here, so that what is tested is what
+//! `make test` has built.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The path of one of our programs.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a test lives in target/…/deps");
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make test`, or `cargo build --workspace` before the tests",
+        path.display()
+    );
+    path
+}
+
+/// The controller, and the promise that it has the fault points in it.
+pub fn controller_with_fault_points() -> PathBuf {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let path = binary("aegis-controller");
+    let found = FOUND.get_or_init(|| {
+        let program = std::fs::read(&path).expect("the controller's binary");
+        program
+            .windows(b"AEGIS_FAULT".len())
+            .any(|window| window == b"AEGIS_FAULT")
+    });
+    assert!(
+        *found,
+        "{} was built without the feature fault-points: build it with `cargo build --workspace` (aegis-tests turns the \
+         feature on for all)",
+        path.display()
+    );
+    path
+}
+
+/// The top folder of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent")
+}

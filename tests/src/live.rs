@@ -1,0 +1,87 @@
+//! The live stream `/ws` as a client sees it: every frame, kept.
+
+use std::sync::{Arc, Mutex};
+
+use futures::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::eventually;
+
+/// A connection and what came over it.
+#[derive(Debug)]
+pub struct Live {
+    frames: Arc<Mutex<Vec<Value>>>,
+    say: mpsc::Sender<String>,
+}
+
+impl Live {
+    pub(crate) async fn connect(url: &str, token: Option<&str>) -> Self {
+        let url = url.replacen("http://", "ws://", 1);
+        let mut request = url.as_str().into_client_request().expect("a WebSocket address");
+        if let Some(token) = token {
+            let bearer = format!("Bearer {token}").parse().expect("a header");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        let connected = connect_async(request).await;
+        let (socket, _) = connected.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"));
+        let (mut write, mut read) = socket.split();
+        let (say, mut heard) = mpsc::channel::<String>(16);
+        let frames: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let kept = Arc::clone(&frames);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    Some(text) = heard.recv() => {
+                        if write.send(Message::text(text)).await.is_err() { break; }
+                    }
+                    message = read.next() => match message {
+                        Some(Ok(Message::Text(text))) => {
+                            let frame = serde_json::from_str(&text).unwrap_or(Value::String(text.to_string()));
+                            kept.lock().expect("nobody panics with the lock").push(frame);
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) | None => break,
+                    },
+                }
+            }
+        });
+        Self { frames, say }
+    }
+
+    /// Sends a text.
+    pub async fn say(&self, text: &str) {
+        self.say
+            .send(text.to_owned())
+            .await
+            .expect("the connection is open");
+    }
+
+    /// Every frame so far.
+    pub fn frames(&self) -> Vec<Value> {
+        self.frames.lock().expect("nobody panics with the lock").clone()
+    }
+
+    /// The frames of one incident so far.
+    pub fn of_incident(&self, incident: &str) -> Vec<Value> {
+        let mut frames = self.frames();
+        frames.retain(|frame| frame["incident_id"] == incident);
+        frames
+    }
+
+    /// Waits for a frame.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, async || {
+            let frames = self.frames();
+            let found = frames.iter().find(|frame| wanted(frame)).cloned();
+            found.ok_or_else(|| {
+                let types: Vec<&str> = frames.iter().filter_map(|frame| frame["type"].as_str()).collect();
+                format!("{} frames: {}", types.len(), types.join(" "))
+            })
+        })
+        .await
+    }
+}

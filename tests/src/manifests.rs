@@ -1,0 +1,77 @@
+//! Resources as tests apply them. Quick where people would be patient; otherwise as in `examples/`.
+
+use serde_json::{Value, json};
+
+const API_VERSION: &str = "aegisops.io/v1alpha1";
+
+/// A Workload that adopts the container of its own name.
+pub fn adopting(container: &str, replicas: u32) -> Value {
+    json!({
+        "apiVersion": API_VERSION, "kind": "Workload", "metadata": {"name": container},
+        "spec": {"container": container, "replicas": replicas, "health": health()},
+    })
+}
+
+/// A Workload that runs a template of the patient's image, with these further fields of the template.
+pub fn templated(name: &str, network: &str, replicas: u32, template: &Value) -> Value {
+    let mut all = json!({
+        "image": "aegisops/buggy-app:dev", "networks": [network], "ports": [8000], "stopGracePeriod": "5s",
+        "env": {"CONTAINER_NAME": name, "AEGIS_WEBHOOK_URL": "http://127.0.0.1:9/webhook"},
+    });
+    merge(&mut all, template);
+    json!({
+        "apiVersion": API_VERSION, "kind": "Workload", "metadata": {"name": name},
+        "spec": {"template": all, "replicas": replicas, "health": health()},
+    })
+}
+
+/// A probe that finds out soon.
+pub fn health() -> Value {
+    json!({"http": {"path": "/health", "port": 8000}, "interval": "500ms", "timeout": "500ms"})
+}
+
+/// A LoadBalancer of its container's name in front of one workload.
+pub fn balancing(container: &str, workload: &str) -> Value {
+    json!({
+        "apiVersion": API_VERSION, "kind": "LoadBalancer", "metadata": {"name": container},
+        "spec": {
+            "container": container, "drainTimeout": "5s",
+            "backends": [{"workload": workload, "port": 8000, "upstream": "buggy_app"}],
+        },
+    })
+}
+
+/// A policy for one workload that holds nothing up, with these further fields of its spec.
+pub fn policy(workload: &str, spec: &Value) -> Value {
+    let mut all = json!({
+        "workloads": {"names": [workload]}, "mode": "Auto", "cooldown": "0ms", "actionsPerHour": 1000,
+        "verification": {"successes": 1, "deadline": "30s"},
+    });
+    merge(&mut all, spec);
+    json!({"apiVersion": API_VERSION, "kind": "RemediationPolicy", "metadata": {"name": workload}, "spec": all})
+}
+
+/// An Incident by hand, with these further fields of its spec.
+pub fn incident(name: &str, workload: &str, spec: &Value) -> Value {
+    let mut all = json!({"workloadRef": workload, "alertType": "health_check_failed"});
+    merge(&mut all, spec);
+    json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": all})
+}
+
+/// An Incident in which a human has chosen the action already.
+pub fn ordered(name: &str, workload: &str, action: &str, count: u32) -> Value {
+    let order = json!({"action": action, "replicaCount": count, "by": "a test"});
+    incident(name, workload, &json!({"override": order}))
+}
+
+/// Puts the fields of one object over those of another, object by object.
+fn merge(onto: &mut Value, from: &Value) {
+    match (onto, from) {
+        (Value::Object(onto), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(onto.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (onto, from) => from.clone_into(onto),
+    }
+}

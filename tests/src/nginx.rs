@@ -1,0 +1,119 @@
+//! A world's nginx: what it was given to serve, and what it serves.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+
+use crate::container::Container;
+use crate::world::World;
+
+const CONFIG: &str = "/etc/nginx/conf.d/upstream.conf";
+
+/// An nginx container like the stack's own.
+#[derive(Debug, Clone)]
+pub struct Nginx {
+    docker: bollard::Docker,
+    http: reqwest::Client,
+    /// The container.
+    pub container: Container,
+}
+
+impl Nginx {
+    pub(crate) async fn start(world: &World, name: &str) -> Self {
+        let body = json!({
+            "Image": "aegisops/nginx:dev",
+            "Labels": {},
+            "Volumes": {"/etc/nginx/conf.d": {}},
+            "HostConfig": {
+                "NetworkMode": world.network(),
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges:true"],
+                "ReadonlyRootfs": true,
+                "Tmpfs": {"/tmp": ""},
+            },
+        });
+        let container = Container::make(world, name, body).await;
+        Self {
+            docker: world.docker().clone(),
+            http: crate::api::http_client(),
+            container,
+        }
+    }
+
+    /// The configuration file as it lies in the container.
+    pub async fn config(&self) -> String {
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path(CONFIG)
+            .build();
+        let stream = self
+            .docker
+            .download_from_container(&self.container.id, Some(options));
+        let archive: Vec<u8> = stream
+            .try_fold(Vec::new(), async |mut all, chunk| {
+                all.extend_from_slice(&chunk);
+                Ok(all)
+            })
+            .await
+            .expect("nginx's configuration can be read");
+        let mut text = String::new();
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let file = archive
+            .entries()
+            .expect("an archive")
+            .next()
+            .expect("one file")
+            .expect("a whole file");
+        { file }
+            .read_to_string(&mut text)
+            .expect("a configuration is UTF-8");
+        text
+    }
+
+    /// Addresses in its `server` lines.
+    pub async fn servers(&self) -> BTreeSet<String> {
+        let config = self.config().await;
+        let lines = config
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("server "));
+        let addresses = lines.filter_map(|rest| rest.split([' ', ';']).next());
+        addresses
+            .filter(|word| word.contains(':'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// GET through nginx: status and body.
+    pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        let ip = self.container.ip().await.ok_or("nginx has no address")?;
+        let answer = self
+            .http
+            .get(format!("http://{ip}{path}"))
+            .send()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.map_err(|error| error.to_string())?))
+    }
+
+    /// The host name of whoever answers a request through nginx.
+    pub async fn who_answers(&self) -> Result<String, String> {
+        let (status, body) = self.get("/").await?;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        match (status, answer["hostname"].as_str()) {
+            (200, Some(host)) => Ok(host.to_owned()),
+            _ => Err(format!("nginx answers {status}: {body}")),
+        }
+    }
+
+    /// Everybody who answers a number of requests.
+    pub async fn answerers(&self, requests: usize) -> Result<BTreeSet<String>, String> {
+        let mut hosts = BTreeSet::new();
+        for _ in 0..requests {
+            hosts.insert(self.who_answers().await?);
+        }
+        Ok(hosts)
+    }
+}

@@ -1,0 +1,112 @@
+//! Promise: a container that no resource names and that the controller did not make is never touched, whatever it is
+//! called (I3).
+
+use aegis_tests::{World, eventually, manifests};
+use serde_json::Value;
+
+/// What must stay as it was: identity, state, start and end, configuration.
+fn trace(details: &Value) -> Value {
+    serde_json::json!([
+        details["Id"],
+        details["Name"],
+        details["State"],
+        details["Config"],
+        details["ExecIDs"]
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hand_made_containers_with_tempting_names_are_never_touched_i3() {
+    let world = World::new().await;
+    let patient = world.patient("buggy").start().await;
+    let name = &patient.name;
+    let taken = world.patient_named(&format!("{name}-replica-1")).start().await;
+    let ninth = world
+        .patient_named(&format!("{name}-replica-9"))
+        .label("io.aegisops.workload", name)
+        .start()
+        .await;
+    let near = world.patient_named(&format!("{name}-2")).start().await;
+    let front = world.nginx("lb").await;
+    let bystanders = [&taken, &ninth, &near];
+    let mut before = Vec::new();
+    for bystander in bystanders {
+        before.push(trace(&bystander.inspect().await));
+    }
+
+    let mut controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(name, 3)).await;
+    api.apply(&manifests::balancing(&front.container.name, name))
+        .await;
+    api.apply(&manifests::policy(name, &Value::Null)).await;
+    api.workload_ready(name, 3).await;
+    api.balancer_serves(&front.container.name, 3).await;
+    let expected = ["1", "2", "3", "9"].map(|number| format!("{name}-replica-{number}"));
+    assert_eq!(
+        world.replica_names(name).await,
+        expected,
+        "a taken name is left alone and another one is chosen"
+    );
+
+    api.apply(&manifests::ordered("restart-all", name, "RESTART", 0))
+        .await;
+    api.resolved("restart-all").await;
+    controller.kill9();
+    controller.start_again(|launch| launch).await;
+    let api = controller.api();
+    controller.ctl().ok(&["scale", name, "--replicas=1"]).await;
+    api.workload_ready(name, 1).await;
+    controller.ctl().ok(&["delete", "workload", name]).await;
+    api.gone("Workload", name).await;
+
+    eventually("only the bystanders are left", async || {
+        let names = world.replica_names(name).await;
+        if names == [taken.name.as_str(), ninth.name.as_str()] {
+            Ok(())
+        } else {
+            Err(format!("{names:?}"))
+        }
+    })
+    .await;
+    for (bystander, before) in bystanders.into_iter().zip(before) {
+        assert_eq!(trace(&bystander.inspect().await), before, "{}", bystander.name);
+        let happened = world.events().so_far().await;
+        let touched: Vec<_> = happened
+            .iter()
+            .filter(|event| event.id == bystander.id && !["create", "start"].contains(&event.action.as_str()))
+            .collect();
+        assert!(touched.is_empty(), "{}: {touched:?}", bystander.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_controllers_never_take_each_others_replicas_i3() {
+    let world = World::new().await;
+    let patient = world.patient("buggy").start().await;
+    let first = world.controller().state("first").start().await;
+    first
+        .api()
+        .apply(&manifests::templated(
+            &patient.name,
+            world.network(),
+            2,
+            &Value::Null,
+        ))
+        .await;
+    first.api().workload_ready(&patient.name, 2).await;
+    let replicas = world.replica_names(&patient.name).await;
+
+    // The same name under another state directory.
+    let second = world.controller().state("second").start().await;
+    second.api().apply(&manifests::adopting(&patient.name, 2)).await;
+    second.api().workload_ready(&patient.name, 2).await;
+    assert_eq!(world.replica_names(&patient.name).await.len(), 3);
+    second.ctl().ok(&["delete", "workload", &patient.name]).await;
+    second.api().gone("Workload", &patient.name).await;
+
+    assert_eq!(world.replica_names(&patient.name).await, replicas);
+    for replica in &replicas {
+        assert_eq!(world.events().count(replica, "die").await, 0, "{replica}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Promise: a container whose memory fills up reports itself, is restarted once, is proved well, and the fix is
+//! remembered; everybody can watch.
+
+use aegis_tests::launch::WEBHOOK_TOKEN;
+use aegis_tests::live::Live;
+use aegis_tests::{Controller, World, eventually, manifests};
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_fix_is_learned() {
+    let world = World::new().await;
+    let launch = world.controller().reachable_from_containers();
+    let patient = world
+        .patient("buggy")
+        .memory_mb(128)
+        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
+        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
+        .env("MONITOR_INTERVAL_MS", "100")
+        .start()
+        .await;
+    let front = world.nginx("lb").await;
+    let controller = launch.start().await;
+    let ctl = controller.ctl();
+    ctl.apply(&manifests::adopting(&patient.name, 1)).await;
+    ctl.apply(&manifests::balancing(&front.container.name, &patient.name))
+        .await;
+    ctl.apply(&manifests::policy(&patient.name, &Value::Null)).await;
+    let api = controller.api();
+    api.workload_ready(&patient.name, 1).await;
+    api.balancer_serves(&front.container.name, 1).await;
+    let live = controller.live("").await;
+    let before = patient.started_at().await;
+
+    patient.fill_memory(85.0).await;
+
+    let id = incident_of(&controller).await;
+    let result = eventually("the incident ends", async || {
+        let (_, result) = api.get(&format!("/incidents/{id}")).await;
+        if matches!(result["status"].as_str(), Some("RESOLVED" | "FAILED")) {
+            Ok(result)
+        } else {
+            Err(result.to_string())
+        }
+    })
+    .await;
+    assert_eq!(result["status"], "RESOLVED", "{result:#}");
+    assert_eq!(result["analysis"]["action"], "RESTART");
+    assert_eq!(result["council_decision"]["final_verdict"], "APPROVED");
+
+    assert_eq!(
+        patient.inspect().await["Id"],
+        *patient.id,
+        "it was restarted, not replaced"
+    );
+    assert!(patient.started_at().await > before);
+    assert_eq!(
+        world.events().count(&patient.name, "start").await,
+        2,
+        "once by the test, once by the controller"
+    );
+    patient.answers().await;
+    let (_, health) = patient.get("/health").await.unwrap();
+    assert!(health["memory_percent"].as_f64().unwrap() < 50.0, "{health}");
+    assert_eq!(front.who_answers().await.unwrap(), patient.short_id());
+
+    let runbook = api.get_ok("/runbook").await;
+    assert_eq!(runbook["total"], 1, "{runbook}");
+    let entry = &runbook["entries"][0];
+    assert_eq!(
+        (&entry["incident_id"], &entry["action"]),
+        (&Value::from(id.as_str()), &Value::from("RESTART"))
+    );
+    assert_eq!(entry["council_approved"], true);
+
+    live.until("the last frame", |frame| {
+        frame["type"] == "resolved" && frame["incident_id"] == *id
+    })
+    .await;
+    let frames = live.of_incident(&id);
+    the_frames_come_in_the_order_of_the_pipeline(&frames);
+    the_stream_grows_chunk_by_chunk(&frames);
+    the_numbers_rise(&live);
+}
+
+/// The one incident there is, under the id that the patient gave it.
+async fn incident_of(controller: &Controller) -> String {
+    let api = controller.api();
+    eventually("the patient reports itself", async || {
+        let incidents = api.get_ok("/incidents").await;
+        let id = incidents[0]["incident_id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| incidents.to_string())
+    })
+    .await
+}
+
+fn position(frames: &[Value], wanted: &str) -> usize {
+    let found = frames.iter().position(|frame| frame["type"] == wanted);
+    found.unwrap_or_else(|| {
+        let types: Vec<&str> = frames.iter().filter_map(|frame| frame["type"].as_str()).collect();
+        panic!("there is no {wanted} among {types:?}")
+    })
+}
+
+fn the_frames_come_in_the_order_of_the_pipeline(frames: &[Value]) {
+    let order = [
+        "incident.new",
+        "ai.thinking",
+        "ai.stream",
+        "ai.complete",
+        "council.vote",
+        "council.decision",
+        "docker.action",
+        "health.check",
+        "resolved",
+    ];
+    let positions: Vec<usize> = order.iter().map(|wanted| position(frames, wanted)).collect();
+    assert!(positions.is_sorted(), "{order:?} are at {positions:?}");
+    let votes: Vec<&Value> = frames
+        .iter()
+        .filter(|frame| frame["type"] == "council.vote")
+        .collect();
+    let seats: Vec<&str> = votes
+        .iter()
+        .filter_map(|frame| frame["data"]["vote"]["role"].as_str())
+        .collect();
+    assert_eq!(seats, ["SRE_AGENT", "SECURITY_OFFICER", "AUDITOR"]);
+    let updates = frames.iter().filter(|frame| frame["type"] == "status.update");
+    let stages: Vec<&str> = updates
+        .filter_map(|frame| frame["data"]["status"].as_str())
+        .collect();
+    let expected = [
+        "RECEIVED",
+        "RAG_RETRIEVAL",
+        "ANALYSING",
+        "COUNCIL_REVIEW",
+        "APPROVED",
+        "EXECUTING",
+        "RESTARTED",
+        "VERIFYING",
+        "RESOLVED",
+    ];
+    let mut rest = stages.iter();
+    for wanted in expected {
+        assert!(
+            rest.any(|stage| *stage == wanted),
+            "{wanted} is missing or out of order in {stages:?}"
+        );
+    }
+}
+
+fn the_stream_grows_chunk_by_chunk(frames: &[Value]) {
+    let mut told = String::new();
+    for frame in frames.iter().filter(|frame| frame["type"] == "ai.stream") {
+        told.push_str(frame["data"]["chunk"].as_str().unwrap_or_default());
+        assert_eq!(frame["data"]["full_text"], told.as_str());
+    }
+    assert!(
+        frames.iter().filter(|frame| frame["type"] == "ai.stream").count() > 3,
+        "it is streamed: {told}"
+    );
+}
+
+fn the_numbers_rise(live: &Live) {
+    let numbers: Vec<u64> = live
+        .frames()
+        .iter()
+        .filter_map(|frame| frame["seq"].as_u64())
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
