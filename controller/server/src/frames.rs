@@ -2,7 +2,7 @@
 //! incident and nothing else. Pure.
 
 use aegis_api::incident::{Attempt, Stage, TimelineEntry};
-use aegis_api::proposal::{Analysis, CouncilDecision, Vote};
+use aegis_api::proposal::{Action, Analysis, CouncilDecision, Vote};
 use aegis_api::wire::{self, AnalysisView, CouncilView, ScaleEvent, VoteView};
 use aegis_api::{Incident, IncidentStatus, Kind as _, Phase};
 use aegis_runtime::FrameType;
@@ -28,7 +28,11 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     let none = IncidentStatus::default();
     let before = old.and_then(|old| old.status.as_ref()).unwrap_or(&none);
     let after = new.status.as_ref().unwrap_or(&none);
-    let mut writer = Writer { incident: new, status: after, drafts: Vec::new() };
+    let mut writer = Writer {
+        incident: new,
+        status: after,
+        drafts: Vec::new(),
+    };
     if old.is_none() {
         writer.opened();
     }
@@ -57,21 +61,39 @@ struct News<'a> {
 impl<'a> News<'a> {
     fn between(before: &IncidentStatus, after: &'a IncidentStatus) -> Self {
         let attempts = |status: &'a IncidentStatus| {
-            status.verification.as_ref().map(|verification| verification.attempts.as_slice()).unwrap_or_default()
+            status
+                .verification
+                .as_ref()
+                .map(|verification| verification.attempts.as_slice())
+                .unwrap_or_default()
         };
-        let earlier = before.verification.as_ref().map(|verification| verification.attempts.as_slice());
+        let earlier = before
+            .verification
+            .as_ref()
+            .map(|verification| verification.attempts.as_slice());
         Self {
-            analysis: after.analysis.as_ref().filter(|analysis| before.analysis.as_ref() != Some(analysis)),
+            analysis: after
+                .analysis
+                .as_ref()
+                .filter(|analysis| before.analysis.as_ref() != Some(analysis)),
             votes: later(votes(before), votes(after), |a, b| a == b).iter().collect(),
-            decision: after.council.as_ref().filter(|decision| before.council.as_ref() != Some(decision)),
-            attempts: later(earlier.unwrap_or_default(), attempts(after), |a, b| a.number == b.number && a.at == b.at),
+            decision: after
+                .council
+                .as_ref()
+                .filter(|decision| before.council.as_ref() != Some(decision)),
+            attempts: later(earlier.unwrap_or_default(), attempts(after), |a, b| {
+                a.number == b.number && a.at == b.at
+            }),
         }
     }
 }
 
 /// Votes wherever they stand: while the council sits, or in its decision.
 fn votes(status: &IncidentStatus) -> &[Vote] {
-    status.council.as_ref().map_or(&status.votes, |council| &council.votes)
+    status
+        .council
+        .as_ref()
+        .map_or(&status.votes, |council| &council.votes)
 }
 
 /// What comes after the last of `before`. Lists are bounded at their beginning, so counting would not do.
@@ -94,19 +116,34 @@ impl Writer<'_> {
 
     fn push(&mut self, kind: FrameType, data: impl Serialize) {
         let data = serde_json::to_value(data).unwrap_or_default();
-        self.drafts.push(Draft { kind, incident_id: self.id(), data });
+        self.drafts.push(Draft {
+            kind,
+            incident_id: self.id(),
+            data,
+        });
     }
 
     fn opened(&mut self) {
         let spec = &self.incident.spec;
         let logs = spec.logs.chars().take(LOGS_SHOWN).collect();
-        let data = wire::IncidentNew { incident_id: self.id(), alert_type: spec.alert_type.clone(), logs };
+        let data = wire::IncidentNew {
+            incident_id: self.id(),
+            alert_type: spec.alert_type.clone(),
+            logs,
+        };
         self.push(FrameType::IncidentNew, data);
     }
 
     fn entry(&mut self, entry: &TimelineEntry, news: &mut News<'_>) {
         let (incident_id, message) = (self.id(), entry.message.clone());
-        self.push(FrameType::StatusUpdate, wire::StatusUpdate { incident_id, status: entry.status, message });
+        self.push(
+            FrameType::StatusUpdate,
+            wire::StatusUpdate {
+                incident_id,
+                status: entry.status,
+                message,
+            },
+        );
         match entry.status {
             Stage::Analysing => {
                 let (incident_id, message) = (self.id(), entry.message.clone());
@@ -118,12 +155,12 @@ impl Writer<'_> {
                 self.votes(news);
                 self.decision(news.decision.take());
             }
-            Stage::Executing | Stage::Restarted | Stage::RolledBack => self.action(),
+            Stage::Restarted | Stage::RolledBack => self.action(),
             Stage::Scaled | Stage::ScaledDown => {
                 self.action();
                 self.scaled(entry);
             }
-            Stage::LbConfigured => self.scaled(entry),
+            Stage::LbConfigured if self.scales() => self.scaled(entry),
             _ => {}
         }
     }
@@ -136,20 +173,33 @@ impl Writer<'_> {
         for attempt in std::mem::take(&mut news.attempts) {
             let incident_id = self.id();
             let (attempt, healthy) = (attempt.number, attempt.healthy);
-            self.push(FrameType::HealthCheck, wire::HealthCheck { incident_id, attempt, healthy });
+            self.push(
+                FrameType::HealthCheck,
+                wire::HealthCheck {
+                    incident_id,
+                    attempt,
+                    healthy,
+                },
+            );
         }
     }
 
     fn analysis(&mut self, analysis: Option<&Analysis>) {
         if let Some(analysis) = analysis {
-            let data = wire::AiComplete { incident_id: self.id(), analysis: AnalysisView::from(analysis) };
+            let data = wire::AiComplete {
+                incident_id: self.id(),
+                analysis: AnalysisView::from(analysis),
+            };
             self.push(FrameType::AiComplete, data);
         }
     }
 
     fn vote(&mut self, vote: Option<&Vote>) {
         if let Some(vote) = vote {
-            let data = wire::CouncilVoted { incident_id: self.id(), vote: VoteView::from(vote) };
+            let data = wire::CouncilVoted {
+                incident_id: self.id(),
+                vote: VoteView::from(vote),
+            };
             self.push(FrameType::CouncilVote, data);
         }
     }
@@ -162,7 +212,10 @@ impl Writer<'_> {
 
     fn decision(&mut self, decision: Option<&CouncilDecision>) {
         if let Some(decision) = decision {
-            let data = wire::CouncilDecided { incident_id: self.id(), decision: CouncilView::from(decision) };
+            let data = wire::CouncilDecided {
+                incident_id: self.id(),
+                decision: CouncilView::from(decision),
+            };
             self.push(FrameType::CouncilDecision, data);
         }
     }
@@ -171,27 +224,48 @@ impl Writer<'_> {
     fn action(&mut self) {
         let Some(plan) = &self.status.plan else { return };
         let action = plan.action;
-        let mut containers: Vec<String> =
-            self.status.execution.iter().flat_map(|execution| execution.containers.clone()).collect();
+        let mut containers: Vec<String> = self
+            .status
+            .execution
+            .iter()
+            .flat_map(|execution| execution.containers.clone())
+            .collect();
         if containers.is_empty() {
             containers.push(self.base());
         }
         for container in containers {
-            let data = wire::DockerAction { incident_id: self.id(), action, container };
+            let data = wire::DockerAction {
+                incident_id: self.id(),
+                action,
+                container,
+            };
             self.push(FrameType::DockerAction, data);
         }
     }
 
+    /// Whether the plan changes the number of replicas.
+    fn scales(&self) -> bool {
+        let action = self.status.plan.as_ref().map(|plan| plan.action);
+        matches!(action, Some(Action::ScaleUp | Action::ScaleDown))
+    }
+
     fn scaled(&mut self, entry: &TimelineEntry) {
-        let execution = self.status.execution.clone().unwrap_or_default();
+        let mut execution = self.status.execution.clone().unwrap_or_default();
+        let base = self.base();
+        execution.containers.retain(|container| *container != base);
         let event = ScaleEvent {
-            container_base: self.base(),
+            container_base: base,
             replica_count: execution.containers.len(),
             replicas: execution.containers,
-            lb_configured: execution.lb_configured.unwrap_or(entry.status == Stage::LbConfigured),
+            lb_configured: execution
+                .lb_configured
+                .unwrap_or(entry.status == Stage::LbConfigured),
             timestamp: entry.ts,
         };
-        let data = wire::ScaleData { incident_id: Some(self.id()), event };
+        let data = wire::ScaleData {
+            incident_id: Some(self.id()),
+            event,
+        };
         self.push(FrameType::ScaleEvent, data);
     }
 
@@ -199,7 +273,12 @@ impl Writer<'_> {
     fn base(&self) -> String {
         let spec = &self.incident.spec;
         let container = spec.container_name.as_ref().map(|name| name.as_str());
-        let workload = self.status.workload.as_ref().or(spec.workload_ref.as_ref()).map(|name| name.as_str());
+        let workload = self
+            .status
+            .workload
+            .as_ref()
+            .or(spec.workload_ref.as_ref())
+            .map(|name| name.as_str());
         container.or(workload).unwrap_or(self.incident.name()).to_owned()
     }
 
@@ -208,7 +287,13 @@ impl Writer<'_> {
         match phase {
             Phase::Resolved => {
                 let resolved_at = self.status.resolved_at;
-                self.push(FrameType::Resolved, wire::ResolvedData { incident_id, resolved_at });
+                self.push(
+                    FrameType::Resolved,
+                    wire::ResolvedData {
+                        incident_id,
+                        resolved_at,
+                    },
+                );
             }
             Phase::Failed => {
                 let error = self.status.error.clone();

@@ -164,10 +164,10 @@ impl FeedPrinter {
             "council.decision" => {
                 let decision = data.get("decision").unwrap_or(&Value::Null);
                 let verdict = text_of(decision, "final_verdict");
-                let consensus = text_of(decision, "consensus");
+                let consensus = consensus(decision);
                 stage(
                     "DECISION",
-                    with_detail(&format!("{verdict} ({consensus})"), &text_of(decision, "summary")),
+                    with_detail(&format!("{verdict}{consensus}"), &text_of(decision, "summary")),
                 )
             }
             "docker.action" => stage("ACTION", format!("{} {}", field("action"), field("container"))),
@@ -312,6 +312,13 @@ fn style(stage: &str) -> Style {
     }
 }
 
+/// How many of the seats approved, from the votes themselves.
+fn consensus(decision: &Value) -> String {
+    let votes = decision.get("votes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let approved = votes.iter().filter(|vote| text_of(vote, "verdict") == "APPROVED").count();
+    if votes.is_empty() { String::new() } else { format!(" ({approved} of {} seats)", votes.len()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,7 +359,8 @@ mod tests {
                 ),
                 (
                     "council.decision",
-                    json!({"decision": {"final_verdict": "APPROVED", "consensus": "3/3 approved", "summary": "all agree"}}),
+                    json!({"decision": {"final_verdict": "APPROVED", "consensus": true, "summary": "all agree",
+                        "votes": [{"verdict": "APPROVED"}, {"verdict": "APPROVED"}, {"verdict": "NEEDS_REVIEW"}]}}),
                 ),
                 ("health.check", json!({"attempt": 1, "healthy": false})),
                 ("metrics", json!([])),
