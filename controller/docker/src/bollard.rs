@@ -379,3 +379,6 @@ impl Engine for Docker {
         probe::tcp_connect(address, timeout).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;
