@@ -62,6 +62,11 @@ impl Disk {
         })
     }
 
+    /// Whether the directory is still the one that was opened, and not an empty mount point or a copy.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.lock.is_at(&self.dir)
+    }
+
     /// The id of this state directory, made when it is first asked for.
     pub(crate) async fn instance_id(&self) -> Result<String, StoreError> {
         let disk = self.clone();

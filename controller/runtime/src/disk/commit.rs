@@ -201,10 +201,19 @@ impl Disk {
             (Replaces::Nothing, _) => false,
         };
         if !as_known {
+            let file = key.spec_file();
+            let message = match replaces {
+                Replaces::Nothing => {
+                    format!("{file} is there, written by hand: repair or remove it if it is broken")
+                }
+                Replaces::Sound(_) | Replaces::Broken(_) => {
+                    format!("{file} was changed by hand just now: try again")
+                }
+            };
             return Err(StoreError::Conflict {
                 kind: key.info.kind.to_owned(),
                 name: key.name.clone(),
-                message: format!("{} was changed by hand just now: try again", key.spec_file()),
+                message,
             });
         }
         if matches!(replaces, Replaces::Broken(_)) {

@@ -3,14 +3,18 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs4::fs_std::FileExt as _;
 
+/// The file in the directory that is locked.
+const NAME: &str = ".lock";
+
 /// A held lock; dropping the last share of it releases it.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why there is no lock.
@@ -25,7 +29,7 @@ pub(crate) enum LockError {
 impl Lock {
     /// Takes the lock of this directory, or says who has it.
     pub(crate) fn take(dir: &Path) -> Result<Self, LockError> {
-        let path = dir.join(".lock");
+        let path = dir.join(NAME);
         let disk = |source| LockError::Disk {
             path: path.clone(),
             source,
@@ -57,7 +61,18 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()));
         written.map_err(disk)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether this directory is the one that is locked.
+    pub(crate) fn is_at(&self, dir: &Path) -> bool {
+        let ours = self
+            .file
+            .metadata()
+            .map(|metadata| (metadata.dev(), metadata.ino()));
+        let there =
+            std::fs::symlink_metadata(dir.join(NAME)).map(|metadata| (metadata.dev(), metadata.ino()));
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
     }
 }
 

@@ -9,6 +9,9 @@ use super::digest::Digest;
 use super::layout::Key;
 use crate::store::object::{Desired, Stored, System};
 
+/// The largest status file that is written or read, in bytes.
+pub(crate) const MAX_BYTES: usize = 16 << 20;
+
 /// The contents of `<name>.status.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +60,12 @@ impl StatusFile {
     pub(crate) fn render(&self) -> Result<Vec<u8>, String> {
         let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| error.to_string())?;
         bytes.push(b'\n');
+        if bytes.len() > MAX_BYTES {
+            return Err(format!(
+                "the status is too large: {} bytes; {MAX_BYTES} at most are kept",
+                bytes.len()
+            ));
+        }
         Ok(bytes)
     }
 }

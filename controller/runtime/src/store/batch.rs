@@ -339,6 +339,8 @@ impl Sealed {
                 },
                 (Some(object), SpecPlan::Put) => {
                     let replaces = match facts.on_disk {
+                        // A file of which nothing is in force is not there to be replaced.
+                        _ if facts.accepted.is_none() => Replaces::Nothing,
                         None => Replaces::Nothing,
                         Some(OnDisk {
                             digest, sound: true, ..

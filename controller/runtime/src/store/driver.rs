@@ -52,6 +52,7 @@ impl StoreDriver {
         let mut retention = interval_at(Instant::now(), RETENTION);
         retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut scan: Option<(Scan, u64)> = None;
+        let mut scan_again = false;
         let mut changed: Option<(Instant, Instant)> = None;
         loop {
             if writer.finished {
@@ -68,7 +69,9 @@ impl StoreDriver {
                     if let Err(error) = watch.renew(&writer.disk.dir) {
                         tracing::warn!(%error, "some folders are not watched; the rescan stands in");
                     }
-                    if scan.is_none() {
+                    if scan.is_some() {
+                        scan_again = true;
+                    } else {
                         let disk = writer.disk.clone();
                         let listing = tokio::task::spawn_blocking(move || disk.list());
                         scan = Some((listing, writer.revisions.last()));
@@ -76,6 +79,10 @@ impl StoreDriver {
                 }
                 listed = listed(&mut scan) => {
                     let since = scan.take().map_or(0, |(_, since)| since);
+                    // What was asked for while this one was under way may be about what it had already passed.
+                    if std::mem::take(&mut scan_again) {
+                        rescan.reset_immediately();
+                    }
                     match listed {
                         Ok(listing) => {
                             let worth = writer.compare(&listing);

@@ -21,6 +21,9 @@ use crate::events::{EventType, ObjectRef};
 /// When a file that was gone or bad at first sight is looked at again.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
+/// The longest message about a broken file, in characters.
+const MESSAGE_LIMIT: usize = 900;
+
 /// An event to be recorded.
 #[derive(Debug)]
 pub(crate) struct Note {
@@ -69,15 +72,20 @@ impl Writer {
         let disk = self.disk.clone();
         let judged = blocking(move || {
             let judge = |(known, key): (_, Key)| (disk.judge(&key, known), key);
-            known.into_iter().map(judge).collect::<Vec<_>>()
+            let judged: Vec<_> = known.into_iter().map(judge).collect();
+            // Asked afterwards: a directory that goes away in between takes all its files with it.
+            (judged, disk.is_in_place())
         });
         let mut sure = Vec::new();
-        for (judged, key) in judged.await? {
+        let (judged, in_place) = judged.await?;
+        for (judged, key) in judged {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
                 self.suspects.remove(&key);
             }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
+                // A disk that was unmounted says nothing about what people want.
+                Judged::Missing if !in_place => {}
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
                     // A suspect that is seen again before its time does not gain any.
@@ -250,7 +258,7 @@ impl Writer {
             path: key.spec_path(&self.disk.dir),
             kind: key.info.kind.to_owned(),
             name: key.name.clone(),
-            message: format!("{}: {message}", key.spec_file()),
+            message: bounded(format!("{}: {message}", key.spec_file())),
         };
         self.mark_broken(file, object.as_ref().map(|object| object.uid()));
     }
@@ -323,6 +331,15 @@ fn appear(
         verb: Verb::Added,
         spec: true,
     })
+}
+
+/// A file that is wrong in a long way is still told in short.
+fn bounded(mut message: String) -> String {
+    if let Some((cut, _)) = message.char_indices().nth(MESSAGE_LIMIT) {
+        message.truncate(cut);
+        message.push('…');
+    }
+    message
 }
 
 /// Whether a broken file is one that its name makes an object's.

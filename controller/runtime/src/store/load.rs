@@ -12,10 +12,8 @@ use crate::disk::Disk;
 use crate::disk::file::{self, Found};
 use crate::disk::folder::{Judged, Known, Misnamed};
 use crate::disk::layout::Key;
-use crate::disk::status_file::StatusFile;
+use crate::disk::status_file::{self, StatusFile};
 
-/// The largest status file that is read, in bytes.
-const MAX_STATUS: usize = 64 << 20;
 /// Threads that read and decode.
 const READERS: usize = 4;
 
@@ -157,9 +155,9 @@ impl Entry {
 
 fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
     let path = key.status_path(&disk.dir);
-    let why = match file::read(&path, MAX_STATUS) {
+    let why = match file::read(&path, status_file::MAX_BYTES) {
         Ok(Found::Missing) => return None,
-        Ok(Found::TooLarge(_)) => format!("it has more than {MAX_STATUS} bytes"),
+        Ok(Found::TooLarge(_)) => format!("it has more than {} bytes", status_file::MAX_BYTES),
         Err(error) => format!("it cannot be read: {error}"),
         Ok(Found::Contents(_, bytes)) => match StatusFile::parse(key, &bytes) {
             Ok(file) => return Some(Ok(file)),

@@ -93,6 +93,7 @@ impl Writer {
         });
         for key in &aftermath.placed {
             self.mark_sound(key, "");
+            self.dormant.remove(key);
         }
         self.unsure.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;

@@ -405,3 +405,44 @@ async fn a_status_file_copied_from_another_object_lends_it_no_identity() {
             .any(|event| event.contains("belongs to Workload \"web\""))
     );
 }
+
+#[tokio::test]
+async fn a_state_directory_that_vanishes_as_a_whole_deletes_nothing() {
+    let dir = dir();
+    let state = dir.path().join("state");
+    let often = Duration::from_millis(10);
+    let options = StoreOptions {
+        rescan: often,
+        ..StoreOptions::new(&state)
+    };
+    let store = Running::with(options).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let mut watch = store.watch(None).unwrap();
+    fs::rename(&state, dir.path().join("elsewhere")).unwrap();
+    // Long enough for a first and a second look.
+    assert!(
+        tokio::time::timeout(Duration::from_millis(600), watch.next())
+            .await
+            .is_err()
+    );
+    let create = store.create(wl(), workload("api", 1), false).await;
+    assert!(matches!(create, Err(StoreError::Disk { .. })), "{create:?}");
+    fs::rename(dir.path().join("elsewhere"), &state).unwrap();
+    store.create(wl(), workload("api", 1), false).await.unwrap();
+    assert_eq!(store.list_stored(wl()).1.len(), 2);
+}
+
+#[tokio::test]
+async fn an_object_is_not_created_over_a_file_that_somebody_is_writing() {
+    let dir = dir();
+    let store = watching(&dir).await;
+    fs::write(spec_path(&dir, "web"), "half of my work: {").unwrap();
+    eventually("reported", || store.broken_files().len() == 1).await;
+    let create = store.create(wl(), workload("web", 1), false).await.unwrap_err();
+    assert!(create.to_string().contains("written by hand"), "{create}");
+    assert_eq!(
+        fs::read_to_string(spec_path(&dir, "web")).unwrap(),
+        "half of my work: {"
+    );
+    assert!(store.get_stored(wl(), "web").is_none());
+}
