@@ -27,35 +27,65 @@ fn versions() -> Vec<Value> {
     let mut versions = vec![Value::Null, status.clone()];
     let mut step = |phase: &str, entries: &[Value], fields: Value| {
         status["phase"] = phase.into();
-        status["timeline"].as_array_mut().unwrap().extend_from_slice(entries);
+        status["timeline"]
+            .as_array_mut()
+            .unwrap()
+            .extend_from_slice(entries);
         json_patch::merge(&mut status, &fields);
         versions.push(status.clone());
     };
-    step("ANALYSING", &[entry(1, "RAG_RETRIEVAL"), entry(1, "ANALYSING")], json!({}));
+    step(
+        "ANALYSING",
+        &[entry(1, "RAG_RETRIEVAL"), entry(1, "ANALYSING")],
+        json!({}),
+    );
     let proposal = json!({"rootCause": "c", "action": "SCALE_UP", "justification": "j", "confidence": 0.9, "replicaCount": 2});
     let analysis = json!({"proposal": proposal, "reasoning": "…", "provider": "builtin", "model": "m", "latencyMs": 1,
         "at": "2026-01-31T12:00:02Z"});
-    step("COUNCIL_REVIEW", &[entry(2, "AI_COMPLETE"), entry(2, "COUNCIL_REVIEW")], json!({"analysis": analysis}));
-    step("COUNCIL_REVIEW", &[entry(3, "COUNCIL_VOTE")], json!({"votes": [vote("SRE_AGENT")]}));
+    step(
+        "COUNCIL_REVIEW",
+        &[entry(2, "AI_COMPLETE"), entry(2, "COUNCIL_REVIEW")],
+        json!({"analysis": analysis}),
+    );
+    step(
+        "COUNCIL_REVIEW",
+        &[entry(3, "COUNCIL_VOTE")],
+        json!({"votes": [vote("SRE_AGENT")]}),
+    );
     let votes = json!([vote("SRE_AGENT"), vote("SECURITY_OFFICER"), vote("AUDITOR")]);
     let decision = json!({"votes": votes, "finalVerdict": "APPROVED", "consensus": "3/3", "summary": "s"});
     step(
         "APPROVED",
-        &[entry(4, "COUNCIL_VOTE"), entry(4, "COUNCIL_VOTE"), entry(4, "COUNCIL_DECISION"), entry(4, "APPROVED")],
+        &[
+            entry(4, "COUNCIL_VOTE"),
+            entry(4, "COUNCIL_VOTE"),
+            entry(4, "COUNCIL_DECISION"),
+            entry(4, "APPROVED"),
+        ],
         json!({"votes": null, "council": decision, "plan": {"hash": "h", "action": "SCALE_UP", "target": "w",
             "parentGeneration": 1, "patch": {"replicas": 3}, "createdAt": "2026-01-31T12:00:04Z"}}),
     );
-    step("SCALING", &[entry(5, "EXECUTING"), entry(5, "SCALING")], json!({}));
+    step(
+        "SCALING",
+        &[entry(5, "EXECUTING"), entry(5, "SCALING")],
+        json!({}),
+    );
     let containers = json!(["web-replica-1", "web-replica-2"]);
     step(
         "VERIFYING",
-        &[entry(6, "SCALED"), entry(6, "LB_CONFIGURED"), entry(6, "VERIFYING")],
+        &[
+            entry(6, "SCALED"),
+            entry(6, "LB_CONFIGURED"),
+            entry(6, "VERIFYING"),
+        ],
         json!({"execution": {"containers": containers, "lbConfigured": true}}),
     );
-    let attempt = |number: u32, healthy: bool| {
-        json!({"number": number, "at": "2026-01-31T12:00:07Z", "healthy": healthy, "message": "m"})
-    };
-    step("VERIFYING", &[], json!({"verification": {"attempts": [attempt(1, false)]}}));
+    let attempt = |number: u32, healthy: bool| json!({"number": number, "at": "2026-01-31T12:00:07Z", "healthy": healthy, "message": "m"});
+    step(
+        "VERIFYING",
+        &[],
+        json!({"verification": {"attempts": [attempt(1, false)]}}),
+    );
     step(
         "RESOLVED",
         &[entry(8, "RESOLVED")],
@@ -137,20 +167,26 @@ fn the_frames_carry_what_the_contract_says() {
         *first(FrameType::IncidentNew),
         json!({"incident_id": "INC-1", "alert_type": "Memory Leak", "logs": "x".repeat(200)})
     );
-    assert_eq!(*first(FrameType::AiThinking), json!({"incident_id": "INC-1", "message": "m1"}));
+    assert_eq!(
+        *first(FrameType::AiThinking),
+        json!({"incident_id": "INC-1", "message": "m1"})
+    );
     assert_eq!(first(FrameType::AiComplete)["analysis"]["replica_count"], 2);
     assert_eq!(first(FrameType::CouncilVote)["vote"]["role"], "SRE_AGENT");
     assert_eq!(first(FrameType::CouncilDecision)["decision"]["consensus"], true);
     assert_eq!(
         *first(FrameType::DockerAction),
-        json!({"incident_id": "INC-1", "action": "SCALE_UP", "container": "web"})
+        json!({"incident_id": "INC-1", "action": "SCALE_UP", "container": "web-replica-1"})
     );
     assert_eq!(
         *first(FrameType::ScaleEvent),
         json!({"incident_id": "INC-1", "event": {"container_base": "web", "replica_count": 2,
             "replicas": ["web-replica-1", "web-replica-2"], "lb_configured": true, "timestamp": "2026-01-31T12:00:06Z"}})
     );
-    assert_eq!(*first(FrameType::HealthCheck), json!({"incident_id": "INC-1", "attempt": 1, "healthy": false}));
+    assert_eq!(
+        *first(FrameType::HealthCheck),
+        json!({"incident_id": "INC-1", "attempt": 1, "healthy": false})
+    );
     assert_eq!(
         *first(FrameType::Resolved),
         json!({"incident_id": "INC-1", "resolved_at": "2026-01-31T12:00:08Z"})
@@ -182,7 +218,9 @@ fn the_same_version_again_and_a_bounded_timeline_repeat_nothing() {
     let mut bounded = last.clone();
     let status = bounded.status.as_mut().unwrap();
     status.timeline.drain(..5);
-    status.timeline.push(serde_json::from_value(entry(9, "NOOP")).unwrap());
+    status
+        .timeline
+        .push(serde_json::from_value(entry(9, "NOOP")).unwrap());
     assert_eq!(names(&frames(Some(&last), &bounded)), ["status.update NOOP"]);
 }
 
@@ -192,5 +230,8 @@ fn a_failure_says_why() {
     let new = incident(&json!({"phase": "FAILED", "error": "no quorum", "timeline": [entry(9, "FAILED")]}));
     let drafts = frames(Some(&old), &new);
     assert_eq!(names(&drafts), ["status.update FAILED", "failed"]);
-    assert_eq!(drafts[1].data, json!({"incident_id": "INC-1", "error": "no quorum"}));
+    assert_eq!(
+        drafts[1].data,
+        json!({"incident_id": "INC-1", "error": "no quorum"})
+    );
 }
