@@ -158,7 +158,8 @@ impl Rig {
     }
 
     async fn next(&mut self) -> Seen {
-        self.seen.recv().await.expect("the loop ended")
+        let seen = tokio::time::timeout(1000 * MINUTE, self.seen.recv()).await;
+        seen.expect("nothing ran").expect("the loop ended")
     }
 
     /// What was seen, and how many milliseconds after the start.

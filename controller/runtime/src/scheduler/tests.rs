@@ -64,7 +64,10 @@ async fn a_key_asked_for_while_it_runs_runs_once_more_and_not_before_it_finished
     assert_eq!(taken(&mut scheduler), None);
     assert_eq!((scheduler.depth(), scheduler.running()), (0, 1));
     scheduler.finish(&1);
-    assert_eq!(scheduler.next().await.unwrap().why, "docker");
+    let due = tokio::time::timeout(ms(10), scheduler.next())
+        .await
+        .expect("it was lost");
+    assert_eq!(due.unwrap().why, "docker");
     scheduler.finish(&1);
     assert_eq!(taken(&mut scheduler), None);
     assert_eq!((scheduler.depth(), scheduler.running()), (0, 0));
@@ -85,7 +88,10 @@ async fn a_waiting_task_is_woken_by_a_key_that_is_added_later() {
         .lock()
         .unwrap()
         .schedule(7, Instant::now() + ms(3), "store");
-    assert_eq!(waiting.await.unwrap().unwrap().key, 7);
+    let due = tokio::time::timeout(ms(1000), waiting)
+        .await
+        .expect("it was not woken");
+    assert_eq!(due.unwrap().unwrap().key, 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +209,9 @@ async fn follow_the_model(steps: Vec<Step>) {
         scheduler.finish(&key);
     }
     while !model.waiting.is_empty() {
-        let due = scheduler.next().await;
+        let due = tokio::time::timeout(ms(10_000), scheduler.next())
+            .await
+            .expect("a key was lost");
         let key = due.as_ref().unwrap().key;
         model.take(due);
         scheduler.finish(&key);
