@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
@@ -120,14 +120,25 @@ impl Auth {
             digest: digest(token.expose_secret()),
         };
         let mut credentials = vec![credential("admin", Role::Admin, &config.admin_token)];
-        credentials.extend(config.webhook_token.as_ref().map(|token| credential("webhook", Role::Webhook, token)));
-        Self { credentials, anonymous: config.anonymous_role }
+        credentials.extend(
+            config
+                .webhook_token
+                .as_ref()
+                .map(|token| credential("webhook", Role::Webhook, token)),
+        );
+        Self {
+            credentials,
+            anonymous: config.anonymous_role,
+        }
     }
 
     /// Who sent these headers. A token that is wrong is refused also where none is needed.
     fn identify(&self, headers: &HeaderMap) -> Result<Identity, Status> {
         let Some(token) = token(headers) else {
-            let anonymous = self.anonymous.map(|role| Identity { user: "system:anonymous", role });
+            let anonymous = self.anonymous.map(|role| Identity {
+                user: "system:anonymous",
+                role,
+            });
             return anonymous.ok_or_else(Status::unauthorized);
         };
         let presented = digest(&token);
@@ -143,7 +154,11 @@ impl Auth {
 }
 
 /// Lets a request pass if its sender may make it; leaves the [`Identity`] in its extensions.
-pub(crate) async fn authorize(State(state): State<ServerState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authorize(
+    State(state): State<ServerState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path().to_owned();
     let identity = match state.auth.identify(request.headers()) {
         Ok(identity) => identity,
@@ -158,7 +173,8 @@ pub(crate) async fn authorize(State(state): State<ServerState>, mut request: Req
 }
 
 fn need(method: &Method, path: &str) -> Need {
-    let review = path.starts_with("/apis/authorization.k8s.io/") || path.starts_with("/apis/authentication.k8s.io/");
+    let review =
+        path.starts_with("/apis/authorization.k8s.io/") || path.starts_with("/apis/authentication.k8s.io/");
     match *method {
         Method::GET | Method::HEAD => Need::Read,
         Method::POST if path == "/webhook" => Need::Alert,
@@ -173,7 +189,10 @@ fn token(headers: &HeaderMap) -> Option<String> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         return Some(value.to_str().ok().and_then(authorization).unwrap_or_default());
     }
-    let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let protocols = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut protocols = protocols.flat_map(|value| value.split(','));
     protocols.find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL).map(str::to_owned))
 }
@@ -212,7 +231,10 @@ mod tests {
     }
 
     fn role(value: &str) -> Option<Role> {
-        auth(None).identify(&headers("authorization", value)).ok().map(|identity| identity.role)
+        auth(None)
+            .identify(&headers("authorization", value))
+            .ok()
+            .map(|identity| identity.role)
     }
 
     #[test]
@@ -222,7 +244,14 @@ mod tests {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
         assert_eq!(role(&basic("any:admin-token")), Some(Role::Admin));
         assert_eq!(role(&basic("admin-token:")), Some(Role::Admin));
-        for wrong in ["Bearer nope", "Bearer ", "Bearer", "Digest admin-token", "Basic ???", &basic("admin-token:x")] {
+        for wrong in [
+            "Bearer nope",
+            "Bearer ",
+            "Bearer",
+            "Digest admin-token",
+            "Basic ???",
+            &basic("admin-token:x"),
+        ] {
             assert_eq!(role(wrong), None, "{wrong}");
         }
     }
@@ -244,7 +273,12 @@ mod tests {
     #[test]
     fn roles_allow_what_their_names_say() {
         let may = |role: Role, method: Method, path: &str| role.may(need(&method, path));
-        for path in ["/incidents", "/metrics", "/apis/aegisops.io/v1alpha1/workloads", "/ws"] {
+        for path in [
+            "/incidents",
+            "/metrics",
+            "/apis/aegisops.io/v1alpha1/workloads",
+            "/ws",
+        ] {
             assert!(!may(Role::Webhook, Method::GET, path));
             assert!(may(Role::Viewer, Method::GET, path));
         }
@@ -257,7 +291,11 @@ mod tests {
         assert!(may(Role::Webhook, Method::POST, "/webhook"));
         assert!(!may(Role::Viewer, Method::POST, "/webhook"));
         assert!(may(Role::Operator, Method::POST, "/webhook"));
-        assert!(may(Role::Viewer, Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"));
+        assert!(may(
+            Role::Viewer,
+            Method::POST,
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        ));
     }
 
     #[test]

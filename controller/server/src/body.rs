@@ -25,8 +25,12 @@ impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for Whole<LIMIT> {
         let body = Limited::new(request.into_body(), LIMIT);
         match tokio::time::timeout(PATIENCE, body.collect()).await {
             Ok(Ok(whole)) => Ok(Self(whole.to_bytes())),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(LIMIT)),
-            Ok(Err(error)) => Err(Status::bad_request(format!("the body of the request could not be read: {error}"))),
+            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+                Err(Status::too_large(LIMIT))
+            }
+            Ok(Err(error)) => Err(Status::bad_request(format!(
+                "the body of the request could not be read: {error}"
+            ))),
             Err(_) => Err(Status::timeout("the body of the request took too long to arrive")),
         }
     }
@@ -39,7 +43,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_without_being_read_whole() {
-        let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024])));
+        let chunks =
+            futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024])));
         let request = Request::new(Body::from_stream(chunks));
         let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
         assert_eq!(status.code.as_u16(), 413);
@@ -47,7 +52,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_does_not_come_is_given_up() {
-        let request = Request::new(Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>()));
+        let request = Request::new(Body::from_stream(futures::stream::pending::<
+            Result<Bytes, std::io::Error>,
+        >()));
         let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
         assert_eq!(status.reason, "Timeout");
     }

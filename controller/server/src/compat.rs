@@ -7,6 +7,7 @@ mod host;
 mod incidents;
 mod naming;
 mod refusal;
+mod request;
 mod runbook;
 mod scale;
 mod serving;
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
 pub(crate) use refusal::Refusal;
+pub(crate) use request::Asked;
 
 use crate::state::ServerState;
 
@@ -39,3 +41,6 @@ pub(crate) fn routes() -> Router<ServerState> {
 pub(crate) fn open_routes() -> Router<ServerState> {
     Router::new().route("/health", get(host::health))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,9 @@ impl HostView {
             topology: watch::Sender::default(),
             engine: watch::Sender::new(Err("the engine was not asked yet".into())),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The containers of the host.
@@ -76,7 +78,9 @@ impl HostView {
     /// Says whether the engine answers; answers whether that is news.
     pub fn set_engine(&self, state: Result<(), String>) -> bool {
         let state = state.map_err(Arc::from);
-        self.inner.engine.send_if_modified(|held| std::mem::replace(held, state.clone()) != state)
+        self.inner
+            .engine
+            .send_if_modified(|held| std::mem::replace(held, state.clone()) != state)
     }
 }
 
@@ -107,7 +111,10 @@ mod tests {
     fn a_clone_sees_what_the_other_writes_and_equal_snapshots_are_no_news() {
         let host = HostView::new();
         let reader = host.clone();
-        let row = ContainerRow { name: "web".to_owned(), ..ContainerRow::default() };
+        let row = ContainerRow {
+            name: "web".to_owned(),
+            ..ContainerRow::default()
+        };
         assert!(host.set_containers(vec![row.clone()]));
         assert!(!host.set_containers(vec![row]));
         assert_eq!(reader.containers().len(), 1);

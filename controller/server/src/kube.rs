@@ -41,11 +41,26 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/namespaces/{namespace}/events", get(events::list))
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::get))
-        .route("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", post(review::access))
-        .route("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", post(review::rules))
-        .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", post(review::subject));
-    for base in ["/apis/aegisops.io/v1alpha1", "/apis/aegisops.io/v1alpha1/namespaces/{namespace}"] {
-        let one = get(read::get).put(write::update).patch(write::patch).delete(write::delete);
+        .route(
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            post(review::access),
+        )
+        .route(
+            "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+            post(review::rules),
+        )
+        .route(
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            post(review::subject),
+        );
+    for base in [
+        "/apis/aegisops.io/v1alpha1",
+        "/apis/aegisops.io/v1alpha1/namespaces/{namespace}",
+    ] {
+        let one = get(read::get)
+            .put(write::update)
+            .patch(write::patch)
+            .delete(write::delete);
         let part = get(read::part).put(write::part).patch(write::patch_part);
         router = router
             .route(&format!("{base}/{{plural}}"), get(list::list).post(write::create))

@@ -20,7 +20,10 @@ const ANSWER: Duration = Duration::from_secs(90);
 pub(crate) async fn bound(State(state): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let Ok(Ok(_room)) = tokio::time::timeout(QUEUE, state.requests.acquire()).await else {
-        return refusal(&path, Status::too_many("the server has too many requests: try again in a moment"));
+        return refusal(
+            &path,
+            Status::too_many("the server has too many requests: try again in a moment"),
+        );
     };
     match tokio::time::timeout(ANSWER, next.run(request)).await {
         Ok(response) => response,
@@ -32,7 +35,9 @@ pub(crate) async fn bound(State(state): State<ServerState>, request: Request, ne
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 pub(crate) fn on_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    let text = text
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or_default();
     tracing::error!(panic = text, "a request handler panicked");
     Status::internal("an internal error occurred; the log of the controller has more").into_response()
 }

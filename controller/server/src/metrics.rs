@@ -50,8 +50,16 @@ impl HttpMetrics {
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
         let seconds = "Time until an answer begins, in seconds, by route";
-        registry.register("aegis_http_request_duration_seconds", seconds, metrics.seconds.clone());
-        registry.register("aegis_ws_clients", "WebSocket clients that are connected", metrics.clients.clone());
+        registry.register(
+            "aegis_http_request_duration_seconds",
+            seconds,
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "aegis_ws_clients",
+            "WebSocket clients that are connected",
+            metrics.clients.clone(),
+        );
         metrics
     }
 
@@ -68,8 +76,16 @@ pub(crate) async fn count(State(state): State<ServerState>, request: Request, ne
     let begun = std::time::Instant::now();
     let response = next.run(request).await;
     let code = response.status().as_u16();
-    state.http.seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(begun.elapsed().as_secs_f64());
-    state.http.requests.get_or_create(&RequestLabels { method, route, code }).inc();
+    state
+        .http
+        .seconds
+        .get_or_create(&RouteLabels { route: route.clone() })
+        .observe(begun.elapsed().as_secs_f64());
+    state
+        .http
+        .requests
+        .get_or_create(&RequestLabels { method, route, code })
+        .inc();
     response
 }
 
@@ -92,7 +108,10 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every metric as text, and the text's content type. `None` for an `accept` that names neither format.
-pub(crate) fn exposition(state: &ServerState, accept: &str) -> Option<Result<(&'static str, String), Status>> {
+pub(crate) fn exposition(
+    state: &ServerState,
+    accept: &str,
+) -> Option<Result<(&'static str, String), Status>> {
     let openmetrics = accept.contains("application/openmetrics-text");
     if !openmetrics && !accept.contains("text/plain") {
         return None;
@@ -100,9 +119,15 @@ pub(crate) fn exposition(state: &ServerState, accept: &str) -> Option<Result<(&'
     state.http.set_clients(state.ws_clients());
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &state.registry) {
-        return Some(Err(Status::internal(format!("the metrics could not be written: {error}"))));
+        return Some(Err(Status::internal(format!(
+            "the metrics could not be written: {error}"
+        ))));
     }
-    Some(Ok(if openmetrics { (OPENMETRICS, text) } else { (PLAIN, plain(&text)) }))
+    Some(Ok(if openmetrics {
+        (OPENMETRICS, text)
+    } else {
+        (PLAIN, plain(&text))
+    }))
 }
 
 /// The older format: there a counter's name in HELP and TYPE has its suffix, and no line ends the text.
@@ -117,10 +142,15 @@ fn plain(openmetrics: &str) -> String {
         }
     }
     let mut text = String::new();
-    for line in openmetrics.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT ")) {
+    for line in openmetrics
+        .lines()
+        .filter(|line| *line != "# EOF" && !line.starts_with("# UNIT "))
+    {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest)) if counters.contains(&name) => {
+            (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name), Some(rest))
+                if counters.contains(&name) =>
+            {
                 text.push_str(&format!("# {what} {name}_total {rest}"));
             }
             _ => text.push_str(line),
@@ -138,15 +168,27 @@ mod tests {
     fn the_older_format_names_counters_by_their_full_name() {
         let mut registry = Registry::default();
         let metrics = HttpMetrics::new(&mut registry);
-        let labels = RequestLabels { method: "GET", route: "/health".to_owned(), code: 200 };
+        let labels = RequestLabels {
+            method: "GET",
+            route: "/health".to_owned(),
+            code: 200,
+        };
         metrics.requests.get_or_create(&labels).inc();
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         assert!(text.contains("# TYPE aegis_http_requests counter") && text.ends_with("# EOF\n"));
         let plain = plain(&text);
-        assert!(plain.contains("# TYPE aegis_http_requests_total counter\n"), "{plain}");
-        assert!(plain.contains("# HELP aegis_http_requests_total Requests answered"), "{plain}");
-        assert!(plain.contains("aegis_http_requests_total{method=\"GET\",route=\"/health\",code=\"200\"} 1\n"));
+        assert!(
+            plain.contains("# TYPE aegis_http_requests_total counter\n"),
+            "{plain}"
+        );
+        assert!(
+            plain.contains("# HELP aegis_http_requests_total Requests answered"),
+            "{plain}"
+        );
+        assert!(
+            plain.contains("aegis_http_requests_total{method=\"GET\",route=\"/health\",code=\"200\"} 1\n")
+        );
         assert!(plain.contains("# TYPE aegis_ws_clients gauge\n") && !plain.contains("EOF"));
     }
 }

@@ -19,21 +19,33 @@ pub(crate) async fn check(State(state): State<ServerState>, request: Request, ne
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if (!reads || path == "/ws") && !allowed(request.headers(), &state.config.allowed_origins) {
-        return refusal(path, Status::forbidden("pages of this origin may not use this server"));
+        return refusal(
+            path,
+            Status::forbidden("pages of this origin may not use this server"),
+        );
     }
     next.run(request).await
 }
 
 /// Whether the sender is no browser, or a page of this very origin, or of an allowed one.
 fn allowed(headers: &HeaderMap, origins: &[String]) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let Some(origin) = headers.get(ORIGIN) else {
+        return true;
+    };
     let Ok(origin) = origin.to_str() else { return false };
-    if origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+    if origins
+        .iter()
+        .any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+    {
         return true;
     }
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
     let hosts = [FORWARDED_HOST, HOST];
-    let mut hosts = hosts.iter().filter_map(|name| headers.get(name)?.to_str().ok()?.split(',').next());
+    let mut hosts = hosts
+        .iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok()?.split(',').next());
     hosts.any(|host| same(scheme, authority, host.trim()))
 }
 
@@ -49,19 +61,37 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn case(pairs: &[(&'static str, &'static str)]) -> bool {
-        let headers = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         allowed(&headers.collect(), &["https://ops.example.org".to_owned()])
     }
 
     #[test]
     fn programs_and_our_own_pages_pass_and_other_pages_do_not() {
         assert!(case(&[("host", "127.0.0.1:8001")]));
-        assert!(case(&[("host", "127.0.0.1:8001"), ("origin", "http://127.0.0.1:8001")]));
+        assert!(case(&[
+            ("host", "127.0.0.1:8001"),
+            ("origin", "http://127.0.0.1:8001")
+        ]));
         assert!(case(&[("host", "LOCALHOST:80"), ("origin", "http://localhost")]));
-        assert!(case(&[("host", "aegis-agent:8001"), ("x-forwarded-host", "cockpit:3000"), ("origin", "http://cockpit:3000")]));
-        assert!(case(&[("host", "127.0.0.1:8001"), ("origin", "https://ops.example.org")]));
-        assert!(!case(&[("host", "127.0.0.1:8001"), ("origin", "http://evil.example")]));
-        assert!(!case(&[("host", "127.0.0.1:8001"), ("origin", "http://127.0.0.1:9999")]));
+        assert!(case(&[
+            ("host", "aegis-agent:8001"),
+            ("x-forwarded-host", "cockpit:3000"),
+            ("origin", "http://cockpit:3000")
+        ]));
+        assert!(case(&[
+            ("host", "127.0.0.1:8001"),
+            ("origin", "https://ops.example.org")
+        ]));
+        assert!(!case(&[
+            ("host", "127.0.0.1:8001"),
+            ("origin", "http://evil.example")
+        ]));
+        assert!(!case(&[
+            ("host", "127.0.0.1:8001"),
+            ("origin", "http://127.0.0.1:9999")
+        ]));
         assert!(!case(&[("host", "127.0.0.1:8001"), ("origin", "null")]));
     }
 }

@@ -15,7 +15,10 @@ use crate::state::ServerState;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Router<ServerState> {
-    Router::new().route("/healthz", get(live)).route("/livez", get(live)).route("/readyz", get(ready))
+    Router::new()
+        .route("/healthz", get(live))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
 }
 
 async fn live() -> &'static str {
@@ -23,9 +26,14 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(state): State<ServerState>) -> (StatusCode, String) {
-    let checks = [("store", store(&state).await), ("docker", state.host.engine().map_err(|why| why.to_string()))];
-    let failed: Vec<String> =
-        checks.into_iter().filter_map(|(name, check)| Some(format!("{name}: {}", check.err()?))).collect();
+    let checks = [
+        ("store", store(&state).await),
+        ("docker", state.host.engine().map_err(|why| why.to_string())),
+    ];
+    let failed: Vec<String> = checks
+        .into_iter()
+        .filter_map(|(name, check)| Some(format!("{name}: {}", check.err()?)))
+        .collect();
     if failed.is_empty() {
         return (StatusCode::OK, "ok".to_owned());
     }
@@ -38,8 +46,16 @@ async fn store(state: &ServerState) -> Result<(), String> {
         return Err("the controller is shutting down".to_owned());
     }
     let info = KINDS.first().ok_or("there are no kinds")?;
-    match tokio::time::timeout(PATIENCE, state.store.delete(info, "readiness-probe", None, None, true)).await {
-        Err(_) => Err(format!("the writer did not answer within {} s", PATIENCE.as_secs())),
+    match tokio::time::timeout(
+        PATIENCE,
+        state.store.delete(info, "readiness-probe", None, None, true),
+    )
+    .await
+    {
+        Err(_) => Err(format!(
+            "the writer did not answer within {} s",
+            PATIENCE.as_secs()
+        )),
         Ok(Ok(_) | Err(StoreError::NotFound { .. })) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
     }

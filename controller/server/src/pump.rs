@@ -18,7 +18,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Publishes every change of every object until `shutdown`. What is there at the start is not told again.
 pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
-    let mut told = Told { feed, objects: HashMap::new() };
+    let mut told = Told {
+        feed,
+        objects: HashMap::new(),
+    };
     let mut since = told.look(&store, false);
     while !shutdown.is_cancelled() {
         if let Ok(mut changes) = store.watch(Some(since)) {
@@ -47,9 +50,15 @@ impl Told {
         let mut gone = self.objects.clone();
         for object in KINDS.iter().flat_map(|info| store.list_stored(info).1) {
             let earlier = gone.remove(&key(&object));
-            let same = earlier.as_ref().is_some_and(|earlier| earlier.resource_version == object.resource_version);
+            let same = earlier
+                .as_ref()
+                .is_some_and(|earlier| earlier.resource_version == object.resource_version);
             if tell && !same {
-                let verb = if earlier.is_some() { Verb::Modified } else { Verb::Added };
+                let verb = if earlier.is_some() {
+                    Verb::Modified
+                } else {
+                    Verb::Added
+                };
                 self.tell(verb, &object, object.resource_version);
             }
             self.objects.insert(key(&object), object);
@@ -85,12 +94,22 @@ impl Told {
             object: serde_json::Value::clone(&object.value),
         };
         let incident = object.typed::<Incident>();
-        let id = incident.as_ref().map(|incident| aegis_api::wire::incident_id(incident));
-        self.feed.publish(FrameType::Resource, id, serde_json::to_value(data).unwrap_or_default());
+        let id = incident
+            .as_ref()
+            .map(|incident| aegis_api::wire::incident_id(incident));
+        self.feed.publish(
+            FrameType::Resource,
+            id,
+            serde_json::to_value(data).unwrap_or_default(),
+        );
         if let Some(new) = incident.as_ref().filter(|_| verb != Verb::Deleted) {
-            let old = self.objects.get(&key(object)).and_then(|old| old.typed::<Incident>());
+            let old = self
+                .objects
+                .get(&key(object))
+                .and_then(|old| old.typed::<Incident>());
             for draft in frames(old.as_deref(), new) {
-                self.feed.publish(draft.kind, Some(&draft.incident_id), draft.data);
+                self.feed
+                    .publish(draft.kind, Some(&draft.incident_id), draft.data);
             }
         }
     }
@@ -105,5 +124,118 @@ fn word(verb: Verb) -> &'static str {
         Verb::Added => "ADDED",
         Verb::Modified => "MODIFIED",
         Verb::Deleted => "DELETED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Server;
+    use aegis_api::kinds::find;
+    use aegis_runtime::{FeedItem, Part, Subscription};
+    use serde_json::{Value, json};
+
+    async fn next(frames: &mut Subscription) -> String {
+        match frames.next().await {
+            Some(FeedItem::Frame(frame)) => {
+                let kind = serde_json::to_value(frame.kind).unwrap();
+                let verb = frame
+                    .data
+                    .get("verb")
+                    .or(frame.data.get("status"))
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                format!(
+                    "{} {} {verb}",
+                    kind.as_str().unwrap(),
+                    frame.incident_id.as_deref().unwrap_or("-")
+                )
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn incident(name: &str) -> Value {
+        json!({"metadata": {"name": name}, "spec": {"containerName": "web", "alertType": "x"}})
+    }
+
+    #[tokio::test]
+    async fn changes_become_frames_and_what_was_there_before_does_not() {
+        let server = Server::start().await;
+        let info = find("Incident").unwrap();
+        server.store.create(info, incident("old"), false).await.unwrap();
+        let mut frames = server.feed.subscribe(None);
+        let mut told = Told {
+            feed: server.feed.clone(),
+            objects: HashMap::new(),
+        };
+        let since = told.look(&server.store, false);
+        let mut changes = server.store.watch(Some(since)).unwrap();
+        server.store.create(info, incident("new"), false).await.unwrap();
+        told.change(&changes.next().await.unwrap());
+        assert_eq!(next(&mut frames).await, "resource new ADDED");
+        assert_eq!(next(&mut frames).await, "incident.new new ");
+        let edit = |current: &Stored| {
+            let mut object = Value::clone(&current.value);
+            let entry = json!({"ts": "2026-01-31T12:00:00Z", "status": "RECEIVED", "message": "m"});
+            object["status"] = json!({"phase": "RECEIVED", "timeline": [entry]});
+            Ok(object)
+        };
+        server
+            .store
+            .edit(info, "new", Part::Status, false, edit)
+            .await
+            .unwrap();
+        told.change(&changes.next().await.unwrap());
+        assert_eq!(next(&mut frames).await, "resource new MODIFIED");
+        assert_eq!(next(&mut frames).await, "status.update new RECEIVED");
+        server.store.delete(info, "new", None, None, false).await.unwrap();
+        told.change(&changes.next().await.unwrap());
+        assert_eq!(next(&mut frames).await, "resource new DELETED");
+    }
+
+    #[tokio::test]
+    async fn falling_behind_costs_versions_and_no_facts() {
+        let server = Server::start().await;
+        let info = find("Incident").unwrap();
+        let mut told = Told {
+            feed: server.feed.clone(),
+            objects: HashMap::new(),
+        };
+        server.store.create(info, incident("gone"), false).await.unwrap();
+        told.look(&server.store, false);
+        let mut frames = server.feed.subscribe(None);
+        server
+            .store
+            .delete(info, "gone", None, None, false)
+            .await
+            .unwrap();
+        server.store.create(info, incident("new"), false).await.unwrap();
+        let since = told.look(&server.store, true);
+        assert_eq!(next(&mut frames).await, "resource new ADDED");
+        assert_eq!(next(&mut frames).await, "incident.new new ");
+        assert_eq!(next(&mut frames).await, "resource gone DELETED");
+        assert_eq!(since, server.store.revision());
+        assert_eq!(told.objects.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_pump_runs_until_it_is_told_to_end() {
+        let server = Server::start().await;
+        let mut frames = server.feed.subscribe(None);
+        let pumping = tokio::spawn(pump(
+            server.store.clone(),
+            server.feed.clone(),
+            server.shutdown.clone(),
+        ));
+        tokio::task::yield_now().await;
+        server
+            .store
+            .create(find("Incident").unwrap(), incident("new"), false)
+            .await
+            .unwrap();
+        assert_eq!(next(&mut frames).await, "resource new ADDED");
+        server.shutdown.cancel();
+        pumping.await.unwrap();
     }
 }

@@ -23,7 +23,10 @@ pub fn router(state: ServerState) -> Router {
         .layer(from_fn_with_state(state.clone(), limits::bound))
         .layer(from_fn_with_state(state.clone(), origin::check))
         .layer(from_fn_with_state(state.clone(), auth::authorize));
-    let open = Router::new().merge(probes::routes()).merge(compat::open_routes()).merge(documents::routes());
+    let open = Router::new()
+        .merge(probes::routes())
+        .merge(compat::open_routes())
+        .merge(documents::routes());
     Router::new()
         .merge(guarded)
         .merge(open)
@@ -38,7 +41,10 @@ pub fn router(state: ServerState) -> Router {
 /// A refusal in the shape that the clients of this path read.
 pub(crate) fn refusal(path: &str, status: Status) -> Response {
     let kubernetes = ["/api", "/apis", "/openapi", "/version"];
-    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     if kubernetes.into_iter().any(below) {
         return status.into_response();
     }
@@ -55,10 +61,21 @@ async fn no_method(OriginalUri(uri): OriginalUri) -> Response {
 
 /// Pages of other origins get an answer only if the configuration names them.
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
+    let origins = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
     let headers: [HeaderName; 3] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT];
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(headers)
 }
+
+#[cfg(test)]
+mod tests;

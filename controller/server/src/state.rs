@@ -56,7 +56,9 @@ pub struct ServerParts {
 
 impl std::fmt::Debug for ServerParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerParts").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("ServerParts")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,7 +89,9 @@ impl ServerState {
             requests: Semaphore::new(MAX_REQUESTS),
             gates: Gates::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// How many WebSocket clients are connected.

@@ -6,8 +6,8 @@ use aegis_api::validate::Cause;
 use aegis_api::{FieldError, GROUP, KindInfo, VERSION};
 use aegis_runtime::{Expired, StoreError};
 use axum::Json;
-use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,12 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason, message: message.into(), details: Value::Null }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Value::Null,
+        }
     }
 
     fn about(mut self, kind: &str, name: &str, causes: &[FieldError]) -> Self {
@@ -47,7 +52,11 @@ impl Status {
 
     /// There is no such path.
     pub(crate) fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
     }
 
     pub(crate) fn not_found(info: &KindInfo, name: &str) -> Self {
@@ -56,8 +65,11 @@ impl Status {
     }
 
     pub(crate) fn no_namespace(namespace: &str) -> Self {
-        let mut status =
-            Self::new(StatusCode::NOT_FOUND, "NotFound", format!("namespaces \"{namespace}\" not found"));
+        let mut status = Self::new(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            format!("namespaces \"{namespace}\" not found"),
+        );
         status.details = json!({"name": namespace, "kind": "namespaces"});
         status
     }
@@ -73,7 +85,10 @@ impl Status {
     }
 
     pub(crate) fn conflict(info: &KindInfo, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource(info));
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            resource(info)
+        );
         Self::new(StatusCode::CONFLICT, "Conflict", message).about(info.plural, name, &[])
     }
 
@@ -82,7 +97,10 @@ impl Status {
         if errors.iter().any(|error| error.cause == Cause::Unknown) {
             return Self::strict(info, name, errors);
         }
-        let all: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        let all: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect();
         let listed = match all.as_slice() {
             [one] => one.clone(),
             more => format!("[{}]", more.join(", ")),
@@ -133,9 +151,14 @@ impl Status {
     }
 
     pub(crate) fn unknown_format(accepted: &str) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {accepted}");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {accepted}"
+        );
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            message,
+        )
     }
 
     /// Too much at once: come back in a moment.
@@ -167,14 +190,20 @@ impl Status {
         if !self.details.is_null() {
             fields.push(("details", self.details.clone()));
         }
-        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// Headers that belong to it.
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if self.code == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"aegisops\""));
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"aegisops\""),
+            );
         }
         if self.code == StatusCode::TOO_MANY_REQUESTS || self.code == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from(COME_BACK));
@@ -234,7 +263,9 @@ mod tests {
     }
 
     fn errors(spec: &Value) -> Vec<FieldError> {
-        workload().decode(json!({"metadata": {"name": "web"}, "spec": spec})).unwrap_err()
+        workload()
+            .decode(json!({"metadata": {"name": "web"}, "spec": spec}))
+            .unwrap_err()
     }
 
     #[test]
@@ -249,7 +280,12 @@ mod tests {
 
     #[test]
     fn one_invalid_field_is_in_the_message_and_in_the_causes() {
-        let status = Status::invalid(workload(), "web", &errors(&json!({"container": "a", "replicas": -1}))).to_map();
+        let status = Status::invalid(
+            workload(),
+            "web",
+            &errors(&json!({"container": "a", "replicas": -1})),
+        )
+        .to_map();
         assert_eq!(
             status["message"],
             "Workload.aegisops.io \"web\" is invalid: spec.replicas: Invalid value: -1: must be 0 or more"
@@ -265,7 +301,12 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_a_strict_decoding_error_with_a_hint() {
-        let status = Status::invalid(workload(), "web", &errors(&json!({"container": "a", "replicaz": 2}))).to_map();
+        let status = Status::invalid(
+            workload(),
+            "web",
+            &errors(&json!({"container": "a", "replicaz": 2})),
+        )
+        .to_map();
         assert_eq!(
             status["message"],
             "Workload in version \"v1alpha1\" cannot be handled as a Workload: strict decoding error: \

@@ -53,7 +53,11 @@ impl Answer {
     pub(crate) async fn of(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Self { code: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Self {
+            code: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -69,7 +73,9 @@ impl Server {
     pub(crate) async fn with(config: ServerConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let events = EventRecorder::new();
-        let (store, driver) = Store::open(StoreOptions::new(folder.path()), events.clone()).await.unwrap();
+        let (store, driver) = Store::open(StoreOptions::new(folder.path()), events.clone())
+            .await
+            .unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(driver.run(shutdown.clone()));
         let mut registry = Registry::default();
@@ -83,13 +89,28 @@ impl Server {
             host: host.clone(),
             registry: Arc::new(registry),
             http,
-            recall: Arc::new(|_| vec![RagHit { entry: "rb-1".to_owned(), score: 0.123_456 }]),
+            recall: Arc::new(|_| {
+                vec![RagHit {
+                    entry: "rb-1".to_owned(),
+                    score: 0.123_456,
+                }]
+            }),
             shutdown: shutdown.clone(),
         };
         let state = ServerState::new(parts);
         let router = router(state.clone());
         let _end = shutdown.clone().drop_guard();
-        Self { state, store, events, feed, host, router, shutdown, folder, _end }
+        Self {
+            state,
+            store,
+            events,
+            feed,
+            host,
+            router,
+            shutdown,
+            folder,
+            _end,
+        }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response {
@@ -98,7 +119,13 @@ impl Server {
 
     /// As the admin; a body makes it JSON.
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        self.ask_with(method, path, &[("content-type", "application/json")], body.map(|body| body.to_string())).await
+        self.ask_with(
+            method,
+            path,
+            &[("content-type", "application/json")],
+            body.map(|body| body.to_string()),
+        )
+        .await
     }
 
     pub(crate) async fn ask_with(
@@ -108,11 +135,18 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("authorization", "Bearer admin-token");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", "Bearer admin-token");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Answer::of(self.send(request.body(Body::from(body.unwrap_or_default())).unwrap()).await).await
+        Answer::of(
+            self.send(request.body(Body::from(body.unwrap_or_default())).unwrap())
+                .await,
+        )
+        .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -3,18 +3,16 @@
 mod message;
 mod session;
 
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
 use crate::auth::BEARER_PROTOCOL;
-use crate::compat::Refusal;
+use crate::compat::{Asked, Refusal};
 use crate::state::{MAX_CLIENTS, ServerState};
-use crate::status::Status;
 
 /// The sub-protocol we speak. Clients that send a token as a second one name this first.
 const PROTOCOL: &str = "aegis.v1";
@@ -36,12 +34,14 @@ pub(crate) struct Wishes {
 
 pub(crate) async fn handler(
     State(state): State<ServerState>,
-    wishes: Result<Query<Wishes>, QueryRejection>,
+    Asked(wishes): Asked<Wishes>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(wishes) = wishes.map_err(|rejection| Status::bad_request(rejection.body_text()))?;
     let mut upgrade = upgrade.map_err(|rejection| {
-        Refusal::Plain(StatusCode::UPGRADE_REQUIRED, format!("this is a WebSocket: {}", rejection.body_text()))
+        Refusal::Plain(
+            StatusCode::UPGRADE_REQUIRED,
+            format!("this is a WebSocket: {}", rejection.body_text()),
+        )
     })?;
     let room = std::sync::Arc::clone(&state.clients).try_acquire_owned();
     let room = room.map_err(|_| {
@@ -51,7 +51,10 @@ pub(crate) async fn handler(
     if let Some(protocol) = selected(&upgrade) {
         upgrade.set_selected_protocol(protocol);
     }
-    let upgrade = upgrade.max_message_size(LARGEST).max_frame_size(LARGEST).max_write_buffer_size(BUFFER);
+    let upgrade = upgrade
+        .max_message_size(LARGEST)
+        .max_frame_size(LARGEST)
+        .max_write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         session::run(socket, &state, &wishes).await;
         drop(room);
@@ -66,6 +69,13 @@ fn selected(upgrade: &WebSocketUpgrade) -> Option<HeaderValue> {
         .flat_map(|value| value.split(',').map(|protocol| protocol.trim().to_owned()))
         .collect();
     let ours = offered.iter().find(|protocol| *protocol == PROTOCOL);
-    let chosen = ours.or_else(|| offered.iter().find(|protocol| protocol.starts_with(BEARER_PROTOCOL)))?;
+    let chosen = ours.or_else(|| {
+        offered
+            .iter()
+            .find(|protocol| protocol.starts_with(BEARER_PROTOCOL))
+    })?;
     HeaderValue::from_str(chosen).ok()
 }
+
+#[cfg(test)]
+mod tests;

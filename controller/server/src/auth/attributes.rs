@@ -26,7 +26,11 @@ impl<'a> Attributes<'a> {
     pub(super) fn of(method: &Method, path: &'a str, query: Option<&str>) -> Self {
         let resource = Resource::of(path);
         let one = resource.as_ref().is_none_or(|resource| resource.name.is_some());
-        let watch = query.is_some_and(|query| query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1"));
+        let watch = query.is_some_and(|query| {
+            query
+                .split('&')
+                .any(|pair| pair == "watch=true" || pair == "watch=1")
+        });
         let verb = match *method {
             Method::GET | Method::HEAD if watch => "watch",
             Method::GET | Method::HEAD if one => "get",
@@ -54,7 +58,10 @@ impl<'a> Attributes<'a> {
             None => resource.plural.to_owned(),
         };
         let dot = if resource.group.is_empty() { "" } else { "." };
-        let name = resource.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
+        let name = resource
+            .name
+            .map(|name| format!(" \"{name}\""))
+            .unwrap_or_default();
         let scope = match resource.namespace {
             Some(namespace) => format!("in the namespace \"{namespace}\""),
             None => "at the cluster scope".to_owned(),
@@ -77,7 +84,13 @@ impl<'a> Resource<'a> {
         parts.next()?;
         let namespace = parts.next_if_eq(&"namespaces").and_then(|_| parts.next());
         let plural = parts.next()?;
-        Some(Self { group, plural, namespace, name: parts.next(), subresource: parts.next() })
+        Some(Self {
+            group,
+            plural,
+            namespace,
+            name: parts.next(),
+            subresource: parts.next(),
+        })
     }
 }
 
@@ -86,18 +99,27 @@ mod tests {
     use super::*;
 
     fn message(method: &Method, path: &str) -> String {
-        Attributes::of(method, path, None).forbidden("viewer", Role::Viewer).message.into_owned()
+        Attributes::of(method, path, None)
+            .forbidden("viewer", Role::Viewer)
+            .message
+            .into_owned()
     }
 
     #[test]
     fn a_refusal_reads_as_in_kubernetes() {
         assert_eq!(
-            message(&Method::POST, "/apis/aegisops.io/v1alpha1/namespaces/default/incidents"),
+            message(
+                &Method::POST,
+                "/apis/aegisops.io/v1alpha1/namespaces/default/incidents"
+            ),
             "incidents.aegisops.io is forbidden: User \"viewer\" cannot create resource \"incidents\" \
              in API group \"aegisops.io\" in the namespace \"default\""
         );
         assert_eq!(
-            message(&Method::PATCH, "/apis/aegisops.io/v1alpha1/namespaces/default/workloads/web/scale"),
+            message(
+                &Method::PATCH,
+                "/apis/aegisops.io/v1alpha1/namespaces/default/workloads/web/scale"
+            ),
             "workloads.aegisops.io \"web\" is forbidden: User \"viewer\" cannot patch resource \"workloads/scale\" \
              in API group \"aegisops.io\" in the namespace \"default\""
         );

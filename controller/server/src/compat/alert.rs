@@ -41,7 +41,11 @@ impl Alert {
     /// Reads an alert. One that names no container is about `target`. Every fault names its field.
     pub(super) fn read(body: &[u8], target: &str) -> Result<Self, Vec<Fault>> {
         let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-            vec![fault("", "json_invalid", format!("the body must be a JSON object: {error}"))]
+            vec![fault(
+                "",
+                "json_invalid",
+                format!("the body must be a JSON object: {error}"),
+            )]
         })?;
         fields.retain(|_, value| !value.is_null());
         let incident_id = id(&mut fields, "incident_id", true);
@@ -50,14 +54,18 @@ impl Alert {
         let mut faults = Vec::new();
         let (incident_id, alert_type) = (kept(incident_id, &mut faults), kept(alert_type, &mut faults));
         let container = kept(container, &mut faults);
-        let (Some(incident_id), Some(alert_type), Some(container)) = (incident_id, alert_type, container) else {
+        let (Some(incident_id), Some(alert_type), Some(container)) = (incident_id, alert_type, container)
+        else {
             return Err(faults);
         };
         Ok(Self {
             incident_id,
             alert_type,
             container,
-            logs: fields.remove("logs").map(|logs| end(&lines(&logs), LOGS)).unwrap_or_default(),
+            logs: fields
+                .remove("logs")
+                .map(|logs| end(&lines(&logs), LOGS))
+                .unwrap_or_default(),
             severity: severity(&mut fields),
             starts_at: timestamp(&mut fields),
             fingerprint: taken(&mut fields, "fingerprint", ID),
@@ -96,8 +104,13 @@ impl Alert {
 
 /// Name of the workload that covers a container: it adopts it, has it, or is called like it.
 pub(super) fn covering<'a>(workloads: &'a [Arc<Workload>], container: &str) -> Option<&'a str> {
-    let adopts =
-        |workload: &Workload| workload.spec.container.as_ref().is_some_and(|name| name.as_str() == container);
+    let adopts = |workload: &Workload| {
+        workload
+            .spec
+            .container
+            .as_ref()
+            .is_some_and(|name| name.as_str() == container)
+    };
     let has = |workload: &Workload| {
         let mut instances = workload.status.iter().flat_map(|status| &status.instances);
         instances.any(|instance| instance.name == container)
@@ -109,7 +122,12 @@ pub(super) fn covering<'a>(workloads: &'a [Arc<Workload>], container: &str) -> O
 }
 
 fn fault(field: &'static str, kind: &'static str, message: impl Into<String>) -> Fault {
-    Fault { place: "body", field, kind, message: message.into() }
+    Fault {
+        place: "body",
+        field,
+        kind,
+        message: message.into(),
+    }
 }
 
 fn kept<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
@@ -118,14 +136,24 @@ fn kept<T>(result: Result<T, Fault>, faults: &mut Vec<Fault>) -> Option<T> {
 
 /// A text that must be there. An id that is too long is refused, since a cut one would be another's; a type is cut.
 fn id(fields: &mut Map<String, Value>, name: &'static str, exact: bool) -> Result<String, Fault> {
-    let value = fields.remove(name).ok_or_else(|| fault(name, "missing", "Field required"))?;
+    let value = fields
+        .remove(name)
+        .ok_or_else(|| fault(name, "missing", "Field required"))?;
     let text = scalar(&value).ok_or_else(|| fault(name, "string_type", "Input should be a valid string"))?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(fault(name, "string_too_short", "String should have at least 1 character"));
+        return Err(fault(
+            name,
+            "string_too_short",
+            "String should have at least 1 character",
+        ));
     }
     if exact && text.chars().count() > ID {
-        return Err(fault(name, "string_too_long", format!("String should have at most {ID} characters")));
+        return Err(fault(
+            name,
+            "string_too_long",
+            format!("String should have at most {ID} characters"),
+        ));
     }
     Ok(text.chars().take(ID).collect())
 }
@@ -140,22 +168,23 @@ fn container(fields: &mut Map<String, Value>, target: &str) -> Result<ContainerN
     // Docker's own API spells names with a slash in front.
     let text = text.trim().trim_start_matches('/');
     let text = if text.is_empty() { target } else { text };
-    text.parse().map_err(|error| fault(name, "value_error", format!("{error}")))
+    text.parse()
+        .map_err(|error| fault(name, "value_error", format!("{error}")))
 }
 
 /// The severity in our words; a sender's own word is kept beside it.
 fn severity(fields: &mut Map<String, Value>) -> Severity {
-    let Some(word) = fields.get("severity").and_then(scalar) else { return Severity::default() };
+    let Some(word) = fields.get("severity").and_then(scalar) else {
+        return Severity::default();
+    };
     let (severity, ours) = match word.trim().to_lowercase().as_str() {
         "critical" => (Severity::Critical, true),
         "warning" => (Severity::Warning, true),
         "info" => (Severity::Info, true),
-        "crit" | "fatal" | "emergency" | "alert" | "high" | "error" | "page" | "p0" | "p1" | "sev0" | "sev1" => {
-            (Severity::Critical, false)
-        }
-        "information" | "informational" | "notice" | "low" | "debug" | "ok" | "none" | "p4" | "p5" | "sev4" => {
-            (Severity::Info, false)
-        }
+        "crit" | "fatal" | "emergency" | "alert" | "high" | "error" | "page" | "p0" | "p1" | "sev0"
+        | "sev1" => (Severity::Critical, false),
+        "information" | "informational" | "notice" | "low" | "debug" | "ok" | "none" | "p4" | "p5"
+        | "sev4" => (Severity::Info, false),
         _ => (Severity::Warning, false),
     };
     if ours {
@@ -254,8 +283,12 @@ mod tests {
 
     fn read(body: &Value) -> Result<Alert, Vec<String>> {
         let body = body.to_string();
-        Alert::read(body.as_bytes(), "target")
-            .map_err(|faults| faults.iter().map(|fault| format!("{} {}", fault.field, fault.kind)).collect())
+        Alert::read(body.as_bytes(), "target").map_err(|faults| {
+            faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.field, fault.kind))
+                .collect()
+        })
     }
 
     #[test]
@@ -274,26 +307,54 @@ mod tests {
             "details": {"message": "m", "deep": {"n": 1.5}}, "tags": ["t", 1], "ok": true, "gone": null,
         }))
         .unwrap();
-        assert_eq!((alert.incident_id.as_str(), alert.logs.as_str(), alert.container.as_str()), ("7", "a\nb", "web"));
-        assert_eq!((alert.severity, alert.same(), alert.url.as_str()), (Severity::Critical, "f", "http://x"));
+        assert_eq!(
+            (
+                alert.incident_id.as_str(),
+                alert.logs.as_str(),
+                alert.container.as_str()
+            ),
+            ("7", "a\nb", "web")
+        );
+        assert_eq!(
+            (alert.severity, alert.same(), alert.url.as_str()),
+            (Severity::Critical, "f", "http://x")
+        );
         assert_eq!(alert.starts_at.unwrap().to_string(), "2026-01-31T12:00:00.5Z");
-        let labels: Vec<String> = alert.labels.iter().map(|(name, text)| format!("{name}={text}")).collect();
-        assert_eq!(labels.join(" "), "details.deep.n=1.5 details.message=m ok=true severity=HIGH tags=[\"t\",1]");
+        let labels: Vec<String> = alert
+            .labels
+            .iter()
+            .map(|(name, text)| format!("{name}={text}"))
+            .collect();
+        assert_eq!(
+            labels.join(" "),
+            "details.deep.n=1.5 details.message=m ok=true severity=HIGH tags=[\"t\",1]"
+        );
     }
 
     #[test]
     fn faults_name_their_field() {
-        assert_eq!(read(&json!({})).unwrap_err(), ["incident_id missing", "alert_type missing"]);
+        assert_eq!(
+            read(&json!({})).unwrap_err(),
+            ["incident_id missing", "alert_type missing"]
+        );
         let long = "x".repeat(300);
         let bad = json!({"incident_id": long, "alert_type": [], "container_name": "a b"});
         let faults = read(&bad).unwrap_err();
-        assert_eq!(faults, ["incident_id string_too_long", "alert_type string_type", "container_name value_error"]);
+        assert_eq!(
+            faults,
+            [
+                "incident_id string_too_long",
+                "alert_type string_type",
+                "container_name value_error"
+            ]
+        );
         assert_eq!(read(&json!([])).unwrap_err(), [" json_invalid"]);
     }
 
     #[test]
     fn everything_is_bounded() {
-        let mut body = json!({"incident_id": "i", "alert_type": "é".repeat(500), "logs": "é".repeat(20_000) + "end"});
+        let mut body =
+            json!({"incident_id": "i", "alert_type": "é".repeat(500), "logs": "é".repeat(20_000) + "end"});
         for n in 0..200 {
             body[format!("f{n}")] = "é".repeat(5000).into();
         }
@@ -307,11 +368,19 @@ mod tests {
     #[test]
     fn times_are_read_in_the_ways_senders_write_them() {
         let at = |timestamp: Value| {
-            let alert = read(&json!({"incident_id": "i", "alert_type": "x", "timestamp": timestamp})).unwrap();
-            (alert.starts_at.map(|time| time.to_string()), alert.labels.contains_key("timestamp"))
+            let alert =
+                read(&json!({"incident_id": "i", "alert_type": "x", "timestamp": timestamp})).unwrap();
+            (
+                alert.starts_at.map(|time| time.to_string()),
+                alert.labels.contains_key("timestamp"),
+            )
         };
         let noon = Some("2026-01-31T12:00:00Z".to_owned());
-        for same in [json!("2026-01-31T12:00:00Z"), json!("2026-01-31T13:00:00+01:00"), json!("2026-01-31T12:00:00")] {
+        for same in [
+            json!("2026-01-31T12:00:00Z"),
+            json!("2026-01-31T13:00:00+01:00"),
+            json!("2026-01-31T12:00:00"),
+        ] {
             assert_eq!(at(same), (noon.clone(), false));
         }
         assert_eq!(at(json!(1_769_860_800)), (noon.clone(), false));
@@ -323,13 +392,20 @@ mod tests {
     #[test]
     fn a_container_belongs_to_who_adopts_it_then_has_it_then_is_called_like_it() {
         let workload = |name: &str, spec: Value, status: Value| -> Arc<Workload> {
-            Arc::new(serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status})).unwrap())
+            Arc::new(
+                serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status}))
+                    .unwrap(),
+            )
         };
         let instance = json!({"name": "b-replica-1", "id": "i", "index": 1, "state": "running", "health": "Healthy",
             "revision": "r"});
         let workloads = [
             workload("a", json!({"container": "web"}), Value::Null),
-            workload("b", json!({"template": {"image": "i"}}), json!({"instances": [instance]})),
+            workload(
+                "b",
+                json!({"template": {"image": "i"}}),
+                json!({"instances": [instance]}),
+            ),
             workload("web", json!({"container": "other"}), Value::Null),
         ];
         assert_eq!(covering(&workloads, "web"), Some("a"));

@@ -16,7 +16,10 @@ pub(crate) struct Gates {
 
 impl Default for Gates {
     fn default() -> Self {
-        Self { gates: (0..GATES).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+        Self {
+            gates: (0..GATES).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
     }
 }
 

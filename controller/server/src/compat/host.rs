@@ -15,8 +15,14 @@ pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<Con
 }
 
 /// JSON for people's pages, Prometheus text for scrapers: the Accept header tells them apart.
-pub(super) async fn metrics(State(state): State<ServerState>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+pub(super) async fn metrics(
+    State(state): State<ServerState>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let accept = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     match exposition(&state, &accept.collect::<Vec<_>>().join(",")) {
         Some(text) => {
             let (content_type, text) = text?;

@@ -6,20 +6,26 @@ use aegis_api::wire::{IncidentResult, incident_id};
 use aegis_api::{Incident, Kind};
 use aegis_runtime::Store;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::naming::{hashed, resource_name};
 use super::refusal::Refusal;
+use super::request::Named;
 use crate::state::ServerState;
 
 pub(super) async fn list(State(state): State<ServerState>) -> Json<Vec<IncidentResult>> {
-    Json(by_age(&state.store).iter().map(|incident| IncidentResult::from(&**incident)).collect())
+    Json(
+        by_age(&state.store)
+            .iter()
+            .map(|incident| IncidentResult::from(&**incident))
+            .collect(),
+    )
 }
 
 pub(super) async fn get(
     State(state): State<ServerState>,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
 ) -> Result<Json<IncidentResult>, Refusal> {
     let found = find(&state.store, &id).map(|incident| Json(IncidentResult::from(&*incident)));
     found.ok_or_else(|| Refusal::Plain(StatusCode::NOT_FOUND, "Incident not found.".to_owned()))
@@ -36,6 +42,13 @@ pub(crate) fn by_age(store: &Store) -> Vec<Arc<Incident>> {
 fn find(store: &Store, id: &str) -> Option<Arc<Incident>> {
     let named = |name: &str| store.get::<Incident>(name);
     let sent = |found: &Arc<Incident>| incident_id(found) == id;
-    let likely = named(&resource_name(id)).filter(sent).or_else(|| named(&hashed(id)).filter(sent));
-    likely.or_else(|| store.list::<Incident>().into_iter().find(|found| sent(found) || found.name() == id))
+    let likely = named(&resource_name(id))
+        .filter(sent)
+        .or_else(|| named(&hashed(id)).filter(sent));
+    likely.or_else(|| {
+        store
+            .list::<Incident>()
+            .into_iter()
+            .find(|found| sent(found) || found.name() == id)
+    })
 }

@@ -8,12 +8,20 @@ const LONGEST: usize = 100;
 /// The name of the Incident with this id: the id itself where that is a name, else what is left of it and a hash.
 pub(super) fn resource_name(id: &str) -> String {
     let slug = slug(id);
-    if slug == id && slug.len() <= LONGEST { slug } else { hashed(id) }
+    if slug == id && slug.len() <= LONGEST {
+        slug
+    } else {
+        hashed(id)
+    }
 }
 
 /// A name that no other id has.
 pub(super) fn hashed(id: &str) -> String {
-    let hash: String = Sha256::digest(id.as_bytes()).iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(id.as_bytes())
+        .iter()
+        .take(5)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let slug = slug(id);
     let room = LONGEST - hash.len() - 1;
     let short = slug.get(..room).unwrap_or(&slug).trim_end_matches('-');
@@ -43,11 +51,22 @@ mod tests {
     #[test]
     fn an_id_that_is_a_name_is_kept_and_others_get_a_hash() {
         assert_eq!(resource_name("inc-1"), "inc-1");
-        assert_eq!(resource_name("550e8400-e29b-41d4-a716-446655440000"), "550e8400-e29b-41d4-a716-446655440000");
+        assert_eq!(
+            resource_name("550e8400-e29b-41d4-a716-446655440000"),
+            "550e8400-e29b-41d4-a716-446655440000"
+        );
         assert_eq!(resource_name("a--b"), "a--b");
-        for (id, start) in [("INC-1", "inc-1-"), ("a b/c", "a-b-c-"), ("x.status", "x-status-"), ("…", "incident-")] {
+        for (id, start) in [
+            ("INC-1", "inc-1-"),
+            ("a b/c", "a-b-c-"),
+            ("x.status", "x-status-"),
+            ("…", "incident-"),
+        ] {
             let name = resource_name(id);
-            assert!(name.starts_with(start) && name.len() == start.len() + 10, "{id}: {name}");
+            assert!(
+                name.starts_with(start) && name.len() == start.len() + 10,
+                "{id}: {name}"
+            );
         }
         assert_ne!(resource_name("INC-1"), resource_name("Inc-1"));
     }

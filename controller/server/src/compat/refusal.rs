@@ -62,6 +62,8 @@ impl IntoResponse for Refusal {
 
 fn row(fault: &Fault) -> Value {
     let place = std::iter::once(fault.place);
-    let loc: Vec<&str> = place.chain(Some(fault.field).filter(|field| !field.is_empty())).collect();
+    let loc: Vec<&str> = place
+        .chain(Some(fault.field).filter(|field| !field.is_empty()))
+        .collect();
     json!({"loc": loc, "msg": fault.message, "type": fault.kind})
 }

@@ -3,9 +3,10 @@
 use aegis_api::RunbookEntry;
 use aegis_api::wire::{RagAnswer, RagRow, RunbookList, RunbookView};
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
+use super::request::Asked;
 use crate::state::ServerState;
 
 /// What is asked where nothing is.
@@ -19,11 +20,20 @@ pub(super) struct Question {
 
 pub(super) async fn list(State(state): State<ServerState>) -> Json<RunbookList> {
     let entries = state.store.list::<RunbookEntry>();
-    let entries: Vec<RunbookView> = entries.iter().map(|entry| RunbookView::from(&entry.spec)).collect();
-    Json(RunbookList { total: entries.len(), entries })
+    let entries: Vec<RunbookView> = entries
+        .iter()
+        .map(|entry| RunbookView::from(&entry.spec))
+        .collect();
+    Json(RunbookList {
+        total: entries.len(),
+        entries,
+    })
 }
 
-pub(super) async fn recall(State(state): State<ServerState>, Query(question): Query<Question>) -> Json<RagAnswer> {
+pub(super) async fn recall(
+    State(state): State<ServerState>,
+    Asked(question): Asked<Question>,
+) -> Json<RagAnswer> {
     let query = question.logs.unwrap_or_else(|| EXAMPLE.to_owned());
     let hits = (state.recall)(&query);
     let rows = hits.iter().filter_map(|hit| {
@@ -32,5 +42,9 @@ pub(super) async fn recall(State(state): State<ServerState>, Query(question): Qu
         Some(RagRow::new(&entry.spec, hit.score))
     });
     let retrieved: Vec<RagRow> = rows.collect();
-    Json(RagAnswer { query, count: retrieved.len(), retrieved })
+    Json(RagAnswer {
+        query,
+        count: retrieved.len(),
+        retrieved,
+    })
 }

@@ -8,7 +8,7 @@ use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
 use aegis_api::{Kind as _, LoadBalancer, Time, Workload, kinds};
 use aegis_runtime::FrameType;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::alert::covering;
 use super::refusal::{Fault, Refusal};
+use super::request::{Asked, Named};
 use super::serving::{balanced, missing, replicas};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -35,31 +36,53 @@ pub(super) struct Wanted {
 
 pub(super) async fn scale(
     State(state): State<ServerState>,
-    Path(direction): Path<String>,
-    Query(wanted): Query<Wanted>,
+    Named(direction): Named<String>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refusal> {
     match direction.as_str() {
         "up" => up(&state, count(wanted.count.as_deref(), state.config.max_replicas)?).await,
         "down" => down(&state).await,
-        _ => Err(Refusal::Plain(StatusCode::BAD_REQUEST, "direction must be 'up' or 'down'".to_owned())),
+        _ => Err(Refusal::Plain(
+            StatusCode::BAD_REQUEST,
+            "direction must be 'up' or 'down'".to_owned(),
+        )),
     }
 }
 
 /// Replicas beside the base; more than there may be are as many as there may be.
 fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
-    let fault = |message: &str| Fault { place: "query", field: "count", kind: "int_parsing", message: message.to_owned() };
+    let fault = |message: &str| Fault {
+        place: "query",
+        field: "count",
+        kind: "int_parsing",
+        message: message.to_owned(),
+    };
     let count = match text {
         None => DEFAULT_COUNT,
-        Some(text) => text.trim().parse().map_err(|_| fault("Input should be a whole number, 1 or more"))?,
+        Some(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| fault("Input should be a whole number, 1 or more"))?,
     };
-    if count == 0 { Err(fault("Input should be 1 or more")) } else { Ok(count.min(most.max(1))) }
+    if count == 0 {
+        Err(fault("Input should be 1 or more"))
+    } else {
+        Ok(count.min(most.max(1)))
+    }
 }
 
 async fn up(state: &ServerState, count: u32) -> Result<Response, Refusal> {
     let served = settle(state, count.saturating_add(1)).await?;
     let event = event(&served, &state.store.list::<LoadBalancer>());
-    let data = ScaleData { incident_id: None, event: event.clone() };
-    state.feed.publish(FrameType::ScaleEvent, None, serde_json::to_value(data).unwrap_or_default());
+    let data = ScaleData {
+        incident_id: None,
+        event: event.clone(),
+    };
+    state.feed.publish(
+        FrameType::ScaleEvent,
+        None,
+        serde_json::to_value(data).unwrap_or_default(),
+    );
     Ok(Json(event).into_response())
 }
 
@@ -72,7 +95,11 @@ async fn down(state: &ServerState) -> Result<Response, Refusal> {
 }
 
 fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
-    let base = workload.spec.container.as_ref().map(|container| container.as_str());
+    let base = workload
+        .spec
+        .container
+        .as_ref()
+        .map(|container| container.as_str());
     let replicas = replicas(workload);
     ScaleEvent {
         container_base: base.unwrap_or(workload.name()).to_owned(),
@@ -90,7 +117,9 @@ fn target(state: &ServerState) -> Result<Arc<Workload>, Refusal> {
     let name = covering(&workloads, container);
     let found = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name));
     found.cloned().ok_or_else(|| {
-        let detail = format!("no Workload covers the container {container:?}: apply one with `spec.container: {container}`");
+        let detail = format!(
+            "no Workload covers the container {container:?}: apply one with `spec.container: {container}`"
+        );
         Refusal::Plain(StatusCode::NOT_FOUND, detail)
     })
 }
@@ -111,8 +140,14 @@ async fn settle(state: &ServerState, wanted: u32) -> Result<Arc<Workload>, Refus
     match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
         Ok(served) => served,
         Err(_) => {
-            let left = look(state, &name, generation)?.err().unwrap_or_default().join("; ");
-            let detail = format!("workload {name} does not serve after {} s: {left}", PATIENCE.as_secs());
+            let left = look(state, &name, generation)?
+                .err()
+                .unwrap_or_default()
+                .join("; ");
+            let detail = format!(
+                "workload {name} does not serve after {} s: {left}",
+                PATIENCE.as_secs()
+            );
             Err(Refusal::Plain(StatusCode::GATEWAY_TIMEOUT, detail))
         }
     }
@@ -140,12 +175,23 @@ async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<
 }
 
 /// The workload if it serves, else what is missing.
-fn look(state: &ServerState, name: &str, generation: i64) -> Result<Result<Arc<Workload>, Vec<String>>, Refusal> {
+fn look(
+    state: &ServerState,
+    name: &str,
+    generation: i64,
+) -> Result<Result<Arc<Workload>, Vec<String>>, Refusal> {
     let workload = state.store.get::<Workload>(name).ok_or_else(|| {
-        Refusal::Plain(StatusCode::NOT_FOUND, format!("the Workload {name:?} was deleted meanwhile"))
+        Refusal::Plain(
+            StatusCode::NOT_FOUND,
+            format!("the Workload {name:?} was deleted meanwhile"),
+        )
     })?;
     let missing = missing(&workload, &state.store.list::<LoadBalancer>(), generation);
-    Ok(if missing.is_empty() { Ok(workload) } else { Err(missing) })
+    Ok(if missing.is_empty() {
+        Ok(workload)
+    } else {
+        Err(missing)
+    })
 }
 
 #[cfg(test)]

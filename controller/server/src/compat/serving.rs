@@ -20,7 +20,10 @@ pub(super) fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], gene
         missing.push(format!("{} of {wanted} containers exist", status.instances.len()));
     }
     if status.ready_replicas != wanted {
-        missing.push(format!("{} of {wanted} containers are ready", status.ready_replicas));
+        missing.push(format!(
+            "{} of {wanted} containers are ready",
+            status.ready_replicas
+        ));
     }
     if let Some(ready) = condition::find(&status.conditions, "Ready")
         && ready.status != "True"
@@ -29,15 +32,29 @@ pub(super) fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], gene
     }
     for balancer in naming(workload, balancers) {
         let servers = servers(workload, balancer);
-        let waiting: Vec<&str> =
-            status.instances.iter().map(|instance| instance.name.as_str()).filter(|name| !servers.contains(name)).collect();
+        let waiting: Vec<&str> = status
+            .instances
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .filter(|name| !servers.contains(name))
+            .collect();
         if !waiting.is_empty() {
-            missing.push(format!("load balancer {} does not serve {} yet", balancer.name(), waiting.join(", ")));
+            missing.push(format!(
+                "load balancer {} does not serve {} yet",
+                balancer.name(),
+                waiting.join(", ")
+            ));
         }
-        let leaving = servers.iter().filter(|server| !status.instances.iter().any(|instance| instance.name == **server));
+        let leaving = servers
+            .iter()
+            .filter(|server| !status.instances.iter().any(|instance| instance.name == **server));
         let leaving: Vec<&str> = leaving.copied().collect();
         if !leaving.is_empty() {
-            missing.push(format!("load balancer {} still serves {}", balancer.name(), leaving.join(", ")));
+            missing.push(format!(
+                "load balancer {} still serves {}",
+                balancer.name(),
+                leaving.join(", ")
+            ));
         }
     }
     missing
@@ -50,22 +67,39 @@ pub(super) fn balanced(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> 
 
 /// The containers beside the base, by name: all but the adopted one, or but the first of a template's.
 pub(super) fn replicas(workload: &Workload) -> Vec<String> {
-    let mut instances: Vec<&InstanceStatus> =
-        workload.status.iter().flat_map(|status| &status.instances).collect();
+    let mut instances: Vec<&InstanceStatus> = workload
+        .status
+        .iter()
+        .flat_map(|status| &status.instances)
+        .collect();
     instances.sort_by_key(|instance| instance.index);
-    instances.iter().skip(1).map(|instance| instance.name.clone()).collect()
+    instances
+        .iter()
+        .skip(1)
+        .map(|instance| instance.name.clone())
+        .collect()
 }
 
-fn naming<'a>(workload: &'a Workload, balancers: &'a [Arc<LoadBalancer>]) -> impl Iterator<Item = &'a LoadBalancer> {
+fn naming<'a>(
+    workload: &'a Workload,
+    balancers: &'a [Arc<LoadBalancer>],
+) -> impl Iterator<Item = &'a LoadBalancer> {
     let names = |balancer: &&LoadBalancer| {
-        balancer.spec.backends.iter().any(|backend| backend.workload.as_str() == workload.name())
+        balancer
+            .spec
+            .backends
+            .iter()
+            .any(|backend| backend.workload.as_str() == workload.name())
     };
     balancers.iter().map(|balancer| &**balancer).filter(names)
 }
 
 fn servers<'a>(workload: &Workload, balancer: &'a LoadBalancer) -> Vec<&'a str> {
     let servers = balancer.status.iter().flat_map(|status| &status.servers);
-    servers.filter(|server| server.workload == workload.name()).map(|server| server.container.as_str()).collect()
+    servers
+        .filter(|server| server.workload == workload.name())
+        .map(|server| server.container.as_str())
+        .collect()
 }
 
 fn count(length: usize) -> u32 {

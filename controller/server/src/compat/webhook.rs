@@ -26,7 +26,8 @@ pub(super) async fn webhook(
 ) -> Result<Json<IncidentResult>, Refusal> {
     let alert = Alert::read(&body?.0, &state.config.target_container).map_err(Refusal::Fields)?;
     let _turn = state.gates.enter(alert.same()).await;
-    let info = kinds::find("Incident").ok_or_else(|| Status::internal("there is no such kind as Incident"))?;
+    let info =
+        kinds::find("Incident").ok_or_else(|| Status::internal("there is no such kind as Incident"))?;
     for _ in 0..ATTEMPTS {
         let taken = match known(&state.store, &alert) {
             Some(incident) => repeat(&state.store, incident).await,
@@ -45,12 +46,18 @@ pub(super) async fn webhook(
 
 /// The incident that this alert is about already: the one with its id, else an open one with its fingerprint.
 fn known(store: &Store, alert: &Alert) -> Option<Arc<Incident>> {
-    let ours = |name: String| store.get::<Incident>(&name).filter(|found| incident_id(found) == alert.incident_id);
+    let ours = |name: String| {
+        store
+            .get::<Incident>(&name)
+            .filter(|found| incident_id(found) == alert.incident_id)
+    };
     let found = ours(resource_name(&alert.incident_id)).or_else(|| ours(hashed(&alert.incident_id)));
     let fingerprint = alert.fingerprint.as_ref();
     found.or_else(|| {
         let fingerprint = fingerprint?;
-        let same = |incident: &Arc<Incident>| !incident.is_finished() && incident.spec.source.fingerprint == *fingerprint;
+        let same = |incident: &Arc<Incident>| {
+            !incident.is_finished() && incident.spec.source.fingerprint == *fingerprint
+        };
         store.list::<Incident>().into_iter().find(same)
     })
 }
@@ -75,7 +82,11 @@ async fn open(store: &Store, info: &'static KindInfo, alert: &Alert) -> Result<A
         name = hashed(&alert.incident_id);
     }
     let spec = alert.spec(&store.list::<Workload>());
-    let object = json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": spec});
+    let object =
+        json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": spec});
     let stored = store.create(info, object, false).await?;
-    stored.typed().ok_or(StoreError::NotFound { kind: info.kind.to_owned(), name })
+    stored.typed().ok_or(StoreError::NotFound {
+        kind: info.kind.to_owned(),
+        name,
+    })
 }

@@ -57,7 +57,9 @@ pub(super) async fn core_resources() -> Json<Value> {
 
 pub(super) async fn resources() -> Json<Value> {
     let resources: Vec<Value> = KINDS.iter().flat_map(of_kind).collect();
-    Json(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": resources}))
+    Json(
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": resources}),
+    )
 }
 
 fn of_kind(info: &KindInfo) -> Vec<Value> {

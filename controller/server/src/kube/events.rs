@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use aegis_api::{API_VERSION, NAMESPACE, Time};
 use aegis_runtime::Event;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream::{self, StreamExt as _};
 use serde::Deserialize;
@@ -36,6 +37,11 @@ static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     columns.into_iter().flatten().collect()
 });
 
+/// What the path names.
+#[derive(FromRequestParts)]
+#[from_request(via(Path), rejection(Status))]
+pub(super) struct Named<T>(T);
+
 #[derive(Deserialize)]
 pub(super) struct Place {
     #[serde(default)]
@@ -46,14 +52,16 @@ pub(super) struct Place {
 
 pub(super) async fn list(
     State(state): State<ServerState>,
-    Path(place): Path<Place>,
+    Named(place): Named<Place>,
     query: Query,
     shape: Shape,
 ) -> Result<Response, Status> {
     let ours = place.namespace.is_none_or(|namespace| namespace == NAMESPACE);
     let (revision, events) = state.events.list();
     let events: Vec<(u64, Value)> = events.iter().map(|event| (event.revision, view(event))).collect();
-    let events = events.into_iter().filter(|(_, event)| ours && query.selector.matches(event));
+    let events = events
+        .into_iter()
+        .filter(|(_, event)| ours && query.selector.matches(event));
     if query.watch {
         return watch(&state, query.clone(), shape, ours, revision, events.collect());
     }
@@ -78,9 +86,17 @@ fn watch(
     revision: u64,
     events: Vec<(u64, Value)>,
 ) -> Result<Response, Status> {
-    let mut lines = Lines { shape, include: query.include, columns: &COLUMNS, headed: false };
+    let mut lines = Lines {
+        shape,
+        include: query.include,
+        columns: &COLUMNS,
+        headed: false,
+    };
     let initial = if query.since.is_some() { Vec::new() } else { events };
-    let initial: Vec<_> = initial.iter().map(|(revision, event)| lines.line("ADDED", event, *revision)).collect();
+    let initial: Vec<_> = initial
+        .iter()
+        .map(|(revision, event)| lines.line("ADDED", event, *revision))
+        .collect();
     let changes = state.events.watch(Some(query.since.unwrap_or(revision)));
     let selector = query.selector;
     let changes = changes.filter_map(move |event| {
@@ -91,7 +107,10 @@ fn watch(
     watch::answer(state, query.timeout, stream::iter(initial).chain(changes).boxed())
 }
 
-pub(super) async fn get(State(state): State<ServerState>, Path(place): Path<Place>) -> Result<Response, Status> {
+pub(super) async fn get(
+    State(state): State<ServerState>,
+    Named(place): Named<Place>,
+) -> Result<Response, Status> {
     let ours = place.namespace.is_none_or(|namespace| namespace == NAMESPACE);
     let (_, events) = state.events.list();
     let event = events.iter().find(|event| ours && event.name == place.name);
@@ -100,6 +119,12 @@ pub(super) async fn get(State(state): State<ServerState>, Path(place): Path<Plac
         Status::new(axum::http::StatusCode::NOT_FOUND, "NotFound", message)
     })?;
     Ok(Json(view(event)).into_response())
+}
+
+impl From<PathRejection> for Status {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request(rejection.body_text())
+    }
 }
 
 /// An event in the shape of the core group.

@@ -33,7 +33,11 @@ const PROTOBUF: &[u8] = b"k8s\0";
 /// Reads one object, whatever the content type says.
 pub(super) fn object(body: &[u8]) -> Result<Value, Status> {
     let value = document(body)?;
-    if value.is_object() { Ok(value) } else { Err(Status::bad_request("the body of the request is not an object")) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Status::bad_request("the body of the request is not an object"))
+    }
 }
 
 /// Reads one document.
@@ -46,10 +50,11 @@ pub(super) fn document(body: &[u8]) -> Result<Value, Status> {
     let start = text.trim_start();
     if start.starts_with(['{', '[']) || start == "null" {
         let value = serde_json::from_str(text);
-        return value.map_err(|error| Status::bad_request(format!("the body of the request is no JSON: {error}")));
+        return value
+            .map_err(|error| Status::bad_request(format!("the body of the request is no JSON: {error}")));
     }
-    let mut documents =
-        yaml::parse(text).map_err(|error| Status::bad_request(format!("the body of the request is no YAML: {error}")))?;
+    let mut documents = yaml::parse(text)
+        .map_err(|error| Status::bad_request(format!("the body of the request is no YAML: {error}")))?;
     match (documents.pop(), documents.is_empty()) {
         (Some(document), true) => Ok(document.value),
         (None, _) => Err(Status::bad_request("the body of the request is empty")),
@@ -63,10 +68,14 @@ pub(super) fn settle(target: &Target, object: &mut Value) -> Result<(), Status> 
         return Err(Status::bad_request("the body of the request is not an object"));
     };
     agree(fields, "apiVersion", API_VERSION, |found| {
-        format!("the API version in the data ({found}) does not match the expected API version ({API_VERSION})")
+        format!(
+            "the API version in the data ({found}) does not match the expected API version ({API_VERSION})"
+        )
     })?;
     let kind = target.info.kind;
-    agree(fields, "kind", kind, |found| format!("the kind in the data ({found}) does not match the expected kind ({kind})"))?;
+    agree(fields, "kind", kind, |found| {
+        format!("the kind in the data ({found}) does not match the expected kind ({kind})")
+    })?;
     let metadata = fields.entry("metadata").or_insert_with(|| Map::new().into());
     let Value::Object(metadata) = metadata else {
         return Err(Status::bad_request("metadata is not an object"));
@@ -76,10 +85,17 @@ pub(super) fn settle(target: &Target, object: &mut Value) -> Result<(), Status> 
     })?;
     if !target.name.is_empty() {
         return agree(metadata, "name", &target.name, |found| {
-            format!("the name of the object ({found}) does not match the name on the URL ({})", target.name)
+            format!(
+                "the name of the object ({found}) does not match the name on the URL ({})",
+                target.name
+            )
         });
     }
-    let prefix = metadata.get("generateName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let prefix = metadata
+        .get("generateName")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     if !prefix.is_empty() && !metadata.contains_key("name") {
         metadata.insert("name".to_owned(), generated(&prefix).into());
     }
@@ -107,7 +123,10 @@ fn agree(
 fn generated(prefix: &str) -> String {
     let alphabet: Vec<char> = "bcdfghjklmnpqrstvwxz2456789".chars().collect();
     let random = uuid::Uuid::new_v4().into_bytes();
-    let letters = random.iter().take(5).filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len()));
+    let letters = random
+        .iter()
+        .take(5)
+        .filter_map(|byte| alphabet.get(usize::from(*byte) % alphabet.len()));
     letters.fold(prefix.to_owned(), |mut name, letter| {
         name.push(*letter);
         name
@@ -118,7 +137,10 @@ fn generated(prefix: &str) -> String {
 pub(super) fn errors(info: &KindInfo, object: &Value) -> Vec<FieldError> {
     let mut errors = info.decode(object.clone()).err().unwrap_or_default();
     let metadata = object.get("metadata").and_then(Value::as_object);
-    let unknown = metadata.into_iter().flat_map(Map::keys).filter(|name| !METADATA.contains(&name.as_str()));
+    let unknown = metadata
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter(|name| !METADATA.contains(&name.as_str()));
     errors.extend(unknown.map(|name| FieldError {
         field: format!("metadata.{name}"),
         cause: Cause::Unknown,
@@ -134,7 +156,10 @@ pub(super) fn check(info: &KindInfo, object: &Value) -> Result<(), Status> {
     if errors.is_empty() {
         return Ok(());
     }
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     Err(Status::invalid(info, name, &errors))
 }
 
@@ -157,7 +182,16 @@ mod tests {
     fn json_and_yaml_are_read_and_anything_else_is_a_bad_request() {
         assert_eq!(object(b" {\"a\": 1}").unwrap(), json!({"a": 1}));
         assert_eq!(object(b"# c\na: 1\n").unwrap(), json!({"a": 1}));
-        for bad in [&b"null"[..], b"[]", b"", b"{", b"a: [", b"\xff", b"a: 1\n---\nb: 2\n", b"text"] {
+        for bad in [
+            &b"null"[..],
+            b"[]",
+            b"",
+            b"{",
+            b"a: [",
+            b"\xff",
+            b"a: 1\n---\nb: 2\n",
+            b"text",
+        ] {
             assert_eq!(object(bad).unwrap_err().code.as_u16(), 400, "{bad:?}");
         }
         assert_eq!(object(b"k8s\0x").unwrap_err().code.as_u16(), 415);
@@ -176,7 +210,14 @@ mod tests {
             json!({"metadata": {"name": "db"}}),
             json!({"metadata": 1}),
         ] {
-            assert_eq!(settle(&target("web"), &mut bad.clone()).unwrap_err().code.as_u16(), 400, "{bad}");
+            assert_eq!(
+                settle(&target("web"), &mut bad.clone())
+                    .unwrap_err()
+                    .code
+                    .as_u16(),
+                400,
+                "{bad}"
+            );
         }
     }
 
@@ -191,9 +232,14 @@ mod tests {
     #[test]
     fn a_misspelt_field_is_found_at_every_level() {
         let object = json!({"metadata": {"name": "web", "lables": {}}, "sepc": {}, "spec": {"container": "a", "x": 1}});
-        let fields: Vec<String> =
-            errors(find("wl").unwrap(), &object).into_iter().map(|error| error.field).collect();
+        let fields: Vec<String> = errors(find("wl").unwrap(), &object)
+            .into_iter()
+            .map(|error| error.field)
+            .collect();
         assert!(fields.contains(&"metadata.lables".to_owned()), "{fields:?}");
-        assert!(fields.contains(&"sepc".to_owned()) && fields.contains(&"spec.x".to_owned()), "{fields:?}");
+        assert!(
+            fields.contains(&"sepc".to_owned()) && fields.contains(&"spec.x".to_owned()),
+            "{fields:?}"
+        );
     }
 }

@@ -24,7 +24,13 @@ impl JsonPath {
                 let (filter, after) = after.split_once(")]")?;
                 let (field, value) = filter.split_once("==")?;
                 let value = value.trim().trim_matches(['"', '\'']).to_owned();
-                (Step::Where { field: field.trim().to_owned(), value }, after)
+                (
+                    Step::Where {
+                        field: field.trim().to_owned(),
+                        value,
+                    },
+                    after,
+                )
             } else if let Some(after) = rest.strip_prefix('[') {
                 let (index, after) = after.split_once(']')?;
                 (Step::Index(index.parse().ok()?), after)
@@ -44,9 +50,10 @@ impl JsonPath {
         self.0.iter().try_fold(value, |value, step| match step {
             Step::Field(name) => value.get(name),
             Step::Index(index) => value.get(index),
-            Step::Where { field, value: wanted } => {
-                value.as_array()?.iter().find(|item| item.get(field).and_then(Value::as_str) == Some(wanted))
-            }
+            Step::Where { field, value: wanted } => value
+                .as_array()?
+                .iter()
+                .find(|item| item.get(field).and_then(Value::as_str) == Some(wanted)),
         })
     }
 }
@@ -59,7 +66,8 @@ mod tests {
 
     #[test]
     fn paths_lead_where_they_say() {
-        let object = json!({"a": {"b": 1}, "c": [{"type": "X", "s": "no"}, {"type": "Ready", "s": "yes"}], "n": null});
+        let object =
+            json!({"a": {"b": 1}, "c": [{"type": "X", "s": "no"}, {"type": "Ready", "s": "yes"}], "n": null});
         let find = |path: &str| JsonPath::parse(path).unwrap().find(&object).cloned();
         assert_eq!(find(".a.b"), Some(json!(1)));
         assert_eq!(find(".c[1].s"), Some(json!("yes")));
@@ -82,7 +90,12 @@ mod tests {
         for info in KINDS.iter() {
             for version in &info.crd.spec.versions {
                 for column in version.additional_printer_columns.iter().flatten() {
-                    assert!(JsonPath::parse(&column.json_path).is_some(), "{}: {}", info.kind, column.json_path);
+                    assert!(
+                        JsonPath::parse(&column.json_path).is_some(),
+                        "{}: {}",
+                        info.kind,
+                        column.json_path
+                    );
                 }
             }
         }

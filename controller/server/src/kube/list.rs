@@ -40,7 +40,15 @@ pub(super) async fn list(
     let (revision, objects) = selected(&state, &target, &query);
     let items = objects.iter().map(|object| &*object.value);
     let response = match shape {
-        Shape::Table => Json(table(columns(target.info), items, revision, query.include, true, now())).into_response(),
+        Shape::Table => Json(table(
+            columns(target.info),
+            items,
+            revision,
+            query.include,
+            true,
+            now(),
+        ))
+        .into_response(),
         Shape::Objects => Json(List {
             kind: format!("{}List", target.info.kind),
             api_version: API_VERSION,

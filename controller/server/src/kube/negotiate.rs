@@ -36,7 +36,10 @@ fn shape(accept: &str) -> Shape {
         if !parameters.iter().any(|parameter| parameter.starts_with("as=")) {
             return Shape::Objects;
         }
-        if parameters.contains(&"as=Table") && parameters.contains(&"v=v1") && parameters.contains(&"g=meta.k8s.io") {
+        if parameters.contains(&"as=Table")
+            && parameters.contains(&"v=v1")
+            && parameters.contains(&"g=meta.k8s.io")
+        {
             return Shape::Table;
         }
     }
@@ -52,9 +55,15 @@ mod tests {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,\
                        application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(shape(kubectl), Shape::Table);
-        assert_eq!(shape("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"), Shape::Objects);
+        assert_eq!(
+            shape("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            Shape::Objects
+        );
         assert_eq!(shape("application/json, */*"), Shape::Objects);
-        assert_eq!(shape("application/vnd.kubernetes.protobuf,application/json"), Shape::Objects);
+        assert_eq!(
+            shape("application/vnd.kubernetes.protobuf,application/json"),
+            Shape::Objects
+        );
         assert_eq!(shape(""), Shape::Objects);
     }
 }

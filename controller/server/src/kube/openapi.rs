@@ -17,14 +17,21 @@ struct Document {
 
 static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
     let bytes = Bytes::from(kubernetes_document().to_string());
-    let hash = Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02X}")).collect();
+    let hash = Sha256::digest(&bytes)
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     Document { bytes, hash }
 });
 
 /// The older document, which is never empty-handed: no bytes are a valid empty one, and kubectl then relies on the newer.
 pub(super) async fn v2() -> impl IntoResponse {
     let media = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    ([(CONTENT_TYPE, media), (CACHE_CONTROL, "max-age=3600")], Bytes::new())
+    (
+        [(CONTENT_TYPE, media), (CACHE_CONTROL, "max-age=3600")],
+        Bytes::new(),
+    )
 }
 
 pub(super) async fn index() -> Json<Value> {

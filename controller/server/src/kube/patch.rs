@@ -33,10 +33,13 @@ impl Patch {
             "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
                 Ok(Self::Merge(input::object(body)?))
             }
-            "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::Apply(input::object(body)?)),
+            "application/apply-patch+yaml" | "application/apply-patch+json" => {
+                Ok(Self::Apply(input::object(body)?))
+            }
             "application/json-patch+json" => {
-                let operations: Vec<PatchOperation> = serde_json::from_slice(body)
-                    .map_err(|error| Status::bad_request(format!("the body of the request is no JSON patch: {error}")))?;
+                let operations: Vec<PatchOperation> = serde_json::from_slice(body).map_err(|error| {
+                    Status::bad_request(format!("the body of the request is no JSON patch: {error}"))
+                })?;
                 if operations.len() > OPERATIONS {
                     let message = format!("the patch has more than {OPERATIONS} operations");
                     return Err(Status::bad_request(message));
@@ -55,7 +58,8 @@ impl Patch {
             Self::Json(operations) => {
                 for operation in operations {
                     let one = std::slice::from_ref(operation);
-                    json_patch::patch(&mut object, one).map_err(|error| format!("the patch does not apply: {error}"))?;
+                    json_patch::patch(&mut object, one)
+                        .map_err(|error| format!("the patch does not apply: {error}"))?;
                     if matches!(operation, PatchOperation::Copy(_)) && object.to_string().len() > LARGEST {
                         return Err(format!("the patch makes an object of more than {LARGEST} bytes"));
                     }
@@ -75,11 +79,18 @@ mod tests {
     fn each_type_does_what_its_standard_says() {
         let object = json!({"spec": {"replicas": 1, "a": [1, 2]}, "metadata": {"labels": {"x": "1"}}});
         let merge = br#"{"spec":{"replicas":3,"a":[9]},"metadata":{"labels":{"x":null}}}"#;
-        for kind in ["application/merge-patch+json", "application/strategic-merge-patch+json; charset=utf-8"] {
+        for kind in [
+            "application/merge-patch+json",
+            "application/strategic-merge-patch+json; charset=utf-8",
+        ] {
             let after = Patch::parse(kind, merge).unwrap().apply(&object).unwrap();
-            assert_eq!(after, json!({"spec": {"replicas": 3, "a": [9]}, "metadata": {"labels": {}}}));
+            assert_eq!(
+                after,
+                json!({"spec": {"replicas": 3, "a": [9]}, "metadata": {"labels": {}}})
+            );
         }
-        let operations = br#"[{"op":"test","path":"/spec/replicas","value":1},{"op":"remove","path":"/spec/a/0"}]"#;
+        let operations =
+            br#"[{"op":"test","path":"/spec/replicas","value":1},{"op":"remove","path":"/spec/a/0"}]"#;
         let patch = Patch::parse("application/json-patch+json", operations).unwrap();
         assert_eq!(patch.apply(&object).unwrap()["spec"]["a"], json!([2]));
         assert!(patch.apply(&json!({"spec": {"replicas": 2}})).is_err());
@@ -89,12 +100,27 @@ mod tests {
 
     #[test]
     fn what_is_no_patch_is_refused() {
-        assert_eq!(Patch::parse("application/json", b"{}").unwrap_err().reason, "UnsupportedMediaType");
+        assert_eq!(
+            Patch::parse("application/json", b"{}").unwrap_err().reason,
+            "UnsupportedMediaType"
+        );
         assert_eq!(Patch::parse("", b"{}").unwrap_err().code.as_u16(), 415);
         for body in [&b"null"[..], b"[1]", b"{"] {
-            assert_eq!(Patch::parse("application/merge-patch+json", body).unwrap_err().code.as_u16(), 400);
+            assert_eq!(
+                Patch::parse("application/merge-patch+json", body)
+                    .unwrap_err()
+                    .code
+                    .as_u16(),
+                400
+            );
         }
-        assert_eq!(Patch::parse("application/json-patch+json", b"{}").unwrap_err().code.as_u16(), 400);
+        assert_eq!(
+            Patch::parse("application/json-patch+json", b"{}")
+                .unwrap_err()
+                .code
+                .as_u16(),
+            400
+        );
     }
 
     #[test]
@@ -103,7 +129,11 @@ mod tests {
         for n in 0..100 {
             operations.push(json!({"op": "copy", "from": "", "path": format!("/c{n}")}));
         }
-        let patch = Patch::parse("application/json-patch+json", json!(operations).to_string().as_bytes()).unwrap();
+        let patch = Patch::parse(
+            "application/json-patch+json",
+            json!(operations).to_string().as_bytes(),
+        )
+        .unwrap();
         assert!(patch.apply(&json!({})).unwrap_err().contains("more than"));
     }
 }

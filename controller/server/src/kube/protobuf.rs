@@ -9,10 +9,16 @@ pub(super) fn question(unknown: &[u8]) -> Option<Question> {
     let spec = field(field(unknown, 2)?, 2)?;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     if let Some(resource) = field(spec, 1) {
-        return Some(Question { verb: text(field(resource, 2)?)?, path: String::new() });
+        return Some(Question {
+            verb: text(field(resource, 2)?)?,
+            path: String::new(),
+        });
     }
     let other = field(spec, 2)?;
-    Some(Question { path: text(field(other, 1)?)?, verb: text(field(other, 2)?)? })
+    Some(Question {
+        path: text(field(other, 1)?)?,
+        verb: text(field(other, 2)?)?,
+    })
 }
 
 /// The first length-delimited field of this number.
@@ -66,12 +72,29 @@ mod tests {
 
     #[test]
     fn a_review_says_what_it_asks_about() {
-        let resource = [message(1, b"default"), message(2, b"create"), message(3, b"aegisops.io")].concat();
+        let resource = [
+            message(1, b"default"),
+            message(2, b"create"),
+            message(3, b"aegisops.io"),
+        ]
+        .concat();
         let asked = question(&review(&message(1, &resource))).unwrap();
-        assert_eq!(asked, Question { verb: "create".to_owned(), path: String::new() });
+        assert_eq!(
+            asked,
+            Question {
+                verb: "create".to_owned(),
+                path: String::new()
+            }
+        );
         let other = [message(1, b"/metrics"), message(2, b"get")].concat();
         let asked = question(&review(&message(2, &other))).unwrap();
-        assert_eq!(asked, Question { verb: "get".to_owned(), path: "/metrics".to_owned() });
+        assert_eq!(
+            asked,
+            Question {
+                verb: "get".to_owned(),
+                path: "/metrics".to_owned()
+            }
+        );
     }
 
     #[test]

@@ -38,15 +38,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Status> {
         let pairs = AxumQuery::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-        let pairs = pairs.map_err(|error| Status::bad_request(format!("the query cannot be read: {error}")))?;
+        let pairs =
+            pairs.map_err(|error| Status::bad_request(format!("the query cannot be read: {error}")))?;
         Self::of(&pairs.0)
     }
 }
 
 impl Query {
     fn of(pairs: &[(String, String)]) -> Result<Self, Status> {
-        let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-        let dry_run = pairs.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str());
+        let get = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map_or("", |(_, value)| value.as_str())
+        };
+        let dry_run = pairs
+            .iter()
+            .filter(|(key, _)| key == "dryRun")
+            .map(|(_, value)| value.as_str());
         Ok(Self {
             selector: Selector::parse(get("labelSelector"), get("fieldSelector"))?,
             watch: flag(get("watch")),
@@ -82,7 +91,9 @@ pub(super) fn version(text: &str) -> Result<Option<u64>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| invalid("resourceVersion", text, "use a number that the server gave"))
+    text.parse()
+        .map(Some)
+        .map_err(|_| invalid("resourceVersion", text, "use a number that the server gave"))
 }
 
 fn flag(text: &str) -> bool {
@@ -93,7 +104,9 @@ fn seconds(text: &str) -> Result<Option<Duration>, Status> {
     if text.is_empty() || text == "0" {
         return Ok(None);
     }
-    let seconds = text.parse().map_err(|_| invalid("timeoutSeconds", text, "use a number of seconds"))?;
+    let seconds = text
+        .parse()
+        .map_err(|_| invalid("timeoutSeconds", text, "use a number of seconds"))?;
     Ok(Some(Duration::from_secs(seconds).min(LONGEST_WATCH)))
 }
 
@@ -107,13 +120,19 @@ mod tests {
 
     fn query(text: &str) -> Result<Query, Status> {
         let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        Query::of(&pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<Vec<_>>())
+        Query::of(
+            &pairs
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn what_kubectl_sends_is_understood() {
-        let query =
-            query("watch=true&resourceVersion=7&timeoutSeconds=30&limit=500&fieldManager=x&includeObject=Object").unwrap();
+        let query = query(
+            "watch=true&resourceVersion=7&timeoutSeconds=30&limit=500&fieldManager=x&includeObject=Object",
+        )
+        .unwrap();
         assert!(query.watch && query.since == Some(7) && query.include == Include::Object);
         assert_eq!(query.timeout, Some(Duration::from_secs(30)));
         assert!(super::Query::of(&[]).unwrap().since.is_none());
@@ -121,7 +140,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for bad in ["resourceVersion=x", "timeoutSeconds=-1", "dryRun=Some", "includeObject=All"] {
+        for bad in [
+            "resourceVersion=x",
+            "timeoutSeconds=-1",
+            "dryRun=Some",
+            "includeObject=All",
+        ] {
             assert_eq!(query(bad).unwrap_err().reason, "BadRequest", "{bad}");
         }
         assert!(query("dryRun=All").unwrap().dry_run);

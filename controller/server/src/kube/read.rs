@@ -16,7 +16,12 @@ use super::{scale, warning};
 use crate::state::ServerState;
 use crate::status::Status;
 
-pub(super) async fn get(State(state): State<ServerState>, target: Target, query: Query, shape: Shape) -> Response {
+pub(super) async fn get(
+    State(state): State<ServerState>,
+    target: Target,
+    query: Query,
+    shape: Shape,
+) -> Response {
     let response = match found(&state, &target) {
         Err(status) => status.into_response(),
         Ok(object) => match shape {
@@ -24,7 +29,15 @@ pub(super) async fn get(State(state): State<ServerState>, target: Target, query:
             Shape::Table => {
                 let columns = columns(target.info);
                 let revision = object.resource_version;
-                Json(table(columns, [&*object.value], revision, query.include, true, now())).into_response()
+                Json(table(
+                    columns,
+                    [&*object.value],
+                    revision,
+                    query.include,
+                    true,
+                    now(),
+                ))
+                .into_response()
             }
         },
     };

@@ -22,7 +22,11 @@ type Answer = Result<(StatusCode, Json<Value>), Status>;
 pub(super) async fn access(Extension(identity): Extension<Identity>, body: Whole<API_LIMIT>) -> Answer {
     let question = Question::read(&body.0)?;
     let allowed = identity.may(&question.verb, &question.path);
-    let reason = if allowed { String::new() } else { format!("the role is {}", identity.role) };
+    let reason = if allowed {
+        String::new()
+    } else {
+        format!("the role is {}", identity.role)
+    };
     created(json!({
         "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
         "status": {"allowed": allowed, "reason": reason},
@@ -58,12 +62,22 @@ impl Question {
     /// Reads a review's body: JSON, or protobuf from newer kubectls.
     fn read(body: &[u8]) -> Result<Self, Status> {
         if let Some(binary) = body.strip_prefix(b"k8s\0") {
-            return protobuf::question(binary).ok_or_else(|| Status::bad_request("the review cannot be read"));
+            return protobuf::question(binary)
+                .ok_or_else(|| Status::bad_request("the review cannot be read"));
         }
         let review: Value = serde_json::from_slice(body)
             .map_err(|error| Status::bad_request(format!("the body of the request is no JSON: {error}")))?;
-        let text = |pointer: &str| review.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            review
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let verb = text("/spec/resourceAttributes/verb") + &text("/spec/nonResourceAttributes/verb");
-        Ok(Self { verb, path: text("/spec/nonResourceAttributes/path") })
+        Ok(Self {
+            verb,
+            path: text("/spec/nonResourceAttributes/path"),
+        })
     }
 }

@@ -13,7 +13,8 @@ use crate::status::Status;
 /// The `Scale` of an object.
 pub(super) fn view(object: &Value) -> Value {
     let at = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
-    let count = |pointer: &str, default: u64| object.pointer(pointer).and_then(Value::as_u64).unwrap_or(default);
+    let count =
+        |pointer: &str, default: u64| object.pointer(pointer).and_then(Value::as_u64).unwrap_or(default);
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -31,7 +32,12 @@ pub(super) fn view(object: &Value) -> Value {
 }
 
 /// Sets the number of replicas to that of the scale which `edit` makes of the current one.
-pub(super) async fn set<F>(state: &ServerState, target: &Target, dry_run: bool, edit: F) -> Result<Response, Status>
+pub(super) async fn set<F>(
+    state: &ServerState,
+    target: &Target,
+    dry_run: bool,
+    edit: F,
+) -> Result<Response, Status>
 where
     F: FnOnce(&Value) -> Result<Value, String> + Send + 'static,
 {
@@ -39,14 +45,20 @@ where
         let scale = edit(&view(&current.value)).map_err(|why| refused(current, why))?;
         let metadata = json!({"metadata": scale.get("metadata")});
         consistent(current, &metadata)?;
-        let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+        let replicas = scale
+            .pointer("/spec/replicas")
+            .cloned()
+            .unwrap_or_else(|| 0.into());
         let mut object = Value::clone(&current.value);
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             spec.insert("replicas".to_owned(), replicas);
         }
         Ok(object)
     };
-    let stored = state.store.edit(target.info, &target.name, Part::Spec, dry_run, edit).await;
+    let stored = state
+        .store
+        .edit(target.info, &target.name, Part::Spec, dry_run, edit)
+        .await;
     let stored = stored.map_err(|error| Status::from_store(target.info, error))?;
     Ok(Json(view(&stored.value)).into_response())
 }

@@ -29,7 +29,9 @@ impl Selector {
     /// Reads both selectors of a query; empty ones select everything.
     pub(super) fn parse(labels: &str, fields: &str) -> Result<Self, Status> {
         let labels = parse(labels, true).map_err(|part| {
-            Status::bad_request(format!("unable to parse requirement: {part:?} is no label requirement"))
+            Status::bad_request(format!(
+                "unable to parse requirement: {part:?} is no label requirement"
+            ))
         })?;
         let fields = parse(fields, false).map_err(|part| {
             let allowed = "use path=value or path!=value, separated by commas";
@@ -43,8 +45,13 @@ impl Selector {
         let labels = object.pointer("/metadata/labels");
         let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(text);
         let field = |key: &str| Some(at(object, key).map(text).unwrap_or_default());
-        self.labels.iter().all(|requirement| requirement.holds(label(&requirement.key)))
-            && self.fields.iter().all(|requirement| requirement.holds(field(&requirement.key)))
+        self.labels
+            .iter()
+            .all(|requirement| requirement.holds(label(&requirement.key)))
+            && self
+                .fields
+                .iter()
+                .all(|requirement| requirement.holds(field(&requirement.key)))
     }
 }
 
@@ -75,8 +82,13 @@ fn text(value: &Value) -> String {
 /// The requirements of a selector; the part that is none, if one is not.
 fn parse(selector: &str, sets: bool) -> Result<Vec<Requirement>, String> {
     let parts = split(selector);
-    let parts = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty());
-    parts.map(|part| requirement(part, sets).ok_or_else(|| part.to_owned())).collect()
+    let parts = parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty());
+    parts
+        .map(|part| requirement(part, sets).ok_or_else(|| part.to_owned()))
+        .collect()
 }
 
 /// Splits at commas outside parentheses.
@@ -119,7 +131,10 @@ fn requirement(part: &str, sets: bool) -> Option<Requirement> {
 fn new(key: &str, test: Test) -> Option<Requirement> {
     let key = key.trim();
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/');
-    (!key.is_empty() && key.chars().all(fine)).then(|| Requirement { key: key.to_owned(), test })
+    (!key.is_empty() && key.chars().all(fine)).then(|| Requirement {
+        key: key.to_owned(),
+        test,
+    })
 }
 
 fn values(list: &str) -> Option<Vec<String>> {
@@ -145,22 +160,53 @@ mod tests {
     #[test]
     fn labels_are_selected_as_in_kubernetes() {
         for yes in [
-            "", "app=web", "app==web", "app!=db", "other!=x", "app in (web, db)", "app notin (db)", "other notin (db)",
-            "app", "!other", "app=web,tier in (front,back),!other", "x/y=", "x/y",
+            "",
+            "app=web",
+            "app==web",
+            "app!=db",
+            "other!=x",
+            "app in (web, db)",
+            "app notin (db)",
+            "other notin (db)",
+            "app",
+            "!other",
+            "app=web,tier in (front,back),!other",
+            "x/y=",
+            "x/y",
         ] {
             assert!(labels(yes), "{yes}");
         }
-        for no in ["app=db", "app!=web", "app in (db)", "app notin (web)", "other", "!app", "other=", "app=web,tier=back"] {
+        for no in [
+            "app=db",
+            "app!=web",
+            "app in (db)",
+            "app notin (web)",
+            "other",
+            "!app",
+            "other=",
+            "app=web,tier=back",
+        ] {
             assert!(!labels(no), "{no}");
         }
     }
 
     #[test]
     fn fields_are_selected_by_path_and_a_missing_one_is_empty() {
-        for yes in ["metadata.name=web", "metadata.name!=db", "spec.replicas=2", "involvedObject.namespace=", "a.b="] {
+        for yes in [
+            "metadata.name=web",
+            "metadata.name!=db",
+            "spec.replicas=2",
+            "involvedObject.namespace=",
+            "a.b=",
+        ] {
             assert!(fields(yes), "{yes}");
         }
-        for no in ["metadata.name=db", "spec.replicas!=2", "a.b=c", "metadata.name=web,spec.replicas=3"] {
+        for no in [
+            "metadata.name=db",
+            "spec.replicas!=2",
+            "a.b=c",
+            "metadata.name=web,spec.replicas=3",
+        ] {
             assert!(!fields(no), "{no}");
         }
     }
@@ -168,8 +214,15 @@ mod tests {
     #[test]
     fn what_is_no_selector_is_a_bad_request() {
         for bad in ["app in web", "app is (web)", "=web", "a b c", "(", "a,=,b"] {
-            assert_eq!(Selector::parse(bad, "").unwrap_err().reason, "BadRequest", "{bad}");
+            assert_eq!(
+                Selector::parse(bad, "").unwrap_err().reason,
+                "BadRequest",
+                "{bad}"
+            );
         }
-        assert_eq!(Selector::parse("", "metadata.name").unwrap_err().reason, "BadRequest");
+        assert_eq!(
+            Selector::parse("", "metadata.name").unwrap_err().reason,
+            "BadRequest"
+        );
     }
 }

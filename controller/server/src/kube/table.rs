@@ -36,13 +36,23 @@ pub(super) fn columns(info: &KindInfo) -> &'static [Column] {
 }
 
 fn of_kind(info: &KindInfo) -> Vec<Column> {
-    let mut columns: Vec<Column> = column("Name", "string", ".metadata.name", 0, "name").into_iter().collect();
-    let defined = info.crd.spec.versions.iter().filter_map(|version| version.additional_printer_columns.as_ref());
+    let mut columns: Vec<Column> = column("Name", "string", ".metadata.name", 0, "name")
+        .into_iter()
+        .collect();
+    let defined = info
+        .crd
+        .spec
+        .versions
+        .iter()
+        .filter_map(|version| version.additional_printer_columns.as_ref());
     columns.extend(defined.flatten().filter_map(|defined| {
         let priority = defined.priority.unwrap_or_default();
         let column = column(&defined.name, &defined.type_, &defined.json_path, priority, "")?;
         let pointer = format!("{}/default", defined.json_path.replace('.', "/properties/"));
-        Some(Column { default: info.schema.pointer(&pointer).cloned().unwrap_or_default(), ..column })
+        Some(Column {
+            default: info.schema.pointer(&pointer).cloned().unwrap_or_default(),
+            ..column
+        })
     }));
     columns
 }
@@ -50,7 +60,11 @@ fn of_kind(info: &KindInfo) -> Vec<Column> {
 pub(super) fn column(name: &str, kind: &str, path: &str, priority: i32, format: &str) -> Option<Column> {
     Some(Column {
         definition: json!({"name": name, "type": kind, "format": format, "description": "", "priority": priority}),
-        kind: if kind == "date" { CellKind::Date } else { CellKind::Plain },
+        kind: if kind == "date" {
+            CellKind::Date
+        } else {
+            CellKind::Plain
+        },
         path: JsonPath::parse(path)?,
         default: Value::Null,
     })
@@ -58,7 +72,10 @@ pub(super) fn column(name: &str, kind: &str, path: &str, priority: i32, format: 
 
 /// A column that shows an object reference.
 pub(super) fn reference(name: &str, path: &str) -> Option<Column> {
-    column(name, "string", path, 0, "").map(|column| Column { kind: CellKind::Reference, ..column })
+    column(name, "string", path, 0, "").map(|column| Column {
+        kind: CellKind::Reference,
+        ..column
+    })
 }
 
 /// A table of these objects. `header: false` leaves the column definitions out.
@@ -70,7 +87,9 @@ pub(super) fn table<'a>(
     header: bool,
     now: Time,
 ) -> Value {
-    let rows = objects.into_iter().map(|object| row(columns, object, include, now));
+    let rows = objects
+        .into_iter()
+        .map(|object| row(columns, object, include, now));
     let header = if header { columns } else { &[] };
     json!({
         "kind": "Table",
@@ -98,7 +117,9 @@ fn cell(column: &Column, object: &Value, now: Time) -> Value {
     let found = column.path.find(object).unwrap_or(&column.default);
     let part = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
     match (column.kind, found.as_str()) {
-        (CellKind::Date, Some(text)) => text.parse::<Time>().map_or("<unknown>".into(), |then| age(then, now).into()),
+        (CellKind::Date, Some(text)) => text
+            .parse::<Time>()
+            .map_or("<unknown>".into(), |then| age(then, now).into()),
         (CellKind::Reference, _) => format!("{}/{}", part("kind").to_lowercase(), part("name")).into(),
         _ => found.clone(),
     }
@@ -121,9 +142,20 @@ mod tests {
             "status": {"readyReplicas": 1, "updatedReplicas": 2,
                 "conditions": [{"type": "Progressing", "reason": "No"}, {"type": "Ready", "reason": "Probing"}]},
         });
-        let table = table(columns(find("wl").unwrap()), [&object], 7, Include::Metadata, true, now());
-        let names: Vec<&str> =
-            table["columnDefinitions"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+        let table = table(
+            columns(find("wl").unwrap()),
+            [&object],
+            7,
+            Include::Metadata,
+            true,
+            now(),
+        );
+        let names: Vec<&str> = table["columnDefinitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["name"].as_str().unwrap())
+            .collect();
         assert_eq!(names.first(), Some(&"Name"));
         let cells = table["rows"][0]["cells"].as_array().unwrap();
         let cell = |name: &str| &cells[names.iter().position(|n| *n == name).unwrap()];
@@ -142,6 +174,10 @@ mod tests {
         let full = table(columns, [&object], 1, Include::Object, false, now());
         assert_eq!(full["rows"][0]["object"], object);
         assert_eq!(full["columnDefinitions"], json!([]));
-        assert!(table(columns, [&object], 1, Include::None, true, now())["rows"][0].get("object").is_none());
+        assert!(
+            table(columns, [&object], 1, Include::None, true, now())["rows"][0]
+                .get("object")
+                .is_none()
+        );
     }
 }

@@ -25,9 +25,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
         let Ok(params) = RawPathParams::from_request_parts(parts, state).await else {
             return Err(Status::no_route());
         };
-        let get = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned());
+        let get = |wanted: &str| {
+            params
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| value.to_owned())
+        };
         let plural = get("plural").unwrap_or_default();
-        let info = KINDS.iter().find(|info| info.plural == plural).ok_or_else(Status::no_route)?;
+        let info = KINDS
+            .iter()
+            .find(|info| info.plural == plural)
+            .ok_or_else(Status::no_route)?;
         Ok(Self {
             info,
             namespace: get("namespace"),
@@ -40,12 +48,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
 impl Target {
     /// Whether there can be anything: all objects are in the one namespace.
     pub(super) fn is_ours(&self) -> bool {
-        self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE)
+        self.namespace
+            .as_deref()
+            .is_none_or(|namespace| namespace == NAMESPACE)
     }
 
     /// Refuses an object of another namespace, where there is none.
     pub(super) fn exists(&self) -> Result<(), Status> {
-        if self.is_ours() { Ok(()) } else { Err(Status::not_found(self.info, &self.name)) }
+        if self.is_ours() {
+            Ok(())
+        } else {
+            Err(Status::not_found(self.info, &self.name))
+        }
     }
 
     /// Refuses to put anything into another namespace.

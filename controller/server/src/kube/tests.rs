@@ -29,11 +29,18 @@ fn message(answer: &Answer) -> String {
     let status = answer.json();
     assert_eq!(status["kind"], "Status", "{status}");
     assert_eq!(status["code"], answer.code.as_u16());
-    format!("{} {}: {}", answer.code.as_u16(), status["reason"].as_str().unwrap(), status["message"].as_str().unwrap())
+    format!(
+        "{} {}: {}",
+        answer.code.as_u16(),
+        status["reason"].as_str().unwrap(),
+        status["message"].as_str().unwrap()
+    )
 }
 
 async fn patch(server: &Server, kind: &str, path: &str, body: &str) -> Answer {
-    server.ask_with("PATCH", path, &[("content-type", kind)], Some(body.to_owned())).await
+    server
+        .ask_with("PATCH", path, &[("content-type", kind)], Some(body.to_owned()))
+        .await
 }
 
 const MERGE: &str = "application/merge-patch+json";
@@ -46,21 +53,43 @@ async fn an_object_is_made_read_listed_and_deleted() {
     assert_eq!(one["metadata"]["generation"], 1);
     assert!(one["metadata"]["uid"].is_string() && one["metadata"]["creationTimestamp"].is_string());
     let list = server.get(BASE).await.json();
-    assert_eq!((list["kind"].as_str(), list["apiVersion"].as_str()), (Some("WorkloadList"), Some("aegisops.io/v1alpha1")));
+    assert_eq!(
+        (list["kind"].as_str(), list["apiVersion"].as_str()),
+        (Some("WorkloadList"), Some("aegisops.io/v1alpha1"))
+    );
     assert_eq!(list["items"], json!([one]));
     assert!(list["metadata"]["resourceVersion"].is_string());
-    assert_eq!(server.get("/apis/aegisops.io/v1alpha1/workloads").await.json()["items"].as_array().unwrap().len(), 1);
-    let gone = server.ask("DELETE", &format!("{BASE}/web"), Some(json!({"propagationPolicy": "Background"}))).await.json();
+    assert_eq!(
+        server.get("/apis/aegisops.io/v1alpha1/workloads").await.json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let gone = server
+        .ask(
+            "DELETE",
+            &format!("{BASE}/web"),
+            Some(json!({"propagationPolicy": "Background"})),
+        )
+        .await
+        .json();
     assert_eq!(gone["status"], "Success");
     assert_eq!(gone["details"]["uid"], one["metadata"]["uid"]);
-    assert_eq!(message(&server.get(&format!("{BASE}/web")).await), "404 NotFound: workloads.aegisops.io \"web\" not found");
+    assert_eq!(
+        message(&server.get(&format!("{BASE}/web")).await),
+        "404 NotFound: workloads.aegisops.io \"web\" not found"
+    );
 }
 
 #[tokio::test]
 async fn refusals_have_the_words_that_kubectl_prints() {
     let server = with(&["web"]).await;
     let post = |body: Value| server.ask("POST", BASE, Some(body));
-    assert_eq!(message(&post(workload("web")).await), "409 AlreadyExists: workloads.aegisops.io \"web\" already exists");
+    assert_eq!(
+        message(&post(workload("web")).await),
+        "409 AlreadyExists: workloads.aegisops.io \"web\" already exists"
+    );
     let mut bad = workload("a");
     bad["spec"]["replicas"] = json!(-1);
     let invalid = post(bad.clone()).await;
@@ -83,17 +112,32 @@ async fn refusals_have_the_words_that_kubectl_prints() {
     let mut strange = workload("a");
     strange["metadata"]["lables"] = json!({});
     assert!(message(&post(strange).await).contains("unknown field \"metadata.lables\""));
-    assert!(message(&post(json!({"kind": "Pod"})).await).contains("does not match the expected kind (Workload)"));
+    assert!(
+        message(&post(json!({"kind": "Pod"})).await).contains("does not match the expected kind (Workload)")
+    );
     let answer = server.ask_with("POST", BASE, &[], Some("{".to_owned())).await;
     assert!(message(&answer).starts_with("400 BadRequest: the body of the request is no JSON"));
     assert_eq!(
-        message(&server.get("/apis/aegisops.io/v1alpha1/namespaces/default/pods").await),
+        message(
+            &server
+                .get("/apis/aegisops.io/v1alpha1/namespaces/default/pods")
+                .await
+        ),
         "404 NotFound: the server could not find the requested resource"
     );
-    assert_eq!(message(&server.get("/apis/nope").await).split(':').next(), Some("404 NotFound"));
-    assert_eq!(message(&server.ask("DELETE", BASE, None).await).split(':').next(), Some("405 MethodNotAllowed"));
+    assert_eq!(
+        message(&server.get("/apis/nope").await).split(':').next(),
+        Some("404 NotFound")
+    );
+    assert_eq!(
+        message(&server.ask("DELETE", BASE, None).await).split(':').next(),
+        Some("405 MethodNotAllowed")
+    );
     let big = "x".repeat((1 << 20) + 1);
-    assert!(message(&server.ask_with("POST", BASE, &[], Some(big)).await).starts_with("413 RequestEntityTooLarge"));
+    assert!(
+        message(&server.ask_with("POST", BASE, &[], Some(big)).await)
+            .starts_with("413 RequestEntityTooLarge")
+    );
 }
 
 #[tokio::test]
@@ -102,42 +146,89 @@ async fn a_stale_update_is_a_conflict_and_an_unchanged_one_changes_nothing() {
     let path = format!("{BASE}/web");
     let mut object = server.get(&path).await.json();
     let same = server.ask("PUT", &path, Some(object.clone())).await.json();
-    assert_eq!(same["metadata"]["resourceVersion"], object["metadata"]["resourceVersion"]);
+    assert_eq!(
+        same["metadata"]["resourceVersion"],
+        object["metadata"]["resourceVersion"]
+    );
     let stale = object.clone();
     object["spec"]["replicas"] = json!(3);
     object["status"] = json!({"replicas": 99});
     let changed = server.ask("PUT", &path, Some(object)).await.json();
-    assert_eq!((&changed["spec"]["replicas"], &changed["metadata"]["generation"]), (&json!(3), &json!(2)));
-    assert!(changed.get("status").is_none(), "only the controller writes status");
+    assert_eq!(
+        (&changed["spec"]["replicas"], &changed["metadata"]["generation"]),
+        (&json!(3), &json!(2))
+    );
+    assert!(
+        changed.get("status").is_none(),
+        "only the controller writes status"
+    );
     assert_eq!(
         message(&server.ask("PUT", &path, Some(stale)).await),
         "409 Conflict: Operation cannot be fulfilled on workloads.aegisops.io \"web\": the object has been modified; \
          please apply your changes to the latest version and try again"
     );
-    assert!(message(&server.ask("PUT", &path, Some(workload("db"))).await).contains("does not match the name on the URL"));
-    assert!(message(&server.ask("PUT", &format!("{BASE}/no"), Some(workload("no"))).await).starts_with("404"));
+    assert!(
+        message(&server.ask("PUT", &path, Some(workload("db"))).await)
+            .contains("does not match the name on the URL")
+    );
+    assert!(
+        message(
+            &server
+                .ask("PUT", &format!("{BASE}/no"), Some(workload("no")))
+                .await
+        )
+        .starts_with("404")
+    );
 }
 
 #[tokio::test]
 async fn patches_of_every_type_are_taken() {
     let server = with(&["web"]).await;
     let path = format!("{BASE}/web");
-    let merged = patch(&server, MERGE, &path, r#"{"spec":{"replicas":4},"metadata":{"labels":{"app":null,"x":"y"}}}"#).await;
+    let merged = patch(
+        &server,
+        MERGE,
+        &path,
+        r#"{"spec":{"replicas":4},"metadata":{"labels":{"app":null,"x":"y"}}}"#,
+    )
+    .await;
     assert_eq!(merged.json()["metadata"]["labels"], json!({"x": "y"}));
-    let strategic = patch(&server, "application/strategic-merge-patch+json", &path, r#"{"spec":{"replicas":5}}"#).await;
+    let strategic = patch(
+        &server,
+        "application/strategic-merge-patch+json",
+        &path,
+        r#"{"spec":{"replicas":5}}"#,
+    )
+    .await;
     assert_eq!(strategic.json()["spec"]["replicas"], 5);
     let operations = r#"[{"op":"replace","path":"/spec/replicas","value":6}]"#;
-    assert_eq!(patch(&server, "application/json-patch+json", &path, operations).await.json()["spec"]["replicas"], 6);
+    assert_eq!(
+        patch(&server, "application/json-patch+json", &path, operations)
+            .await
+            .json()["spec"]["replicas"],
+        6
+    );
     let failing = r#"[{"op":"test","path":"/spec/replicas","value":1}]"#;
-    assert!(message(&patch(&server, "application/json-patch+json", &path, failing).await).starts_with("422 Invalid"));
-    assert!(message(&patch(&server, "text/plain", &path, "{}").await).starts_with("415 UnsupportedMediaType"));
+    assert!(
+        message(&patch(&server, "application/json-patch+json", &path, failing).await)
+            .starts_with("422 Invalid")
+    );
+    assert!(
+        message(&patch(&server, "text/plain", &path, "{}").await).starts_with("415 UnsupportedMediaType")
+    );
     assert!(message(&patch(&server, MERGE, &path, "null").await).starts_with("400 BadRequest"));
-    assert!(message(&patch(&server, MERGE, &path, r#"{"metadata":{"resourceVersion":"1"}}"#).await).starts_with("409"));
+    assert!(
+        message(&patch(&server, MERGE, &path, r#"{"metadata":{"resourceVersion":"1"}}"#).await)
+            .starts_with("409")
+    );
     let renamed = patch(&server, MERGE, &path, r#"{"metadata":{"name":"other"}}"#).await;
     assert!(message(&renamed).contains("metadata.name: Invalid value: field is immutable"));
     assert!(message(&patch(&server, MERGE, &format!("{BASE}/no"), "{}").await).starts_with("404"));
     let bad = patch(&server, MERGE, &path, r#"{"spec":{"replicas":"many"}}"#).await;
-    assert_eq!(bad.json()["details"]["causes"][0]["reason"], "FieldValueTypeInvalid");
+    assert_eq!(
+        bad.json()["details"]["causes"][0]["reason"],
+        "FieldValueTypeInvalid"
+    );
 }
 
 #[tokio::test]
@@ -145,22 +236,39 @@ async fn apply_makes_what_is_not_there_and_changes_what_is() {
     let server = Server::start().await;
     let path = format!("{BASE}/web");
     let kind = "application/apply-patch+yaml";
-    let yaml = "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata:\n  name: web\nspec:\n  container: web\n";
+    let yaml =
+        "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata:\n  name: web\nspec:\n  container: web\n";
     assert_eq!(patch(&server, kind, &path, yaml).await.code, 201);
     let changed = patch(&server, kind, &path, &format!("{yaml}  replicas: 3\n")).await;
-    assert_eq!((changed.code.as_u16(), &changed.json()["spec"]["replicas"]), (200, &json!(3)));
+    assert_eq!(
+        (changed.code.as_u16(), &changed.json()["spec"]["replicas"]),
+        (200, &json!(3))
+    );
 }
 
 #[tokio::test]
 async fn a_rehearsal_changes_nothing() {
     let server = with(&["web"]).await;
-    let rehearsed = server.ask("POST", &format!("{BASE}?dryRun=All"), Some(workload("db"))).await;
+    let rehearsed = server
+        .ask("POST", &format!("{BASE}?dryRun=All"), Some(workload("db")))
+        .await;
     assert_eq!(rehearsed.code, 201);
     let path = format!("{BASE}/web?dryRun=All");
-    assert_eq!(patch(&server, MERGE, &path, r#"{"spec":{"replicas":9}}"#).await.json()["spec"]["replicas"], 9);
+    assert_eq!(
+        patch(&server, MERGE, &path, r#"{"spec":{"replicas":9}}"#)
+            .await
+            .json()["spec"]["replicas"],
+        9
+    );
     assert_eq!(server.ask("DELETE", &path, None).await.code, 200);
     let options = json!({"dryRun": ["All"]});
-    assert_eq!(server.ask("DELETE", &format!("{BASE}/web"), Some(options)).await.code, 200);
+    assert_eq!(
+        server
+            .ask("DELETE", &format!("{BASE}/web"), Some(options))
+            .await
+            .code,
+        200
+    );
     let list = server.get(BASE).await.json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     assert_eq!(list["items"][0]["spec"]["replicas"], 2);
@@ -171,7 +279,12 @@ async fn selectors_select_and_nonsense_is_a_bad_request() {
     let server = with(&["web", "db"]).await;
     let names = async |query: &str| -> Vec<String> {
         let list = server.get(&format!("{BASE}?{query}")).await.json();
-        list["items"].as_array().unwrap().iter().map(|o| o["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names("").await, ["db", "web"]);
     assert_eq!(names("labelSelector=app%3Dweb").await, ["web"]);
@@ -180,7 +293,12 @@ async fn selectors_select_and_nonsense_is_a_bad_request() {
     assert!(message(&server.get(&format!("{BASE}?labelSelector=a+b+c")).await).starts_with("400 BadRequest"));
     let elsewhere = "/apis/aegisops.io/v1alpha1/namespaces/other/workloads";
     assert_eq!(server.get(elsewhere).await.json()["items"], json!([]));
-    assert_eq!(message(&server.get(&format!("{elsewhere}/web")).await).split(':').next(), Some("404 NotFound"));
+    assert_eq!(
+        message(&server.get(&format!("{elsewhere}/web")).await)
+            .split(':')
+            .next(),
+        Some("404 NotFound")
+    );
     assert_eq!(
         message(&server.ask("POST", elsewhere, Some(workload("x"))).await),
         "404 NotFound: namespaces \"other\" not found"
@@ -198,72 +316,127 @@ async fn status_is_the_controller_s_and_scale_changes_replicas_only() {
     );
     let scale = format!("{BASE}/web/scale");
     let current = server.get(&scale).await.json();
-    assert_eq!((&current["kind"], &current["spec"]["replicas"]), (&json!("Scale"), &json!(2)));
-    assert_eq!(patch(&server, MERGE, &scale, r#"{"spec":{"replicas":4}}"#).await.json()["spec"]["replicas"], 4);
+    assert_eq!(
+        (&current["kind"], &current["spec"]["replicas"]),
+        (&json!("Scale"), &json!(2))
+    );
+    assert_eq!(
+        patch(&server, MERGE, &scale, r#"{"spec":{"replicas":4}}"#)
+            .await
+            .json()["spec"]["replicas"],
+        4
+    );
     // kubectl puts a scale without a content type.
-    let stale = server.ask_with("PUT", &scale, &[], Some(current.to_string())).await;
+    let stale = server
+        .ask_with("PUT", &scale, &[], Some(current.to_string()))
+        .await;
     assert!(message(&stale).starts_with("409 Conflict"));
     let mut wanted = server.get(&scale).await.json();
     wanted["spec"]["replicas"] = json!(1);
-    assert_eq!(server.ask_with("PUT", &scale, &[], Some(wanted.to_string())).await.json()["spec"]["replicas"], 1);
+    assert_eq!(
+        server
+            .ask_with("PUT", &scale, &[], Some(wanted.to_string()))
+            .await
+            .json()["spec"]["replicas"],
+        1
+    );
     let invalid = patch(&server, MERGE, &scale, r#"{"spec":{"replicas":-1}}"#).await;
     assert!(message(&invalid).contains("spec.replicas: Invalid value: -1"));
     let incident = "/apis/aegisops.io/v1alpha1/namespaces/default/incidents/x/scale";
-    assert_eq!(message(&patch(&server, MERGE, incident, "{}").await).split(':').next(), Some("404 NotFound"));
+    assert_eq!(
+        message(&patch(&server, MERGE, incident, "{}").await)
+            .split(':')
+            .next(),
+        Some("404 NotFound")
+    );
 }
 
 #[tokio::test]
 async fn a_table_has_the_columns_of_its_kind() {
     let server = with(&["web"]).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-    let table = server.ask_with("GET", BASE, &[("accept", accept)], None).await.json();
+    let table = server
+        .ask_with("GET", BASE, &[("accept", accept)], None)
+        .await
+        .json();
     assert_eq!(table["kind"], "Table");
     assert_eq!(table["columnDefinitions"][0]["name"], "Name");
     assert_eq!(table["rows"][0]["cells"][0], "web");
     assert_eq!(table["rows"][0]["object"]["metadata"]["namespace"], "default");
-    let one = server.ask_with("GET", &format!("{BASE}/web"), &[("accept", accept)], None).await.json();
+    let one = server
+        .ask_with("GET", &format!("{BASE}/web"), &[("accept", accept)], None)
+        .await
+        .json();
     assert_eq!(one["rows"].as_array().unwrap().len(), 1);
 }
 
 /// The lines of a watch that ends by itself.
 async fn lines(server: &Server, path: &str) -> Vec<Value> {
     let answer = server.get(path).await;
-    answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn told(lines: &[Value]) -> Vec<String> {
     let line = |line: &Value| {
-        format!("{} {}", line["type"].as_str().unwrap(), line["object"]["metadata"]["name"].as_str().unwrap_or_default())
+        format!(
+            "{} {}",
+            line["type"].as_str().unwrap(),
+            line["object"]["metadata"]["name"].as_str().unwrap_or_default()
+        )
     };
     lines.iter().map(line).collect()
 }
 
 /// Reads a watch as it comes, until `count` lines are there.
 async fn first(server: &Server, path: &str, count: usize) -> Vec<Value> {
-    let request = Request::get(path).header("authorization", "Bearer admin-token").body(Body::empty()).unwrap();
+    let request = Request::get(path)
+        .header("authorization", "Bearer admin-token")
+        .body(Body::empty())
+        .unwrap();
     let mut body = server.send(request).await.into_body();
     let mut text = String::new();
     while text.lines().count() < count {
         let frame = body.frame().await.expect("the watch goes on").unwrap();
         text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
     }
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn a_watch_replays_from_a_version_and_selectors_see_objects_come_and_go() {
     let server = with(&["web"]).await;
-    let begun = server.get(BASE).await.json()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    let begun = server.get(BASE).await.json()["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("{BASE}/web");
     patch(&server, MERGE, &path, r#"{"spec":{"replicas":3}}"#).await;
-    patch(&server, MERGE, &path, r#"{"metadata":{"labels":{"app":"other"}}}"#).await;
+    patch(
+        &server,
+        MERGE,
+        &path,
+        r#"{"metadata":{"labels":{"app":"other"}}}"#,
+    )
+    .await;
     server.ask("DELETE", &path, None).await;
     let all = first(&server, &format!("{BASE}?watch=true&resourceVersion={begun}"), 3).await;
     assert_eq!(told(&all), ["MODIFIED web", "MODIFIED web", "DELETED web"]);
     let some = format!("{BASE}?watch=true&resourceVersion={begun}&labelSelector=app%3Dweb");
-    assert_eq!(told(&first(&server, &some, 2).await), ["MODIFIED web", "DELETED web"]);
+    assert_eq!(
+        told(&first(&server, &some, 2).await),
+        ["MODIFIED web", "DELETED web"]
+    );
     let other = format!("{BASE}?watch=true&resourceVersion={begun}&labelSelector=app%3Dother");
-    assert_eq!(told(&first(&server, &other, 2).await), ["ADDED web", "DELETED web"]);
+    assert_eq!(
+        told(&first(&server, &other, 2).await),
+        ["ADDED web", "DELETED web"]
+    );
 }
 
 #[tokio::test]
@@ -273,15 +446,24 @@ async fn a_watch_without_a_version_begins_with_what_there_is() {
     assert_eq!(told(&first(&server, &path, 2).await), ["ADDED db", "ADDED web"]);
     let marked = first(&server, &format!("{path}&sendInitialEvents=true"), 3).await;
     assert_eq!(marked[2]["type"], "BOOKMARK");
-    assert_eq!(marked[2]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
-    let future = server.get(&format!("{BASE}?watch=true&resourceVersion=999999999")).await;
+    assert_eq!(
+        marked[2]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
+    let future = server
+        .get(&format!("{BASE}?watch=true&resourceVersion=999999999"))
+        .await;
     assert!(message(&future).starts_with("410 Expired: too old resource version: 999999999"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_ends_when_its_time_is_up_and_when_the_server_goes() {
     let server = Server::start().await;
-    assert!(lines(&server, &format!("{BASE}?watch=true&timeoutSeconds=3")).await.is_empty());
+    assert!(
+        lines(&server, &format!("{BASE}?watch=true&timeoutSeconds=3"))
+            .await
+            .is_empty()
+    );
     server.shutdown.cancel();
     assert!(lines(&server, &format!("{BASE}?watch=true")).await.is_empty());
 }
@@ -296,8 +478,17 @@ async fn a_watched_table_tells_its_columns_once() {
         .body(Body::empty())
         .unwrap();
     let answer = Answer::of(server.send(request).await).await;
-    let lines: Vec<Value> = answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(!lines[0]["object"]["columnDefinitions"].as_array().unwrap().is_empty());
+    let lines: Vec<Value> = answer
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        !lines[0]["object"]["columnDefinitions"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(lines[1]["object"]["columnDefinitions"], json!([]));
     assert_eq!(lines[1]["object"]["rows"][0]["cells"][0], "web");
 }
@@ -306,8 +497,17 @@ async fn a_watched_table_tells_its_columns_once() {
 async fn a_finalizer_holds_an_object_until_it_is_taken_off() {
     let server = with(&["web"]).await;
     let path = format!("{BASE}/web");
-    let held = patch(&server, MERGE, &path, r#"{"metadata":{"finalizers":["aegisops.io/containers"]}}"#).await;
-    assert_eq!(held.json()["metadata"]["finalizers"], json!(["aegisops.io/containers"]));
+    let held = patch(
+        &server,
+        MERGE,
+        &path,
+        r#"{"metadata":{"finalizers":["aegisops.io/containers"]}}"#,
+    )
+    .await;
+    assert_eq!(
+        held.json()["metadata"]["finalizers"],
+        json!(["aegisops.io/containers"])
+    );
     let marked = server.ask("DELETE", &path, None).await.json();
     assert!(marked["metadata"]["deletionTimestamp"].is_string(), "{marked}");
     assert_eq!(server.get(&path).await.code, 200);
@@ -322,16 +522,34 @@ async fn a_deletion_may_depend_on_uid_and_version() {
     let wrong = json!({"preconditions": {"uid": "nope"}});
     assert!(message(&server.ask("DELETE", &path, Some(wrong)).await).starts_with("409 Conflict"));
     let uid = server.get(&path).await.json()["metadata"]["uid"].clone();
-    assert_eq!(server.ask("DELETE", &path, Some(json!({"preconditions": {"uid": uid}}))).await.code, 200);
+    assert_eq!(
+        server
+            .ask("DELETE", &path, Some(json!({"preconditions": {"uid": uid}})))
+            .await
+            .code,
+        200
+    );
 }
 
 #[tokio::test]
 async fn events_are_listed_selected_and_watched() {
     let server = with(&["web"]).await;
-    let about = ObjectRef { kind: "Workload".to_owned(), name: "web".to_owned(), uid: "u-1".to_owned() };
-    server.events.record(&about, EventType::Warning, "Restarted", "it was sick");
-    let other = ObjectRef { name: "db".to_owned(), uid: "u-2".to_owned(), ..about.clone() };
-    server.events.record(&other, EventType::Normal, "Scaled", "more of it");
+    let about = ObjectRef {
+        kind: "Workload".to_owned(),
+        name: "web".to_owned(),
+        uid: "u-1".to_owned(),
+    };
+    server
+        .events
+        .record(&about, EventType::Warning, "Restarted", "it was sick");
+    let other = ObjectRef {
+        name: "db".to_owned(),
+        uid: "u-2".to_owned(),
+        ..about.clone()
+    };
+    server
+        .events
+        .record(&other, EventType::Normal, "Scaled", "more of it");
     let base = "/api/v1/namespaces/default/events";
     let selector = "fieldSelector=involvedObject.uid%3Du-1,involvedObject.name%3Dweb,\
                     involvedObject.namespace%3Ddefault,involvedObject.kind%3DWorkload";
@@ -339,36 +557,69 @@ async fn events_are_listed_selected_and_watched() {
     assert_eq!(list["kind"], "EventList");
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     let event = &list["items"][0];
-    assert_eq!((&event["reason"], &event["type"], &event["count"]), (&json!("Restarted"), &json!("Warning"), &json!(1)));
+    assert_eq!(
+        (&event["reason"], &event["type"], &event["count"]),
+        (&json!("Restarted"), &json!("Warning"), &json!(1))
+    );
     assert_eq!(event["involvedObject"]["apiVersion"], "aegisops.io/v1alpha1");
     let name = event["metadata"]["name"].as_str().unwrap();
-    assert_eq!(server.get(&format!("{base}/{name}")).await.json()["message"], "it was sick");
+    assert_eq!(
+        server.get(&format!("{base}/{name}")).await.json()["message"],
+        "it was sick"
+    );
     assert!(message(&server.get(&format!("{base}/no")).await).starts_with("404 NotFound"));
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let table = server.ask_with("GET", "/api/v1/events", &[("accept", accept)], None).await.json();
+    let table = server
+        .ask_with("GET", "/api/v1/events", &[("accept", accept)], None)
+        .await
+        .json();
     assert_eq!(table["rows"][0]["cells"][3], "workload/web");
-    assert_eq!(told(&first(&server, &format!("{base}?watch=true"), 2).await).len(), 2);
+    assert_eq!(
+        told(&first(&server, &format!("{base}?watch=true"), 2).await).len(),
+        2
+    );
 }
 
 #[tokio::test]
 async fn discovery_and_documents_lead_to_every_kind() {
     let server = Server::start().await;
-    assert_eq!(server.get("/apis").await.json()["groups"][0]["name"], "aegisops.io");
+    assert_eq!(
+        server.get("/apis").await.json()["groups"][0]["name"],
+        "aegisops.io"
+    );
     assert_eq!(server.get("/apis/aegisops.io").await.json()["kind"], "APIGroup");
     assert_eq!(server.get("/api").await.json()["versions"], json!(["v1"]));
     let resources = server.get("/apis/aegisops.io/v1alpha1").await.json()["resources"].clone();
-    let names: Vec<&str> = resources.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = resources
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["name"].as_str().unwrap())
+        .collect();
     for info in aegis_api::KINDS.iter() {
         assert!(names.contains(&info.plural), "{}", info.plural);
     }
     assert!(names.contains(&"workloads/scale"));
-    assert!(server.get("/version").await.json()["gitVersion"].as_str().unwrap().starts_with("v1.32"));
+    assert!(
+        server.get("/version").await.json()["gitVersion"]
+            .as_str()
+            .unwrap()
+            .starts_with("v1.32")
+    );
     let v2 = server.get("/openapi/v2").await;
     assert_eq!((v2.code.as_u16(), v2.text.as_str()), (200, ""));
     let index = server.get("/openapi/v3").await.json();
-    let url = index["paths"]["apis/aegisops.io/v1alpha1"]["serverRelativeURL"].as_str().unwrap().to_owned();
+    let url = index["paths"]["apis/aegisops.io/v1alpha1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let document = server.get(&url).await;
-    assert!(document.headers["cache-control"].to_str().unwrap().contains("immutable"));
+    assert!(
+        document.headers["cache-control"]
+            .to_str()
+            .unwrap()
+            .contains("immutable")
+    );
     assert!(document.json()["components"]["schemas"]["io.aegisops.v1alpha1.Workload"].is_object());
 }
 
@@ -377,31 +628,62 @@ async fn a_sender_may_ask_what_they_may_do() {
     let mut config = config();
     config.anonymous_role = Some(crate::Role::Viewer);
     let server = Server::with(config).await;
-    let review = |verb: &str| json!({"spec": {"resourceAttributes": {"verb": verb, "resource": "workloads"}}});
+    let review =
+        |verb: &str| json!({"spec": {"resourceAttributes": {"verb": verb, "resource": "workloads"}}});
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let allowed = async |verb: &str| {
-        let request = Request::post(path).body(Body::from(review(verb).to_string())).unwrap();
+        let request = Request::post(path)
+            .body(Body::from(review(verb).to_string()))
+            .unwrap();
         Answer::of(server.send(request).await).await.json()["status"]["allowed"].clone()
     };
-    assert_eq!((allowed("list").await, allowed("delete").await), (json!(true), json!(false)));
-    assert_eq!(server.ask("POST", path, Some(review("delete"))).await.json()["status"]["allowed"], true);
-    let who = server.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None).await.json();
+    assert_eq!(
+        (allowed("list").await, allowed("delete").await),
+        (json!(true), json!(false))
+    );
+    assert_eq!(
+        server.ask("POST", path, Some(review("delete"))).await.json()["status"]["allowed"],
+        true
+    );
+    let who = server
+        .ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None)
+        .await
+        .json();
     assert_eq!(who["status"]["userInfo"]["username"], "admin");
 }
 
 #[tokio::test]
 async fn a_state_file_that_is_broken_is_a_warning_where_its_kind_is_read() {
     let server = with(&["web"]).await;
-    std::fs::write(server.folder.path().join("workloads/bad.yaml"), "kind: Workload\nspec:\n  replicas: x\n").unwrap();
+    std::fs::write(
+        server.folder.path().join("workloads/bad.yaml"),
+        "kind: Workload\nspec:\n  replicas: x\n",
+    )
+    .unwrap();
     let mut changes = server.events.watch(None);
     if server.store.broken_files().is_empty() {
         futures::StreamExt::next(&mut changes).await;
     }
     let list = server.get(BASE).await;
     let warning = list.headers["warning"].to_str().unwrap();
-    assert!(warning.starts_with("299 - \"state file workloads/bad.yaml: "), "{warning}");
-    assert!(server.get(&format!("{BASE}/bad")).await.headers.contains_key("warning"));
-    assert!(!server.get(&format!("{BASE}/web")).await.headers.contains_key("warning"));
+    assert!(
+        warning.starts_with("299 - \"state file workloads/bad.yaml: "),
+        "{warning}"
+    );
+    assert!(
+        server
+            .get(&format!("{BASE}/bad"))
+            .await
+            .headers
+            .contains_key("warning")
+    );
+    assert!(
+        !server
+            .get(&format!("{BASE}/web"))
+            .await
+            .headers
+            .contains_key("warning")
+    );
 }
 
 #[tokio::test]
@@ -412,6 +694,13 @@ async fn a_status_that_the_controller_writes_is_shown() {
         object["status"] = json!({"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "instances": []});
         Ok(object)
     };
-    server.store.edit(find("wl").unwrap(), "web", Part::Status, false, edit).await.unwrap();
-    assert_eq!(server.get(&format!("{BASE}/web/scale")).await.json()["status"]["replicas"], 2);
+    server
+        .store
+        .edit(find("wl").unwrap(), "web", Part::Status, false, edit)
+        .await
+        .unwrap();
+    assert_eq!(
+        server.get(&format!("{BASE}/web/scale")).await.json()["status"]["replicas"],
+        2
+    );
 }

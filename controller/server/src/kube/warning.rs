@@ -14,9 +14,16 @@ const MOST: usize = 10;
 const LONGEST: usize = 500;
 
 /// Adds a warning for each broken file of this kind; of this name only, if one is given.
-pub(super) fn add(mut response: Response, state: &ServerState, info: &KindInfo, name: Option<&str>) -> Response {
+pub(super) fn add(
+    mut response: Response,
+    state: &ServerState,
+    info: &KindInfo,
+    name: Option<&str>,
+) -> Response {
     let broken = state.store.broken_files();
-    let ours = broken.iter().filter(|file| file.kind == info.kind && name.is_none_or(|name| file.name == name));
+    let ours = broken
+        .iter()
+        .filter(|file| file.kind == info.kind && name.is_none_or(|name| file.name == name));
     for file in ours.take(MOST) {
         if let Ok(value) = HeaderValue::from_str(&header(info, file)) {
             response.headers_mut().append(WARNING, value);
@@ -26,7 +33,11 @@ pub(super) fn add(mut response: Response, state: &ServerState, info: &KindInfo, 
 }
 
 fn header(info: &KindInfo, file: &BrokenFile) -> String {
-    let base = file.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let base = file
+        .path
+        .file_name()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
     let text = format!("state file {}/{base}: {}", info.plural, file.message);
     format!("299 - \"{}\"", quoted(&text))
 }

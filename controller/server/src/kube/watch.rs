@@ -33,12 +33,23 @@ pub(super) fn objects(
     query: Query,
     shape: Shape,
 ) -> Result<Response, Status> {
-    let mut lines = Lines { shape, include: query.include, columns: columns(target.info), headed: false };
+    let mut lines = Lines {
+        shape,
+        include: query.include,
+        columns: columns(target.info),
+        headed: false,
+    };
     let (since, mut initial) = match query.since {
         Some(since) => (since, Vec::new()),
         None => {
             let (revision, objects) = selected(state, target, &query);
-            (revision, objects.iter().map(|object| lines.line("ADDED", &object.value, object.resource_version)).collect())
+            (
+                revision,
+                objects
+                    .iter()
+                    .map(|object| lines.line("ADDED", &object.value, object.resource_version))
+                    .collect(),
+            )
         }
     };
     if query.initial_events_end {
@@ -51,7 +62,11 @@ pub(super) fn objects(
         let change = if concerns { change(&selector, &event) } else { None };
         ready(change.map(|verb| lines.line(verb, &event.object.value, event.resource_version)))
     });
-    answer(state, query.timeout, stream::iter(initial).chain(changes).chain(expired(since)).boxed())
+    answer(
+        state,
+        query.timeout,
+        stream::iter(initial).chain(changes).chain(expired(since)).boxed(),
+    )
 }
 
 /// What a change of an object is to a client that sees only what its selector selects.
@@ -76,7 +91,8 @@ pub(super) fn answer(
     lines: BoxStream<'static, Bytes>,
 ) -> Result<Response, Status> {
     let permit = std::sync::Arc::clone(&state.watches).try_acquire_owned();
-    let permit = permit.map_err(|_| Status::too_many("the server has too many watches: try again in a moment"))?;
+    let permit =
+        permit.map_err(|_| Status::too_many("the server has too many watches: try again in a moment"))?;
     let shutdown = state.shutdown.clone();
     let end = async move {
         let time = async move {
@@ -92,8 +108,12 @@ pub(super) fn answer(
         Ok::<_, Infallible>(line)
     });
     let mut response = Response::new(Body::from_stream(lines));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     Ok(response)
 }
 
@@ -112,7 +132,10 @@ impl Lines {
             Shape::Objects => line(verb, object),
             Shape::Table => {
                 let header = !std::mem::replace(&mut self.headed, true);
-                line(verb, &table(self.columns, [object], revision, self.include, header, now()))
+                line(
+                    verb,
+                    &table(self.columns, [object], revision, self.include, header, now()),
+                )
             }
         }
     }
@@ -137,5 +160,10 @@ fn initial_end(target: &Target, revision: u64) -> Bytes {
 
 /// The last line of a client that fell behind.
 fn expired(since: u64) -> impl Stream<Item = Bytes> + Send {
-    stream::once(async move { line("ERROR", &Status::expired(Expired { since, oldest: since }).to_map().into()) })
+    stream::once(async move {
+        line(
+            "ERROR",
+            &Status::expired(Expired { since, oldest: since }).to_map().into(),
+        )
+    })
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aegis_runtime::{Part, StoreError, Stored};
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -33,7 +33,12 @@ pub(super) async fn create(
     make(&state, &target, query.dry_run, input::object(&body.0)?).await
 }
 
-async fn make(state: &ServerState, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
+async fn make(
+    state: &ServerState,
+    target: &Target,
+    dry_run: bool,
+    mut object: Value,
+) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
     input::check(target.info, &object)?;
@@ -70,12 +75,18 @@ pub(super) async fn patch(
         return make(&state, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let stored = commit(&state, &target, query.dry_run, move |current| patch.apply(&current.value)).await?;
+    let stored = commit(&state, &target, query.dry_run, move |current| {
+        patch.apply(&current.value)
+    })
+    .await?;
     Ok(Json(&*stored.value).into_response())
 }
 
 fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     Patch::parse(content_type, &body.0)
 }
 
@@ -121,13 +132,21 @@ pub(super) async fn delete(
     target.exists()?;
     let options = Options::read(&body.0)?;
     let dry_run = query.dry_run || options.dry_run;
-    let gone = state.store.delete(target.info, &target.name, options.uid, options.resource_version, dry_run).await;
+    let gone = state
+        .store
+        .delete(
+            target.info,
+            &target.name,
+            options.uid,
+            options.resource_version,
+            dry_run,
+        )
+        .await;
     let gone = gone.map_err(|error| Status::from_store(target.info, error))?;
     if gone.is_deleting() {
         return Ok(Json(&*gone.value).into_response());
     }
-    let details =
-        json!({"name": target.name, "group": aegis_api::GROUP, "kind": target.info.plural, "uid": gone.uid()});
+    let details = json!({"name": target.name, "group": aegis_api::GROUP, "kind": target.info.plural, "uid": gone.uid()});
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details});
     Ok(Json(success).into_response())
 }
@@ -148,7 +167,12 @@ impl Options {
         }
         let options = input::object(body)?;
         let text = |path: &str| options.pointer(path).and_then(Value::as_str);
-        let dry_run = options.get("dryRun").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let dry_run = options
+            .get("dryRun")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         Ok(Self {
             uid: text("/preconditions/uid").map(str::to_owned),
             resource_version: query::version(text("/preconditions/resourceVersion").unwrap_or_default())?,
@@ -158,7 +182,12 @@ impl Options {
 }
 
 /// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
-async fn commit<F>(state: &ServerState, target: &Target, dry_run: bool, edit: F) -> Result<Arc<Stored>, Status>
+async fn commit<F>(
+    state: &ServerState,
+    target: &Target,
+    dry_run: bool,
+    edit: F,
+) -> Result<Arc<Stored>, Status>
 where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
@@ -188,7 +217,11 @@ where
 }
 
 pub(super) fn refused(current: &Stored, message: String) -> StoreError {
-    StoreError::Refused { kind: current.info.kind.to_owned(), name: current.name().to_owned(), message }
+    StoreError::Refused {
+        kind: current.info.kind.to_owned(),
+        name: current.name().to_owned(),
+        message,
+    }
 }
 
 /// Refuses an object of another version, and changes of what never changes.
@@ -215,7 +248,10 @@ pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreEr
         ("/kind", "kind"),
     ] {
         if differs(pointer) {
-            return Err(refused(current, format!("{field}: Invalid value: field is immutable")));
+            return Err(refused(
+                current,
+                format!("{field}: Invalid value: field is immutable"),
+            ));
         }
     }
     Ok(())
@@ -223,7 +259,11 @@ pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreEr
 
 fn finalizers(object: &Value) -> Vec<String> {
     let listed = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-    listed.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    listed
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn with_finalizers(object: &Value, names: &[String]) -> Value {
@@ -241,10 +281,21 @@ mod tests {
     #[test]
     fn delete_options_are_read_and_nonsense_is_refused() {
         assert_eq!(Options::read(b"").unwrap(), Options::default());
-        assert_eq!(Options::read(br#"{"propagationPolicy":"Background"}"#).unwrap(), Options::default());
+        assert_eq!(
+            Options::read(br#"{"propagationPolicy":"Background"}"#).unwrap(),
+            Options::default()
+        );
         let options =
-            Options::read(br#"{"preconditions":{"uid":"u","resourceVersion":"7"},"dryRun":["All"]}"#).unwrap();
-        assert_eq!(options, Options { uid: Some("u".to_owned()), resource_version: Some(7), dry_run: true });
+            Options::read(br#"{"preconditions":{"uid":"u","resourceVersion":"7"},"dryRun":["All"]}"#)
+                .unwrap();
+        assert_eq!(
+            options,
+            Options {
+                uid: Some("u".to_owned()),
+                resource_version: Some(7),
+                dry_run: true
+            }
+        );
         assert!(Options::read(br#"{"dryRun":["Some"]}"#).is_err());
         assert!(Options::read(b"[").is_err());
     }

@@ -37,10 +37,21 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, wishes: &Wishes)
     let now = state.feed.seq();
     let frames = state.feed.subscribe(Some(start));
     let position = if frames.too_old() { now } else { start };
-    let full_text = wishes.full_text.as_deref().is_none_or(|wish| wish != "0" && wish != "false");
-    let mut session = Session { socket, position, full_text, heard: Instant::now() };
+    let full_text = wishes
+        .full_text
+        .as_deref()
+        .is_none_or(|wish| wish != "0" && wish != "false");
+    let mut session = Session {
+        socket,
+        position,
+        full_text,
+        heard: Instant::now(),
+    };
     if let Err(End::Close(code, reason)) = session.serve(state, frames).await {
-        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let close = Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        }));
         // A client that cannot be told is gone anyway.
         if let Err(End::Gone) = session.send(close).await {
             tracing::debug!(reason, "a client was gone before it could be told");
@@ -112,8 +123,13 @@ impl Session {
     /// Everything a client needs that cannot replay.
     async fn snapshot(&mut self, state: &ServerState) -> Result<(), End> {
         let incidents = by_age(&state.store);
-        let newest = incidents.get(incidents.len().saturating_sub(SNAPSHOT)..).unwrap_or_default();
-        let incidents: Vec<IncidentResult> = newest.iter().map(|incident| IncidentResult::from(&**incident)).collect();
+        let newest = incidents
+            .get(incidents.len().saturating_sub(SNAPSHOT)..)
+            .unwrap_or_default();
+        let incidents: Vec<IncidentResult> = newest
+            .iter()
+            .map(|incident| IncidentResult::from(&**incident))
+            .collect();
         let data = json!({
             "incidents": incidents,
             "containers": *state.host.containers(),

@@ -1,0 +1,74 @@
+//! Serves the API over a state directory, without an engine and without reconcilers: to try clients against.
+//!
+//! `cargo run -p aegis-server --example serve -- 127.0.0.1:8001 /tmp/state TOKEN`
+
+use std::sync::Arc;
+
+use aegis_api::kinds::find;
+use aegis_runtime::{EventRecorder, EventType, Feed, ObjectRef, Store, StoreOptions};
+use aegis_server::{HostView, HttpMetrics, ServerConfig, ServerParts, ServerState, pump, router, serve};
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut next = |name: &str| {
+        args.next()
+            .ok_or(format!("give ADDRESS FOLDER TOKEN: {name} is missing"))
+    };
+    let (address, folder, token) = (next("ADDRESS")?, next("FOLDER")?, next("TOKEN")?);
+    let events = EventRecorder::new();
+    let (store, driver) = Store::open(StoreOptions::new(folder), events.clone()).await?;
+    let mut registry = Registry::default();
+    let http = HttpMetrics::new(&mut registry);
+    let shutdown = CancellationToken::new();
+    let host = HostView::new();
+    host.set_engine(Ok(()));
+    let feed = Feed::new(8192);
+    let state = ServerState::new(ServerParts {
+        config: ServerConfig {
+            anonymous_role: None,
+            admin_token: token.into(),
+            webhook_token: None,
+            target_container: "buggy-app-v2".to_owned(),
+            max_replicas: 5,
+            allowed_origins: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        store: store.clone(),
+        events: events.clone(),
+        feed: feed.clone(),
+        host,
+        registry: Arc::new(registry),
+        http,
+        recall: Arc::new(|_| Vec::new()),
+        shutdown: shutdown.clone(),
+    });
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    tokio::select! {
+        ended = driver.run(shutdown.clone()) => ended?,
+        () = pump(store.clone(), feed, shutdown.clone()) => {}
+        () = note(store, events) => {}
+        ended = serve(listener, router(state), shutdown.clone()) => ended?,
+        ended = tokio::signal::ctrl_c() => ended?,
+    }
+    Ok(())
+}
+
+/// Records an event about every workload that is made, so that there is something to describe.
+async fn note(store: Store, events: EventRecorder) {
+    let Some(info) = find("Workload") else { return };
+    while let Ok(mut changes) = store.watch(None) {
+        while let Some(change) = futures::StreamExt::next(&mut changes).await {
+            if std::ptr::eq(change.object.info, info) && change.old.is_none() {
+                let about = ObjectRef {
+                    kind: info.kind.to_owned(),
+                    name: change.object.name().to_owned(),
+                    uid: change.object.uid().to_owned(),
+                };
+                events.record(&about, EventType::Normal, "Noted", "it was made");
+            }
+        }
+    }
+}

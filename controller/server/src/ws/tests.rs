@@ -1,0 +1,213 @@
+//! `/ws` as clients see it, over a loopback connection.
+
+use aegis_runtime::FrameType;
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::testing::Server;
+
+type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+struct Listening {
+    server: Server,
+    address: String,
+}
+
+impl Listening {
+    async fn start() -> Self {
+        let server = Server::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(crate::serve(
+            listener,
+            server.router.clone(),
+            server.shutdown.clone(),
+        ));
+        Self { server, address }
+    }
+
+    async fn try_connect(
+        &self,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(Client, Option<String>), Error> {
+        let mut request = format!("ws://{}/ws{query}", self.address)
+            .into_client_request()
+            .unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (client, response) = connect_async(request).await?;
+        let protocol = response
+            .headers()
+            .get("sec-websocket-protocol")
+            .map(|value| value.to_str().unwrap().to_owned());
+        Ok((client, protocol))
+    }
+
+    async fn connect(&self, query: &str) -> Client {
+        self.try_connect(query, &[("authorization", "Bearer admin-token")])
+            .await
+            .unwrap()
+            .0
+    }
+
+    fn publish(&self, count: u64) {
+        for n in 0..count {
+            self.server.feed.publish(
+                FrameType::AiStream,
+                Some("i"),
+                json!({"chunk": n, "full_text": "long"}),
+            );
+        }
+    }
+}
+
+async fn next(client: &mut Client) -> Value {
+    loop {
+        match client.next().await.unwrap().unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Close(frame) => {
+                return json!({"type": "close", "reason": frame.unwrap().reason.as_str()});
+            }
+            _ => {}
+        }
+    }
+}
+
+fn code(refused: Result<(Client, Option<String>), Error>) -> u16 {
+    match refused {
+        Err(Error::Http(response)) => response.status().as_u16(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_greeted_and_gets_frames_and_its_ping_is_answered() {
+    let listening = Listening::start().await;
+    let mut client = listening.connect("").await;
+    let hello = next(&mut client).await;
+    assert_eq!(
+        (&hello["type"], &hello["data"]),
+        (&json!("heartbeat"), &json!({"status": "connected"}))
+    );
+    assert!(hello["incident_id"].is_null() && hello["timestamp"].is_string());
+    assert_eq!(listening.server.state.ws_clients(), 1);
+    listening.publish(1);
+    let frame = next(&mut client).await;
+    assert_eq!(
+        (&frame["type"], &frame["seq"], &frame["incident_id"]),
+        (&json!("ai.stream"), &json!(1), &json!("i"))
+    );
+    assert_eq!(frame["data"]["full_text"], "long");
+    client.send(Message::text("ping")).await.unwrap();
+    let alive = next(&mut client).await;
+    assert_eq!(
+        (&alive["type"], &alive["data"], &alive["seq"]),
+        (&json!("heartbeat"), &json!({"status": "alive"}), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_what_it_missed_or_a_snapshot() {
+    let listening = Listening::start().await;
+    listening.publish(10);
+    let mut client = listening.connect("?since=8&full_text=0").await;
+    assert_eq!(next(&mut client).await["type"], "heartbeat");
+    let frame = next(&mut client).await;
+    assert_eq!((&frame["seq"], &frame["data"]), (&json!(9), &json!({"chunk": 8})));
+    listening.publish(100);
+    let mut late = listening.connect("?since=1").await;
+    assert_eq!(next(&mut late).await["type"], "heartbeat");
+    let snapshot = next(&mut late).await;
+    assert_eq!(
+        (&snapshot["type"], &snapshot["seq"]),
+        (&json!("snapshot"), &json!(110))
+    );
+    for part in ["incidents", "containers", "metrics", "topology"] {
+        assert!(!snapshot["data"][part].is_null(), "{part}");
+    }
+    listening.publish(1);
+    assert_eq!(next(&mut late).await["seq"], 111);
+}
+
+#[tokio::test]
+async fn a_browser_s_token_is_a_sub_protocol_and_its_origin_must_be_ours() {
+    let listening = Listening::start().await;
+    let token = "aegis.v1, aegis.bearer.admin-token";
+    let (_client, protocol) = listening
+        .try_connect("", &[("sec-websocket-protocol", token)])
+        .await
+        .unwrap();
+    assert_eq!(protocol.as_deref(), Some("aegis.v1"));
+    let alone = [("sec-websocket-protocol", "aegis.bearer.admin-token")];
+    assert_eq!(
+        listening.try_connect("", &alone).await.unwrap().1.as_deref(),
+        Some("aegis.bearer.admin-token")
+    );
+    assert_eq!(code(listening.try_connect("", &[]).await), 401);
+    assert_eq!(code(listening.try_connect("?token=admin-token", &[]).await), 401);
+    let bearer = ("authorization", "Bearer admin-token");
+    assert_eq!(
+        code(
+            listening
+                .try_connect("", &[bearer, ("origin", "http://evil.example")])
+                .await
+        ),
+        403
+    );
+    let ours = format!("http://{}", listening.address);
+    assert!(
+        listening
+            .try_connect("", &[bearer, ("origin", &ours)])
+            .await
+            .is_ok()
+    );
+    assert_eq!(code(listening.try_connect("?since=x", &[bearer]).await), 422);
+    assert_eq!(listening.server.get("/ws").await.code, 426);
+}
+
+#[tokio::test]
+async fn clients_are_told_when_the_server_goes_and_there_are_only_so_many() {
+    let listening = Listening::start().await;
+    let mut client = listening.connect("").await;
+    assert_eq!(next(&mut client).await["type"], "heartbeat");
+    let rest = std::sync::Arc::clone(&listening.server.state.clients)
+        .acquire_many_owned(255)
+        .await
+        .unwrap();
+    assert_eq!(
+        code(
+            listening
+                .try_connect("", &[("authorization", "Bearer admin-token")])
+                .await
+        ),
+        503
+    );
+    drop(rest);
+    listening.server.shutdown.cancel();
+    assert_eq!(
+        next(&mut client).await,
+        json!({"type": "close", "reason": "the server is going away"})
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_falls_behind_is_told_how_much_it_missed() {
+    let listening = Listening::start().await;
+    let mut client = listening.connect("").await;
+    assert_eq!(next(&mut client).await["type"], "heartbeat");
+    // More than its memory holds, published before its session runs again.
+    listening.publish(100);
+    let lagged = next(&mut client).await;
+    assert_eq!(
+        (&lagged["type"], &lagged["data"]),
+        (&json!("lagged"), &json!({"missed": 36}))
+    );
+    assert_eq!(lagged["seq"], 36);
+    assert_eq!(next(&mut client).await["seq"], 37);
+}
