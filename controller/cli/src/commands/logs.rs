@@ -44,7 +44,17 @@ pub(crate) async fn run(args: &LogsArgs, session: &Session) -> Result<(), CliErr
         let mut query = vec![("container", container.as_str()), ("tailLines", tail.as_str())];
         query.extend(args.follow.then_some(("follow", "true")));
         query.extend(args.timestamps.then_some(("timestamps", "true")));
-        let lines = session.client.logs(&workload, &query).await?;
+        let lines =
+            session
+                .client
+                .logs(&workload, &query)
+                .await
+                .map_err(|error| match error.is_not_found() {
+                    true => {
+                        CliError::NotFound(format!("no log of container {container} of {workload}: {error}"))
+                    }
+                    false => error,
+                })?;
         let prefix = if several {
             format!("{container:<width$} | ")
         } else {

@@ -62,6 +62,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
         printer: FeedPrinter::new(session.console.clone(), args.verbose),
         followed: args.incident.clone(),
         alias: None,
+        is_lost: false,
     };
     let mut feed = Feed::connect(&session.client).await?;
     // It may have ended before this began.
@@ -69,7 +70,12 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
         return outcome;
     }
     loop {
-        match feed.next().await? {
+        let item = feed.next().await?;
+        if view.is_lost && !matches!(item, FeedItem::Lost { .. }) {
+            view.is_lost = false;
+            view.say("connected again")?;
+        }
+        match item {
             FeedItem::Frame(frame) => {
                 if frame.kind == "incident.new"
                     && let Some(outcome) = view.appeared(&frame).await?
@@ -92,7 +98,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
                     return outcome;
                 }
             }
-            FeedItem::Lost { cause } => view.say(&format!("connection lost ({cause}), trying again"))?,
+            FeedItem::Lost { cause } => view.lost(&cause)?,
         }
     }
 }
@@ -105,6 +111,8 @@ struct View<'a> {
     followed: Option<String>,
     /// The id that its frames carry, where that is another: a resource's name, and its sender's id for it.
     alias: Option<String>,
+    /// The connection is gone, and that was told.
+    is_lost: bool,
 }
 
 const NO_REASON: &str = "no reason given";
@@ -199,6 +207,14 @@ impl View<'_> {
             Some("FAILED") => Ok(Some(Err(failed(&followed, text("error").unwrap_or(NO_REASON))))),
             _ => Ok(None),
         }
+    }
+
+    /// Tells of a loss once, however many tries follow.
+    fn lost(&mut self, cause: &str) -> Result<(), CliError> {
+        if std::mem::replace(&mut self.is_lost, true) {
+            return Ok(());
+        }
+        self.say(&format!("connection lost ({cause}), trying again"))
     }
 
     fn say(&mut self, message: &str) -> Result<(), CliError> {

@@ -12,13 +12,14 @@ use crate::console::Console;
 use crate::text;
 
 /// Types that come all the time and are shown only on request.
-const NOISY: [&str; 6] = [
+const NOISY: [&str; 7] = [
     "metrics",
     "container.list",
     "topology",
     "heartbeat",
     "resource",
     "reconcile",
+    "snapshot",
 ];
 /// Updates that a frame of their own tells better.
 const TOLD_TWICE: [&str; 6] = [
@@ -314,9 +315,20 @@ fn style(stage: &str) -> Style {
 
 /// How many of the seats approved, from the votes themselves.
 fn consensus(decision: &Value) -> String {
-    let votes = decision.get("votes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let approved = votes.iter().filter(|vote| text_of(vote, "verdict") == "APPROVED").count();
-    if votes.is_empty() { String::new() } else { format!(" ({approved} of {} seats)", votes.len()) }
+    let votes = decision
+        .get("votes")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let approved = votes
+        .iter()
+        .filter(|vote| text_of(vote, "verdict") == "APPROVED")
+        .count();
+    if votes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({approved} of {} seats)", votes.len())
+    }
 }
 
 #[cfg(test)]

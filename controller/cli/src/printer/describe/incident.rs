@@ -275,9 +275,12 @@ fn timeline(sheet: &mut Sheet, timeline: &[TimelineEntry]) {
         .iter()
         .map(|entry| {
             let since = begun.map_or_else(String::new, |begun| format!("+{}", span(begun.age(entry.ts))));
+            // The controller's own messages begin with the seat.
             let seat = entry
                 .agent
-                .map_or(String::new(), |seat| format!("{}: ", seat.as_str()));
+                .map(|seat| seat.as_str())
+                .filter(|seat| !entry.message.starts_with(seat));
+            let seat = seat.map_or(String::new(), |seat| format!("{seat}: "));
             vec![
                 clock(entry.ts),
                 since,
