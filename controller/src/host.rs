@@ -32,6 +32,8 @@ pub(crate) async fn watch(
     let mut starts = Starts::default();
     let mut notices = std::pin::pin!(events.subscribe());
     let mut link = events.link();
+    // The engine may have been reached before anybody asked: that counts as news, too.
+    link.mark_changed();
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
