@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::redact::{bound, redact};
 use aegis_api::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::Engine;
 use aegis_docker::bollard::Docker;
+use aegis_docker::{Engine, LogQuery};
 use aegis_reconcilers::collector::Samples;
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
@@ -23,9 +24,10 @@ use aegis_runtime::{
     Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
     StoreOptions, Trigger, feed,
 };
-use aegis_server::{HostView, HttpMetrics, RagHit, ServerConfig, ServerParts, ServerState};
+use aegis_server::{HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState};
 use anyhow::Context as _;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use prometheus_client::registry::Registry;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,8 @@ use crate::{host, secrets, shutdown};
 const RESYNC: Duration = Duration::from_secs(30);
 /// Incidents remedied at the same time.
 const INCIDENTS_AT_ONCE: usize = 32;
+/// Most characters of one log line that is handed on.
+const LOG_LINE: usize = 16_384;
 /// Workloads reconciled at the same time.
 const WORKLOADS_AT_ONCE: usize = 16;
 
@@ -84,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         registry: Arc::new(registry),
         http,
         recall: rag(&context, &recall),
+        logs: logs(&context),
         shutdown: shutdown.clone(),
     });
     let mut tasks = Tasks {
@@ -166,6 +171,32 @@ fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
                 score: hit.score,
             })
             .collect()
+    })
+}
+
+/// Log lines for people: secrets and control characters go on the way.
+fn logs(context: &Context) -> aegis_server::Logs {
+    let engine = Arc::clone(&context.engine);
+    Arc::new(move |request: LogRequest| {
+        let engine = Arc::clone(&engine);
+        async move {
+            let query = LogQuery {
+                tail: request.tail,
+                follow: request.follow,
+                timestamps: request.timestamps,
+                since: 0,
+            };
+            let lines = engine
+                .logs(&request.container, query)
+                .await
+                .map_err(|error| error.to_string())?;
+            let lines = lines.map(|line| match line {
+                Ok(line) => bound(&redact(&line.text), LOG_LINE),
+                Err(error) => format!("the log cannot be read on: {error}"),
+            });
+            Ok(lines.boxed())
+        }
+        .boxed()
     })
 }
 

@@ -17,6 +17,7 @@ pub mod meta;
 pub mod openapi;
 pub mod policy;
 pub mod proposal;
+pub mod redact;
 pub mod runbook;
 pub mod scalar;
 pub mod validate;

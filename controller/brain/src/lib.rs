@@ -10,7 +10,7 @@ pub mod case;
 pub mod council;
 mod facts;
 pub mod rag;
-pub mod redact;
+pub use aegis_api::redact;
 
 pub use brain::{Brain, BrainConfig, BrainError};
 pub use case::{Case, Recalled, ReplicaBounds};

@@ -60,7 +60,8 @@ impl Reconciler for RunbookReconciler {
         let uses: Vec<_> = uses.collect();
         let generation = Some(entry.generation());
         status.observed_generation = generation;
-        status.trust = entry.spec.outcomes.trust();
+        // Four digits are what people can use, and what keeps the file readable.
+        status.trust = (entry.spec.outcomes.trust() * 10_000.0).round() / 10_000.0;
         status.times_recalled = u64::try_from(uses.len()).unwrap_or(u64::MAX);
         status.last_used = uses.into_iter().flatten().max().or(status.last_used);
         condition::set(

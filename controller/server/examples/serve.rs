@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         registry: Arc::new(registry),
         http,
         recall: Arc::new(|_| Vec::new()),
+        logs: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
         shutdown: shutdown.clone(),
     });
     let listener = tokio::net::TcpListener::bind(address).await?;

@@ -164,12 +164,19 @@ pub(crate) async fn authorize(
         Ok(identity) => identity,
         Err(status) => return refusal(&path, status),
     };
-    if !identity.role.may(need(request.method(), &path)) {
-        let attributes = Attributes::of(request.method(), &path, request.uri().query());
+    let method = request.method().clone();
+    let need = need(&method, &path);
+    if !identity.role.may(need) {
+        let attributes = Attributes::of(&method, &path, request.uri().query());
         return refusal(&path, attributes.forbidden(identity.user, identity.role));
     }
     request.extensions_mut().insert(identity);
-    next.run(request).await
+    let response = next.run(request).await;
+    if need == Need::Write {
+        let code = response.status().as_u16();
+        tracing::info!(user = identity.user, role = identity.role.as_str(), %method, path, code, "asked to change");
+    }
+    response
 }
 
 fn need(method: &Method, path: &str) -> Need {

@@ -6,6 +6,7 @@ mod events;
 mod input;
 mod jsonpath;
 mod list;
+mod log;
 mod negotiate;
 mod openapi;
 mod patch;
@@ -65,6 +66,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         router = router
             .route(&format!("{base}/{{plural}}"), get(list::list).post(write::create))
             .route(&format!("{base}/{{plural}}/{{name}}"), one)
+            .route(&format!("{base}/workloads/{{name}}/log"), get(log::get))
             .route(&format!("{base}/{{plural}}/{{name}}/{{subresource}}"), part);
     }
     router

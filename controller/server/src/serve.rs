@@ -97,3 +97,45 @@ fn note(ended: Result<hyper::Result<()>, tokio::task::JoinError>) {
         Err(error) => tracing::error!(%error, "a connection's task failed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn on_shutdown_requests_under_way_are_answered_and_idle_connections_end() {
+        let (begun, begin) = tokio::sync::oneshot::channel();
+        let begun = std::sync::Mutex::new(Some(begun));
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let wait = Arc::clone(&gate);
+        let begun = Arc::new(begun);
+        let slow = async move || {
+            begun.lock().unwrap().take().unwrap().send(()).unwrap();
+            wait.notified().await;
+            "done"
+        };
+        let router = Router::new().route("/slow", axum::routing::get(slow));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, router, shutdown.clone()));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        begin.await.unwrap();
+        shutdown.cancel();
+        gate.notify_one();
+        let mut text = String::new();
+        busy.read_to_string(&mut text).await.unwrap();
+        assert!(
+            text.starts_with("HTTP/1.1 200") && text.ends_with("done"),
+            "{text}"
+        );
+        serving.await.unwrap().unwrap();
+        assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use aegis_runtime::{EventRecorder, Feed, Store};
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,23 @@ pub struct RagHit {
 /// Retrieval: entries similar to a text, best first.
 pub type Recall = Arc<dyn Fn(&str) -> Vec<RagHit> + Send + Sync>;
 
+/// Which log lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Container name.
+    pub container: String,
+    /// Whether to go on with new lines.
+    pub follow: bool,
+    /// Lines from the end.
+    pub tail: u32,
+    /// Whether each line begins with its time.
+    pub timestamps: bool,
+}
+
+/// Log lines of a container; the error is for people.
+pub type Logs =
+    Arc<dyn Fn(LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, String>, String>> + Send + Sync>;
+
 /// What the server is made of.
 pub struct ServerParts {
     /// Settings.
@@ -50,6 +69,8 @@ pub struct ServerParts {
     pub http: HttpMetrics,
     /// Retrieval for `/rag/test`.
     pub recall: Recall,
+    /// Log lines for `aegisctl logs`.
+    pub logs: Logs,
     /// Ends watches and WebSockets.
     pub shutdown: CancellationToken,
 }

@@ -89,6 +89,12 @@ impl Server {
             host: host.clone(),
             registry: Arc::new(registry),
             http,
+            logs: Arc::new(|request| {
+                Box::pin(async move {
+                    let lines = vec![format!("a line of {}", request.container)];
+                    Ok(futures::StreamExt::boxed(futures::stream::iter(lines)))
+                })
+            }),
             recall: Arc::new(|_| {
                 vec![RagHit {
                     entry: "rb-1".to_owned(),

@@ -18,8 +18,8 @@ use crate::state::{MAX_CLIENTS, ServerState};
 const PROTOCOL: &str = "aegis.v1";
 /// The largest message a client may send, bytes: `ping` is all there is to say.
 const LARGEST: usize = 4096;
-/// How much may wait in a client's own buffer, bytes.
-const BUFFER: usize = 4 << 20;
+/// How much may wait in a client's own buffer, bytes: more than the largest message, a snapshot, can have.
+const BUFFER: usize = 32 << 20;
 
 /// What a client wishes.
 #[derive(Debug, Default, Deserialize)]

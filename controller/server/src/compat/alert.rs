@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::incident::{IncidentSpec, Severity, Source};
+use aegis_api::redact::redact;
 use aegis_api::{ContainerName, Time, Workload};
 use serde_json::{Map, Value};
 
@@ -64,7 +65,7 @@ impl Alert {
             container,
             logs: fields
                 .remove("logs")
-                .map(|logs| end(&lines(&logs), LOGS))
+                .map(|logs| end(&redact(&lines(&logs)), LOGS))
                 .unwrap_or_default(),
             severity: severity(&mut fields),
             starts_at: timestamp(&mut fields),
@@ -273,13 +274,42 @@ fn flatten(name: &str, value: &Value, labels: &mut BTreeMap<String, String>) {
     }
     let name: String = name.chars().take(LABEL_NAME).collect();
     let text = scalar(value).unwrap_or_else(|| value.to_string());
+    let text = without_secret(&name, &text);
     labels.insert(name, beginning(&text, LABEL_TEXT));
+}
+
+/// The value of a field without its secrets. The name is looked at, too: what is called a password is one.
+fn without_secret(name: &str, text: &str) -> String {
+    let pair = redact(&format!("{name}={text}")).into_owned();
+    pair.strip_prefix(&format!("{name}="))
+        .map_or(pair.clone(), str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn i11_secrets_are_gone_before_anything_is_stored() {
+        let alert = read(&json!({
+            "incident_id": "i", "alert_type": "x", "logs": "login with token=abc123secretvalue failed",
+            "details": {"password": "hunter2hunter2", "message": "all is well"}
+        }))
+        .unwrap();
+        assert!(!alert.logs.contains("abc123secretvalue"), "{}", alert.logs);
+        assert!(
+            alert.logs.contains("login with") && alert.logs.contains("failed"),
+            "{}",
+            alert.logs
+        );
+        assert!(
+            !alert.labels["details.password"].contains("hunter2"),
+            "{:?}",
+            alert.labels
+        );
+        assert_eq!(alert.labels["details.message"], "all is well");
+    }
 
     fn read(body: &Value) -> Result<Alert, Vec<String>> {
         let body = body.to_string();

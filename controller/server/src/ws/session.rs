@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(90);
 /// How long one message may take to leave.
 const SEND: Duration = Duration::from_secs(15);
 /// Most incidents of a snapshot, the newest.
-const SNAPSHOT: usize = 200;
+const SNAPSHOT: usize = 100;
 
 /// Why a session ends.
 enum End {

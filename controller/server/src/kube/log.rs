@@ -1,0 +1,93 @@
+//! `GET …/workloads/NAME/log`: the log lines of one of a Workload's containers, as text. Nobody can read the log of a
+//! container that no Workload covers. The lines come from whoever wired the server up.
+
+use std::convert::Infallible;
+
+use aegis_api::Workload;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use serde::Deserialize;
+
+use crate::state::{LogRequest, ServerState};
+use crate::status::Status;
+
+/// Lines from the end, unless told otherwise, and at most.
+const LINES: u32 = 100;
+const MOST_LINES: u32 = 10_000;
+
+/// What `kubectl logs` asks a pod, too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct LogQuery {
+    container: Option<String>,
+    follow: bool,
+    tail_lines: Option<u32>,
+    timestamps: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    name: String,
+}
+
+pub(super) async fn get(
+    State(state): State<ServerState>,
+    path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
+    query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Status> {
+    let Path(named) = path.map_err(|_| Status::no_route())?;
+    let Query(query) = query
+        .map_err(|error| Status::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
+    let info = aegis_api::kinds::find("Workload").ok_or_else(Status::no_route)?;
+    let workload = state
+        .store
+        .get::<Workload>(&named.name)
+        .ok_or_else(|| Status::not_found(info, &named.name))?;
+    let status = workload.status.clone().unwrap_or_default();
+    let mut names: Vec<String> = status.instances.into_iter().map(|row| row.name).collect();
+    let container = match query.container {
+        Some(wanted) if names.contains(&wanted) => wanted,
+        Some(wanted) => {
+            return Err(Status::bad_request(format!(
+                "container {wanted} is not of workload {}: it has {}",
+                named.name,
+                names.join(", ")
+            )));
+        }
+        None if names.len() == 1 => names.remove(0),
+        None => {
+            return Err(Status::bad_request(format!(
+                "name one of the workload's containers: {}",
+                names.join(", ")
+            )));
+        }
+    };
+    let permit = state
+        .watches
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Status::too_many("logs and watches"))?;
+    let request = LogRequest {
+        container,
+        follow: query.follow,
+        tail: query.tail_lines.unwrap_or(LINES).min(MOST_LINES),
+        timestamps: query.timestamps,
+    };
+    let lines = (state.logs)(request).await.map_err(Status::internal)?;
+    let shutdown = state.shutdown.clone();
+    let body = lines
+        .take_until(async move { shutdown.cancelled().await })
+        .map(move |line| {
+            let _held = &permit;
+            Ok::<_, Infallible>(line + "\n")
+        });
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
