@@ -10,6 +10,7 @@ use aegis_docker::bollard::Docker;
 use aegis_docker::create::{Ownership, clone_revision, clone_spec};
 use aegis_docker::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
+use anyhow::Context;
 use futures::StreamExt;
 use lab::{APP, Lab, NGINX};
 use serde_json::{Value, json};
@@ -29,17 +30,9 @@ const ALL: LogQuery = LogQuery {
     since: 0,
 };
 
-fn address(details: &ContainerDetails, port: u16) -> SocketAddr {
-    SocketAddr::new(
-        details
-            .networks
-            .values()
-            .flatten()
-            .next()
-            .copied()
-            .expect("an address"),
-        port,
-    )
+fn address(details: &ContainerDetails, port: u16) -> anyhow::Result<SocketAddr> {
+    let first = details.networks.values().flatten().next();
+    Ok(SocketAddr::new(*first.context("it has no address")?, port))
 }
 
 fn at(details: &ContainerDetails, pointer: &str) -> Value {
@@ -392,7 +385,7 @@ async fn a_list_has_what_was_asked_for_and_where_it_can_be_reached() -> Outcome 
 async fn probes_reach_a_container_at_its_own_address() -> Outcome {
     let lab = Lab::new("probe")?;
     let id = lab.run("app", json!({ "Image": APP })).await?;
-    let app = address(&lab.inspect(&id).await?, 8000);
+    let app = address(&lab.inspect(&id).await?, 8000)?;
     let second = Duration::from_secs(1);
     let answer = lab
         .eventually("the app answers", || async {
@@ -449,7 +442,7 @@ async fn commands_run_inside_and_answer_code_and_output() -> Outcome {
 async fn a_signal_makes_nginx_load_what_was_put_into_its_container() -> Outcome {
     let lab = Lab::new("reload")?;
     let id = lab.run("lb", json!({ "Image": NGINX })).await?;
-    let lb = address(&lab.inspect(&id).await?, 80);
+    let lb = address(&lab.inspect(&id).await?, 80)?;
     let config = "server { listen 80; location = /aegis-revision { return 200 \"r7\"; } }\n";
     lab.docker
         .put_files(

@@ -8,6 +8,7 @@ mod archive;
 mod create;
 mod exec;
 mod failure;
+mod lifecycle;
 mod lines;
 mod streams;
 mod target;
@@ -17,13 +18,11 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ::bollard::query_parameters::{
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
-};
+use ::bollard::query_parameters::KillContainerOptionsBuilder;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::convert;
 use crate::engine::{
@@ -45,10 +44,6 @@ const START_BOUND: Duration = Duration::from_secs(30);
 const REMOVE_BOUND: Duration = Duration::from_secs(30);
 const EXEC_BOUND: Duration = Duration::from_secs(30);
 const FILES_BOUND: Duration = Duration::from_secs(30);
-/// What the engine needs beyond a container's grace period to end it.
-const STOP_MARGIN: Duration = Duration::from_secs(10);
-const STOP_GRACE: Duration = Duration::from_secs(10);
-const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 
 /// A Docker engine.
 #[derive(Debug)]
@@ -149,38 +144,6 @@ impl Docker {
         Ok(rows.iter().filter_map(convert::summary).collect())
     }
 
-    async fn stop_now(&self, id: &str, grace: Option<Duration>, operation: &str) -> EngineResult<()> {
-        let Some(container) = self.inspect_now(id, operation).await? else {
-            return Err(target::none(id, operation));
-        };
-        let own = container.config.get("StopTimeout").and_then(Value::as_i64);
-        let own = own.map(|seconds| u64::try_from(seconds).map_or(LONGEST_GRACE, Duration::from_secs));
-        let bound = grace.or(own).unwrap_or(STOP_GRACE).min(LONGEST_GRACE) + STOP_MARGIN;
-        let seconds = grace.map(|grace| i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
-        let options = seconds.map(|seconds| StopContainerOptionsBuilder::default().t(seconds).build());
-        let api = self.api(operation)?;
-        let stop = async {
-            api.stop_container(&container.id, options)
-                .await
-                .map_err(|error| failure::of(operation, &error))
-        };
-        bounded(operation, bound, stop).await
-    }
-
-    async fn remove_now(&self, id: &str, operation: &str) -> EngineResult<()> {
-        let id = match self.target(id, operation).await {
-            Err(error) if error.is_not_found() => return Ok(()),
-            other => other?,
-        };
-        let options = RemoveContainerOptionsBuilder::default().v(true).build();
-        let removed = self.api(operation)?.remove_container(&id, Some(options)).await;
-        match removed.map_err(|error| failure::of(operation, &error)) {
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(EngineError::Conflict { message, .. }) if message.contains("already in progress") => Ok(()),
-            other => other,
-        }
-    }
-
     /// An engine reads counters once a second for all who wait: one reading may take that long, a hundred at the same time
     /// take no longer.
     async fn stats_now(&self, id: &str, operation: &str) -> EngineResult<Stats> {
@@ -236,15 +199,8 @@ impl Engine for Docker {
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<()>> {
         async move {
             let operation = format!("start container {id}");
-            let start = async {
-                let Some(container) = self.inspect_now(id, &operation).await? else {
-                    return Err(target::none(id, &operation));
-                };
-                self.complete(&container, &operation).await?;
-                let started = self.api(&operation)?.start_container(&container.id, None).await;
-                started.map_err(|error| failure::of_start(&operation, &error))
-            };
-            self.run(&operation, START_BOUND, start).await
+            self.run(&operation, START_BOUND, self.start_now(id, &operation))
+                .await
         }
         .boxed()
     }
@@ -254,7 +210,7 @@ impl Engine for Docker {
             let operation = format!("stop container {id}");
             self.run(
                 &operation,
-                LONGEST_GRACE + 2 * STOP_MARGIN,
+                lifecycle::LONGEST_STOP,
                 self.stop_now(id, grace, &operation),
             )
             .await

@@ -14,6 +14,7 @@ mod lifecycle;
 mod nginx;
 mod operations;
 mod readings;
+mod run_spec;
 mod traffic;
 mod world;
 
@@ -28,8 +29,8 @@ use tokio::time::Instant;
 pub use behaviour::{Ailment, Behaviour, Cure, Symptom};
 pub use chaos::{CrashHook, FaultPlan, When};
 pub use effects::{Actor, Effect, Op};
-pub use human::RunSpec;
 pub use nginx::LoadedConfig;
+pub use run_spec::RunSpec;
 
 use crate::observed::{EngineEvent, EngineInfo};
 use lifecycle::Timer;

@@ -15,19 +15,19 @@ use bollard::query_parameters::{
 };
 use serde_json::{Value, json};
 
-pub const APP: &str = "aegisops/buggy-app:dev";
-pub const NGINX: &str = "aegisops/nginx:dev";
+pub(crate) const APP: &str = "aegisops/buggy-app:dev";
+pub(crate) const NGINX: &str = "aegisops/nginx:dev";
 const LABEL: &str = "io.aegisops.test";
 
-pub struct Lab {
-    pub docker: Docker,
-    pub raw: bollard::Docker,
+pub(crate) struct Lab {
+    pub(crate) docker: Docker,
+    pub(crate) raw: bollard::Docker,
     tag: String,
 }
 
 impl Lab {
     /// `name` is the test's; with the process id it is unique on this engine.
-    pub fn new(name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
         let raw = bollard::Docker::connect_with_defaults().context("these tests need a Docker engine")?;
         let tag = format!("aegistest-{name}-{}", std::process::id());
         Ok(Self {
@@ -37,16 +37,16 @@ impl Lab {
         })
     }
 
-    pub fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         format!("{}-{name}", self.tag)
     }
 
     /// The labels of this lab, to be merged into a body's.
-    pub fn labels(&self) -> Value {
+    pub(crate) fn labels(&self) -> Value {
         json!({ LABEL: self.tag })
     }
 
-    pub async fn network(&self, name: &str) -> anyhow::Result<String> {
+    pub(crate) async fn network(&self, name: &str) -> anyhow::Result<String> {
         let name = self.name(name);
         let labels = HashMap::from([(LABEL.to_owned(), self.tag.clone())]);
         self.raw
@@ -59,7 +59,7 @@ impl Lab {
         Ok(name)
     }
 
-    pub async fn volume(&self, name: &str) -> anyhow::Result<String> {
+    pub(crate) async fn volume(&self, name: &str) -> anyhow::Result<String> {
         let name = self.name(name);
         let labels = HashMap::from([(LABEL.to_owned(), self.tag.clone())]);
         self.raw
@@ -73,7 +73,7 @@ impl Lab {
     }
 
     /// A container made past the driver, as Compose would.
-    pub async fn foreign(&self, name: &str, mut body: Value) -> anyhow::Result<String> {
+    pub(crate) async fn foreign(&self, name: &str, mut body: Value) -> anyhow::Result<String> {
         self.mark(&mut body);
         let body: ContainerCreateBody = serde_json::from_value(body)?;
         let options = CreateContainerOptionsBuilder::default()
@@ -82,7 +82,7 @@ impl Lab {
         Ok(self.raw.create_container(Some(options), body).await?.id)
     }
 
-    pub fn mark(&self, body: &mut Value) {
+    pub(crate) fn mark(&self, body: &mut Value) {
         let labels = &mut body["Labels"];
         if !labels.is_object() {
             *labels = json!({});
@@ -90,7 +90,7 @@ impl Lab {
         labels[LABEL] = json!(self.tag);
     }
 
-    pub fn spec(&self, name: &str, mut body: Value) -> CreateSpec {
+    pub(crate) fn spec(&self, name: &str, mut body: Value) -> CreateSpec {
         self.mark(&mut body);
         CreateSpec {
             name: self.name(name),
@@ -101,13 +101,13 @@ impl Lab {
     }
 
     /// A container made and started by the driver; answers its id.
-    pub async fn run(&self, name: &str, body: Value) -> anyhow::Result<String> {
+    pub(crate) async fn run(&self, name: &str, body: Value) -> anyhow::Result<String> {
         let id = self.docker.create(self.spec(name, body)).await?;
         self.docker.start(&id).await?;
         Ok(id)
     }
 
-    pub async fn inspect(&self, id: &str) -> anyhow::Result<ContainerDetails> {
+    pub(crate) async fn inspect(&self, id: &str) -> anyhow::Result<ContainerDetails> {
         self.docker
             .inspect(id)
             .await?
@@ -115,7 +115,7 @@ impl Lab {
     }
 
     /// Looks until `done` answers something, at most 20 s.
-    pub async fn eventually<T, F: Future<Output = anyhow::Result<Option<T>>>>(
+    pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<Option<T>>>>(
         &self,
         what: &str,
         mut done: impl FnMut() -> F,
@@ -158,6 +158,10 @@ async fn clean(raw: &bollard::Docker, tag: &str) -> anyhow::Result<()> {
 }
 
 impl Drop for Lab {
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever runs the test has to know what is left behind"
+    )]
     fn drop(&mut self) {
         let tag = self.tag.clone();
         // A runtime of its own: that of the test may be the one that is unwinding.

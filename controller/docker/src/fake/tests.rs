@@ -5,7 +5,7 @@ use futures::StreamExt;
 use serde_json::json;
 
 use super::*;
-use crate::create::{Ownership, clone_spec};
+use crate::create::{Ownership, clone_revision, clone_spec};
 use crate::engine::{CreateSpec, Engine, EngineError, ListFilter, LogQuery};
 use crate::observed::{ContainerState, ExecOutput};
 
@@ -60,6 +60,7 @@ async fn a_clone_runs_beside_its_base_with_an_address_of_its_own() {
         .unwrap();
     engine.start(&id).await.unwrap();
     let clone = engine.inspect("web-replica-1").await.unwrap().unwrap();
+    assert_eq!(clone_revision(&clone), clone_revision(&base));
     assert_eq!(clone.memory_limit, base.memory_limit);
     assert_eq!(clone.config["Env"], base.config["Env"]);
     assert_ne!(clone.networks["front"], base.networks["front"]);
