@@ -105,11 +105,16 @@ pub(crate) async fn wait(
             Ok(is_settled(object)?.then(|| object.clone()))
         })
         .await;
-    match outcome {
-        Err(CliError::Timeout { what, seconds }) if !last.is_empty() => Err(CliError::Timeout {
+    outcome.map_err(|error| with_reason(error, &last))
+}
+
+/// A timeout with what kept the object.
+fn with_reason(error: CliError, last: &str) -> CliError {
+    match error {
+        CliError::Timeout { what, seconds } if !last.is_empty() => CliError::Timeout {
             what: format!("{what} ({last})"),
             seconds,
-        }),
+        },
         other => other,
     }
 }
@@ -148,6 +153,20 @@ mod tests {
     #[test]
     fn kinds_that_only_state_what_is_wanted_are_settled_at_once() {
         assert!(is_settled(&json!({"kind": "RemediationPolicy"})).unwrap());
+    }
+
+    #[test]
+    fn a_timeout_tells_what_kept_the_object() {
+        let timeout = || CliError::Timeout {
+            what: "incident/i".to_owned(),
+            seconds: 2.0,
+        };
+        let told = with_reason(timeout(), "its phase is VERIFYING").to_string();
+        assert_eq!(
+            told,
+            "timed out after 2 s waiting for incident/i (its phase is VERIFYING)"
+        );
+        assert_eq!(with_reason(timeout(), "").to_string(), timeout().to_string());
     }
 
     #[test]

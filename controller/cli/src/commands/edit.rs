@@ -49,8 +49,8 @@ pub(crate) async fn run(args: &EditArgs, session: &Session) -> Result<(), CliErr
             Ok(true) => return session.console.line(format!("{target} edited")),
             Ok(false) => return session.console.line("Edit cancelled, no changes made."),
             Err(Refused::Reasons(found)) => {
-                reasons = found;
                 text = without_heading(&edited);
+                reasons = found;
             }
             Err(Refused::Other(error)) => {
                 let kept = keep(file);
@@ -62,10 +62,30 @@ pub(crate) async fn run(args: &EditArgs, session: &Session) -> Result<(), CliErr
     Err(given_up(file, &reasons))
 }
 
+/// One thing that is wrong with an edited text.
+struct Reason {
+    /// Its line, counted without the heading.
+    line: Option<u64>,
+    message: String,
+}
+
+impl Reason {
+    fn of(problem: Problem) -> Self {
+        Self {
+            line: problem.position.map(|position| position.line),
+            message: problem.message,
+        }
+    }
+
+    fn general(message: String) -> Self {
+        Self { line: None, message }
+    }
+}
+
 /// Why an edited text was not stored.
 enum Refused {
     /// It can be put right in the editor.
-    Reasons(Vec<String>),
+    Reasons(Vec<Reason>),
     /// It cannot.
     Other(CliError),
 }
@@ -82,10 +102,10 @@ async fn save(session: &Session, target: &Target, live: &Value, edited: &str) ->
         Ok(_) => Ok(true),
         Err(CliError::Api(status)) if matches!(status.code, 400 | 422) => {
             let reasons = match status.causes() {
-                [] => vec![status.explain()],
+                [] => vec![Reason::general(status.explain())],
                 causes => causes
                     .iter()
-                    .map(|cause| located(&manifest, &cause.field, cause.explain()))
+                    .map(|cause| Reason::of(manifest.problem(&cause.field, cause.explain())))
                     .collect(),
             };
             Err(Refused::Reasons(reasons))
@@ -94,45 +114,44 @@ async fn save(session: &Session, target: &Target, live: &Value, edited: &str) ->
     }
 }
 
-fn located(manifest: &Manifest, field: &str, message: String) -> String {
-    line_and_message(&manifest.problem(field, message))
-}
-
-fn line_and_message(problem: &Problem) -> String {
-    match problem.position {
-        Some(position) => format!("line {}: {}", position.line, problem.message),
-        None => problem.message.clone(),
-    }
-}
-
-fn checked(target: &Target, edited: &str) -> Result<Manifest, Vec<String>> {
-    // The reasons are written above the text again: lines are counted without them.
-    let text = without_heading(edited);
-    let offered = heading(target, &[]).lines().count();
-    let padded = format!("{}{text}", "#\n".repeat(offered));
-    let found = parse("", &padded, Naming::Exact)
-        .map_err(|problems| problems.iter().map(line_and_message).collect::<Vec<_>>())?;
+fn checked(target: &Target, edited: &str) -> Result<Manifest, Vec<Reason>> {
+    let found = parse("", &without_heading(edited), Naming::Exact)
+        .map_err(|problems| problems.into_iter().map(Reason::of).collect::<Vec<_>>())?;
+    let refuse = |message: String| Err(vec![Reason::general(message)]);
     match <[Manifest; 1]>::try_from(found) {
         Ok([manifest]) if manifest.info.kind == target.info.kind && manifest.name == target.name => {
             Ok(manifest)
         }
-        Ok(_) => Err(vec![format!("kind and name stay as they are: this is {target}")]),
-        Err(found) => Err(vec![format!("keep one object here, not {}", found.len())]),
+        Ok(_) => refuse(format!("kind and name stay as they are: this is {target}")),
+        Err(found) => refuse(format!("keep one object here, not {}", found.len())),
     }
 }
 
-/// The comment on top of the text: what to do, and what was wrong.
-fn heading(target: &Target, reasons: &[String]) -> String {
+/// The comment on top of the text: what to do, and what was wrong, by the lines of the whole.
+fn heading(target: &Target, reasons: &[Reason]) -> String {
     let mut out = format!(
         "#| {target}: save and close to change it; leave it unchanged, or empty, to change nothing.\n"
     );
     if !reasons.is_empty() {
-        out.push_str("#| It was not stored (lines are counted without these):\n");
+        out.push_str("#| It was not stored:\n");
     }
-    for line in reasons.iter().flat_map(|reason| reason.lines()) {
-        out.push_str(&format!("#|   {}\n", crate::text::line(line)));
+    for line in told(reasons) {
+        out.push_str(&format!("#|   {line}\n"));
     }
     out
+}
+
+/// The reasons, one a line. The text stands below a heading of two lines and these.
+fn told(reasons: &[Reason]) -> Vec<String> {
+    let above = u64::try_from(reasons.len() + 2).unwrap_or(u64::MAX);
+    let tell = |reason: &Reason| {
+        let message = crate::text::line(&reason.message);
+        match reason.line {
+            Some(line) => format!("line {}: {message}", line.saturating_add(above)),
+            None => message,
+        }
+    };
+    reasons.iter().map(tell).collect()
 }
 
 fn without_heading(text: &str) -> String {
@@ -220,10 +239,10 @@ fn keep(file: tempfile::NamedTempFile) -> String {
     }
 }
 
-fn given_up(file: tempfile::NamedTempFile, reasons: &[String]) -> CliError {
+fn given_up(file: tempfile::NamedTempFile, reasons: &[Reason]) -> CliError {
     let kept = keep(file);
     CliError::Failed(format!(
         "not stored:\n  {}\nYour text is kept in {kept}",
-        reasons.join("\n  ")
+        told(reasons).join("\n  ")
     ))
 }

@@ -58,7 +58,7 @@ async fn an_unchanged_or_empty_text_changes_nothing() {
 async fn a_text_that_does_not_validate_is_opened_again_with_the_reason() {
     let server = with_web().await;
     answers(&server, "PATCH", WEB, json_body(&workload("8", &json!({})))).await;
-    let script = "if grep -q '#|.*line [0-9]*: spec.replicas: Invalid value: -4' \"$1\"; then sed -i 's/replicas: -4/replicas: 4/' \"$1\"; else sed -i 's/replicas: 1/replicas: -4/' \"$1\"; fi";
+    let script = "line=$(sed -n 's/^#|.*line \\([0-9]*\\): spec.replicas: Invalid value: -4.*/\\1/p' \"$1\"); if [ -n \"$line\" ]; then sed -n \"${line}p\" \"$1\" | grep -q 'replicas: -4' || exit 1; sed -i 's/replicas: -4/replicas: 4/' \"$1\"; else sed -i 's/replicas: 1/replicas: -4/' \"$1\"; fi";
     let (_folder, editor) = editor(script);
     let run = with_env(&server.uri(), &["edit", "wl/web"], [("EDITOR", editor.as_str())]).await;
     assert_eq!(run.code, 0, "{run:?}");

@@ -161,7 +161,7 @@ async fn until_resolved_ends_with_the_first_incident_that_appears() {
     .await;
     let run = with_env(
         &stage.url,
-        &["watch", "--until-resolved", "--timeout=20s"],
+        &["watch", "--until-resolved", "--timeout=300s"],
         [("AEGIS_TOKEN", "s3cret")],
     )
     .await;
@@ -188,7 +188,7 @@ async fn until_resolved_fails_with_the_incident() {
         "",
     )
     .await;
-    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(
         (run.code, run.err.as_str()),
         (1, "error: incident inc-1 FAILED: no \\x1b[2Jproof\n")
@@ -235,7 +235,7 @@ async fn a_lost_connection_is_taken_up_where_it_was_lost_and_nothing_is_told_twi
         "VERIFYING",
     )
     .await;
-    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(stage.targets(), ["/ws?full_text=0", "/ws?full_text=0&since=2"]);
     for once in ["two", "three", "RECEIVED", "connection lost"] {
@@ -265,7 +265,7 @@ async fn a_restarted_controller_counts_anew_and_its_frames_are_shown() {
         "VERIFYING",
     )
     .await;
-    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
         run.out.contains("events may be missing") && run.out.contains("after the restart"),
@@ -281,7 +281,7 @@ async fn an_incident_that_has_ended_already_ends_the_watch_at_once() {
         "--incident",
         "inc-1",
         "--until-resolved",
-        "--timeout=20s",
+        "--timeout=300s",
     ];
     let stage = Stage::new(vec![stays(vec![connected()])], "RESOLVED").await;
     let run = aegisctl(&stage.url, &line).await;
@@ -311,7 +311,7 @@ async fn one_incident_is_followed_by_its_name_where_its_frames_carry_its_senders
         "--incident",
         "the-name",
         "--until-resolved",
-        "--timeout=20s",
+        "--timeout=300s",
     ];
     let run = aegisctl(&stage.url, &line).await;
     assert_eq!(run.code, 0, "{run:?}");
@@ -336,7 +336,7 @@ async fn signs_of_life_carry_the_last_number_and_are_no_gap() {
     ];
     let second = vec![own(8, "heartbeat"), frame(9, "resolved", "inc-1", json!({}))];
     let stage = Stage::new(vec![closes(first), stays(second)], "VERIFYING").await;
-    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(!run.out.contains("events may be missing"), "{}", run.out);
     assert_eq!(stage.targets(), ["/ws?full_text=0", "/ws?full_text=0&since=8"]);
@@ -351,7 +351,7 @@ async fn a_connection_that_cannot_replay_says_so_and_goes_on() {
         frame(4, "resolved", "inc-1", json!({})),
     ];
     let stage = Stage::new(vec![closes(first), stays(second)], "VERIFYING").await;
-    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=20s"]).await;
+    let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(run.out.matches("events may be missing").count(), 1, "{}", run.out);
     assert!(!run.out.contains("SNAPSHOT"), "{}", run.out);
@@ -369,7 +369,7 @@ async fn json_frames_come_one_a_line_and_safe() {
     .await;
     let run = aegisctl(
         &stage.url,
-        &["watch", "--json", "--until-resolved", "--timeout=20s"],
+        &["watch", "--json", "--until-resolved", "--timeout=300s"],
     )
     .await;
     let frames: Vec<Value> = run

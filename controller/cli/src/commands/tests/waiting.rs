@@ -49,25 +49,13 @@ async fn wait_for_what_never_comes_is_exit_code_124() {
 }
 
 #[tokio::test]
-async fn a_timeout_tells_what_kept_it() {
-    let server = with_incident("AWAITING_APPROVAL", &[]).await;
-    let run = aegisctl(
-        &server.uri(),
-        &["wait", "inc/inc-1", "--for=settled", "--timeout=50ms"],
-    )
-    .await;
-    assert_eq!(run.code, 124);
-    assert!(
-        run.err.contains("(its phase is AWAITING_APPROVAL)"),
-        "{}",
-        run.err
-    );
-}
-
-#[tokio::test]
 async fn an_incident_that_fails_ends_the_wait_with_its_reason() {
     let server = with_incident("RECEIVED", &["FAILED"]).await;
-    let run = aegisctl(&server.uri(), &["wait", "inc/inc-1", "--for=settled"]).await;
+    let run = aegisctl(
+        &server.uri(),
+        &["wait", "inc/inc-1", "--for=settled", "--timeout=300s"],
+    )
+    .await;
     assert_eq!(
         (run.code, run.err.as_str()),
         (1, "error: incident/inc-1 failed: no proof\n")
@@ -97,9 +85,12 @@ async fn an_expired_watch_looks_anew() {
     let expired = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"});
     answers(&server, "GET", INCIDENTS, changes(&[("ERROR", expired)])).await;
     assert_eq!(
-        aegisctl(&server.uri(), &["wait", "inc/inc-1", "--for=settled"])
-            .await
-            .code,
+        aegisctl(
+            &server.uri(),
+            &["wait", "inc/inc-1", "--for=settled", "--timeout=300s"]
+        )
+        .await
+        .code,
         0
     );
 }
