@@ -64,7 +64,7 @@ pub fn ordered(name: &str, workload: &str, action: &str, count: u32) -> Value {
     incident(name, workload, &json!({"override": order}))
 }
 
-/// Puts the fields of one object over those of another, object by object.
+/// Puts the fields of one object over those of another, object by object; null changes nothing.
 fn merge(onto: &mut Value, from: &Value) {
     match (onto, from) {
         (Value::Object(onto), Value::Object(from)) => {
@@ -72,6 +72,7 @@ fn merge(onto: &mut Value, from: &Value) {
                 merge(onto.entry(key.clone()).or_insert(Value::Null), value);
             }
         }
+        (_, Value::Null) => {}
         (onto, from) => from.clone_into(onto),
     }
 }

@@ -17,6 +17,8 @@ const CONFIG: &str = "/etc/nginx/conf.d/upstream.conf";
 pub struct Nginx {
     docker: bollard::Docker,
     http: reqwest::Client,
+    /// Its name, and the container's.
+    pub name: String,
     /// The container.
     pub container: Container,
 }
@@ -39,6 +41,7 @@ impl Nginx {
         Self {
             docker: world.docker().clone(),
             http: crate::api::http_client(),
+            name: name.to_owned(),
             container,
         }
     }

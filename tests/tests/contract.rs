@@ -28,10 +28,10 @@ async fn stage() -> Stage {
     let admin = controller.api();
     admin.apply(&manifests::adopting(&patient.name, 1)).await;
     admin
-        .apply(&manifests::balancing(&front.container.name, &patient.name))
+        .apply(&manifests::balancing(&front.name, &patient.name))
         .await;
     admin.apply(&manifests::policy(&patient.name, &Value::Null)).await;
-    admin.balancer_serves(&front.container.name, 1).await;
+    admin.balancer_serves(&front.name, 1).await;
     let api = controller.api_as(None);
     Stage {
         world,
@@ -259,8 +259,8 @@ async fn health_containers_metrics_and_topology_tell_of_the_host() {
     };
     assert_eq!(fields(&node(name)), names("id type status image"));
     assert_eq!(node(name)["type"], "app");
-    assert_eq!(node(&stage.front.container.name)["type"], "loadbalancer");
-    let routes = json!({"from": stage.front.container.name, "to": name, "label": "routes"});
+    assert_eq!(node(&stage.front.name)["type"], "loadbalancer");
+    let routes = json!({"from": stage.front.name, "to": name, "label": "routes"});
     assert!(
         topology["edges"].as_array().unwrap().contains(&routes),
         "{topology}"

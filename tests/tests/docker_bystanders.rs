@@ -37,11 +37,10 @@ async fn hand_made_containers_with_tempting_names_are_never_touched_i3() {
     let mut controller = world.controller().start().await;
     let api = controller.api();
     api.apply(&manifests::adopting(name, 3)).await;
-    api.apply(&manifests::balancing(&front.container.name, name))
-        .await;
+    api.apply(&manifests::balancing(&front.name, name)).await;
     api.apply(&manifests::policy(name, &Value::Null)).await;
     api.workload_ready(name, 3).await;
-    api.balancer_serves(&front.container.name, 3).await;
+    api.balancer_serves(&front.name, 3).await;
     let expected = ["1", "2", "3", "9"].map(|number| format!("{name}-replica-{number}"));
     assert_eq!(
         world.replica_names(name).await,

@@ -22,12 +22,11 @@ async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_f
     let controller = launch.start().await;
     let ctl = controller.ctl();
     ctl.apply(&manifests::adopting(&patient.name, 1)).await;
-    ctl.apply(&manifests::balancing(&front.container.name, &patient.name))
-        .await;
+    ctl.apply(&manifests::balancing(&front.name, &patient.name)).await;
     ctl.apply(&manifests::policy(&patient.name, &Value::Null)).await;
     let api = controller.api();
     api.workload_ready(&patient.name, 1).await;
-    api.balancer_serves(&front.container.name, 1).await;
+    api.balancer_serves(&front.name, 1).await;
     let live = controller.live("").await;
     let before = patient.started_at().await;
 

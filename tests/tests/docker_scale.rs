@@ -27,9 +27,8 @@ async fn stage(world: &World) -> Stage {
     let controller = world.controller().start().await;
     let api = controller.api();
     api.apply(&manifests::adopting(&patient.name, 1)).await;
-    api.apply(&manifests::balancing(&front.container.name, &patient.name))
-        .await;
-    api.balancer_serves(&front.container.name, 1).await;
+    api.apply(&manifests::balancing(&front.name, &patient.name)).await;
+    api.balancer_serves(&front.name, 1).await;
     Stage {
         controller,
         patient,
@@ -49,7 +48,7 @@ impl Stage {
     async fn settles_at(&self, replicas: u64) {
         let api = self.controller.api();
         api.workload_ready(&self.patient.name, replicas).await;
-        api.balancer_serves(&self.front.container.name, replicas).await;
+        api.balancer_serves(&self.front.name, replicas).await;
     }
 
     /// Waits until exactly these answer through nginx, and nginx's file names exactly these.
@@ -158,7 +157,7 @@ async fn a_replica_that_is_removed_by_force_is_replaced_and_back_in_rotation() {
     })
     .await;
     let api = stage.controller.api();
-    let front = &stage.front.container.name;
+    let front = &stage.front.name;
     api.until(
         "LoadBalancer",
         front,
@@ -198,7 +197,7 @@ async fn scaling_in_takes_each_replica_out_of_nginx_before_it_ends() {
     stage.scale(4).await;
     stage.settles_at(4).await;
     let api = stage.controller.api();
-    let front = &stage.front.container.name;
+    let front = &stage.front.name;
     let versions = Watch::start(&api, "loadbalancers", front).await;
 
     stage.scale(1).await;
@@ -280,6 +279,6 @@ async fn a_replica_that_stops_answering_leaves_rotation_while_others_serve_i8() 
     replica.trigger("hang").await;
 
     let api = stage.controller.api();
-    api.balancer_serves(&stage.front.container.name, 1).await;
+    api.balancer_serves(&stage.front.name, 1).await;
     stage.serve(std::slice::from_ref(&stage.patient)).await;
 }

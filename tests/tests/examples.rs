@@ -76,7 +76,7 @@ async fn the_quickstart_folder_makes_the_stack_ready() {
         assert!(said.contains(kind), "{said}");
     }
     controller.api().workload_ready(&patient.name, 1).await;
-    controller.api().balancer_serves(&front.container.name, 1).await;
+    controller.api().balancer_serves(&front.name, 1).await;
     assert_eq!(front.who_answers().await.unwrap(), patient.short_id());
     let again = controller.ctl().ok(&["apply", "-f", &folder]).await;
     assert!(

@@ -40,9 +40,8 @@ async fn stage(world: &World) -> Stage {
     let controller = world.controller().templates(&templates).start().await;
     let api = controller.api();
     api.apply(&manifests::adopting(&patient.name, 1)).await;
-    api.apply(&manifests::balancing(&front.container.name, &patient.name))
-        .await;
-    api.balancer_serves(&front.container.name, 1).await;
+    api.apply(&manifests::balancing(&front.name, &patient.name)).await;
+    api.balancer_serves(&front.name, 1).await;
     Stage {
         _controller: controller,
         api,
@@ -62,15 +61,13 @@ fn write(path: &Path, text: &str) {
 impl Stage {
     async fn template(&self, name: &str) {
         let patch = json!({"spec": {"template": name}});
-        self.api
-            .merge_ok("LoadBalancer", &self.front.container.name, &patch)
-            .await;
+        self.api.merge_ok("LoadBalancer", &self.front.name, &patch).await;
     }
 
     /// Waits until the resource tells this reason, and answers the whole of it.
     async fn tells(&self, reason: &str) -> Value {
         self.api
-            .until("LoadBalancer", &self.front.container.name, reason, |object| {
+            .until("LoadBalancer", &self.front.name, reason, |object| {
                 let ready = condition(object, "Ready");
                 if ready["reason"] == reason {
                     Ok(object.clone())
@@ -193,10 +190,7 @@ async fn a_server_is_admitted_only_when_it_is_healthy_i8() {
         {"workload": stage.patient.name, "port": 8000, "upstream": "buggy_app"},
         {"workload": sick, "port": 8000, "upstream": "sick"},
     ]}});
-    stage
-        .api
-        .merge_ok("LoadBalancer", &stage.front.container.name, &both)
-        .await;
+    stage.api.merge_ok("LoadBalancer", &stage.front.name, &both).await;
     stage
         .api
         .until(
