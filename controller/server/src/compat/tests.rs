@@ -222,27 +222,29 @@ fn no_alert_whatever_it_holds_is_the_server_s_fault() {
         }
         Value::Object(body)
     });
-    let check = |body: Value| {
-        let answer = runtime.block_on(alert(&server, body));
-        prop_assert!(
-            answer.code.as_u16() == 200 || answer.code.as_u16() == 422,
-            "{}: {}",
-            answer.code,
-            answer.text
-        );
-        if answer.code == 200 {
-            let id = answer.json()["incident_id"].as_str().unwrap().to_owned();
-            let path = format!("/incidents/{}", encoded(&id));
-            let found = runtime.block_on(server.get(&path));
-            prop_assert_eq!(found.code.as_u16(), 200, "{}", path);
+    // Many at once: they share one durable write.
+    let check = |bodies: Vec<Value>| {
+        let answers = bodies.into_iter().map(|body| alert(&server, body));
+        for answer in runtime.block_on(futures::future::join_all(answers)) {
+            let told = (answer.code.as_u16(), &answer.text);
+            prop_assert!(matches!(told.0, 200 | 422), "{:?}", told);
+            if answer.code == 200 {
+                let id = answer.json()["incident_id"].as_str().unwrap().to_owned();
+                let path = format!("/incidents/{}", encoded(&id));
+                let found = runtime.block_on(server.get(&path));
+                prop_assert_eq!(found.code.as_u16(), 200, "{}", path);
+            }
         }
         Ok(())
     };
     let mut runner = TestRunner::new(proptest::test_runner::Config {
+        cases: 24,
         failure_persistence: None,
         ..Default::default()
     });
-    runner.run(&alerts, check).unwrap();
+    runner
+        .run(&proptest::collection::vec(alerts, 1..24), check)
+        .unwrap();
     assert!(
         server.store.broken_files().is_empty(),
         "what was stored reads back: {:?}",
