@@ -52,21 +52,21 @@ impl Routes {
                 "422": error("A field is missing or of the wrong type.")},
         });
         self.paths.insert("/webhook".to_owned(), json!({"post": post}));
-        self.get("/incidents", "List incidents", "incidents", &[], many);
+        self.get("/incidents", "List incidents", "incidents", &[], &many);
         let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
         self.get(
             "/incidents/{id}",
             "Get an incident by its id or resource name",
             "incidents",
             &[id],
-            one,
+            &one,
         );
         self.refuse("/incidents/{id}", "404", "There is no such incident.");
     }
 
     fn host(&mut self) {
         let answer = self.answer::<Vec<wire::ContainerRow>>("The containers of the host.");
-        self.get("/containers", "List containers", "host", &[], answer);
+        self.get("/containers", "List containers", "host", &[], &answer);
         let mut answer = self.answer::<Vec<wire::ContainerMetrics>>("The load of the running ones.");
         if let Some(Value::Object(content)) = answer.get_mut("content") {
             content.insert("text/plain".to_owned(), json!({"schema": {"type": "string"}}));
@@ -76,12 +76,12 @@ impl Routes {
             "Container metrics; Prometheus text where Accept asks for it",
             "host",
             &[],
-            answer,
+            &answer,
         );
         let answer = self.answer::<wire::Topology>("What stands beside what, and why.");
-        self.get("/topology", "Show the topology", "host", &[], answer);
+        self.get("/topology", "Show the topology", "host", &[], &answer);
         let answer = self.answer::<wire::HealthAnswer>("The controller is up.");
-        self.get("/health", "Say that the controller is up", "host", &[], answer);
+        self.get("/health", "Say that the controller is up", "host", &[], &answer);
     }
 
     fn scaling(&mut self) {
@@ -114,7 +114,7 @@ impl Routes {
 
     fn knowledge(&mut self) {
         let answer = self.answer::<wire::RunbookList>("Every entry.");
-        self.get("/runbook", "List the runbook", "knowledge", &[], answer);
+        self.get("/runbook", "List the runbook", "knowledge", &[], &answer);
         let answer = self.answer::<wire::RagAnswer>("What is similar, best first.");
         let logs = json!({"name": "logs", "in": "query", "schema": {"type": "string"}});
         self.get(
@@ -122,7 +122,7 @@ impl Routes {
             "Ask retrieval what is similar to a text",
             "knowledge",
             &[logs],
-            answer,
+            &answer,
         );
     }
 
@@ -131,7 +131,7 @@ impl Routes {
         json!({"description": description, "content": {"application/json": {"schema": schema}}})
     }
 
-    fn get(&mut self, path: &str, summary: &str, tag: &str, parameters: &[Value], answer: Value) {
+    fn get(&mut self, path: &str, summary: &str, tag: &str, parameters: &[Value], answer: &Value) {
         let get = json!({"summary": summary, "tags": [tag], "parameters": parameters, "responses": {"200": answer}});
         self.paths.insert(path.to_owned(), json!({"get": get}));
     }

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn incident(status: Value) -> Incident {
+    fn incident(status: &Value) -> Incident {
         serde_json::from_value(json!({
             "apiVersion": crate::API_VERSION, "kind": "Incident",
             "metadata": {"name": "inc-1", "creationTimestamp": "2026-01-31T12:00:00Z"},
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_fresh_incident_has_every_field_of_the_contract() {
-        let wire = serde_json::to_value(IncidentResult::from(&incident(Value::Null))).unwrap();
+        let wire = serde_json::to_value(IncidentResult::from(&incident(&Value::Null))).unwrap();
         assert_eq!(
             wire,
             json!({
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_finished_incident_shows_analysis_council_and_replicas() {
         let vote = |role, verdict| json!({"role": role, "verdict": verdict, "reasoning": "r", "timestamp": "2026-01-31T12:00:01Z"});
-        let wire = serde_json::to_value(IncidentResult::from(&incident(json!({
+        let wire = serde_json::to_value(IncidentResult::from(&incident(&json!({
             "phase": "RESOLVED", "resolvedAt": "2026-01-31T12:00:09.5Z",
             "analysis": {"proposal": {"rootCause": "c", "action": "SCALE_UP", "justification": "j", "confidence": 0.9,
                 "replicaCount": 2}, "reasoning": "…", "provider": "builtin", "model": "m", "latencyMs": 1,
