@@ -24,6 +24,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 
+use crate::cgroup;
 use crate::convert;
 use crate::engine::{
     CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
@@ -313,6 +314,16 @@ impl Engine for Docker {
             let operation = format!("read counters of container {id}");
             self.run(&operation, READ_BOUND, self.stats_now(id, &operation))
                 .await
+        }
+        .boxed()
+    }
+
+    fn usage<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>> {
+        async move {
+            match cgroup::usage(id).await {
+                Some(usage) => Ok(usage),
+                None => self.stats(id).await,
+            }
         }
         .boxed()
     }

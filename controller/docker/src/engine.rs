@@ -167,6 +167,12 @@ pub trait Engine: Send + Sync + 'static {
     /// One reading of CPU, memory and network counters, without waiting for a second sample.
     fn stats<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>>;
 
+    /// As [`Engine::stats`], but at once where the implementor can, and then without network counters: for evidence,
+    /// which must not wait for an engine's next tick.
+    fn usage<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Stats>> {
+        self.stats(id)
+    }
+
     /// Container events from now on. The stream ends or errs when the connection does; the caller reconnects and rescans.
     fn events(&self) -> BoxFuture<'_, EngineResult<BoxStream<'static, EngineResult<EngineEvent>>>>;
 

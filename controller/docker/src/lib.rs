@@ -2,6 +2,7 @@
 //! Does I/O; decides nothing.
 
 pub mod bollard;
+mod cgroup;
 mod convert;
 pub mod create;
 pub mod engine;

@@ -93,7 +93,13 @@ impl Reconciler for IncidentReconciler {
             return Ok(Action::AwaitChange);
         }
         let observed = dereference::dereference(&self.context, &incident);
-        let validated = validate::validate(&incident, &observed, &self.leases);
+        let is_over = |holder: &str| {
+            self.context
+                .store
+                .get::<Incident>(holder)
+                .is_none_or(|other| other.is_finished())
+        };
+        let validated = validate::validate(&incident, &observed, &self.leases, is_over);
         let step = plan::plan(&validated);
         if matches!(step, plan::Step::Hold { .. }) || validated.status.phase == Phase::AwaitingApproval {
             self.leases.release(incident.name());

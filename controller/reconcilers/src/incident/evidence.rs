@@ -110,7 +110,7 @@ async fn look(
         .and_then(|(health, ip)| probe::target(&row.id, row.started_at, ip, health));
     let stats = async {
         if running {
-            Some(engine.stats(&row.id).await)
+            Some(engine.usage(&row.id).await)
         } else {
             None
         }

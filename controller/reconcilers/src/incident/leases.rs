@@ -9,13 +9,17 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Leases(Mutex<HashMap<String, String>>);
 
 impl Leases {
-    /// Takes the workload for the incident, or answers who has it.
-    pub(super) fn claim(&self, workload: &str, incident: &str) -> Result<(), String> {
+    /// Takes the workload for the incident, or answers who has it. A holder that is over holds nothing.
+    pub(super) fn claim(
+        &self,
+        workload: &str,
+        incident: &str,
+        is_over: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match held.get(workload) {
-            Some(holder) if holder != incident => Err(holder.clone()),
-            Some(_) => Ok(()),
-            None => {
+            Some(holder) if holder != incident && !is_over(holder) => Err(holder.clone()),
+            _ => {
                 held.insert(workload.to_owned(), incident.to_owned());
                 Ok(())
             }
@@ -28,5 +32,23 @@ impl Leases {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, holder| holder != incident);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i6_one_incident_has_a_workload_until_it_is_over_or_lets_go() {
+        let leases = Leases::default();
+        let open = |_: &str| false;
+        assert_eq!(leases.claim("web", "a", open), Ok(()));
+        assert_eq!(leases.claim("web", "a", open), Ok(()));
+        assert_eq!(leases.claim("web", "b", open), Err("a".to_owned()));
+        assert_eq!(leases.claim("db", "b", open), Ok(()));
+        assert_eq!(leases.claim("web", "b", |holder| holder == "a"), Ok(()));
+        leases.release("b");
+        assert_eq!(leases.claim("web", "c", open), Ok(()));
     }
 }

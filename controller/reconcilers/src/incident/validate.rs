@@ -41,7 +41,12 @@ impl ValidatedIncident {
     }
 }
 
-pub(super) fn validate(incident: &Arc<Incident>, observed: &Observed, leases: &Leases) -> ValidatedIncident {
+pub(super) fn validate(
+    incident: &Arc<Incident>,
+    observed: &Observed,
+    leases: &Leases,
+    is_over: impl Fn(&str) -> bool,
+) -> ValidatedIncident {
     let status = incident.status.clone().unwrap_or_default();
     let target = target(incident, &status, &observed.workloads);
     let labels = target
@@ -56,7 +61,7 @@ pub(super) fn validate(incident: &Arc<Incident>, observed: &Observed, leases: &L
     let (policy_name, policy) = governing(observed, name, &labels);
     let rival = target.as_ref().ok().and_then(|workload| {
         let durable = rival(incident, workload.name(), observed);
-        durable.or_else(|| leases.claim(workload.name(), incident.name()).err())
+        durable.or_else(|| leases.claim(workload.name(), incident.name(), is_over).err())
     });
     let protected = target.as_ref().is_ok_and(|workload| {
         let annotations = workload.metadata.annotations.as_ref();

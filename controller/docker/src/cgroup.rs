@@ -1,0 +1,165 @@
+//! A container's counters straight from the kernel, where this process can see the host's cgroups: at once, while the
+//! engine answers only at its next tick. Reads files, nothing else; what it cannot find it leaves to the engine.
+
+use std::path::{Path, PathBuf};
+
+use aegis_api::Time;
+
+use crate::observed::Stats;
+
+/// Where the host's cgroups may be: its own place, or where a container is given a view of them.
+const ROOTS: [&str; 2] = ["/host/sys/fs/cgroup", "/sys/fs/cgroup"];
+
+/// What the container uses now. `None` where its cgroup is not to be seen. Network counters are not in cgroups.
+pub(crate) async fn usage(id: &str) -> Option<Stats> {
+    let id = id.to_owned();
+    tokio::task::spawn_blocking(move || ROOTS.iter().find_map(|root| read(Path::new(root), &id)))
+        .await
+        .ok()
+        .flatten()
+}
+
+fn read(root: &Path, id: &str) -> Option<Stats> {
+    // Only a full id is the name of a cgroup; anything else could lead elsewhere.
+    if id.len() != 64 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let places = [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")];
+    places
+        .iter()
+        .find_map(|place| second(&root.join(place)).or_else(|| first(root, place)))
+}
+
+/// cgroup v2: one hierarchy.
+fn second(folder: &Path) -> Option<Stats> {
+    let current = number(&folder.join("memory.current"))?;
+    let inactive = keyed(&folder.join("memory.stat"), "inactive_file").unwrap_or_default();
+    let micros = keyed(&folder.join("cpu.stat"), "usage_usec")?;
+    Some(stats(
+        micros.saturating_mul(1000),
+        current,
+        inactive,
+        number(&folder.join("memory.max")),
+        number(&folder.join("pids.current")),
+    ))
+}
+
+/// cgroup v1: one hierarchy a controller.
+fn first(root: &Path, place: &str) -> Option<Stats> {
+    let memory = root.join("memory").join(place);
+    let used = number(&memory.join("memory.usage_in_bytes"))?;
+    let inactive = keyed(&memory.join("memory.stat"), "total_inactive_file").unwrap_or_default();
+    let nanos = number(&root.join("cpuacct").join(place).join("cpuacct.usage"))?;
+    let pids = number(&root.join("pids").join(place).join("pids.current"));
+    Some(stats(
+        nanos,
+        used,
+        inactive,
+        number(&memory.join("memory.limit_in_bytes")),
+        pids,
+    ))
+}
+
+fn stats(cpu_total_ns: u64, used: u64, inactive: u64, limit: Option<u64>, pids: Option<u64>) -> Stats {
+    Stats {
+        read_at: Some(Time(jiff::Timestamp::now())),
+        cpu_total_ns,
+        // As `docker stats` counts: without the page cache that nobody uses.
+        memory_bytes: used.saturating_sub(inactive),
+        memory_limit_bytes: limit.unwrap_or_default(),
+        pids: pids.unwrap_or_default(),
+        ..Stats::default()
+    }
+}
+
+fn number(path: &PathBuf) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn keyed(path: &PathBuf, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("aegis-cgroup-{}-{name}", std::process::id()));
+        drop(std::fs::remove_dir_all(&root));
+        root
+    }
+
+    #[test]
+    fn the_first_version_is_read() {
+        let root = scratch("v1");
+        write(
+            &root,
+            &format!("memory/docker/{ID}/memory.usage_in_bytes"),
+            "1000\n",
+        );
+        write(
+            &root,
+            &format!("memory/docker/{ID}/memory.limit_in_bytes"),
+            "4000\n",
+        );
+        write(
+            &root,
+            &format!("memory/docker/{ID}/memory.stat"),
+            "inactive_file 1\ntotal_inactive_file 200\n",
+        );
+        write(&root, &format!("cpuacct/docker/{ID}/cpuacct.usage"), "77\n");
+        let stats = read(&root, ID).unwrap();
+        assert_eq!(
+            (stats.memory_bytes, stats.memory_limit_bytes, stats.cpu_total_ns),
+            (800, 4000, 77)
+        );
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_second_version_is_read_under_systemd_too() {
+        let root = scratch("v2");
+        let folder = format!("system.slice/docker-{ID}.scope");
+        write(&root, &format!("{folder}/memory.current"), "1000\n");
+        write(&root, &format!("{folder}/memory.max"), "max\n");
+        write(
+            &root,
+            &format!("{folder}/memory.stat"),
+            "anon 5\ninactive_file 300\n",
+        );
+        write(
+            &root,
+            &format!("{folder}/cpu.stat"),
+            "usage_usec 9\nuser_usec 4\n",
+        );
+        write(&root, &format!("{folder}/pids.current"), "3\n");
+        let stats = read(&root, ID).unwrap();
+        assert_eq!(
+            (
+                stats.memory_bytes,
+                stats.memory_limit_bytes,
+                stats.cpu_total_ns,
+                stats.pids
+            ),
+            (700, 0, 9000, 3)
+        );
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_full_id_leads_nowhere() {
+        assert_eq!(read(Path::new("/sys/fs/cgroup"), "../../../etc"), None);
+        assert_eq!(read(Path::new("/sys/fs/cgroup"), "abc"), None);
+    }
+}
