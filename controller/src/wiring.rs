@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::redact::{bound, redact};
-use aegis_api::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::bollard::Docker;
 use aegis_docker::{Engine, LogQuery};
@@ -106,7 +106,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     );
     tasks.spawn("probes", |shutdown| async move { prober.run(shutdown).await });
     tasks.spawn("docker events", |shutdown| async move {
-        follow.run(engine, shutdown).await
+        follow.run(engine, shutdown).await;
     });
     let interval = Duration::from_secs(args.metrics_interval_secs);
     let watched = context.clone();
@@ -304,7 +304,7 @@ impl Tasks {
         names: fn(&Store) -> Vec<String>,
     ) {
         let store = self.context.store.clone();
-        let metrics: Arc<dyn Observer> = Arc::clone(&self.metrics) as _;
+        let metrics: Arc<dyn Observer> = self.metrics.clone();
         let feed: Arc<dyn Observer> = Arc::new(FeedObserver::new(self.context.clone()));
         let mut controller = Controller::new(Arc::new(reconciler))
             .resync(RESYNC, move || names(&store))

@@ -1,5 +1,11 @@
 //! The CRDs in `crds/` are those of the Rust types, and a cluster would take them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking with words"
+)]
+
 use std::path::Path;
 
 use aegis_api::KINDS;

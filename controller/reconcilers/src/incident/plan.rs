@@ -12,8 +12,6 @@ use super::gate::{self, Ruling};
 use super::remedy;
 use super::validate::ValidatedIncident;
 
-/// Evidence older than this is collected again when an incident leaves a hold.
-const STALE_EVIDENCE: Duration = Duration::from_secs(5);
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
 /// Pause after a failed verification attempt: doubles from the first to the last.
@@ -112,14 +110,9 @@ fn fail(error: impl Into<String>) -> Step {
 
 fn receive(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let hold = hold(incident, workload);
+    // What was seen before a hold may be what another incident has healed since: it is looked at again.
     let held_before = aegis_api::condition::is_true(&incident.status.conditions, "Held");
-    let fresh = incident.status.evidence.as_ref().is_some_and(|evidence| {
-        let age = evidence
-            .collected_at
-            .map(|at| at.age(incident.now))
-            .unwrap_or(Duration::MAX);
-        !held_before || age <= STALE_EVIDENCE
-    });
+    let fresh = incident.status.evidence.is_some() && !held_before;
     match hold {
         Some((reason, message, until)) if incident.status.evidence.is_some() => Step::Hold {
             reason,
@@ -391,7 +384,7 @@ fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
     Step::Wait(Some(left))
 }
 
-/// The containers that carry the change, once all of them do.
+/// The containers that the change was about, once all carry it.
 fn converged(
     incident: &ValidatedIncident,
     plan: &Plan,
@@ -403,12 +396,7 @@ fn converged(
         return None;
     }
     let rows = &status.instances;
-    let names = || {
-        rows.iter()
-            .filter(|row| !row.draining)
-            .map(|row| row.name.clone())
-            .collect()
-    };
+    let names = || acted_on(incident, plan, status);
     match plan.action {
         Action::Noop => Some(names()),
         Action::Restart => {
@@ -428,6 +416,28 @@ fn converged(
             let updated = plan.action != Action::Rollback || status.updated_replicas == wanted;
             (exact && updated && in_rotation(incident, status)).then(names)
         }
+    }
+}
+
+/// Names of the containers that a plan which has taken effect made, removed or restarted; of a NOOP, all.
+fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) -> Vec<String> {
+    let rows = || status.instances.iter().filter(|row| !row.draining);
+    match plan.action {
+        Action::ScaleUp => rows()
+            .filter(|row| row.started_at.is_some_and(|start| start >= plan.created_at))
+            .map(|row| row.name.clone())
+            .collect(),
+        Action::ScaleDown => {
+            let seen = incident
+                .status
+                .evidence
+                .iter()
+                .flat_map(|evidence| &evidence.containers);
+            seen.filter(|before| !rows().any(|row| row.id == before.id))
+                .map(|before| before.name.clone())
+                .collect()
+        }
+        Action::Restart | Action::Rollback | Action::Noop => rows().map(|row| row.name.clone()).collect(),
     }
 }
 

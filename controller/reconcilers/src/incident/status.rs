@@ -351,20 +351,21 @@ impl Next<'_> {
         let names = containers.join(", ");
         let (stage, text) = match plan.action {
             Remedy::Restart => (Stage::Restarted, format!("restarted {names}")),
-            Remedy::ScaleUp => (Stage::Scaled, format!("{} replicas: {names}", containers.len())),
-            Remedy::ScaleDown => (
-                Stage::ScaledDown,
-                format!("{} replicas: {names}", containers.len()),
-            ),
+            Remedy::ScaleUp => (Stage::Scaled, format!("made {names}")),
+            Remedy::ScaleDown => (Stage::ScaledDown, format!("removed {names}")),
             Remedy::Rollback => (Stage::RolledBack, format!("rolled back {names}")),
             Remedy::Noop => (Stage::Noop, format!("{names} left as it is")),
         };
         self.log(stage, text, None);
         let balancers: Vec<&str> = self.incident.balancers.iter().map(|lb| lb.name()).collect();
         if lb == Some(true) {
+            let verb = match plan.action {
+                Remedy::ScaleDown => "no longer sends requests to",
+                Remedy::Restart | Remedy::ScaleUp | Remedy::Rollback | Remedy::Noop => "sends requests to",
+            };
             self.log(
                 Stage::LbConfigured,
-                format!("{} sends requests to {names}", balancers.join(", ")),
+                format!("{} {verb} {names}", balancers.join(", ")),
                 None,
             );
         }

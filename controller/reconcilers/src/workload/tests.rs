@@ -178,7 +178,7 @@ fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
     );
 
     // It says that it lets go, but the mark is not stored yet: that word was about an earlier life.
-    observed.rotations[0].released = plan.draining.clone();
+    observed.rotations[0].released = plan.draining;
     assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
 
     remembered(&mut workload, observed.clone());
