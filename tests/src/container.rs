@@ -137,12 +137,19 @@ impl Container {
 
     /// Everything the engine says of it.
     pub async fn inspect(&self) -> Value {
+        self.look()
+            .await
+            .unwrap_or_else(|error| panic!("cannot inspect {}: {error}", self.name))
+    }
+
+    /// Everything the engine says of it, if it is there.
+    pub async fn look(&self) -> Result<Value, String> {
         let details = self
             .docker
             .inspect_container(&self.id, None::<InspectContainerOptions>)
             .await;
-        let details = details.unwrap_or_else(|error| panic!("cannot inspect {}: {error}", self.name));
-        serde_json::to_value(details).expect("what the engine says is JSON")
+        let details = details.map_err(|error| error.to_string())?;
+        serde_json::to_value(details).map_err(|error| error.to_string())
     }
 
     /// When its process started.

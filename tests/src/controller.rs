@@ -101,6 +101,11 @@ impl Controller {
         &self.launch
     }
 
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill9(&mut self) {
         self.child.kill().expect("a process of ours can be killed");

@@ -85,11 +85,11 @@ impl EngineEvents {
         seen.keys().cloned().collect()
     }
 
-    /// How often something happened to a container by now.
-    pub async fn count(&self, name: &str, action: &str) -> usize {
+    /// How often something happened to a container, or to all that had its name, by now.
+    pub async fn count(&self, name_or_id: &str, action: &str) -> usize {
         let all = self.so_far().await;
         all.iter()
-            .filter(|event| event.name == name && event.action == action)
+            .filter(|event| (event.name == name_or_id || event.id == name_or_id) && event.action == action)
             .count()
     }
 }

@@ -248,12 +248,8 @@ async fn every_action_works_from_a_human_s_order_to_its_proof() {
     api.apply(&manifests::ordered("again", name, "RESTART", 0)).await;
     api.resolved("again").await;
     for container in stage.world.containers().await {
-        assert_eq!(
-            stage.world.events().count(&container.name, "start").await,
-            2,
-            "{}",
-            container.name
-        );
+        let starts = stage.world.events().count(&container.id, "start").await;
+        assert_eq!(starts, 2, "{}", container.name);
     }
 }
 
@@ -336,7 +332,7 @@ async fn runs(world: &World, api: &Api, name: &str, release: &str) {
     eventually(&format!("{name} runs release {release}"), async || {
         let mut releases = Vec::new();
         for container in world.containers().await {
-            let env = container.inspect().await["Config"]["Env"].clone();
+            let env = container.look().await?["Config"]["Env"].clone();
             releases.push(
                 env.as_array()
                     .is_some_and(|env| env.iter().any(|pair| *pair == *wanted)),
