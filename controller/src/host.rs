@@ -34,17 +34,20 @@ pub(crate) async fn watch(
     let mut link = events.link();
     // The engine may have been reached before anybody asked: that counts as news, too.
     link.mark_changed();
+    let mut up = false;
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let due = tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = timer.tick() => true,
             Ok(()) = link.changed() => {
                 let state = link.borrow_and_update().clone();
                 tell_link(&view, &state);
-                state == Link::Up
+                up = state == Link::Up;
+                up
             }
+            // Drawing takes a second or more: the link is told first.
+            _ = timer.tick(), if up => true,
             notice = notices.next() => match notice {
                 Some(Notice::Event(event)) => starts.forget(&event.id, &event.action),
                 Some(Notice::Rescan) => starts.forget_all(),
