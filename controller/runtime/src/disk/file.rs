@@ -128,6 +128,20 @@ impl Ownership {
     }
 }
 
+impl Ownership {
+    fn give(self, file: &File) -> io::Result<()> {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (self.uid, self.gid) {
+            // Only root can give files away; for everybody else they are their own already.
+            drop(std::os::unix::fs::fchown(file, Some(self.uid), Some(self.gid)));
+        }
+        if made.permissions().mode() & 0o777 != self.mode {
+            file.set_permissions(std::fs::Permissions::from_mode(self.mode))?;
+        }
+        Ok(())
+    }
+}
+
 /// A file that is written and durable, but not yet in its place.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -180,11 +194,7 @@ fn write(temporary: &Path, path: &Path, bytes: &[u8], faults: &Faults) -> io::Re
         opened => opened?,
     };
     if let Some(owner) = owner {
-        // Only root can give files away; for everybody else they are their own already.
-        let given = std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid));
-        if given.is_ok() {
-            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        }
+        owner.give(&file)?;
     }
     let half = bytes.len() / 2;
     let (first, second) = bytes.split_at_checked(half).unwrap_or((bytes, &[]));

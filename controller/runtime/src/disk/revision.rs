@@ -7,6 +7,9 @@ use crate::store::StoreError;
 /// How many revisions are set aside with one write.
 const BLOCK: u64 = 10_000;
 
+/// No counter gets here by counting; a file that says so is wrong.
+pub(crate) const LIMIT: u64 = 1 << 53;
+
 /// The counter.
 #[derive(Debug)]
 pub(crate) struct Revisions {
@@ -20,7 +23,12 @@ impl Revisions {
     pub(crate) async fn open(disk: &Disk, seen: u64) -> Result<Self, StoreError> {
         let path = disk.dir.join(".revision");
         let text = blocking(move || std::fs::read_to_string(path).unwrap_or_default()).await?;
-        let stored = text.trim().parse::<u64>().unwrap_or_default();
+        let stored = text
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .filter(|stored| *stored <= LIMIT)
+            .unwrap_or_default();
         let last = stored.max(seen).max(1);
         Ok(Self { last, reserved: last })
     }

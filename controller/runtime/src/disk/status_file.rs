@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::digest::Digest;
 use super::layout::Key;
+use super::revision::LIMIT;
 use crate::store::object::{Desired, Stored, System};
 
 /// The largest status file that is written or read, in bytes.
@@ -53,6 +54,10 @@ impl StatusFile {
         let file: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if file.kind != key.info.kind || file.name != key.name {
             return Err(format!("it belongs to {} {:?}", file.kind, file.name));
+        }
+        let metadata = &file.metadata;
+        if metadata.resource_version > LIMIT || u64::try_from(metadata.generation).is_ok_and(|n| n > LIMIT) {
+            return Err("its numbers are not ones that were ever given out".to_owned());
         }
         Ok(file)
     }

@@ -122,7 +122,13 @@ async fn resource_versions_rise_across_restarts_also_without_the_revision_file()
         .unwrap()
         .resource_version;
     store.kill().await;
-    for garbage in [Some("not a number"), Some(""), Some("-5"), None] {
+    for garbage in [
+        Some("not a number"),
+        Some(""),
+        Some("-5"),
+        Some("18446744073709551615"),
+        None,
+    ] {
         match garbage {
             Some(text) => fs::write(dir.path().join(".revision"), text).unwrap(),
             None => fs::remove_file(dir.path().join(".revision")).unwrap(),
@@ -551,4 +557,20 @@ async fn retention_is_seen_to_every_hour_of_virtual_time() {
     assert!(store.get_stored(inc(), "i").is_some());
     tokio::time::sleep(Duration::from_secs(3601)).await;
     eventually("gone", || store.get_stored(inc(), "i").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_rewritten_file_keeps_its_mode_and_a_new_one_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let mode = || fs::metadata(spec_path(&dir, "web")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(spec_path(&dir, "web"), fs::Permissions::from_mode(0o664)).unwrap();
+    store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)))
+        .await
+        .unwrap();
+    assert_eq!(mode(), 0o664);
 }

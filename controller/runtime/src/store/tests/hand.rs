@@ -1,7 +1,8 @@
 //! What a person does with files, and what comes of it.
 
 use super::*;
-use crate::store::{Part, Verb};
+use crate::disk::layout::Key;
+use crate::store::Part;
 use aegis_api::workload::Workload;
 use futures::StreamExt as _;
 use std::fs;
@@ -214,26 +215,41 @@ async fn i9_one_bad_file_never_stops_the_others() {
 }
 
 #[tokio::test]
-async fn a_file_caught_half_written_is_not_reported() {
+async fn a_file_caught_half_written_is_neither_reported_nor_taken_for_deleted() {
     let dir = dir();
-    let store = watching(&dir).await;
+    let events = EventRecorder::new();
+    let opened = Store::open_with(StoreOptions::new(dir.path()), events.clone(), Faults::default());
+    let (store, mut driver) = opened.await.unwrap();
     let path = spec_path(&dir, "web");
+    let key = || vec![Key::new(wl(), "web")];
+    let has = |wanted| {
+        store
+            .get_stored(wl(), "web")
+            .is_some_and(|object| replicas(&object) == wanted)
+    };
     fs::write(&path, text("web", "1")).unwrap();
-    eventually("created", || has(&store, "web", 1)).await;
-    let mut watch = store.watch(None).unwrap();
-    for n in 2..6 {
-        // As an editor that truncates, or one that removes first.
-        if n % 2 == 0 {
-            fs::write(&path, "").unwrap();
-        } else {
-            fs::remove_file(&path).unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(70)).await;
-        fs::write(&path, text("web", &n.to_string())).unwrap();
-        eventually("edited", || has(&store, "web", n)).await;
-        assert_eq!(watch.next().await.unwrap().verb, Verb::Modified);
-    }
-    assert!(store.warnings().is_empty(), "{:?}", store.warnings());
+    driver.writer.examine(key(), false).await.unwrap();
+    // An editor that truncates before it writes.
+    fs::write(&path, "").unwrap();
+    driver.writer.examine(key(), false).await.unwrap();
+    assert!(has(1) && store.broken_files().is_empty() && driver.writer.second_look().is_some());
+    fs::write(&path, text("web", "2")).unwrap();
+    driver.writer.examine(key(), false).await.unwrap();
+    assert!(has(2) && driver.writer.second_look().is_none());
+    // An editor that removes before it renames.
+    fs::remove_file(&path).unwrap();
+    driver.writer.examine(key(), false).await.unwrap();
+    assert!(has(2));
+    fs::write(&path, text("web", "3")).unwrap();
+    driver.writer.examine(key(), true).await.unwrap();
+    assert!(has(3) && events.list().1.is_empty());
+    // What stays is meant.
+    fs::write(&path, "").unwrap();
+    driver.writer.examine(key(), true).await.unwrap();
+    assert!(has(3) && store.broken_files().len() == 1);
+    fs::remove_file(&path).unwrap();
+    driver.writer.examine(key(), true).await.unwrap();
+    assert!(store.get_stored(wl(), "web").is_none() && store.broken_files().is_empty());
 }
 
 #[tokio::test]
@@ -410,26 +426,35 @@ async fn a_status_file_copied_from_another_object_lends_it_no_identity() {
 async fn a_state_directory_that_vanishes_as_a_whole_deletes_nothing() {
     let dir = dir();
     let state = dir.path().join("state");
-    let often = Duration::from_millis(10);
-    let options = StoreOptions {
-        rescan: often,
-        ..StoreOptions::new(&state)
-    };
-    let store = Running::with(options).await;
-    store.create(wl(), workload("web", 1), false).await.unwrap();
-    let mut watch = store.watch(None).unwrap();
+    let opened = Store::open_with(StoreOptions::new(&state), EventRecorder::new(), Faults::default());
+    let (store, mut driver) = opened.await.unwrap();
+    fs::write(state.join("workloads/web.yaml"), text("web", "1")).unwrap();
+    driver
+        .writer
+        .examine(vec![Key::new(wl(), "web")], false)
+        .await
+        .unwrap();
     fs::rename(&state, dir.path().join("elsewhere")).unwrap();
-    // Long enough for a first and a second look.
-    assert!(
-        tokio::time::timeout(Duration::from_millis(600), watch.next())
+    for mounted_empty in [false, true] {
+        if mounted_empty {
+            fs::create_dir_all(state.join("workloads")).unwrap();
+        }
+        driver
+            .writer
+            .examine(vec![Key::new(wl(), "web")], true)
             .await
-            .is_err()
-    );
-    let create = store.create(wl(), workload("api", 1), false).await;
-    assert!(matches!(create, Err(StoreError::Disk { .. })), "{create:?}");
+            .unwrap();
+        assert!(store.get_stored(wl(), "web").is_some());
+    }
+    fs::remove_dir_all(&state).unwrap();
     fs::rename(dir.path().join("elsewhere"), &state).unwrap();
-    store.create(wl(), workload("api", 1), false).await.unwrap();
-    assert_eq!(store.list_stored(wl()).1.len(), 2);
+    fs::remove_file(state.join("workloads/web.yaml")).unwrap();
+    driver
+        .writer
+        .examine(vec![Key::new(wl(), "web")], true)
+        .await
+        .unwrap();
+    assert!(store.get_stored(wl(), "web").is_none());
 }
 
 #[tokio::test]
