@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use aegis_api::{Incident, Kind, Phase};
 use aegis_brain::Brain;
-use aegis_docker::EngineError;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
@@ -31,9 +30,6 @@ use leases::Leases;
 /// Why a pass ended early. Nothing is lost: the next one repeats the step.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The engine could not be read.
-    #[error("cannot look at the containers of incident {incident}")]
-    Observe { incident: String, source: EngineError },
     /// A change of the workload or the runbook could not be stored.
     #[error("cannot apply the plan of incident {incident}")]
     Apply { incident: String, source: StoreError },
@@ -45,7 +41,6 @@ pub enum Error {
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
-            Self::Observe { .. } => "observe",
             Self::Apply { .. } => "apply",
             Self::Store { .. } => "store",
         }
@@ -53,7 +48,7 @@ impl ReconcileError for Error {
 
     fn on_error(&self) -> OnError {
         match self {
-            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
+            Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
         }
     }
 }

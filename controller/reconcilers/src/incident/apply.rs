@@ -140,7 +140,18 @@ async fn investigate(
 ) -> Outcome {
     let evidence = match &incident.target {
         Ok(workload) => evidence::collect(&reconciler.context, incident, workload).await,
-        Err(_) => Evidence::default(),
+        Err(_) => Ok(Evidence::default()),
+    };
+    let evidence = match evidence {
+        Ok(evidence) => evidence,
+        Err(error) => {
+            let (reason, message) = ("EngineUnavailable", error.to_string());
+            return Outcome::Held {
+                reason,
+                message,
+                until: None,
+            };
+        }
     };
     let query = evidence::question(incident, &evidence);
     let recalled = reconciler.recall.query(&reconciler.context.store, &query);

@@ -6,7 +6,7 @@ use aegis_api::workload::{HealthProbe, InstanceStatus};
 use aegis_api::{Kind, Workload};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::observed::ContainerState;
-use aegis_docker::{Engine, LogQuery};
+use aegis_docker::{Engine, EngineError, LogQuery};
 use futures::StreamExt;
 use futures::future::join_all;
 
@@ -21,11 +21,12 @@ const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
 
+/// Answers an error only where the engine does not answer at all: then nothing was seen, and nothing can be concluded.
 pub(super) async fn collect(
     context: &Context,
     incident: &ValidatedIncident,
     workload: &Workload,
-) -> Evidence {
+) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
     let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
     rows.sort_by_key(|row| (row.health == aegis_api::workload::Health::Healthy, row.index));
@@ -35,9 +36,21 @@ pub(super) async fn collect(
         .map(|row| look(context, workload.spec.health.as_ref(), row));
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
-    for (container, problems) in join_all(looks).await {
-        containers.extend(container);
-        gaps.extend(problems);
+    let mut unreachable = None;
+    for look in join_all(looks).await {
+        match look {
+            Ok((container, problems)) => {
+                containers.extend(container);
+                gaps.extend(problems);
+            }
+            Err(error) => {
+                gaps.push(error.to_string());
+                unreachable = Some(error);
+            }
+        }
+    }
+    if let Some(error) = unreachable.filter(|_| containers.is_empty()) {
+        return Err(error);
     }
     let revisions = status
         .revisions
@@ -60,7 +73,7 @@ pub(super) async fn collect(
         .collect();
     events.drain(..events.len().saturating_sub(MOST_EVENTS));
     let skip = incident.history.len().saturating_sub(MOST_EVENTS);
-    Evidence {
+    Ok(Evidence {
         collected_at: Some(context.clock.now()),
         containers,
         desired_replicas: workload.spec.replicas,
@@ -75,7 +88,7 @@ pub(super) async fn collect(
         events,
         recent_actions: incident.history.iter().skip(skip).cloned().collect(),
         gaps,
-    }
+    })
 }
 
 /// The text that similar incidents are searched with: what was reported, and what the containers say.
@@ -95,13 +108,14 @@ async fn look(
     context: &Context,
     health: Option<&HealthProbe>,
     row: &InstanceStatus,
-) -> (Option<ContainerEvidence>, Vec<String>) {
+) -> Result<(Option<ContainerEvidence>, Vec<String>), EngineError> {
     let engine = &*context.engine;
     let mut gaps = Vec::new();
     let details = match engine.inspect(&row.id).await {
         Ok(Some(details)) => details,
-        Ok(None) => return (None, vec![format!("{} is gone", row.name)]),
-        Err(error) => return (None, vec![format!("{}: {error}", row.name)]),
+        Ok(None) => return Ok((None, vec![format!("{} is gone", row.name)])),
+        Err(error @ EngineError::Unreachable { .. }) => return Err(error),
+        Err(error) => return Ok((None, vec![format!("{}: {error}", row.name)])),
     };
     let running = details.state == ContainerState::Running;
     let address = details.networks.values().flatten().next().copied();
@@ -166,10 +180,10 @@ async fn look(
         memory_limit_bytes: (details.memory_limit > 0).then_some(details.memory_limit),
         log_tail,
     };
-    (Some(evidence), gaps)
+    Ok((Some(evidence), gaps))
 }
 
-async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, aegis_docker::EngineError> {
+async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, EngineError> {
     let query = LogQuery {
         tail: LOG_LINES,
         follow: false,
