@@ -219,6 +219,12 @@ impl Container {
         .await
     }
 
+    /// `docker pause`: its connections are accepted by the kernel and never answered.
+    pub async fn freeze(&self) {
+        let paused = self.docker.pause_container(&self.id).await;
+        paused.unwrap_or_else(|error| panic!("cannot pause {}: {error}", self.name));
+    }
+
     /// `docker rm -f`.
     pub async fn remove_by_force(&self) {
         let options = RemoveContainerOptionsBuilder::default()

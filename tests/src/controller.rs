@@ -49,6 +49,18 @@ impl Controller {
         .await;
     }
 
+    /// Waits until `/readyz` answers 503, and answers what it says.
+    pub async fn is_unready(&self) -> String {
+        let api = self.api_as(None);
+        eventually("the controller says that it is not ready", async || {
+            match api.ask(api.request(reqwest::Method::GET, "/readyz")).await? {
+                (503, why) => Ok(why.to_string()),
+                (status, body) => Err(format!("{status} {body}")),
+            }
+        })
+        .await
+    }
+
     /// Its HTTP interface, as an admin.
     pub fn api(&self) -> Api {
         Api::new(&self.launch.url(""), Some(self.admin_token()))
@@ -84,6 +96,11 @@ impl Controller {
     /// Its live stream, without a token.
     pub async fn live_as_anybody(&self, query: &str) -> Live {
         Live::connect(&self.launch.url(&format!("/ws{query}")), None).await
+    }
+
+    /// A client of its live stream that never reads.
+    pub async fn sleeping_client(&self) -> tokio::net::TcpStream {
+        crate::live::asleep(&self.launch.url("/ws"), &self.admin_token()).await
     }
 
     /// Where it keeps its state.

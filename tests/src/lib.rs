@@ -10,6 +10,7 @@ pub mod container;
 pub mod controller;
 pub mod ctl;
 pub mod engine_events;
+pub mod engine_proxy;
 pub mod eventually;
 pub mod launch;
 pub mod live;

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -84,4 +86,26 @@ impl Live {
         })
         .await
     }
+}
+
+/// Opens the stream and never reads from it.
+pub(crate) async fn asleep(url: &str, token: &str) -> TcpStream {
+    let url = url.trim_start_matches("http://");
+    let (address, path) = url.split_once('/').expect("an address and a path");
+    let mut stream = TcpStream::connect(address).await.expect("the controller listens");
+    let head = format!(
+        "GET /{path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream
+        .write_all(head.as_bytes())
+        .await
+        .expect("the controller reads");
+    let mut answer = [0; 12];
+    stream
+        .read_exact(&mut answer)
+        .await
+        .expect("the controller answers");
+    assert_eq!(answer.as_slice(), b"HTTP/1.1 101");
+    stream
 }

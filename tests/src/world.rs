@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cleanup;
 use crate::container::{Container, Patient};
 use crate::engine_events::EngineEvents;
+use crate::engine_proxy::EngineProxy;
 use crate::launch::Launch;
 use crate::nginx::Nginx;
 
@@ -142,6 +143,11 @@ impl World {
     /// A running nginx called `<base>-<id>`.
     pub async fn nginx(&self, base: &str) -> Nginx {
         Nginx::start(self, &self.name(base)).await
+    }
+
+    /// A Docker socket of its own that can be cut; it is cut at first.
+    pub fn engine_proxy(&self) -> EngineProxy {
+        EngineProxy::new(self.folder())
     }
 
     /// A controller that is still to be started.

@@ -28,6 +28,20 @@ async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_f
     api.workload_ready(&patient.name, 1).await;
     api.balancer_serves(&front.name, 1).await;
     let live = controller.live("").await;
+    let watcher = ctl.clone();
+    let watching = tokio::spawn(async move {
+        watcher
+            .run(&["watch", "--until-resolved", "--timeout", "90s"])
+            .await
+    });
+    eventually(
+        "both watch",
+        async || match api.get_ok("/health").await["ws_clients"].as_u64() {
+            Some(2..) => Ok(()),
+            clients => Err(format!("{clients:?} clients")),
+        },
+    )
+    .await;
     let before = patient.started_at().await;
 
     patient.fill_memory(85.0).await;
@@ -79,6 +93,47 @@ async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_f
     the_frames_come_in_the_order_of_the_pipeline(&frames);
     the_stream_grows_chunk_by_chunk(&frames);
     the_numbers_rise(&live);
+    let watched = watching.await.unwrap();
+    assert_eq!(watched.code, 0, "{}", watched.all());
+    for shown in [
+        "RESTART",
+        "SRE",
+        "SECURITY",
+        "AUDITOR",
+        "RESOLVED",
+        patient.name.as_str(),
+    ] {
+        assert!(
+            watched.stdout.to_uppercase().contains(&shown.to_uppercase()),
+            "{shown}: {}",
+            watched.all()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_ends_by_itself_is_started_again() {
+    let world = World::new().await;
+    let patient = world.patient("buggy").start().await;
+    let controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&patient.name, 2)).await;
+    api.workload_ready(&patient.name, 2).await;
+    let replica = world.find(&format!("{}-replica-1", patient.name)).await.unwrap();
+
+    for container in [&patient, &replica] {
+        container.trigger("crash").await;
+        eventually("it was started again", async || {
+            match world.events().count(&container.id, "start").await {
+                2 => Ok(()),
+                starts => Err(format!("{} was started {starts} times", container.name)),
+            }
+        })
+        .await;
+        api.workload_ready(&patient.name, 2).await;
+    }
+    let object = api.object("Workload", &patient.name).await.unwrap();
+    assert_eq!(object["status"]["instances"][0]["restarts"], 1, "{object:#}");
 }
 
 /// The one incident there is, under the id that the patient gave it.

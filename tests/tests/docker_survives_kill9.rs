@@ -157,10 +157,71 @@ async fn a_kill_from_outside_at_any_moment_ends_resolved_with_one_restart_i10() 
         tokio::time::sleep(Duration::from_millis(ms)).await;
         case.controller.kill9();
         case.controller.start_again(|launch| launch).await;
+        // The sender repeats what is the same incident still.
+        case.report().await;
         case.ends_well(&format!(
             "killed {ms} ms after the answer (AEGIS_TEST_SEED={seed})"
         ))
         .await;
+    });
+    cases.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_while_replicas_are_made_leaves_exactly_as_many_as_were_wanted_i2() {
+    let points = [
+        "incident/before/SCALING",
+        "incident/after/SCALING",
+        "incident/patched",
+    ]
+    .map(Some);
+    // Without a point: while the containers are being made.
+    let cases = futures::stream::iter(points.into_iter().chain([None])).map(async |point| {
+        let mut case = case().await;
+        let (name, said) = (case.patient.name.clone(), point.unwrap_or("while they are made"));
+        if let Some(point) = point {
+            case.arm(point).await;
+        }
+        case.controller
+            .api()
+            .apply(&manifests::ordered("more", &name, "SCALE_UP", 3))
+            .await;
+        match point {
+            Some(_) => drop(case.controller.ends().await),
+            None => {
+                eventually("the first replica is made", async || {
+                    match case.world.replica_names(&name).await.len() {
+                        0 => Err("there is none".to_owned()),
+                        _ => Ok(()),
+                    }
+                })
+                .await;
+                case.controller.kill9();
+            }
+        }
+        case.controller
+            .start_again(|launch| launch.without_env("AEGIS_FAULT"))
+            .await;
+        // The patient itself is sick, so the replicas alone cannot prove the whole well; a restart can.
+        let api = case.controller.api();
+        api.until("Workload", &name, said, |object| {
+            let replicas = object["status"]["replicas"] == 4 && object["spec"]["replicas"] == 4;
+            if replicas {
+                Ok(())
+            } else {
+                Err(object["status"].to_string())
+            }
+        })
+        .await;
+        let expected: Vec<String> = (1..=3).map(|number| format!("{name}-replica-{number}")).collect();
+        assert_eq!(case.world.replica_names(&name).await, expected, "{said}");
+        for replica in &expected {
+            assert_eq!(
+                case.world.events().count(replica, "create").await,
+                1,
+                "{said}: {replica}"
+            );
+        }
     });
     cases.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
