@@ -104,6 +104,19 @@ async fn ask(store: &Store, step: Step) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A file that was made while an object of its name was still going has its turn shortly after that.
+async fn settled(dir: &TempDir, store: &Running) {
+    let in_force = |name: &str| {
+        let path = spec_path(dir, name);
+        let broken = store.broken_files().iter().any(|file| file.path == path);
+        !path.exists() || broken || store.get_stored(wl(), name).is_some()
+    };
+    eventually("every file is in force", || {
+        ["w0", "w1", "w2"].into_iter().all(in_force)
+    })
+    .await;
+}
+
 /// What must be the same after a restart: everything, unless somebody has touched the files meanwhile.
 async fn play(steps: Vec<Step>) {
     let dir = dir();
@@ -120,6 +133,7 @@ async fn play(steps: Vec<Step>) {
             Step::Together(steps) => {
                 let asked = steps.into_iter().map(|step| ask(&store, step));
                 futures::future::join_all(asked).await;
+                settled(&dir, &store).await;
                 let before = store.contents();
                 store.kill().await;
                 store = Running::open(&dir).await;
@@ -162,6 +176,7 @@ async fn play(steps: Vec<Step>) {
                 assert!(acted.is_ok() || store.revision() == before);
             }
         }
+        settled(&dir, &store).await;
         assert!(store.revision() >= last);
         last = store.revision();
     }
