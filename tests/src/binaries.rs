@@ -7,17 +7,14 @@ use std::sync::OnceLock;
 /// The path of one of our programs.
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
-    let folder = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("a test lives in target/…/deps");
-    let path = folder.join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: run `make test`, or `cargo build --workspace` before the tests",
-        path.display()
-    );
-    path
+    // A test lives in target/…/deps, the bench beside the programs themselves.
+    let mut places = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    places.find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!(
+            "{name} is missing beside {}: run `make test`, or `cargo build --workspace` before the tests",
+            test.display()
+        )
+    })
 }
 
 /// The controller, and the promise that it has the fault points in it.
