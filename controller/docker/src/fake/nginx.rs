@@ -15,6 +15,7 @@ use super::FakeEngine;
 use super::effects::{Actor, Op};
 use super::lifecycle::{Due, End, Timer};
 use super::world::World;
+use crate::observed::ProcessRow;
 
 /// The main configuration unless a command names another.
 pub(super) const MAIN: &str = "/etc/nginx/nginx.conf";
@@ -37,8 +38,10 @@ pub struct LoadedConfig {
 #[derive(Default)]
 pub(super) struct Nginx {
     pub(super) loaded: Option<Config>,
-    /// When the workers of each earlier configuration are gone.
-    old_workers: Vec<Instant>,
+    /// Process id of the worker that knows what is loaded.
+    worker: i64,
+    /// The worker of each earlier configuration, and when it is gone.
+    old_workers: Vec<(i64, Instant)>,
     /// Requests handed on so far; picks the next server.
     pub(super) turn: usize,
 }
@@ -64,15 +67,19 @@ impl Nginx {
         self.old_workers.clear();
     }
 
-    /// Process titles at `now`, master first.
-    pub(super) fn titles(&self, now: Instant) -> Vec<&'static str> {
-        let old = self.old_workers.iter().filter(|until| **until > now);
-        let mut titles = vec![
-            "nginx: master process nginx -g daemon off;",
-            "nginx: worker process",
+    /// Processes at `now`, with the titles they give themselves, master first.
+    pub(super) fn processes(&self, master: i64, now: Instant) -> Vec<ProcessRow> {
+        let row = |pid, title: &str| ProcessRow {
+            pid,
+            command: format!("nginx: {title}"),
+        };
+        let mut rows = vec![
+            row(master, "master process nginx -g daemon off;"),
+            row(self.worker, "worker process"),
         ];
-        titles.extend(old.map(|_| "nginx: worker process is shutting down"));
-        titles
+        let old = self.old_workers.iter().filter(|(_, until)| *until > now);
+        rows.extend(old.map(|(pid, _)| row(*pid, "worker process is shutting down")));
+        rows
     }
 }
 
@@ -148,7 +155,7 @@ impl World {
             Ok(config) => {
                 let until = self.instant + self.options.old_workers_for;
                 if let Some(nginx) = self.get_mut(id).and_then(|container| container.nginx.as_mut()) {
-                    nginx.old_workers.push(until);
+                    nginx.old_workers.push((nginx.worker, until));
                 }
                 self.serve(id, config);
             }
@@ -158,6 +165,8 @@ impl World {
 
     fn serve(&mut self, id: &str, config: Config) {
         let at = self.now;
+        self.next_pid += 1;
+        let worker = self.next_pid;
         let Some(container) = self.get_mut(id) else { return };
         let load = LoadedConfig {
             at,
@@ -168,6 +177,7 @@ impl World {
         };
         if let Some(nginx) = &mut container.nginx {
             nginx.loaded = Some(config);
+            nginx.worker = worker;
         }
         self.log(
             id,

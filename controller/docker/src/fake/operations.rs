@@ -320,32 +320,23 @@ impl Engine for FakeEngine {
             format!("list processes of container {id}"),
             move |world, operation| {
                 let container = world.running(&name, operation)?;
-                let titles = match &container.nginx {
-                    Some(nginx) => nginx
-                        .titles(world.instant)
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect(),
-                    None => {
-                        let command = container
-                            .config
-                            .get("Cmd")
-                            .and_then(Value::as_array)
-                            .into_iter()
-                            .flatten();
-                        let words: Vec<&str> = command.filter_map(Value::as_str).collect();
-                        vec![if words.is_empty() {
-                            container.image.clone()
-                        } else {
-                            words.join(" ")
-                        }]
-                    }
-                };
-                Ok(titles
+                if let Some(nginx) = &container.nginx {
+                    return Ok(nginx.processes(container.pid, world.instant));
+                }
+                let command = container
+                    .config
+                    .get("Cmd")
+                    .and_then(Value::as_array)
                     .into_iter()
-                    .zip(container.pid..)
-                    .map(|(command, pid)| ProcessRow { pid, command })
-                    .collect())
+                    .flatten();
+                let words: Vec<&str> = command.filter_map(Value::as_str).collect();
+                let command = if words.is_empty() {
+                    container.image.clone()
+                } else {
+                    words.join(" ")
+                };
+                let pid = container.pid;
+                Ok(vec![ProcessRow { pid, command }])
             },
         )
     }

@@ -1,0 +1,257 @@
+//! What must never happen to a load balancer: I8.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aegis_api::scalar::Time;
+use aegis_api::workload::Health;
+use aegis_api::{Kind, LoadBalancer};
+use aegis_docker::fake::{Actor, Effect, LoadedConfig, Op};
+
+use super::Evidence;
+use crate::world::BALANCER;
+
+/// How long ago a look at the workloads may be when nginx loads what came of it.
+const LOOKED: Duration = Duration::from_secs(60);
+
+/// I8, all of it.
+pub(crate) fn i8_the_balancer_serves_what_can_serve(evidence: &Evidence) -> Vec<String> {
+    let mut broken = never_empty(evidence);
+    broken.extend(checked_before_loaded(evidence));
+    broken.extend(admitted_healthy(evidence));
+    broken.extend(out_before_gone(evidence));
+    broken
+}
+
+/// An empty upstream is never loaded.
+fn never_empty(evidence: &Evidence) -> Vec<String> {
+    let loads = evidence
+        .loads
+        .iter()
+        .flat_map(|load| load.upstreams.iter().map(move |upstream| (load, upstream)));
+    let empty = loads.filter(|(_, (_, servers))| servers.is_empty());
+    empty
+        .map(|(load, (name, _))| format!("upstream {name} is empty at {}", load.at))
+        .collect()
+}
+
+/// Every HUP has its `nginx -t`, unless it puts back what was loaded before.
+fn checked_before_loaded(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut checked = false;
+    let mut signals = 0_usize;
+    for effect in evidence
+        .effects
+        .iter()
+        .filter(|effect| effect.container == BALANCER)
+    {
+        match effect.op {
+            Op::Exec if effect.detail.starts_with("nginx -t") => checked = true,
+            Op::Signal => {
+                signals += 1;
+                let loaded = evidence.loads.iter().find(|load| load.at >= effect.at);
+                let earlier = evidence.loads.iter().filter(|load| load.at < effect.at);
+                let known =
+                    loaded.is_some_and(|load| earlier.clone().any(|before| before.revision == load.revision));
+                if !checked && !known {
+                    broken.push(format!(
+                        "HUP number {signals} at {} without nginx -t before it",
+                        effect.at
+                    ));
+                }
+                checked = false;
+            }
+            _ => {}
+        }
+    }
+    broken
+}
+
+/// `address:port` without the port.
+fn host(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// The workload behind an upstream is of the same name in this simulation. A server that was not in rotation is
+/// admitted only if a look at its workload showed it as healthy and not on its way out.
+fn admitted_healthy(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut good: BTreeSet<String> = BTreeSet::new();
+    for load in &evidence.loads {
+        let now: BTreeMap<String, BTreeSet<String>> = load
+            .upstreams
+            .iter()
+            .map(|(name, servers)| (name.clone(), servers.iter().cloned().collect()))
+            .collect();
+        // Going back to what was served before is no admission, nor is what nginx finds on disk when it starts.
+        let known = load
+            .revision
+            .as_ref()
+            .is_some_and(|revision| good.contains(revision));
+        if !known {
+            for (upstream, servers) in &now {
+                let earlier = before.get(upstream).cloned().unwrap_or_default();
+                for server in servers.difference(&earlier) {
+                    let stayed = was_in_rotation(evidence, upstream, host(server), load.at);
+                    if !stayed && !was_fit(evidence, upstream, host(server), load.at) {
+                        broken.push(format!(
+                            "{server} was admitted to {upstream} at {} and was not healthy",
+                            load.at
+                        ));
+                    }
+                }
+            }
+        }
+        good.extend(load.revision.clone());
+        before = now;
+    }
+    broken
+}
+
+/// Whether the container behind this address was in rotation already, as far as the load balancer knew: one that is
+/// held moves to its new address, and into the nginx of a new container.
+fn was_in_rotation(evidence: &Evidence, workload: &str, address: &str, at: Time) -> bool {
+    let before = evidence.records.iter().rev().filter(|record| record.at < at);
+    let Some(balancer) = before
+        .clone()
+        .find_map(|record| record.object.typed::<LoadBalancer>())
+    else {
+        return false;
+    };
+    let known = balancer.status.iter().flat_map(|status| &status.servers);
+    let workload = evidence.workload_at(workload, at);
+    let mut rows = workload
+        .iter()
+        .flat_map(|workload| &workload.status)
+        .flat_map(|status| &status.instances);
+    known.clone().any(|server| host(&server.address) == address)
+        || rows.any(|row| {
+            row.addresses.values().any(|ip| ip == address) && known.clone().any(|server| server.id == row.id)
+        })
+}
+
+fn was_fit(evidence: &Evidence, workload: &str, address: &str, at: Time) -> bool {
+    let versions = evidence.workloads.get(workload).map_or(&[][..], Vec::as_slice);
+    let until = versions
+        .iter()
+        .skip(1)
+        .map(|(until, _)| Some(*until))
+        .chain([None]);
+    let mut looked_at = versions
+        .iter()
+        .zip(until)
+        .filter(|((since, _), until)| *since <= at && until.is_none_or(|until| until.age(at) <= LOOKED));
+    looked_at.any(|((_, workload), _)| {
+        let rows = workload.status.iter().flat_map(|status| &status.instances);
+        rows.clone().any(|row| {
+            row.addresses.values().any(|ip| ip == address)
+                && row.health == Health::Healthy
+                && row.state == "running"
+                && !row.draining
+        })
+    })
+}
+
+/// A replica that is removed was taken out of nginx before it was stopped, if another server could serve.
+fn out_before_gone(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (index, stop) in evidence.effects.iter().enumerate() {
+        if stop.op != Op::Stop || stop.actor != Actor::Client {
+            continue;
+        }
+        let Some(workload) = stop
+            .owner
+            .clone()
+            .filter(|_| is_removed_next(evidence, index, stop))
+        else {
+            continue;
+        };
+        let Some(serving) = serving_at(evidence, stop.at) else {
+            continue;
+        };
+        let Some(servers) = serving
+            .upstreams
+            .get(&workload)
+            .filter(|_| is_backend(evidence, &workload, stop.at))
+        else {
+            continue;
+        };
+        let mine = addresses(evidence, &workload, &stop.id, stop.at);
+        let (mine, others): (Vec<&String>, Vec<&String>) =
+            servers.iter().partition(|server| mine.contains(host(server)));
+        let held = held_at(evidence, &stop.id, stop.at);
+        if !mine.is_empty() && !others.is_empty() && !held {
+            broken.push(format!(
+                "{} was stopped for good at {} while nginx still gave it requests ({servers:?})",
+                stop.container, stop.at
+            ));
+        }
+    }
+    broken
+}
+
+/// Whether the next thing the controller does to it is to remove it.
+fn is_removed_next(evidence: &Evidence, index: usize, stop: &Effect) -> bool {
+    let later = evidence
+        .effects
+        .iter()
+        .skip(index + 1)
+        .filter(|effect| effect.id == stop.id);
+    let mut decisive = later.filter(|effect| matches!(effect.op, Op::Start | Op::Remove));
+    decisive
+        .next()
+        .is_some_and(|effect| effect.op == Op::Remove && effect.actor == Actor::Client)
+}
+
+/// What nginx serves, if it runs.
+fn serving_at(evidence: &Evidence, at: Time) -> Option<&LoadedConfig> {
+    let of = evidence
+        .effects
+        .iter()
+        .filter(|effect| effect.container == BALANCER && effect.at <= at);
+    let mut runs = of.filter(|effect| matches!(effect.op, Op::Start | Op::Die | Op::Remove));
+    let last = runs.next_back()?;
+    (last.op == Op::Start)
+        .then(|| evidence.loads.iter().rev().find(|load| load.at <= at))
+        .flatten()
+}
+
+fn is_backend(evidence: &Evidence, workload: &str, at: Time) -> bool {
+    let balancers = evidence.records.iter().rev().filter(|record| record.at <= at);
+    let balancer = balancers
+        .filter_map(|record| record.object.typed::<LoadBalancer>())
+        .next();
+    balancer.is_some_and(|lb| {
+        lb.spec
+            .backends
+            .iter()
+            .any(|backend| backend.workload.as_str() == workload)
+    })
+}
+
+/// The addresses a container had at an instant, as its workload's status tells.
+fn addresses(evidence: &Evidence, workload: &str, id: &str, at: Time) -> BTreeSet<String> {
+    let workload = evidence.workload_at(workload, at);
+    let rows = workload
+        .iter()
+        .flat_map(|workload| &workload.status)
+        .flat_map(|status| &status.instances);
+    rows.filter(|row| row.id == id)
+        .flat_map(|row| row.addresses.values().cloned())
+        .collect()
+}
+
+/// Whether the load balancer said of a container lately that it is held: the last of its upstream.
+fn held_at(evidence: &Evidence, id: &str, at: Time) -> bool {
+    let lately = evidence
+        .records
+        .iter()
+        .filter(|record| record.at <= at && record.at.age(at) <= LOOKED);
+    lately
+        .filter_map(|record| record.object.typed::<LoadBalancer>())
+        .any(|lb| {
+            let status = lb.status.clone().unwrap_or_default();
+            lb.name() == BALANCER && status.held.iter().any(|held| held == id)
+        })
+}

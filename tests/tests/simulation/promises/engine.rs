@@ -1,0 +1,227 @@
+//! What must never happen to containers: I2 and I3.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aegis_api::Kind;
+use aegis_api::scalar::Time;
+use aegis_docker::fake::{Actor, Effect, Op};
+
+use super::Evidence;
+use crate::world::BALANCER;
+
+/// How long a step that was planned may still be under way: slow calls, lost answers, a grace period.
+const IN_FLIGHT: Duration = Duration::from_secs(60);
+
+/// Effects on each container, by id.
+fn by_container(evidence: &Evidence) -> BTreeMap<&str, Vec<&Effect>> {
+    let mut all: BTreeMap<&str, Vec<&Effect>> = BTreeMap::new();
+    for effect in &evidence.effects {
+        all.entry(&effect.id).or_default().push(effect);
+    }
+    all
+}
+
+/// The workload that a container belongs to: by its label, or by the name it is adopted under.
+fn workload_of(evidence: &Evidence, effect: &Effect) -> Option<String> {
+    let adopted = || {
+        evidence
+            .workloads
+            .contains_key(&effect.container)
+            .then(|| effect.container.clone())
+    };
+    effect.owner.clone().or_else(adopted)
+}
+
+/// I2: a running container is stopped and started again only for a `restartedAt` that lies after its start, so once
+/// for each, however often the controller dies in between.
+pub(crate) fn i2_one_restart_a_plan(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for effects in by_container(evidence).values() {
+        let mut started: Option<Time> = None;
+        let mut stopped: Option<Time> = None;
+        for effect in effects {
+            match (effect.op, effect.actor) {
+                (Op::Stop, Actor::Client) => stopped = Some(effect.at),
+                (Op::Die, Actor::Human | Actor::Engine) => stopped = None,
+                (Op::Start, actor) => {
+                    if let (Actor::Client, Some(began), Some(stop)) = (actor, started, stopped)
+                        && !has_reason(evidence, effect, began, stop)
+                    {
+                        broken.push(format!(
+                            "{} was running since {began}, was stopped at {stop} and started again at {}: no restartedAt asks for that",
+                            effect.container, effect.at
+                        ));
+                    }
+                    started = Some(effect.at);
+                    stopped = None;
+                }
+                _ => {}
+            }
+        }
+    }
+    broken.extend(lost_restarts(evidence));
+    broken
+}
+
+/// Whether stopping and starting was asked for: by a `restartedAt` in between, or by a removal that people took back.
+fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: Time) -> bool {
+    let Some(versions) = workload_of(evidence, start).and_then(|name| evidence.workloads.get(&name)) else {
+        return false;
+    };
+    let asked = versions
+        .iter()
+        .filter_map(|(_, workload)| workload.spec.restarted_at)
+        .any(|wanted| began < wanted && wanted <= stop);
+    let since = |at: Time| at <= start.at && at.age(stop) <= IN_FLIGHT;
+    let mut shapes = versions.iter().filter(|(at, _)| since(*at)).map(|(_, workload)| {
+        (
+            workload.metadata.uid.clone(),
+            workload.spec.replicas,
+            workload.spec.template.clone(),
+        )
+    });
+    let first = shapes.next();
+    let taken_back = shapes.any(|shape| Some(shape) != first);
+    asked || taken_back
+}
+
+/// A RESTART that was found to have converged restarted every container it names.
+fn lost_restarts(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for versions in evidence.incidents.values() {
+        let Some((_, last)) = versions.last() else {
+            continue;
+        };
+        let Some(status) = &last.status else { continue };
+        let (Some(plan), Some(execution)) = (&status.plan, &status.execution) else {
+            continue;
+        };
+        let (Some(wanted), Some(converged)) = (plan.patch.restarted_at, execution.converged_at) else {
+            continue;
+        };
+        for name in &execution.containers {
+            let started = evidence.effects.iter().any(|effect| {
+                effect.op == Op::Start
+                    && effect.container == *name
+                    && effect.at >= wanted
+                    && effect.at <= converged
+            });
+            if !started {
+                broken.push(format!(
+                    "incident {} counts {name} as restarted since {wanted}; it was not",
+                    last.name()
+                ));
+            }
+        }
+    }
+    broken
+}
+
+/// I2: no replica is made twice: there are never more than some spec asked for while the step may have been planned.
+pub(crate) fn i2_no_container_too_many(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut present: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for effect in &evidence.effects {
+        let Some(owner) = effect
+            .owner
+            .clone()
+            .filter(|_| effect.container != "another-replica")
+        else {
+            continue;
+        };
+        let ours = present.entry(owner.clone()).or_default();
+        match effect.op {
+            Op::Remove => {
+                ours.remove(effect.id.as_str());
+            }
+            Op::Create => {
+                ours.insert(&effect.id);
+                let versions = evidence.workloads.get(&owner).map_or(&[][..], Vec::as_slice);
+                let wanted = versions
+                    .iter()
+                    .zip(
+                        versions
+                            .iter()
+                            .skip(1)
+                            .map(|(until, _)| Some(*until))
+                            .chain([None]),
+                    )
+                    .filter(|((since, _), until)| {
+                        *since <= effect.at && until.is_none_or(|until| until.age(effect.at) <= IN_FLIGHT)
+                    })
+                    .map(|((_, workload), _)| {
+                        workload.spec.replicas
+                            - u32::from(workload.spec.container.is_some() && workload.spec.replicas > 0)
+                    })
+                    .max()
+                    .unwrap_or(0);
+                if u32::try_from(ours.len()).unwrap_or(u32::MAX) > wanted {
+                    broken.push(format!(
+                        "{} was made at {} although {wanted} replicas were all that was asked for: {} are there",
+                        effect.container,
+                        effect.at,
+                        ours.len()
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    broken
+}
+
+/// I3: nothing is done to a container but to those the controller made, to adopted ones (started and stopped, never
+/// removed), and to nginx inside the load balancer's.
+pub(crate) fn i3_bystanders_are_left_alone(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut made: BTreeSet<&str> = BTreeSet::new();
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for effect in &evidence.effects {
+        names.entry(&effect.id).or_default().push(&effect.container);
+        if effect.op == Op::Create && effect.actor == Actor::Client {
+            made.insert(&effect.id);
+        }
+        if effect.actor != Actor::Client {
+            continue;
+        }
+        // A container may have been renamed while a step was under way: any of its names counts.
+        let called = |wanted: &str| {
+            names
+                .get(effect.id.as_str())
+                .is_some_and(|names| names.contains(&wanted))
+        };
+        let adopts = evidence.workloads.values().flatten().any(|(_, workload)| {
+            workload
+                .spec
+                .container
+                .as_ref()
+                .is_some_and(|container| called(container.as_str()))
+        });
+        let allowed = match effect.op {
+            _ if effect.bystander => false,
+            Op::Create | Op::Remove | Op::Rename => made.contains(effect.id.as_str()),
+            Op::Start | Op::Stop | Op::Die => made.contains(effect.id.as_str()) || adopts,
+            Op::Exec | Op::PutFiles => called(BALANCER),
+            Op::Signal => called(BALANCER) && effect.detail == "HUP",
+            _ => true,
+        };
+        if !allowed {
+            let all: Vec<String> = evidence
+                .workloads
+                .values()
+                .flatten()
+                .map(|(_, w)| w.name().to_owned())
+                .collect();
+            broken.push(format!(
+                "{:?} {} at {} ({}): not ours; workloads {:?}",
+                effect.op,
+                effect.container,
+                effect.at,
+                effect.detail,
+                all.into_iter().collect::<BTreeSet<_>>()
+            ));
+        }
+    }
+    broken
+}

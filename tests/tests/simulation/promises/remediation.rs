@@ -1,0 +1,379 @@
+//! What must never happen to incidents and by them: I1, I4, I5, I6 and I7.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aegis_api::incident::{ApprovalDecision, Patch, Plan, Stage};
+use aegis_api::proposal::{Action, Verdict};
+use aegis_api::scalar::Time;
+use aegis_api::{
+    Incident, IncidentStatus, Kind, Phase, RemediationPolicy, RunbookEntry, Workload, WorkloadSpec,
+};
+use aegis_runtime::Verb;
+
+use super::{Evidence, phase};
+
+fn plan(incident: &Incident) -> Option<&Plan> {
+    incident.status.as_ref()?.plan.as_ref()
+}
+
+/// I1: once there is a plan it is the plan, also after a restart, unless it is given up with a reason on the timeline.
+pub(crate) fn i1_a_plan_stays(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (_, versions) in evidence
+        .incidents
+        .values()
+        .flat_map(|versions| versions.iter().zip(versions.iter().skip(1)))
+        .map(|((_, before), (_, after))| ((), (before, after)))
+    {
+        let (before, after) = versions;
+        let Some(old) = plan(before) else { continue };
+        if plan(after).is_some_and(|new| new.hash == old.hash) {
+            continue;
+        }
+        let count = |incident: &Incident| incident.status.as_ref().map_or(0, |status| status.timeline.len());
+        let fresh: Vec<_> = after
+            .status
+            .iter()
+            .flat_map(|status| status.timeline.iter().skip(count(before)))
+            .collect();
+        let given_up = fresh.iter().any(|entry| {
+            entry.status == Stage::Fallback
+                || (entry.status == Stage::PolicyGate && entry.message.contains("made anew"))
+                || phase(before) == Phase::AwaitingApproval
+        });
+        if !given_up {
+            broken.push(format!(
+                "incident {} in {} had plan {} and then {:?}, without a reason",
+                before.name(),
+                phase(before).as_str(),
+                old.hash,
+                plan(after).map(|plan| &plan.hash)
+            ));
+        }
+    }
+    broken
+}
+
+fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
+    let mut spec = spec.clone();
+    spec.restarted_at = patch.restarted_at.or(spec.restarted_at);
+    spec.replicas = patch.replicas.unwrap_or(spec.replicas);
+    spec.template = patch.template.clone().or(spec.template);
+    spec
+}
+
+/// Whether a plan does what its action says and no more.
+fn is_closed(plan: &Plan, parent: &Workload, most: u32) -> bool {
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = &plan.patch;
+    let past: BTreeSet<String> = parent
+        .status
+        .iter()
+        .flat_map(|status| &status.revisions)
+        .filter_map(|revision| serde_json::to_string(revision.template.as_ref()?).ok())
+        .collect();
+    match (plan.action, restarted_at, replicas, template) {
+        (Action::Noop, None, None, None) | (Action::Restart, Some(_), None, None) => true,
+        (Action::ScaleUp, None, Some(wanted), None) => *wanted > parent.spec.replicas && *wanted <= most,
+        (Action::ScaleDown, None, Some(wanted), None) => *wanted < parent.spec.replicas && *wanted >= 1,
+        (Action::Rollback, None, None, Some(template)) => {
+            serde_json::to_string(template).is_ok_and(|template| past.contains(&template))
+        }
+        _ => false,
+    }
+}
+
+/// I4: a workload's spec changes only as people ask, or as the plan of an approved incident about it says; and plans
+/// are of the closed set, within the bounds.
+pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut approved: BTreeMap<String, Plan> = BTreeMap::new();
+    let mut most = 6;
+    for record in &evidence.records {
+        if let Some(policy) = record.object.typed::<RemediationPolicy>() {
+            most = policy.spec.replicas.max.unwrap_or(6);
+        }
+        if let Some(incident) = record.object.typed::<Incident>() {
+            let status = incident.status.clone().unwrap_or_default();
+            if let (Phase::Approved, Some(plan), None) = (status.phase, status.plan, status.finished_at) {
+                let about = status.workload.as_ref().map(|name| name.as_str());
+                if about != Some(plan.target.as_str()) {
+                    broken.push(format!(
+                        "incident {} about {about:?} plans for {}",
+                        incident.name(),
+                        plan.target
+                    ));
+                }
+                let parent = evidence.workloads.get(plan.target.as_str()).and_then(|versions| {
+                    let mut versions = versions.iter().rev();
+                    versions.find(|(at, workload)| {
+                        *at <= record.at && workload.generation() == plan.parent_generation
+                    })
+                });
+                if parent.is_some_and(|(_, parent)| !is_closed(&plan, parent, most)) {
+                    broken.push(format!(
+                        "incident {} plans {:?}: {:?}",
+                        incident.name(),
+                        plan.action,
+                        plan.patch
+                    ));
+                }
+                approved.insert(record.object.uid().to_owned(), plan);
+            } else {
+                approved.remove(record.object.uid());
+            }
+        }
+        let (Some(new), Some(old)) = (record.object.typed::<Workload>(), &record.old) else {
+            continue;
+        };
+        let Some(old) = old.typed::<Workload>().filter(|old| old.spec != new.spec) else {
+            continue;
+        };
+        if record.verb != Verb::Modified || !record.live {
+            continue;
+        }
+        let value = serde_json::to_value(&new.spec).unwrap_or_default();
+        let wished = evidence
+            .wishes
+            .iter()
+            .any(|(name, wish)| name == new.name() && *wish == value);
+        let planned = approved.values().any(|plan| {
+            plan.target.as_str() == new.name()
+                && plan.parent_generation == old.generation()
+                && patched(&plan.patch, &old.spec) == new.spec
+        });
+        if !wished && !planned {
+            broken.push(format!(
+                "the spec of workload {} became {value} although nobody asked for it",
+                new.name()
+            ));
+        }
+    }
+    broken
+}
+
+/// A plan that is carried out: who approved it, when it was applied, and to what.
+struct Deed<'a> {
+    uid: &'a str,
+    incident: &'a Incident,
+    plan: Plan,
+    at: Time,
+    by_human: bool,
+    is_fallback: bool,
+}
+
+fn is_by_human(incident: &Incident, plan: &Plan) -> bool {
+    incident.spec.override_.is_some()
+        || incident.spec.approval.as_ref().is_some_and(|approval| {
+            approval.decision == ApprovalDecision::Approve && approval.plan_hash == plan.hash
+        })
+}
+
+/// Every plan that changed something, in the order of its effect.
+fn deeds(evidence: &Evidence) -> Vec<Deed<'_>> {
+    let mut deeds: Vec<Deed<'_>> = Vec::new();
+    for (uid, versions) in &evidence.incidents {
+        for (_, incident) in versions {
+            let Some(status) = &incident.status else { continue };
+            let (Some(plan), Some(execution)) = (&status.plan, &status.execution) else {
+                continue;
+            };
+            let Some(at) = execution.applied_at.filter(|_| plan.action != Action::Noop) else {
+                continue;
+            };
+            if deeds
+                .iter()
+                .any(|deed| deed.uid == uid && deed.plan.hash == plan.hash)
+            {
+                continue;
+            }
+            deeds.push(Deed {
+                uid,
+                incident,
+                plan: plan.clone(),
+                at,
+                by_human: is_by_human(incident, plan),
+                is_fallback: !status.tried.is_empty(),
+            });
+        }
+    }
+    deeds.sort_by_key(|deed| deed.at);
+    deeds
+}
+
+/// I5: what is done was approved by the council's quorum or by a human.
+pub(crate) fn i5_no_quorum_no_action(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for deed in deeds(evidence) {
+        let status = deed.incident.status.clone().unwrap_or_default();
+        let approvals = |status: &IncidentStatus| {
+            let votes = status.council.iter().flat_map(|council| &council.votes);
+            votes.filter(|vote| vote.verdict == Verdict::Approved).count()
+        };
+        let approved = status
+            .council
+            .as_ref()
+            .is_some_and(|council| council.final_verdict == Verdict::Approved && approvals(&status) >= 1);
+        if !approved && !deed.by_human {
+            broken.push(format!(
+                "incident {} did {} and nobody had approved it: {:?}",
+                deed.incident.name(),
+                deed.plan.action,
+                status.council
+            ));
+        }
+    }
+    broken
+}
+
+fn is_active(incident: &Incident) -> bool {
+    let acts = matches!(
+        phase(incident),
+        Phase::Analysing
+            | Phase::CouncilReview
+            | Phase::Approved
+            | Phase::Executing
+            | Phase::Scaling
+            | Phase::Verifying
+    );
+    acts && !incident.is_finished()
+}
+
+/// I6: one remediation of a workload at a time; what automation does by itself keeps to cooldown and budget.
+pub(crate) fn i6_one_remediation_at_a_time_within_its_limits(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut active: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for record in &evidence.records {
+        let Some(incident) = record.object.typed::<Incident>() else {
+            continue;
+        };
+        let uid = record.object.uid().to_owned();
+        let about = incident
+            .status
+            .as_ref()
+            .and_then(|status| status.workload.clone());
+        let Some(workload) = about.filter(|_| record.verb != Verb::Deleted && is_active(&incident)) else {
+            active.remove(&uid);
+            continue;
+        };
+        let workload = workload.to_string();
+        if !active.contains_key(&uid)
+            && let Some((_, rival)) = active.values().find(|(other, _)| *other == workload)
+        {
+            broken.push(format!(
+                "{} and {rival} are both at work on {workload} at {}",
+                incident.name(),
+                record.at
+            ));
+        }
+        active.insert(uid, (workload, incident.name().to_owned()));
+    }
+    broken.extend(limits(evidence));
+    broken
+}
+
+/// The policy in force at an instant.
+fn policy_at(evidence: &Evidence, at: Time) -> Option<std::sync::Arc<RemediationPolicy>> {
+    let mut before = evidence.records.iter().rev().filter(|record| record.at <= at);
+    before.find_map(|record| record.object.typed::<RemediationPolicy>())
+}
+
+fn limits(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let deeds = deeds(evidence);
+    for (index, deed) in deeds.iter().enumerate().filter(|(_, deed)| !deed.by_human) {
+        let Some(policy) = policy_at(evidence, deed.at) else {
+            continue;
+        };
+        let earlier = || {
+            deeds
+                .iter()
+                .take(index)
+                .filter(|other| other.plan.target == deed.plan.target)
+        };
+        let what = || {
+            format!(
+                "{} {} of incident {} at {}",
+                deed.plan.action,
+                deed.plan.target,
+                deed.incident.name(),
+                deed.at
+            )
+        };
+        let hour = std::time::Duration::from_secs(3600);
+        let used = earlier().filter(|other| other.at.age(deed.at) <= hour).count();
+        if u32::try_from(used).unwrap_or(u32::MAX) >= policy.spec.actions_per_hour {
+            broken.push(format!(
+                "{}: {used} of {} actions were used up",
+                what(),
+                policy.spec.actions_per_hour
+            ));
+        }
+        // The rungs of one ladder follow each other without a pause.
+        let last = earlier().rfind(|other| other.uid != deed.uid);
+        if let Some(last) =
+            last.filter(|last| !deed.is_fallback && last.at.plus(policy.spec.cooldown) > deed.at)
+        {
+            broken.push(format!(
+                "{}: within the cooldown of {} after incident {} at {}",
+                what(),
+                policy.spec.cooldown,
+                last.incident.name(),
+                last.at
+            ));
+        }
+    }
+    broken
+}
+
+/// I7: RESOLVED has its proof, after the deed; only what was resolved is in the runbook.
+pub(crate) fn i7_resolved_and_learned_only_when_verified(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut resolved: BTreeSet<String> = BTreeSet::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for versions in evidence.incidents.values() {
+        let Some((at, last)) = versions.last() else {
+            continue;
+        };
+        let id = last.spec.source.incident_id.clone();
+        known.insert(id.clone());
+        if phase(last) != Phase::Resolved {
+            continue;
+        }
+        resolved.insert(id);
+        let status = last.status.clone().unwrap_or_default();
+        let verification = status.verification.unwrap_or_default();
+        let converged = status.execution.and_then(|execution| execution.converged_at);
+        let wanted = policy_at(evidence, *at).map_or(1, |policy| policy.spec.verification.successes);
+        let proof = verification.attempts.iter().rev().take_while(|attempt| {
+            attempt.healthy && converged.is_some_and(|converged| attempt.at >= converged)
+        });
+        if u32::try_from(proof.count()).unwrap_or(0) < wanted || verification.health_verified != Some(true) {
+            broken.push(format!(
+                "incident {} is RESOLVED without proof: {:?}",
+                last.name(),
+                verification.attempts
+            ));
+        }
+    }
+    let mut learned: BTreeMap<String, String> = BTreeMap::new();
+    for record in evidence
+        .records
+        .iter()
+        .filter(|record| record.verb != Verb::Deleted)
+    {
+        if let Some(entry) = record.object.typed::<RunbookEntry>() {
+            learned.insert(record.object.name().to_owned(), entry.spec.incident_id.clone());
+        }
+    }
+    let unearned = learned
+        .iter()
+        .filter(|(_, id)| known.contains(*id) && !resolved.contains(*id));
+    broken.extend(
+        unearned.map(|(entry, id)| format!("runbook entry {entry} is of {id}, which was never resolved")),
+    );
+    broken
+}

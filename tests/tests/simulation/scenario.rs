@@ -1,0 +1,228 @@
+//! What happens in one simulated run, as data that proptest makes from a seed: workloads, a policy, and a schedule of
+//! incidents, people, faults and crashes in virtual time. Pure.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::acts::{Act, acts};
+
+/// The workloads' names; the container that one adopts is called the same.
+pub(crate) const NAMES: [&str; 3] = ["shop", "cart", "mail"];
+
+/// One run.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    /// What every other die of the run is cast from.
+    pub(crate) dice: u64,
+    pub(crate) services: Vec<Service>,
+    pub(crate) policy: Policy,
+    /// A container that is started again gets another address.
+    pub(crate) addresses_change: bool,
+    /// What happens, and how many milliseconds after what came before it.
+    pub(crate) acts: Vec<(u64, Act)>,
+}
+
+/// One workload.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    /// It adopts a container that somebody else made; otherwise it has a template.
+    pub(crate) adopted: bool,
+    pub(crate) replicas: u32,
+    pub(crate) probe: Probe,
+    /// The load balancer has it as a backend.
+    pub(crate) balanced: bool,
+    /// Docker itself restarts the adopted container, and so its clones, when they end.
+    pub(crate) docker_restarts: bool,
+    pub(crate) in_place: bool,
+    pub(crate) max_unavailable: u32,
+    pub(crate) protected: bool,
+}
+
+/// How a workload shows that it can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    Http,
+    Tcp,
+    Docker,
+    None,
+}
+
+/// The policy all of them are under.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub(crate) mode: &'static str,
+    pub(crate) cooldown: u64,
+    pub(crate) budget: u32,
+    pub(crate) quorum: u32,
+    pub(crate) fallback: Vec<&'static str>,
+    pub(crate) successes: u32,
+    pub(crate) soak: u64,
+    pub(crate) deadline: u64,
+    pub(crate) max_replicas: Option<u32>,
+    /// Automation holds still in the first minutes.
+    pub(crate) frozen: bool,
+}
+
+/// The longest pause between two acts.
+const PAUSE: u64 = 9_000;
+
+fn service(name: &'static str) -> impl Strategy<Value = Service> {
+    let probe = select(vec![
+        Probe::Http,
+        Probe::Http,
+        Probe::Http,
+        Probe::Tcp,
+        Probe::Docker,
+        Probe::None,
+    ]);
+    let chances = (
+        prop::bool::weighted(0.6),
+        prop::bool::weighted(0.75),
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.15),
+        prop::bool::weighted(0.05),
+    );
+    (1..=3_u32, probe, 1..=2_u32, chances).prop_map(
+        move |(
+            replicas,
+            probe,
+            max_unavailable,
+            (adopted, balanced, docker_restarts, in_place, protected),
+        )| {
+            Service {
+                name,
+                adopted,
+                replicas,
+                probe,
+                balanced,
+                docker_restarts,
+                in_place,
+                max_unavailable,
+                protected,
+            }
+        },
+    )
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let fallback = select(vec![
+        vec![],
+        vec!["RESTART"],
+        vec!["SCALE_UP", "RESTART"],
+        vec!["ROLLBACK", "RESTART"],
+    ]);
+    let mode = prop_oneof![12 => Just("Auto"), 1 => Just("Approve"), 1 => Just("DryRun"), 1 => Just("Off")];
+    let verification = (
+        1..=3_u32,
+        select(vec![0_u64, 0, 1, 4]),
+        select(vec![5_u64, 15, 30]),
+    );
+    let limits = (
+        select(vec![0_u64, 5, 30]),
+        1..=6_u32,
+        prop::option::weighted(0.5, 3..=6_u32),
+    );
+    (
+        mode,
+        limits,
+        1..=3_u32,
+        fallback,
+        verification,
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(
+            |(
+                mode,
+                (cooldown, budget, max_replicas),
+                quorum,
+                fallback,
+                (successes, soak, deadline),
+                frozen,
+            )| {
+                Policy {
+                    mode,
+                    cooldown,
+                    budget,
+                    quorum,
+                    fallback,
+                    successes,
+                    soak,
+                    deadline,
+                    max_replicas,
+                    frozen,
+                }
+            },
+        )
+}
+
+fn services() -> impl Strategy<Value = Vec<Service>> {
+    (1..=NAMES.len(), NAMES.map(service)).prop_map(|(count, services)| {
+        let mut services: Vec<Service> = services.into_iter().take(count).collect();
+        // A load balancer without a backend is no load balancer.
+        if let Some(first) = services.first_mut() {
+            first.balanced = true;
+        }
+        services
+    })
+}
+
+fn scenarios() -> impl Strategy<Value = Scenario> {
+    let schedule = prop::collection::vec((0..PAUSE, acts()), 3..22);
+    (
+        any::<u64>(),
+        services(),
+        policy(),
+        prop::bool::weighted(0.3),
+        schedule,
+    )
+        .prop_map(|(dice, services, policy, addresses_change, acts)| Scenario {
+            dice,
+            services,
+            policy,
+            addresses_change,
+            acts,
+        })
+}
+
+/// A scenario that can be made simpler.
+pub(crate) struct Tree(Box<dyn ValueTree<Value = Scenario>>);
+
+impl Tree {
+    /// The one scenario of this seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut bytes = [0_u8; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let tree = scenarios().new_tree(&mut runner);
+        Self(Box::new(tree.expect("no strategy of this file rejects")))
+    }
+
+    pub(crate) fn current(&self) -> Scenario {
+        self.0.current()
+    }
+
+    /// The simplest scenario found that still fails, within a number of tries.
+    pub(crate) fn simplest(mut self, tries: u32, mut fails: impl FnMut(&Scenario) -> bool) -> Scenario {
+        let mut best = self.0.current();
+        if !self.0.simplify() {
+            return best;
+        }
+        for _ in 0..tries {
+            let candidate = self.0.current();
+            let goes_on = if fails(&candidate) {
+                best = candidate;
+                self.0.simplify()
+            } else {
+                self.0.complicate()
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        best
+    }
+}
