@@ -446,6 +446,9 @@ pub struct Tried {
     pub plan_hash: String,
     /// Why it did not help.
     pub error: String,
+    /// When its patch was applied: it counts against the budget from then on. Absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<Time>,
 }
 
 impl Incident {

@@ -168,6 +168,7 @@ fn when_more_replicas_did_not_help_a_restart_is_next() {
         action: Action::ScaleUp,
         plan_hash: "aa".into(),
         error: "no".into(),
+        applied_at: None,
     }];
     let finding = analyst().analyse(&case);
     assert_eq!(
@@ -397,7 +398,7 @@ prop_compose! {
         tried in prop::collection::vec(action(), 0..4), recalled in prop::collection::vec((action(), number(), number()), 0..3),
     ) -> Case {
         let recalled = recalled.into_iter().map(|(action, score, trust)| Recalled { name: "rb".into(), entry: entry(action), score, trust });
-        let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into() });
+        let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into(), applied_at: None });
         Case {
             incident: "inc".into(), alert_type, severity: Severity::Warning, logs, details: BTreeMap::new(), workload: "web".into(), container: None,
             evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(),

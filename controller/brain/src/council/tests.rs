@@ -512,6 +512,7 @@ fn the_auditor_stops_what_did_not_help() {
         action: Action::Restart,
         plan_hash: "h".into(),
         error: "e".into(),
+        applied_at: None,
     }];
     says(
         Seat::Auditor,

@@ -126,12 +126,15 @@ pub(super) fn rule(
 
 /// Actions on the workload in the last hour, those of this incident's earlier rungs included.
 fn actions_in_hour(incident: &ValidatedIncident) -> u32 {
-    let recent = incident
-        .history
+    let earlier = incident.history.iter().map(|action| action.at);
+    let own = incident
+        .status
+        .tried
         .iter()
-        .filter(|action| action.at.age(incident.now) <= HOUR)
-        .count();
-    u32::try_from(recent + incident.status.tried.len()).unwrap_or(u32::MAX)
+        .filter(|tried| tried.action != Action::Noop)
+        .filter_map(|tried| tried.applied_at);
+    let recent = earlier.chain(own).filter(|at| at.age(incident.now) <= HOUR);
+    u32::try_from(recent.count()).unwrap_or(u32::MAX)
 }
 
 /// Until when automation must leave the workload alone after the last action on it.

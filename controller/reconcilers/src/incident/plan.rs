@@ -505,10 +505,14 @@ fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> 
         None => Duration::ZERO,
         Some(last) => {
             let doublings = number.saturating_sub(2).min(16);
-            FIRST_PAUSE
+            let pause = FIRST_PAUSE
                 .saturating_mul(1 << doublings)
                 .min(LAST_PAUSE)
-                .saturating_sub(last.at.age(now))
+                .saturating_sub(last.at.age(now));
+            // The attempt that completes the soak is not put off beyond it, least of all beyond the deadline.
+            soak_end(incident, verification)
+                .filter(|end| *end > last.at)
+                .map_or(pause, |end| pause.min(end.until(now)))
         }
     };
     if due.is_zero() {
@@ -519,6 +523,16 @@ fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> 
     } else {
         Step::Wait(Some(due))
     }
+}
+
+/// When the soak is over if every attempt passes from now on; `None` while none passes.
+fn soak_end(incident: &ValidatedIncident, verification: &Verification) -> Option<Time> {
+    let run = verification
+        .attempts
+        .iter()
+        .rev()
+        .take_while(|attempt| attempt.healthy);
+    Some(run.last()?.at.plus(incident.policy.verification.soak))
 }
 
 /// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.

@@ -415,14 +415,15 @@ impl Next<'_> {
 
     fn fall_back(&mut self, error: String, action: Remedy) -> Action {
         self.log(Stage::Fallback, format!("{error}; next: {action}"), None);
+        let execution = self.status.execution.take();
         if let Some(plan) = self.status.plan.take() {
             self.status.tried.push(Tried {
                 action: plan.action,
                 plan_hash: plan.hash,
                 error,
+                applied_at: execution.and_then(|execution| execution.applied_at),
             });
         }
-        self.status.execution = None;
         self.status.verification = None;
         self.status.phase = Phase::CouncilReview;
         AT_ONCE

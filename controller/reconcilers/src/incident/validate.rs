@@ -207,29 +207,40 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
         .iter()
         .filter(|other| other.name() != incident.name());
     let mut actions: Vec<RecentAction> = others
-        .filter_map(|other| {
-            let status = other.status.as_ref()?;
-            let plan = status
-                .plan
-                .as_ref()
-                .filter(|plan| plan.target.as_str() == workload && plan.action != Action::Noop)?;
-            let at = status.execution.as_ref()?.applied_at?;
-            let verified = match status.phase {
-                Phase::Resolved => Some(true),
-                Phase::Failed => Some(false),
-                _ => None,
-            };
-            let alert_type = other.spec.alert_type.clone();
-            Some(RecentAction {
-                incident: other.name().to_owned(),
-                alert_type,
-                action: plan.action,
-                at,
-                verified,
-            })
-        })
+        .flat_map(|other| deeds(other, workload))
         .filter(|action| action.at.age(observed.now) <= HISTORY.std())
         .collect();
     actions.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
     actions
+}
+
+/// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
+fn deeds(incident: &Incident, workload: &str) -> Vec<RecentAction> {
+    let Some(status) = &incident.status else {
+        return Vec::new();
+    };
+    if status.workload.as_ref().is_none_or(|name| name.as_str() != workload) {
+        return Vec::new();
+    }
+    let verified = match status.phase {
+        Phase::Resolved => Some(true),
+        Phase::Failed => Some(false),
+        _ => None,
+    };
+    let current = status.plan.as_ref().zip(status.execution.as_ref());
+    let current = current.map(|(plan, execution)| (plan.action, execution.applied_at, verified));
+    let tried = status
+        .tried
+        .iter()
+        .map(|tried| (tried.action, tried.applied_at, Some(false)));
+    let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
+        Some(RecentAction {
+            incident: incident.name().to_owned(),
+            alert_type: incident.spec.alert_type.clone(),
+            action,
+            at: at.filter(|_| action != Action::Noop)?,
+            verified,
+        })
+    };
+    tried.chain(current).filter_map(done).collect()
 }

@@ -249,6 +249,7 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         .count();
     let allowed = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(1);
     let mut room = allowed.saturating_sub(unready_fresh);
+    let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
     let mut order = stale;
     // Those already draining go on first, so that a pass never starts a second one in their place.
     order.sort_by_key(|instance| {
@@ -258,16 +259,22 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         )
     });
     for instance in order {
-        let serves = instance.is_ready();
+        let serves = instance.may_serve();
         if serves && room == 0 {
+            continue;
+        }
+        let others: Vec<&&Instance> = staying
+            .iter()
+            .filter(|other| other.id != instance.id && other.may_serve())
+            .collect();
+        let others_serve = others.iter().any(|other| !plan.draining.contains(&other.id));
+        if serves && rolling && !others_serve && !others.is_empty() {
+            // All others are on their way out: this one carries the load until they are back.
             continue;
         }
         if serves {
             room -= 1;
         }
-        let others_serve = staying
-            .iter()
-            .any(|other| other.id != instance.id && other.is_ready() && !plan.draining.contains(&other.id));
         let step = if is_outdated(workload, instance) {
             Step::Remove {
                 id: instance.id.clone(),
@@ -279,7 +286,7 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
                 name: instance.name.clone(),
             }
         };
-        if others_serve && workload.spec.strategy.kind == StrategyType::RollingUpdate {
+        if others_serve && rolling {
             leave(workload, instance, plan, step);
         } else {
             // The last one that serves cannot be taken out: an empty upstream is never written.

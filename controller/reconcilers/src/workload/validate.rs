@@ -46,6 +46,12 @@ impl Instance {
     pub(super) fn is_ready(&self) -> bool {
         self.state == ContainerState::Running && self.health == Health::Healthy
     }
+
+    /// Whether it runs and nothing is known against it. Until the first probe after a restart of this controller nothing
+    /// is known at all, and what served before still does.
+    pub(super) fn may_serve(&self) -> bool {
+        self.state == ContainerState::Running && self.health != Health::Unhealthy
+    }
 }
 
 /// A Workload whose spec and world fit together.
