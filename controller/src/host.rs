@@ -8,13 +8,13 @@ use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, Topo
 use aegis_api::{LoadBalancer, Time, Workload};
 use aegis_docker::Engine;
 use aegis_docker::observed::ContainerState;
-use aegis_reconcilers::Context;
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
+use aegis_reconcilers::{Context, triggers};
 use aegis_runtime::FrameType;
 use aegis_server::HostView;
 use futures::StreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const MIB: f64 = 1_048_576.0;
@@ -31,6 +31,8 @@ pub(crate) async fn watch(
 ) {
     let mut starts = Starts::default();
     let mut notices = std::pin::pin!(events.subscribe());
+    let mut resources = triggers::topology(&context);
+    let mut readings = Vec::new();
     let mut link = events.link();
     // The engine may have been reached before anybody asked: that counts as news, too.
     link.mark_changed();
@@ -53,13 +55,21 @@ pub(crate) async fn watch(
                 Some(Notice::Rescan) => starts.forget_all(),
                 None => return,
             },
+            Some(()) = resources.next() => {
+                connect(&context, &view, &readings, Tell::OnChange);
+                false
+            }
         };
         if due {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(SETTLE) => {}
             }
-            draw(&context, &view, &mut starts).await;
+            if let Some(seen) = look(&context, &mut starts).await {
+                show(&context, &view, &seen, &starts);
+                connect(&context, &view, &seen, Tell::Always);
+                readings = seen;
+            }
         }
     }
 }
@@ -77,27 +87,48 @@ fn tell_link(view: &HostView, link: &Link) {
     }
 }
 
-async fn draw(context: &Context, view: &HostView, starts: &mut Starts) {
-    let readings = match collect(&*context.engine, &context.samples).await {
-        Ok(readings) => readings,
+/// What the host has now; `None` while the engine is away.
+async fn look(context: &Context, starts: &mut Starts) -> Option<Vec<Reading>> {
+    match collect(&*context.engine, &context.samples).await {
+        Ok(readings) => {
+            starts.learn(&*context.engine, &readings).await;
+            Some(readings)
+        }
         // The event stream tells of an engine that is away; saying it every interval would only fill the log.
-        Err(error) => return tracing::debug!("the host could not be looked at: {error}"),
-    };
-    starts.learn(&*context.engine, &readings).await;
+        Err(error) => {
+            tracing::debug!("the host could not be looked at: {error}");
+            None
+        }
+    }
+}
+
+fn show(context: &Context, view: &HostView, readings: &[Reading], starts: &Starts) {
     let now = context.clock.now();
     let rows: Vec<ContainerRow> = readings.iter().map(row).collect();
     let metrics: Vec<ContainerMetrics> = readings
         .iter()
         .filter_map(|reading| load(reading, starts, now))
         .collect();
-    let topology = topology(context, &readings);
-    let publish = |kind, value: Value| context.feed.publish(kind, None, value);
-    publish(FrameType::Metrics, json!(metrics));
-    publish(FrameType::ContainerList, json!(rows));
-    publish(FrameType::Topology, json!(topology));
+    context.feed.publish(FrameType::Metrics, None, json!(metrics));
+    context.feed.publish(FrameType::ContainerList, None, json!(rows));
     view.set_containers(rows);
     view.set_metrics(metrics);
-    view.set_topology(topology);
+}
+
+/// Whether a picture that is the same as before is told again.
+#[derive(PartialEq, Eq)]
+enum Tell {
+    Always,
+    OnChange,
+}
+
+/// Draws the lines between containers anew.
+fn connect(context: &Context, view: &HostView, readings: &[Reading], tell: Tell) {
+    let topology = topology(context, readings);
+    let frame = json!(topology);
+    if view.set_topology(topology) || tell == Tell::Always {
+        context.feed.publish(FrameType::Topology, None, frame);
+    }
 }
 
 fn row(reading: &Reading) -> ContainerRow {

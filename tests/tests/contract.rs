@@ -247,7 +247,16 @@ async fn health_containers_metrics_and_topology_tell_of_the_host() {
         "{text}"
     );
 
-    let topology = stage.api.get_ok("/topology").await;
+    let routes = json!({"from": stage.front.name, "to": name, "label": "routes"});
+    let topology = eventually("the picture shows who sends to whom", async || {
+        let topology = stage.api.get_ok("/topology").await;
+        let edges = topology["edges"].as_array();
+        match edges.is_some_and(|edges| edges.contains(&routes)) {
+            true => Ok(topology),
+            false => Err(topology.to_string()),
+        }
+    })
+    .await;
     assert_eq!(fields(&topology), names("nodes edges"));
     let nodes = topology["nodes"].as_array().unwrap();
     let node = |name: &str| {
@@ -260,11 +269,6 @@ async fn health_containers_metrics_and_topology_tell_of_the_host() {
     assert_eq!(fields(&node(name)), names("id type status image"));
     assert_eq!(node(name)["type"], "app");
     assert_eq!(node(&stage.front.name)["type"], "loadbalancer");
-    let routes = json!({"from": stage.front.name, "to": name, "label": "routes"});
-    assert!(
-        topology["edges"].as_array().unwrap().contains(&routes),
-        "{topology}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

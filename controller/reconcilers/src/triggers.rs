@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use aegis_api::meta::LABEL_WORKLOAD;
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
 use aegis_api::{Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_docker::observed::EngineEvent;
 use aegis_runtime::controller::Trigger;
@@ -109,6 +109,20 @@ fn is_asked(event: &StoreEvent) -> bool {
         || predicate::metadata_changed(old, &event.object.value)
 }
 
+/// A word each time the lines between containers may have changed: somebody's Workload or LoadBalancer did.
+pub fn topology(context: &Context) -> BoxStream<'static, ()> {
+    changes(context.store.clone())
+        .filter(|change| {
+            let touches = match change {
+                Change::Event(event) => is_kind::<Workload>(event) || is_kind::<LoadBalancer>(event),
+                Change::Missed => true,
+            };
+            std::future::ready(touches)
+        })
+        .map(|_| ())
+        .boxed()
+}
+
 /// Triggers of the Workload loop.
 pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
     let store = from_store(
@@ -129,7 +143,10 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
         context,
         events,
         |store, event| {
+            // Another controller on this host labels its replicas, too: those are none of ours.
+            let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
             let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
+            let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
             let adopting = store.list::<Workload>();
             let named = [
                 Some(event.name.as_str()),

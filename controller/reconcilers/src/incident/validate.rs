@@ -219,7 +219,11 @@ fn deeds(incident: &Incident, workload: &str) -> Vec<RecentAction> {
     let Some(status) = &incident.status else {
         return Vec::new();
     };
-    if status.workload.as_ref().is_none_or(|name| name.as_str() != workload) {
+    if status
+        .workload
+        .as_ref()
+        .is_none_or(|name| name.as_str() != workload)
+    {
         return Vec::new();
     }
     let verified = match status.phase {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{EngineError, ListFilter};
 use futures::future::try_join_all;
 
@@ -74,17 +74,20 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         .await
         .map_err(observe)?;
     let instance = context.store.instance_id();
-    let ours = all.iter().filter(|row| {
-        row.labels.get(LABEL_WORKLOAD).is_some_and(|label| label == name)
-            && row
-                .labels
-                .get(LABEL_INSTANCE)
-                .is_some_and(|label| label == instance)
-    });
-    let details = try_join_all(ours.map(|row| context.engine.inspect(&row.id)))
+    let has = |row: &ContainerSummary, label: &str, value: &str| {
+        row.labels.get(label).is_some_and(|found| found == value)
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = all
+        .iter()
+        .partition(|row| has(row, LABEL_WORKLOAD, name) && has(row, LABEL_INSTANCE, instance));
+    let details = try_join_all(ours.iter().map(|row| context.engine.inspect(&row.id)))
         .await
         .map_err(observe)?;
+    // One that went between the list and its inspection has left its name, too.
     let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
+    let taken_names = others.iter().map(|row| &row.name);
+    let taken_names = taken_names.chain(replicas.iter().map(|replica| &replica.name));
+    let taken_names = taken_names.cloned().collect();
     replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
     let base = match &workload.spec.container {
         Some(container) => context
@@ -124,7 +127,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
             .flat_map(|row| row.networks.keys().cloned())
             .collect(),
         own_container: own.map(str::to_owned),
-        taken_names: all.iter().map(|row| row.name.clone()).collect(),
+        taken_names,
         instance: instance.to_owned(),
         now: context.clock.now(),
         base,
