@@ -1,19 +1,20 @@
 //! Keeps the server's picture of the host: containers, their load, the topology, and whether the engine answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
 use aegis_api::{LoadBalancer, Time, Workload};
-use aegis_docker::Engine;
-use aegis_docker::observed::ContainerState;
+use aegis_docker::ListFilter;
+use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::{Context, triggers};
 use aegis_runtime::FrameType;
 use aegis_server::HostView;
-use futures::StreamExt;
+use futures::StreamExt as _;
+use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,8 @@ const MIB: f64 = 1_048_576.0;
 /// Pause after an event before the picture is drawn again, so that a burst is one picture.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`.
+/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`. What is there is told
+/// at once; the counters follow, since an older engine takes a second to read them.
 pub(crate) async fn watch(
     context: Context,
     events: DockerEvents,
@@ -32,13 +34,14 @@ pub(crate) async fn watch(
     let mut starts = Starts::default();
     let mut notices = std::pin::pin!(events.subscribe());
     let mut resources = triggers::topology(&context);
-    let mut readings = Vec::new();
     let mut link = events.link();
     // The engine may have been reached before anybody asked: that counts as news, too.
     link.mark_changed();
     let mut up = false;
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut containers = Vec::new();
+    let mut measuring = std::pin::pin!(Fuse::terminated());
     loop {
         let due = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -48,7 +51,6 @@ pub(crate) async fn watch(
                 up = state == Link::Up;
                 up
             }
-            // Drawing takes a second or more: the link is told first.
             _ = timer.tick(), if up => true,
             notice = notices.next() => match notice {
                 Some(Notice::Event(event)) => starts.forget(&event.id, &event.action),
@@ -56,21 +58,32 @@ pub(crate) async fn watch(
                 None => return,
             },
             Some(()) = resources.next() => {
-                connect(&context, &view, &readings, Tell::OnChange);
+                connect(&context, &view, &containers, Tell::OnChange);
+                false
+            }
+            measured = &mut measuring => {
+                let (readings, learned): (Vec<Reading>, Vec<(String, Time)>) = measured;
+                starts.add(learned, &readings);
+                show_load(&context, &view, &readings, &starts);
                 false
             }
         };
-        if due {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(SETTLE) => {}
-            }
-            if let Some(seen) = look(&context, &mut starts).await {
-                show(&context, &view, &seen, &starts);
-                connect(&context, &view, &seen, Tell::Always);
-                readings = seen;
-            }
+        if !due {
+            continue;
         }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SETTLE) => {}
+        }
+        let Some(seen) = look(&context).await else {
+            continue;
+        };
+        show(&context, &view, &seen);
+        connect(&context, &view, &seen, Tell::Always);
+        if measuring.is_terminated() {
+            measuring.set(measure(&context, seen.clone(), starts.unknown(&seen)).fuse());
+        }
+        containers = seen;
     }
 }
 
@@ -88,11 +101,11 @@ fn tell_link(view: &HostView, link: &Link) {
 }
 
 /// What the host has now; `None` while the engine is away.
-async fn look(context: &Context, starts: &mut Starts) -> Option<Vec<Reading>> {
-    match collect(&*context.engine, &context.samples).await {
-        Ok(readings) => {
-            starts.learn(&*context.engine, &readings).await;
-            Some(readings)
+async fn look(context: &Context) -> Option<Vec<ContainerSummary>> {
+    match context.engine.list(ListFilter::default()).await {
+        Ok(mut containers) => {
+            containers.sort_by(|a, b| a.name.cmp(&b.name));
+            Some(containers)
         }
         // The event stream tells of an engine that is away; saying it every interval would only fill the log.
         Err(error) => {
@@ -102,37 +115,57 @@ async fn look(context: &Context, starts: &mut Starts) -> Option<Vec<Reading>> {
     }
 }
 
-fn show(context: &Context, view: &HostView, readings: &[Reading], starts: &Starts) {
+/// Counters of these containers, and when those of `unknown` start started.
+async fn measure(
+    context: &Context,
+    containers: Vec<ContainerSummary>,
+    unknown: Vec<String>,
+) -> (Vec<Reading>, Vec<(String, Time)>) {
+    let engine = &*context.engine;
+    let starts = unknown.into_iter().map(|id| async move {
+        let details = engine.inspect(&id).await.ok()??;
+        Some((id, details.started_at?))
+    });
+    let (readings, starts) = futures::join!(
+        collect(engine, &context.samples, containers),
+        futures::future::join_all(starts)
+    );
+    (readings, starts.into_iter().flatten().collect())
+}
+
+fn show(context: &Context, view: &HostView, containers: &[ContainerSummary]) {
+    let rows: Vec<ContainerRow> = containers.iter().map(row).collect();
+    context.feed.publish(FrameType::ContainerList, None, json!(rows));
+    view.set_containers(rows);
+}
+
+fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &Starts) {
     let now = context.clock.now();
-    let rows: Vec<ContainerRow> = readings.iter().map(row).collect();
     let metrics: Vec<ContainerMetrics> = readings
         .iter()
         .filter_map(|reading| load(reading, starts, now))
         .collect();
     context.feed.publish(FrameType::Metrics, None, json!(metrics));
-    context.feed.publish(FrameType::ContainerList, None, json!(rows));
-    view.set_containers(rows);
     view.set_metrics(metrics);
 }
 
 /// Whether a picture that is the same as before is told again.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Tell {
     Always,
     OnChange,
 }
 
 /// Draws the lines between containers anew.
-fn connect(context: &Context, view: &HostView, readings: &[Reading], tell: Tell) {
-    let topology = topology(context, readings);
+fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], tell: Tell) {
+    let topology = topology(context, containers);
     let frame = json!(topology);
     if view.set_topology(topology) || tell == Tell::Always {
         context.feed.publish(FrameType::Topology, None, frame);
     }
 }
 
-fn row(reading: &Reading) -> ContainerRow {
-    let container = &reading.container;
+fn row(container: &ContainerSummary) -> ContainerRow {
     ContainerRow {
         name: container.name.clone(),
         status: container.state.as_str().to_owned(),
@@ -164,12 +197,11 @@ fn load(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMetric
     })
 }
 
-fn topology(context: &Context, readings: &[Reading]) -> Topology {
+fn topology(context: &Context, containers: &[ContainerSummary]) -> Topology {
     let own = context.settings.own_container.as_deref();
-    let containers: Vec<TopologyContainer> = readings
+    let containers: Vec<TopologyContainer> = containers
         .iter()
-        .map(|reading| {
-            let container = &reading.container;
+        .map(|container| {
             let is_own = own.is_some_and(|own| container.id.starts_with(own));
             TopologyContainer {
                 name: container.name.clone(),
@@ -194,11 +226,15 @@ fn topology(context: &Context, readings: &[Reading]) -> Topology {
 
 /// When each running container started: read once a run, since a list does not tell.
 #[derive(Default)]
-struct Starts(HashMap<String, Time>);
+struct Starts {
+    known: HashMap<String, Time>,
+    /// Those that changed since they were last asked for: the answer may be of before.
+    changed: HashSet<String>,
+}
 
 impl Starts {
     fn get(&self, id: &str) -> Option<Time> {
-        self.0.get(id).copied()
+        self.known.get(id).copied()
     }
 
     /// Forgets a container that started, ended or went; answers whether the picture changed with it.
@@ -208,32 +244,34 @@ impl Starts {
             "create" | "start" | "die" | "destroy" | "rename" | "pause" | "unpause"
         );
         if changed {
-            self.0.remove(id);
+            self.known.remove(id);
+            self.changed.insert(id.to_owned());
         }
         changed
     }
 
     fn forget_all(&mut self) -> bool {
-        self.0.clear();
+        self.changed.extend(self.known.drain().map(|(id, _)| id));
         true
     }
 
-    async fn learn(&mut self, engine: &dyn Engine, readings: &[Reading]) {
-        self.0
-            .retain(|id, _| readings.iter().any(|reading| reading.container.id == *id));
-        for reading in readings
+    /// Ids of running containers whose start is not known yet.
+    fn unknown(&mut self, containers: &[ContainerSummary]) -> Vec<String> {
+        self.changed.clear();
+        let running = containers
             .iter()
-            .filter(|reading| reading.container.state == ContainerState::Running)
-        {
-            let id = &reading.container.id;
-            if self.0.contains_key(id) {
-                continue;
-            }
-            if let Ok(Some(details)) = engine.inspect(id).await
-                && let Some(start) = details.started_at
-            {
-                self.0.insert(id.clone(), start);
-            }
-        }
+            .filter(|container| container.state == ContainerState::Running);
+        running
+            .map(|container| container.id.clone())
+            .filter(|id| !self.known.contains_key(id))
+            .collect()
+    }
+
+    /// Adds what was learned and drops what is gone.
+    fn add(&mut self, learned: Vec<(String, Time)>, readings: &[Reading]) {
+        let current = learned.into_iter().filter(|(id, _)| !self.changed.contains(id));
+        self.known.extend(current);
+        self.known
+            .retain(|id, _| readings.iter().any(|reading| reading.container.id == *id));
     }
 }

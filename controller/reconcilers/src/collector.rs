@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aegis_docker::Engine;
 use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
-use aegis_docker::{Engine, EngineError, ListFilter};
 use futures::StreamExt;
 
 /// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
@@ -52,9 +52,12 @@ pub struct Reading {
     pub cpu_percent: Option<f64>,
 }
 
-/// Reads every container once.
-pub async fn collect(engine: &dyn Engine, samples: &Samples) -> Result<Vec<Reading>, EngineError> {
-    let containers = engine.list(ListFilter::default()).await?;
+/// Reads each of these containers once. One that does not answer has no counters.
+pub async fn collect(
+    engine: &dyn Engine,
+    samples: &Samples,
+    containers: Vec<ContainerSummary>,
+) -> Vec<Reading> {
     let readings = futures::stream::iter(containers).map(|container| async move {
         let stats = match container.state {
             ContainerState::Running => engine.stats(&container.id).await.ok(),
@@ -72,5 +75,5 @@ pub async fn collect(engine: &dyn Engine, samples: &Samples) -> Result<Vec<Readi
     let mut readings: Vec<Reading> = readings.buffer_unordered(AT_ONCE).collect().await;
     readings.sort_by(|a, b| a.container.name.cmp(&b.container.name));
     samples.replace(&readings);
-    Ok(readings)
+    readings
 }
