@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::Engine;
 use aegis_docker::fake::When;
+use aegis_docker::{Engine, ListFilter};
 use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
@@ -297,7 +297,9 @@ impl Process {
         self.spawn("readings", async move {
             while !shutdown.is_cancelled() {
                 // What cannot be read is no reading: evidence then goes without.
-                drop(collect(&*engine, &samples).await);
+                if let Ok(containers) = engine.list(ListFilter::default()).await {
+                    drop(collect(&*engine, &samples, containers).await);
+                }
                 tokio::select! {
                     () = shutdown.cancelled() => {}
                     () = tokio::time::sleep(READINGS) => {}
