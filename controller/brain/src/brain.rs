@@ -1,10 +1,9 @@
 //! The brain as the incident reconciler sees it: one analysis, one vote a seat. Owns who is asked; the built-in analyst
-//! and the deterministic reviewers answer. No I/O beyond reading the clock.
+//! and the deterministic reviewers answer. No I/O; what time it is the case says.
 
-use std::time::Instant;
-
-use aegis_api::Time;
 use aegis_api::proposal::{Analysis, Seat, Vote};
+use aegis_api::{Duration, Time};
+use tokio::time::Instant;
 
 use crate::builtin::Analyst;
 use crate::builtin::rules::TableError;
@@ -72,14 +71,15 @@ impl Brain {
             provider: "builtin".to_owned(),
             model: finding.rule,
             tokens: 0,
-            latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            at: now(),
+            latency_ms: latency(started),
+            at: answered(case, started),
         })
     }
 
     /// One seat's vote on `analysis`, made with `earlier` votes in view. A seat that cannot judge abstains, which is
     /// NEEDS_REVIEW.
     pub async fn review(&self, seat: Seat, case: &Case, analysis: &Analysis, earlier: &[Vote]) -> Vote {
+        let started = Instant::now();
         let opinion = council::review(
             self.config.least_confidence,
             seat,
@@ -91,11 +91,16 @@ impl Brain {
             role: seat,
             verdict: opinion.verdict,
             reasoning: opinion.reasoning,
-            timestamp: now(),
+            timestamp: answered(case, started),
         }
     }
 }
 
-fn now() -> Time {
-    Time(jiff::Timestamp::now())
+fn latency(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// When the answer to a question that was asked at `started` came, by the clock of whoever asked.
+fn answered(case: &Case, started: Instant) -> Time {
+    case.now.plus(Duration::from_millis(latency(started)))
 }

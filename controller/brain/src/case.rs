@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::RunbookEntrySpec;
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::proposal::Evidence;
+use aegis_api::{RunbookEntrySpec, Time};
 
 /// One incident as it is put before the analyst and the council.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Case {
     pub protected: bool,
     /// What was already tried in this incident and did not help.
     pub tried: Vec<Tried>,
+    /// When it is put before them, by the controller's clock: no answer is dated by another.
+    pub now: Time,
 }
 
 /// A runbook entry that retrieval found similar.

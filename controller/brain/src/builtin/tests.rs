@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use aegis_api::RunbookEntrySpec;
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::proposal::{Analysis, ContainerEvidence, Evidence, RecentAction, Seat, Verdict};
 use aegis_api::scalar::Time;
 use aegis_api::workload::Health;
+use aegis_api::{Duration, RunbookEntrySpec};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -75,6 +75,7 @@ impl Situation {
             replicas: ReplicaBounds { min, max, current },
             protected: self.protected,
             tried: self.tried.clone(),
+            now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }
 }
@@ -193,6 +194,18 @@ fn the_account_names_what_was_seen_what_was_ruled_out_and_why() {
             finding.reasoning
         );
     }
+}
+
+#[test]
+fn i1_what_the_brain_answers_is_dated_by_the_clock_of_whoever_asks() {
+    let brain = Brain::new(BrainConfig::default()).unwrap();
+    let case = named("load is high");
+    let minute = Duration::from_secs(60);
+    let is_now = |at: Time| at >= case.now && at < case.now.plus(minute);
+    let analysis = futures::executor::block_on(brain.analyse(&case, &mut |_| {})).unwrap();
+    assert!(is_now(analysis.at), "{}", analysis.at);
+    let vote = futures::executor::block_on(brain.review(Seat::Auditor, &case, &analysis, &[]));
+    assert!(is_now(vote.timestamp), "{}", vote.timestamp);
 }
 
 #[test]
@@ -402,6 +415,7 @@ prop_compose! {
         Case {
             incident: "inc".into(), alert_type, severity: Severity::Warning, logs, details: BTreeMap::new(), workload: "web".into(), container: None,
             evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(),
+            now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }
 }

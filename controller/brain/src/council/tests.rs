@@ -157,6 +157,7 @@ fn case() -> Case {
         },
         protected: false,
         tried: Vec::new(),
+        now: EPOCH,
     }
 }
 

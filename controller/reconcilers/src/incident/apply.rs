@@ -196,6 +196,7 @@ fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option
         },
         protected: incident.protected,
         tried: incident.status.tried.clone(),
+        now: reconciler.context.clock.now(),
     })
 }
 
