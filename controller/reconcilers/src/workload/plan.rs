@@ -247,8 +247,10 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         .iter()
         .filter(|instance| !instance.is_ready() && !stale.iter().any(|stale| stale.id == instance.id))
         .count();
+    // The place of a replica that went and is not made yet serves nobody either.
+    let unavailable = unready_fresh + missing(workload, staying);
     let allowed = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(1);
-    let mut room = allowed.saturating_sub(unready_fresh);
+    let mut room = allowed.saturating_sub(unavailable);
     let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
     let mut order = stale;
     // Those already draining go on first, so that a pass never starts a second one in their place.
@@ -268,14 +270,17 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
             .filter(|other| other.id != instance.id && other.may_serve())
             .collect();
         let others_serve = others.iter().any(|other| !plan.draining.contains(&other.id));
-        if serves && rolling && !others_serve && !others.is_empty() {
+        // In place a process may restart under its requests; what goes for good leaves first, whatever the strategy.
+        let outdated = is_outdated(workload, instance);
+        let leaves = rolling || outdated;
+        if serves && leaves && !others_serve && !others.is_empty() {
             // All others are on their way out: this one carries the load until they are back.
             continue;
         }
         if serves {
             room -= 1;
         }
-        let step = if is_outdated(workload, instance) {
+        let step = if outdated {
             Step::Remove {
                 id: instance.id.clone(),
                 name: instance.name.clone(),
@@ -286,7 +291,7 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
                 name: instance.name.clone(),
             }
         };
-        if others_serve && rolling {
+        if others_serve && leaves {
             leave(workload, instance, plan, step);
         } else {
             // The last one that serves cannot be taken out: an empty upstream is never written.
@@ -295,19 +300,23 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
     }
 }
 
-/// Makes replicas under the lowest free names.
-fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+/// How many replicas are still to be made; none while there is nothing to make them from.
+fn missing(workload: &ValidatedWorkload, staying: &[&Instance]) -> usize {
     if matches!(workload.mould, Mould::Missing) {
-        return;
+        return 0;
     }
     let present = staying.iter().filter(|instance| instance.index > 0).count();
-    let missing = wanted_replicas(workload).saturating_sub(present);
+    wanted_replicas(workload).saturating_sub(present)
+}
+
+/// Makes replicas under the lowest free names.
+fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let names = (1..u32::MAX)
         .map(|index| (index, format!("{}-replica-{index}", workload.name)))
         .filter(|(_, name)| !workload.taken_names.contains(name));
     plan.steps.extend(
         names
-            .take(missing)
+            .take(missing(workload, staying))
             .map(|(index, name)| Step::Create { index, name }),
     );
 }

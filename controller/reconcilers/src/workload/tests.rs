@@ -305,6 +305,58 @@ fn a_base_that_changed_replaces_its_replicas_one_at_a_time() {
     assert_eq!(words(&plan), ["remove web-replica-1"]);
 }
 
+/// A workload of three replicas from a template, all of an earlier revision, all in rotation.
+fn outdated(strategy: &str) -> (Workload, Observed) {
+    let spec = format!("  template: {{image: 'app:2'}}\n  replicas: 3\n  strategy: {{type: {strategy}}}\n");
+    let mut observed = world(3);
+    observed.base = None;
+    observed.rotations = vec![rotation(&["web-replica-1", "web-replica-2", "web-replica-3"])];
+    (workload(&spec), observed)
+}
+
+#[test]
+fn i8_a_replica_of_an_earlier_revision_leaves_rotation_before_it_goes_also_in_place() {
+    for strategy in ["RollingUpdate", "InPlace"] {
+        let (mut workload, mut observed) = outdated(strategy);
+        let (_, plan) = prepare(&workload, observed.clone());
+        assert_eq!(words(&plan), Vec::<String>::new(), "{strategy}");
+        assert_eq!(
+            plan.draining,
+            BTreeSet::from([observed.replicas[0].id.clone()]),
+            "{strategy}"
+        );
+        remembered(&mut workload, observed.clone());
+        observed.rotations[0].released = plan.draining;
+        assert_eq!(
+            words(&prepare(&workload, observed).1),
+            ["remove web-replica-1"],
+            "{strategy}"
+        );
+    }
+}
+
+#[test]
+fn i8_no_further_replica_leaves_while_the_place_of_one_that_went_is_empty() {
+    for strategy in ["RollingUpdate", "InPlace"] {
+        let (workload, mut observed) = outdated(strategy);
+        let gone = observed.replicas.remove(0);
+        observed.taken_names.remove(&gone.name);
+        let (_, plan) = prepare(&workload, observed);
+        assert_eq!(words(&plan), ["create web-replica-1"], "{strategy}");
+        assert!(plan.draining.is_empty(), "{strategy}: {plan:?}");
+    }
+}
+
+#[test]
+fn in_place_a_process_restarts_under_its_requests() {
+    let mut observed = world(1);
+    observed.rotations = vec![rotation(&["base", "web-replica-1"])];
+    let spec = format!(
+        "{ADOPTS}  replicas: 2\n  restartedAt: 2026-11-22T11:59:59Z\n  strategy: {{type: InPlace}}\n"
+    );
+    assert_eq!(words(&prepare(&workload(&spec), observed).1), ["restart base"]);
+}
+
 #[test]
 fn deletion_removes_replicas_and_leaves_the_adopted_container_alone() {
     let mut deleted = workload(&format!("{ADOPTS}  replicas: 3\n"));
