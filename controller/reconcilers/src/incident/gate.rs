@@ -55,20 +55,24 @@ pub(super) fn rule(
     if by_human {
         return Ruling::Allow;
     }
-    if let Some(decision) = council {
-        match decision.final_verdict {
-            Verdict::Approved => {}
-            Verdict::Rejected => {
-                return Ruling::Refuse {
-                    message: format!("the council rejected {action}: {}", decision.summary),
-                };
-            }
-            Verdict::NeedsReview => {
-                return Ruling::NeedsApproval {
-                    reason: "CouncilNeedsReview",
-                    message: decision.summary.clone(),
-                };
-            }
+    match council.map(|decision| (decision.final_verdict, &decision.summary)) {
+        Some((Verdict::Approved, _)) => {}
+        Some((Verdict::Rejected, summary)) => {
+            return Ruling::Refuse {
+                message: format!("the council rejected {action}: {summary}"),
+            };
+        }
+        Some((Verdict::NeedsReview, summary)) => {
+            return Ruling::NeedsApproval {
+                reason: "CouncilNeedsReview",
+                message: summary.clone(),
+            };
+        }
+        None => {
+            return Ruling::NeedsApproval {
+                reason: "CouncilNeedsReview",
+                message: format!("no council has agreed to {action}"),
+            };
         }
     }
     if action == Action::Noop {

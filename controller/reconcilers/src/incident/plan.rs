@@ -188,14 +188,15 @@ fn review(incident: &ValidatedIncident, workload: &Workload) -> Step {
         );
     }
     if let Some(last) = status.tried.last() {
-        // A rung of the ladder is a human's choice made in advance, in the policy: the council has spoken already.
+        // A rung of the ladder is a human's choice made in advance, in the policy, and the council has spoken already:
+        // where it had not agreed, a human who approved the first plan has not approved this one, too.
         let untried = incident
             .policy
             .fallback
             .iter()
             .find(|action| !status.tried.iter().any(|tried| tried.action == **action));
         return match untried {
-            Some(action) => conclude(incident, workload, *action, 1, None, None),
+            Some(action) => conclude(incident, workload, *action, 1, status.council.clone(), None),
             None => fail(last.error.clone()),
         };
     }
@@ -290,11 +291,15 @@ fn await_approval(incident: &ValidatedIncident, workload: &Workload) -> Step {
     }
     let stale =
         plan.parent_generation != workload.generation() && !remedy::is_applied(&plan.patch, &workload.spec);
-    let count = incident
+    let proposal = incident
         .status
         .analysis
         .as_ref()
-        .map_or(1, |analysis| analysis.proposal.replica_count);
+        .map(|analysis| &analysis.proposal);
+    // A rung of the ladder is no proposal: it goes one step.
+    let count = proposal
+        .filter(|_| incident.status.tried.is_empty())
+        .map_or(1, |proposal| proposal.replica_count);
     let decision = spec
         .approval
         .as_ref()
@@ -557,11 +562,18 @@ fn fall_back(incident: &ValidatedIncident, error: String) -> Step {
     let tried = |action: Action| {
         current == Some(action) || incident.status.tried.iter().any(|tried| tried.action == action)
     };
-    match incident.policy.fallback.iter().find(|action| !tried(**action)) {
-        Some(action) => Step::FallBack {
-            error,
-            action: *action,
-        },
+    let next = match &incident.incident.spec.override_ {
+        // Whoever takes an incident into their own hands has it there: the ladder does not go on behind their back.
+        Some(chosen) => Some(chosen.action).filter(|action| !tried(*action)),
+        None => incident
+            .policy
+            .fallback
+            .iter()
+            .copied()
+            .find(|action| !tried(*action)),
+    };
+    match next {
+        Some(action) => Step::FallBack { error, action },
         None => fail(error),
     }
 }

@@ -1,1 +1,134 @@
+//! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
 
+use std::sync::Arc;
+
+use aegis_api::proposal::Action;
+use aegis_api::{Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workload, kinds, yaml};
+
+use super::dereference::Observed;
+use super::leases::Leases;
+use super::plan::{Step, plan};
+use super::validate::validate;
+use crate::context::Settings;
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+fn object<K: Kind>(kind: &str, name: &str, spec: &str) -> K {
+    let text =
+        format!("apiVersion: aegisops.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
+    let document = yaml::parse(&text).unwrap().remove(0);
+    let (_, typed) = kinds::find(kind).unwrap().decode(document.value).unwrap();
+    (*typed.downcast::<K>().unwrap()).clone()
+}
+
+fn incident(spec: &str, status: &str) -> Incident {
+    let status: IncidentStatus =
+        serde_json::from_value(yaml::parse(status).unwrap().remove(0).value).unwrap();
+    let mut incident: Incident = object("Incident", "inc", spec);
+    incident.status = Some(status);
+    incident
+}
+
+/// What comes next for an incident about a settled workload of three replicas.
+fn step(incident: Incident, policy: &str) -> Step {
+    let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
+    workload.metadata.generation = Some(1);
+    workload.status = Some(Default::default());
+    let incident = Arc::new(incident);
+    let observed = Observed {
+        workloads: vec![Arc::new(workload)],
+        policies: vec![Arc::new(object::<RemediationPolicy>(
+            "RemediationPolicy",
+            "all",
+            policy,
+        ))],
+        incidents: vec![Arc::clone(&incident)],
+        balancers: Vec::new(),
+        settings: Arc::new(Settings::default()),
+        now: NOW.parse::<Time>().unwrap(),
+    };
+    plan(&validate(&incident, &observed, &Leases::default(), |_| false))
+}
+
+const REPORT: &str = "{workloadRef: web, alertType: odd}";
+const LADDER: &str = "{fallback: [RESTART]}";
+
+/// A NOOP that did not help, with what the council had said of it.
+fn after_a_noop(verdict: &str) -> String {
+    format!(
+        "
+phase: COUNCIL_REVIEW
+workload: web
+council: {{votes: [], finalVerdict: {verdict}, consensus: '', summary: the council's words}}
+tried: [{{action: NOOP, planHash: '1', error: it did not help}}]
+"
+    )
+}
+
+#[test]
+fn a_rung_of_the_ladder_follows_by_itself_where_the_council_had_agreed() {
+    let step = step(incident(REPORT, &after_a_noop("APPROVED")), LADDER);
+    assert!(
+        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Restart),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn i5_a_rung_after_a_plan_that_only_a_human_approved_waits_for_a_human_again() {
+    let step = step(incident(REPORT, &after_a_noop("NEEDS_REVIEW")), LADDER);
+    assert!(
+        matches!(&step, Step::AskHuman { plan, reason: "CouncilNeedsReview", .. } if plan.action == Action::Restart),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn i5_a_rung_that_no_council_was_ever_asked_about_waits_for_a_human() {
+    let status = "
+phase: COUNCIL_REVIEW
+workload: web
+tried: [{action: SCALE_UP, planHash: '1', error: it did not help}]
+";
+    let step = step(incident(REPORT, status), LADDER);
+    assert!(
+        matches!(&step, Step::AskHuman { plan, .. } if plan.action == Action::Restart),
+        "{step:?}"
+    );
+}
+
+/// A plan that had not taken effect in time.
+fn too_late(action: &str) -> String {
+    format!(
+        "
+phase: EXECUTING
+workload: web
+plan: {{hash: '1', action: {action}, target: web, parentGeneration: 1, patch: {{}}, createdAt: '2026-11-22T11:00:00Z'}}
+execution: {{appliedAt: '2026-11-22T11:00:00Z', generation: 2}}
+"
+    )
+}
+
+#[test]
+fn an_action_that_a_human_chose_is_not_repeated_and_not_followed_by_the_ladder() {
+    let chosen =
+        "{workloadRef: web, alertType: odd, override: {action: SCALE_UP, replicaCount: 1, by: operator}}";
+    let step = step(incident(chosen, &too_late("SCALE_UP")), LADDER);
+    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+}
+
+#[test]
+fn an_action_that_a_human_chose_while_another_was_under_way_comes_next() {
+    let chosen = "{workloadRef: web, alertType: odd, override: {action: NOOP, by: operator}}";
+    let step = step(incident(chosen, &too_late("SCALE_UP")), LADDER);
+    assert!(
+        matches!(
+            step,
+            Step::FallBack {
+                action: Action::Noop,
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+}
