@@ -281,9 +281,19 @@ fn policy_at(evidence: &Evidence, at: Time) -> Option<std::sync::Arc<Remediation
     before.find_map(|record| record.object.typed::<RemediationPolicy>())
 }
 
+/// An incident is the record of what it did: whoever deletes one takes its actions out of the count, as the audit log
+/// tells. Up to when each of them counts.
+fn deleted(evidence: &Evidence) -> BTreeMap<&str, Time> {
+    let deletions = evidence
+        .records
+        .iter()
+        .filter(|record| record.verb == Verb::Deleted);
+    deletions.map(|record| (record.object.uid(), record.at)).collect()
+}
+
 fn limits(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    let deeds = deeds(evidence);
+    let (deeds, deleted) = (deeds(evidence), deleted(evidence));
     for (index, deed) in deeds.iter().enumerate().filter(|(_, deed)| !deed.by_human) {
         let Some(policy) = policy_at(evidence, deed.at) else {
             continue;
@@ -293,6 +303,7 @@ fn limits(evidence: &Evidence) -> Vec<String> {
                 .iter()
                 .take(index)
                 .filter(|other| other.plan.target == deed.plan.target)
+                .filter(|other| deleted.get(other.uid).is_none_or(|at| *at > deed.at))
         };
         let what = || {
             format!(
