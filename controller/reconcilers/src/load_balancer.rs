@@ -6,6 +6,8 @@
 
 mod apply;
 mod dereference;
+mod membership;
+mod patience;
 mod plan;
 mod render;
 mod status;
@@ -93,24 +95,38 @@ impl ReconcileError for Error {
     }
 }
 
+/// What a pass came to.
+enum Pass {
+    Done(Box<status::Outcome>),
+    /// Further servers are about to join: one reload will do for all.
+    PutOff(std::time::Duration),
+}
+
 /// Reconciles LoadBalancers.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerReconciler {
     context: Context,
+    patience: patience::Patience,
 }
 
 impl LoadBalancerReconciler {
     /// A reconciler in this context.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self {
+            context,
+            patience: patience::Patience::default(),
+        }
     }
 
-    async fn pass(&self, balancer: &LoadBalancer) -> Result<status::Outcome, Error> {
+    async fn pass(&self, balancer: &LoadBalancer) -> Result<Pass, Error> {
         let observed = dereference::dereference(&self.context, balancer).await?;
         let validated = validate::validate(balancer, observed)?;
         let prepared = plan::plan(&validated)?;
+        if let Some(pause) = self.patience.pause(&validated, &prepared) {
+            return Ok(Pass::PutOff(pause));
+        }
         let applied = apply::apply(&self.context, &validated, prepared).await?;
-        Ok(status::Outcome { validated, applied })
+        Ok(Pass::Done(Box::new(status::Outcome { validated, applied })))
     }
 }
 
@@ -120,10 +136,12 @@ impl Reconciler for LoadBalancerReconciler {
 
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let Some(balancer) = self.context.store.get::<LoadBalancer>(name) else {
+            self.patience.forget(name);
             return Ok(Action::AwaitChange);
         };
         match self.pass(&balancer).await {
-            Ok(outcome) => status::update(&self.context, &balancer, outcome).await,
+            Ok(Pass::Done(outcome)) => status::update(&self.context, &balancer, *outcome).await,
+            Ok(Pass::PutOff(pause)) => Ok(Action::Requeue(pause)),
             Err(error) => status::failed(&self.context, &balancer, error).await,
         }
     }

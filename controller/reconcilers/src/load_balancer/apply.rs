@@ -8,6 +8,7 @@ use aegis_docker::EngineError;
 
 use super::Error;
 use super::dereference::{served_revision, workers};
+use super::membership::only_servers_differ;
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
 use super::validate::ValidatedLoadBalancer;
@@ -38,7 +39,8 @@ pub(super) async fn apply(
     let reload = match plan.step.clone() {
         Step::Nothing => None,
         Step::Configure(rendered) => {
-            let (reload, workers) = configure(context, balancer, &rendered).await?;
+            let drains = plan.draining.is_some();
+            let (reload, workers) = configure(context, balancer, &rendered, drains).await?;
             if let Some(drain) = &mut plan.draining {
                 drain.workers.extend(workers);
             }
@@ -52,18 +54,28 @@ async fn configure(
     context: &Context,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
+    drains: bool,
 ) -> Result<(Reload, Vec<i64>), Error> {
-    let listed = workers(&*context.engine, &balancer.container.id);
-    let (check, listed) = tokio::join!(check(context, balancer, rendered), listed);
-    let (check, before) = (
-        check?,
-        listed.map_err(|source| Error::Apply {
-            balancer: balancer.name.clone(),
-            step: "list nginx's workers",
-            source,
-        })?,
-    );
-    write(context, balancer, &rendered.text).await?;
+    // Who serves now matters only to a drain: it ends when all of them are gone.
+    let listed = async {
+        match drains {
+            true => workers(&*context.engine, &balancer.container.id).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let written = async {
+        match adjusts(balancer, rendered) {
+            true => adjust(context, balancer, rendered).await,
+            false => replace(context, balancer, rendered).await,
+        }
+    };
+    let (check, listed) = tokio::join!(written, listed);
+    let check = check?;
+    let before = listed.map_err(|source| Error::Apply {
+        balancer: balancer.name.clone(),
+        step: "list nginx's workers",
+        source,
+    })?;
     let at = context.clock.now();
     let loaded = load(context, balancer, &rendered.revision).await;
     let proved_at = match loaded {
@@ -82,8 +94,31 @@ async fn configure(
     Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
 
-/// Lets nginx judge the whole configuration with the new file in it, before the live file is touched.
-async fn check(
+/// Whether nginx serves our last configuration and the new one differs from it in servers alone.
+fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
+    let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else {
+        return false;
+    };
+    balancer.served.as_ref() == Some(revision)
+        && only_servers_differ((config, revision), (&rendered.text, &rendered.revision))
+}
+
+/// Writes the file and lets nginx judge it in its place; the last good one is put back if it refuses.
+async fn adjust(
+    context: &Context,
+    balancer: &ValidatedLoadBalancer,
+    rendered: &Rendered,
+) -> Result<String, Error> {
+    write(context, balancer, &rendered.text).await?;
+    let checked = test(context, balancer, balancer.spec.main_config_path.as_str()).await;
+    if let (Err(_), Some(config)) = (&checked, &balancer.before.config) {
+        write(context, balancer, config).await?;
+    }
+    checked
+}
+
+/// Lets nginx judge the whole configuration with the new file in it, and only then touches the live file.
+async fn replace(
     context: &Context,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
@@ -123,8 +158,20 @@ async fn check(
         .await
         .map_err(failed("stage the new configuration"))?;
     let staged = format!("{folder}/{STAGING}/nginx.conf");
-    let command = ["nginx", "-t", "-c", &staged];
-    let answer = engine.exec(id, &command).await.map_err(failed("run nginx -t"))?;
+    let output = test(context, balancer, &staged).await?;
+    write(context, balancer, &rendered.text).await?;
+    Ok(output)
+}
+
+/// What `nginx -t` says of a main configuration that it accepts.
+async fn test(context: &Context, balancer: &ValidatedLoadBalancer, main: &str) -> Result<String, Error> {
+    let command = ["nginx", "-t", "-c", main];
+    let answer = context.engine.exec(&balancer.container.id, &command).await;
+    let answer = answer.map_err(|source| Error::Apply {
+        balancer: balancer.name.clone(),
+        step: "run nginx -t",
+        source,
+    })?;
     let output = answer.output.split_whitespace().collect::<Vec<_>>().join(" ");
     if answer.exit_code != 0 {
         return Err(Error::Refused {

@@ -62,7 +62,7 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
     let left: Vec<&Server> = before
         .servers
         .iter()
-        .filter(|server| !ids.contains(server.id.as_str()))
+        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id))
         .collect();
     let (draining, receipt) = drain(balancer, &left, &ids);
     let still: BTreeSet<&str> = draining

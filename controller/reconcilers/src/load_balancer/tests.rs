@@ -8,6 +8,7 @@ use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::dereference::{Observed, Worker};
+use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
 use super::validate::validate;
 
@@ -223,4 +224,63 @@ fn the_rendered_configuration_reads_as_meant() {
     ];
     let rendered = prepare(&balancer(), world(rows)).rendered.unwrap();
     insta::assert_snapshot!(rendered.text.replace(&rendered.revision, "REVISION"));
+}
+
+#[test]
+fn a_server_whose_container_ended_leaves_without_a_drain() {
+    let lb = serving(&[
+        server("a", "10.0.0.1"),
+        server("b", "10.0.0.2"),
+        server("c", "10.0.0.3"),
+    ]);
+    let mut ended = row("b", "10.0.0.2", Health::Unhealthy);
+    ended.state = "exited".to_owned();
+    let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
+    assert_eq!(names(&plan), ["a"]);
+    assert_eq!(plan.draining, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
+    let serves_a = {
+        let mut lb = serving(&[server("a", "10.0.0.1")]);
+        lb.status.as_mut().unwrap().revision = Some("r".to_owned());
+        lb
+    };
+    let with = |others: Vec<InstanceStatus>| {
+        let rows = std::iter::once(row("a", "10.0.0.1", Health::Healthy)).chain(others);
+        let mut observed = world(rows.collect());
+        observed.served = Some("r".to_owned());
+        let validated = validate(&serves_a, observed).unwrap();
+        let plan = plan(&validated).unwrap();
+        (validated, plan)
+    };
+    let starting = |health, started: &str| {
+        let mut starting = row("c", "10.0.0.3", health);
+        starting.started_at = Some(time(started));
+        starting
+    };
+    let ready = || row("b", "10.0.0.2", Health::Healthy);
+    let patience = Patience::default();
+    let put_off = |rows| {
+        let (validated, plan) = with(rows);
+        patience.pause(&validated, &plan)
+    };
+
+    assert_eq!(put_off(vec![ready()]), None, "nobody else is on the way");
+    let long_sick = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
+    assert_eq!(
+        put_off(vec![ready(), long_sick]),
+        None,
+        "it will hardly be ready soon"
+    );
+    let fresh = || starting(Health::Unknown, "2026-11-22T11:59:59.9Z");
+    let pause = put_off(vec![ready(), fresh()]).unwrap();
+    tokio::time::advance(pause / 2).await;
+    assert_eq!(put_off(vec![ready(), fresh()]), Some(pause - pause / 2));
+    tokio::time::advance(pause / 2).await;
+    assert_eq!(put_off(vec![ready(), fresh()]), None, "it has waited long enough");
+    let mut leaving = ready();
+    leaving.draining = true;
+    assert_eq!(put_off(vec![leaving, fresh()]), None, "who leaves never waits");
 }

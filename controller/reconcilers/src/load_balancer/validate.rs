@@ -1,6 +1,7 @@
 //! Which servers each upstream should have. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aegis_api::load_balancer::{Algorithm, LoadBalancerStatus, Server};
 use aegis_api::workload::{Health, InstanceStatus};
@@ -9,6 +10,9 @@ use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::Error;
 use super::dereference::{Observed, Worker};
+
+/// A container that is not ready this long after its start is not waited for.
+const STARTS_UP: Duration = Duration::from_secs(2);
 
 /// One upstream as it should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +40,12 @@ pub(super) struct ValidatedLoadBalancer {
     pub without_servers: Vec<String>,
     /// Ids kept although they should leave.
     pub held: BTreeSet<String>,
+    /// Ids of containers that run: others have no request left to finish.
+    pub running: BTreeSet<String>,
     /// Ids that their workload marked as draining.
     pub marked: BTreeSet<String>,
+    /// Containers have just started that are in no rotation yet and may be ready in a moment.
+    pub more_to_come: bool,
     pub before: LoadBalancerStatus,
     pub now: Time,
 }
@@ -95,6 +103,11 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
             ))
         });
         let candidates: Vec<(&InstanceStatus, Server)> = candidates.collect();
+        chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
+        let running = rows
+            .iter()
+            .filter(|row| row.state == ContainerState::Running.as_str());
+        chosen.running.extend(running.map(|row| row.id.clone()));
         chosen.choose(backend.upstream.as_str(), &candidates, &before);
         chosen
             .marked
@@ -112,7 +125,9 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         upstreams: chosen.upstreams,
         without_servers: chosen.without_servers,
         held: chosen.held,
+        running: chosen.running,
         marked: chosen.marked,
+        more_to_come: chosen.more_to_come,
         before,
         now: observed.now,
         container,
@@ -124,7 +139,18 @@ struct Chosen {
     upstreams: Vec<Upstream>,
     without_servers: Vec<String>,
     held: BTreeSet<String>,
+    running: BTreeSet<String>,
     marked: BTreeSet<String>,
+    more_to_come: bool,
+}
+
+/// Whether a container started so lately that it may well be ready in a moment.
+fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bool {
+    row.state == ContainerState::Running.as_str()
+        && row.health != Health::Healthy
+        && !row.draining
+        && !before.servers.iter().any(|server| server.id == row.id)
+        && row.started_at.is_some_and(|start| start.age(now) < STARTS_UP)
 }
 
 impl Chosen {
