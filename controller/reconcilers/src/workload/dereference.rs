@@ -20,6 +20,8 @@ pub(super) struct Observed {
     pub base: Option<ContainerDetails>,
     /// Containers this controller made for the workload.
     pub replicas: Vec<ContainerDetails>,
+    /// How many more of them the engine is removing just now.
+    pub vanishing: usize,
     /// Names of all containers on the host: none of them may be taken twice.
     pub taken_names: BTreeSet<String>,
     /// The probes' opinions, by container id.
@@ -80,12 +82,16 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let (ours, others): (Vec<_>, Vec<_>) = all
         .iter()
         .partition(|row| has(row, LABEL_WORKLOAD, name) && has(row, LABEL_INSTANCE, instance));
+    // Asked about a container that it is removing, the engine answers only when that is done.
+    let (vanishing, ours): (Vec<_>, Vec<_>) = ours
+        .into_iter()
+        .partition(|row| row.state == ContainerState::Removing);
     let details = try_join_all(ours.iter().map(|row| context.engine.inspect(&row.id)))
         .await
         .map_err(observe)?;
     // One that went between the list and its inspection has left its name, too.
     let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
-    let taken_names = others.iter().map(|row| &row.name);
+    let taken_names = others.iter().chain(&vanishing).map(|row| &row.name);
     let taken_names = taken_names.chain(replicas.iter().map(|replica| &replica.name));
     let taken_names = taken_names.cloned().collect();
     replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
@@ -132,6 +138,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         now: context.clock.now(),
         base,
         replicas,
+        vanishing: vanishing.len(),
     })
 }
 

@@ -314,9 +314,11 @@ fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mu
     let names = (1..u32::MAX)
         .map(|index| (index, format!("{}-replica-{index}", workload.name)))
         .filter(|(_, name)| !workload.taken_names.contains(name));
+    // Those that vanish leave their names in a moment, which their replacements then take.
+    let now = missing(workload, staying).saturating_sub(workload.vanishing);
     plan.steps.extend(
         names
-            .take(missing(workload, staying))
+            .take(now)
             .map(|(index, name)| Step::Create { index, name }),
     );
 }

@@ -30,7 +30,7 @@ pub(super) async fn update(
     let name = workload.name();
     announce(context, workload, &applied);
     if validated.deleting {
-        let left = validated.instances.iter().any(|instance| instance.index > 0);
+        let left = validated.vanishing > 0 || validated.instances.iter().any(|instance| instance.index > 0);
         if !left {
             finalize(context, workload).await?;
             return Ok(Action::AwaitChange);

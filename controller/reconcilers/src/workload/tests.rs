@@ -77,6 +77,7 @@ fn world(replicas: u32) -> Observed {
         taken_names: all.map(|c| c.name.clone()).collect(),
         base: Some(base),
         replicas,
+        vanishing: 0,
         rotations: Vec::new(),
         adopted_by: None,
         own_networks: BTreeSet::new(),
@@ -146,6 +147,18 @@ fn missing_replicas_are_made_under_the_lowest_free_names() {
             "create web-replica-4"
         ]
     );
+}
+
+#[test]
+fn the_replacement_of_a_replica_that_the_engine_is_removing_waits_for_its_name() {
+    let mut observed = world(1);
+    observed.vanishing = 1;
+    observed.taken_names.insert("web-replica-2".to_owned());
+    let workload = workload(&format!("{ADOPTS}  replicas: 3\n"));
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
+    observed.vanishing = 0;
+    observed.taken_names.remove("web-replica-2");
+    assert_eq!(words(&prepare(&workload, observed).1), ["create web-replica-2"]);
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub(super) struct ValidatedWorkload {
     pub revision: Option<String>,
     pub image: Option<String>,
     pub instances: Vec<Instance>,
+    /// Replicas that the engine is removing just now.
+    pub vanishing: usize,
     pub taken_names: BTreeSet<String>,
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
@@ -115,6 +117,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         deleting: workload.is_deleting(),
         generation: workload.generation(),
         instances: instances.collect(),
+        vanishing: observed.vanishing,
         taken_names: observed.taken_names,
         rotations: observed.rotations,
         own_networks: observed.own_networks,
