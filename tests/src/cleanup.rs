@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
@@ -11,8 +12,10 @@ use futures::future::join_all;
 
 use crate::world::World;
 
-/// A controller that is being killed may still make a container: look again until there is none.
-const ROUNDS: usize = 20;
+/// What a killed controller had asked the engine for may still come about: look until there was nothing for a while.
+const ROUNDS: usize = 40;
+const QUIET: usize = 3;
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn remove(world: &str, network: &str, folder: &Path) {
     let mut labels = vec![format!("{}={world}", World::LABEL)];
@@ -48,11 +51,18 @@ fn instances(folder: &Path) -> BTreeSet<String> {
 
 async fn remove_all(labels: &[String], network: &str) -> anyhow::Result<()> {
     let docker = Docker::connect_with_defaults()?;
+    let mut quiet = 0;
     for _ in 0..ROUNDS {
         let ids = containers(&docker, labels).await?;
         if ids.is_empty() {
-            break;
+            quiet += 1;
+            if quiet == QUIET {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            continue;
         }
+        quiet = 0;
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)

@@ -9,11 +9,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 struct Stage {
-    world: World,
     controller: Controller,
     api: Api,
     patient: Container,
     front: Nginx,
+    /// Last: it goes when nobody is left who would make containers anew.
+    world: World,
 }
 
 /// The whole stack, opened for clients without a token.

@@ -14,9 +14,10 @@ const AT_ONCE: usize = 3;
 
 /// A sick patient and its controller in one world.
 struct Case {
-    world: World,
     controller: Controller,
     patient: Container,
+    /// Last: it goes when nobody is left who would make containers anew.
+    world: World,
 }
 
 /// A world with a sick patient, whose controller (not yet ready to die) knows it.

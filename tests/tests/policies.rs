@@ -6,9 +6,10 @@ use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use serde_json::{Value, json};
 
 struct Stage {
-    world: World,
     controller: Controller,
     patient: Container,
+    /// Last: it goes when nobody is left who would make containers anew.
+    world: World,
 }
 
 /// A patient under a policy with these fields.

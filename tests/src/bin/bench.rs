@@ -77,13 +77,14 @@ async fn answers(container: &Container) -> bool {
 
 /// A stack of one adopted patient behind one nginx, ready.
 struct Stack {
-    world: World,
     patient: Container,
     nginx: String,
     api: Api,
     token: String,
     docker: Docker,
     _controller: aegis_tests::Controller,
+    /// Last: it goes when nobody is left who would make containers anew.
+    world: World,
 }
 
 impl Stack {

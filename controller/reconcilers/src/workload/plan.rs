@@ -316,11 +316,8 @@ fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mu
         .filter(|(_, name)| !workload.taken_names.contains(name));
     // Those that vanish leave their names in a moment, which their replacements then take.
     let now = missing(workload, staying).saturating_sub(workload.vanishing);
-    plan.steps.extend(
-        names
-            .take(now)
-            .map(|(index, name)| Step::Create { index, name }),
-    );
+    plan.steps
+        .extend(names.take(now).map(|(index, name)| Step::Create { index, name }));
 }
 
 /// What to probe: every running container with an address, unless Docker probes it or it needs no probe.
