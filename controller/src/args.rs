@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use aegis_api::scalar::{AbsolutePath, ContainerName};
 use clap::{Parser, ValueEnum};
+use http::Uri;
 use secrecy::SecretString;
 
 /// The AegisOps controller: heals, scales and load-balances the containers of one Docker host.
@@ -46,6 +48,30 @@ pub(crate) struct Args {
     /// Seconds between two readings of the containers' counters.
     #[arg(long, env = "METRICS_INTERVAL_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..3600))]
     pub(crate) metrics_interval_secs: u64,
+    /// Container of a LoadBalancer that names none.
+    #[arg(long, env = "NGINX_CONTAINER", default_value = "aegis-lb")]
+    pub(crate) nginx_container: ContainerName,
+    /// File that a LoadBalancer writes where it names none.
+    #[arg(
+        long,
+        env = "NGINX_CONF_PATH",
+        default_value = "/etc/nginx/conf.d/upstream.conf"
+    )]
+    pub(crate) nginx_conf_path: AbsolutePath,
+    /// Where the target container answers when it is well, such as http://buggy-app-v2:8000/health: its Workload is
+    /// probed on that port and path if it names no probe.
+    #[arg(long, env = "HEALTH_URL")]
+    pub(crate) health_url: Option<Uri>,
+    /// Seconds one probe may take, where a Workload does not say.
+    #[arg(long, env = "HEALTH_TIMEOUT_SECS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..60))]
+    pub(crate) health_timeout_secs: u64,
+    /// With VERIFY_RETRIES the time within which a fix must prove itself, where no policy names a deadline: both
+    /// multiplied. The first look is at once.
+    #[arg(long, env = "VERIFY_DELAY_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..600))]
+    pub(crate) verify_delay_secs: u64,
+    /// See VERIFY_DELAY_SECS.
+    #[arg(long, env = "VERIFY_RETRIES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..100))]
+    pub(crate) verify_retries: u64,
     /// Ask the controller that listens here whether it is alive, and exit 0 or 1.
     #[arg(long)]
     pub(crate) healthcheck: bool,

@@ -1,6 +1,7 @@
 //! aegis-controller: parses arguments, runs, and turns an error chain into an exit code.
 
 mod args;
+mod defaults;
 mod health;
 mod host;
 mod observer;

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{AnonymousRole, Args};
 use crate::observer::FeedObserver;
-use crate::{host, secrets, shutdown};
+use crate::{defaults, host, secrets, shutdown};
 
 /// The net under events: every object is looked at this often, whether or not anything was heard of it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -48,6 +48,7 @@ const WORKLOADS_AT_ONCE: usize = 16;
 /// Runs the controller until it is told to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
+    aegis_api::defaults::choose(defaults::of(&args)?)?;
     let events = EventRecorder::new();
     let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;

@@ -9,6 +9,7 @@
 )]
 
 pub mod condition;
+pub mod defaults;
 pub mod detector;
 pub mod incident;
 pub mod kinds;

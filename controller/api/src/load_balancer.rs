@@ -47,6 +47,7 @@ use crate::validate::{FieldError, Rules};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadBalancerSpec {
     /// The running container whose first process is nginx.
+    #[serde(default = "default_container")]
     pub container: ContainerName,
     /// File in the template folder that renders the configuration.
     #[serde(default = "default_template")]
@@ -231,16 +232,18 @@ mod defaults {
     pub(super) fn default_template() -> TemplateName {
         "nginx-upstream.conf.tera".parse().expect("a template name")
     }
-    pub(super) fn default_config_path() -> AbsolutePath {
-        "/etc/nginx/conf.d/upstream.conf"
-            .parse()
-            .expect("an absolute path")
-    }
     pub(super) fn default_main_config_path() -> AbsolutePath {
         "/etc/nginx/nginx.conf".parse().expect("an absolute path")
     }
 }
-use defaults::{default_config_path, default_main_config_path, default_template};
+use defaults::{default_main_config_path, default_template};
+
+fn default_container() -> ContainerName {
+    crate::defaults::chosen().nginx_container.clone()
+}
+fn default_config_path() -> AbsolutePath {
+    crate::defaults::chosen().nginx_config_path.clone()
+}
 
 fn eighty() -> u16 {
     80

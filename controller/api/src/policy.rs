@@ -214,7 +214,7 @@ pub struct VerificationPolicy {
     #[serde(default = "no_time")]
     pub soak: Duration,
     /// When verification gives up.
-    #[serde(default = "thirty_seconds")]
+    #[serde(default = "verification_deadline")]
     pub deadline: Duration,
 }
 
@@ -223,7 +223,7 @@ impl Default for VerificationPolicy {
         Self {
             successes: 1,
             soak: no_time(),
-            deadline: thirty_seconds(),
+            deadline: verification_deadline(),
         }
     }
 }
@@ -301,6 +301,9 @@ fn all_seats() -> Vec<Seat> {
 }
 const fn no_time() -> Duration {
     Duration::from_millis(0)
+}
+fn verification_deadline() -> Duration {
+    crate::defaults::chosen().verification_deadline
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)

@@ -248,7 +248,7 @@ pub struct HealthProbe {
     #[serde(default = "two_seconds")]
     pub interval: Duration,
     /// Time one probe may take.
-    #[serde(default = "one_second")]
+    #[serde(default = "probe_timeout")]
     pub timeout: Duration,
     /// Successes in a row that make it ready.
     #[serde(default = "one")]
@@ -258,6 +258,32 @@ pub struct HealthProbe {
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: u32,
+}
+
+impl HealthProbe {
+    /// A probe by HTTP with the usual intervals and thresholds.
+    pub fn http(http: HttpProbe) -> Self {
+        Self {
+            http: Some(http),
+            tcp: None,
+            docker: None,
+            interval: two_seconds(),
+            timeout: probe_timeout(),
+            success_threshold: one(),
+            failure_threshold: three(),
+        }
+    }
+}
+
+impl WorkloadSpec {
+    /// How readiness is judged: as asked for, else as whoever started the controller said for this container.
+    pub fn probe(&self) -> Option<&HealthProbe> {
+        let default = || {
+            let (container, probe) = crate::defaults::chosen().probe.as_ref()?;
+            (self.container.as_ref() == Some(container)).then_some(probe)
+        };
+        self.health.as_ref().or_else(default)
+    }
 }
 
 /// Probe by HTTP GET.
@@ -537,11 +563,11 @@ fn root_path() -> AbsolutePath {
 const fn no_time() -> Duration {
     Duration::from_millis(0)
 }
-const fn one_second() -> Duration {
-    Duration::from_secs(1)
-}
 const fn two_seconds() -> Duration {
     Duration::from_secs(2)
+}
+fn probe_timeout() -> Duration {
+    crate::defaults::chosen().probe_timeout
 }
 const fn ten_seconds() -> Duration {
     Duration::from_secs(10)

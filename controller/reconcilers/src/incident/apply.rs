@@ -282,7 +282,7 @@ async fn attempt(
         .map(|status| status.instances.as_slice())
         .unwrap_or_default();
     let answers = join_all(rows.iter().filter(|row| !row.draining).map(|row| async move {
-        let question = workload.spec.health.as_ref().and_then(|health| {
+        let question = workload.spec.probe().and_then(|health| {
             let address = row.addresses.values().find_map(|address| address.parse().ok())?;
             Some((
                 probe::target(&row.id, row.started_at, address, health)?.question,

@@ -33,7 +33,7 @@ pub(super) async fn collect(
     let looks = rows
         .iter()
         .take(MOST_CONTAINERS)
-        .map(|row| look(context, workload.spec.health.as_ref(), row));
+        .map(|row| look(context, workload.spec.probe(), row));
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
     let mut unreachable = None;

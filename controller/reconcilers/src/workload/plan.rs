@@ -322,7 +322,7 @@ fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mu
 
 /// What to probe: every running container with an address, unless Docker probes it or it needs no probe.
 fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
-    let Some(probe) = &workload.spec.health else {
+    let Some(probe) = workload.spec.probe() else {
         return Vec::new();
     };
     let running = workload

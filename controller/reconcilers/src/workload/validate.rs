@@ -223,10 +223,9 @@ fn health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed
         return (Health::Unhealthy, words);
     }
     let by_docker = spec
-        .health
-        .as_ref()
+        .probe()
         .map_or(container.health.is_some(), |probe| probe.docker.is_some());
-    if !by_docker && spec.health.is_some() {
+    if !by_docker && spec.probe().is_some() {
         let opinion = observed.opinions.get(&container.id).cloned().unwrap_or_default();
         return (opinion.health, opinion.message);
     }

@@ -38,7 +38,10 @@ fn header(info: &KindInfo, file: &BrokenFile) -> String {
         .file_name()
         .map(|name| name.to_string_lossy())
         .unwrap_or_default();
-    let text = format!("state file {}/{base}: {}", info.plural, file.message);
+    let place = format!("{}/{base}: ", info.plural);
+    // What a reader of files says names the file already.
+    let said = file.message.strip_prefix(&place).unwrap_or(&file.message);
+    let text = format!("state file {place}{said}");
     format!("299 - \"{}\"", quoted(&text))
 }
 
