@@ -247,8 +247,9 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         .iter()
         .filter(|instance| !instance.is_ready() && !stale.iter().any(|stale| stale.id == instance.id))
         .count();
+    let idle_stale = stale.iter().filter(|instance| !instance.may_serve()).count();
     // The place of a replica that went and is not made yet serves nobody either.
-    let unavailable = unready_fresh + missing(workload, staying);
+    let unavailable = unready_fresh + idle_stale + missing(workload, staying);
     let allowed = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(1);
     let mut room = allowed.saturating_sub(unavailable);
     let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
@@ -272,8 +273,7 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
         let others_serve = others.iter().any(|other| !plan.draining.contains(&other.id));
         // In place a process may restart under its requests; what goes for good leaves first, whatever the strategy.
         let outdated = is_outdated(workload, instance);
-        let leaves = rolling || outdated;
-        if serves && leaves && !others_serve && !others.is_empty() {
+        if serves && (rolling || outdated) && !others_serve && !others.is_empty() {
             // All others are on their way out: this one carries the load until they are back.
             continue;
         }
@@ -291,7 +291,7 @@ fn turn_over(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Pre
                 name: instance.name.clone(),
             }
         };
-        if others_serve && leaves {
+        if outdated || (others_serve && rolling) {
             leave(workload, instance, plan, step);
         } else {
             // The last one that serves cannot be taken out: an empty upstream is never written.

@@ -320,7 +320,9 @@ fn a_base_that_changed_replaces_its_replicas_one_at_a_time() {
 
 /// A workload of three replicas from a template, all of an earlier revision, all in rotation.
 fn outdated(strategy: &str) -> (Workload, Observed) {
-    let spec = format!("  template: {{image: 'app:2'}}\n  replicas: 3\n  strategy: {{type: {strategy}}}\n");
+    let spec = format!(
+        "  template: {{image: 'app:2'}}\n  replicas: 3\n  health: {{http: {{port: 8000}}}}\n  strategy: {{type: {strategy}}}\n"
+    );
     let mut observed = world(3);
     observed.base = None;
     observed.rotations = vec![rotation(&["web-replica-1", "web-replica-2", "web-replica-3"])];
@@ -358,6 +360,35 @@ fn i8_no_further_replica_leaves_while_the_place_of_one_that_went_is_empty() {
         assert_eq!(words(&plan), ["create web-replica-1"], "{strategy}");
         assert!(plan.draining.is_empty(), "{strategy}: {plan:?}");
     }
+}
+
+#[test]
+fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
+    for strategy in ["RollingUpdate", "InPlace"] {
+        let (workload, mut observed) = outdated(strategy);
+        let sick = Opinion {
+            health: Health::Unhealthy,
+            message: "500".to_owned(),
+        };
+        for replica in &observed.replicas[1..] {
+            observed.opinions.insert(replica.id.clone(), sick.clone());
+        }
+        let away: BTreeSet<String> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
+        assert_eq!(prepare(&workload, observed).1.draining, away, "{strategy}");
+    }
+}
+
+#[test]
+fn i8_the_last_replica_goes_when_the_load_balancer_says_that_it_holds_it() {
+    let (mut workload, mut observed) = outdated("RollingUpdate");
+    workload.spec.replicas = 1;
+    observed.replicas.truncate(1);
+    observed.rotations = vec![rotation(&["web-replica-1"])];
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), Vec::<String>::new());
+    remembered(&mut workload, observed.clone());
+    observed.rotations[0].held = plan.draining;
+    assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-1"]);
 }
 
 #[test]
