@@ -26,6 +26,8 @@ use aegis_runtime::store::StoreError;
 use crate::context::Context;
 use crate::recall::Recall;
 use leases::Leases;
+use plan::Step;
+use validate::ValidatedIncident;
 
 /// Why a pass ended early. Nothing is lost: the next one repeats the step.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,16 @@ impl IncidentReconciler {
     }
 }
 
+/// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
+/// approved begins its work: until the store says so, too, the lease does.
+fn lets_go(incident: &ValidatedIncident, step: &Step) -> bool {
+    match step {
+        Step::Hold { .. } => true,
+        Step::Approve { .. } => false,
+        _ => incident.status.phase == Phase::AwaitingApproval,
+    }
+}
+
 impl Reconciler for IncidentReconciler {
     type Error = Error;
     const KIND: &'static str = "Incident";
@@ -96,7 +108,7 @@ impl Reconciler for IncidentReconciler {
         };
         let validated = validate::validate(&incident, &observed, &self.leases, is_over);
         let step = plan::plan(&validated);
-        if matches!(step, plan::Step::Hold { .. }) || validated.status.phase == Phase::AwaitingApproval {
+        if lets_go(&validated, &step) {
             self.leases.release(incident.name());
         }
         let outcome = apply::apply(self, &validated, step).await?;

@@ -7,8 +7,9 @@ use aegis_api::{Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workloa
 
 use super::dereference::Observed;
 use super::leases::Leases;
+use super::lets_go;
 use super::plan::{Step, plan};
-use super::validate::validate;
+use super::validate::{ValidatedIncident, validate};
 use crate::context::Settings;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
@@ -31,10 +32,15 @@ fn incident(spec: &str, status: &str) -> Incident {
 
 /// What comes next for an incident about a settled workload of three replicas.
 fn step(incident: Incident, policy: &str) -> Step {
+    plan(&judge(vec![incident], policy, &Leases::default()))
+}
+
+/// The first of these incidents, validated.
+fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIncident {
     let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
     workload.metadata.generation = Some(1);
     workload.status = Some(Default::default());
-    let incident = Arc::new(incident);
+    let incidents: Vec<Arc<Incident>> = incidents.into_iter().map(Arc::new).collect();
     let observed = Observed {
         workloads: vec![Arc::new(workload)],
         policies: vec![Arc::new(object::<RemediationPolicy>(
@@ -42,12 +48,12 @@ fn step(incident: Incident, policy: &str) -> Step {
             "all",
             policy,
         ))],
-        incidents: vec![Arc::clone(&incident)],
+        incidents: incidents.clone(),
         balancers: Vec::new(),
         settings: Arc::new(Settings::default()),
         now: NOW.parse::<Time>().unwrap(),
     };
-    plan(&validate(&incident, &observed, &Leases::default(), |_| false))
+    validate(&incidents[0], &observed, leases, |_| false)
 }
 
 const REPORT: &str = "{workloadRef: web, alertType: odd}";
@@ -131,4 +137,37 @@ fn an_action_that_a_human_chose_while_another_was_under_way_comes_next() {
         ),
         "{step:?}"
     );
+}
+
+#[test]
+fn i6_of_two_that_a_human_approves_at_once_the_second_waits_although_the_first_is_not_stored_yet() {
+    let waits = "
+phase: AWAITING_APPROVAL
+workload: web
+plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:00:00Z'}
+";
+    let approved =
+        "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: operator, planHash: '1'}}";
+    let (one, mut other) = (incident(approved, waits), incident(approved, waits));
+    other.metadata.name = Some("other".to_owned());
+    let leases = Leases::default();
+
+    let first = judge(vec![one.clone(), other.clone()], "{}", &leases);
+    let begins = plan(&first);
+    assert!(matches!(begins, Step::Approve { .. }), "{begins:?}");
+    assert!(!lets_go(&first, &begins));
+
+    let second = judge(vec![other, one], "{}", &leases);
+    let asks = plan(&second);
+    assert!(
+        matches!(
+            asks,
+            Step::AskHuman {
+                reason: "RemediationUnderWay",
+                ..
+            }
+        ),
+        "{asks:?}"
+    );
+    assert!(lets_go(&second, &asks));
 }
