@@ -79,17 +79,52 @@ pub struct Analysis {
     pub proposal: Proposal,
     /// The reasoning as it was streamed, at most 16,000 characters.
     pub reasoning: String,
-    /// `builtin`, `openai`, `ollama`.
+    /// The provider's configured name, such as `fastrouter` or `ollama`; `builtin` for the built-in analyst.
     pub provider: String,
     /// The model's name; for the built-in analyst the name of the rule that decided.
     pub model: String,
-    /// Tokens in and out; 0 for the built-in analyst.
+    /// Tokens in and out, those of failed attempts included; 0 where no model was asked.
     #[serde(default)]
     pub tokens: u64,
+    /// Of those, tokens of the prompts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt_tokens: u64,
+    /// Of those, tokens of the answers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub completion_tokens: u64,
     /// Wall time of the analysis.
     pub latency_ms: u64,
+    /// SHA-256 of the prompt that was answered, in hexadecimal; absent for the built-in analyst, which reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub prompt_hash: Option<String>,
+    /// Providers that were asked before and gave no usable answer, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<FailedAttempt>,
     /// When it was made.
     pub at: Time,
+}
+
+/// A provider that was asked, or would have been, and why its answer does not count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedAttempt {
+    /// The provider's configured name.
+    pub provider: String,
+    /// The model's name.
+    pub model: String,
+    /// What went wrong.
+    pub reason: String,
+    /// Tokens it cost, in and out, as far as they are known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens: u64,
+    /// How long it took.
+    #[serde(default)]
+    pub latency_ms: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The three seats of the council.
@@ -149,6 +184,32 @@ pub struct Vote {
     pub reasoning: String,
     /// When.
     pub timestamp: Time,
+    /// What a model had to do with it; absent where none was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// The model behind a vote, and what asking it cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The provider's configured name; absent where none gave a usable answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The model's name; absent where none gave a usable answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Tokens in and out, those of failed attempts included.
+    pub tokens: u64,
+    /// Wall time.
+    pub latency_ms: u64,
+    /// SHA-256 of the prompt that was answered, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub prompt_hash: Option<String>,
+    /// Providers that were asked before and gave no usable answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<FailedAttempt>,
 }
 
 /// The council's votes and what they amount to.

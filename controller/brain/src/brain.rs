@@ -1,26 +1,57 @@
-//! The brain as the incident reconciler sees it: one analysis, one vote a seat. Owns who is asked; the built-in analyst
-//! and the deterministic reviewers answer. No I/O; what time it is the case says.
+//! The brain as the incident reconciler sees it: one analysis, one vote a seat. Owns who is asked: the configured models
+//! in their order, and in the end the built-in analyst and the deterministic reviewers, who need nobody. Its only I/O is
+//! the models' HTTP; what time it is the case says.
 
-use aegis_api::proposal::{Analysis, Seat, Vote};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aegis_api::proposal::{Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
 use aegis_api::{Duration, Time};
 use tokio::time::Instant;
 
+use crate::answer::{self, schema};
+use crate::budget::Budget;
 use crate::builtin::Analyst;
 use crate::builtin::rules::TableError;
 use crate::case::Case;
-use crate::council;
+use crate::chain::{Answer, Chain, Chunk, Member, OnChunk, Question, millis};
+use crate::council::{self, Opinion, model};
+use crate::prompt::{PromptError, Prompts};
+use crate::provider::Usage;
+use crate::provider::config::{ConfigError, ProviderConfig};
+use crate::provider::retry::RetryPolicy;
+use crate::redact::{bound, redact};
+use crate::routes::{BUILTIN, Routes};
+
+/// The longest account of an analysis, in characters; the shape of [`Analysis`] promises it.
+const REASONING: usize = 16_000;
 
 /// How the brain is set up.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct BrainConfig {
     /// The confidence (0 to 1) from which the SRE seat stands behind its own proposal.
     pub least_confidence: f64,
+    /// Models that can be asked. None: the built-in analyst does it all.
+    pub providers: Vec<ProviderConfig>,
+    /// Who is asked what, and in which order. Absent: every provider, in the order above.
+    pub routes: Option<Routes>,
+    /// A folder of prompt templates that take the embedded ones' place.
+    pub prompts_dir: Option<PathBuf>,
+    /// What one incident may cost.
+    pub budget: Budget,
+    /// How often a provider in trouble is asked again.
+    pub retry: RetryPolicy,
 }
 
 impl Default for BrainConfig {
     fn default() -> Self {
         Self {
             least_confidence: 0.6,
+            providers: Vec::new(),
+            routes: None,
+            prompts_dir: None,
+            budget: Budget::default(),
+            retry: RetryPolicy::default(),
         }
     }
 }
@@ -34,73 +65,230 @@ pub enum BrainError {
     /// The configuration is.
     #[error("least_confidence is {0}: use a number from 0 to 1")]
     LeastConfidence(f64),
+    /// A provider's is.
+    #[error("cannot set up a model provider")]
+    Provider(#[from] ConfigError),
+    /// A template is.
+    #[error("cannot set up the prompts")]
+    Prompts(#[from] PromptError),
+    /// A route names a provider that does not exist.
+    #[error("no provider is called {name:?}: there are {}", .known.join(", "))]
+    Route {
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
 }
 
-/// Analyst and council.
-#[derive(Debug)]
+/// Analyst and council. Cheap to clone; clones share what is remembered of the providers.
+#[derive(Debug, Clone)]
 pub struct Brain {
+    shared: Arc<Shared>,
+    routes: Arc<Routes>,
+}
+
+#[derive(Debug)]
+struct Shared {
     analyst: Analyst,
-    config: BrainConfig,
+    members: Vec<Member>,
+    prompts: Prompts,
+    least_confidence: f64,
+    budget: Budget,
+    retry: RetryPolicy,
 }
 
 impl Brain {
-    /// Sets up the analyst and the reviewers.
+    /// Sets up the analyst, the models and the reviewers. Connects to nobody yet.
     pub fn new(config: BrainConfig) -> Result<Self, BrainError> {
+        let mut members = Vec::new();
+        for (at, provider) in config.providers.iter().enumerate() {
+            let mut earlier = config.providers.iter().take(at);
+            let taken = earlier.any(|earlier| earlier.name == provider.name);
+            if taken || provider.name.is_empty() || provider.name == BUILTIN {
+                return Err(ConfigError::Name(provider.name.clone()).into());
+            }
+            members.push(Member::configured(provider)?);
+        }
+        Self::with_members(config, members)
+    }
+
+    fn with_members(config: BrainConfig, members: Vec<Member>) -> Result<Self, BrainError> {
         if !(0.0..=1.0).contains(&config.least_confidence) {
             return Err(BrainError::LeastConfidence(config.least_confidence));
         }
-        let analyst = Analyst::new().map_err(BrainError::Rules)?;
-        Ok(Self { analyst, config })
+        let names = members.iter().map(|member| member.provider.name());
+        let routes = config.routes.unwrap_or_else(|| Routes::all(names));
+        let brain = Self {
+            shared: Arc::new(Shared {
+                analyst: Analyst::new().map_err(BrainError::Rules)?,
+                members,
+                prompts: Prompts::load(config.prompts_dir.as_deref())?,
+                least_confidence: config.least_confidence,
+                budget: config.budget,
+                retry: config.retry,
+            }),
+            routes: Arc::default(),
+        };
+        brain.with_routes(routes)
+    }
+
+    /// The same brain with other routes, as a policy may want for its workloads.
+    pub fn with_routes(&self, routes: Routes) -> Result<Self, BrainError> {
+        let known = || self.shared.members.iter().map(|member| member.provider.name());
+        let unknown = routes
+            .names()
+            .find(|name| *name != BUILTIN && !known().any(|known| known == *name));
+        if let Some(name) = unknown {
+            return Err(BrainError::Route {
+                name: name.to_owned(),
+                known: known().chain([BUILTIN]).map(str::to_owned).collect(),
+            });
+        }
+        Ok(Self {
+            shared: Arc::clone(&self.shared),
+            routes: Arc::new(routes),
+        })
     }
 
     /// Says what is wrong and proposes what to do. The reasoning goes to `on_chunk` piece by piece as it is made; all
-    /// pieces together are the analysis' `reasoning`.
-    pub async fn analyse(
-        &self,
-        case: &Case,
-        on_chunk: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Analysis, BrainError> {
+    /// pieces since the last [`Chunk::Restart`] together are the analysis' `reasoning`, secrets and what exceeds its
+    /// length left out. Dropping the future ends the call to the model.
+    pub async fn analyse(&self, case: &Case, on_chunk: &mut OnChunk<'_>) -> Result<Analysis, BrainError> {
         let started = Instant::now();
-        let finding = self.analyst.analyse(case);
-        for chunk in finding.chunks() {
-            on_chunk(chunk);
-        }
-        Ok(Analysis {
-            proposal: finding.proposal,
-            reasoning: finding.reasoning,
-            provider: "builtin".to_owned(),
-            model: finding.rule,
-            tokens: 0,
-            latency_ms: latency(started),
-            at: answered(case, started),
+        let purse = self.shared.budget.left(None, &[]);
+        let prompt = |chars| self.shared.prompts.analysis(case, chars);
+        let question = Question {
+            schema: &schema::PROPOSAL,
+            prompt: &prompt,
+            accept: answer::proposal,
+        };
+        let chain = self.chain(self.routes.analysis());
+        let outcome = chain.ask(&question, purse, on_chunk).await;
+        let account = Account {
+            usage: outcome.usage,
+            attempts: outcome.attempts,
+            asked_at: case.now,
+            started,
+        };
+        Ok(match outcome.answer {
+            Some(answer) => account.of_model(answer, on_chunk),
+            None => account.of_analyst(&self.shared.analyst, case, on_chunk),
         })
     }
 
     /// One seat's vote on `analysis`, made with `earlier` votes in view. A seat that cannot judge abstains, which is
-    /// NEEDS_REVIEW.
+    /// NEEDS_REVIEW. On what a model proposed models vote, within what the rules allow; see [`council::model`].
     pub async fn review(&self, seat: Seat, case: &Case, analysis: &Analysis, earlier: &[Vote]) -> Vote {
         let started = Instant::now();
-        let opinion = council::review(
-            self.config.least_confidence,
+        let proposal = &analysis.proposal;
+        let motion = model::Motion {
             seat,
             case,
-            &analysis.proposal,
+            proposal,
             earlier,
-        );
+        };
+        let least = self.shared.least_confidence;
+        let (opinion, asked): (Opinion, Option<Asked>) = if analysis.provider == BUILTIN {
+            (council::review(least, seat, case, proposal, earlier), None)
+        } else {
+            let by_rule = model::rules(least, motion);
+            let chain = self.chain(self.routes.review(seat));
+            let purse = self.shared.budget.left(Some(analysis), earlier);
+            model::review(&chain, motion, purse, by_rule).await
+        };
         Vote {
             role: seat,
             verdict: opinion.verdict,
             reasoning: opinion.reasoning,
-            timestamp: answered(case, started),
+            timestamp: answered(case.now, started),
+            asked,
+        }
+    }
+
+    /// The models of a route; what comes after the built-in analyst is never asked.
+    fn chain<'a>(&'a self, names: &'a [String]) -> Chain<'a> {
+        let models = names.iter().take_while(|name| *name != BUILTIN);
+        let members = models.filter_map(|name| {
+            let mut members = self.shared.members.iter();
+            members.find(|member| member.provider.name() == name)
+        });
+        Chain {
+            members: members.collect(),
+            prompts: &self.shared.prompts,
+            retry: self.shared.retry,
         }
     }
 }
 
-fn latency(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+/// What an analysis took, whoever made it.
+struct Account {
+    usage: Usage,
+    attempts: Vec<FailedAttempt>,
+    asked_at: Time,
+    started: Instant,
+}
+
+impl Account {
+    fn of_model(self, answer: Answer<Proposal>, on_chunk: &mut OnChunk<'_>) -> Analysis {
+        let mut shown = answer.shown;
+        if shown.trim().is_empty() {
+            // It answered without a word beside the object: its justification is the reasoning there is.
+            on_chunk(Chunk::Text(&answer.value.justification));
+            shown.push_str(&answer.value.justification);
+        }
+        let reasoning = bound(&redact(&shown), REASONING);
+        self.analysis(
+            answer.value,
+            reasoning,
+            answer.provider,
+            answer.model,
+            Some(answer.prompt_hash),
+        )
+    }
+
+    fn of_analyst(self, analyst: &Analyst, case: &Case, on_chunk: &mut OnChunk<'_>) -> Analysis {
+        let finding = analyst.analyse(case);
+        for chunk in finding.chunks() {
+            on_chunk(Chunk::Text(chunk));
+        }
+        self.analysis(
+            finding.proposal,
+            finding.reasoning,
+            BUILTIN.to_owned(),
+            finding.rule,
+            None,
+        )
+    }
+
+    fn analysis(
+        self,
+        proposal: Proposal,
+        reasoning: String,
+        provider: String,
+        model: String,
+        prompt_hash: Option<String>,
+    ) -> Analysis {
+        Analysis {
+            proposal,
+            reasoning,
+            provider,
+            model,
+            tokens: self.usage.total(),
+            prompt_tokens: self.usage.prompt,
+            completion_tokens: self.usage.completion,
+            latency_ms: millis(self.started.elapsed()),
+            prompt_hash,
+            attempts: self.attempts,
+            at: answered(self.asked_at, self.started),
+        }
+    }
 }
 
 /// When the answer to a question that was asked at `started` came, by the clock of whoever asked.
-fn answered(case: &Case, started: Instant) -> Time {
-    case.now.plus(Duration::from_millis(latency(started)))
+fn answered(asked_at: Time, started: Instant) -> Time {
+    asked_at.plus(Duration::from_millis(millis(started.elapsed())))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

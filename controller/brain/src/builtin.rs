@@ -6,7 +6,7 @@
 
 pub mod condition;
 pub mod rules;
-mod words;
+pub(crate) mod words;
 
 use aegis_api::proposal::{Action, Proposal};
 

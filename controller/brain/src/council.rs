@@ -2,6 +2,7 @@
 //! objections are in a file of its own. Deterministic and pure.
 
 mod auditor;
+pub(crate) mod model;
 mod security;
 mod sre;
 

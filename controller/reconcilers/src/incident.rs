@@ -4,6 +4,7 @@
 //! where it was. Asking the model is a step like any other: the answer lands in the status, and the next pass judges it.
 
 mod apply;
+mod ask;
 mod dereference;
 mod evidence;
 mod gate;

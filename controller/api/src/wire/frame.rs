@@ -28,7 +28,11 @@ payloads! {
     /// `ai.thinking`.
     AiThinking { incident_id: String, message: String }
     /// `ai.stream`; clients that do not want the quadratic `full_text` say `?full_text=0`.
-    AiStream { incident_id: String, chunk: String, full_text: String }
+    AiStream {
+        incident_id: String, chunk: String, full_text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        restart: Option<AiRestart>,
+    }
     /// `ai.complete`.
     AiComplete { incident_id: String, analysis: AnalysisView }
     /// `council.vote`.
@@ -45,6 +49,15 @@ payloads! {
     ResolvedData { incident_id: String, resolved_at: Option<Time> }
     /// `failed`.
     FailedData { incident_id: String, error: Option<String> }
+}
+
+/// In `ai.stream`: what was streamed so far does not count, as its model failed; what follows is another answer.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct AiRestart {
+    /// The provider that failed.
+    pub provider: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// `reconcile`: one run of a reconciler.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::*;
 use crate::case::ReplicaBounds;
 use crate::council::decide;
-use crate::{Brain, BrainConfig};
+use crate::{Brain, BrainConfig, Chunk};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -213,7 +213,10 @@ fn the_streamed_pieces_together_are_the_reasoning() {
     let brain = Brain::new(BrainConfig::default()).unwrap();
     for situation in situations() {
         let mut pieces = Vec::new();
-        let mut on_chunk = |chunk: &str| pieces.push(chunk.to_owned());
+        let mut on_chunk = |chunk: Chunk<'_>| match chunk {
+            Chunk::Text(text) => pieces.push(text.to_owned()),
+            Chunk::Restart { .. } => panic!("{chunk:?}"),
+        };
         let analysis = futures::executor::block_on(brain.analyse(&situation.case(), &mut on_chunk)).unwrap();
         assert_eq!(pieces.concat(), analysis.reasoning);
         assert!(

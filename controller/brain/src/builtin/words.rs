@@ -188,7 +188,7 @@ pub(super) fn chunks(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Seconds in words that are short to read.
-pub(super) fn span(secs: u64) -> String {
+pub(crate) fn span(secs: u64) -> String {
     match secs {
         0..120 => format!("{secs} s"),
         120..7200 => format!("{} min", secs / 60),

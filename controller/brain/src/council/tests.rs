@@ -26,6 +26,7 @@ fn votes(seats: &[Seat], letters: &str) -> Vec<Vote> {
             verdict: verdict(letter),
             reasoning: "r".into(),
             timestamp: EPOCH,
+            asked: None,
         })
         .collect()
 }

@@ -6,14 +6,12 @@ use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
-use aegis_runtime::feed::FrameType;
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
-use serde_json::json;
 
 use super::plan::Step;
 use super::validate::ValidatedIncident;
-use super::{Error, IncidentReconciler, evidence, learn, remedy};
+use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
 use crate::{fault, probe};
 
 /// What came of a step.
@@ -90,14 +88,12 @@ pub(super) async fn apply(
         },
         Step::Investigate { then_hold } => investigate(reconciler, incident, then_hold).await,
         Step::BeginAnalysis => Outcome::AnalysisBegun,
-        Step::Analyse => analyse(reconciler, incident).await,
+        Step::Analyse => match case(reconciler, incident) {
+            Some(case) => ask::analyse(reconciler, incident, &case).await,
+            None => Outcome::AnalysisFailed("there is no evidence to analyse".to_owned()),
+        },
         Step::Vote(seat) => match (case(reconciler, incident), &incident.status.analysis) {
-            (Some(case), Some(analysis)) => Outcome::Voted(
-                reconciler
-                    .brain
-                    .review(seat, &case, analysis, &incident.status.votes)
-                    .await,
-            ),
+            (Some(case), Some(analysis)) => ask::vote(reconciler, incident, &case, seat, analysis).await,
             _ => Outcome::AnalysisFailed("there is no analysis to vote on".to_owned()),
         },
         Step::Approve { plan, council, note } => Outcome::Approved { plan, council, note },
@@ -198,24 +194,6 @@ fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option
         tried: incident.status.tried.clone(),
         now: reconciler.context.clock.now(),
     })
-}
-
-async fn analyse(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Outcome {
-    let Some(case) = case(reconciler, incident) else {
-        return Outcome::AnalysisFailed("there is no evidence to analyse".to_owned());
-    };
-    let id = super::status::wire_id(&incident.incident);
-    let feed = reconciler.context.feed.clone();
-    let mut full = String::new();
-    let mut on_chunk = |chunk: &str| {
-        full.push_str(chunk);
-        let data = json!({"incident_id": id, "chunk": chunk, "full_text": full});
-        feed.publish(FrameType::AiStream, Some(&id), data);
-    };
-    match reconciler.brain.analyse(&case, &mut on_chunk).await {
-        Ok(analysis) => Outcome::Analysed(Box::new(analysis)),
-        Err(error) => Outcome::AnalysisFailed(error.to_string()),
-    }
 }
 
 /// Compare-and-set on the generation that the plan was made for. Applied already counts as applied.

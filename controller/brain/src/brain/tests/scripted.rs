@@ -1,0 +1,101 @@
+//! A model that follows a script, without any network: for what is decided about answers, and not how they arrive.
+
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::chain::Member;
+use crate::prompt::Prompt;
+use crate::provider::{Completion, Delta, Provider, ProviderError, Request, Sink, Usage};
+
+/// What the model does when it is asked.
+#[derive(Debug, Clone)]
+pub(super) enum Say {
+    /// Answers.
+    Text(String),
+    /// Fails.
+    Fail(ProviderError),
+    /// Does not answer within a minute, or what is left of the budget.
+    Hang,
+}
+
+/// The script and what was asked. The last line is given again and again.
+#[derive(Debug, Clone)]
+pub(super) struct Scripted {
+    name: &'static str,
+    script: Arc<Vec<Say>>,
+    asked: Arc<Mutex<Vec<Prompt>>>,
+}
+
+impl Scripted {
+    pub(super) fn new(name: &'static str, script: impl IntoIterator<Item = Say>) -> Self {
+        Self {
+            name,
+            script: Arc::new(script.into_iter().collect()),
+            asked: Arc::default(),
+        }
+    }
+
+    pub(super) fn asked(&self) -> Vec<Prompt> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member::new(Box::new(self.clone()), 1000)
+    }
+}
+
+pub(super) fn text(text: impl Into<String>) -> Say {
+    Say::Text(text.into())
+}
+
+impl Provider for Scripted {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn model(&self) -> &str {
+        "script"
+    }
+
+    fn prompt_chars(&self) -> usize {
+        24_000
+    }
+
+    fn complete<'a>(
+        &'a self,
+        request: Request<'a>,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Completion, ProviderError>> {
+        async move {
+            let number = {
+                let mut asked = self.asked.lock().unwrap();
+                asked.push(request.prompt.clone());
+                asked.len() - 1
+            };
+            match self.script.get(number).or(self.script.last()).unwrap() {
+                Say::Text(text) => {
+                    sink(Delta::Text(text));
+                    Ok(Completion {
+                        text: text.clone(),
+                        usage: Usage {
+                            prompt: 1000,
+                            completion: 500,
+                        },
+                    })
+                }
+                Say::Fail(error) => Err(error.clone()),
+                Say::Hang => {
+                    let after = std::time::Duration::from_secs(60);
+                    tokio::time::sleep_until(request.deadline.min(tokio::time::Instant::now() + after)).await;
+                    Err(ProviderError::Timeout {
+                        stage: crate::provider::Stage::Total,
+                        after,
+                    })
+                }
+            }
+        }
+        .boxed()
+    }
+}

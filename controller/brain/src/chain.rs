@@ -1,0 +1,308 @@
+//! Asks one model after the other until one gives an answer that counts. Owns retries, the one repair, the breakers and
+//! the account of who failed and why; what is asked, and what counts as an answer, is the caller's. Does I/O through the
+//! providers.
+
+use std::time::Duration;
+
+use aegis_api::proposal::FailedAttempt;
+use tokio::time::Instant;
+
+use crate::answer::live::Live;
+use crate::answer::schema::Schema;
+use crate::answer::{Fault, listed};
+use crate::budget::Purse;
+use crate::prompt::{Prompt, PromptError, Prompts};
+use crate::provider::breaker::Breaker;
+use crate::provider::config::{ConfigError, ProviderConfig};
+use crate::provider::retry::RetryPolicy;
+use crate::provider::{Delta, Provider, ProviderError, Request, Usage};
+use crate::redact::{bound, redact};
+
+/// Most characters of a reason that is recorded.
+const REASON: usize = 500;
+
+/// A piece of a live answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk<'a> {
+    /// The next words.
+    Text(&'a str),
+    /// What was streamed so far does not count, and somebody else answers from the beginning.
+    Restart {
+        /// Whose words they were.
+        provider: &'a str,
+        /// Why they do not count.
+        reason: &'a str,
+    },
+}
+
+/// Where live answers go.
+pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
+
+/// A provider and what is remembered of it from one incident to the next.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) provider: Box<dyn Provider>,
+    breaker: Breaker,
+    max_tokens: u32,
+}
+
+impl Member {
+    pub(crate) fn new(provider: Box<dyn Provider>, max_tokens: u32) -> Self {
+        Self {
+            provider,
+            breaker: Breaker::default(),
+            max_tokens,
+        }
+    }
+
+    pub(crate) fn configured(config: &ProviderConfig) -> Result<Self, ConfigError> {
+        Ok(Self::new(config.build()?, config.max_tokens))
+    }
+}
+
+/// What is asked, of any model.
+pub(crate) struct Question<'a, T> {
+    pub(crate) schema: &'static Schema,
+    /// The prompt, in at most so many characters.
+    pub(crate) prompt: &'a (dyn Fn(usize) -> Result<Prompt, PromptError> + Sync),
+    pub(crate) accept: fn(&str) -> Result<T, Vec<Fault>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome<T> {
+    pub(crate) answer: Option<Answer<T>>,
+    pub(crate) attempts: Vec<FailedAttempt>,
+    pub(crate) usage: Usage,
+}
+
+/// An answer that counts.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    pub(crate) value: T,
+    pub(crate) provider: String,
+    pub(crate) model: String,
+    pub(crate) prompt_hash: String,
+    /// What people were shown of it while it came.
+    pub(crate) shown: String,
+}
+
+/// The models that may be asked, in order, and on what terms.
+pub(crate) struct Chain<'a> {
+    pub(crate) members: Vec<&'a Member>,
+    pub(crate) prompts: &'a Prompts,
+    pub(crate) retry: RetryPolicy,
+}
+
+impl Chain<'_> {
+    /// Asks until somebody answers, all have failed, or nothing is left to spend.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: &Question<'_, T>,
+        mut purse: Purse,
+        on_chunk: &mut OnChunk<'_>,
+    ) -> Outcome<T> {
+        let mut attempts = Vec::new();
+        let mut usage = Usage::default();
+        for member in &self.members {
+            let started = Instant::now();
+            let mut turn = Turn {
+                chain: self,
+                member,
+                question,
+                purse: &mut purse,
+                usage: Usage::default(),
+                shown: String::new(),
+                on_chunk,
+            };
+            let result = turn.take().await;
+            let cost = turn.usage;
+            usage += cost;
+            match result {
+                Ok(answer) => {
+                    return Outcome {
+                        answer: Some(answer),
+                        attempts,
+                        usage,
+                    };
+                }
+                Err(reason) => {
+                    let reason: String = redact(&reason).chars().take(REASON).collect();
+                    let reason = bound(&reason, REASON);
+                    turn.discard(&reason);
+                    tracing::warn!(provider = member.provider.name(), "no usable answer: {reason}");
+                    attempts.push(FailedAttempt {
+                        provider: member.provider.name().to_owned(),
+                        model: member.provider.model().to_owned(),
+                        reason,
+                        tokens: cost.total(),
+                        latency_ms: millis(started.elapsed()),
+                    });
+                }
+            }
+        }
+        Outcome {
+            answer: None,
+            attempts,
+            usage,
+        }
+    }
+}
+
+/// Milliseconds, as they are recorded.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One provider's turn.
+struct Turn<'t, 'd, T> {
+    chain: &'t Chain<'t>,
+    member: &'t Member,
+    question: &'t Question<'t, T>,
+    purse: &'t mut Purse,
+    usage: Usage,
+    shown: String,
+    on_chunk: &'t mut OnChunk<'d>,
+}
+
+impl<T> Turn<'_, '_, T> {
+    /// Asks, and once more if the answer does not count.
+    async fn take(&mut self) -> Result<Answer<T>, String> {
+        let prompt =
+            (self.question.prompt)(self.member.provider.prompt_chars()).map_err(|error| told(&error))?;
+        let first = self.complete(&prompt).await?;
+        let faults = match (self.question.accept)(&first) {
+            Ok(value) => return Ok(self.answer(value, &prompt)),
+            Err(faults) => faults,
+        };
+        self.discard(&format!(
+            "the answer cannot be used, and it is asked once more: {}",
+            listed(&faults)
+        ));
+        let repair = self
+            .chain
+            .prompts
+            .repair(&prompt, &first, &faults)
+            .map_err(|error| told(&error))?;
+        let second = self.complete(&repair).await?;
+        match (self.question.accept)(&second) {
+            Ok(value) => Ok(self.answer(value, &prompt)),
+            Err(faults) => Err(format!("gave no usable answer, twice: {}", listed(&faults))),
+        }
+    }
+
+    fn answer(&mut self, value: T, prompt: &Prompt) -> Answer<T> {
+        Answer {
+            value,
+            provider: self.member.provider.name().to_owned(),
+            model: self.member.provider.model().to_owned(),
+            prompt_hash: prompt.hash(),
+            shown: std::mem::take(&mut self.shown),
+        }
+    }
+
+    /// One question, with retries.
+    async fn complete(&mut self, prompt: &Prompt) -> Result<String, String> {
+        let mut last: Option<ProviderError> = None;
+        for retry in 0.. {
+            let permit = match self.member.breaker.enter(Instant::now()) {
+                Ok(permit) => permit,
+                Err(open) => return Err(last.map_or_else(|| open.to_string(), |error| error.to_string())),
+            };
+            let estimate = Usage::estimate(prompt.bytes(), 0);
+            let max_tokens = match self.purse.allow(estimate.prompt, self.member.max_tokens) {
+                Ok(max_tokens) => max_tokens,
+                Err(spent) => return Err(spent.to_string()),
+            };
+            let request = Request {
+                prompt,
+                schema: self.question.schema,
+                max_tokens,
+                deadline: self.purse.deadline,
+            };
+            let mut heard = 0;
+            let error = match self.once(request, &mut heard).await {
+                Ok(text) => {
+                    permit.succeeded();
+                    return Ok(text);
+                }
+                Err(error) => error,
+            };
+            if error.is_outage() {
+                permit.failed(Instant::now(), error.retry_after());
+            } else {
+                permit.succeeded();
+            }
+            if heard > 0 || error.has_cost() {
+                self.spend(Usage::estimate(prompt.bytes(), heard));
+            }
+            let pause = self.chain.retry.pause(retry, error.retry_after(), rand::random());
+            let pause = pause.filter(|pause| error.is_retryable() && self.purse.has_time_for(*pause));
+            let Some(pause) = pause else {
+                return Err(error.to_string());
+            };
+            self.discard(&error.to_string());
+            tracing::info!(
+                provider = self.member.provider.name(),
+                ?pause,
+                "asked again: {error}"
+            );
+            last = Some(error);
+            tokio::time::sleep(pause).await;
+        }
+        Err("was asked for ever".to_owned())
+    }
+
+    /// One call. `heard` counts the bytes of what it said.
+    async fn once(&mut self, request: Request<'_>, heard: &mut usize) -> Result<String, ProviderError> {
+        let mut live = Live::new(self.question.schema);
+        let (shown, on_chunk) = (&mut self.shown, &mut *self.on_chunk);
+        let mut show = |text: String| {
+            if !text.is_empty() {
+                on_chunk(Chunk::Text(&text));
+                shown.push_str(&text);
+            }
+        };
+        let mut sink = |delta: Delta<'_>| match delta {
+            Delta::Thought(text) => {
+                *heard += text.len();
+                show(bound(text, usize::MAX));
+            }
+            Delta::Text(text) => {
+                *heard += text.len();
+                show(live.push(text));
+            }
+        };
+        let completion = self.member.provider.complete(request, &mut sink).await?;
+        show(live.finish());
+        self.spend(completion.usage);
+        Ok(completion.text)
+    }
+
+    fn spend(&mut self, usage: Usage) {
+        self.usage += usage;
+        self.purse.spend(usage.total());
+    }
+
+    /// What was shown does not count.
+    fn discard(&mut self, reason: &str) {
+        if self.shown.is_empty() {
+            return;
+        }
+        self.shown.clear();
+        (self.on_chunk)(Chunk::Restart {
+            provider: self.member.provider.name(),
+            reason,
+        });
+    }
+}
+
+fn told(error: &PromptError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,233 @@
+//! Models behind HTTP, as the brain sees them: a [`Prompt`](crate::prompt::Prompt) goes in, text streams out. Owns the
+//! trait, what a call may cost in time, and why one fails. The files below it do the I/O; this one does none.
+
+pub(crate) mod breaker;
+pub(crate) mod config;
+mod http;
+pub(crate) mod lines;
+pub(crate) mod ollama;
+pub(crate) mod openai;
+pub(crate) mod retry;
+pub(crate) mod sse;
+mod stream;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::answer::schema::Schema;
+use crate::prompt::Prompt;
+
+/// A model that can be asked. Dropping the future of [`complete`](Provider::complete) ends the call.
+pub(crate) trait Provider: Send + Sync + std::fmt::Debug {
+    /// The provider's configured name.
+    fn name(&self) -> &str;
+    /// The model's name.
+    fn model(&self) -> &str;
+    /// Most characters a prompt for this model may have.
+    fn prompt_chars(&self) -> usize;
+    /// Asks once. What the model says goes to `sink` as it arrives.
+    fn complete<'a>(
+        &'a self,
+        request: Request<'a>,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Completion, ProviderError>>;
+}
+
+/// Where a model's words go as they arrive.
+pub(crate) type Sink<'a> = &'a mut (dyn FnMut(Delta<'_>) + Send);
+
+/// A few words of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delta<'a> {
+    /// What it thinks before it answers, where the provider tells that apart.
+    Thought(&'a str),
+    /// Its answer.
+    Text(&'a str),
+}
+
+/// One question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// What is asked.
+    pub(crate) prompt: &'a Prompt,
+    /// The shape of the answer.
+    pub(crate) schema: &'a Schema,
+    /// Most tokens of the answer.
+    pub(crate) max_tokens: u32,
+    /// When it must be over, whatever the provider's own timeouts say.
+    pub(crate) deadline: Instant,
+}
+
+/// What a model said, and what it cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Completion {
+    /// The answer, whole.
+    pub(crate) text: String,
+    /// Tokens, as the provider counts them; estimated where it does not.
+    pub(crate) usage: Usage,
+}
+
+/// Tokens of one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Of the prompt.
+    pub(crate) prompt: u64,
+    /// Of the answer.
+    pub(crate) completion: u64,
+}
+
+impl Usage {
+    /// A guess for providers that do not count: four bytes a token is what English text comes to.
+    pub(crate) fn estimate(prompt_bytes: usize, completion_bytes: usize) -> Self {
+        let tokens = |bytes: usize| u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        Self {
+            prompt: tokens(prompt_bytes),
+            completion: tokens(completion_bytes),
+        }
+    }
+
+    pub(crate) fn total(self) -> u64 {
+        self.prompt.saturating_add(self.completion)
+    }
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.prompt = self.prompt.saturating_add(more.prompt);
+        self.completion = self.completion.saturating_add(more.completion);
+    }
+}
+
+/// How long each stage of a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// From sending the prompt to the first word: a local model may have to be loaded first.
+    pub first_token: Duration,
+    /// From one word to the next.
+    pub between_tokens: Duration,
+    /// All of it.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_secs(30),
+            between_tokens: Duration::from_secs(15),
+            total: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The default stages, none longer than `total`.
+    pub fn within(total: Duration) -> Self {
+        let default = Self::default();
+        Self {
+            connect: default.connect.min(total),
+            first_token: default.first_token.max(total / 2).min(total),
+            between_tokens: default.between_tokens.min(total),
+            total,
+        }
+    }
+}
+
+/// A stage of a call, as a timeout names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Connect,
+    FirstToken,
+    BetweenTokens,
+    Total,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::FirstToken => "no first word",
+            Self::BetweenTokens => "stopped in the middle of its answer, with no further word",
+            Self::Total => "the answer was not complete",
+        })
+    }
+}
+
+/// Why a call gave no answer. The texts hold no secrets and no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProviderError {
+    /// No connection, or it broke before the answer began.
+    #[error("cannot be reached: {0}")]
+    Transport(String),
+    /// A stage took too long.
+    #[error("{stage} within {:.1} s", .after.as_secs_f64())]
+    Timeout { stage: Stage, after: Duration },
+    /// It answered with an error.
+    #[error("answered HTTP {code}: {message}")]
+    Status {
+        code: u16,
+        retry_after: Option<Duration>,
+        message: String,
+    },
+    /// The answer broke off, or an error came in the middle of it.
+    #[error("the answer broke off: {0}")]
+    Stream(String),
+    /// It will not answer.
+    #[error("refused to answer: {0}")]
+    Refused(String),
+    /// The answer was longer than the model was allowed to say.
+    #[error("the answer was cut off at {0} tokens")]
+    CutOff(u32),
+    /// It sent more than anybody reads.
+    #[error("sent more than {0} bytes")]
+    TooLong(usize),
+    /// What it sent is not what its protocol says.
+    #[error("sent garbage: {0}")]
+    Garbage(String),
+}
+
+impl ProviderError {
+    /// Whether the same question to the same provider may fare better in a moment.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transport(_) | Self::Stream(_) => true,
+            Self::Status { code, .. } => matches!(code, 408 | 409 | 425 | 429 | 500 | 502..=504 | 529),
+            // A timeout has used up its time already.
+            Self::Timeout { .. }
+            | Self::Refused(_)
+            | Self::CutOff(_)
+            | Self::TooLong(_)
+            | Self::Garbage(_) => false,
+        }
+    }
+
+    /// Whether it says that the provider is in trouble, and not just this question.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Transport(_) | Self::Stream(_) | Self::Timeout { .. } | Self::Status { .. } => true,
+            Self::Garbage(_) => true,
+            Self::Refused(_) | Self::CutOff(_) | Self::TooLong(_) => false,
+        }
+    }
+
+    /// Whether the prompt was read, and will be on the bill, although not a word of the answer came.
+    pub(crate) fn has_cost(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::CutOff(_) | Self::TooLong(_) | Self::Garbage(_) => true,
+            Self::Timeout { stage, .. } => *stage != Stage::Connect,
+            Self::Transport(_) | Self::Status { .. } | Self::Stream(_) => false,
+        }
+    }
+
+    /// How long the provider asks to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads an answer as it streams: bounded in time at every stage and in size as a whole. Owns the clock of a call; what
+//! the bytes mean is the protocol's business. Does I/O on the stream it is given.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Completion, ProviderError, Sink, Stage, Timeouts};
+
+/// Most bytes of one line, and of one event.
+pub(super) const LONGEST_LINE: usize = 512 * 1024;
+/// Most bytes of an answer, its framing included.
+const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+/// How long an answer that is complete is waited on for what comes after it, which is only statistics.
+const EPILOGUE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What the bytes of an answer mean.
+pub(super) trait Protocol {
+    /// Takes bytes in.
+    fn feed(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError>;
+    /// Whether the answer is complete, whatever else may come.
+    fn is_complete(&self) -> bool;
+    /// The stream is over; what was not told yet goes to `sink`.
+    fn finish(self, sink: Sink<'_>) -> Result<Completion, ProviderError>;
+}
+
+/// What some bytes were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing of the answer: a keep-alive, half a line.
+    Quiet,
+    /// A word at least.
+    Spoke,
+    /// The end.
+    Ended,
+}
+
+/// When the stages of one call are over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timers {
+    started: Instant,
+    timeouts: Timeouts,
+    total: Instant,
+}
+
+impl Timers {
+    /// Starts now; everything is over at `deadline` at the latest.
+    pub(super) fn start(timeouts: Timeouts, deadline: Instant) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            timeouts,
+            total: deadline.min(started + timeouts.total),
+        }
+    }
+
+    /// When the first word must be there, and what it means if it is not.
+    pub(super) fn first_token(&self) -> (Instant, ProviderError) {
+        self.stage(Stage::FirstToken, self.started, self.timeouts.first_token)
+    }
+
+    /// As [`first_token`](Self::first_token), for the next word after one that came now.
+    fn next_token(&self) -> (Instant, ProviderError) {
+        self.stage(Stage::BetweenTokens, Instant::now(), self.timeouts.between_tokens)
+    }
+
+    fn stage(&self, stage: Stage, from: Instant, after: std::time::Duration) -> (Instant, ProviderError) {
+        let until = from + after;
+        if until < self.total {
+            return (until, ProviderError::Timeout { stage, after });
+        }
+        let error = ProviderError::Timeout {
+            stage: Stage::Total,
+            after: self.total - self.started,
+        };
+        (self.total, error)
+    }
+}
+
+/// Reads until the answer is complete.
+pub(super) async fn read<S>(
+    mut bytes: S,
+    mut protocol: impl Protocol,
+    timers: Timers,
+    sink: Sink<'_>,
+) -> Result<Completion, ProviderError>
+where
+    S: Stream<Item = Result<Bytes, String>> + Unpin,
+{
+    let mut size = 0_usize;
+    let (mut until, mut late) = timers.first_token();
+    loop {
+        let chunk = match timeout_at(until, bytes.next()).await {
+            Ok(Some(Ok(chunk))) => chunk,
+            Ok(None) => break,
+            // Whatever fails after the answer is complete no longer matters.
+            Ok(Some(Err(_))) | Err(_) if protocol.is_complete() => break,
+            Ok(Some(Err(why))) => return Err(ProviderError::Stream(why)),
+            Err(_) => return Err(late),
+        };
+        size = size.saturating_add(chunk.len());
+        if size > LONGEST_ANSWER {
+            return Err(ProviderError::TooLong(LONGEST_ANSWER));
+        }
+        match protocol.feed(&chunk, sink)? {
+            Progress::Quiet => {}
+            Progress::Spoke => (until, late) = timers.next_token(),
+            Progress::Ended => break,
+        }
+        if protocol.is_complete() {
+            until = until.min(Instant::now() + EPILOGUE);
+        }
+    }
+    protocol.finish(sink)
+}

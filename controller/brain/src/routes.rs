@@ -1,0 +1,51 @@
+//! Who is asked what: for the analysis and for each reviewer a list of providers, by name and in order. Pure data, so
+//! that a policy can bring its own.
+
+use aegis_api::proposal::Seat;
+
+/// The built-in analyst's name. It ends every route, named or not.
+pub const BUILTIN: &str = "builtin";
+
+/// The lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// For the analysis.
+    pub analysis: Vec<String>,
+    /// For the Security Officer; absent: as for the analysis. Empty: no model, only the rules.
+    pub security_officer: Option<Vec<String>>,
+    /// For the Auditor, likewise.
+    pub auditor: Option<Vec<String>>,
+}
+
+impl Routes {
+    /// These providers for everything.
+    pub fn all(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            analysis: names.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn analysis(&self) -> &[String] {
+        &self.analysis
+    }
+
+    /// Nobody is asked for the SRE seat: it stands by its own proposal or does not.
+    pub(crate) fn review(&self, seat: Seat) -> &[String] {
+        let own = match seat {
+            Seat::SreAgent => return &[],
+            Seat::SecurityOfficer => &self.security_officer,
+            Seat::Auditor => &self.auditor,
+        };
+        own.as_deref().unwrap_or(&self.analysis)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let lists = [
+            Some(&self.analysis),
+            self.security_officer.as_ref(),
+            self.auditor.as_ref(),
+        ];
+        lists.into_iter().flatten().flatten().map(String::as_str)
+    }
+}

@@ -1,0 +1,93 @@
+//! Asks the brain for the incident reconciler: the words it streams go to the feed as they come, and nobody waits for
+//! an answer that nobody needs any more. Changes nothing; does I/O through the brain.
+
+use aegis_api::proposal::{Analysis, Seat};
+use aegis_api::{Incident, Kind};
+use aegis_brain::{Case, Chunk};
+use aegis_runtime::feed::FrameType;
+use futures::StreamExt;
+use serde_json::json;
+
+use super::IncidentReconciler;
+use super::apply::Outcome;
+use super::validate::ValidatedIncident;
+
+/// One analysis.
+pub(super) async fn analyse(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    case: &Case,
+) -> Outcome {
+    let id = super::status::wire_id(&incident.incident);
+    let feed = reconciler.context.feed.clone();
+    let mut full = String::new();
+    let mut on_chunk = |chunk: Chunk<'_>| {
+        let data = match chunk {
+            Chunk::Text(text) => {
+                full.push_str(text);
+                json!({"incident_id": id, "chunk": text, "full_text": full})
+            }
+            Chunk::Restart { provider, reason } => {
+                full.clear();
+                // For clients that only ever append, the chunk says it, too.
+                let chunk = format!("\n[{provider}: {reason}]\n");
+                let restart = json!({"provider": provider, "reason": reason});
+                json!({"incident_id": id, "chunk": chunk, "full_text": "", "restart": restart})
+            }
+        };
+        feed.publish(FrameType::AiStream, Some(&id), data);
+    };
+    let analysis = reconciler.brain.analyse(case, &mut on_chunk);
+    unless_moot(reconciler, incident, async {
+        match analysis.await {
+            Ok(analysis) => Outcome::Analysed(Box::new(analysis)),
+            Err(error) => Outcome::AnalysisFailed(error.to_string()),
+        }
+    })
+    .await
+}
+
+/// One seat's vote.
+pub(super) async fn vote(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    case: &Case,
+    seat: Seat,
+    analysis: &Analysis,
+) -> Outcome {
+    let vote = reconciler
+        .brain
+        .review(seat, case, analysis, &incident.status.votes);
+    unless_moot(reconciler, incident, async { Outcome::Voted(vote.await) }).await
+}
+
+/// The answer; or, where the incident goes away or a human chooses an action meanwhile, an end of the question.
+async fn unless_moot(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    answer: impl Future<Output = Outcome>,
+) -> Outcome {
+    tokio::select! {
+        biased;
+        outcome = answer => outcome,
+        () = moot(reconciler, incident) => Outcome::Waited(Some(std::time::Duration::ZERO)),
+    }
+}
+
+async fn moot(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {
+    let store = &reconciler.context.store;
+    let is_moot = || {
+        let now = store.get::<Incident>(incident.incident.name());
+        now.is_none_or(|now| {
+            now.metadata.uid != incident.incident.metadata.uid
+                || now.spec.override_ != incident.incident.spec.override_
+        })
+    };
+    while !is_moot() {
+        if let Ok(mut changes) = store.watch(None) {
+            while !is_moot() && changes.next().await.is_some() {}
+        }
+        // A watch ends when it falls behind, or for good when the store closes.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
