@@ -75,6 +75,43 @@ pub(crate) struct Args {
     /// Ask the controller that listens here whether it is alive, and exit 0 or 1.
     #[arg(long)]
     pub(crate) healthcheck: bool,
+    #[command(flatten)]
+    pub(crate) models: Models,
+}
+
+/// Models that are asked unless others are named.
+pub(crate) const FASTRTR_MODEL: &str = "anthropic/claude-sonnet-4-20250514";
+pub(crate) const OLLAMA_MODEL: &str = "llama3.2:latest";
+
+/// Models that may be asked. Without any the built-in analyst decides, and needs no network.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Models")]
+pub(crate) struct Models {
+    /// Who is asked, in this order: fastrouter, ollama, builtin. By default what is configured. The built-in analyst
+    /// always comes last.
+    #[arg(long, env = "AEGIS_PROVIDERS", value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) providers: Vec<String>,
+    /// Key of the OpenAI-compatible provider.
+    #[arg(long, env = "FASTRTR_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) fastrtr_api_key: Option<SecretString>,
+    /// Where the OpenAI-compatible provider is; anything that offers /chat/completions below it will do.
+    #[arg(long, env = "FASTRTR_BASE_URL", value_name = "URL")]
+    pub(crate) fastrtr_base_url: Option<String>,
+    /// Its model.
+    #[arg(long, env = "FASTRTR_MODEL", default_value = FASTRTR_MODEL, value_name = "MODEL")]
+    pub(crate) fastrtr_model: String,
+    /// Where Ollama is.
+    #[arg(long, env = "OLLAMA_BASE_URL", value_name = "URL")]
+    pub(crate) ollama_base_url: Option<String>,
+    /// Its model.
+    #[arg(long, env = "OLLAMA_MODEL", default_value = OLLAMA_MODEL, value_name = "MODEL")]
+    pub(crate) ollama_model: String,
+    /// Seconds that one call to a model may take.
+    #[arg(long, env = "AEGIS_LLM_TIMEOUT_SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..3600), value_name = "SECONDS")]
+    pub(crate) llm_timeout_secs: u64,
+    /// Folder of prompt templates that take the embedded ones' place, such as analysis.tera.
+    #[arg(long, env = "AEGIS_PROMPTS_DIR", value_name = "DIR")]
+    pub(crate) prompts_dir: Option<PathBuf>,
 }
 
 /// Roles that requests without a token can be given.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::redact::{bound, redact};
 use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
-use aegis_brain::{Brain, BrainConfig};
+use aegis_brain::Brain;
 use aegis_docker::bollard::Docker;
 use aegis_docker::{Engine, LogQuery};
 use aegis_reconcilers::collector::Samples;
@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{AnonymousRole, Args};
 use crate::observer::FeedObserver;
-use crate::{defaults, host, secrets, shutdown};
+use crate::{defaults, host, models, secrets, shutdown};
 
 /// The net under events: every object is looked at this often, whether or not anything was heard of it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -49,6 +49,7 @@ const WORKLOADS_AT_ONCE: usize = 16;
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     aegis_api::defaults::choose(defaults::of(&args)?)?;
+    let brain = Arc::new(Brain::new(models::brain(&args.models)?)?);
     let events = EventRecorder::new();
     let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;
@@ -99,7 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         context: context.clone(),
         metrics,
     };
-    tasks.reconcilers(&docker_events, recall)?;
+    tasks.reconcilers(&docker_events, brain, recall);
     let (prober, follow, engine) = (
         context.prober.clone(),
         docker_events.clone(),
@@ -254,9 +255,8 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    fn reconcilers(&mut self, events: &DockerEvents, recall: Recall) -> anyhow::Result<()> {
+    fn reconcilers(&mut self, events: &DockerEvents, brain: Arc<Brain>, recall: Recall) {
         let context = self.context.clone();
-        let brain = Arc::new(Brain::new(BrainConfig::default())?);
         let incidents = IncidentReconciler::new(context.clone(), brain, recall);
         self.controller(
             WorkloadReconciler::new(context.clone()),
@@ -294,7 +294,6 @@ impl Tasks {
             2,
             triggers::all::<RunbookEntry>,
         );
-        Ok(())
     }
 
     fn controller<R: Reconciler>(

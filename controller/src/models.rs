@@ -1,0 +1,152 @@
+//! Which models the brain may ask, from the command line. Decides nothing but what a missing word stands for.
+
+use std::time::Duration;
+
+use aegis_brain::routes::BUILTIN;
+use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind, Routes, Timeouts};
+use anyhow::bail;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::args::{FASTRTR_MODEL, Models, OLLAMA_MODEL};
+
+/// Name of the OpenAI-compatible provider.
+const FASTROUTER: &str = "fastrouter";
+/// Where it is, unless the environment says otherwise.
+const FASTROUTER_URL: &str = "https://go.fastrouter.ai/api/v1";
+/// Name of the Ollama provider.
+const OLLAMA: &str = "ollama";
+/// Where it is, where the order names it and nothing else does.
+const OLLAMA_URL: &str = "http://127.0.0.1:11434";
+
+/// The brain's configuration. Without a model it is the built-in analyst alone.
+pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
+    let key = models
+        .fastrtr_api_key
+        .as_ref()
+        .filter(|key| !key.expose_secret().trim().is_empty());
+    let base = given(models.fastrtr_base_url.as_deref());
+    let ollama = given(models.ollama_base_url.as_deref());
+    let named: Vec<&str> = models
+        .providers
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+        .collect();
+    let order = if named.is_empty() {
+        // What is configured, the primary one first. A server of one's own may need no key.
+        let primary = (key.is_some() || base.is_some()).then_some(FASTROUTER);
+        let local = ollama.is_some().then_some(OLLAMA);
+        primary.into_iter().chain(local).chain([BUILTIN]).collect()
+    } else {
+        named
+    };
+    let mut providers = Vec::new();
+    for name in &order {
+        let mut provider = match *name {
+            FASTROUTER if key.is_none() && base.is_none() => {
+                bail!(
+                    "the order of providers names {FASTROUTER}: set FASTRTR_API_KEY, or FASTRTR_BASE_URL for a server that needs no key"
+                )
+            }
+            FASTROUTER => ProviderConfig {
+                key: key.map(|key| SecretString::from(key.expose_secret().trim())),
+                ..ProviderConfig::new(
+                    FASTROUTER,
+                    ProviderKind::OpenAi,
+                    base.unwrap_or(FASTROUTER_URL),
+                    given(Some(&models.fastrtr_model)).unwrap_or(FASTRTR_MODEL),
+                )
+            },
+            OLLAMA => ProviderConfig::new(
+                OLLAMA,
+                ProviderKind::Ollama,
+                ollama.unwrap_or(OLLAMA_URL),
+                given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
+            ),
+            BUILTIN => continue,
+            other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
+        };
+        provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
+        providers.push(provider);
+    }
+    Ok(BrainConfig {
+        providers,
+        routes: Some(Routes::all(order)),
+        prompts_dir: models.prompts_dir.clone(),
+        ..BrainConfig::default()
+    })
+}
+
+/// A variable that is set to nothing, as Compose does with one that it passes on, is not set.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+
+    fn configured(arguments: &[&str]) -> anyhow::Result<BrainConfig> {
+        let args = Args::try_parse_from(std::iter::once(&"aegis-controller").chain(arguments))?;
+        brain(&args.models)
+    }
+
+    fn order(arguments: &[&str]) -> Vec<String> {
+        configured(arguments).unwrap().routes.unwrap().analysis
+    }
+
+    #[test]
+    fn with_nothing_configured_the_built_in_analyst_is_alone() {
+        let config = configured(&[]).unwrap();
+        assert!(config.providers.is_empty());
+        assert_eq!(
+            order(&[
+                "--fastrtr-base-url",
+                "",
+                "--ollama-base-url",
+                " ",
+                "--fastrtr-api-key",
+                ""
+            ]),
+            ["builtin"]
+        );
+    }
+
+    #[test]
+    fn what_is_configured_is_asked_the_primary_one_first() {
+        assert_eq!(
+            order(&["--ollama-base-url", "http://h", "--fastrtr-api-key", "k"]),
+            ["fastrouter", "ollama", "builtin"]
+        );
+        let config = configured(&[
+            "--fastrtr-api-key",
+            " k ",
+            "--fastrtr-model",
+            "",
+            "--llm-timeout-secs",
+            "7",
+        ])
+        .unwrap();
+        let provider = &config.providers[0];
+        assert_eq!(provider.model, "anthropic/claude-sonnet-4-20250514");
+        assert_eq!(provider.base_url, FASTROUTER_URL);
+        assert_eq!(provider.key.as_ref().unwrap().expose_secret(), "k");
+        assert_eq!(provider.timeouts.total, Duration::from_secs(7));
+        assert!(!format!("{config:?}").contains("\"k\""));
+    }
+
+    #[test]
+    fn the_order_may_be_given() {
+        assert_eq!(order(&["--providers", "ollama, builtin"]), ["ollama", "builtin"]);
+        assert_eq!(
+            order(&["--providers", "builtin", "--fastrtr-api-key", "k"]),
+            ["builtin"]
+        );
+        let error = |arguments: &[&str]| configured(arguments).unwrap_err().to_string();
+        assert!(error(&["--providers", "fastrouter"]).contains("FASTRTR_API_KEY"));
+        assert!(error(&["--providers", "gpt"]).contains("there are fastrouter, ollama and builtin"));
+    }
+}
