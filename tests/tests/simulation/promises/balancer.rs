@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aegis_api::scalar::Time;
-use aegis_api::workload::Health;
+use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{Kind, LoadBalancer};
 use aegis_docker::fake::{Actor, Effect, LoadedConfig, Op};
 
@@ -120,36 +120,34 @@ fn was_in_rotation(evidence: &Evidence, workload: &str, address: &str, at: Time)
         return false;
     };
     let known = balancer.status.iter().flat_map(|status| &status.servers);
-    let workload = evidence.workload_at(workload, at);
-    let mut rows = workload
+    let moved = rows_lately(evidence, workload, at).any(|row| {
+        row.addresses.values().any(|ip| ip == address) && known.clone().any(|server| server.id == row.id)
+    });
+    moved || known.clone().any(|server| host(&server.address) == address)
+}
+
+/// The containers of a workload as any look told that was the latest at some time within [`LOOKED`] before this one: by
+/// the time that nginx loads what came of a look, there may have been another.
+fn rows_lately<'a>(
+    evidence: &'a Evidence,
+    workload: &str,
+    at: Time,
+) -> impl Iterator<Item = &'a InstanceStatus> {
+    let versions = evidence.workloads.get(workload).map_or(&[][..], Vec::as_slice);
+    let until = versions.iter().skip(1).map(|(until, _)| Some(*until));
+    let lately = versions
         .iter()
-        .flat_map(|workload| &workload.status)
-        .flat_map(|status| &status.instances);
-    known.clone().any(|server| host(&server.address) == address)
-        || rows.any(|row| {
-            row.addresses.values().any(|ip| ip == address) && known.clone().any(|server| server.id == row.id)
-        })
+        .zip(until.chain([None]))
+        .filter(move |((since, _), until)| *since <= at && until.is_none_or(|until| until.age(at) <= LOOKED));
+    lately.flat_map(|((_, workload), _)| workload.status.iter().flat_map(|status| &status.instances))
 }
 
 fn was_fit(evidence: &Evidence, workload: &str, address: &str, at: Time) -> bool {
-    let versions = evidence.workloads.get(workload).map_or(&[][..], Vec::as_slice);
-    let until = versions
-        .iter()
-        .skip(1)
-        .map(|(until, _)| Some(*until))
-        .chain([None]);
-    let mut looked_at = versions
-        .iter()
-        .zip(until)
-        .filter(|((since, _), until)| *since <= at && until.is_none_or(|until| until.age(at) <= LOOKED));
-    looked_at.any(|((_, workload), _)| {
-        let rows = workload.status.iter().flat_map(|status| &status.instances);
-        rows.clone().any(|row| {
-            row.addresses.values().any(|ip| ip == address)
-                && row.health == Health::Healthy
-                && row.state == "running"
-                && !row.draining
-        })
+    rows_lately(evidence, workload, at).any(|row| {
+        row.addresses.values().any(|ip| ip == address)
+            && row.health == Health::Healthy
+            && row.state == "running"
+            && !row.draining
     })
 }
 

@@ -101,9 +101,15 @@ fn lost_restarts(evidence: &Evidence) -> Vec<String> {
             continue;
         };
         for name in &execution.containers {
+            // A person may have renamed it since it was started.
+            let was_called = |effect: &&Effect| {
+                effect.container == *name || (effect.op == Op::Rename && effect.detail == *name)
+            };
+            let named = evidence.effects.iter().filter(was_called);
+            let ids: BTreeSet<&str> = named.map(|effect| effect.id.as_str()).collect();
             let started = evidence.effects.iter().any(|effect| {
                 effect.op == Op::Start
-                    && effect.container == *name
+                    && ids.contains(effect.id.as_str())
                     && effect.at >= wanted
                     && effect.at <= converged
             });
