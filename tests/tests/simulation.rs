@@ -1,8 +1,8 @@
 //! Whatever goes wrong, everything converges and nothing promised is broken: the whole controller on an engine in memory,
 //! in virtual time, with people, illnesses, faults and deaths at random moments, over many seeds.
 //!
-//! `AEGIS_SIM_SEEDS` says how many seeds (none by default; `make sim` runs 10,000). `AEGIS_SIM_SEED=n` replays one and prints its trace;
-//! `AEGIS_SIM_REPEAT` says how often, since the threads that write files may interleave differently.
+//! `AEGIS_SIM_SEEDS` says how many seeds (`make sim` runs 10,000), `AEGIS_SIM_FROM` the first of them. `AEGIS_SIM_SEED=n` replays one
+//! and prints its trace; `AEGIS_SIM_REPEAT` says how often, since the threads that write files may interleave differently.
 
 #[path = "simulation/acts.rs"]
 mod acts;
@@ -28,6 +28,9 @@ mod world;
 use acts::{Act, Illness};
 use scenario::{Policy, Probe, Scenario, Service};
 
+/// How many seeds every run of the tests tries.
+const SEEDS: u64 = 1_000;
+
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
@@ -37,30 +40,37 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_seed_converges_and_breaks_no_promise() {
+fn i1_to_i10_every_seed_converges_and_breaks_no_promise() {
     if let Some(seed) = number("AEGIS_SIM_SEED") {
         run::replay(seed, number("AEGIS_SIM_REPEAT").unwrap_or(1));
     } else {
-        // Not yet part of every run: it finds histories that still break a promise (see the changelog).
-        run::all(number("AEGIS_SIM_SEEDS").unwrap_or(0));
+        run::all(
+            number("AEGIS_SIM_FROM").unwrap_or(0),
+            number("AEGIS_SIM_SEEDS").unwrap_or(SEEDS),
+        );
     }
 }
 
-#[test]
-fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
-    let scenario = Scenario {
+/// A workload that adopts one container.
+fn shop() -> Service {
+    Service {
+        name: "shop",
+        adopted: true,
+        replicas: 1,
+        probe: Probe::Http,
+        balanced: true,
+        docker_restarts: false,
+        in_place: false,
+        max_unavailable: 1,
+        protected: false,
+    }
+}
+
+/// A run in which nothing happens to that workload.
+fn calm() -> Scenario {
+    Scenario {
         dice: 1,
-        services: vec![Service {
-            name: "shop",
-            adopted: true,
-            replicas: 1,
-            probe: Probe::Http,
-            balanced: true,
-            docker_restarts: false,
-            in_place: false,
-            max_unavailable: 1,
-            protected: false,
-        }],
+        services: vec![shop()],
         policy: Policy {
             mode: "Auto",
             cooldown: 30,
@@ -74,6 +84,13 @@ fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
             frozen: false,
         },
         addresses_change: false,
+        acts: Vec::new(),
+    }
+}
+
+#[test]
+fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
+    let scenario = Scenario {
         acts: vec![(
             3_000,
             Act::Report {
@@ -84,6 +101,7 @@ fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
                 by_container: true,
             },
         )],
+        ..calm()
     };
     let outcome = run::run(&scenario);
     assert_eq!(outcome.broken, Vec::<String>::new(), "{}", outcome.trace);
@@ -94,4 +112,20 @@ fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
         outcome.trace
     );
     assert_eq!(outcome.client_starts("shop"), 1, "{}", outcome.trace);
+}
+
+#[test]
+fn i3_a_workload_deleted_while_its_first_replicas_are_made_leaves_none_behind() {
+    let scenario = Scenario {
+        services: vec![Service {
+            adopted: false,
+            replicas: 2,
+            ..shop()
+        }],
+        // The first replicas are created some 50 ms after the start.
+        acts: vec![(25, Act::Delete { service: 0 })],
+        ..calm()
+    };
+    let outcome = run::run(&scenario);
+    assert_eq!(outcome.broken, Vec::<String>::new(), "{}", outcome.trace);
 }

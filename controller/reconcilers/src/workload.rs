@@ -98,6 +98,7 @@ impl Reconciler for WorkloadReconciler {
         };
         let prepared = plan::plan(&validated);
         context.prober.set_targets(name, &prepared.targets);
+        status::claim(context, &workload).await?;
         let applied = apply::apply(context, &validated, prepared).await;
         status::update(context, &workload, &validated, applied).await
     }

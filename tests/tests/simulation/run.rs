@@ -71,16 +71,17 @@ struct Failure {
     report: String,
 }
 
-/// Runs the first so many seeds.
-pub(crate) fn all(seeds: u64) {
-    let next = AtomicU64::new(0);
+/// Runs so many seeds, beginning with the first.
+pub(crate) fn all(first: u64, seeds: u64) {
+    let next = AtomicU64::new(first);
+    let end = first.saturating_add(seeds);
     let failures: Mutex<Vec<Failure>> = Mutex::default();
     let began = Instant::now();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let enough = failures.lock().expect("no runner panics with it").len() >= ENOUGH;
-            if seed >= seeds || enough {
+            if seed >= end || enough {
                 return;
             }
             if let Some(report) = attempt(seed) {
@@ -101,7 +102,7 @@ pub(crate) fn all(seeds: u64) {
     failures.sort_by_key(|failure| failure.seed);
     println!(
         "{} seeds in {:.1} s",
-        next.load(Ordering::Relaxed).min(seeds),
+        next.load(Ordering::Relaxed).min(end) - first,
         began.elapsed().as_secs_f64()
     );
     let reports: Vec<&str> = failures.iter().map(|failure| failure.report.as_str()).collect();
@@ -115,6 +116,8 @@ fn attempt(seed: u64) -> Option<String> {
     if first.broken.is_empty() {
         return None;
     }
+    // Told at once: making it simpler takes many more runs, and may fail where files were written in another order.
+    println!("{}\nseed {seed} fails:\n{}", first.trace, first.broken.join("\n"));
     let mut last = first;
     let simplest = tree.simplest(SIMPLIFICATIONS, |candidate| {
         let outcome = outcome_of(candidate);

@@ -20,6 +20,26 @@ use crate::context::Context;
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 
+/// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
+/// before the first of them is made.
+pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), Error> {
+    if workload.is_deleting() {
+        return Ok(());
+    }
+    let Some(finalizers) = finalizer::with(&workload.metadata, WORKLOAD_FINALIZER) else {
+        return Ok(());
+    };
+    let name = workload.name();
+    let written = context
+        .store
+        .set_finalizers::<Workload>(name, uid(workload), finalizers)
+        .await;
+    written.map(drop).map_err(|source| Error::Store {
+        workload: name.to_owned(),
+        source,
+    })
+}
+
 /// Stores what was observed and done, and says when to look again.
 pub(super) async fn update(
     context: &Context,
@@ -35,15 +55,6 @@ pub(super) async fn update(
             finalize(context, workload).await?;
             return Ok(Action::AwaitChange);
         }
-    } else if let Some(finalizers) = finalizer::with(&workload.metadata, WORKLOAD_FINALIZER) {
-        let written = context
-            .store
-            .set_finalizers::<Workload>(name, uid(workload), finalizers)
-            .await;
-        written.map_err(|source| Error::Store {
-            workload: name.to_owned(),
-            source,
-        })?;
     }
     let status = next(validated, &applied);
     let marked = newly_draining(&validated.before, &status);
