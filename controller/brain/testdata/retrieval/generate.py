@@ -88,7 +88,7 @@ def case(seed, features):
 
 
 def main():
-    limits = [5000] * 28 + [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300] * 2
+    limits = [5000] * 112 + [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300] * 8
     cases = [case(seed, limit) for seed, limit in enumerate(limits)]
     json.dump({"sklearn": sklearn.__version__, "cases": cases}, sys.stdout, ensure_ascii=False, indent=0)
 

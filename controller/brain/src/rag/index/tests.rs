@@ -1,7 +1,11 @@
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::rag::score::{idf, weight};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -58,7 +62,7 @@ fn same(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
 #[test]
 fn the_numbers_are_scikit_learns() {
     let corpora = recorded();
-    assert!(corpora.len() >= 30);
+    assert!(corpora.len() >= 200);
     for corpus in corpora {
         let index = index(corpus.features, &corpus.documents);
         for query in corpus.queries {
@@ -68,8 +72,28 @@ fn the_numbers_are_scikit_learns() {
                 corpus.seed, corpus.features, query.text
             );
             same(&ours, &query.scores, 1e-9, &what);
+            assert_eq!(best(&index, &query.text), ranking(&query.scores), "{what}");
         }
     }
+}
+
+/// The two documents that are answered, best first.
+fn best(index: &Index, query: &str) -> Vec<usize> {
+    let hits = index.query(query, 2, 0.05);
+    hits.iter().map(|hit| hit.id.parse().unwrap()).collect()
+}
+
+/// The two highest scores above the threshold, the earlier document first where they are equal.
+fn ranking(scores: &[f64]) -> Vec<usize> {
+    let rounded = |score: &f64| (score * 1e12).round();
+    let mut order: Vec<usize> = (0..scores.len()).filter(|n| scores[*n] > 0.05).collect();
+    order.sort_by(|a, b| {
+        rounded(&scores[*b])
+            .total_cmp(&rounded(&scores[*a]))
+            .then(a.cmp(b))
+    });
+    order.truncate(2);
+    order
 }
 
 /// scikit-learn's way, written down plainly: fit on corpus and query, then compare.

@@ -1,0 +1,136 @@
+//! A query against the index: what its own terms change in the vocabulary and in the documents' lengths, and the cosines
+//! that come of it. Pure.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use super::vocabulary::Rank;
+use super::{Document, Hit, Index, Term};
+use crate::rag::score::{cosine, idf, weight};
+use crate::rag::tokens;
+
+/// A document's sums while a query runs.
+#[derive(Clone, Copy, Default)]
+struct Running {
+    product: f64,
+    /// What the query's terms change in the squared length.
+    longer: f64,
+}
+
+impl Index {
+    /// The `top` documents that resemble the text most and more than `threshold`, best first; of equal ones the one
+    /// that was added first.
+    pub fn query(&self, text: &str, top: usize, threshold: f64) -> Vec<Hit> {
+        let query = tokens::terms(text);
+        let kept = Kept::new(self, &query);
+        let n = u32::try_from(self.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let mut running = vec![Running::default(); self.documents.len()];
+        let mut query_squared = 0.0;
+        for (name, count) in &query {
+            let term = self.terms.get(name.as_str());
+            let (was, is) = (term.is_some_and(|term| term.kept), kept.has(name));
+            let df = term.map_or(0, Term::df);
+            let (before, after) = (idf(n, df), idf(n, df.saturating_add(1)));
+            let of_query = weight(*count, after);
+            if is {
+                query_squared += of_query * of_query;
+            }
+            if !(was || is) {
+                continue;
+            }
+            for (slot, tf) in term.iter().flat_map(|term| &term.postings) {
+                let Some(running) = running.get_mut(*slot) else {
+                    continue;
+                };
+                if is {
+                    let of_document = weight(*tf, after);
+                    running.product += of_query * of_document;
+                    running.longer += of_document * of_document;
+                }
+                if was {
+                    running.longer -= weight(*tf, before).powi(2);
+                }
+            }
+        }
+        for rank in kept.leaving {
+            let Some(term) = self.terms.get(&rank.1) else {
+                continue;
+            };
+            let idf = idf(n, term.df());
+            for (slot, tf) in &term.postings {
+                if let Some(running) = running.get_mut(*slot) {
+                    running.longer -= weight(*tf, idf).powi(2);
+                }
+            }
+        }
+        let documents = self.documents.iter().zip(running);
+        let scored = documents.filter_map(|(document, running)| {
+            let document = document.as_ref().filter(|_| running.product > 0.0)?;
+            let squared = document.length.squared(n) + running.longer;
+            let score = cosine(running.product, query_squared, squared);
+            (score > threshold).then_some((document, score))
+        });
+        best(scored.collect(), top)
+    }
+}
+
+fn best(mut scored: Vec<(&Document, f64)>, top: usize) -> Vec<Hit> {
+    // What differs by less than this is equal but for the order in which its sums were rounded.
+    let coarse = |score: f64| (score * 1e12).round();
+    let order = |(a_document, a): &(&Document, f64), (b_document, b): &(&Document, f64)| {
+        coarse(*b)
+            .total_cmp(&coarse(*a))
+            .then(a_document.age.cmp(&b_document.age))
+    };
+    if top < scored.len() {
+        scored.select_nth_unstable_by(top, order);
+        scored.truncate(top);
+    }
+    scored.sort_by(order);
+    let hits = scored.into_iter().map(|(document, score)| Hit {
+        id: document.id.clone(),
+        score,
+    });
+    hits.collect()
+}
+
+/// Which terms are kept when the query counts, too, as the difference to the corpus alone.
+struct Kept<'q> {
+    /// The query's terms that are kept.
+    of_query: HashSet<&'q str>,
+    /// Other terms that have to make room for them: a term that is in the query occurs more often by it, so none comes in.
+    leaving: Vec<Rank>,
+}
+
+impl<'q> Kept<'q> {
+    fn new(index: &Index, query: &'q BTreeMap<String, u32>) -> Self {
+        let mut wanted: Vec<(Reverse<u64>, &'q str)> = query
+            .iter()
+            .map(|(name, count)| {
+                let known = index.terms.get(name.as_str()).map_or(0, |term| term.occurrences);
+                (Reverse(known + u64::from(*count)), name.as_str())
+            })
+            .collect();
+        wanted.sort_unstable();
+        let own = |name: &&String| index.terms.get(name.as_str()).is_some_and(|term| term.kept);
+        let others = index.vocabulary.kept().len() - query.keys().filter(own).count();
+        let free = index.vocabulary.features().saturating_sub(others);
+        let mut of_query: HashSet<&str> = wanted.iter().take(free).map(|(_, name)| *name).collect();
+        let mut leaving = Vec::new();
+        let last_first = index.vocabulary.kept().iter().rev();
+        let mut last_first = last_first.filter(|rank| !query.contains_key(&*rank.1));
+        for (occurrences, name) in wanted.into_iter().skip(free) {
+            let Some(rank) = last_first.next() else { break };
+            if (rank.0, &*rank.1) < (occurrences, name) {
+                break;
+            }
+            leaving.push(rank.clone());
+            of_query.insert(name);
+        }
+        Self { of_query, leaving }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.of_query.contains(name)
+    }
+}
