@@ -1,5 +1,7 @@
 //! The next step of an incident, as data. Pure: the same state gives the same step, also after a restart.
 
+mod approval;
+
 use std::time::Duration;
 
 use aegis_api::incident::{Plan, Verification};
@@ -90,7 +92,7 @@ pub(super) fn plan(incident: &ValidatedIncident) -> Step {
         Phase::Received => receive(incident, workload),
         Phase::Analysing => analyse(incident, workload),
         Phase::CouncilReview => review(incident, workload),
-        Phase::AwaitingApproval => await_approval(incident, workload),
+        Phase::AwaitingApproval => approval::await_approval(incident, workload),
         Phase::Approved => match &incident.status.plan {
             Some(plan) => Step::Execute(plan.clone()),
             None => fail("the plan is missing from the status"),
@@ -263,92 +265,6 @@ fn conclude(
             council,
         },
     }
-}
-
-fn await_approval(incident: &ValidatedIncident, workload: &Workload) -> Step {
-    let spec = &incident.incident.spec;
-    let Some(plan) = &incident.status.plan else {
-        return fail("the plan is missing from the status");
-    };
-    if let Some(rival) = &incident.rival {
-        let message = format!("incident {rival} is being remedied on the same workload");
-        return Step::AskHuman {
-            plan: plan.clone(),
-            council: None,
-            reason: "RemediationUnderWay",
-            message,
-        };
-    }
-    if let Some(chosen) = &spec.override_ {
-        return conclude(
-            incident,
-            workload,
-            chosen.action,
-            chosen.replica_count,
-            None,
-            Some(&chosen.by),
-        );
-    }
-    let stale =
-        plan.parent_generation != workload.generation() && !remedy::is_applied(&plan.patch, &workload.spec);
-    let proposal = incident
-        .status
-        .analysis
-        .as_ref()
-        .map(|analysis| &analysis.proposal);
-    // A rung of the ladder is no proposal: it goes one step.
-    let count = proposal
-        .filter(|_| incident.status.tried.is_empty())
-        .map_or(1, |proposal| proposal.replica_count);
-    let decision = spec
-        .approval
-        .as_ref()
-        .filter(|approval| approval.plan_hash == plan.hash);
-    match decision.map(|approval| (approval.decision, approval.by.as_str())) {
-        Some((aegis_api::incident::ApprovalDecision::Reject, by)) => {
-            fail(format!("{} rejected the plan", person(by)))
-        }
-        Some((aegis_api::incident::ApprovalDecision::Approve, _)) if stale => {
-            replan(incident, workload, plan, count)
-        }
-        Some((aegis_api::incident::ApprovalDecision::Approve, by)) => {
-            let note = format!("{} approved the plan", person(by));
-            match gate::rule(incident, plan.action, None, true) {
-                Ruling::Refuse { message } => fail(message),
-                Ruling::DryRun => Step::EndDryRun {
-                    plan: plan.clone(),
-                    council: None,
-                },
-                Ruling::Allow | Ruling::NeedsApproval { .. } => Step::Approve {
-                    plan: plan.clone(),
-                    council: None,
-                    note,
-                },
-            }
-        }
-        None if stale => replan(incident, workload, plan, count),
-        // What stood in the way may have passed: a freeze window, the budget's hour, a mode.
-        None => match gate::rule(incident, plan.action, incident.status.council.as_ref(), false) {
-            Ruling::Allow => replan(incident, workload, plan, count),
-            _ => Step::Wait(Some(Duration::from_secs(30))),
-        },
-    }
-}
-
-fn person(by: &str) -> &str {
-    if by.is_empty() { "a human" } else { by }
-}
-
-/// The same action, planned for the workload as it is now.
-fn replan(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, count: u32) -> Step {
-    conclude(
-        incident,
-        workload,
-        plan.action,
-        count,
-        incident.status.council.clone(),
-        None,
-    )
 }
 
 fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {

@@ -171,3 +171,42 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     );
     assert!(lets_go(&second, &asks));
 }
+
+#[test]
+fn i6_a_plan_that_need_not_be_approved_any_more_keeps_the_cooldown_after_another_incident() {
+    let waits = |parent: u8| {
+        format!(
+            "
+phase: AWAITING_APPROVAL
+workload: web
+council: {{votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}}
+plan: {{hash: '1', action: RESTART, target: web, parentGeneration: {parent}, patch: {{replicas: 7}}, createdAt: '2026-11-22T11:00:00Z'}}
+"
+        )
+    };
+    let done = "
+phase: RESOLVED
+workload: web
+finishedAt: '2026-11-22T11:59:55Z'
+plan: {hash: '2', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:59:50Z'}
+execution: {appliedAt: '2026-11-22T11:59:50Z'}
+";
+    let mut other = incident(REPORT, done);
+    other.metadata.name = Some("other".to_owned());
+    let next = |parent: u8, cooldown: &str| {
+        let incidents = vec![incident(REPORT, &waits(parent)), other.clone()];
+        plan(&judge(
+            incidents,
+            &format!("{{cooldown: {cooldown}}}"),
+            &Leases::default(),
+        ))
+    };
+    // The second was made for the workload as it was before the other incident.
+    for parent in [1, 0] {
+        assert_eq!(
+            next(parent, "30s"),
+            Step::Wait(Some(std::time::Duration::from_secs(20)))
+        );
+        assert!(matches!(next(parent, "5s"), Step::Approve { .. }));
+    }
+}
