@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aegis_api::scalar::Time;
-use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::workload::{Health, InstanceStatus, StrategyType};
 use aegis_api::{Kind, LoadBalancer};
 use aegis_docker::fake::{Actor, Effect, LoadedConfig, Op};
 
@@ -178,8 +178,9 @@ fn out_before_gone(evidence: &Evidence) -> Vec<String> {
         let mine = addresses(evidence, &workload, &stop.id, stop.at);
         let (mine, others): (Vec<&String>, Vec<&String>) =
             servers.iter().partition(|server| mine.contains(host(server)));
-        let held = held_at(evidence, &stop.id, stop.at);
-        if !mine.is_empty() && !others.is_empty() && !held {
+        let excused =
+            held_at(evidence, &stop.id, stop.at) || restarts_in_place(evidence, &workload, &stop.id, stop.at);
+        if !mine.is_empty() && !others.is_empty() && !excused {
             broken.push(format!(
                 "{} was stopped for good at {} while nginx still gave it requests ({servers:?})",
                 stop.container, stop.at
@@ -200,6 +201,25 @@ fn is_removed_next(evidence: &Evidence, index: usize, stop: &Effect) -> bool {
     decisive
         .next()
         .is_some_and(|effect| effect.op == Op::Remove && effect.actor == Actor::Client)
+}
+
+/// Whether a container was stopped only to be started again under its requests, as InPlace asks. Where that start fails
+/// and people take the workload back by then, its removal comes next all the same.
+fn restarts_in_place(evidence: &Evidence, workload: &str, id: &str, at: Time) -> bool {
+    let Some(workload) = evidence.workload_at(workload, at) else {
+        return false;
+    };
+    let (spec, status) = (&workload.spec, workload.status.clone().unwrap_or_default());
+    let surplus = status.instances.len() > usize::try_from(spec.replicas).unwrap_or(usize::MAX);
+    let due = |row: &InstanceStatus| {
+        let wanted = spec.restarted_at.filter(|wanted| *wanted <= at);
+        row.id == id
+            && status.revision.as_ref() == Some(&row.revision)
+            && wanted
+                .zip(row.started_at)
+                .is_some_and(|(wanted, started)| started < wanted)
+    };
+    spec.strategy.kind == StrategyType::InPlace && !surplus && status.instances.iter().any(due)
 }
 
 /// What nginx serves, if it runs.
