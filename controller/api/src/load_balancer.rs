@@ -169,6 +169,15 @@ pub struct Reload {
     pub check: String,
 }
 
+impl LoadBalancerStatus {
+    /// Whether nginx sends requests to a Workload, or still waits for those it sent to one of its containers.
+    pub fn uses(&self, workload: &str, ids: &std::collections::BTreeSet<&str>) -> bool {
+        let drains = self.draining.iter().flat_map(|drain| &drain.ids);
+        self.servers.iter().any(|server| server.workload == workload)
+            || drains.into_iter().any(|id| ids.contains(id.as_str()))
+    }
+}
+
 /// Servers that were taken out and may still answer requests that nginx gave them before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

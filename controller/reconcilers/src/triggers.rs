@@ -127,15 +127,25 @@ pub fn topology(context: &Context) -> BoxStream<'static, ()> {
 pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
     let store = from_store(
         context,
-        |_, event| {
+        |store, event| {
             if is_kind::<Workload>(event) && is_asked(event) {
                 return vec![event.object.name().to_owned()];
             }
             let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
-            balancers
+            let balancers: Vec<_> = balancers
                 .filter_map(|object| object.typed::<LoadBalancer>())
-                .flat_map(|lb| backends(&lb))
-                .collect()
+                .collect();
+            let drains =
+                |lb: &LoadBalancer| lb.status.as_ref().is_some_and(|status| status.draining.is_some());
+            if balancers.iter().any(|lb| drains(lb)) {
+                // What drains may belong to a workload that no backend names any more.
+                return all::<Workload>(store);
+            }
+            let served = balancers.iter().filter_map(|lb| lb.status.as_ref());
+            let served = served.flat_map(|status| &status.servers);
+            let mut names: BTreeSet<String> = served.map(|server| server.workload.clone()).collect();
+            names.extend(balancers.iter().flat_map(|lb| backends(lb)));
+            names.into_iter().collect()
         },
         all::<Workload>,
     );

@@ -125,9 +125,14 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let own_networks = all
         .iter()
         .filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
+    let ids = base
+        .iter()
+        .chain(&replicas)
+        .map(|container| container.id.as_str());
+    let ids: BTreeSet<&str> = ids.collect();
     Ok(Observed {
         opinions: opinions.collect(),
-        rotations: rotations(context, name, &running),
+        rotations: rotations(context, name, &ids, &running),
         adopted_by: adopted_by(context, workload),
         own_networks: own_networks
             .flat_map(|row| row.networks.keys().cloned())
@@ -142,15 +147,24 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     })
 }
 
-fn rotations(context: &Context, workload: &str, running: &BTreeMap<&str, bool>) -> Vec<Rotation> {
+fn rotations(
+    context: &Context,
+    workload: &str,
+    ids: &BTreeSet<&str>,
+    running: &BTreeMap<&str, bool>,
+) -> Vec<Rotation> {
     let balancers = context.store.list::<LoadBalancer>();
     let naming = balancers.iter().filter(|lb| {
-        !lb.is_deleting()
-            && lb
-                .spec
-                .backends
-                .iter()
-                .any(|backend| backend.workload.as_str() == workload)
+        // One whose backends name it no more may still serve it.
+        let asked = |lb: &LoadBalancer| {
+            let mut backends = lb.spec.backends.iter();
+            backends.any(|backend| backend.workload.as_str() == workload)
+        };
+        let uses = lb
+            .status
+            .as_ref()
+            .is_some_and(|status| status.uses(workload, ids));
+        !lb.is_deleting() && (asked(lb) || uses)
     });
     naming
         .map(|lb| {

@@ -152,7 +152,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     ));
 }
 
-/// Starts what does not run, with a growing pause for what keeps ending.
+/// Starts what does not run, with a growing pause for what keeps ending; makes room where it is of another revision.
 fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     for instance in staying {
         let start = |crashed| Step::Start {
@@ -160,6 +160,21 @@ fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepar
             name: instance.name.clone(),
             crashed,
         };
+        let idle = matches!(
+            instance.state,
+            ContainerState::Created
+                | ContainerState::Exited
+                | ContainerState::Restarting
+                | ContainerState::Dead
+        );
+        if idle && is_outdated(workload, instance) {
+            // It serves nobody: one of the right revision takes its place, however often this one failed to run.
+            plan.steps.push(Step::Remove {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            });
+            continue;
+        }
         match instance.state {
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {

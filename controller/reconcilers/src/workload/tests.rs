@@ -330,6 +330,22 @@ fn outdated(strategy: &str) -> (Workload, Observed) {
 }
 
 #[test]
+fn a_replica_of_another_revision_that_does_not_run_is_replaced_at_once() {
+    for state in [
+        ContainerState::Created,
+        ContainerState::Exited,
+        ContainerState::Restarting,
+        ContainerState::Dead,
+    ] {
+        let (workload, mut observed) = outdated("RollingUpdate");
+        observed.replicas[1].state = state;
+        let (_, plan) = prepare(&workload, observed);
+        assert_eq!(words(&plan), ["remove web-replica-2"], "{state:?}");
+        assert!(plan.draining.is_empty(), "those that serve wait until it is back");
+    }
+}
+
+#[test]
 fn i8_a_replica_of_an_earlier_revision_leaves_rotation_before_it_goes_also_in_place() {
     for strategy in ["RollingUpdate", "InPlace"] {
         let (mut workload, mut observed) = outdated(strategy);
