@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::incident::{Severity, Tried};
-use aegis_api::proposal::Evidence;
+use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_api::{RunbookEntrySpec, Time};
 
 /// One incident as it is put before the analyst and the council.
@@ -38,6 +38,37 @@ pub struct Case {
     pub tried: Vec<Tried>,
     /// When it is put before them, by the controller's clock: no answer is dated by another.
     pub now: Time,
+}
+
+impl Case {
+    /// A case with hardly anything in it, for trying templates out.
+    pub(crate) fn sample() -> Self {
+        Self {
+            incident: "sample".to_owned(),
+            alert_type: "SAMPLE".to_owned(),
+            severity: Severity::Info,
+            logs: "a line".to_owned(),
+            details: BTreeMap::from([("name".to_owned(), "value".to_owned())]),
+            workload: "sample".to_owned(),
+            container: None,
+            evidence: Evidence {
+                containers: vec![ContainerEvidence {
+                    log_tail: "a line".to_owned(),
+                    ..ContainerEvidence::default()
+                }],
+                ..Evidence::default()
+            },
+            recalled: Vec::new(),
+            replicas: ReplicaBounds {
+                min: 1,
+                max: 1,
+                current: 1,
+            },
+            protected: false,
+            tried: Vec::new(),
+            now: Time(jiff::Timestamp::UNIX_EPOCH),
+        }
+    }
 }
 
 /// A runbook entry that retrieval found similar.

@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use aegis_api::proposal::FailedAttempt;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::live::Live;
 use crate::answer::schema::Schema;
 use crate::answer::{Fault, listed};
-use crate::budget::Purse;
+use crate::budget::{Purse, Spent};
 use crate::prompt::{Prompt, PromptError, Prompts};
 use crate::provider::breaker::Breaker;
 use crate::provider::config::{ConfigError, ProviderConfig};
@@ -43,20 +44,23 @@ pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
     breaker: Breaker,
+    slots: Semaphore,
     max_tokens: u32,
 }
 
 impl Member {
-    pub(crate) fn new(provider: Box<dyn Provider>, max_tokens: u32) -> Self {
+    /// `at_once` calls run side by side; further ones wait for their turn, within their incident's budget of time.
+    pub(crate) fn new(provider: Box<dyn Provider>, at_once: usize, max_tokens: u32) -> Self {
         Self {
             provider,
             breaker: Breaker::default(),
+            slots: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
             max_tokens,
         }
     }
 
     pub(crate) fn configured(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self::new(config.build()?, config.max_tokens))
+        Ok(Self::new(config.build()?, config.at_once, config.max_tokens))
     }
 }
 
@@ -130,7 +134,6 @@ impl Chain<'_> {
                     let reason: String = redact(&reason).chars().take(REASON).collect();
                     let reason = bound(&reason, REASON);
                     turn.discard(&reason);
-                    tracing::warn!(provider = member.provider.name(), "no usable answer: {reason}");
                     attempts.push(FailedAttempt {
                         provider: member.provider.name().to_owned(),
                         model: member.provider.model().to_owned(),
@@ -205,6 +208,10 @@ impl<T> Turn<'_, '_, T> {
     async fn complete(&mut self, prompt: &Prompt) -> Result<String, String> {
         let mut last: Option<ProviderError> = None;
         for retry in 0.. {
+            let slot = match timeout_at(self.purse.deadline, self.member.slots.acquire()).await {
+                Ok(slot) => slot,
+                Err(_) => return Err(Spent::Time.to_string()),
+            };
             let permit = match self.member.breaker.enter(Instant::now()) {
                 Ok(permit) => permit,
                 Err(open) => return Err(last.map_or_else(|| open.to_string(), |error| error.to_string())),
@@ -242,12 +249,8 @@ impl<T> Turn<'_, '_, T> {
                 return Err(error.to_string());
             };
             self.discard(&error.to_string());
-            tracing::info!(
-                provider = self.member.provider.name(),
-                ?pause,
-                "asked again: {error}"
-            );
             last = Some(error);
+            drop(slot);
             tokio::time::sleep(pause).await;
         }
         Err("was asked for ever".to_owned())

@@ -11,7 +11,7 @@ mod view;
 
 use std::path::{Path, PathBuf};
 
-use aegis_api::proposal::{Proposal, Seat, Vote};
+use aegis_api::proposal::{Action, Proposal, Seat, Vote};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tera::Tera;
@@ -125,7 +125,28 @@ impl Prompts {
             tera.add_raw_template(name, text)
                 .map_err(|source| PromptError::Template { name, source })?;
         }
-        Ok(Self(tera))
+        let prompts = Self(tera);
+        prompts.check()?;
+        Ok(prompts)
+    }
+
+    /// Renders everything once, so that a template of a person's own that names what there is not is refused when the
+    /// brain is made, and not when it is needed.
+    fn check(&self) -> Result<(), PromptError> {
+        let case = Case::sample();
+        let proposal = Proposal {
+            root_cause: "r".to_owned(),
+            action: Action::Noop,
+            justification: "j".to_owned(),
+            confidence: 1.0,
+            replica_count: 0,
+        };
+        let asked = self.analysis(&case, 10_000)?;
+        self.repair(&asked, "", &[])?;
+        for seat in [Seat::SecurityOfficer, Seat::Auditor] {
+            self.review(seat, &case, &proposal, &[], 10_000)?;
+        }
+        Ok(())
     }
 
     /// What the analyst is asked, in at most `chars` characters.

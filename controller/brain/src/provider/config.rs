@@ -25,6 +25,8 @@ pub struct ProviderConfig {
     pub prompt_chars: usize,
     /// Most tokens of an answer.
     pub max_tokens: u32,
+    /// Calls that may run side by side.
+    pub at_once: usize,
 }
 
 /// What a provider speaks.
@@ -84,6 +86,11 @@ impl ProviderConfig {
                 ProviderKind::Ollama => 12_000,
             },
             max_tokens: 1500,
+            at_once: match kind {
+                ProviderKind::OpenAi => 8,
+                // It answers one after the other, and its clients would only wait for their first word.
+                ProviderKind::Ollama => 1,
+            },
         }
     }
 

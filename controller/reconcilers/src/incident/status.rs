@@ -156,6 +156,13 @@ impl Next<'_> {
             }
             Outcome::AnalysisBegun => self.begin_analysis(),
             Outcome::Analysed(analysis) => {
+                for attempt in &analysis.attempts {
+                    let text = format!(
+                        "no usable answer of {} ({}): {}",
+                        attempt.provider, attempt.model, attempt.reason
+                    );
+                    self.log(Stage::Analysing, text, None);
+                }
                 let proposal = &analysis.proposal;
                 let text = format!(
                     "{} proposes {} ({:.0} % confidence): {}",

@@ -174,3 +174,14 @@ async fn routes_say_who_is_asked_what() {
     assert_eq!(analyse(&alone).await.0.provider, "builtin");
     assert!(brain.with_routes(Routes::all(["three"])).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_what_a_provider_takes_side_by_side_wait_for_their_turn() {
+    let one = Scripted::new("one", [Say::Hang, Say::Hang, text(RESTART)]);
+    let brain = brain_of(&[&one], Budget::default(), RetryPolicy::default());
+    let started = Instant::now();
+    let (first, second, third) = tokio::join!(analyse(&brain), analyse(&brain), analyse(&brain));
+    let providers = [&first, &second, &third].map(|(analysis, _)| analysis.provider.as_str());
+    assert_eq!(providers, ["builtin", "builtin", "one"]);
+    assert_eq!((third.0.latency_ms, started.elapsed().as_secs()), (60_000, 60));
+}

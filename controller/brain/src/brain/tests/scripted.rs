@@ -42,7 +42,7 @@ impl Scripted {
     }
 
     pub(super) fn member(&self) -> Member {
-        Member::new(Box::new(self.clone()), 1000)
+        Member::new(Box::new(self.clone()), 2, 1000)
     }
 }
 

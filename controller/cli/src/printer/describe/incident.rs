@@ -188,6 +188,13 @@ fn proposal(sheet: &mut Sheet, analysis: &Analysis) {
             analysis.provider, analysis.model, analysis.latency_ms, analysis.tokens
         ),
     );
+    sheet.maybe("Prompt", analysis.prompt_hash.as_ref());
+    for attempt in &analysis.attempts {
+        sheet.field(
+            "Asked before",
+            format!("{} ({}): {}", attempt.provider, attempt.model, attempt.reason),
+        );
+    }
     sheet.field("Root cause", &proposal.root_cause);
     let by = if proposal.replica_count > 0 {
         format!(" by {}", proposal.replica_count)
