@@ -1,5 +1,7 @@
 //! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
 
+mod proposals;
+
 use std::sync::Arc;
 
 use aegis_api::proposal::Action;
