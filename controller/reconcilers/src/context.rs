@@ -67,3 +67,32 @@ impl std::fmt::Debug for Context {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use aegis_docker::fake::FakeEngine;
+    use aegis_runtime::store::StoreOptions;
+
+    use super::*;
+
+    /// A context over an engine in memory and an empty state directory, which lives as long as the second value. Nothing
+    /// is written to the store: its driver does not run.
+    pub(crate) async fn over(engine: &FakeEngine, settings: Settings) -> (Context, tempfile::TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        let events = EventRecorder::new();
+        let options = StoreOptions::new(state.path());
+        let (store, _driver) = Store::open(options, events.clone()).await.unwrap();
+        let (shared, now) = (Arc::new(engine.clone()), engine.clone());
+        let context = Context {
+            prober: Prober::new(shared.clone()),
+            store,
+            engine: shared,
+            events,
+            feed: Feed::new(16),
+            samples: Samples::default(),
+            clock: Clock::new(move || now.now()),
+            settings: Arc::new(settings),
+        };
+        (context, state)
+    }
+}

@@ -10,6 +10,7 @@ pub mod incident;
 pub mod load_balancer;
 pub mod policy;
 pub mod probe;
+mod reach;
 pub mod recall;
 pub mod runbook;
 pub mod triggers;

@@ -12,7 +12,8 @@ use futures::future::join_all;
 use super::plan::Step;
 use super::validate::ValidatedIncident;
 use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
-use crate::{fault, probe};
+use crate::context::Context;
+use crate::{fault, probe, reach};
 
 /// What came of a step.
 #[derive(Debug)]
@@ -247,39 +248,14 @@ async fn execute(
     }
 }
 
-/// Probes every container of the workload at once.
+/// One attempt at proof: what every container of the workload answers at this moment.
 async fn attempt(
     reconciler: &IncidentReconciler,
     workload: &Workload,
     number: u32,
 ) -> Result<Outcome, Error> {
     let context = &reconciler.context;
-    let rows = workload
-        .status
-        .as_ref()
-        .map(|status| status.instances.as_slice())
-        .unwrap_or_default();
-    let answers = join_all(rows.iter().filter(|row| !row.draining).map(|row| async move {
-        let question = workload.spec.probe().and_then(|health| {
-            let address = row.addresses.values().find_map(|address| address.parse().ok())?;
-            Some((
-                probe::target(&row.id, row.started_at, address, health)?.question,
-                health.timeout.std(),
-            ))
-        });
-        match question {
-            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout)
-                .await
-                .map_err(|error| format!("{}: {error}", row.name)),
-            None if row.health == Health::Healthy => Ok(format!("{} is {}", row.name, row.state)),
-            None => Err(format!(
-                "{}: {}",
-                row.name,
-                row.message.as_deref().unwrap_or("not healthy")
-            )),
-        }
-    }))
-    .await;
+    let answers = ask_all(context, workload).await;
     let failures: Vec<&str> = answers
         .iter()
         .filter_map(|answer| answer.as_ref().err().map(String::as_str))
@@ -297,4 +273,41 @@ async fn attempt(
         healthy,
         message,
     }))
+}
+
+/// Probes every container of the workload at once.
+pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Result<String, String>> {
+    let own = match reach::own_networks(context).await {
+        Ok(own) => own,
+        Err(error) => return vec![Err(error.to_string())],
+    };
+    let rows = workload
+        .status
+        .as_ref()
+        .map(|status| status.instances.as_slice())
+        .unwrap_or_default();
+    let own = &own;
+    let asked = rows.iter().filter(|row| !row.draining).map(|row| async move {
+        let question = workload.spec.probe().and_then(|health| {
+            let addresses = row.addresses.iter();
+            let addresses = addresses.filter_map(|(network, ip)| Some((network, ip.parse().ok()?)));
+            let address = reach::address(addresses, own)?;
+            Some((
+                probe::target(&row.id, row.started_at, address, health)?.question,
+                health.timeout.std(),
+            ))
+        });
+        match question {
+            Some((question, timeout)) => probe::ask(&*context.engine, &question, timeout)
+                .await
+                .map_err(|error| format!("{}: {error}", row.name)),
+            None if row.health == Health::Healthy => Ok(format!("{} is {}", row.name, row.state)),
+            None => Err(format!(
+                "{}: {}",
+                row.name,
+                row.message.as_deref().unwrap_or("not healthy")
+            )),
+        }
+    });
+    join_all(asked).await
 }

@@ -1,6 +1,8 @@
 //! What the controller itself sees of a sick workload, before anything is killed. Reads only; every text is bounded and
 //! redacted here, so that nothing further on can leak it. What cannot be read is a gap, not a failure.
 
+use std::collections::BTreeSet;
+
 use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_api::workload::{HealthProbe, InstanceStatus};
 use aegis_api::{Kind, Workload};
@@ -12,7 +14,7 @@ use futures::future::join_all;
 
 use super::validate::ValidatedIncident;
 use crate::context::Context;
-use crate::probe;
+use crate::{probe, reach};
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
@@ -30,10 +32,11 @@ pub(super) async fn collect(
     let status = workload.status.clone().unwrap_or_default();
     let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
     rows.sort_by_key(|row| (row.health == aegis_api::workload::Health::Healthy, row.index));
+    let own_networks = reach::own_networks(context).await?;
     let looks = rows
         .iter()
         .take(MOST_CONTAINERS)
-        .map(|row| look(context, workload.spec.probe(), row));
+        .map(|row| look(context, workload.spec.probe(), row, &own_networks));
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
     let mut unreachable = None;
@@ -108,6 +111,7 @@ async fn look(
     context: &Context,
     health: Option<&HealthProbe>,
     row: &InstanceStatus,
+    own_networks: &BTreeSet<String>,
 ) -> Result<(Option<ContainerEvidence>, Vec<String>), EngineError> {
     let engine = &*context.engine;
     let mut gaps = Vec::new();
@@ -118,7 +122,11 @@ async fn look(
         Err(error) => return Ok((None, vec![format!("{}: {error}", row.name)])),
     };
     let running = details.state == ContainerState::Running;
-    let address = details.networks.values().flatten().next().copied();
+    let addresses = details.networks.iter();
+    let address = reach::address(
+        addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
+        own_networks,
+    );
     let target = health
         .zip(address)
         .and_then(|(health, ip)| probe::target(&row.id, row.started_at, ip, health));

@@ -5,13 +5,18 @@ mod proposals;
 use std::sync::Arc;
 
 use aegis_api::proposal::Action;
-use aegis_api::{Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workload, kinds, yaml};
+use aegis_api::workload::InstanceStatus;
+use aegis_api::{
+    Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workload, WorkloadStatus, kinds, yaml,
+};
+use aegis_docker::fake::{FakeEngine, RunSpec};
 
 use super::dereference::Observed;
 use super::leases::Leases;
 use super::lets_go;
 use super::plan::{Step, plan};
 use super::validate::{ValidatedIncident, validate};
+use super::{apply, evidence};
 use crate::context::Settings;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
@@ -211,4 +216,54 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
         );
         assert!(matches!(next(parent, "5s"), Step::Approve { .. }));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container() {
+    let engine = FakeEngine::default();
+    let own = RunSpec::new("controller", "aegis:1").network("shared");
+    let own = engine.run_container(&own).unwrap();
+    let app = RunSpec::new("app", "app:1").network("closed").network("shared");
+    let id = engine.run_container(&app).unwrap();
+    let networks = engine.peek("app").unwrap().networks;
+    let reached = networks["shared"].unwrap();
+    assert_ne!(
+        networks.values().flatten().next(),
+        Some(&reached),
+        "the other network comes first"
+    );
+    let settings = Settings {
+        own_container: Some(own[..12].to_owned()),
+        ..Settings::default()
+    };
+    let (context, _state) = crate::context::tests::over(&engine, settings).await;
+    let spec = "{container: app, health: {http: {port: 8000}}}";
+    let mut workload: Workload = object("Workload", "web", spec);
+    let addresses = networks
+        .iter()
+        .map(|(network, ip)| (network.clone(), ip.unwrap().to_string()));
+    let row = InstanceStatus {
+        id,
+        addresses: addresses.collect(),
+        ..row("app")
+    };
+    workload.status = Some(WorkloadStatus {
+        instances: vec![row],
+        ..WorkloadStatus::default()
+    });
+
+    let incident = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let evidence = evidence::collect(&context, &incident, &workload).await.unwrap();
+    let probe = evidence.containers[0].probe.clone().unwrap();
+    assert!(probe.contains(&reached.to_string()), "{probe}");
+    let answers = apply::ask_all(&context, &workload).await;
+    let (Ok(proof) | Err(proof)) = &answers[0];
+    assert!(proof.contains(&reached.to_string()), "{proof}");
+}
+
+fn row(name: &str) -> InstanceStatus {
+    serde_json::from_value(serde_json::json!({
+        "name": name, "id": format!("id-{name}"), "index": 0, "state": "running", "health": "Healthy", "revision": "r",
+    }))
+    .unwrap()
 }

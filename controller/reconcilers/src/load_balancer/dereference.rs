@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
-use aegis_docker::{Engine, EngineResult, ListFilter};
+use aegis_docker::{Engine, EngineResult};
 
 use super::{Error, REVISION_PATH};
 use crate::context::Context;
+use crate::reach;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const WORKER: &str = "nginx: worker process";
@@ -139,26 +140,11 @@ pub(super) async fn served_revision(context: &Context, address: SocketAddr) -> O
 }
 
 /// The container's address on a network that this controller shares, else on any.
-async fn reachable(
-    context: &Context,
-    container: &ContainerDetails,
-) -> Result<Option<IpAddr>, aegis_docker::EngineError> {
-    let own = match context.settings.own_container.as_deref() {
-        Some(own) => context
-            .engine
-            .list(ListFilter::default())
-            .await?
-            .into_iter()
-            .find(|row| row.id.starts_with(own)),
-        None => None,
-    };
-    let shared = container.networks.iter().find(|(network, ip)| {
-        ip.is_some()
-            && own
-                .as_ref()
-                .is_some_and(|own| own.networks.contains_key(*network))
-    });
-    Ok(shared
-        .and_then(|(_, ip)| *ip)
-        .or_else(|| container.networks.values().flatten().next().copied()))
+async fn reachable(context: &Context, container: &ContainerDetails) -> EngineResult<Option<IpAddr>> {
+    let own = reach::own_networks(context).await?;
+    let addresses = container.networks.iter();
+    Ok(reach::address(
+        addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
+        &own,
+    ))
 }

@@ -10,6 +10,7 @@ use aegis_docker::observed::ContainerState;
 use super::dereference::Rotation;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
+use crate::reach;
 
 /// The pause before the second restart of a container that keeps ending; it doubles up to [`CRASH_PAUSE_MAX`].
 const CRASH_PAUSE: Duration = Duration::from_secs(5);
@@ -358,13 +359,8 @@ fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
 
 /// The address at which this controller reaches a container: on a network it shares, else on any.
 pub(super) fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
-    let shared = instance
-        .addresses
-        .iter()
-        .find(|(network, _)| workload.own_networks.contains(*network));
-    shared
-        .or_else(|| instance.addresses.iter().next())
-        .map(|(_, ip)| *ip)
+    let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
+    reach::address(addresses, &workload.own_networks)
 }
 
 /// Whether any container is not yet what it should be.
