@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aegis_brain::routes::BUILTIN;
-use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind, Routes, Timeouts};
+use aegis_brain::{BrainConfig, Budget, ProviderConfig, ProviderKind, Routes, Timeouts};
 use anyhow::bail;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -69,7 +69,14 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
         provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
         providers.push(provider);
     }
+    let call = Duration::from_secs(models.llm_timeout_secs);
+    let budget = Budget::default();
     Ok(BrainConfig {
+        budget: Budget {
+            // Enough for an analysis and two votes, however slow the model may be.
+            wall: budget.wall.max(call.saturating_mul(3)),
+            ..budget
+        },
         providers,
         routes: Some(Routes::all(order)),
         prompts_dir: models.prompts_dir.clone(),

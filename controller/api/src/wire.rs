@@ -8,7 +8,7 @@ mod runbook;
 mod topology;
 
 pub use frame::{
-    AiComplete, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData, HealthCheck,
+    AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData, HealthCheck,
     IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
 };
 pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};

@@ -208,8 +208,8 @@ impl ProviderError {
     /// Whether it says that the provider is in trouble, and not just this question.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::Stream(_) | Self::Timeout { .. } | Self::Status { .. } => true,
-            Self::Garbage(_) => true,
+            Self::Transport(_) | Self::Stream(_) | Self::Timeout { .. } | Self::Garbage(_) => true,
+            Self::Status { code, .. } => !matches!(code, 400 | 413 | 422),
             Self::Refused(_) | Self::CutOff(_) | Self::TooLong(_) => false,
         }
     }

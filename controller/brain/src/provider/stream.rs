@@ -113,3 +113,129 @@ where
     }
     protocol.finish(sink)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::stream::BoxStream;
+
+    use super::*;
+
+    /// `w` is a word, `.` a keep-alive, `e` makes the answer complete, `!` ends it.
+    #[derive(Default)]
+    struct Letters {
+        text: String,
+        complete: bool,
+    }
+
+    impl Protocol for Letters {
+        fn feed(&mut self, bytes: &[u8], _: Sink<'_>) -> Result<Progress, ProviderError> {
+            let text = String::from_utf8_lossy(bytes);
+            self.text.push_str(&text);
+            self.complete |= text.contains('e');
+            Ok(match () {
+                () if text.contains('!') => Progress::Ended,
+                () if text.contains('w') => Progress::Spoke,
+                () => Progress::Quiet,
+            })
+        }
+
+        fn is_complete(&self) -> bool {
+            self.complete
+        }
+
+        fn finish(self, _: Sink<'_>) -> Result<Completion, ProviderError> {
+            Ok(Completion {
+                text: self.text,
+                ..Completion::default()
+            })
+        }
+    }
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        connect: Duration::from_secs(1),
+        first_token: Duration::from_secs(10),
+        between_tokens: Duration::from_secs(5),
+        total: Duration::from_secs(60),
+    };
+
+    /// Pieces, each after so many seconds; the stream stays open after the last one.
+    fn open(pieces: &'static [(u64, &'static str)]) -> BoxStream<'static, Result<Bytes, String>> {
+        let pieces = futures::stream::iter(pieces).then(|(secs, piece)| async move {
+            tokio::time::sleep(Duration::from_secs(*secs)).await;
+            Ok(Bytes::from_static(piece.as_bytes()))
+        });
+        pieces.chain(futures::stream::pending()).boxed()
+    }
+
+    /// What came of it, and after how many seconds.
+    async fn reads(pieces: &'static [(u64, &'static str)]) -> (Result<String, Stage>, u64) {
+        let started = Instant::now();
+        let timers = Timers::start(TIMEOUTS, started + Duration::from_secs(3600));
+        let result = read(open(pieces), Letters::default(), timers, &mut |_| {}).await;
+        let result = result
+            .map(|completion| completion.text)
+            .map_err(|error| match error {
+                ProviderError::Timeout { stage, .. } => stage,
+                other => panic!("{other}"),
+            });
+        (result, started.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_stage_has_its_time() {
+        assert_eq!(reads(&[]).await, (Err(Stage::FirstToken), 10));
+        assert_eq!(
+            reads(&[(9, "w"), (4, "w"), (4, "!")]).await,
+            (Ok("ww!".into()), 17)
+        );
+        assert_eq!(
+            reads(&[(9, "w"), (4, "w")]).await,
+            (Err(Stage::BetweenTokens), 18)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keep_alive_is_no_word() {
+        assert_eq!(
+            reads(&[(4, "."), (4, "."), (4, "w")]).await,
+            (Err(Stage::FirstToken), 10)
+        );
+        assert_eq!(
+            reads(&[(1, "w"), (4, "."), (4, "w")]).await,
+            (Err(Stage::BetweenTokens), 6)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_drips_ends_with_the_total_time() {
+        const DRIP: [(u64, &str); 30] = [(4, "w"); 30];
+        assert_eq!(reads(&DRIP).await, (Err(Stage::Total), 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_complete_answer_waits_for_statistics_only_a_moment() {
+        assert_eq!(reads(&[(1, "w"), (1, "e")]).await, (Ok("we".into()), 4));
+        assert_eq!(
+            reads(&[(1, "w"), (1, "e"), (1, "s"), (0, "!")]).await,
+            (Ok("wes!".into()), 3)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_of_the_incident_cuts_every_stage_short() {
+        let timers = Timers::start(TIMEOUTS, Instant::now() + Duration::from_secs(3));
+        let error = read(open(&[]), Letters::default(), timers, &mut |_| {})
+            .await
+            .unwrap_err();
+        let after = Duration::from_secs(3);
+        assert_eq!(
+            error,
+            ProviderError::Timeout {
+                stage: Stage::Total,
+                after
+            }
+        );
+    }
+}
