@@ -15,6 +15,7 @@ pub mod incident;
 pub mod kinds;
 pub mod load_balancer;
 pub mod meta;
+pub mod naming;
 pub mod openapi;
 pub mod policy;
 pub mod proposal;

@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Watch(commands::watch::WatchArgs),
     Logs(commands::logs::LogsArgs),
     Events(commands::events::EventsArgs),
+    Runbook(commands::runbook::RunbookArgs),
     Explain(commands::explain::ExplainArgs),
     ApiResources(commands::api_resources::ApiResourcesArgs),
     Doctor(commands::doctor::DoctorArgs),

@@ -17,6 +17,7 @@ pub(crate) mod logs;
 pub(crate) mod patch;
 pub(crate) mod restart;
 pub(crate) mod rollback;
+pub(crate) mod runbook;
 pub(crate) mod scale;
 pub(crate) mod version;
 pub(crate) mod wait;
@@ -127,6 +128,7 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Logs(args) => logs::run(&args, &session).await,
         Command::Events(args) => events::run(&args, &session).await,
         Command::ApiResources(args) => api_resources::run(&args, &session).await,
+        Command::Runbook(args) => runbook::run(&args, &session).await,
         Command::Doctor(args) => doctor::run(&args, &session).await,
         Command::Version(args) => version::run(&args, &session).await,
         Command::Completion(_) | Command::Explain(_) => Ok(()),

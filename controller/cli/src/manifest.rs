@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::CliError;
 use crate::target::Target;
-pub(crate) use files::FileArgs;
+pub(crate) use files::{FileArgs, read_at_most};
 
 /// One object of a file.
 #[derive(Debug, Clone)]

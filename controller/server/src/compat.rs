@@ -5,7 +5,6 @@ mod alert;
 mod gates;
 mod host;
 mod incidents;
-mod naming;
 mod refusal;
 mod request;
 mod runbook;

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::incident::Severity;
 use crate::proposal::Action;
@@ -105,6 +106,36 @@ impl From<&RunbookEntrySpec> for RunbookView {
     }
 }
 
+impl RunbookView {
+    /// The spec of an entry that says the same; whether it is valid is for its kind to say.
+    pub fn to_spec(&self) -> Value {
+        let container = Some(&self.container_name).filter(|name| **name != unknown());
+        let severity = match self.severity.to_ascii_lowercase().as_str() {
+            "critical" | "high" => "critical",
+            "info" | "low" => "info",
+            _ => "warning",
+        };
+        let mut spec = json!({
+            "incidentId": self.incident_id, "alertType": self.alert_type, "severity": severity,
+            "rootCause": self.root_cause, "action": self.action, "justification": self.justification,
+            "confidence": self.confidence, "councilApproved": self.council_approved,
+            "replicasUsed": self.replicas_used,
+        });
+        let optional = [
+            ("logs", Some(json!(self.logs)).filter(|_| !self.logs.is_empty())),
+            ("containerName", container.map(|name| json!(name))),
+            ("resolvedAt", self.resolved_at.map(|at| json!(at))),
+        ];
+        if let Some(fields) = spec.as_object_mut() {
+            let given = optional
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            fields.extend(given);
+        }
+        spec
+    }
+}
+
 impl RagRow {
     /// An entry and its similarity to the query.
     pub fn new(entry: &RunbookEntrySpec, score: f64) -> Self {
@@ -146,7 +177,6 @@ fn unknown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn entry() -> RunbookEntrySpec {
         serde_json::from_value(json!({
@@ -169,6 +199,18 @@ mod tests {
         );
         assert_eq!(wire["severity"], "CRITICAL");
         assert_eq!(wire["container_name"], "unknown");
+    }
+
+    #[test]
+    fn what_is_exported_imports_as_it_was() {
+        for container in ["web", "unknown"] {
+            let mut entry = entry();
+            entry.container_name = container.parse().ok().filter(|_| container == "web");
+            let wire = serde_json::to_value(RunbookView::from(&entry)).unwrap();
+            let row: RunbookView = serde_json::from_value(wire).unwrap();
+            let read: RunbookEntrySpec = serde_json::from_value(row.to_spec()).unwrap();
+            assert_eq!(read, entry);
+        }
     }
 
     #[test]

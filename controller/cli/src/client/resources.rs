@@ -199,6 +199,13 @@ impl Client {
             .boxed())
     }
 
+    /// The runbook's entries that resemble a text.
+    pub(crate) async fn recall(&self, text: &str) -> Result<Value, CliError> {
+        let query = [("logs", text)];
+        self.json(Method::GET, &["rag", "test"], &query, ACCEPT_JSON, Body::None)
+            .await
+    }
+
     /// JSON of any route of the server.
     pub(crate) async fn raw(&self, segments: &[&str]) -> Result<Value, CliError> {
         self.json(Method::GET, segments, &[], ACCEPT_JSON, Body::None)

@@ -6,6 +6,7 @@ mod editing;
 mod following;
 mod reading;
 mod refusals;
+mod runbook;
 mod waiting;
 
 use clap::Parser;

@@ -68,9 +68,16 @@ fn walk(folder: &Path, recursive: bool, out: &mut Vec<PathBuf>) -> Result<(), Cl
 /// A file's name for people, and its text.
 pub(super) fn read(path: &Path) -> Result<(String, String), CliError> {
     // One byte more than a text may have is enough for the parser to refuse it.
-    let limit = u64::try_from(aegis_api::yaml::MAX_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    read_at_most(
+        path,
+        u64::try_from(aegis_api::yaml::MAX_BYTES)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1),
+    )
+}
+
+/// A file's name for people, and the beginning of its text.
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<(String, String), CliError> {
     let mut text = String::new();
     if path == Path::new("-") {
         let source = "standard input";

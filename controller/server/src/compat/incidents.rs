@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::naming::{hashed, resource_name};
 use aegis_api::wire::{IncidentResult, incident_id};
 use aegis_api::{Incident, Kind};
 use aegis_runtime::Store;
@@ -9,7 +10,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::naming::{hashed, resource_name};
 use super::refusal::Refusal;
 use super::request::Named;
 use crate::state::ServerState;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::naming::{hashed, resource_name};
 use aegis_api::wire::{IncidentResult, incident_id};
 use aegis_api::{API_VERSION, Incident, Kind, KindInfo, Workload, kinds};
 use aegis_runtime::{Store, StoreError};
@@ -11,7 +12,6 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::alert::Alert;
-use super::naming::{hashed, resource_name};
 use super::refusal::Refusal;
 use crate::body::{ALERT_LIMIT, Whole};
 use crate::state::ServerState;

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 const LONGEST: usize = 100;
 
 /// The name of the Incident with this id: the id itself where that is a name, else what is left of it and a hash.
-pub(super) fn resource_name(id: &str) -> String {
+pub fn resource_name(id: &str) -> String {
     let slug = slug(id);
     if slug == id && slug.len() <= LONGEST {
         slug
@@ -16,7 +16,7 @@ pub(super) fn resource_name(id: &str) -> String {
 }
 
 /// A name that no other id has.
-pub(super) fn hashed(id: &str) -> String {
+pub fn hashed(id: &str) -> String {
     let hash: String = Sha256::digest(id.as_bytes())
         .iter()
         .take(5)
@@ -45,7 +45,7 @@ fn slug(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aegis_api::scalar::ResourceName;
+    use crate::scalar::ResourceName;
     use proptest::prelude::*;
 
     #[test]
