@@ -4,6 +4,7 @@ mod args;
 mod defaults;
 mod health;
 mod host;
+mod model_metrics;
 mod models;
 mod observer;
 mod secrets;

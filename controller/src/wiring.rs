@@ -33,6 +33,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{AnonymousRole, Args};
+use crate::model_metrics::ModelMetrics;
 use crate::observer::FeedObserver;
 use crate::{defaults, host, models, secrets, shutdown};
 
@@ -49,7 +50,7 @@ const WORKLOADS_AT_ONCE: usize = 16;
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     aegis_api::defaults::choose(defaults::of(&args)?)?;
-    let brain = Arc::new(Brain::new(models::brain(&args.models)?)?);
+    let brain = Brain::new(models::brain(&args.models)?)?;
     let events = EventRecorder::new();
     let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;
@@ -73,6 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);
+    let brain = Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry))));
     let state = ServerState::new(ServerParts {
         config: ServerConfig {
             anonymous_role: args.anonymous_role.map(role),

@@ -16,6 +16,7 @@ use crate::builtin::rules::TableError;
 use crate::case::Case;
 use crate::chain::{Answer, Chain, Chunk, Member, OnChunk, Question, millis};
 use crate::council::{self, Opinion, model};
+use crate::observer::{Answered, Observer};
 use crate::prompt::{PromptError, Prompts};
 use crate::provider::Usage;
 use crate::provider::config::{ConfigError, ProviderConfig};
@@ -86,6 +87,7 @@ pub enum BrainError {
 pub struct Brain {
     shared: Arc<Shared>,
     routes: Arc<Routes>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 #[derive(Debug)]
@@ -129,6 +131,7 @@ impl Brain {
                 retry: config.retry,
             }),
             routes: Arc::default(),
+            observer: None,
         };
         brain.with_routes(routes)
     }
@@ -148,7 +151,23 @@ impl Brain {
         Ok(Self {
             shared: Arc::clone(&self.shared),
             routes: Arc::new(routes),
+            observer: self.observer.clone(),
         })
+    }
+
+    /// The same brain, which tells `observer` what it was asked and what that took.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
+    }
+
+    fn tell(&self, answered: Option<Answered<'_>>) {
+        if let (Some(observer), Some(answered)) = (&self.observer, answered) {
+            observer.answered(&answered);
+        }
     }
 
     /// Says what is wrong and proposes what to do. The reasoning goes to `on_chunk` piece by piece as it is made; all
@@ -171,10 +190,12 @@ impl Brain {
             asked_at: case.now,
             started,
         };
-        Ok(match outcome.answer {
+        let analysis = match outcome.answer {
             Some(answer) => account.of_model(answer, on_chunk),
             None => account.of_analyst(&self.shared.analyst, case, on_chunk),
-        })
+        };
+        self.tell(Some(Answered::analysis(&analysis)));
+        Ok(analysis)
     }
 
     /// One seat's vote on `analysis`, made with `earlier` votes in view. A seat that cannot judge abstains, which is
@@ -197,13 +218,15 @@ impl Brain {
             let purse = self.shared.budget.left(Some(analysis), earlier);
             model::review(&chain, motion, purse, by_rule).await
         };
-        Vote {
+        let vote = Vote {
             role: seat,
             verdict: opinion.verdict,
             reasoning: opinion.reasoning,
             timestamp: answered(case.now, started),
             asked,
-        }
+        };
+        self.tell(Answered::vote(&vote));
+        vote
     }
 
     /// The models of a route; what comes after the built-in analyst is never asked.

@@ -209,3 +209,49 @@ async fn on_what_the_built_in_analyst_proposes_the_rules_vote() {
         (Verdict::Approved, None, 1)
     );
 }
+
+#[derive(Debug, Default)]
+struct Heard(std::sync::Mutex<Vec<String>>);
+
+impl crate::observer::Observer for Heard {
+    fn answered(&self, answered: &crate::observer::Answered<'_>) {
+        let by = answered.by.map_or("nobody", |(provider, _)| provider);
+        let failed = answered.attempts.len();
+        let line = format!(
+            "{} by {by}, {} tokens, {failed} failed",
+            answered.purpose, answered.tokens
+        );
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[tokio::test]
+async fn whoever_counts_is_told_of_every_answer() {
+    let model = Scripted::new(
+        "one",
+        [
+            text("no"),
+            text("no"),
+            text(RESTART),
+            ballot("APPROVED"),
+            text("no"),
+        ],
+    );
+    let heard = Arc::new(Heard::default());
+    let brain = Brain::with_members(BrainConfig::default(), vec![model.member()]).unwrap();
+    let brain = brain.observed(heard.clone());
+    analyse(&brain).await;
+    let (analysis, _) = analyse(&brain).await;
+    for seat in SEATS {
+        brain.review(seat, &case(), &analysis, &[]).await;
+    }
+    assert_eq!(
+        *heard.0.lock().unwrap(),
+        [
+            "analysis by builtin, 0 tokens, 1 failed",
+            "analysis by one, 1500 tokens, 0 failed",
+            "security_officer by one, 1500 tokens, 0 failed",
+            "auditor by nobody, 0 tokens, 1 failed",
+        ]
+    );
+}

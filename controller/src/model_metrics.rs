@@ -1,0 +1,128 @@
+//! Prometheus metrics of what is asked of models and analyst. Owns the instruments; no I/O.
+//!
+//! Labels: `purpose` (analysis, security_officer, auditor), `provider`, and `model`, which for the built-in analyst is
+//! the rule that decided. All three come from the configuration and the rules, never from what is judged.
+
+use aegis_brain::{Answered, Observer};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByModel {
+    purpose: &'static str,
+    provider: String,
+    model: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPurpose {
+    purpose: &'static str,
+}
+
+/// The instruments.
+#[derive(Debug)]
+pub(crate) struct ModelMetrics {
+    answers: Family<ByModel, Counter>,
+    failures: Family<ByModel, Counter>,
+    tokens: Family<ByModel, Counter>,
+    seconds: Family<ByPurpose, Histogram, fn() -> Histogram>,
+}
+
+impl ModelMetrics {
+    /// Registers the instruments. The client appends `_total` to a counter's name itself.
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            answers: Family::default(),
+            failures: Family::default(),
+            tokens: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 3.0, 12))),
+        };
+        registry.register(
+            "aegis_model_answers",
+            "Answers that counted",
+            metrics.answers.clone(),
+        );
+        registry.register(
+            "aegis_model_failures",
+            "Providers that were asked and gave no usable answer",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "aegis_model_tokens",
+            "Tokens of prompts and answers, as the provider counts them",
+            metrics.tokens.clone(),
+        );
+        registry.register(
+            "aegis_model_seconds",
+            "Time from the question to the answer that counted, failures included",
+            metrics.seconds.clone(),
+        );
+        metrics
+    }
+}
+
+impl Observer for ModelMetrics {
+    fn answered(&self, answered: &Answered<'_>) {
+        let purpose = answered.purpose;
+        let labels = |provider: &str, model: &str| ByModel {
+            purpose,
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+        };
+        if let Some((provider, model)) = answered.by {
+            let labels = labels(provider, model);
+            self.answers.get_or_create(&labels).inc();
+            self.tokens.get_or_create(&labels).inc_by(answered.tokens);
+        }
+        for attempt in answered.attempts {
+            let labels = labels(&attempt.provider, &attempt.model);
+            self.failures.get_or_create(&labels).inc();
+            self.tokens.get_or_create(&labels).inc_by(attempt.tokens);
+        }
+        let seconds = std::time::Duration::from_millis(answered.latency_ms).as_secs_f64();
+        self.seconds
+            .get_or_create(&ByPurpose { purpose })
+            .observe(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::proposal::FailedAttempt;
+
+    use super::*;
+
+    #[test]
+    fn answers_failures_tokens_and_time_are_counted_by_who_was_asked() {
+        let mut registry = Registry::default();
+        let metrics = ModelMetrics::new(&mut registry);
+        let failed = FailedAttempt {
+            provider: "fastrouter".into(),
+            model: "m".into(),
+            reason: "busy".into(),
+            tokens: 30,
+            latency_ms: 5,
+        };
+        metrics.answered(&Answered {
+            purpose: "auditor",
+            by: Some(("ollama", "llama")),
+            tokens: 70,
+            latency_ms: 1500,
+            attempts: std::slice::from_ref(&failed),
+        });
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"aegis_model_answers_total{purpose="auditor",provider="ollama",model="llama"} 1"#,
+            r#"aegis_model_failures_total{purpose="auditor",provider="fastrouter",model="m"} 1"#,
+            r#"aegis_model_tokens_total{purpose="auditor",provider="ollama",model="llama"} 70"#,
+            r#"aegis_model_tokens_total{purpose="auditor",provider="fastrouter",model="m"} 30"#,
+            r#"aegis_model_seconds_sum{purpose="auditor"} 1.5"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in:\n{text}");
+        }
+    }
+}
