@@ -120,14 +120,14 @@ pub struct LoadBalancerStatus {
     /// The last reload and its proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,
-    /// A drain that is under way.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub draining: Option<Drain>,
+    /// Drains that are under way, one for each reload that took servers out, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<Drain>,
     /// What the last finished drain saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_drain: Option<DrainReceipt>,
-    /// Ids of containers that should leave but are the last of their upstream: kept, since an empty upstream is never
-    /// written.
+    /// Ids of containers marked as draining that are the last of their upstream: kept, since an empty upstream is never
+    /// written. Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
     /// Ids of containers marked as draining that no configuration sends requests to any more, their drain included.
@@ -178,7 +178,8 @@ impl LoadBalancerStatus {
     }
 }
 
-/// Servers that were taken out and may still answer requests that nginx gave them before.
+/// Servers that were taken out with one reload and may still answer requests that nginx gave them before. Whatever leaves
+/// later has a drain of its own: nobody's time begins anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {

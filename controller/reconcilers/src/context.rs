@@ -72,16 +72,20 @@ impl std::fmt::Debug for Context {
 pub(crate) mod tests {
     use aegis_docker::fake::FakeEngine;
     use aegis_runtime::store::StoreOptions;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
-    /// A context over an engine in memory and an empty state directory, which lives as long as the second value. Nothing
-    /// is written to the store: its driver does not run.
+    /// A context over an engine in memory and an empty state directory, which lives as long as the second value.
     pub(crate) async fn over(engine: &FakeEngine, settings: Settings) -> (Context, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();
         let events = EventRecorder::new();
-        let options = StoreOptions::new(state.path());
-        let (store, _driver) = Store::open(options, events.clone()).await.unwrap();
+        let options = StoreOptions {
+            watch_files: false,
+            ..StoreOptions::new(state.path())
+        };
+        let (store, driver) = Store::open(options, events.clone()).await.unwrap();
+        tokio::spawn(driver.run(CancellationToken::new()));
         let (shared, now) = (Arc::new(engine.clone()), engine.clone());
         let context = Context {
             prober: Prober::new(shared.clone()),

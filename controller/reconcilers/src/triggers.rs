@@ -135,8 +135,11 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
             let balancers: Vec<_> = balancers
                 .filter_map(|object| object.typed::<LoadBalancer>())
                 .collect();
-            let drains =
-                |lb: &LoadBalancer| lb.status.as_ref().is_some_and(|status| status.draining.is_some());
+            let drains = |lb: &LoadBalancer| {
+                lb.status
+                    .as_ref()
+                    .is_some_and(|status| !status.draining.is_empty())
+            };
             if balancers.iter().any(|lb| drains(lb)) {
                 // What drains may belong to a workload that no backend names any more.
                 return all::<Workload>(store);
@@ -209,9 +212,16 @@ pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream
                 return Vec::new();
             }
             let balancers = store.list::<LoadBalancer>();
+            // nginx may still serve a workload whose backend was taken out of the spec.
+            let serves = |lb: &LoadBalancer| {
+                let servers = lb.status.iter().flat_map(|status| &status.servers);
+                servers
+                    .into_iter()
+                    .any(|server| server.workload == event.object.name())
+            };
             let naming = balancers
                 .iter()
-                .filter(|lb| backends(lb).contains(event.object.name()));
+                .filter(|lb| backends(lb).contains(event.object.name()) || serves(lb));
             naming.map(|lb| lb.name().to_owned()).collect()
         },
         all::<LoadBalancer>,

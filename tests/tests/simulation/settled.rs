@@ -178,7 +178,7 @@ fn out_of_rotation(world: &World, store: &Store) -> Vec<String> {
         let ready = condition::find(&status.conditions, "Ready");
         missing.push(format!("the load balancer is not Ready: {ready:?}"));
     }
-    if status.draining.is_some() {
+    if !status.draining.is_empty() {
         missing.push("a drain is open".to_owned());
     }
     missing

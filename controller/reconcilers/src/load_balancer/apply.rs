@@ -39,10 +39,10 @@ pub(super) async fn apply(
     let reload = match plan.step.clone() {
         Step::Nothing => None,
         Step::Configure(rendered) => {
-            let drains = plan.draining.is_some();
+            let drains = plan.leaving.is_some();
             let (reload, workers) = configure(context, balancer, &rendered, drains).await?;
-            if let Some(drain) = &mut plan.draining {
-                drain.workers.extend(workers);
+            if let Some(drain) = &mut plan.leaving {
+                drain.workers = workers;
             }
             Some(reload)
         }

@@ -1,6 +1,7 @@
 //! Everything a LoadBalancer reconcile reads: nginx's container, what it serves now, its backends' containers, the
 //! template. Reads only.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(super) struct Observed {
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,
+    /// Workloads that no backend names any more and nginx serves all the same.
+    pub dismissed: Vec<Arc<Workload>>,
     /// The template.
     pub template: String,
     /// Now.
@@ -109,7 +112,7 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
     let draining = balancer
         .status
         .as_ref()
-        .is_some_and(|status| status.draining.is_some());
+        .is_some_and(|status| !status.draining.is_empty());
     let workers = match running {
         Some(container) if draining => Some(workers(&*context.engine, &container.id).await.map_err(observe)?),
         _ => None,
@@ -123,10 +126,36 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
         served,
         workers,
         workloads: workloads.collect(),
+        dismissed: dismissed(context, balancer),
         template,
         now: context.clock.now(),
         container,
     })
+}
+
+/// Ids of containers that their workload marks as draining at this moment.
+pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeSet<String> {
+    let backends = balancer.spec.backends.iter();
+    let asked = backends.filter_map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
+    let all = asked.chain(dismissed(context, balancer));
+    all.filter_map(|workload| workload.status.clone())
+        .flat_map(|status| status.instances)
+        .filter(|row| row.draining)
+        .map(|row| row.id)
+        .collect()
+}
+
+fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
+    let is_asked = |name: &str| {
+        let mut backends = balancer.spec.backends.iter();
+        backends.any(|backend| backend.workload.as_str() == name)
+    };
+    let served = balancer.status.iter().flat_map(|status| &status.servers);
+    let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
+    let names = names.into_iter().filter(|name| !is_asked(name));
+    names
+        .filter_map(|name| context.store.get::<Workload>(name))
+        .collect()
 }
 
 /// The revision that nginx answers with, if it answers with one.

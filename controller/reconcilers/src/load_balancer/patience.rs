@@ -50,8 +50,8 @@ fn only_adds(balancer: &ValidatedLoadBalancer, plan: &Prepared) -> bool {
         && !before.servers.is_empty()
         && before.servers.iter().all(|server| plan.servers.contains(server))
         && plan.servers.len() > before.servers.len()
-        && plan.draining.is_none()
-        && plan.receipt.is_none()
+        && plan.draining.is_empty()
+        && plan.receipts.is_empty()
         && balancer.marked.is_empty()
         && balancer.served == before.revision
 }

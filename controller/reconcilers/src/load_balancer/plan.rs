@@ -1,6 +1,6 @@
 //! What nginx needs next, as data. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aegis_api::load_balancer::{Drain, DrainReceipt, Server};
@@ -28,111 +28,115 @@ pub(super) struct Prepared {
     pub step: Step,
     pub rendered: Option<Rendered>,
     pub servers: Vec<Server>,
-    pub draining: Option<Drain>,
-    pub receipt: Option<DrainReceipt>,
+    /// Drains that are open once the step is done.
+    pub draining: Vec<Drain>,
+    /// The drain that the step opens.
+    pub leaving: Option<Drain>,
+    /// Drains that ended.
+    pub receipts: Vec<DrainReceipt>,
     pub released: BTreeSet<String>,
     pub look_again: Option<Duration>,
 }
 
 pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> {
     let before = &balancer.before;
-    if balancer.upstreams.is_empty() {
-        // There is nothing to balance and never was: nginx keeps what its image came with.
-        return Ok(Prepared {
-            step: Step::Nothing,
-            rendered: None,
-            servers: Vec::new(),
-            draining: None,
-            receipt: None,
-            released: balancer.marked.clone(),
-            look_again: None,
-        });
-    }
-    let rendered = render(balancer).map_err(|message| Error::Invalid {
-        balancer: balancer.name.clone(),
-        reason: "TemplateError",
-        message: format!("template {}: {message}", balancer.spec.template),
-    })?;
-    let servers: Vec<Server> = balancer
-        .upstreams
-        .iter()
-        .flat_map(|upstream| upstream.servers.clone())
-        .collect();
+    let rendered = match balancer.upstreams.is_empty() {
+        // There is nothing to balance: nginx keeps what it has, or what its image came with.
+        true => None,
+        false => Some(render(balancer).map_err(|message| Error::Invalid {
+            balancer: balancer.name.clone(),
+            reason: "TemplateError",
+            message: format!("template {}: {message}", balancer.spec.template),
+        })?),
+    };
+    let servers: Vec<Server> = match rendered {
+        None => before.servers.clone(),
+        Some(_) => balancer
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.servers.clone())
+            .collect(),
+    };
     let ids: BTreeSet<&str> = servers.iter().map(|server| server.id.as_str()).collect();
-    let left: Vec<&Server> = before
-        .servers
+    let (draining, receipts) = continued(balancer, &ids);
+    let leaving = leaving(balancer, &ids);
+    let still: BTreeSet<&String> = draining
         .iter()
-        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id))
-        .collect();
-    let (draining, receipt) = drain(balancer, &left, &ids);
-    let still: BTreeSet<&str> = draining
-        .iter()
-        .flat_map(|drain| drain.ids.iter().map(String::as_str))
+        .chain(&leaving)
+        .flat_map(|drain| &drain.ids)
         .collect();
     let released = balancer
         .marked
         .iter()
-        .filter(|id| !ids.contains(id.as_str()) && !still.contains(id.as_str()));
-    let step = match &balancer.served {
-        Some(served) if *served == rendered.revision => Step::Nothing,
-        _ => Step::Configure(rendered.clone()),
+        .filter(|id| !ids.contains(id.as_str()) && !still.contains(id));
+    let step = match (&rendered, &balancer.served) {
+        (None, _) => Step::Nothing,
+        (Some(rendered), Some(served)) if *served == rendered.revision => Step::Nothing,
+        (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     Ok(Prepared {
         released: released.cloned().collect(),
-        look_again: draining.as_ref().map(|_| DRAIN_LOOK),
-        rendered: Some(rendered),
+        look_again: (!still.is_empty()).then_some(DRAIN_LOOK),
+        rendered,
         step,
         servers,
         draining,
-        receipt,
+        leaving,
+        receipts,
     })
 }
 
-/// The drain that is open after this pass, and the receipt of one that ended with it.
-fn drain(
-    balancer: &ValidatedLoadBalancer,
-    left: &[&Server],
-    ids: &BTreeSet<&str>,
-) -> (Option<Drain>, Option<DrainReceipt>) {
-    let open = balancer.before.draining.clone();
-    if !left.is_empty() {
-        // What leaves with this pass joins the drain that is open; its time begins anew for all.
-        let mut drain = Drain {
-            containers: Vec::new(),
-            ids: Vec::new(),
-            since: balancer.now,
-            deadline: balancer.now.plus(balancer.spec.drain_timeout),
-            workers: Vec::new(),
-        };
-        let earlier = open
-            .iter()
-            .flat_map(|drain| drain.containers.iter().cloned().zip(drain.ids.iter().cloned()));
-        let now = left
-            .iter()
-            .map(|server| (server.container.clone(), server.id.clone()));
-        for (container, id) in earlier.chain(now).filter(|(_, id)| !ids.contains(id.as_str())) {
-            if !drain.ids.contains(&id) {
-                drain.containers.push(container);
-                drain.ids.push(id);
-            }
+/// The drain of what leaves with this pass: each container that runs and is in no upstream any more.
+fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Drain> {
+    let left = balancer
+        .before
+        .servers
+        .iter()
+        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id));
+    // One container may have been in several upstreams.
+    let left: BTreeMap<&String, &String> = left.map(|server| (&server.id, &server.container)).collect();
+    (!left.is_empty()).then(|| Drain {
+        containers: left.values().map(ToString::to_string).collect(),
+        ids: left.keys().map(ToString::to_string).collect(),
+        since: balancer.now,
+        deadline: balancer.now.plus(balancer.spec.drain_timeout),
+        workers: Vec::new(),
+    })
+}
+
+/// The drains of earlier passes that are still open, and the receipts of those that are over.
+fn continued(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> (Vec<Drain>, Vec<DrainReceipt>) {
+    let (mut open, mut receipts) = (Vec::new(), Vec::new());
+    for drain in &balancer.before.draining {
+        // What is back in rotation leaves anew, if it does.
+        let away = drain.containers.iter().zip(&drain.ids);
+        let (containers, away): (Vec<String>, Vec<String>) = away
+            .filter(|(_, id)| !ids.contains(id.as_str()))
+            .map(|(container, id)| (container.clone(), id.clone()))
+            .unzip();
+        if away.is_empty() {
+            continue;
         }
-        return (Some(drain), None);
+        let finished = balancer
+            .workers
+            .as_ref()
+            .is_some_and(|workers| has_drained(drain, workers));
+        if !finished && balancer.now < drain.deadline {
+            open.push(Drain {
+                containers,
+                ids: away,
+                ..drain.clone()
+            });
+        } else {
+            receipts.push(DrainReceipt {
+                containers,
+                started_at: drain.since,
+                finished_at: balancer.now,
+                drained: finished,
+            });
+        }
     }
-    let Some(drain) = open else { return (None, None) };
-    let finished = balancer
-        .workers
-        .as_ref()
-        .is_some_and(|workers| has_drained(&drain, workers));
-    if !finished && balancer.now < drain.deadline {
-        return (Some(drain), None);
-    }
-    let receipt = DrainReceipt {
-        containers: drain.containers,
-        started_at: drain.since,
-        finished_at: balancer.now,
-        drained: finished,
-    };
-    (None, Some(receipt))
+    (open, receipts)
 }
 
 /// Whether no worker is left that could still give a leaving server a request. Titles alone would not do: a worker

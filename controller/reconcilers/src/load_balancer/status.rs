@@ -6,9 +6,9 @@ use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
-use super::Error;
 use super::apply::Applied;
 use super::validate::ValidatedLoadBalancer;
+use super::{Error, dereference};
 use crate::context::Context;
 
 /// A pass that went through.
@@ -40,7 +40,7 @@ pub(super) async fn update(
         );
         context.events.record(&about, EventType::Normal, "Reloaded", text);
     }
-    if let Some(receipt) = &outcome.applied.plan.receipt {
+    for receipt in &outcome.applied.plan.receipts {
         let how = if receipt.drained {
             "finished all requests"
         } else {
@@ -87,6 +87,11 @@ pub(super) async fn failed(
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
+    // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as
+    // long as nginx cannot follow it, nobody more is let go.
+    status.held.clear();
+    let marked = dereference::marked(context, balancer);
+    status.released.retain(|id| marked.contains(id));
     condition::set(
         &mut status.conditions,
         "Ready",
@@ -131,7 +136,7 @@ async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerS
 }
 
 /// The status after a pass that went through. Pure.
-fn next(outcome: Outcome) -> LoadBalancerStatus {
+pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
     let Outcome {
         validated: balancer,
         applied: Applied { plan, reload },
@@ -185,9 +190,9 @@ fn next(outcome: Outcome) -> LoadBalancerStatus {
         revision,
         config,
         last_reload: reload.or(before.last_reload),
-        draining: plan.draining,
-        last_drain: plan.receipt.or(before.last_drain),
-        held: balancer.held.into_iter().collect(),
+        draining: plan.draining.into_iter().chain(plan.leaving).collect(),
+        last_drain: plan.receipts.into_iter().next_back().or(before.last_drain),
+        held: balancer.held.intersection(&balancer.marked).cloned().collect(),
         released: plan.released.into_iter().collect(),
         conditions,
     }

@@ -7,10 +7,14 @@ use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
+use super::Error;
+use super::apply::Applied;
 use super::dereference::{Observed, Worker};
 use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
+use super::status::{Outcome, failed, next};
 use super::validate::validate;
+use crate::context::Settings;
 
 const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
 
@@ -76,9 +80,18 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         served: None,
         workers: None,
         workloads: vec![Some(Arc::new(workload))],
+        dismissed: Vec::new(),
         template: TEMPLATE.to_owned(),
         now: time("2026-11-22T12:00:00Z"),
     }
+}
+
+/// The status after a pass that went through, where nginx loaded what was planned.
+fn status_after(balancer: &LoadBalancer, observed: Observed) -> LoadBalancerStatus {
+    let validated = validate(balancer, observed).unwrap();
+    let plan = plan(&validated).unwrap();
+    let applied = Applied { plan, reload: None };
+    next(Outcome { validated, applied })
 }
 
 fn prepare(balancer: &LoadBalancer, observed: Observed) -> Prepared {
@@ -153,17 +166,17 @@ fn a_draining_server_leaves_drains_and_is_then_released() {
     let mut lb = serving(&[server("a", "10.0.0.1"), server("b", "10.0.0.2")]);
     let first = prepare(&lb, world(rows.clone()));
     assert_eq!(names(&first), ["a"]);
-    assert_eq!(first.draining.as_ref().unwrap().ids, ["id-b"]);
+    assert_eq!(first.leaving.as_ref().unwrap().ids, ["id-b"]);
     assert!(first.released.is_empty());
 
     // A worker of the old configuration that has not yet seen the reload looks like any other: its id tells.
-    let draining = first.draining.map(|drain| Drain {
+    let draining = first.leaving.map(|drain| Drain {
         workers: vec![7],
         ..drain
     });
     lb.status = Some(LoadBalancerStatus {
         servers: first.servers,
-        draining,
+        draining: draining.into_iter().collect(),
         ..LoadBalancerStatus::default()
     });
     let mut busy = world(rows.clone());
@@ -172,23 +185,144 @@ fn a_draining_server_leaves_drains_and_is_then_released() {
     let mut done = world(rows);
     done.workers = Some(vec![worker(9, false)]);
     let last = prepare(&lb, done);
-    assert!(last.receipt.unwrap().drained);
+    assert!(last.receipts[0].drained);
     assert_eq!(last.released.iter().collect::<Vec<_>>(), ["id-b"]);
 }
 
 #[test]
 fn a_drain_that_runs_into_its_deadline_says_so() {
     let mut lb = serving(&[server("a", "10.0.0.1")]);
-    lb.status.as_mut().unwrap().draining = Some(Drain {
-        containers: vec!["b".to_owned()],
-        ids: vec!["id-b".to_owned()],
-        since: time("2026-11-22T11:59:00Z"),
-        deadline: time("2026-11-22T11:59:10Z"),
-        workers: Vec::new(),
-    });
+    let drain = drain("b", "2026-11-22T11:59:10Z", &[]);
+    lb.status.as_mut().unwrap().draining = vec![drain];
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.workers = Some(vec![worker(7, true)]);
-    assert!(!prepare(&lb, observed).receipt.unwrap().drained);
+    assert!(!prepare(&lb, observed).receipts[0].drained);
+}
+
+/// The drain of one server; its workers know it.
+fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
+    Drain {
+        containers: vec![name.to_owned()],
+        ids: vec![format!("id-{name}")],
+        since: time("2026-11-22T11:59:00Z"),
+        deadline: time(deadline),
+        workers: workers.to_vec(),
+    }
+}
+
+#[test]
+fn i8_who_leaves_later_does_not_put_off_who_left_before() {
+    let mut lb = serving(&[server("a", "10.0.0.1"), server("flaps", "10.0.0.3")]);
+    let earlier = drain("b", "2026-11-22T12:00:05Z", &[7]);
+    lb.status.as_mut().unwrap().draining = vec![earlier.clone()];
+    let mut leaving = row("b", "10.0.0.2", Health::Healthy);
+    leaving.draining = true;
+    let rows = vec![
+        row("a", "10.0.0.1", Health::Healthy),
+        leaving,
+        row("flaps", "10.0.0.3", Health::Unhealthy),
+    ];
+    let mut busy = world(rows.clone());
+    busy.workers = Some(vec![worker(7, true), worker(9, false)]);
+    let plan = prepare(&lb, busy);
+    assert_eq!(plan.draining, [earlier]);
+    assert_eq!(plan.leaving.unwrap().ids, ["id-flaps"]);
+    assert!(plan.released.is_empty());
+
+    // Worker 9 gives the flapping one requests; it never knew the other.
+    let mut done = world(rows);
+    done.workers = Some(vec![worker(9, false)]);
+    let plan = prepare(&lb, done);
+    assert!(plan.receipts[0].drained && plan.draining.is_empty());
+    assert_eq!(plan.leaving.unwrap().ids, ["id-flaps"]);
+    assert_eq!(plan.released.iter().collect::<Vec<_>>(), ["id-b"]);
+}
+
+#[test]
+fn a_server_that_comes_back_and_leaves_again_has_a_drain_of_its_own() {
+    let mut lb = serving(&[server("a", "10.0.0.1")]);
+    let mut both = drain("b", "2026-11-22T12:00:05Z", &[7]);
+    both.containers.push("c".to_owned());
+    both.ids.push("id-c".to_owned());
+    lb.status.as_mut().unwrap().draining = vec![both];
+    let rows = ["a", "c"].map(|name| row(name, "10.0.0.1", Health::Healthy));
+    let mut busy = world(rows.to_vec());
+    busy.workers = Some(vec![worker(7, true)]);
+    assert_eq!(prepare(&lb, busy).draining[0].ids, ["id-b"]);
+}
+
+/// A load balancer whose backend `old` was taken out of the spec, and what nginx serves of it.
+fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
+    let mut served = server("o", "10.0.0.7");
+    (served.upstream, served.workload) = ("old".to_owned(), "old".to_owned());
+    let mut workload = Workload::new("old", serde_json::from_str(r#"{"container":"o"}"#).unwrap());
+    let mut row = row("o", "10.0.0.7", Health::Healthy);
+    row.draining = draining;
+    workload.status = Some(WorkloadStatus {
+        instances: vec![row],
+        ..WorkloadStatus::default()
+    });
+    (serving(&[served]), Arc::new(workload))
+}
+
+#[test]
+fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
+    let (lb, old) = dismissed(true);
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    observed.dismissed = vec![old];
+    let plan = prepare(&lb, observed);
+    assert_eq!(names(&plan), ["a"]);
+    assert_eq!(plan.leaving.unwrap().ids, ["id-o"]);
+    assert!(plan.released.is_empty());
+}
+
+#[test]
+fn i8_what_nginx_goes_on_serving_for_want_of_another_is_not_forgotten() {
+    let (lb, old) = dismissed(true);
+    let mut observed = world(Vec::new());
+    observed.dismissed = vec![old];
+    let status = status_after(&lb, observed);
+    assert_eq!(status.servers, lb.status.unwrap().servers);
+    assert!(status.released.is_empty());
+    assert_eq!(status.held, ["id-o"], "its workload need not wait for ever");
+}
+
+#[test]
+fn i8_only_what_is_marked_as_draining_is_ever_held() {
+    let lb = serving(&[server("a", "10.0.0.1")]);
+    let held = |draining| {
+        let mut last = row("a", "10.0.0.1", Health::Unhealthy);
+        last.draining = draining;
+        status_after(&lb, world(vec![last])).held
+    };
+    assert!(held(false).is_empty());
+    assert_eq!(held(true), ["id-a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
+    let engine = aegis_docker::fake::FakeEngine::default();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let store = &context.store;
+    let object = serde_json::to_value(balancer()).unwrap();
+    let stored = store
+        .create(kinds::find("lb").unwrap(), object, false)
+        .await
+        .unwrap();
+    let said = LoadBalancerStatus {
+        held: vec!["id-a".to_owned()],
+        released: vec!["id-b".to_owned()],
+        ..LoadBalancerStatus::default()
+    };
+    let stored = store.set_status::<LoadBalancer>("lb", stored.uid(), said).await;
+    let lb = stored.unwrap();
+    let refused = Error::Refused {
+        balancer: "lb".to_owned(),
+        output: "no".to_owned(),
+    };
+    failed(&context, &lb, refused).await.unwrap_err();
+    let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
+    assert!(status.held.is_empty() && status.released.is_empty(), "{status:?}");
 }
 
 #[test]
@@ -237,7 +371,7 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
     ended.state = "exited".to_owned();
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
-    assert_eq!(plan.draining, None);
+    assert_eq!(plan.leaving, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ pub(super) struct ValidatedLoadBalancer {
     pub upstreams: Vec<Upstream>,
     /// Names of upstreams that have none and never had.
     pub without_servers: Vec<String>,
-    /// Ids kept although they should leave.
+    /// Ids kept for want of a ready server, whether or not they should leave.
     pub held: BTreeSet<String>,
     /// Ids of containers that run: others have no request left to finish.
     pub running: BTreeSet<String>,
@@ -104,14 +104,17 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         });
         let candidates: Vec<(&InstanceStatus, Server)> = candidates.collect();
         chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-        let running = rows
-            .iter()
-            .filter(|row| row.state == ContainerState::Running.as_str());
-        chosen.running.extend(running.map(|row| row.id.clone()));
         chosen.choose(backend.upstream.as_str(), &candidates, &before);
-        chosen
-            .marked
-            .extend(rows.iter().filter(|row| row.draining).map(|row| row.id.clone()));
+        chosen.take_note(rows);
+    }
+    for workload in &observed.dismissed {
+        let status = workload.status.as_ref();
+        chosen.take_note(status.map_or(&[], |status| status.instances.as_slice()));
+    }
+    if chosen.upstreams.is_empty() {
+        // Whatever nginx serves, it goes on with it until there is something else to serve.
+        let served = before.servers.iter().map(|server| server.id.clone());
+        chosen.held.extend(served);
     }
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
@@ -154,6 +157,16 @@ fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bo
 }
 
 impl Chosen {
+    /// Which of these containers run, and which are on their way out.
+    fn take_note(&mut self, rows: &[InstanceStatus]) {
+        let running = rows
+            .iter()
+            .filter(|row| row.state == ContainerState::Running.as_str());
+        self.running.extend(running.map(|row| row.id.clone()));
+        let marked = rows.iter().filter(|row| row.draining);
+        self.marked.extend(marked.map(|row| row.id.clone()));
+    }
+
     /// Admits what is healthy and not leaving. A server already in rotation stays while nothing is known against it.
     fn choose(
         &mut self,

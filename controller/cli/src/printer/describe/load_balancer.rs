@@ -58,7 +58,7 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
         );
         sheet.field("Check", &reload.check);
     }
-    if let Some(drain) = &status.draining {
+    for drain in &status.draining {
         let left = span(drain.deadline.until(now));
         sheet.field(
             "Draining",
