@@ -222,12 +222,13 @@ fn votes(sheet: &mut Sheet, landed: &[Vote], council: Option<&CouncilDecision>) 
         vec![
             vote.role.as_str().to_owned(),
             vote.verdict.as_str().to_owned(),
+            voter(vote),
             text::line(&vote.reasoning),
         ]
     });
     sheet.table(
         "Council",
-        Some(&aligned(&["SEAT", "VERDICT", "REASONING"], rows.collect())),
+        Some(&aligned(&["SEAT", "VERDICT", "BY", "REASONING"], rows.collect())),
     );
     if let Some(council) = council {
         let verdict = council.final_verdict.as_str();
@@ -236,6 +237,16 @@ fn votes(sheet: &mut Sheet, landed: &[Vote], council: Option<&CouncilDecision>) 
             format!("{verdict} ({}): {}", council.consensus, council.summary),
         );
     }
+}
+
+/// Who sat on the seat: the rules, or a model and what asking it cost.
+fn voter(vote: &Vote) -> String {
+    let Some(asked) = &vote.asked else {
+        return "rules".to_owned();
+    };
+    let provider = asked.provider.as_deref().unwrap_or("nobody");
+    let cost = format!("{} ms, {} tokens", asked.latency_ms, asked.tokens);
+    text::line(&format!("{provider} ({cost})"))
 }
 
 fn plan(sheet: &mut Sheet, plan: &Plan, execution: Option<&Execution>) {
