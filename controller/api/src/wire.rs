@@ -8,8 +8,8 @@ mod runbook;
 mod topology;
 
 pub use frame::{
-    AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData, HealthCheck,
-    IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
+    AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,
+    HealthCheck, IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
 };
 pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};
 pub use incident::{AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id};

@@ -10,6 +10,7 @@ mod membership;
 mod patience;
 mod plan;
 mod render;
+mod staging;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -223,6 +223,16 @@ impl FakeEngine {
         })
     }
 
+    /// A person deletes a file inside it.
+    pub fn remove_file(&self, name: &str, path: &str) -> EngineResult<()> {
+        self.on(name, "remove a file of", |world, id| {
+            if let Some(container) = world.get_mut(id) {
+                container.files.remove(path);
+            }
+            Ok(())
+        })
+    }
+
     /// It writes a line to its log.
     pub fn say(&self, name: &str, stderr: bool, text: &str) -> EngineResult<()> {
         self.on(name, "say", |world, id| {

@@ -6,16 +6,14 @@ use aegis_api::Time;
 use aegis_api::load_balancer::Reload;
 use aegis_docker::EngineError;
 
-use super::Error;
 use super::dereference::{served_revision, workers};
 use super::membership::only_servers_differ;
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
 use super::validate::ValidatedLoadBalancer;
+use super::{Error, staging};
 use crate::context::Context;
 
-/// Folder beside the configuration in which a new one is checked. nginx's `*.conf` does not reach into it.
-const STAGING: &str = ".aegis";
 /// How long nginx may take to serve what it was told to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 /// Answers in a row, each over a connection of its own: several workers accept, and one of the old may be quicker.
@@ -141,23 +139,23 @@ async fn replace(
         .next()
         .map(|(_, content)| String::from_utf8_lossy(&content).into_owned())
         .unwrap_or_default();
-    let staged_main = redirect_includes(&main, folder);
-    let neighbours = beside
-        .into_iter()
-        .filter(|(name, _)| name != file && name.ends_with(".conf"));
-    let mut files: Vec<(String, Vec<u8>)> = neighbours
-        .map(|(name, content)| (format!("{STAGING}/conf.d/{name}"), content))
-        .collect();
-    files.push((
-        format!("{STAGING}/conf.d/{file}"),
-        rendered.text.clone().into_bytes(),
-    ));
-    files.push((format!("{STAGING}/nginx.conf"), staged_main.into_bytes()));
+    let present: Vec<String> = beside.into_iter().map(|(name, _)| name).collect();
+    let staged_main = staging::main_with_staged(&main, folder, file, &present);
+    let files = [
+        (
+            format!("{}/{file}", staging::FOLDER),
+            rendered.text.clone().into_bytes(),
+        ),
+        (
+            format!("{}/nginx.conf", staging::FOLDER),
+            staged_main.into_bytes(),
+        ),
+    ];
     engine
         .put_files(id, folder, &files)
         .await
         .map_err(failed("stage the new configuration"))?;
-    let staged = format!("{folder}/{STAGING}/nginx.conf");
+    let staged = format!("{folder}/{}/nginx.conf", staging::FOLDER);
     let output = test(context, balancer, &staged).await?;
     write(context, balancer, &rendered.text).await?;
     Ok(output)
@@ -180,11 +178,6 @@ async fn test(context: &Context, balancer: &ValidatedLoadBalancer, main: &str) -
         });
     }
     Ok(output)
-}
-
-/// The main configuration with includes of `folder` pointing at the staged copy of it.
-fn redirect_includes(main: &str, folder: &str) -> String {
-    main.replace(&format!("{folder}/"), &format!("{folder}/{STAGING}/conf.d/"))
 }
 
 async fn write(context: &Context, balancer: &ValidatedLoadBalancer, text: &str) -> Result<(), Error> {
@@ -257,15 +250,6 @@ fn split(path: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn includes_of_the_live_folder_lead_to_the_staged_one() {
-        let main = "http { include /etc/nginx/mime.types; include /etc/nginx/conf.d/*.conf; }";
-        assert_eq!(
-            redirect_includes(main, "/etc/nginx/conf.d"),
-            "http { include /etc/nginx/mime.types; include /etc/nginx/conf.d/.aegis/conf.d/*.conf; }"
-        );
-    }
 
     #[test]
     fn a_path_splits_into_folder_and_file() {

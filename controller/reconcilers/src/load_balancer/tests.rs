@@ -5,10 +5,12 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Server};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_docker::Engine;
+use aegis_docker::fake::{FakeEngine, RunSpec};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::Error;
-use super::apply::Applied;
+use super::apply::{Applied, apply};
 use super::dereference::{Observed, Worker};
 use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
@@ -301,7 +303,7 @@ fn i8_only_what_is_marked_as_draining_is_ever_held() {
 
 #[tokio::test(start_paused = true)]
 async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
-    let engine = aegis_docker::fake::FakeEngine::default();
+    let engine = FakeEngine::default();
     let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
     let store = &context.store;
     let object = serde_json::to_value(balancer()).unwrap();
@@ -323,6 +325,43 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
     failed(&context, &lb, refused).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
     assert!(status.held.is_empty() && status.released.is_empty(), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
+    let engine = FakeEngine::default();
+    let nginx = RunSpec::nginx("nginx").network("net");
+    let id = engine.run_container(&nginx).unwrap();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let neighbour = |name: &str| {
+        let text = b"upstream other {\n    server 10.0.0.8:80;\n}\n".to_vec();
+        [(name.to_owned(), text)]
+    };
+    let nginx = engine.peek("nginx").unwrap();
+    let address = nginx.networks.values().flatten().next().unwrap();
+    let mut lb = balancer();
+    lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
+    let configure = async |template: &str| {
+        let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+        observed.container = Some(nginx.clone());
+        observed.address = Some((*address, 80).into());
+        observed.template = template.to_owned();
+        let validated = validate(&lb, observed).unwrap();
+        let prepared = plan(&validated).unwrap();
+        apply(&context, &validated, prepared).await
+    };
+
+    let folder = "/etc/nginx/conf.d";
+    engine.put_files(&id, folder, &neighbour("a.conf")).await.unwrap();
+    configure(TEMPLATE).await.unwrap();
+    engine.remove_file("nginx", "/etc/nginx/conf.d/a.conf").unwrap();
+    engine.put_files(&id, folder, &neighbour("b.conf")).await.unwrap();
+    configure(&format!("{TEMPLATE}\n# another\n")).await.unwrap();
+    let loaded = engine.serving_config("nginx").unwrap();
+    assert!(
+        loaded.upstreams.contains_key("other") && loaded.upstreams.contains_key("web"),
+        "{loaded:?}"
+    );
 }
 
 #[test]
