@@ -167,7 +167,8 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
             ),
         )
     } else {
-        (true, "Ready", format!("{servers} servers in rotation"))
+        let word = if servers == 1 { "server" } else { "servers" };
+        (true, "Ready", format!("{servers} {word} in rotation"))
     };
     condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
     condition::set(
