@@ -412,8 +412,13 @@ pub struct Verification {
     /// When it gives up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
-    /// Each attempt, oldest first, at most 100.
+    /// The latest attempts, oldest first, at most 100.
     pub attempts: Vec<Attempt>,
+    /// When the first of the attempts that have passed without a break was made; absent while the last one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<Time>,
+    /// How many have passed without a break, also of those that are not listed any more.
+    pub passes: u32,
     /// Whether the detector's condition cleared; absent where no detector opened the incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symptom_cleared: Option<bool>,
@@ -449,6 +454,25 @@ pub struct Tried {
     /// When its patch was applied: it counts against the budget from then on. Absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_at: Option<Time>,
+}
+
+impl Verification {
+    const MOST_ATTEMPTS: usize = 100;
+
+    /// Adds an attempt. What it says of the run it belongs to outlasts its place in the list.
+    pub fn record(&mut self, attempt: Attempt) {
+        if attempt.healthy {
+            self.healthy_since.get_or_insert(attempt.at);
+            self.passes = self.passes.saturating_add(1);
+        } else {
+            self.healthy_since = None;
+            self.passes = 0;
+        }
+        self.health_verified = Some(attempt.healthy);
+        self.attempts.push(attempt);
+        let excess = self.attempts.len().saturating_sub(Self::MOST_ATTEMPTS);
+        self.attempts.drain(..excess);
+    }
 }
 
 impl Incident {

@@ -210,7 +210,7 @@ pub struct VerificationPolicy {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub successes: u32,
-    /// How long it must stay healthy after the first passing attempt.
+    /// How long it must stay healthy after the first passing attempt; shorter than `deadline`.
     #[serde(default = "no_time")]
     pub soak: Duration,
     /// When verification gives up.
@@ -254,6 +254,17 @@ impl Rules for RemediationPolicySpec {
                 format!("{path}.replicas.min"),
                 self.replicas.min,
                 format!("must not be above replicas.max, {max}"),
+            ));
+        }
+        let verification = &self.verification;
+        if verification.soak.std() >= verification.deadline.std() {
+            out.push(FieldError::invalid(
+                format!("{path}.verification.soak"),
+                verification.soak,
+                format!(
+                    "must be shorter than verification.deadline, {}",
+                    verification.deadline
+                ),
             ));
         }
         let seats = u32::try_from(self.council.seats.len()).unwrap_or(u32::MAX);
@@ -307,4 +318,25 @@ fn verification_deadline() -> Duration {
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_that_no_verification_could_outlast_is_refused() {
+        let refused = |verification: &str| {
+            let spec: RemediationPolicySpec =
+                serde_json::from_str(&format!(r#"{{"verification": {verification}}}"#)).unwrap();
+            let mut errors = Vec::new();
+            spec.rules("spec", &mut errors);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(refused(r#"{"soak": "59s", "deadline": "1m"}"#).is_empty());
+        assert_eq!(
+            refused(r#"{"soak": "60s", "deadline": "1m"}"#),
+            ["spec.verification.soak: Invalid value: 1m: must be shorter than verification.deadline, 1m"]
+        );
+    }
 }

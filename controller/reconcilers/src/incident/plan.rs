@@ -419,9 +419,10 @@ fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> 
         };
         return fall_back(incident, format!("not verified before the deadline: {what}"));
     }
-    let number = u32::try_from(verification.attempts.len())
-        .unwrap_or(u32::MAX)
-        .saturating_add(1);
+    let number = verification
+        .attempts
+        .last()
+        .map_or(1, |last| last.number.saturating_add(1));
     let due = match verification.attempts.last() {
         None => Duration::ZERO,
         Some(last) => {
@@ -448,28 +449,17 @@ fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> 
 
 /// When the soak is over if every attempt passes from now on; `None` while none passes.
 fn soak_end(incident: &ValidatedIncident, verification: &Verification) -> Option<Time> {
-    let run = verification
-        .attempts
-        .iter()
-        .rev()
-        .take_while(|attempt| attempt.healthy);
-    Some(run.last()?.at.plus(incident.policy.verification.soak))
+    let since = verification.healthy_since?;
+    Some(since.plus(incident.policy.verification.soak))
 }
 
 /// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.
 fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
     let wanted = &incident.policy.verification;
-    let run: Vec<_> = verification
-        .attempts
-        .iter()
-        .rev()
-        .take_while(|attempt| attempt.healthy)
-        .collect();
-    let long_enough = match (run.first(), run.last()) {
-        (Some(newest), Some(oldest)) => oldest.at.age(newest.at) >= wanted.soak.std(),
-        _ => false,
+    let (Some(since), Some(newest)) = (verification.healthy_since, verification.attempts.last()) else {
+        return false;
     };
-    u32::try_from(run.len()).unwrap_or(u32::MAX) >= wanted.successes && long_enough
+    verification.passes >= wanted.successes && since.age(newest.at) >= wanted.soak.std()
 }
 
 /// The next rung of the ladder that was not tried yet, or the end.

@@ -247,13 +247,8 @@ impl Next<'_> {
                 self.begin_verification(&plan, containers, lb)
             }
             Outcome::Attempted(attempt) => {
-                let healthy = attempt.healthy;
                 let verification = self.status.verification.get_or_insert_default();
-                verification.attempts.push(attempt);
-                if verification.attempts.len() > 100 {
-                    verification.attempts.remove(0);
-                }
-                verification.health_verified = Some(healthy);
+                verification.record(attempt);
                 AT_ONCE
             }
             Outcome::Resolved { learned } => self.resolve(learned),
@@ -396,7 +391,8 @@ impl Next<'_> {
             .status
             .verification
             .as_ref()
-            .map_or(0, |verification| verification.attempts.len());
+            .and_then(|verification| verification.attempts.last())
+            .map_or(0, |last| last.number);
         let proof = self
             .status
             .verification

@@ -2,6 +2,7 @@
 
 mod asking;
 mod proposals;
+mod verifying;
 
 use std::sync::Arc;
 
