@@ -1,10 +1,11 @@
 //! How a controller is started: its flags and its environment, and nothing of the environment the tests run in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::binaries::{binary, repository};
@@ -162,7 +163,18 @@ impl Launch {
     }
 }
 
+/// A port that nobody listens on. Below those that the kernel picks for outgoing connections, which could otherwise take
+/// it before its controller does, and never the same one twice in this process.
 fn free_port(ip: IpAddr) -> SocketAddr {
-    let listener = TcpListener::bind((ip, 0)).expect("a free port");
-    listener.local_addr().expect("its address")
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().expect("nobody panics with it");
+    for _ in 0..1000 {
+        let port = rand::random_range(15_000_u16..30_000);
+        let address = SocketAddr::new(ip, port);
+        if !given.contains(&port) && TcpListener::bind(address).is_ok() {
+            given.insert(port);
+            return address;
+        }
+    }
+    panic!("no port is free between 15000 and 30000");
 }
