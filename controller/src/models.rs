@@ -41,8 +41,8 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
         named
     };
     let mut providers = Vec::new();
-    for name in &order {
-        let mut provider = match *name {
+    for name in order {
+        let mut provider = match name {
             FASTROUTER if key.is_none() && base.is_none() => {
                 bail!(
                     "the order of providers names {FASTROUTER}: set FASTRTR_API_KEY, or FASTRTR_BASE_URL for a server that needs no key"
@@ -63,12 +63,14 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
                 ollama.unwrap_or(OLLAMA_URL),
                 given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
             ),
-            BUILTIN => continue,
+            // Nobody is asked after the built-in analyst.
+            BUILTIN => break,
             other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
         };
         provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
         providers.push(provider);
     }
+    let asked: Vec<String> = providers.iter().map(|provider| provider.name.clone()).collect();
     let call = Duration::from_secs(models.llm_timeout_secs);
     let budget = Budget::default();
     Ok(BrainConfig {
@@ -78,10 +80,22 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
             ..budget
         },
         providers,
-        routes: Some(Routes::all(order)),
+        routes: Some(Routes::all(asked.into_iter().chain([BUILTIN.to_owned()]))),
         prompts_dir: models.prompts_dir.clone(),
         ..BrainConfig::default()
     })
+}
+
+/// Who is asked, for people.
+pub(crate) fn order(config: &BrainConfig) -> String {
+    let models = config
+        .providers
+        .iter()
+        .map(|provider| format!("{} ({})", provider.name, provider.model));
+    models
+        .chain([BUILTIN.to_owned()])
+        .collect::<Vec<_>>()
+        .join(", then ")
 }
 
 /// A variable that is set to nothing, as Compose does with one that it passes on, is not set.
@@ -139,6 +153,10 @@ mod tests {
         .unwrap();
         let provider = &config.providers[0];
         assert_eq!(provider.model, "anthropic/claude-sonnet-4-20250514");
+        assert_eq!(
+            super::order(&config),
+            "fastrouter (anthropic/claude-sonnet-4-20250514), then builtin"
+        );
         assert_eq!(provider.base_url, FASTROUTER_URL);
         assert_eq!(provider.key.as_ref().unwrap().expose_secret(), "k");
         assert_eq!(provider.timeouts.total, Duration::from_secs(7));

@@ -50,7 +50,9 @@ const WORKLOADS_AT_ONCE: usize = 16;
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     aegis_api::defaults::choose(defaults::of(&args)?)?;
-    let brain = Brain::new(models::brain(&args.models)?)?;
+    let models = models::brain(&args.models)?;
+    tracing::info!("incidents are put before {}", models::order(&models));
+    let brain = Brain::new(models)?;
     let events = EventRecorder::new();
     let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;

@@ -90,8 +90,8 @@ impl Prompt {
 /// Why prompts cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    /// A template in the folder cannot be read.
-    #[error("cannot read prompt template {}", .path.display())]
+    /// The folder, or a template in it, cannot be read.
+    #[error("cannot read prompt templates in {}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -115,6 +115,13 @@ pub(crate) struct Prompts(Tera);
 impl Prompts {
     /// The embedded templates; those of the same name in `folder` take their place.
     pub(crate) fn load(folder: Option<&Path>) -> Result<Self, PromptError> {
+        if let Some(folder) = folder {
+            // A folder that is not there is a mistake in its name, and not a wish for the embedded ones.
+            std::fs::read_dir(folder).map_err(|source| PromptError::Read {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
         let mut tera = Tera::default();
         for (name, embedded) in EMBEDDED {
             let own = folder

@@ -291,6 +291,7 @@ fn a_repair_goes_on_with_the_conversation() {
 #[test]
 fn a_folder_can_bring_templates_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
+    assert!(Prompts::load(Some(&folder.path().join("nowhere"))).is_err());
     std::fs::write(folder.path().join("analysis.tera"), "Be brief.").unwrap();
     let prompts = Prompts::load(Some(folder.path())).unwrap();
     let prompt = prompts.analysis(&case(), ROOM).unwrap();
