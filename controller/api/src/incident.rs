@@ -352,7 +352,7 @@ pub struct IncidentStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// SHA-256 over everything below, 16 hex characters.
+    /// SHA-256 over everything below as it was planned, 16 hex characters.
     pub hash: String,
     /// What it does.
     pub action: Action,
@@ -370,7 +370,7 @@ pub struct Plan {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Patch {
-    /// `spec.restartedAt`.
+    /// `spec.restartedAt`; in a plan that a human approved, when that became its execution.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarted_at: Option<Time>,
     /// `spec.replicas`.

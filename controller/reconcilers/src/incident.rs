@@ -81,7 +81,7 @@ impl IncidentReconciler {
 /// approved begins its work: until the store says so, too, the lease does.
 fn lets_go(incident: &ValidatedIncident, step: &Step) -> bool {
     match step {
-        Step::Hold { .. } => true,
+        Step::Hold { .. } | Step::Investigate { then_hold: Some(_) } => true,
         Step::Approve { .. } => false,
         _ => incident.status.phase == Phase::AwaitingApproval,
     }

@@ -12,7 +12,7 @@ use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 
 use super::gate::{self, Ruling};
 use super::remedy;
-use super::validate::ValidatedIncident;
+use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
@@ -137,7 +137,7 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static s
     }
     if let Some(rival) = &incident.rival {
         return Some((
-            "RemediationUnderWay",
+            REMEDIATION_UNDER_WAY,
             format!("incident {rival} is being remedied on the same workload"),
             None,
         ));

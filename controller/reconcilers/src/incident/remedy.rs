@@ -3,7 +3,7 @@
 use aegis_api::incident::{Patch, Plan};
 use aegis_api::proposal::Action;
 use aegis_api::scalar::ResourceName;
-use aegis_api::{Kind, Workload, WorkloadSpec};
+use aegis_api::{Kind, Time, Workload, WorkloadSpec};
 use sha2::{Digest, Sha256};
 
 use super::validate::ValidatedIncident;
@@ -109,6 +109,17 @@ fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// The plan as it is carried out now that a human has agreed to it: a restart is one of what runs at this moment, not
+/// only of what ran when the plan was made. Where somebody restarted the workload since by its spec, that was it. The
+/// hash stays that of the plan which was agreed to.
+pub(super) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
+    let mut plan = plan.clone();
+    if !is_applied(&plan.patch, &workload.spec) {
+        plan.patch.restarted_at = plan.patch.restarted_at.map(|made| made.max(now));
+    }
+    plan
 }
 
 /// Whether the spec has everything the patch asks for. A later restart counts as this one, too.

@@ -3,6 +3,7 @@
 mod asking;
 mod proposals;
 mod verifying;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -12,6 +12,8 @@ use aegis_api::{
 use super::dereference::Observed;
 use super::leases::Leases;
 
+/// Why an incident waits for another one on the same workload.
+pub(super) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
 /// How far back actions on the workload are looked at.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
@@ -189,16 +191,32 @@ fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<Str
             && !other.is_finished()
             && about.is_some_and(|name| name.as_str() == workload)
     });
-    let mut ahead = others.filter(|other| {
-        let phase = other
+    let phase = |other: &Incident| {
+        other
             .status
             .as_ref()
             .map(|status| status.phase)
-            .unwrap_or_default();
-        is_active(phase)
-            || (phase == Phase::Received && mine == Phase::Received && age(other) < age(incident))
-    });
-    ahead.next().map(|other| other.name().to_owned())
+            .unwrap_or_default()
+    };
+    let is_next = |other: &Incident| {
+        phase(other) == Phase::Received
+            && mine == Phase::Received
+            && age(other) < age(incident)
+            && !only_waits(other)
+    };
+    let others: Vec<&Arc<Incident>> = others.collect();
+    let active = others.iter().find(|other| is_active(phase(other)));
+    let ahead = active.or_else(|| others.iter().find(|other| is_next(other)));
+    ahead.map(|other| other.name().to_owned())
+}
+
+/// Whether an incident has not begun and will not before something changes that concerns it alone: a mode, a cooldown.
+/// One that waits for another incident is next as soon as that one is over.
+fn only_waits(incident: &Incident) -> bool {
+    let conditions = incident.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|held| held.type_ == "Held" && held.status == "True" && held.reason != REMEDIATION_UNDER_WAY)
 }
 
 fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {

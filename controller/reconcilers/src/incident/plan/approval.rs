@@ -7,7 +7,7 @@ use aegis_api::{Kind, Workload};
 
 use super::super::gate::{self, Ruling};
 use super::super::remedy;
-use super::super::validate::ValidatedIncident;
+use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use super::{Step, conclude, fail};
 
 /// How often it is looked whether what stands in the way has passed.
@@ -23,7 +23,7 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
         return Step::AskHuman {
             plan: plan.clone(),
             council: None,
-            reason: "RemediationUnderWay",
+            reason: REMEDIATION_UNDER_WAY,
             message,
         };
     }
@@ -54,7 +54,7 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
                     council: None,
                 },
                 Ruling::Allow | Ruling::NeedsApproval { .. } => Step::Approve {
-                    plan: plan.clone(),
+                    plan: remedy::carried_out_at(plan, workload, incident.now),
                     council: None,
                     note,
                 },
