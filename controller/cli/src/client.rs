@@ -7,10 +7,11 @@ mod resources;
 pub(crate) mod status;
 pub(crate) mod watch;
 
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use aegis_api::Time;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     authorization: Option<HeaderValue>,
     request_timeout: Option<Duration>,
     console: Console,
+    /// The time by the server's clock, as its last answer told it, to the second.
+    server_time: Arc<Mutex<Option<Time>>>,
 }
 
 /// What a request carries.
@@ -69,12 +72,18 @@ impl Client {
             authorization,
             request_timeout: settings.request_timeout,
             console,
+            server_time: Arc::default(),
         })
     }
 
     /// The server's address as a person wrote it, without credentials.
     pub(crate) fn server(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    /// When the server last answered, by its own clock and to the second; `None` if it did not say.
+    pub(crate) fn server_time(&self) -> Option<Time> {
+        *self.server_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A URL of the server: its base and these path segments, each escaped.
@@ -111,6 +120,7 @@ impl Client {
         for warning in warnings(response.headers()) {
             self.console.remark(format!("Warning: {warning}"));
         }
+        *self.server_time.lock().unwrap_or_else(PoisonError::into_inner) = date(response.headers());
         if response.status().is_success() {
             return Ok(response);
         }
@@ -263,6 +273,13 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
         quoted.map(|text| text::line(&text.replace("\\\"", "\"").replace("\\\\", "\\")))
     });
     texts.collect()
+}
+
+/// The time of an answer, such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 6.6.1).
+fn date(headers: &HeaderMap) -> Option<Time> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+    time.ok().map(Time)
 }
 
 fn install_crypto_provider() {

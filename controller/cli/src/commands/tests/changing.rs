@@ -38,6 +38,13 @@ async fn scale_sets_the_scale_subresource() {
 #[tokio::test]
 async fn restart_sets_the_instant() {
     let server = MockServer::start().await;
+    answers(
+        &server,
+        "GET",
+        WEB,
+        json_body(&workload("7", &json!({"container": "web"}))),
+    )
+    .await;
     answers(&server, "PATCH", WEB, json_body(&workload("8", &json!({})))).await;
     assert_eq!(
         aegisctl(&server.uri(), &["restart", "workload/web"]).await.out,
@@ -51,6 +58,35 @@ async fn restart_sets_the_instant() {
             .parse::<aegis_api::Time>()
             .is_ok(),
         "{patch}"
+    );
+}
+
+/// What `restart` writes where the server's clock shows `date` and a container started at `started`.
+async fn restarted_at(date: &str, started: &str) -> String {
+    let server = MockServer::start().await;
+    let mut web = workload("7", &json!({"container": "web"}));
+    web["status"] = json!({"instances": [{"name": "web", "id": "i", "index": 0, "state": "running",
+        "health": "Healthy", "revision": "r", "startedAt": started}]});
+    let answer = json_body(&web).insert_header("date", date);
+    answers(&server, "GET", WEB, answer).await;
+    answers(&server, "PATCH", WEB, json_body(&workload("8", &json!({})))).await;
+    let run = aegisctl(&server.uri(), &["restart", "web"]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let (patch, _) = last_body(&server, "PATCH").await;
+    patch["spec"]["restartedAt"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn restart_goes_by_the_clock_of_the_server() {
+    let date = "Sat, 31 Jan 2099 12:00:00 GMT";
+    assert_eq!(
+        restarted_at(date, "2099-01-31T11:00:00Z").await,
+        "2099-01-31T12:00:00Z"
+    );
+    // The date is told to the second; the container started within it.
+    assert_eq!(
+        restarted_at(date, "2099-01-31T12:00:00.5Z").await,
+        "2099-01-31T12:00:00.501Z"
     );
 }
 
