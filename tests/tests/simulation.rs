@@ -2,7 +2,7 @@
 //! in virtual time, with people, illnesses, faults and deaths at random moments, over many seeds.
 //!
 //! `AEGIS_SIM_SEEDS` says how many seeds (`make sim` runs 10,000), `AEGIS_SIM_FROM` the first of them. `AEGIS_SIM_SEED=n` replays one
-//! and prints its trace; `AEGIS_SIM_REPEAT` says how often, since the threads that write files may interleave differently.
+//! and prints its trace, the same each time; `AEGIS_SIM_REPEAT` says how often.
 
 #[path = "simulation/acts.rs"]
 mod acts;

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use aegis_api::KINDS;
 
+use crate::offload::offload;
 use crate::store::StoreError;
 use faults::Faults;
 use lock::{Lock, LockError};
@@ -112,7 +113,5 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
     // A task fails only by a panic of the work (there is none) or because the runtime shuts down.
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| StoreError::Closed)
+    offload(work).await.map_err(|_| StoreError::Closed)
 }

@@ -8,6 +8,7 @@ pub mod feed;
 pub mod finalizer;
 mod follow;
 pub mod metrics;
+pub mod offload;
 pub mod predicate;
 mod runner;
 pub mod scheduler;

@@ -40,9 +40,9 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        .max_blocking_threads(2)
         .build()
         .expect("a runtime");
+    aegis_runtime::offload::stay_on_this_thread();
     runtime.block_on(async {
         let mut director = Director::begin(scenario).await;
         director.play().await;

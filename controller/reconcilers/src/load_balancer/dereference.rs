@@ -71,13 +71,11 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
         source,
     };
     let path = context.settings.templates.join(spec.template.as_str());
-    let template = tokio::fs::read_to_string(&path)
-        .await
-        .map_err(|source| Error::Template {
-            balancer: name.to_owned(),
-            template: path.display().to_string(),
-            source,
-        })?;
+    let template = read(path.clone()).await.map_err(|source| Error::Template {
+        balancer: name.to_owned(),
+        template: path.display().to_string(),
+        source,
+    })?;
     let container = context
         .engine
         .inspect(spec.container.as_str())
@@ -156,6 +154,12 @@ fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
     names
         .filter_map(|name| context.store.get::<Workload>(name))
         .collect()
+}
+
+async fn read(path: std::path::PathBuf) -> std::io::Result<String> {
+    let read = aegis_runtime::offload::offload(move || std::fs::read_to_string(path));
+    read.await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
 /// The revision that nginx answers with, if it answers with one.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::writer::Writer;
 use super::{Request, StoreError};
 use crate::disk::folder::Listing;
+use crate::offload::offload;
 use crate::watch::FileWatch;
 
 /// The most requests in one batch.
@@ -73,7 +74,7 @@ impl StoreDriver {
                         scan_again = true;
                     } else {
                         let disk = writer.disk.clone();
-                        let listing = tokio::task::spawn_blocking(move || disk.list());
+                        let listing = offload(move || disk.list());
                         scan = Some((listing, writer.revisions.last()));
                     }
                 }

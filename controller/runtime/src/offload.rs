@@ -1,0 +1,25 @@
+//! Where work that blocks is done: on tokio's threads for it, or, in a simulation, on the simulation's own thread, so that
+//! the same seed gives the same history.
+
+use std::cell::Cell;
+
+use tokio::task::JoinHandle;
+
+thread_local! {
+    static INLINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, work offloaded from this thread is done on this thread, as a task among the others. For simulations on a
+/// runtime of one thread.
+pub fn stay_on_this_thread() {
+    INLINE.set(true);
+}
+
+/// Does what blocks where it may. It runs to its end even if nobody waits for it.
+pub fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    if INLINE.get() {
+        tokio::spawn(async move { work() })
+    } else {
+        tokio::task::spawn_blocking(work)
+    }
+}
