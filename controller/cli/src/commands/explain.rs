@@ -215,7 +215,6 @@ mod tests {
     #[test]
     fn choices_and_required_fields_are_named() {
         assert!(explained("rp.spec.mode", false).contains("one of Auto, Approve, DryRun, Off"));
-        assert!(explained("lb.spec", false).contains("container\t<string> -required-"));
         assert!(explained("lb.spec.backends", false).contains("upstream\t<string> -required-"));
     }
 
