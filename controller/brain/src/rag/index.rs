@@ -2,6 +2,9 @@
 //! kept between queries. A document that comes or goes changes what its own terms touch and nothing else: there is no
 //! fit. Pure, in memory.
 //!
+//! The lengths of the other documents that hold one of those terms change as well. The next query makes up for that, so
+//! that each term is gone through once however many documents came in between.
+//!
 //! scikit-learn keeps the `max_features` terms that occur most in corpus and query together. Which of several terms
 //! that occur equally often it keeps depends there on an unstable sort; here the first in order of code points.
 
@@ -9,11 +12,11 @@ mod length;
 mod query;
 mod vocabulary;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::tokens;
-use length::{Length, term_weight};
+use length::{Length, Rarity, term_weight};
 use vocabulary::{Rank, Vocabulary};
 
 /// `max_features`.
@@ -34,9 +37,13 @@ pub struct Index {
     slots: HashMap<String, usize>,
     /// By slot; a slot that became free is used again.
     documents: Vec<Option<Document>>,
+    /// By slot, of the terms as they were last counted.
+    lengths: Vec<Length>,
     free: Vec<usize>,
     added: u64,
     terms: HashMap<Arc<str>, Term>,
+    /// Terms that are counted otherwise than they stand now.
+    stale: HashSet<Arc<str>>,
     vocabulary: Vocabulary,
 }
 
@@ -46,8 +53,6 @@ struct Document {
     /// How many documents had been added before it.
     age: u64,
     terms: Vec<Arc<str>>,
-    /// Of the kept terms.
-    length: Length,
 }
 
 /// A term of the corpus: how often it occurs in all, and in which documents how often.
@@ -55,8 +60,17 @@ struct Document {
 struct Term {
     occurrences: u64,
     /// By slot.
-    postings: Vec<(usize, u32)>,
+    postings: Vec<Posting>,
     kept: bool,
+    /// In how many documents it was when it was counted into their lengths; none: it is not in them.
+    counted: Option<u32>,
+}
+
+/// A document that holds a term. Small, as there are as many as words in all documents.
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    slot: u32,
+    tf: u32,
 }
 
 impl Default for Index {
@@ -75,9 +89,11 @@ impl Index {
         Self {
             slots: HashMap::new(),
             documents: Vec::new(),
+            lengths: Vec::new(),
             free: Vec::new(),
             added: 0,
             terms: HashMap::new(),
+            stale: HashSet::new(),
             vocabulary: Vocabulary::new(features),
         }
     }
@@ -99,17 +115,22 @@ impl Index {
             self.added
         });
         let slot = self.free.pop().unwrap_or(self.documents.len());
+        let number = narrow(slot);
         let counts = tokens::terms(text);
         let mut names = Vec::with_capacity(counts.len());
-        for (name, count) in counts {
+        let mut length = Length::default();
+        for (name, tf) in counts {
             let name: Arc<str> = match self.terms.get_key_value(name.as_str()) {
                 Some((known, _)) => Arc::clone(known),
                 None => name.into(),
             };
             self.change(&name, |term| {
-                term.occurrences += u64::from(count);
-                if let Err(place) = term.postings.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                    term.postings.insert(place, (slot, count));
+                term.occurrences += u64::from(tf);
+                if let Err(place) = term.place(number) {
+                    term.postings.insert(place, Posting { slot: number, tf });
+                }
+                if let Some(df) = term.counted {
+                    length.change(term_weight(tf), None, Some(Rarity::of(df)));
                 }
             });
             names.push(name);
@@ -118,11 +139,13 @@ impl Index {
             id: id.to_owned(),
             age,
             terms: names,
-            length: Length::default(),
         });
-        match self.documents.get_mut(slot) {
-            Some(place) => *place = document,
-            None => self.documents.push(document),
+        match (self.documents.get_mut(slot), self.lengths.get_mut(slot)) {
+            (Some(place), Some(measured)) => (*place, *measured) = (document, length),
+            _ => {
+                self.documents.push(document);
+                self.lengths.push(length);
+            }
         }
         self.slots.insert(id.to_owned(), slot);
         self.settle();
@@ -138,32 +161,27 @@ impl Index {
     /// Takes a document out and answers its age. The vocabulary is to be settled afterwards.
     fn remove_document(&mut self, id: &str) -> Option<u64> {
         let slot = self.slots.remove(id)?;
-        let names = self
-            .documents
-            .get(slot)
-            .and_then(Option::as_ref)
-            .map(|document| document.terms.clone());
-        for name in names.unwrap_or_default() {
+        let document = self.documents.get_mut(slot).and_then(Option::take)?;
+        let number = narrow(slot);
+        for name in document.terms {
             self.change(&name, |term| {
-                if let Ok(place) = term.postings.binary_search_by_key(&slot, |(slot, _)| *slot) {
-                    let (_, count) = term.postings.remove(place);
-                    term.occurrences -= u64::from(count);
+                if let Ok(place) = term.place(number) {
+                    let Posting { tf, .. } = term.postings.remove(place);
+                    term.occurrences -= u64::from(tf);
                 }
             });
         }
         self.free.push(slot);
-        let document = self.documents.get_mut(slot).and_then(Option::take);
-        document.map(|document| document.age)
+        Some(document.age)
     }
 
-    /// Changes a term while it counts for nobody; it takes part again once the vocabulary is settled.
+    /// Changes a term, which then waits for a place in the vocabulary.
     fn change(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Term)) {
         let term = self.terms.entry(Arc::clone(name)).or_default();
         self.vocabulary.leave(&term.rank(name), term.kept);
-        if std::mem::take(&mut term.kept) {
-            count(&mut self.documents, term, -1.0);
-        }
+        term.kept = false;
         change(term);
+        self.stale.insert(Arc::clone(name));
         if term.postings.is_empty() {
             self.terms.remove(name);
         } else {
@@ -171,34 +189,59 @@ impl Index {
         }
     }
 
-    /// Keeps the terms that occur most, and counts those that came in and went out.
+    /// Keeps the terms that occur most.
     fn settle(&mut self) {
         while let Some((rank, kept)) = self.vocabulary.next_change() {
             if let Some(term) = self.terms.get_mut(&rank.1) {
                 term.kept = kept;
-                count(&mut self.documents, term, if kept { 1.0 } else { -1.0 });
+                self.stale.insert(rank.1);
             }
         }
     }
-}
 
-/// Counts a term into the lengths of its documents, or out of them.
-fn count(documents: &mut [Option<Document>], term: &Term, sign: f64) {
-    for (slot, tf) in &term.postings {
-        if let Some(Some(document)) = documents.get_mut(*slot) {
-            document.length.add(term_weight(*tf), term.df(), sign);
+    /// Brings the lengths up to date.
+    fn measure(&mut self) {
+        for name in self.stale.drain() {
+            let Some(term) = self.terms.get_mut(&name) else {
+                continue;
+            };
+            let (was, is) = (term.counted, term.kept.then(|| term.df()));
+            if was == is {
+                continue;
+            }
+            let (then, now) = (was.map(Rarity::of), is.map(Rarity::of));
+            for posting in &term.postings {
+                if let Some(length) = self.lengths.get_mut(wide(posting.slot)) {
+                    length.change(term_weight(posting.tf), then, now);
+                }
+            }
+            term.counted = is;
         }
     }
 }
 
 impl Term {
     fn df(&self) -> u32 {
-        u32::try_from(self.postings.len()).unwrap_or(u32::MAX)
+        narrow(self.postings.len())
+    }
+
+    /// Where the posting of a slot is, or belongs.
+    fn place(&self, slot: u32) -> Result<usize, usize> {
+        self.postings.binary_search_by_key(&slot, |posting| posting.slot)
     }
 
     fn rank(&self, name: &Arc<str>) -> Rank {
         (std::cmp::Reverse(self.occurrences), Arc::clone(name))
     }
+}
+
+/// Slots and counts of documents, of which there are never 2³².
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn wide(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
-"""Makes corpora.json: what scikit-learn's TfidfVectorizer says about generated corpora.
+"""Makes corpora.json and runbook/scores.json: what scikit-learn's TfidfVectorizer says about generated corpora, and about
+a runbook as people have them (runbook/runbook.json, in the shape that is imported and exported; hand-written, as are the
+queries in runbook/queries.json).
 
-Run with scikit-learn installed: python generate.py > corpora.json
+Run with scikit-learn installed, beside this file: python generate.py > corpora.json
+                                                   python generate.py runbook > runbook/scores.json
 
 Each case holds documents, queries, `max_features`, and for each query the cosine with every document. Where
 `max_features` has to choose among terms that occur equally often, scikit-learn's choice depends on an unstable sort
@@ -9,6 +12,7 @@ Each case holds documents, queries, `max_features`, and for each query the cosin
 """
 
 import json
+import pathlib
 import random
 import sys
 
@@ -87,10 +91,33 @@ def case(seed, features):
     return {"seed": seed, "features": features, "unmodified": bool(unmodified), "documents": documents, "queries": made}
 
 
-def main():
+RUNBOOK = pathlib.Path(__file__).parent / "runbook"
+
+
+def runbook():
+    """The scores of every entry, and the ids of the two that are answered: the best above 0.05, the earlier one first
+    where two are equal."""
+    entries = json.loads((RUNBOOK / "runbook.json").read_text(encoding="utf-8"))
+    documents = [" ".join([entry["alert_type"], entry["logs"], entry["root_cause"]]) for entry in entries]
+    made, unmodified = [], True
+    for query in json.loads((RUNBOOK / "queries.json").read_text(encoding="utf-8")):
+        expected = scores(StableVectorizer, documents, query, 5000)
+        unmodified &= np.allclose(expected, scores(TfidfVectorizer, documents, query, 5000), atol=1e-12)
+        best = sorted((-round(score, 12), place) for place, score in enumerate(expected) if score > 0.05)[:2]
+        answered = [entries[place]["incident_id"] for _, place in best]
+        made.append({"text": query, "answered": answered, "scores": expected})
+    return {"unmodified": bool(unmodified), "queries": made}
+
+
+def corpora():
     limits = [5000] * 112 + [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300] * 8
     cases = [case(seed, limit) for seed, limit in enumerate(limits)]
-    json.dump({"sklearn": sklearn.__version__, "cases": cases}, sys.stdout, ensure_ascii=False, indent=0)
+    return {"cases": cases}
+
+
+def main():
+    made = runbook() if sys.argv[1:] == ["runbook"] else corpora()
+    json.dump({"sklearn": sklearn.__version__, **made}, sys.stdout, ensure_ascii=False, indent=0)
 
 
 if __name__ == "__main__":

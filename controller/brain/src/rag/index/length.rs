@@ -12,19 +12,47 @@ pub(super) struct Length {
 }
 
 impl Length {
-    /// Adds a term of this weight that `df` documents have (`sign` 1), or takes it out (−1).
-    pub(super) fn add(&mut self, weight: f64, df: u32, sign: f64) {
-        let squared = sign * weight * weight;
-        let rarity = (1.0 + f64::from(df)).ln();
+    /// Counts a term of this weight as being this rare, where it was counted as that rare; none: it does not count.
+    pub(super) fn change(&mut self, weight: f64, was: Option<Rarity>, is: Option<Rarity>) {
+        let squared = weight * weight;
+        if let Some(Rarity(rarity)) = is {
+            self.add(squared, rarity);
+        }
+        // What was added is taken out to the bit, so that nothing builds up.
+        if let Some(Rarity(rarity)) = was {
+            self.add(-squared, rarity);
+        }
+    }
+
+    fn add(&mut self, squared: f64, rarity: f64) {
         self.a.add(squared);
         self.b.add(squared * rarity);
         self.c.add(squared * rarity * rarity);
     }
 
     /// The squared length among so many documents.
-    pub(super) fn squared(&self, documents: u32) -> f64 {
-        let x = (1.0 + f64::from(documents)).ln() + 1.0;
+    pub(super) fn squared(&self, Among(x): Among) -> f64 {
         self.a.value() * x * x - 2.0 * self.b.value() * x + self.c.value()
+    }
+}
+
+/// In how many documents a term is, as ln(1+df).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rarity(f64);
+
+impl Rarity {
+    pub(super) fn of(df: u32) -> Self {
+        Self((1.0 + f64::from(df)).ln())
+    }
+}
+
+/// How many documents there are, as ln(1+n) + 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Among(f64);
+
+impl Among {
+    pub(super) fn new(documents: u32) -> Self {
+        Self((1.0 + f64::from(documents)).ln() + 1.0)
     }
 }
 
@@ -65,7 +93,7 @@ mod tests {
         let terms = [(1, 3), (4, 900), (2, 1)];
         let mut length = Length::default();
         for (tf, df) in terms {
-            length.add(term_weight(tf), df, 1.0);
+            length.change(term_weight(tf), None, Some(Rarity::of(df)));
         }
         for n in [10, 5_000] {
             let plain: f64 = terms
@@ -74,19 +102,19 @@ mod tests {
                     super::super::super::score::weight(*tf, super::super::super::score::idf(n, *df)).powi(2)
                 })
                 .sum();
-            assert!((length.squared(n) - plain).abs() < 1e-12 * plain);
+            assert!((length.squared(Among::new(n)) - plain).abs() < 1e-12 * plain);
         }
     }
 
     #[test]
     fn what_came_and_went_leaves_no_trace() {
         let mut length = Length::default();
-        length.add(1.0, 7, 1.0);
-        let alone = length.squared(1000);
+        length.change(1.0, None, Some(Rarity::of(7)));
+        let alone = length.squared(Among::new(1000));
         for df in 1..100_000 {
-            length.add(term_weight(df % 9 + 1), df, 1.0);
-            length.add(term_weight(df % 9 + 1), df, -1.0);
+            length.change(term_weight(df % 9 + 1), None, Some(Rarity::of(df)));
+            length.change(term_weight(df % 9 + 1), Some(Rarity::of(df)), None);
         }
-        assert!((length.squared(1000) - alone).abs() < 1e-12 * alone);
+        assert!((length.squared(Among::new(1000)) - alone).abs() < 1e-12 * alone);
     }
 }

@@ -4,8 +4,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
+use super::length::{Among, term_weight};
 use super::vocabulary::Rank;
-use super::{Document, Hit, Index, Term};
+use super::{Document, Hit, Index, Term, narrow, wide};
 use crate::rag::score::{cosine, idf, weight};
 use crate::rag::tokens;
 
@@ -20,10 +21,11 @@ struct Running {
 impl Index {
     /// The `top` documents that resemble the text most and more than `threshold`, best first; of equal ones the one
     /// that was added first.
-    pub fn query(&self, text: &str, top: usize, threshold: f64) -> Vec<Hit> {
+    pub fn query(&mut self, text: &str, top: usize, threshold: f64) -> Vec<Hit> {
+        self.measure();
         let query = tokens::terms(text);
         let kept = Kept::new(self, &query);
-        let n = u32::try_from(self.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let n = narrow(self.len()).saturating_add(1);
         let mut running = vec![Running::default(); self.documents.len()];
         let mut query_squared = 0.0;
         for (name, count) in &query {
@@ -38,17 +40,13 @@ impl Index {
             if !(was || is) {
                 continue;
             }
-            for (slot, tf) in term.iter().flat_map(|term| &term.postings) {
-                let Some(running) = running.get_mut(*slot) else {
-                    continue;
-                };
-                if is {
-                    let of_document = weight(*tf, after);
-                    running.product += of_query * of_document;
-                    running.longer += of_document * of_document;
-                }
-                if was {
-                    running.longer -= weight(*tf, before).powi(2);
+            let product = if is { of_query * after } else { 0.0 };
+            let longer = square_if(is, after) - square_if(was, before);
+            for posting in term.iter().flat_map(|term| &term.postings) {
+                if let Some(running) = running.get_mut(wide(posting.slot)) {
+                    let weight = term_weight(posting.tf);
+                    running.product += product * weight;
+                    running.longer += longer * weight * weight;
                 }
             }
         }
@@ -57,21 +55,27 @@ impl Index {
                 continue;
             };
             let idf = idf(n, term.df());
-            for (slot, tf) in &term.postings {
-                if let Some(running) = running.get_mut(*slot) {
-                    running.longer -= weight(*tf, idf).powi(2);
+            for posting in &term.postings {
+                if let Some(running) = running.get_mut(wide(posting.slot)) {
+                    running.longer -= (term_weight(posting.tf) * idf).powi(2);
                 }
             }
         }
-        let documents = self.documents.iter().zip(running);
-        let scored = documents.filter_map(|(document, running)| {
-            let document = document.as_ref().filter(|_| running.product > 0.0)?;
-            let squared = document.length.squared(n) + running.longer;
+        let among = Among::new(n);
+        let documents = running.iter().zip(&self.lengths).enumerate();
+        let scored = documents.filter_map(|(slot, (running, length))| {
+            let matches = running.product > 0.0;
+            let squared = matches.then(|| length.squared(among) + running.longer)?;
             let score = cosine(running.product, query_squared, squared);
-            (score > threshold).then_some((document, score))
+            let document = (score > threshold).then(|| self.documents.get(slot))?;
+            Some((document?.as_ref()?, score))
         });
         best(scored.collect(), top)
     }
+}
+
+fn square_if(counts: bool, idf: f64) -> f64 {
+    if counts { idf * idf } else { 0.0 }
 }
 
 fn best(mut scored: Vec<(&Document, f64)>, top: usize) -> Vec<Hit> {
