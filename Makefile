@@ -22,7 +22,7 @@ BIN = $(or $(CARGO_TARGET_DIR),target)/$(CARGO_BUILD_TARGET)/release
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## start everything, make the patient sick, watch it being healed
@@ -46,12 +46,23 @@ test: engine ## all tests, on real containers and a real nginx
 lint: ## formatting, clippy with warnings as errors, the shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	@for script in compose/*.sh .ci/run; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh .ci/run
+	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run
 
 .PHONY: bench
-bench: engine images ## measure against the bare engine
+bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn
 	cargo run --release -p aegis-tests --bin bench
+	@echo
+	@tests/bench-retrieval.sh
+
+.PHONY: bench-retrieval
+bench-retrieval: ## measure retrieval beside scikit-learn's refit of the same corpus
+	@tests/bench-retrieval.sh
+
+.PHONY: test-llm
+test-llm: engine ## the whole pipeline with a real model on a real llama.cpp (needs Node 20, npm, python3)
+	@compose/images.sh nginx buggy-app
+	@tests/llm/run.sh
 
 .PHONY: sim
 sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
