@@ -13,7 +13,7 @@ const MOST_TOKENS = 1500;
 // proposal to judge. AEGIS_LLM_RANGES=0 leaves the schema as it came.
 const RANGES = process.env.AEGIS_LLM_RANGES !== "0";
 const LONGEST_TEXT = 120;
-const NUMBERS = { integer: [0, 1, 2, 3], number: [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
+const NUMBERS = { integer: [0], number: [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
 const BODY = 1024 * 1024;
 
 const tell = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
