@@ -1,5 +1,6 @@
 # make demo | test are the two that matter; `make` alone lists the rest.
-# Variables: AEGIS_STATE_DIR, AEGIS_BIND, AEGIS_APP_PORT, AEGIS_API_PORT, AEGIS_LB_PORT, AEGIS_KEEP_ENGINE (see README).
+# Variables: AEGIS_STATE_DIR, AEGIS_BIND, AEGIS_APP_PORT, AEGIS_API_PORT, AEGIS_LB_PORT,
+# AEGIS_COCKPIT_PORT, AEGIS_KEEP_ENGINE (see README).
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -40,12 +41,14 @@ down: ## remove the stack and all it made; the state stays
 test: engine ## all tests, on real containers and a real nginx
 	@compose/images.sh nginx buggy-app
 	cargo build --workspace --all-targets
+	@compose/cockpit.sh test
 	cargo test --workspace --no-fail-fast
 
 .PHONY: lint
-lint: ## formatting, clippy with warnings as errors, the shell scripts
+lint: ## formatting, clippy with warnings as errors, the types and rules of the cockpit, the shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@compose/cockpit.sh lint
 	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run; do bash -n $$script || exit; done
 	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run
 
@@ -71,6 +74,11 @@ sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 .PHONY: crds
 crds: ## write crds/ anew from the Rust types
 	cargo run --quiet -p aegis-api --bin crdgen -- crds
+
+.PHONY: openapi
+openapi: ## write the page's OpenAPI document and its types anew from the Rust types
+	cargo run --quiet -p aegis-api --bin openapigen -- cockpit-web/src/api/openapi.json
+	cd cockpit-web && npm run --silent api
 
 .PHONY: fmt
 fmt: ## format the code

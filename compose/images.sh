@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds our static binaries and the images around them; leaves alone what is up to date.
 #
-#   images.sh                     all: nginx, buggy-app, agent (and the aegisctl binary)
+#   images.sh                     all: nginx, buggy-app, agent (and the aegisctl binary), cockpit
 #   images.sh nginx buggy-app     only these
 #
 # An image carries the hash of everything that went into it as a label; the same hash means nothing to do.
@@ -181,14 +181,42 @@ agent_image() {
     image aegisops/agent:dev "$COMPOSE_DIR/agent/Dockerfile" '' "$program" "$certificates"
 }
 
-[ $# -gt 0 ] || set -- nginx buggy-app agent
+cockpit_image() {
+    local web="$REPO/cockpit-web" base id inputs context log="$STAGE/vite.log" tag=aegisops/cockpit:dev
+    base=$(nginx_base)
+    id=$(docker image inspect --format '{{.Id}}' "$base" 2>/dev/null) ||
+        die "the engine has no image $base" "AEGIS_NGINX_BASE names it; pull it or unset the variable"
+    inputs=$({
+        printf '%s\n' "$id"
+        cat "$COMPOSE_DIR"/cockpit/*
+        cd "$web" && find src public index.html package-lock.json vite.config.ts tsconfig.json -type f ! -name '*.test.*' -print0 |
+            LC_ALL=C sort -z | xargs -0 sha256sum
+    } | sha256sum | cut -d' ' -f1)
+    if [ "$(label_of "$tag")" = "$inputs" ]; then
+        note "$tag is up to date"
+        return
+    fi
+    "$COMPOSE_DIR/cockpit.sh" packages
+    step "building the image $tag"
+    context=$(mktemp -d -p "$STAGE")
+    (cd "$web" && npm run --silent build -- --outDir "$context/dist" --emptyOutDir) >"$log" 2>&1 </dev/null || {
+        tail -n 20 "$log" >&2
+        die "the cockpit could not be built" "what vite said is above"
+    }
+    tar -C "$context/dist" --sort=name --owner=0 --group=0 --numeric-owner --mode=a+rX -cf "$context/site.tar" .
+    rm -rf "$context/dist"
+    cp "$COMPOSE_DIR"/cockpit/* "$context/"
+    docker_build --label "$INPUTS_LABEL=$inputs" --tag "$tag" --build-arg "BASE=$base" "$context"
+}
+
+[ $# -gt 0 ] || set -- nginx buggy-app agent cockpit
 packages=()
 for name in "$@"; do
     case "$name" in
-        nginx) ;;
+        nginx | cockpit) ;;
         buggy-app) packages+=(buggy-app) ;;
         agent) packages+=(aegis-controller aegisctl) ;;
-        *) die "images.sh knows nginx, buggy-app and agent, not '$name'" ;;
+        *) die "images.sh knows nginx, buggy-app, agent and cockpit, not '$name'" ;;
     esac
 done
 engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"

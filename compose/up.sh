@@ -6,7 +6,7 @@ set -euo pipefail
 
 READY_SECONDS=60
 # container, variable that moves its port
-PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS_LB_PORT)
+PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS_LB_PORT aegis-cockpit:AEGIS_COCKPIT_PORT)
 
 ours() { [ "$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$1" 2>/dev/null)" = "$PROJECT" ]; }
 
@@ -139,10 +139,12 @@ compose up --detach --remove-orphans >"$log" 2>&1 </dev/null || {
 ready aegis-agent "$AEGIS_API_PORT" /readyz
 ready buggy-app-v2 "$AEGIS_APP_PORT" /health
 ready aegis-lb "$AEGIS_LB_PORT" /lb-health
+ready aegis-cockpit "$AEGIS_COCKPIT_PORT" /cockpit-health
 
 at=$(reach)
 good "ready"
 cat <<TEXT
+    cockpit         http://$at:$AEGIS_COCKPIT_PORT/      (make token prints what it asks for)
     controller      http://$at:$AEGIS_API_PORT/docs
     load balancer   http://$at:$AEGIS_LB_PORT/
     patient         http://$at:$AEGIS_APP_PORT/health

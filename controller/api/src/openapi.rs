@@ -1,8 +1,12 @@
-//! The OpenAPI 3 documents: of the Kubernetes-shaped API (what `kubectl explain` reads) and of the wire contract's
-//! routes. Both are derived from the types; nothing is written twice. Pure.
+//! The OpenAPI 3 documents: of the Kubernetes-shaped API (what `kubectl explain` reads), of the wire contract's routes,
+//! and of both with the frames of `/ws`, which the page's client is generated from. All are derived from the types;
+//! nothing is written twice. Pure.
 
+mod frames;
 mod kubernetes;
 mod rest;
+mod whole;
 
 pub use kubernetes::kubernetes_document;
 pub use rest::rest_document;
+pub use whole::whole_document;

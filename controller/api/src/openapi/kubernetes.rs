@@ -14,7 +14,9 @@ pub fn kubernetes_document() -> Value {
     let mut paths = Map::new();
     for info in KINDS.iter() {
         schemas.insert(schema_name(info.kind), object_schema(info));
-        schemas.insert(schema_name(&format!("{}List", info.kind)), list_schema(info));
+        let list = list_schema(info.kind, &schema_name(info.kind));
+        let list = with_gvk(list, &format!("{}List", info.kind));
+        schemas.insert(schema_name(&format!("{}List", info.kind)), list);
         let collection = format!("/apis/{API_VERSION}/namespaces/{{namespace}}/{}", info.plural);
         paths.insert(format!("{collection}/{{name}}"), object_path(info));
         paths.insert(collection, collection_path(info));
@@ -31,11 +33,11 @@ pub fn kubernetes_document() -> Value {
     })
 }
 
-fn schema_name(kind: &str) -> String {
+pub(super) fn schema_name(kind: &str) -> String {
     format!("io.aegisops.{VERSION}.{kind}")
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
@@ -67,19 +69,25 @@ fn object_schema(info: &KindInfo) -> Value {
     schema
 }
 
-fn list_schema(info: &KindInfo) -> Value {
-    let kind = format!("{}List", info.kind);
+/// A list of objects of this kind, whose schema has this name.
+pub(super) fn list_schema(kind: &str, schema: &str) -> Value {
     json!({
         "type": "object",
         "required": ["items"],
         "properties": {
             "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
+            "kind": {"type": "string", "description": format!("{kind}List")},
             "metadata": {"allOf": [reference(LIST_META)]},
-            "items": {"type": "array", "items": reference(&schema_name(info.kind))},
+            "items": {"type": "array", "items": reference(schema)},
         },
-        "x-kubernetes-group-version-kind": [gvk(&kind)],
     })
+}
+
+fn with_gvk(mut schema: Value, kind: &str) -> Value {
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("x-kubernetes-group-version-kind".to_owned(), json!([gvk(kind)]));
+    }
+    schema
 }
 
 fn meta_schemas() -> Map<String, Value> {

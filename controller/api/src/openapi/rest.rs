@@ -8,6 +8,11 @@ use crate::wire;
 
 /// The document; `version` is the controller's.
 pub fn rest_document(version: &str) -> Value {
+    with_generator(version).0
+}
+
+/// The document, and the generator that knows the names of its schemas.
+pub(super) fn with_generator(version: &str) -> (Value, SchemaGenerator) {
     let mut settings = SchemaSettings::openapi3();
     settings.meta_schema = None;
     let mut routes = Routes {
@@ -18,9 +23,10 @@ pub fn rest_document(version: &str) -> Value {
     routes.host();
     routes.scaling();
     routes.knowledge();
-    let mut schemas = routes.generator.take_definitions(true);
+    let Routes { mut generator, paths } = routes;
+    let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
-    json!({
+    let document = json!({
         "openapi": "3.0.3",
         "info": {
             "title": "AegisOps",
@@ -28,13 +34,14 @@ pub fn rest_document(version: &str) -> Value {
             "description": "REST routes of the AegisOps controller. The resources behind them are served in the shape \
                             of the Kubernetes API under /apis/aegisops.io/v1alpha1; live frames come over /ws.",
         },
-        "paths": routes.paths,
+        "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"bearer": []}],
-    })
+    });
+    (document, generator)
 }
 
 struct Routes {

@@ -1,0 +1,81 @@
+// Who is logged in. The token goes to the server once and is answered with a cookie that scripts cannot read; what the
+// page keeps is the name, the role and the token against forged requests.
+
+import { ApiError, request, setCredentials } from "./request";
+
+export type Role = "viewer" | "operator" | "admin";
+
+export type Session = { user: string; role: Role; csrfToken?: string; expiresAt?: string };
+
+/** The session that the browser has; none when the server does not know it. */
+export async function current(): Promise<Session | undefined> {
+  try {
+    return entered(await request<Session>("/auth/session"));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.code === 401) return undefined;
+    if (error.code === 404) return withoutSessions(undefined);
+    throw error;
+  }
+}
+
+export async function login(token: string): Promise<Session> {
+  try {
+    return entered(await request<Session>("/auth/login", { method: "POST", body: { token } }));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.code === 404 || error.code === 405) {
+      const session = await withoutSessions(token);
+      if (session) return session;
+    }
+    throw refused(error);
+  }
+}
+
+export async function logout(): Promise<void> {
+  try {
+    await request<void>("/auth/logout", { method: "POST" });
+  } catch (error) {
+    if (!(error instanceof ApiError && (error.code === 404 || error.code === 401))) throw error;
+  } finally {
+    setCredentials({});
+  }
+}
+
+function entered(session: Session): Session {
+  setCredentials({ csrfToken: session.csrfToken });
+  return session;
+}
+
+function refused(error: ApiError): ApiError {
+  if (error.code === 429) {
+    const wait = error.retryAfterSeconds;
+    return new ApiError(429, `Too many attempts. Try again ${wait ? `in ${wait} s` : "in a moment"}.`);
+  }
+  if (error.code === 401 || error.code === 404 || error.code === 405) {
+    return new ApiError(401, "This token is not known here. `make token` prints the administrator's.");
+  }
+  return error;
+}
+
+/** A controller without sessions: the token itself, kept in memory until the page is left. */
+async function withoutSessions(token: string | undefined): Promise<Session | undefined> {
+  setCredentials(token ? { bearer: token } : {});
+  try {
+    const review = await request<{ status: { userInfo: { username: string; groups: string[] } } }>(
+      "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+      { method: "POST", body: {} },
+    );
+    const { username, groups } = review.status.userInfo;
+    const role = groups.map((group) => group.replace("aegisops:", "")).find(isRole) ?? "viewer";
+    return { user: username, role };
+  } catch (error) {
+    setCredentials({});
+    if (error instanceof ApiError && error.code === 401) return undefined;
+    throw error;
+  }
+}
+
+function isRole(text: string): text is Role {
+  return text === "viewer" || text === "operator" || text === "admin";
+}

@@ -1,0 +1,110 @@
+// Providers and routes. Every page but the first is loaded when it is opened.
+
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { lazy, type ReactNode, useState } from "react";
+import { BrowserRouter, Navigate, Outlet, Route, Routes, useLocation } from "react-router";
+import { ApiError } from "@/api/request";
+import { SessionGiver } from "@/api/role";
+import { Overview } from "@/features/overview/overview";
+import { LiveProvider } from "@/live/hooks";
+import { Empty } from "@/ui/empty";
+import { Landing, Login } from "./landing";
+import { SessionProvider, useSessionState } from "./session-context";
+import { Shell } from "./shell";
+
+const Incidents = lazy(() => import("@/features/incidents/incidents"));
+const IncidentPage = lazy(() => import("@/features/incidents/incident-page"));
+const Workloads = lazy(() => import("@/features/workloads/workloads"));
+const WorkloadPage = lazy(() => import("@/features/workloads/workload-page"));
+const TopologyPage = lazy(() => import("@/features/topology/topology-page"));
+const MetricsPage = lazy(() => import("@/features/metrics/metrics-page"));
+const LoadBalancers = lazy(() => import("@/features/load-balancer/load-balancers"));
+const RunbookPage = lazy(() => import("@/features/runbook/runbook-page"));
+const ManifestsPage = lazy(() => import("@/features/manifests/manifests-page"));
+const EventsPage = lazy(() => import("@/features/events/events-page"));
+
+export function makeQueries(): QueryClient {
+  return new QueryClient({
+    defaultOptions: {
+      queries: {
+        // Frames keep the cache up to date; a timer would only ask again what is known.
+        staleTime: Number.POSITIVE_INFINITY,
+        refetchOnWindowFocus: false,
+        retry: (count, error) =>
+          count < 3 && !(error instanceof ApiError && error.code >= 400 && error.code < 500),
+      },
+    },
+  });
+}
+
+export function App() {
+  const [queries] = useState(makeQueries);
+  return (
+    <QueryClientProvider client={queries}>
+      <BrowserRouter>
+        <SessionProvider>
+          <Pages />
+        </SessionProvider>
+      </BrowserRouter>
+    </QueryClientProvider>
+  );
+}
+
+function Pages() {
+  return (
+    <Routes>
+      <Route path="/login" element={<Login />} />
+      <Route element={<Guarded />}>
+        <Route element={<Shell />}>
+          <Route index element={<Overview />} />
+          <Route path="incidents" element={<Incidents />} />
+          <Route path="incidents/:name" element={<IncidentPage />} />
+          <Route path="workloads" element={<Workloads />} />
+          <Route path="workloads/:name" element={<WorkloadPage />} />
+          <Route path="topology" element={<TopologyPage />} />
+          <Route path="metrics" element={<MetricsPage />} />
+          <Route path="load-balancers" element={<LoadBalancers />} />
+          <Route path="load-balancers/:name" element={<LoadBalancers />} />
+          <Route path="runbook" element={<RunbookPage />} />
+          <Route path="manifests" element={<ManifestsPage />} />
+          <Route path="manifests/:kind/:name" element={<ManifestsPage />} />
+          <Route path="events" element={<EventsPage />} />
+          <Route
+            path="*"
+            element={
+              <Empty icon="warn" title="There is no such page">
+                Choose a section, or press ? for the keys.
+              </Empty>
+            }
+          />
+        </Route>
+      </Route>
+    </Routes>
+  );
+}
+
+/** Lets those in who are logged in; others see the landing page, or the login if they asked for a page. */
+function Guarded() {
+  const { state, check } = useSessionState();
+  const { pathname, search } = useLocation();
+  if (state.phase === "in") {
+    return (
+      <SessionGiver value={state.session}>
+        <LiveProvider refused={check}>
+          <Outlet />
+        </LiveProvider>
+      </SessionGiver>
+    );
+  }
+  if (state.phase === "asking") return <Quiet />;
+  if (pathname === "/" || state.phase === "unreachable") return <Landing />;
+  return <Navigate to={`/login?next=${encodeURIComponent(pathname + search)}`} replace />;
+}
+
+function Quiet(): ReactNode {
+  return (
+    <p role="status" className="sr-only">
+      Asking who you are
+    </p>
+  );
+}

@@ -1,0 +1,206 @@
+// Scale, restart, roll back: each shows what it will do, and asks.
+
+import { useMutation } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { jsonPatch, patch } from "@/api/kinds";
+import { useForbidden } from "@/api/role";
+import type { Workload } from "@/api/types";
+import { useObjects } from "@/live/hooks";
+import { balancerOf, desired } from "@/model/workload";
+import { Action } from "@/ui/action";
+import { Confirm } from "@/ui/dialog";
+import { Field, Select, TextInput } from "@/ui/field";
+import {
+  earlier,
+  type Preview,
+  restartInstant,
+  restartPreview,
+  rollbackBlocked,
+  rollbackPreview,
+  scalePreview,
+} from "./preview";
+
+const MOST = 200;
+
+export function Controls({ workload }: { workload: Workload }) {
+  const [open, setOpen] = useState<"scale" | "restart" | "rollback">();
+  const forbidden = useForbidden();
+  const close = () => setOpen(undefined);
+  return (
+    <>
+      <Action icon="workload" blocked={forbidden} onClick={() => setOpen("scale")}>
+        Scale
+      </Action>
+      <Action icon="restart" blocked={forbidden} onClick={() => setOpen("restart")}>
+        Restart
+      </Action>
+      <Action
+        icon="back"
+        blocked={forbidden ?? rollbackBlocked(workload)}
+        onClick={() => setOpen("rollback")}
+      >
+        Roll back
+      </Action>
+      {open === "scale" && <ScaleDialog workload={workload} onClose={close} />}
+      {open === "restart" && <RestartDialog workload={workload} onClose={close} />}
+      {open === "rollback" && <RollbackDialog workload={workload} onClose={close} />}
+    </>
+  );
+}
+
+type DialogProps = { workload: Workload; onClose: () => void };
+
+function useBalancer(workload: Workload) {
+  const { data } = useObjects("LoadBalancer");
+  return balancerOf(workload, data?.values() ?? []);
+}
+
+function Consequence({ preview }: { preview: Preview }) {
+  return (
+    <div role="status">
+      <p className="font-medium">{preview.summary}</p>
+      <ul className="scroll-thin mt-2 max-h-48 list-disc space-y-0.5 overflow-auto pl-5 text-soft">
+        {preview.lines.map((line) => (
+          <li key={line} className="break-words">
+            {line}
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function ScaleDialog({ workload, onClose }: DialogProps) {
+  const [text, setText] = useState(String(desired(workload)));
+  const balancer = useBalancer(workload);
+  const { name } = workload.metadata;
+  const fewest = workload.spec.container ? 1 : 0;
+  const wanted = /^\d{1,3}$/.test(text) ? Number(text) : undefined;
+  const change = { spec: { replicas: wanted } };
+  const scale = useMutation({ mutationFn: () => patch("Workload", name, change), onSuccess: onClose });
+  const check = useMutation({ mutationFn: () => patch("Workload", name, change, { dryRun: true }) });
+  const invalid =
+    wanted === undefined || wanted < fewest || wanted > MOST
+      ? `Enter a number from ${fewest} to ${MOST}.`
+      : wanted === desired(workload)
+        ? `It has ${wanted} replica${wanted === 1 ? "" : "s"} already.`
+        : undefined;
+  const { mutate: ask } = check;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked anew for each number
+  useEffect(() => {
+    if (!invalid) ask();
+  }, [wanted, invalid, ask]);
+  return (
+    <Confirm
+      title={`Scale ${name}`}
+      consequence={
+        <>
+          <Field
+            label="Replicas"
+            hint={`now ${desired(workload)}${workload.spec.container ? ", the adopted container counted" : ""}`}
+          >
+            {(id) => (
+              <div className="flex gap-2">
+                <Action icon="down" bare onClick={() => setText(String(Math.max(fewest, (wanted ?? 1) - 1)))}>
+                  One fewer
+                </Action>
+                <TextInput
+                  id={id}
+                  inputMode="numeric"
+                  className="max-w-24 text-center"
+                  value={text}
+                  autoFocus
+                  onChange={(event) => setText(event.target.value.trim())}
+                />
+                <Action icon="up" bare onClick={() => setText(String(Math.min(MOST, (wanted ?? 0) + 1)))}>
+                  One more
+                </Action>
+              </div>
+            )}
+          </Field>
+          {wanted !== undefined && !invalid && (
+            <Consequence preview={scalePreview(workload, wanted, balancer)} />
+          )}
+          {workload.spec.autoscale && (
+            <p className="text-warn">It scales by load: the next measurement may change the number again.</p>
+          )}
+        </>
+      }
+      verb={wanted !== undefined && wanted < desired(workload) ? "Scale in" : "Scale out"}
+      danger={wanted !== undefined && wanted < desired(workload)}
+      icon="workload"
+      blocked={invalid ?? (check.error ? "The server refuses this number" : undefined)}
+      busy={scale.isPending}
+      error={scale.error ?? (invalid ? null : check.error)}
+      onConfirm={() => scale.mutate()}
+      onClose={onClose}
+    />
+  );
+}
+
+function RestartDialog({ workload, onClose }: DialogProps) {
+  const balancer = useBalancer(workload);
+  const restart = useMutation({
+    mutationFn: () =>
+      patch("Workload", workload.metadata.name, {
+        spec: { restartedAt: restartInstant(workload, new Date()) },
+      }),
+    onSuccess: onClose,
+  });
+  return (
+    <Confirm
+      title={`Restart ${workload.metadata.name}`}
+      consequence={<Consequence preview={restartPreview(workload, balancer)} />}
+      verb="Restart"
+      icon="restart"
+      danger
+      busy={restart.isPending}
+      error={restart.error}
+      onConfirm={() => restart.mutate()}
+      onClose={onClose}
+    />
+  );
+}
+
+function RollbackDialog({ workload, onClose }: DialogProps) {
+  const choices = earlier(workload);
+  const [chosen, setChosen] = useState((choices.find((one) => one.wasReady) ?? choices[0])?.revision ?? "");
+  const to = choices.find((revision) => revision.revision === chosen);
+  const rollback = useMutation({
+    mutationFn: () =>
+      jsonPatch("Workload", workload.metadata.name, [
+        // Only if nobody changed it meanwhile.
+        { op: "test", path: "/metadata/generation", value: workload.metadata.generation },
+        { op: "replace", path: "/spec/template", value: to?.template },
+      ]),
+    onSuccess: onClose,
+  });
+  return (
+    <Confirm
+      title={`Roll back ${workload.metadata.name}`}
+      consequence={
+        <>
+          <Field label="To revision">
+            {(id) => (
+              <Select id={id} value={chosen} onChange={(event) => setChosen(event.target.value)}>
+                {choices.map((revision) => (
+                  <option key={revision.revision} value={revision.revision}>
+                    {revision.revision} – {revision.image}
+                  </option>
+                ))}
+              </Select>
+            )}
+          </Field>
+          {to && <Consequence preview={rollbackPreview(workload, to)} />}
+        </>
+      }
+      verb="Roll back"
+      icon="back"
+      danger
+      busy={rollback.isPending}
+      error={rollback.error}
+      onConfirm={() => rollback.mutate()}
+      onClose={onClose}
+    />
+  );
+}

@@ -1,0 +1,109 @@
+//! Everything the server offers in one document: the REST routes, the resources, the frames of `/ws`. Clients are
+//! generated from it; the page's copy is `cockpit-web/src/api/openapi.json`. Pure.
+
+use serde_json::{Map, Value, json};
+
+use super::kubernetes::{kubernetes_document, list_schema};
+use super::{frames, rest};
+
+/// The document; `version` is the controller's.
+pub fn whole_document(version: &str) -> Value {
+    let (mut document, mut generator) = rest::with_generator(version);
+    let mut added = Map::new();
+    frames::add(&mut added, &mut generator);
+    added.extend(generator.take_definitions(true));
+    added.insert("Event".to_owned(), event_schema());
+    added.insert("EventList".to_owned(), list_schema("Event", "Event"));
+    added.insert("Status".to_owned(), status_schema());
+    let resources = kubernetes_document();
+    merge(&mut document, "/components/schemas", added);
+    for pointer in ["/components/schemas", "/paths"] {
+        if let Some(Value::Object(more)) = resources.pointer(pointer) {
+            merge(&mut document, pointer, more.clone());
+        }
+    }
+    document
+}
+
+/// Adds what is not there yet.
+fn merge(document: &mut Value, pointer: &str, more: Map<String, Value>) {
+    if let Some(Value::Object(fields)) = document.pointer_mut(pointer) {
+        for (name, value) in more {
+            fields.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// Why a request was refused, as the Kubernetes-shaped routes tell it.
+fn status_schema() -> Value {
+    let text = json!({"type": "string"});
+    json!({
+        "type": "object",
+        "required": ["code", "message", "reason"],
+        "properties": {
+            "code": {"type": "integer"},
+            "message": text,
+            "reason": text,
+            "details": {"type": "object", "properties": {
+                "kind": text,
+                "name": text,
+                "causes": {"type": "array", "items": {"type": "object", "required": ["message"],
+                    "properties": {"field": text, "message": text, "reason": text}}},
+            }},
+        },
+    })
+}
+
+/// What `/api/v1/events` lists.
+fn event_schema() -> Value {
+    let (text, time) = (
+        json!({"type": "string"}),
+        json!({"type": "string", "format": "date-time"}),
+    );
+    json!({
+        "type": "object",
+        "required": ["metadata", "involvedObject", "reason", "message", "type", "count", "firstTimestamp", "lastTimestamp"],
+        "properties": {
+            "metadata": {"type": "object", "required": ["name"], "properties": {"name": text}},
+            "involvedObject": {"type": "object", "required": ["kind", "name"], "properties": {"kind": text, "name": text}},
+            "reason": text,
+            "message": text,
+            "type": {"type": "string", "enum": ["Normal", "Warning"]},
+            "count": {"type": "integer"},
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere_and_no_frame_is_without_its_schema() {
+        fn references(value: &Value, out: &mut Vec<String>) {
+            match value {
+                Value::Object(map) => {
+                    out.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    map.values().for_each(|value| references(value, out));
+                }
+                Value::Array(items) => items.iter().for_each(|value| references(value, out)),
+                _ => {}
+            }
+        }
+        let document = whole_document("1");
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        for reference in found {
+            assert!(
+                document.pointer(reference.trim_start_matches('#')).is_some(),
+                "{reference}"
+            );
+        }
+        let any = document["components"]["schemas"]["Frame"]["oneOf"]
+            .as_array()
+            .unwrap();
+        assert_eq!(any.len(), 20);
+    }
+}
