@@ -141,6 +141,7 @@ fn show(context: &Context, view: &HostView, containers: &[ContainerSummary]) {
 
 fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &Starts) {
     let now = context.clock.now();
+    context.samples.remember(now, readings);
     let metrics: Vec<ContainerMetrics> = readings
         .iter()
         .filter_map(|reading| load(reading, starts, now))

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let context = context(&args, store, engine, events);
     let recall = Recall::default();
     let docker_events = DockerEvents::default();
-    let view = HostView::new();
+    let view = HostView::new().with_history(context.samples.history().clone(), args.metrics_interval_secs);
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);

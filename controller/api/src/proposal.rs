@@ -247,6 +247,12 @@ pub struct Evidence {
     /// Seconds since the current revision was first seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision_age_secs: Option<u64>,
+    /// The workload's generation: it grows with every change of its spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Other containers on the workload's networks, those in trouble first, at most twelve.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
     /// Recent Events of the workload, newest last: `<time> <reason> <message>`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
@@ -256,6 +262,56 @@ pub struct Evidence {
     /// What could not be collected, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<String>,
+}
+
+/// A container that shares a network with the workload's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Neighbour {
+    /// Container name.
+    pub name: String,
+    /// Docker's words for its state, such as `Exited (1) 2 minutes ago`.
+    pub status: String,
+    /// Whether it is in trouble: not running although it did not end well, restarting, or unhealthy to Docker.
+    pub in_trouble: bool,
+    /// The Workload it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Whether that Workload is `Ready`; absent where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+}
+
+/// How a container's load has gone since its process started, at most a quarter of an hour back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricTrend {
+    /// Readings.
+    pub samples: u32,
+    /// From the first to the last, in seconds.
+    pub over_secs: u64,
+    /// Memory in use, MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<Trend>,
+    /// CPU, percent of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<Trend>,
+}
+
+/// Where a reading began, where it is, and how it goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Trend {
+    /// The oldest reading.
+    pub first: f64,
+    /// The newest.
+    pub last: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+    /// Slope of the least-squares line, a minute.
+    pub per_minute: f64,
 }
 
 /// An earlier remediation of the same workload.
@@ -285,6 +341,9 @@ pub struct ContainerEvidence {
     pub id: String,
     /// Image reference.
     pub image: String,
+    /// `sha256:…` of the image it runs.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_id: String,
     /// Docker's word for its state.
     pub state: String,
     /// Exit code of the last run, if it is not running.
@@ -320,12 +379,31 @@ pub struct ContainerEvidence {
     /// Its memory limit in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit_bytes: Option<u64>,
+    /// How its load has gone; absent where there are too few readings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trend: Option<MetricTrend>,
     /// The last log lines, at most `LOG_TRUNCATE_CHARS` characters.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,
 }
 
 impl ContainerEvidence {
+    /// Minutes until memory reaches the limit if it goes on as it did; `None` where it does not grow steadily, or has
+    /// no limit. Steadily: over two minutes or more, by a twentieth of the limit or more, and now at its highest.
+    #[expect(
+        clippy::as_conversions,
+        reason = "bytes to MiB: the rounding of u64 to f64 is below what is shown"
+    )]
+    pub fn memory_full_in_minutes(&self) -> Option<f64> {
+        let trend = self.trend.as_ref().filter(|trend| trend.over_secs >= 120)?;
+        let memory = trend.memory_mb?;
+        let limit = self.memory_limit_bytes.filter(|limit| *limit > 0)? as f64 / f64::from(1 << 20);
+        let grows = memory.last - memory.first >= limit / 20.0
+            && memory.per_minute > 0.0
+            && memory.last >= memory.max * 0.98;
+        grows.then(|| ((limit - memory.last) / memory.per_minute).max(0.0))
+    }
+
     /// Memory in use as percent of the limit, where both are known.
     #[expect(
         clippy::as_conversions,

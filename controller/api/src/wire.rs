@@ -2,6 +2,7 @@
 //! contract: a change here breaks somebody's script. Owns no state. Pure.
 
 mod frame;
+mod history;
 mod host;
 mod incident;
 mod runbook;
@@ -11,6 +12,7 @@ pub use frame::{
     AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,
     HealthCheck, IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
 };
+pub use history::{History, Load, MetricHistory, MetricSample, MetricSeries};
 pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};
 pub use incident::{AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id};
 pub use runbook::{RagAnswer, RagRow, RunbookList, RunbookView};

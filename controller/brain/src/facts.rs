@@ -1,7 +1,7 @@
 //! What a case's evidence amounts to: the readings that rules and reviewers judge by. Owns the thresholds that both
 //! share. Reads the controller's own evidence only, never the sender's words. Pure.
 
-use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
+use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
 use aegis_api::workload::Health;
 
 use crate::case::Case;
@@ -16,6 +16,9 @@ pub(crate) const CPU_IDLE: f64 = 20.0;
 pub(crate) const ERROR_BURST: u32 = 8;
 /// Restarts from which, with a recent start, they are a loop; and what counts as recent, in seconds.
 pub(crate) const RESTART_LOOP: (u64, u64) = (3, 600);
+
+/// Minutes until memory is full below which steady growth is a leak to act on.
+pub(crate) const LEAK_MINUTES: f64 = 30.0;
 
 /// A line of a log tail that holds one of these, in any case, reports an error.
 const ERROR_WORDS: [&str; 8] = [
@@ -223,6 +226,34 @@ impl<'a> Facts<'a> {
             found.push(format!("{ready} of {desired} replicas are ready"));
         }
         found
+    }
+
+    /// The container whose memory will be full soonest, and in how many minutes, if it goes on growing as it does.
+    pub(crate) fn soonest_full(self) -> Option<(&'a ContainerEvidence, f64)> {
+        let growing = self
+            .containers()
+            .iter()
+            .filter_map(|container| Some((container, container.memory_full_in_minutes()?)));
+        growing
+            .filter(|(_, minutes)| minutes.is_finite())
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
+    /// A leak that a restart forestalls: memory grows steadily and will be full soon.
+    pub(crate) fn leak(self) -> Option<String> {
+        let (container, minutes) = self
+            .soonest_full()
+            .filter(|(_, minutes)| *minutes < LEAK_MINUTES)?;
+        Some(format!(
+            "memory of {} grows steadily and is full in {minutes:.0} min",
+            container.name
+        ))
+    }
+
+    /// Containers on the workload's networks that are in trouble themselves.
+    pub(crate) fn troubled_neighbours(self) -> impl Iterator<Item = &'a Neighbour> {
+        let neighbours = self.case.evidence.neighbours.iter();
+        neighbours.filter(|neighbour| neighbour.in_trouble)
     }
 
     /// What is not yet a symptom but near it.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aegis_api::Time;
+use aegis_api::wire::{History, Load};
 use aegis_docker::Engine;
 use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use futures::StreamExt;
@@ -14,15 +16,18 @@ const AT_ONCE: usize = 128;
 /// A reading younger than this gives a rate too coarse to mean anything.
 const MIN_GAP: Duration = Duration::from_millis(200);
 
-/// The last readings, by container id. Cheap to clone.
+/// The last readings, by container id, and the history of the load. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Samples(Arc<Mutex<HashMap<String, Stats>>>);
+pub struct Samples {
+    last: Arc<Mutex<HashMap<String, Stats>>>,
+    history: History,
+}
 
 impl Samples {
     /// CPU percent of one core between the last kept reading and this one.
     pub fn cpu_percent(&self, id: &str, now: &Stats) -> Option<f64> {
         let before = self
-            .0
+            .last
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(id)
@@ -33,11 +38,33 @@ impl Samples {
             .flatten()
     }
 
+    /// The load of the last quarter of an hour.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Adds a round of readings to the history.
+    pub fn remember(&self, now: Time, readings: &[Reading]) {
+        let loads = readings.iter().filter_map(|reading| {
+            let stats = reading.stats.as_ref()?;
+            let load = Load {
+                at: now,
+                cpu_percent: reading.cpu_percent,
+                memory_bytes: stats.memory_bytes,
+                memory_limit_bytes: stats.memory_limit_bytes,
+                net_rx_bytes: stats.net_rx_bytes,
+                net_tx_bytes: stats.net_tx_bytes,
+            };
+            Some((reading.container.name.as_str(), load))
+        });
+        self.history.add(now, loads);
+    }
+
     fn replace(&self, readings: &[Reading]) {
         let kept = readings
             .iter()
             .filter_map(|reading| Some((reading.container.id.clone(), reading.stats.clone()?)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = kept.collect();
     }
 }
 

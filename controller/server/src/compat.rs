@@ -30,6 +30,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/incidents/{id}", get(incidents::get))
         .route("/containers", get(host::containers))
         .route("/metrics", get(host::metrics))
+        .route("/metrics/history", get(host::history))
         .route("/topology", get(host::topology))
         .route("/scale/{direction}", post(scale::scale))
         .route("/runbook", get(runbook::list))

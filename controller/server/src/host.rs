@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use aegis_api::wire::{ContainerMetrics, ContainerRow, Topology};
+use aegis_api::Time;
+use aegis_api::wire::{ContainerMetrics, ContainerRow, History, MetricHistory, Topology};
 use tokio::sync::watch;
 
 /// The newest snapshots. Clones share them.
 #[derive(Debug, Clone)]
 pub struct HostView {
     inner: Arc<Inner>,
+    history: History,
+    interval_secs: u64,
 }
 
 #[derive(Debug)]
@@ -37,7 +40,24 @@ impl HostView {
         };
         Self {
             inner: Arc::new(inner),
+            history: History::default(),
+            interval_secs: 0,
         }
+    }
+
+    /// The same view, with this history of the load, read every so many seconds.
+    #[must_use]
+    pub fn with_history(self, history: History, interval_secs: u64) -> Self {
+        Self {
+            history,
+            interval_secs,
+            ..self
+        }
+    }
+
+    /// The load of the last `minutes`.
+    pub fn history(&self, now: Time, minutes: u64) -> MetricHistory {
+        self.history.last(now, minutes, self.interval_secs)
     }
 
     /// The containers of the host.

@@ -85,6 +85,16 @@ impl Routes {
             &[],
             &answer,
         );
+        let answer = self.answer::<wire::MetricHistory>("The readings, oldest first, a series a container.");
+        let minutes = json!({"name": "minutes", "in": "query", "description": "How far back.",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 15, "default": 15}});
+        self.get(
+            "/metrics/history",
+            "The load of the last quarter of an hour",
+            "host",
+            &[minutes],
+            &answer,
+        );
         let answer = self.answer::<wire::Topology>("What stands beside what, and why.");
         self.get("/topology", "Show the topology", "host", &[], &answer);
         let answer = self.answer::<wire::HealthAnswer>("The controller is up.");
@@ -209,6 +219,7 @@ mod tests {
             "/incidents/{id}",
             "/containers",
             "/metrics",
+            "/metrics/history",
             "/scale/up",
             "/scale/down",
             "/health",

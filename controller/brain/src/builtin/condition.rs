@@ -15,6 +15,11 @@ pub enum Condition {
     OomKilled(bool),
     /// Memory of the container that uses most of its limit, in percent.
     MemoryPercent(Range),
+    /// Minutes until the first container's memory is full, if it goes on growing as steadily as it does. Does not hold
+    /// where none grows.
+    MemoryFullInMinutes(Range),
+    /// Whether a container on the workload's networks is in trouble itself.
+    NeighbourInTrouble(bool),
     /// CPU of the busiest container, in percent of one core.
     CpuPercent(Range),
     /// How many containers run.

@@ -18,7 +18,12 @@ const QUOTED: usize = 120;
 type Filler = fn(Facts<'_>, u32) -> String;
 
 /// Every placeholder and what it stands for.
-const PLACEHOLDERS: [(&str, Filler); 20] = [
+const PLACEHOLDERS: [(&str, Filler); 23] = [
+    ("growth", |facts, _| growth(facts)),
+    ("growing_container", |facts, _| {
+        name_of(facts.soonest_full().map(|(container, _)| container))
+    }),
+    ("neighbour", |facts, _| neighbour(facts)),
     ("workload", |facts, _| facts.case.workload.clone()),
     ("trouble", |facts, _| trouble(facts)),
     ("revision_age", |facts, _| {
@@ -112,6 +117,13 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     said.extend(facts.containers().iter().take(DESCRIBED).map(describe));
     if let more @ 1.. = facts.containers().len().saturating_sub(DESCRIBED) {
         said.push(format!("{more} more containers were looked at."));
+    }
+    if facts.soonest_full().is_some() {
+        let name = name_of(facts.soonest_full().map(|(container, _)| container));
+        said.push(format!("Memory of {name} grows steadily: {}.", growth(facts)));
+    }
+    if facts.troubled_neighbours().next().is_some() {
+        said.push(format!("Beside it, in trouble: {}.", neighbour(facts)));
     }
     if let Some(recent) = evidence.recent_actions.last() {
         let outcome = match recent.verified {
@@ -251,6 +263,34 @@ fn trouble(facts: Facts<'_>) -> String {
     }
     if named.is_empty() {
         "no clear symptom".to_owned()
+    } else {
+        named.join(", ")
+    }
+}
+
+/// How fast memory grows where it will be full soonest.
+fn growth(facts: Facts<'_>) -> String {
+    let Some((container, minutes)) = facts.soonest_full() else {
+        return "no steady growth".to_owned();
+    };
+    let memory = container.trend.as_ref().and_then(|trend| trend.memory_mb);
+    let memory = memory.unwrap_or_default();
+    format!(
+        "from {:.0} to {:.0} MiB, {:.1} MiB a minute, full in {minutes:.0} min",
+        memory.first, memory.last, memory.per_minute
+    )
+}
+
+fn neighbour(facts: Facts<'_>) -> String {
+    let named = facts.troubled_neighbours().take(3);
+    let named: Vec<String> = named
+        .map(|neighbour| {
+            let status = bound(&redact(&neighbour.status), QUOTED);
+            format!("{} ({status})", bound(&neighbour.name, QUOTED))
+        })
+        .collect();
+    if named.is_empty() {
+        "no container".to_owned()
     } else {
         named.join(", ")
     }

@@ -26,7 +26,10 @@ fn reject(reason: impl Into<String>) -> Opinion {
 fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Result<String, Opinion> {
     let symptoms = facts.symptoms();
     match proposal.action {
-        Action::Restart => carried(&[symptoms, facts.strain()].concat(), "RESTART"),
+        Action::Restart => {
+            let leak = facts.leak().into_iter().collect();
+            carried(&[symptoms, facts.strain(), leak].concat(), "RESTART")
+        }
         Action::Rollback if !facts.evidence().can_roll_back => {
             Err(reject("There is no earlier revision to go back to."))
         }

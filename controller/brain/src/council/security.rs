@@ -39,7 +39,8 @@ fn protection(facts: Facts<'_>, proposal: &Proposal) -> Vec<Opinion> {
 }
 
 fn disruption(facts: Facts<'_>, action: Action) -> Vec<Opinion> {
-    if facts.symptoms().is_empty() && facts.strain().is_empty() {
+    let leaks = action == Action::Restart && facts.leak().is_some();
+    if facts.symptoms().is_empty() && facts.strain().is_empty() && !leaks {
         let reason = format!("{action} would interrupt a workload that shows no trouble at all.");
         return vec![reject(reason)];
     }
@@ -64,7 +65,10 @@ fn strained(facts: Facts<'_>, name: &str) -> bool {
     let cpu = facts
         .worst_cpu()
         .is_some_and(|(container, percent)| container.name == name && percent >= crate::facts::CPU.1);
-    memory || cpu
+    let leak = facts
+        .soonest_full()
+        .is_some_and(|(container, minutes)| container.name == name && minutes < crate::facts::LEAK_MINUTES);
+    memory || cpu || leak
 }
 
 fn growth(facts: Facts<'_>, by: u32) -> Vec<Opinion> {

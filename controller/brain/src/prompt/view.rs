@@ -1,7 +1,7 @@
 //! A case as the templates see it: numbers as they are, and every text from outside redacted, bounded and quoted. Owns
 //! what is left out when there is little room. Pure.
 
-use aegis_api::proposal::{ContainerEvidence, Proposal, RecentAction, Vote};
+use aegis_api::proposal::{ContainerEvidence, Neighbour, Proposal, RecentAction, Trend, Vote};
 use aegis_api::workload::Health;
 use aegis_api::{Time, incident::Severity};
 use serde::Serialize;
@@ -81,6 +81,7 @@ pub(super) struct View {
     room_up: u32,
     room_down: u32,
     containers: Vec<ContainerView>,
+    neighbours: Vec<String>,
     more_containers: usize,
     revisions: Vec<String>,
     revision_age: Option<String>,
@@ -113,6 +114,8 @@ struct ContainerView {
     memory: Option<String>,
     memory_limit: Option<String>,
     memory_percent: Option<String>,
+    trend: Option<String>,
+    image_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +199,12 @@ impl View {
                 .map(|container| describe(container, level, now))
                 .collect(),
             more_containers: evidence.containers.len().saturating_sub(level.containers),
+            neighbours: evidence
+                .neighbours
+                .iter()
+                .take(level.actions)
+                .map(|neighbour| beside(neighbour, level))
+                .collect(),
             revisions: last(&evidence.revisions, 4),
             revision_age: evidence.revision_age_secs.map(span),
             actions: recent.map(|action| past(action, level, now)).collect(),
@@ -293,7 +302,45 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
         memory_percent: container
             .memory_percent()
             .map(|percent| format!("{percent:.1} %")),
+        trend: trend(container),
+        image_id: (!container.image_id.is_empty()).then(|| quote(&container.image_id)),
     }
+}
+
+/// How memory and CPU have gone, as one phrase.
+fn trend(container: &ContainerEvidence) -> Option<String> {
+    let trend = container.trend.as_ref()?;
+    let phrase = |name: &str, unit: &str, reading: Option<Trend>| {
+        let Trend {
+            first,
+            last,
+            min,
+            max,
+            per_minute,
+        } = reading?;
+        Some(format!(
+            "{name} {first:.0} to {last:.0} {unit} (least {min:.0}, most {max:.0}, {per_minute:+.1} a minute)"
+        ))
+    };
+    let phrases = [
+        phrase("memory", "MiB", trend.memory_mb),
+        phrase("CPU", "%", trend.cpu_percent),
+    ];
+    let phrases: Vec<String> = phrases.into_iter().flatten().collect();
+    (!phrases.is_empty()).then(|| format!("over {}: {}", span(trend.over_secs), phrases.join(", ")))
+}
+
+/// A container beside the workload's, on one line.
+fn beside(neighbour: &Neighbour, level: Level) -> String {
+    let ready = match neighbour.ready {
+        Some(true) => ", its workload is ready",
+        Some(false) => ", its workload is not ready",
+        None => "",
+    };
+    let name = quote(&neighbour.name, level.quoted);
+    let status = quote(&neighbour.status, level.quoted);
+    let trouble = if neighbour.in_trouble { ", in trouble" } else { "" };
+    format!("{name}: {status}{trouble}{ready}")
 }
 
 fn ago(at: Time, now: Option<Time>) -> Option<String> {

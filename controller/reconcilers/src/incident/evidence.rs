@@ -2,13 +2,14 @@
 //! redacted here, so that nothing further on can leak it. What cannot be read is a gap, not a failure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use aegis_api::proposal::{ContainerEvidence, Evidence};
+use aegis_api::proposal::{ContainerEvidence, Evidence, Neighbour};
 use aegis_api::workload::{HealthProbe, InstanceStatus};
 use aegis_api::{Kind, Workload};
 use aegis_brain::redact::{bound, redact};
-use aegis_docker::observed::ContainerState;
-use aegis_docker::{Engine, EngineError, LogQuery};
+use aegis_docker::observed::{ContainerState, ContainerSummary};
+use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
 use futures::StreamExt;
 use futures::future::join_all;
 
@@ -22,6 +23,8 @@ const LOG_LINES: u32 = 200;
 const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
+/// Containers beside the workload that are told of.
+const MOST_NEIGHBOURS: usize = 12;
 
 /// Answers an error only where the engine does not answer at all: then nothing was seen, and nothing can be concluded.
 pub(super) async fn collect(
@@ -55,6 +58,12 @@ pub(super) async fn collect(
     if let Some(error) = unreachable.filter(|_| containers.is_empty()) {
         return Err(error);
     }
+    let neighbours = neighbours(context, &status.instances)
+        .await
+        .unwrap_or_else(|error| {
+            gaps.push(format!("the containers beside it: {error}"));
+            Vec::new()
+        });
     let revisions = status
         .revisions
         .iter()
@@ -88,6 +97,8 @@ pub(super) async fn collect(
                 .iter()
                 .any(|revision| revision.template.is_some() && revision.template != workload.spec.template),
         revision_age_secs: current.map(|revision| revision.created_at.age(incident.now).as_secs()),
+        generation: workload.metadata.generation,
+        neighbours,
         events,
         recent_actions: incident.history.iter().skip(skip).cloned().collect(),
         gaps,
@@ -162,10 +173,13 @@ async fn look(
         Some(Err(_)) => aegis_api::workload::Health::Unhealthy,
         None => row.health,
     };
+    let trend = context.samples.history().trend(&details.name, details.started_at);
     let evidence = ContainerEvidence {
+        trend: trend.filter(|_| running),
         name: details.name,
         id: details.id,
         image: details.image,
+        image_id: details.image_id,
         state: details.state.as_str().to_owned(),
         exit_code: (!running).then_some(details.exit_code),
         oom_killed: details.oom_killed,
@@ -189,6 +203,50 @@ async fn look(
         log_tail,
     };
     Ok((Some(evidence), gaps))
+}
+
+/// Containers that share a network with these, those in trouble first.
+async fn neighbours(context: &Context, rows: &[InstanceStatus]) -> Result<Vec<Neighbour>, EngineError> {
+    let everyone = context.engine.list(ListFilter::default()).await?;
+    let is_ours = |container: &ContainerSummary| rows.iter().any(|row| row.id == container.id);
+    let networks: BTreeSet<&String> = everyone
+        .iter()
+        .filter(|container| is_ours(container))
+        .flat_map(|container| container.networks.keys())
+        .collect();
+    let workloads = context.store.list::<Workload>();
+    let beside = everyone.iter().filter(|container| {
+        !is_ours(container)
+            && container
+                .networks
+                .keys()
+                .any(|network| networks.contains(network))
+    });
+    let mut found: Vec<Neighbour> = beside.map(|container| neighbour(container, &workloads)).collect();
+    found.sort_by(|a, b| b.in_trouble.cmp(&a.in_trouble).then_with(|| a.name.cmp(&b.name)));
+    found.truncate(MOST_NEIGHBOURS);
+    Ok(found)
+}
+
+fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neighbour {
+    let owner = workloads.iter().find(|workload| {
+        let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+        rows.any(|row| row.id == container.id)
+    });
+    let ready = owner.and_then(|workload| {
+        let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, "Ready")?;
+        Some(ready.status == "True")
+    });
+    let ended_well = container.state == ContainerState::Exited && container.status.starts_with("Exited (0)");
+    let never_ran = container.state == ContainerState::Created;
+    let runs = container.state == ContainerState::Running;
+    Neighbour {
+        name: bound(&container.name, 128),
+        status: bound(&redact(&container.status), 100),
+        in_trouble: container.status.contains("(unhealthy)") || !(runs || ended_well || never_ran),
+        workload: owner.map(|workload| workload.name().to_owned()),
+        ready,
+    }
 }
 
 async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, EngineError> {

@@ -78,6 +78,16 @@ pub(super) fn rule(
     if action == Action::Noop {
         return Ruling::Allow;
     }
+    let failures = failures_in_a_row(incident, action);
+    if failures >= 2 {
+        let message = format!(
+            "{action} failed {failures} times in a row on this workload in the last day: the same fix is not tried a third time without a human"
+        );
+        return Ruling::NeedsApproval {
+            reason: "FailedBefore",
+            message,
+        };
+    }
     if incident.protected {
         let message = format!("the workload is protected: {action} needs a human");
         return Ruling::NeedsApproval {
@@ -126,6 +136,14 @@ pub(super) fn rule(
         };
     }
     Ruling::Allow
+}
+
+/// How often an action was done on the workload and did not help, since it last did: in whichever incident.
+fn failures_in_a_row(incident: &ValidatedIncident, action: Action) -> usize {
+    let done = incident.history.iter().rev().filter(|done| done.action == action);
+    done.filter(|done| done.verified.is_some())
+        .take_while(|done| done.verified == Some(false))
+        .count()
 }
 
 /// Actions on the workload in the last hour, those of this incident's earlier rungs included.

@@ -264,6 +264,112 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
     assert!(proof.contains(&reached.to_string()), "{proof}");
 }
 
+#[tokio::test]
+async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
+    let engine = FakeEngine::default();
+    let id = engine
+        .run_container(&RunSpec::new("app", "app:1").network("shared"))
+        .unwrap();
+    for (name, network) in [("sound", "shared"), ("broken", "shared"), ("far", "elsewhere")] {
+        engine
+            .run_container(&RunSpec::new(name, "other:1").network(network))
+            .unwrap();
+    }
+    engine.crash("broken", 1).unwrap();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let mut workload: Workload = object("Workload", "web", "{container: app}");
+    workload.metadata.generation = Some(7);
+    workload.status = Some(WorkloadStatus {
+        instances: vec![InstanceStatus { id, ..row("app") }],
+        ..WorkloadStatus::default()
+    });
+    let now = context.clock.now();
+    for step in 0..5_u64 {
+        let load = aegis_api::wire::Load {
+            at: now.plus(aegis_api::Duration::from_secs(step * 60)),
+            cpu_percent: Some(1.0),
+            memory_bytes: (10 + step * 10) << 20,
+            memory_limit_bytes: 100 << 20,
+            net_rx_bytes: 0,
+            net_tx_bytes: 0,
+        };
+        context.samples.history().add(load.at, [("app", load)]);
+    }
+
+    let incident = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let evidence = evidence::collect(&context, &incident, &workload).await.unwrap();
+    let container = &evidence.containers[0];
+    let memory = container.trend.as_ref().unwrap().memory_mb.unwrap();
+    assert_eq!((memory.first, memory.last, memory.per_minute), (10.0, 50.0, 10.0));
+    assert_eq!(evidence.generation, Some(7));
+    let beside: Vec<(&str, bool)> = evidence
+        .neighbours
+        .iter()
+        .map(|neighbour| (neighbour.name.as_str(), neighbour.in_trouble))
+        .collect();
+    assert_eq!(beside, [("broken", true), ("sound", false)]);
+}
+
+/// Another incident, over since, whose restart of the same workload helped or did not.
+fn restarted_before(name: &str, at: &str, phase: &str) -> Incident {
+    let status = format!(
+        "
+phase: {phase}
+workload: web
+plan: {{hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {{}}, createdAt: '{at}'}}
+execution: {{appliedAt: '{at}', generation: 2}}
+"
+    );
+    let mut other = incident(REPORT, &status);
+    other.metadata.name = Some(name.to_owned());
+    other
+}
+
+/// An incident whose council agreed to a restart.
+fn restart_agreed() -> Incident {
+    let seats = ["SRE_AGENT", "SECURITY_OFFICER", "AUDITOR"];
+    let votes = seats.map(|seat| {
+        format!("{{role: {seat}, verdict: APPROVED, reasoning: fine, timestamp: '2026-11-22T11:59:00Z'}}")
+    });
+    let proposal = "{rootCause: it hangs, action: RESTART, justification: so, confidence: 0.9}";
+    let status = format!(
+        "
+phase: COUNCIL_REVIEW
+workload: web
+analysis: {{proposal: {proposal}, reasoning: r, provider: p, model: m, latencyMs: 1, at: '2026-11-22T11:59:00Z'}}
+votes: [{}]
+",
+        votes.join(", ")
+    );
+    incident(REPORT, &status)
+}
+
+#[test]
+fn a_fix_that_failed_twice_in_other_incidents_of_the_workload_is_not_tried_a_third_time() {
+    let next = |others: &[(&str, &str)]| {
+        let mut all = vec![restart_agreed()];
+        for (number, (at, phase)) in others.iter().enumerate() {
+            all.push(restarted_before(&format!("before-{number}"), at, phase));
+        }
+        plan(&judge(all, "{}", &Leases::default()))
+    };
+    let (one, two) = ("2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z");
+    let step = next(&[(one, "FAILED"), (two, "FAILED")]);
+    let Step::AskHuman { reason, message, .. } = &step else {
+        panic!("{step:?}")
+    };
+    assert_eq!(*reason, "FailedBefore");
+    assert!(message.contains("RESTART failed 2 times in a row"), "{message}");
+    for sound in [
+        &[(one, "FAILED")][..],
+        &[(one, "FAILED"), (two, "RESOLVED")],
+        &[("2026-11-20T09:00:00Z", "FAILED"), (two, "FAILED")],
+    ] {
+        let step = next(sound);
+        assert!(matches!(step, Step::Approve { .. }), "{sound:?}: {step:?}");
+    }
+}
+
 fn row(name: &str) -> InstanceStatus {
     serde_json::from_value(serde_json::json!({
         "name": name, "id": format!("id-{name}"), "index": 0, "state": "running", "health": "Healthy", "revision": "r",

@@ -1,12 +1,15 @@
 //! What the host has: `/containers`, `/metrics`, `/topology`, `/health`. Reads memory only.
 
-use aegis_api::wire::{ContainerRow, HealthAnswer, Topology};
+use aegis_api::Time;
+use aegis_api::wire::{ContainerRow, HealthAnswer, MetricHistory, Topology};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
 
-use super::refusal::Refusal;
+use super::refusal::{Fault, Refusal};
+use super::request::Asked;
 use crate::metrics::exposition;
 use crate::state::ServerState;
 
@@ -30,6 +33,33 @@ pub(super) async fn metrics(
         }
         None => Ok(Json(&*state.host.metrics()).into_response()),
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct HistoryAsked {
+    #[serde(default)]
+    minutes: Option<String>,
+}
+
+/// The load of the last quarter of an hour, or of as many minutes of it as are asked for.
+pub(super) async fn history(
+    State(state): State<ServerState>,
+    Asked(asked): Asked<HistoryAsked>,
+) -> Result<Json<MetricHistory>, Refusal> {
+    let minutes = match asked.minutes.as_deref() {
+        None => 15,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|minutes| (1..=15).contains(minutes))
+            .ok_or_else(|| Fault {
+                place: "query",
+                field: "minutes",
+                kind: "int_parsing",
+                message: "Input should be a whole number from 1 to 15".to_owned(),
+            })?,
+    };
+    Ok(Json(state.host.history(Time(jiff::Timestamp::now()), minutes)))
 }
 
 pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {

@@ -598,3 +598,14 @@ async fn no_path_and_no_query_gets_a_bare_rejection() {
         assert!(answer.json().is_object(), "{path}: {}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn the_history_of_the_load_is_served_and_a_window_that_is_none_is_refused() {
+    let server = Server::start().await;
+    let answer = server.get("/metrics/history?minutes=5").await.json();
+    assert_eq!(answer, json!({"intervalSeconds": 0, "series": []}));
+    for odd in ["0", "16", "-1", "x"] {
+        let answer = server.get(&format!("/metrics/history?minutes={odd}")).await;
+        assert_eq!(answer.code, 422, "{odd}");
+    }
+}

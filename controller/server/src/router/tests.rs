@@ -15,10 +15,11 @@ async fn code(server: &Server, method: Method, path: &str, headers: &[(&str, &st
     server.send(request.body(Body::empty()).unwrap()).await.status()
 }
 
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "/incidents",
     "/containers",
     "/metrics",
+    "/metrics/history",
     "/topology",
     "/runbook",
     "/rag/test",

@@ -61,6 +61,7 @@ impl Condition {
             | Self::CanRollBack(_)
             | Self::DesiredReplicas(_)
             | Self::Collected(_)
+            | Self::NeighbourInTrouble(_)
             | Self::Gaps(_) => self.check_workload(facts),
             _ => self.check_containers(facts),
         }
@@ -100,6 +101,14 @@ impl Condition {
                 };
                 Check::new(collected == *wanted, saw)
             }
+            Self::NeighbourInTrouble(wanted) => {
+                let first = facts.troubled_neighbours().next();
+                let saw = first.map_or_else(
+                    || "no container beside it is in trouble".to_owned(),
+                    |neighbour| format!("{} beside it is in trouble", neighbour.name),
+                );
+                Check::new(first.is_some() == *wanted, saw)
+            }
             Self::Gaps(wanted) => {
                 let gaps = count(evidence.gaps.iter());
                 Check::new(
@@ -122,6 +131,16 @@ impl Condition {
                 )
             }
             Self::MemoryPercent(range) => memory(*range, facts),
+            Self::MemoryFullInMinutes(range) => {
+                let soonest = facts.soonest_full();
+                let saw = soonest.map_or_else(
+                    || "no container's memory grows steadily".to_owned(),
+                    |(container, minutes)| {
+                        format!("memory of {} would be full in {minutes:.0} min", container.name)
+                    },
+                );
+                Check::new(range.holds(soonest.map(|(_, minutes)| minutes)), saw)
+            }
             Self::CpuPercent(range) => {
                 let worst = facts.worst_cpu();
                 let saw = worst.map_or_else(

@@ -125,6 +125,46 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         ),
     );
     sheet.field("Can roll back", if evidence.can_roll_back { "yes" } else { "no" });
+    for container in &evidence.containers {
+        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.memory_mb) {
+            sheet.field(
+                "Memory trend",
+                format!(
+                    "{}: {:.0} to {:.0} MiB, {:+.1} MiB a minute",
+                    text::line(&container.name),
+                    trend.first,
+                    trend.last,
+                    trend.per_minute
+                ),
+            );
+        }
+        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.cpu_percent) {
+            sheet.field(
+                "CPU trend",
+                format!(
+                    "{}: {:.0} to {:.0} %, at most {:.0} %",
+                    text::line(&container.name),
+                    trend.first,
+                    trend.last,
+                    trend.max
+                ),
+            );
+        }
+    }
+    for revision in &evidence.revisions {
+        sheet.field("Revision", text::line(revision));
+    }
+    for neighbour in &evidence.neighbours {
+        let trouble = if neighbour.in_trouble { ", in trouble" } else { "" };
+        sheet.field(
+            "Beside it",
+            format!(
+                "{}: {}{trouble}",
+                text::line(&neighbour.name),
+                text::line(&neighbour.status)
+            ),
+        );
+    }
     for action in &evidence.recent_actions {
         sheet.field(
             "Action before",
