@@ -514,6 +514,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The load of the last quarter of an hour */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description How far back. */
+                    minutes?: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The readings, oldest first, a series a container. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["MetricHistory"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rag/test": {
         parameters: {
             query?: never;
@@ -1225,6 +1264,62 @@ export interface components {
             timestamp: string;
             /** @enum {string} */
             type: "lagged";
+        };
+        /** @description What `/metrics/history` answers. */
+        MetricHistory: {
+            /**
+             * Format: uint64
+             * @description Seconds between two readings, as configured.
+             */
+            intervalSeconds: number;
+            /** @description One a container, by name. */
+            series: components["schemas"]["MetricSeries"][];
+        };
+        /** @description One reading of a container's load. */
+        MetricSample: {
+            /**
+             * Format: double
+             * @description CPU, percent of one core; absent where there was no reading before it.
+             * @default null
+             */
+            cpu_percent?: number | null;
+            /**
+             * Format: double
+             * @description Memory limit, MiB.
+             */
+            memory_limit_mb: number;
+            /**
+             * Format: double
+             * @description Memory in use, MiB, page cache left out.
+             */
+            memory_mb: number;
+            /**
+             * Format: double
+             * @description Memory in use, percent of the limit.
+             */
+            memory_percent: number;
+            /**
+             * Format: uint64
+             * @description Received on all interfaces, bytes.
+             */
+            net_rx_bytes: number;
+            /**
+             * Format: uint64
+             * @description Sent on all interfaces, bytes.
+             */
+            net_tx_bytes: number;
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            t: string;
+        };
+        /** @description A container's readings, oldest first. */
+        MetricSeries: {
+            /** @description Container name. */
+            name: string;
+            /** @description Readings. */
+            samples: components["schemas"]["MetricSample"][];
         };
         MetricsFrame: {
             data: components["schemas"]["ContainerMetrics"][];
@@ -2079,6 +2174,8 @@ export interface components {
                          * @default
                          */
                         image?: string;
+                        /** @description `sha256:…` of the image it runs. */
+                        imageId?: string;
                         /** @description The last log lines, at most `LOG_TRUNCATE_CHARS` characters. */
                         logTail?: string;
                         /**
@@ -2119,6 +2216,87 @@ export interface components {
                          * @default
                          */
                         state?: string;
+                        /** @description How its load has gone; absent where there are too few readings. */
+                        trend?: {
+                            /** @description CPU, percent of one core. */
+                            cpuPercent?: {
+                                /**
+                                 * Format: double
+                                 * @description The oldest reading.
+                                 * @default 0
+                                 */
+                                first?: number;
+                                /**
+                                 * Format: double
+                                 * @description The newest.
+                                 * @default 0
+                                 */
+                                last?: number;
+                                /**
+                                 * Format: double
+                                 * @description The greatest.
+                                 * @default 0
+                                 */
+                                max?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least.
+                                 * @default 0
+                                 */
+                                min?: number;
+                                /**
+                                 * Format: double
+                                 * @description Slope of the least-squares line, a minute.
+                                 * @default 0
+                                 */
+                                perMinute?: number;
+                            } | null;
+                            /** @description Memory in use, MiB. */
+                            memoryMb?: {
+                                /**
+                                 * Format: double
+                                 * @description The oldest reading.
+                                 * @default 0
+                                 */
+                                first?: number;
+                                /**
+                                 * Format: double
+                                 * @description The newest.
+                                 * @default 0
+                                 */
+                                last?: number;
+                                /**
+                                 * Format: double
+                                 * @description The greatest.
+                                 * @default 0
+                                 */
+                                max?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least.
+                                 * @default 0
+                                 */
+                                min?: number;
+                                /**
+                                 * Format: double
+                                 * @description Slope of the least-squares line, a minute.
+                                 * @default 0
+                                 */
+                                perMinute?: number;
+                            } | null;
+                            /**
+                             * Format: uint64
+                             * @description From the first to the last, in seconds.
+                             * @default 0
+                             */
+                            overSecs?: number;
+                            /**
+                             * Format: uint32
+                             * @description Readings.
+                             * @default 0
+                             */
+                            samples?: number;
+                        } | null;
                     }[];
                     /**
                      * Format: uint32
@@ -2130,6 +2308,33 @@ export interface components {
                     events?: string[];
                     /** @description What could not be collected, and why. */
                     gaps?: string[];
+                    /**
+                     * Format: int64
+                     * @description The workload's generation: it grows with every change of its spec.
+                     */
+                    generation?: number | null;
+                    /** @description Other containers on the workload's networks, those in trouble first, at most twelve. */
+                    neighbours?: {
+                        /**
+                         * @description Whether it is in trouble: not running although it did not end well, restarting, or unhealthy to Docker.
+                         * @default false
+                         */
+                        inTrouble?: boolean;
+                        /**
+                         * @description Container name.
+                         * @default
+                         */
+                        name?: string;
+                        /** @description Whether that Workload is `Ready`; absent where it is not known. */
+                        ready?: boolean | null;
+                        /**
+                         * @description Docker's words for its state, such as `Exited (1) 2 minutes ago`.
+                         * @default
+                         */
+                        status?: string;
+                        /** @description The Workload it belongs to. */
+                        workload?: string | null;
+                    }[];
                     /**
                      * Format: uint32
                      * @description Of those, how many passed their probe.
