@@ -7,7 +7,7 @@ export type Placed = TopologyNode & { x: number; y: number };
 export type Link = { from: Placed; to: Placed; label: Topology["edges"][number]["label"] };
 export type Layout = { width: number; height: number; nodes: Placed[]; links: Link[] };
 
-export const NODE = { width: 190, height: 52 };
+export const NODE = { width: 214, height: 52 };
 const GAP = { across: 110, along: 18, group: 14 };
 
 const COLUMN: Record<TopologyNode["type"], number> = {
@@ -97,6 +97,10 @@ function stacked(main: TopologyNode[][], bystanders: TopologyNode[]) {
 
 /** A curve from one node to the other. */
 export function curve({ from, to }: Link, upright: boolean): string {
+  if (upright && to.y < from.y) {
+    const along = from.x + 12;
+    return `M${along} ${from.y}L${along} ${to.y + NODE.height}`;
+  }
   if (upright) {
     const [x1, y1] = [from.x + 12, from.y + (to.y > from.y ? NODE.height : 0)];
     const [x2, y2] = [to.x, to.y + NODE.height / 2];

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import type { TopologyNode } from "@/api/types";
-import { useMetrics, useObjects, useTopology } from "@/live/hooks";
+import { useObjects, useTopology } from "@/live/hooks";
 import { toneOfHealth } from "@/model/workload";
 import { Empty, Failure, Loading } from "@/ui/empty";
 import { Page, Panel } from "@/ui/panel";
@@ -26,6 +26,14 @@ const EDGES = {
   spawned: { words: "made", look: "stroke-line-strong", dash: "" },
 } as const;
 
+const STATES: Record<string, Tone> = {
+  running: "ok",
+  exited: "bad",
+  dead: "bad",
+  restarting: "warn",
+  paused: "warn",
+};
+
 type Known = { workload: string | undefined; balancer: string | undefined; tone: Tone; word: string };
 
 function useKnown(): (node: TopologyNode) => Known {
@@ -45,11 +53,10 @@ function useKnown(): (node: TopologyNode) => Known {
     return (node) => {
       const instance = instances.get(node.id);
       if (instance) return instance;
-      const running = node.status === "running";
       return {
         workload: undefined,
         balancer: lbs.get(node.id),
-        tone: running ? "ok" : "bad",
+        tone: STATES[node.status] ?? "idle",
         word: node.status,
       };
     };
@@ -136,7 +143,7 @@ function Picture({ placed, known, upright }: PictureProps) {
       aria-label="Topology of this host"
       viewBox={`${-margin} ${-margin} ${width + 2 * margin} ${height + 2 * margin}`}
       className="mx-auto block h-auto w-full"
-      style={{ minWidth: upright ? undefined : 560, maxWidth: width * 1.6 }}
+      style={{ minWidth: upright ? undefined : 560, maxWidth: width * 1.25 }}
     >
       <defs>
         <marker
@@ -184,10 +191,8 @@ const FILLS: Record<Tone, string> = {
 const MARKS: Record<Tone, string> = { ok: "✓", warn: "!", bad: "✕", info: "…", idle: "–" };
 
 function NodeBox({ node, known }: { node: Layout["nodes"][number]; known: Known }) {
-  const { data: metrics } = useMetrics();
   const navigate = useNavigate();
   const to = target(node, known);
-  const load = metrics?.find((row) => row.name === node.id);
   const words = `${PARTS[node.type]} · ${known.word}`;
   const name = node.id.length > 24 ? `${node.id.slice(0, 11)}…${node.id.slice(-12)}` : node.id;
   const inside = (
@@ -215,7 +220,6 @@ function NodeBox({ node, known }: { node: Layout["nodes"][number]; known: Known 
       </text>
       <text x="34" y="38" className="fill-faint text-[10.500px]">
         {words}
-        {load ? ` · ${load.memory_percent.toFixed(0)} % mem` : ""}
       </text>
     </>
   );
