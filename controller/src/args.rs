@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Role of requests without a token; none by default. Only for networks you trust.
     #[arg(long, env = "AEGIS_ANONYMOUS_ROLE")]
     pub(crate) anonymous_role: Option<AnonymousRole>,
+    /// Origins such as https://ops.example.org whose pages may use this server from a browser, beside its own.
+    #[arg(long, env = "AEGIS_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS", value_parser = origin)]
+    pub(crate) allowed_origins: Vec<String>,
     /// Log as text or as one JSON object a line. What is logged: RUST_LOG, by default info.
     #[arg(long, env = "AEGIS_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -114,6 +117,22 @@ pub(crate) struct Models {
     pub(crate) prompts_dir: Option<PathBuf>,
 }
 
+/// A scheme and a host, as browsers send it: no path, and no '*' that would let everybody in.
+fn origin(text: &str) -> Result<String, String> {
+    let refused =
+        || format!("{text:?} is no origin: use SCHEME://HOST[:PORT], such as https://ops.example.org");
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| refused())?;
+    let plain = uri.path().trim_end_matches('/').is_empty() && uri.query().is_none();
+    match (uri.scheme_str(), uri.authority()) {
+        (Some(scheme @ ("http" | "https")), Some(authority))
+            if plain && !authority.as_str().contains(['*', '@']) =>
+        {
+            Ok(format!("{scheme}://{authority}"))
+        }
+        _ => Err(refused()),
+    }
+}
+
 /// Roles that requests without a token can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AnonymousRole {
@@ -132,4 +151,29 @@ pub(crate) enum LogFormat {
     Text,
     /// For collectors.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        assert_eq!(
+            origin("https://ops.example.org/").unwrap(),
+            "https://ops.example.org"
+        );
+        assert_eq!(origin("http://127.0.0.1:3000").unwrap(), "http://127.0.0.1:3000");
+        for wrong in [
+            "*",
+            "https://*",
+            "ops.example.org",
+            "https://a/b",
+            "https://me@a",
+            "file:///etc",
+            "",
+        ] {
+            assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -24,7 +24,9 @@ use aegis_runtime::{
     Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
     StoreOptions, Trigger, feed,
 };
-use aegis_server::{HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState};
+use aegis_server::{
+    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
+};
 use anyhow::Context as _;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
@@ -60,6 +62,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Some(token) => token,
         None => secrets::token(store.dir(), "webhook-token")?,
     };
+    let tokens = Tokens::open(store.dir())?;
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .with_context(|| {
@@ -77,26 +80,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);
     let brain = Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry))));
-    let state = ServerState::new(ServerParts {
-        config: ServerConfig {
-            anonymous_role: args.anonymous_role.map(role),
-            admin_token,
-            webhook_token: Some(webhook_token),
-            target_container: args.target_container.clone(),
-            max_replicas: args.max_replicas,
-            allowed_origins: Vec::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+    let state = ServerState::new(
+        ServerParts {
+            config: ServerConfig {
+                anonymous_role: args.anonymous_role.map(role),
+                admin_token,
+                webhook_token: Some(webhook_token),
+                target_container: args.target_container.clone(),
+                max_replicas: args.max_replicas,
+                allowed_origins: args.allowed_origins.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            store: context.store.clone(),
+            events: context.events.clone(),
+            feed: context.feed.clone(),
+            host: view.clone(),
+            registry: Arc::new(registry),
+            http,
+            recall: rag(&context, &recall),
+            logs: logs(&context),
+            shutdown: shutdown.clone(),
         },
-        store: context.store.clone(),
-        events: context.events.clone(),
-        feed: context.feed.clone(),
-        host: view.clone(),
-        registry: Arc::new(registry),
-        http,
-        recall: rag(&context, &recall),
-        logs: logs(&context),
-        shutdown: shutdown.clone(),
-    });
+        tokens,
+    );
     let mut tasks = Tasks {
         set: JoinSet::new(),
         shutdown: shutdown.clone(),

@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Runbook(commands::runbook::RunbookArgs),
     Explain(commands::explain::ExplainArgs),
     ApiResources(commands::api_resources::ApiResourcesArgs),
+    Auth(commands::auth::AuthArgs),
+    Token(commands::token::TokenArgs),
     Doctor(commands::doctor::DoctorArgs),
     Version(commands::version::VersionArgs),
     Completion(commands::completion::CompletionArgs),

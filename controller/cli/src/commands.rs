@@ -3,6 +3,7 @@
 pub(crate) mod api_resources;
 pub(crate) mod apply;
 pub(crate) mod approve;
+pub(crate) mod auth;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -19,6 +20,7 @@ pub(crate) mod restart;
 pub(crate) mod rollback;
 pub(crate) mod runbook;
 pub(crate) mod scale;
+pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
@@ -129,6 +131,8 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Events(args) => events::run(&args, &session).await,
         Command::ApiResources(args) => api_resources::run(&args, &session).await,
         Command::Runbook(args) => runbook::run(&args, &session).await,
+        Command::Auth(args) => auth::run(&args, &session).await,
+        Command::Token(args) => token::run(&args, &session).await,
         Command::Doctor(args) => doctor::run(&args, &session).await,
         Command::Version(args) => version::run(&args, &session).await,
         Command::Completion(_) | Command::Explain(_) => Ok(()),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use aegis_api::kinds::find;
 use aegis_runtime::{EventRecorder, EventType, Feed, ObjectRef, Store, StoreOptions};
-use aegis_server::{HostView, HttpMetrics, ServerConfig, ServerParts, ServerState, pump, router, serve};
+use aegis_server::{
+    HostView, HttpMetrics, ServerConfig, ServerParts, ServerState, Tokens, pump, router, serve,
+};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let host = HostView::new();
     host.set_engine(Ok(()));
     let feed = Feed::new(8192);
-    let state = ServerState::new(ServerParts {
+    let tokens = Tokens::open(store.dir())?;
+    let parts = ServerParts {
         config: ServerConfig {
             anonymous_role: None,
             admin_token: token.into(),
@@ -45,7 +48,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         recall: Arc::new(|_| Vec::new()),
         logs: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
         shutdown: shutdown.clone(),
-    });
+    };
+    let state = ServerState::new(parts, tokens);
     let listener = tokio::net::TcpListener::bind(address).await?;
     tokio::select! {
         ended = driver.run(shutdown.clone()) => ended?,

@@ -17,6 +17,7 @@ mod origin;
 mod probes;
 mod pump;
 mod router;
+mod security;
 mod serve;
 mod state;
 mod status;
@@ -24,7 +25,7 @@ mod status;
 mod testing;
 mod ws;
 
-pub use auth::Role;
+pub use auth::{Role, TokenError, Tokens};
 pub use config::ServerConfig;
 pub use frames::{Draft, frames};
 pub use host::HostView;

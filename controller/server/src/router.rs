@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,27 +12,34 @@ use tower_http::cors::CorsLayer;
 use crate::compat::{self, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
-use crate::{auth, documents, kube, limits, metrics, origin, probes, ws};
+use crate::{auth, documents, kube, limits, metrics, origin, probes, security, ws};
 
 /// Every route over this state.
 pub fn router(state: ServerState) -> Router {
     let guarded = Router::new()
         .merge(kube::routes())
         .merge(compat::routes())
+        .merge(auth::routes::routes())
+        .merge(auth::routes::once_route())
         .route("/ws", get(ws::handler))
         .layer(from_fn_with_state(state.clone(), limits::bound))
         .layer(from_fn_with_state(state.clone(), origin::check))
         .layer(from_fn_with_state(state.clone(), auth::authorize));
+    let entrance = auth::routes::open_routes()
+        .layer(from_fn_with_state(state.clone(), limits::bound))
+        .layer(from_fn_with_state(state.clone(), origin::check));
     let open = Router::new()
         .merge(probes::routes())
         .merge(compat::open_routes())
         .merge(documents::routes());
     Router::new()
         .merge(guarded)
+        .merge(entrance)
         .merge(open)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(cors(&state.config.allowed_origins))
+        .layer(from_fn(security::headers))
         .layer(CatchPanicLayer::custom(limits::on_panic))
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .with_state(state)
@@ -64,7 +71,12 @@ fn cors(origins: &[String]) -> CorsLayer {
     let origins = origins
         .iter()
         .filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
-    let headers: [HeaderName; 3] = [header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT];
+    let headers = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::ACCEPT,
+        HeaderName::from_static(auth::CSRF_HEADER),
+    ];
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([
@@ -75,6 +87,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             Method::DELETE,
         ])
         .allow_headers(headers)
+        .allow_credentials(true)
 }
 
 #[cfg(test)]

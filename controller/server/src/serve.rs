@@ -1,6 +1,7 @@
 //! The listener: accepts connections, bounds how many and how slow they may be, and ends them on shutdown.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// Where a request came from: the other end of its connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Most connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 2048;
@@ -34,8 +40,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
             accepted = accept(&listener, &room) => match accepted {
-                Ok((stream, permit)) => {
-                    connections.spawn(connection(stream, router.clone(), shutdown.clone(), permit));
+                Ok((stream, peer, permit)) => {
+                    connections.spawn(connection(stream, peer, router.clone(), shutdown.clone(), permit));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -55,15 +61,20 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 /// One connection, until its client goes; on shutdown until the request under way is answered.
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: Router,
     shutdown: CancellationToken,
     permit: OwnedSemaphorePermit,
 ) -> hyper::Result<()> {
+    let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -80,13 +91,13 @@ async fn connection(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
-    Ok((stream, permit))
+    Ok((stream, peer, permit))
 }
 
 /// A connection that ends badly is the client's affair; a panic in one is ours.

@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Tokens};
 use crate::compat::Gates;
 use crate::config::ServerConfig;
 use crate::host::HostView;
@@ -101,9 +101,9 @@ pub struct Shared {
 
 impl ServerState {
     /// The state over these parts.
-    pub fn new(parts: ServerParts) -> Self {
+    pub fn new(parts: ServerParts, tokens: Tokens) -> Self {
         let shared = Shared {
-            auth: Auth::new(&parts.config),
+            auth: Auth::new(&parts.config, tokens),
             parts,
             clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),

@@ -168,6 +168,13 @@ impl Status {
         status
     }
 
+    /// Too often: come back after so many seconds.
+    pub(crate) fn come_back(what: &'static str, seconds: u64) -> Self {
+        let mut status = Self::too_many(what);
+        status.details = json!({"retryAfterSeconds": seconds});
+        status
+    }
+
     pub(crate) fn timeout(message: &'static str) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
@@ -206,7 +213,8 @@ impl Status {
             );
         }
         if self.code == StatusCode::TOO_MANY_REQUESTS || self.code == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from(COME_BACK));
+            let told = self.details.get("retryAfterSeconds").and_then(Value::as_u64);
+            headers.insert(RETRY_AFTER, HeaderValue::from(told.unwrap_or(COME_BACK)));
         }
         headers
     }

@@ -103,7 +103,8 @@ impl Server {
             }),
             shutdown: shutdown.clone(),
         };
-        let state = ServerState::new(parts);
+        let tokens = crate::Tokens::open(folder.path()).unwrap();
+        let state = ServerState::new(parts, tokens);
         let router = router(state.clone());
         let _end = shutdown.clone().drop_guard();
         Self {

@@ -3,6 +3,7 @@
 mod message;
 mod session;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -10,7 +11,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::auth::BEARER_PROTOCOL;
+use crate::auth::{BEARER_PROTOCOL, Identity};
 use crate::compat::{Asked, Refusal};
 use crate::state::{MAX_CLIENTS, ServerState};
 
@@ -34,6 +35,7 @@ pub(crate) struct Wishes {
 
 pub(crate) async fn handler(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     Asked(wishes): Asked<Wishes>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
@@ -56,7 +58,7 @@ pub(crate) async fn handler(
         .max_frame_size(LARGEST)
         .max_write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        session::run(socket, &state, &wishes).await;
+        session::run(socket, &state, &identity, &wishes).await;
         drop(room);
     }))
 }

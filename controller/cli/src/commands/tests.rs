@@ -7,6 +7,7 @@ mod following;
 mod reading;
 mod refusals;
 mod runbook;
+mod tokens;
 mod waiting;
 
 use clap::Parser;

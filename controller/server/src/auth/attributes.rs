@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use super::Role;
+use super::{Need, Role, need};
 use crate::status::Status;
 
 /// What a request asks for.
@@ -45,12 +45,22 @@ impl<'a> Attributes<'a> {
         Self { verb, path, resource }
     }
 
-    /// The refusal, in the words that Kubernetes' authoriser uses.
-    pub(super) fn forbidden(&self, user: &str, role: Role) -> Status {
+    /// What it takes.
+    pub(super) fn need(&self) -> Need {
+        let kind = self
+            .resource
+            .as_ref()
+            .map(|resource| (resource.group, resource.plural));
+        need(self.verb, self.path, kind)
+    }
+
+    /// The refusal, in the words that Kubernetes' authoriser uses, and what would suffice.
+    pub(super) fn forbidden(&self, user: &str, role: Role, need: Need) -> Status {
+        let why = format!("its role is {role}, this takes {}", need.least());
         let Some(resource) = &self.resource else {
             let (verb, path) = (self.verb, self.path);
             return Status::forbidden(format!(
-                "forbidden: User \"{user}\" cannot {verb} path \"{path}\" with the role {role}"
+                "forbidden: User \"{user}\" cannot {verb} path \"{path}\": {why}"
             ));
         };
         let full = match resource.subresource {
@@ -67,7 +77,7 @@ impl<'a> Attributes<'a> {
             None => "at the cluster scope".to_owned(),
         };
         Status::forbidden(format!(
-            "{}{dot}{}{name} is forbidden: User \"{user}\" cannot {} resource \"{full}\" in API group \"{}\" {scope}",
+            "{}{dot}{}{name} is forbidden: User \"{user}\" cannot {} resource \"{full}\" in API group \"{}\" {scope}: {why}",
             resource.plural, resource.group, self.verb, resource.group,
         ))
     }
@@ -99,8 +109,9 @@ mod tests {
     use super::*;
 
     fn message(method: &Method, path: &str) -> String {
-        Attributes::of(method, path, None)
-            .forbidden("viewer", Role::Viewer)
+        let attributes = Attributes::of(method, path, None);
+        attributes
+            .forbidden("anna", Role::Viewer, attributes.need())
             .message
             .into_owned()
     }
@@ -112,24 +123,25 @@ mod tests {
                 &Method::POST,
                 "/apis/aegisops.io/v1alpha1/namespaces/default/incidents"
             ),
-            "incidents.aegisops.io is forbidden: User \"viewer\" cannot create resource \"incidents\" \
-             in API group \"aegisops.io\" in the namespace \"default\""
+            "incidents.aegisops.io is forbidden: User \"anna\" cannot create resource \"incidents\" \
+             in API group \"aegisops.io\" in the namespace \"default\": its role is viewer, this takes operator"
         );
         assert_eq!(
             message(
                 &Method::PATCH,
                 "/apis/aegisops.io/v1alpha1/namespaces/default/workloads/web/scale"
             ),
-            "workloads.aegisops.io \"web\" is forbidden: User \"viewer\" cannot patch resource \"workloads/scale\" \
-             in API group \"aegisops.io\" in the namespace \"default\""
+            "workloads.aegisops.io \"web\" is forbidden: User \"anna\" cannot patch resource \"workloads/scale\" \
+             in API group \"aegisops.io\" in the namespace \"default\": its role is viewer, this takes operator"
         );
         assert_eq!(
-            message(&Method::GET, "/api/v1/events"),
-            "events is forbidden: User \"viewer\" cannot list resource \"events\" in API group \"\" at the cluster scope"
+            message(&Method::DELETE, "/apis/aegisops.io/v1alpha1/detectors/cpu"),
+            "detectors.aegisops.io \"cpu\" is forbidden: User \"anna\" cannot delete resource \"detectors\" \
+             in API group \"aegisops.io\" at the cluster scope: its role is viewer, this takes admin"
         );
         assert_eq!(
             message(&Method::POST, "/scale/up"),
-            "forbidden: User \"viewer\" cannot post path \"/scale/up\" with the role viewer"
+            "forbidden: User \"anna\" cannot post path \"/scale/up\": its role is viewer, this takes operator"
         );
     }
 }

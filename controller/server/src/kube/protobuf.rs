@@ -12,12 +12,15 @@ pub(super) fn question(unknown: &[u8]) -> Option<Question> {
         return Some(Question {
             verb: text(field(resource, 2)?)?,
             path: String::new(),
+            group: field(resource, 3).and_then(text).unwrap_or_default(),
+            resource: field(resource, 5).and_then(text).unwrap_or_default(),
         });
     }
     let other = field(spec, 2)?;
     Some(Question {
         path: text(field(other, 1)?)?,
         verb: text(field(other, 2)?)?,
+        ..Question::default()
     })
 }
 
@@ -76,6 +79,7 @@ mod tests {
             message(1, b"default"),
             message(2, b"create"),
             message(3, b"aegisops.io"),
+            message(5, b"workloads"),
         ]
         .concat();
         let asked = question(&review(&message(1, &resource))).unwrap();
@@ -83,7 +87,9 @@ mod tests {
             asked,
             Question {
                 verb: "create".to_owned(),
-                path: String::new()
+                path: String::new(),
+                group: "aegisops.io".to_owned(),
+                resource: "workloads".to_owned(),
             }
         );
         let other = [message(1, b"/metrics"), message(2, b"get")].concat();
@@ -92,7 +98,8 @@ mod tests {
             asked,
             Question {
                 verb: "get".to_owned(),
-                path: "/metrics".to_owned()
+                path: "/metrics".to_owned(),
+                ..Question::default()
             }
         );
     }

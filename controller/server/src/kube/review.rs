@@ -15,13 +15,26 @@ use crate::status::Status;
 pub(super) struct Question {
     pub(super) verb: String,
     pub(super) path: String,
+    pub(super) group: String,
+    pub(super) resource: String,
+}
+
+impl Question {
+    fn allowed(&self, identity: &Identity) -> bool {
+        let kind = (self.group.as_str(), self.resource.as_str());
+        identity.may(
+            &self.verb,
+            &self.path,
+            Some(kind).filter(|(_, plural)| !plural.is_empty()),
+        )
+    }
 }
 
 type Answer = Result<(StatusCode, Json<Value>), Status>;
 
 pub(super) async fn access(Extension(identity): Extension<Identity>, body: Whole<API_LIMIT>) -> Answer {
     let question = Question::read(&body.0)?;
-    let allowed = identity.may(&question.verb, &question.path);
+    let allowed = question.allowed(&identity);
     let reason = if allowed {
         String::new()
     } else {
@@ -34,12 +47,19 @@ pub(super) async fn access(Extension(identity): Extension<Identity>, body: Whole
 }
 
 pub(super) async fn rules(Extension(identity): Extension<Identity>) -> Answer {
-    let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
-    let verbs: Vec<&str> = verbs.into_iter().filter(|verb| identity.may(verb, "")).collect();
-    let resources = json!([
-        {"apiGroups": [aegis_api::GROUP], "resources": ["*"], "verbs": verbs},
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
-    ]);
+    let may = |group: &str, plural: &str| {
+        let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
+        let verbs = verbs
+            .into_iter()
+            .filter(|verb| identity.may(verb, "", Some((group, plural))));
+        json!({"apiGroups": [group], "resources": [plural], "verbs": verbs.collect::<Vec<_>>()})
+    };
+    let ours = aegis_api::KINDS
+        .iter()
+        .map(|info| may(aegis_api::GROUP, info.plural));
+    let events = json!({"apiGroups": [""], "resources": ["events"],
+        "verbs": if identity.may("get", "", Some(("", "events"))) { vec!["get", "list", "watch"] } else { vec![] }});
+    let resources: Vec<Value> = ours.chain([events]).collect();
     created(json!({
         "kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
         "status": {"resourceRules": resources, "nonResourceRules": [], "incomplete": false},
@@ -47,7 +67,7 @@ pub(super) async fn rules(Extension(identity): Extension<Identity>) -> Answer {
 }
 
 pub(super) async fn subject(Extension(identity): Extension<Identity>) -> Answer {
-    let user = json!({"username": identity.user, "groups": [format!("aegisops:{}", identity.role)]});
+    let user = json!({"username": &*identity.user, "groups": [format!("aegisops:{}", identity.role)]});
     created(json!({
         "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {},
         "status": {"userInfo": user},
@@ -78,6 +98,8 @@ impl Question {
         Ok(Self {
             verb,
             path: text("/spec/nonResourceAttributes/path"),
+            group: text("/spec/resourceAttributes/group"),
+            resource: text("/spec/resourceAttributes/resource"),
         })
     }
 }

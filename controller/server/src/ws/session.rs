@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{Wishes, message};
+use crate::auth::Identity;
 use crate::compat::by_age;
 use crate::state::ServerState;
 
@@ -32,7 +33,7 @@ enum End {
 }
 
 /// Serves one client until it goes or the server does.
-pub(super) async fn run(socket: WebSocket, state: &ServerState, wishes: &Wishes) {
+pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Identity, wishes: &Wishes) {
     let start = wishes.since.unwrap_or_else(|| state.feed.seq());
     let now = state.feed.seq();
     let frames = state.feed.subscribe(Some(start));
@@ -47,7 +48,7 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, wishes: &Wishes)
         full_text,
         heard: Instant::now(),
     };
-    if let Err(End::Close(code, reason)) = session.serve(state, frames).await {
+    if let Err(End::Close(code, reason)) = session.serve(state, identity, frames).await {
         let close = Message::Close(Some(CloseFrame {
             code,
             reason: reason.into(),
@@ -59,6 +60,18 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, wishes: &Wishes)
     }
 }
 
+/// Nobody stays on whose token or session has ended.
+fn stay(state: &ServerState, identity: &Identity) -> Result<(), End> {
+    if state.auth.still(identity) {
+        Ok(())
+    } else {
+        Err(End::Close(
+            close_code::POLICY,
+            "the session has ended: log in again",
+        ))
+    }
+}
+
 struct Session {
     socket: WebSocket,
     position: u64,
@@ -67,7 +80,13 @@ struct Session {
 }
 
 impl Session {
-    async fn serve(&mut self, state: &ServerState, mut frames: Subscription) -> Result<(), End> {
+    async fn serve(
+        &mut self,
+        state: &ServerState,
+        identity: &Identity,
+        mut frames: Subscription,
+    ) -> Result<(), End> {
+        let mut ended = state.auth.ended();
         self.own("heartbeat", json!({"status": "connected"})).await?;
         if frames.too_old() {
             self.snapshot(state).await?;
@@ -79,7 +98,11 @@ impl Session {
                 biased;
                 () = state.shutdown.cancelled() => return Err(End::Close(close_code::AWAY, "the server is going away")),
                 received = self.socket.recv() => self.received(received).await?,
-                _ = ping.tick() => self.ping().await?,
+                Ok(()) = ended.changed() => stay(state, identity)?,
+                _ = ping.tick() => {
+                    stay(state, identity)?;
+                    self.ping().await?;
+                }
                 item = frames.next() => match item {
                     Some(item) => self.item(item).await?,
                     None => return Err(End::Close(close_code::AWAY, "the feed has ended")),

@@ -1,0 +1,182 @@
+//! How often one may try to log in: a bucket for each address and one for all. Bounded in memory. Pure but for its lock.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
+
+/// Tries at once from one address, and how often a further one is granted.
+const EACH: (u32, SignedDuration) = (10, SignedDuration::from_secs(6));
+/// The same for everybody together. Tokens cannot be guessed; this bounds the work.
+const ALL: (u32, SignedDuration) = (200, SignedDuration::from_millis(250));
+/// Most addresses that are remembered.
+const MOST: usize = 4096;
+
+/// Counts tries that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Limiter {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    all: Bucket,
+    each: HashMap<IpAddr, Bucket>,
+}
+
+/// What was used of an allowance; it flows back with time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    /// When nothing of it will be used any more.
+    empty_at: Option<Timestamp>,
+}
+
+impl Bucket {
+    /// How long to wait for the next try; `None`: not at all.
+    fn wait(self, (burst, step): (u32, SignedDuration), now: Timestamp) -> Option<SignedDuration> {
+        let used = self.empty_at?.duration_since(now);
+        let allowed = step * i32::try_from(burst.saturating_sub(1)).unwrap_or(i32::MAX);
+        Some(used - allowed).filter(SignedDuration::is_positive)
+    }
+
+    fn take(&mut self, (_, step): (u32, SignedDuration), now: Timestamp) {
+        self.empty_at = Some(self.empty_at.map_or(now, |at| at.max(now)) + step);
+    }
+
+    fn is_empty(self, now: Timestamp) -> bool {
+        self.empty_at.is_none_or(|at| at <= now)
+    }
+}
+
+impl Limiter {
+    /// Counts a try of this address as failed until [`Self::succeeded`]; refuses with the seconds to wait.
+    pub(crate) fn attempt(&self, address: IpAddr, now: Timestamp) -> Result<(), u64> {
+        let address = network(address);
+        // Nothing that runs under this lock can leave it half done.
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = inner.each.get(&address).copied().unwrap_or_default();
+        let waits = [each.wait(EACH, now), inner.all.wait(ALL, now)];
+        if let Some(wait) = waits.into_iter().flatten().max() {
+            let seconds = u64::try_from(wait.as_secs()).unwrap_or_default();
+            return Err(seconds.saturating_add(1));
+        }
+        if inner.each.len() >= MOST {
+            inner.each.retain(|_, bucket| !bucket.is_empty(now));
+        }
+        inner.all.take(ALL, now);
+        // Where there is room for no more, the bucket of all still counts.
+        if inner.each.len() < MOST || inner.each.contains_key(&address) {
+            inner.each.entry(address).or_default().take(EACH, now);
+        }
+        Ok(())
+    }
+
+    /// Whoever got in has not failed.
+    pub(crate) fn succeeded(&self, address: IpAddr) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.each.remove(&network(address));
+    }
+}
+
+/// What one person has: an address, or all of a network's IPv6 ones.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let prefix = u128::from(v6) & (u128::MAX << 64);
+            IpAddr::V6(Ipv6Addr::from(prefix))
+        }
+        v4 => v4,
+    }
+}
+
+/// Whose request this is: the peer; where that is a neighbour such as the cockpit's proxy, whom it says it speaks for. A
+/// neighbour can lie about that only to have more tries, and the bucket of all bounds those.
+pub(crate) fn client(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let neighbour = match peer.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    };
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = forwarded
+        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+        .filter(|_| neighbour);
+    last.unwrap_or(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, last])
+    }
+
+    #[test]
+    fn one_address_that_fails_has_to_wait_and_others_do_not() {
+        let limiter = Limiter::default();
+        for _ in 0..10 {
+            limiter.attempt(address(1), at(0)).unwrap();
+        }
+        let wait = limiter.attempt(address(1), at(0)).unwrap_err();
+        assert!((1..=7).contains(&wait), "{wait}");
+        limiter.attempt(address(2), at(0)).unwrap();
+        limiter
+            .attempt(address(1), at(i64::try_from(wait).unwrap()))
+            .unwrap();
+    }
+
+    #[test]
+    fn success_clears_an_address() {
+        let limiter = Limiter::default();
+        for _ in 0..100 {
+            limiter.attempt(address(1), at(0)).unwrap();
+            limiter.succeeded(address(1));
+        }
+    }
+
+    #[test]
+    fn many_addresses_together_are_bounded_in_tries_and_memory() {
+        let limiter = Limiter::default();
+        let mut passed = 0;
+        for number in 0..100_000_u32 {
+            let address = IpAddr::from(number.to_be_bytes());
+            passed += i32::from(limiter.attempt(address, at(0)).is_ok());
+        }
+        assert_eq!(passed, 200);
+        assert!(limiter.inner.lock().unwrap().each.len() <= MOST);
+    }
+
+    #[test]
+    fn the_neighbours_of_one_ipv6_network_are_one() {
+        let one: IpAddr = "2001:db8::1".parse().unwrap();
+        let other: IpAddr = "2001:db8::ffff".parse().unwrap();
+        assert_eq!(network(one), network(other));
+        assert_eq!(
+            network("::ffff:192.0.2.1".parse().unwrap()),
+            IpAddr::from([192, 0, 2, 1])
+        );
+    }
+
+    #[test]
+    fn only_a_neighbour_is_believed_whom_it_speaks_for() {
+        let headers = HeaderMap::from_iter([(
+            "x-forwarded-for".parse().unwrap(),
+            "198.51.100.9, 203.0.113.5".parse().unwrap(),
+        )]);
+        assert_eq!(client(IpAddr::from([172, 18, 0, 4]), &headers), address(5));
+        assert_eq!(
+            client(IpAddr::from([198, 51, 100, 1]), &headers),
+            IpAddr::from([198, 51, 100, 1])
+        );
+        assert_eq!(
+            client(IpAddr::from([127, 0, 0, 1]), &HeaderMap::new()),
+            IpAddr::from([127, 0, 0, 1])
+        );
+    }
+}

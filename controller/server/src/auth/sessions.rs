@@ -1,0 +1,214 @@
+//! Browser sessions and the one-time codes that begin one: bounded, in memory, gone with the process. No I/O.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Holder;
+use super::secret::{Digest, fresh};
+
+/// How long a session may stay unused. An open WebSocket uses it.
+const IDLE: SignedDuration = SignedDuration::from_hours(12);
+/// How long a session lasts at most.
+const ABSOLUTE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Most sessions; the one that was unused for longest makes room.
+const MOST: usize = 1024;
+/// How long a one-time code is good.
+const CODE: SignedDuration = SignedDuration::from_mins(15);
+/// Most codes; the oldest makes room.
+const MOST_CODES: usize = 64;
+
+/// One browser that is logged in.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) holder: Holder,
+    /// What a page must send along with every change. Not a secret to the page itself.
+    pub(crate) csrf: SecretString,
+    pub(crate) expires_at: Timestamp,
+    used_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Code {
+    holder: Holder,
+    expires_at: Timestamp,
+}
+
+/// The sessions and codes there are.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<Digest, Session>,
+    codes: HashMap<Digest, Code>,
+}
+
+impl Sessions {
+    /// Begins a session; the secret is the cookie.
+    pub(crate) fn begin(&self, holder: Holder, now: Timestamp) -> (SecretString, Session) {
+        let cookie = fresh();
+        let longest = now + ABSOLUTE;
+        let session = Session {
+            expires_at: holder.expires_at.map_or(longest, |end| end.min(longest)),
+            holder,
+            csrf: fresh(),
+            used_at: now,
+        };
+        let mut inner = self.inner();
+        inner.sessions.retain(|_, session| session.is_good(now));
+        if inner.sessions.len() >= MOST
+            && let Some(oldest) = inner
+                .sessions
+                .iter()
+                .min_by_key(|(_, session)| session.used_at)
+                .map(|(key, _)| *key)
+        {
+            inner.sessions.remove(&oldest);
+        }
+        inner
+            .sessions
+            .insert(Digest::of(cookie.expose_secret()), session.clone());
+        (cookie, session)
+    }
+
+    /// The session of this cookie, which is used herewith.
+    pub(crate) fn touch(&self, key: &Digest, now: Timestamp) -> Option<Session> {
+        let mut inner = self.inner();
+        let session = inner.sessions.get_mut(key)?;
+        if !session.is_good(now) {
+            inner.sessions.remove(key);
+            return None;
+        }
+        session.used_at = now;
+        Some(session.clone())
+    }
+
+    pub(crate) fn end(&self, key: &Digest) {
+        self.inner().sessions.remove(key);
+    }
+
+    /// Ends what this token began: sessions and codes.
+    pub(crate) fn revoke(&self, name: &str) {
+        let mut inner = self.inner();
+        inner.sessions.retain(|_, session| &*session.holder.user != name);
+        inner.codes.retain(|_, code| &*code.holder.user != name);
+    }
+
+    /// Makes a code that begins one session, soon.
+    pub(crate) fn code(&self, holder: Holder, now: Timestamp) -> (SecretString, Timestamp) {
+        let code = fresh();
+        let expires_at = now + CODE;
+        let mut inner = self.inner();
+        inner.codes.retain(|_, code| now < code.expires_at);
+        if inner.codes.len() >= MOST_CODES
+            && let Some(oldest) = inner
+                .codes
+                .iter()
+                .min_by_key(|(_, code)| code.expires_at)
+                .map(|(key, _)| *key)
+        {
+            inner.codes.remove(&oldest);
+        }
+        inner
+            .codes
+            .insert(Digest::of(code.expose_secret()), Code { holder, expires_at });
+        (code, expires_at)
+    }
+
+    /// Whose code this is; it is none afterwards.
+    pub(crate) fn redeem(&self, code: &str, now: Timestamp) -> Option<Holder> {
+        let code = self.inner().codes.remove(&Digest::of(code))?;
+        Some(code.holder).filter(|_| now < code.expires_at)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that runs under this lock can leave it half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn is_good(&self, now: Timestamp) -> bool {
+        now < self.expires_at && now.duration_since(self.used_at) < IDLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Role;
+
+    fn at(hours: i64) -> Timestamp {
+        "2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
+    }
+
+    fn holder(expires_at: Option<Timestamp>) -> Holder {
+        Holder {
+            user: "anna".into(),
+            role: Role::Operator,
+            digest: Digest::of("token"),
+            expires_at,
+        }
+    }
+
+    fn key(cookie: &SecretString) -> Digest {
+        Digest::of(cookie.expose_secret())
+    }
+
+    #[test]
+    fn a_session_ends_unused_and_in_any_case() {
+        let sessions = Sessions::default();
+        let (cookie, session) = sessions.begin(holder(None), at(0));
+        assert_eq!(session.expires_at, at(7 * 24));
+        assert!(sessions.touch(&key(&cookie), at(11)).is_some());
+        assert!(sessions.touch(&key(&cookie), at(22)).is_some());
+        assert!(sessions.touch(&key(&cookie), at(34)).is_none());
+        let (cookie, _) = sessions.begin(holder(None), at(0));
+        for hour in 0..168 {
+            assert!(sessions.touch(&key(&cookie), at(hour)).is_some(), "{hour}");
+        }
+        assert!(sessions.touch(&key(&cookie), at(168)).is_none());
+    }
+
+    #[test]
+    fn a_session_ends_with_its_token() {
+        let sessions = Sessions::default();
+        let (cookie, session) = sessions.begin(holder(Some(at(2))), at(0));
+        assert_eq!(session.expires_at, at(2));
+        assert!(sessions.touch(&key(&cookie), at(2)).is_none());
+        let (cookie, _) = sessions.begin(holder(None), at(0));
+        let (code, _) = sessions.code(holder(None), at(0));
+        sessions.revoke("anna");
+        assert!(sessions.touch(&key(&cookie), at(0)).is_none());
+        assert!(sessions.redeem(code.expose_secret(), at(0)).is_none());
+    }
+
+    #[test]
+    fn a_code_is_good_once_and_soon() {
+        let sessions = Sessions::default();
+        let (code, _) = sessions.code(holder(None), at(0));
+        assert!(sessions.redeem("no such code", at(0)).is_none());
+        assert!(sessions.redeem(code.expose_secret(), at(0)).is_some());
+        assert!(sessions.redeem(code.expose_secret(), at(0)).is_none());
+        let (late, _) = sessions.code(holder(None), at(0));
+        assert!(sessions.redeem(late.expose_secret(), at(1)).is_none());
+    }
+
+    #[test]
+    fn there_are_never_more_than_there_may_be() {
+        let sessions = Sessions::default();
+        let (first, _) = sessions.begin(holder(None), at(0));
+        for _ in 0..MOST {
+            sessions.begin(holder(None), at(1));
+            sessions.code(holder(None), at(1));
+        }
+        assert_eq!(sessions.inner().sessions.len(), MOST);
+        assert_eq!(sessions.inner().codes.len(), MOST_CODES);
+        assert!(sessions.touch(&key(&first), at(1)).is_none());
+    }
+}

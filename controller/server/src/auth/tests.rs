@@ -1,0 +1,337 @@
+//! Tokens, sessions and links through the whole router.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Answer, Server, config};
+
+fn identify(anonymous: Option<Role>, headers: &HeaderMap) -> Option<Role> {
+    let mut config = config();
+    config.anonymous_role = anonymous;
+    let folder = tempfile::tempdir().unwrap();
+    let auth = Auth::new(&config, Tokens::open(folder.path()).unwrap());
+    let identity = auth.identify(headers, Timestamp::now()).ok();
+    identity.map(|identity| identity.role)
+}
+
+fn headers(name: &'static str, value: &str) -> HeaderMap {
+    HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_str(value).unwrap())])
+}
+
+#[test]
+fn bearer_and_basic_carry_a_token() {
+    use base64::Engine as _;
+    let role = |value: &str| identify(None, &headers("authorization", value));
+    assert_eq!(role("Bearer admin-token"), Some(Role::Admin));
+    assert_eq!(role("bearer  webhook-token"), Some(Role::Webhook));
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let basic = |text: &str| format!("Basic {}", encode(text));
+    assert_eq!(role(&basic("any:admin-token")), Some(Role::Admin));
+    assert_eq!(role(&basic("admin-token:")), Some(Role::Admin));
+    for wrong in [
+        "Bearer nope",
+        "Bearer ",
+        "Bearer",
+        "Digest admin-token",
+        "Basic ???",
+        &basic("admin-token:x"),
+    ] {
+        assert_eq!(role(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_browser_sends_its_token_as_a_sub_protocol() {
+    let headers = headers("sec-websocket-protocol", "aegis.v1, aegis.bearer.admin-token");
+    assert_eq!(identify(None, &headers), Some(Role::Admin));
+}
+
+#[test]
+fn a_wrong_token_is_refused_even_where_none_is_needed_and_a_stale_cookie_is_none() {
+    let open = Some(Role::Operator);
+    assert_eq!(identify(open, &HeaderMap::new()), open);
+    assert_eq!(identify(open, &headers("authorization", "Bearer nope")), None);
+    assert_eq!(identify(open, &headers("cookie", "aegis_session=stale")), open);
+    assert_eq!(identify(None, &headers("cookie", "aegis_session=stale")), None);
+    assert_eq!(identify(None, &HeaderMap::new()), None);
+}
+
+async fn send(server: &Server, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8001");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    Answer::of(server.send(request.body(Body::from(body)).unwrap()).await).await
+}
+
+/// Name and value of the session cookie that an answer sets.
+fn cookie(answer: &Answer) -> String {
+    let cookie = answer.headers["set-cookie"].to_str().unwrap();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+async fn make(server: &Server, name: &str, role: &str) -> String {
+    let made = server
+        .ask("POST", "/auth/tokens", Some(json!({"name": name, "role": role})))
+        .await;
+    assert_eq!(made.code, 201, "{}", made.text);
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
+async fn login(server: &Server, token: &str) -> (String, String) {
+    let answer = send(server, "POST", "/auth/login", &[], json!({"token": token})).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    (
+        cookie(&answer),
+        answer.json()["csrfToken"].as_str().unwrap().to_owned(),
+    )
+}
+
+#[tokio::test]
+async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
+    let server = Server::start().await;
+    let token = make(&server, "anna", "operator").await;
+    let (cookie, csrf) = login(&server, &token).await;
+    let session = send(
+        &server,
+        "GET",
+        "/auth/session",
+        &[("cookie", &cookie)],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(
+        (
+            &session.json()["user"],
+            &session.json()["role"],
+            &session.json()["csrfToken"]
+        ),
+        (&json!("anna"), &json!("operator"), &json!(csrf))
+    );
+    assert_eq!(
+        send(&server, "GET", "/incidents", &[("cookie", &cookie)], Value::Null)
+            .await
+            .code,
+        200
+    );
+    let alert = json!({"incident_id": "i1", "alert_type": "oom"});
+    for wrong in [
+        vec![("cookie", cookie.as_str())],
+        vec![("cookie", &cookie), ("x-csrf-token", "guess")],
+    ] {
+        let refused = send(&server, "POST", "/webhook", &wrong, alert.clone()).await;
+        assert_eq!(refused.code, 403, "{}", refused.text);
+        assert!(refused.text.contains("X-CSRF-Token"), "{}", refused.text);
+    }
+    let ours = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    assert_eq!(send(&server, "POST", "/webhook", &ours, alert).await.code, 200);
+    assert_eq!(
+        send(
+            &server,
+            "POST",
+            "/auth/logout",
+            &[("cookie", &cookie)],
+            Value::Null
+        )
+        .await
+        .code,
+        403
+    );
+    let out = send(&server, "POST", "/auth/logout", &ours, Value::Null).await;
+    assert_eq!(out.code, 204);
+    assert!(out.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    let gone = send(
+        &server,
+        "GET",
+        "/auth/session",
+        &[("cookie", &cookie)],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(gone.code, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_token_is_revoked() {
+    let server = Server::start().await;
+    let token = make(&server, "anna", "viewer").await;
+    let (cookie, _) = login(&server, &token).await;
+    let headers = [("cookie", cookie.as_str())];
+    assert_eq!(
+        send(&server, "GET", "/incidents", &headers, Value::Null)
+            .await
+            .code,
+        200
+    );
+    let bearer = format!("Bearer {token}");
+    let link = send(
+        &server,
+        "POST",
+        "/auth/once",
+        &[("authorization", &bearer)],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(link.code, 201);
+    assert_eq!(server.ask("DELETE", "/auth/tokens/anna", None).await.code, 200);
+    assert_eq!(
+        send(&server, "GET", "/incidents", &headers, Value::Null)
+            .await
+            .code,
+        401
+    );
+    let path = link.json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(send(&server, "GET", &path, &[], Value::Null).await.code, 401);
+    assert_eq!(server.ask("DELETE", "/auth/tokens/anna", None).await.code, 404);
+}
+
+#[tokio::test]
+async fn a_link_logs_in_once_and_leaves_no_code_in_the_address() {
+    let server = Server::start().await;
+    let link = server.ask("POST", "/auth/once", None).await.json();
+    let path = link["path"].as_str().unwrap();
+    assert_eq!(send(&server, "HEAD", path, &[], Value::Null).await.code, 405);
+    let first = send(
+        &server,
+        "GET",
+        path,
+        &[("x-forwarded-proto", "https")],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(
+        (first.code.as_u16(), first.headers["location"].to_str().unwrap()),
+        (303, "/")
+    );
+    assert_eq!(first.headers["referrer-policy"], "no-referrer");
+    assert!(
+        first.headers["set-cookie"]
+            .to_str()
+            .unwrap()
+            .ends_with("; Secure")
+    );
+    let session = send(
+        &server,
+        "GET",
+        "/auth/session",
+        &[("cookie", &cookie(&first))],
+        Value::Null,
+    )
+    .await;
+    assert_eq!(session.json()["role"], "admin");
+    let second = send(&server, "GET", path, &[], Value::Null).await;
+    assert_eq!(second.code, 401);
+    assert!(second.text.contains("used or has expired"), "{}", second.text);
+}
+
+#[tokio::test]
+async fn logins_that_fail_too_often_have_to_wait() {
+    let server = Server::start().await;
+    for _ in 0..10 {
+        let answer = send(&server, "POST", "/auth/login", &[], json!({"token": "guess"})).await;
+        assert_eq!(answer.code, 401);
+    }
+    let answer = send(
+        &server,
+        "POST",
+        "/auth/login",
+        &[],
+        json!({"token": "admin-token"}),
+    )
+    .await;
+    assert_eq!(answer.code, 429);
+    let seconds: u64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=7).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_and_tokens_that_only_alert_begin_no_session() {
+    let server = Server::start().await;
+    let body = json!({"token": "admin-token"});
+    let evil = [("origin", "http://evil.example")];
+    assert_eq!(send(&server, "POST", "/auth/login", &evil, body).await.code, 403);
+    let body = json!({"token": "webhook-token"});
+    assert_eq!(send(&server, "POST", "/auth/login", &[], body).await.code, 403);
+    assert_eq!(
+        send(&server, "POST", "/auth/login", &[], json!("no")).await.code,
+        400
+    );
+}
+
+#[tokio::test]
+async fn only_admins_see_and_make_tokens_and_a_secret_is_told_once() {
+    let server = Server::start().await;
+    let token = make(&server, "anna", "operator").await;
+    let bearer = format!("Bearer {token}");
+    let listed = server.get("/auth/tokens").await;
+    assert_eq!(listed.json()["tokens"][0]["name"], "anna");
+    assert!(
+        !listed.text.contains(&token) && !listed.text.contains("sha256"),
+        "{}",
+        listed.text
+    );
+    for (method, path) in [
+        ("GET", "/auth/tokens"),
+        ("POST", "/auth/tokens"),
+        ("DELETE", "/auth/tokens/anna"),
+    ] {
+        let refused = send(&server, method, path, &[("authorization", &bearer)], Value::Null).await;
+        assert_eq!(refused.code, 403);
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains("its role is operator, this takes admin"),
+            "{message}"
+        );
+    }
+    for (body, code) in [
+        (json!({"name": "anna", "role": "viewer"}), 409),
+        (json!({"name": "A B", "role": "viewer"}), 422),
+        (json!({"name": "x", "role": "root"}), 400),
+        (
+            json!({"name": "x", "role": "viewer", "expiresAt": "2020-01-01T00:00:00Z"}),
+            422,
+        ),
+    ] {
+        assert_eq!(
+            server.ask("POST", "/auth/tokens", Some(body.clone())).await.code,
+            code,
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_sends_no_token_is_told_who_they_are_where_that_is_allowed() {
+    let server = Server::with(crate::ServerConfig {
+        anonymous_role: Some(Role::Viewer),
+        ..config()
+    })
+    .await;
+    let session = send(&server, "GET", "/auth/session", &[], Value::Null).await;
+    assert_eq!(
+        session.json(),
+        json!({"user": "system:anonymous", "role": "viewer", "csrfToken": null, "expiresAt": null})
+    );
+    assert_eq!(
+        send(&server, "POST", "/auth/once", &[], Value::Null).await.code,
+        403
+    );
+    assert_eq!(
+        send(&server, "POST", "/scale/up", &[], Value::Null).await.code,
+        403
+    );
+}

@@ -1,0 +1,99 @@
+//! `/auth/tokens`: making, listing and revoking named tokens.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Identity;
+use super::role::Role;
+use super::tokens::TokenError;
+use crate::body::Whole;
+use crate::compat::Refusal;
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// The largest body here, bytes.
+const LIMIT: usize = 4096;
+
+/// A token that is wished for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    role: Role,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    /// Or how long it is good, seconds.
+    #[serde(default)]
+    ttl_seconds: Option<u32>,
+}
+
+pub(super) async fn list(State(state): State<ServerState>) -> Json<Value> {
+    Json(json!({"tokens": state.auth.tokens.list(Timestamp::now())}))
+}
+
+pub(super) async fn create(
+    State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
+    body: Result<Whole<LIMIT>, Status>,
+) -> Result<Response, Refusal> {
+    let wanted: Wanted = serde_json::from_slice(&body?.0)
+        .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;
+    let now = Timestamp::now();
+    let lifetime = wanted
+        .ttl_seconds
+        .map(|seconds| SignedDuration::from_secs(seconds.into()));
+    let expires_at = wanted
+        .expires_at
+        .or_else(|| lifetime.and_then(|life| now.checked_add(life).ok()));
+    let made = state
+        .auth
+        .tokens
+        .create(&wanted.name, wanted.role, expires_at, &identity.user, now)
+        .await;
+    let (row, secret) = made.map_err(|error| refused(&error))?;
+    tracing::info!(
+        user = &*identity.user,
+        token = row.name,
+        role = row.role.as_str(),
+        "made a token"
+    );
+    let mut body = json!(row);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("token".to_owned(), secret.expose_secret().into());
+    }
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+pub(super) async fn revoke(
+    State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
+    Path(name): Path<String>,
+) -> Result<Response, Refusal> {
+    let revoked = state.auth.tokens.revoke(&name, Timestamp::now()).await;
+    let row = revoked.map_err(|error| refused(&error))?;
+    state.auth.sessions.revoke(&row.name);
+    state.auth.end();
+    tracing::info!(user = &*identity.user, token = row.name, "revoked a token");
+    Ok(Json(row).into_response())
+}
+
+fn refused(error: &TokenError) -> Refusal {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+    let message = format!("{error}{}", source.unwrap_or_default());
+    let status = match error {
+        TokenError::Invalid(_) => Status::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message),
+        TokenError::Taken(_) => Status::new(StatusCode::CONFLICT, "AlreadyExists", message),
+        TokenError::Unknown(_) => Status::new(StatusCode::NOT_FOUND, "NotFound", message),
+        TokenError::Disk { .. } | TokenError::Damaged { .. } => {
+            tracing::error!("{message}");
+            Status::internal(message)
+        }
+    };
+    status.into()
+}
