@@ -66,7 +66,7 @@ fi
 cat <<TEXT
     patient started   before  $before
                       after   $after
-    cockpit           http://$at:$AEGIS_COCKPIT_PORT/      (make token prints what it asks for)
+    cockpit           $(cockpit_link)
     controller        http://$at:$AEGIS_API_PORT/docs
     load balancer     http://$at:$AEGIS_LB_PORT/
     patient           http://$at:$AEGIS_APP_PORT/health

@@ -175,3 +175,13 @@ http() {
 
 # json_number FIELD: the first number of that name in the JSON on standard input.
 json_number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
+
+# A link that logs a browser into the cockpit once, as the admin. Needs rust_target and the built aegisctl.
+cockpit_link() {
+    local at cockpit
+    at=$(reach)
+    cockpit="http://$at:$AEGIS_COCKPIT_PORT"
+    AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE" 2>/dev/null) AEGIS_SERVER="http://$at:$AEGIS_API_PORT" \
+        "$(binary aegisctl)" token once --url "$cockpit/api" 2>/dev/null ||
+        printf '%s/      (make token prints what it asks for)\n' "$cockpit"
+}

@@ -141,10 +141,12 @@ ready buggy-app-v2 "$AEGIS_APP_PORT" /health
 ready aegis-lb "$AEGIS_LB_PORT" /lb-health
 ready aegis-cockpit "$AEGIS_COCKPIT_PORT" /cockpit-health
 
+rust_target
 at=$(reach)
 good "ready"
 cat <<TEXT
-    cockpit         http://$at:$AEGIS_COCKPIT_PORT/      (make token prints what it asks for)
+    cockpit         $(cockpit_link)
+                    good once and for 15 minutes; another one: aegisctl token once; or log in with make token
     controller      http://$at:$AEGIS_API_PORT/docs
     load balancer   http://$at:$AEGIS_LB_PORT/
     patient         http://$at:$AEGIS_APP_PORT/health
