@@ -78,6 +78,7 @@ pub(crate) enum Command {
     Runbook(commands::runbook::RunbookArgs),
     Explain(commands::explain::ExplainArgs),
     ApiResources(commands::api_resources::ApiResourcesArgs),
+    Audit(commands::audit::AuditArgs),
     Auth(commands::auth::AuthArgs),
     Token(commands::token::TokenArgs),
     Doctor(commands::doctor::DoctorArgs),

@@ -3,6 +3,7 @@
 pub(crate) mod api_resources;
 pub(crate) mod apply;
 pub(crate) mod approve;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod completion;
 pub(crate) mod create;
@@ -103,6 +104,11 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Explain(args) => return explain::run(&args, console),
         other => other,
     };
+    if let Command::Audit(args) = &command
+        && let Some(done) = audit::offline(args, console)
+    {
+        return done;
+    }
     let settings = config::resolve(&args.global, &env)?;
     let client = Client::new(&settings, console.clone())?;
     let session = Session {
@@ -131,6 +137,7 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Events(args) => events::run(&args, &session).await,
         Command::ApiResources(args) => api_resources::run(&args, &session).await,
         Command::Runbook(args) => runbook::run(&args, &session).await,
+        Command::Audit(args) => audit::run(&args, &session).await,
         Command::Auth(args) => auth::run(&args, &session).await,
         Command::Token(args) => token::run(&args, &session).await,
         Command::Doctor(args) => doctor::run(&args, &session).await,

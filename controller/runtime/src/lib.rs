@@ -1,5 +1,6 @@
 //! The generic reconcile engine and the durable store. Knows resources, not what a workload is.
 
+pub mod audit;
 pub mod backoff;
 pub mod controller;
 mod disk;
@@ -15,6 +16,7 @@ pub mod scheduler;
 pub mod store;
 mod watch;
 
+pub use audit::AuditLog;
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_api::KindInfo;
+use aegis_api::audit::Actor;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,6 +37,7 @@ pub use error::{Expired, StoreError};
 pub use object::Stored;
 pub use options::{Clock, Retention, StoreOptions};
 
+use crate::audit::AuditLog;
 use crate::disk::faults::Faults;
 use crate::disk::revision::Revisions;
 use crate::disk::{Disk, blocking};
@@ -50,12 +52,15 @@ const WAITING: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// On whose behalf; the audit log names them.
+    actor: Arc<Actor>,
 }
 
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
     instance_id: String,
+    audit: AuditLog,
     memory: Arc<Memory>,
     requests: mpsc::Sender<Request>,
     news: watch::Receiver<u64>,
@@ -130,6 +135,7 @@ pub(crate) enum Change {
 
 pub(crate) struct Request {
     info: &'static KindInfo,
+    actor: Arc<Actor>,
     change: Change,
     dry_run: bool,
     answer: oneshot::Sender<Result<Arc<Stored>, StoreError>>,
@@ -159,6 +165,7 @@ impl Store {
         } = options;
         let disk = Disk::open(dir.clone(), faults).await?;
         let instance_id = disk.instance_id().await?;
+        let audit = AuditLog::open(&dir, clock.clone()).await?;
         let loaded = {
             let disk = disk.clone();
             blocking(move || load::load(&disk)).await??
@@ -169,6 +176,7 @@ impl Store {
         let (requests, inbox) = mpsc::channel(WAITING);
         let mut writer = Writer {
             disk,
+            audit: audit.clone(),
             memory: Arc::clone(&memory),
             announce,
             events,
@@ -187,6 +195,7 @@ impl Store {
         let inner = Inner {
             dir,
             instance_id,
+            audit,
             memory,
             requests,
             news,
@@ -194,6 +203,7 @@ impl Store {
         Ok((
             Store {
                 inner: Arc::new(inner),
+                actor: Arc::new(Actor::system("controller")),
             },
             StoreDriver {
                 inbox,
@@ -202,6 +212,20 @@ impl Store {
                 watch_files,
             },
         ))
+    }
+
+    /// The same store on behalf of somebody: the audit log names them for every change they make.
+    #[must_use]
+    pub fn acting(&self, actor: Actor) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            actor: Arc::new(actor),
+        }
+    }
+
+    /// The log of all changes.
+    pub fn audit(&self) -> &AuditLog {
+        &self.inner.audit
     }
 
     /// The object of this name, as it is in force.
@@ -307,6 +331,7 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let request = Request {
             info,
+            actor: Arc::clone(&self.actor),
             change,
             dry_run,
             answer,

@@ -16,6 +16,7 @@ use crate::router::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
+mod acting;
 mod attributes;
 mod credentials;
 mod limiter;
@@ -27,6 +28,7 @@ mod sessions;
 mod token_routes;
 mod tokens;
 
+pub(crate) use acting::Acting;
 use attributes::Attributes;
 pub(crate) use credentials::BEARER_PROTOCOL;
 use limiter::Limiter;

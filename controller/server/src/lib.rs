@@ -3,6 +3,7 @@
 //!
 //! What the host has (containers, metrics, topology) is written into [`HostView`] by whoever wires this crate up.
 
+mod audit;
 mod auth;
 mod body;
 mod compat;

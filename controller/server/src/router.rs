@@ -12,13 +12,14 @@ use tower_http::cors::CorsLayer;
 use crate::compat::{self, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
-use crate::{auth, documents, kube, limits, metrics, origin, probes, security, ws};
+use crate::{audit, auth, documents, kube, limits, metrics, origin, probes, security, ws};
 
 /// Every route over this state.
 pub fn router(state: ServerState) -> Router {
     let guarded = Router::new()
         .merge(kube::routes())
         .merge(compat::routes())
+        .merge(audit::routes())
         .merge(auth::routes::routes())
         .merge(auth::routes::once_route())
         .route("/ws", get(ws::handler))

@@ -1,6 +1,7 @@
 //! The verbs against a scripted server: command line in, requests, output and exit code out.
 
 mod applying;
+mod audit;
 mod changing;
 mod editing;
 mod following;

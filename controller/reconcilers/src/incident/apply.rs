@@ -1,6 +1,7 @@
 //! The only place where an incident causes anything: it reads evidence, asks the brain, patches the Workload's spec,
 //! probes, and teaches the runbook. Every effect is idempotent.
 
+use aegis_api::audit::Actor;
 use aegis_api::incident::{Attempt, Plan};
 use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
@@ -230,6 +231,7 @@ async fn execute(
     match reconciler
         .context
         .store
+        .acting(Actor::incident(incident.name()))
         .edit_spec::<Workload, _>(plan.target.as_str(), edit)
         .await
     {

@@ -1,6 +1,7 @@
 //! Learning: a verified fix becomes a RunbookEntry or raises one's count; a fix that did not help lowers it. Counting
 //! one incident twice changes nothing, so a crash in between does no harm.
 
+use aegis_api::audit::Actor;
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::{API_VERSION, Kind, RunbookEntry, kinds};
@@ -44,7 +45,12 @@ pub(super) async fn success(
     let Some(info) = kinds::find(RunbookEntry::PLURAL) else {
         return Ok(None);
     };
-    match context.store.create(info, object, false).await {
+    match context
+        .store
+        .acting(Actor::incident(incident.name()))
+        .create(info, object, false)
+        .await
+    {
         Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(Some(name)),
         Err(source) => Err(Error::Apply {
             incident: incident.name().to_owned(),
@@ -105,7 +111,12 @@ async fn count(
         }
         Ok(spec)
     };
-    match context.store.edit_spec::<RunbookEntry, _>(entry, edit).await {
+    match context
+        .store
+        .acting(Actor::incident(incident.name()))
+        .edit_spec::<RunbookEntry, _>(entry, edit)
+        .await
+    {
         Ok(_) => Ok(true),
         Err(StoreError::NotFound { .. }) => Ok(false),
         Err(source) => Err(Error::Apply {

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use aegis_api::Time;
+use aegis_api::audit::{Actor, Entry, picture};
 use tokio::sync::oneshot;
 
 use super::change::{self, Moment, Outcome};
 use super::memory::Memory;
-use super::{Change, Request, StoreError, StoreEvent, Stored, Verb};
+use super::{Change, Part, Request, StoreError, StoreEvent, Stored, Verb};
 use crate::disk::commit::{Contents, Placed, Replaces, Write};
 use crate::disk::digest::Digest;
 use crate::disk::file::Signature;
@@ -98,6 +99,7 @@ pub(crate) struct Batch<'a> {
     staged: HashMap<Key, Staged>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
+    told: Vec<(Key, Entry)>,
 }
 
 /// A batch that is complete.
@@ -105,6 +107,7 @@ pub(crate) struct Sealed {
     staged: Vec<(Key, Staged)>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
+    told: Vec<(Key, Entry)>,
 }
 
 /// What a batch leaves to do.
@@ -130,6 +133,7 @@ impl<'a> Batch<'a> {
             staged: HashMap::new(),
             events: Vec::new(),
             answers: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -157,6 +161,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn request(&mut self, request: Request) {
         let Request {
             info,
+            actor,
             change,
             dry_run,
             answer,
@@ -172,13 +177,48 @@ impl<'a> Batch<'a> {
                 return;
             }
         };
+        // What a reconciler notes down is no change of anybody's.
+        let own = match &change {
+            Change::Edit { part, .. } => *part != Part::Spec && actor.role.is_none(),
+            Change::Create { .. } | Change::Delete { .. } => false,
+        };
         let outcome = self.judge(&key, change, dry_run);
+        if let Ok(outcome) = &outcome
+            && !dry_run
+            && !own
+        {
+            self.tell(&actor, &key, outcome);
+        }
         let result = match outcome {
             Ok(Outcome::Put { object, .. } | Outcome::Gone(object)) if dry_run => Ok(Arc::new(object)),
             Ok(outcome) => Ok(self.stage(&key, outcome)),
             Err(error) => Err(error),
         };
         self.answers.push((key, answer, result));
+    }
+
+    /// Notes for the audit log what is about to become of an object.
+    pub(crate) fn tell(&mut self, actor: &Actor, key: &Key, outcome: &Outcome) {
+        let before = self.current(key);
+        let (after, gone) = match outcome {
+            Outcome::Same(_) => return,
+            Outcome::Put { object, .. } => {
+                let marked =
+                    object.is_deleting() && before.as_ref().is_some_and(|before| !before.is_deleting());
+                (object, marked)
+            }
+            Outcome::Gone(object) => (object, true),
+        };
+        let verb = match (&before, gone) {
+            (_, true) => "delete",
+            (None, false) => "create",
+            (Some(_), false) => "update",
+        };
+        let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
+        entry.resource_version = Some(after.resource_version);
+        entry.before = before.map(|before| picture(&before.value));
+        entry.after = Some(picture(&after.value)).filter(|_| !gone);
+        self.told.push((key.clone(), entry));
     }
 
     fn judge(&self, key: &Key, change: Change, dry_run: bool) -> Result<Outcome, StoreError> {
@@ -230,6 +270,7 @@ impl<'a> Batch<'a> {
 
     /// Takes an outcome in that a person's file of this version made; `None`: that its absence made.
     pub(crate) fn stage_from_file(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) {
+        self.tell(&Actor::system("file"), key, &outcome);
         let plan = SpecPlan::Accept(accepted);
         match outcome {
             // Only comments have changed. The status file may go on naming the earlier version: it is read as the same.
@@ -322,11 +363,17 @@ impl<'a> Batch<'a> {
             staged: self.staged.into_iter().collect(),
             events: self.events,
             answers: self.answers,
+            told: self.told,
         }
     }
 }
 
 impl Sealed {
+    /// What the audit log is to hold of it, once.
+    pub(crate) fn told(&mut self) -> Vec<(Key, Entry)> {
+        std::mem::take(&mut self.told)
+    }
+
     /// What the files become.
     pub(crate) fn writes(&self, files: &Files) -> Vec<Write> {
         let write = |(key, staged): &(Key, Staged)| {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use aegis_api::audit::{Actor, Entry};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use super::change;
 use super::files::Note;
 use super::memory::Memory;
 use super::{Clock, Request, Retention, StoreError, retention};
+use crate::audit::AuditLog;
 use crate::disk::Disk;
 use crate::disk::folder::{Judged, Misnamed};
 use crate::disk::layout::Key;
@@ -23,6 +25,7 @@ use crate::events::EventRecorder;
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) disk: Disk,
+    pub(crate) audit: AuditLog,
     pub(crate) memory: Arc<Memory>,
     pub(crate) announce: watch::Sender<u64>,
     pub(crate) events: EventRecorder,
@@ -82,15 +85,21 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a batch durable, publishes and answers it.
-    pub(crate) async fn carry_out(&mut self, sealed: Sealed) -> Result<Aftermath, StoreError> {
+    /// Makes a batch durable, publishes and answers it. The audit log has it before: what it cannot hold is refused.
+    pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
+        let told = sealed.told();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
+            return Ok(sealed.fail(&error));
+        }
+        let entries = told.iter().map(|(_, entry)| entry.clone()).collect();
+        if let Err(error) = self.audit.append(entries).await {
             return Ok(sealed.fail(&error));
         }
         let results = self.disk.commit(sealed.writes(&self.files)).await;
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
+        self.take_back(told, &aftermath).await;
         for key in &aftermath.placed {
             self.mark_sound(key, "");
             self.dormant.remove(key);
@@ -98,6 +107,20 @@ impl Writer {
         self.unsure.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
         Ok(aftermath)
+    }
+
+    /// Tells the audit log of changes that it has and that did not come to be.
+    async fn take_back(&self, told: Vec<(Key, Entry)>, aftermath: &Aftermath) {
+        let undone = told.into_iter().filter_map(|(key, entry)| {
+            let error = aftermath.failures.get(&key)?;
+            let mut undone = Entry::about(entry.actor, "undone", &entry.kind, &entry.name);
+            undone.resource_version = entry.resource_version;
+            undone.note = Some(error.to_string());
+            Some(undone)
+        });
+        if let Err(error) = self.audit.append(undone.collect()).await {
+            tracing::error!(%error, "the audit log has changes that were not made, and cannot say so");
+        }
     }
 
     /// Removes finished objects that are too many or, if `by_age`, too old.
@@ -111,6 +134,7 @@ impl Writer {
                 let moment = batch.moment();
                 let current = batch.current(key);
                 if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
+                    batch.tell(&Actor::system("retention"), key, &outcome);
                     batch.stage(key, outcome);
                 }
             }

@@ -1,7 +1,8 @@
 //! `/auth/tokens`: making, listing and revoking named tokens.
 
+use aegis_api::audit::{Actor, Entry};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
@@ -10,10 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Identity;
+use super::acting::actor;
 use super::role::Role;
-use super::tokens::TokenError;
+use super::tokens::{TokenError, TokenRow};
 use crate::body::Whole;
 use crate::compat::Refusal;
+use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -40,6 +43,8 @@ pub(super) async fn list(State(state): State<ServerState>) -> Json<Value> {
 pub(super) async fn create(
     State(state): State<ServerState>,
     Extension(identity): Extension<Identity>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     body: Result<Whole<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let wanted: Wanted = serde_json::from_slice(&body?.0)
@@ -57,6 +62,17 @@ pub(super) async fn create(
         .create(&wanted.name, wanted.role, expires_at, &identity.user, now)
         .await;
     let (row, secret) = made.map_err(|error| refused(&error))?;
+    let actor = actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers);
+    if let Err(status) = tell(&state, actor, "create", &row).await {
+        // Nobody has seen it: a token that no record tells of is none.
+        state
+            .auth
+            .tokens
+            .revoke(&row.name, now)
+            .await
+            .map_err(|error| refused(&error))?;
+        return Err(status.into());
+    }
     tracing::info!(
         user = &*identity.user,
         token = row.name,
@@ -73,14 +89,43 @@ pub(super) async fn create(
 pub(super) async fn revoke(
     State(state): State<ServerState>,
     Extension(identity): Extension<Identity>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
-    let revoked = state.auth.tokens.revoke(&name, Timestamp::now()).await;
+    let now = Timestamp::now();
+    if let Some(row) = state.auth.tokens.list(now).iter().find(|row| row.name == name) {
+        tell(
+            &state,
+            actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers),
+            "delete",
+            row,
+        )
+        .await?;
+    }
+    let revoked = state.auth.tokens.revoke(&name, now).await;
     let row = revoked.map_err(|error| refused(&error))?;
     state.auth.sessions.revoke(&row.name);
     state.auth.end();
     tracing::info!(user = &*identity.user, token = row.name, "revoked a token");
     Ok(Json(row).into_response())
+}
+
+/// Tells the audit log of a token, without its secret.
+async fn tell(state: &ServerState, actor: Actor, verb: &'static str, row: &TokenRow) -> Result<(), Status> {
+    let mut entry = Entry::about(actor, verb, "Token", &row.name);
+    let about = json!({"role": row.role, "expiresAt": row.expires_at});
+    if verb == "delete" {
+        entry.before = Some(about);
+    } else {
+        entry.after = Some(about);
+    }
+    let written = state.store.audit().append(vec![entry]).await;
+    written.map_err(|error| {
+        Status::internal(format!(
+            "the audit log cannot take the change, so it is not made: {error}"
+        ))
+    })
 }
 
 fn refused(error: &TokenError) -> Refusal {

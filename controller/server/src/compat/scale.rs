@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
 use aegis_api::{Kind as _, LoadBalancer, Time, Workload, kinds};
-use aegis_runtime::FrameType;
+use aegis_runtime::{FrameType, Store};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use super::alert::covering;
 use super::refusal::{Fault, Refusal};
 use super::request::{Asked, Named};
 use super::serving::{balanced, missing, replicas};
+use crate::auth::Acting;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -36,12 +37,20 @@ pub(super) struct Wanted {
 
 pub(super) async fn scale(
     State(state): State<ServerState>,
+    Acting(store): Acting,
     Named(direction): Named<String>,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refusal> {
     match direction.as_str() {
-        "up" => up(&state, count(wanted.count.as_deref(), state.config.max_replicas)?).await,
-        "down" => down(&state).await,
+        "up" => {
+            up(
+                &state,
+                &store,
+                count(wanted.count.as_deref(), state.config.max_replicas)?,
+            )
+            .await
+        }
+        "down" => down(&state, &store).await,
         _ => Err(Refusal::Plain(
             StatusCode::BAD_REQUEST,
             "direction must be 'up' or 'down'".to_owned(),
@@ -71,8 +80,8 @@ fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
     }
 }
 
-async fn up(state: &ServerState, count: u32) -> Result<Response, Refusal> {
-    let served = settle(state, count.saturating_add(1)).await?;
+async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, Refusal> {
+    let served = settle(state, store, count.saturating_add(1)).await?;
     let event = event(&served, &state.store.list::<LoadBalancer>());
     let data = ScaleData {
         incident_id: None,
@@ -86,9 +95,9 @@ async fn up(state: &ServerState, count: u32) -> Result<Response, Refusal> {
     Ok(Json(event).into_response())
 }
 
-async fn down(state: &ServerState) -> Result<Response, Refusal> {
+async fn down(state: &ServerState, store: &Store) -> Result<Response, Refusal> {
     let before = replicas(&*target(state)?);
-    let served = settle(state, 1).await?;
+    let served = settle(state, store, 1).await?;
     let left = replicas(&served);
     let removed = before.into_iter().filter(|name| !left.contains(name)).collect();
     Ok(Json(Removed { removed }).into_response())
@@ -125,9 +134,9 @@ fn target(state: &ServerState) -> Result<Arc<Workload>, Refusal> {
 }
 
 /// Sets the replicas and waits until they serve, for a minute at most.
-async fn settle(state: &ServerState, wanted: u32) -> Result<Arc<Workload>, Refusal> {
+async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<Workload>, Refusal> {
     let name = target(state)?.name().to_owned();
-    let edited = state.store.edit_spec::<Workload, _>(&name, move |current| {
+    let edited = store.edit_spec::<Workload, _>(&name, move |current| {
         let mut spec = current.spec.clone();
         spec.replicas = wanted;
         Ok(spec)

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::alert::Alert;
 use super::refusal::Refusal;
+use crate::auth::Acting;
 use crate::body::{ALERT_LIMIT, Whole};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -22,6 +23,7 @@ const ATTEMPTS: usize = 5;
 
 pub(super) async fn webhook(
     State(state): State<ServerState>,
+    Acting(store): Acting,
     body: Result<Whole<ALERT_LIMIT>, Status>,
 ) -> Result<Json<IncidentResult>, Refusal> {
     let alert = Alert::read(&body?.0, &state.config.target_container).map_err(Refusal::Fields)?;
@@ -30,8 +32,8 @@ pub(super) async fn webhook(
         kinds::find("Incident").ok_or_else(|| Status::internal("there is no such kind as Incident"))?;
     for _ in 0..ATTEMPTS {
         let taken = match known(&state.store, &alert) {
-            Some(incident) => repeat(&state.store, incident).await,
-            None => open(&state.store, info, &alert).await,
+            Some(incident) => repeat(&store, incident).await,
+            None => open(&store, info, &alert).await,
         };
         match taken {
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),

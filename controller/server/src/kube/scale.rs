@@ -1,13 +1,12 @@
 //! The scale subresource: the number of replicas, and nothing else of an object.
 
-use aegis_runtime::{Part, Stored};
+use aegis_runtime::{Part, Store, Stored};
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::target::Target;
 use super::write::{consistent, refused};
-use crate::state::ServerState;
 use crate::status::Status;
 
 /// The `Scale` of an object.
@@ -32,12 +31,7 @@ pub(super) fn view(object: &Value) -> Value {
 }
 
 /// Sets the number of replicas to that of the scale which `edit` makes of the current one.
-pub(super) async fn set<F>(
-    state: &ServerState,
-    target: &Target,
-    dry_run: bool,
-    edit: F,
-) -> Result<Response, Status>
+pub(super) async fn set<F>(store: &Store, target: &Target, dry_run: bool, edit: F) -> Result<Response, Status>
 where
     F: FnOnce(&Value) -> Result<Value, String> + Send + 'static,
 {
@@ -55,8 +49,7 @@ where
         }
         Ok(object)
     };
-    let stored = state
-        .store
+    let stored = store
         .edit(target.info, &target.name, Part::Spec, dry_run, edit)
         .await;
     let stored = stored.map_err(|error| Status::from_store(target.info, error))?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aegis_runtime::{Part, StoreError, Stored};
+use aegis_runtime::{Part, Store, StoreError, Stored};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,6 +16,7 @@ use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
 use super::{input, read, scale};
+use crate::auth::Acting;
 use crate::body::{API_LIMIT, Whole};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -25,30 +26,25 @@ const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 pub(super) async fn create(
-    State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     body: Whole<API_LIMIT>,
 ) -> Result<Response, Status> {
-    make(&state, &target, query.dry_run, input::object(&body.0)?).await
+    make(&store, &target, query.dry_run, input::object(&body.0)?).await
 }
 
-async fn make(
-    state: &ServerState,
-    target: &Target,
-    dry_run: bool,
-    mut object: Value,
-) -> Result<Response, Status> {
+async fn make(store: &Store, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
     input::check(target.info, &object)?;
-    let made = state.store.create(target.info, object, dry_run).await;
+    let made = store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
     Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
 }
 
 pub(super) async fn update(
-    State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     body: Whole<API_LIMIT>,
@@ -57,12 +53,13 @@ pub(super) async fn update(
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
     input::check(target.info, &object)?;
-    let stored = commit(&state, &target, query.dry_run, move |_| Ok(object)).await?;
+    let stored = commit(&store, &target, query.dry_run, move |_| Ok(object)).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
 pub(super) async fn patch(
     State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -72,10 +69,10 @@ pub(super) async fn patch(
     if let Patch::Apply(object) = &patch
         && read::found(&state, &target).is_err()
     {
-        return make(&state, &target, query.dry_run, object.clone()).await;
+        return make(&store, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let stored = commit(&state, &target, query.dry_run, move |current| {
+    let stored = commit(&store, &target, query.dry_run, move |current| {
         patch.apply(&current.value)
     })
     .await?;
@@ -92,19 +89,19 @@ fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> 
 
 /// Changes a part of an object.
 pub(super) async fn part(
-    State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     body: Whole<API_LIMIT>,
 ) -> Result<Response, Status> {
     changeable(&target)?;
     let wanted = input::object(&body.0)?;
-    scale::set(&state, &target, query.dry_run, move |_| Ok(wanted)).await
+    scale::set(&store, &target, query.dry_run, move |_| Ok(wanted)).await
 }
 
 /// Patches a part of an object.
 pub(super) async fn patch_part(
-    State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -112,7 +109,7 @@ pub(super) async fn patch_part(
 ) -> Result<Response, Status> {
     changeable(&target)?;
     let patch = parse(&headers, &body)?;
-    scale::set(&state, &target, query.dry_run, move |scale| patch.apply(scale)).await
+    scale::set(&store, &target, query.dry_run, move |scale| patch.apply(scale)).await
 }
 
 fn changeable(target: &Target) -> Result<(), Status> {
@@ -124,7 +121,7 @@ fn changeable(target: &Target) -> Result<(), Status> {
 }
 
 pub(super) async fn delete(
-    State(state): State<ServerState>,
+    Acting(store): Acting,
     target: Target,
     query: Query,
     body: Whole<API_LIMIT>,
@@ -132,8 +129,7 @@ pub(super) async fn delete(
     target.exists()?;
     let options = Options::read(&body.0)?;
     let dry_run = query.dry_run || options.dry_run;
-    let gone = state
-        .store
+    let gone = store
         .delete(
             target.info,
             &target.name,
@@ -182,12 +178,7 @@ impl Options {
 }
 
 /// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
-async fn commit<F>(
-    state: &ServerState,
-    target: &Target,
-    dry_run: bool,
-    edit: F,
-) -> Result<Arc<Stored>, Status>
+async fn commit<F>(store: &Store, target: &Target, dry_run: bool, edit: F) -> Result<Arc<Stored>, Status>
 where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
@@ -206,11 +197,11 @@ where
         Ok(wanted)
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
-    let stored = answer(state.store.edit(info, name, Part::Spec, dry_run, edit).await)?;
+    let stored = answer(store.edit(info, name, Part::Spec, dry_run, edit).await)?;
     match told.await {
         Ok(wanted) if !dry_run && wanted != finalizers(&stored.value) => {
             let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
-            answer(state.store.edit(info, name, Part::Finalizers, false, edit).await)
+            answer(store.edit(info, name, Part::Finalizers, false, edit).await)
         }
         _ => Ok(stored),
     }

@@ -1,0 +1,402 @@
+//! The audit log on disk: `<state>/.audit/<number of its first record>.jsonl`, appended to and never rewritten, and a head
+//! beside it that says how far it goes. Owns these files; what a record is, `aegis_api::audit` says. Does I/O.
+//!
+//! A record is durable before the change that it tells of: where the disk is full, the change is refused. A change that
+//! then fails all the same is followed by a record which says so. Files are only begun, never removed or renamed, so a
+//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record tells of it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aegis_api::audit::{Actor, Chain, Entry};
+
+use crate::disk::blocking;
+use crate::store::{Clock, StoreError};
+
+/// A file that has grown beyond this is followed by the next, bytes.
+const ROTATE: u64 = 16 << 20;
+/// Most records of one page.
+const PAGE: usize = 1000;
+const KIND: &str = "AuditLog";
+
+/// The audit log of a state directory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    inner: Arc<Mutex<Inner>>,
+    clock: Clock,
+}
+
+/// Some records, as they are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Lines, oldest first.
+    pub lines: Vec<String>,
+    /// Number of the newest record of the log.
+    pub last: u64,
+    /// Its hash.
+    pub hash: String,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    file: File,
+    head: File,
+    /// Bytes of the current file that are whole records.
+    length: u64,
+    chain: Chain,
+    rotate: u64,
+}
+
+impl AuditLog {
+    /// Opens the log of a state directory whose lock is held; mends what a crash left and notes it.
+    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_with(dir, clock, ROTATE).await
+    }
+
+    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, StoreError> {
+        let folder = dir.join(".audit");
+        let path = folder.clone();
+        let opened = blocking(move || Inner::open(folder, rotate)).await?;
+        let (inner, notes) = opened.map_err(|source| StoreError::disk(path, source))?;
+        let log = Self {
+            inner: Arc::new(Mutex::new(inner)),
+            clock,
+        };
+        for note in notes {
+            tracing::warn!("audit log: {note}");
+            let mut entry = Entry::about(Actor::system("controller"), "repair", KIND, "audit");
+            entry.note = Some(note);
+            log.append(vec![entry]).await?;
+        }
+        Ok(log)
+    }
+
+    /// Writes entries; they are durable when this returns. All of them, or none.
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let log = self.clone();
+        blocking(move || {
+            let now = log.clock.now();
+            let mut inner = log.inner();
+            let written = inner.append(&entries, now);
+            written.map_err(|source| StoreError::disk(inner.folder.clone(), source))
+        })
+        .await?
+    }
+
+    /// At most `limit` records after this number; without one, the newest.
+    pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, StoreError> {
+        let log = self.clone();
+        blocking(move || {
+            let (folder, chain) = {
+                let inner = log.inner();
+                (inner.folder.clone(), inner.chain.clone())
+            };
+            let limit = limit.min(PAGE);
+            let last = chain.next.saturating_sub(1);
+            let newest = last.saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
+            let lines = read(&folder, after.unwrap_or(newest), limit, last);
+            let lines = lines.map_err(|source| StoreError::disk(folder, source))?;
+            Ok(Page {
+                lines,
+                last,
+                hash: chain.prev,
+            })
+        })
+        .await?
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic under this lock would leave lengths as they were, which the next append goes by.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn open(folder: PathBuf, rotate: u64) -> io::Result<(Self, Vec<String>)> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        if let Some(parent) = folder.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        let mut notes = Vec::new();
+        let newest = segments(&folder)?.pop();
+        let path = newest.map_or_else(|| segment(&folder, 1), |(_, path)| path);
+        let (file, length, last) = mended(&path, &mut notes)?;
+        File::open(&folder)?.sync_all()?;
+        let head = open(&folder.join("head"))?;
+        let told = read_head(&head)?;
+        let mut chain = match last.as_deref().map(Chain::after) {
+            Some(Ok(chain)) => chain,
+            Some(Err(why)) => {
+                notes.push(format!(
+                    "the last record cannot be read ({why}); aegisctl audit verify says more"
+                ));
+                told.clone().unwrap_or_default()
+            }
+            None => told.clone().unwrap_or_default(),
+        };
+        if let Some(told) = told
+            && told.next > chain.next
+        {
+            let (first, last) = (chain.next, told.next.saturating_sub(1));
+            notes.push(format!("records {first} to {last} are missing at the end"));
+            chain = told;
+        }
+        let inner = Self {
+            folder,
+            file,
+            head,
+            length,
+            chain,
+            rotate,
+        };
+        Ok((inner, notes))
+    }
+
+    fn append(&mut self, entries: &[Entry], now: aegis_api::Time) -> io::Result<()> {
+        if self.length >= self.rotate {
+            self.begin_next()?;
+        }
+        let mut chain = self.chain.clone();
+        let mut text = String::new();
+        for entry in entries {
+            let (line, hash) = entry.seal(chain.next, now, &chain.prev);
+            text.push_str(&line);
+            text.push('\n');
+            chain.next = chain.next.saturating_add(1);
+            chain.prev = hash;
+        }
+        let written = self
+            .file
+            .write_all_at(text.as_bytes(), self.length)
+            .and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // What is left of it would be written over by the next append; cut off, nobody reads it meanwhile.
+            if let Err(error) = self.file.set_len(self.length) {
+                tracing::warn!(%error, "a part of an audit record stays until the next one");
+            }
+            return Err(error);
+        }
+        self.length = self
+            .length
+            .saturating_add(u64::try_from(text.len()).unwrap_or_default());
+        self.chain = chain;
+        // Behind after a power cut, never ahead: the records before it are durable.
+        let head = format!("{:020} {}\n", self.chain.next.saturating_sub(1), self.chain.prev);
+        if let Err(error) = self.head.write_all_at(head.as_bytes(), 0) {
+            tracing::warn!(%error, "the head of the audit log is not written");
+        }
+        Ok(())
+    }
+
+    fn begin_next(&mut self) -> io::Result<()> {
+        let path = segment(&self.folder, self.chain.next);
+        let file = open(&path)?;
+        File::open(&self.folder)?.sync_all()?;
+        self.file = file;
+        self.length = 0;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn segment(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{first:020}.jsonl"))
+}
+
+/// The files of the log and the numbers of their first records, in order.
+fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".jsonl")?.parse().ok());
+        found.extend(number.map(|number| (number, path)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Opens a file of the log, cuts off what is no whole line, and answers where it ends and its last line.
+fn mended(path: &Path, notes: &mut Vec<String>) -> io::Result<(File, u64, Option<String>)> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let length = u64::try_from(whole).unwrap_or_default();
+    if whole < bytes.len() {
+        let torn = bytes.len() - whole;
+        notes.push(format!(
+            "{torn} bytes of a record that was not whole were cut off; its change was not made"
+        ));
+        file.set_len(length)?;
+        file.sync_all()?;
+    }
+    let lines = bytes.get(..whole.saturating_sub(1)).unwrap_or_default();
+    let last = lines
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .filter(|line| !line.is_empty());
+    Ok((
+        file,
+        length,
+        last.map(|line| String::from_utf8_lossy(line).into_owned()),
+    ))
+}
+
+fn read_head(mut head: &File) -> io::Result<Option<Chain>> {
+    let mut text = String::new();
+    head.seek(SeekFrom::Start(0))?;
+    head.take(200).read_to_string(&mut text)?;
+    let told = text.trim().split_once(' ').and_then(|(seq, hash)| {
+        let seq: u64 = seq.parse().ok()?;
+        Some(Chain {
+            next: seq.checked_add(1)?,
+            prev: hash.to_owned(),
+        })
+    });
+    Ok(told)
+}
+
+/// Lines `after + 1` to `last`, at most `limit`. Lines are counted, not read: a damaged one is handed out as it is.
+fn read(folder: &Path, after: u64, limit: usize, last: u64) -> io::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let segments = segments(folder)?;
+    for (index, (first, path)) in segments.iter().enumerate() {
+        let next = segments.get(index + 1).map_or(u64::MAX, |(next, _)| *next);
+        if next <= after.saturating_add(1) || *first > last {
+            continue;
+        }
+        let skip = usize::try_from(after.saturating_add(1).saturating_sub(*first)).unwrap_or(usize::MAX);
+        for line in BufReader::new(File::open(path)?).split(b'\n').skip(skip) {
+            if lines.len() >= limit {
+                return Ok(lines);
+            }
+            lines.push(String::from_utf8_lossy(&line?).into_owned());
+        }
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        Entry::about(Actor::system("test"), "update", "Workload", name)
+    }
+
+    async fn filled(dir: &Path, count: usize, rotate: u64) -> AuditLog {
+        let log = AuditLog::open_with(dir, Clock::default(), rotate).await.unwrap();
+        for number in 0..count {
+            log.append(vec![entry(&format!("w{number}"))]).await.unwrap();
+        }
+        log
+    }
+
+    async fn names(log: &AuditLog) -> Vec<String> {
+        let page = log.page(Some(0), 1000).await.unwrap();
+        let mut chain = Chain::default();
+        let name = |line: &String| {
+            let record = chain.check(line).unwrap();
+            format!(
+                "{} {}",
+                record["verb"].as_str().unwrap(),
+                record["name"].as_str().unwrap()
+            )
+        };
+        page.lines.iter().map(name).collect()
+    }
+
+    #[tokio::test]
+    async fn the_chain_goes_on_over_restarts_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 5, 400).await;
+        let log = filled(folder.path(), 5, 400).await;
+        assert_eq!(names(&log).await.len(), 10);
+        assert!(segments(&folder.path().join(".audit")).unwrap().len() > 2);
+        let page = log.page(Some(7), 2).await.unwrap();
+        assert!(page.lines[0].contains("\"seq\":8,") && page.lines.len() == 2 && page.last == 10);
+        let newest = log.page(None, 3).await.unwrap();
+        assert!(newest.lines[0].contains("\"seq\":8,"));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_a_crash_cut_is_mended_wherever_it_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 2, ROTATE).await;
+        let path = segment(&folder.path().join(".audit"), 1);
+        let sound = std::fs::read(&path).unwrap();
+        let (next, _) = entry("late").seal(3, Clock::default().now(), "x");
+        for cut in [1, next.len() / 2, next.len()] {
+            let torn = [&sound[..], &next.as_bytes()[..cut]].concat();
+            std::fs::write(&path, torn).unwrap();
+            let log = filled(folder.path(), 0, ROTATE).await;
+            assert_eq!(
+                names(&log).await,
+                ["update w0", "update w1", "repair audit"],
+                "{cut}"
+            );
+            std::fs::write(&path, &sound).unwrap();
+            std::fs::remove_file(folder.path().join(".audit/head")).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn records_that_are_gone_from_the_end_are_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 4, ROTATE).await;
+        let path = segment(&folder.path().join(".audit"), 1);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let kept: String = text.split_inclusive('\n').take(2).collect();
+        std::fs::write(&path, kept).unwrap();
+        let log = filled(folder.path(), 0, ROTATE).await;
+        let page = log.page(Some(2), 10).await.unwrap();
+        assert!(page.lines[0].contains("records 3 to 4 are missing"), "{page:?}");
+        let mut chain = Chain::after(kept_last(&text, 1)).unwrap();
+        assert!(chain.check(&page.lines[0]).unwrap_err().contains("removed"));
+    }
+
+    fn kept_last(text: &str, index: usize) -> &str {
+        text.lines().nth(index).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = filled(folder.path(), 2, 1).await;
+        let next = segment(&folder.path().join(".audit"), 3);
+        std::fs::create_dir(&next).unwrap();
+        assert!(matches!(
+            log.append(vec![entry("no")]).await,
+            Err(StoreError::Disk { .. })
+        ));
+        std::fs::remove_dir(&next).unwrap();
+        log.append(vec![entry("yes")]).await.unwrap();
+        assert_eq!(names(&log).await, ["update w0", "update w1", "update yes"]);
+    }
+}

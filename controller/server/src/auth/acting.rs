@@ -1,0 +1,47 @@
+//! The store on behalf of whoever sent a request, so that the audit log names them.
+
+use std::convert::Infallible;
+
+use aegis_api::audit::Actor;
+use aegis_runtime::Store;
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+
+use super::{Identity, limiter};
+use crate::serve::Peer;
+use crate::state::ServerState;
+
+/// What kubectl calls the command that sends a request.
+const COMMAND: &str = "kubectl-command";
+
+/// The store, acting for the sender.
+pub(crate) struct Acting(pub(crate) Store);
+
+impl FromRequestParts<ServerState> for Acting {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, Infallible> {
+        let identity = parts.extensions.get::<Identity>();
+        let actor = identity.map_or_else(
+            || Actor::system("unknown"),
+            |identity| actor(identity, parts.extensions.get::<Peer>(), &parts.headers),
+        );
+        Ok(Self(state.store.acting(actor)))
+    }
+}
+
+/// Who this is to the audit log.
+pub(super) fn actor(identity: &Identity, peer: Option<&Peer>, headers: &HeaderMap) -> Actor {
+    let program = [COMMAND, USER_AGENT.as_str()]
+        .into_iter()
+        .find_map(|name| headers.get(name)?.to_str().ok());
+    Actor {
+        user: identity.user.to_string(),
+        role: Some(identity.role.as_str().to_owned()),
+        from: peer.map(|Peer(peer)| limiter::client(peer.ip(), headers).to_string()),
+        with: program.map(str::to_owned),
+        incident: None,
+    }
+}
