@@ -32,16 +32,20 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
         .map(|name| name.trim())
         .filter(|name| !name.is_empty())
         .collect();
-    let order = if named.is_empty() {
+    let primary = (key.is_some() || base.is_some()).then_some(FASTROUTER);
+    let local = ollama.is_some().then_some(OLLAMA);
+    let configured = primary.into_iter().chain(local);
+    let order: Vec<&str> = if named.is_empty() {
         // What is configured, the primary one first. A server of one's own may need no key.
-        let primary = (key.is_some() || base.is_some()).then_some(FASTROUTER);
-        let local = ollama.is_some().then_some(OLLAMA);
-        primary.into_iter().chain(local).chain([BUILTIN]).collect()
+        configured.clone().chain([BUILTIN]).collect()
     } else {
         named
     };
+    // Nobody is asked after the built-in analyst. What is configured beside the order a policy may still ask for.
+    let asked: Vec<&str> = order.into_iter().take_while(|name| *name != BUILTIN).collect();
+    let beside: Vec<&str> = configured.filter(|name| !asked.contains(name)).collect();
     let mut providers = Vec::new();
-    for name in order {
+    for name in asked.iter().copied().chain(beside) {
         let mut provider = match name {
             FASTROUTER if key.is_none() && base.is_none() => {
                 bail!(
@@ -63,14 +67,11 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
                 ollama.unwrap_or(OLLAMA_URL),
                 given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
             ),
-            // Nobody is asked after the built-in analyst.
-            BUILTIN => break,
             other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
         };
         provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
         providers.push(provider);
     }
-    let asked: Vec<String> = providers.iter().map(|provider| provider.name.clone()).collect();
     let call = Duration::from_secs(models.llm_timeout_secs);
     let budget = Budget::default();
     Ok(BrainConfig {
@@ -80,7 +81,7 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
             ..budget
         },
         providers,
-        routes: Some(Routes::all(asked.into_iter().chain([BUILTIN.to_owned()]))),
+        routes: Some(Routes::all(asked.into_iter().chain([BUILTIN]))),
         prompts_dir: models.prompts_dir.clone(),
         ..BrainConfig::default()
     })
@@ -88,14 +89,13 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
 
 /// Who is asked, for people.
 pub(crate) fn order(config: &BrainConfig) -> String {
-    let models = config
-        .providers
-        .iter()
-        .map(|provider| format!("{} ({})", provider.name, provider.model));
-    models
-        .chain([BUILTIN.to_owned()])
-        .collect::<Vec<_>>()
-        .join(", then ")
+    let asked = |name: &str| {
+        let mut providers = config.providers.iter();
+        let provider = providers.find(|provider| provider.name == name);
+        provider.map_or_else(|| name.to_owned(), |it| format!("{name} ({})", it.model))
+    };
+    let routes = config.routes.iter().flat_map(|routes| &routes.analysis);
+    routes.map(|name| asked(name)).collect::<Vec<_>>().join(", then ")
 }
 
 /// A variable that is set to nothing, as Compose does with one that it passes on, is not set.
@@ -169,6 +169,12 @@ mod tests {
         assert_eq!(
             order(&["--providers", "builtin", "--fastrtr-api-key", "k"]),
             ["builtin"]
+        );
+        let config = configured(&["--providers", "builtin", "--fastrtr-api-key", "k"]).unwrap();
+        assert_eq!(
+            (config.providers[0].name.as_str(), super::order(&config).as_str()),
+            ("fastrouter", "builtin"),
+            "a policy may ask for it"
         );
         let error = |arguments: &[&str]| configured(arguments).unwrap_err().to_string();
         assert!(error(&["--providers", "fastrouter"]).contains("FASTRTR_API_KEY"));

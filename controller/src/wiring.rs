@@ -267,6 +267,7 @@ impl Tasks {
 
     fn reconcilers(&mut self, events: &DockerEvents, brain: Arc<Brain>, recall: Recall) {
         let context = self.context.clone();
+        let policies = PolicyReconciler::new(context.clone(), Arc::clone(&brain));
         let incidents = IncidentReconciler::new(context.clone(), brain, recall);
         self.controller(
             WorkloadReconciler::new(context.clone()),
@@ -287,7 +288,7 @@ impl Tasks {
             |store| triggers::open_incidents(store, None),
         );
         self.controller(
-            PolicyReconciler::new(context.clone()),
+            policies,
             triggers::own::<RemediationPolicy>(&context),
             2,
             triggers::all::<RemediationPolicy>,

@@ -2919,6 +2919,25 @@ export interface components {
                 actionsPerHour?: number;
                 /** @description Actions that are allowed. Empty: all. */
                 allowedActions?: ("RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP")[];
+                /** @description Which models analyse and review, where the controller's own order will not do. */
+                analysis?: {
+                    /** @description The model to ask of a provider, by the provider's name. Absent: the one the controller is configured with. */
+                    models?: {
+                        [key: string]: string;
+                    };
+                    /**
+                     * @description Providers to ask, by name, in this order; `builtin` is the analyst that needs no model, answers last in any case,
+                     *     and can only be named last. Empty: those of the controller, in its order.
+                     */
+                    providers?: string[];
+                    /** @description Providers of their own for the reviewers. */
+                    seats?: {
+                        /** @description Who votes for the Auditor. Absent: whoever is asked for the analysis. */
+                        auditor?: string | null;
+                        /** @description Who votes for the Security Officer. Absent: whoever is asked for the analysis. */
+                        securityOfficer?: string | null;
+                    };
+                };
                 /**
                  * @description Least time between two actions on one workload.
                  * @default 30s

@@ -1,5 +1,7 @@
 //! `RemediationPolicy`: what automation may do to which workloads. Deterministic and stronger than any model. Pure.
 
+mod analysis;
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
@@ -10,6 +12,8 @@ use crate::condition::Condition;
 use crate::proposal::{Action, Seat};
 use crate::scalar::{Duration, ResourceName};
 use crate::validate::{FieldError, Rules};
+
+pub use analysis::{AnalysisPolicy, BUILTIN, SeatProviders};
 
 /// What automation may do.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +56,9 @@ pub struct RemediationPolicySpec {
     #[serde(default = "six")]
     #[schemars(range(min = 0, max = 1000))]
     pub actions_per_hour: u32,
+    /// Which models analyse and review, where the controller's own order will not do.
+    #[serde(default, skip_serializing_if = "AnalysisPolicy::is_empty")]
+    pub analysis: AnalysisPolicy,
     /// Who votes, and how many must approve.
     #[serde(default)]
     pub council: Council,
@@ -75,6 +82,7 @@ impl Default for RemediationPolicySpec {
             replicas: ReplicaBounds::default(),
             cooldown: thirty_seconds(),
             actions_per_hour: six(),
+            analysis: AnalysisPolicy::default(),
             council: Council::default(),
             freeze_windows: Vec::new(),
             verification: VerificationPolicy::default(),
@@ -247,6 +255,7 @@ pub struct RemediationPolicyStatus {
 
 impl Rules for RemediationPolicySpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        self.analysis.rules(&format!("{path}.analysis"), out);
         if let Some(max) = self.replicas.max
             && self.replicas.min > max
         {

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aegis_api::policy::AnalysisPolicy;
 use aegis_api::proposal::{Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
 use aegis_api::{Duration, Time};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::budget::Budget;
 use crate::builtin::Analyst;
 use crate::builtin::rules::TableError;
 use crate::case::Case;
-use crate::chain::{Answer, Chain, Chunk, Member, OnChunk, Question, millis};
+use crate::chain::{Answer, Candidate, Chain, Chunk, Member, OnChunk, Question, millis};
 use crate::council::{self, Opinion, model};
 use crate::observer::{Answered, Observer};
 use crate::prompt::{PromptError, Prompts};
@@ -155,6 +156,14 @@ impl Brain {
         })
     }
 
+    /// The same brain, as a policy wants it for its workloads. An error names a provider that is not configured.
+    pub fn under(&self, policy: &AnalysisPolicy) -> Result<Self, BrainError> {
+        if policy.is_empty() {
+            return Ok(self.clone());
+        }
+        self.with_routes(self.routes.under(policy))
+    }
+
     /// The same brain, which tells `observer` what it was asked and what that took.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
@@ -234,10 +243,15 @@ impl Brain {
         let models = names.iter().take_while(|name| *name != BUILTIN);
         let members = models.filter_map(|name| {
             let mut members = self.shared.members.iter();
-            members.find(|member| member.provider.name() == name)
+            let member = members.find(|member| member.provider.name() == name)?;
+            let model = self.routes.models.get(name).map(String::as_str);
+            Some(Candidate {
+                member,
+                model: model.unwrap_or(member.provider.model()),
+            })
         });
         Chain {
-            members: members.collect(),
+            candidates: members.collect(),
             prompts: &self.shared.prompts,
             retry: self.shared.retry,
         }

@@ -2,6 +2,8 @@
 //! the account of who failed and why; what is asked, and what counts as an answer, is the caller's. Does I/O through the
 //! providers.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::proposal::FailedAttempt;
@@ -43,7 +45,8 @@ pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
-    breaker: Breaker,
+    /// One a model: a policy that names a model which does not exist takes the provider from nobody else.
+    breakers: Mutex<BTreeMap<String, Arc<Breaker>>>,
     slots: Semaphore,
     max_tokens: u32,
 }
@@ -53,7 +56,7 @@ impl Member {
     pub(crate) fn new(provider: Box<dyn Provider>, at_once: usize, max_tokens: u32) -> Self {
         Self {
             provider,
-            breaker: Breaker::default(),
+            breakers: Mutex::default(),
             slots: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
             max_tokens,
         }
@@ -62,6 +65,18 @@ impl Member {
     pub(crate) fn configured(config: &ProviderConfig) -> Result<Self, ConfigError> {
         Ok(Self::new(config.build()?, config.at_once, config.max_tokens))
     }
+
+    fn breaker(&self, model: &str) -> Arc<Breaker> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(breakers.entry(model.to_owned()).or_default())
+    }
+}
+
+/// A provider, and which of its models is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) member: &'a Member,
+    pub(crate) model: &'a str,
 }
 
 /// What is asked, of any model.
@@ -93,7 +108,7 @@ pub(crate) struct Answer<T> {
 
 /// The models that may be asked, in order, and on what terms.
 pub(crate) struct Chain<'a> {
-    pub(crate) members: Vec<&'a Member>,
+    pub(crate) candidates: Vec<Candidate<'a>>,
     pub(crate) prompts: &'a Prompts,
     pub(crate) retry: RetryPolicy,
 }
@@ -108,11 +123,12 @@ impl Chain<'_> {
     ) -> Outcome<T> {
         let mut attempts = Vec::new();
         let mut usage = Usage::default();
-        for member in &self.members {
+        for &Candidate { member, model } in &self.candidates {
             let started = Instant::now();
             let mut turn = Turn {
                 chain: self,
                 member,
+                model,
                 question,
                 purse: &mut purse,
                 usage: Usage::default(),
@@ -136,7 +152,7 @@ impl Chain<'_> {
                     turn.discard(&reason);
                     attempts.push(FailedAttempt {
                         provider: member.provider.name().to_owned(),
-                        model: member.provider.model().to_owned(),
+                        model: model.to_owned(),
                         reason,
                         tokens: cost.total(),
                         latency_ms: millis(started.elapsed()),
@@ -161,6 +177,7 @@ pub(crate) fn millis(span: Duration) -> u64 {
 struct Turn<'t, 'd, T> {
     chain: &'t Chain<'t>,
     member: &'t Member,
+    model: &'t str,
     question: &'t Question<'t, T>,
     purse: &'t mut Purse,
     usage: Usage,
@@ -198,7 +215,7 @@ impl<T> Turn<'_, '_, T> {
         Answer {
             value,
             provider: self.member.provider.name().to_owned(),
-            model: self.member.provider.model().to_owned(),
+            model: self.model.to_owned(),
             prompt_hash: prompt.hash(),
             shown: std::mem::take(&mut self.shown),
         }
@@ -207,12 +224,13 @@ impl<T> Turn<'_, '_, T> {
     /// One question, with retries.
     async fn complete(&mut self, prompt: &Prompt) -> Result<String, String> {
         let mut last: Option<ProviderError> = None;
+        let breaker = self.member.breaker(self.model);
         for retry in 0.. {
             let slot = match timeout_at(self.purse.deadline, self.member.slots.acquire()).await {
                 Ok(slot) => slot,
                 Err(_) => return Err(Spent::Time.to_string()),
             };
-            let permit = match self.member.breaker.enter(Instant::now()) {
+            let permit = match breaker.enter(Instant::now()) {
                 Ok(permit) => permit,
                 Err(open) => return Err(last.map_or_else(|| open.to_string(), |error| error.to_string())),
             };
@@ -222,6 +240,7 @@ impl<T> Turn<'_, '_, T> {
                 Err(spent) => return Err(spent.to_string()),
             };
             let request = Request {
+                model: self.model,
                 prompt,
                 schema: self.question.schema,
                 max_tokens,

@@ -23,7 +23,7 @@ use crate::prompt::Prompt;
 pub(crate) trait Provider: Send + Sync + std::fmt::Debug {
     /// The provider's configured name.
     fn name(&self) -> &str;
-    /// The model's name.
+    /// The model that is asked where nobody says otherwise.
     fn model(&self) -> &str;
     /// Most characters a prompt for this model may have.
     fn prompt_chars(&self) -> usize;
@@ -50,6 +50,8 @@ pub(crate) enum Delta<'a> {
 /// One question.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
+    /// The model to ask.
+    pub(crate) model: &'a str,
     /// What is asked.
     pub(crate) prompt: &'a Prompt,
     /// The shape of the answer.

@@ -1,17 +1,22 @@
-//! The RemediationPolicy reconciler: tells how much of the budget is used. Changes nothing in the world, so its steps
-//! fit in one file.
+//! The RemediationPolicy reconciler: tells how much of the budget is used, and whether the models it names can be asked.
+//! Changes nothing in the world, so its steps fit in one file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::condition;
+use aegis_api::condition::{self, Condition};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::Action as Remedy;
-use aegis_api::{Incident, Kind, RemediationPolicy, Workload};
+use aegis_api::{Incident, Kind, RemediationPolicy, Time, Workload};
+use aegis_brain::Brain;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
+/// Reason where a policy names a provider that is not configured.
+pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";
 const HOUR: Duration = Duration::from_secs(3600);
 /// The count slides with the hour, so it is looked at again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -37,12 +42,40 @@ impl ReconcileError for Error {
 #[derive(Debug, Clone)]
 pub struct PolicyReconciler {
     context: Context,
+    brain: Arc<Brain>,
 }
 
 impl PolicyReconciler {
-    /// A reconciler in this context.
-    pub fn new(context: Context) -> Self {
-        Self { context }
+    /// A reconciler in this context, for policies over what this brain may be asked.
+    pub fn new(context: Context, brain: Arc<Brain>) -> Self {
+        Self { context, brain }
+    }
+
+    /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
+    fn judge(&self, policy: &RemediationPolicy, conditions: &mut Vec<Condition>, now: Time) {
+        let generation = Some(policy.generation());
+        let Err(error) = self.brain.under(&policy.spec.analysis) else {
+            condition::set(conditions, "Ready", true, "InForce", "", generation, now);
+            return;
+        };
+        let message = format!(
+            "spec.analysis: {error}; until it names one of these, incidents are put before the controller's own order, and the rest of the policy is in force"
+        );
+        let known = condition::find(conditions, "Ready").is_some_and(|ready| ready.message == message);
+        if !known {
+            let about = ObjectRef::of(policy);
+            let events = &self.context.events;
+            events.record(&about, EventType::Warning, UNKNOWN_PROVIDER, message.clone());
+        }
+        condition::set(
+            conditions,
+            "Ready",
+            false,
+            UNKNOWN_PROVIDER,
+            message,
+            generation,
+            now,
+        );
     }
 }
 
@@ -84,15 +117,7 @@ impl Reconciler for PolicyReconciler {
         status.observed_generation = generation;
         status.actions_in_window = u32::try_from(acted.count()).unwrap_or(u32::MAX);
         status.paused = (spec.mode == Mode::Off).then(|| "mode is Off".to_owned());
-        condition::set(
-            &mut status.conditions,
-            "Ready",
-            true,
-            "InForce",
-            "",
-            generation,
-            now,
-        );
+        self.judge(&policy, &mut status.conditions, now);
         if policy.status.as_ref() != Some(&status) {
             let uid = policy.metadata.uid.as_deref().unwrap_or_default();
             match store.set_status::<RemediationPolicy>(name, uid, status).await {
@@ -106,5 +131,69 @@ impl Reconciler for PolicyReconciler {
             }
         }
         Ok(Action::Requeue(LOOK_AGAIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::kinds;
+    use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
+    use aegis_docker::fake::FakeEngine;
+    use serde_json::json;
+
+    use super::*;
+    use crate::context::{Settings, tests::over};
+
+    #[tokio::test]
+    async fn a_policy_that_names_an_unknown_provider_says_so_once_and_names_those_that_exist() {
+        let (context, _state) = over(&FakeEngine::default(), Settings::default()).await;
+        let config = BrainConfig {
+            providers: vec![ProviderConfig::new(
+                "ollama",
+                ProviderKind::Ollama,
+                "http://127.0.0.1:1",
+                "m",
+            )],
+            ..BrainConfig::default()
+        };
+        let brain = Arc::new(Brain::new(config).unwrap());
+        let (store, events) = (context.store.clone(), context.events.clone());
+        let reconciler = PolicyReconciler::new(context, brain);
+        let info = kinds::find("RemediationPolicy").unwrap();
+        for (name, provider) in [("good", "ollama"), ("bad", "gpt")] {
+            let object = json!({
+                "apiVersion": "aegisops.io/v1alpha1", "kind": "RemediationPolicy", "metadata": {"name": name},
+                "spec": {"analysis": {"seats": {"auditor": provider}}},
+            });
+            store.create(info, object, false).await.unwrap();
+            for _ in 0..2 {
+                reconciler.reconcile(name).await.unwrap();
+            }
+        }
+        let ready = |name: &str| {
+            let status = store
+                .get::<RemediationPolicy>(name)
+                .unwrap()
+                .status
+                .clone()
+                .unwrap();
+            condition::find(&status.conditions, "Ready").unwrap().clone()
+        };
+        assert_eq!(ready("good").reason, "InForce");
+        let bad = ready("bad");
+        assert_eq!(
+            (bad.status.as_str(), bad.reason.as_str()),
+            ("False", UNKNOWN_PROVIDER)
+        );
+        let told = "no provider is called \"gpt\": there are ollama, builtin";
+        assert!(bad.message.contains(told), "{}", bad.message);
+        let (_, events) = events.list();
+        let warnings: Vec<_> = events
+            .iter()
+            .filter(|event| event.kind == EventType::Warning)
+            .collect();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert_eq!((warnings[0].about.name.as_str(), warnings[0].count), ("bad", 1));
+        assert!(warnings[0].message.contains(told), "{warnings:?}");
     }
 }

@@ -240,10 +240,10 @@ impl Process {
     fn reconcilers(&mut self, context: &Context, dice: &mut StdRng) {
         let events = DockerEvents::default();
         let brain = Arc::new(Brain::new(BrainConfig::default()).expect("the default brain"));
-        let incidents = IncidentReconciler::new(context.clone(), brain, Recall::default());
+        let incidents = IncidentReconciler::new(context.clone(), Arc::clone(&brain), Recall::default());
         let workloads = WorkloadReconciler::new(context.clone());
         let balancers = LoadBalancerReconciler::new(context.clone());
-        let policies = PolicyReconciler::new(context.clone());
+        let policies = PolicyReconciler::new(context.clone(), brain);
         let detectors = DetectorReconciler::new(context.clone());
         let runbook = RunbookReconciler::new(context.clone());
         let of = |triggers: Vec<BoxStream<'static, Trigger>>| triggers;

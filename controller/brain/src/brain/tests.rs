@@ -1,6 +1,7 @@
 mod budgets;
 mod failures;
 mod injections;
+mod policies;
 mod scripted;
 mod seats;
 mod server;

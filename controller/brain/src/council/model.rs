@@ -65,7 +65,7 @@ pub(crate) async fn review(
     purse: Purse,
     by_rule: Opinion,
 ) -> (Opinion, Option<Asked>) {
-    if by_rule.verdict == Verdict::Rejected || chain.members.is_empty() {
+    if by_rule.verdict == Verdict::Rejected || chain.candidates.is_empty() {
         return (by_rule, None);
     }
     let started = Instant::now();

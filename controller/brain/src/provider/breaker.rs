@@ -1,5 +1,5 @@
 //! A circuit breaker: a provider that keeps failing is left alone for a while, so that incidents do not each wait for
-//! it to fail once more. Owns the state of one provider; no I/O, and the caller brings the time.
+//! it to fail once more. Owns the state of one of its models; no I/O, and the caller brings the time.
 //!
 //! Closed: calls go through. Open after [`TRIPS_AT`] failures in a row: none does. Half-open once the pause is over: one
 //! call is let through, and how it ends decides.
@@ -14,7 +14,7 @@ const TRIPS_AT: u32 = 3;
 /// How long it stays open, the first time and at most; it doubles each time a trial fails.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(300));
 
-/// The breaker of one provider.
+/// The breaker of one model of a provider.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker(Mutex<State>);
 

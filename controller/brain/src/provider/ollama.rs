@@ -35,7 +35,7 @@ impl Ollama {
     async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
         let timers = self.endpoint.timers(request.deadline);
         let body = Body {
-            model: &self.model,
+            model: request.model,
             messages: request.prompt.messages(),
             stream: true,
             format: request.schema,

@@ -44,16 +44,13 @@ impl OpenAi {
     async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
         let timers = self.endpoint.timers(request.deadline);
         let plain = self.plain.load(Ordering::Relaxed);
-        let first = self
-            .endpoint
-            .post(&Body::new(&self.model, request, plain), &timers)
-            .await;
+        let first = self.endpoint.post(&Body::new(request, plain), &timers).await;
         let response = match first {
             Err(ProviderError::Status {
                 code: 400 | 404 | 422,
                 ..
             }) if !plain => {
-                let again = Body::new(&self.model, request, true);
+                let again = Body::new(request, true);
                 let response = self.endpoint.post(&again, &timers).await?;
                 self.plain.store(true, Ordering::Relaxed);
                 response
@@ -138,9 +135,9 @@ struct JsonSchema<'a> {
 
 impl<'a> Body<'a> {
     /// `plain`: nothing that a server may not know.
-    fn new(model: &'a str, request: Request<'a>, plain: bool) -> Self {
+    fn new(request: Request<'a>, plain: bool) -> Self {
         Self {
-            model,
+            model: request.model,
             messages: request.prompt.messages(),
             stream: true,
             stream_options: (!plain).then_some(StreamOptions { include_usage: true }),

@@ -3,7 +3,8 @@
 
 use aegis_api::proposal::{Analysis, Seat};
 use aegis_api::{Incident, Kind};
-use aegis_brain::{Case, Chunk};
+use aegis_brain::{Brain, Case, Chunk};
+use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::feed::FrameType;
 use futures::StreamExt;
 use serde_json::json;
@@ -11,6 +12,7 @@ use serde_json::json;
 use super::IncidentReconciler;
 use super::apply::Outcome;
 use super::validate::ValidatedIncident;
+use crate::policy::UNKNOWN_PROVIDER;
 
 /// One analysis.
 pub(super) async fn analyse(
@@ -37,7 +39,8 @@ pub(super) async fn analyse(
         };
         feed.publish(FrameType::AiStream, Some(&id), data);
     };
-    let analysis = reconciler.brain.analyse(case, &mut on_chunk);
+    let brain = governed(reconciler, incident);
+    let analysis = brain.analyse(case, &mut on_chunk);
     unless_moot(reconciler, incident, async {
         match analysis.await {
             Ok(analysis) => Outcome::Analysed(Box::new(analysis)),
@@ -55,10 +58,26 @@ pub(super) async fn vote(
     seat: Seat,
     analysis: &Analysis,
 ) -> Outcome {
-    let vote = reconciler
-        .brain
-        .review(seat, case, analysis, &incident.status.votes);
+    let brain = governed(reconciler, incident);
+    let vote = brain.review(seat, case, analysis, &incident.status.votes);
     unless_moot(reconciler, incident, async { Outcome::Voted(vote.await) }).await
+}
+
+/// The brain as the incident's policy wants it; as the controller has it, where the policy names whom nobody knows.
+fn governed(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Brain {
+    reconciler
+        .brain
+        .under(&incident.policy.analysis)
+        .unwrap_or_else(|error| {
+            let message = format!(
+                "policy {}: spec.analysis: {error}; the controller's own order is asked instead",
+                incident.policy_name
+            );
+            let about = ObjectRef::of(&*incident.incident);
+            let events = &reconciler.context.events;
+            events.record(&about, EventType::Warning, UNKNOWN_PROVIDER, message);
+            Brain::clone(&reconciler.brain)
+        })
 }
 
 /// The answer; or, where the incident goes away or a human chooses an action meanwhile, an end of the question.

@@ -154,6 +154,7 @@ async fn routes_say_who_is_asked_what() {
     );
     let brain = brain_of(&[&one, &two], Budget::default(), RetryPolicy::default());
     let routed = brain.with_routes(Routes {
+        models: Default::default(),
         analysis: vec!["one".into()],
         security_officer: Some(vec!["two".into()]),
         auditor: Some(Vec::new()),

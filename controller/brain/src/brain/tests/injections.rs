@@ -132,6 +132,7 @@ async fn run(attempt: &Attempt, case: &Case, is_well: bool) {
     );
     let config = BrainConfig {
         routes: Some(Routes {
+            models: Default::default(),
             analysis: vec!["analyst".into()],
             security_officer: Some(vec!["reviewer".into()]),
             auditor: Some(vec!["reviewer".into()]),

@@ -26,6 +26,7 @@ pub(super) struct Scripted {
     name: &'static str,
     script: Arc<Vec<Say>>,
     asked: Arc<Mutex<Vec<Prompt>>>,
+    models: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
@@ -34,11 +35,17 @@ impl Scripted {
             name,
             script: Arc::new(script.into_iter().collect()),
             asked: Arc::default(),
+            models: Arc::default(),
         }
     }
 
     pub(super) fn asked(&self) -> Vec<Prompt> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// The models that were asked for.
+    pub(super) fn models(&self) -> Vec<String> {
+        self.models.lock().unwrap().clone()
     }
 
     pub(super) fn member(&self) -> Member {
@@ -69,6 +76,7 @@ impl Provider for Scripted {
         sink: Sink<'a>,
     ) -> BoxFuture<'a, Result<Completion, ProviderError>> {
         async move {
+            self.models.lock().unwrap().push(request.model.to_owned());
             let number = {
                 let mut asked = self.asked.lock().unwrap();
                 asked.push(request.prompt.clone());

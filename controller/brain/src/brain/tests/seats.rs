@@ -43,6 +43,7 @@ async fn council(confidence: f64, count: u32, security: Say, auditor: Say) -> Co
     );
     let config = BrainConfig {
         routes: Some(Routes {
+            models: Default::default(),
             analysis: Vec::new(),
             security_officer: Some(vec!["security".into()]),
             auditor: Some(vec!["auditor".into()]),

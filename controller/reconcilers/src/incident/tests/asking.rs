@@ -182,3 +182,44 @@ async fn the_live_stream_ends_with_the_words_of_who_decided() {
         (&analysis.reasoning, Some(analysis.reasoning.as_str()))
     );
 }
+
+#[tokio::test]
+async fn where_a_policy_names_an_unknown_provider_the_controllers_order_is_asked_and_the_incident_says_so() {
+    let (reconciler, mut incident, _state) = world(&model(true).await).await;
+    incident.policy.analysis.providers = vec!["gpt".to_owned()];
+    let Outcome::Analysed(analysis) = ask::analyse(&reconciler, &incident, &case()).await else {
+        panic!("no analysis")
+    };
+    assert_eq!(analysis.attempts[0].provider, "primary");
+    let (_, events) = reconciler.context.events.list();
+    let told = events
+        .iter()
+        .find(|event| event.reason == "UnknownProvider")
+        .unwrap();
+    assert_eq!(told.about.name, "inc");
+    let known = "policy all: spec.analysis: no provider is called \"gpt\": there are primary, builtin";
+    assert!(told.message.starts_with(known), "{}", told.message);
+}
+
+#[tokio::test]
+async fn the_incidents_policy_says_which_model_is_asked() {
+    let (reconciler, mut incident, _state) = world(&model(true).await).await;
+    incident
+        .policy
+        .analysis
+        .models
+        .insert("primary".to_owned(), "large".to_owned());
+    let Outcome::Analysed(analysis) = ask::analyse(&reconciler, &incident, &case()).await else {
+        panic!("no analysis")
+    };
+    assert_eq!(analysis.attempts[0].model, "large");
+    incident.policy.analysis.providers = vec!["builtin".to_owned()];
+    incident.policy.analysis.models.clear();
+    let Outcome::Analysed(analysis) = ask::analyse(&reconciler, &incident, &case()).await else {
+        panic!("no analysis")
+    };
+    assert_eq!(
+        (analysis.provider.as_str(), analysis.attempts.len()),
+        ("builtin", 0)
+    );
+}
