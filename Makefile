@@ -39,7 +39,7 @@ down: ## remove the stack and all it made; the state stays
 
 .PHONY: test
 test: engine ## all tests, on real containers and a real nginx
-	@compose/images.sh nginx buggy-app
+	@compose/images.sh nginx buggy-app cockpit
 	cargo build --workspace --all-targets
 	@compose/cockpit.sh test
 	cargo test --workspace --no-fail-fast

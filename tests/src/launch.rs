@@ -101,6 +101,11 @@ impl Launch {
         format!("http://{}{path}", self.listen)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
     /// Where it keeps its state.
     pub fn state_dir(&self) -> &Path {
         &self.state

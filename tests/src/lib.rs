@@ -6,6 +6,7 @@
 pub mod api;
 pub mod binaries;
 pub mod cleanup;
+pub mod cockpit;
 pub mod container;
 pub mod controller;
 pub mod ctl;

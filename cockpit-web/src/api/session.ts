@@ -5,6 +5,9 @@ import { ApiError, request, setCredentials } from "./request";
 
 export type Role = "viewer" | "operator" | "admin";
 
+/** Who a server that lets everybody in takes them for. */
+export const ANONYMOUS = "system:anonymous";
+
 export type Session = { user: string; role: Role; csrfToken?: string; expiresAt?: string };
 
 /** The session that the browser has; none when the server does not know it. */

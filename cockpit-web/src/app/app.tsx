@@ -1,7 +1,7 @@
 // Providers and routes. Every page but the first is loaded when it is opened.
 
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { lazy, type ReactNode, useState } from "react";
+import { type ReactNode, useState } from "react";
 import { BrowserRouter, Navigate, Outlet, Route, Routes, useLocation } from "react-router";
 import { ApiError } from "@/api/request";
 import { SessionGiver } from "@/api/role";
@@ -9,19 +9,20 @@ import { Overview } from "@/features/overview/overview";
 import { LiveProvider } from "@/live/hooks";
 import { Empty } from "@/ui/empty";
 import { Landing, Login } from "./landing";
+import { loadPage } from "./load-page";
 import { SessionProvider, useSessionState } from "./session-context";
 import { Shell } from "./shell";
 
-const Incidents = lazy(() => import("@/features/incidents/incidents"));
-const IncidentPage = lazy(() => import("@/features/incidents/incident-page"));
-const Workloads = lazy(() => import("@/features/workloads/workloads"));
-const WorkloadPage = lazy(() => import("@/features/workloads/workload-page"));
-const TopologyPage = lazy(() => import("@/features/topology/topology-page"));
-const MetricsPage = lazy(() => import("@/features/metrics/metrics-page"));
-const LoadBalancers = lazy(() => import("@/features/load-balancer/load-balancers"));
-const RunbookPage = lazy(() => import("@/features/runbook/runbook-page"));
-const ManifestsPage = lazy(() => import("@/features/manifests/manifests-page"));
-const EventsPage = lazy(() => import("@/features/events/events-page"));
+const Incidents = loadPage(() => import("@/features/incidents/incidents"));
+const IncidentPage = loadPage(() => import("@/features/incidents/incident-page"));
+const Workloads = loadPage(() => import("@/features/workloads/workloads"));
+const WorkloadPage = loadPage(() => import("@/features/workloads/workload-page"));
+const TopologyPage = loadPage(() => import("@/features/topology/topology-page"));
+const MetricsPage = loadPage(() => import("@/features/metrics/metrics-page"));
+const LoadBalancers = loadPage(() => import("@/features/load-balancer/load-balancers"));
+const RunbookPage = loadPage(() => import("@/features/runbook/runbook-page"));
+const ManifestsPage = loadPage(() => import("@/features/manifests/manifests-page"));
+const EventsPage = loadPage(() => import("@/features/events/events-page"));
 
 export function makeQueries(): QueryClient {
   return new QueryClient({

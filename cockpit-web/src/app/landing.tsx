@@ -3,6 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Navigate, useLocation, useNavigate } from "react-router";
+import { ANONYMOUS } from "@/api/session";
 import { Action } from "@/ui/action";
 import { TextInput } from "@/ui/field";
 import { StateChip } from "@/ui/state-chip";
@@ -66,7 +67,8 @@ export function Login() {
   const [token, setToken] = useState("");
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
-  if (state.phase === "in") return <Navigate to={safeNext(search)} replace />;
+  if (state.phase === "in" && state.session.user !== ANONYMOUS)
+    return <Navigate to={safeNext(search)} replace />;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (busy || token.trim() === "") return;

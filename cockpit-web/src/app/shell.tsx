@@ -2,8 +2,9 @@
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useCallback, useEffect, useState } from "react";
-import { NavLink, useLocation } from "react-router";
+import { NavLink, useLocation, useNavigate } from "react-router";
 import { useWho } from "@/api/role";
+import { ANONYMOUS } from "@/api/session";
 import { useObjects } from "@/live/hooks";
 import { isOpen } from "@/model/incident";
 import { Action } from "@/ui/action";
@@ -121,6 +122,8 @@ function Foot({ help }: { help: () => void }) {
   const { user, role } = useWho();
   const { logout } = useSessionState();
   const queries = useQueryClient();
+  const navigate = useNavigate();
+  const anonymous = user === ANONYMOUS;
   const [theme, nextTheme] = useTheme();
   return (
     <div className="mt-3 flex flex-wrap items-center gap-2 border-t pt-3 lg:mt-auto lg:flex-col lg:items-stretch">
@@ -130,7 +133,7 @@ function Foot({ help }: { help: () => void }) {
       <div className="flex min-w-0 items-center gap-2 px-2">
         <Icon name="person" className="size-4 text-faint" />
         <span className="min-w-0 truncate text-sm" title={`${user}, ${role}`}>
-          {user}
+          {anonymous ? "not logged in" : user}
         </span>
         {user !== role && <span className="text-faint text-xs">{role}</span>}
       </div>
@@ -141,16 +144,15 @@ function Foot({ help }: { help: () => void }) {
         <Action look="ghost" icon="keyboard" bare onClick={help}>
           Keyboard help
         </Action>
-        <Action
-          look="ghost"
-          icon="out"
-          bare
-          onClick={() => {
-            void logout().finally(() => queries.clear());
-          }}
-        >
-          Log out
-        </Action>
+        {anonymous ? (
+          <Action look="ghost" icon="out" onClick={() => navigate("/login")}>
+            Log in
+          </Action>
+        ) : (
+          <Action look="ghost" icon="out" bare onClick={() => void logout().finally(() => queries.clear())}>
+            Log out
+          </Action>
+        )}
       </div>
     </div>
   );

@@ -4,8 +4,10 @@ import type { ContainerMetrics } from "@/api/types";
 
 export type Sample = Pick<
   ContainerMetrics,
-  "cpu_percent" | "memory_mb" | "memory_limit_mb" | "memory_percent" | "net_rx_bytes" | "net_tx_bytes"
+  "memory_mb" | "memory_limit_mb" | "memory_percent" | "net_rx_bytes" | "net_tx_bytes"
 > & {
+  /** Unknown at the first look at a container: it takes two. */
+  cpu_percent?: number | null;
   /** Milliseconds since the epoch. */
   at: number;
 };

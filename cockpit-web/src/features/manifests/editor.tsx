@@ -56,6 +56,13 @@ const look = EditorView.theme({
   },
   ".cm-completionDetail": { color: "var(--color-faint)", fontStyle: "normal", marginLeft: "0.75em" },
   ".cm-completionInfo": { maxWidth: "22rem", padding: "0.4rem 0.6rem", fontFamily: "var(--font-sans)" },
+  // Without the pictures that the linter brings: they are data: URLs.
+  ".cm-lint-marker-error": { content: '"●"', color: "var(--color-bad)", textAlign: "center" },
+  ".cm-lintRange-error": {
+    backgroundImage: "none",
+    textDecoration: "underline wavy var(--color-bad)",
+    textUnderlineOffset: "0.2em",
+  },
   ".cm-diagnostic": { fontFamily: "var(--font-sans)" },
 });
 

@@ -20,7 +20,10 @@ import { body, type Manifest, type Problem, pathOf, read, textOf } from "./docum
 import type { Schemas } from "./schema";
 import { TEMPLATES } from "./templates";
 
-const Editor = lazy(() => import("./editor"));
+const again = () => new Promise((done) => setTimeout(done, 500)).then(() => import("./editor"));
+
+// The network may change while it is fetched: once more then.
+const Editor = lazy(() => import("./editor").catch(again));
 
 export default function ManifestsPage() {
   const { kind = "", name = "" } = useParams();

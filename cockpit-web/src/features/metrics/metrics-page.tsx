@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { memo, useMemo } from "react";
 import { Link, useSearchParams } from "react-router";
 import { ApiError, request } from "@/api/request";
-import type { Incident } from "@/api/types";
+import type { Answer, Incident } from "@/api/types";
 import { join, KEPT_MS, type Sample, type Series } from "@/live/history";
 import { useContainers, useLiveSeries, useObjects } from "@/live/hooks";
 import { beganAt, endedAt, phaseOf } from "@/model/incident";
@@ -19,12 +19,10 @@ import { type Mark, TimeChart } from "./time-chart";
 
 const NONE: Series = new Map();
 
-type History = { series: { name: string; samples: (Omit<Sample, "at"> & { t: string })[] }[] };
-
 /** What the controller kept; nothing where it keeps nothing. */
 async function history(signal: AbortSignal): Promise<Series> {
   try {
-    const { series } = await request<History>("/metrics/history?minutes=15", { signal });
+    const { series } = await request<Answer<"/metrics/history">>("/metrics/history?minutes=15", { signal });
     return new Map(
       series.map(({ name, samples }) => [
         name,
@@ -80,8 +78,11 @@ type ContainerProps = {
   to: number;
 };
 
-const points = (samples: readonly Sample[], of: (sample: Sample) => number): Point[] =>
-  samples.map((sample) => ({ at: sample.at, value: of(sample) }));
+const points = (samples: readonly Sample[], of: (sample: Sample) => number | null | undefined): Point[] =>
+  samples.flatMap((sample) => {
+    const value = of(sample);
+    return value == null ? [] : [{ at: sample.at, value }];
+  });
 
 const Container = memo(function Container({ name, samples, incidents, to }: ContainerProps) {
   const from = to - KEPT_MS;

@@ -197,7 +197,6 @@ function NodeBox({ node, known }: { node: Layout["nodes"][number]; known: Known 
   const name = node.id.length > 24 ? `${node.id.slice(0, 11)}…${node.id.slice(-12)}` : node.id;
   const inside = (
     <>
-      <title>{`${node.id}: ${words}, ${node.image}`}</title>
       <rect
         width={NODE.width}
         height={NODE.height}
@@ -229,7 +228,6 @@ function NodeBox({ node, known }: { node: Layout["nodes"][number]; known: Known 
     <g transform={place}>
       <a
         href={to}
-        aria-label={`${node.id}, ${words}`}
         data-node={node.id}
         className="group cursor-pointer outline-offset-2"
         onClick={(event) => {

@@ -1,0 +1,54 @@
+//! Promise: an engineer follows and decides everything in a real browser, on the real image, against a real controller
+//! and real containers; who may only look can only look; a controller that dies and comes back loses nothing.
+
+use aegis_tests::cockpit::{Browser, Cockpit};
+use aegis_tests::launch::WEBHOOK_TOKEN;
+use aegis_tests::{World, manifests};
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_browser() {
+    let world = World::new().await;
+    let launch = world
+        .controller()
+        .reachable_from_containers()
+        .flag("--anonymous-role", "viewer");
+    let patient = world
+        .patient("buggy")
+        .memory_mb(128)
+        .env("AEGIS_WEBHOOK_URL", &launch.url("/webhook"))
+        .env("AEGIS_WEBHOOK_TOKEN", WEBHOOK_TOKEN)
+        .env("MONITOR_INTERVAL_MS", "100")
+        .start()
+        .await;
+    let front = world.nginx("lb").await;
+    let address = launch.address();
+    let mut controller = launch.start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&patient.name, 1)).await;
+    api.apply(&manifests::balancing(&front.name, &patient.name)).await;
+    api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
+    api.workload_ready(&patient.name, 1).await;
+    api.balancer_serves(&front.name, 1).await;
+    let cockpit = Cockpit::start(&world, address).await;
+    let mut browser = Browser::start(
+        "run.mjs",
+        &[
+            ("COCKPIT_URL", &cockpit.url),
+            ("ADMIN_TOKEN", &controller.admin_token()),
+            ("WORKLOAD", &patient.name),
+            ("BALANCER", &front.name),
+        ],
+    );
+    while let Some(what) = browser.asks() {
+        match what.as_str() {
+            "fill-memory" => {
+                patient.fill_memory(85.0).await;
+            }
+            "kill-controller" => controller.kill9(),
+            "start-controller" => controller.start_again(|launch| launch).await,
+            other => panic!("the browser asks for {other:?}, which this test does not know"),
+        }
+        browser.done();
+    }
+}
