@@ -19,22 +19,13 @@ export class ApiError extends Error {
   }
 }
 
-type Credentials = {
-  csrfToken?: string;
-  /** Only where the server knows no sessions: the token itself, held in memory. */
-  bearer?: string;
-};
+type Credentials = { csrfToken?: string };
 
 let credentials: Credentials = {};
 let onExpired: () => void = () => undefined;
 
 export function setCredentials(next: Credentials): void {
   credentials = next;
-}
-
-/** What a WebSocket of this page has to offer as sub-protocols: browsers can send it no header. */
-export function socketProtocols(): string[] {
-  return credentials.bearer ? ["aegis.v1", `aegis.bearer.${credentials.bearer}`] : [];
 }
 
 /** Called when the server no longer knows who we are. */
@@ -55,7 +46,6 @@ export async function request<T>(path: string, options: Options = {}): Promise<T
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", contentType);
   if (method !== "GET" && credentials.csrfToken) headers.set("x-csrf-token", credentials.csrfToken);
-  if (credentials.bearer) headers.set("authorization", `Bearer ${credentials.bearer}`);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   let response: Response;
   try {

@@ -8,7 +8,7 @@ export type Role = "viewer" | "operator" | "admin";
 /** Who a server that lets everybody in takes them for. */
 export const ANONYMOUS = "system:anonymous";
 
-export type Session = { user: string; role: Role; csrfToken?: string; expiresAt?: string };
+export type Session = { user: string; role: Role; csrfToken?: string | null; expiresAt?: string | null };
 
 /** The session that the browser has; none when the server does not know it. */
 export async function current(): Promise<Session | undefined> {
@@ -17,7 +17,6 @@ export async function current(): Promise<Session | undefined> {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.code === 401) return undefined;
-    if (error.code === 404) return withoutSessions(undefined);
     throw error;
   }
 }
@@ -27,10 +26,6 @@ export async function login(token: string): Promise<Session> {
     return entered(await request<Session>("/auth/login", { method: "POST", body: { token } }));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.code === 404 || error.code === 405) {
-      const session = await withoutSessions(token);
-      if (session) return session;
-    }
     throw refused(error);
   }
 }
@@ -39,14 +34,14 @@ export async function logout(): Promise<void> {
   try {
     await request<void>("/auth/logout", { method: "POST" });
   } catch (error) {
-    if (!(error instanceof ApiError && (error.code === 404 || error.code === 401))) throw error;
+    if (!(error instanceof ApiError && error.code === 401)) throw error;
   } finally {
     setCredentials({});
   }
 }
 
 function entered(session: Session): Session {
-  setCredentials({ csrfToken: session.csrfToken });
+  setCredentials({ csrfToken: session.csrfToken ?? undefined });
   return session;
 }
 
@@ -55,30 +50,8 @@ function refused(error: ApiError): ApiError {
     const wait = error.retryAfterSeconds;
     return new ApiError(429, `Too many attempts. Try again ${wait ? `in ${wait} s` : "in a moment"}.`);
   }
-  if (error.code === 401 || error.code === 404 || error.code === 405) {
+  if (error.code === 401) {
     return new ApiError(401, "This token is not known here. `make token` prints the administrator's.");
   }
   return error;
-}
-
-/** A controller without sessions: the token itself, kept in memory until the page is left. */
-async function withoutSessions(token: string | undefined): Promise<Session | undefined> {
-  setCredentials(token ? { bearer: token } : {});
-  try {
-    const review = await request<{ status: { userInfo: { username: string; groups: string[] } } }>(
-      "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-      { method: "POST", body: {} },
-    );
-    const { username, groups } = review.status.userInfo;
-    const role = groups.map((group) => group.replace("aegisops:", "")).find(isRole) ?? "viewer";
-    return { user: username, role };
-  } catch (error) {
-    setCredentials({});
-    if (error instanceof ApiError && error.code === 401) return undefined;
-    throw error;
-  }
-}
-
-function isRole(text: string): text is Role {
-  return text === "viewer" || text === "operator" || text === "admin";
 }

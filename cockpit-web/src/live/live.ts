@@ -31,6 +31,7 @@ export type LiveOptions = {
 export class Live {
   readonly connection: Connection;
   readonly #queries: QueryClient;
+  readonly #refused: (() => void) | undefined;
   readonly #recent = new Recent();
   readonly #log = new FrameLog();
   readonly #reasoning = new ReasoningStore();
@@ -41,6 +42,7 @@ export class Live {
 
   constructor({ queries, open, refused, schedule }: LiveOptions) {
     this.#queries = queries;
+    this.#refused = refused;
     this.connection = new Connection({
       open,
       refused,
@@ -141,5 +143,7 @@ export class Live {
     this.#recent.forget();
     this.#log.append([{ frame: undefined, gap: { ...gap, at: new Date().toISOString() }, size: 0 }]);
     void this.#queries.invalidateQueries();
+    // A controller that was restarted may know us no more.
+    this.#refused?.();
   }
 }

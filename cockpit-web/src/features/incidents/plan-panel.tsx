@@ -97,7 +97,7 @@ export function PlanPanel({ incident }: { incident: Incident }) {
 function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
   const [asking, setAsking] = useState<"Approve" | "Reject">();
   const { user } = useWho();
-  const forbidden = useForbidden();
+  const forbidden = useForbidden("Incident");
   const { data: workloads } = useObjects("Workload");
   const { data: balancers } = useObjects("LoadBalancer");
   const workload = workloads?.get(plan.target);

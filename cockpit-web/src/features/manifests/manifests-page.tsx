@@ -169,7 +169,7 @@ function serverProblems(error: Error | null, manifest: Manifest): Problem[] {
 
 function Workbench({ kind, live, schemas }: BenchProps) {
   const navigate = useNavigate();
-  const forbidden = useForbidden();
+  const forbidden = useForbidden(kind);
   const [base, setBase] = useState(live);
   const [text, setText] = useState(() => (live ? textOf(live) : TEMPLATES[kind]));
   const [asking, setAsking] = useState(false);

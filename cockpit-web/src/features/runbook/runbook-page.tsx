@@ -128,7 +128,7 @@ function Row({
 
 function Entry({ entry }: { entry: RunbookEntry }) {
   const [open, setOpen] = useState<"edit" | "delete">();
-  const forbidden = useForbidden();
+  const forbidden = useForbidden("RunbookEntry");
   const { spec, status, metadata } = entry;
   const { data: incidents } = useObjects("Incident");
   const origin = incidents && [...incidents.values()].find((one) => one.status?.learned === metadata.name);

@@ -24,7 +24,7 @@ const MOST = 200;
 
 export function Controls({ workload }: { workload: Workload }) {
   const [open, setOpen] = useState<"scale" | "restart" | "rollback">();
-  const forbidden = useForbidden();
+  const forbidden = useForbidden("Workload");
   const close = () => setOpen(undefined);
   return (
     <>
