@@ -31,7 +31,8 @@ impl Cockpit {
     /// The cockpit of a controller that listens at this address.
     pub async fn start(world: &World, controller: SocketAddr) -> Self {
         let config = world.folder().join("controller.conf");
-        std::fs::write(&config, format!("set $controller {controller};\n")).expect("a file in the world's folder");
+        std::fs::write(&config, format!("set $controller {controller};\n"))
+            .expect("a file in the world's folder");
         let body = json!({
             "Image": "aegisops/cockpit:dev",
             "Labels": {},
@@ -96,7 +97,11 @@ impl Browser {
                 }
             }
         });
-        Self { child, answers, lines }
+        Self {
+            child,
+            answers,
+            lines,
+        }
     }
 
     /// What it asks for next; `None` when it has ended well. What it says besides is shown.
@@ -108,11 +113,16 @@ impl Browser {
                     None => println!("{line}"),
                 },
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the browser has said nothing for {} s", STEP.as_secs()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the browser has said nothing for {} s", STEP.as_secs())
+                }
             }
         }
         let status = self.child.wait().expect("the browser can be waited for");
-        assert!(status.success(), "the browser found something wrong: {status}; what it said is above");
+        assert!(
+            status.success(),
+            "the browser found something wrong: {status}; what it said is above"
+        );
         None
     }
 
