@@ -78,6 +78,9 @@ type Props = {
 export default function Editor({ label, text, readOnly = false, problems, schemas, onChange }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
+  /** Texts that this editor has told of and that have not come back yet. */
+  const own = useRef<string[]>([]);
+  const placing = useRef(false);
   const latest = useRef({ schemas, onChange, text });
   latest.current = { schemas, onChange, text };
   useEffect(() => {
@@ -113,7 +116,10 @@ export default function Editor({ label, text, readOnly = false, problems, schema
           EditorState.readOnly.of(readOnly),
           EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) latest.current.onChange(update.state.doc.toString());
+            if (!update.docChanged || placing.current) return;
+            const written = update.state.doc.toString();
+            own.current.push(written);
+            latest.current.onChange(written);
           }),
           look,
         ],
@@ -127,8 +133,17 @@ export default function Editor({ label, text, readOnly = false, problems, schema
   }, [label, readOnly]);
   useEffect(() => {
     const editor = view.current;
+    const echo = own.current.indexOf(text);
+    if (echo >= 0) {
+      // It came from here, and more may have been written since: that must not be undone.
+      own.current.splice(0, echo + 1);
+      return;
+    }
     if (!editor || editor.state.doc.toString() === text) return;
+    own.current = [];
+    placing.current = true;
     editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text } });
+    placing.current = false;
   }, [text]);
   useEffect(() => {
     const editor = view.current;
