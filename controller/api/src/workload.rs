@@ -193,18 +193,21 @@ pub struct Strategy {
     /// `RollingUpdate` replaces replicas step by step; `InPlace` restarts a container where it is.
     #[serde(default, rename = "type")]
     pub kind: StrategyType,
-    /// How many replicas beyond `replicas` may exist during a change.
+    /// How many replicas beyond `replicas` may exist during a change: those of a new revision come first, and one stands in
+    /// for a container that nothing else could relieve. A container that alone writes to a volume is never doubled.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 50))]
     pub max_surge: u32,
-    /// How many replicas may be out of service during a change.
+    /// How many replicas may be out of service during a change. The first of a new revision must be ready before any of the
+    /// old one goes, unless `maxSurge` is 0.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 50))]
     pub max_unavailable: u32,
-    /// How long a new replica must be healthy before the next one is touched.
+    /// How long a container must be healthy before it counts: before the next one is touched, and before a load balancer
+    /// that has others sends it requests.
     #[serde(default = "no_time")]
     pub min_healthy: Duration,
-    /// How long one change may go without progress before it counts as failed.
+    /// How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
     #[serde(default = "five_minutes")]
     pub progress_deadline: Duration,
 }
@@ -374,6 +377,12 @@ pub struct WorkloadStatus {
     /// Templates this workload has run, newest last, at most ten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<Revision>,
+    /// The change of all containers that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// The revision that the template asks for and that was taken back since it does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RejectedRevision>,
     /// `Ready`, `Progressing`, `Degraded`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -401,6 +410,12 @@ pub struct InstanceStatus {
     /// It is on its way out (or about to restart): no LoadBalancer may send it new requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub draining: bool,
+    /// Why it is on its way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+    /// Since when its probe passes without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_since: Option<Time>,
     /// When its process started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -413,6 +428,69 @@ pub struct InstanceStatus {
     /// What the last probe said, when it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Why a container gets no more requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Leaving {
+    /// Fewer replicas are asked for, or a stand-in has done its work.
+    ScaleIn,
+    /// It is of another revision, and one of the right revision takes its place.
+    Rollout,
+    /// It is about to restart.
+    Restart,
+    /// Its probe fails.
+    Unhealthy,
+}
+
+impl Leaving {
+    /// As it is spelled on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleIn => "ScaleIn",
+            Self::Rollout => "Rollout",
+            Self::Restart => "Restart",
+            Self::Unhealthy => "Unhealthy",
+        }
+    }
+}
+
+impl InstanceStatus {
+    /// Whether its probe passes and has done so for as long as `min_healthy` asks.
+    pub fn is_proven(&self, min_healthy: Duration, now: Time) -> bool {
+        let since = self.ready_since.or(self.started_at);
+        self.health == Health::Healthy
+            && (min_healthy.std().is_zero() || since.is_some_and(|since| since.age(now) >= min_healthy.std()))
+    }
+}
+
+/// A change of all containers: a new revision, a restart, or both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// The revision that all replicas are to have.
+    pub revision: String,
+    /// The restart that all containers are to have seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Time>,
+    /// When it began.
+    pub since: Time,
+    /// When one more container was up to date and ready.
+    pub progressed_at: Time,
+    /// How many were then.
+    pub ready: u32,
+}
+
+/// A revision that did not come to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejectedRevision {
+    /// The revision.
+    pub revision: String,
+    /// What was wrong with it.
+    pub reason: String,
+    /// When it was taken back.
+    pub at: Time,
 }
 
 /// What a probe says of a container.

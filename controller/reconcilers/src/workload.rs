@@ -6,6 +6,7 @@
 mod apply;
 mod dereference;
 mod plan;
+mod rollout;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,8 @@ fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         health,
         revision: "r".to_owned(),
         draining: false,
+        leaving: None,
+        ready_since: None,
         started_at: None,
         restarts: 0,
         last_restart_at: None,

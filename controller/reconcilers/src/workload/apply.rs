@@ -79,10 +79,10 @@ async fn create(
         instance: &workload.instance_id,
         index,
     };
-    let spec = match (&workload.mould, &workload.spec.template) {
-        (Mould::Clone(base), _) => clone_spec(base, name, &owner),
-        (Mould::Template, Some(template)) => template_spec(template, name, &owner),
-        (Mould::Template | Mould::Missing, _) => return Ok(()),
+    let spec = match &workload.mould {
+        Mould::Clone(base) => clone_spec(base, name, &owner),
+        Mould::Template(template) => template_spec(template, name, &owner),
+        Mould::Missing => return Ok(()),
     };
     let id = engine.create(spec).await?;
     engine.start(&id).await

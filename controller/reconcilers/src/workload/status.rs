@@ -14,7 +14,7 @@ use aegis_runtime::store::StoreError;
 use super::apply::Applied;
 use super::plan::{Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{AT_ONCE, Error};
+use super::{AT_ONCE, Error, rollout};
 use crate::context::Context;
 
 /// How many revisions are remembered.
@@ -57,7 +57,18 @@ pub(super) async fn update(
         }
     }
     let status = next(validated, &applied);
-    let marked = newly_draining(&validated.before, &status);
+    let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
+    if let Some(rejected) = &rejected {
+        let text = format!(
+            "revision {} is taken back: {}",
+            rejected.revision, rejected.reason
+        );
+        let about = ObjectRef::of(workload);
+        context
+            .events
+            .record(&about, EventType::Warning, "RolledBack", text);
+    }
+    let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     if let Some((step, source)) = applied.failed.into_iter().next() {
         return Err(Error::Apply {
@@ -186,6 +197,8 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
             .or_else(|| workload.before.revision.clone()),
         revisions: workload.before.revisions.clone(),
         conditions: workload.before.conditions.clone(),
+        rollout: None,
+        rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
         instances,
     };
     let serving = status
@@ -194,6 +207,7 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         .filter(|row| row.health == Health::Healthy && !row.draining)
         .count();
     let settled = count(serving) >= workload.spec.replicas && !is_progressing(workload, &applied.plan);
+    status.rollout = rollout::next(workload, settled);
     remember_revision(workload, &mut status, settled);
     set_conditions(workload, applied, &mut status, settled);
     status
@@ -218,7 +232,9 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
         state: instance.state.as_str().to_owned(),
         health: instance.health,
         revision: instance.revision.clone(),
-        draining: applied.plan.draining.contains(&instance.id),
+        draining: applied.plan.draining.contains_key(&instance.id),
+        leaving: applied.plan.draining.get(&instance.id).copied(),
+        ready_since: instance.ready_since,
         started_at: instance.started_at,
         restarts,
         last_restart_at: if crashed {
@@ -238,18 +254,23 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
     let (Some(revision), Some(image)) = (&workload.revision, &workload.image) else {
         return;
     };
-    if status
-        .revisions
-        .last()
-        .is_none_or(|last| last.revision != *revision)
-    {
-        status.revisions.push(Revision {
+    let last = status.revisions.last();
+    if last.is_none_or(|last| last.revision != *revision) {
+        let again = status
+            .revisions
+            .iter()
+            .position(|known| known.revision == *revision);
+        let again = again.map(|position| status.revisions.remove(position));
+        status.revisions.push(again.unwrap_or_else(|| Revision {
             revision: revision.clone(),
-            template: workload.spec.template.clone(),
+            template: match &workload.mould {
+                Mould::Template(template) => Some((**template).clone()),
+                Mould::Clone(_) | Mould::Missing => None,
+            },
             image: image.clone(),
             created_at: workload.now,
             was_ready: false,
-        });
+        }));
         let excess = status.revisions.len().saturating_sub(REVISIONS);
         status.revisions.drain(..excess);
     }
@@ -292,6 +313,7 @@ fn set_conditions(
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
+        (None, true) if status.rejected.is_some() => ("RolledBack", ready),
         (None, true) => ("Ready", ready),
         (None, false) if workload.deleting => ("Deleting", applied.plan.waiting.join("; ")),
         (None, false) => (
@@ -310,10 +332,18 @@ fn set_conditions(
         now,
     );
     let progress = applied.plan.waiting.join("; ");
-    let (progressing, why) = if settled {
-        (false, "Settled")
-    } else {
-        (true, "Working")
+    let taken_back = status.rejected.as_ref().map(|rejected| {
+        format!(
+            "revision {} was taken back and {} runs: {}; it is tried again once spec.template is changed",
+            rejected.revision,
+            status.revision.as_deref().unwrap_or("the one before"),
+            rejected.reason
+        )
+    });
+    let (progressing, why, progress) = match (&taken_back, settled) {
+        (Some(text), _) => (false, "RolloutFailed", text.clone()),
+        (None, true) => (false, "Settled", progress),
+        (None, false) => (true, "Working", progress),
     };
     condition::set(
         conditions,
@@ -326,7 +356,10 @@ fn set_conditions(
     );
     let (degraded, reason, message) = match trouble {
         Some((reason, text)) => (true, reason, text),
-        None => (false, "Healthy", String::new()),
+        None => match taken_back {
+            Some(text) => (true, "RolledBack", text),
+            None => (false, "Healthy", String::new()),
+        },
     };
     condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
     if workload.spec.autoscale.is_some() {

@@ -97,6 +97,10 @@ fn words(prepared: &Prepared) -> Vec<String> {
     prepared.steps.iter().map(Step::words).collect()
 }
 
+fn leaving(prepared: &Prepared) -> BTreeSet<String> {
+    prepared.draining.keys().cloned().collect()
+}
+
 /// The status that a pass leaves behind, as the next pass reads it.
 fn remembered(workload: &mut Workload, observed: Observed) {
     let (validated, plan) = prepare(workload, observed);
@@ -191,7 +195,7 @@ fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
     );
 
     // It says that it lets go, but the mark is not stored yet: that word was about an earlier life.
-    observed.rotations[0].released = plan.draining;
+    observed.rotations[0].released = leaving(&plan);
     assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
 
     remembered(&mut workload, observed.clone());
@@ -251,12 +255,12 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     let (_, first) = prepare(&workload, observed.clone());
     assert!(first.steps.is_empty());
     assert_eq!(
-        first.draining,
+        leaving(&first),
         BTreeSet::from([observed.base.as_ref().unwrap().id.clone()])
     );
 
     remembered(&mut workload, observed.clone());
-    observed.rotations[0].released = first.draining;
+    observed.rotations[0].released = leaving(&first);
     assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
 
     // While the restarted one is not ready, the next one must wait.
@@ -277,7 +281,7 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
         },
     );
     assert_eq!(
-        prepare(&workload, observed.clone()).1.draining,
+        leaving(&prepare(&workload, observed.clone()).1),
         BTreeSet::from([observed.replicas[0].id.clone()])
     );
 }
@@ -298,6 +302,8 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             health: Health::Healthy,
             revision: String::new(),
             draining: false,
+            leaving: None,
+            ready_since: None,
             started_at: None,
             restarts: 2,
             last_restart_at: Some(time("2026-11-22T11:59:59Z")),
@@ -314,14 +320,15 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
 fn a_base_that_changed_replaces_its_replicas_one_at_a_time() {
     let mut observed = world(2);
     observed.base.as_mut().unwrap().image_id = "sha256:2".to_owned();
-    let (_, plan) = prepare(&workload(&format!("{ADOPTS}  replicas: 3\n")), observed);
+    let spec = format!("{ADOPTS}  replicas: 3\n  strategy: {{maxSurge: 0}}\n");
+    let (_, plan) = prepare(&workload(&spec), observed);
     assert_eq!(words(&plan), ["remove web-replica-1"]);
 }
 
 /// A workload of three replicas from a template, all of an earlier revision, all in rotation.
 fn outdated(strategy: &str) -> (Workload, Observed) {
     let spec = format!(
-        "  template: {{image: 'app:2'}}\n  replicas: 3\n  health: {{http: {{port: 8000}}}}\n  strategy: {{type: {strategy}}}\n"
+        "  template: {{image: 'app:2'}}\n  replicas: 3\n  health: {{http: {{port: 8000}}}}\n  strategy: {{type: {strategy}, maxSurge: 0}}\n"
     );
     let mut observed = world(3);
     observed.base = None;
@@ -352,12 +359,12 @@ fn i8_a_replica_of_an_earlier_revision_leaves_rotation_before_it_goes_also_in_pl
         let (_, plan) = prepare(&workload, observed.clone());
         assert_eq!(words(&plan), Vec::<String>::new(), "{strategy}");
         assert_eq!(
-            plan.draining,
+            leaving(&plan),
             BTreeSet::from([observed.replicas[0].id.clone()]),
             "{strategy}"
         );
         remembered(&mut workload, observed.clone());
-        observed.rotations[0].released = plan.draining;
+        observed.rotations[0].released = leaving(&plan);
         assert_eq!(
             words(&prepare(&workload, observed).1),
             ["remove web-replica-1"],
@@ -390,7 +397,7 @@ fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
             observed.opinions.insert(replica.id.clone(), sick.clone());
         }
         let away: BTreeSet<String> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
-        assert_eq!(prepare(&workload, observed).1.draining, away, "{strategy}");
+        assert_eq!(leaving(&prepare(&workload, observed).1), away, "{strategy}");
     }
 }
 
@@ -403,7 +410,7 @@ fn i8_the_last_replica_goes_when_the_load_balancer_says_that_it_holds_it() {
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(words(&plan), Vec::<String>::new());
     remembered(&mut workload, observed.clone());
-    observed.rotations[0].held = plan.draining;
+    observed.rotations[0].held = leaving(&plan);
     assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-1"]);
 }
 
@@ -474,4 +481,247 @@ fn a_missing_base_stops_nothing_else_and_is_told() {
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "ContainerMissing")
     );
+}
+
+/// A workload of so many replicas from a template, of which the world has those of an earlier revision, in rotation.
+fn rolling(replicas: u32, strategy: &str) -> (Workload, Observed) {
+    let spec = format!(
+        "  template: {{image: 'app:2'}}\n  replicas: {replicas}\n  health: {{http: {{port: 8000}}}}\n  strategy: {{{strategy}}}\n"
+    );
+    let mut observed = world(replicas);
+    observed.base = None;
+    let names: Vec<String> = (1..=replicas)
+        .map(|index| format!("web-replica-{index}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    observed.rotations = vec![rotation(&names)];
+    (workload(&spec), observed)
+}
+
+/// Adds a running replica of the revision that the template asks for.
+fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> String {
+    let mut made = replica(index);
+    let revision = aegis_docker::create::template_revision(workload.spec.template.as_ref().unwrap());
+    made.labels.insert(LABEL_REVISION.to_owned(), revision);
+    observed.taken_names.insert(made.name.clone());
+    let opinion = Opinion {
+        health,
+        message: "503".to_owned(),
+    };
+    observed.opinions.insert(made.id.clone(), opinion);
+    let id = made.id.clone();
+    observed.replicas.push(made);
+    id
+}
+
+#[test]
+fn i8_the_first_of_a_new_revision_must_be_ready_before_any_of_the_old_one_leaves() {
+    let (mut workload, mut observed) = rolling(2, "");
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["create web-replica-3"]);
+    assert!(plan.draining.is_empty(), "{plan:?}");
+
+    remembered(&mut workload, observed.clone());
+    let id = successor(&workload, &mut observed, 3, Health::Unhealthy);
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
+
+    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    let (_, plan) = prepare(&workload, observed);
+    assert_eq!(
+        leaving(&plan).len(),
+        2,
+        "proven: now as many as maxUnavailable and maxSurge allow"
+    );
+}
+
+#[test]
+fn with_max_unavailable_zero_one_leaves_for_each_that_came() {
+    let (workload, mut observed) = rolling(2, "maxUnavailable: 0");
+    successor(&workload, &mut observed, 3, Health::Healthy);
+    let (_, plan) = prepare(&workload, observed);
+    assert_eq!(leaving(&plan).len(), 1, "{plan:?}");
+}
+
+#[test]
+fn i8_a_new_replica_counts_only_after_min_healthy() {
+    let (workload, mut observed) = rolling(2, "minHealthy: 10s");
+    successor(&workload, &mut observed, 3, Health::Healthy);
+    let (_, plan) = prepare(&workload, observed);
+    assert!(plan.draining.is_empty(), "{plan:?}");
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(10)));
+}
+
+#[test]
+fn i8_the_only_replica_restarts_behind_a_stand_in() {
+    let (mut workload, mut observed) = rolling(1, "");
+    workload.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
+    observed.replicas.clear();
+    let only = successor(&workload, &mut observed, 1, Health::Healthy);
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["create web-replica-2"]);
+    assert!(plan.draining.is_empty());
+    remembered(&mut workload, observed.clone());
+
+    let stand_in = successor(&workload, &mut observed, 2, Health::Healthy);
+    observed.replicas[1].started_at = Some(time(NOW));
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(leaving(&plan), BTreeSet::from([only.clone()]));
+    remembered(&mut workload, observed.clone());
+    observed.rotations = vec![Rotation {
+        released: BTreeSet::from([only.clone()]),
+        ..rotation(&["web-replica-2"])
+    }];
+    assert_eq!(
+        words(&prepare(&workload, observed.clone()).1),
+        ["restart web-replica-1"]
+    );
+    remembered(&mut workload, observed.clone());
+
+    // Until it is back, the stand-in stays.
+    observed.replicas[0].started_at = Some(time(NOW));
+    observed.opinions.get_mut(&only).unwrap().health = Health::Unknown;
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
+    remembered(&mut workload, observed.clone());
+    observed.opinions.get_mut(&only).unwrap().health = Health::Healthy;
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(leaving(&plan), BTreeSet::from([stand_in]));
+    observed.replicas.truncate(1);
+    remembered(&mut workload, observed);
+    assert_eq!(workload.status.unwrap().rollout, None);
+}
+
+#[test]
+fn no_stand_in_for_who_is_in_no_rotation_or_alone_writes_a_volume_or_restarts_in_place() {
+    let restart = |strategy: &str, mounts: serde_json::Value, served: bool| {
+        let mut observed = world(0);
+        let base = observed.base.as_mut().unwrap();
+        base.mounts = mounts;
+        if served {
+            observed.rotations = vec![rotation(&["base"])];
+        }
+        let spec = format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n  strategy: {{{strategy}}}\n");
+        words(&prepare(&workload(&spec), observed).1)
+    };
+    let volume = serde_json::json!([{"Type": "volume", "Destination": "/data", "RW": true}]);
+    let config = serde_json::json!([{"Type": "bind", "Destination": "/etc/app", "RW": false}]);
+    assert_eq!(restart("", config, true), ["create web-replica-1"]);
+    assert_eq!(restart("", volume, true), ["restart base"]);
+    assert_eq!(restart("", serde_json::json!([]), false), ["restart base"]);
+    assert_eq!(
+        restart("maxSurge: 0", serde_json::json!([]), true),
+        ["restart base"]
+    );
+    assert_eq!(
+        restart("type: InPlace", serde_json::json!([]), true),
+        ["restart base"]
+    );
+}
+
+#[test]
+fn a_restart_that_waits_too_long_for_its_stand_in_goes_on_without() {
+    let mut observed = world(0);
+    observed.rotations = vec![rotation(&["base"])];
+    let mut workload = workload(&format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n"));
+    remembered(&mut workload, observed.clone());
+    let mut stand_in = replica(1);
+    stand_in.started_at = Some(time(NOW));
+    observed.replicas = vec![stand_in];
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(15)));
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    observed.now = time("2026-11-22T12:00:15Z");
+    let steps = words(&prepare(&workload, observed).1);
+    assert!(steps.contains(&"restart base".to_owned()), "{steps:?}");
+}
+
+/// As `rolling`, in the middle of the change to `app:2`, after `app:1` had been ready.
+fn changing(strategy: &str) -> (Workload, Observed, String) {
+    let (mut workload, mut observed) = rolling(2, strategy);
+    let wanted = workload.spec.template.clone();
+    workload.spec.template.as_mut().unwrap().image = "app:1".parse().unwrap();
+    observed.replicas.clear();
+    successor(&workload, &mut observed, 1, Health::Healthy);
+    successor(&workload, &mut observed, 2, Health::Healthy);
+    remembered(&mut workload, observed.clone());
+    workload.spec.template = wanted;
+    remembered(&mut workload, observed.clone());
+    let id = successor(&workload, &mut observed, 3, Health::Unhealthy);
+    (workload, observed, id)
+}
+
+fn reject(workload: &Workload, observed: Observed) -> Option<String> {
+    let mut workload = workload.clone();
+    remembered(&mut workload, observed);
+    workload.status.unwrap().rejected.map(|rejected| rejected.reason)
+}
+
+#[test]
+fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_one_runs() {
+    let (mut workload, mut observed, bad) = changing("progressDeadline: 1m");
+    assert_eq!(reject(&workload, observed.clone()), None);
+    let plan = prepare(&workload, observed.clone()).1;
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(60)));
+    observed.now = time("2026-11-22T12:01:00Z");
+    remembered(&mut workload, observed.clone());
+    let status = workload.status.clone().unwrap();
+    let reason = status.rejected.unwrap().reason;
+    assert!(reason.contains("within 1m (web-replica-3: 503)"), "{reason}");
+
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert_eq!(leaving(&plan), BTreeSet::from([bad]));
+    assert_eq!(validated.image.as_deref(), Some("app:1"));
+    let gone = observed.replicas.pop().unwrap();
+    observed.taken_names.remove(&gone.name);
+    remembered(&mut workload, observed.clone());
+    let status = workload.status.clone().unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("True", "RolledBack")
+    );
+    let images: Vec<&str> = status
+        .revisions
+        .iter()
+        .map(|known| known.image.as_str())
+        .collect();
+    assert_eq!(images, ["app:2", "app:1"], "what runs is the newest");
+
+    // Another template is another try.
+    workload.spec.template.as_mut().unwrap().image = "app:3".parse().unwrap();
+    assert_eq!(words(&prepare(&workload, observed).1), ["create web-replica-3"]);
+}
+
+#[test]
+fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
+    let (mut workload, mut observed, id) = changing("");
+    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    remembered(&mut workload, observed.clone());
+    assert_eq!(reject(&workload, observed.clone()), None);
+    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    let reason = reject(&workload, observed).unwrap();
+    assert!(reason.contains("was ready and is no more"), "{reason}");
+
+    let (mut workload, mut observed, _) = changing("");
+    observed.replicas[2].state = ContainerState::Exited;
+    remembered(&mut workload, observed.clone());
+    assert_eq!(reject(&workload, observed.clone()), None, "once may be chance");
+    let rows = &mut workload.status.as_mut().unwrap().instances;
+    rows.iter_mut()
+        .find(|row| row.name == "web-replica-3")
+        .unwrap()
+        .restarts = 1;
+    let reason = reject(&workload, observed).unwrap();
+    assert!(reason.contains("web-replica-3 ended again"), "{reason}");
+}
+
+#[test]
+fn a_revision_that_ran_once_is_not_taken_back_for_a_later_fault() {
+    let (mut workload, mut observed, id) = changing("progressDeadline: 1m");
+    let revision = workload.status.as_mut().unwrap().revisions.last_mut().unwrap();
+    revision.was_ready = true;
+    observed.now = time("2026-11-22T12:05:00Z");
+    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    assert_eq!(reject(&workload, observed), None);
 }

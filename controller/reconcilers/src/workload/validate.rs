@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
-use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::workload::{ContainerTemplate, Health, InstanceStatus, RejectedRevision};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
 use aegis_docker::create::{clone_revision, template_revision};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::Error;
 use super::dereference::{Observed, Rotation};
+use super::rollout;
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
 pub(super) enum Mould {
     /// A clone of the adopted container.
     Clone(Box<ContainerDetails>),
-    /// The template.
-    Template,
+    /// A template: the spec's, or the last good one where that does not run.
+    Template(Box<ContainerTemplate>),
     /// The adopted container is gone: nothing can be made until it is back.
     Missing,
 }
@@ -38,6 +39,8 @@ pub(super) struct Instance {
     pub addresses: BTreeMap<String, IpAddr>,
     /// Docker itself is about to restart it.
     pub docker_restarts: bool,
+    /// Since when its probe passes without a break.
+    pub ready_since: Option<Time>,
     /// Its row of the last status, if it had one.
     pub before: Option<InstanceStatus>,
 }
@@ -52,6 +55,21 @@ impl Instance {
     pub(super) fn may_serve(&self) -> bool {
         self.state == ContainerState::Running && self.health != Health::Unhealthy
     }
+
+    /// Whether it has been ready for as long as the workload asks. What was before a restart of this controller still is
+    /// until the first probe says otherwise.
+    pub(super) fn is_proven(&self, workload: &ValidatedWorkload) -> bool {
+        let min_healthy = workload.spec.strategy.min_healthy.std();
+        self.may_serve()
+            && self
+                .ready_since
+                .is_some_and(|since| since.age(workload.now) >= min_healthy)
+    }
+
+    /// Whether the last pass had it on its way out.
+    pub(super) fn was_draining(&self) -> bool {
+        self.before.as_ref().is_some_and(|row| row.draining)
+    }
 }
 
 /// A Workload whose spec and world fit together.
@@ -65,6 +83,10 @@ pub(super) struct ValidatedWorkload {
     /// The revision replicas should have; `None` while the mould is missing.
     pub revision: Option<String>,
     pub image: Option<String>,
+    /// The spec's revision, where it was taken back and another one runs in its place.
+    pub rejected: Option<RejectedRevision>,
+    /// Whether two copies of one container can run side by side without harm.
+    pub may_double: bool,
     pub instances: Vec<Instance>,
     /// Replicas that the engine is removing just now.
     pub vanishing: usize,
@@ -85,20 +107,25 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
             message,
         });
     }
-    let (mould, revision, image) = match (&spec.template, &observed.base) {
-        (Some(template), _) => (
-            Mould::Template,
-            Some(template_revision(template)),
-            Some(template.image.to_string()),
-        ),
-        (None, Some(base)) => (
-            Mould::Clone(Box::new(base.clone())),
-            Some(clone_revision(base)),
-            Some(base.image.clone()),
-        ),
-        (None, None) => (Mould::Missing, None, None),
-    };
     let before = workload.status.clone().unwrap_or_default();
+    let (mould, revision, image, rejected) = match (&spec.template, &observed.base) {
+        (Some(template), _) => {
+            let (template, rejected) = rollout::template(template, &before);
+            let (revision, image) = (template_revision(template), template.image.to_string());
+            let mould = Mould::Template(Box::new(template.clone()));
+            (mould, Some(revision), Some(image), rejected)
+        }
+        (None, Some(base)) => {
+            let (revision, image) = (clone_revision(base), base.image.clone());
+            (
+                Mould::Clone(Box::new(base.clone())),
+                Some(revision),
+                Some(image),
+                None,
+            )
+        }
+        (None, None) => (Mould::Missing, None, None, None),
+    };
     let base = observed.base.iter().map(|base| (0, base));
     let replicas = observed
         .replicas
@@ -123,11 +150,39 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         own_networks: observed.own_networks,
         instance_id: observed.instance,
         now: observed.now,
+        may_double: spec.replicas > 1 || can_double(&mould),
         mould,
         revision,
         image,
+        rejected,
         before,
     })
+}
+
+/// Whether a second container of this mould does no harm to the first: both would write to one volume, or listen on one
+/// port of the host.
+fn can_double(mould: &Mould) -> bool {
+    let base = match mould {
+        Mould::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
+        Mould::Missing => return false,
+        Mould::Clone(base) => base,
+    };
+    let mounts = base.mounts.as_array().map_or(&[][..], Vec::as_slice);
+    let writes = mounts.iter().any(|mount| {
+        let is = |key: &str, value: &str| mount.get(key).and_then(|found| found.as_str()) == Some(value);
+        !is("Type", "tmpfs") && mount.get("RW").and_then(serde_json::Value::as_bool) != Some(false)
+    });
+    let network = base.host_config.get("NetworkMode").and_then(|mode| mode.as_str());
+    let shares = network.is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
+    !writes && !shares
+}
+
+impl ValidatedWorkload {
+    /// Whether some load balancer sends a container requests.
+    pub(super) fn is_in_rotation(&self, instance: &Instance) -> bool {
+        let mut rotations = self.rotations.iter();
+        rotations.any(|rotation| rotation.serving && rotation.servers.contains(&instance.id))
+    }
 }
 
 /// Why the workload must not be touched as things stand.
@@ -187,6 +242,7 @@ fn instance(
     before: &WorkloadStatus,
 ) -> Instance {
     let (health, message) = health(container, spec, observed);
+    let row = before.instances.iter().find(|row| row.id == container.id);
     let addresses = container
         .networks
         .iter()
@@ -202,11 +258,25 @@ fn instance(
         revision,
         addresses: addresses.collect(),
         docker_restarts: container.state == ContainerState::Restarting,
-        before: before
-            .instances
-            .iter()
-            .find(|row| row.id == container.id)
-            .cloned(),
+        ready_since: ready_since(container, health, row, observed.now),
+        before: row.cloned(),
+    }
+}
+
+/// Since when a container is ready; a new start begins anew.
+fn ready_since(
+    container: &ContainerDetails,
+    health: Health,
+    row: Option<&InstanceStatus>,
+    now: Time,
+) -> Option<Time> {
+    let earlier = row
+        .filter(|row| row.started_at == container.started_at)
+        .and_then(|row| row.ready_since);
+    match health {
+        Health::Healthy => Some(earlier.unwrap_or(now)),
+        Health::Unknown => earlier,
+        Health::Unhealthy => None,
     }
 }
 
