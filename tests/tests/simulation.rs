@@ -62,6 +62,8 @@ fn shop() -> Service {
         docker_restarts: false,
         in_place: false,
         max_unavailable: 1,
+        max_surge: 1,
+        min_healthy: 0,
         protected: false,
     }
 }

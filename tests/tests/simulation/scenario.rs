@@ -38,6 +38,9 @@ pub(crate) struct Service {
     pub(crate) docker_restarts: bool,
     pub(crate) in_place: bool,
     pub(crate) max_unavailable: u32,
+    pub(crate) max_surge: u32,
+    /// Seconds.
+    pub(crate) min_healthy: u64,
     pub(crate) protected: bool,
 }
 
@@ -85,11 +88,16 @@ fn service(name: &'static str) -> impl Strategy<Value = Service> {
         prop::bool::weighted(0.15),
         prop::bool::weighted(0.05),
     );
-    (1..=3_u32, probe, 1..=2_u32, chances).prop_map(
+    let pace = (
+        select(vec![1_u32, 1, 2, 0]),
+        select(vec![1_u32, 1, 2, 0]),
+        select(vec![0_u64, 0, 1, 3]),
+    );
+    (1..=3_u32, probe, pace, chances).prop_map(
         move |(
             replicas,
             probe,
-            max_unavailable,
+            (max_unavailable, max_surge, min_healthy),
             (adopted, balanced, docker_restarts, in_place, protected),
         )| {
             Service {
@@ -101,6 +109,8 @@ fn service(name: &'static str) -> impl Strategy<Value = Service> {
                 docker_restarts,
                 in_place,
                 max_unavailable,
+                max_surge,
+                min_healthy,
                 protected,
             }
         },

@@ -163,6 +163,10 @@ pub(crate) fn workload(service: &Service) -> Value {
         "strategy": {
             "type": if service.in_place { "InPlace" } else { "RollingUpdate" },
             "maxUnavailable": service.max_unavailable,
+            // Nothing could ever be replaced with both at zero.
+            "maxSurge": if service.max_unavailable == 0 { service.max_surge.max(1) } else { service.max_surge },
+            "progressDeadline": "20s",
+            "minHealthy": format!("{}s", service.min_healthy),
         },
     });
     if service.adopted {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aegis_api::Kind;
 use aegis_api::scalar::Time;
+use aegis_api::workload::StrategyType;
 use aegis_docker::fake::{Actor, Effect, Op};
 
 use super::Evidence;
@@ -157,14 +158,19 @@ pub(crate) fn i2_no_container_too_many(evidence: &Evidence) -> Vec<String> {
                         *since <= effect.at && until.is_none_or(|until| until.age(effect.at) <= IN_FLIGHT)
                     })
                     .map(|((_, workload), _)| {
-                        workload.spec.replicas
-                            - u32::from(workload.spec.container.is_some() && workload.spec.replicas > 0)
+                        let strategy = &workload.spec.strategy;
+                        let surge = match strategy.kind {
+                            StrategyType::RollingUpdate => strategy.max_surge,
+                            StrategyType::InPlace => 0,
+                        };
+                        let adopted = workload.spec.container.is_some() && workload.spec.replicas > 0;
+                        workload.spec.replicas + surge - u32::from(adopted)
                     })
                     .max()
                     .unwrap_or(0);
                 if u32::try_from(ours.len()).unwrap_or(u32::MAX) > wanted {
                     broken.push(format!(
-                        "{} was made at {} although {wanted} replicas were all that was asked for: {} are there",
+                        "{} was made at {} although {wanted} replicas are the most that may be: {} are there",
                         effect.container,
                         effect.at,
                         ours.len()
