@@ -222,7 +222,11 @@ async fn scaling_in_takes_each_replica_out_of_nginx_before_it_ends() {
             "{replica} left nginx at {out} and was asked to end at {ended}"
         );
     }
-    let receipt = &versions.last().unwrap()["status"]["lastDrain"];
+    let receipts = versions.last().unwrap()["status"]["receipts"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let receipt = receipts.last().unwrap();
     assert_eq!(receipt["drained"], true, "{receipt}");
     assert_eq!(
         world.events().count(name, "die").await,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Condition;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
 use crate::validate::{FieldError, Rules};
+use crate::workload::Leaving;
 
 /// Desired state of a load balancer.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,8 +83,12 @@ pub struct Backend {
     /// Container port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// The upstream's name in nginx.
+    /// The upstream's name in nginx. Backends that share one are balanced together, each server by its weight.
     pub upstream: UpstreamName,
+    /// How many requests a server of this backend gets for each one that a server of weight 1 gets.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: u32,
 }
 
 /// How nginx chooses a server.
@@ -123,9 +128,9 @@ pub struct LoadBalancerStatus {
     /// Drains that are under way, one for each reload that took servers out, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub draining: Vec<Drain>,
-    /// What the last finished drain saw.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_drain: Option<DrainReceipt>,
+    /// How the last drains ended, newest last, at most 50.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<DrainReceipt>,
     /// Ids of containers marked as draining that are the last of their upstream: kept, since an empty upstream is never
     /// written. Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -153,6 +158,9 @@ pub struct Server {
     pub id: String,
     /// `address:port` as nginx reaches it.
     pub address: String,
+    /// Its share among the servers of its upstream.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
 }
 
 /// One reload that nginx was proved to have carried out.
@@ -187,7 +195,13 @@ pub struct Drain {
     pub containers: Vec<String>,
     /// Container ids.
     pub ids: Vec<String>,
-    /// When nginx stopped giving them new requests.
+    /// `address:port` of each of them in each upstream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Why they leave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Leaving>,
+    /// When nginx was proved to give them no new requests.
     pub since: Time,
     /// When they are let go, finished or not.
     pub deadline: Time,
@@ -196,18 +210,47 @@ pub struct Drain {
     pub workers: Vec<i64>,
 }
 
-/// How a drain ended.
+/// How a drain ended: the proof that nothing was dropped, or what was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainReceipt {
     /// Container names.
     pub containers: Vec<String>,
-    /// When nginx stopped giving them new requests.
+    /// Container ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// `address:port` of each of them in each upstream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Why they left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Leaving>,
+    /// When nginx was proved to give them no new requests.
     pub started_at: Time,
     /// When they were let go.
     pub finished_at: Time,
     /// True: every request had ended. False: the deadline passed first.
     pub drained: bool,
+    /// What nginx's own log tells of their last requests; absent until it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<DrainCounts>,
+    /// Why nothing was counted, if nothing ever will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<String>,
+}
+
+/// The last requests of servers that left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainCounts {
+    /// Requests they had when nginx stopped giving them new ones.
+    pub in_flight: u32,
+    /// Of those, ended before the servers were let go.
+    pub drained: u32,
+    /// Of those, still under way when the deadline let the servers go.
+    pub forced: u32,
+    /// Of those, answered to the client with 502 or 504.
+    pub failed: u32,
 }
 
 impl Rules for LoadBalancerSpec {
@@ -220,12 +263,12 @@ impl Rules for LoadBalancerSpec {
             ));
         }
         for (index, backend) in self.backends.iter().enumerate() {
-            let earlier = self.backends.iter().take(index);
-            if earlier.clone().any(|other| other.upstream == backend.upstream) {
+            let mut earlier = self.backends.iter().take(index);
+            if earlier.any(|other| other.upstream == backend.upstream && other.workload == backend.workload) {
                 out.push(FieldError::invalid(
-                    format!("{path}.backends[{index}].upstream"),
-                    &backend.upstream,
-                    "each backend needs an upstream name of its own",
+                    format!("{path}.backends[{index}].workload"),
+                    &backend.workload,
+                    "an upstream can hold a workload once: name another workload or another upstream",
                 ));
             }
         }
@@ -255,6 +298,16 @@ fn default_config_path() -> AbsolutePath {
     crate::defaults::chosen().nginx_config_path.clone()
 }
 
+const fn one() -> u32 {
+    1
+}
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+const fn is_one(weight: &u32) -> bool {
+    *weight == 1
+}
 fn eighty() -> u16 {
     80
 }

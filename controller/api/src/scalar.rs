@@ -240,6 +240,26 @@ impl Time {
         now.age(self)
     }
 
+    /// Seconds since 1970, as `1795348801.250`: nginx's `$msec`. `None` for anything else.
+    pub fn from_unix(text: &str) -> Option<Self> {
+        let (seconds, millis) = text.split_once('.')?;
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if millis.len() != 3 || !digits(seconds) || !digits(millis) {
+            return None;
+        }
+        let millis = seconds
+            .parse::<i64>()
+            .ok()?
+            .checked_mul(1000)?
+            .checked_add(millis.parse().ok()?)?;
+        jiff::Timestamp::from_millisecond(millis).ok().map(Self)
+    }
+
+    /// Whole seconds since 1970.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.as_second()
+    }
+
     /// As Kubernetes' metadata spells times (whole seconds when serialised).
     pub fn meta(self) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
         k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.0)

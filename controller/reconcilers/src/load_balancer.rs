@@ -9,6 +9,7 @@ mod dereference;
 mod membership;
 mod patience;
 mod plan;
+mod receipts;
 mod render;
 mod staging;
 mod status;

@@ -34,7 +34,10 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .map(|template| template.image.as_str());
     // One that ran well before runs on with what it ran.
     let status = workload.status.clone().unwrap_or_default();
-    let ran_well = status.revisions.iter().any(|known| known.was_ready && known.template.is_some());
+    let ran_well = status
+        .revisions
+        .iter()
+        .any(|known| known.was_ready && known.template.is_some());
     let bad = matches!(image, Some("app:sick" | "app:missing")) && !ran_well;
     let incurable = world.incurable();
     bad || containers(&world.engine, workload.name())

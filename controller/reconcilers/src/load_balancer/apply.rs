@@ -41,6 +41,8 @@ pub(super) async fn apply(
             let (reload, workers) = configure(context, balancer, &rendered, drains).await?;
             if let Some(drain) = &mut plan.leaving {
                 drain.workers = workers;
+                // Until it was proved, a worker of before may have given them one more.
+                drain.since = reload.proved_at;
             }
             Some(reload)
         }

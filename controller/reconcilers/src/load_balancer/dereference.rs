@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::load_balancer::DrainReceipt;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::{Engine, EngineResult};
 
-use super::{Error, REVISION_PATH};
+use super::{Error, REVISION_PATH, receipts};
 use crate::context::Context;
 use crate::reach;
 
@@ -57,6 +58,8 @@ pub(super) struct Observed {
     pub workloads: Vec<Option<Arc<Workload>>>,
     /// Workloads that no backend names any more and nginx serves all the same.
     pub dismissed: Vec<Arc<Workload>>,
+    /// Receipts of earlier passes with what nginx's log told of them since.
+    pub counted: Vec<DrainReceipt>,
     /// The template.
     pub template: String,
     /// Now.
@@ -119,7 +122,9 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
         .backends
         .iter()
         .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
+    let counted = receipts::count(context, balancer, running).await;
     Ok(Observed {
+        counted,
         address,
         served,
         workers,

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aegis_api::load_balancer::{Drain, DrainReceipt, Server};
+use aegis_api::workload::Leaving;
 
 use super::Error;
 use super::dereference::Worker;
+use super::receipts;
 use super::render::{Rendered, render};
 use super::validate::ValidatedLoadBalancer;
 
@@ -74,9 +76,14 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
         (Some(rendered), Some(served)) if *served == rendered.revision => Step::Nothing,
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
+    let waits = [
+        (!still.is_empty()).then_some(DRAIN_LOOK),
+        balancer.ripens_in,
+        receipts::look_again(&balancer.counted, &receipts, balancer.now),
+    ];
     Ok(Prepared {
         released: released.cloned().collect(),
-        look_again: (!still.is_empty()).then_some(DRAIN_LOOK),
+        look_again: waits.into_iter().flatten().min(),
         rendered,
         step,
         servers,
@@ -95,7 +102,21 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Dra
         .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id));
     // One container may have been in several upstreams.
     let left: BTreeMap<&String, &String> = left.map(|server| (&server.id, &server.container)).collect();
+    let gone = |server: &&Server| left.contains_key(&server.id);
+    let addresses: BTreeSet<&String> = balancer
+        .before
+        .servers
+        .iter()
+        .filter(gone)
+        .map(|server| &server.address)
+        .collect();
+    let causes: BTreeSet<Leaving> = left
+        .keys()
+        .filter_map(|id| balancer.causes.get(*id).copied())
+        .collect();
     (!left.is_empty()).then(|| Drain {
+        addresses: addresses.into_iter().cloned().collect(),
+        causes: causes.into_iter().collect(),
         containers: left.values().map(ToString::to_string).collect(),
         ids: left.keys().map(ToString::to_string).collect(),
         since: balancer.now,
@@ -130,9 +151,14 @@ fn continued(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> (Vec<Dra
         } else {
             receipts.push(DrainReceipt {
                 containers,
+                ids: away,
+                addresses: drain.addresses.clone(),
+                causes: drain.causes.clone(),
                 started_at: drain.since,
                 finished_at: balancer.now,
                 drained: finished,
+                requests: None,
+                uncounted: None,
             });
         }
     }

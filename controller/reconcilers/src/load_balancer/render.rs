@@ -38,6 +38,7 @@ struct UpstreamValues<'a> {
 #[derive(Serialize)]
 struct ServerValues<'a> {
     address: &'a str,
+    weight: u32,
     container: &'a str,
 }
 
@@ -59,6 +60,7 @@ pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Strin
                     .iter()
                     .map(|server| ServerValues {
                         address: &server.address,
+                        weight: server.weight,
                         container: &server.container,
                     })
                     .collect(),

@@ -1,6 +1,7 @@
 //! The only writer of a LoadBalancer's status and its Events.
 
 use aegis_api::condition;
+use aegis_api::load_balancer::DrainReceipt;
 use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -8,7 +9,7 @@ use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
 use super::validate::ValidatedLoadBalancer;
-use super::{Error, dereference};
+use super::{Error, dereference, receipts};
 use crate::context::Context;
 
 /// A pass that went through.
@@ -55,10 +56,25 @@ pub(super) async fn update(
         };
         context.events.record(&about, kind, "Drained", text);
     }
+    for receipt in newly_counted(balancer, &outcome.validated.counted) {
+        let (kind, text) = receipts::words(receipt);
+        context.events.record(&about, kind, "DrainReceipt", text);
+    }
     let look_again = outcome.applied.plan.look_again;
     let status = next(outcome);
     write(context, balancer, status).await?;
     Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// Receipts whose requests were counted in this pass.
+fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Vec<&'a DrainReceipt> {
+    let before = balancer
+        .status
+        .as_ref()
+        .map_or(&[][..], |status| &status.receipts);
+    let pairs = counted.iter().zip(before);
+    let new = pairs.filter(|(now, before)| now.requests.is_some() && before.requests.is_none());
+    new.map(|(now, _)| now).collect()
 }
 
 /// Stores why the last good configuration had to stay.
@@ -192,7 +208,7 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
         config,
         last_reload: reload.or(before.last_reload),
         draining: plan.draining.into_iter().chain(plan.leaving).collect(),
-        last_drain: plan.receipts.into_iter().next_back().or(before.last_drain),
+        receipts: receipts::kept(balancer.counted, plan.receipts),
         held: balancer.held.intersection(&balancer.marked).cloned().collect(),
         released: plan.released.into_iter().collect(),
         conditions,

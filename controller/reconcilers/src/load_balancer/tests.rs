@@ -58,6 +58,7 @@ fn server(name: &str, ip: &str) -> Server {
         container: name.to_owned(),
         id: format!("id-{name}"),
         address: format!("{ip}:8000"),
+        weight: 1,
     }
 }
 
@@ -79,6 +80,7 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         ..ContainerDetails::default()
     };
     Observed {
+        counted: Vec::new(),
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
@@ -208,6 +210,8 @@ fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
     Drain {
         containers: vec![name.to_owned()],
         ids: vec![format!("id-{name}")],
+        addresses: Vec::new(),
+        causes: Vec::new(),
         since: time("2026-11-22T11:59:00Z"),
         deadline: time(deadline),
         workers: workers.to_vec(),

@@ -1,10 +1,10 @@
 //! Which servers each upstream should have. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aegis_api::load_balancer::{Algorithm, LoadBalancerStatus, Server};
-use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::load_balancer::{Algorithm, DrainReceipt, LoadBalancerStatus, Server};
+use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
@@ -46,6 +46,12 @@ pub(super) struct ValidatedLoadBalancer {
     pub marked: BTreeSet<String>,
     /// Containers have just started that are in no rotation yet and may be ready in a moment.
     pub more_to_come: bool,
+    /// When a container that is healthy already will have been so for long enough.
+    pub ripens_in: Option<Duration>,
+    /// Why containers leave, by id.
+    pub causes: BTreeMap<String, Leaving>,
+    /// Receipts of earlier passes with what nginx's log told of them since.
+    pub counted: Vec<DrainReceipt>,
     pub before: LoadBalancerStatus,
     pub now: Time,
 }
@@ -80,6 +86,7 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
     };
     let before = balancer.status.clone().unwrap_or_default();
     let mut chosen = Chosen::default();
+    let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
     for (backend, workload) in spec.backends.iter().zip(&observed.workloads) {
         let rows: &[InstanceStatus] = workload
             .as_ref()
@@ -99,13 +106,34 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
                     container: row.name.clone(),
                     id: row.id.clone(),
                     address,
+                    weight: backend.weight,
                 },
             ))
         });
         let candidates: Vec<(&InstanceStatus, Server)> = candidates.collect();
         chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-        chosen.choose(backend.upstream.as_str(), &candidates, &before);
+        let min_healthy = workload.as_ref().map_or(Duration::ZERO, |workload| {
+            workload.spec.strategy.min_healthy.std()
+        });
+        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
+        upstream.extend(candidates.into_iter().map(|(row, server)| Candidate {
+            row,
+            server,
+            ripens_in: ripens_in(row, min_healthy, observed.now),
+        }));
         chosen.take_note(rows);
+    }
+    // In the order of the backends: the first upstream answers `/`.
+    let mut names: Vec<&str> = spec
+        .backends
+        .iter()
+        .map(|backend| backend.upstream.as_str())
+        .collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    for name in names {
+        let candidates = by_upstream.remove(name).unwrap_or_default();
+        chosen.choose(name, &candidates, &before);
     }
     for workload in &observed.dismissed {
         let status = workload.status.as_ref();
@@ -131,6 +159,9 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         running: chosen.running,
         marked: chosen.marked,
         more_to_come: chosen.more_to_come,
+        ripens_in: chosen.ripens_in,
+        causes: chosen.causes,
+        counted: observed.counted,
         before,
         now: observed.now,
         container,
@@ -145,6 +176,21 @@ struct Chosen {
     running: BTreeSet<String>,
     marked: BTreeSet<String>,
     more_to_come: bool,
+    ripens_in: Option<Duration>,
+    causes: BTreeMap<String, Leaving>,
+}
+
+/// A container that an upstream could have.
+struct Candidate<'a> {
+    row: &'a InstanceStatus,
+    server: Server,
+    /// How long it must go on being healthy before it counts.
+    ripens_in: Duration,
+}
+
+fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
+    let since = row.ready_since.or(row.started_at);
+    since.map_or(Duration::ZERO, |since| min_healthy.saturating_sub(since.age(now)))
 }
 
 /// Whether a container started so lately that it may well be ready in a moment.
@@ -165,15 +211,15 @@ impl Chosen {
         self.running.extend(running.map(|row| row.id.clone()));
         let marked = rows.iter().filter(|row| row.draining);
         self.marked.extend(marked.map(|row| row.id.clone()));
+        let causes = rows.iter().filter_map(|row| {
+            let sick = (row.health == Health::Unhealthy).then_some(Leaving::Unhealthy);
+            Some((row.id.clone(), row.leaving.or(sick)?))
+        });
+        self.causes.extend(causes);
     }
 
     /// Admits what is healthy and not leaving. A server already in rotation stays while nothing is known against it.
-    fn choose(
-        &mut self,
-        upstream: &str,
-        candidates: &[(&InstanceStatus, Server)],
-        before: &LoadBalancerStatus,
-    ) {
+    fn choose(&mut self, upstream: &str, candidates: &[Candidate<'_>], before: &LoadBalancerStatus) {
         let served: Vec<&Server> = before
             .servers
             .iter()
@@ -185,11 +231,17 @@ impl Chosen {
                 row.health == Health::Healthy || (row.health == Health::Unknown && in_rotation(&row.id));
             row.state == ContainerState::Running.as_str() && known_good && !row.draining
         };
-        let mut servers: Vec<Server> = candidates
-            .iter()
-            .filter(|(row, _)| fit(row))
-            .map(|(_, server)| server.clone())
-            .collect();
+        let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();
+        let ripe =
+            |candidate: &&&Candidate<'_>| candidate.ripens_in.is_zero() || in_rotation(&candidate.row.id);
+        let mut servers: Vec<Server> = fit.iter().filter(ripe).map(|one| one.server.clone()).collect();
+        if servers.is_empty() {
+            // Better one that has just become healthy than none.
+            servers = fit.iter().map(|one| one.server.clone()).collect();
+        } else {
+            let later = fit.iter().filter(|one| !ripe(one)).map(|one| one.ripens_in);
+            self.ripens_in = self.ripens_in.into_iter().chain(later).min();
+        }
         if servers.is_empty() {
             // Nothing fit is left: what serves now stays, at its present address where it has one.
             servers = served
@@ -197,8 +249,8 @@ impl Chosen {
                 .map(|old| {
                     candidates
                         .iter()
-                        .find(|(row, _)| row.id == old.id)
-                        .map_or_else(|| (*old).clone(), |(_, now)| now.clone())
+                        .find(|candidate| candidate.row.id == old.id)
+                        .map_or_else(|| (*old).clone(), |candidate| candidate.server.clone())
                 })
                 .collect();
             self.held.extend(servers.iter().map(|server| server.id.clone()));

@@ -1,12 +1,15 @@
 //! A LoadBalancer's page: what nginx serves now, and how that was proved. Pure.
 
-use aegis_api::load_balancer::LoadBalancerStatus;
+use aegis_api::load_balancer::{DrainReceipt, LoadBalancerStatus};
 use aegis_api::{LoadBalancer, Time};
 
 use super::sheet::Sheet;
 use crate::printer::age::{span, when};
 use crate::printer::columns::aligned;
 use crate::text;
+
+/// How many receipts are shown, newest first.
+const RECEIPTS: usize = 5;
 
 pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, now: Time) {
     let spec = &balancer.spec;
@@ -65,18 +68,8 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
             format!("{} (at most {left} more)", drain.containers.join(", ")),
         );
     }
-    if let Some(receipt) = &status.last_drain {
-        let took = span(receipt.started_at.age(receipt.finished_at));
-        let how = if receipt.drained {
-            "every request had ended"
-        } else {
-            "the deadline passed first"
-        };
-        let what = receipt.containers.join(", ");
-        sheet.field(
-            "Last drain",
-            format!("{what}: {how}, {took}, {}", when(receipt.finished_at, now)),
-        );
+    for receipt in status.receipts.iter().rev().take(RECEIPTS) {
+        sheet.field("Drain receipt", receipt_line(receipt, now));
     }
     if !status.held.is_empty() {
         sheet.field(
@@ -85,4 +78,33 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
         );
     }
     super::conditions(sheet, &status.conditions, now);
+}
+
+/// `web-replica-2 (ScaleIn): drained in 1.2s, 3 in flight, 3 drained, 0 forced, 0 failed, 2 minutes ago`.
+fn receipt_line(receipt: &DrainReceipt, now: Time) -> String {
+    let took = span(receipt.started_at.age(receipt.finished_at));
+    let how = if receipt.drained {
+        format!("drained in {took}")
+    } else {
+        format!("the deadline passed after {took}")
+    };
+    let causes: Vec<&str> = receipt.causes.iter().map(|cause| cause.as_str()).collect();
+    let causes = if causes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", causes.join(", "))
+    };
+    let counts = match (&receipt.requests, &receipt.uncounted) {
+        (Some(counts), _) => format!(
+            "{} in flight, {} drained, {} forced, {} failed",
+            counts.in_flight, counts.drained, counts.forced, counts.failed
+        ),
+        (None, Some(why)) => format!("not counted: {why}"),
+        (None, None) => "being counted".to_owned(),
+    };
+    format!(
+        "{}{causes}: {how}, {counts}, {}",
+        receipt.containers.join(", "),
+        when(receipt.finished_at, now)
+    )
 }

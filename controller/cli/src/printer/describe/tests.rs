@@ -32,7 +32,7 @@ fn a_load_balancer_shows_what_nginx_serves_and_the_proof() {
         "status": {"observedGeneration": 1, "serverCount": 1, "revision": "r7",
             "servers": [{"upstream": "buggy_app", "workload": "buggy-app-v2", "container": "buggy-app-v2", "id": "i", "address": "172.20.0.2:8000"}],
             "lastReload": {"revision": "r7", "at": "2026-01-31T12:09:00Z", "provedAt": "2026-01-31T12:09:00.120Z", "check": "syntax is ok"},
-            "lastDrain": {"containers": ["buggy-app-v2-replica-1"], "startedAt": "2026-01-31T12:08:00Z", "finishedAt": "2026-01-31T12:08:01.5Z", "drained": true}},
+            "receipts": [{"containers": ["buggy-app-v2-replica-1"], "causes": ["ScaleIn"], "startedAt": "2026-01-31T12:08:00Z", "finishedAt": "2026-01-31T12:08:01.5Z", "drained": true, "requests": {"inFlight": 3, "drained": 3, "forced": 0, "failed": 0}}]},
     });
     insta::assert_snapshot!(describe(&object, &[], now()));
 }

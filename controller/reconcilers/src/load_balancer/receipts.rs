@@ -1,0 +1,239 @@
+//! Zero-drop receipts: what became of the requests that servers had when they left, counted from nginx's own log.
+//!
+//! The log is read a moment after the servers were let go, so that the last lines have arrived; nothing waits for that.
+//! Reads only; the rest is pure.
+
+use std::time::Duration;
+
+use aegis_api::load_balancer::{DrainCounts, DrainReceipt};
+use aegis_api::{Kind, LoadBalancer, Time};
+use aegis_docker::observed::ContainerDetails;
+use aegis_docker::{Engine, EngineResult, LogQuery};
+use aegis_runtime::events::EventType;
+use futures::StreamExt;
+use serde::Deserialize;
+
+use crate::context::Context;
+
+/// Name of the log format in a template that makes counting possible.
+const FORMAT: &str = "aegis_receipt";
+/// How long after a drain the log is read.
+const SETTLES: Duration = Duration::from_millis(300);
+/// As [`SETTLES`] for a drain that ran into its deadline: its requests end with their servers.
+const SETTLES_FORCED: Duration = Duration::from_secs(12);
+/// Most lines that are looked at for one receipt.
+const LINES: u32 = 500_000;
+/// Most time that reading the log may take.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+/// How many receipts a load balancer keeps.
+const KEPT: usize = 50;
+
+/// One line of nginx's log. nginx writes `-` where it has nothing to say, so all are texts.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Line {
+    end: String,
+    status: String,
+    upstream: String,
+}
+
+/// The receipts so far, those that are due with their counts.
+pub(super) async fn count(
+    context: &Context,
+    balancer: &LoadBalancer,
+    running: Option<&ContainerDetails>,
+) -> Vec<DrainReceipt> {
+    let Some(status) = &balancer.status else {
+        return Vec::new();
+    };
+    let now = context.clock.now();
+    let mut receipts = status.receipts.clone();
+    let logs = status
+        .config
+        .as_ref()
+        .is_some_and(|config| config.contains(FORMAT));
+    for receipt in receipts.iter_mut().filter(|receipt| is_open(receipt)) {
+        if !pause(receipt, now).is_zero() {
+            continue;
+        }
+        let told = match (running, logs) {
+            (Some(container), true) => read(&*context.engine, &container.id, receipt).await,
+            (None, _) => Err(format!("container {} does not run", balancer.spec.container)),
+            (_, false) => Err(format!("the template logs nothing in the format {FORMAT}")),
+        };
+        match told {
+            Ok(counts) => receipt.requests = Some(counts),
+            Err(why) => {
+                tracing::debug!(balancer = balancer.name(), why, "a drain could not be counted");
+                receipt.uncounted = Some(why);
+            }
+        }
+    }
+    receipts
+}
+
+/// Whether a receipt still lacks its counts.
+fn is_open(receipt: &DrainReceipt) -> bool {
+    receipt.requests.is_none() && receipt.uncounted.is_none()
+}
+
+/// How long to wait before the log of a receipt is complete.
+fn pause(receipt: &DrainReceipt, now: Time) -> Duration {
+    let settles = if receipt.drained { SETTLES } else { SETTLES_FORCED };
+    settles.saturating_sub(receipt.finished_at.age(now))
+}
+
+/// When the next receipt can be counted.
+pub(super) fn look_again(counted: &[DrainReceipt], new: &[DrainReceipt], now: Time) -> Option<Duration> {
+    let open = counted.iter().chain(new).filter(|receipt| is_open(receipt));
+    open.map(|receipt| pause(receipt, now)).min()
+}
+
+/// Earlier receipts and new ones, the newest last.
+pub(super) fn kept(earlier: Vec<DrainReceipt>, new: Vec<DrainReceipt>) -> Vec<DrainReceipt> {
+    let mut all = earlier;
+    all.extend(new);
+    let excess = all.len().saturating_sub(KEPT);
+    all.drain(..excess);
+    all
+}
+
+async fn read(engine: &dyn Engine, id: &str, receipt: &DrainReceipt) -> Result<DrainCounts, String> {
+    let counting = async {
+        let query = LogQuery {
+            tail: LINES,
+            follow: false,
+            timestamps: false,
+            // Lines are stamped when the engine reads them, never before they are written.
+            since: receipt.started_at.unix_seconds(),
+        };
+        let mut lines = engine.logs(id, query).await?;
+        let mut counts = DrainCounts::default();
+        while let Some(line) = lines.next().await {
+            if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
+                add(&mut counts, receipt, &line);
+            }
+        }
+        EngineResult::Ok(counts)
+    };
+    match tokio::time::timeout(READ_WITHIN, counting).await {
+        Ok(counted) => counted.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "reading the log took longer than {} s",
+            READ_WITHIN.as_secs()
+        )),
+    }
+}
+
+/// Counts a line if it is of a request that a leaving server had.
+fn add(counts: &mut DrainCounts, receipt: &DrainReceipt, line: &Line) {
+    // nginx names all servers that it tried, separated by commas, and by colons across internal redirects.
+    let mut tried = line.upstream.split([',', ' ']).filter(|word| !word.is_empty());
+    let Some(end) = Time::from_unix(&line.end) else {
+        return;
+    };
+    if end < receipt.started_at || !tried.any(|one| receipt.addresses.iter().any(|address| address == one)) {
+        return;
+    }
+    counts.in_flight += 1;
+    if !receipt.drained && end > receipt.finished_at {
+        counts.forced += 1;
+    } else {
+        counts.drained += 1;
+    }
+    counts.failed += u32::from(matches!(line.status.as_str(), "502" | "504"));
+}
+
+/// A receipt in one sentence, and whether anybody need worry.
+pub(super) fn words(receipt: &DrainReceipt) -> (EventType, String) {
+    let counts = receipt.requests.unwrap_or_default();
+    let took = receipt.started_at.age(receipt.finished_at).as_secs_f64();
+    let causes: Vec<&str> = receipt.causes.iter().map(|cause| cause.as_str()).collect();
+    let text = format!(
+        "{} ({}): {} in flight, {} drained, {} forced, {} failed in {took:.3} s",
+        receipt.containers.join(", "),
+        causes.join(", "),
+        counts.in_flight,
+        counts.drained,
+        counts.forced,
+        counts.failed
+    );
+    let kind = if counts.failed + counts.forced == 0 {
+        EventType::Normal
+    } else {
+        EventType::Warning
+    };
+    (kind, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(drained: bool) -> DrainReceipt {
+        serde_json::from_value(serde_json::json!({
+            "containers": ["web-1"], "addresses": ["10.0.0.2:80"],
+            "startedAt": "2026-11-22T12:00:00Z", "finishedAt": "2026-11-22T12:00:05Z", "drained": drained,
+        }))
+        .unwrap()
+    }
+
+    fn line(end: &str, status: &str, upstream: &str) -> Line {
+        let (end, status, upstream) = (end.to_owned(), status.to_owned(), upstream.to_owned());
+        Line {
+            end,
+            status,
+            upstream,
+        }
+    }
+
+    fn counted(drained: bool, lines: &[Line]) -> DrainCounts {
+        let mut counts = DrainCounts::default();
+        for line in lines {
+            add(&mut counts, &receipt(drained), line);
+        }
+        counts
+    }
+
+    // 2026-11-22T12:00:00Z.
+    const START: u64 = 1_795_348_800;
+
+    #[test]
+    fn only_requests_of_the_leaving_server_that_ended_after_it_left_count() {
+        let at = |seconds: u64| format!("{}.250", START + seconds);
+        let lines = [
+            line(&format!("{}.900", START - 1), "200", "10.0.0.2:80"),
+            line(&at(1), "200", "10.0.0.2:80"),
+            line(&at(1), "200", "10.0.0.3:80"),
+            line(&at(2), "200", "10.0.0.2:80, 10.0.0.3:80"),
+            line(&at(2), "502", "10.0.0.2:80"),
+            line(&at(3), "200", "-"),
+            line("-", "200", "10.0.0.2:80"),
+        ];
+        let counts = counted(true, &lines);
+        assert_eq!(
+            (counts.in_flight, counts.drained, counts.forced, counts.failed),
+            (3, 3, 0, 1)
+        );
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_deadline_passed_was_forced() {
+        let at = |seconds: u64| format!("{}.250", START + seconds);
+        let lines = [
+            line(&at(1), "200", "10.0.0.2:80"),
+            line(&at(6), "502", "10.0.0.2:80"),
+        ];
+        let counts = counted(false, &lines);
+        assert_eq!(
+            (counts.in_flight, counts.drained, counts.forced, counts.failed),
+            (2, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn the_template_of_this_project_writes_lines_that_can_be_counted() {
+        let text = r#"{"time":"2026-11-22T12:00:01+00:00","remote":"127.0.0.1","method":"GET","uri":"/","status":"200","bytes":"2","seconds":"0.001","upstream":"10.0.0.2:80","upstream_status":"200","upstream_seconds":"0.001","end":"1795348801.250"}"#;
+        let line: Line = serde_json::from_str(text).unwrap();
+        assert_eq!(counted(true, &[line]).in_flight, 1);
+    }
+}
