@@ -72,9 +72,16 @@ struct Hello<'a> {
     container_name: &'a str,
 }
 
-/// The ordinary request: slowed down and failed as the faults say.
-async fn hello(State(app): Shared) -> Response {
-    tokio::time::sleep(app.faults.delay()).await;
+#[derive(Debug, Default, Deserialize)]
+struct Work {
+    /// How long this one request takes, beside what the faults add.
+    takes_ms: Option<Whole<0, 60_000>>,
+}
+
+/// The ordinary request: as slow as it asks for, slowed down and failed as the faults say.
+async fn hello(State(app): Shared, Params(work): Params<Work>) -> Response {
+    let takes = work.takes_ms.map_or(0, Whole::get);
+    tokio::time::sleep(app.faults.delay() + Duration::from_millis(takes)).await;
     if app.faults.next_request_fails() {
         return refused(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -15,6 +15,7 @@ pub mod engine_proxy;
 pub mod eventually;
 pub mod launch;
 pub mod live;
+pub mod load;
 pub mod manifests;
 pub mod nginx;
 pub mod watch;
