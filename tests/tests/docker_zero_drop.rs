@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 const KIND: &str = "workloads";
 
 struct Stage {
-    world: World,
     controller: Controller,
     front: Nginx,
     name: String,
+    // Dropped last: its containers go once nobody makes any.
+    world: World,
 }
 
 async fn stage(replicas: u32, strategy: Value) -> Stage {

@@ -85,6 +85,9 @@ pub struct WorkloadSpec {
     /// one, otherwise "it runs".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthProbe>,
+    /// When and how often a container is restarted without an incident.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restart: RestartPolicy,
     /// Bounds and targets for scaling by load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscale: Option<Autoscale>,
@@ -232,6 +235,56 @@ pub enum StrategyType {
     RollingUpdate,
     /// Where it is, without a stand-in.
     InPlace,
+}
+
+/// When and how often a container is restarted without an incident. One that ends is started again at once, then ever more
+/// rarely; ten healthy minutes wipe the slate clean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestartPolicy {
+    /// Restarts a container that runs and whose probe has failed for this long without a break; must be longer than its
+    /// start takes. Absent: what runs is restarted by incidents and people only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy_after: Option<Duration>,
+    /// How the pause between restarts grows.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// The pause before the second restart.
+    #[serde(default = "five_seconds")]
+    pub delay: Duration,
+    /// The longest pause.
+    #[serde(default = "five_minutes")]
+    pub max_delay: Duration,
+    /// Most restarts of one container within `window`; then it is left to a human. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 50))]
+    pub attempts: Option<u32>,
+    /// What `attempts` are counted over.
+    #[serde(default = "one_hour")]
+    pub window: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            unhealthy_after: None,
+            backoff: Backoff::default(),
+            delay: five_seconds(),
+            max_delay: five_minutes(),
+            attempts: None,
+            window: one_hour(),
+        }
+    }
+}
+
+/// How pauses grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Backoff {
+    /// Each is twice the one before, up to `maxDelay`.
+    #[default]
+    Exponential,
+    /// All are `delay`.
+    Constant,
 }
 
 /// A readiness probe: exactly one of `http`, `tcp` and `docker`.
@@ -425,6 +478,12 @@ pub struct InstanceStatus {
     /// When that last happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_restart_at: Option<Time>,
+    /// Those that count against `restart.attempts`, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_restarts: Vec<Time>,
+    /// Since when its probe fails without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy_since: Option<Time>,
     /// What the last probe said, when it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -652,6 +711,12 @@ const fn ten_seconds() -> Duration {
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)
+}
+const fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+const fn one_hour() -> Duration {
+    Duration::from_secs(3600)
 }
 const fn five_minutes() -> Duration {
     Duration::from_secs(300)

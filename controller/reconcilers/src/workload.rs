@@ -4,6 +4,7 @@
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
 
 mod apply;
+mod check;
 mod dereference;
 mod plan;
 mod rollout;
@@ -97,9 +98,14 @@ impl Reconciler for WorkloadReconciler {
             Ok(validated) => validated,
             Err(error) => return status::failed(context, &workload, error).await,
         };
-        let prepared = plan::plan(&validated);
+        let prepared = check::check(&validated, plan::plan(&validated));
         context.prober.set_targets(name, &prepared.targets);
         status::claim(context, &workload).await?;
+        let now = context.store.get::<Workload>(name);
+        if now.is_none_or(|now| now.metadata.generation != workload.metadata.generation) {
+            // People want something else by now: the plan is for a parent that is no more.
+            return Ok(Action::Requeue(AT_ONCE));
+        }
         let applied = apply::apply(context, &validated, prepared).await;
         status::update(context, &workload, &validated, applied).await
     }

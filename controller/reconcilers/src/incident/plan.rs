@@ -358,7 +358,18 @@ fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) 
                 .map(|before| before.name.clone())
                 .collect()
         }
-        Action::Restart | Action::Rollback | Action::Noop => rows().map(|row| row.name.clone()).collect(),
+        Action::Restart => {
+            // A stand-in was made for the restart, not restarted.
+            let evidence = incident.status.evidence.as_ref();
+            let seen = |id: &str| {
+                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == id))
+            };
+            rows()
+                .filter(|row| seen(&row.id))
+                .map(|row| row.name.clone())
+                .collect()
+        }
+        Action::Rollback | Action::Noop => rows().map(|row| row.name.clone()).collect(),
     }
 }
 

@@ -359,17 +359,8 @@ impl Next<'_> {
             Remedy::Noop => (Stage::Noop, format!("{names} left as it is")),
         };
         self.log(stage, text, None);
-        let balancers: Vec<&str> = self.incident.balancers.iter().map(|lb| lb.name()).collect();
         if lb == Some(true) {
-            let verb = match plan.action {
-                Remedy::ScaleDown => "no longer sends requests to",
-                Remedy::Restart | Remedy::ScaleUp | Remedy::Rollback | Remedy::Noop => "sends requests to",
-            };
-            self.log(
-                Stage::LbConfigured,
-                format!("{} {verb} {names}", balancers.join(", ")),
-                None,
-            );
+            self.log_rotation(plan.action, &names);
         }
         let execution = self.status.execution.get_or_insert_default();
         execution.converged_at = Some(self.now);
@@ -386,7 +377,32 @@ impl Next<'_> {
         AT_ONCE
     }
 
+    /// Tells that every load balancer serves what the action left.
+    fn log_rotation(&mut self, action: Remedy, names: &str) {
+        let balancers: Vec<&str> = self.incident.balancers.iter().map(|lb| lb.name()).collect();
+        let verb = match action {
+            Remedy::ScaleDown => "no longer sends requests to",
+            Remedy::Restart | Remedy::ScaleUp | Remedy::Rollback | Remedy::Noop => "sends requests to",
+        };
+        let text = format!("{} {verb} {names}", balancers.join(", "));
+        self.log(Stage::LbConfigured, text, None);
+    }
+
     fn resolve(&mut self, learned: Option<String>) -> Action {
+        // What restarted behind a stand-in is back in rotation only now.
+        let late = self.status.execution.clone();
+        if let Some(late) = late.filter(|execution| execution.lb_configured == Some(false)) {
+            let action = self
+                .status
+                .plan
+                .as_ref()
+                .map_or(Remedy::Restart, |plan| plan.action);
+            self.log_rotation(action, &late.containers.join(", "));
+            self.status.execution = Some(Execution {
+                lb_configured: Some(true),
+                ..late
+            });
+        }
         let attempts = self
             .status
             .verification

@@ -47,6 +47,8 @@ fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         started_at: None,
         restarts: 0,
         last_restart_at: None,
+        recent_restarts: Vec::new(),
+        unhealthy_since: None,
         message: None,
     }
 }

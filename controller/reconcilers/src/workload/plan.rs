@@ -9,13 +9,14 @@ use std::time::Duration;
 use aegis_api::workload::{Health, Leaving};
 use aegis_docker::observed::ContainerState;
 
+use super::check::Refusal;
 use super::dereference::Rotation;
 use super::rollout;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
 use crate::reach;
 
-pub(super) use revive::counted_restarts;
+pub(super) use revive::{counted_restarts, limit_reached, recent_restarts};
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) enum Step {
     Start { id: String, name: String, crashed: bool },
     /// Stop and start a container that runs since before `spec.restartedAt`.
     Restart { id: String, name: String },
+    /// Stop and start a container that runs and has been sick for too long.
+    Heal { id: String, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
     Remove { id: String, name: String },
 }
@@ -36,7 +39,7 @@ impl Step {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } => format!("restart {name}"),
+            Self::Restart { name, .. } | Self::Heal { name, .. } => format!("restart {name}"),
             Self::Remove { name, .. } => format!("remove {name}"),
         }
     }
@@ -51,6 +54,8 @@ pub(super) struct Prepared {
     pub draining: BTreeMap<String, Leaving>,
     /// Why something that should happen waits, for people.
     pub waiting: Vec<String>,
+    /// What must not be done, though it was planned.
+    pub refused: Vec<Refusal>,
     /// When to look again, if nothing happens before.
     pub look_again: Option<Duration>,
     /// What to probe.
@@ -82,6 +87,7 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
         .collect();
     revive::revive(workload, &staying, &mut plan);
     turn_over::turn_over(workload, &staying, leeway, &mut plan);
+    revive::heal(workload, &staying, &mut plan);
     create_missing(workload, &staying, leeway.extra, &mut plan);
     if let Some(later) = workload.spec.restarted_at.filter(|at| *at > workload.now) {
         plan.look_in(later.until(workload.now));
@@ -230,6 +236,16 @@ fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: us
         .filter(|(_, name)| !workload.taken_names.contains(name));
     // Those that vanish leave their names in a moment, which their replacements then take.
     let now = missing(workload, staying, extra).saturating_sub(workload.vanishing);
+    // What is on its way out counts until it is gone.
+    let present = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.index > 0)
+        .count();
+    let room = wanted_replicas(workload)
+        .saturating_add(extra)
+        .saturating_sub(present);
+    let now = now.min(room);
     plan.steps
         .extend(names.take(now).map(|(index, name)| Step::Create { index, name }));
 }

@@ -12,7 +12,7 @@ use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
-use super::plan::{Step, counted_restarts, is_progressing};
+use super::plan::{Step, counted_restarts, is_progressing, limit_reached, recent_restarts};
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{AT_ONCE, Error, rollout};
 use crate::context::Context;
@@ -214,10 +214,13 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
 }
 
 fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> InstanceStatus {
-    let crashed = applied
-        .done
-        .iter()
-        .any(|step| matches!(step, Step::Start { id, crashed: true, .. } if *id == instance.id));
+    let crashed = applied.done.iter().any(|step| {
+        matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
+    });
+    let mut recent = recent_restarts(workload, instance);
+    if crashed && workload.spec.restart.attempts.is_some() {
+        recent.push(workload.now);
+    }
     let restarts = counted_restarts(instance, workload.now) + u32::from(crashed);
     let before = instance.before.as_ref();
     InstanceStatus {
@@ -244,6 +247,8 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
                 .and_then(|row| row.last_restart_at)
                 .filter(|_| restarts > 0)
         },
+        recent_restarts: recent,
+        unhealthy_since: instance.unhealthy_since,
         // A healthy probe's words change with every latency: storing them would be a write a probe.
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
             .then(|| instance.message.clone()),
@@ -307,8 +312,16 @@ fn set_conditions(
         })
         .flatten();
     let ready = format!("{} of {wanted} ready", status.ready_replicas);
+    let given_up: Vec<&str> = workload
+        .instances
+        .iter()
+        .filter(|instance| !instance.is_ready() && limit_reached(workload, instance).is_some())
+        .map(|instance| instance.name.as_str())
+        .collect();
+    let given_up = (!given_up.is_empty()).then(|| applied.plan.waiting.join("; "));
     let trouble = failure
         .map(|text| ("StepFailed", text))
+        .or(given_up.map(|text| ("RestartLimit", text)))
         .or(missing.map(|text| ("ContainerMissing", text)))
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
@@ -388,9 +401,19 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
+            Step::Heal { name, .. } => (
+                "Healed",
+                format!("restarted {name}, which had been sick for too long"),
+            ),
             Step::Remove { name, .. } => ("Removed", format!("stopped and removed {name}")),
         };
         context.events.record(&about, EventType::Normal, reason, text);
+    }
+    for refusal in &applied.plan.refused {
+        let text = format!("{}: {}", refusal.step.words(), refusal.reason);
+        context
+            .events
+            .record(&about, EventType::Warning, "PlanRefused", text);
     }
     for (step, error) in &applied.failed {
         context.events.record(

@@ -9,6 +9,7 @@ use aegis_docker::create::clone_revision;
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::apply::Applied;
+use super::check::check;
 use super::dereference::{Observed, Rotation};
 use super::plan::{Prepared, Step, plan};
 use super::status::next;
@@ -89,7 +90,8 @@ fn world(replicas: u32) -> Observed {
 
 fn prepare(workload: &Workload, observed: Observed) -> (ValidatedWorkload, Prepared) {
     let validated = validate(workload, observed).unwrap();
-    let prepared = plan(&validated);
+    let prepared = check(&validated, plan(&validated));
+    assert_eq!(prepared.refused, [], "the planner knows the rules");
     (validated, prepared)
 }
 
@@ -307,6 +309,8 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             started_at: None,
             restarts: 2,
             last_restart_at: Some(time("2026-11-22T11:59:59Z")),
+            recent_restarts: Vec::new(),
+            unhealthy_since: None,
             message: None,
         }],
         ..WorkloadStatus::default()
@@ -724,4 +728,151 @@ fn a_revision_that_ran_once_is_not_taken_back_for_a_later_fault() {
     observed.now = time("2026-11-22T12:05:00Z");
     observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
     assert_eq!(reject(&workload, observed), None);
+}
+
+/// A workload whose only container is sick since 11:59:00, with this restart policy and these restarts behind it.
+fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
+    let mut workload = workload(&format!("{ADOPTS}  restart: {policy}\n"));
+    let mut observed = world(0);
+    let base = observed.base.as_ref().unwrap();
+    let opinion = Opinion {
+        health: Health::Unhealthy,
+        message: "503".to_owned(),
+    };
+    observed.opinions.insert(base.id.clone(), opinion);
+    remembered(&mut workload, observed.clone());
+    let row = &mut workload.status.as_mut().unwrap().instances[0];
+    row.unhealthy_since = Some(time("2026-11-22T11:59:00Z"));
+    row.recent_restarts = restarts.iter().map(|at| time(at)).collect();
+    row.restarts = u32::try_from(restarts.len()).unwrap();
+    row.last_restart_at = row.recent_restarts.last().copied();
+    (workload, observed)
+}
+
+#[test]
+fn what_is_sick_for_longer_than_allowed_is_restarted_and_counted() {
+    let (quiet, observed) = sick("{}", &[]);
+    assert_eq!(
+        words(&prepare(&quiet, observed).1),
+        Vec::<String>::new(),
+        "only when asked for"
+    );
+    let (patient, observed) = sick("{unhealthyAfter: 90s}", &[]);
+    let (_, plan) = prepare(&patient, observed);
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(30)));
+    let (workload, observed) = sick("{unhealthyAfter: 30s, attempts: 3}", &[]);
+    let (validated, plan) = prepare(&workload, observed);
+    assert_eq!(words(&plan), ["restart base"]);
+    let done = plan.steps.clone();
+    let status = next(
+        &validated,
+        &Applied {
+            plan,
+            done,
+            failed: Vec::new(),
+        },
+    );
+    let row = &status.instances[0];
+    assert_eq!(
+        (row.restarts, row.recent_restarts.as_slice()),
+        (1, &[time(NOW)][..])
+    );
+}
+
+#[test]
+fn pauses_between_restarts_grow_or_stay_as_asked() {
+    let last = ["2026-11-22T11:59:40Z", "2026-11-22T11:59:50Z"];
+    for (backoff, left) in [("Exponential", Some(10)), ("Constant", None)] {
+        let policy = format!("{{unhealthyAfter: 1s, delay: 10s, backoff: {backoff}}}");
+        let (workload, observed) = sick(&policy, &last);
+        let (_, plan) = prepare(&workload, observed);
+        assert_eq!(
+            plan.look_again,
+            left.map(std::time::Duration::from_secs),
+            "{backoff}"
+        );
+        assert_eq!(plan.steps.is_empty(), left.is_some(), "{backoff}");
+    }
+}
+
+#[test]
+fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restart_it() {
+    let restarts = ["2026-11-22T11:10:00Z", "2026-11-22T11:30:00Z"];
+    let policy = "{unhealthyAfter: 1s, attempts: 2, window: 1h}";
+    let (mut workload, mut observed) = sick(policy, &restarts);
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    assert_eq!(
+        plan.look_again,
+        Some(std::time::Duration::from_secs(600)),
+        "the first one is forgotten then"
+    );
+    let status = next(
+        &validated,
+        &Applied {
+            plan,
+            done: Vec::new(),
+            failed: Vec::new(),
+        },
+    );
+    let degraded = aegis_api::condition::find(&status.conditions, "Degraded").unwrap();
+    assert_eq!(degraded.reason, "RestartLimit");
+    assert!(
+        degraded.message.contains("left to a human"),
+        "{}",
+        degraded.message
+    );
+
+    // Also one that ended.
+    observed.base.as_mut().unwrap().state = ContainerState::Exited;
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
+    workload.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
+    assert_eq!(words(&prepare(&workload, observed).1), ["start base"]);
+}
+
+#[test]
+fn i3_i8_a_plan_that_breaks_a_rule_is_refused_with_the_reason() {
+    let (mut two, mut observed) = rolling(2, "");
+    two.spec.template.as_mut().unwrap().image = "app:1".parse().unwrap();
+    observed.replicas.clear();
+    successor(&two, &mut observed, 1, Health::Healthy);
+    successor(&two, &mut observed, 2, Health::Healthy);
+    let (validated, _) = prepare(&two, observed.clone());
+    let refusal = |validated: &ValidatedWorkload, steps: Vec<Step>| {
+        let plan = Prepared {
+            steps,
+            ..Prepared::default()
+        };
+        let checked = check(validated, plan);
+        checked
+            .refused
+            .into_iter()
+            .map(|refused| refused.reason)
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let id = |index: usize| observed.replicas[index].id.clone();
+    let remove = |id: String| Step::Remove { name: id.clone(), id };
+    let restart = |id: String| Step::Restart { name: id.clone(), id };
+    let create = |index: u32, name: &str| Step::Create {
+        index,
+        name: name.to_owned(),
+    };
+    assert!(refusal(&validated, vec![remove("bystander".to_owned())]).contains("none of this workload's"));
+    assert!(refusal(&validated, vec![remove(id(0))]).contains("load balancer lb still sends it requests"));
+    assert!(refusal(&validated, vec![restart(id(0))]).contains("has started since spec.restartedAt"));
+    assert!(refusal(&validated, vec![create(3, "somebody")]).contains("no name of a replica"));
+    assert!(refusal(&validated, vec![create(1, "web-replica-1")]).contains("is taken"));
+    let three = vec![create(3, "web-replica-3"), create(4, "web-replica-4")];
+    assert!(refusal(&validated, three).contains("more than replicas and maxSurge allow (3)"));
+    let mut free = validated;
+    free.rotations.clear();
+    assert_eq!(refusal(&free, vec![remove(id(0))]), "");
+    assert!(
+        refusal(&free, vec![remove(id(0)), remove(id(1))]).contains("0 would be left serving, 1 must be")
+    );
+
+    let (adopting, _) = prepare(&workload(ADOPTS), world(0));
+    let base = adopting.instances[0].id.clone();
+    assert!(refusal(&adopting, vec![remove(base)]).contains("adopted"));
 }

@@ -41,6 +41,8 @@ pub(super) struct Instance {
     pub docker_restarts: bool,
     /// Since when its probe passes without a break.
     pub ready_since: Option<Time>,
+    /// Since when its probe fails without a break.
+    pub unhealthy_since: Option<Time>,
     /// Its row of the last status, if it had one.
     pub before: Option<InstanceStatus>,
 }
@@ -259,6 +261,12 @@ fn instance(
         addresses: addresses.collect(),
         docker_restarts: container.state == ContainerState::Restarting,
         ready_since: ready_since(container, health, row, observed.now),
+        unhealthy_since: (health == Health::Unhealthy).then(|| {
+            let earlier = row.filter(|row| row.started_at == container.started_at);
+            earlier
+                .and_then(|row| row.unhealthy_since)
+                .unwrap_or(observed.now)
+        }),
         before: row.cloned(),
     }
 }

@@ -1,16 +1,15 @@
-//! What to do about containers that ended: start them again, ever more rarely. Pure.
+//! What to do about containers that ended, or run and stay sick: start them again, ever more rarely, and not for ever.
+//! Pure.
 
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::workload::{Backoff, Leaving};
 use aegis_docker::observed::ContainerState;
 
-use super::{Prepared, Step, is_outdated, needs_restart};
+use super::{Prepared, Step, is_outdated, leave, needs_restart};
 use crate::workload::validate::{Instance, ValidatedWorkload};
 
-/// The pause before the second restart of a container that keeps ending; it doubles up to [`CRASH_PAUSE_MAX`].
-const CRASH_PAUSE: Duration = Duration::from_secs(5);
-const CRASH_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// A container that ran this long is forgiven its earlier ends.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
@@ -40,22 +39,9 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
         match instance.state {
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
-                let restarting = needs_restart(workload, instance);
-                let pause = if restarting {
-                    Duration::ZERO
-                } else {
-                    crash_pause(instance, workload.now)
-                };
-                if pause.is_zero() {
-                    plan.steps.push(start(!restarting));
-                } else {
-                    plan.waiting.push(format!(
-                        "{} keeps ending ({}): next start in {} s",
-                        instance.name,
-                        instance.message,
-                        pause.as_secs() + 1
-                    ));
-                    plan.look_in(pause);
+                let asked = needs_restart(workload, instance);
+                if asked || may_restart(workload, instance, plan) {
+                    plan.steps.push(start(!asked));
                 }
             }
             ContainerState::Dead if instance.index > 0 => {
@@ -69,20 +55,106 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
     }
 }
 
-/// What is left of the pause before the next start after a crash; zero before the first.
-fn crash_pause(instance: &Instance, now: Time) -> Duration {
+/// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first.
+pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+    let Some(patience) = workload.spec.restart.unhealthy_after else {
+        return;
+    };
+    let sick = staying
+        .iter()
+        .filter(|instance| instance.state == ContainerState::Running)
+        .filter(|instance| !needs_restart(workload, instance) && !is_outdated(workload, instance));
+    for instance in sick {
+        let Some(since) = instance.unhealthy_since else {
+            continue;
+        };
+        let left = patience.std().saturating_sub(since.age(workload.now));
+        if !left.is_zero() {
+            plan.look_in(left);
+        } else if may_restart(workload, instance, plan) {
+            let step = Step::Heal {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            };
+            let others_serve = staying
+                .iter()
+                .any(|other| other.id != instance.id && other.may_serve());
+            if others_serve {
+                leave(workload, instance, plan, Leaving::Unhealthy, step);
+            } else {
+                plan.steps.push(step);
+            }
+            return;
+        }
+    }
+}
+
+/// Whether a container may be restarted now for its own sake; says when it may, otherwise.
+fn may_restart(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    if let Some(until) = limit_reached(workload, instance) {
+        plan.waiting.push(format!(
+            "{} was restarted {} times within {} ({}): it is left to a human (`aegisctl restart workload/{}`), or until {}",
+            instance.name,
+            workload.spec.restart.attempts.unwrap_or_default(),
+            workload.spec.restart.window,
+            instance.message,
+            workload.name,
+            until,
+        ));
+        plan.look_in(until.until(workload.now));
+        return false;
+    }
+    let pause = pause(workload, instance);
+    if !pause.is_zero() {
+        plan.waiting.push(format!(
+            "{} needs another restart ({}): next one in {} s",
+            instance.name,
+            instance.message,
+            pause.as_secs() + 1
+        ));
+        plan.look_in(pause);
+    }
+    pause.is_zero()
+}
+
+/// Restarts of a container that count against the limit.
+pub(in super::super) fn recent_restarts(workload: &ValidatedWorkload, instance: &Instance) -> Vec<Time> {
+    let window = workload.spec.restart.window.std();
+    let recent = instance.before.iter().flat_map(|row| &row.recent_restarts);
+    recent
+        .copied()
+        .filter(|at| at.age(workload.now) < window)
+        .collect()
+}
+
+/// Until when a container is left to a human, if it was restarted too often.
+pub(in super::super) fn limit_reached(workload: &ValidatedWorkload, instance: &Instance) -> Option<Time> {
+    let policy = &workload.spec.restart;
+    let attempts = usize::try_from(policy.attempts?).unwrap_or(usize::MAX);
+    let recent = recent_restarts(workload, instance);
+    let counted = recent.len().checked_sub(attempts)?;
+    recent.get(counted).map(|oldest| oldest.plus(policy.window))
+}
+
+/// What is left of the pause before the next restart; zero before the first.
+fn pause(workload: &ValidatedWorkload, instance: &Instance) -> Duration {
     let Some(row) = &instance.before else {
         return Duration::ZERO;
     };
     let (Some(last), false) = (row.last_restart_at, row.restarts == 0) else {
         return Duration::ZERO;
     };
-    let doublings = row.restarts.saturating_sub(1).min(16);
-    let pause = CRASH_PAUSE.saturating_mul(1 << doublings).min(CRASH_PAUSE_MAX);
-    last.plus(aegis_api::Duration::from_millis(
-        u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-    ))
-    .until(now)
+    let policy = &workload.spec.restart;
+    let doublings = match policy.backoff {
+        Backoff::Exponential => row.restarts.saturating_sub(1).min(16),
+        Backoff::Constant => 0,
+    };
+    let whole = policy
+        .delay
+        .std()
+        .saturating_mul(1 << doublings)
+        .min(policy.max_delay.std());
+    whole.saturating_sub(last.age(workload.now))
 }
 
 /// How often a container was restarted after a crash, with long healthy runs forgiven.

@@ -1,0 +1,159 @@
+//! A second opinion on every plan before anything is done: shares no code with the planner, knows only what must never
+//! happen, and takes out each step that would. Pure.
+
+use std::collections::BTreeSet;
+
+use aegis_api::workload::StrategyType;
+use aegis_docker::observed::ContainerState;
+
+use super::plan::{Prepared, Step, limit_reached};
+use super::validate::{Instance, ValidatedWorkload};
+
+/// A step that must not be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub step: Step,
+    pub reason: String,
+}
+
+/// Takes the steps that break a rule out of the plan, and says which.
+pub(super) fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepared {
+    let mut allowed: Vec<Step> = Vec::new();
+    for step in std::mem::take(&mut plan.steps) {
+        match objection(workload, &allowed, &step) {
+            None => allowed.push(step),
+            Some(reason) => {
+                plan.waiting
+                    .push(format!("{} is refused: {reason}", step.words()));
+                plan.refused.push(Refusal { step, reason });
+            }
+        }
+    }
+    plan.steps = allowed;
+    plan
+}
+
+/// What speaks against a step, given those before it.
+fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Option<String> {
+    let (id, ends) = match step {
+        Step::Create { index, name } => return creation(workload, before, *index, name),
+        Step::Start { id, .. } => (id, false),
+        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Remove { id, .. } => (id, true),
+    };
+    let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
+        return Some("the container is none of this workload's".to_owned());
+    };
+    if before.iter().any(|earlier| target_of(earlier) == Some(id)) {
+        return Some("the plan does something else to the same container".to_owned());
+    }
+    match step {
+        Step::Remove { .. } if target.index == 0 => {
+            Some("the container was adopted: it is not ours to remove".to_owned())
+        }
+        Step::Restart { .. } | Step::Heal { .. } if workload.deleting => {
+            Some("the workload is being deleted".to_owned())
+        }
+        Step::Restart { .. } if !asked_to_restart(workload, target) => {
+            Some("it has started since spec.restartedAt already".to_owned())
+        }
+        Step::Heal { .. } if target.may_serve() => Some("nothing is wrong with it any more".to_owned()),
+        Step::Heal { .. } if limit_reached(workload, target).is_some() => {
+            Some("it was restarted as often as restart.attempts allows".to_owned())
+        }
+        _ if ends => serving(workload, before, target),
+        _ => None,
+    }
+}
+
+fn creation(workload: &ValidatedWorkload, before: &[Step], index: u32, name: &str) -> Option<String> {
+    if workload.deleting {
+        return Some("the workload is being deleted".to_owned());
+    }
+    if index == 0 || name != format!("{}-replica-{index}", workload.name) {
+        return Some(format!(
+            "{name} is no name of a replica of workload {}",
+            workload.name
+        ));
+    }
+    let twice = before
+        .iter()
+        .any(|step| matches!(step, Step::Create { name: other, .. } if other == name));
+    if twice || workload.taken_names.contains(name) {
+        return Some(format!("the name {name} is taken"));
+    }
+    let surge = match workload.spec.strategy.kind {
+        StrategyType::RollingUpdate => workload.spec.strategy.max_surge,
+        StrategyType::InPlace => 0,
+    };
+    let most = u64::from(workload.spec.replicas) + u64::from(surge);
+    let adopted = u64::from(workload.spec.container.is_some());
+    let replicas = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.index > 0)
+        .count();
+    let made = before
+        .iter()
+        .filter(|step| matches!(step, Step::Create { .. }))
+        .count();
+    let after = u64::try_from(replicas + made + 1).unwrap_or(u64::MAX) + adopted;
+    (after > most)
+        .then(|| format!("{after} containers would be more than replicas and maxSurge allow ({most})"))
+}
+
+/// Whether enough others serve once a container has ended.
+fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> Option<String> {
+    if !target.may_serve() || target.state != ContainerState::Running {
+        return None;
+    }
+    let holds: Vec<&str> = workload
+        .rotations
+        .iter()
+        .filter(|rotation| rotation.serving && rotation.servers.contains(&target.id))
+        .filter(|rotation| !rotation.held.contains(&target.id) && !rotation.released.contains(&target.id))
+        .map(|rotation| rotation.name.as_str())
+        .collect();
+    let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
+    let others: Vec<&Instance> = workload
+        .instances
+        .iter()
+        .filter(|other| other.id != target.id && other.may_serve())
+        .collect();
+    let relief = others.iter().any(|other| other.is_ready() && !other.was_draining());
+    if rolling && !holds.is_empty() && relief {
+        return Some(format!(
+            "load balancer {} still sends it requests",
+            holds.join(", ")
+        ));
+    }
+    let ended: BTreeSet<&String> = before
+        .iter()
+        .filter(|step| !matches!(step, Step::Create { .. } | Step::Start { .. }))
+        .filter_map(target_of)
+        .collect();
+    let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
+    let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
+    let spare = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(usize::MAX);
+    let least = if workload.deleting {
+        0
+    } else {
+        wanted.saturating_sub(spare)
+    };
+    (left < least).then(|| format!("{left} would be left serving, {least} must be"))
+}
+
+fn asked_to_restart(workload: &ValidatedWorkload, target: &Instance) -> bool {
+    let asked = workload.spec.restarted_at.zip(target.started_at);
+    asked.is_some_and(|(asked, started)| started < asked && asked <= workload.now)
+}
+
+/// The container that a step is about, if there is one yet.
+fn target_of(step: &Step) -> Option<&String> {
+    match step {
+        Step::Create { .. } => None,
+        Step::Start { id, .. }
+        | Step::Restart { id, .. }
+        | Step::Heal { id, .. }
+        | Step::Remove { id, .. } => Some(id),
+    }
+}
