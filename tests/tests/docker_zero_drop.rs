@@ -153,12 +153,12 @@ fn nothing_was_dropped(what: &str, tally: &Tally, receipts: &[Value]) {
             .into_iter()
             .flatten()
             .filter_map(Value::as_str);
-        let seen: usize = ids.map(|id| tally.in_flight(&id[..12], at)).sum();
+        let seen: usize = ids.map(|id| tally.answered_after(&id[..12], at)).sum();
         let told = usize::try_from(counts["inFlight"].as_u64().expect("a number")).expect("a small number");
         // A client learns of an answer a moment after nginx has sent it.
         assert!(
             told <= seen + 2 && seen <= told + 10,
-            "{what}: clients had {seen} requests with those who left, the receipt tells of {told}: {receipt}"
+            "{what}: clients had {seen} late answers of those who left, the receipt tells of {told}: {receipt}"
         );
     }
 }

@@ -243,7 +243,8 @@ pub struct DrainReceipt {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainCounts {
-    /// Requests they had when nginx stopped giving them new ones.
+    /// Requests they had when nginx was proved to serve without them, those included that a worker of the old
+    /// configuration gave them before it had heard of that.
     pub in_flight: u32,
     /// Of those, ended before the servers were let go.
     pub drained: u32,
