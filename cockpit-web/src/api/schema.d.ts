@@ -2735,8 +2735,13 @@ export interface components {
                      * @description Container port.
                      */
                     port: number;
-                    /** @description The upstream's name in nginx. */
+                    /** @description The upstream's name in nginx. Backends that share one are balanced together, each server by its weight. */
                     upstream: string;
+                    /**
+                     * Format: uint32
+                     * @description How many requests a server of this backend gets for each one that a server of weight 1 gets.
+                     */
+                    weight?: number;
                     /** @description The Workload's name. */
                     workload: string;
                 }[];
@@ -2799,6 +2804,10 @@ export interface components {
                 config?: string | null;
                 /** @description Drains that are under way, one for each reload that took servers out, oldest first. */
                 draining?: {
+                    /** @description `address:port` of each of them in each upstream. */
+                    addresses?: string[];
+                    /** @description Why they leave. */
+                    causes?: ("ScaleIn" | "Rollout" | "Restart" | "Unhealthy")[];
                     /** @description Container names. */
                     containers: string[];
                     /**
@@ -2810,7 +2819,7 @@ export interface components {
                     ids: string[];
                     /**
                      * Format: date-time
-                     * @description When nginx stopped giving them new requests.
+                     * @description When nginx was proved to give them no new requests.
                      */
                     since: string;
                     /** @description Process ids of the nginx workers that knew them: the drain is over when none of these is left. */
@@ -2821,23 +2830,6 @@ export interface components {
                  *     written. Their Workload may stop them all the same.
                  */
                 held?: string[];
-                /** @description What the last finished drain saw. */
-                lastDrain?: {
-                    /** @description Container names. */
-                    containers: string[];
-                    /** @description True: every request had ended. False: the deadline passed first. */
-                    drained: boolean;
-                    /**
-                     * Format: date-time
-                     * @description When they were let go.
-                     */
-                    finishedAt: string;
-                    /**
-                     * Format: date-time
-                     * @description When nginx stopped giving them new requests.
-                     */
-                    startedAt: string;
-                } | null;
                 /** @description The last reload and its proof. */
                 lastReload?: {
                     /**
@@ -2860,6 +2852,55 @@ export interface components {
                  * @description The generation this status speaks of.
                  */
                 observedGeneration?: number | null;
+                /** @description How the last drains ended, newest last, at most 50. */
+                receipts?: {
+                    /** @description `address:port` of each of them in each upstream. */
+                    addresses?: string[];
+                    /** @description Why they left. */
+                    causes?: ("ScaleIn" | "Rollout" | "Restart" | "Unhealthy")[];
+                    /** @description Container names. */
+                    containers: string[];
+                    /** @description True: every request had ended. False: the deadline passed first. */
+                    drained: boolean;
+                    /**
+                     * Format: date-time
+                     * @description When they were let go.
+                     */
+                    finishedAt: string;
+                    /** @description Container ids. */
+                    ids?: string[];
+                    /** @description What nginx's own log tells of their last requests; absent until it was read. */
+                    requests?: {
+                        /**
+                         * Format: uint32
+                         * @description Of those, ended before the servers were let go.
+                         */
+                        drained: number;
+                        /**
+                         * Format: uint32
+                         * @description Of those, answered to the client with 502 or 504.
+                         */
+                        failed: number;
+                        /**
+                         * Format: uint32
+                         * @description Of those, still under way when the deadline let the servers go.
+                         */
+                        forced: number;
+                        /**
+                         * Format: uint32
+                         * @description Requests they had when nginx was proved to serve without them, those included that a worker of the old
+                         *     configuration gave them before it had heard of that.
+                         */
+                        inFlight: number;
+                    } | null;
+                    /**
+                     * Format: date-time
+                     * @description When nginx was proved to give them no new requests.
+                     */
+                    startedAt: string;
+                    /** @description Why nothing was counted, if nothing ever will be. */
+                    uncounted?: string | null;
+                }[];
                 /**
                  * @description Ids of containers marked as draining that no configuration sends requests to any more, their drain included.
                  *     Their Workload may stop them.
@@ -2886,6 +2927,11 @@ export interface components {
                     id: string;
                     /** @description Upstream it is in. */
                     upstream: string;
+                    /**
+                     * Format: uint32
+                     * @description Its share among the servers of its upstream.
+                     */
+                    weight?: number;
                     /** @description Workload it belongs to. */
                     workload: string;
                 }[];
@@ -3345,6 +3391,40 @@ export interface components {
                  * @default 1
                  */
                 replicas?: number;
+                /** @description When and how often a container is restarted without an incident. */
+                restart?: {
+                    /**
+                     * Format: uint32
+                     * @description Most restarts of one container within `window`; then it is left to a human. Absent: no limit.
+                     */
+                    attempts?: number | null;
+                    /**
+                     * @description How the pause between restarts grows.
+                     * @default Exponential
+                     * @enum {string}
+                     */
+                    backoff?: "Exponential" | "Constant";
+                    /**
+                     * @description The pause before the second restart.
+                     * @default 5s
+                     */
+                    delay?: string;
+                    /**
+                     * @description The longest pause.
+                     * @default 5m
+                     */
+                    maxDelay?: string;
+                    /**
+                     * @description Restarts a container that runs and whose probe has failed for this long without a break; must be longer than its
+                     *     start takes. Absent: what runs is restarted by incidents and people only.
+                     */
+                    unhealthyAfter?: string | null;
+                    /**
+                     * @description What `attempts` are counted over.
+                     * @default 1h
+                     */
+                    window?: string;
+                };
                 /**
                  * Format: date-time
                  * @description Every container of the workload that started before this instant is restarted once.
@@ -3354,23 +3434,26 @@ export interface components {
                 strategy?: {
                     /**
                      * Format: uint32
-                     * @description How many replicas beyond `replicas` may exist during a change.
+                     * @description How many replicas beyond `replicas` may exist during a change: those of a new revision come first, and one stands in
+                     *     for a container that nothing else could relieve. A container that alone writes to a volume is never doubled.
                      * @default 1
                      */
                     maxSurge?: number;
                     /**
                      * Format: uint32
-                     * @description How many replicas may be out of service during a change.
+                     * @description How many replicas may be out of service during a change. The first of a new revision must be ready before any of the
+                     *     old one goes, unless `maxSurge` is 0.
                      * @default 1
                      */
                     maxUnavailable?: number;
                     /**
-                     * @description How long a new replica must be healthy before the next one is touched.
+                     * @description How long a container must be healthy before it counts: before the next one is touched, and before a load balancer
+                     *     that has others sends it requests.
                      * @default 0ms
                      */
                     minHealthy?: string;
                     /**
-                     * @description How long one change may go without progress before it counts as failed.
+                     * @description How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
                      * @default 5m
                      */
                     progressDeadline?: string;
@@ -3514,10 +3597,22 @@ export interface components {
                      * @description When that last happened.
                      */
                     lastRestartAt?: string | null;
+                    /**
+                     * @description Why a container gets no more requests.
+                     * @enum {string|null}
+                     */
+                    leaving?: "ScaleIn" | "Rollout" | "Restart" | "Unhealthy" | null;
                     /** @description What the last probe said, when it is not healthy. */
                     message?: string | null;
                     /** @description Container name. */
                     name: string;
+                    /**
+                     * Format: date-time
+                     * @description Since when its probe passes without a break.
+                     */
+                    readySince?: string | null;
+                    /** @description Those that count against `restart.attempts`, oldest first. */
+                    recentRestarts?: string[];
                     /**
                      * Format: uint32
                      * @description How often this controller restarted it after a crash, since it was last healthy for ten minutes.
@@ -3532,6 +3627,11 @@ export interface components {
                     startedAt?: string | null;
                     /** @description Docker's word for its state: `running`, `exited`, … */
                     state: string;
+                    /**
+                     * Format: date-time
+                     * @description Since when its probe fails without a break.
+                     */
+                    unhealthySince?: string | null;
                 }[];
                 /**
                  * Format: int64
@@ -3544,6 +3644,18 @@ export interface components {
                  * @default 0
                  */
                 readyReplicas?: number;
+                /** @description The revision that the template asks for and that was taken back since it does not run. */
+                rejected?: {
+                    /**
+                     * Format: date-time
+                     * @description When it was taken back.
+                     */
+                    at: string;
+                    /** @description What was wrong with it. */
+                    reason: string;
+                    /** @description The revision. */
+                    revision: string;
+                } | null;
                 /**
                  * Format: uint32
                  * @description Containers that exist and are not being removed.
@@ -3650,6 +3762,31 @@ export interface components {
                      */
                     wasReady?: boolean;
                 }[];
+                /** @description The change of all containers that is under way. */
+                rollout?: {
+                    /**
+                     * Format: date-time
+                     * @description When one more container was up to date and ready.
+                     */
+                    progressedAt: string;
+                    /**
+                     * Format: uint32
+                     * @description How many were then.
+                     */
+                    ready: number;
+                    /**
+                     * Format: date-time
+                     * @description The restart that all containers are to have seen.
+                     */
+                    restartedAt?: string | null;
+                    /** @description The revision that all replicas are to have. */
+                    revision: string;
+                    /**
+                     * Format: date-time
+                     * @description When it began.
+                     */
+                    since: string;
+                } | null;
                 /**
                  * Format: uint32
                  * @description Containers of the current revision.
