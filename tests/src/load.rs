@@ -56,10 +56,10 @@ impl Tally {
         f64::from(answered) / self.took.as_secs_f64().max(0.001)
     }
 
-    /// Requests that somebody answered after an instant.
-    pub fn answered_after(&self, by: &str, at: Timestamp) -> usize {
+    /// Requests that somebody answered after an instant, of those he got before another.
+    pub fn answered_late(&self, by: &str, after: Timestamp, before: Timestamp) -> usize {
         let his = self.answered.iter().filter(|one| one.by == by);
-        his.filter(|one| one.ended > at).count()
+        his.filter(|one| one.ended > after && one.asked < before).count()
     }
 
     /// Who answered how many.

@@ -32,13 +32,14 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .template
         .as_ref()
         .map(|template| template.image.as_str());
-    // One that ran well before runs on with what it ran.
+    // One that ran well before runs on with what it ran, where there is a probe that tells.
     let status = workload.status.clone().unwrap_or_default();
     let ran_well = status
         .revisions
         .iter()
         .any(|known| known.was_ready && known.template.is_some());
-    let bad = matches!(image, Some("app:sick" | "app:missing")) && !ran_well;
+    let asks = workload.spec.probe().is_some_and(|probe| probe.http.is_some());
+    let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks);
     let incurable = world.incurable();
     bad || containers(&world.engine, workload.name())
         .iter()

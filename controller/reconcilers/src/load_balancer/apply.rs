@@ -43,6 +43,7 @@ pub(super) async fn apply(
                 drain.workers = workers;
                 // Until it was proved, a worker of before may have given them one more.
                 drain.since = reload.proved_at;
+                drain.deadline = reload.proved_at.plus(balancer.spec.drain_timeout);
             }
             Some(reload)
         }

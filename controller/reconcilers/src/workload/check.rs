@@ -119,7 +119,9 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         .iter()
         .filter(|other| other.id != target.id && other.may_serve())
         .collect();
-    let relief = others.iter().any(|other| other.is_ready() && !other.was_draining());
+    let relief = others
+        .iter()
+        .any(|other| other.is_ready() && !other.was_draining());
     if rolling && !holds.is_empty() && relief {
         return Some(format!(
             "load balancer {} still sends it requests",
