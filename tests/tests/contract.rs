@@ -192,7 +192,8 @@ async fn an_incident_s_result_its_runbook_entry_and_retrieval_have_the_shapes_of
     assert_eq!(
         fields(&found["retrieved"][0]),
         names(
-            "incident_id alert_type root_cause action justification logs similarity_score container_name severity replicas_used"
+            "incident_id alert_type root_cause action justification logs similarity_score container_name severity replicas_used \
+             trust recommended"
         )
     );
 }

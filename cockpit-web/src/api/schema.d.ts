@@ -1371,6 +1371,11 @@ export interface components {
             justification: string;
             /** @description The first 300 characters. */
             logs: string;
+            /**
+             * @description Whether its fix may still be recommended: not once it keeps failing.
+             * @default false
+             */
+            recommended?: boolean;
             /** Format: uint32 */
             replicas_used: number;
             root_cause: string;
@@ -1380,6 +1385,12 @@ export interface components {
              * @description Cosine similarity, rounded to 4 decimals.
              */
             similarity_score: number;
+            /**
+             * Format: double
+             * @description How often its fix held, 0 to 1, rounded to 4 decimals.
+             * @default 0
+             */
+            trust?: number;
         };
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
@@ -2538,6 +2549,11 @@ export interface components {
                     action: "RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP";
                     /** @description The RunbookEntry's name. */
                     entry: string;
+                    /**
+                     * @description Whether its fix may still be recommended: one that keeps failing is shown as a warning.
+                     * @default true
+                     */
+                    recommended?: boolean;
                     /** @description What it was then. */
                     rootCause: string;
                     /**

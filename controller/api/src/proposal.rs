@@ -431,4 +431,11 @@ pub struct Retrieved {
     pub root_cause: String,
     /// The entry's trust, 0 to 1.
     pub trust: f64,
+    /// Whether its fix may still be recommended: one that keeps failing is shown as a warning.
+    #[serde(default = "yes")]
+    pub recommended: bool,
+}
+
+fn yes() -> bool {
+    true
 }

@@ -111,6 +111,11 @@ impl Outcomes {
     pub fn trust(&self) -> f64 {
         (f64::from(self.successes) + 1.0) / (f64::from(self.successes) + f64::from(self.failures) + 2.0)
     }
+
+    /// Whether the fix may still be recommended: not once it has failed twice or more, and more often than it helped.
+    pub fn is_recommended(&self) -> bool {
+        self.failures < 2 || self.failures <= self.successes
+    }
 }
 
 /// Observed state of an entry; only its reconciler writes it.
@@ -134,4 +139,27 @@ pub struct RunbookEntryStatus {
 
 impl Rules for RunbookEntrySpec {
     fn rules(&self, _path: &str, _out: &mut Vec<FieldError>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fix_that_failed_twice_and_more_often_than_it_helped_is_no_longer_recommended() {
+        let recommended = |successes, failures| {
+            let outcomes = Outcomes {
+                successes,
+                failures,
+                counted: Vec::new(),
+            };
+            outcomes.is_recommended()
+        };
+        for (successes, failures) in [(1, 0), (0, 0), (0, 1), (1, 1), (2, 2), (9, 9)] {
+            assert!(recommended(successes, failures), "{successes} {failures}");
+        }
+        for (successes, failures) in [(0, 2), (1, 2), (1, 3), (2, 3), (9, 10)] {
+            assert!(!recommended(successes, failures), "{successes} {failures}");
+        }
+    }
 }

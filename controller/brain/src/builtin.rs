@@ -129,6 +129,7 @@ fn decide(rule: &Rule, count: u32, facts: Facts<'_>, passed_over: &[PassedOver<'
             ));
         }
     }
+    account.extend(discredited(facts.case).map(words::discredit));
     let sure = confidence * 100.0;
     let step = match rule.action {
         Action::ScaleUp | Action::ScaleDown => format!("{} by {count}", rule.action),
@@ -149,11 +150,18 @@ fn decide(rule: &Rule, count: u32, facts: Facts<'_>, passed_over: &[PassedOver<'
     }
 }
 
-/// The recalled entry that weighs most.
+/// The recalled entry that weighs most, of those whose fix may be recommended.
 fn nearest(case: &Case) -> Option<&Recalled> {
     case.recalled
         .iter()
+        .filter(|recalled| recalled.entry.outcomes.is_recommended())
         .max_by(|a, b| weight(a).total_cmp(&weight(b)))
+}
+
+/// The recalled entries whose fix keeps failing: they speak for nothing.
+fn discredited(case: &Case) -> impl Iterator<Item = &Recalled> {
+    let recalled = case.recalled.iter();
+    recalled.filter(|recalled| !recalled.entry.outcomes.is_recommended())
 }
 
 /// Similarity × trust, brought into 0 to 1.

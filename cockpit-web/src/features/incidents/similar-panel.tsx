@@ -21,6 +21,9 @@ export function SimilarPanel({ incident }: { incident: Incident }) {
                 <strong className="font-medium">{spoken(entry.action)}</strong>
                 <span className="text-faint text-xs">similarity {(entry.score * 100).toFixed(1)} %</span>
                 <span className="text-faint text-xs">trust {(entry.trust * 100).toFixed(0)} %</span>
+                {entry.recommended === false && (
+                  <span className="text-warn text-xs">no longer recommended: it kept failing</span>
+                )}
               </div>
               <p className="break-words text-soft">{entry.rootCause}</p>
               <Link

@@ -74,6 +74,12 @@ pub struct RagRow {
     pub container_name: String,
     pub severity: String,
     pub replicas_used: u32,
+    /// How often its fix held, 0 to 1, rounded to 4 decimals.
+    #[serde(default)]
+    pub trust: f64,
+    /// Whether its fix may still be recommended: not once it keeps failing.
+    #[serde(default)]
+    pub recommended: bool,
 }
 
 /// What `/rag/test` answers.
@@ -139,6 +145,7 @@ impl RunbookView {
 impl RagRow {
     /// An entry and its similarity to the query.
     pub fn new(entry: &RunbookEntrySpec, score: f64) -> Self {
+        let rounded = |number: f64| (number * 10_000.0).round() / 10_000.0;
         Self {
             incident_id: entry.incident_id.clone(),
             alert_type: entry.alert_type.clone(),
@@ -146,10 +153,12 @@ impl RagRow {
             action: entry.action,
             justification: entry.justification.clone(),
             logs: entry.logs.chars().take(LOGS_SHOWN).collect(),
-            similarity_score: (score * 10_000.0).round() / 10_000.0,
+            similarity_score: rounded(score),
             container_name: container(entry),
             severity: severity(entry.severity),
             replicas_used: entry.replicas_used,
+            trust: rounded(entry.outcomes.trust()),
+            recommended: entry.outcomes.is_recommended(),
         }
     }
 }
@@ -221,6 +230,16 @@ mod tests {
             serde_json::to_value(&row).unwrap()["similarity_score"],
             json!(0.1235)
         );
+    }
+
+    #[test]
+    fn a_retrieved_row_says_how_far_its_fix_is_trusted() {
+        let mut entry = entry();
+        let row = RagRow::new(&entry, 0.5);
+        assert_eq!((row.trust, row.recommended), (0.6667, true));
+        entry.outcomes.failures = 3;
+        let row = RagRow::new(&entry, 0.5);
+        assert_eq!((row.trust, row.recommended), (0.3333, false));
     }
 
     #[test]

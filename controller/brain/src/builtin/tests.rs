@@ -247,6 +247,30 @@ fn a_similar_case_that_went_well_raises_the_confidence_and_is_named() {
 }
 
 #[test]
+fn a_similar_case_whose_fix_keeps_failing_is_named_and_recommends_nothing() {
+    let mut case = named("load is high");
+    let plain = analyst().analyse(&case);
+    let mut failing = entry(Action::ScaleUp);
+    failing.outcomes.failures = 3;
+    case.recalled = vec![Recalled {
+        name: "rb-7".into(),
+        score: 0.8,
+        trust: failing.outcomes.trust(),
+        entry: failing,
+    }];
+    let recalled = analyst().analyse(&case);
+    assert_eq!(recalled.proposal, plain.proposal);
+    assert!(
+        recalled.reasoning.contains(
+            "rb-7 is 80 % similar, but SCALE_UP failed 3 times and helped 1 times: it is no longer recommended."
+        ),
+        "{}",
+        recalled.reasoning
+    );
+    assert!(!recalled.reasoning.contains("helped then"));
+}
+
+#[test]
 fn a_similar_case_with_another_answer_is_named_and_changes_nothing() {
     let mut case = named("load is high");
     let plain = analyst().analyse(&case);

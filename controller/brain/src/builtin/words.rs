@@ -181,6 +181,19 @@ pub(super) fn recollection(recalled: &Recalled) -> String {
     )
 }
 
+/// How an earlier case whose fix keeps failing is referred to.
+pub(super) fn discredit(recalled: &Recalled) -> String {
+    let outcomes = &recalled.entry.outcomes;
+    format!(
+        "Runbook entry {} is {:.0} % similar, but {} failed {} times and helped {} times: it is no longer recommended.",
+        bound(&recalled.name, QUOTED),
+        (recalled.score * 100.0).clamp(0.0, 100.0),
+        recalled.entry.action,
+        outcomes.failures,
+        outcomes.successes
+    )
+}
+
 /// A text in pieces of about four words; together they are the text.
 pub(super) fn chunks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;

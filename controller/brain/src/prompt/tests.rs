@@ -115,6 +115,17 @@ fn everything_that_was_seen_is_in_the_prompt() {
 }
 
 #[test]
+fn a_fix_that_keeps_failing_is_told_as_a_warning() {
+    let mut case = full();
+    case.recalled[0].entry.outcomes.failures = 3;
+    let text = analysis(&case, ROOM);
+    let warning =
+        "was \"an old leak\"; RESTART failed 3 times and helped 1 times: it is no longer recommended";
+    assert!(text.contains(warning), "{text}");
+    assert!(!text.contains("RESTART helped"), "{text}");
+}
+
+#[test]
 fn what_is_not_there_is_not_mentioned() {
     let text = analysis(&case(), ROOM);
     for words in [

@@ -130,6 +130,9 @@ struct ActionView {
 struct RecalledView {
     similarity: String,
     trust: String,
+    recommended: bool,
+    successes: u32,
+    failures: u32,
     alert_type: String,
     action: String,
     root_cause: String,
@@ -365,6 +368,9 @@ fn recalled(hit: &Recalled, level: Level) -> RecalledView {
     RecalledView {
         similarity: percent(hit.score),
         trust: percent(hit.trust),
+        recommended: hit.entry.outcomes.is_recommended(),
+        successes: hit.entry.outcomes.successes,
+        failures: hit.entry.outcomes.failures,
         alert_type: quote(&hit.entry.alert_type, level.quoted),
         action: hit.entry.action.to_string(),
         root_cause: quote(&hit.entry.root_cause, level.quoted),

@@ -181,11 +181,14 @@ async fn search(text: &str, session: &Session) -> Result<(), CliError> {
     }
     let cell = |row: &Value, name: &str| match row.get(name) {
         Some(Value::String(text)) => text::brief(text, 60),
+        Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
         Some(other) => other.to_string(),
         None => String::new(),
     };
     let columns = [
         "similarity_score",
+        "trust",
+        "recommended",
         "incident_id",
         "action",
         "alert_type",
@@ -195,7 +198,15 @@ async fn search(text: &str, session: &Session) -> Result<(), CliError> {
         .iter()
         .map(|row| columns.map(|name| cell(row, name)).to_vec());
     let table = aligned(
-        &["SIMILARITY", "INCIDENT", "ACTION", "ALERT", "ROOT CAUSE"],
+        &[
+            "SIMILARITY",
+            "TRUST",
+            "RECOMMENDED",
+            "INCIDENT",
+            "ACTION",
+            "ALERT",
+            "ROOT CAUSE",
+        ],
         cells.collect(),
     );
     session.console.write(&table)

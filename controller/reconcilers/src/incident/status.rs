@@ -285,7 +285,15 @@ impl Next<'_> {
     fn recalled(&mut self, recalled: Vec<Recalled>) {
         let names: Vec<String> = recalled
             .iter()
-            .map(|hit| format!("{} ({:.2})", hit.name, hit.score))
+            .map(|hit| {
+                let recommended = hit.entry.outcomes.is_recommended();
+                let doubt = if recommended {
+                    ""
+                } else {
+                    ", no longer recommended"
+                };
+                format!("{} ({:.2}{doubt})", hit.name, hit.score)
+            })
             .collect();
         let text = if names.is_empty() {
             "no similar incident in the runbook".to_owned()
@@ -296,6 +304,7 @@ impl Next<'_> {
         let hits = recalled.into_iter().map(|hit| Retrieved {
             entry: hit.name,
             score: hit.score,
+            recommended: hit.entry.outcomes.is_recommended(),
             action: hit.entry.action,
             root_cause: hit.entry.root_cause,
             trust: hit.trust,

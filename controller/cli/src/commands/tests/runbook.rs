@@ -97,12 +97,15 @@ async fn a_search_shows_what_an_incident_would_be_given() {
     let server = MockServer::start().await;
     let mut found = row("inc-1");
     found["similarity_score"] = json!(0.4321);
+    found["trust"] = json!(0.2);
+    found["recommended"] = json!(false);
     let answer = json!({"query": "oom", "count": 1, "retrieved": [found]});
     answers(&server, "GET", "/rag/test", json_body(&answer)).await;
     let run = aegisctl(&server.uri(), &["runbook", "search", "oom", "killed"]).await;
     assert_eq!(
         run.out,
-        "SIMILARITY   INCIDENT   ACTION    ALERT         ROOT CAUSE\n0.4321       inc-1      RESTART   memory_leak   leak\n"
+        "SIMILARITY   TRUST   RECOMMENDED   INCIDENT   ACTION    ALERT         ROOT CAUSE\n\
+         0.4321       0.2     no            inc-1      RESTART   memory_leak   leak\n"
     );
     assert_eq!(requests(&server).await, ["GET /rag/test?logs=oom+killed"]);
 }

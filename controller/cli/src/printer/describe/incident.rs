@@ -202,6 +202,12 @@ fn retrieved(sheet: &mut Sheet, status: &IncidentStatus) {
                 text::line(&entry.entry),
                 format!("{:.4}", entry.score),
                 format!("{:.2}", entry.trust),
+                if entry.recommended {
+                    "yes"
+                } else {
+                    "no: its fix kept failing"
+                }
+                .to_owned(),
                 entry.action.to_string(),
                 text::brief(&entry.root_cause, 80),
             ]
@@ -211,7 +217,7 @@ fn retrieved(sheet: &mut Sheet, status: &IncidentStatus) {
         sheet.table(
             "Runbook",
             Some(&aligned(
-                &["ENTRY", "SIMILARITY", "TRUST", "ACTION", "CAUSE"],
+                &["ENTRY", "SIMILARITY", "TRUST", "RECOMMENDED", "ACTION", "CAUSE"],
                 rows,
             )),
         );
