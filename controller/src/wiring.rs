@@ -17,6 +17,7 @@ use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
 use aegis_reconcilers::policy::PolicyReconciler;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
+use aegis_reconcilers::rule_files::RuleFiles;
 use aegis_reconcilers::runbook::RunbookReconciler;
 use aegis_reconcilers::workload::WorkloadReconciler;
 use aegis_reconcilers::{Context, Settings, triggers};
@@ -110,6 +111,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         context: context.clone(),
         metrics,
     };
+    let mut rules = RuleFiles::new(&context, Arc::clone(&brain));
+    // Before the first incident is judged.
+    rules.look().await;
+    tasks.spawn("rules", |shutdown| rules.run(shutdown));
     tasks.reconcilers(&docker_events, brain, recall);
     let (prober, follow, engine) = (
         context.prober.clone(),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::answer::{self, schema};
 use crate::budget::Budget;
 use crate::builtin::Analyst;
+use crate::builtin::added::RuleFile;
 use crate::builtin::rules::TableError;
 use crate::case::Case;
 use crate::chain::{Answer, Candidate, Chain, Chunk, Member, OnChunk, Question, millis};
@@ -154,6 +155,11 @@ impl Brain {
             routes: Arc::new(routes),
             observer: self.observer.clone(),
         })
+    }
+
+    /// From now on the built-in analyst asks these files' rules first, by the order of the files' names.
+    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
+        self.shared.analyst.take_in(files);
     }
 
     /// The same brain, as a policy wants it for its workloads. An error names a provider that is not configured.

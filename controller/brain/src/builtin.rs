@@ -2,17 +2,21 @@
 //! Owns the choice among the rules and the account of it; the rules are data (`builtin/rules.yaml`). Pure.
 //!
 //! The first rule that holds, that the replica bounds allow and that has not failed already decides. The table ends
-//! with a rule that always holds and asks for a human.
+//! with a rule that always holds and asks for a human. A person's own rules come before the built-in ones.
 
+pub mod added;
 pub mod condition;
 pub mod rules;
 pub(crate) mod words;
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aegis_api::proposal::{Action, Proposal};
 
 use crate::case::{Case, Recalled};
 use crate::facts::Facts;
 use crate::redact::{bound, redact};
+use added::RuleFile;
 use rules::{Rule, Table, TableError};
 
 /// The longest account of an analysis, in characters; the shape of `Analysis` promises it.
@@ -24,12 +28,13 @@ const LIFT: (f64, f64) = (0.1, 0.97);
 #[derive(Debug)]
 pub struct Analyst {
     table: Table,
+    added: RwLock<Arc<[RuleFile]>>,
 }
 
 /// What the analyst found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// Name of the rule that decided.
+    /// Name of the rule that decided; of a person's own with its file, as in `night (rules/night.yaml)`.
     pub rule: String,
     /// The proposal.
     pub proposal: Proposal,
@@ -49,20 +54,33 @@ impl Analyst {
     pub fn new() -> Result<Self, TableError> {
         Ok(Self {
             table: Table::embedded()?,
+            added: RwLock::new(Arc::new([])),
         })
     }
 
-    /// Judges a case. The same case gives the same finding.
+    /// From now on these files are asked before the built-in rules, by the order of their names.
+    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
+        let mut files: Vec<RuleFile> = files.into_iter().collect();
+        files.sort_by(|a, b| a.name().cmp(b.name()));
+        *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();
+    }
+
+    /// Judges a case. The same case and the same files give the same finding.
     pub fn analyse(&self, case: &Case) -> Finding {
         let facts = Facts::of(case);
+        let added = Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner));
+        let own = added
+            .iter()
+            .flat_map(|file| file.rules().iter().map(|rule| (Some(file.name()), rule)));
+        let built_in = self.table.rules().iter().map(|rule| (None, rule));
         let mut passed_over: Vec<PassedOver<'_>> = Vec::new();
-        for rule in self.table.rules() {
+        for (file, rule) in own.chain(built_in) {
             match consider(rule, facts) {
-                Ok(count) => return decide(rule, count, facts, &passed_over),
+                Ok(count) => return decide((file, rule), count, facts, &passed_over),
                 Err(why) => passed_over.extend(why),
             }
         }
-        decide(self.table.last_resort(), 0, facts, &passed_over)
+        decide((None, self.table.last_resort()), 0, facts, &passed_over)
     }
 }
 
@@ -112,7 +130,12 @@ fn consider<'a>(rule: &'a Rule, facts: Facts<'_>) -> Result<u32, Option<PassedOv
     Ok(count)
 }
 
-fn decide(rule: &Rule, count: u32, facts: Facts<'_>, passed_over: &[PassedOver<'_>]) -> Finding {
+fn decide(
+    (file, rule): (Option<&str>, &Rule),
+    count: u32,
+    facts: Facts<'_>,
+    passed_over: &[PassedOver<'_>],
+) -> Finding {
     let mut account = words::observations(facts);
     account.extend(words::considered(passed_over));
     let mut confidence = rule.confidence;
@@ -135,10 +158,17 @@ fn decide(rule: &Rule, count: u32, facts: Facts<'_>, passed_over: &[PassedOver<'
         Action::ScaleUp | Action::ScaleDown => format!("{} by {count}", rule.action),
         Action::Restart | Action::Rollback | Action::Noop => rule.action.to_string(),
     };
+    let name = match file {
+        Some(file) => format!("{} ({file})", rule.name),
+        None => rule.name.clone(),
+    };
+    if file.is_some() {
+        account.push(format!("This is what the rule {name} is for."));
+    }
     account.push(format!("{root_cause} {justification}"));
     account.push(format!("So I propose {step}, {sure:.0} % sure."));
     Finding {
-        rule: rule.name.clone(),
+        rule: name,
         proposal: Proposal {
             root_cause: bound(&root_cause, 2000),
             action: rule.action,

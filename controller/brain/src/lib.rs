@@ -21,6 +21,7 @@ pub use aegis_api::redact;
 
 pub use brain::{Brain, BrainConfig, BrainError};
 pub use budget::Budget;
+pub use builtin::added::{RuleFile, RuleFileError};
 pub use case::{Case, Recalled, ReplicaBounds};
 pub use chain::{Chunk, OnChunk};
 pub use observer::{Answered, Observer};

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod probe;
 mod reach;
 pub mod recall;
+pub mod rule_files;
 pub mod runbook;
 pub mod triggers;
 pub mod workload;

@@ -106,13 +106,16 @@ pub enum Part {
 pub struct BrokenFile {
     /// The file.
     pub path: PathBuf,
-    /// The kind its folder is for.
+    /// The kind its folder is for, or [`RULES_KIND`].
     pub kind: String,
     /// The object's name, as the file name has it.
     pub name: String,
     /// What is wrong, where, and what is allowed.
     pub message: String,
 }
+
+/// What a broken file of the analyst's rules is, in place of a kind.
+pub const RULES_KIND: &str = "Rules";
 
 pub(crate) type Edit = Box<dyn FnOnce(&Stored) -> Result<Value, StoreError> + Send>;
 
@@ -257,6 +260,16 @@ impl Store {
     /// Files of people that are not in force as they are.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.inner.memory.broken()
+    }
+
+    /// Reports a file of the state directory that the store itself does not read; answers whether that is news.
+    pub fn report_broken(&self, file: BrokenFile) -> bool {
+        self.inner.memory.mark_broken(file)
+    }
+
+    /// Takes such a report back; answers whether there was one.
+    pub fn forget_broken(&self, path: &Path) -> bool {
+        self.inner.memory.mark_sound(path)
     }
 
     /// Makes an object. Status and system metadata in `object` are ignored.

@@ -96,30 +96,61 @@ impl Table {
 }
 
 fn check(rule: &Rule, last: bool) -> Result<(), TableError> {
-    let refuse = |problem: String| {
-        Err(TableError::Rule {
-            name: rule.name.clone(),
-            problem,
-        })
-    };
+    problem(rule, last).map_err(|problem| TableError::Rule {
+        name: rule.name.clone(),
+        problem: problem.what,
+    })
+}
+
+/// What is wrong with a rule, as it stands after the rule's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// The field that is to be changed.
+    pub(super) field: &'static str,
+    /// What is wrong.
+    pub(super) what: String,
+}
+
+/// Whether a rule could mislead; the `last` of a table must always hold.
+pub(super) fn problem(rule: &Rule, last: bool) -> Result<(), Problem> {
+    let refuse = |field: &'static str, what: String| Err(Problem { field, what });
     if last && (!rule.when.is_empty() || rule.action != Action::Noop) {
-        return refuse("comes last: it must have no conditions and propose NOOP".to_owned());
+        return refuse(
+            "when",
+            "comes last: it must have no conditions and propose NOOP".to_owned(),
+        );
     }
     if !last && !rule.when.iter().any(Condition::is_evidence) {
-        return refuse("asks nothing of the evidence: an alert's words alone decide nothing".to_owned());
+        return refuse(
+            "when",
+            "asks nothing of the evidence: an alert's words alone decide nothing".to_owned(),
+        );
     }
     if !(0.0..=1.0).contains(&rule.confidence) {
-        return refuse(format!(
-            "has a confidence of {}: use a number from 0 to 1",
-            rule.confidence
-        ));
+        return refuse(
+            "confidence",
+            format!(
+                "has a confidence of {}: use a number from 0 to 1",
+                rule.confidence
+            ),
+        );
     }
     if matches!(rule.action, Action::ScaleUp | Action::ScaleDown) != (rule.replica_count > 0) {
-        return refuse("must have a replicaCount if, and only if, it scales".to_owned());
+        return refuse(
+            "replicaCount",
+            "must have a replicaCount if, and only if, it scales".to_owned(),
+        );
     }
-    for template in [&rule.root_cause, &rule.justification] {
+    let templates = [
+        ("rootCause", &rule.root_cause),
+        ("justification", &rule.justification),
+    ];
+    for (field, template) in templates {
         if let Some(name) = words::unknown_placeholder(template) {
-            return refuse(format!("uses the placeholder {{{name}}}, which does not exist"));
+            return refuse(
+                field,
+                format!("uses the placeholder {{{name}}}, which does not exist"),
+            );
         }
     }
     Ok(())

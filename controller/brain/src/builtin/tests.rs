@@ -489,3 +489,55 @@ proptest! {
         }
     }
 }
+
+/// The YAML of README.md's section about rules.
+fn example() -> &'static str {
+    let readme = include_str!("../../../../README.md");
+    let (_, section) = readme.split_once("### Rules of your own").unwrap();
+    let (_, yaml) = section.split_once("```yaml\n").unwrap();
+    yaml.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_readmes_rule_decides_before_the_built_in_ones_and_is_named_with_its_file() {
+    let analyst = Analyst::new().unwrap();
+    let mut case = named("it is healthy and saturated");
+    let container = case.evidence.containers.first_mut().unwrap();
+    container.log_tail = "02:00:01 nightly import started\n".to_owned();
+    let before = analyst.analyse(&case);
+    analyst.take_in([
+        RuleFile::parse(
+            "rules/20-later.yaml",
+            &example().replace("nightly-import", "later"),
+        )
+        .unwrap(),
+        RuleFile::parse("rules/10-night.yaml", example()).unwrap(),
+    ]);
+    let finding = analyst.analyse(&case);
+    assert_eq!(
+        finding.rule, "nightly-import (rules/10-night.yaml)",
+        "{finding:#?}"
+    );
+    assert_eq!(finding.proposal.action, Action::Noop);
+    assert!(
+        finding
+            .reasoning
+            .contains("This is what the rule nightly-import (rules/10-night.yaml) is for."),
+        "{}",
+        finding.reasoning
+    );
+    // Where it does not hold, the built-in rules decide as ever, and what it asks is ruled out aloud.
+    case.evidence.containers.first_mut().unwrap().log_tail.clear();
+    let other = analyst.analyse(&case);
+    assert_eq!(other.rule, before.rule);
+    assert!(
+        other.reasoning.contains("the nightly import"),
+        "{}",
+        other.reasoning
+    );
+    analyst.take_in([]);
+    assert_eq!(
+        analyst.analyse(&named("it is healthy and saturated")).rule,
+        before.rule
+    );
+}

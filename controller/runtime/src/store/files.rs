@@ -217,6 +217,7 @@ impl Writer {
         let known = self.memory.broken();
         for file in known
             .iter()
+            .filter(|file| KINDS.iter().any(|info| info.kind == file.kind))
             .filter(|file| !is_spec(file) && !found.iter().any(|f| f.path == file.path))
         {
             self.memory.mark_sound(&file.path);

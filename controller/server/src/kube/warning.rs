@@ -2,6 +2,7 @@
 
 use aegis_api::KindInfo;
 use aegis_runtime::BrokenFile;
+use aegis_runtime::store::RULES_KIND;
 use axum::http::HeaderValue;
 use axum::http::header::WARNING;
 use axum::response::Response;
@@ -21,24 +22,32 @@ pub(super) fn add(
     name: Option<&str>,
 ) -> Response {
     let broken = state.store.broken_files();
-    let ours = broken
-        .iter()
-        .filter(|file| file.kind == info.kind && name.is_none_or(|name| file.name == name));
+    let ours = broken.iter().filter(|file| concerns(file, info, name));
     for file in ours.take(MOST) {
-        if let Ok(value) = HeaderValue::from_str(&header(info, file)) {
+        if let Ok(value) = HeaderValue::from_str(&header(file)) {
             response.headers_mut().append(WARNING, value);
         }
     }
     response
 }
 
-fn header(info: &KindInfo, file: &BrokenFile) -> String {
+/// Whether a reader of this kind, or of this one object, should know. The analyst's rules are about incidents.
+fn concerns(file: &BrokenFile, info: &KindInfo, name: Option<&str>) -> bool {
+    if file.kind == RULES_KIND {
+        return info.kind == "Incident";
+    }
+    file.kind == info.kind && name.is_none_or(|name| file.name == name)
+}
+
+fn header(file: &BrokenFile) -> String {
+    let folder = file.path.parent().and_then(std::path::Path::file_name);
+    let folder = folder.map(|name| name.to_string_lossy()).unwrap_or_default();
     let base = file
         .path
         .file_name()
         .map(|name| name.to_string_lossy())
         .unwrap_or_default();
-    let place = format!("{}/{base}: ", info.plural);
+    let place = format!("{folder}/{base}: ");
     // What a reader of files says names the file already.
     let said = file.message.strip_prefix(&place).unwrap_or(&file.message);
     let text = format!("state file {place}{said}");
@@ -73,12 +82,32 @@ mod tests {
             name: "web".to_owned(),
             message: "line 3, column 5: spec.replicas: Invalid value: \"x\"\nü…".to_owned(),
         };
-        let header = header(find("wl").unwrap(), &file);
+        let header = header(&file);
         assert_eq!(
             header,
             "299 - \"state file workloads/web.yaml: line 3, column 5: spec.replicas: Invalid value: \\\"x\\\" ?...\""
         );
         assert!(HeaderValue::from_str(&header).is_ok());
         assert!(quoted(&"x".repeat(5000)).len() <= LONGEST);
+        assert!(
+            concerns(&file, find("wl").unwrap(), Some("web"))
+                && !concerns(&file, find("wl").unwrap(), Some("db"))
+        );
+    }
+
+    #[test]
+    fn a_broken_file_of_rules_is_told_to_readers_of_incidents() {
+        let file = BrokenFile {
+            path: "/state/rules/night.yaml".into(),
+            kind: RULES_KIND.to_owned(),
+            name: "night.yaml".to_owned(),
+            message: "rules/night.yaml: line 1, column 1: [0]: missing field `name`".to_owned(),
+        };
+        assert_eq!(
+            header(&file),
+            "299 - \"state file rules/night.yaml: line 1, column 1: [0]: missing field `name`\""
+        );
+        assert!(concerns(&file, find("inc").unwrap(), Some("some")));
+        assert!(!concerns(&file, find("wl").unwrap(), None));
     }
 }
