@@ -168,7 +168,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            twice.contains("line 10, column 3: [1].name: \"night\" is taken"),
+            twice.contains("line 11, column 3: [1].name: \"night\" is taken"),
             "{twice}"
         );
     }
