@@ -52,6 +52,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
   const { status, spec, metadata } = balancer;
   const { tone, word, message } = standing(balancer);
   const reload = status?.lastReload;
+  const last = status?.receipts?.at(-1);
   return (
     <Page
       title={
@@ -89,14 +90,8 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
         />
         <Stat
           label="Last drain"
-          value={<TimeAgo at={status?.lastDrain?.finishedAt} />}
-          note={
-            status?.lastDrain
-              ? status.lastDrain.drained
-                ? "every request had ended"
-                : "the deadline passed first"
-              : "none yet"
-          }
+          value={<TimeAgo at={last?.finishedAt} />}
+          note={last ? (last.drained ? "every request had ended" : "the deadline passed first") : "none yet"}
         />
       </div>
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.300fr)_minmax(0,1fr)]">
@@ -190,12 +185,22 @@ function Servers({ status }: { status: LoadBalancerStatus | null | undefined }) 
   );
 }
 
+type Receipt = NonNullable<LoadBalancerStatus["receipts"]>[number];
+
+/** What became of the requests that the leaving servers had, in nginx's own numbers. */
+function counts({ requests, uncounted }: Receipt): string {
+  if (requests) {
+    return `${requests.inFlight} in flight, ${requests.drained} drained, ${requests.forced} forced, ${requests.failed} failed`;
+  }
+  return uncounted ? `not counted: ${uncounted}` : "being counted";
+}
+
 function Drains({ status }: { status: LoadBalancerStatus | null | undefined }) {
   const under = status?.draining ?? [];
-  const last = status?.lastDrain;
+  const receipts = [...(status?.receipts ?? [])].reverse();
   return (
-    <Panel title="Drains" flush>
-      {under.length === 0 && !last && (
+    <Panel title="Drain receipts" flush>
+      {under.length === 0 && receipts.length === 0 && (
         <Empty icon="check" title="None yet">
           Before a container stops, nginx sends it nothing new and its open requests end. The receipt appears
           here.
@@ -214,18 +219,28 @@ function Drains({ status }: { status: LoadBalancerStatus | null | undefined }) {
             </span>
           </li>
         ))}
-        {last && (
-          <li className="flex flex-wrap items-center gap-3 px-4 py-2 text-sm">
+        {receipts.map((receipt) => (
+          <li
+            key={receipt.startedAt + receipt.containers.join()}
+            className="flex flex-wrap items-center gap-3 border-b px-4 py-2 text-sm last:border-b-0"
+          >
             <StateChip
-              tone={last.drained ? "ok" : "warn"}
-              word={last.drained ? "Drained" : "Deadline passed"}
+              tone={receipt.drained ? "ok" : "warn"}
+              word={receipt.drained ? "Drained" : "Deadline passed"}
             />
-            <span className="min-w-0 flex-1 break-all">{last.containers.join(", ")}</span>
+            <span className="min-w-0 flex-1 break-all">
+              {receipt.containers.join(", ")}
+              {receipt.causes && receipt.causes.length > 0 && (
+                <span className="text-faint"> ({receipt.causes.join(", ")})</span>
+              )}
+            </span>
+            <span className="text-soft text-xs">{counts(receipt)}</span>
             <span className="text-faint text-xs">
-              took {duration(between(last.startedAt, last.finishedAt))}, <TimeAgo at={last.finishedAt} />
+              took {duration(between(receipt.startedAt, receipt.finishedAt))},{" "}
+              <TimeAgo at={receipt.finishedAt} />
             </span>
           </li>
-        )}
+        ))}
       </ul>
     </Panel>
   );
