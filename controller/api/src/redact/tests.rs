@@ -186,6 +186,12 @@ fn log_text() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces), 0..30).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn what_one_pass_brings_to_light_is_taken_out_too() {
+    let once = redact("dXNlcjpw://cookie:\"u:p@h").into_owned();
+    assert_eq!(redact(&once), once);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
