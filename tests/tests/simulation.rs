@@ -29,7 +29,7 @@ use acts::{Act, Illness};
 use scenario::{Policy, Probe, Scenario, Service};
 
 /// How many seeds every run of the tests tries.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 300;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
