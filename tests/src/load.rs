@@ -142,7 +142,7 @@ fn http(idle: usize) -> reqwest::Client {
 
 impl Client {
     fn new(address: IpAddr, number: u32, tally: Arc<Mutex<Tally>>) -> Self {
-        let slow = number % SLOW_EVERY == 0;
+        let slow = number.is_multiple_of(SLOW_EVERY);
         let method = if number % 4 == 3 {
             Method::POST
         } else {

@@ -61,7 +61,7 @@ async fn a_real_model_drives_an_incident_to_its_end() {
     llama.report();
     report(status);
     let said = llama.said();
-    let proposals = said.iter().filter(|line| line["asked"] == "proposal");
+    let mut proposals = said.iter().filter(|line| line["asked"] == "proposal");
     assert!(
         proposals.clone().count() > 0,
         "the model was asked for a proposal: {said:#?}"
@@ -74,7 +74,7 @@ async fn a_real_model_drives_an_incident_to_its_end() {
     the_reviewers_are_accounted_for(status, &said);
     assert!(spent(status) <= TOKENS, "{} tokens were spent", spent(status));
     if status["analysis"]["provider"] == "fastrouter" {
-        let last: &Value = proposals.last().expect("there is one");
+        let last: &Value = proposals.next_back().expect("there is one");
         let words = last["said"].as_str().unwrap_or_default();
         let object: Value =
             serde_json::from_str(words.trim()).unwrap_or_else(|error| panic!("{error}: {words}"));
