@@ -17,6 +17,8 @@ export function Stepper({ incident }: { incident: Incident }) {
   return (
     <ol
       aria-label="Lifecycle"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable from the keyboard
+      tabIndex={0}
       className="scroll-thin flex gap-1 overflow-x-auto rounded-lg border bg-panel p-3"
     >
       {steps.map((step, index) => {

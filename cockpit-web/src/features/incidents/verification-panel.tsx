@@ -27,7 +27,12 @@ export function VerificationPanel({ incident }: { incident: Incident }) {
           {status?.error ?? "The first attempt is made as soon as the change is in force."}
         </Empty>
       ) : (
-        <ol aria-label="Probe attempts" className="scroll-thin max-h-64 space-y-1 overflow-auto">
+        <ol
+          aria-label="Probe attempts"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable from the keyboard
+          tabIndex={0}
+          className="scroll-thin max-h-64 space-y-1 overflow-auto"
+        >
           {attempts.map((attempt) => (
             <li
               key={attempt.number}

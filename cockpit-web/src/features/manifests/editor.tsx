@@ -114,7 +114,7 @@ export default function Editor({ label, text, readOnly = false, problems, schema
             ...searchKeymap,
           ]),
           EditorState.readOnly.of(readOnly),
-          EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+          EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
           EditorView.updateListener.of((update) => {
             if (!update.docChanged || placing.current) return;
             const written = update.state.doc.toString();
