@@ -78,7 +78,13 @@ pub(crate) mod tests {
 
     /// A context over an engine in memory and an empty state directory, which lives as long as the second value.
     pub(crate) async fn over(engine: &FakeEngine, settings: Settings) -> (Context, tempfile::TempDir) {
-        let state = tempfile::tempdir().unwrap();
+        // In memory where there is such a folder: what a test stores need not outlive it.
+        let memory = std::path::Path::new("/dev/shm");
+        let state = if memory.is_dir() {
+            tempfile::tempdir_in(memory).unwrap()
+        } else {
+            tempfile::tempdir().unwrap()
+        };
         let events = EventRecorder::new();
         let options = StoreOptions {
             watch_files: false,

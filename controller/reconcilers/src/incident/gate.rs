@@ -5,10 +5,13 @@ use std::time::Duration;
 use aegis_api::Time;
 use aegis_api::policy::{FreezeWindow, Mode, Weekday};
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
+use aegis_brain::redact::bound;
 
 use super::validate::ValidatedIncident;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How much of a reviewer's objection the incident's error repeats, in characters.
+const REASON: usize = 400;
 
 /// What policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +58,21 @@ pub(super) fn rule(
     if by_human {
         return Ruling::Allow;
     }
-    match council.map(|decision| (decision.final_verdict, &decision.summary)) {
+    match council.map(|decision| (decision.final_verdict, decision)) {
         Some((Verdict::Approved, _)) => {}
-        Some((Verdict::Rejected, summary)) => {
+        Some((Verdict::Rejected, decision)) => {
             return Ruling::Refuse {
-                message: format!("the council rejected {action}: {summary}"),
+                message: format!(
+                    "the council rejected {action}: {}{}",
+                    decision.summary,
+                    reasons(decision)
+                ),
             };
         }
-        Some((Verdict::NeedsReview, summary)) => {
+        Some((Verdict::NeedsReview, decision)) => {
             return Ruling::NeedsApproval {
                 reason: "CouncilNeedsReview",
-                message: summary.clone(),
+                message: decision.summary.clone(),
             };
         }
         None => {
@@ -136,6 +143,19 @@ pub(super) fn rule(
         };
     }
     Ruling::Allow
+}
+
+/// What those who rejected say, each reason once.
+fn reasons(decision: &CouncilDecision) -> String {
+    let against = decision
+        .votes
+        .iter()
+        .filter(|vote| vote.verdict == Verdict::Rejected);
+    let mut said: Vec<&str> = against.map(|vote| vote.reasoning.as_str()).collect();
+    said.dedup();
+    said.into_iter()
+        .map(|reason| format!(" {}", bound(reason, REASON)))
+        .collect()
 }
 
 /// How often an action was done on the workload and did not help, since it last did: in whichever incident.

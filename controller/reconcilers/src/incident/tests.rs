@@ -1,9 +1,12 @@
 //! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
 
 mod asking;
+mod injections;
 mod proposals;
+mod repeats;
 mod verifying;
 mod waiting;
+mod ward;
 
 use std::sync::Arc;
 

@@ -1,0 +1,61 @@
+//! A fix that failed twice, through the whole pipeline: it is not done a third time, and the incident says why.
+
+use std::collections::HashMap;
+
+use aegis_api::Phase;
+use aegis_brain::{Brain, BrainConfig};
+use aegis_docker::fake::{Ailment, Cure, Op, Symptom};
+use serde_json::json;
+
+use super::ward::{Ward, brain, scripted_model};
+use super::*;
+
+/// Three incidents of a workload that no restart cures: what the third came to.
+async fn third(brain: Brain) -> (Ward, Incident) {
+    let policy =
+        json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
+    let ward = Ward::open("app", &policy, brain).await;
+    let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
+    ward.engine.ail("app", incurable).unwrap();
+    let mut ended = None;
+    for number in 1..=3 {
+        let name = format!("inc-{number}");
+        let spec = json!({"workloadRef": "web", "alertType": "UNHEALTHY"});
+        ward.apply("Incident", &name, &spec).await.unwrap();
+        let incident = ward.drive(&name).await;
+        let status = incident.status.clone().unwrap();
+        if number < 3 {
+            assert_eq!(status.phase, Phase::Failed, "{status:#?}");
+            assert_eq!(status.plan.unwrap().action, Action::Restart);
+        }
+        ended = Some(incident);
+    }
+    (ward, ended.unwrap())
+}
+
+fn restarts(ward: &Ward) -> usize {
+    ward.deeds().iter().filter(|deed| deed.op == Op::Start).count()
+}
+
+#[tokio::test]
+async fn an_incident_whose_fix_failed_twice_is_not_fixed_the_same_way_a_third_time_and_says_why() {
+    let restart = json!({"root_cause": "it hangs", "action": "RESTART", "justification": "so", "confidence": 0.9, "replica_count": 0});
+    let approve = json!({"reasoning": "fine", "verdict": "APPROVED"});
+    let script = HashMap::from([
+        ("a".to_owned(), restart.to_string()),
+        ("r".to_owned(), approve.to_string()),
+    ]);
+    let url = scripted_model(script).await;
+    let insisting = brain(&url, "a", "r");
+    let (ward, incident) = third(insisting).await;
+    let status = incident.status.unwrap();
+    assert_eq!(restarts(&ward), 2, "{status:#?}");
+    let error = status.error.unwrap_or_default();
+    assert!(error.contains("failed 2 times"), "{error}");
+
+    let (ward, incident) = third(Brain::new(BrainConfig::default()).unwrap()).await;
+    let status = incident.status.unwrap();
+    assert_eq!(restarts(&ward), 2, "{status:#?}");
+    let reasoning = status.analysis.unwrap().reasoning;
+    assert!(reasoning.contains("RESTART failed 2 times"), "{reasoning}");
+}

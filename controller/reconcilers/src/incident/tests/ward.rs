@@ -1,0 +1,194 @@
+//! A host in memory with one sick workload, another one and a bystander; the real reconcilers, driven by hand until an
+//! incident ends or waits for a human. And a model over HTTP that says what it was told to say.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aegis_api::Phase;
+use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind, RetryPolicy, Routes};
+use aegis_docker::fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, RunSpec};
+use aegis_runtime::controller::Reconciler;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::*;
+use crate::context::Context;
+use crate::incident::IncidentReconciler;
+use crate::recall::Recall;
+use crate::workload::WorkloadReconciler;
+
+/// The workload that is not concerned, and the container that is none of ours.
+pub(super) const OTHER: &str = "db";
+pub(super) const BYSTANDER: &str = "payments";
+
+pub(super) struct Ward {
+    pub(super) engine: FakeEngine,
+    pub(super) context: Context,
+    incidents: IncidentReconciler,
+    workloads: WorkloadReconciler,
+    _probes: DropGuard,
+    _state: tempfile::TempDir,
+}
+
+impl Ward {
+    /// Workload `web` adopts a container of this name; `policy` governs it.
+    pub(super) async fn open(container: &str, policy: &Value, brain: Brain) -> Self {
+        let at_once = Duration::from_millis(1);
+        let engine = FakeEngine::new(FakeOptions {
+            create_takes: at_once,
+            start_takes: at_once,
+            stop_takes: at_once,
+            remove_takes: at_once,
+            ..FakeOptions::default()
+        });
+        let quick = Behaviour {
+            startup: at_once,
+            ..Behaviour::default()
+        };
+        engine.add_image("app:1", quick);
+        for name in [container, OTHER] {
+            let app = RunSpec::new(name, "app:1").network("shared");
+            engine.run_container(&app).unwrap();
+        }
+        engine.create_bystander(BYSTANDER).unwrap();
+        let (context, state) = crate::context::tests::over(&engine, Settings::default()).await;
+        let probes = CancellationToken::new();
+        let (prober, ended) = (context.prober.clone(), probes.clone());
+        tokio::spawn(async move { prober.run(ended).await });
+        let ward = Self {
+            engine,
+            incidents: IncidentReconciler::new(context.clone(), Arc::new(brain), Recall::default()),
+            workloads: WorkloadReconciler::new(context.clone()),
+            context,
+            _probes: probes.drop_guard(),
+            _state: state,
+        };
+        ward.apply("RemediationPolicy", "all", policy).await.unwrap();
+        for (name, adopted) in [("web", container), (OTHER, OTHER)] {
+            let health =
+                json!({"http": {"path": "/health", "port": 8000}, "interval": "200ms", "timeout": "200ms"});
+            let spec = json!({"container": adopted, "replicas": 1, "health": health});
+            ward.apply("Workload", name, &spec).await.unwrap();
+        }
+        for _ in 0..2000 {
+            ward.pass().await;
+            let ready = |name| {
+                let workload = ward.context.store.get::<Workload>(name).unwrap();
+                workload
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.ready_replicas == 1)
+            };
+            if ready("web") && ready(OTHER) {
+                return ward;
+            }
+        }
+        panic!("the workloads do not get ready");
+    }
+
+    pub(super) async fn apply(&self, kind: &str, name: &str, spec: &Value) -> Result<(), String> {
+        let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let made = self
+            .context
+            .store
+            .create(kinds::find(kind).unwrap(), object, false)
+            .await;
+        made.map(drop).map_err(|error| format!("{error:?}"))
+    }
+
+    async fn pass(&self) {
+        for name in ["web", OTHER] {
+            self.workloads.reconcile(name).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    /// Reconciles until the incident is over or waits for a human.
+    pub(super) async fn drive(&self, name: &str) -> Incident {
+        for _ in 0..5000 {
+            self.incidents.reconcile(name).await.unwrap();
+            let incident = self.context.store.get::<Incident>(name).unwrap();
+            let waits = incident
+                .status
+                .as_ref()
+                .is_some_and(|it| it.phase == Phase::AwaitingApproval);
+            if incident.is_finished() || waits {
+                return (*incident).clone();
+            }
+            self.pass().await;
+        }
+        let stuck = self.context.store.get::<Incident>(name).unwrap();
+        panic!("{name} does not end: {:#?}", stuck.status)
+    }
+
+    /// What this controller did to containers.
+    pub(super) fn deeds(&self) -> Vec<Effect> {
+        let all = self.engine.effects();
+        all.into_iter()
+            .filter(|effect| effect.actor == Actor::Client)
+            .collect()
+    }
+}
+
+/// Answers by the first part of the path: `http://…/<key>/chat/completions` is answered with the text under that key.
+pub(super) async fn scripted_model(script: HashMap<String, String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let script = Arc::new(script);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, Arc::clone(&script)));
+        }
+    });
+    format!("http://{address}")
+}
+
+async fn answer(mut stream: TcpStream, script: Arc<HashMap<String, String>>) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        let Ok(read @ 1..) = stream.read(&mut buffer).await else {
+            return;
+        };
+        request.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&request);
+        let Some((head, _)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let head = head.to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.unwrap().trim().parse().unwrap();
+        if request.len() >= head.len() + 4 + length {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&request);
+    let key = text.split('/').nth(1).unwrap_or_default();
+    let words = json!({"choices": [{"delta": {"content": script[key]}, "finish_reason": "stop"}]});
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: {words}\n\ndata: [DONE]\n\n"
+    );
+    // Whoever asked may have gone.
+    drop(stream.write_all(answer.as_bytes()).await);
+}
+
+/// A brain whose analyst and reviewers are the model's answers under these two keys.
+pub(super) fn brain(url: &str, analyst: &str, reviewer: &str) -> Brain {
+    let provider = |name: &str, key: &str| {
+        ProviderConfig::new(name, ProviderKind::OpenAi, format!("{url}/{key}"), "script")
+    };
+    let reviewers = Some(vec!["reviewer".to_owned()]);
+    Brain::new(BrainConfig {
+        providers: vec![provider("analyst", analyst), provider("reviewer", reviewer)],
+        routes: Some(Routes {
+            analysis: vec!["analyst".into()],
+            security_officer: reviewers.clone(),
+            auditor: reviewers,
+        }),
+        retry: RetryPolicy::default(),
+        ..BrainConfig::default()
+    })
+    .unwrap()
+}
