@@ -1,7 +1,8 @@
 //! Prometheus metrics of what is asked of models and analyst. Owns the instruments; no I/O.
 //!
 //! Labels: `purpose` (analysis, security_officer, auditor), `provider`, and `model`, which for the built-in analyst is
-//! the rule that decided. All three come from the configuration and the rules, never from what is judged.
+//! the rule that decided, and `entry` where one of the runbook did. All three come from the configuration and the
+//! rules, never from what is judged.
 
 use aegis_brain::{Answered, Observer};
 use prometheus_client::encoding::EncodeLabelSet;

@@ -1,6 +1,7 @@
 //! `RemediationPolicy`: what automation may do to which workloads. Deterministic and stronger than any model. Pure.
 
 mod analysis;
+mod known;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::scalar::{Duration, ResourceName};
 use crate::validate::{FieldError, Rules};
 
 pub use analysis::{AnalysisPolicy, BUILTIN, SeatProviders};
+pub use known::{RUNBOOK, RunbookTerms};
 
 /// What automation may do.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -79,9 +79,10 @@ pub struct Analysis {
     pub proposal: Proposal,
     /// The reasoning as it was streamed, at most 16,000 characters.
     pub reasoning: String,
-    /// The provider's configured name, such as `fastrouter` or `ollama`; `builtin` for the built-in analyst.
+    /// The provider's configured name, such as `fastrouter` or `ollama`; `builtin` for the built-in analyst, `runbook`
+    /// where an entry of the runbook decided and no model was asked.
     pub provider: String,
-    /// The model's name; for the built-in analyst the name of the rule that decided.
+    /// The model's name; for the built-in analyst the name of the rule that decided, for the runbook that of the entry.
     pub model: String,
     /// Tokens in and out, those of failed attempts included; 0 where no model was asked.
     #[serde(default)]

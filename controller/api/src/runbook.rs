@@ -90,10 +90,20 @@ pub struct Outcomes {
     /// Verified failures.
     #[serde(default)]
     pub failures: u32,
+    /// Of those, failures since the last success.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures_since_success: u32,
     /// Incidents already counted, newest last, at most 50: counting one twice changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub counted: Vec<String>,
+}
+
+/// Incidents remembered as counted, per entry.
+const COUNTED: usize = 50;
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Default for Outcomes {
@@ -101,12 +111,29 @@ impl Default for Outcomes {
         Self {
             successes: 1,
             failures: 0,
+            failures_since_success: 0,
             counted: Vec::new(),
         }
     }
 }
 
 impl Outcomes {
+    /// Counts how the fix went for an incident; once for each.
+    pub fn count(&mut self, incident: &str, helped: bool) {
+        if self.counted.iter().any(|counted| counted == incident) {
+            return;
+        }
+        if helped {
+            self.successes = self.successes.saturating_add(1);
+            self.failures_since_success = 0;
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            self.failures_since_success = self.failures_since_success.saturating_add(1);
+        }
+        self.counted.push(incident.to_owned());
+        self.counted.drain(..self.counted.len().saturating_sub(COUNTED));
+    }
+
     /// Laplace's rule of succession, `(s + 1) / (s + f + 2)`: 0.5 for an unknown fix, towards 1 as it keeps helping.
     pub fn trust(&self) -> f64 {
         (f64::from(self.successes) + 1.0) / (f64::from(self.successes) + f64::from(self.failures) + 2.0)
@@ -151,7 +178,7 @@ mod tests {
             let outcomes = Outcomes {
                 successes,
                 failures,
-                counted: Vec::new(),
+                ..Outcomes::default()
             };
             outcomes.is_recommended()
         };
@@ -161,5 +188,22 @@ mod tests {
         for (successes, failures) in [(0, 2), (1, 2), (1, 3), (2, 3), (9, 10)] {
             assert!(!recommended(successes, failures), "{successes} {failures}");
         }
+    }
+
+    #[test]
+    fn an_outcome_is_counted_once_an_incident_and_a_success_ends_a_run_of_failures() {
+        let mut outcomes = Outcomes::default();
+        for (incident, helped) in [("a", false), ("a", false), ("b", false), ("b", true)] {
+            outcomes.count(incident, helped);
+        }
+        assert_eq!((outcomes.successes, outcomes.failures), (1, 2));
+        assert_eq!(outcomes.failures_since_success, 2);
+        outcomes.count("c", true);
+        assert_eq!((outcomes.successes, outcomes.failures), (2, 2));
+        assert_eq!(outcomes.failures_since_success, 0);
+        for number in 0..100 {
+            outcomes.count(&format!("d-{number}"), true);
+        }
+        assert_eq!((outcomes.counted.len(), outcomes.successes), (50, 102));
     }
 }

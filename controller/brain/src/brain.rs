@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aegis_api::policy::AnalysisPolicy;
+use aegis_api::policy::{AnalysisPolicy, RUNBOOK};
 use aegis_api::proposal::{Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
 use aegis_api::{Duration, Time};
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use crate::builtin::rules::TableError;
 use crate::case::Case;
 use crate::chain::{Answer, Candidate, Chain, Chunk, Member, OnChunk, Question, millis};
 use crate::council::{self, Opinion, model};
+use crate::known::{self, Known};
 use crate::observer::{Answered, Observer};
 use crate::prompt::{PromptError, Prompts};
 use crate::provider::Usage;
@@ -109,7 +110,7 @@ impl Brain {
         for (at, provider) in config.providers.iter().enumerate() {
             let mut earlier = config.providers.iter().take(at);
             let taken = earlier.any(|earlier| earlier.name == provider.name);
-            if taken || provider.name.is_empty() || provider.name == BUILTIN {
+            if taken || provider.name.is_empty() || [BUILTIN, RUNBOOK].contains(&provider.name.as_str()) {
                 return Err(ConfigError::Name(provider.name.clone()).into());
             }
             members.push(Member::configured(provider)?);
@@ -185,11 +186,17 @@ impl Brain {
         }
     }
 
-    /// Says what is wrong and proposes what to do. The reasoning goes to `on_chunk` piece by piece as it is made; all
+    /// Says what is wrong and proposes what to do; where the runbook knows well enough, nobody is asked. The reasoning goes to `on_chunk` piece by piece as it is made; all
     /// pieces since the last [`Chunk::Restart`] together are the analysis' `reasoning`, secrets and what exceeds its
     /// length left out. Dropping the future ends the call to the model.
     pub async fn analyse(&self, case: &Case, on_chunk: &mut OnChunk<'_>) -> Result<Analysis, BrainError> {
         let started = Instant::now();
+        let analyst = &self.shared.analyst;
+        if let Some(known) = known::decide(analyst, case, self.shared.least_confidence) {
+            let analysis = Account::of_nobody(case.now, started).of_runbook(known, on_chunk);
+            self.tell(Some(Answered::analysis(&analysis)));
+            return Ok(analysis);
+        }
         let purse = self.shared.budget.left(None, &[]);
         let prompt = |chars| self.shared.prompts.analysis(case, chars);
         let question = Question {
@@ -207,7 +214,7 @@ impl Brain {
         };
         let analysis = match outcome.answer {
             Some(answer) => account.of_model(answer, on_chunk),
-            None => account.of_analyst(&self.shared.analyst, case, on_chunk),
+            None => account.of_analyst(analyst, case, on_chunk),
         };
         self.tell(Some(Answered::analysis(&analysis)));
         Ok(analysis)
@@ -225,7 +232,7 @@ impl Brain {
             earlier,
         };
         let least = self.shared.least_confidence;
-        let (opinion, asked): (Opinion, Option<Asked>) = if analysis.provider == BUILTIN {
+        let (opinion, asked): (Opinion, Option<Asked>) = if is_by_rule(analysis) {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
@@ -273,6 +280,29 @@ struct Account {
 }
 
 impl Account {
+    /// Of an analysis for which nobody was asked.
+    fn of_nobody(asked_at: Time, started: Instant) -> Self {
+        Self {
+            usage: Usage::default(),
+            attempts: Vec::new(),
+            asked_at,
+            started,
+        }
+    }
+
+    fn of_runbook(self, known: Known, on_chunk: &mut OnChunk<'_>) -> Analysis {
+        for chunk in known.chunks() {
+            on_chunk(Chunk::Text(chunk));
+        }
+        self.analysis(
+            known.proposal,
+            known.reasoning,
+            RUNBOOK.to_owned(),
+            known.entry,
+            None,
+        )
+    }
+
     fn of_model(self, answer: Answer<Proposal>, on_chunk: &mut OnChunk<'_>) -> Analysis {
         let mut shown = answer.shown;
         if shown.trim().is_empty() {
@@ -326,6 +356,11 @@ impl Account {
             at: answered(self.asked_at, self.started),
         }
     }
+}
+
+/// Whether no model had a part in it, so that the rules review it alone.
+fn is_by_rule(analysis: &Analysis) -> bool {
+    [BUILTIN, RUNBOOK].contains(&analysis.provider.as_str())
 }
 
 /// When the answer to a question that was asked at `started` came, by the clock of whoever asked.

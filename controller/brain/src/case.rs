@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::incident::{Severity, Tried};
+use aegis_api::policy::RunbookTerms;
 use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_api::{RunbookEntrySpec, Time};
 
@@ -36,6 +37,8 @@ pub struct Case {
     pub protected: bool,
     /// What was already tried in this incident and did not help.
     pub tried: Vec<Tried>,
+    /// When an entry of the runbook may decide without a model, by policy.
+    pub terms: RunbookTerms,
     /// When it is put before them, by the controller's clock: no answer is dated by another.
     pub now: Time,
 }
@@ -66,6 +69,7 @@ impl Case {
             },
             protected: false,
             tried: Vec::new(),
+            terms: RunbookTerms::default(),
             now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }

@@ -12,6 +12,7 @@ pub mod case;
 mod chain;
 pub mod council;
 mod facts;
+mod known;
 pub mod observer;
 mod prompt;
 mod provider;

@@ -1,5 +1,6 @@
 //! Who wants to know what was asked and what it took, such as metrics. Owns the shape of that account. Pure.
 
+use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Analysis, FailedAttempt, Seat, Vote};
 
 /// Is told of every analysis and of every vote on which a model was asked.
@@ -13,7 +14,8 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 pub struct Answered<'a> {
     /// What was asked: `analysis`, `security_officer` or `auditor`.
     pub purpose: &'static str,
-    /// Provider and model, or analyst and rule, of the answer; absent where nobody gave one.
+    /// Provider and model, or analyst and rule, of the answer; absent where nobody gave one. Which entry of the runbook
+    /// decided is left out: there may be very many.
     pub by: Option<(&'a str, &'a str)>,
     /// Tokens of that answer, in and out.
     pub tokens: u64,
@@ -27,7 +29,10 @@ impl<'a> Answered<'a> {
     pub(crate) fn analysis(analysis: &'a Analysis) -> Self {
         Self {
             purpose: "analysis",
-            by: Some((&analysis.provider, &analysis.model)),
+            by: Some(match analysis.provider.as_str() {
+                RUNBOOK => (RUNBOOK, "entry"),
+                provider => (provider, &analysis.model),
+            }),
             tokens: own(analysis.tokens, &analysis.attempts),
             latency_ms: analysis.latency_ms,
             attempts: &analysis.attempts,

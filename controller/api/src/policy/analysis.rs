@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::known::RunbookTerms;
 use crate::validate::{FieldError, Rules};
 
 /// Name of the analyst that needs no model. It is always there, and answers when nobody else does.
 pub const BUILTIN: &str = "builtin";
 
 /// Who analyses and reviews the incidents of a policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AnalysisPolicy {
     /// Providers to ask, by name, in this order; `builtin` is the analyst that needs no model, answers last in any case,
@@ -26,6 +27,9 @@ pub struct AnalysisPolicy {
     /// Providers of their own for the reviewers.
     #[serde(skip_serializing_if = "SeatProviders::is_empty")]
     pub seats: SeatProviders,
+    /// When an incident that the runbook knows is decided without asking any of them.
+    #[serde(skip_serializing_if = "RunbookTerms::is_default")]
+    pub runbook: RunbookTerms,
 }
 
 /// The reviewers' providers. A seat whose provider fails abstains; with `builtin` it votes by the rules alone.
@@ -132,6 +136,7 @@ mod tests {
             "{providers: [ollama, builtin], models: {ollama: 'qwen3:8b'}, seats: {auditor: builtin}}",
             "{providers: [builtin]}",
             "{models: {ollama: small}}",
+            "{runbook: {trust: 1}}",
             "{providers: [ollama], models: {fastrouter: m}, seats: {securityOfficer: fastrouter}}",
         ] {
             assert_eq!(refused(sound), Vec::<String>::new(), "{sound}");

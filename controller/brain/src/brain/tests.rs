@@ -1,6 +1,7 @@
 mod budgets;
 mod failures;
 mod injections;
+mod known;
 mod policies;
 mod scripted;
 mod seats;
@@ -56,6 +57,7 @@ pub(crate) fn case() -> Case {
         },
         protected: false,
         tried: Vec::new(),
+        terms: Default::default(),
         now: Time(jiff::Timestamp::UNIX_EPOCH),
     }
 }

@@ -75,6 +75,7 @@ impl Situation {
             replicas: ReplicaBounds { min, max, current },
             protected: self.protected,
             tried: self.tried.clone(),
+            terms: Default::default(),
             now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }
@@ -441,7 +442,7 @@ prop_compose! {
         let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into(), applied_at: None });
         Case {
             incident: "inc".into(), alert_type, severity: Severity::Warning, logs, details: BTreeMap::new(), workload: "web".into(), container: None,
-            evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(),
+            evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(), terms: Default::default(),
             now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }

@@ -195,7 +195,7 @@ pub(super) fn discredit(recalled: &Recalled) -> String {
 }
 
 /// A text in pieces of about four words; together they are the text.
-pub(super) fn chunks(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn chunks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let ends = rest

@@ -158,6 +158,7 @@ fn case() -> Case {
         },
         protected: false,
         tried: Vec::new(),
+        terms: Default::default(),
         now: EPOCH,
     }
 }

@@ -57,8 +57,10 @@ pub enum ConfigError {
         /// Why.
         source: reqwest::Error,
     },
-    /// Two have one name, or one has none or that of the built-in analyst.
-    #[error("provider name {0:?}: give each provider a name of its own, and none of them `builtin`")]
+    /// Two have one name, or one has none, or that of the built-in analyst or the runbook.
+    #[error(
+        "provider name {0:?}: give each provider a name of its own, and none of them `builtin` or `runbook`"
+    )]
     Name(String),
     /// No model is named.
     #[error("provider {0} names no model")]

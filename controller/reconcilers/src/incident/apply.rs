@@ -194,6 +194,7 @@ fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option
         },
         protected: incident.protected,
         tried: incident.status.tried.clone(),
+        terms: incident.policy.analysis.runbook,
         now: reconciler.context.clock.now(),
     })
 }

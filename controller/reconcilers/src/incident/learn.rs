@@ -2,6 +2,7 @@
 //! one incident twice changes nothing, so a crash in between does no harm.
 
 use aegis_api::audit::Actor;
+use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::{API_VERSION, Kind, RunbookEntry, kinds};
@@ -15,8 +16,6 @@ use crate::context::Context;
 
 /// An entry this similar with the same action is the same lesson.
 const SAME_LESSON: f64 = 0.8;
-/// Incidents remembered as counted, per entry.
-const COUNTED: usize = 50;
 
 /// Records a verified resolution and answers the entry's name.
 pub(super) async fn success(
@@ -26,15 +25,10 @@ pub(super) async fn success(
     let Some(action) = action(incident).filter(|action| *action != Action::Noop) else {
         return Ok(None);
     };
-    let known = incident
-        .status
-        .retrieved
-        .iter()
-        .find(|hit| hit.action == action && hit.score >= SAME_LESSON);
-    if let Some(hit) = known
-        && count(context, incident, &hit.entry, true).await?
+    if let Some(entry) = concerned(incident, action, SAME_LESSON)
+        && count(context, incident, entry, true).await?
     {
-        return Ok(Some(hit.entry.clone()));
+        return Ok(Some(entry.to_owned()));
     }
     let name = entry_name(incident.name());
     let Some(spec) = lesson(incident, action) else {
@@ -69,10 +63,27 @@ pub(super) async fn failure(context: &Context, incident: &ValidatedIncident) -> 
     let Some(action) = action(incident).filter(|action| executed && *action != Action::Noop) else {
         return Ok(());
     };
-    if let Some(hit) = incident.status.retrieved.iter().find(|hit| hit.action == action) {
-        count(context, incident, &hit.entry, false).await?;
+    if let Some(entry) = concerned(incident, action, 0.0) {
+        count(context, incident, entry, false).await?;
     }
     Ok(())
+}
+
+/// The entry on which an outcome of this action counts: the one that decided, or else the most similar that called for
+/// it.
+fn concerned(incident: &ValidatedIncident, action: Action, least_score: f64) -> Option<&str> {
+    let status = &incident.status;
+    let decided = status
+        .analysis
+        .as_ref()
+        .filter(|analysis| analysis.provider == RUNBOOK && analysis.proposal.action == action);
+    let alike = || {
+        let mut hits = status.retrieved.iter();
+        hits.find(|hit| hit.action == action && hit.score >= least_score)
+    };
+    decided
+        .map(|analysis| analysis.model.as_str())
+        .or_else(|| alike().map(|hit| hit.entry.as_str()))
 }
 
 fn action(incident: &ValidatedIncident) -> Option<Action> {
@@ -96,19 +107,7 @@ async fn count(
     let id = incident.name().to_owned();
     let edit = move |entry: &RunbookEntry| {
         let mut spec = entry.spec.clone();
-        if !spec.outcomes.counted.contains(&id) {
-            let outcomes = &mut spec.outcomes;
-            let counter = if success {
-                &mut outcomes.successes
-            } else {
-                &mut outcomes.failures
-            };
-            *counter = counter.saturating_add(1);
-            outcomes.counted.push(id);
-            outcomes
-                .counted
-                .drain(..outcomes.counted.len().saturating_sub(COUNTED));
-        }
+        spec.outcomes.count(&id, success);
         Ok(spec)
     };
     match context

@@ -2,6 +2,7 @@
 
 mod asking;
 mod injections;
+mod known;
 mod proposals;
 mod repeats;
 mod verifying;

@@ -63,6 +63,7 @@ impl World {
             },
             protected: false,
             tried: Vec::new(),
+            terms: Default::default(),
             now: self.context.clock.now(),
         };
         self.brain.analyse(&case, &mut |_| {}).await.unwrap().model

@@ -72,6 +72,7 @@ fn case() -> Case {
         },
         protected: false,
         tried: Vec::new(),
+        terms: Default::default(),
         now: NOW.parse().unwrap(),
     }
 }

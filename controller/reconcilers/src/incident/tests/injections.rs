@@ -10,7 +10,7 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ward::{OTHER, Ward, brain, scripted_model};
+use super::ward::{OTHER, Ward, brain, saying, scripted_model};
 use super::*;
 
 #[derive(Deserialize)]
@@ -199,12 +199,12 @@ async fn i4_i11_a_model_that_obeys_every_injection_does_nothing_that_policy_and_
         script.insert(format!("analyst-{number}"), analyst);
         script.insert(format!("reviewer-{number}"), reviewer);
     }
-    let url = &scripted_model(script).await;
+    let brain = &brain(&scripted_model(script).await);
     let runs = corpus.iter().enumerate().flat_map(|(number, attempt)| {
         let wards = PLACES.iter().map(|place| (std::slice::from_ref(place), true));
         wards.chain([(&PLACES[..], false)]).map(move |(places, is_sick)| {
-            let brain = brain(url, &format!("analyst-{number}"), &format!("reviewer-{number}"));
-            run(attempt, brain, places, is_sick)
+            let obeying = saying(brain, &format!("analyst-{number}"), &format!("reviewer-{number}"));
+            run(attempt, obeying, places, is_sick)
         })
     });
     let acted = futures::stream::iter(runs).buffer_unordered(128);

@@ -7,7 +7,7 @@ use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::fake::{Ailment, Cure, Op, Symptom};
 use serde_json::json;
 
-use super::ward::{Ward, brain, scripted_model};
+use super::ward::{Ward, brain, saying, scripted_model};
 use super::*;
 
 /// Three incidents of a workload that no restart cures: what the third came to.
@@ -46,7 +46,7 @@ async fn an_incident_whose_fix_failed_twice_is_not_fixed_the_same_way_a_third_ti
         ("r".to_owned(), approve.to_string()),
     ]);
     let url = scripted_model(script).await;
-    let insisting = brain(&url, "a", "r");
+    let insisting = saying(&brain(&url), "a", "r");
     let (ward, incident) = third(insisting).await;
     let status = incident.status.unwrap();
     assert_eq!(restarts(&ward), 2, "{status:#?}");

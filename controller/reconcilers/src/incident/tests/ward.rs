@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aegis_api::Phase;
-use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind, RetryPolicy, Routes};
+use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind, Routes};
 use aegis_docker::fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, RunSpec};
-use aegis_runtime::controller::Reconciler;
+use aegis_runtime::controller::{Action as Next, Reconciler};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -68,12 +68,12 @@ impl Ward {
         ward.apply("RemediationPolicy", "all", policy).await.unwrap();
         for (name, adopted) in [("web", container), (OTHER, OTHER)] {
             let health =
-                json!({"http": {"path": "/health", "port": 8000}, "interval": "200ms", "timeout": "200ms"});
+                json!({"http": {"path": "/health", "port": 8000}, "interval": "100ms", "timeout": "200ms"});
             let spec = json!({"container": adopted, "replicas": 1, "health": health});
             ward.apply("Workload", name, &spec).await.unwrap();
         }
         for _ in 0..2000 {
-            ward.pass().await;
+            ward.pass(&["web", OTHER]).await;
             let ready = |name| {
                 let workload = ward.context.store.get::<Workload>(name).unwrap();
                 workload
@@ -98,26 +98,31 @@ impl Ward {
         made.map(drop).map_err(|error| format!("{error:?}"))
     }
 
-    async fn pass(&self) {
-        for name in ["web", OTHER] {
+    /// Reconciles these workloads, and lets their containers go on for a moment.
+    async fn pass(&self, workloads: &[&str]) {
+        for name in workloads {
             self.workloads.reconcile(name).await.unwrap();
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
     /// Reconciles until the incident is over or waits for a human.
     pub(super) async fn drive(&self, name: &str) -> Incident {
         for _ in 0..5000 {
-            self.incidents.reconcile(name).await.unwrap();
+            let next = self.incidents.reconcile(name).await.unwrap();
             let incident = self.context.store.get::<Incident>(name).unwrap();
             let waits = incident
                 .status
                 .as_ref()
                 .is_some_and(|it| it.phase == Phase::AwaitingApproval);
             if incident.is_finished() || waits {
+                // Whatever anybody may have asked of the others shows now.
+                self.pass(&["web", OTHER]).await;
                 return (*incident).clone();
             }
-            self.pass().await;
+            if next != Next::Requeue(Duration::ZERO) {
+                self.pass(&["web"]).await;
+            }
         }
         let stuck = self.context.store.get::<Incident>(name).unwrap();
         panic!("{name} does not end: {:#?}", stuck.status)
@@ -132,7 +137,7 @@ impl Ward {
     }
 }
 
-/// Answers by the first part of the path: `http://…/<key>/chat/completions` is answered with the text under that key.
+/// Answers with the text under the name of the model that is asked for.
 pub(super) async fn scripted_model(script: HashMap<String, String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -165,7 +170,9 @@ async fn answer(mut stream: TcpStream, script: Arc<HashMap<String, String>>) {
         }
     }
     let text = String::from_utf8_lossy(&request);
-    let key = text.split('/').nth(1).unwrap_or_default();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let key = body["model"].as_str().unwrap();
     let words = json!({"choices": [{"delta": {"content": script[key]}, "finish_reason": "stop"}]});
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: {words}\n\ndata: [DONE]\n\n"
@@ -174,21 +181,31 @@ async fn answer(mut stream: TcpStream, script: Arc<HashMap<String, String>>) {
     drop(stream.write_all(answer.as_bytes()).await);
 }
 
-/// A brain whose analyst and reviewers are the model's answers under these two keys.
-pub(super) fn brain(url: &str, analyst: &str, reviewer: &str) -> Brain {
-    let provider = |name: &str, key: &str| {
-        ProviderConfig::new(name, ProviderKind::OpenAi, format!("{url}/{key}"), "script")
+/// A brain that asks the scripted model, by two names: one for the analysis, one for the reviewers.
+pub(super) fn brain(url: &str) -> Brain {
+    let provider = |name: &str| ProviderConfig {
+        at_once: 256,
+        ..ProviderConfig::new(name, ProviderKind::OpenAi, url, "script")
     };
-    let reviewers = Some(vec!["reviewer".to_owned()]);
     Brain::new(BrainConfig {
-        providers: vec![provider("analyst", analyst), provider("reviewer", reviewer)],
-        routes: Some(Routes {
-            analysis: vec!["analyst".into()],
-            security_officer: reviewers.clone(),
-            auditor: reviewers,
-        }),
-        retry: RetryPolicy::default(),
+        providers: vec![provider("analyst"), provider("reviewer")],
         ..BrainConfig::default()
     })
     .unwrap()
+}
+
+/// The same brain, whose analyst and reviewers answer with the script's texts of these names.
+pub(super) fn saying(brain: &Brain, analyst: &str, reviewer: &str) -> Brain {
+    let reviewers = Some(vec!["reviewer".to_owned()]);
+    let models = [("analyst", analyst), ("reviewer", reviewer)];
+    brain
+        .with_routes(Routes {
+            analysis: vec!["analyst".into()],
+            security_officer: reviewers.clone(),
+            auditor: reviewers,
+            models: models
+                .map(|(name, model)| (name.to_owned(), model.to_owned()))
+                .into(),
+        })
+        .unwrap()
 }

@@ -1,0 +1,118 @@
+//! A known incident, through the whole pipeline: decided by the runbook without a model, and on its account.
+
+use std::collections::HashMap;
+
+use aegis_api::policy::RUNBOOK;
+use aegis_api::{Phase, RunbookEntry};
+use aegis_docker::fake::{Ailment, Cure, Symptom};
+use serde_json::json;
+
+use super::ward::{Ward, brain, saying, scripted_model};
+use super::*;
+
+const LOGS: &str = "worker pool exhausted, queue of jobs stuck behind lock, nobody answers requests";
+
+async fn ward() -> Ward {
+    let restart = json!({"root_cause": "it hangs", "action": "RESTART", "justification": "so", "confidence": 0.9, "replica_count": 0});
+    let approve = json!({"reasoning": "fine", "verdict": "APPROVED"});
+    let script = HashMap::from([
+        ("a".to_owned(), restart.to_string()),
+        ("r".to_owned(), approve.to_string()),
+    ]);
+    let url = scripted_model(script).await;
+    let policy = json!({"cooldown": "0s", "verification": {"deadline": "300ms"}});
+    let ward = Ward::open("app", &policy, saying(&brain(&url), "a", "r")).await;
+    for (name, logs, successes) in [
+        // The most similar one is not trusted yet; the other is.
+        ("rb-new", LOGS.to_owned(), 1),
+        ("rb-known", format!("{LOGS} again"), 9),
+    ] {
+        let spec = json!({
+            "incidentId": name, "alertType": "STUCK", "logs": logs, "rootCause": "lock", "action": "RESTART",
+            "confidence": 0.9, "outcomes": {"successes": successes},
+        });
+        ward.apply("RunbookEntry", name, &spec).await.unwrap();
+    }
+    ward
+}
+
+/// An incident of a workload that this ailment befell, once it is over.
+async fn incident(ward: &Ward, name: &str, cure: Cure) -> IncidentStatus {
+    ward.engine
+        .ail("app", Ailment::new(Symptom::Unhealthy, cure))
+        .unwrap();
+    let spec = json!({"workloadRef": "web", "alertType": "STUCK", "logs": LOGS});
+    ward.apply("Incident", name, &spec).await.unwrap();
+    ward.drive(name).await.status.unwrap()
+}
+
+fn outcomes(ward: &Ward, entry: &str) -> (u32, u32) {
+    let entry = ward.context.store.get::<RunbookEntry>(entry).unwrap();
+    (entry.spec.outcomes.successes, entry.spec.outcomes.failures)
+}
+
+#[tokio::test]
+async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_fails_which_is_the_entrys_fault()
+ {
+    let ward = ward().await;
+    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    assert_eq!(status.phase, Phase::Resolved, "{status:#?}");
+    let analysis = status.analysis.unwrap();
+    assert_eq!(
+        (
+            analysis.provider.as_str(),
+            analysis.model.as_str(),
+            analysis.tokens
+        ),
+        (RUNBOOK, "rb-known", 0),
+        "{analysis:#?}"
+    );
+    let council = status.council.unwrap();
+    assert_eq!(council.consensus, "3/3 approved");
+    assert!(
+        council.votes.iter().all(|vote| vote.asked.is_none()),
+        "{council:#?}"
+    );
+    let allowed = aegis_api::condition::find(&status.conditions, "PolicyAllows").unwrap();
+    assert_eq!(allowed.status, "True", "{allowed:?}");
+    assert_eq!(status.learned.as_deref(), Some("rb-known"));
+    assert_eq!(
+        (outcomes(&ward, "rb-known"), outcomes(&ward, "rb-new")),
+        ((10, 0), (1, 0))
+    );
+
+    let status = incident(&ward, "inc-2", Cure::Never).await;
+    assert_eq!(status.phase, Phase::Failed, "{status:#?}");
+    assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
+    assert_eq!(
+        (outcomes(&ward, "rb-known"), outcomes(&ward, "rb-new")),
+        ((10, 1), (1, 0))
+    );
+
+    let status = incident(&ward, "inc-3", Cure::Never).await;
+    assert_eq!(status.analysis.unwrap().provider, "analyst");
+}
+
+#[tokio::test]
+async fn a_policy_that_wants_a_model_asked_every_time_is_obeyed() {
+    let ward = ward().await;
+    let policy =
+        json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "analysis": {"runbook": {"trust": 1.0}}});
+    ward.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    assert_eq!(status.analysis.unwrap().provider, "analyst");
+}
+
+#[tokio::test]
+async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
+    let ward = ward().await;
+    let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "Approve"});
+    ward.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    let before = ward.deeds().len();
+    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
+    assert_eq!(
+        (status.phase, ward.deeds().len()),
+        (Phase::AwaitingApproval, before)
+    );
+}
