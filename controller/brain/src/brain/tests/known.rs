@@ -141,7 +141,7 @@ async fn whatever_is_short_of_known_is_put_before_the_model() {
             "another as similar calls for something else",
             with(&|case| {
                 case.recalled
-                    .push(recalled("rb-8", Action::Rollback, 0.85, outcomes(1, 0, 0)))
+                    .push(recalled("rb-8", Action::Rollback, 0.85, outcomes(1, 0, 0)));
             }),
         ),
         (
