@@ -301,6 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn the_runbooks_terms_have_bounds_that_a_mistake_is_told() {
+        let policy = |runbook: Value| {
+            let spec = json!({"analysis": {"runbook": runbook}});
+            errors("rp", json!({"metadata": {"name": "all"}, "spec": spec})).join("\n")
+        };
+        for (runbook, told) in [
+            (
+                json!({"trust": 0.2}),
+                "spec.analysis.runbook.trust: Invalid value: 0.2: must be 0.5 or more",
+            ),
+            (
+                json!({"trust": 90}),
+                "spec.analysis.runbook.trust: Invalid value: 90: must be 1 or less",
+            ),
+            (
+                json!({"similarity": 0}),
+                "spec.analysis.runbook.similarity: Invalid value: 0: must be 0.05 or more",
+            ),
+            (
+                json!({"trusts": 1}),
+                "spec.analysis.runbook.trusts: unknown field (did you mean \"trust\"?)",
+            ),
+        ] {
+            assert!(policy(runbook.clone()).contains(told), "{}", policy(runbook));
+        }
+    }
+
+    #[test]
     fn a_name_that_is_no_file_name_is_refused() {
         let object = json!({"metadata": {"name": "../x"}, "spec": {"container": "a"}});
         assert!(errors("wl", object).join("").contains("metadata.name"));

@@ -186,9 +186,9 @@ impl Brain {
         }
     }
 
-    /// Says what is wrong and proposes what to do; where the runbook knows well enough, nobody is asked. The reasoning goes to `on_chunk` piece by piece as it is made; all
-    /// pieces since the last [`Chunk::Restart`] together are the analysis' `reasoning`, secrets and what exceeds its
-    /// length left out. Dropping the future ends the call to the model.
+    /// Says what is wrong and proposes what to do; where the runbook knows well enough, nobody is asked. The reasoning
+    /// goes to `on_chunk` piece by piece as it is made; all pieces since the last [`Chunk::Restart`] together are the
+    /// analysis' `reasoning`, secrets and what exceeds its length left out. Dropping the future ends the call to the model.
     pub async fn analyse(&self, case: &Case, on_chunk: &mut OnChunk<'_>) -> Result<Analysis, BrainError> {
         let started = Instant::now();
         let analyst = &self.shared.analyst;

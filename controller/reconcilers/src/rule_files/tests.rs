@@ -153,11 +153,11 @@ async fn when_the_state_directory_is_away_what_is_in_force_stays() {
     world.write("a.yaml", RULE);
     world.rules.look().await;
     let state = world.state.path();
-    let away = tempfile::tempdir().unwrap();
-    std::fs::rename(state, away.path().join("state")).unwrap();
+    let away = state.with_extension("away");
+    std::fs::rename(state, &away).unwrap();
     for _ in 0..3 {
         world.rules.look().await;
     }
     assert_eq!(world.decides().await, "mine (rules/a.yaml)");
-    std::fs::rename(away.path().join("state"), state).unwrap();
+    std::fs::rename(&away, state).unwrap();
 }
