@@ -6,9 +6,10 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-    StartContainerOptions,
+    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
 };
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::eventually;
@@ -233,6 +234,17 @@ impl Container {
             .build();
         let removed = self.docker.remove_container(&self.id, Some(options)).await;
         removed.unwrap_or_else(|error| panic!("cannot remove {}: {error}", self.name));
+    }
+
+    /// Everything it wrote, for people.
+    pub async fn log(&self) -> String {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let lines = self.docker.logs(&self.id, Some(options));
+        let lines: Vec<String> = lines
+            .map(|line| line.map_or_else(|error| error.to_string(), |line| line.to_string()))
+            .collect()
+            .await;
+        lines.concat()
     }
 
     /// The first 12 characters of its id, which are its host name too.

@@ -159,6 +159,22 @@ impl Controller {
         (self.child, self.log) = self.launch.spawn();
         self.is_ready().await;
     }
+
+    /// Starts it again, waits until it has died at this point of its work, and starts it once more, for good.
+    pub async fn start_again_dying_at(&mut self, point: &str) {
+        let ended = self.child.try_wait().expect("a process of ours can be asked");
+        assert!(ended.is_some(), "it still runs");
+        self.launch = self.launch.clone().dying_at(point);
+        (self.child, self.log) = self.launch.spawn();
+        let status = self.ends().await;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(
+            signal,
+            Some(9),
+            "{point}: it died as by kill -9, not with {status}"
+        );
+        self.start_again(|launch| launch.without_env("AEGIS_FAULT")).await;
+    }
 }
 
 impl Drop for Controller {

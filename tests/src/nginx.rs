@@ -24,13 +24,15 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    pub(crate) async fn start(world: &World, name: &str) -> Self {
+    pub(crate) async fn start(world: &World, name: &str, comes_back: bool) -> Self {
+        let policy = if comes_back { "unless-stopped" } else { "no" };
         let body = json!({
             "Image": "aegisops/nginx:dev",
             "Labels": {},
             "Volumes": {"/etc/nginx/conf.d": {}},
             "HostConfig": {
                 "NetworkMode": world.network(),
+                "RestartPolicy": {"Name": policy},
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges:true"],
                 "ReadonlyRootfs": true,

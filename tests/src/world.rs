@@ -142,7 +142,12 @@ impl World {
 
     /// A running nginx called `<base>-<id>`.
     pub async fn nginx(&self, base: &str) -> Nginx {
-        Nginx::start(self, &self.name(base)).await
+        Nginx::start(self, &self.name(base), false).await
+    }
+
+    /// As [`World::nginx`], and Docker itself starts it again, as it does for most people's.
+    pub async fn nginx_that_comes_back(&self, base: &str) -> Nginx {
+        Nginx::start(self, &self.name(base), true).await
     }
 
     /// A Docker socket of its own that can be cut; it is cut at first.

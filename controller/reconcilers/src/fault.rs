@@ -1,5 +1,5 @@
-//! Fault points: places at which a test build can be told to die as by `kill -9` (`AEGIS_FAULT=<point>`). Without the
-//! feature `fault-points` they are nothing at all.
+//! Fault points: places at which a test build can be told to die as by `kill -9`: `AEGIS_FAULT=<point>`, or `<point>#3` for
+//! the third time that it is passed. Without the feature `fault-points` they are nothing at all.
 
 /// Dies here if this is the point that was asked for.
 #[cfg(feature = "fault-points")]
@@ -22,7 +22,13 @@ pub(crate) fn soon(name: &str) {
 
 #[cfg(feature = "fault-points")]
 fn is_armed(name: &str) -> bool {
-    std::env::var("AEGIS_FAULT").is_ok_and(|armed| armed == name)
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    let Ok(armed) = std::env::var("AEGIS_FAULT") else {
+        return false;
+    };
+    let (point, time) = armed.split_once('#').unwrap_or((&armed, "1"));
+    point == name && time.parse() == Ok(PASSED.fetch_add(1, Ordering::Relaxed).saturating_add(1))
 }
 
 #[cfg(feature = "fault-points")]

@@ -13,6 +13,7 @@ use super::render::Rendered;
 use super::validate::ValidatedLoadBalancer;
 use super::{Error, staging};
 use crate::context::Context;
+use crate::fault;
 
 /// How long nginx may take to serve what it was told to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
@@ -78,6 +79,7 @@ async fn configure(
         source,
     })?;
     let at = context.clock.now();
+    fault::point("balancer/before-reload");
     let loaded = load(context, balancer, &rendered.revision).await;
     let proved_at = match loaded {
         Ok(proved_at) => proved_at,
@@ -186,10 +188,12 @@ async fn test(context: &Context, balancer: &ValidatedLoadBalancer, main: &str) -
 async fn write(context: &Context, balancer: &ValidatedLoadBalancer, text: &str) -> Result<(), Error> {
     let (folder, file) = split(balancer.spec.config_path.as_str());
     let files = [(file.to_owned(), text.as_bytes().to_vec())];
+    fault::point("balancer/before-write");
     let put = context
         .engine
         .put_files(&balancer.container.id, folder, &files)
         .await;
+    fault::point("balancer/after-write");
     put.map_err(|source| Error::Apply {
         balancer: balancer.name.clone(),
         step: "write the configuration",
@@ -205,6 +209,7 @@ async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &st
         step: "reload nginx",
         source,
     })?;
+    fault::point("balancer/before-proof");
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;
     let mut answers = 0;

@@ -11,6 +11,7 @@ use super::apply::Applied;
 use super::validate::ValidatedLoadBalancer;
 use super::{Error, dereference, receipts};
 use crate::context::Context;
+use crate::fault;
 
 /// A pass that went through.
 #[derive(Debug)]
@@ -138,11 +139,13 @@ async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerS
         return Ok(());
     }
     let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
-    match context
+    fault::point("balancer/before-status");
+    let stored = context
         .store
         .set_status::<LoadBalancer>(balancer.name(), uid, status)
-        .await
-    {
+        .await;
+    fault::point("balancer/after-status");
+    match stored {
         Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
         Err(source) => Err(Error::Store {
             balancer: balancer.name().to_owned(),

@@ -84,8 +84,13 @@ async fn create(
         Mould::Template(template) => template_spec(template, name, &owner),
         Mould::Missing => return Ok(()),
     };
+    fault::point("workload/create/before-create");
+    fault::soon("workload/create/during-create");
     let id = engine.create(spec).await?;
-    engine.start(&id).await
+    fault::point("workload/create/before-start");
+    engine.start(&id).await?;
+    fault::point("workload/create/after-start");
+    Ok(())
 }
 
 /// Removes a replica. The label is read again right before: nothing that is not ours goes, whatever the plan says.
@@ -99,6 +104,11 @@ async fn remove(engine: &dyn Engine, workload: &ValidatedWorkload, id: &str) -> 
             message: "it is not a replica of this workload".to_owned(),
         });
     }
+    fault::point("workload/remove/before-stop");
+    fault::soon("workload/remove/during-stop");
     engine.stop(id, None).await?;
-    engine.remove(id).await
+    fault::point("workload/remove/before-remove");
+    engine.remove(id).await?;
+    fault::point("workload/remove/after-remove");
+    Ok(())
 }

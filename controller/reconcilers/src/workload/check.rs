@@ -110,7 +110,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         .rotations
         .iter()
         .filter(|rotation| rotation.serving && rotation.servers.contains(&target.id))
-        .filter(|rotation| !rotation.held.contains(&target.id) && !rotation.released.contains(&target.id))
+        .filter(|rotation| !rotation.released.contains(&target.id))
         .map(|rotation| rotation.name.as_str())
         .collect();
     let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;

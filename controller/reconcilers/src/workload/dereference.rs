@@ -57,13 +57,6 @@ pub struct Rotation {
     pub trouble: Option<String>,
 }
 
-impl Rotation {
-    /// Whether a container that is marked as draining gets no further requests from here, or cannot be spared any.
-    pub fn lets_go(&self, id: &str) -> bool {
-        !self.serving || self.released.contains(id) || self.held.contains(id)
-    }
-}
-
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
     let observe = |source: EngineError| Error::Observe {

@@ -172,10 +172,19 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     plan.draining.insert(instance.id.clone(), why);
     let marked = instance.was_draining();
     let serves = instance.state == ContainerState::Running;
+    // What a load balancer holds as the last of all it held when it looked: while another can take over, it will look again.
+    let is_last = !workload.instances.iter().any(|other| {
+        let leaves = other.was_draining() || plan.draining.contains_key(&other.id);
+        other.id != instance.id && other.may_serve() && !leaves
+    });
+    let lets_go = |rotation: &Rotation| {
+        let done = !rotation.serving || rotation.released.contains(&instance.id);
+        done || (is_last && rotation.held.contains(&instance.id))
+    };
     let holding: Vec<&Rotation> = workload
         .rotations
         .iter()
-        .filter(|rotation| serves && !(marked && rotation.lets_go(&instance.id)))
+        .filter(|rotation| serves && !(marked && lets_go(rotation)))
         .collect();
     if holding.is_empty() {
         plan.steps.push(step);

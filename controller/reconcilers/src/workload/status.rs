@@ -16,6 +16,7 @@ use super::plan::{Step, counted_restarts, is_progressing, limit_reached, recent_
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{AT_ONCE, Error, rollout};
 use crate::context::Context;
+use crate::fault;
 
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
@@ -123,11 +124,13 @@ async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -
     if workload.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    match context
+    fault::point("workload/before-status");
+    let stored = context
         .store
         .set_status::<Workload>(workload.name(), uid(workload), status)
-        .await
-    {
+        .await;
+    fault::point("workload/after-status");
+    match stored {
         Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
         Err(source) => Err(Error::Store {
             workload: workload.name().to_owned(),

@@ -419,6 +419,27 @@ fn i8_the_last_replica_goes_when_the_load_balancer_says_that_it_holds_it() {
 }
 
 #[test]
+fn i8_what_was_held_as_the_last_stays_while_another_can_take_over() {
+    // The load balancer looked when nothing was known of the other one, as after a restart of this controller.
+    let mut workload = workload(&format!("{ADOPTS}  replicas: 1\n"));
+    let mut observed = world(1);
+    observed.rotations = vec![rotation(&["web-replica-1"])];
+    let (_, plan) = prepare(&workload, observed.clone());
+    remembered(&mut workload, observed.clone());
+    assert_eq!(leaving(&plan), BTreeSet::from([observed.replicas[0].id.clone()]));
+    observed.rotations[0].held = leaving(&plan);
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), Vec::<String>::new());
+    assert!(
+        plan.waiting[0].contains("waits for load balancer"),
+        "{:?}",
+        plan.waiting
+    );
+    observed.rotations[0].released = leaving(&plan);
+    assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-1"]);
+}
+
+#[test]
 fn in_place_a_process_restarts_under_its_requests() {
     let mut observed = world(1);
     observed.rotations = vec![rotation(&["base", "web-replica-1"])];
