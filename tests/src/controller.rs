@@ -142,11 +142,17 @@ impl Controller {
 
     /// Waits until it has ended by itself.
     pub async fn ends(&mut self) -> ExitStatus {
+        self.ends_at("").await
+    }
+
+    async fn ends_at(&mut self, point: &str) -> ExitStatus {
         let child = &mut self.child;
-        eventually("the controller ends", async || match child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            Ok(None) => Err("it goes on running".to_owned()),
-            Err(error) => Err(error.to_string()),
+        eventually(&format!("the controller ends {point}"), async || {
+            match child.try_wait() {
+                Ok(Some(status)) => Ok(status),
+                Ok(None) => Err("it goes on running".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
         })
         .await
     }
@@ -166,7 +172,7 @@ impl Controller {
         assert!(ended.is_some(), "it still runs");
         self.launch = self.launch.clone().dying_at(point);
         (self.child, self.log) = self.launch.spawn();
-        let status = self.ends().await;
+        let status = self.ends_at(point).await;
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         assert_eq!(
             signal,

@@ -72,7 +72,12 @@ impl Stage {
             let rows = status["instances"].as_array().map_or(0, Vec::len);
             let servers = balancer["status"]["servers"].as_array().map_or(0, Vec::len);
             let calm = status["rollout"].is_null() && balancer["status"]["draining"].is_null();
-            if seen && ready && calm && rows == 3 && servers == 3 {
+            let proved = balancer["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+            if seen && ready && calm && proved && rows == 3 && servers == 3 {
                 Ok(workload)
             } else {
                 Err(format!("{workload:#} {balancer:#}"))

@@ -46,7 +46,9 @@ impl World {
             .get(id)
             .map(|container| container.name.clone())
             .unwrap_or_default();
-        if let Some(answer) = self.exec_answers.get(&(name, program.to_owned())) {
+        let answers = &self.exec_answers;
+        let mut words = command.iter();
+        if let Some(answer) = words.find_map(|word| answers.get(&(name.clone(), word.clone()))) {
             return answer.clone();
         }
         let is_nginx = self.get(id).is_some_and(|container| container.nginx.is_some());
@@ -86,10 +88,16 @@ impl World {
             };
         }
         match after("-s") {
-            Some("reload") => {
-                self.plan_reload(id);
-                ExecOutput::default()
-            }
+            Some("reload") => match self.check_nginx(id, &main) {
+                Ok(_) => {
+                    self.plan_reload(id);
+                    ExecOutput::default()
+                }
+                Err(complaint) => ExecOutput {
+                    exit_code: 1,
+                    output: complaint + "\n",
+                },
+            },
             Some("quit" | "stop") => {
                 self.end_run(
                     id,

@@ -241,7 +241,7 @@ impl FakeEngine {
         })
     }
 
-    /// What a command whose first word is `word` answers in this container. Without it a command is not found.
+    /// What a command with this word in it answers in this container. Without it a command is not found.
     pub fn answer_exec(&self, name: &str, word: &str, answer: ExecOutput) {
         self.shared.with(|world| {
             world

@@ -278,7 +278,8 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
         503,
         "not loaded yet"
     );
-    engine.signal("lb", "HUP").await.unwrap();
+    let reload = ["nginx", "-s", "reload"];
+    assert_eq!(engine.exec("lb", &reload).await.unwrap().exit_code, 0);
     tokio::time::sleep(50 * MS).await;
     assert_eq!(get("/aegis-revision").await.unwrap().body, "r1\n");
     assert_eq!(get("/").await.unwrap().status, 200);
@@ -302,6 +303,7 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
         "{}",
         check.output
     );
+    assert_eq!(engine.exec("lb", &reload).await.unwrap().exit_code, 1);
     engine.signal("lb", "HUP").await.unwrap();
     tokio::time::sleep(SECOND).await;
     assert_eq!(

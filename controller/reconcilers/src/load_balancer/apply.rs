@@ -201,14 +201,36 @@ async fn write(context: &Context, balancer: &ValidatedLoadBalancer, text: &str) 
     })
 }
 
-/// Tells nginx to load its files and waits until it serves this revision.
-async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &str) -> Result<Time, Error> {
-    let signal = context.engine.signal(&balancer.container.id, "HUP").await;
-    signal.map_err(|source| Error::Apply {
+/// Tells nginx to load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
+/// stopped it by hand, and an engine or host that restarts would leave nginx stopped
+/// (<https://github.com/moby/moby/issues/41302>).
+async fn reload(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
+    let main = balancer.spec.main_config_path.as_str();
+    let failed = |source: EngineError| Error::Apply {
         balancer: balancer.name.clone(),
         step: "reload nginx",
         source,
-    })?;
+    };
+    let engine = &context.engine;
+    let id = &balancer.container.id;
+    let answer = engine.exec(id, &["nginx", "-s", "reload", "-c", main]).await;
+    let answer = answer.map_err(failed)?;
+    if answer.exit_code == 0 {
+        return Ok(());
+    }
+    test(context, balancer, main).await?;
+    // The configuration is good, so its master could not be found: its process id may lie where the command line says.
+    tracing::warn!(
+        balancer = balancer.name,
+        output = answer.output,
+        "nginx -s reload failed, so the engine signals nginx: a restart policy of unless-stopped no longer applies to it"
+    );
+    engine.signal(id, "HUP").await.map_err(failed)
+}
+
+/// Tells nginx to load its files and waits until it serves this revision.
+async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &str) -> Result<Time, Error> {
+    reload(context, balancer).await?;
     fault::point("balancer/before-proof");
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;

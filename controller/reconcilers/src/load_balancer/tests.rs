@@ -6,8 +6,8 @@ use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Server};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::Engine;
-use aegis_docker::fake::{FakeEngine, RunSpec};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_docker::fake::{FakeEngine, Op, RunSpec};
+use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
 
 use super::Error;
 use super::apply::{Applied, apply};
@@ -370,6 +370,40 @@ async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
         loaded.upstreams.contains_key("other") && loaded.upstreams.contains_key("web"),
         "{loaded:?}"
     );
+}
+
+/// Signals that nginx got from the engine while a first configuration was brought to it.
+async fn signals_while_configuring(engine: &FakeEngine) -> usize {
+    engine
+        .run_container(&RunSpec::nginx("nginx").network("net"))
+        .unwrap();
+    let (context, _state) = crate::context::tests::over(engine, Settings::default()).await;
+    let nginx = engine.peek("nginx").unwrap();
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let address = nginx.networks.values().flatten().next().unwrap();
+    observed.address = Some((*address, 80).into());
+    observed.container = Some(nginx);
+    let validated = validate(&balancer(), observed).unwrap();
+    let applied = apply(&context, &validated, plan(&validated).unwrap()).await;
+    assert!(applied.unwrap().reload.is_some());
+    let effects = engine.effects();
+    effects.iter().filter(|effect| effect.op == Op::Signal).count()
+}
+
+/// The engine does not restart a container any more that it signalled, not even after a reboot.
+#[tokio::test(start_paused = true)]
+async fn nginx_is_reloaded_without_a_signal_from_the_engine() {
+    let engine = FakeEngine::default();
+    assert_eq!(signals_while_configuring(&engine).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nginx_is_signalled_where_it_cannot_find_its_master_by_itself() {
+    let engine = FakeEngine::default();
+    let output = "nginx: [error] invalid PID number \"\" in \"/run/nginx.pid\"\n".to_owned();
+    let lost = ExecOutput { exit_code: 1, output };
+    engine.answer_exec("nginx", "reload", lost);
+    assert_eq!(signals_while_configuring(&engine).await, 1);
 }
 
 #[test]

@@ -35,11 +35,11 @@ fn never_empty(evidence: &Evidence) -> Vec<String> {
         .collect()
 }
 
-/// Every HUP has its `nginx -t`, unless it puts back what was loaded before.
+/// Every reload has its `nginx -t`, unless it puts back what was loaded before.
 fn checked_before_loaded(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut checked = false;
-    let mut signals = 0_usize;
+    let mut reloads = 0_usize;
     for effect in evidence
         .effects
         .iter()
@@ -47,15 +47,15 @@ fn checked_before_loaded(evidence: &Evidence) -> Vec<String> {
     {
         match effect.op {
             Op::Exec if effect.detail.starts_with("nginx -t") => checked = true,
-            Op::Signal => {
-                signals += 1;
+            Op::Exec if effect.detail.starts_with("nginx -s reload") => {
+                reloads += 1;
                 let loaded = evidence.loads.iter().find(|load| load.at >= effect.at);
                 let earlier = evidence.loads.iter().filter(|load| load.at < effect.at);
                 let known =
                     loaded.is_some_and(|load| earlier.clone().any(|before| before.revision == load.revision));
                 if !checked && !known {
                     broken.push(format!(
-                        "HUP number {signals} at {} without nginx -t before it",
+                        "reload number {reloads} at {} without nginx -t before it",
                         effect.at
                     ));
                 }
