@@ -166,6 +166,13 @@ impl Controller {
         self.is_ready().await;
     }
 
+    /// Starts it again where it was.
+    pub fn start_again_unasked(&mut self) {
+        let ended = self.child.try_wait().expect("a process of ours can be asked");
+        assert!(ended.is_some(), "it still runs");
+        (self.child, self.log) = self.launch.spawn();
+    }
+
     /// Starts it again, waits until it has died at this point of its work, and starts it once more, for good.
     pub async fn start_again_dying_at(&mut self, point: &str) {
         let ended = self.child.try_wait().expect("a process of ours can be asked");

@@ -28,6 +28,11 @@ use lock::{Lock, LockError};
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
 const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
 
+/// A change writes at least two files and a record of the audit log.
+const ROOM: u64 = 32 * 1024;
+/// ENOSPC, to be told in the system's own words.
+const NO_SPACE: i32 = 28;
+
 /// An open state directory. Clones share its lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
@@ -84,6 +89,17 @@ impl Disk {
         });
         id.await?.map_err(|source| StoreError::disk(path, source))
     }
+}
+
+/// Whether a change would still find space below this folder.
+pub(crate) async fn has_room(dir: PathBuf) -> Result<(), StoreError> {
+    let path = dir.clone();
+    let free = blocking(move || fs4::available_space(&path)).await?;
+    let room = free.and_then(|free| match free {
+        ROOM.. => Ok(()),
+        _ => Err(std::io::Error::from_raw_os_error(NO_SPACE)),
+    });
+    room.map_err(|source| StoreError::disk(dir, source))
 }
 
 /// Containers carry it as a label, so anything a label can hold will do.

@@ -40,7 +40,7 @@ pub use options::{Clock, Retention, StoreOptions};
 use crate::audit::AuditLog;
 use crate::disk::faults::Faults;
 use crate::disk::revision::Revisions;
-use crate::disk::{Disk, blocking};
+use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
 use memory::Memory;
 use writer::Writer;
@@ -255,6 +255,11 @@ impl Store {
     /// The state directory.
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+
+    /// Whether a change would still find space on the state directory's disk.
+    pub async fn has_room(&self) -> Result<(), StoreError> {
+        disk::has_room(self.inner.dir.clone()).await
     }
 
     /// Files of people that are not in force as they are.

@@ -56,7 +56,16 @@ async fn store(state: &ServerState) -> Result<(), String> {
             "the writer did not answer within {} s",
             PATIENCE.as_secs()
         )),
-        Ok(Ok(_) | Err(StoreError::NotFound { .. })) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(_) | Err(StoreError::NotFound { .. })) => state.store.has_room().await.map_err(told),
+        Ok(Err(error)) => Err(told(error)),
+    }
+}
+
+/// With the system's own words.
+#[expect(clippy::needless_pass_by_value, reason = "it ends a chain of results")]
+fn told(error: StoreError) -> String {
+    match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

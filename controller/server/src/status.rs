@@ -179,6 +179,12 @@ impl Status {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
 
+    /// The state directory's disk is full, as these words of the store say.
+    fn full(said: &str) -> Self {
+        let message = format!("{said}: nothing was changed; free some space there, then try again");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", message)
+    }
+
     pub(crate) fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
@@ -234,6 +240,9 @@ impl Status {
             error @ (StoreError::Disk { .. } | StoreError::Locked { .. }) => {
                 let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
                 tracing::error!(error = %error, source = source.as_deref().unwrap_or_default(), "the store failed");
+                if error.is_full() {
+                    return Self::full(&format!("{error}{}", source.unwrap_or_default()));
+                }
                 Self::internal(format!("{error}{}", source.unwrap_or_default()))
             }
         }

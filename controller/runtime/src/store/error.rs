@@ -50,6 +50,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is for want of space alone: what failed will succeed when there is some again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Disk { source, .. } if full.contains(&source.kind()))
+    }
+
     pub(crate) fn disk(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Disk {
             path: path.into(),

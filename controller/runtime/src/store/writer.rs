@@ -44,7 +44,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// What loading leaves to do: differences between the files and what was in force are acted on at once, for what
-    /// was half written when an earlier process died is not going to be completed.
+    /// was half written when an earlier process died is not going to be completed. On a full disk that waits: what is
+    /// stored is served all the same, and files are looked at again with each rescan.
     pub(crate) async fn settle(
         &mut self,
         judged: Vec<(Key, Judged)>,
@@ -52,7 +53,9 @@ impl Writer {
         misnamed: &[Misnamed],
         notes: Vec<Note>,
     ) -> Result<(), StoreError> {
-        self.revisions.set_aside(&self.disk).await?;
+        if let Err(error) = self.revisions.set_aside(&self.disk).await {
+            put_off(error)?;
+        }
         for note in notes {
             self.note(note);
         }
@@ -65,7 +68,7 @@ impl Writer {
         let failures = self.carry_out(sealed).await?.failures;
         let failed = failures.into_values().next();
         match failed.or(self.take_over(judged).await?) {
-            Some(error) => Err(error),
+            Some(error) => put_off(error),
             None => Ok(()),
         }
     }
@@ -179,4 +182,13 @@ impl Writer {
         self.events
             .record(&note.about, note.kind, note.reason, note.message);
     }
+}
+
+/// What fails for want of space alone is done later.
+fn put_off(error: StoreError) -> Result<(), StoreError> {
+    if !error.is_full() {
+        return Err(error);
+    }
+    tracing::warn!(%error, "the disk is full: what is stored is served, no change is taken until there is space");
+    Ok(())
 }

@@ -220,6 +220,30 @@ async fn a_directory_that_is_made_is_private_and_one_that_cannot_be_is_named() {
 }
 
 #[tokio::test]
+async fn a_full_disk_serves_what_is_stored_and_takes_over_the_rest_later() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store.kill().await;
+    let text = fs::read_to_string(spec_path(&dir, "web")).unwrap();
+    fs::write(spec_path(&dir, "web"), text.replace("replicas: 1", "replicas: 2")).unwrap();
+    let faults = Faults::default();
+    faults.fail("", "", ErrorKind::StorageFull);
+    let mut options = StoreOptions::new(dir.path());
+    options.rescan = Duration::from_millis(20);
+    let store = Running::try_with(options, faults.clone()).await.unwrap();
+    assert_eq!(replicas(&store.get_stored(wl(), "web").unwrap()), 1);
+    let refused = store.create(wl(), workload("other", 1), false).await.unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+    faults.mend();
+    eventually("the edited file is in force", || {
+        replicas(&store.get_stored(wl(), "web").unwrap()) == 2
+    })
+    .await;
+    store.create(wl(), workload("other", 1), false).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_full_disk_fails_that_request_by_path_and_loses_nothing() {
     let dir = dir();
     let store = Running::open(&dir).await;
