@@ -32,6 +32,18 @@ const ERROR_WORDS: [&str; 8] = [
     "fatal",
 ];
 
+/// A line of a log tail that holds one of these, in any case, reports a connection that could not be made; as the rules
+/// about dependencies have it.
+const CONNECTION_WORDS: [&str; 7] = [
+    "connection refused",
+    "econnrefused",
+    "could not connect",
+    "no route to host",
+    "name or service not known",
+    "name resolution",
+    "no such host",
+];
+
 /// The readings of one case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
@@ -152,6 +164,11 @@ impl<'a> Facts<'a> {
         self.log_lines(&ERROR_WORDS)
     }
 
+    /// Lines of the containers' log tails that report a connection that could not be made.
+    pub(crate) fn connection_lines(self) -> u32 {
+        self.log_lines(&CONNECTION_WORDS)
+    }
+
     /// Whether a container was restarted again and again, lately.
     pub(crate) fn restart_loop(self) -> bool {
         let (restarts, secs) = RESTART_LOOP;
@@ -200,7 +217,7 @@ impl<'a> Facts<'a> {
         }
         found.extend(
             self.down()
-                .map(|container| format!("{} is {}", container.name, state(container))),
+                .map(|container| format!("{} is {}", container.name, ended(container))),
         );
         found.extend(
             self.hung()
@@ -283,6 +300,14 @@ pub(crate) fn state(container: &ContainerEvidence) -> &str {
         "in an unknown state"
     } else {
         &container.state
+    }
+}
+
+/// The state of a container that does not run, with its exit code where there is one.
+pub(crate) fn ended(container: &ContainerEvidence) -> String {
+    match container.exit_code {
+        Some(code) => format!("{} with exit code {code}", state(container)),
+        None => state(container).to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use aegis_api::workload::Health;
 
 use super::PassedOver;
 use crate::case::Recalled;
-use crate::facts::{Facts, state};
+use crate::facts::{Facts, ended, state};
 use crate::redact::{bound, redact};
 
 /// Containers that are described one by one.
@@ -18,7 +18,7 @@ const QUOTED: usize = 120;
 type Filler = fn(Facts<'_>, u32) -> String;
 
 /// Every placeholder and what it stands for.
-const PLACEHOLDERS: [(&str, Filler); 23] = [
+const PLACEHOLDERS: [(&str, Filler); 24] = [
     ("growth", |facts, _| growth(facts)),
     ("growing_container", |facts, _| {
         name_of(facts.soonest_full().map(|(container, _)| container))
@@ -59,6 +59,9 @@ const PLACEHOLDERS: [(&str, Filler); 23] = [
         facts.evidence().desired_replicas.to_string()
     }),
     ("error_lines", |facts, _| facts.error_lines().to_string()),
+    ("connection_lines", |facts, _| {
+        facts.connection_lines().to_string()
+    }),
     ("replicas", |facts, _| facts.case.replicas.current.to_string()),
     ("count", |_, count| count.to_string()),
 ];
@@ -223,11 +226,10 @@ pub(crate) fn span(secs: u64) -> String {
 }
 
 fn describe(container: &ContainerEvidence) -> String {
-    let mut readings = vec![match container.exit_code {
-        Some(code) if !crate::facts::runs(container) => {
-            format!("is {} with exit code {code}", state(container))
-        }
-        _ => format!("is {}", state(container)),
+    let mut readings = vec![if crate::facts::runs(container) {
+        format!("is {}", state(container))
+    } else {
+        format!("is {}", ended(container))
     }];
     readings.extend(
         container
@@ -274,7 +276,9 @@ fn trouble(facts: Facts<'_>) -> String {
         0 => {}
         more => named.push(format!("{more} more")),
     }
-    if named.is_empty() {
+    if facts.containers().is_empty() {
+        "no container could be looked at".to_owned()
+    } else if named.is_empty() {
         "no clear symptom".to_owned()
     } else {
         named.join(", ")
@@ -314,7 +318,9 @@ fn memory_limit(facts: Facts<'_>) -> String {
         .oom_killed()
         .find_map(|container| container.memory_limit_bytes)
         .filter(|limit| *limit > 0);
-    limit.map_or_else(String::new, |limit| format!(" of {} MiB", limit >> 20))
+    limit.map_or_else(String::new, |limit| {
+        format!(": it had used up its limit of {} MiB", limit >> 20)
+    })
 }
 
 fn memory_proof(facts: Facts<'_>) -> String {
@@ -332,7 +338,10 @@ fn cpu_proof(facts: Facts<'_>) -> String {
 }
 
 fn probe(facts: Facts<'_>) -> String {
-    let words = facts.hung().find_map(|container| container.probe.as_deref());
+    let words = facts.hung().find_map(|container| {
+        let docker = container.health_log.last().map(String::as_str);
+        container.probe.as_deref().or(docker)
+    });
     words.map_or_else(String::new, |words| {
         format!(" ({})", bound(&redact(words), QUOTED))
     })
