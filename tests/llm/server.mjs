@@ -8,10 +8,11 @@ import { getLlama, LlamaChatSession } from "node-llama-cpp";
 
 const CONTEXT = 16_384;
 const MOST_TOKENS = 1500;
-// A model this small repeats itself to no end where nothing stops it, in texts and in digits. The schema that the
-// controller sends has no ranges; the grammar made of it here ends texts and knows few numbers, so that there is a
-// proposal to judge. AEGIS_LLM_RANGES=0 leaves the schema as it came.
+// A model this small says "1" and no more, or repeats itself to no end where nothing stops it, in texts and in digits.
+// The schema that the controller sends has no ranges; the grammar made of it here gives texts a least and a greatest
+// length and knows few numbers, so that there is a proposal to judge. AEGIS_LLM_RANGES=0 leaves the schema as it came.
 const RANGES = process.env.AEGIS_LLM_RANGES !== "0";
+const SHORTEST_TEXT = 40;
 const LONGEST_TEXT = 120;
 const NUMBERS = { integer: [0], number: [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
 const BODY = 1024 * 1024;
@@ -26,7 +27,7 @@ const sequence = context.getSequence();
 
 function bounded(field) {
   if (!RANGES || field.enum) return field;
-  if (field.type === "string") return { ...field, maxLength: LONGEST_TEXT };
+  if (field.type === "string") return { ...field, minLength: SHORTEST_TEXT, maxLength: LONGEST_TEXT };
   if (field.type in NUMBERS) return { enum: NUMBERS[field.type] };
   if (!field.properties) return field;
   const properties = Object.entries(field.properties).map(([name, part]) => [name, bounded(part)]);

@@ -1996,7 +1996,7 @@ export interface components {
                      * @description Wall time of the analysis.
                      */
                     latencyMs: number;
-                    /** @description The model's name; for the built-in analyst the name of the rule that decided. */
+                    /** @description The model's name; for the built-in analyst the name of the rule that decided, for the runbook that of the entry. */
                     model: string;
                     /** @description SHA-256 of the prompt that was answered, in hexadecimal; absent for the built-in analyst, which reads none. */
                     promptHash?: string | null;
@@ -2028,7 +2028,10 @@ export interface components {
                         /** @description What is wrong, in one sentence. */
                         rootCause: string;
                     };
-                    /** @description The provider's configured name, such as `fastrouter` or `ollama`; `builtin` for the built-in analyst. */
+                    /**
+                     * @description The provider's configured name, such as `fastrouter` or `ollama`; `builtin` for the built-in analyst, `runbook`
+                     *     where an entry of the runbook decided and no model was asked.
+                     */
                     provider: string;
                     /** @description The reasoning as it was streamed, at most 16,000 characters. */
                     reasoning: string;
@@ -2213,10 +2216,12 @@ export interface components {
                         probe?: string | null;
                         /**
                          * Format: uint64
-                         * @description Docker's restart count.
+                         * @description How often it was restarted, by Docker and by this controller.
                          * @default 0
                          */
                         restartCount?: number;
+                        /** @description When this controller did so lately, since it had ended or was sick, oldest first. */
+                        restartedAt?: string[];
                         /**
                          * Format: date-time
                          * @description When its process started.
@@ -2360,14 +2365,19 @@ export interface components {
                          */
                         action: "RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP";
                         /** @description Its alert type. */
-                        alertType: string;
+                        alertType?: string | null;
                         /**
                          * Format: date-time
                          * @description When.
                          */
                         at: string;
-                        /** @description The incident. */
-                        incident: string;
+                        /** @description The incident for which it was done; absent where somebody asked for it outside of any. */
+                        incident?: string | null;
+                        /**
+                         * Format: uint32
+                         * @description The replicas that it asked for, where it scaled by hand.
+                         */
+                        replicas?: number | null;
                         /** @description Whether verification passed; absent while it is under way. */
                         verified?: boolean | null;
                     }[];
@@ -2604,6 +2614,11 @@ export interface components {
                     appliedAt?: string | null;
                     /** @description Why it did not help. */
                     error: string;
+                    /**
+                     * Format: int64
+                     * @description The Workload's generation that carried the patch.
+                     */
+                    generation?: number | null;
                     /** @description The plan's hash. */
                     planHash: string;
                 }[];
@@ -2992,6 +3007,21 @@ export interface components {
                      *     and can only be named last. Empty: those of the controller, in its order.
                      */
                     providers?: string[];
+                    /** @description When an incident that the runbook knows is decided without asking any of them. */
+                    runbook?: {
+                        /**
+                         * Format: double
+                         * @description Least similarity to the incident.
+                         * @default 0.8
+                         */
+                        similarity?: number;
+                        /**
+                         * Format: double
+                         * @description Least trust in it. 0.9 takes eight successes without a failure; with 1 a model is always asked.
+                         * @default 0.9
+                         */
+                        trust?: number;
+                    };
                     /** @description Providers of their own for the reviewers. */
                     seats?: {
                         /** @description Who votes for the Auditor. Absent: whoever is asked for the analysis. */
@@ -3213,6 +3243,11 @@ export interface components {
                      * @default 0
                      */
                     failures?: number;
+                    /**
+                     * Format: uint32
+                     * @description Of those, failures since the last success.
+                     */
+                    failuresSinceSuccess?: number;
                     /**
                      * Format: uint32
                      * @description Verified successes.
@@ -3584,6 +3619,32 @@ export interface components {
                     status: string;
                     /** @description type of condition in CamelCase or in foo.example.com/CamelCase. */
                     type: string;
+                }[];
+                /**
+                 * @description What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
+                 *     was restarted or scaled, also by hand.
+                 */
+                demands?: {
+                    /**
+                     * Format: date-time
+                     * @description When it was first seen.
+                     */
+                    at: string;
+                    /**
+                     * Format: int64
+                     * @description The generation that asked.
+                     */
+                    generation: number;
+                    /**
+                     * Format: uint32
+                     * @description `spec.replicas`.
+                     */
+                    replicas: number;
+                    /**
+                     * Format: date-time
+                     * @description `spec.restartedAt`.
+                     */
+                    restartedAt?: string | null;
                 }[];
                 /**
                  * @description One row a container.

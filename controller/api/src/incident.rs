@@ -454,6 +454,9 @@ pub struct Tried {
     /// When its patch was applied: it counts against the budget from then on. Absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_at: Option<Time>,
+    /// The Workload's generation that carried the patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }
 
 impl Verification {

@@ -315,16 +315,21 @@ pub struct Trend {
     pub per_minute: f64,
 }
 
-/// An earlier remediation of the same workload.
+/// Something done to the same workload earlier, for an incident or by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecentAction {
-    /// The incident.
-    pub incident: String,
+    /// The incident for which it was done; absent where somebody asked for it outside of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
     /// Its alert type.
-    pub alert_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert_type: Option<String>,
     /// What was done.
     pub action: Action,
+    /// The replicas that it asked for, where it scaled by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
     /// When.
     pub at: Time,
     /// Whether verification passed; absent while it is under way.
@@ -352,8 +357,11 @@ pub struct ContainerEvidence {
     pub exit_code: Option<i64>,
     /// The kernel ended it for want of memory.
     pub oom_killed: bool,
-    /// Docker's restart count.
+    /// How often it was restarted, by Docker and by this controller.
     pub restart_count: u64,
+    /// When this controller did so lately, since it had ended or was sick, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restarted_at: Vec<Time>,
     /// When its process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -436,9 +436,29 @@ pub struct WorkloadStatus {
     /// The revision that the template asks for and that was taken back since it does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRevision>,
+    /// What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
+    /// was restarted or scaled, also by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub demands: Vec<Demand>,
     /// `Ready`, `Progressing`, `Degraded`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// What a spec asked for from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Demand {
+    /// The generation that asked.
+    pub generation: i64,
+    /// When it was first seen.
+    pub at: Time,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// `spec.restartedAt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Time>,
 }
 
 /// One container of a workload as last observed.

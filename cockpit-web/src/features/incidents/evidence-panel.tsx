@@ -39,8 +39,11 @@ export function EvidencePanel({ incident }: { incident: Incident }) {
             <h3 className="mb-1 font-medium text-sm">Earlier actions</h3>
             <ul className="space-y-0.5 text-sm">
               {evidence?.recentActions?.map((action) => (
-                <li key={action.incident + action.at}>
-                  {spoken(action.action)} for {action.alertType}, <TimeAgo at={action.at} />
+                <li key={`${action.incident} ${action.action} ${action.at}`}>
+                  {spoken(action.action)}
+                  {action.replicas != null && ` to ${action.replicas} replicas`}{' '}
+                  {action.incident ? `for ${action.alertType}` : 'by hand, outside of any incident'},{' '}
+                  <TimeAgo at={action.at} />
                   {action.verified != null && (action.verified ? ", verified" : ", did not help")}
                 </li>
               ))}

@@ -178,6 +178,7 @@ fn when_more_replicas_did_not_help_a_restart_is_next() {
         plan_hash: "aa".into(),
         error: "no".into(),
         applied_at: None,
+        generation: None,
     }];
     let finding = analyst().analyse(&case);
     assert_eq!(
@@ -434,7 +435,7 @@ prop_compose! {
         recent in prop::collection::vec((action(), prop::option::of(any::<bool>())), 0..5),
     ) -> Evidence {
         let epoch = Time(jiff::Timestamp::UNIX_EPOCH);
-        let recent_actions = recent.into_iter().map(|(action, verified)| RecentAction { incident: "i".into(), alert_type: "a".into(), action, at: epoch, verified });
+        let recent_actions = recent.into_iter().map(|(action, verified)| RecentAction { incident: Some("i".into()), alert_type: Some("a".into()), replicas: None, action, at: epoch, verified });
         Evidence { collected_at: collected.then_some(epoch), containers, desired_replicas, ready_replicas, can_roll_back, revision_age_secs, recent_actions: recent_actions.collect(), gaps, ..Evidence::default() }
     }
 }
@@ -446,7 +447,7 @@ prop_compose! {
         tried in prop::collection::vec(action(), 0..4), recalled in prop::collection::vec((action(), number(), number()), 0..3),
     ) -> Case {
         let recalled = recalled.into_iter().map(|(action, score, trust)| Recalled { name: "rb".into(), entry: entry(action), score, trust });
-        let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into(), applied_at: None });
+        let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into(), applied_at: None, generation: None });
         Case {
             incident: "inc".into(), alert_type, severity: Severity::Warning, logs, details: BTreeMap::new(), workload: "web".into(), container: None,
             evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(), terms: Default::default(),

@@ -129,10 +129,11 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
         said.push(format!("Beside it, in trouble: {}.", neighbour(facts)));
     }
     if let Some(recent) = evidence.recent_actions.last() {
-        let outcome = match recent.verified {
-            Some(true) => "which helped",
-            Some(false) => "which did not help",
-            None => "whose outcome is open",
+        let outcome = match (&recent.incident, recent.verified) {
+            (None, _) => "asked for by hand, outside of any incident",
+            (_, Some(true)) => "which helped",
+            (_, Some(false)) => "which did not help",
+            (_, None) => "whose outcome is open",
         };
         said.push(format!("The last action here was {}, {outcome}.", recent.action));
     }

@@ -496,8 +496,9 @@ fn the_auditor_wants_idleness_before_there_are_fewer() {
 #[test]
 fn the_auditor_stops_what_did_not_help() {
     let failed = |action| RecentAction {
-        incident: "i".into(),
-        alert_type: "a".into(),
+        incident: Some("i".into()),
+        alert_type: Some("a".into()),
+        replicas: None,
         action,
         at: EPOCH,
         verified: Some(false),
@@ -516,6 +517,7 @@ fn the_auditor_stops_what_did_not_help() {
         plan_hash: "h".into(),
         error: "e".into(),
         applied_at: None,
+        generation: None,
     }];
     says(
         Seat::Auditor,

@@ -1,5 +1,5 @@
 use aegis_api::incident::Tried;
-use aegis_api::proposal::{Action, RecentAction, Verdict};
+use aegis_api::proposal::{Action, MetricTrend, Neighbour, RecentAction, Trend, Verdict};
 use aegis_api::scalar::Time;
 
 use super::*;
@@ -40,6 +40,7 @@ fn full() -> Case {
         plan_hash: "h".into(),
         error: "did not start".into(),
         applied_at: None,
+        generation: None,
     }];
     let entry = serde_json::json!({
         "incidentId": "old", "alertType": "HIGH_MEMORY", "rootCause": "an old leak", "action": "RESTART", "confidence": 0.9
@@ -61,17 +62,50 @@ fn full() -> Case {
     evidence.gaps = vec!["stats of web-1: timeout".into()];
     evidence.recent_actions = [Some(true), Some(false), None]
         .map(|verified| RecentAction {
-            incident: "i".into(),
-            alert_type: "CRASH".into(),
+            incident: Some("i".into()),
+            alert_type: Some("CRASH".into()),
+            replicas: None,
             action: Action::Restart,
             at,
             verified,
         })
         .to_vec();
+    let by_hand = |action, replicas| RecentAction {
+        incident: None,
+        alert_type: None,
+        replicas,
+        action,
+        at,
+        verified: None,
+    };
+    evidence
+        .recent_actions
+        .extend([by_hand(Action::ScaleUp, Some(3)), by_hand(Action::Restart, None)]);
     let container = &mut evidence.containers[0];
     container.exit_code = Some(137);
     container.oom_killed = true;
     container.restart_count = 4;
+    container.restarted_at = vec![at, at];
+    container.image_id = "sha256:beef".into();
+    container.trend = Some(MetricTrend {
+        samples: 200,
+        over_secs: 600,
+        memory_mb: Some(Trend {
+            first: 50.0,
+            last: 250.0,
+            min: 50.0,
+            max: 250.0,
+            per_minute: 20.0,
+        }),
+        cpu_percent: None,
+    });
+    evidence.neighbours = vec![Neighbour {
+        name: "db".into(),
+        status: "Exited (1) 2 minutes ago".into(),
+        in_trouble: true,
+        workload: Some("db".into()),
+        ready: Some(false),
+    }];
     container.started_at = Some(at);
     container.finished_at = Some(at);
     container.docker_health = Some("unhealthy".into());
@@ -93,15 +127,20 @@ fn everything_that_was_seen_is_in_the_prompt() {
         "ROLLBACK was tried in this incident and did not help: \"did not start\"",
         "0 of 1 replicas are ready",
         "container \"web-1\", image \"web:2\": state \"running\", exit code 137, killed for want of memory, restarted 4 times, \
-         started 0 s ago, last ended 0 s ago, probe fails \"HTTP 503\", Docker's health check \"unhealthy\", CPU 5.0 % of a core, \
+         by the controller 0 s, 0 s ago, started 0 s ago, last ended 0 s ago, probe fails \"HTTP 503\", Docker's health check \"unhealthy\", CPU 5.0 % of a core, \
          memory 250 MiB of 256 MiB (97.7 %)",
         "- health check: \"curl: (7) refused\"",
+        "- image id \"sha256:beef\"",
+        "- trend over 10 min: memory 50 to 250 MiB (least 50, most 250, +20.0 a minute)",
+        "- beside it, on the same network: \"db\": \"Exited (1) 2 minutes ago\", in trouble, its workload is not ready",
         "could not be collected: \"stats of web-1: timeout\"",
         "the current revision is 5 min old",
         "revision \"2 web:2 2026-01-02T00:00:00Z\"",
         "RESTART 0 s ago after \"CRASH\": it helped",
         "RESTART 0 s ago after \"CRASH\": it did not help",
         "RESTART 0 s ago after \"CRASH\": its outcome is open",
+        "SCALE_UP to 3 replicas 0 s ago, asked for by hand, outside of any incident\n",
+        "RESTART 0 s ago, asked for by hand, outside of any incident\n",
         "event \"2026-01-02T00:00:00Z Unhealthy HTTP 503\"",
         "42 % similar, trusted 75 %: \"HIGH_MEMORY\" was \"an old leak\"; RESTART helped",
         "Log of \"web-1\", its end",

@@ -104,6 +104,7 @@ struct ContainerView {
     exit_code: Option<i64>,
     oom_killed: bool,
     restarts: u64,
+    restarted: Vec<String>,
     started: Option<String>,
     ended: Option<String>,
     health: &'static str,
@@ -122,7 +123,11 @@ struct ContainerView {
 struct ActionView {
     action: String,
     ago: String,
-    alert_type: String,
+    /// Absent: it was asked for outside of any incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<u32>,
     outcome: &'static str,
 }
 
@@ -284,6 +289,13 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
         exit_code: container.exit_code,
         oom_killed: container.oom_killed,
         restarts: container.restart_count,
+        restarted: container
+            .restarted_at
+            .iter()
+            .rev()
+            .take(level.health_log)
+            .filter_map(|at| ago(*at, now))
+            .collect(),
         started: container.started_at.and_then(|at| ago(at, now)),
         ended: container.finished_at.and_then(|at| ago(at, now)),
         health: match container.health {
@@ -354,7 +366,8 @@ fn past(action: &RecentAction, level: Level, now: Option<Time>) -> ActionView {
     ActionView {
         action: action.action.to_string(),
         ago: ago(action.at, now).unwrap_or_else(|| action.at.to_string()),
-        alert_type: quote(&action.alert_type, level.quoted),
+        alert_type: action.alert_type.as_deref().map(|text| quote(text, level.quoted)),
+        replicas: action.replicas,
         outcome: match action.verified {
             Some(true) => "helped",
             Some(false) => "failed",

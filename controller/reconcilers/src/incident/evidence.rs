@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::proposal::{ContainerEvidence, Evidence, Neighbour};
 use aegis_api::workload::{HealthProbe, InstanceStatus};
-use aegis_api::{Kind, Workload};
+use aegis_api::{Kind, Time, Workload};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
@@ -23,6 +23,8 @@ const LOG_LINES: u32 = 200;
 const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
+/// Restarts of a container that are told of.
+const MOST_RESTARTS: usize = 10;
 /// Containers beside the workload that are told of.
 const MOST_NEIGHBOURS: usize = 12;
 
@@ -84,7 +86,9 @@ pub(super) async fn collect(
         })
         .collect();
     events.drain(..events.len().saturating_sub(MOST_EVENTS));
-    let skip = incident.history.len().saturating_sub(MOST_EVENTS);
+    let mut actions = [&incident.history[..], &incident.by_hand].concat();
+    actions.sort_by_key(|action| action.at);
+    actions.drain(..actions.len().saturating_sub(MOST_EVENTS));
     Ok(Evidence {
         collected_at: Some(context.clock.now()),
         containers,
@@ -100,7 +104,7 @@ pub(super) async fn collect(
         generation: workload.metadata.generation,
         neighbours,
         events,
-        recent_actions: incident.history.iter().skip(skip).cloned().collect(),
+        recent_actions: actions,
         gaps,
     })
 }
@@ -184,6 +188,7 @@ async fn look(
         exit_code: (!running).then_some(details.exit_code),
         oom_killed: details.oom_killed,
         restart_count: details.restart_count.saturating_add(u64::from(row.restarts)),
+        restarted_at: restarts(row),
         started_at: details.started_at,
         finished_at: details.finished_at,
         health: live_health,
@@ -203,6 +208,17 @@ async fn look(
         log_tail,
     };
     Ok((Some(evidence), gaps))
+}
+
+/// The restarts that count against a limit, where there is one; else the last.
+fn restarts(row: &InstanceStatus) -> Vec<Time> {
+    let skip = row.recent_restarts.len().saturating_sub(MOST_RESTARTS);
+    let recent: Vec<Time> = row.recent_restarts.iter().skip(skip).copied().collect();
+    if recent.is_empty() {
+        row.last_restart_at.into_iter().collect()
+    } else {
+        recent
+    }
 }
 
 /// Containers that share a network with these, those in trouble first.

@@ -449,7 +449,8 @@ impl Next<'_> {
                 action: plan.action,
                 plan_hash: plan.hash,
                 error,
-                applied_at: execution.and_then(|execution| execution.applied_at),
+                applied_at: execution.as_ref().and_then(|execution| execution.applied_at),
+                generation: execution.and_then(|execution| execution.generation),
             });
         }
         self.status.verification = None;

@@ -1,6 +1,7 @@
 //! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
 
 mod asking;
+mod by_hand;
 mod injections;
 mod known;
 mod proposals;

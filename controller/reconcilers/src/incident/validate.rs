@@ -1,5 +1,6 @@
 //! Which workload an incident is about, which policy governs it, and who else works on it. Pure but for the lease.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use aegis_api::meta::ANNOTATION_PROTECTED;
@@ -30,8 +31,10 @@ pub(super) struct ValidatedIncident {
     pub protected: bool,
     /// Another incident whose remediation of the same workload is under way.
     pub rival: Option<String>,
-    /// Earlier actions on the workload, oldest first; this incident's are not among them.
+    /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
     pub history: Vec<RecentAction>,
+    /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
+    pub by_hand: Vec<RecentAction>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     pub now: Time,
@@ -84,6 +87,10 @@ pub(super) fn validate(
             .max
             .unwrap_or(observed.settings.max_replicas.saturating_add(1)),
         history: history(incident, name, observed),
+        by_hand: target.as_ref().map_or_else(
+            |_| Vec::new(),
+            |workload| by_hand(workload, &observed.incidents, observed.now),
+        ),
         balancers: balancers.cloned().collect(),
         now: observed.now,
         status,
@@ -232,6 +239,48 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
     actions
 }
 
+/// What of the Workload's spec changed without an incident's plan.
+fn by_hand(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
+    let planned = |generation: i64| {
+        let mut statuses = incidents.iter().filter_map(|incident| incident.status.as_ref());
+        statuses.any(|status| {
+            let here = status.workload.as_ref();
+            let current = status.plan.iter().zip(&status.execution);
+            let current = current.map(|(plan, execution)| (plan.action, execution.generation));
+            let tried = status.tried.iter().map(|tried| (tried.action, tried.generation));
+            here.is_some_and(|name| name.as_str() == workload.name())
+                && current
+                    .chain(tried)
+                    .any(|(action, made)| action != Action::Noop && made == Some(generation))
+        })
+    };
+    let demands = workload.status.as_ref().map_or(&[][..], |status| &status.demands);
+    let changes = demands.iter().zip(demands.iter().skip(1));
+    let changes = changes.filter(|(_, now_asked)| !planned(now_asked.generation));
+    let actions = changes.flat_map(|(before, after)| {
+        let scaled = match after.replicas.cmp(&before.replicas) {
+            Ordering::Greater => Some(Action::ScaleUp),
+            Ordering::Less => Some(Action::ScaleDown),
+            Ordering::Equal => None,
+        };
+        let restarted = after.restarted_at.is_some() && after.restarted_at != before.restarted_at;
+        let done = |action, replicas| RecentAction {
+            incident: None,
+            alert_type: None,
+            action,
+            replicas,
+            at: after.at,
+            verified: None,
+        };
+        let restarted = restarted.then(|| done(Action::Restart, None));
+        let scaled = scaled.map(|action| done(action, Some(after.replicas)));
+        restarted.into_iter().chain(scaled)
+    });
+    actions
+        .filter(|action| action.at.age(now) <= HISTORY.std())
+        .collect()
+}
+
 /// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
 fn deeds(incident: &Incident, workload: &str) -> Vec<RecentAction> {
     let Some(status) = &incident.status else {
@@ -257,9 +306,10 @@ fn deeds(incident: &Incident, workload: &str) -> Vec<RecentAction> {
         .map(|tried| (tried.action, tried.applied_at, Some(false)));
     let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
         Some(RecentAction {
-            incident: incident.name().to_owned(),
-            alert_type: incident.spec.alert_type.clone(),
+            incident: Some(incident.name().to_owned()),
+            alert_type: Some(incident.spec.alert_type.clone()),
             action,
+            replicas: None,
             at: at.filter(|_| action != Action::Noop)?,
             verified,
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
-use aegis_api::workload::{Health, InstanceStatus, Revision};
+use aegis_api::workload::{Demand, Health, InstanceStatus, Revision};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -20,6 +20,8 @@ use crate::fault;
 
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
+/// How many changes of what the spec asks for are.
+const DEMANDS: usize = 20;
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -202,6 +204,7 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         conditions: workload.before.conditions.clone(),
         rollout: None,
         rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
+        demands: demands(workload),
         instances,
     };
     let serving = status
@@ -256,6 +259,23 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
             .then(|| instance.message.clone()),
     }
+}
+
+/// What the spec asks for now, after what it asked for before.
+fn demands(workload: &ValidatedWorkload) -> Vec<Demand> {
+    let mut demands = workload.before.demands.clone();
+    let now = Demand {
+        generation: workload.generation,
+        at: workload.now,
+        replicas: workload.spec.replicas,
+        restarted_at: workload.spec.restarted_at,
+    };
+    let asks = |demand: &Demand| (demand.replicas, demand.restarted_at);
+    if demands.last().is_none_or(|last| asks(last) != asks(&now)) {
+        demands.push(now);
+        demands.drain(..demands.len().saturating_sub(DEMANDS));
+    }
+    demands
 }
 
 fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, settled: bool) {

@@ -73,6 +73,7 @@ impl Attempt {
                 plan_hash: "h".into(),
                 error: text,
                 applied_at: None,
+                generation: None,
             }),
             "runbook" => {
                 let entry = serde_json::json!({"incidentId": "old", "alertType": "a", "rootCause": text, "action": "SCALE_UP", "confidence": 1.0});

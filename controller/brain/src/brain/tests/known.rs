@@ -178,6 +178,7 @@ async fn whatever_is_short_of_known_is_put_before_the_model() {
                     plan_hash: "h".into(),
                     error: "e".into(),
                     applied_at: None,
+                    generation: None,
                 }];
             }),
         ),

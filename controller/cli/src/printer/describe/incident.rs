@@ -168,7 +168,13 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
     for action in &evidence.recent_actions {
         sheet.field(
             "Action before",
-            format!("{} for incident/{}", action.action, action.incident),
+            match (&action.incident, action.replicas) {
+                (Some(incident), _) => format!("{} for incident/{incident}", action.action),
+                (None, Some(replicas)) => {
+                    format!("{} to {replicas} replicas by hand, {}", action.action, action.at)
+                }
+                (None, None) => format!("{} by hand, {}", action.action, action.at),
+            },
         );
     }
     for gap in &evidence.gaps {

@@ -98,6 +98,34 @@ impl Ward {
         made.map(drop).map_err(|error| format!("{error:?}"))
     }
 
+    /// What somebody asks of the workload by hand, done.
+    pub(super) async fn ask(
+        &self,
+        edit: impl Fn(&mut aegis_api::WorkloadSpec) + Clone + Send + Sync + 'static,
+    ) {
+        let edit = move |workload: &Workload| {
+            let mut spec = workload.spec.clone();
+            edit(&mut spec);
+            Ok(spec)
+        };
+        let asked = self
+            .context
+            .store
+            .edit_spec::<Workload, _>("web", edit)
+            .await
+            .unwrap();
+        for _ in 0..2000 {
+            self.pass(&["web"]).await;
+            let workload = self.context.store.get::<Workload>("web").unwrap();
+            let status = workload.status.clone().unwrap_or_default();
+            let is_seen = status.observed_generation == Some(asked.generation());
+            if is_seen && status.ready_replicas == asked.spec.replicas && status.rollout.is_none() {
+                return;
+            }
+        }
+        panic!("what was asked for is not done");
+    }
+
     /// Reconciles these workloads, and lets their containers go on for a moment.
     async fn pass(&self, workloads: &[&str]) {
         for name in workloads {
