@@ -41,8 +41,8 @@ export function EvidencePanel({ incident }: { incident: Incident }) {
               {evidence?.recentActions?.map((action) => (
                 <li key={`${action.incident} ${action.action} ${action.at}`}>
                   {spoken(action.action)}
-                  {action.replicas != null && ` to ${action.replicas} replicas`}{' '}
-                  {action.incident ? `for ${action.alertType}` : 'by hand, outside of any incident'},{' '}
+                  {action.replicas != null && ` to ${action.replicas} replicas`}{" "}
+                  {action.incident ? `for ${action.alertType}` : "by hand, outside of any incident"},{" "}
                   <TimeAgo at={action.at} />
                   {action.verified != null && (action.verified ? ", verified" : ", did not help")}
                 </li>
