@@ -195,6 +195,8 @@ async function losing(page) {
   await ask("start-controller");
   await incident("while-away", { override: { action: "RESTART", by: "a test" } });
   await page.getByRole("status").getByText("Live", { exact: true }).first().waitFor();
+  const who = await page.evaluate(async () => (await fetch("/api/auth/session")).json());
+  assert.equal(who.user, "admin", "whoever was logged in still is");
   const row = page
     .locator("a[data-row]", { hasText: "while-away" })
     .or(page.locator('a[data-row][href$="/while-away"]'));

@@ -1,8 +1,7 @@
 // What the role of whoever looks allows.
 
 import { createContext, useContext } from "react";
-import type { Role, Session } from "./session";
-import type { Kind } from "./types";
+import type { Kind, Role, Session } from "./types";
 
 const RoleContext = createContext<Session>({ user: "", role: "viewer" });
 

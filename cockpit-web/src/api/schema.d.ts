@@ -322,6 +322,411 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the audit log */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Records after this one, oldest first; the newest without it. */
+                    after?: number;
+                    /** @description How many at most. */
+                    limit?: number;
+                    /** @description `lines`: as they are written, which is what their hashes are of. */
+                    format?: "lines";
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description A page of it. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": {
+                            head: {
+                                hash: string;
+                                seq: number;
+                            };
+                            lines?: string[];
+                            records?: {
+                                actor: components["schemas"]["Actor"];
+                                /** @description As they have written it, without secrets. */
+                                after?: unknown;
+                                /** Format: date-time */
+                                at: string;
+                                /** @description As people had written it, without secrets. */
+                                before?: unknown;
+                                hash: string;
+                                kind: string;
+                                name: string;
+                                note?: string;
+                                /** @description Hash of the record before. */
+                                prev: string;
+                                resourceVersion?: number;
+                                seq: number;
+                                verb: string;
+                            }[];
+                        };
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin a browser session with a token */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        token: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Who one is. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SessionView"];
+                    };
+                };
+                /** @description The token is not known. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many tries: Retry-After says how long to wait. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End the browser session */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Done. */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/once": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Trade a link's code for a session */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description What POST answered. */
+                    code?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Logged in; to the page. */
+                303: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Used, expired or unknown. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description Too many tries: Retry-After says how long to wait. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a link that logs a browser in once, as oneself */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Good once, for 15 minutes. */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["LinkMade"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say who one is, by token or cookie */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Who one is. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SessionView"];
+                    };
+                };
+                /** @description Nobody who is known. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tokens */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The tokens, without their secrets. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["TokenList"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Make a token */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["TokenWanted"];
+                };
+            };
+            responses: {
+                /** @description The token, this once. */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["TokenMade"];
+                    };
+                };
+                /** @description The name is taken. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The name is none. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/tokens/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a token */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Whose token. */
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It ends at once, and the sessions that it began. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["TokenRow"];
+                    };
+                };
+                /** @description There is no such token. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/containers": {
         parameters: {
             query?: never;
@@ -866,6 +1271,19 @@ export interface components {
     schemas: {
         /** @description The closed set of things a remediation can do. */
         Action: "RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP";
+        /** @description Who changed something. */
+        Actor: {
+            /** @description The address the request came from. */
+            from?: string | null;
+            /** @description The incident on whose behalf. */
+            incident?: string | null;
+            /** @description Its role. */
+            role?: string | null;
+            /** @description The token's name, or `system:…`. */
+            user: string;
+            /** @description The program, as it calls itself. */
+            with?: string | null;
+        };
         /** @description `ai.complete`. */
         AiComplete: {
             analysis: components["schemas"]["AnalysisView"];
@@ -1188,6 +1606,8 @@ export interface components {
             data: {
                 /** @enum {string} */
                 status: "connected" | "alive";
+                /** @description With `connected`, for clients that sent `?stream=`: what `seq` counts in. Another one is another process, whose numbers have nothing to do with those before. */
+                stream?: string;
             };
             /** @description The incident it belongs to. */
             incident_id: string | null;
@@ -1264,6 +1684,20 @@ export interface components {
             timestamp: string;
             /** @enum {string} */
             type: "lagged";
+        };
+        /** @description What `POST /auth/once` answers: a link that begins one session. */
+        LinkMade: {
+            /** @description The code in it. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description Until when it is good.
+             */
+            expiresAt: string;
+            /** @description Where it leads on this controller. */
+            path: string;
+            /** @description The role of the session. */
+            role: components["schemas"]["Role"];
         };
         /** @description What `/metrics/history` answers. */
         MetricHistory: {
@@ -1525,6 +1959,8 @@ export interface components {
             /** @enum {string} */
             type: "resource";
         };
+        /** @description What a client may do. */
+        Role: "webhook" | "viewer" | "operator" | "admin";
         /** @description What `/runbook` answers. */
         RunbookList: {
             /** @description Every entry. */
@@ -1629,6 +2065,20 @@ export interface components {
         };
         /** @description The three seats of the council. */
         Seat: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR";
+        /** @description Who one is: `GET /auth/session` and `POST /auth/login`. */
+        SessionView: {
+            /** @description What a page sends as X-CSRF-Token with every change; null where no cookie was sent. */
+            csrfToken?: string | null;
+            /**
+             * Format: date-time
+             * @description When the session, or the token, ends in any case.
+             */
+            expiresAt?: string | null;
+            /** @description What that allows. */
+            role: components["schemas"]["Role"];
+            /** @description The token's name; `system:anonymous` where none was sent. */
+            user: string;
+        };
         SnapshotFrame: {
             data: {
                 containers: components["schemas"]["ContainerRow"][];
@@ -1700,6 +2150,84 @@ export interface components {
              * @description When.
              */
             ts: string;
+        };
+        /** @description What `GET /auth/tokens` answers. */
+        TokenList: {
+            /** @description Every token but those of the first start, by name. */
+            tokens: components["schemas"]["TokenRow"][];
+        };
+        /** @description What `POST /auth/tokens` answers: the only time that the secret is told. */
+        TokenMade: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description By whom. */
+            createdBy: string;
+            /** @description Whether that end has come. */
+            expired: boolean;
+            /**
+             * Format: date-time
+             * @description When it ends; null for never.
+             */
+            expiresAt?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute.
+             */
+            lastUsedAt?: string | null;
+            /** @description Whose it is. */
+            name: string;
+            /** @description What it allows. */
+            role: components["schemas"]["Role"];
+            /** @description The token itself. */
+            token: string;
+        };
+        /** @description One token, without its secret. */
+        TokenRow: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description By whom. */
+            createdBy: string;
+            /** @description Whether that end has come. */
+            expired: boolean;
+            /**
+             * Format: date-time
+             * @description When it ends; null for never.
+             */
+            expiresAt?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute.
+             */
+            lastUsedAt?: string | null;
+            /** @description Whose it is. */
+            name: string;
+            /** @description What it allows. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A token that is wished for: `POST /auth/tokens`. */
+        TokenWanted: {
+            /**
+             * Format: date-time
+             * @description When it ends; never, where neither is given.
+             * @default null
+             */
+            expiresAt?: string | null;
+            /** @description Whose it is: 1 to 63 lower-case letters, digits, '-', '.' and '_'. */
+            name: string;
+            /** @description What it allows. */
+            role: components["schemas"]["Role"];
+            /**
+             * Format: uint32
+             * @description Or how long it is good, seconds.
+             * @default null
+             */
+            ttlSeconds?: number | null;
         };
         /** @description What `/topology` answers. */
         Topology: {

@@ -2,13 +2,10 @@
 // page keeps is the name, the role and the token against forged requests.
 
 import { ApiError, request, setCredentials } from "./request";
-
-export type Role = "viewer" | "operator" | "admin";
+import type { Session } from "./types";
 
 /** Who a server that lets everybody in takes them for. */
 export const ANONYMOUS = "system:anonymous";
-
-export type Session = { user: string; role: Role; csrfToken?: string | null; expiresAt?: string | null };
 
 /** The session that the browser has; none when the server does not know it. */
 export async function current(): Promise<Session | undefined> {

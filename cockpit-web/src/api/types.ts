@@ -42,6 +42,8 @@ export type Verification = Present<IncidentStatus["verification"]>;
 export type RunbookEntry = ObjectOf<"RunbookEntry">;
 export type Condition = Present<WorkloadStatus["conditions"]>[number];
 
+export type Session = Schemas["SessionView"];
+export type Role = Schemas["Role"];
 export type ContainerMetrics = Schemas["ContainerMetrics"];
 export type ContainerRow = Schemas["ContainerRow"];
 export type Topology = Schemas["Topology"];

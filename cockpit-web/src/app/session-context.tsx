@@ -2,7 +2,8 @@
 
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import { whenExpired } from "@/api/request";
-import { current, login as enter, logout as leave, type Session } from "@/api/session";
+import { current, login as enter, logout as leave } from "@/api/session";
+import type { Session } from "@/api/types";
 
 type State =
   | { phase: "asking" }

@@ -60,14 +60,14 @@ function world() {
 test("after a drop it resumes by number, and what comes twice is taken once", () => {
   const { connection, sockets, received, gaps, states, say, drop } = world();
   connection.start();
-  expect(sockets[0]?.query).toBe("full_text=0");
+  expect(sockets[0]?.query).toBe("full_text=0&stream=");
   say("heartbeat", 40, { status: "connected" });
   say("failed", 41);
   say("failed", 42);
   drop();
   expect(states.at(-1)).toBe("waiting");
   vi.advanceTimersByTime(60_000);
-  expect(sockets[1]?.query).toBe("full_text=0&since=42");
+  expect(sockets[1]?.query).toBe("full_text=0&since=42&stream=");
   say("heartbeat", 42, { status: "connected" });
   say("failed", 42);
   say("failed", 43);
@@ -97,11 +97,34 @@ test("a restarted controller counts anew: everything since its start is asked fo
   drop();
   vi.advanceTimersByTime(60_000);
   say("heartbeat", 3, { status: "connected" });
-  expect(sockets.at(-1)?.query).toBe("full_text=0&since=0");
+  expect(sockets.at(-1)?.query).toBe("full_text=0&since=0&stream=");
   say("heartbeat", 0, { status: "connected" });
   for (const seq of [1, 2, 3]) say("failed", seq);
   expect(received).toEqual([901, 1, 2, 3]);
   expect(gaps.map((gap) => gap?.why)).toEqual(["the controller was restarted"]);
+  connection.stop();
+});
+
+test("a number of another process neither hides frames nor shows them twice", () => {
+  const { connection, sockets, received, gaps, say, drop } = world();
+  connection.start();
+  say("heartbeat", 9, { status: "connected", stream: "one" });
+  say("failed", 10);
+  drop();
+  vi.advanceTimersByTime(60_000);
+  expect(sockets.at(-1)?.query).toBe("full_text=0&since=10&stream=one");
+  // The new process has counted beyond 10 already, and begins at its beginning.
+  say("heartbeat", 0, { status: "connected", stream: "two" });
+  for (let seq = 1; seq <= 12; seq++) say("failed", seq);
+  expect(received).toEqual([10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  expect(gaps.map((gap) => gap?.why)).toEqual(["the controller was restarted"]);
+  drop();
+  vi.advanceTimersByTime(60_000);
+  expect(sockets.at(-1)?.query).toBe("full_text=0&since=12&stream=two");
+  say("heartbeat", 12, { status: "connected", stream: "two" });
+  say("failed", 13);
+  expect(received.at(-1)).toBe(13);
+  expect(gaps.length).toBe(1);
   connection.stop();
 });
 

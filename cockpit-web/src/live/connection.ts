@@ -34,6 +34,7 @@ const LONGEST_PAUSE_MS = 5_000;
 /** Without a word for so long the server is asked for one. */
 const SILENCE_MS = 10_000;
 const DEAD_MS = 20_000;
+const RESTARTED = "the controller was restarted";
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -43,6 +44,8 @@ export class Connection {
   #state: ConnectionState;
   #attempt = 0;
   #last: number | undefined;
+  /** What the numbers count in: another one in every process of the controller. */
+  #stream: string | undefined;
   #heard = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setInterval> | undefined;
@@ -89,7 +92,7 @@ export class Connection {
       this.#set({ phase: "connecting", attempt: this.#attempt, since: this.#now() });
     }
     const since = this.#last === undefined ? "" : `&since=${this.#last}`;
-    const socket = open(`full_text=0${since}`);
+    const socket = open(`full_text=0${since}&stream=${encodeURIComponent(this.#stream ?? "")}`);
     const batch = new Batch({
       schedule,
       now: () => performance.now(),
@@ -149,7 +152,7 @@ export class Connection {
       if (!frame) continue;
       const gap = this.#advance(frame);
       if (gap === "again") {
-        flush({ missed: undefined, why: "the controller was restarted" });
+        flush({ missed: undefined, why: RESTARTED });
         this.#last = 0;
         this.#drop();
         this.#connect();
@@ -167,7 +170,17 @@ export class Connection {
     const last = this.#last;
     if (frame.type === "heartbeat" || frame.type === "snapshot" || frame.type === "lagged") {
       if (frame.type === "heartbeat" && frame.data.status !== "connected") return undefined;
-      if (frame.type === "heartbeat") this.#connected();
+      if (frame.type === "heartbeat") {
+        this.#connected();
+        const { stream } = frame.data;
+        const other = stream !== undefined && this.#stream !== undefined && stream !== this.#stream;
+        if (stream !== undefined) this.#stream = stream;
+        if (other) {
+          // It sends everything of this stream from here on: numbers of the other one say nothing about it.
+          this.#last = frame.seq;
+          return { missed: undefined, why: RESTARTED };
+        }
+      }
       this.#last = frame.seq;
       if (last === undefined || frame.seq === last) return undefined;
       if (frame.seq < last) return "again";

@@ -8,6 +8,7 @@
     reason = "kube's derive takes one printcolumn(...) a column, each with the same keys"
 )]
 
+pub mod access;
 pub mod audit;
 pub mod condition;
 pub mod defaults;

@@ -2,6 +2,7 @@
 //! and of both with the frames of `/ws`, which the page's client is generated from. All are derived from the types;
 //! nothing is written twice. Pure.
 
+mod access;
 mod frames;
 mod kubernetes;
 mod rest;

@@ -110,6 +110,7 @@ pub struct Feed {
 
 #[derive(Debug)]
 struct Inner {
+    stream: String,
     capacity: usize,
     frames: Mutex<Frames>,
     latest: watch::Sender<u64>,
@@ -125,6 +126,7 @@ impl Feed {
     /// A feed that keeps `capacity` frames.
     pub fn new(capacity: usize) -> Self {
         let inner = Inner {
+            stream: uuid::Uuid::new_v4().simple().to_string(),
             capacity: capacity.max(1),
             frames: Mutex::default(),
             latest: watch::Sender::new(0),
@@ -132,6 +134,11 @@ impl Feed {
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Which counting its numbers belong to: another one in every process.
+    pub fn stream(&self) -> &str {
+        &self.inner.stream
     }
 
     /// Publishes a frame to every subscriber; never waits.
@@ -311,6 +318,13 @@ mod tests {
         assert!(feed.subscribe(Some(5)).too_old());
         assert!(feed.subscribe(Some(11)).too_old());
         assert!(!Feed::new(4).subscribe(Some(0)).too_old());
+    }
+
+    #[test]
+    fn every_feed_counts_in_a_stream_of_its_own() {
+        let feed = Feed::new(4);
+        assert_eq!(feed.stream(), feed.clone().stream());
+        assert_ne!(feed.stream(), Feed::new(4).stream());
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ mod attributes;
 mod credentials;
 mod limiter;
 mod permissions;
+mod private_file;
 mod role;
 pub(crate) mod routes;
 mod secret;
@@ -37,6 +38,7 @@ pub(crate) use role::Need;
 pub use role::Role;
 use secret::Digest;
 use sessions::Sessions;
+use sessions::file::SessionFile;
 pub use tokens::{TokenError, Tokens};
 
 /// Whoever sends no token, where that is allowed.
@@ -76,7 +78,7 @@ pub(crate) enum Source {
 impl Identity {
     /// Whether this verb on this path, or on objects of this group and kind, is allowed.
     pub(crate) fn may(&self, verb: &str, path: &str, kind: Option<(&str, &str)>) -> bool {
-        self.role.may(need(verb, path, kind))
+        need(verb, path, kind).is_of(self.role)
     }
 
     fn anonymous(role: Role) -> Self {
@@ -110,6 +112,7 @@ pub(crate) struct Auth {
     builtin: Vec<Holder>,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
+    session_file: SessionFile,
     limiter: Limiter,
     anonymous: Option<Role>,
     /// Counts what ended before its time: revoked tokens, closed sessions.
@@ -127,10 +130,13 @@ impl Auth {
         let mut builtin = vec![holder("admin", Role::Admin, &config.admin_token)];
         let webhook = config.webhook_token.as_ref();
         builtin.extend(webhook.map(|token| holder("webhook", Role::Webhook, token)));
+        let sessions = Sessions::default();
+        let session_file = SessionFile::open(tokens.folder(), &sessions, Timestamp::now());
         Self {
             builtin,
             tokens,
-            sessions: Sessions::default(),
+            sessions,
+            session_file,
             limiter: Limiter::default(),
             anonymous: config.anonymous_role,
             ended: watch::Sender::new(0),
@@ -200,12 +206,22 @@ impl Auth {
         self.ended.subscribe()
     }
 
-    fn end(&self) {
-        self.ended.send_modify(|count| *count = count.wrapping_add(1));
+    /// Writes which sessions there are, after one began.
+    async fn began(&self, now: Timestamp) {
+        self.session_file.save(&self.sessions, now).await;
     }
 
-    /// Notes that a token was used; writes it now and then.
-    async fn used(&self, identity: &Identity, now: Timestamp) {
+    /// Tells whoever is connected that somebody may be here no more, and writes which sessions are left.
+    async fn end(&self, now: Timestamp) {
+        self.ended.send_modify(|count| *count = count.wrapping_add(1));
+        self.session_file.save(&self.sessions, now).await;
+    }
+
+    /// Notes that a token or a session was used; writes it now and then.
+    pub(crate) async fn used(&self, identity: &Identity, now: Timestamp) {
+        if matches!(identity.source, Source::Session { .. }) && self.sessions.are_due(now) {
+            self.session_file.save(&self.sessions, now).await;
+        }
         let Some(holder) = identity.holder() else { return };
         if self.tokens.used(&holder.digest, now)
             && let Err(error) = self.tokens.write_uses().await
@@ -240,7 +256,7 @@ pub(crate) async fn authorize(
     }
     let attributes = Attributes::of(&method, &path, request.uri().query());
     let need = attributes.need();
-    if !identity.role.may(need) {
+    if !need.is_of(identity.role) {
         return refusal(&path, attributes.forbidden(&identity.user, identity.role, need));
     }
     let (user, role) = (Arc::clone(&identity.user), identity.role.as_str());

@@ -94,7 +94,11 @@ fn stream(restart: &Value) -> Value {
 }
 
 fn heartbeat() -> Value {
-    json!({"type": "object", "required": ["status"], "properties": {"status": {"type": "string", "enum": ["connected", "alive"]}}})
+    json!({"type": "object", "required": ["status"], "properties": {
+        "status": {"type": "string", "enum": ["connected", "alive"]},
+        "stream": {"type": "string", "description": "With `connected`, for clients that sent `?stream=`: what `seq` counts \
+            in. Another one is another process, whose numbers have nothing to do with those before."},
+    }})
 }
 
 fn lagged() -> Value {

@@ -23,7 +23,11 @@ pub(super) fn with_generator(version: &str) -> (Value, SchemaGenerator) {
     routes.host();
     routes.scaling();
     routes.knowledge();
-    let Routes { mut generator, paths } = routes;
+    let Routes {
+        mut generator,
+        mut paths,
+    } = routes;
+    super::access::add(&mut paths, &mut generator);
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
     let document = json!({
@@ -226,6 +230,13 @@ mod tests {
             "/topology",
             "/runbook",
             "/rag/test",
+            "/auth/session",
+            "/auth/login",
+            "/auth/logout",
+            "/auth/once",
+            "/auth/tokens",
+            "/auth/tokens/{name}",
+            "/audit",
         ] {
             assert!(document["paths"][path].is_object(), "{path}");
         }

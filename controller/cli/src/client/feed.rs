@@ -80,6 +80,8 @@ pub(crate) struct Feed {
     socket: Option<Socket>,
     /// Up to which frame everything was handed out: its number, and a time at which it was the last one.
     last: Option<(u64, Option<Time>)>,
+    /// What those numbers count in: another one in every process of the controller.
+    stream: Option<String>,
     waiting: Option<Box<Frame>>,
     retry: Duration,
     /// A new connection that has said nothing yet.
@@ -94,6 +96,7 @@ impl Feed {
             client: client.clone(),
             socket: None,
             last: None,
+            stream: None,
             waiting: None,
             retry: FIRST_RETRY,
             fresh: false,
@@ -171,7 +174,16 @@ impl Feed {
     /// Where the server says that this connection stands.
     fn position(&mut self, frame: &Frame) -> News {
         let Some(seq) = frame.seq else { return News::Next };
-        let elsewhere = self.fresh && self.last.is_some_and(|(last, _)| last != seq);
+        let stream = frame.data.get("stream").and_then(Value::as_str);
+        let other = self
+            .stream
+            .as_deref()
+            .zip(stream)
+            .is_some_and(|(before, now)| before != now);
+        if stream.is_some() {
+            self.stream = stream.map(str::to_owned);
+        }
+        let elsewhere = other || (self.fresh && self.last.is_some_and(|(last, _)| last != seq));
         self.last = Some((seq, frame.timestamp));
         if elsewhere || frame.kind == "lagged" {
             News::AfterGap
@@ -228,6 +240,7 @@ impl Feed {
         let since = self.last.map(|(seq, _)| seq.to_string());
         let mut query = vec![("full_text", "0")];
         query.extend(since.as_deref().map(|since| ("since", since)));
+        query.push(("stream", self.stream.as_deref().unwrap_or_default()));
         let mut url = client.url(&["ws"], &query);
         let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
         let protocol = |cause: String| CliError::Protocol {

@@ -96,7 +96,7 @@ mod tests {
 
     fn who(verb: &str, path: &str, kind: Option<&str>) -> Vec<&'static str> {
         let need = need(verb, path, kind.map(|plural| (aegis_api::GROUP, plural)));
-        let may = Role::ALL.into_iter().filter(|role| role.may(need));
+        let may = Role::ALL.into_iter().filter(|role| need.is_of(*role));
         may.map(Role::as_str).collect()
     }
 

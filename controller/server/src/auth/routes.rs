@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use aegis_api::Time;
+use aegis_api::access::{LinkMade, SessionView};
 use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION, SET_COOKIE};
 use axum::http::{Method, StatusCode};
@@ -11,9 +13,8 @@ use axum::{Extension, Json, Router};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::json;
 
-use super::role::{Need, Role};
+use super::role::Need;
 use super::secret::Digest;
 use super::{Holder, Identity, Source, credentials, limiter, token_routes};
 use crate::body::Whole;
@@ -77,7 +78,7 @@ async fn login(
         tracing::warn!(%address, "a login with an unknown token");
         return Err(Status::unauthorized().into());
     };
-    if !holder.role.may(Need::Read) {
+    if !Need::Read.is_of(holder.role) {
         let message = format!(
             "a token of the role {} begins no session: it only posts alerts",
             holder.role
@@ -85,7 +86,7 @@ async fn login(
         return Err(Status::forbidden(message).into());
     }
     state.auth.limiter.succeeded(address);
-    let (cookie, identity) = begin(&state, holder, &headers, now);
+    let (cookie, identity) = begin(&state, holder, &headers, now).await;
     tracing::info!(user = &*identity.user, role = identity.role.as_str(), %address, "logged in");
     Ok(([(SET_COOKIE, cookie)], Json(describe(&identity))).into_response())
 }
@@ -102,8 +103,14 @@ fn attempt(state: &ServerState, peer: Peered, headers: &HeaderMap, now: Timestam
 }
 
 /// Begins a session; answers its cookie.
-fn begin(state: &ServerState, holder: Holder, headers: &HeaderMap, now: Timestamp) -> (String, Identity) {
+async fn begin(
+    state: &ServerState,
+    holder: Holder,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> (String, Identity) {
     let (secret, session) = state.auth.sessions.begin(holder, now);
+    state.auth.began(now).await;
     let seconds = session.expires_at.duration_since(now).as_secs();
     let cookie = credentials::cookie(&secret, seconds, credentials::is_https(headers));
     let identity = Identity {
@@ -117,17 +124,22 @@ fn begin(state: &ServerState, holder: Holder, headers: &HeaderMap, now: Timestam
     (cookie, identity)
 }
 
-async fn session(Extension(identity): Extension<Identity>) -> Json<serde_json::Value> {
+async fn session(Extension(identity): Extension<Identity>) -> Json<SessionView> {
     Json(describe(&identity))
 }
 
-fn describe(identity: &Identity) -> serde_json::Value {
+fn describe(identity: &Identity) -> SessionView {
     let (csrf, expires_at) = match &identity.source {
         Source::Anonymous => (None, None),
         Source::Token(holder) => (None, holder.expires_at),
         Source::Session { session, .. } => (Some(session.csrf.expose_secret()), Some(session.expires_at)),
     };
-    json!({"user": &*identity.user, "role": identity.role, "csrfToken": csrf, "expiresAt": expires_at})
+    SessionView {
+        user: identity.user.to_string(),
+        role: identity.role,
+        csrf_token: csrf.map(str::to_owned),
+        expires_at: expires_at.map(Time),
+    }
 }
 
 async fn logout(
@@ -137,7 +149,7 @@ async fn logout(
 ) -> Response {
     if let Source::Session { key, .. } = &identity.source {
         state.auth.sessions.end(key);
-        state.auth.end();
+        state.auth.end(Timestamp::now()).await;
     }
     let cookie = credentials::no_cookie(credentials::is_https(&headers));
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
@@ -150,11 +162,15 @@ async fn once(
 ) -> Result<Response, Refusal> {
     let holder = identity.holder().cloned();
     let holder = holder.ok_or_else(|| Status::forbidden("a link is somebody's: send your token"))?;
-    let role: Role = holder.role;
+    let role = holder.role;
     let (code, expires_at) = state.auth.sessions.code(holder, Timestamp::now());
-    let path = format!("/auth/once?code={}", code.expose_secret());
-    let body = json!({"path": path, "code": code.expose_secret(), "role": role, "expiresAt": expires_at});
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    let link = LinkMade {
+        path: format!("/auth/once?code={}", code.expose_secret()),
+        code: code.expose_secret().to_owned(),
+        role,
+        expires_at: Time(expires_at),
+    };
+    Ok((StatusCode::CREATED, Json(link)).into_response())
 }
 
 #[derive(Deserialize)]
@@ -185,7 +201,7 @@ async fn redeem(
         return Ok((StatusCode::UNAUTHORIZED, kind, SPENT).into_response());
     };
     state.auth.limiter.succeeded(address);
-    let (cookie, identity) = begin(&state, holder, &headers, now);
+    let (cookie, identity) = begin(&state, holder, &headers, now).await;
     tracing::info!(user = &*identity.user, role = identity.role.as_str(), %address, "logged in by link");
     let headers = [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())];
     Ok((StatusCode::SEE_OTHER, headers).into_response())

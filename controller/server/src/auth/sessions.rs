@@ -1,10 +1,15 @@
-//! Browser sessions and the one-time codes that begin one: bounded, in memory, gone with the process. No I/O.
+//! Browser sessions and the one-time codes that begin one: bounded and expiring. Sessions outlive the process by what
+//! `file` keeps of them; codes go with it. No I/O but there.
+
+pub(super) mod file;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use file::Row;
 
 use super::Holder;
 use super::secret::{Digest, fresh};
@@ -15,6 +20,8 @@ const IDLE: SignedDuration = SignedDuration::from_hours(12);
 const ABSOLUTE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Most sessions; the one that was unused for longest makes room.
 const MOST: usize = 1024;
+/// How often, at most, uses alone lead to a write.
+const USE_WRITES: SignedDuration = SignedDuration::from_mins(10);
 /// How long a one-time code is good.
 const CODE: SignedDuration = SignedDuration::from_mins(15);
 /// Most codes; the oldest makes room.
@@ -46,17 +53,20 @@ pub(crate) struct Sessions {
 struct Inner {
     sessions: HashMap<Digest, Session>,
     codes: HashMap<Digest, Code>,
+    /// When the sessions were last handed out to be written.
+    written: Option<Timestamp>,
 }
 
 impl Sessions {
     /// Begins a session; the secret is the cookie.
     pub(crate) fn begin(&self, holder: Holder, now: Timestamp) -> (SecretString, Session) {
         let cookie = fresh();
+        let key = Digest::of(cookie.expose_secret());
         let longest = now + ABSOLUTE;
         let session = Session {
             expires_at: holder.expires_at.map_or(longest, |end| end.min(longest)),
             holder,
-            csrf: fresh(),
+            csrf: csrf(key),
             used_at: now,
         };
         let mut inner = self.inner();
@@ -70,10 +80,33 @@ impl Sessions {
         {
             inner.sessions.remove(&oldest);
         }
-        inner
-            .sessions
-            .insert(Digest::of(cookie.expose_secret()), session.clone());
+        inner.sessions.insert(key, session.clone());
         (cookie, session)
+    }
+
+    /// Takes in what an earlier process left, as far as it is still good.
+    fn restore(&self, rows: Vec<Row>, now: Timestamp) {
+        let mut inner = self.inner();
+        let mut rows: Vec<_> = rows.into_iter().filter_map(Row::read).collect();
+        rows.retain(|(_, session)| session.is_good(now));
+        rows.sort_by_key(|(_, session)| std::cmp::Reverse(session.used_at));
+        inner.sessions.extend(rows.into_iter().take(MOST));
+        inner.written = Some(now);
+    }
+
+    /// What a later process needs to know.
+    fn rows(&self, now: Timestamp) -> Vec<Row> {
+        let mut inner = self.inner();
+        inner.sessions.retain(|_, session| session.is_good(now));
+        inner.written = Some(now);
+        let sessions = inner.sessions.iter();
+        sessions.map(|(key, session)| Row::of(*key, session)).collect()
+    }
+
+    /// Whether it is time to write when sessions were last used.
+    pub(crate) fn are_due(&self, now: Timestamp) -> bool {
+        let written = self.inner().written;
+        written.is_none_or(|at| now.duration_since(at) >= USE_WRITES)
     }
 
     /// The session of this cookie, which is used herewith.
@@ -130,6 +163,11 @@ impl Sessions {
         // Nothing that runs under this lock can leave it half done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a page must know to change something. Whoever knows the cookie's hash reads the tokens beside it, too.
+fn csrf(key: Digest) -> SecretString {
+    SecretString::from(Digest::of(&format!("csrf {}", key.to_hex())).to_hex())
 }
 
 impl Session {

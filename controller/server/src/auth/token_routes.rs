@@ -1,5 +1,6 @@
 //! `/auth/tokens`: making, listing and revoking named tokens.
 
+use aegis_api::access::{TokenList, TokenMade, TokenRow, TokenWanted};
 use aegis_api::audit::{Actor, Entry};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -7,13 +8,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Identity;
 use super::acting::actor;
-use super::role::Role;
-use super::tokens::{TokenError, TokenRow};
+use super::tokens::TokenError;
 use crate::body::Whole;
 use crate::compat::Refusal;
 use crate::serve::Peer;
@@ -23,21 +22,9 @@ use crate::status::Status;
 /// The largest body here, bytes.
 const LIMIT: usize = 4096;
 
-/// A token that is wished for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wanted {
-    name: String,
-    role: Role,
-    #[serde(default)]
-    expires_at: Option<Timestamp>,
-    /// Or how long it is good, seconds.
-    #[serde(default)]
-    ttl_seconds: Option<u32>,
-}
-
-pub(super) async fn list(State(state): State<ServerState>) -> Json<Value> {
-    Json(json!({"tokens": state.auth.tokens.list(Timestamp::now())}))
+pub(super) async fn list(State(state): State<ServerState>) -> Json<TokenList> {
+    let tokens = state.auth.tokens.list(Timestamp::now());
+    Json(TokenList { tokens })
 }
 
 pub(super) async fn create(
@@ -47,7 +34,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Whole<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
-    let wanted: Wanted = serde_json::from_slice(&body?.0)
+    let wanted: TokenWanted = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;
     let now = Timestamp::now();
     let lifetime = wanted
@@ -55,6 +42,7 @@ pub(super) async fn create(
         .map(|seconds| SignedDuration::from_secs(seconds.into()));
     let expires_at = wanted
         .expires_at
+        .map(|time| time.0)
         .or_else(|| lifetime.and_then(|life| now.checked_add(life).ok()));
     let made = state
         .auth
@@ -79,11 +67,8 @@ pub(super) async fn create(
         role = row.role.as_str(),
         "made a token"
     );
-    let mut body = json!(row);
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("token".to_owned(), secret.expose_secret().into());
-    }
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    let token = secret.expose_secret().to_owned();
+    Ok((StatusCode::CREATED, Json(TokenMade { row, token })).into_response())
 }
 
 pub(super) async fn revoke(
@@ -106,7 +91,7 @@ pub(super) async fn revoke(
     let revoked = state.auth.tokens.revoke(&name, now).await;
     let row = revoked.map_err(|error| refused(&error))?;
     state.auth.sessions.revoke(&row.name);
-    state.auth.end();
+    state.auth.end(now).await;
     tracing::info!(user = &*identity.user, token = row.name, "revoked a token");
     Ok(Json(row).into_response())
 }

@@ -1,15 +1,16 @@
 //! Named tokens: made, listed, revoked; kept as SHA-256 in `<state>/.secrets/tokens.json`. Owns that file and does I/O:
 //! a change is durable before it is in force, and when a token was last used is written now and then.
 
-use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aegis_api::Time;
+use aegis_api::access::TokenRow;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::private_file::write;
 use super::role::Role;
 use super::secret::{Digest, fresh};
 
@@ -25,19 +26,6 @@ const USE_STEP: SignedDuration = SignedDuration::from_mins(1);
 const USE_WRITES: SignedDuration = SignedDuration::from_mins(10);
 /// Names that mean somebody else.
 const RESERVED: [&str; 3] = ["admin", "webhook", "system"];
-
-/// One token, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct TokenRow {
-    pub(crate) name: String,
-    pub(crate) role: Role,
-    pub(crate) created_at: Timestamp,
-    pub(crate) created_by: String,
-    pub(crate) expires_at: Option<Timestamp>,
-    pub(crate) last_used_at: Option<Timestamp>,
-    pub(crate) expired: bool,
-}
 
 /// Why a token is not made, revoked or read.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +138,11 @@ impl Tokens {
             book: Mutex::new(book),
             writing: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// The folder of what only this controller may read.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// The token that this is the digest of, if it is still good. Every token is compared, whichever matches.
@@ -288,10 +281,10 @@ impl Token {
             expired: !self.is_good(now),
             name: entry.name,
             role: entry.role,
-            created_at: entry.created_at,
+            created_at: Time(entry.created_at),
             created_by: entry.created_by,
-            expires_at: entry.expires_at,
-            last_used_at: entry.last_used_at,
+            expires_at: entry.expires_at.map(Time),
+            last_used_at: entry.last_used_at.map(Time),
         }
     }
 }
@@ -306,21 +299,6 @@ fn check(name: &str) -> Result<(), TokenError> {
         return refuse("is reserved");
     }
     Ok(())
-}
-
-/// Whole or not at all: beside it, durable, then in its place. Mode 0600 from the first byte on.
-fn write(path: &Path, file: &File) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(temporary.as_file_mut(), file)?;
-    temporary.as_file_mut().write_all(b"\n")?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -413,7 +391,7 @@ mod tests {
         });
         assert_eq!(writes.count(), 2);
         let used = tokens.list(at(30))[0].last_used_at.unwrap();
-        assert!(at(30).duration_since(used) < USE_STEP, "{used}");
+        assert!(at(30).duration_since(used.0) < USE_STEP, "{used}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use aegis_api::wire::IncidentResult;
 use aegis_runtime::{FeedItem, Subscription};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -34,7 +35,7 @@ enum End {
 
 /// Serves one client until it goes or the server does.
 pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Identity, wishes: &Wishes) {
-    let start = wishes.since.unwrap_or_else(|| state.feed.seq());
+    let start = start(state.feed.stream(), state.feed.seq(), wishes);
     let now = state.feed.seq();
     let frames = state.feed.subscribe(Some(start));
     let position = if frames.too_old() { now } else { start };
@@ -46,6 +47,7 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
         socket,
         position,
         full_text,
+        names_stream: wishes.stream.is_some(),
         heard: Instant::now(),
     };
     if let Err(End::Close(code, reason)) = session.serve(state, identity, frames).await {
@@ -57,6 +59,16 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
         if let Err(End::Gone) = session.send(close).await {
             tracing::debug!(reason, "a client was gone before it could be told");
         }
+    }
+}
+
+/// The number after which frames are sent. One of another stream means nothing here: then it is the beginning.
+fn start(stream: &str, latest: u64, wishes: &Wishes) -> u64 {
+    let known = wishes.stream.as_deref().filter(|known| !known.is_empty());
+    match wishes.since {
+        Some(_) if known.is_some_and(|known| known != stream) => 0,
+        Some(since) => since,
+        None => latest,
     }
 }
 
@@ -76,6 +88,8 @@ struct Session {
     socket: WebSocket,
     position: u64,
     full_text: bool,
+    /// Clients of the earlier system are not told what they did not ask for.
+    names_stream: bool,
     heard: Instant,
 }
 
@@ -87,7 +101,12 @@ impl Session {
         mut frames: Subscription,
     ) -> Result<(), End> {
         let mut ended = state.auth.ended();
-        self.own("heartbeat", json!({"status": "connected"})).await?;
+        let greeting = if self.names_stream {
+            json!({"status": "connected", "stream": state.feed.stream()})
+        } else {
+            json!({"status": "connected"})
+        };
+        self.own("heartbeat", greeting).await?;
         if frames.too_old() {
             self.snapshot(state).await?;
         }
@@ -101,6 +120,7 @@ impl Session {
                 Ok(()) = ended.changed() => stay(state, identity)?,
                 _ = ping.tick() => {
                     stay(state, identity)?;
+                    state.auth.used(identity, Timestamp::now()).await;
                     self.ping().await?;
                 }
                 item = frames.next() => match item {
@@ -172,5 +192,28 @@ impl Session {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_counts_in_its_own_stream_only() {
+        let start = |since, stream: Option<&str>| {
+            let wishes = Wishes {
+                since,
+                stream: stream.map(str::to_owned),
+                full_text: None,
+            };
+            super::start("this", 50, &wishes)
+        };
+        assert_eq!(start(None, None), 50);
+        assert_eq!(start(Some(7), None), 7, "a client that knows no streams");
+        assert_eq!(start(Some(7), Some("")), 7);
+        assert_eq!(start(Some(7), Some("this")), 7);
+        assert_eq!(start(Some(7), Some("another")), 0);
+        assert_eq!(start(None, Some("another")), 50);
     }
 }

@@ -113,6 +113,31 @@ async fn a_client_is_greeted_and_gets_frames_and_its_ping_is_answered() {
 }
 
 #[tokio::test]
+async fn a_client_of_an_earlier_process_gets_everything_of_this_one_and_nothing_by_its_old_number() {
+    let listening = Listening::start().await;
+    listening.publish(10);
+    let mut client = listening.connect("?stream=").await;
+    let greeting = next(&mut client).await;
+    let stream = greeting["data"]["stream"].as_str().unwrap();
+    assert_eq!(greeting["seq"], 10);
+    let mut same = listening.connect(&format!("?since=8&stream={stream}")).await;
+    assert_eq!(next(&mut same).await["seq"], 8);
+    assert_eq!(next(&mut same).await["seq"], 9);
+    // Its number is one that this process has, too.
+    let mut other = listening.connect("?since=8&stream=of-another-process").await;
+    let greeting = next(&mut other).await;
+    assert_eq!(
+        (&greeting["seq"], &greeting["data"]["stream"]),
+        (&json!(0), &json!(stream))
+    );
+    for seq in 1..=10 {
+        assert_eq!(next(&mut other).await["seq"], seq);
+    }
+    let mut unasked = listening.connect("").await;
+    assert_eq!(next(&mut unasked).await["data"], json!({"status": "connected"}));
+}
+
+#[tokio::test]
 async fn a_client_that_comes_back_gets_what_it_missed_or_a_snapshot() {
     let listening = Listening::start().await;
     listening.publish(10);

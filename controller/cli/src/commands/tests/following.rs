@@ -174,7 +174,7 @@ async fn until_resolved_ends_with_the_first_incident_that_appears() {
     );
     assert_eq!(
         *stage.seen.lock().unwrap(),
-        [("/ws?full_text=0".to_owned(), "Bearer s3cret".to_owned())]
+        [("/ws?full_text=0&stream=".to_owned(), "Bearer s3cret".to_owned())]
     );
 }
 
@@ -237,7 +237,10 @@ async fn a_lost_connection_is_taken_up_where_it_was_lost_and_nothing_is_told_twi
     .await;
     let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
-    assert_eq!(stage.targets(), ["/ws?full_text=0", "/ws?full_text=0&since=2"]);
+    assert_eq!(
+        stage.targets(),
+        ["/ws?full_text=0&stream=", "/ws?full_text=0&since=2&stream="]
+    );
     for once in ["two", "three", "RECEIVED", "connection lost"] {
         assert_eq!(run.out.matches(once).count(), 1, "{once} in\n{}", run.out);
     }
@@ -339,7 +342,10 @@ async fn signs_of_life_carry_the_last_number_and_are_no_gap() {
     let run = aegisctl(&stage.url, &["watch", "--until-resolved", "--timeout=300s"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(!run.out.contains("events may be missing"), "{}", run.out);
-    assert_eq!(stage.targets(), ["/ws?full_text=0", "/ws?full_text=0&since=8"]);
+    assert_eq!(
+        stage.targets(),
+        ["/ws?full_text=0&stream=", "/ws?full_text=0&since=8&stream="]
+    );
 }
 
 #[tokio::test]

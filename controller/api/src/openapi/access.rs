@@ -1,0 +1,134 @@
+//! The routes of `/auth` and `/audit`: who one is, tokens, the audit log. Pure.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::access::{LinkMade, SessionView, TokenList, TokenMade, TokenRow, TokenWanted};
+use crate::audit::Actor;
+
+/// Adds the routes.
+pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerator) {
+    let session = answer::<SessionView>(generator, "Who one is.");
+    let refused = |description: &str| {
+        json!({"description": description,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}})
+    };
+    let too_many = refused("Too many tries: Retry-After says how long to wait.");
+    let gone = json!({"description": "Done."});
+    let text = json!({"type": "string"});
+    let body = |schema: Value| json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let parameter = |name: &str, place: &str, description: &str, schema: Value| json!({"name": name, "in": place, "required": place == "path", "description": description, "schema": schema});
+    let mut add = |path: &str, operations: Value| paths.insert(path.to_owned(), operations);
+
+    add(
+        "/auth/session",
+        json!({"get": {"summary": "Say who one is, by token or cookie", "tags": ["access"],
+        "responses": {"200": session, "401": refused("Nobody who is known.")}}}),
+    );
+    let login = json!({"type": "object", "required": ["token"], "properties": {"token": text}});
+    add(
+        "/auth/login",
+        json!({"post": {"summary": "Begin a browser session with a token", "tags": ["access"],
+        "security": [], "requestBody": body(login),
+        "responses": {"200": session, "401": refused("The token is not known."), "429": too_many}}}),
+    );
+    add(
+        "/auth/logout",
+        json!({"post": {"summary": "End the browser session", "tags": ["access"],
+        "responses": {"204": gone}}}),
+    );
+    let code = parameter("code", "query", "What POST answered.", text.clone());
+    let made = answer::<LinkMade>(generator, "Good once, for 15 minutes.");
+    add(
+        "/auth/once",
+        json!({
+            "post": {"summary": "Make a link that logs a browser in once, as oneself", "tags": ["access"],
+                "responses": {"201": made}},
+            "get": {"summary": "Trade a link's code for a session", "tags": ["access"], "security": [],
+                "parameters": [code], "responses": {"303": {"description": "Logged in; to the page."},
+                "401": {"description": "Used, expired or unknown."}, "429": too_many}},
+        }),
+    );
+    let tokens = answer::<TokenList>(generator, "The tokens, without their secrets.");
+    let made = answer::<TokenMade>(generator, "The token, this once.");
+    let wanted = generator.subschema_for::<TokenWanted>().to_value();
+    add(
+        "/auth/tokens",
+        json!({
+            "get": {"summary": "List tokens", "tags": ["access"], "responses": {"200": tokens}},
+            "post": {"summary": "Make a token", "tags": ["access"], "requestBody": body(wanted),
+                "responses": {"201": made, "409": refused("The name is taken."), "422": refused("The name is none.")}},
+        }),
+    );
+    let name = parameter("name", "path", "Whose token.", text);
+    let gone = answer::<TokenRow>(generator, "It ends at once, and the sessions that it began.");
+    add(
+        "/auth/tokens/{name}",
+        json!({"delete": {"summary": "Revoke a token", "tags": ["access"],
+        "parameters": [name], "responses": {"200": gone, "404": refused("There is no such token.")}}}),
+    );
+    let parameters = [
+        parameter(
+            "after",
+            "query",
+            "Records after this one, oldest first; the newest without it.",
+            json!({"type": "integer", "minimum": 0}),
+        ),
+        parameter(
+            "limit",
+            "query",
+            "How many at most.",
+            json!({"type": "integer", "minimum": 1, "default": 100}),
+        ),
+        parameter(
+            "format",
+            "query",
+            "`lines`: as they are written, which is what their hashes are of.",
+            json!({"type": "string", "enum": ["lines"]}),
+        ),
+    ];
+    let actor = generator.subschema_for::<Actor>().to_value();
+    add(
+        "/audit",
+        json!({"get": {"summary": "Read the audit log", "tags": ["access"], "parameters": parameters,
+        "responses": {"200": {"description": "A page of it.",
+            "content": {"application/json": {"schema": audit_page(&actor)}}}}}}),
+    );
+}
+
+fn answer<T: JsonSchema>(generator: &mut SchemaGenerator, description: &str) -> Value {
+    let schema = generator.subschema_for::<T>();
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
+}
+
+/// Records, or with `format=lines` the lines; and the head of the log.
+fn audit_page(actor: &Value) -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let record = json!({
+        "type": "object",
+        "required": ["seq", "at", "actor", "verb", "kind", "name", "prev", "hash"],
+        "properties": {
+            "seq": number,
+            "at": {"type": "string", "format": "date-time"},
+            "actor": actor,
+            "verb": text,
+            "kind": text,
+            "name": text,
+            "resourceVersion": number,
+            "before": {"description": "As people had written it, without secrets."},
+            "after": {"description": "As they have written it, without secrets."},
+            "note": text,
+            "prev": {"type": "string", "description": "Hash of the record before."},
+            "hash": text,
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["head"],
+        "properties": {
+            "records": {"type": "array", "items": record},
+            "lines": {"type": "array", "items": text},
+            "head": {"type": "object", "required": ["seq", "hash"], "properties": {"seq": number, "hash": text}},
+        },
+    })
+}
