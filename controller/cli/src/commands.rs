@@ -15,16 +15,21 @@ pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod label;
 pub(crate) mod logs;
 pub(crate) mod patch;
+pub(crate) mod plan;
 pub(crate) mod restart;
 pub(crate) mod rollback;
+pub(crate) mod rollout;
 pub(crate) mod runbook;
 pub(crate) mod scale;
 pub(crate) mod token;
+pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod why;
 
 use std::time::Duration;
 
@@ -124,13 +129,19 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Create(args) => create::run(&args, &session).await,
         Command::Edit(args) => edit::run(&args, &session).await,
         Command::Patch(args) => patch::run(&args, &session).await,
+        Command::Label(args) => label::label(&args, &session).await,
+        Command::Annotate(args) => label::annotate(&args, &session).await,
         Command::Delete(args) => delete::run(&args, &session).await,
         Command::Diff(args) => diff::run(&args, &session).await,
         Command::Scale(args) => scale::run(&args, &session).await,
         Command::Restart(args) => restart::run(&args, &session).await,
+        Command::Rollout(args) => rollout::run(&args, &session).await,
         Command::Rollback(args) => rollback::run(&args, &session).await,
+        Command::Plan(args) => plan::run(&args, &session).await,
         Command::Approve(args) => approve::approve(&args, &session).await,
         Command::Reject(args) => approve::reject(&args, &session).await,
+        Command::Why(args) => why::run(&args, &session).await,
+        Command::Top(args) => top::run(&args, &session).await,
         Command::Wait(args) => wait::run(&args, &session).await,
         Command::Watch(args) => watch::run(&args, &session).await,
         Command::Logs(args) => logs::run(&args, &session).await,

@@ -42,9 +42,13 @@ async fn compare(args: &DiffArgs, session: &Session) -> Result<bool, CliError> {
         let after = comparable(&result)?;
         if before != after {
             differs = true;
-            session
-                .console
-                .write(&unified(session, &manifest.target().to_string(), &before, &after))?;
+            session.console.write(&unified(
+                session,
+                ("live", "file"),
+                &manifest.target().to_string(),
+                &before,
+                &after,
+            ))?;
         }
     }
     Ok(differs)
@@ -83,11 +87,18 @@ fn comparable(object: &Value) -> Result<String, CliError> {
     format::yaml(&object)
 }
 
-fn unified(session: &Session, name: &str, before: &str, after: &str) -> String {
+/// A difference as people know it; the sides are what stands before the name.
+pub(super) fn unified(
+    session: &Session,
+    (from, to): (&str, &str),
+    name: &str,
+    before: &str,
+    after: &str,
+) -> String {
     let paint = |text: String, style: Style| session.console.paint(text, style);
     let bold = Style::new().bold();
     let mut out =
-        paint(format!("--- live/{name}"), bold) + "\n" + &paint(format!("+++ file/{name}"), bold) + "\n";
+        paint(format!("--- {from}/{name}"), bold) + "\n" + &paint(format!("+++ {to}/{name}"), bold) + "\n";
     let diff = TextDiff::from_lines(before, after);
     for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
         out.push_str(&paint(hunk.header().to_string(), Style::new().cyan()));

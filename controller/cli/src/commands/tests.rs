@@ -5,6 +5,7 @@ mod audit;
 mod changing;
 mod editing;
 mod following;
+mod operating;
 mod reading;
 mod refusals;
 mod runbook;
