@@ -10,6 +10,7 @@ pub mod cockpit;
 pub mod container;
 pub mod controller;
 pub mod ctl;
+pub mod dashboard;
 pub mod engine_events;
 pub mod engine_proxy;
 pub mod eventually;
@@ -18,6 +19,7 @@ pub mod live;
 pub mod load;
 pub mod manifests;
 pub mod nginx;
+pub mod shape;
 pub mod watch;
 pub mod world;
 

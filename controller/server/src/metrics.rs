@@ -113,7 +113,8 @@ pub(crate) fn exposition(
     accept: &str,
 ) -> Option<Result<(&'static str, String), Status>> {
     let openmetrics = accept.contains("application/openmetrics-text");
-    if !openmetrics && !accept.contains("text/plain") {
+    // Pages name JSON and plain text in one breath; scrapers never name JSON.
+    if accept.contains("application/json") || (!openmetrics && !accept.contains("text/plain")) {
         return None;
     }
     state.http.set_clients(state.ws_clients());
