@@ -1,6 +1,6 @@
 # make demo | test are the two that matter; `make` alone lists the rest.
 # Variables: AEGIS_STATE_DIR, AEGIS_BIND, AEGIS_APP_PORT, AEGIS_API_PORT, AEGIS_LB_PORT,
-# AEGIS_COCKPIT_PORT, AEGIS_KEEP_ENGINE (see README).
+# AEGIS_COCKPIT_PORT, AEGIS_DASHBOARD_PORT, AEGIS_KEEP_ENGINE (see README).
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -39,7 +39,7 @@ down: ## remove the stack and all it made; the state stays
 
 .PHONY: test
 test: engine ## all tests, on real containers and a real nginx
-	@compose/images.sh nginx buggy-app cockpit
+	@compose/images.sh nginx buggy-app cockpit dashboard
 	cargo build --workspace --all-targets
 	@compose/cockpit.sh test
 	cargo test --workspace --no-fail-fast

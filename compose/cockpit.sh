@@ -2,6 +2,7 @@
 # What the cockpit's sources need: Node and the packages that their lock file names. Leaves alone what is up to date.
 #
 #   cockpit.sh packages   fetch them
+#   cockpit.sh browsers   install what the tests look at pages with: Chromium, and w3m for a page without scripts
 #   cockpit.sh lint       types, rules, formatting
 #   cockpit.sh test       the tests beside the code, and the size of what a browser loads first
 set -euo pipefail
@@ -27,8 +28,16 @@ packages() {
     printf '%s\n' "$lock" >"$stamp"
 }
 
+browsers() {
+    local missing=()
+    [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || missing+=(chromium)
+    have w3m || missing+=(w3m)
+    [ ${#missing[@]} -eq 0 ] || apt_install "the tests look at the pages" "${missing[@]}"
+}
+
 case "${1:-}" in
     packages) packages ;;
+    browsers) browsers ;;
     lint)
         packages
         step "checking the cockpit"
@@ -36,8 +45,9 @@ case "${1:-}" in
         ;;
     test)
         packages
+        browsers
         step "testing the cockpit"
         (cd "$WEB" && npm test --silent)
         ;;
-    *) die "cockpit.sh knows packages, lint and test, not '${1:-}'" ;;
+    *) die "cockpit.sh knows packages, browsers, lint and test, not '${1:-}'" ;;
 esac

@@ -67,6 +67,7 @@ cat <<TEXT
     patient started   before  $before
                       after   $after
     cockpit           $(cockpit_link)
+    dashboard         http://$at:$AEGIS_DASHBOARD_PORT/
     controller        http://$at:$AEGIS_API_PORT/docs
     load balancer     http://$at:$AEGIS_LB_PORT/
     patient           http://$at:$AEGIS_APP_PORT/health

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds our static binaries and the images around them; leaves alone what is up to date.
 #
-#   images.sh                     all: nginx, buggy-app, agent (and the aegisctl binary), cockpit
+#   images.sh                     all: nginx, buggy-app, agent (and the aegisctl binary), cockpit, dashboard
 #   images.sh nginx buggy-app     only these
 #
 # An image carries the hash of everything that went into it as a label; the same hash means nothing to do.
@@ -181,6 +181,12 @@ agent_image() {
     image aegisops/agent:dev "$COMPOSE_DIR/agent/Dockerfile" '' "$program" "$certificates"
 }
 
+dashboard_image() {
+    local program
+    program=$(static_binary aegis-dashboard)
+    image aegisops/dashboard:dev "$COMPOSE_DIR/dashboard/Dockerfile" '' "$program"
+}
+
 cockpit_image() {
     local web="$REPO/cockpit-web" base id inputs context log="$STAGE/vite.log" tag=aegisops/cockpit:dev
     base=$(nginx_base)
@@ -209,14 +215,15 @@ cockpit_image() {
     docker_build --label "$INPUTS_LABEL=$inputs" --tag "$tag" --build-arg "BASE=$base" "$context"
 }
 
-[ $# -gt 0 ] || set -- nginx buggy-app agent cockpit
+[ $# -gt 0 ] || set -- nginx buggy-app agent cockpit dashboard
 packages=()
 for name in "$@"; do
     case "$name" in
         nginx | cockpit) ;;
         buggy-app) packages+=(buggy-app) ;;
         agent) packages+=(aegis-controller aegisctl) ;;
-        *) die "images.sh knows nginx, buggy-app, agent and cockpit, not '$name'" ;;
+        dashboard) packages+=(aegis-dashboard) ;;
+        *) die "images.sh knows nginx, buggy-app, agent, cockpit and dashboard, not '$name'" ;;
     esac
 done
 engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"

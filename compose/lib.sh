@@ -15,12 +15,15 @@ export AEGIS_APP_PORT="${AEGIS_APP_PORT:-8000}"
 export AEGIS_API_PORT="${AEGIS_API_PORT:-8001}"
 export AEGIS_LB_PORT="${AEGIS_LB_PORT:-80}"
 export AEGIS_COCKPIT_PORT="${AEGIS_COCKPIT_PORT:-3000}"
+export AEGIS_DASHBOARD_PORT="${AEGIS_DASHBOARD_PORT:-8501}"
 case "$AEGIS_STATE_DIR" in /*) ;; *) AEGIS_STATE_DIR="$PWD/$AEGIS_STATE_DIR" ;; esac
 
 PROJECT=aegisops
 SECRETS_DIR="$AEGIS_STATE_DIR/.secrets"
 ADMIN_TOKEN_FILE="$SECRETS_DIR/admin-token"
 WEBHOOK_TOKEN_FILE="$SECRETS_DIR/webhook-token"
+# A folder of its own, which alone is mounted into the dashboard.
+DASHBOARD_TOKEN_FILE="$SECRETS_DIR/dashboard/token"
 INSTANCE_FILE="$AEGIS_STATE_DIR/.instance-id"
 
 # An engine belongs to the machine, not to a checkout, so the note that we started it does too.

@@ -6,7 +6,8 @@ set -euo pipefail
 
 READY_SECONDS=60
 # container, variable that moves its port
-PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS_LB_PORT aegis-cockpit:AEGIS_COCKPIT_PORT)
+PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS_LB_PORT aegis-cockpit:AEGIS_COCKPIT_PORT
+    aegis-dashboard:AEGIS_DASHBOARD_PORT)
 
 ours() { [ "$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$1" 2>/dev/null)" = "$PROJECT" ]; }
 
@@ -82,6 +83,9 @@ prepare_state() {
         (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$WEBHOOK_TOKEN_FILE")
         chown "$AEGIS_UID" "$WEBHOOK_TOKEN_FILE"
     fi
+    # The dashboard runs as a user that owns nothing here: it may read the file, and nobody else comes past .secrets.
+    mkdir -p "${DASHBOARD_TOKEN_FILE%/*}" && chown "$AEGIS_UID" "${DASHBOARD_TOKEN_FILE%/*}"
+    chmod 755 "${DASHBOARD_TOKEN_FILE%/*}"
     AEGIS_WEBHOOK_TOKEN=$(cat "$WEBHOOK_TOKEN_FILE")
     export AEGIS_UID AEGIS_WEBHOOK_TOKEN
 }
@@ -97,6 +101,23 @@ find_socket() {
         AEGIS_UID=0 DOCKER_GID=0
     fi
     export AEGIS_DOCKER_SOCK DOCKER_GID AEGIS_UID
+}
+
+# A viewer's token for the dashboard, made once and again whenever the controller no longer takes the one there is.
+give_dashboard_its_token() {
+    local server made name=aegis-dashboard
+    server="http://$(reach):$AEGIS_API_PORT"
+    if [ -s "$DASHBOARD_TOKEN_FILE" ] &&
+        AEGIS_SERVER=$server AEGIS_TOKEN=$(cat "$DASHBOARD_TOKEN_FILE") "$AEGISCTL" auth can-i get incidents >/dev/null 2>&1; then
+        return
+    fi
+    as_admin() { AEGIS_SERVER=$server AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE") "$AEGISCTL" "$@"; }
+    # Of an earlier state of the file.
+    as_admin token revoke "$name" >/dev/null 2>&1 || true
+    made=$(as_admin token create "$name" --role viewer --quiet) ||
+        die "the controller makes no token for the dashboard" "what aegisctl said is above; all of it: docker logs aegis-agent"
+    (umask 022 && printf '%s\n' "$made" >"$DASHBOARD_TOKEN_FILE.new")
+    mv -f "$DASHBOARD_TOKEN_FILE.new" "$DASHBOARD_TOKEN_FILE"
 }
 
 # restarts CONTAINER: how often it was restarted so far, or nothing when there is none of that name.
@@ -136,17 +157,21 @@ compose up --detach --remove-orphans >"$log" 2>&1 </dev/null || {
     tail -n 20 "$log" >&2
     die "compose could not start the stack" "what it said is above; to remove what it made: make down"
 }
+rust_target
+AEGISCTL=$(binary aegisctl)
 ready aegis-agent "$AEGIS_API_PORT" /readyz
+give_dashboard_its_token
 ready buggy-app-v2 "$AEGIS_APP_PORT" /health
 ready aegis-lb "$AEGIS_LB_PORT" /lb-health
 ready aegis-cockpit "$AEGIS_COCKPIT_PORT" /cockpit-health
+ready aegis-dashboard "$AEGIS_DASHBOARD_PORT" /healthz
 
-rust_target
 at=$(reach)
 good "ready"
 cat <<TEXT
     cockpit         $(cockpit_link)
                     good once and for 15 minutes; another one: aegisctl token once; or log in with make token
+    dashboard       http://$at:$AEGIS_DASHBOARD_PORT/
     controller      http://$at:$AEGIS_API_PORT/docs
     load balancer   http://$at:$AEGIS_LB_PORT/
     patient         http://$at:$AEGIS_APP_PORT/health
