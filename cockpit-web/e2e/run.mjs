@@ -238,7 +238,7 @@ async function keyboard(page) {
   await page.getByRole("dialog").waitFor({ state: "detached" });
 }
 
-/** Every page, light and dark, wide and narrow. */
+/** Every page, light and dark, on a wall, a desk and a phone. */
 async function everyPage(browser) {
   const places = [
     "/",
@@ -257,6 +257,7 @@ async function everyPage(browser) {
   const found = [];
   for (const colorScheme of ["light", "dark"]) {
     for (const [size, width, height] of [
+      ["wall", 3840, 2160],
       ["wide", 1440, 900],
       ["narrow", 360, 780],
     ]) {
@@ -326,7 +327,7 @@ try {
     throw error;
   }
   assert.deepEqual(wrong, []);
-  await step("every page, light and dark, wide and narrow", () => everyPage(browser));
+  await step("every page, light and dark, on a wall, a desk and a phone", () => everyPage(browser));
 } finally {
   await browser.close();
 }
