@@ -38,7 +38,7 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
     api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
     api.workload_ready(&patient.name, 1).await;
     patient.trigger("hang").await;
-    let alert = json!({"incident_id": "INC-1<script>", "alert_type": "memory_leak", "logs": "CRITICAL memory 91 %",
+    let alert = json!({"incident_id": "INC<script>1", "alert_type": "memory_leak", "logs": "CRITICAL memory 91 %",
         "container_name": patient.name});
     let (status, body) = api.post("/webhook", &alert).await;
     assert_eq!(status, 200, "{body}");
@@ -51,7 +51,7 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
                 "1 resolved",
                 "RESOLVED",
                 "[x] verification",
-                "INC-1<script>",
+                "INC<script>1",
                 &patient.name,
                 "running",
                 "Time saved",

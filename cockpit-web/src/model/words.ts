@@ -83,10 +83,10 @@ const SHORT: Record<string, string> = {
   noop: "No action",
 };
 
-/** `AWAITING_APPROVAL` as people say it. */
+/** `AWAITING_APPROVAL` and `DrainReceipt` as people say them. */
 export function spoken(word: string): string {
   const said = word
-    .split(/[_\s]+/)
+    .split(/[_\s]+|(?<=[a-z])(?=[A-Z])/)
     .map((part) => SHORT[part.toLowerCase()] ?? part.toLowerCase())
     .join(" ");
   return said.charAt(0).toUpperCase() + said.slice(1);

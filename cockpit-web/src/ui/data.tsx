@@ -34,7 +34,7 @@ export function Mono({
   title?: string;
 }) {
   return (
-    <span title={title} className={`break-all font-mono text-[0.93em] ${className}`}>
+    <span title={title} className={`wrap-anywhere font-mono text-[0.93em] ${className}`}>
       {children}
     </span>
   );

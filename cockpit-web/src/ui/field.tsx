@@ -2,7 +2,7 @@ import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, us
 import { Icon } from "./icon";
 
 const BOX =
-  "h-8 w-full rounded-md border border-line-strong bg-raised px-2.5 text-sm text-ink hover:border-faint focus-visible:outline-offset-0";
+  "h-8 rounded-md border border-line-strong bg-raised px-2.5 text-sm text-ink hover:border-faint focus-visible:outline-offset-0";
 
 export function Field({
   label,
@@ -26,11 +26,11 @@ export function Field({
 }
 
 export function TextInput(props: InputHTMLAttributes<HTMLInputElement>) {
-  return <input {...props} className={`${BOX} ${props.className ?? ""}`} />;
+  return <input {...props} className={`${BOX} w-full ${props.className ?? ""}`} />;
 }
 
 export function Select(props: SelectHTMLAttributes<HTMLSelectElement>) {
-  return <select {...props} className={`${BOX} pr-7 ${props.className ?? ""}`} />;
+  return <select {...props} className={`${BOX} pr-7 ${props.className ?? "w-full"}`} />;
 }
 
 type SearchProps = { label: string; value: string; onChange: (text: string) => void; placeholder?: string };
@@ -50,7 +50,7 @@ export function SearchBox({ label, value, onChange, placeholder = "Filter" }: Se
         onKeyDown={(event) => {
           if (event.key === "Escape") event.currentTarget.blur();
         }}
-        className={`${BOX} pr-8 pl-8`}
+        className={`${BOX} w-full pr-8 pl-8`}
       />
       {!value && (
         <kbd className="pointer-events-none absolute top-1.5 right-2 hidden rounded border px-1.5 font-mono text-2xs text-faint sm:block">

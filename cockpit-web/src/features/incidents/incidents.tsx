@@ -57,7 +57,7 @@ export default function Incidents() {
           aria-label="Workload"
           value={filters.workload}
           onChange={(event) => set("workload", event.target.value)}
-          className="w-auto max-w-48"
+          className="max-w-48"
         >
           <option value="">Every workload</option>
           {workloads.map((name) => (
@@ -68,7 +68,7 @@ export default function Incidents() {
           aria-label="Severity"
           value={filters.severity}
           onChange={(event) => set("severity", event.target.value)}
-          className="w-auto"
+          className="max-w-48"
         >
           <option value="">Every severity</option>
           {["critical", "warning", "info"].map((severity) => (

@@ -19,7 +19,7 @@ export function Stepper({ incident }: { incident: Incident }) {
       aria-label="Lifecycle"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable from the keyboard
       tabIndex={0}
-      className="scroll-thin flex gap-1 overflow-x-auto rounded-lg border bg-panel p-3"
+      className="scroll-thin flex flex-wrap gap-1 overflow-x-auto sm:flex-nowrap rounded-lg border bg-panel p-3"
     >
       {steps.map((step, index) => {
         const { icon, look, word } = LOOKS[step.state];

@@ -3,6 +3,7 @@
 import { Link, useParams } from "react-router";
 import type { LoadBalancer, LoadBalancerStatus } from "@/api/types";
 import { useObjects } from "@/live/hooks";
+import { spoken } from "@/model/words";
 import { condition } from "@/model/workload";
 import { CodeBlock, Fact, Facts, Mono, Stat } from "@/ui/data";
 import { Empty, Failure, Loading } from "@/ui/empty";
@@ -213,7 +214,7 @@ function Drains({ status }: { status: LoadBalancerStatus | null | undefined }) {
             className="flex flex-wrap items-center gap-3 border-b px-4 py-2 text-sm"
           >
             <StateChip tone="info" word="Draining" busy />
-            <span className="min-w-0 flex-1 break-all">{drain.containers.join(", ")}</span>
+            <span className="min-w-56 flex-1 break-words">{drain.containers.join(", ")}</span>
             <span className="text-faint text-xs">
               since <TimeAgo at={drain.since} />, let go <TimeAgo at={drain.deadline} /> at the latest
             </span>
@@ -228,10 +229,10 @@ function Drains({ status }: { status: LoadBalancerStatus | null | undefined }) {
               tone={receipt.drained ? "ok" : "warn"}
               word={receipt.drained ? "Drained" : "Deadline passed"}
             />
-            <span className="min-w-0 flex-1 break-all">
+            <span className="min-w-56 flex-1 break-words">
               {receipt.containers.join(", ")}
               {receipt.causes && receipt.causes.length > 0 && (
-                <span className="text-faint"> ({receipt.causes.join(", ")})</span>
+                <span className="text-faint"> ({receipt.causes.map(spoken).join(", ")})</span>
               )}
             </span>
             <span className="text-soft text-xs">{counts(receipt)}</span>

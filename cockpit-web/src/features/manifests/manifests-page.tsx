@@ -29,7 +29,7 @@ export default function ManifestsPage() {
   const { kind = "", name = "" } = useParams();
   return (
     <Page title="Manifests" fill>
-      <div className="grid min-h-0 flex-1 gap-4 lg:grid-cols-[16rem_minmax(0,1fr)]">
+      <div className="grid min-h-0 flex-1 gap-4 max-lg:grid-rows-[auto_minmax(0,1fr)] lg:grid-cols-[16rem_minmax(0,1fr)]">
         <Catalogue chosen={`${kind}/${name}`} />
         {isKind(kind) ? (
           <Opened key={`${kind}/${name}`} kind={kind} name={name} />

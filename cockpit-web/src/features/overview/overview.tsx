@@ -70,7 +70,7 @@ function Numbers({
         ? ["Healing", "warn"]
         : ["Healthy", "ok"];
   return (
-    <div className="grid grid-cols-2 gap-3 md:grid-cols-3 xl:grid-cols-5">
+    <div className="grid grid-cols-2 gap-3 max-md:[&>:first-child]:col-span-2 md:grid-cols-3 xl:grid-cols-5">
       <Stat
         label="Host"
         value={health[0]}

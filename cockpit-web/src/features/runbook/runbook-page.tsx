@@ -83,6 +83,8 @@ export default function RunbookPage() {
   );
 }
 
+const times = (count: number) => (count === 1 ? "once" : `${count} times`);
+
 function percent(value: number | undefined): string {
   return value === undefined ? "–" : `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`;
 }
@@ -160,7 +162,7 @@ function Entry({ entry }: { entry: RunbookEntry }) {
           not)
         </Fact>
         <Fact name="Recalled">
-          {status?.timesRecalled ?? 0} times
+          {times(status?.timesRecalled ?? 0)}
           {status?.lastUsed ? (
             <>
               , last <TimeAgo at={status.lastUsed} />
@@ -300,8 +302,8 @@ function Delete({ entry, onClose }: { entry: RunbookEntry; onClose: () => void }
         <p>
           The next analysis no longer knows that{" "}
           <strong className="font-semibold">{spoken(entry.spec.action).toLowerCase()}</strong> helped{" "}
-          {entry.spec.outcomes?.successes ?? 0} times against “{entry.spec.alertType}”. This cannot be undone;
-          a similar incident that is verified teaches it anew.
+          {times(entry.spec.outcomes?.successes ?? 0)} against “{entry.spec.alertType}”. This cannot be
+          undone; a similar incident that is verified teaches it anew.
         </p>
       }
       verb="Delete"

@@ -151,7 +151,7 @@ function Revisions({ workload }: { workload: Workload }) {
             className="flex flex-wrap items-center gap-x-4 gap-y-1 border-b px-4 py-2 text-sm last:border-b-0"
           >
             <Mono>{revision.revision}</Mono>
-            <Mono className="min-w-0 flex-1 text-soft text-xs">{revision.image}</Mono>
+            <Mono className="min-w-40 flex-1 text-soft text-xs">{revision.image}</Mono>
             <TimeAgo at={revision.createdAt} className="text-faint text-xs" />
             {revision.revision === workload.status?.revision && (
               <StateChip tone="info" icon="check" word="Current" />
