@@ -67,6 +67,23 @@ async function viewer(browser) {
   await close();
 }
 
+/** A link logs in once, leaves no code in the address, and then says why it does not. */
+async function link(browser) {
+  const { path } = await api("POST", "/api/auth/once");
+  const first = await open(browser, base);
+  await first.page.goto(`${base}/api${path}`);
+  await first.page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  assert.equal(first.page.url(), `${base}/`);
+  assert.deepEqual(first.wrong, []);
+  await first.close();
+  const second = await open(browser, base);
+  const answer = await second.page.goto(`${base}/api${path}`);
+  assert.equal(answer.status(), 401);
+  await second.page.getByText("used or has expired").waitFor();
+  await second.close();
+  await ask(`forget ${path.split("=")[1]}`);
+}
+
 /** From the patient's cry for help to the proof, each stage on the page. */
 async function healing(page) {
   await go(page, "/incidents");
@@ -305,6 +322,7 @@ try {
     console.log(`cockpit: ${name} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
   };
   await step("a viewer can look and not change", () => viewer(browser));
+  await step("a link that is good once", () => link(browser));
   const { page, wrong } = await open(browser, base);
   try {
     await step("log in", () => login(page, base, token));
@@ -327,6 +345,7 @@ try {
     throw error;
   }
   assert.deepEqual(wrong, []);
+  for (const { value } of await page.context().cookies()) await ask(`forget ${value}`);
   await step("every page, light and dark, on a wall, a desk and a phone", () => everyPage(browser));
 } finally {
   await browser.close();

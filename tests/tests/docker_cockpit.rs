@@ -40,15 +40,37 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
             ("BALANCER", &front.name),
         ],
     );
+    // What nobody may find in a log: the token, a link's code, the cookie of a session.
+    let mut secrets = vec![controller.admin_token()];
+    let mut logs = String::new();
     while let Some(what) = browser.asks() {
         match what.as_str() {
             "fill-memory" => {
                 patient.fill_memory(85.0).await;
             }
             "kill-controller" => controller.kill9(),
-            "start-controller" => controller.start_again(|launch| launch).await,
-            other => panic!("the browser asks for {other:?}, which this test does not know"),
+            "start-controller" => {
+                logs += &controller.log();
+                controller.start_again(|launch| launch).await;
+            }
+            other => match other.strip_prefix("forget ") {
+                Some(secret) => secrets.push(secret.to_owned()),
+                None => panic!("the browser asks for {other:?}, which this test does not know"),
+            },
         }
         browser.done();
+    }
+    logs += &controller.log();
+    logs += &cockpit.container.log().await;
+    assert!(
+        logs.contains("/auth/once"),
+        "the logs are those of this test:\n{logs}"
+    );
+    assert!(secrets.len() > 2, "a token, a link, a cookie: {}", secrets.len());
+    for secret in secrets {
+        assert!(
+            !secret.is_empty() && !logs.contains(&secret),
+            "a secret is in a log"
+        );
     }
 }
