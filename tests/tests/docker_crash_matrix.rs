@@ -173,7 +173,14 @@ async fn healing_dies_at(point: &str) {
         },
     )
     .await;
-    stage.settles(point).await;
+    let workload = stage.settles(point).await;
+    let seen = &workload["status"]["captures"][0];
+    assert_eq!(seen["container"]["id"], sick.id.as_str(), "{point}: {seen:#}");
+    let seen = seen.to_string();
+    assert!(
+        seen.contains("/buggy-app") && seen.contains("logTail"),
+        "{point}: {seen}"
+    );
     clients.were_served(point, &stage.front).await;
     stage
         .happened(point, &[("create", 2), ("start", 3), ("destroy", 0)])
@@ -235,6 +242,7 @@ async fn dying_between_any_two_steps_of_a_rollout_makes_and_removes_each_replica
 #[tokio::test(flavor = "multi_thread")]
 async fn dying_between_any_two_steps_of_healing_restarts_once_i1_i2_i8() {
     let containers = [
+        "workload/capture/before",
         "workload/restart/before-stop",
         "workload/restart/during-stop",
         "workload/restart/before-start",

@@ -2693,6 +2693,8 @@ export interface components {
                          * @description Exit code of the last run, if it is not running.
                          */
                         exitCode?: number | null;
+                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        filesystem?: string[];
                         /**
                          * Format: date-time
                          * @description When it last ended.
@@ -2742,6 +2744,8 @@ export interface components {
                         oomKilled?: boolean;
                         /** @description The probe's words and latency. */
                         probe?: string | null;
+                        /** @description Processes inside, each by id and command line, at most twenty. */
+                        processes?: string[];
                         /**
                          * Format: uint64
                          * @description How often it was restarted, by Docker and by this controller.
@@ -4127,6 +4131,199 @@ export interface components {
             };
             /** @description Observed state of a workload; only its reconciler writes it. */
             status?: {
+                /** @description How sick containers were found right before `spec.restart` restarted them, newest last, at most three. */
+                captures?: {
+                    /**
+                     * @description Why the container was to be restarted.
+                     * @default
+                     */
+                    because?: string;
+                    /**
+                     * @description What was seen.
+                     * @default {
+                     *       "health": "Unknown",
+                     *       "id": "",
+                     *       "image": "",
+                     *       "name": "",
+                     *       "oomKilled": false,
+                     *       "restartCount": 0,
+                     *       "state": ""
+                     *     }
+                     */
+                    container?: {
+                        /**
+                         * Format: double
+                         * @description CPU, percent of one core.
+                         */
+                        cpuPercent?: number | null;
+                        /** @description What Docker's health check says, if it has one. */
+                        dockerHealth?: string | null;
+                        /**
+                         * Format: int64
+                         * @description Exit code of the last run, if it is not running.
+                         */
+                        exitCode?: number | null;
+                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        filesystem?: string[];
+                        /**
+                         * Format: date-time
+                         * @description When it last ended.
+                         */
+                        finishedAt?: string | null;
+                        /**
+                         * @description What the controller's own probe last said.
+                         * @default Unknown
+                         * @enum {string}
+                         */
+                        health?: "Unknown" | "Healthy" | "Unhealthy";
+                        /** @description Outputs of Docker's health check, newest last, at most five. */
+                        healthLog?: string[];
+                        /**
+                         * @description Container id.
+                         * @default
+                         */
+                        id?: string;
+                        /**
+                         * @description Image reference.
+                         * @default
+                         */
+                        image?: string;
+                        /** @description `sha256:…` of the image it runs. */
+                        imageId?: string;
+                        /** @description The last log lines, at most `LOG_TRUNCATE_CHARS` characters. */
+                        logTail?: string;
+                        /**
+                         * Format: uint64
+                         * @description Memory in use, page cache left out, in bytes.
+                         */
+                        memoryBytes?: number | null;
+                        /**
+                         * Format: uint64
+                         * @description Its memory limit in bytes.
+                         */
+                        memoryLimitBytes?: number | null;
+                        /**
+                         * @description Container name.
+                         * @default
+                         */
+                        name?: string;
+                        /**
+                         * @description The kernel ended it for want of memory.
+                         * @default false
+                         */
+                        oomKilled?: boolean;
+                        /** @description The probe's words and latency. */
+                        probe?: string | null;
+                        /** @description Processes inside, each by id and command line, at most twenty. */
+                        processes?: string[];
+                        /**
+                         * Format: uint64
+                         * @description How often it was restarted, by Docker and by this controller.
+                         * @default 0
+                         */
+                        restartCount?: number;
+                        /** @description When this controller did so lately, since it had ended or was sick, oldest first. */
+                        restartedAt?: string[];
+                        /**
+                         * Format: date-time
+                         * @description When its process started.
+                         */
+                        startedAt?: string | null;
+                        /**
+                         * @description Docker's word for its state.
+                         * @default
+                         */
+                        state?: string;
+                        /** @description How its load has gone; absent where there are too few readings. */
+                        trend?: {
+                            /** @description CPU, percent of one core. */
+                            cpuPercent?: {
+                                /**
+                                 * Format: double
+                                 * @description The oldest reading.
+                                 * @default 0
+                                 */
+                                first?: number;
+                                /**
+                                 * Format: double
+                                 * @description The newest.
+                                 * @default 0
+                                 */
+                                last?: number;
+                                /**
+                                 * Format: double
+                                 * @description The greatest.
+                                 * @default 0
+                                 */
+                                max?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least.
+                                 * @default 0
+                                 */
+                                min?: number;
+                                /**
+                                 * Format: double
+                                 * @description Slope of the least-squares line, a minute.
+                                 * @default 0
+                                 */
+                                perMinute?: number;
+                            } | null;
+                            /** @description Memory in use, MiB. */
+                            memoryMb?: {
+                                /**
+                                 * Format: double
+                                 * @description The oldest reading.
+                                 * @default 0
+                                 */
+                                first?: number;
+                                /**
+                                 * Format: double
+                                 * @description The newest.
+                                 * @default 0
+                                 */
+                                last?: number;
+                                /**
+                                 * Format: double
+                                 * @description The greatest.
+                                 * @default 0
+                                 */
+                                max?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least.
+                                 * @default 0
+                                 */
+                                min?: number;
+                                /**
+                                 * Format: double
+                                 * @description Slope of the least-squares line, a minute.
+                                 * @default 0
+                                 */
+                                perMinute?: number;
+                            } | null;
+                            /**
+                             * Format: uint64
+                             * @description From the first to the last, in seconds.
+                             * @default 0
+                             */
+                            overSecs?: number;
+                            /**
+                             * Format: uint32
+                             * @description Readings.
+                             * @default 0
+                             */
+                            samples?: number;
+                        } | null;
+                    };
+                    /** @description What could not be seen. */
+                    gaps?: string[];
+                    /**
+                     * Format: date-time
+                     * @description When it was taken.
+                     */
+                    takenAt?: string | null;
+                }[];
                 /** @description `Ready`, `Progressing`, `Degraded`, … */
                 conditions?: {
                     /**

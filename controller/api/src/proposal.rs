@@ -391,6 +391,12 @@ pub struct ContainerEvidence {
     /// How its load has gone; absent where there are too few readings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trend: Option<MetricTrend>,
+    /// Processes inside, each by id and command line, at most twenty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub processes: Vec<String>,
+    /// What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filesystem: Vec<String>,
     /// The last log lines, at most `LOG_TRUNCATE_CHARS` characters.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
 
@@ -441,6 +442,9 @@ pub struct WorkloadStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub demands: Vec<Demand>,
+    /// How sick containers were found right before `spec.restart` restarted them, newest last, at most three.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<Capture>,
     /// `Ready`, `Progressing`, `Degraded`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -459,6 +463,22 @@ pub struct Demand {
     /// `spec.restartedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_at: Option<Time>,
+}
+
+/// What a sick container looked like, kept before its restart took it away.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Capture {
+    /// When it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Time>,
+    /// Why the container was to be restarted.
+    pub because: String,
+    /// What was seen.
+    pub container: ContainerEvidence,
+    /// What could not be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
 }
 
 /// One container of a workload as last observed.

@@ -30,7 +30,8 @@ use crate::engine::{
     CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
 };
 use crate::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats,
+    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
+    Stats,
 };
 use crate::probe;
 use failure::bounded;
@@ -290,6 +291,19 @@ impl Engine for Docker {
                 let id = self.target(id, &operation).await?;
                 let target = format!("/containers/{id}/top?ps_args={}", encoded("-eo pid,args"));
                 Ok(convert::processes(&self.place.get(&operation, &target).await?))
+            };
+            self.run(&operation, READ_BOUND, list).await
+        }
+        .boxed()
+    }
+
+    fn changes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<FileChange>>> {
+        async move {
+            let operation = format!("list changed files of container {id}");
+            let list = async {
+                let id = self.target(id, &operation).await?;
+                let target = format!("/containers/{id}/changes");
+                Ok(convert::changes(&self.place.get(&operation, &target).await?))
             };
             self.run(&operation, READ_BOUND, list).await
         }

@@ -10,8 +10,8 @@ use aegis_api::Time;
 use serde_json::Value;
 
 use crate::observed::{
-    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo, ProcessRow,
-    Stats,
+    ChangeKind, ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo,
+    FileChange, ProcessRow, Stats,
 };
 
 const HEALTH_LOG_ENTRIES: usize = 5;
@@ -213,6 +213,21 @@ pub(crate) fn processes(answer: &Value) -> Vec<ProcessRow> {
             .and_then(|pid| pid.parse().ok())
             .unwrap_or_default(),
         command: row.last().cloned().unwrap_or_default(),
+    })
+    .collect()
+}
+
+/// The answer of `GET /containers/{id}/changes`, which is `null` where nothing has changed.
+pub(crate) fn changes(answer: &Value) -> Vec<FileChange> {
+    let rows = answer.as_array().into_iter().flatten();
+    rows.filter_map(|row| {
+        let kind = match part(row, "Kind").as_u64()? {
+            0 => ChangeKind::Modified,
+            1 => ChangeKind::Added,
+            _ => ChangeKind::Deleted,
+        };
+        let path = part(row, "Path").as_str()?.to_owned();
+        Some(FileChange { kind, path })
     })
     .collect()
 }

@@ -12,7 +12,8 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats,
+    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
+    Stats,
 };
 
 /// What an engine could not do. Display names the operation's object.
@@ -156,6 +157,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Processes inside (`docker top`), with their titles.
     fn processes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<ProcessRow>>>;
+
+    /// What differs from the image (`docker diff`), volumes left out.
+    fn changes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<FileChange>>>;
 
     /// Log lines, oldest first; a line is bounded to 16 KiB.
     fn logs<'a>(

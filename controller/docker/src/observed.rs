@@ -167,6 +167,37 @@ pub struct ProcessRow {
     pub command: String,
 }
 
+/// A path of a container that differs from its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Its contents or metadata.
+    Modified,
+    /// The image does not have it.
+    Added,
+    /// The image has it.
+    Deleted,
+}
+
+/// One difference between a container's file system and its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// Where.
+    pub path: String,
+}
+
+impl std::fmt::Display for FileChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letter = match self.kind {
+            ChangeKind::Modified => 'C',
+            ChangeKind::Added => 'A',
+            ChangeKind::Deleted => 'D',
+        };
+        write!(f, "{letter} {}", self.path)
+    }
+}
+
 /// One log line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogLine {

@@ -8,6 +8,7 @@ pub mod docker_events;
 mod fault;
 pub mod incident;
 pub mod load_balancer;
+mod look;
 pub mod policy;
 pub mod probe;
 mod reach;

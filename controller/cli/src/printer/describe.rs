@@ -6,6 +6,7 @@ mod sheet;
 mod workload;
 
 use aegis_api::condition::Condition;
+use aegis_api::proposal::ContainerEvidence;
 use aegis_api::{Incident, LoadBalancer, Time, Workload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +37,19 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
     }
     sheet.table("Events", events_table(events, now).as_deref());
     sheet.finish()
+}
+
+/// What was found inside a container, beyond what a table's row holds.
+fn inside(sheet: &mut Sheet, container: &ContainerEvidence) {
+    let name = text::line(&container.name);
+    for (what, lines) in [
+        ("Processes", &container.processes),
+        ("Changed files", &container.filesystem),
+    ] {
+        if !lines.is_empty() {
+            sheet.block(&format!("{what} of {name}"), &lines.join("\n"));
+        }
+    }
 }
 
 fn with<K: DeserializeOwned>(object: &Value, write: impl FnOnce(&K)) -> bool {

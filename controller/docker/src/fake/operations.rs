@@ -19,7 +19,8 @@ use crate::engine::{
     CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
 };
 use crate::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, LogLine, ProcessRow, Stats,
+    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
+    ProcessRow, Stats,
 };
 
 /// How long a caller waits for an answer that was lost.
@@ -337,6 +338,23 @@ impl Engine for FakeEngine {
                 };
                 let pid = container.pid;
                 Ok(vec![ProcessRow { pid, command }])
+            },
+        )
+    }
+
+    fn changes<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Vec<FileChange>>> {
+        let name = id.to_owned();
+        self.instantly(
+            Op::Changes,
+            format!("list changed files of container {id}"),
+            move |world, operation| {
+                let container = world.found(&name, operation)?;
+                let paths = container.files.keys();
+                let added = paths.map(|path| FileChange {
+                    kind: ChangeKind::Added,
+                    path: path.clone(),
+                });
+                Ok(added.collect())
             },
         )
     }

@@ -4,27 +4,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aegis_api::proposal::{ContainerEvidence, Evidence, Neighbour};
-use aegis_api::workload::{HealthProbe, InstanceStatus};
-use aegis_api::{Kind, Time, Workload};
+use aegis_api::proposal::{Evidence, Neighbour};
+use aegis_api::workload::InstanceStatus;
+use aegis_api::{Kind, Workload};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::observed::{ContainerState, ContainerSummary};
-use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
-use futures::StreamExt;
+use aegis_docker::{EngineError, ListFilter};
 use futures::future::join_all;
 
 use super::validate::ValidatedIncident;
 use crate::context::Context;
-use crate::{probe, reach};
+use crate::look::look;
+use crate::reach;
 
-/// Log lines read from a container, from its end.
-const LOG_LINES: u32 = 200;
 /// Containers looked at, when a workload has very many: those that are not healthy come first.
 const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
-/// Restarts of a container that are told of.
-const MOST_RESTARTS: usize = 10;
 /// Containers beside the workload that are told of.
 const MOST_NEIGHBOURS: usize = 12;
 
@@ -41,7 +37,7 @@ pub(super) async fn collect(
     let looks = rows
         .iter()
         .take(MOST_CONTAINERS)
-        .map(|row| look(context, workload.spec.probe(), row, &own_networks));
+        .map(|row| async { look(context, workload.spec.probe(), &(*row).into(), &own_networks).await });
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
     let mut unreachable = None;
@@ -122,105 +118,6 @@ pub(super) fn question(incident: &ValidatedIncident, evidence: &Evidence) -> Str
     bound(&text, 4000)
 }
 
-async fn look(
-    context: &Context,
-    health: Option<&HealthProbe>,
-    row: &InstanceStatus,
-    own_networks: &BTreeSet<String>,
-) -> Result<(Option<ContainerEvidence>, Vec<String>), EngineError> {
-    let engine = &*context.engine;
-    let mut gaps = Vec::new();
-    let details = match engine.inspect(&row.id).await {
-        Ok(Some(details)) => details,
-        Ok(None) => return Ok((None, vec![format!("{} is gone", row.name)])),
-        Err(error @ EngineError::Unreachable { .. }) => return Err(error),
-        Err(error) => return Ok((None, vec![format!("{}: {error}", row.name)])),
-    };
-    let running = details.state == ContainerState::Running;
-    let addresses = details.networks.iter();
-    let address = reach::address(
-        addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
-        own_networks,
-    );
-    let target = health
-        .zip(address)
-        .and_then(|(health, ip)| probe::target(&row.id, row.started_at, ip, health));
-    let stats = async {
-        if running {
-            Some(engine.usage(&row.id).await)
-        } else {
-            None
-        }
-    };
-    let probed = async {
-        match &target {
-            Some(target) if running => Some(probe::ask(engine, &target.question, target.timeout).await),
-            _ => None,
-        }
-    };
-    let (log_tail, stats, probed) = tokio::join!(
-        log_tail(engine, &row.id, context.settings.log_chars),
-        stats,
-        probed
-    );
-    let log_tail = log_tail.unwrap_or_else(|error| {
-        gaps.push(format!("log of {}: {error}", row.name));
-        String::new()
-    });
-    let stats = stats.and_then(|stats| {
-        stats
-            .map_err(|error| gaps.push(format!("stats of {}: {error}", row.name)))
-            .ok()
-    });
-    let live_health = match &probed {
-        Some(Ok(_)) => aegis_api::workload::Health::Healthy,
-        Some(Err(_)) => aegis_api::workload::Health::Unhealthy,
-        None => row.health,
-    };
-    let trend = context.samples.history().trend(&details.name, details.started_at);
-    let evidence = ContainerEvidence {
-        trend: trend.filter(|_| running),
-        name: details.name,
-        id: details.id,
-        image: details.image,
-        image_id: details.image_id,
-        state: details.state.as_str().to_owned(),
-        exit_code: (!running).then_some(details.exit_code),
-        oom_killed: details.oom_killed,
-        restart_count: details.restart_count.saturating_add(u64::from(row.restarts)),
-        restarted_at: restarts(row),
-        started_at: details.started_at,
-        finished_at: details.finished_at,
-        health: live_health,
-        probe: probed
-            .map(|answer| answer.unwrap_or_else(|error| error))
-            .or_else(|| row.message.clone()),
-        docker_health: details.health.as_ref().map(|health| health.status.clone()),
-        health_log: details
-            .health
-            .map(|health| health.log.iter().map(|line| bound(&redact(line), 300)).collect())
-            .unwrap_or_default(),
-        cpu_percent: stats
-            .as_ref()
-            .and_then(|stats| context.samples.cpu_percent(&row.id, stats)),
-        memory_bytes: stats.as_ref().map(|stats| stats.memory_bytes),
-        memory_limit_bytes: (details.memory_limit > 0).then_some(details.memory_limit),
-        log_tail,
-    };
-    Ok((Some(evidence), gaps))
-}
-
-/// The restarts that count against a limit, where there is one; else the last.
-fn restarts(row: &InstanceStatus) -> Vec<Time> {
-    let skip = row.recent_restarts.len().saturating_sub(MOST_RESTARTS);
-    let recent: Vec<Time> = row.recent_restarts.iter().skip(skip).copied().collect();
-    if recent.is_empty() {
-        row.last_restart_at.into_iter().collect()
-    } else {
-        recent
-    }
-}
-
 /// Containers that share a network with these, those in trouble first.
 async fn neighbours(context: &Context, rows: &[InstanceStatus]) -> Result<Vec<Neighbour>, EngineError> {
     let everyone = context.engine.list(ListFilter::default()).await?;
@@ -263,20 +160,4 @@ fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neigh
         workload: owner.map(|workload| workload.name().to_owned()),
         ready,
     }
-}
-
-async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, EngineError> {
-    let query = LogQuery {
-        tail: LOG_LINES,
-        follow: false,
-        timestamps: false,
-        since: 0,
-    };
-    let mut lines = engine.logs(id, query).await?;
-    let mut text = String::new();
-    while let Some(line) = lines.next().await {
-        text.push_str(&line?.text);
-        text.push('\n');
-    }
-    Ok(bound(&redact(&text), chars))
 }

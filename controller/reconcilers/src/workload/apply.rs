@@ -2,6 +2,8 @@
 //! plan either repeats it without harm or finds it done.
 
 use aegis_api::meta::LABEL_WORKLOAD;
+use aegis_api::proposal::ContainerEvidence;
+use aegis_api::workload::Capture;
 use aegis_docker::create::{Ownership, clone_spec, template_spec};
 use aegis_docker::{Engine, EngineError};
 use futures::StreamExt;
@@ -11,6 +13,7 @@ use super::plan::{Prepared, Step};
 use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::fault;
+use crate::look::{Subject, look};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Applied {
     pub plan: Prepared,
     pub done: Vec<Step>,
     pub failed: Vec<(Step, EngineError)>,
+    /// What containers looked like that are about to be healed.
+    pub captures: Vec<Capture>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -27,19 +32,30 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         .iter()
         .cloned()
         .map(|step| async move {
-            let result = take(engine, workload, &step).await;
+            let result = match &step {
+                Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
+                _ => take(engine, workload, &step).await.map(|()| None),
+            };
             (step, result)
         })
         .collect();
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
     while let Some((step, result)) = running.next().await {
         match result {
-            Ok(()) => done.push(step),
+            Ok(capture) => {
+                captures.extend(capture);
+                done.push(step);
+            }
             Err(error) => failed.push((step, error)),
         }
     }
     drop(running);
-    Applied { plan, done, failed }
+    Applied {
+        plan,
+        done,
+        failed,
+        captures,
+    }
 }
 
 async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) -> Result<(), EngineError> {
@@ -63,7 +79,40 @@ async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) ->
             Ok(())
         }
         Step::Remove { id, name: _ } => remove(engine, workload, id).await,
+        Step::Capture { .. } => Ok(()),
     }
+}
+
+/// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
+async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> Result<Capture, EngineError> {
+    fault::point("workload/capture/before");
+    let Some(instance) = workload.instances.iter().find(|instance| instance.id == id) else {
+        return Ok(Capture::default());
+    };
+    let known = instance.before.as_ref().map(Subject::from);
+    let subject = Subject {
+        id,
+        name: &instance.name,
+        started_at: instance.started_at,
+        health: instance.health,
+        message: Some(&instance.message),
+        restarts: known.as_ref().map_or(0, |known| known.restarts),
+        restarted_at: known.map(|known| known.restarted_at).unwrap_or_default(),
+    };
+    let (seen, gaps) = look(context, workload.spec.probe(), &subject, &workload.own_networks).await?;
+    let seen = seen.unwrap_or_default();
+    Ok(Capture {
+        taken_at: Some(context.clock.now()),
+        because: instance.message.clone(),
+        // By these it is known again, whatever was seen.
+        container: ContainerEvidence {
+            name: instance.name.clone(),
+            id: id.to_owned(),
+            started_at: instance.started_at,
+            ..seen
+        },
+        gaps,
+    })
 }
 
 async fn create(

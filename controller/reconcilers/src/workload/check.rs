@@ -37,7 +37,7 @@ pub(super) fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepare
 fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Option<String> {
     let (id, ends) = match step {
         Step::Create { index, name } => return creation(workload, before, *index, name),
-        Step::Start { id, .. } => (id, false),
+        Step::Start { id, .. } | Step::Capture { id, .. } => (id, false),
         Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Remove { id, .. } => (id, true),
     };
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
@@ -130,7 +130,12 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
     }
     let ended: BTreeSet<&String> = before
         .iter()
-        .filter(|step| !matches!(step, Step::Create { .. } | Step::Start { .. }))
+        .filter(|step| {
+            !matches!(
+                step,
+                Step::Create { .. } | Step::Start { .. } | Step::Capture { .. }
+            )
+        })
         .filter_map(target_of)
         .collect();
     let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
@@ -155,6 +160,7 @@ fn target_of(step: &Step) -> Option<&String> {
         Step::Create { .. } => None,
         Step::Start { id, .. }
         | Step::Restart { id, .. }
+        | Step::Capture { id, .. }
         | Step::Heal { id, .. }
         | Step::Remove { id, .. } => Some(id),
     }

@@ -27,6 +27,8 @@ pub(super) enum Step {
     Start { id: String, name: String, crashed: bool },
     /// Stop and start a container that runs since before `spec.restartedAt`.
     Restart { id: String, name: String },
+    /// Keep what a container looks like that is about to be healed.
+    Capture { id: String, name: String },
     /// Stop and start a container that runs and has been sick for too long.
     Heal { id: String, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
@@ -40,6 +42,7 @@ impl Step {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
             Self::Restart { name, .. } | Self::Heal { name, .. } => format!("restart {name}"),
+            Self::Capture { name, .. } => format!("look at {name} before its restart"),
             Self::Remove { name, .. } => format!("remove {name}"),
         }
     }

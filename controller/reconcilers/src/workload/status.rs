@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
-use aegis_api::workload::{Demand, Health, InstanceStatus, Revision};
+use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -22,6 +22,8 @@ use crate::fault;
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
 const DEMANDS: usize = 20;
+/// How many looks at sick containers are kept.
+const CAPTURES: usize = 3;
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -205,6 +207,7 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         rollout: None,
         rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
         demands: demands(workload),
+        captures: captures(workload, applied),
         instances,
     };
     let serving = status
@@ -217,6 +220,14 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
     remember_revision(workload, &mut status, settled);
     set_conditions(workload, applied, &mut status, settled);
     status
+}
+
+/// The newest, those of this pass among them.
+fn captures(workload: &ValidatedWorkload, applied: &Applied) -> Vec<Capture> {
+    let mut all = workload.before.captures.clone();
+    all.extend(applied.captures.iter().cloned());
+    all.drain(..all.len().saturating_sub(CAPTURES));
+    all
 }
 
 fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> InstanceStatus {
@@ -424,6 +435,10 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
+            Step::Capture { name, .. } => (
+                "Captured",
+                format!("kept what {name} looks like before its restart: status.captures"),
+            ),
             Step::Heal { name, .. } => (
                 "Healed",
                 format!("restarted {name}, which had been sick for too long"),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
-use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::proposal::ContainerEvidence;
+use aegis_api::workload::{Capture, Health, InstanceStatus};
 use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::create::clone_revision;
 use aegis_docker::observed::{ContainerDetails, ContainerState};
@@ -103,17 +104,19 @@ fn leaving(prepared: &Prepared) -> BTreeSet<String> {
     prepared.draining.keys().cloned().collect()
 }
 
+fn applied(plan: Prepared, done: Vec<Step>) -> Applied {
+    Applied {
+        plan,
+        done,
+        failed: Vec::new(),
+        captures: Vec::new(),
+    }
+}
+
 /// The status that a pass leaves behind, as the next pass reads it.
 fn remembered(workload: &mut Workload, observed: Observed) {
     let (validated, plan) = prepare(workload, observed);
-    workload.status = Some(next(
-        &validated,
-        &Applied {
-            plan,
-            done: Vec::new(),
-            failed: Vec::new(),
-        },
-    ));
+    workload.status = Some(next(&validated, &applied(plan, Vec::new())));
 }
 
 fn rotation(servers: &[&str]) -> Rotation {
@@ -493,14 +496,7 @@ fn a_missing_base_stops_nothing_else_and_is_told() {
     let workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
     let (validated, plan) = prepare(&workload, observed);
     assert!(plan.steps.is_empty(), "{plan:?}");
-    let status = next(
-        &validated,
-        &Applied {
-            plan,
-            done: Vec::new(),
-            failed: Vec::new(),
-        },
-    );
+    let status = next(&validated, &applied(plan, Vec::new()));
     let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
@@ -767,7 +763,36 @@ fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     row.recent_restarts = restarts.iter().map(|at| time(at)).collect();
     row.restarts = u32::try_from(restarts.len()).unwrap();
     row.last_restart_at = row.recent_restarts.last().copied();
+    let seen = ContainerEvidence {
+        id: row.id.clone(),
+        started_at: row.started_at,
+        ..ContainerEvidence::default()
+    };
+    workload.status.as_mut().unwrap().captures = vec![Capture {
+        container: seen,
+        ..Capture::default()
+    }];
     (workload, observed)
+}
+
+#[test]
+fn what_a_sick_container_looks_like_is_kept_before_its_restart_once_a_run() {
+    let (mut workload, observed) = sick("{unhealthyAfter: 30s}", &[]);
+    let captures = std::mem::take(&mut workload.status.as_mut().unwrap().captures);
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["look at base before its restart"]);
+    let mut outcome = applied(plan.clone(), plan.steps);
+    outcome.captures = captures;
+    let status = next(&validated, &outcome);
+    assert!(status.instances[0].recent_restarts.is_empty() && status.instances[0].restarts == 0);
+    workload.status = Some(status);
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
+
+    // An earlier run of the same container is another story.
+    let captures = &mut workload.status.as_mut().unwrap().captures;
+    captures[0].container.started_at = Some(time("2026-11-22T10:00:00Z"));
+    let again = words(&prepare(&workload, observed).1);
+    assert_eq!(again, ["look at base before its restart"]);
 }
 
 #[test]
@@ -785,14 +810,7 @@ fn what_is_sick_for_longer_than_allowed_is_restarted_and_counted() {
     let (validated, plan) = prepare(&workload, observed);
     assert_eq!(words(&plan), ["restart base"]);
     let done = plan.steps.clone();
-    let status = next(
-        &validated,
-        &Applied {
-            plan,
-            done,
-            failed: Vec::new(),
-        },
-    );
+    let status = next(&validated, &applied(plan, done));
     let row = &status.instances[0];
     assert_eq!(
         (row.restarts, row.recent_restarts.as_slice()),
@@ -828,14 +846,7 @@ fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restar
         Some(std::time::Duration::from_secs(600)),
         "the first one is forgotten then"
     );
-    let status = next(
-        &validated,
-        &Applied {
-            plan,
-            done: Vec::new(),
-            failed: Vec::new(),
-        },
-    );
+    let status = next(&validated, &applied(plan, Vec::new()));
     let degraded = aegis_api::condition::find(&status.conditions, "Degraded").unwrap();
     assert_eq!(degraded.reason, "RestartLimit");
     assert!(

@@ -181,6 +181,9 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         sheet.field("Not seen", gap);
     }
     sheet.end_section();
+    for container in &evidence.containers {
+        super::inside(sheet, container);
+    }
 }
 
 fn container_row(container: &ContainerEvidence) -> Vec<String> {

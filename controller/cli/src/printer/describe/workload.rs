@@ -1,6 +1,6 @@
 //! A Workload's page: what it asks for, and each container. Pure.
 
-use aegis_api::workload::{Health, HealthProbe, InstanceStatus, WorkloadSpec, WorkloadStatus};
+use aegis_api::workload::{Capture, Health, HealthProbe, InstanceStatus, WorkloadSpec, WorkloadStatus};
 use aegis_api::{Time, Workload};
 
 use super::sheet::Sheet;
@@ -22,6 +22,9 @@ pub(super) fn write(sheet: &mut Sheet, workload: &Workload, now: Time) {
     sheet.maybe("Revision", status.revision.as_ref());
     instances(sheet, &status.instances, now);
     revisions(sheet, status, now);
+    for capture in &status.captures {
+        captured(sheet, capture, now);
+    }
     super::conditions(sheet, &status.conditions, now);
 }
 
@@ -105,6 +108,28 @@ fn instances(sheet: &mut Sheet, instances: &[InstanceStatus], now: Time) {
         "Instances",
         (!rows.is_empty()).then(|| aligned(&header, rows)).as_deref(),
     );
+}
+
+/// How a container was found before `spec.restart` restarted it.
+fn captured(sheet: &mut Sheet, capture: &Capture, now: Time) {
+    let seen = &capture.container;
+    sheet.section(&format!("Before the restart of {}", text::line(&seen.name)));
+    sheet.maybe("Taken", capture.taken_at.map(|at| when(at, now)));
+    sheet.field("Because", text::line(&capture.because));
+    sheet.maybe(
+        "Memory",
+        seen.memory_percent()
+            .map(|percent| format!("{percent:.0} % of its limit")),
+    );
+    sheet.maybe("CPU", seen.cpu_percent.map(|percent| format!("{percent:.0} %")));
+    for gap in &capture.gaps {
+        sheet.field("Not seen", text::line(gap));
+    }
+    sheet.end_section();
+    super::inside(sheet, seen);
+    if !seen.log_tail.is_empty() {
+        sheet.block(&format!("Log of {}", text::line(&seen.name)), &seen.log_tail);
+    }
 }
 
 fn revisions(sheet: &mut Sheet, status: &WorkloadStatus, now: Time) {

@@ -55,7 +55,8 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
     }
 }
 
-/// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first.
+/// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first, and
+/// with what it looked like kept.
 pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let Some(patience) = workload.spec.restart.unhealthy_after else {
         return;
@@ -72,9 +73,10 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
         if !left.is_zero() {
             plan.look_in(left);
         } else if may_restart(workload, instance, plan) {
-            let step = Step::Heal {
-                id: instance.id.clone(),
-                name: instance.name.clone(),
+            let (id, name) = (instance.id.clone(), instance.name.clone());
+            let step = match is_captured(workload, instance) {
+                true => Step::Heal { id, name },
+                false => Step::Capture { id, name },
             };
             let others_serve = staying
                 .iter()
@@ -87,6 +89,13 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
             return;
         }
     }
+}
+
+/// Whether it is stored what this run of a container looks like.
+fn is_captured(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+    let captures = workload.before.captures.iter();
+    let mut runs = captures.map(|capture| (&capture.container.id, capture.container.started_at));
+    runs.any(|run| run == (&instance.id, instance.started_at))
 }
 
 /// Whether a container may be restarted now for its own sake; says when it may, otherwise.
