@@ -8,6 +8,7 @@ mod client;
 mod page;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -25,7 +26,10 @@ async fn main() -> ExitCode {
     if args.healthcheck {
         return serve::check(args.listen).await;
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match run(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
