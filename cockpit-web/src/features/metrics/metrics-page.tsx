@@ -47,7 +47,18 @@ export default function MetricsPage() {
   });
   const series = useMemo(() => join(kept ?? NONE, since), [kept, since]);
   const { data: incidents } = useObjects("Incident");
-  const names = [...series.keys()].filter((name) => name.includes(text.trim())).sort();
+  const { data: workloads } = useObjects("Workload");
+  // What is looked after comes first.
+  const ours = useMemo(
+    () =>
+      new Set(
+        [...(workloads?.values() ?? [])].flatMap((one) => one.status?.instances ?? []).map((one) => one.name),
+      ),
+    [workloads],
+  );
+  const names = [...series.keys()]
+    .filter((name) => name.includes(text.trim()))
+    .sort((a, b) => Number(ours.has(b)) - Number(ours.has(a)) || a.localeCompare(b));
   // Moves every three seconds, as the samples do: not with every tick of the clock.
   const to = Math.ceil(useNow() / 3000) * 3000;
   return (
