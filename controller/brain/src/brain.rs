@@ -194,7 +194,7 @@ impl Brain {
         let analyst = &self.shared.analyst;
         if let Some(known) = known::decide(analyst, case, self.shared.least_confidence) {
             let analysis = Account::of_nobody(case.now, started).of_runbook(known, on_chunk);
-            self.tell(Some(Answered::analysis(&analysis)));
+            self.tell(Some(Answered::analysis(&analysis, &case.recalled)));
             return Ok(analysis);
         }
         let purse = self.shared.budget.left(None, &[]);
@@ -216,7 +216,7 @@ impl Brain {
             Some(answer) => account.of_model(answer, on_chunk),
             None => account.of_analyst(analyst, case, on_chunk),
         };
-        self.tell(Some(Answered::analysis(&analysis)));
+        self.tell(Some(Answered::analysis(&analysis, &case.recalled)));
         Ok(analysis)
     }
 

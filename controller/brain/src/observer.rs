@@ -3,6 +3,8 @@
 use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Analysis, FailedAttempt, Seat, Vote};
 
+use crate::case::Recalled;
+
 /// Is told of every analysis and of every vote on which a model was asked.
 pub trait Observer: Send + Sync + std::fmt::Debug {
     /// An answer is there, or every model has failed.
@@ -23,10 +25,14 @@ pub struct Answered<'a> {
     pub latency_ms: u64,
     /// Who failed before.
     pub attempts: &'a [FailedAttempt],
+    /// SHA-256 of the prompt that was answered, where a model did.
+    pub prompt_hash: Option<&'a str>,
+    /// The runbook's entries that an analysis was given.
+    pub recalled: &'a [Recalled],
 }
 
 impl<'a> Answered<'a> {
-    pub(crate) fn analysis(analysis: &'a Analysis) -> Self {
+    pub(crate) fn analysis(analysis: &'a Analysis, recalled: &'a [Recalled]) -> Self {
         Self {
             purpose: "analysis",
             by: Some(match analysis.provider.as_str() {
@@ -36,6 +42,8 @@ impl<'a> Answered<'a> {
             tokens: own(analysis.tokens, &analysis.attempts),
             latency_ms: analysis.latency_ms,
             attempts: &analysis.attempts,
+            prompt_hash: analysis.prompt_hash.as_deref(),
+            recalled,
         }
     }
 
@@ -52,6 +60,8 @@ impl<'a> Answered<'a> {
             tokens: own(asked.tokens, &asked.attempts),
             latency_ms: asked.latency_ms,
             attempts: &asked.attempts,
+            prompt_hash: asked.prompt_hash.as_deref(),
+            recalled: &[],
         })
     }
 }

@@ -131,7 +131,8 @@ pub(crate) fn exposition(
     }))
 }
 
-/// The older format: there a counter's name in HELP and TYPE has its suffix, and no line ends the text.
+/// The older format: there a counter's name in HELP and TYPE has its suffix, a sample has no exemplar, and no line ends
+/// the text.
 fn plain(openmetrics: &str) -> String {
     let mut counters = Vec::new();
     for line in openmetrics.lines() {
@@ -154,11 +155,25 @@ fn plain(openmetrics: &str) -> String {
             {
                 text.push_str(&format!("# {what} {name}_total {rest}"));
             }
-            _ => text.push_str(line),
+            _ => text.push_str(without_exemplar(line)),
         }
         text.push('\n');
     }
     text
+}
+
+/// A sample up to its value; what follows in braces after ` # ` is an exemplar.
+fn without_exemplar(line: &str) -> &str {
+    let Some((sample, _)) = line.rsplit_once(" # {") else {
+        return line;
+    };
+    // The same signs inside a label's value are none.
+    let value = sample.rsplit_once("} ").map_or("", |(_, value)| value);
+    if value.parse::<f64>().is_ok() {
+        sample
+    } else {
+        line
+    }
 }
 
 #[cfg(test)]
@@ -191,5 +206,19 @@ mod tests {
             plain.contains("aegis_http_requests_total{method=\"GET\",route=\"/health\",code=\"200\"} 1\n")
         );
         assert!(plain.contains("# TYPE aegis_ws_clients gauge\n") && !plain.contains("EOF"));
+    }
+
+    #[test]
+    fn the_older_format_has_no_exemplars_and_leaves_labels_alone() {
+        for (line, expected) in [
+            (
+                "x_bucket{le=\"0.5\"} 1 # {entry=\"rb-7\"} 0.42",
+                "x_bucket{le=\"0.5\"} 1",
+            ),
+            ("x_total{route=\"a # {b\"} 1", "x_total{route=\"a # {b\"} 1"),
+            ("x_sum 0.75", "x_sum 0.75"),
+        ] {
+            assert_eq!(without_exemplar(line), expected);
+        }
     }
 }

@@ -392,6 +392,25 @@ async fn the_runbook_and_retrieval_show_entries() {
         (&row["similarity_score"], row["logs"].as_str().unwrap().len()),
         (&json!(0.1235), 300)
     );
+    // One success, which is what an entry begins with, and no failure: (1 + 1) / (1 + 2).
+    assert_eq!(
+        (&row["trust"], &row["recommended"]),
+        (&json!(0.6667), &json!(true))
+    );
+
+    let failing = json!({"spec": {"outcomes": {"successes": 1, "failures": 4}}});
+    let path = "/apis/aegisops.io/v1alpha1/namespaces/default/runbookentries/rb-1";
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patched = server
+        .ask_with("PATCH", path, &merge, Some(failing.to_string()))
+        .await;
+    assert!(patched.code.is_success(), "{}", patched.text);
+    let found = server.get("/rag/test?logs=oom+killed").await.json();
+    let row = &found["retrieved"][0];
+    assert_eq!(
+        (&row["trust"], &row["recommended"]),
+        (&json!(0.2857), &json!(false))
+    );
 }
 
 /// Plays the reconcilers: makes status follow spec.

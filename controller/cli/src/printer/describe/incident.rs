@@ -1,13 +1,16 @@
 //! An Incident's page: what was seen, what was thought, who voted, what was done, how it was proved. Pure.
 
 use aegis_api::incident::{Execution, IncidentSpec, IncidentStatus, Plan, TimelineEntry, Verification};
-use aegis_api::proposal::{Analysis, ContainerEvidence, CouncilDecision, Evidence, Vote};
+use aegis_api::proposal::{Analysis, ContainerEvidence, CouncilDecision, Evidence, RecentAction, Vote};
 use aegis_api::{Incident, Time};
 
 use super::sheet::Sheet;
 use crate::printer::age::{clock, span, when};
 use crate::printer::columns::aligned;
 use crate::text;
+
+/// As much of a prompt's hash as a table has room for, in characters.
+const SHORT_HASH: usize = 12;
 
 pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     reported(sheet, &incident.spec, now);
@@ -166,16 +169,7 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         );
     }
     for action in &evidence.recent_actions {
-        sheet.field(
-            "Action before",
-            match (&action.incident, action.replicas) {
-                (Some(incident), _) => format!("{} for incident/{incident}", action.action),
-                (None, Some(replicas)) => {
-                    format!("{} to {replicas} replicas by hand, {}", action.action, action.at)
-                }
-                (None, None) => format!("{} by hand, {}", action.action, action.at),
-            },
-        );
+        sheet.field("Action before", before(action));
     }
     for gap in &evidence.gaps {
         sheet.field("Not seen", gap);
@@ -184,6 +178,20 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
     for container in &evidence.containers {
         super::inside(sheet, container);
     }
+}
+
+/// Something that was done to the workload earlier.
+fn before(action: &RecentAction) -> String {
+    let replicas = action
+        .replicas
+        .map_or_else(String::new, |replicas| format!(" to {replicas} replicas"));
+    let whose = match (&action.incident, action.verified) {
+        (None, _) => "by hand".to_owned(),
+        (Some(incident), Some(true)) => format!("for incident/{incident}, which it helped"),
+        (Some(incident), Some(false)) => format!("for incident/{incident}, which it did not help"),
+        (Some(incident), None) => format!("for incident/{incident}"),
+    };
+    text::line(&format!("{}{replicas} at {}, {whose}", action.action, action.at))
 }
 
 fn container_row(container: &ContainerEvidence) -> Vec<String> {
@@ -299,9 +307,17 @@ fn voter(vote: &Vote) -> String {
     let Some(asked) = &vote.asked else {
         return "rules".to_owned();
     };
-    let provider = asked.provider.as_deref().unwrap_or("nobody");
+    let by = match (&asked.provider, &asked.model) {
+        (Some(provider), Some(model)) => format!("{provider} {model}"),
+        (Some(provider), None) => provider.clone(),
+        (None, _) => "nobody".to_owned(),
+    };
     let cost = format!("{} ms, {} tokens", asked.latency_ms, asked.tokens);
-    text::line(&format!("{provider} ({cost})"))
+    let prompt = asked.prompt_hash.as_deref().map(|hash| {
+        let short: String = hash.chars().take(SHORT_HASH).collect();
+        format!(", prompt {short}")
+    });
+    text::line(&format!("{by} ({cost}{})", prompt.unwrap_or_default()))
 }
 
 fn plan(sheet: &mut Sheet, plan: &Plan, execution: Option<&Execution>) {
