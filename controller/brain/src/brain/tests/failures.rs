@@ -1,7 +1,7 @@
 //! Providers that fail in every way there is: each ends in a good proposal from the next one, or from the built-in
 //! analyst, and what failed is on the record.
 
-use super::server::{Act, Reply, Server, error, events, says, send, stream_head, words};
+use super::server::{Act, Reply, Server, error, events, head, says, send, stream_head, words};
 use super::*;
 use crate::provider::Timeouts;
 
@@ -275,6 +275,53 @@ async fn wrong_twice_ends_in_the_next_provider() {
     assert_eq!((server.requests().len(), screen.restarts.len()), (2, 2));
     assert_eq!(analysis.attempts[0].tokens, 240);
     assert_eq!(analysis.tokens, 360);
+}
+
+#[tokio::test]
+async fn ollama_in_trouble_ends_in_the_next_provider() {
+    let lines = |text: &str| {
+        vec![
+            head("200 OK", "content-type: application/x-ndjson\r\n"),
+            send(text),
+        ]
+    };
+    let words = "{\"message\": {\"content\": \"It leaks\"}, \"done\": false}\n";
+    let ended = |why: &str| format!("{words}{{\"done\": true, \"done_reason\": \"{why}\"}}\n");
+    let short = stage(|it| it.between_tokens = Duration::from_millis(150));
+    for (script, told) in [
+        (
+            error("404 Not Found", "", r#"{"error": "model 'x' not found"}"#),
+            "model 'x' not found",
+        ),
+        (
+            error("503 Service Unavailable", "retry-after: 0\r\n", ""),
+            "HTTP 503",
+        ),
+        (lines("{\"error\": \"out of memory\"}\n"), "out of memory"),
+        (lines("{garbage\n"), "{garbage"),
+        (lines(words), "it has no end"),
+        (lines(&ended("length")), "the answer was cut off"),
+        (lines(&ended("load")), "the model was loaded"),
+        ([lines(words), vec![Act::Reset]].concat(), "broke off"),
+        ([lines(words), vec![Act::Stall]].concat(), "stopped in the middle"),
+    ] {
+        let (primary, second) = (
+            Server::start(vec![script]).await,
+            Server::start(vec![says(&["Load. ", SCALE])]).await,
+        );
+        let primary = ProviderConfig {
+            timeouts: short,
+            ..ollama("primary", &primary)
+        };
+        let (analysis, screen) = analyse(&brain(vec![primary, openai("second", &second)])).await;
+        assert_eq!(
+            (analysis.provider.as_str(), screen.text.as_str()),
+            ("second", "Load. "),
+            "{told}: {:?}",
+            analysis.attempts
+        );
+        reason(&analysis, told);
+    }
 }
 
 #[tokio::test]

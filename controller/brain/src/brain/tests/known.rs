@@ -219,6 +219,6 @@ async fn i11_a_text_that_resembles_an_entry_saves_a_question_and_steers_nothing(
 #[tokio::test]
 async fn metrics_count_what_the_runbook_decided_under_one_name_whichever_entry_it_was() {
     let (analysis, _) = decided(&known()).await;
-    let answered = crate::observer::Answered::analysis(&analysis);
+    let answered = crate::observer::Answered::analysis(&analysis, &[]);
     assert_eq!((answered.by, answered.tokens), (Some((RUNBOOK, "entry")), 0));
 }
