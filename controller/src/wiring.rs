@@ -115,6 +115,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     // Before the first incident is judged.
     rules.look().await;
     tasks.spawn("rules", |shutdown| rules.run(shutdown));
+    let (index, store) = (recall.clone(), context.store.clone());
+    tasks.try_spawn("runbook index", move |shutdown| async move {
+        tokio::task::spawn_blocking(move || index.prepare(&store)).await?;
+        shutdown.cancelled().await;
+        Ok(())
+    });
     tasks.reconcilers(&docker_events, brain, recall);
     let (prober, follow, engine) = (
         context.prober.clone(),

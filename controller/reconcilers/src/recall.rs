@@ -1,6 +1,5 @@
 //! Retrieval over the runbook in the store: keeps the brain's index in step with the entries. No I/O; the store is memory.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::{Kind, RunbookEntry};
@@ -12,14 +11,15 @@ use aegis_runtime::store::Store;
 const TOP: usize = 2;
 const THRESHOLD: f64 = 0.05;
 
-/// The index and which version of each entry it holds. Cheap to clone.
+/// The index and the entries it holds. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Recall(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     index: Index,
-    versions: HashMap<String, (Option<String>, i64)>,
+    /// What the index holds, by name.
+    held: Vec<Arc<RunbookEntry>>,
 }
 
 impl std::fmt::Debug for Recall {
@@ -33,43 +33,136 @@ impl Recall {
     pub fn query(&self, store: &Store, text: &str) -> Vec<Recalled> {
         let entries = store.list::<RunbookEntry>();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.follow(&entries);
+        state.follow(entries);
         let hits = state.index.query(text, TOP, THRESHOLD);
-        drop(state);
-        hits.into_iter()
-            .filter_map(|hit| {
-                let entry = entries.iter().find(|entry| entry.name() == hit.id)?;
-                let trust = entry.spec.outcomes.trust();
-                Some(Recalled {
-                    name: hit.id,
-                    entry: entry.spec.clone(),
-                    score: hit.score,
-                    trust,
-                })
+        let recalled = hits.into_iter().filter_map(|hit| {
+            let at = state
+                .held
+                .binary_search_by(|entry| entry.name().cmp(&hit.id))
+                .ok()?;
+            let entry = &state.held.get(at)?.spec;
+            Some(Recalled {
+                trust: entry.outcomes.trust(),
+                name: hit.id,
+                entry: entry.clone(),
+                score: hit.score,
             })
-            .collect()
+        });
+        recalled.collect()
+    }
+
+    /// Takes in what the store has, so that the first question need not wait for it. With many entries that takes
+    /// seconds of work: not for a thread that others wait for.
+    pub fn prepare(&self, store: &Store) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.follow(store.list::<RunbookEntry>());
     }
 }
 
 impl State {
-    fn follow(&mut self, entries: &[Arc<RunbookEntry>]) {
-        let present: BTreeSet<&str> = entries.iter().map(|entry| entry.name()).collect();
-        let gone: Vec<String> = self
-            .versions
-            .keys()
-            .filter(|name| !present.contains(name.as_str()))
-            .cloned()
-            .collect();
-        for name in gone {
-            self.index.remove(&name);
-            self.versions.remove(&name);
-        }
-        for entry in entries {
-            let version = (entry.metadata.uid.clone(), entry.generation());
-            if self.versions.get(entry.name()) != Some(&version) {
+    /// Both lists are in the order of names, and what has not changed is the same object: it costs a glance.
+    fn follow(&mut self, entries: Vec<Arc<RunbookEntry>>) {
+        let held = std::mem::take(&mut self.held);
+        let mut before = held.iter().peekable();
+        for entry in &entries {
+            while let Some(gone) = before.next_if(|held| held.name() < entry.name()) {
+                self.index.remove(gone.name());
+            }
+            let known = before.next_if(|held| held.name() == entry.name());
+            if known.is_none_or(|known| has_changed(known, entry)) {
                 self.index.upsert(entry.name(), &document(&entry.spec));
-                self.versions.insert(entry.name().to_owned(), version);
             }
         }
+        for gone in before {
+            self.index.remove(gone.name());
+        }
+        self.held = entries;
+    }
+}
+
+/// Whether the text of an entry may be another one. A new status changes no text.
+fn has_changed(known: &Arc<RunbookEntry>, entry: &Arc<RunbookEntry>) -> bool {
+    !Arc::ptr_eq(known, entry)
+        && (known.metadata.uid != entry.metadata.uid || known.generation() != entry.generation())
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::kinds;
+    use aegis_docker::fake::FakeEngine;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::context::{Context, Settings};
+
+    fn spec(logs: &str) -> Value {
+        json!({"incidentId": "old", "alertType": "STUCK", "logs": logs, "rootCause": "lock", "action": "RESTART", "confidence": 0.9})
+    }
+
+    async fn create(context: &Context, name: &str, logs: &str) {
+        let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "RunbookEntry", "metadata": {"name": name}, "spec": spec(logs)});
+        let info = kinds::find("RunbookEntry").unwrap();
+        context.store.create(info, object, false).await.unwrap();
+    }
+
+    fn found(recall: &Recall, context: &Context, text: &str) -> Vec<(String, f64)> {
+        let hits = recall.query(&context.store, text);
+        hits.into_iter().map(|hit| (hit.name, hit.score)).collect()
+    }
+
+    #[tokio::test]
+    async fn entries_that_come_change_and_go_are_followed_as_if_the_index_were_made_anew() {
+        let (context, _state) =
+            crate::context::tests::over(&FakeEngine::default(), Settings::default()).await;
+        let recall = Recall::default();
+        assert_eq!(found(&recall, &context, "deadlock of workers"), []);
+        for (name, logs) in [
+            ("rb-b", "deadlock of workers"),
+            ("rb-d", "disk full"),
+            ("rb-a", "pool exhausted"),
+        ] {
+            create(&context, name, logs).await;
+            recall.prepare(&context.store);
+        }
+        let same = |text: &str| {
+            let hits = found(&recall, &context, text);
+            assert_eq!(hits, found(&Recall::default(), &context, text), "{text}");
+            hits
+        };
+        assert_eq!(same("deadlock of workers")[0].0, "rb-b");
+
+        let info = kinds::find("RunbookEntry").unwrap();
+        context
+            .store
+            .delete(info, "rb-a", None, None, false)
+            .await
+            .unwrap();
+        context
+            .store
+            .delete(info, "rb-d", None, None, false)
+            .await
+            .unwrap();
+        create(&context, "rb-c", "certificate expired").await;
+        let edit = |entry: &RunbookEntry| {
+            let mut spec = entry.spec.clone();
+            spec.logs = "name resolution failed".to_owned();
+            Ok(spec)
+        };
+        context
+            .store
+            .edit_spec::<RunbookEntry, _>("rb-b", edit)
+            .await
+            .unwrap();
+        assert_eq!(same("name resolution failed")[0].0, "rb-b");
+        assert_eq!(same("certificate expired")[0].0, "rb-c");
+        assert!(same("pool exhausted").is_empty() && same("disk full").is_empty());
+        // Deleted and made again under its name: the generation begins anew, the object is another.
+        context
+            .store
+            .delete(info, "rb-c", None, None, false)
+            .await
+            .unwrap();
+        create(&context, "rb-c", "out of file descriptors").await;
+        assert_eq!(same("file descriptors")[0].0, "rb-c");
     }
 }
