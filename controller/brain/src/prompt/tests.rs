@@ -87,6 +87,8 @@ fn full() -> Case {
     container.restart_count = 4;
     container.restarted_at = vec![at, at];
     container.image_id = "sha256:beef".into();
+    container.processes = vec!["1 python app.py".into(), "7 sh -c \"x\"".into()];
+    container.filesystem = vec!["A /tmp/core".into()];
     container.trend = Some(MetricTrend {
         samples: 200,
         over_secs: 600,
@@ -131,6 +133,8 @@ fn everything_that_was_seen_is_in_the_prompt() {
          memory 250 MiB of 256 MiB (97.7 %)",
         "- health check: \"curl: (7) refused\"",
         "- image id \"sha256:beef\"",
+        r#"- processes inside: "1 python app.py", "7 sh -c \"x\"""#,
+        r#"- differs from its image: "A /tmp/core""#,
         "- trend over 10 min: memory 50 to 250 MiB (least 50, most 250, +20.0 a minute)",
         "- beside it, on the same network: \"db\": \"Exited (1) 2 minutes ago\", in trouble, its workload is not ready",
         "could not be collected: \"stats of web-1: timeout\"",

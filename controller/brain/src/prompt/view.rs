@@ -117,6 +117,8 @@ struct ContainerView {
     memory_percent: Option<String>,
     trend: Option<String>,
     image_id: Option<String>,
+    processes: Vec<String>,
+    filesystem: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -282,6 +284,10 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
     let quote = |text: &str| quote(text, level.quoted);
     let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
     let skip = container.health_log.len().saturating_sub(level.health_log);
+    let first = |texts: &[String]| -> Vec<String> {
+        let shown = texts.iter().take(level.health_log);
+        shown.map(|text| quote(text)).collect()
+    };
     ContainerView {
         name: quote(&container.name),
         image: quote(&container.image),
@@ -319,6 +325,8 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
             .map(|percent| format!("{percent:.1} %")),
         trend: trend(container),
         image_id: (!container.image_id.is_empty()).then(|| quote(&container.image_id)),
+        processes: first(&container.processes),
+        filesystem: first(&container.filesystem),
     }
 }
 
