@@ -3918,6 +3918,12 @@ export interface components {
                  */
                 container?: string | null;
                 /**
+                 * @description Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
+                 *     is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
+                 *     the container whose network the adopted one shares, are known without being told.
+                 */
+                dependsOn?: string[];
+                /**
                  * @description How a container shows that it can serve. Without it: Docker's own health check where the container has
                  *     one, otherwise "it runs".
                  */
@@ -4370,6 +4376,17 @@ export interface components {
                      * @description `spec.restartedAt`.
                      */
                     restartedAt?: string | null;
+                }[];
+                /** @description What this workload needs, and what is wrong with it. */
+                dependencies?: {
+                    /** @description Its containers, where it is not named as a Workload. */
+                    containers?: string[];
+                    /** @description Name of the Workload, container or Compose service. */
+                    name: string;
+                    /** @description What is wrong with it; absent while it is well. */
+                    trouble?: string | null;
+                    /** @description The Workload that it is, or that its container belongs to. */
+                    workload?: string | null;
                 }[];
                 /**
                  * @description One row a container.

@@ -89,6 +89,12 @@ pub struct WorkloadSpec {
     /// When and how often a container is restarted without an incident.
     #[serde(default, skip_serializing_if = "is_default")]
     pub restart: RestartPolicy,
+    /// Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
+    /// is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
+    /// the container whose network the adopted one shares, are known without being told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub depends_on: Vec<ContainerName>,
     /// Bounds and targets for scaling by load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscale: Option<Autoscale>,
@@ -332,6 +338,9 @@ impl HealthProbe {
     }
 }
 
+/// Names in `dependsOn`.
+const MOST_DEPENDENCIES: usize = 32;
+
 impl WorkloadSpec {
     /// How readiness is judged: as asked for, else as whoever started the controller said for this container.
     pub fn probe(&self) -> Option<&HealthProbe> {
@@ -445,9 +454,29 @@ pub struct WorkloadStatus {
     /// How sick containers were found right before `spec.restart` restarted them, newest last, at most three.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub captures: Vec<Capture>,
+    /// What this workload needs, and what is wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<DependencyStatus>,
     /// `Ready`, `Progressing`, `Degraded`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Something that a workload needs to be well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DependencyStatus {
+    /// Name of the Workload, container or Compose service.
+    pub name: String,
+    /// The Workload that it is, or that its container belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Its containers, where it is not named as a Workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<String>,
+    /// What is wrong with it; absent while it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// What a spec asked for from a moment on.
@@ -645,6 +674,13 @@ impl Rules for WorkloadSpec {
         }
         if let Some(health) = &self.health {
             health.rules(&format!("{path}.health"), out);
+        }
+        if self.depends_on.len() > MOST_DEPENDENCIES {
+            out.push(FieldError::invalid(
+                format!("{path}.dependsOn"),
+                self.depends_on.len().to_string(),
+                format!("must have at most {MOST_DEPENDENCIES} names"),
+            ));
         }
         if self.strategy.max_surge == 0 && self.strategy.max_unavailable == 0 {
             out.push(FieldError::invalid(

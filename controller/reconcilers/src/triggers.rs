@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
+use aegis_api::workload::DependencyStatus;
 use aegis_api::{Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_docker::observed::EngineEvent;
 use aegis_runtime::controller::Trigger;
@@ -131,6 +132,11 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
             if is_kind::<Workload>(event) && is_asked(event) {
                 return vec![event.object.name().to_owned()];
             }
+            if is_kind::<Workload>(event) {
+                return dependants(store, |need| {
+                    need.workload.as_deref() == Some(event.object.name())
+                });
+            }
             let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
             let balancers: Vec<_> = balancers
                 .filter_map(|object| object.typed::<LoadBalancer>())
@@ -172,9 +178,13 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
                 let container = workload.spec.container.as_ref().map(|name| name.as_str());
                 container.is_some() && named.contains(&container)
             });
+            let dependants = dependants(store, |need| {
+                need.name == event.name || need.containers.contains(&event.name)
+            });
             adopting
                 .map(|workload| workload.name().to_owned())
                 .chain(labelled)
+                .chain(dependants)
                 .collect()
         },
         all::<Workload>,
@@ -185,6 +195,16 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
         .map(|name| Trigger { name, why: "probe" })
         .boxed();
     vec![store, engine, probes]
+}
+
+/// Workloads that need something of which this holds.
+fn dependants(store: &Store, holds: impl Fn(&DependencyStatus) -> bool) -> Vec<String> {
+    let workloads = store.list::<Workload>();
+    let needing = workloads.iter().filter(|workload| {
+        let mut needs = workload.status.iter().flat_map(|status| &status.dependencies);
+        needs.any(&holds)
+    });
+    needing.map(|workload| workload.name().to_owned()).collect()
 }
 
 fn backends(balancer: &LoadBalancer) -> BTreeSet<String> {

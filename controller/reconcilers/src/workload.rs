@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod dependencies;
 mod dereference;
 mod plan;
 mod rollout;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::proposal::{Evidence, Neighbour};
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{Kind, Workload};
+use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_docker::{EngineError, ListFilter};
@@ -56,12 +56,10 @@ pub(super) async fn collect(
     if let Some(error) = unreachable.filter(|_| containers.is_empty()) {
         return Err(error);
     }
-    let neighbours = neighbours(context, &status.instances)
-        .await
-        .unwrap_or_else(|error| {
-            gaps.push(format!("the containers beside it: {error}"));
-            Vec::new()
-        });
+    let neighbours = neighbours(context, &status).await.unwrap_or_else(|error| {
+        gaps.push(format!("the containers beside it: {error}"));
+        Vec::new()
+    });
     let revisions = status
         .revisions
         .iter()
@@ -118,8 +116,13 @@ pub(super) fn question(incident: &ValidatedIncident, evidence: &Evidence) -> Str
     bound(&text, 4000)
 }
 
-/// Containers that share a network with these, those in trouble first.
-async fn neighbours(context: &Context, rows: &[InstanceStatus]) -> Result<Vec<Neighbour>, EngineError> {
+/// Containers that share a network with these, or are needed by them, those in trouble first.
+async fn neighbours(context: &Context, status: &WorkloadStatus) -> Result<Vec<Neighbour>, EngineError> {
+    let rows = &status.instances;
+    let needed = |name: &String| {
+        let mut dependencies = status.dependencies.iter();
+        dependencies.any(|dependency| dependency.name == *name || dependency.containers.contains(name))
+    };
     let everyone = context.engine.list(ListFilter::default()).await?;
     let is_ours = |container: &ContainerSummary| rows.iter().any(|row| row.id == container.id);
     let networks: BTreeSet<&String> = everyone
@@ -129,11 +132,8 @@ async fn neighbours(context: &Context, rows: &[InstanceStatus]) -> Result<Vec<Ne
         .collect();
     let workloads = context.store.list::<Workload>();
     let beside = everyone.iter().filter(|container| {
-        !is_ours(container)
-            && container
-                .networks
-                .keys()
-                .any(|network| networks.contains(network))
+        let mut shared = container.networks.keys();
+        !is_ours(container) && (needed(&container.name) || shared.any(|network| networks.contains(network)))
     });
     let mut found: Vec<Neighbour> = beside.map(|container| neighbour(container, &workloads)).collect();
     found.sort_by(|a, b| b.in_trouble.cmp(&a.in_trouble).then_with(|| a.name.cmp(&b.name)));

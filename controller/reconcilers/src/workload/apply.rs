@@ -66,7 +66,7 @@ async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) ->
             name: _,
             crashed: _,
         } => engine.start(id).await,
-        Step::Restart { id, name: _ } | Step::Heal { id, name: _ } => {
+        Step::Restart { id, name: _ } | Step::Heal { id, name: _ } | Step::Rejoin { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
             fault::point("workload/restart/before-stop");

@@ -38,7 +38,10 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
     let (id, ends) = match step {
         Step::Create { index, name } => return creation(workload, before, *index, name),
         Step::Start { id, .. } | Step::Capture { id, .. } => (id, false),
-        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Remove { id, .. } => (id, true),
+        Step::Restart { id, .. }
+        | Step::Heal { id, .. }
+        | Step::Rejoin { id, .. }
+        | Step::Remove { id, .. } => (id, true),
     };
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Some("the container is none of this workload's".to_owned());
@@ -50,11 +53,17 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Remove { .. } if target.index == 0 => {
             Some("the container was adopted: it is not ours to remove".to_owned())
         }
-        Step::Restart { .. } | Step::Heal { .. } if workload.deleting => {
+        Step::Restart { .. } | Step::Heal { .. } | Step::Rejoin { .. } if workload.deleting => {
             Some("the workload is being deleted".to_owned())
         }
         Step::Restart { .. } if !asked_to_restart(workload, target) => {
             Some("it has started since spec.restartedAt already".to_owned())
+        }
+        Step::Rejoin { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
+        // Nobody reaches it.
+        Step::Rejoin { .. } => None,
+        Step::Heal { .. } if workload.waits_for().is_some() => {
+            Some("what it needs is not well itself".to_owned())
         }
         Step::Heal { .. } if target.may_serve() => Some("nothing is wrong with it any more".to_owned()),
         Step::Heal { .. } if limit_reached(workload, target).is_some() => {
@@ -161,6 +170,7 @@ fn target_of(step: &Step) -> Option<&String> {
         Step::Start { id, .. }
         | Step::Restart { id, .. }
         | Step::Capture { id, .. }
+        | Step::Rejoin { id, .. }
         | Step::Heal { id, .. }
         | Step::Remove { id, .. } => Some(id),
     }

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
+use aegis_api::workload::DependencyStatus;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{EngineError, ListFilter};
 use futures::future::try_join_all;
 
 use super::Error;
+use super::dependencies::{NetworkOwner, dependencies, network_owner};
 use crate::context::Context;
 use crate::probe::Opinion;
 
@@ -28,6 +30,10 @@ pub(super) struct Observed {
     pub opinions: HashMap<String, Opinion>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
+    /// What the workload needs.
+    pub dependencies: Vec<DependencyStatus>,
+    /// The container whose network the adopted one shares.
+    pub network_owner: Option<NetworkOwner>,
     /// Another Workload that adopts the same container and is older.
     pub adopted_by: Option<String>,
     /// Networks that this controller itself is on, if it runs in a container: those it can reach.
@@ -104,6 +110,16 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
             .as_ref()
             .is_some_and(|name| name.as_str() == base.name)
     });
+    let owner = base.as_ref().and_then(|base| network_owner(base, &all));
+    let inspected = match owner {
+        Some(owner) => context.engine.inspect(&owner.id).await.map_err(observe)?,
+        None => None,
+    };
+    let mut base = base;
+    if let (Some(base), Some(owner)) = (&mut base, owner) {
+        // It has no address of its own: it is reached where its network's owner is.
+        base.networks.clone_from(&owner.networks);
+    }
     let opinions = base.iter().chain(&replicas).map(|container| {
         (
             container.id.clone(),
@@ -126,6 +142,13 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     Ok(Observed {
         opinions: opinions.collect(),
         rotations: rotations(context, name, &ids, &running),
+        dependencies: dependencies(&context.store, workload, base.as_ref(), &all),
+        network_owner: inspected.map(|owner| NetworkOwner {
+            started_at: owner
+                .started_at
+                .filter(|_| owner.state == ContainerState::Running),
+            name: owner.name,
+        }),
         adopted_by: adopted_by(context, workload),
         own_networks: own_networks
             .flat_map(|row| row.networks.keys().cloned())

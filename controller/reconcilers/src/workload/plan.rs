@@ -31,6 +31,8 @@ pub(super) enum Step {
     Capture { id: String, name: String },
     /// Stop and start a container that runs and has been sick for too long.
     Heal { id: String, name: String },
+    /// Stop and start a container whose network's owner started after it.
+    Rejoin { id: String, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
     Remove { id: String, name: String },
 }
@@ -41,7 +43,9 @@ impl Step {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } | Self::Heal { name, .. } => format!("restart {name}"),
+            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::Rejoin { name, .. } => {
+                format!("restart {name}")
+            }
             Self::Capture { name, .. } => format!("look at {name} before its restart"),
             Self::Remove { name, .. } => format!("remove {name}"),
         }
@@ -90,6 +94,7 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
         .collect();
     revive::revive(workload, &staying, &mut plan);
     turn_over::turn_over(workload, &staying, leeway, &mut plan);
+    revive::rejoin(workload, &staying, &mut plan);
     revive::heal(workload, &staying, &mut plan);
     create_missing(workload, &staying, leeway.extra, &mut plan);
     if let Some(later) = workload.spec.restarted_at.filter(|at| *at > workload.now) {

@@ -208,6 +208,7 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
         demands: demands(workload),
         captures: captures(workload, applied),
+        dependencies: workload.dependencies.clone(),
         instances,
     };
     let serving = status
@@ -353,9 +354,16 @@ fn set_conditions(
         .map(|instance| instance.name.as_str())
         .collect();
     let given_up = (!given_up.is_empty()).then(|| applied.plan.waiting.join("; "));
+    let sick = workload
+        .instances
+        .iter()
+        .any(|instance| instance.health == Health::Unhealthy);
+    let waits = workload.waits_for().filter(|_| sick);
+    let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
     let trouble = failure
         .map(|text| ("StepFailed", text))
         .or(given_up.map(|text| ("RestartLimit", text)))
+        .or(waits.map(|text| ("DependencyDown", text)))
         .or(missing.map(|text| ("ContainerMissing", text)))
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
@@ -435,6 +443,10 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
+            Step::Rejoin { name, .. } => (
+                "Restarted",
+                format!("restarted {name}: the container whose network it shares started after it"),
+            ),
             Step::Capture { name, .. } => (
                 "Captured",
                 format!("kept what {name} looks like before its restart: status.captures"),

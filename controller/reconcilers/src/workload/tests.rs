@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::proposal::ContainerEvidence;
-use aegis_api::workload::{Capture, Health, InstanceStatus};
+use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
 use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::create::clone_revision;
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::apply::Applied;
 use super::check::check;
+use super::dependencies::NetworkOwner;
 use super::dereference::{Observed, Rotation};
 use super::plan::{Prepared, Step, plan};
 use super::status::next;
@@ -81,6 +82,8 @@ fn world(replicas: u32) -> Observed {
         replicas,
         vanishing: 0,
         rotations: Vec::new(),
+        dependencies: Vec::new(),
+        network_owner: None,
         adopted_by: None,
         own_networks: BTreeSet::new(),
         own_container: None,
@@ -793,6 +796,60 @@ fn what_a_sick_container_looks_like_is_kept_before_its_restart_once_a_run() {
     captures[0].container.started_at = Some(time("2026-11-22T10:00:00Z"));
     let again = words(&prepare(&workload, observed).1);
     assert_eq!(again, ["look at base before its restart"]);
+}
+
+fn database(trouble: Option<&str>) -> DependencyStatus {
+    DependencyStatus {
+        name: "db".to_owned(),
+        workload: Some("db".to_owned()),
+        containers: Vec::new(),
+        trouble: trouble.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_symptom_is_not_treated_while_the_root_is_not_well() {
+    let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+    observed.dependencies = vec![database(Some("no container of it is ready"))];
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    let status = next(&validated, &applied(plan, Vec::new()));
+    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!(ready.reason, "DependencyDown");
+    assert!(
+        ready.message.contains("db (no container of it is ready)"),
+        "{}",
+        ready.message
+    );
+
+    // Nor is it started again after it ended for want of the root.
+    let mut ended = observed.clone();
+    ended.base.as_mut().unwrap().state = ContainerState::Exited;
+    assert!(prepare(&workload, ended).1.steps.is_empty());
+
+    observed.dependencies = vec![database(None)];
+    assert_eq!(words(&prepare(&workload, observed).1), ["restart base"]);
+}
+
+#[test]
+fn what_shares_a_network_is_restarted_after_the_owner_of_it_has_been() {
+    let workload = workload(ADOPTS);
+    let mut observed = world(0);
+    let owner = |started: &str| {
+        Some(NetworkOwner {
+            name: "vpn".to_owned(),
+            started_at: Some(time(started)),
+        })
+    };
+    observed.network_owner = owner("2026-11-22T10:00:00Z");
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
+    observed.network_owner = owner("2026-11-22T11:30:00Z");
+    observed.dependencies = vec![database(Some("vpn fails its probe"))];
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
+    observed.dependencies = vec![database(None)];
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
+    observed.base.as_mut().unwrap().started_at = Some(time("2026-11-22T11:31:00Z"));
+    assert!(prepare(&workload, observed).1.steps.is_empty());
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
-use aegis_api::workload::{ContainerTemplate, Health, InstanceStatus, RejectedRevision};
+use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
 use aegis_docker::create::{clone_revision, template_revision};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::Error;
+use super::dependencies::NetworkOwner;
 use super::dereference::{Observed, Rotation};
 use super::rollout;
 
@@ -95,6 +96,8 @@ pub(super) struct ValidatedWorkload {
     pub taken_names: BTreeSet<String>,
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
+    pub dependencies: Vec<DependencyStatus>,
+    pub network_owner: Option<NetworkOwner>,
     pub instance_id: String,
     pub before: WorkloadStatus,
     pub now: Time,
@@ -150,6 +153,8 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         taken_names: observed.taken_names,
         rotations: observed.rotations,
         own_networks: observed.own_networks,
+        dependencies: observed.dependencies,
+        network_owner: observed.network_owner,
         instance_id: observed.instance,
         now: observed.now,
         may_double: spec.replicas > 1 || can_double(&mould),
@@ -180,6 +185,25 @@ fn can_double(mould: &Mould) -> bool {
 }
 
 impl ValidatedWorkload {
+    /// What the workload waits for before a sick container of it is restarted.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        let troubles = self.dependencies.iter().filter_map(|dependency| {
+            let trouble = dependency.trouble.as_ref()?;
+            Some(format!("{} ({trouble})", dependency.name))
+        });
+        let troubles: Vec<String> = troubles.collect();
+        (!troubles.is_empty()).then(|| troubles.join(", "))
+    }
+
+    /// Whether an adopted container lost its network: its owner has started anew, and it has not.
+    pub(super) fn is_cut_off(&self, instance: &Instance) -> bool {
+        let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
+        let runs = instance.index == 0 && instance.state == ContainerState::Running;
+        runs && owner
+            .zip(instance.started_at)
+            .is_some_and(|(owner, started)| started < owner)
+    }
+
     /// Whether some load balancer sends a container requests.
     pub(super) fn is_in_rotation(&self, instance: &Instance) -> bool {
         let mut rotations = self.rotations.iter();

@@ -20,6 +20,13 @@ pub(super) fn write(sheet: &mut Sheet, workload: &Workload, now: Time) {
     );
     sheet.field("Replicas", counts);
     sheet.maybe("Revision", status.revision.as_ref());
+    for needed in &status.dependencies {
+        let state = needed.trouble.as_deref().unwrap_or("well");
+        sheet.field(
+            "Needs",
+            format!("{}: {}", text::line(&needed.name), text::line(state)),
+        );
+    }
     instances(sheet, &status.instances, now);
     revisions(sheet, status, now);
     for capture in &status.captures {

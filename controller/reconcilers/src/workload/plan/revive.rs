@@ -40,7 +40,9 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
                 let asked = needs_restart(workload, instance);
-                if asked || may_restart(workload, instance, plan) {
+                if asked
+                    || (roots_are_well(workload, instance, plan) && may_restart(workload, instance, plan))
+                {
                     plan.steps.push(start(!asked));
                 }
             }
@@ -63,7 +65,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
     };
     let sick = staying
         .iter()
-        .filter(|instance| instance.state == ContainerState::Running)
+        .filter(|instance| instance.state == ContainerState::Running && !workload.is_cut_off(instance))
         .filter(|instance| !needs_restart(workload, instance) && !is_outdated(workload, instance));
     for instance in sick {
         let Some(since) = instance.unhealthy_since else {
@@ -72,6 +74,8 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
         let left = patience.std().saturating_sub(since.age(workload.now));
         if !left.is_zero() {
             plan.look_in(left);
+        } else if !roots_are_well(workload, instance, plan) {
+            return;
         } else if may_restart(workload, instance, plan) {
             let (id, name) = (instance.id.clone(), instance.name.clone());
             let step = match is_captured(workload, instance) {
@@ -89,6 +93,37 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
             return;
         }
     }
+}
+
+/// Restarts what lost its network since the container that owns it started anew: once that one is well.
+pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+    let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
+    for instance in cut_off.filter(|instance| !needs_restart(workload, instance)) {
+        if !roots_are_well(workload, instance, plan) {
+            continue;
+        }
+        let (id, name) = (instance.id.clone(), instance.name.clone());
+        let step = Step::Rejoin { id, name };
+        let others_serve = staying
+            .iter()
+            .any(|other| other.id != instance.id && other.may_serve());
+        match others_serve {
+            true => leave(workload, instance, plan, Leaving::Restart, step),
+            false => plan.steps.push(step),
+        }
+    }
+}
+
+/// Whether all that the workload needs is well; says what is waited for, otherwise. A symptom is not treated as a cause.
+fn roots_are_well(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    let Some(waits_for) = workload.waits_for() else {
+        return true;
+    };
+    plan.waiting.push(format!(
+        "{} ({}) waits for what it needs: {waits_for}",
+        instance.name, instance.message
+    ));
+    false
 }
 
 /// Whether it is stored what this run of a container looks like.

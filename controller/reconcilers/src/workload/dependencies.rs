@@ -1,0 +1,298 @@
+//! What a workload needs to be well before its own sickness means anything: what its spec names, what Compose wrote on
+//! its container, and the container whose network it shares. Decides nothing; reads the store and a list of containers.
+
+use std::collections::BTreeSet;
+
+use aegis_api::workload::{DependencyStatus, Health};
+use aegis_api::{Kind, Time, Workload};
+use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_runtime::Store;
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+/// `db:service_healthy:false,cache:service_started:false`
+const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+const COMPLETED: &str = "service_completed_successfully";
+
+/// The container whose network another one shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NetworkOwner {
+    /// Its name.
+    pub name: String,
+    /// When it started; `None` while it does not run.
+    pub started_at: Option<Time>,
+}
+
+/// Everything a workload needs, each with what is wrong with it.
+pub(super) fn dependencies(
+    store: &Store,
+    workload: &Workload,
+    base: Option<&ContainerDetails>,
+    all: &[ContainerSummary],
+) -> Vec<DependencyStatus> {
+    let known = Known {
+        workloads: store.list::<Workload>(),
+        all,
+    };
+    let mut found: Vec<DependencyStatus> = Vec::new();
+    for name in &workload.spec.depends_on {
+        found.push(known.named(workload.name(), name.as_str()));
+    }
+    for (service, condition) in base.iter().flat_map(|base| services(base)) {
+        let project = base.and_then(|base| base.labels.get(PROJECT));
+        let of_service = |row: &&ContainerSummary| {
+            row.labels.get(PROJECT) == project && row.labels.get(SERVICE).map(String::as_str) == Some(service)
+        };
+        let rows: Vec<&ContainerSummary> = all.iter().filter(of_service).collect();
+        found.push(known.containers(workload.name(), service, &rows, condition == COMPLETED));
+    }
+    if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
+        found.push(known.containers(workload.name(), &owner.name, &[owner], false));
+    }
+    let mut names = BTreeSet::new();
+    found.retain(|dependency| names.insert(dependency.name.clone()));
+    found
+}
+
+/// Names and conditions of the services that a container of Compose depends on.
+fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
+    let told = base
+        .labels
+        .get(DEPENDS_ON)
+        .filter(|_| base.labels.contains_key(PROJECT));
+    let entries = told.into_iter().flat_map(|told| told.split(','));
+    entries.filter_map(|entry| {
+        let mut parts = entry.trim().split(':');
+        let service = parts.next().filter(|service| !service.is_empty())?;
+        Some((service, parts.next().unwrap_or_default()))
+    })
+}
+
+/// Whose network a container shares (`network_mode: container:…` and `service:…`).
+pub(super) fn network_owner<'a>(
+    container: &ContainerDetails,
+    all: &'a [ContainerSummary],
+) -> Option<&'a ContainerSummary> {
+    let mode = container.host_config.get("NetworkMode")?.as_str()?;
+    let owner = mode.strip_prefix("container:")?;
+    all.iter().find(|row| row.id == owner || row.name == owner)
+}
+
+struct Known<'a> {
+    workloads: Vec<std::sync::Arc<Workload>>,
+    all: &'a [ContainerSummary],
+}
+
+impl Known<'_> {
+    /// A dependency of the spec: a Workload of this name, else a container.
+    fn named(&self, of: &str, name: &str) -> DependencyStatus {
+        let Some(needed) = self.workloads.iter().find(|workload| workload.name() == name) else {
+            let rows: Vec<&ContainerSummary> = self.all.iter().filter(|row| row.name == name).collect();
+            return self.containers(of, name, &rows, false);
+        };
+        let ready = needed.status.as_ref().map_or(0, |status| status.ready_replicas);
+        let trouble =
+            (ready == 0 && needed.spec.replicas > 0).then(|| "no container of it is ready".to_owned());
+        self.told(of, name, Some(name.to_owned()), Vec::new(), trouble)
+    }
+
+    /// A dependency on containers, of which one that is well is enough.
+    fn containers(
+        &self,
+        of: &str,
+        name: &str,
+        rows: &[&ContainerSummary],
+        completes: bool,
+    ) -> DependencyStatus {
+        let mut troubles: Vec<Option<String>> = rows.iter().map(|row| self.trouble(row, completes)).collect();
+        if troubles.is_empty() {
+            troubles.push(Some("there is no such container".to_owned()));
+        }
+        let trouble = match troubles.iter().any(Option::is_none) {
+            true => None,
+            false => troubles.into_iter().flatten().next(),
+        };
+        let owner = rows
+            .iter()
+            .find_map(|row| self.owner(row))
+            .map(|owner| owner.name().to_owned());
+        let names = rows.iter().map(|row| row.name.clone()).collect();
+        self.told(of, name, owner, names, trouble)
+    }
+
+    fn told(
+        &self,
+        of: &str,
+        name: &str,
+        workload: Option<String>,
+        containers: Vec<String>,
+        trouble: Option<String>,
+    ) -> DependencyStatus {
+        // Two that need each other would wait for each other: each heals as if it were alone.
+        let mutual = workload.as_ref().is_some_and(|needed| self.needs(needed, of));
+        DependencyStatus {
+            name: name.to_owned(),
+            workload,
+            containers,
+            trouble: trouble.filter(|_| !mutual),
+        }
+    }
+
+    /// The Workload that a container belongs to.
+    fn owner(&self, row: &ContainerSummary) -> Option<&Workload> {
+        let mut workloads = self.workloads.iter();
+        let owns = |workload: &&std::sync::Arc<Workload>| {
+            let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+            rows.any(|instance| instance.id == row.id)
+        };
+        workloads.find(owns).map(|workload| &**workload)
+    }
+
+    fn trouble(&self, row: &ContainerSummary, completes: bool) -> Option<String> {
+        if completes && row.state == ContainerState::Exited && row.status.starts_with("Exited (0)") {
+            return None;
+        }
+        if row.state != ContainerState::Running {
+            return Some(format!("{} is {}", row.name, row.state.as_str()));
+        }
+        if row.status.contains("(unhealthy)") {
+            return Some(format!("Docker's health check of {} fails", row.name));
+        }
+        let instances = self
+            .owner(row)?
+            .status
+            .iter()
+            .flat_map(|status| &status.instances);
+        let sick = instances
+            .filter(|instance| instance.id == row.id)
+            .any(|instance| instance.health == Health::Unhealthy);
+        sick.then(|| format!("{} fails its probe", row.name))
+    }
+
+    /// Whether one Workload needs another, by any way round.
+    fn needs(&self, from: &str, target: &str) -> bool {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(name) = open.pop() {
+            if name == target {
+                return true;
+            }
+            if !seen.insert(name) {
+                continue;
+            }
+            let workload = self.workloads.iter().find(|workload| workload.name() == name);
+            let told = workload.iter().flat_map(|workload| &workload.spec.depends_on);
+            open.extend(told.map(AsRef::as_ref));
+            let known = workload
+                .iter()
+                .flat_map(|workload| &workload.status)
+                .flat_map(|status| &status.dependencies);
+            open.extend(known.filter_map(|dependency| dependency.workload.as_deref()));
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_api::{kinds, yaml};
+    use aegis_docker::fake::FakeEngine;
+
+    fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
+        let labels = [(PROJECT, "shop"), (SERVICE, service)];
+        ContainerSummary {
+            id: format!("{name:x<64}"),
+            name: name.to_owned(),
+            image: "app".to_owned(),
+            state,
+            status: status.to_owned(),
+            labels: labels
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            networks: std::collections::BTreeMap::new(),
+            created: 0,
+        }
+    }
+
+    async fn stored(store: &Store, name: &str, needs: &str) -> Workload {
+        let text = format!(
+            "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec: {{container: {name}, dependsOn: [{needs}]}}\n"
+        );
+        let value = yaml::parse(&text).unwrap().remove(0).value;
+        let (value, _) = kinds::find("wl").unwrap().decode(value).unwrap();
+        store
+            .create(kinds::find("wl").unwrap(), value, false)
+            .await
+            .unwrap();
+        (*store.get::<Workload>(name).unwrap()).clone()
+    }
+
+    #[tokio::test]
+    async fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
+        let engine = FakeEngine::default();
+        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
+        let web = stored(&context.store, "web", "").await;
+        let all = [
+            row(
+                "shop_db_1",
+                "db",
+                ContainerState::Exited,
+                "Exited (1) 2 minutes ago",
+            ),
+            row(
+                "shop_init_1",
+                "init",
+                ContainerState::Exited,
+                "Exited (0) 1 hour ago",
+            ),
+            row(
+                "shop_cache_1",
+                "cache",
+                ContainerState::Running,
+                "Up 2 minutes (unhealthy)",
+            ),
+            row(
+                "shop_cache_2",
+                "cache",
+                ContainerState::Running,
+                "Up 2 minutes (healthy)",
+            ),
+            row("shop_vpn_1", "vpn", ContainerState::Running, "Up 2 minutes"),
+        ];
+        let mut base = ContainerDetails::default();
+        let depends =
+            "db:service_healthy:false,init:service_completed_successfully:false,cache:service_started:true";
+        for (key, value) in [(PROJECT, "shop"), (DEPENDS_ON, depends)] {
+            base.labels.insert(key.to_owned(), value.to_owned());
+        }
+        base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
+        let found = dependencies(&context.store, &web, Some(&base), &all);
+        let told: Vec<(&str, Option<&str>)> = found
+            .iter()
+            .map(|dependency| (dependency.name.as_str(), dependency.trouble.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("db", Some("shop_db_1 is exited")),
+                ("init", None),
+                ("cache", None),
+                ("shop_vpn_1", None)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn two_that_need_each_other_do_not_wait_for_each_other() {
+        let engine = FakeEngine::default();
+        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
+        let store = &context.store;
+        let (a, b) = (stored(store, "a", "b").await, stored(store, "b", "c").await);
+        let trouble = |of: &Workload| dependencies(store, of, None, &[])[0].trouble.clone();
+        assert_eq!(trouble(&a).as_deref(), Some("no container of it is ready"));
+        assert_eq!(trouble(&b).as_deref(), Some("there is no such container"));
+        let c = stored(store, "c", "a").await;
+        assert_eq!([trouble(&a), trouble(&b), trouble(&c)], [None, None, None]);
+    }
+}
