@@ -5,6 +5,7 @@ import { mkdirSync } from "node:fs";
 import { ask } from "./ask.mjs";
 import { launch } from "./browser.mjs";
 import { barriers, chip, fits, go, login, open } from "./page.mjs";
+import { finding, learning, listening, measuring } from "./pages.mjs";
 
 const {
   COCKPIT_URL: base,
@@ -190,6 +191,10 @@ async function editing(page) {
     await page.keyboard.press("Delete");
     await page.keyboard.insertText(text);
   };
+  await write(manifest(`${health}  strat`));
+  await page.keyboard.press("Control+Space");
+  await page.getByRole("option", { name: /^strategy/ }).waitFor();
+  await page.keyboard.press("Escape");
   await write(manifest(`${health}  replcas: 3\n`));
   await problems.locator('[data-line="14"]').getByText("there is no field replcas").waitFor();
   assert.equal(await page.getByRole("button", { name: "Apply" }).getAttribute("aria-disabled"), "true");
@@ -330,7 +335,13 @@ try {
     await step("scale out and in", () => scaling(page));
     await step("reject and approve a plan", () => deciding(page));
     await step("edit a manifest", () => editing(page));
+    await step("the load and its marks", () => measuring(page, base, workload));
+    await step("the map", () => finding(page, workload));
     await step("the controller is killed and comes back", () => losing(page));
+    await step("the runbook", () => learning(page, (plural) => api("GET", `${group}/${plural}`)));
+    await step("the stream", () =>
+      listening(page, (name) => incident(name, { override: { action: "NOOP", by: "a test" } })),
+    );
     await step("the keyboard alone", () => keyboard(page));
   } catch (error) {
     console.log(

@@ -69,3 +69,17 @@ test("the types are those of the committed OpenAPI document: otherwise run `make
   const { api } = (JSON.parse(readFileSync("package.json", "utf8")) as { scripts: { api: string } }).scripts;
   execFileSync("node", [cli, ...api.split(" ").slice(1), "--check"], { stdio: "pipe" });
 });
+
+test("what npm fetches is told by its hash, and no registry is named", () => {
+  type Entry = { integrity?: string; resolved?: string; optional?: boolean; os?: string[]; libc?: string[] };
+  const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as { packages: Record<string, Entry> };
+  const packages = Object.entries(lock.packages).filter(([name]) => name !== "");
+  expect(packages.filter(([, { resolved }]) => resolved)).toEqual([]);
+  // Of other systems than the one that builds it, npm may know no hash.
+  const elsewhere = ({ optional, os, libc, cpu }: Entry & { cpu?: string[] }) =>
+    optional &&
+    (!os?.includes("linux") || libc?.includes("musl") || !cpu?.some((one) => /^(x|arm)64$/.test(one)));
+  expect(packages.filter(([, entry]) => !entry.integrity && !elsewhere(entry)).map(([name]) => name)).toEqual(
+    [],
+  );
+});

@@ -130,7 +130,10 @@ const Container = memo(function Container({ name, samples, incidents, to }: Cont
   const status = containers?.find((row) => row.name === name)?.status;
   const limit = last?.memory_limit_mb ?? 0;
   // A limit far above is no limit anybody runs into, and would flatten the curve.
-  const near = last && limit > 0 && last.memory_percent > 2 ? { value: limit, name: "limit" } : undefined;
+  const near =
+    limit > 0 && samples.some((sample) => (sample.memory_percent ?? 0) > 2)
+      ? { value: limit, name: "limit" }
+      : undefined;
   const percent = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} %`;
   return (
     <Panel

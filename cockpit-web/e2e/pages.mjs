@@ -1,0 +1,72 @@
+// What an engineer does on the pages besides deciding and scaling: read marks, search and correct what was learned, hold
+// the stream still and take it along.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { go } from "./page.mjs";
+
+/** The load, with the incidents on its time axis, also after a reload: the controller has kept it. */
+export async function measuring(page, base, workload) {
+  await page.goto(`${base}/metrics?q=${workload}`);
+  const memory = page.getByRole("img", { name: /^Memory against its limit: Memory \d/ }).first();
+  await memory.waitFor();
+  assert.ok((await memory.locator("title").count()) >= 3, "every incident is marked");
+  const curve = await memory.locator("path").first().getAttribute("d");
+  assert.ok(curve.split(/[ML]/).length > 4, `what was measured before the reload is there: ${curve}`);
+}
+
+/** From the map to the workload. */
+export async function finding(page, workload) {
+  await go(page, "/topology");
+  await page.locator(`[data-node="${workload}"]`).click();
+  await page.waitForURL(`**/workloads/${workload}`);
+}
+
+/** What was learned is found by its likeness, corrected, and deleted after a question. */
+export async function learning(page, api) {
+  await go(page, "/runbook");
+  const rows = page.getByRole("list", { name: "Entries" }).locator("button[data-row]");
+  await rows.nth(1).waitFor();
+  const before = await rows.count();
+  await page.getByLabel("Search the runbook as the analyst does").fill("memory passed the threshold");
+  await rows.first().getByText("similar").waitFor();
+  await page.getByLabel("Search the runbook as the analyst does").fill("");
+  await rows.first().click();
+  await page.getByRole("button", { name: "Edit" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Why", { exact: true }).fill("It frees what leaked, says a person.");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("says a person.").first().waitFor();
+  const { items } = await api("runbookentries");
+  assert.ok(items.some(({ spec }) => spec.justification?.endsWith("says a person.")));
+  await page.getByRole("button", { name: "Delete" }).click();
+  await dialog.getByText("The next analysis no longer knows").waitFor();
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await rows.nth(before - 1).waitFor({ state: "detached" });
+}
+
+/** The stream is held still while more comes, goes on, and is taken along as it came. */
+export async function listening(page, incident) {
+  await go(page, "/events");
+  const list = page.getByRole("list", { name: "Events" });
+  await list.locator("button[data-row]").first().waitFor();
+  await page.getByRole("button", { name: "Pause" }).click();
+  await incident("while-held");
+  await page.getByRole("button", { name: /^Go on \([1-9]\d* new\)$/ }).waitFor();
+  assert.equal(await list.getByText("Incident while-held").count(), 0, "what is held still stays");
+  await page.getByRole("button", { name: /^Go on/ }).click();
+  await page.getByLabel("Filter events").fill("while-held");
+  await list.getByText("while-held").first().waitFor();
+  const coming = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export" }).click();
+  const lines = readFileSync(await (await coming).path(), "utf8")
+    .trim()
+    .split("\n");
+  const frames = lines.map((line) => JSON.parse(line));
+  const sure = frames.filter(({ type }) => type !== "gap");
+  assert.ok(sure.length > 0, "there is something in the file");
+  for (const frame of sure) assert.ok(frame.seq > 0 && JSON.stringify(frame).includes("while-held"));
+  await page.getByLabel("Filter events").fill("");
+}
