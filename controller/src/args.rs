@@ -112,7 +112,8 @@ pub(crate) struct Models {
     /// Seconds that one call to a model may take.
     #[arg(long, env = "AEGIS_LLM_TIMEOUT_SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..3600), value_name = "SECONDS")]
     pub(crate) llm_timeout_secs: u64,
-    /// Folder of prompt templates that take the embedded ones' place, such as analysis.tera.
+    /// Folder of prompt templates that take the embedded ones' place, such as analysis.tera; `prompts` in the state
+    /// directory, if there is one, where none is named.
     #[arg(long, env = "AEGIS_PROMPTS_DIR", value_name = "DIR")]
     pub(crate) prompts_dir: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! Which models the brain may ask, from the command line. Decides nothing but what a missing word stands for.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aegis_brain::routes::BUILTIN;
@@ -87,6 +88,12 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
     })
 }
 
+/// Where a person's own templates are: the folder that is named, or `prompts` in the state directory if there is one.
+pub(crate) fn prompts(named: Option<PathBuf>, state_dir: &Path) -> Option<PathBuf> {
+    let own = state_dir.join("prompts");
+    named.or_else(|| own.is_dir().then_some(own))
+}
+
 /// Who is asked, for people.
 pub(crate) fn order(config: &BrainConfig) -> String {
     let asked = |name: &str| {
@@ -161,6 +168,17 @@ mod tests {
         assert_eq!(provider.key.as_ref().unwrap().expose_secret(), "k");
         assert_eq!(provider.timeouts.total, Duration::from_secs(7));
         assert!(!format!("{config:?}").contains("\"k\""));
+    }
+
+    #[test]
+    fn templates_in_the_state_directory_count_where_no_folder_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(prompts(None, state.path()), None);
+        let own = state.path().join("prompts");
+        std::fs::create_dir(&own).unwrap();
+        assert_eq!(prompts(None, state.path()), Some(own));
+        let named = Some(PathBuf::from("/elsewhere"));
+        assert_eq!(prompts(named.clone(), state.path()), named);
     }
 
     #[test]

@@ -53,7 +53,8 @@ const WORKLOADS_AT_ONCE: usize = 16;
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     aegis_api::defaults::choose(defaults::of(&args)?)?;
-    let models = models::brain(&args.models)?;
+    let mut models = models::brain(&args.models)?;
+    models.prompts_dir = models::prompts(models.prompts_dir, &args.state_dir);
     tracing::info!("incidents are put before {}", models::order(&models));
     let brain = Brain::new(models)?;
     let events = EventRecorder::new();
