@@ -46,7 +46,7 @@ export function VerificationPanel({ incident }: { incident: Incident }) {
                 word={attempt.healthy ? "Passed" : "Failed"}
               />
               <span className="min-w-0 break-words">
-                <span className="text-faint">{clock(attempt.at)}</span>{" "}
+                <span className="mr-1.5 text-faint">{clock(attempt.at)}</span>
                 <span className="font-mono">{attempt.message}</span>
               </span>
             </li>
