@@ -11,7 +11,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::{exponential_buckets, linear_buckets};
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +38,9 @@ struct Entry {
     entry: String,
 }
 
+/// Upper ends of what lies between 0 and 1.
+const SHARES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
 type Seconds = HistogramWithExemplars<PromptHash>;
 
 /// All of an exemplar's names and values together may be this long; the name leaves some for itself.
@@ -62,8 +65,8 @@ impl ModelMetrics {
             failures: Family::default(),
             tokens: Family::default(),
             seconds: Family::new_with_constructor(|| Seconds::new(exponential_buckets(0.001, 3.0, 12))),
-            similarity: HistogramWithExemplars::new(linear_buckets(0.1, 0.1, 10)),
-            trust: HistogramWithExemplars::new(linear_buckets(0.1, 0.1, 10)),
+            similarity: HistogramWithExemplars::new(SHARES.into_iter()),
+            trust: HistogramWithExemplars::new(SHARES.into_iter()),
         };
         registry.register(
             "aegis_model_answers",
