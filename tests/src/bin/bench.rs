@@ -34,6 +34,7 @@ async fn main() {
     ));
     mttr(rounds).await;
     heal(rounds).await;
+    eject(rounds).await;
     scale(rounds).await;
 }
 
@@ -258,6 +259,54 @@ async fn replica_id(stack: &Stack) -> Value {
         .find(|row| row["index"] == 1)
         .map(|row| row["id"].clone())
         .unwrap_or_default()
+}
+
+/// The probe that found a replica sick → nginx proved to serve without it; by the controller's own stamps. There is no
+/// floor: nothing in Docker does this.
+async fn eject(rounds: usize) {
+    let stack = Stack::new("eject").await;
+    set_replicas(&stack, 2).await;
+    let (name, mut took) = (format!("{}-replica-1", stack.patient.name), Vec::new());
+    for _ in 0..rounds {
+        stack.api.workload_ready(&stack.patient.name, 2).await;
+        stack.api.balancer_serves(&stack.nginx, 2).await;
+        let replica = stack.world.find(&name).await;
+        let replica = replica.unwrap_or_else(|| panic!("there is no {name}"));
+        replica.trigger("hang").await;
+        until(Instant::now(), "it is out of nginx", async || {
+            stack.servers().await == 1
+        })
+        .await;
+        let workload = stack.api.object("workloads", &stack.patient.name).await;
+        let balancer = stack.api.object("loadbalancers", &stack.nginx).await;
+        let (workload, balancer) = (workload.unwrap_or_default(), balancer.unwrap_or_default());
+        let rows = workload.pointer("/status/instances").and_then(Value::as_array);
+        let row = rows.into_iter().flatten().find(|row| row["index"] == 1);
+        let sick = stamp(row.and_then(|row| row.get("unhealthySince")));
+        let out = stamp(balancer.pointer("/status/lastReload/provedAt"));
+        took.push(Duration::try_from(out - sick).unwrap_or_default());
+        let restarted = stack
+            .docker
+            .restart_container(&name, None::<RestartContainerOptions>)
+            .await;
+        restarted.unwrap_or_else(|error| panic!("cannot restart {name}: {error}"));
+    }
+    took.sort();
+    let longest = took.last().copied().unwrap_or_default().as_millis();
+    say(&format!(
+        "{:<52} {:>9} {:>6} ms {:>7} {:>8}  (longest {longest} ms)",
+        "eject: replica found sick -> out of nginx, proved",
+        "-",
+        median(&took).as_millis(),
+        "-",
+        "< 500 ms"
+    ));
+}
+
+fn stamp(value: Option<&Value>) -> jiff::Timestamp {
+    let text = value.and_then(Value::as_str).unwrap_or_default();
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text:?} is no time: {error}"))
 }
 
 /// +10 replicas healthy and in rotation, against as many parallel create + start + first 200.
