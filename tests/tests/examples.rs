@@ -32,7 +32,8 @@ fn in_this_world(world: &World, example: &Path) -> PathBuf {
         .replace("aegis-network", world.network())
         .replace("buggy-app-v2", &world.name("buggy-app-v2"))
         .replace("aegis-lb", &world.name("aegis-lb"))
-        .replace("name: web\n", &format!("name: {}\n", world.name("web")));
+        .replace("name: web\n", &format!("name: {}\n", world.name("web")))
+        .replace("name: worker\n", &format!("name: {}\n", world.name("worker")));
     let relative = example.strip_prefix(repository()).unwrap_or(example);
     let copy = world.folder().join(relative);
     let made = copy.parent().map(std::fs::create_dir_all);
@@ -50,7 +51,7 @@ async fn every_example_is_accepted_word_for_word() {
     let world = World::new().await;
     let controller = controller(&world).await;
     let files = examples();
-    assert!(files.len() >= 6, "{files:?}");
+    assert!(files.len() >= 7, "{files:?}");
     for file in files {
         // Checked by the server, without effect: the names may be those of a stack that runs here.
         controller
@@ -86,7 +87,7 @@ async fn the_quickstart_folder_makes_the_stack_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_template_example_runs_three_replicas_and_the_incident_example_ends() {
+async fn the_template_examples_run_their_replicas_and_the_incident_example_ends() {
     let world = World::new().await;
     let patient = world.patient("buggy-app-v2").start().await;
     let controller = controller(&world).await;
@@ -99,6 +100,7 @@ async fn the_template_example_runs_three_replicas_and_the_incident_example_ends(
     }
     controller.api().workload_ready(&world.name("web"), 3).await;
     assert_eq!(world.replica_names(&world.name("web")).await.len(), 3);
+    controller.api().workload_ready(&world.name("worker"), 2).await;
     // The dry-run policy governs the patient by name: whatever is proposed, nothing is done.
     controller.api().ended("manual-1").await;
     assert_eq!(world.events().count(&patient.name, "start").await, 1);

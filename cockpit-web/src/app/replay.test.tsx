@@ -9,7 +9,7 @@ import { lazy, Suspense } from "react";
 import { MemoryRouter, Route, Routes } from "react-router";
 import { beforeEach, expect, test, vi } from "vitest";
 import { SessionGiver } from "@/api/role";
-import type { Frame } from "@/api/types";
+import type { Frame, Kind, ResourceFrame, Workload } from "@/api/types";
 import { Overview } from "@/features/overview/overview";
 import type { Socket } from "@/live/connection";
 import { LiveProvider } from "@/live/hooks";
@@ -73,8 +73,8 @@ function stage(path: string, schedule: (work: () => void) => void = (work) => wo
   return { queries, live, replay };
 }
 
-const ready = async (queries: ReturnType<typeof makeQueries>) =>
-  vi.waitFor(() => expect(queries.getQueryData(keys.objects("Incident"))).toBeDefined(), { timeout: 15_000 });
+const ready = async (queries: ReturnType<typeof makeQueries>, kind: Kind = "Incident") =>
+  vi.waitFor(() => expect(queries.getQueryData(keys.objects(kind))).toBeDefined(), { timeout: 15_000 });
 
 const resolvedId = () => {
   const frame = frames.find((one) => one.type === "resolved" && one.incident_id?.includes("memory"));
@@ -188,6 +188,42 @@ test("a snapshot instead of a replay makes the pages ask anew", async () => {
   expect(queries.getQueryData(keys.topology)).toEqual(
     (JSON.parse(snapshot) as { data: { topology: unknown } }).data.topology,
   );
+});
+
+test("a workload shows what it needs, and what its containers looked like before they were restarted", async () => {
+  const recording = frames.find((frame) => frame.type === "resource" && frame.data.kind === "Workload");
+  const frame = structuredClone(recording) as ResourceFrame;
+  const workload = frame.data.object as unknown as Workload;
+  const trouble = "The probe has failed for 4 s";
+  workload.status = {
+    ...workload.status,
+    dependencies: [
+      { name: "db", workload: "db", trouble },
+      { name: "cache", containers: ["cache"] },
+    ],
+    captures: [
+      {
+        because: "its probe has failed for 20 s",
+        container: {
+          name: "web-1",
+          logTail: "<b>last words</b>",
+          processes: ["7 /app"],
+          filesystem: ["A /tmp/core"],
+        },
+        gaps: ["stats: the engine did not answer"],
+      },
+    ],
+  } as Workload["status"];
+  const { queries, replay } = stage(`/workloads/${workload.metadata.name}`);
+  await ready(queries, "Workload");
+  await replay([JSON.stringify({ ...frame, seq: 1 })]);
+  const needs = await screen.findByRole("region", { name: "Needs" });
+  expect(within(needs).getByText(trouble)).toBeDefined();
+  expect(within(needs).getByRole("link", { name: "db" }).getAttribute("href")).toBe("/workloads/db");
+  const before = screen.getByRole("region", { name: "Before restarts" });
+  for (const words of ["7 /app", "A /tmp/core", "<b>last words</b>", /engine did not answer/]) {
+    expect(within(before).getByText(words)).toBeDefined();
+  }
 });
 
 test("a thousand frames that wait for one frame of the screen are told to the pages a few times, not a thousand", async () => {

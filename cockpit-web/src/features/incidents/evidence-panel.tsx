@@ -1,14 +1,12 @@
 // What the controller itself saw, and what the sender said. All of it may be hostile: it is shown as text.
 
-import type { ContainerEvidence, Incident } from "@/api/types";
+import type { Incident } from "@/api/types";
+import { ContainerFacts } from "@/features/evidence/container-facts";
 import { spoken } from "@/model/words";
-import { CodeBlock, Fact, Facts, Mono } from "@/ui/data";
+import { CodeBlock, Fact, Facts } from "@/ui/data";
 import { Empty } from "@/ui/empty";
 import { Panel } from "@/ui/panel";
-import { StateChip } from "@/ui/state-chip";
 import { TimeAgo } from "@/ui/time-ago";
-
-const MIB = 1024 * 1024;
 
 export function EvidencePanel({ incident }: { incident: Incident }) {
   const evidence = incident.status?.evidence;
@@ -74,56 +72,5 @@ export function EvidencePanel({ incident }: { incident: Incident }) {
         )}
       </div>
     </Panel>
-  );
-}
-
-function ContainerFacts({ container }: { container: ContainerEvidence }) {
-  const { memoryBytes: used, memoryLimitBytes: limit } = container;
-  return (
-    <div className="space-y-3">
-      <div className="flex flex-wrap items-center gap-2">
-        <h3 className="break-all font-medium text-sm">{container.name}</h3>
-        <StateChip
-          plain
-          tone={container.state === "running" ? "ok" : "bad"}
-          word={container.state ?? "unknown"}
-        />
-        {container.oomKilled && <StateChip tone="bad" word="Killed for want of memory" />}
-      </div>
-      <Facts>
-        {used != null && (
-          <Fact name="Memory">
-            {Math.round(used / MIB)} MiB
-            {limit ? ` of ${Math.round(limit / MIB)} (${Math.round((used / limit) * 100)} %)` : ""}
-          </Fact>
-        )}
-        {container.cpuPercent != null && (
-          <Fact name="CPU">{container.cpuPercent.toFixed(1)} % of a core</Fact>
-        )}
-        {container.exitCode != null && <Fact name="Exit code">{container.exitCode}</Fact>}
-        <Fact name="Restarts by Docker">{container.restartCount ?? 0}</Fact>
-        {container.startedAt && (
-          <Fact name="Started">
-            <TimeAgo at={container.startedAt} />
-          </Fact>
-        )}
-        {container.dockerHealth && <Fact name="Docker's health check">{container.dockerHealth}</Fact>}
-        {container.probe && (
-          <Fact name="Probe" wide>
-            <Mono>{container.probe}</Mono>
-          </Fact>
-        )}
-        <Fact name="Image" wide>
-          <Mono>{container.image}</Mono>
-        </Fact>
-      </Facts>
-      {container.logTail && (
-        <CodeBlock
-          label={`Last log lines of ${container.name}`}
-          text={container.logTail}
-          className="max-h-56"
-        />
-      )}
-    </div>
   );
 }

@@ -3,6 +3,7 @@
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
 import type { Workload } from "@/api/types";
+import { ContainerFacts } from "@/features/evidence/container-facts";
 import { useMetrics, useObjects } from "@/live/hooks";
 import { beganAt, newestFirst, phaseOf } from "@/model/incident";
 import { spoken } from "@/model/words";
@@ -52,9 +53,11 @@ export function WorkloadView({ workload }: { workload: Workload }) {
         <div className="min-w-0 space-y-4">
           <Containers workload={workload} />
           <Revisions workload={workload} />
+          <Captures workload={workload} />
         </div>
         <div className="min-w-0 space-y-4">
           <Spec workload={workload} />
+          <Needs workload={workload} />
           <Conditions workload={workload} />
           <Incidents name={name} />
         </div>
@@ -161,6 +164,79 @@ function Revisions({ workload }: { workload: Workload }) {
               tone={revision.wasReady ? "ok" : "idle"}
               word={revision.wasReady ? "was ready" : "never ready"}
             />
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+/** What sick containers looked like before they were restarted, newest first. */
+function Captures({ workload }: { workload: Workload }) {
+  const captures = (workload.status?.captures ?? []).toReversed();
+  if (captures.length === 0) return null;
+  return (
+    <Panel title="Before restarts" note="what was seen before a sick container was restarted" flush>
+      <ul>
+        {captures.map(({ container = {}, because, takenAt, gaps }) => (
+          <li key={`${container.name} ${takenAt}`} className="border-b px-4 py-2.5 last:border-b-0">
+            <details>
+              <summary className="break-words text-sm">
+                {container.name}
+                <span className="text-soft"> {because}</span>
+                {takenAt && (
+                  <span className="text-faint text-xs">
+                    {" "}
+                    <TimeAgo at={takenAt} />
+                  </span>
+                )}
+              </summary>
+              <div className="mt-3 space-y-3">
+                <ContainerFacts container={container} />
+                {gaps?.map((gap) => (
+                  <p key={gap} className="text-sm text-warn">
+                    Not collected: {gap}
+                  </p>
+                ))}
+              </div>
+            </details>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+/** What this workload needs, and whether that is well. */
+function Needs({ workload }: { workload: Workload }) {
+  const dependencies = workload.status?.dependencies ?? [];
+  if (dependencies.length === 0) return null;
+  return (
+    <Panel title="Needs" note="while one is not well, nothing here is restarted for its own sake" flush>
+      <ul>
+        {dependencies.map((needed) => (
+          <li
+            key={needed.name}
+            className="flex flex-wrap items-center gap-x-3 gap-y-1 border-b px-4 py-2 text-sm last:border-b-0"
+          >
+            <span className="min-w-0 flex-1 break-all">
+              {needed.workload ? (
+                <Link
+                  to={`/workloads/${encodeURIComponent(needed.workload)}`}
+                  className="text-accent hover:underline"
+                >
+                  {needed.name}
+                </Link>
+              ) : (
+                needed.name
+              )}
+            </span>
+            <StateChip
+              plain
+              tone={needed.trouble ? "bad" : "ok"}
+              word={needed.trouble ? "not well" : "well"}
+            />
+            {needed.trouble && <p className="basis-full break-words text-warn text-xs">{needed.trouble}</p>}
           </li>
         ))}
       </ul>
