@@ -339,18 +339,36 @@ impl Process {
         }
     }
 
-    /// Ends it: all at once, or as with SIGTERM.
+    /// Ends it: all at once, or as with SIGTERM. It may be killed while it ends.
     pub(crate) async fn end(mut self, orderly: bool) {
         if orderly {
             self.shutdown.cancel();
-            // The store goes on until the others have ended, so it is the one that is left.
-            while self.tasks.len() > 1 && self.tasks.join_next().await.is_some() {}
-            self.closing.cancel();
-        } else {
-            self.kill.now();
-            self.tasks.abort_all();
+            let kill = Arc::clone(&self.kill);
+            tokio::select! {
+                biased;
+                () = kill.died() => {}
+                () = self.all_end() => {}
+            }
         }
-        while let Some(ended) = self.tasks.join_next().await {
+        self.kill.now();
+        self.tasks.abort_all();
+        self.reap(0).await;
+        // Its stream ends with the store, after all that was published.
+        self.watcher.await.expect("the watcher does not panic");
+    }
+
+    async fn all_end(&mut self) {
+        // The store goes on until the others have ended, so it is the one that is left.
+        self.reap(1).await;
+        self.closing.cancel();
+        self.reap(0).await;
+    }
+
+    /// Waits until so many tasks are left.
+    async fn reap(&mut self, left: usize) {
+        while self.tasks.len() > left
+            && let Some(ended) = self.tasks.join_next().await
+        {
             if let Err(error) = ended
                 && error.is_panic()
             {
@@ -358,8 +376,6 @@ impl Process {
                     .complain(format!("a task of the controller panicked: {error}"));
             }
         }
-        // Its stream ends with the store, after all that was published.
-        self.watcher.await.expect("the watcher does not panic");
     }
 }
 

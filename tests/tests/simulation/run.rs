@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aegis_api::{Incident, Kind};
 use aegis_docker::fake::{Actor, Effect, Op};
@@ -13,6 +13,8 @@ use super::scenario::{Scenario, Tree};
 
 /// How often a failing scenario is run again to find a simpler one that fails, too.
 const SIMPLIFICATIONS: u32 = 120;
+/// Virtual time after which a run has stalled: something waits for what never comes.
+const STALLED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Failures after which no further seed is tried.
 const ENOUGH: usize = 3;
 
@@ -45,9 +47,12 @@ pub(crate) fn run(scenario: &Scenario) -> Outcome {
     aegis_runtime::offload::stay_on_this_thread();
     runtime.block_on(async {
         let mut director = Director::begin(scenario).await;
-        director.play().await;
+        let played = tokio::time::timeout(STALLED, director.play()).await;
         let (world, incidents) = (&director.world, director.incidents());
         let mut broken = world.ledger.broken();
+        if played.is_err() {
+            broken.push("the run stalled: something waits for what never comes".to_owned());
+        }
         broken.extend(promises::broken(world));
         let phase = |incident: &Incident| {
             let phase = incident

@@ -38,12 +38,16 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .revisions
         .iter()
         .any(|known| known.was_ready && known.template.is_some());
-    let asks = workload.spec.probe().is_some_and(|probe| probe.http.is_some());
-    let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks);
+    let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks(workload));
     let incurable = world.incurable();
     bad || containers(&world.engine, workload.name())
         .iter()
         .any(|container| incurable.contains(&container.id))
+}
+
+/// Whether its probe tells a container that answers wrongly from one that is well.
+fn asks(workload: &Workload) -> bool {
+    workload.spec.probe().is_some_and(|probe| probe.http.is_some())
 }
 
 pub(crate) fn missing(world: &World, store: &Store) -> Vec<String> {
@@ -82,7 +86,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
     for container in &present {
         if container.state != ContainerState::Running {
             lacks.push(format!("{} is {}", container.name, container.state.as_str()));
-        } else if !engine.is_serving(&container.name) {
+        } else if !engine.is_serving(&container.name) && (asks(workload) || container.image != "app:sick") {
             lacks.push(format!("{} does not serve", container.name));
         }
         if spec
