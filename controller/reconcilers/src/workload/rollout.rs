@@ -36,6 +36,12 @@ fn last_good<'a>(before: &'a WorkloadStatus, revision: &str) -> Option<&'a Revis
     newest_first.find(|other| other.was_ready && other.revision != revision && other.template.is_some())
 }
 
+/// Whether all of the workload was once ready with this revision.
+fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {
+    let mut known = workload.before.revisions.iter();
+    known.any(|known| known.revision == revision && known.was_ready)
+}
+
 /// The change as it stands after a pass; `None` once everything is as it should be.
 pub(super) fn next(workload: &ValidatedWorkload, settled: bool) -> Option<Rollout> {
     let stale = workload
@@ -44,7 +50,9 @@ pub(super) fn next(workload: &ValidatedWorkload, settled: bool) -> Option<Rollou
         .any(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
     let open = workload.before.rollout.as_ref();
     let revision = workload.revision.as_ref()?;
-    if workload.deleting || settled || !(stale || open.is_some()) {
+    // After a change that was made while there was no container at all, too.
+    let untried = !ran(workload, revision) && last_good(&workload.before, revision).is_some();
+    if workload.deleting || settled || !(stale || untried || open.is_some()) {
         return None;
     }
     let ready = fresh(workload)
@@ -87,13 +95,8 @@ fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
         .as_ref()
         .filter(|rollout| rollout.revision == *revision)?;
     let templated = matches!(workload.mould, Mould::Template(_)) && workload.rejected.is_none();
-    let proven_before = workload
-        .before
-        .revisions
-        .iter()
-        .any(|known| known.revision == *revision && known.was_ready);
     let back = last_good(&workload.before, revision);
-    (templated && !proven_before && back.is_some()).then_some(rollout)
+    (templated && !ran(workload, revision) && back.is_some()).then_some(rollout)
 }
 
 /// The revision to be taken back, if the one that is being rolled out does not run.

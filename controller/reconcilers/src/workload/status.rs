@@ -314,7 +314,11 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
         let excess = status.revisions.len().saturating_sub(REVISIONS);
         status.revisions.drain(..excess);
     }
-    if let Some(current) = status.revisions.last_mut().filter(|_| settled) {
+    // No containers prove nothing.
+    if settled
+        && workload.spec.replicas > 0
+        && let Some(current) = status.revisions.last_mut()
+    {
         current.was_ready = true;
     }
 }

@@ -718,6 +718,32 @@ fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_on
 }
 
 #[test]
+fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_taken_back_without() {
+    let (mut workload, mut observed, _) = changing("progressDeadline: 1m");
+    let wanted = workload.spec.template.clone();
+    let rows = workload.status.as_mut().unwrap();
+    rows.revisions.truncate(1);
+    (rows.rollout, rows.instances) = (None, Vec::new());
+    observed.replicas.clear();
+    observed.taken_names.clear();
+    workload.spec.replicas = 0;
+    remembered(&mut workload, observed.clone());
+    let known = &workload.status.as_ref().unwrap().revisions;
+    assert_eq!(known.last().unwrap().image, "app:2");
+    assert!(!known.last().unwrap().was_ready, "no containers prove nothing");
+
+    (workload.spec.replicas, workload.spec.template) = (2, wanted);
+    for index in [1, 2] {
+        successor(&workload, &mut observed, index, Health::Unhealthy);
+    }
+    remembered(&mut workload, observed.clone());
+    assert_eq!(reject(&workload, observed.clone()), None);
+    observed.now = time("2026-11-22T12:01:00Z");
+    let reason = reject(&workload, observed).unwrap();
+    assert!(reason.contains("within 1m (web-replica-1: 503)"), "{reason}");
+}
+
+#[test]
 fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
     let (mut workload, mut observed, id) = changing("");
     observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
