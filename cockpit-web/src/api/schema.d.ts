@@ -3465,10 +3465,18 @@ export interface components {
                     uncounted?: string | null;
                 }[];
                 /**
-                 * @description Ids of containers marked as draining that no configuration sends requests to any more, their drain included.
-                 *     Their Workload may stop them.
+                 * @description Containers marked as draining that no configuration sends requests to any more, their drain included. Their
+                 *     Workload may stop them.
                  */
-                released?: string[];
+                releases?: {
+                    /** @description Container id. */
+                    id: string;
+                    /**
+                     * Format: date-time
+                     * @description The `drainingSince` that it answers: one that comes back and leaves once more is released once more.
+                     */
+                    since?: string | null;
+                }[];
                 /** @description Revision (hash) of the configuration that nginx was last proved to serve. */
                 revision?: string | null;
                 /**
@@ -4399,6 +4407,11 @@ export interface components {
                     };
                     /** @description It is on its way out (or about to restart): no LoadBalancer may send it new requests. */
                     draining?: boolean;
+                    /**
+                     * Format: date-time
+                     * @description Since when.
+                     */
+                    drainingSince?: string | null;
                     /**
                      * @description What its probe says.
                      * @enum {string}

@@ -135,10 +135,10 @@ pub struct LoadBalancerStatus {
     /// written. Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
-    /// Ids of containers marked as draining that no configuration sends requests to any more, their drain included.
-    /// Their Workload may stop them.
+    /// Containers marked as draining that no configuration sends requests to any more, their drain included. Their
+    /// Workload may stop them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub released: Vec<String>,
+    pub releases: Vec<Release>,
     /// `Ready`, `Degraded`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -161,6 +161,17 @@ pub struct Server {
     /// Its share among the servers of its upstream.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: u32,
+}
+
+/// A container that nginx gives no more requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Container id.
+    pub id: String,
+    /// The `drainingSince` that it answers: one that comes back and leaves once more is released once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 /// One reload that nginx was proved to have carried out.

@@ -532,6 +532,9 @@ pub struct InstanceStatus {
     /// It is on its way out (or about to restart): no LoadBalancer may send it new requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub draining: bool,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining_since: Option<Time>,
     /// Why it is on its way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::proposal::{Evidence, Neighbour};
-use aegis_api::workload::InstanceStatus;
+use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::observed::{ContainerState, ContainerSummary};
@@ -24,6 +24,14 @@ const MOST_EVENTS: usize = 20;
 /// Containers beside the workload that are told of.
 const MOST_NEIGHBOURS: usize = 12;
 
+/// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
+pub(super) fn worth_a_look(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
+    let goes = |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != "running";
+    let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
+    rows.sort_by_key(|row| (row.health == Health::Healthy, row.index));
+    rows
+}
+
 /// Answers an error only where the engine does not answer at all: then nothing was seen, and nothing can be concluded.
 pub(super) async fn collect(
     context: &Context,
@@ -31,8 +39,7 @@ pub(super) async fn collect(
     workload: &Workload,
 ) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
-    let mut rows: Vec<&InstanceStatus> = status.instances.iter().collect();
-    rows.sort_by_key(|row| (row.health == aegis_api::workload::Health::Healthy, row.index));
+    let rows = worth_a_look(&status.instances);
     let own_networks = reach::own_networks(context).await?;
     let looks = rows
         .iter()

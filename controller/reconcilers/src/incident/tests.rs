@@ -13,7 +13,7 @@ mod ward;
 use std::sync::Arc;
 
 use aegis_api::proposal::Action;
-use aegis_api::workload::InstanceStatus;
+use aegis_api::workload::{InstanceStatus, Leaving};
 use aegis_api::{
     Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workload, WorkloadStatus, kinds, yaml,
 };
@@ -267,6 +267,27 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
     let answers = apply::ask_all(&context, &workload).await;
     let (Ok(proof) | Err(proof)) = &answers[0];
     assert!(proof.contains(&reached.to_string()), "{proof}");
+}
+
+#[test]
+fn what_was_stopped_to_be_removed_is_no_evidence() {
+    let stopped = |name: &str, leaving| InstanceStatus {
+        state: "exited".to_owned(),
+        leaving,
+        ..row(name)
+    };
+    let rows = [
+        stopped("removed", Some(Leaving::ScaleIn)),
+        stopped("restarting", Some(Leaving::Restart)),
+        stopped("crashed", None),
+        InstanceStatus {
+            leaving: Some(Leaving::ScaleIn),
+            ..row("drains")
+        },
+    ];
+    let told = evidence::worth_a_look(&rows);
+    let names: Vec<&str> = told.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["restarting", "crashed", "drains"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Everything a LoadBalancer reconcile reads: nginx's container, what it serves now, its backends' containers, the
 //! template. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,15 +136,15 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
     })
 }
 
-/// Ids of containers that their workload marks as draining at this moment.
-pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeSet<String> {
+/// Ids of containers that their workload marks as draining at this moment, and since when.
+pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<String, Option<Time>> {
     let backends = balancer.spec.backends.iter();
     let asked = backends.filter_map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
     let all = asked.chain(dismissed(context, balancer));
     all.filter_map(|workload| workload.status.clone())
         .flat_map(|status| status.instances)
         .filter(|row| row.draining)
-        .map(|row| row.id)
+        .map(|row| (row.id, row.draining_since))
         .collect()
 }
 

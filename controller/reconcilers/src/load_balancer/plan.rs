@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aegis_api::load_balancer::{Drain, DrainReceipt, Server};
+use aegis_api::Time;
+use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
 
 use super::Error;
@@ -36,7 +37,7 @@ pub(super) struct Prepared {
     pub leaving: Option<Drain>,
     /// Drains that ended.
     pub receipts: Vec<DrainReceipt>,
-    pub released: BTreeSet<String>,
+    pub releases: Vec<Release>,
     pub look_again: Option<Duration>,
 }
 
@@ -70,7 +71,11 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
     let released = balancer
         .marked
         .iter()
-        .filter(|id| !ids.contains(id.as_str()) && !still.contains(id));
+        .filter(|(id, _)| !ids.contains(id.as_str()) && !still.contains(id));
+    let release = |(id, since): (&String, &Option<Time>)| Release {
+        id: id.clone(),
+        since: *since,
+    };
     let step = match (&rendered, &balancer.served) {
         (None, _) => Step::Nothing,
         (Some(rendered), Some(served)) if *served == rendered.revision => Step::Nothing,
@@ -82,7 +87,7 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
         receipts::look_again(&balancer.counted, &receipts, balancer.now),
     ];
     Ok(Prepared {
-        released: released.cloned().collect(),
+        releases: released.map(release).collect(),
         look_again: waits.into_iter().flatten().min(),
         rendered,
         step,

@@ -108,7 +108,9 @@ pub(super) async fn failed(
     // long as nginx cannot follow it, nobody more is let go.
     status.held.clear();
     let marked = dereference::marked(context, balancer);
-    status.released.retain(|id| marked.contains(id));
+    status
+        .releases
+        .retain(|release| marked.get(&release.id) == Some(&release.since));
     condition::set(
         &mut status.conditions,
         "Ready",
@@ -212,8 +214,12 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
         last_reload: reload.or(before.last_reload),
         draining: plan.draining.into_iter().chain(plan.leaving).collect(),
         receipts: receipts::kept(balancer.counted, plan.receipts),
-        held: balancer.held.intersection(&balancer.marked).cloned().collect(),
-        released: plan.released.into_iter().collect(),
+        held: balancer
+            .held
+            .into_iter()
+            .filter(|id| balancer.marked.contains_key(id))
+            .collect(),
+        releases: plan.releases,
         conditions,
     }
 }

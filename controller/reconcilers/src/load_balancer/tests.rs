@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Server};
+use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Release, Server};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::Engine;
@@ -42,6 +42,7 @@ fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         health,
         revision: "r".to_owned(),
         draining: false,
+        draining_since: None,
         leaving: None,
         ready_since: None,
         started_at: None,
@@ -166,16 +167,23 @@ fn a_last_server_whose_address_changed_is_followed() {
     assert_eq!(plan.servers[0].address, "10.0.0.7:8000");
 }
 
+fn release(id: &str, since: Option<&str>) -> Release {
+    Release {
+        id: id.to_owned(),
+        since: since.map(time),
+    }
+}
+
 #[test]
 fn a_draining_server_leaves_drains_and_is_then_released() {
     let mut leaving = row("b", "10.0.0.2", Health::Healthy);
-    leaving.draining = true;
+    (leaving.draining, leaving.draining_since) = (true, Some(time("2026-11-22T11:59:58Z")));
     let rows = vec![row("a", "10.0.0.1", Health::Healthy), leaving];
     let mut lb = serving(&[server("a", "10.0.0.1"), server("b", "10.0.0.2")]);
     let first = prepare(&lb, world(rows.clone()));
     assert_eq!(names(&first), ["a"]);
     assert_eq!(first.leaving.as_ref().unwrap().ids, ["id-b"]);
-    assert!(first.released.is_empty());
+    assert!(first.releases.is_empty());
 
     // A worker of the old configuration that has not yet seen the reload looks like any other: its id tells.
     let draining = first.leaving.map(|drain| Drain {
@@ -189,12 +197,12 @@ fn a_draining_server_leaves_drains_and_is_then_released() {
     });
     let mut busy = world(rows.clone());
     busy.workers = Some(vec![worker(7, false), worker(9, false)]);
-    assert!(prepare(&lb, busy).released.is_empty());
+    assert!(prepare(&lb, busy).releases.is_empty());
     let mut done = world(rows);
     done.workers = Some(vec![worker(9, false)]);
     let last = prepare(&lb, done);
     assert!(last.receipts[0].drained);
-    assert_eq!(last.released.iter().collect::<Vec<_>>(), ["id-b"]);
+    assert_eq!(last.releases, [release("id-b", Some("2026-11-22T11:59:58Z"))]);
 }
 
 #[test]
@@ -237,7 +245,7 @@ fn i8_who_leaves_later_does_not_put_off_who_left_before() {
     let plan = prepare(&lb, busy);
     assert_eq!(plan.draining, [earlier]);
     assert_eq!(plan.leaving.unwrap().ids, ["id-flaps"]);
-    assert!(plan.released.is_empty());
+    assert!(plan.releases.is_empty());
 
     // Worker 9 gives the flapping one requests; it never knew the other.
     let mut done = world(rows);
@@ -245,7 +253,7 @@ fn i8_who_leaves_later_does_not_put_off_who_left_before() {
     let plan = prepare(&lb, done);
     assert!(plan.receipts[0].drained && plan.draining.is_empty());
     assert_eq!(plan.leaving.unwrap().ids, ["id-flaps"]);
-    assert_eq!(plan.released.iter().collect::<Vec<_>>(), ["id-b"]);
+    assert_eq!(plan.releases, [release("id-b", None)]);
 }
 
 #[test]
@@ -283,7 +291,7 @@ fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
     let plan = prepare(&lb, observed);
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving.unwrap().ids, ["id-o"]);
-    assert!(plan.released.is_empty());
+    assert!(plan.releases.is_empty());
 }
 
 #[test]
@@ -293,7 +301,7 @@ fn i8_what_nginx_goes_on_serving_for_want_of_another_is_not_forgotten() {
     observed.dismissed = vec![old];
     let status = status_after(&lb, observed);
     assert_eq!(status.servers, lb.status.unwrap().servers);
-    assert!(status.released.is_empty());
+    assert!(status.releases.is_empty());
     assert_eq!(status.held, ["id-o"], "its workload need not wait for ever");
 }
 
@@ -321,7 +329,7 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
         .unwrap();
     let said = LoadBalancerStatus {
         held: vec!["id-a".to_owned()],
-        released: vec!["id-b".to_owned()],
+        releases: vec![release("id-b", None)],
         ..LoadBalancerStatus::default()
     };
     let stored = store.set_status::<LoadBalancer>("lb", stored.uid(), said).await;
@@ -332,7 +340,7 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
     };
     failed(&context, &lb, refused).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
-    assert!(status.held.is_empty() && status.released.is_empty(), "{status:?}");
+    assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]

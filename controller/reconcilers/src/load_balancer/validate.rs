@@ -42,8 +42,8 @@ pub(super) struct ValidatedLoadBalancer {
     pub held: BTreeSet<String>,
     /// Ids of containers that run: others have no request left to finish.
     pub running: BTreeSet<String>,
-    /// Ids that their workload marked as draining.
-    pub marked: BTreeSet<String>,
+    /// Ids that their workload marked as draining, and since when.
+    pub marked: BTreeMap<String, Option<Time>>,
     /// Containers have just started that are in no rotation yet and may be ready in a moment.
     pub more_to_come: bool,
     /// When a container that is healthy already will have been so for long enough.
@@ -174,7 +174,7 @@ struct Chosen {
     without_servers: Vec<String>,
     held: BTreeSet<String>,
     running: BTreeSet<String>,
-    marked: BTreeSet<String>,
+    marked: BTreeMap<String, Option<Time>>,
     more_to_come: bool,
     ripens_in: Option<Duration>,
     causes: BTreeMap<String, Leaving>,
@@ -210,7 +210,8 @@ impl Chosen {
             .filter(|row| row.state == ContainerState::Running.as_str());
         self.running.extend(running.map(|row| row.id.clone()));
         let marked = rows.iter().filter(|row| row.draining);
-        self.marked.extend(marked.map(|row| row.id.clone()));
+        self.marked
+            .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
         let causes = rows.iter().filter_map(|row| {
             let sick = (row.health == Health::Unhealthy).then_some(Leaving::Unhealthy);
             Some((row.id.clone(), row.leaving.or(sick)?))

@@ -119,7 +119,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         .rotations
         .iter()
         .filter(|rotation| rotation.serving && rotation.servers.contains(&target.id))
-        .filter(|rotation| !rotation.released.contains(&target.id))
+        .filter(|rotation| !target.is_released_by(rotation))
         .map(|rotation| rotation.name.as_str())
         .collect();
     let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;

@@ -57,10 +57,17 @@ pub struct Rotation {
     pub servers: BTreeSet<String>,
     /// Ids it keeps since they are the last of their upstream.
     pub held: BTreeSet<String>,
-    /// Ids it has let go of.
-    pub released: BTreeSet<String>,
+    /// Ids it has let go of, and the mark of which pass that answers.
+    pub released: BTreeMap<String, Option<Time>>,
     /// Its complaint, if it cannot do its work.
     pub trouble: Option<String>,
+}
+
+impl Rotation {
+    /// Whether it gives no more requests to a container, marked as on its way out since then.
+    pub(super) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
+        self.released.get(id) == Some(&since)
+    }
 }
 
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
@@ -191,7 +198,11 @@ fn rotations(
                 serving: running.get(lb.spec.container.as_str()).copied().unwrap_or(false),
                 servers: status.servers.into_iter().map(|server| server.id).collect(),
                 held: status.held.into_iter().collect(),
-                released: status.released.into_iter().collect(),
+                released: status
+                    .releases
+                    .into_iter()
+                    .map(|release| (release.id, release.since))
+                    .collect(),
                 trouble: ready
                     .filter(|ready| ready.status != "True")
                     .map(|ready| ready.message.clone()),

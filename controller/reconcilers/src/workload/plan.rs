@@ -186,7 +186,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
         other.id != instance.id && other.may_serve() && !leaves
     });
     let lets_go = |rotation: &Rotation| {
-        let done = !rotation.serving || rotation.released.contains(&instance.id);
+        let done = !rotation.serving || instance.is_released_by(rotation);
         done || (is_last && rotation.held.contains(&instance.id))
     };
     let holding: Vec<&Rotation> = workload

@@ -254,6 +254,10 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
         health: instance.health,
         revision: instance.revision.clone(),
         draining: applied.plan.draining.contains_key(&instance.id),
+        draining_since: applied.plan.draining.contains_key(&instance.id).then(|| {
+            let since = before.and_then(|row| row.draining_since);
+            since.unwrap_or(workload.now)
+        }),
         leaving: applied.plan.draining.get(&instance.id).copied(),
         ready_since: instance.ready_since,
         started_at: instance.started_at,

@@ -107,6 +107,12 @@ fn leaving(prepared: &Prepared) -> BTreeSet<String> {
     prepared.draining.keys().cloned().collect()
 }
 
+/// What a load balancer says once it has let go of all that leaves with this plan.
+fn releases(prepared: &Prepared) -> BTreeMap<String, Option<Time>> {
+    let ids = prepared.draining.keys().cloned();
+    ids.map(|id| (id, Some(time(NOW)))).collect()
+}
+
 fn applied(plan: Prepared, done: Vec<Step>) -> Applied {
     Applied {
         plan,
@@ -203,11 +209,21 @@ fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
     );
 
     // It says that it lets go, but the mark is not stored yet: that word was about an earlier life.
-    observed.rotations[0].released = leaving(&plan);
+    observed.rotations[0].released = releases(&plan);
     assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
 
     remembered(&mut workload, observed.clone());
-    assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-2"]);
+    assert_eq!(
+        words(&prepare(&workload, observed.clone()).1),
+        ["remove web-replica-2"]
+    );
+
+    // It was to stay after all, and nginx may be about to take it back when it is to go once more.
+    let rows = &mut workload.status.as_mut().unwrap().instances;
+    let marked = rows.iter_mut().find(|row| row.draining).unwrap();
+    assert_eq!(marked.draining_since, Some(time(NOW)));
+    marked.draining_since = Some(time("2026-11-22T12:00:01Z"));
+    assert!(prepare(&workload, observed).1.steps.is_empty());
 }
 
 #[test]
@@ -268,7 +284,7 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     );
 
     remembered(&mut workload, observed.clone());
-    observed.rotations[0].released = leaving(&first);
+    observed.rotations[0].released = releases(&first);
     assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
 
     // While the restarted one is not ready, the next one must wait.
@@ -310,6 +326,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             health: Health::Healthy,
             revision: String::new(),
             draining: false,
+            draining_since: None,
             leaving: None,
             ready_since: None,
             started_at: None,
@@ -374,7 +391,7 @@ fn i8_a_replica_of_an_earlier_revision_leaves_rotation_before_it_goes_also_in_pl
             "{strategy}"
         );
         remembered(&mut workload, observed.clone());
-        observed.rotations[0].released = leaving(&plan);
+        observed.rotations[0].released = releases(&plan);
         assert_eq!(
             words(&prepare(&workload, observed).1),
             ["remove web-replica-1"],
@@ -441,7 +458,7 @@ fn i8_what_was_held_as_the_last_stays_while_another_can_take_over() {
         "{:?}",
         plan.waiting
     );
-    observed.rotations[0].released = leaving(&plan);
+    observed.rotations[0].released = releases(&plan);
     assert_eq!(words(&prepare(&workload, observed).1), ["remove web-replica-1"]);
 }
 
@@ -593,7 +610,7 @@ fn i8_the_only_replica_restarts_behind_a_stand_in() {
     assert_eq!(leaving(&plan), BTreeSet::from([only.clone()]));
     remembered(&mut workload, observed.clone());
     observed.rotations = vec![Rotation {
-        released: BTreeSet::from([only.clone()]),
+        released: BTreeMap::from([(only.clone(), Some(time(NOW)))]),
         ..rotation(&["web-replica-2"])
     }];
     assert_eq!(

@@ -69,6 +69,12 @@ impl Instance {
                 .is_some_and(|since| since.age(workload.now) >= min_healthy)
     }
 
+    /// Whether this load balancer has let go of it, after the last pass had it on its way out.
+    pub(super) fn is_released_by(&self, rotation: &Rotation) -> bool {
+        let row = self.before.as_ref().filter(|row| row.draining);
+        row.is_some_and(|row| rotation.has_released(&self.id, row.draining_since))
+    }
+
     /// Whether the last pass had it on its way out.
     pub(super) fn was_draining(&self) -> bool {
         self.before.as_ref().is_some_and(|row| row.draining)

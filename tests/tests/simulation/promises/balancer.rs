@@ -35,36 +35,26 @@ fn never_empty(evidence: &Evidence) -> Vec<String> {
         .collect()
 }
 
-/// Every reload has its `nginx -t`, unless it puts back what was loaded before.
+/// What a reload loads has had its `nginx -t` since the load before, unless it was loaded before.
 fn checked_before_loaded(evidence: &Evidence) -> Vec<String> {
-    let mut broken = Vec::new();
-    let mut checked = false;
-    let mut reloads = 0_usize;
-    for effect in evidence
-        .effects
-        .iter()
-        .filter(|effect| effect.container == BALANCER)
-    {
-        match effect.op {
-            Op::Exec if effect.detail.starts_with("nginx -t") => checked = true,
-            Op::Exec if effect.detail.starts_with("nginx -s reload") => {
-                reloads += 1;
-                let loaded = evidence.loads.iter().find(|load| load.at >= effect.at);
-                let earlier = evidence.loads.iter().filter(|load| load.at < effect.at);
-                let known =
-                    loaded.is_some_and(|load| earlier.clone().any(|before| before.revision == load.revision));
-                if !checked && !known {
-                    broken.push(format!(
-                        "reload number {reloads} at {} without nginx -t before it",
-                        effect.at
-                    ));
-                }
-                checked = false;
-            }
-            _ => {}
-        }
-    }
-    broken
+    let execs = |command: &'static str| {
+        let run = |effect: &&Effect| effect.op == Op::Exec && effect.detail.starts_with(command);
+        let ours = evidence.effects.iter();
+        ours.filter(move |effect| effect.container == BALANCER && run(effect))
+    };
+    let unchecked = execs("nginx -s reload").filter(|reload| {
+        // One that was slow loads what has been written since.
+        let loaded = evidence.loads.iter().find(|load| load.at >= reload.at);
+        let earlier = || evidence.loads.iter().filter(|load| load.at < reload.at);
+        let known = loaded.is_some_and(|load| earlier().any(|before| before.revision == load.revision));
+        let since = earlier().next_back().map(|load| load.at);
+        let until = loaded.map_or(reload.at, |load| load.at);
+        let mut checks = execs("nginx -t");
+        !known && !checks.any(|check| since.is_none_or(|since| check.at > since) && check.at <= until)
+    });
+    unchecked
+        .map(|reload| format!("the reload at {} loads what nginx -t has not seen", reload.at))
+        .collect()
 }
 
 /// `address:port` without the port.

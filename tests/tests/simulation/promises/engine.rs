@@ -70,10 +70,11 @@ fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: Time) -> b
     let Some(versions) = workload_of(evidence, start).and_then(|name| evidence.workloads.get(&name)) else {
         return false;
     };
+    // What was about to go may stand in for others instead.
     let asked = versions
         .iter()
         .filter_map(|(_, workload)| workload.spec.restarted_at)
-        .any(|wanted| began < wanted && wanted <= stop);
+        .any(|wanted| began < wanted && wanted <= start.at);
     let since = |at: Time| at <= start.at && at.age(stop) <= IN_FLIGHT;
     let mut shapes = versions.iter().filter(|(at, _)| since(*at)).map(|(_, workload)| {
         (
