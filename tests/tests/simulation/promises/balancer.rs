@@ -38,7 +38,7 @@ fn never_empty(evidence: &Evidence) -> Vec<String> {
 /// What a reload loads has had its `nginx -t` since the load before, unless it was loaded before.
 fn checked_before_loaded(evidence: &Evidence) -> Vec<String> {
     let execs = |command: &'static str| {
-        let run = |effect: &&Effect| effect.op == Op::Exec && effect.detail.starts_with(command);
+        let run = move |effect: &&Effect| effect.op == Op::Exec && effect.detail.starts_with(command);
         let ours = evidence.effects.iter();
         ours.filter(move |effect| effect.container == BALANCER && run(effect))
     };
