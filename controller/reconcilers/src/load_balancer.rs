@@ -7,6 +7,7 @@
 mod apply;
 mod dereference;
 mod membership;
+mod on_disk;
 mod patience;
 mod plan;
 mod receipts;
@@ -109,6 +110,7 @@ enum Pass {
 pub struct LoadBalancerReconciler {
     context: Context,
     patience: patience::Patience,
+    on_disk: on_disk::OnDisk,
 }
 
 impl LoadBalancerReconciler {
@@ -117,17 +119,18 @@ impl LoadBalancerReconciler {
         Self {
             context,
             patience: patience::Patience::default(),
+            on_disk: on_disk::OnDisk::default(),
         }
     }
 
     async fn pass(&self, balancer: &LoadBalancer) -> Result<Pass, Error> {
-        let observed = dereference::dereference(&self.context, balancer).await?;
+        let observed = dereference::dereference(&self.context, &self.on_disk, balancer).await?;
         let validated = validate::validate(balancer, observed)?;
         let prepared = plan::plan(&validated)?;
         if let Some(pause) = self.patience.pause(&validated, &prepared) {
             return Ok(Pass::PutOff(pause));
         }
-        let applied = apply::apply(&self.context, &validated, prepared).await?;
+        let applied = apply::apply(&self.context, &self.on_disk, &validated, prepared).await?;
         Ok(Pass::Done(Box::new(status::Outcome { validated, applied })))
     }
 }
@@ -139,6 +142,7 @@ impl Reconciler for LoadBalancerReconciler {
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let Some(balancer) = self.context.store.get::<LoadBalancer>(name) else {
             self.patience.forget(name);
+            self.on_disk.forget(name);
             return Ok(Action::AwaitChange);
         };
         match self.pass(&balancer).await {

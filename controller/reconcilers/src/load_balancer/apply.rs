@@ -8,6 +8,7 @@ use aegis_docker::EngineError;
 
 use super::dereference::{served_revision, workers};
 use super::membership::only_servers_differ;
+use super::on_disk::OnDisk;
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
 use super::validate::ValidatedLoadBalancer;
@@ -31,6 +32,7 @@ pub(super) struct Applied {
 
 pub(super) async fn apply(
     context: &Context,
+    on_disk: &OnDisk,
     balancer: &ValidatedLoadBalancer,
     plan: Prepared,
 ) -> Result<Applied, Error> {
@@ -39,7 +41,7 @@ pub(super) async fn apply(
         Step::Nothing => None,
         Step::Configure(rendered) => {
             let drains = plan.leaving.is_some();
-            let (reload, workers) = configure(context, balancer, &rendered, drains).await?;
+            let (reload, workers) = configure(context, on_disk, balancer, &rendered, drains).await?;
             if let Some(drain) = &mut plan.leaving {
                 drain.workers = workers;
                 // Until it was proved, a worker of before may have given them one more.
@@ -54,10 +56,12 @@ pub(super) async fn apply(
 
 async fn configure(
     context: &Context,
+    on_disk: &OnDisk,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
     drains: bool,
 ) -> Result<(Reload, Vec<i64>), Error> {
+    on_disk.forget(&balancer.name);
     // Who serves now matters only to a drain: it ends when all of them are gone.
     let listed = async {
         match drains {
@@ -88,6 +92,7 @@ async fn configure(
             return Err(error);
         }
     };
+    on_disk.holds(&balancer.name, &balancer.container.id, &rendered.revision);
     let reload = Reload {
         revision: rendered.revision.clone(),
         at,

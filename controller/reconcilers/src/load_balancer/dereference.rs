@@ -11,6 +11,7 @@ use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::{Engine, EngineResult};
 
+use super::on_disk::OnDisk;
 use super::{Error, REVISION_PATH, receipts};
 use crate::context::Context;
 use crate::reach;
@@ -52,6 +53,8 @@ pub(super) struct Observed {
     pub address: Option<SocketAddr>,
     /// The revision nginx serves now; `None` if it does not answer with one.
     pub served: Option<String>,
+    /// The last good configuration lies where nginx reads it.
+    pub on_disk: bool,
     /// nginx's workers; asked for only while a drain is open.
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
@@ -66,7 +69,11 @@ pub(super) struct Observed {
     pub now: Time,
 }
 
-pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> Result<Observed, Error> {
+pub(super) async fn dereference(
+    context: &Context,
+    on_disk: &OnDisk,
+    balancer: &LoadBalancer,
+) -> Result<Observed, Error> {
     let name = balancer.name();
     let spec = &balancer.spec;
     let observe = |source| Error::Observe {
@@ -110,6 +117,15 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
             break;
         }
     }
+    let on_disk = match (running, &balancer.status) {
+        (Some(container), Some(status)) => {
+            let path = spec.config_path.as_str();
+            let engine = &*context.engine;
+            let same = on_disk.is_last_good(engine, name, &container.id, path, status);
+            same.await.map_err(observe)?
+        }
+        _ => true,
+    };
     let draining = balancer
         .status
         .as_ref()
@@ -127,6 +143,7 @@ pub(super) async fn dereference(context: &Context, balancer: &LoadBalancer) -> R
         counted,
         address,
         served,
+        on_disk,
         workers,
         workloads: workloads.collect(),
         dismissed: dismissed(context, balancer),

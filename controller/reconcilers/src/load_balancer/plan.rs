@@ -78,7 +78,7 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
     };
     let step = match (&rendered, &balancer.served) {
         (None, _) => Step::Nothing,
-        (Some(rendered), Some(served)) if *served == rendered.revision => Step::Nothing,
+        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.on_disk => Step::Nothing,
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     let waits = [

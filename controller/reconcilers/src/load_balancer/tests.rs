@@ -12,6 +12,7 @@ use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
 use super::Error;
 use super::apply::{Applied, apply};
 use super::dereference::{Observed, Worker};
+use super::on_disk::OnDisk;
 use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
 use super::status::{Outcome, failed, next};
@@ -87,6 +88,7 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
+        on_disk: true,
         workers: None,
         workloads: vec![Some(Arc::new(workload))],
         dismissed: Vec::new(),
@@ -364,7 +366,7 @@ async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
         observed.template = template.to_owned();
         let validated = validate(&lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
-        apply(&context, &validated, prepared).await
+        apply(&context, &OnDisk::default(), &validated, prepared).await
     };
 
     let folder = "/etc/nginx/conf.d";
@@ -392,7 +394,8 @@ async fn signals_while_configuring(engine: &FakeEngine) -> usize {
     observed.address = Some((*address, 80).into());
     observed.container = Some(nginx);
     let validated = validate(&balancer(), observed).unwrap();
-    let applied = apply(&context, &validated, plan(&validated).unwrap()).await;
+    let plan = plan(&validated).unwrap();
+    let applied = apply(&context, &OnDisk::default(), &validated, plan).await;
     assert!(applied.unwrap().reload.is_some());
     let effects = engine.effects();
     effects.iter().filter(|effect| effect.op == Op::Signal).count()
@@ -412,6 +415,44 @@ async fn nginx_is_signalled_where_it_cannot_find_its_master_by_itself() {
     let lost = ExecOutput { exit_code: 1, output };
     engine.answer_exec("nginx", "reload", lost);
     assert_eq!(signals_while_configuring(&engine).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
+    let engine = FakeEngine::default();
+    let nginx = RunSpec::nginx("nginx").network("net");
+    let id = engine.run_container(&nginx).unwrap();
+    let (folder, path) = ("/etc/nginx/conf.d", "/etc/nginx/conf.d/upstream.conf");
+    let write = async |text: &str| {
+        let files = [("upstream.conf".to_owned(), text.as_bytes().to_vec())];
+        engine.put_files(&id, folder, &files).await.unwrap();
+    };
+    let status = LoadBalancerStatus {
+        revision: Some("r".to_owned()),
+        config: Some("good".to_owned()),
+        ..LoadBalancerStatus::default()
+    };
+    let look = async |files: &OnDisk| {
+        let looked = files.is_last_good(&engine, "lb", &id, path, &status);
+        looked.await.unwrap()
+    };
+    let files = OnDisk::default();
+    write("left behind").await;
+    assert!(!look(&files).await);
+    write("good").await;
+    assert!(look(&files).await);
+    write("left behind").await;
+    assert!(look(&files).await, "read once in a life");
+    files.forget("lb");
+    assert!(!look(&files).await);
+
+    let rows = vec![row("a", "10.0.0.1", Health::Healthy)];
+    let first = prepare(&balancer(), world(rows.clone()));
+    let mut observed = world(rows);
+    observed.served = first.rendered.map(|rendered| rendered.revision);
+    observed.on_disk = false;
+    let plan = prepare(&balancer(), observed);
+    assert!(matches!(plan.step, Step::Configure(_)), "{plan:?}");
 }
 
 #[test]

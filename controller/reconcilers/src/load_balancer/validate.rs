@@ -31,6 +31,8 @@ pub(super) struct ValidatedLoadBalancer {
     pub container: ContainerDetails,
     pub address: std::net::SocketAddr,
     pub served: Option<String>,
+    /// The last good configuration lies where nginx reads it.
+    pub on_disk: bool,
     pub workers: Option<Vec<Worker>>,
     pub template: String,
     pub algorithm: Algorithm,
@@ -150,6 +152,7 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         generation: balancer.generation(),
         address,
         served: observed.served,
+        on_disk: observed.on_disk,
         workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,

@@ -105,7 +105,8 @@ impl Known<'_> {
         completes: bool,
     ) -> DependencyStatus {
         let mut troubles: Vec<Option<String>> = rows.iter().map(|row| self.trouble(row, completes)).collect();
-        if troubles.is_empty() {
+        // What was only to complete may have been cleaned up since.
+        if troubles.is_empty() && !completes {
             troubles.push(Some("there is no such container".to_owned()));
         }
         let trouble = match troubles.iter().any(Option::is_none) {
@@ -261,8 +262,7 @@ mod tests {
             row("shop_vpn_1", "vpn", ContainerState::Running, "Up 2 minutes"),
         ];
         let mut base = ContainerDetails::default();
-        let depends =
-            "db:service_healthy:false,init:service_completed_successfully:false,cache:service_started:true";
+        let depends = "db:service_healthy:false,init:service_completed_successfully:false,pruned:service_completed_successfully:false,cache:service_started:true";
         for (key, value) in [(PROJECT, "shop"), (DEPENDS_ON, depends)] {
             base.labels.insert(key.to_owned(), value.to_owned());
         }
@@ -277,6 +277,7 @@ mod tests {
             [
                 ("db", Some("shop_db_1 is exited")),
                 ("init", None),
+                ("pruned", None),
                 ("cache", None),
                 ("shop_vpn_1", None)
             ]
