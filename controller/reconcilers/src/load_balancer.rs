@@ -125,6 +125,7 @@ impl LoadBalancerReconciler {
 
     async fn pass(&self, balancer: &LoadBalancer) -> Result<Pass, Error> {
         let observed = dereference::dereference(&self.context, &self.on_disk, balancer).await?;
+        apply::restore(&self.context, &self.on_disk, balancer, &observed).await?;
         let validated = validate::validate(balancer, observed)?;
         let prepared = plan::plan(&validated)?;
         if let Some(pause) = self.patience.pause(&validated, &prepared) {

@@ -15,6 +15,13 @@ const IDLE: u32 = 10;
 /// Makes a container ill. One that is gone by now is spared.
 pub(crate) fn infect(world: &World, container: &str, illness: Illness) {
     let engine = &world.engine;
+    if engine
+        .peek(container)
+        .is_some_and(|found| found.image == "app:sick")
+    {
+        // It would get well by it.
+        return;
+    }
     let until_restart = |symptom| Ailment::new(symptom, Cure::Restart);
     let result = match illness {
         Illness::Leak => engine.ail(container, until_restart(Symptom::None).memory(MEMORY / 100 * 94)),

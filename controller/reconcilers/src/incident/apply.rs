@@ -258,24 +258,37 @@ async fn attempt(
     number: u32,
 ) -> Result<Outcome, Error> {
     let context = &reconciler.context;
-    let answers = ask_all(context, workload).await;
-    let failures: Vec<&str> = answers
-        .iter()
-        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
-        .collect();
-    let healthy = failures.is_empty() && !answers.is_empty();
-    let message = match answers.first() {
-        None => "the workload has no container to probe".to_owned(),
-        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
-        Some(_) if healthy => format!("all {} containers passed", answers.len()),
-        Some(_) => failures.join("; "),
-    };
+    let (healthy, message) = proof(workload, &ask_all(context, workload).await);
     Ok(Outcome::Attempted(Attempt {
         number,
         at: context.clock.now(),
         healthy,
         message,
     }))
+}
+
+/// What these answers prove, and in which words.
+pub(super) fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, String) {
+    let failures: Vec<&str> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
+        .collect();
+    // Where nothing is asked for, nothing may be there.
+    let absent = workload.spec.replicas == 0
+        && !workload.is_deleting()
+        && workload
+            .status
+            .as_ref()
+            .is_some_and(|status| status.instances.is_empty());
+    let healthy = failures.is_empty() && (absent || !answers.is_empty());
+    let message = match answers.first() {
+        None if absent => "none of it is asked for, and none of it runs".to_owned(),
+        None => "the workload has no container to probe".to_owned(),
+        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
+        Some(_) if healthy => format!("all {} containers passed", answers.len()),
+        Some(_) => failures.join("; "),
+    };
+    (healthy, message)
 }
 
 /// Probes every container of the workload at once.

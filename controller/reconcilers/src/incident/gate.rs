@@ -95,6 +95,19 @@ pub(super) fn rule(
             message,
         };
     }
+    if incident
+        .target
+        .as_ref()
+        .is_ok_and(|workload| workload.spec.replicas == 0)
+    {
+        let message = format!(
+            "the workload is asked for with 0 replicas, so none of it should run: {action} needs a human"
+        );
+        return Ruling::NeedsApproval {
+            reason: "ScaledToZero",
+            message,
+        };
+    }
     if incident.protected {
         let message = format!("the workload is protected: {action} needs a human");
         return Ruling::NeedsApproval {

@@ -270,6 +270,31 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
 }
 
 #[test]
+fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
+    let mut incident = judge(vec![restart_agreed()], "{}", &Leases::default());
+    let mut workload: Workload = object("Workload", "web", "{replicas: 0, template: {image: 'app:1'}}");
+    assert!(!apply::proof(&workload, &[]).0, "nobody has looked yet");
+    workload.metadata.generation = Some(1);
+    workload.status = Some(WorkloadStatus::default());
+    let (healthy, words) = apply::proof(&workload, &[]);
+    assert!(healthy, "{words}");
+
+    incident.target = Ok(Arc::new(workload.clone()));
+    let step = plan(&incident);
+    let Step::AskHuman { reason, message, .. } = &step else {
+        panic!("{step:?}")
+    };
+    assert_eq!(*reason, "ScaledToZero");
+    assert!(message.contains("asked for with 0 replicas"), "{message}");
+
+    workload.spec.replicas = 1;
+    assert!(
+        !apply::proof(&workload, &[]).0,
+        "one is asked for and none is there"
+    );
+}
+
+#[test]
 fn what_was_stopped_to_be_removed_is_no_evidence() {
     let stopped = |name: &str, leaving| InstanceStatus {
         state: "exited".to_owned(),

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::load_balancer::Reload;
+use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_docker::EngineError;
+use aegis_docker::observed::ContainerState;
 
-use super::dereference::{served_revision, workers};
+use super::dereference::{Observed, served_revision, workers};
 use super::membership::only_servers_differ;
 use super::on_disk::OnDisk;
 use super::plan::{Prepared, Step};
@@ -52,6 +53,35 @@ pub(super) async fn apply(
         }
     };
     Ok(Applied { plan, reload })
+}
+
+/// Puts the last good file back where a step that was cut short left another, before an nginx that does not run is started
+/// with it.
+pub(super) async fn restore(
+    context: &Context,
+    on_disk: &OnDisk,
+    balancer: &LoadBalancer,
+    observed: &Observed,
+) -> Result<(), Error> {
+    let status = balancer.status.as_ref();
+    let good = status.and_then(|status| status.config.as_ref().zip(status.revision.as_ref()));
+    let stopped = observed
+        .container
+        .as_ref()
+        .filter(|container| container.state != ContainerState::Running);
+    let (Some((config, revision)), Some(container), false) = (good, stopped, observed.on_disk) else {
+        return Ok(());
+    };
+    let (folder, file) = split(balancer.spec.config_path.as_str());
+    let files = [(file.to_owned(), config.as_bytes().to_vec())];
+    let put = context.engine.put_files(&container.id, folder, &files).await;
+    put.map_err(|source| Error::Apply {
+        balancer: balancer.name().to_owned(),
+        step: "put the last good configuration back",
+        source,
+    })?;
+    on_disk.holds(balancer.name(), &container.id, revision);
+    Ok(())
 }
 
 async fn configure(

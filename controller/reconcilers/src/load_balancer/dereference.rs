@@ -117,12 +117,16 @@ pub(super) async fn dereference(
             break;
         }
     }
-    let on_disk = match (running, &balancer.status) {
+    let on_disk = match (&container, &balancer.status) {
         (Some(container), Some(status)) => {
             let path = spec.config_path.as_str();
             let engine = &*context.engine;
             let same = on_disk.is_last_good(engine, name, &container.id, path, status);
-            same.await.map_err(observe)?
+            match same.await {
+                // One that is on its way out, for example, shows its files no more.
+                Err(_) if running.is_none() => true,
+                looked => looked.map_err(observe)?,
+            }
         }
         _ => true,
     };

@@ -10,7 +10,7 @@ use aegis_docker::fake::{FakeEngine, Op, RunSpec};
 use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
 
 use super::Error;
-use super::apply::{Applied, apply};
+use super::apply::{Applied, apply, restore};
 use super::dereference::{Observed, Worker};
 use super::on_disk::OnDisk;
 use super::patience::Patience;
@@ -453,6 +453,43 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     observed.on_disk = false;
     let plan = prepare(&balancer(), observed);
     assert!(matches!(plan.step, Step::Configure(_)), "{plan:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts() {
+    let engine = FakeEngine::default();
+    let nginx = RunSpec::nginx("nginx").network("net");
+    let id = engine.run_container(&nginx).unwrap();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let mut lb = balancer();
+    lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
+    lb.status = Some(LoadBalancerStatus {
+        revision: Some("r".to_owned()),
+        config: Some("good".to_owned()),
+        ..LoadBalancerStatus::default()
+    });
+    let content = async || {
+        let files = engine.read_files(&id, "/etc/nginx/conf.d/upstream.conf").await;
+        String::from_utf8(files.unwrap().remove(0).1).unwrap()
+    };
+    let left = [("upstream.conf".to_owned(), b"left behind".to_vec())];
+    engine.put_files(&id, "/etc/nginx/conf.d", &left).await.unwrap();
+    let pass = async |state| {
+        let mut observed = world(Vec::new());
+        observed.container = engine
+            .peek("nginx")
+            .map(|found| ContainerDetails { state, ..found });
+        observed.on_disk = false;
+        let files = OnDisk::default();
+        restore(&context, &files, &lb, &observed).await.unwrap();
+        content().await
+    };
+    assert_eq!(
+        pass(ContainerState::Running).await,
+        "left behind",
+        "a reload follows"
+    );
+    assert_eq!(pass(ContainerState::Exited).await, "good");
 }
 
 #[test]
