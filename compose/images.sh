@@ -113,22 +113,24 @@ nginx_base_from_debian() {
     step "making the nginx base image from Debian packages (about 10 s)"
     proxy=$(apt-config dump Acquire::http::Proxy 2>/dev/null || true)
     mapfile -t sources < <(debian_sources)
-    # Only unpacked, not configured: nginx and the libraries it needs, no shell, no package manager.
+    # Only unpacked, not configured: nginx, the libraries it needs and what brings a configuration to it in one command
+    # (controller/docker/src/script); no package manager.
     # shellcheck disable=SC2016
-    as_root mmdebstrap --variant=extract --mode=root --include=nginx \
+    as_root mmdebstrap --variant=extract --mode=root --include=nginx,busybox \
         --aptopt='APT::Install-Recommends "false"' ${proxy:+--aptopt="$proxy"} \
-        --customize-hook='rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale" "$1/etc/nginx/conf.d" "$1/etc/nginx/sites-enabled" "$1/etc/nginx/modules-enabled"' \
-        --customize-hook='mkdir -p "$1/etc/nginx/conf.d" "$1/var/log/nginx" "$1/tmp" "$1/run" && chmod 1777 "$1/tmp"' \
-        --customize-hook='ln -sf /dev/stderr "$1/var/log/nginx/error.log" && ln -sf /dev/stdout "$1/var/log/nginx/access.log"' \
-        --customize-hook='printf "root:x:0:0:root:/:/usr/sbin/nologin\nnginx:x:101:101:nginx:/:/usr/sbin/nologin\n" >"$1/etc/passwd"' \
-        --customize-hook='printf "root:x:0:\nnginx:x:101:\n" >"$1/etc/group"' \
+        --extract-hook='rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale" "$1/etc/nginx/conf.d" "$1/etc/nginx/sites-enabled" "$1/etc/nginx/modules-enabled"' \
+        --extract-hook='for tool in sh head wc cp mv rm; do ln -s busybox "$1/bin/$tool" || exit; done' \
+        --extract-hook='mkdir -p "$1/etc/nginx/conf.d" "$1/var/log/nginx" "$1/tmp" "$1/run" && chmod 1777 "$1/tmp" && chown 101:101 "$1/etc/nginx/conf.d"' \
+        --extract-hook='ln -sf /dev/stderr "$1/var/log/nginx/error.log" && ln -sf /dev/stdout "$1/var/log/nginx/access.log"' \
+        --extract-hook='printf "root:x:0:0:root:/:/usr/sbin/nologin\nnginx:x:101:101:nginx:/:/usr/sbin/nologin\n" >"$1/etc/passwd"' \
+        --extract-hook='printf "root:x:0:\nnginx:x:101:\n" >"$1/etc/group"' \
         bookworm "$root" "${sources[@]}" >"$log" 2>&1 </dev/null || {
         tail -n 15 "$log" >&2
         die "mmdebstrap could not make the nginx base image" \
             "it needs a Debian mirror; name one: AEGIS_DEBIAN_MIRROR=http://… make up" \
             "or name an nginx image that the engine has: AEGIS_NGINX_BASE=… make up"
     }
-    docker import --change 'ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin' "$root" aegisops/nginx-base:debian >/dev/null
+    docker import --change 'ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin' "$root" aegisops/nginx-base:bookworm >/dev/null
     note "made in $((SECONDS - started)) s"
 }
 
@@ -139,7 +141,7 @@ nginx_base() {
         printf '%s\n' "$AEGIS_NGINX_BASE"
         return
     fi
-    for base in aegisops/nginx-base:registry aegisops/nginx-base:debian; do
+    for base in aegisops/nginx-base:registry aegisops/nginx-base:bookworm; do
         ! docker image inspect "$base" >/dev/null 2>&1 || { printf '%s\n' "$base"; return; }
     done
     if docker image inspect "$NGINX_UPSTREAM" >/dev/null 2>&1 || {
@@ -154,7 +156,7 @@ nginx_base() {
     else
         note "no registry answers" >&2
         nginx_base_from_debian >&2
-        printf 'aegisops/nginx-base:debian\n'
+        printf 'aegisops/nginx-base:bookworm\n'
     fi
 }
 

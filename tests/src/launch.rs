@@ -150,7 +150,8 @@ impl Launch {
         let path = self.log(number);
         let log = File::create(&path).expect("a log file");
         let mut command = Command::new(program);
-        command.env_clear().envs(&self.env);
+        let wanted = std::env::var("RUST_LOG").map(|filter| ("RUST_LOG", filter));
+        command.env_clear().envs(&self.env).envs(wanted.ok());
         command.arg("--state-dir").arg(&self.state);
         command.arg("--listen").arg(self.listen.to_string());
         command.arg("--lb-templates").arg(&self.templates);

@@ -70,15 +70,16 @@ impl Clients {
 }
 
 impl Stage {
-    /// A person edits the file while the controller is away.
+    /// A person edits a file while the controller is away.
+    fn edit(&self, file: &str, before: &str, after: &str) {
+        let file = self.controller.state_dir().join(file);
+        let text = std::fs::read_to_string(&file).expect("the file");
+        assert!(text.contains(before), "{text}");
+        std::fs::write(&file, text.replace(before, after)).expect("the file can be written");
+    }
+
     fn change_the_template(&self) {
-        let file = self
-            .controller
-            .state_dir()
-            .join(format!("workloads/{}.yaml", self.name));
-        let text = std::fs::read_to_string(&file).expect("the workload's file");
-        assert!(text.contains("plain"), "{text}");
-        std::fs::write(&file, text.replace("plain", "mint")).expect("the workload's file can be written");
+        self.edit(&format!("workloads/{}.yaml", self.name), "plain", "mint");
     }
 
     /// Asks through nginx again and again until told to end.
@@ -192,15 +193,41 @@ async fn healing_dies_at(point: &str) {
     );
 }
 
-/// Between any two steps of bringing a configuration to nginx, and of storing that it was done.
-const BALANCER: [&str; 10] = [
+/// Dies at this point of bringing nginx a configuration that differs in more than servers.
+async fn a_configuration_dies_at(point: &str) {
+    let mut stage = stage().await;
+    let clients = stage.clients();
+    let file = format!("loadbalancers/{}.yaml", stage.front.name);
+    stage.edit(&file, "spec:\n", "spec:\n  algorithm: LeastConn\n");
+    stage.controller.start_again_dying_at(point).await;
+    let api = stage.controller.api();
+    eventually(&format!("{point}: nginx has it"), async || {
+        let balancer = api
+            .object("loadbalancers", &stage.front.name)
+            .await
+            .ok_or("gone")?;
+        match balancer["status"]["config"].as_str() {
+            Some(config) if config.contains("least_conn") => Ok(()),
+            _ => Err(balancer["status"].to_string()),
+        }
+    })
+    .await;
+    stage.settles(point).await;
+    clients.were_served(point, &stage.front).await;
+    stage
+        .happened(point, &[("create", 2), ("start", 2), ("destroy", 0)])
+        .await;
+}
+
+/// Between any two steps of bringing other servers to nginx, within the command that does it, and of storing that it was
+/// done.
+const BALANCER: [&str; 9] = [
     "balancer/before-write",
-    "balancer/after-write",
-    "balancer/before-reload",
+    "balancer/during-write",
     "balancer/before-proof",
     "balancer/before-status",
     "balancer/after-status",
-    "balancer/before-reload#2",
+    "balancer/during-write#2",
     "balancer/before-proof#2",
     "balancer/before-status#2",
     "balancer/after-status#2",
@@ -236,6 +263,21 @@ async fn dying_between_any_two_steps_of_a_rollout_makes_and_removes_each_replica
         .chain(BALANCER)
         .filter(|point| is_asked_for(point));
     let walked = futures::stream::iter(points).map(a_rollout_dies_at);
+    walked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_between_any_two_steps_of_a_new_configuration_fails_no_request_i1_i2_i8() {
+    let points = [
+        "balancer/before-write",
+        "balancer/after-write",
+        "balancer/before-reload",
+        "balancer/before-proof",
+        "balancer/before-status",
+        "balancer/after-status",
+    ];
+    let points = points.into_iter().filter(|point| is_asked_for(point));
+    let walked = futures::stream::iter(points).map(a_configuration_dies_at);
     walked.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 

@@ -226,7 +226,7 @@ async fn errors_say_what_was_asked_and_what_the_engine_answered() -> Outcome {
         ),
         (
             "run true in container",
-            lab.docker.exec(&nobody, &["true"]).await.unwrap_err(),
+            lab.docker.exec(&nobody, &["true"], &[]).await.unwrap_err(),
         ),
         (
             "read /x of container",
@@ -276,7 +276,7 @@ async fn errors_say_what_was_asked_and_what_the_engine_answered() -> Outcome {
         "{odd}"
     );
     for error in [
-        lab.docker.exec(&id, &["true"]).await.unwrap_err(),
+        lab.docker.exec(&id, &["true"], &[]).await.unwrap_err(),
         lab.docker.signal(&id, "HUP").await.unwrap_err(),
         lab.docker.processes(&id).await.unwrap_err(),
     ] {
@@ -409,7 +409,7 @@ async fn commands_run_inside_and_answer_code_and_output() -> Outcome {
     let id = lab.run("lb", json!({ "Image": NGINX })).await?;
     let check = lab
         .docker
-        .exec(&id, &["nginx", "-t", "-e", "/dev/stderr"])
+        .exec(&id, &["nginx", "-t", "-e", "/dev/stderr"], &[])
         .await?;
     assert_eq!(check.exit_code, 0, "{}", check.output);
     assert!(
@@ -417,9 +417,12 @@ async fn commands_run_inside_and_answer_code_and_output() -> Outcome {
         "{}",
         check.output
     );
-    let bad = lab.docker.exec(&id, &["nginx", "-t", "-c", "/nowhere"]).await?;
+    let bad = lab
+        .docker
+        .exec(&id, &["nginx", "-t", "-c", "/nowhere"], &[])
+        .await?;
     assert!(bad.exit_code == 1 && bad.output.contains("[emerg]"), "{bad:?}");
-    let missing = lab.docker.exec(&id, &["no-such-program"]).await?;
+    let missing = lab.docker.exec(&id, &["no-such-program"], &[]).await?;
     assert!(
         missing.exit_code >= 126 && missing.output.contains("no-such-program"),
         "{missing:?}"

@@ -180,7 +180,7 @@ pub struct Release {
 pub struct Reload {
     /// The revision that was loaded.
     pub revision: String,
-    /// When the signal was sent.
+    /// When nginx was told.
     pub at: Time,
     /// When nginx answered with this revision.
     pub proved_at: Time,

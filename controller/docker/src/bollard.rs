@@ -34,6 +34,7 @@ use crate::observed::{
     Stats,
 };
 use crate::probe;
+use crate::script;
 use failure::bounded;
 use wire::{Place, encoded};
 
@@ -106,7 +107,10 @@ impl Docker {
         bound: Duration,
         work: impl Future<Output = EngineResult<T>>,
     ) -> EngineResult<T> {
+        let start = tokio::time::Instant::now();
         let result = bounded(operation, bound, work).await;
+        let milliseconds = start.elapsed().as_millis();
+        tracing::debug!(operation, milliseconds, ok = result.is_ok(), "engine");
         if matches!(result, Err(EngineError::Unreachable { .. })) {
             *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -243,12 +247,17 @@ impl Engine for Docker {
         .boxed()
     }
 
-    fn exec<'a>(&'a self, id: &'a str, command: &'a [&'a str]) -> BoxFuture<'a, EngineResult<ExecOutput>> {
+    fn exec<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+        input: &'a [u8],
+    ) -> BoxFuture<'a, EngineResult<ExecOutput>> {
         async move {
-            let operation = format!("run {} in container {id}", command.join(" "));
+            let operation = format!("run {} in container {id}", script::shown(command));
             let run = async {
                 let id = self.target(id, &operation).await?;
-                exec::run(self.api(&operation)?, &id, command, &operation).await
+                exec::run(self.api(&operation)?, &id, command, input, &operation).await
             };
             self.run(&operation, EXEC_BOUND, run).await
         }
@@ -288,6 +297,9 @@ impl Engine for Docker {
         async move {
             let operation = format!("list processes of container {id}");
             let list = async {
+                if let Some(rows) = cgroup::processes(id).await {
+                    return Ok(rows);
+                }
                 let id = self.target(id, &operation).await?;
                 let target = format!("/containers/{id}/top?ps_args={}", encoded("-eo pid,args"));
                 Ok(convert::processes(&self.place.get(&operation, &target).await?))

@@ -1,11 +1,12 @@
-//! A container's counters straight from the kernel, where this process can see the host's cgroups: at once, while the
-//! engine answers only at its next tick. Reads files, nothing else; what it cannot find it leaves to the engine.
+//! A container's counters and processes straight from the kernel, where this process can see the host's cgroups: at once,
+//! while the engine answers only at its next tick, or runs `ps`. Reads files, nothing else; what it cannot find it leaves
+//! to the engine.
 
 use std::path::{Path, PathBuf};
 
 use aegis_api::Time;
 
-use crate::observed::Stats;
+use crate::observed::{ProcessRow, Stats};
 
 /// Where the host's cgroups may be: its own place, or where a container is given a view of them.
 const ROOTS: [&str; 2] = ["/host/sys/fs/cgroup", "/sys/fs/cgroup"];
@@ -19,15 +20,54 @@ pub(crate) async fn usage(id: &str) -> Option<Stats> {
         .flatten()
 }
 
+/// What runs in the container now, by process ids of this process's own namespace. `None` where its cgroup is not to be
+/// seen, or processes are in it that this process cannot see.
+pub(crate) async fn processes(id: &str) -> Option<Vec<ProcessRow>> {
+    let id = id.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut roots = ROOTS.iter();
+        roots.find_map(|root| listed(Path::new(root), Path::new("/proc"), &id))
+    })
+    .await
+    .ok()
+    .flatten()
+}
+
 fn read(root: &Path, id: &str) -> Option<Stats> {
-    // Only a full id is the name of a cgroup; anything else could lead elsewhere.
-    if id.len() != 64 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let places = [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")];
-    places
+    let mut places = places(id)?.into_iter();
+    places.find_map(|place| second(&root.join(&place)).or_else(|| first(root, &place)))
+}
+
+/// Where a container's cgroup may be. Only a full id is the name of one; anything else could lead elsewhere.
+fn places(id: &str) -> Option<[String; 2]> {
+    let full = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    full.then(|| [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")])
+}
+
+fn listed(root: &Path, proc: &Path, id: &str) -> Option<Vec<ProcessRow>> {
+    let folders = places(id)?.map(|place| [root.join(&place), root.join("memory").join(&place)]);
+    let text = folders
         .iter()
-        .find_map(|place| second(&root.join(place)).or_else(|| first(root, place)))
+        .flatten()
+        .find_map(|folder| std::fs::read_to_string(folder.join("cgroup.procs")).ok())?;
+    let mut rows = Vec::new();
+    for pid in text.lines() {
+        // One of another process namespace is listed as 0.
+        let pid: i64 = pid.trim().parse().ok().filter(|pid| *pid > 0)?;
+        let folder = proc.join(pid.to_string());
+        // One that has ended since is none.
+        let Ok(words) = std::fs::read(folder.join("cmdline")) else {
+            continue;
+        };
+        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        let command = match words.trim() {
+            "" => format!("[{}]", std::fs::read_to_string(folder.join("comm")).ok()?.trim()),
+            words => words.to_owned(),
+        };
+        rows.push(ProcessRow { pid, command });
+    }
+    // One without any is about to end, or is kept elsewhere: the engine knows.
+    (!rows.is_empty()).then_some(rows)
 }
 
 /// cgroup v2: one hierarchy.
@@ -154,6 +194,32 @@ mod tests {
             ),
             (700, 0, 9000, 3)
         );
+        std::fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn processes_are_read_with_their_titles_unless_some_are_of_another_namespace() {
+        let root = scratch("procs");
+        let (cgroups, proc) = (root.join("cgroup"), root.join("proc"));
+        let list = format!("docker/{ID}/cgroup.procs");
+        write(&cgroups, &list, "7\n9\n8\n");
+        write(
+            &proc,
+            "7/cmdline",
+            "nginx: master process nginx\0-g\0daemon off;\0",
+        );
+        write(&proc, "8/cmdline", "");
+        write(&proc, "8/comm", "sh\n");
+        let rows = listed(&cgroups, &proc, ID).unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| (row.pid, row.command.as_str())).collect();
+        assert_eq!(
+            rows,
+            [(7, "nginx: master process nginx -g daemon off;"), (8, "[sh]")]
+        );
+        write(&cgroups, &list, "7\n0\n");
+        assert_eq!(listed(&cgroups, &proc, ID), None);
+        write(&cgroups, &list, "");
+        assert_eq!(listed(&cgroups, &proc, ID), None);
         std::fs::remove_dir_all(root).unwrap();
     }
 

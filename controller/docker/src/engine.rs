@@ -139,8 +139,14 @@ pub trait Engine: Send + Sync + 'static {
     /// Sends a signal (such as `HUP`) to the first process.
     fn signal<'a>(&'a self, id: &'a str, signal: &'a str) -> BoxFuture<'a, EngineResult<()>>;
 
-    /// Runs a command inside, without a shell, and waits for it. Output is bounded to 64 KiB.
-    fn exec<'a>(&'a self, id: &'a str, command: &'a [&'a str]) -> BoxFuture<'a, EngineResult<ExecOutput>>;
+    /// Runs a command inside, without a shell, and waits for it. It reads `input` where that is not empty. Output is
+    /// bounded to 64 KiB.
+    fn exec<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+        input: &'a [u8],
+    ) -> BoxFuture<'a, EngineResult<ExecOutput>>;
 
     /// Puts files below `folder` (which must exist): relative path → content. Missing sub-folders are made.
     /// Works on stopped containers, too.

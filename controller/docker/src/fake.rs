@@ -60,6 +60,10 @@ pub struct FakeOptions {
     pub reload_takes: Duration,
     /// How long nginx's old workers live on after a reload.
     pub old_workers_for: Duration,
+    /// How long they still take every second request: until their master tells them not to.
+    pub old_workers_accept_for: Duration,
+    /// There is a shell in every container.
+    pub shells: bool,
     /// A container that is started again gets another address.
     pub addresses_change: bool,
     /// What the engine says of itself.
@@ -79,6 +83,8 @@ impl Default for FakeOptions {
             remove_takes: ms(50),
             reload_takes: ms(20),
             old_workers_for: ms(300),
+            old_workers_accept_for: ms(100),
+            shells: true,
             addresses_change: false,
             info: EngineInfo {
                 version: "20.10.24".to_owned(),

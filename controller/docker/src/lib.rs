@@ -10,6 +10,7 @@ pub mod fake;
 mod http1;
 pub mod observed;
 pub mod probe;
+pub mod script;
 mod version;
 
 pub use engine::{

@@ -14,6 +14,7 @@ mod receipts;
 mod render;
 mod staging;
 mod status;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -105,12 +106,19 @@ enum Pass {
     PutOff(std::time::Duration),
 }
 
+/// What earlier passes found out about nginx's container, and would find out again.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    on_disk: on_disk::OnDisk,
+    swaps: swap::Swaps,
+}
+
 /// Reconciles LoadBalancers.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerReconciler {
     context: Context,
     patience: patience::Patience,
-    on_disk: on_disk::OnDisk,
+    memory: Memory,
 }
 
 impl LoadBalancerReconciler {
@@ -119,19 +127,19 @@ impl LoadBalancerReconciler {
         Self {
             context,
             patience: patience::Patience::default(),
-            on_disk: on_disk::OnDisk::default(),
+            memory: Memory::default(),
         }
     }
 
     async fn pass(&self, balancer: &LoadBalancer) -> Result<Pass, Error> {
-        let observed = dereference::dereference(&self.context, &self.on_disk, balancer).await?;
-        apply::restore(&self.context, &self.on_disk, balancer, &observed).await?;
+        let observed = dereference::dereference(&self.context, &self.memory.on_disk, balancer).await?;
+        apply::restore(&self.context, &self.memory.on_disk, balancer, &observed).await?;
         let validated = validate::validate(balancer, observed)?;
         let prepared = plan::plan(&validated)?;
         if let Some(pause) = self.patience.pause(&validated, &prepared) {
             return Ok(Pass::PutOff(pause));
         }
-        let applied = apply::apply(&self.context, &self.on_disk, &validated, prepared).await?;
+        let applied = apply::apply(&self.context, &self.memory, &validated, prepared).await?;
         Ok(Pass::Done(Box::new(status::Outcome { validated, applied })))
     }
 }
@@ -143,7 +151,8 @@ impl Reconciler for LoadBalancerReconciler {
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
         let Some(balancer) = self.context.store.get::<LoadBalancer>(name) else {
             self.patience.forget(name);
-            self.on_disk.forget(name);
+            self.memory.on_disk.forget(name);
+            self.memory.swaps.forget(name);
             return Ok(Action::AwaitChange);
         };
         match self.pass(&balancer).await {

@@ -73,9 +73,11 @@ pub struct Trigger {
 /// How long [`Controller::run`] waits for running reconciles after the shutdown.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
-/// The shortest and the longest requeue: a reconciler that asks for zero must not turn into a busy loop, and one that
-/// asks for ever must not overflow the clock.
+/// The shortest and the longest requeue: a reconciler that goes on asking for zero must not turn into a busy loop, and one
+/// that asks for ever must not overflow the clock.
 const REQUEUE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
+/// Runs in a row that may follow each other without any pause.
+const AT_ONCE: u32 = 16;
 
 /// A trigger, or the end of the stream that this number of [`Controller::trigger`] calls came before.
 enum Incoming {
@@ -203,6 +205,7 @@ impl<R: Reconciler> Controller<R> {
             kind: R::KIND,
             scheduler: Scheduler::new(),
             failures: HashMap::new(),
+            at_once: HashMap::new(),
             observers,
             random,
         };
@@ -255,11 +258,12 @@ async fn drain<R: Reconciler>(runner: &mut Runner<R>, queue: &mut Queue) {
     queue.tell(&Activity::Load { depth: 0, active: 0 });
 }
 
-/// The keys of one loop: which wait, how often each failed in a row, and who is told.
+/// The keys of one loop: which wait, how often each failed or went on at once in a row, and who is told.
 struct Queue {
     kind: &'static str,
     scheduler: Scheduler<Arc<str>>,
     failures: HashMap<Arc<str>, u32>,
+    at_once: HashMap<Arc<str>, u32>,
     observers: Vec<Arc<dyn Observer>>,
     random: Box<dyn FnMut() -> f64 + Send>,
 }
@@ -308,15 +312,16 @@ impl Queue {
         } = finished;
         let (result, error, requeue) = match outcome {
             Outcome::Done(Action::AwaitChange) => ("success", None, None),
-            Outcome::Done(Action::Requeue(after)) => {
-                ("requeue", None, Some(after.clamp(REQUEUE.0, REQUEUE.1)))
-            }
+            Outcome::Done(Action::Requeue(after)) => ("requeue", None, Some(self.pause(&key, after))),
             Outcome::Failed {
                 category,
                 chain,
                 on_error,
             } => ("error", Some((category, chain)), self.retry(&key, on_error)),
         };
+        if requeue.is_none_or(|after| !after.is_zero()) {
+            self.at_once.remove(&key);
+        }
         let retried = error.is_some() && requeue.is_some();
         if !retried {
             self.failures.remove(&key);
@@ -353,6 +358,18 @@ impl Queue {
             }
             self.add(key, after, if retried { "retry" } else { "timer" });
         }
+    }
+
+    /// The pause before a key runs again that asks for `after`: none, [`AT_ONCE`] times in a row.
+    fn pause(&mut self, key: &Arc<str>, after: Duration) -> Duration {
+        if after.is_zero() {
+            let runs = self.at_once.entry(Arc::clone(key)).or_default();
+            *runs += 1;
+            if *runs <= AT_ONCE {
+                return Duration::ZERO;
+            }
+        }
+        after.clamp(REQUEUE.0, REQUEUE.1)
     }
 
     fn retry(&mut self, key: &Arc<str>, on_error: OnError) -> Option<Duration> {

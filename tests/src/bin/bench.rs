@@ -32,23 +32,33 @@ async fn main() {
         "{:<52} {:>9} {:>9} {:>7} {:>8}",
         "what", "floor", "ours", "ratio", "budget"
     ));
-    mttr(
-        rounds,
-        "InPlace",
-        "mttr in place: alert -> RESOLVED / docker restart",
-        "<= 1.25x",
-    )
-    .await;
-    mttr(
-        rounds,
-        "RollingUpdate",
-        "mttr behind a stand-in, nothing dropped / the same",
-        "-",
-    )
-    .await;
-    heal(rounds).await;
-    eject(rounds).await;
-    scale(rounds).await;
+    let only = std::env::var("AEGIS_BENCH_ONLY").unwrap_or_default();
+    let asked = |row: &str| only.is_empty() || only.split(',').any(|name| name == row);
+    if asked("mttr") {
+        mttr(
+            rounds,
+            "InPlace",
+            "mttr in place: alert -> RESOLVED / docker restart",
+            "<= 1.10x",
+        )
+        .await;
+        mttr(
+            rounds,
+            "RollingUpdate",
+            "mttr behind a stand-in, nothing dropped / the same",
+            "-",
+        )
+        .await;
+    }
+    if asked("heal") {
+        heal(rounds).await;
+    }
+    if asked("eject") {
+        eject(rounds).await;
+    }
+    if asked("scale") {
+        scale(rounds).await;
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
+use tokio::io::AsyncWriteExt;
 
 use super::failure;
 use crate::engine::EngineResult;
@@ -19,10 +20,12 @@ pub(super) async fn run(
     api: &::bollard::Docker,
     id: &str,
     command: &[&str],
+    input: &[u8],
     operation: &str,
 ) -> EngineResult<ExecOutput> {
     let options = CreateExecOptions {
         cmd: Some(command.to_vec()),
+        attach_stdin: Some(!input.is_empty()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         ..CreateExecOptions::default()
@@ -38,14 +41,26 @@ pub(super) async fn run(
         .map_err(|error| failed(&error))?;
     let mut output = Vec::new();
     if let StartExecResults::Attached {
-        output: mut chunks, ..
+        output: mut chunks,
+        input: mut pipe,
     } = started
     {
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| failed(&error))?.into_bytes();
-            let room = OUTPUT_LIMIT.saturating_sub(output.len());
-            output.extend(chunk.iter().take(room));
-        }
+        let give = async {
+            // One that ends without having read it all has said why.
+            if !input.is_empty() && pipe.write_all(input).await.is_ok() {
+                drop(pipe.shutdown().await);
+            }
+        };
+        let take = async {
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.map_err(|error| failed(&error))?.into_bytes();
+                let room = OUTPUT_LIMIT.saturating_sub(output.len());
+                output.extend(chunk.iter().take(room));
+            }
+            Ok(())
+        };
+        let ((), taken) = tokio::join!(give, take);
+        taken?;
     }
     for _ in 0..EXIT_CODE_LOOKS {
         let state = api.inspect_exec(&exec.id).await.map_err(|error| failed(&error))?;

@@ -6,6 +6,7 @@ use super::nginx::MAIN;
 use super::world::World;
 use crate::engine::{EngineError, EngineResult, Files};
 use crate::observed::ExecOutput;
+use crate::script;
 
 /// Folders that exist without a file in them.
 const FOLDERS: [&str; 6] = ["", "/tmp", "/etc", "/var", "/run", "/etc/nginx/conf.d"];
@@ -39,8 +40,9 @@ impl World {
         );
     }
 
-    pub(super) fn exec(&mut self, id: &str, command: &[String]) -> ExecOutput {
-        self.log(id, Actor::Client, Op::Exec, command.join(" "));
+    pub(super) fn exec(&mut self, id: &str, command: &[String], input: &[u8]) -> ExecOutput {
+        let line: Vec<&str> = command.iter().map(String::as_str).collect();
+        self.log(id, Actor::Client, Op::Exec, script::shown(&line));
         let program = command.first().map(String::as_str).unwrap_or_default();
         let name = self
             .get(id)
@@ -54,6 +56,11 @@ impl World {
         let is_nginx = self.get(id).is_some_and(|container| container.nginx.is_some());
         if is_nginx && program.rsplit('/').next() == Some("nginx") {
             return self.exec_nginx(id, command);
+        }
+        if let (true, ["sh", "-c", script::SWAP_AND_RELOAD, _, live, bytes, main]) =
+            (is_nginx && self.options.shells, line.as_slice())
+        {
+            return self.swap_and_reload(id, live, bytes, main, input);
         }
         let output = format!("exec failed: {program:?}: executable file not found in $PATH");
         ExecOutput {
@@ -114,6 +121,41 @@ impl World {
                 exit_code: 1,
                 output: "nginx: [emerg] bind() to 0.0.0.0:80 failed\n".to_owned(),
             },
+        }
+    }
+
+    /// What [`script::SWAP_AND_RELOAD`] does.
+    fn swap_and_reload(&mut self, id: &str, live: &str, bytes: &str, main: &str, input: &[u8]) -> ExecOutput {
+        let whole = bytes.parse().is_ok_and(|bytes: usize| bytes == input.len());
+        let Some(files) = self.get_mut(id).map(|container| &mut container.files) else {
+            return ExecOutput::default();
+        };
+        let (true, Some(before)) = (whole, files.get(live).cloned()) else {
+            return ExecOutput {
+                exit_code: 70,
+                output: String::new(),
+            };
+        };
+        files.insert(live.to_owned(), input.to_vec());
+        let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let checked = self.exec(id, &command(&["nginx", "-t", "-c", main]), &[]);
+        if checked.exit_code != 0 {
+            if let Some(container) = self.get_mut(id) {
+                container.files.insert(live.to_owned(), before);
+            }
+            return ExecOutput {
+                exit_code: script::REFUSED,
+                ..checked
+            };
+        }
+        let told = self.exec(id, &command(&["nginx", "-s", "reload", "-c", main]), &[]);
+        ExecOutput {
+            exit_code: if told.exit_code == 0 {
+                script::RELOADED
+            } else {
+                script::UNTOLD
+            },
+            output: checked.output + &told.output,
         }
     }
 

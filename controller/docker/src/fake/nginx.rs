@@ -37,12 +37,14 @@ pub struct LoadedConfig {
 
 #[derive(Default)]
 pub(super) struct Nginx {
-    pub(super) loaded: Option<Config>,
+    loaded: Option<Config>,
+    /// The configuration before it, while workers that know no other still take requests.
+    before: Option<(Config, Instant)>,
     /// Process id of the worker that knows what is loaded.
     worker: i64,
     /// The worker of each earlier configuration, and when it is gone.
     old_workers: Vec<(i64, Instant)>,
-    /// Requests handed on so far; picks the next server.
+    /// Requests taken so far; picks the worker, and the next server.
     pub(super) turn: usize,
 }
 
@@ -64,7 +66,17 @@ impl Nginx {
 
     pub(super) fn unload(&mut self) {
         self.loaded = None;
+        self.before = None;
         self.old_workers.clear();
+    }
+
+    /// What the worker knows that takes the next request.
+    pub(super) fn config(&self, now: Instant) -> Option<&Config> {
+        let before = self
+            .before
+            .as_ref()
+            .filter(|(_, until)| now < *until && self.turn.is_multiple_of(2));
+        before.map(|(config, _)| config).or(self.loaded.as_ref())
     }
 
     /// Processes at `now`, with the titles they give themselves, master first.
@@ -164,7 +176,8 @@ impl World {
     }
 
     fn serve(&mut self, id: &str, config: Config) {
-        let at = self.now;
+        let (at, instant) = (self.now, self.instant);
+        let accepting = instant + self.options.old_workers_accept_for;
         self.next_pid += 1;
         let worker = self.next_pid;
         let Some(container) = self.get_mut(id) else { return };
@@ -176,7 +189,8 @@ impl World {
             text: config.text.clone(),
         };
         if let Some(nginx) = &mut container.nginx {
-            nginx.loaded = Some(config);
+            let before = nginx.loaded.replace(config);
+            nginx.before = before.map(|before| (before, accepting));
             nginx.worker = worker;
         }
         self.log(

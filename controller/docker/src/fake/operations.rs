@@ -22,6 +22,7 @@ use crate::observed::{
     ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
     ProcessRow, Stats,
 };
+use crate::script;
 
 /// How long a caller waits for an answer that was lost.
 const LOST_ANSWER_AFTER: Duration = Duration::from_secs(10);
@@ -278,17 +279,19 @@ impl Engine for FakeEngine {
         )
     }
 
-    fn exec<'a>(&'a self, id: &'a str, command: &'a [&'a str]) -> BoxFuture<'a, EngineResult<ExecOutput>> {
-        let name = id.to_owned();
+    fn exec<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+        input: &'a [u8],
+    ) -> BoxFuture<'a, EngineResult<ExecOutput>> {
+        let (name, input) = (id.to_owned(), input.to_vec());
+        let operation = format!("run {} in container {id}", script::shown(command));
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-        self.instantly(
-            Op::Exec,
-            format!("run {} in container {id}", command.join(" ")),
-            move |world, operation| {
-                world.running(&name, operation)?;
-                Ok(world.exec(&name, &command))
-            },
-        )
+        self.instantly(Op::Exec, operation, move |world, operation| {
+            world.running(&name, operation)?;
+            Ok(world.exec(&name, &command, &input))
+        })
     }
 
     fn put_files<'a>(

@@ -272,15 +272,21 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
         .put_files("lb", "/etc/nginx/conf.d", &upstream("r1", &server))
         .await
         .unwrap();
-    assert_eq!(engine.exec("lb", &["nginx", "-t"]).await.unwrap().exit_code, 0);
+    assert_eq!(
+        engine.exec("lb", &["nginx", "-t"], &[]).await.unwrap().exit_code,
+        0
+    );
     assert_eq!(
         get("/aegis-revision").await.unwrap().status,
         503,
         "not loaded yet"
     );
     let reload = ["nginx", "-s", "reload"];
-    assert_eq!(engine.exec("lb", &reload).await.unwrap().exit_code, 0);
+    assert_eq!(engine.exec("lb", &reload, &[]).await.unwrap().exit_code, 0);
     tokio::time::sleep(50 * MS).await;
+    let both = [get("/").await.unwrap().status, get("/").await.unwrap().status];
+    assert!(both.contains(&503) && both.contains(&200), "{both:?}");
+    tokio::time::sleep(100 * MS).await;
     assert_eq!(get("/aegis-revision").await.unwrap().body, "r1\n");
     assert_eq!(get("/").await.unwrap().status, 200);
     let titles =
@@ -295,7 +301,7 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
         .await
         .unwrap();
     let check = engine
-        .exec("lb", &["nginx", "-t", "-c", "/etc/nginx/nginx.conf"])
+        .exec("lb", &["nginx", "-t", "-c", "/etc/nginx/nginx.conf"], &[])
         .await
         .unwrap();
     assert!(
@@ -303,7 +309,7 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
         "{}",
         check.output
     );
-    assert_eq!(engine.exec("lb", &reload).await.unwrap().exit_code, 1);
+    assert_eq!(engine.exec("lb", &reload, &[]).await.unwrap().exit_code, 1);
     engine.signal("lb", "HUP").await.unwrap();
     tokio::time::sleep(SECOND).await;
     assert_eq!(
@@ -395,7 +401,7 @@ async fn files_are_read_back_and_missing_ones_are_said() {
             .await
             .is_err()
     );
-    assert_eq!(engine.exec("web", &["sh"]).await.unwrap().exit_code, 126);
+    assert_eq!(engine.exec("web", &["sh"], &[]).await.unwrap().exit_code, 126);
     engine.answer_exec(
         "web",
         "sh",
@@ -404,7 +410,14 @@ async fn files_are_read_back_and_missing_ones_are_said() {
             output: "no".to_owned(),
         },
     );
-    assert_eq!(engine.exec("web", &["sh", "-c", "x"]).await.unwrap().exit_code, 3);
+    assert_eq!(
+        engine
+            .exec("web", &["sh", "-c", "x"], &[])
+            .await
+            .unwrap()
+            .exit_code,
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]

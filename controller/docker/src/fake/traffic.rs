@@ -53,19 +53,16 @@ impl World {
             return Outcome::Silence;
         }
         let place = nginx
-            .loaded
-            .as_ref()
+            .config(instant)
             .map_or(Place::Closed, |config| config.place(port, path));
         let (id, turn) = (container.id.clone(), nginx.turn);
+        if let Some(nginx) = self.get_mut(&id).and_then(|container| container.nginx.as_mut()) {
+            nginx.turn = nginx.turn.wrapping_add(1);
+        }
         match place {
             Place::Closed => Outcome::Refused,
             Place::Answer(status, body) => Outcome::Answer { status, body, after },
-            Place::Servers(servers) => {
-                if let Some(nginx) = self.get_mut(&id).and_then(|container| container.nginx.as_mut()) {
-                    nginx.turn = nginx.turn.wrapping_add(1);
-                }
-                self.hand_on(&servers, turn, path)
-            }
+            Place::Servers(servers) => self.hand_on(&servers, turn, path),
         }
     }
 

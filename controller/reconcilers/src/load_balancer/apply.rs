@@ -12,8 +12,9 @@ use super::membership::only_servers_differ;
 use super::on_disk::OnDisk;
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
+use super::swap::Swap;
 use super::validate::ValidatedLoadBalancer;
-use super::{Error, staging};
+use super::{Error, Memory, staging};
 use crate::context::Context;
 use crate::fault;
 
@@ -21,6 +22,8 @@ use crate::fault;
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 /// Answers in a row, each over a connection of its own: several workers accept, and one of the old may be quicker.
 const PROOF_ANSWERS: u32 = 3;
+/// Where servers only join: the workers of before know none that may not serve, so it does not matter when they go.
+const JOINING_ANSWERS: u32 = 1;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
@@ -33,7 +36,7 @@ pub(super) struct Applied {
 
 pub(super) async fn apply(
     context: &Context,
-    on_disk: &OnDisk,
+    memory: &Memory,
     balancer: &ValidatedLoadBalancer,
     plan: Prepared,
 ) -> Result<Applied, Error> {
@@ -41,8 +44,7 @@ pub(super) async fn apply(
     let reload = match plan.step.clone() {
         Step::Nothing => None,
         Step::Configure(rendered) => {
-            let drains = plan.leaving.is_some();
-            let (reload, workers) = configure(context, on_disk, balancer, &rendered, drains).await?;
+            let (reload, workers) = configure(context, memory, balancer, &rendered, &plan).await?;
             if let Some(drain) = &mut plan.leaving {
                 drain.workers = workers;
                 // Until it was proved, a worker of before may have given them one more.
@@ -86,43 +88,56 @@ pub(super) async fn restore(
 
 async fn configure(
     context: &Context,
-    on_disk: &OnDisk,
+    memory: &Memory,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
-    drains: bool,
+    plan: &Prepared,
 ) -> Result<(Reload, Vec<i64>), Error> {
-    on_disk.forget(&balancer.name);
+    memory.on_disk.forget(&balancer.name);
     // Who serves now matters only to a drain: it ends when all of them are gone.
-    let listed = async {
-        match drains {
-            true => workers(&*context.engine, &balancer.container.id).await,
-            false => Ok(Vec::new()),
-        }
+    let before = match plan.leaving {
+        Some(_) => workers(&*context.engine, &balancer.container.id).await,
+        None => Ok(Vec::new()),
     };
-    let written = async {
-        match adjusts(balancer, rendered) {
-            true => adjust(context, balancer, rendered).await,
-            false => replace(context, balancer, rendered).await,
-        }
-    };
-    let (check, listed) = tokio::join!(written, listed);
-    let check = check?;
-    let before = listed.map_err(|source| Error::Apply {
+    let before = before.map_err(|source| Error::Apply {
         balancer: balancer.name.clone(),
         step: "list nginx's workers",
         source,
     })?;
-    let at = context.clock.now();
-    fault::point("balancer/before-reload");
-    let loaded = load(context, balancer, &rendered.revision).await;
-    let proved_at = match loaded {
+    let adjusts = adjusts(balancer, rendered);
+    let answers = match adjusts && plan.only_joins(&balancer.before.servers) {
+        true => JOINING_ANSWERS,
+        false => PROOF_ANSWERS,
+    };
+    let started = context.clock.now();
+    let swapped = match adjusts {
+        true => memory.swaps.swap(context, balancer, &rendered.text).await?,
+        false => Swap::Impossible,
+    };
+    let (check, told_at) = match swapped {
+        Swap::Told(check) => (check, Some(started)),
+        Swap::Untold(check) => (check, None),
+        Swap::Impossible if adjusts => (adjust(context, balancer, rendered).await?, None),
+        Swap::Impossible => (replace(context, balancer, rendered).await?, None),
+    };
+    let at = told_at.unwrap_or_else(|| context.clock.now());
+    let loaded = async {
+        if told_at.is_none() {
+            fault::point("balancer/before-reload");
+            reload(context, balancer).await?;
+        }
+        prove(context, balancer, &rendered.revision, answers).await
+    };
+    let proved_at = match loaded.await {
         Ok(proved_at) => proved_at,
         Err(error) => {
             put_back(context, balancer).await?;
             return Err(error);
         }
     };
-    on_disk.holds(&balancer.name, &balancer.container.id, &rendered.revision);
+    memory
+        .on_disk
+        .holds(&balancer.name, &balancer.container.id, &rendered.revision);
     let reload = Reload {
         revision: rendered.revision.clone(),
         at,
@@ -204,7 +219,7 @@ async fn replace(
 /// What `nginx -t` says of a main configuration that it accepts.
 async fn test(context: &Context, balancer: &ValidatedLoadBalancer, main: &str) -> Result<String, Error> {
     let command = ["nginx", "-t", "-c", main];
-    let answer = context.engine.exec(&balancer.container.id, &command).await;
+    let answer = context.engine.exec(&balancer.container.id, &command, &[]).await;
     let answer = answer.map_err(|source| Error::Apply {
         balancer: balancer.name.clone(),
         step: "run nginx -t",
@@ -248,7 +263,7 @@ async fn reload(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(
     };
     let engine = &context.engine;
     let id = &balancer.container.id;
-    let answer = engine.exec(id, &["nginx", "-s", "reload", "-c", main]).await;
+    let answer = engine.exec(id, &["nginx", "-s", "reload", "-c", main], &[]).await;
     let answer = answer.map_err(failed)?;
     if answer.exit_code == 0 {
         return Ok(());
@@ -263,9 +278,13 @@ async fn reload(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(
     engine.signal(id, "HUP").await.map_err(failed)
 }
 
-/// Tells nginx to load its files and waits until it serves this revision.
-async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &str) -> Result<Time, Error> {
-    reload(context, balancer).await?;
+/// Waits until nginx, told to load its files, serves this revision: so many answers in a row say so.
+async fn prove(
+    context: &Context,
+    balancer: &ValidatedLoadBalancer,
+    revision: &str,
+    wanted: u32,
+) -> Result<Time, Error> {
     fault::point("balancer/before-proof");
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;
@@ -274,7 +293,7 @@ async fn load(context: &Context, balancer: &ValidatedLoadBalancer, revision: &st
         let served = served_revision(context, balancer.address).await;
         if served.as_deref() == Some(revision) {
             answers += 1;
-            if answers >= PROOF_ANSWERS {
+            if answers >= wanted {
                 return Ok(context.clock.now());
             }
             continue;
@@ -304,7 +323,10 @@ async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result
         return Ok(());
     };
     write(context, balancer, config).await?;
-    load(context, balancer, revision).await.map(|_| ())
+    reload(context, balancer).await?;
+    prove(context, balancer, revision, PROOF_ANSWERS)
+        .await
+        .map(|_| ())
 }
 
 /// Folder and file name of an absolute path.

@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const WORKER: &str = "nginx: worker process";
 const SHUTTING_DOWN: &str = "worker process is shutting down";
 /// After a reload a worker of the old configuration may answer once more: its word is not taken for nginx's.
-const ASK_AGAIN: u32 = 5;
+const ASK_AGAIN: u32 = 8;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
 
 /// One nginx worker.

@@ -48,7 +48,7 @@ fn only_adds(balancer: &ValidatedLoadBalancer, plan: &Prepared) -> bool {
     let before = &balancer.before;
     matches!(plan.step, Step::Configure(_))
         && !before.servers.is_empty()
-        && before.servers.iter().all(|server| plan.servers.contains(server))
+        && plan.only_joins(&before.servers)
         && plan.servers.len() > before.servers.len()
         && plan.draining.is_empty()
         && plan.receipts.is_empty()

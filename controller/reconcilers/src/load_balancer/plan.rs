@@ -41,6 +41,13 @@ pub(super) struct Prepared {
     pub look_again: Option<Duration>,
 }
 
+impl Prepared {
+    /// Whether every server of before stays in rotation.
+    pub(super) fn only_joins(&self, before: &[Server]) -> bool {
+        before.iter().all(|server| self.servers.contains(server))
+    }
+}
+
 pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> {
     let before = &balancer.before;
     let rendered = match balancer.upstreams.is_empty() {

@@ -6,10 +6,9 @@ use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Release, Server};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::Engine;
-use aegis_docker::fake::{FakeEngine, Op, RunSpec};
+use aegis_docker::fake::{FakeEngine, FakeOptions, Op, RunSpec};
 use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
 
-use super::Error;
 use super::apply::{Applied, apply, restore};
 use super::dereference::{Observed, Worker};
 use super::on_disk::OnDisk;
@@ -17,6 +16,7 @@ use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
 use super::status::{Outcome, failed, next};
 use super::validate::validate;
+use super::{Error, Memory};
 use crate::context::Settings;
 
 const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
@@ -366,7 +366,7 @@ async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
         observed.template = template.to_owned();
         let validated = validate(&lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
-        apply(&context, &OnDisk::default(), &validated, prepared).await
+        apply(&context, &Memory::default(), &validated, prepared).await
     };
 
     let folder = "/etc/nginx/conf.d";
@@ -395,7 +395,7 @@ async fn signals_while_configuring(engine: &FakeEngine) -> usize {
     observed.container = Some(nginx);
     let validated = validate(&balancer(), observed).unwrap();
     let plan = plan(&validated).unwrap();
-    let applied = apply(&context, &OnDisk::default(), &validated, plan).await;
+    let applied = apply(&context, &Memory::default(), &validated, plan).await;
     assert!(applied.unwrap().reload.is_some());
     let effects = engine.effects();
     effects.iter().filter(|effect| effect.op == Op::Signal).count()
@@ -490,6 +490,93 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
         "a reload follows"
     );
     assert_eq!(pass(ContainerState::Exited).await, "good");
+}
+
+/// An nginx that serves `a`; brings what each list of servers asks for, and tells what the engine did for the last.
+struct Loaded {
+    engine: FakeEngine,
+    context: crate::context::Context,
+    _state: tempfile::TempDir,
+    memory: Memory,
+    lb: LoadBalancer,
+}
+
+impl Loaded {
+    async fn new(options: FakeOptions) -> Self {
+        let engine = FakeEngine::new(options);
+        let nginx = RunSpec::nginx("nginx").network("net");
+        engine.run_container(&nginx).unwrap();
+        let (context, state) = crate::context::tests::over(&engine, Settings::default()).await;
+        let mut loaded = Self {
+            engine,
+            context,
+            _state: state,
+            memory: Memory::default(),
+            lb: balancer(),
+        };
+        loaded.bring(vec![row("a", "10.0.0.1", Health::Healthy)]).await;
+        loaded
+    }
+
+    async fn bring(&mut self, rows: Vec<InstanceStatus>) -> Vec<Op> {
+        let nginx = self.engine.peek("nginx").unwrap();
+        let address = nginx.networks.values().flatten().next().unwrap();
+        let mut observed = world(rows);
+        observed.address = Some((*address, 80).into());
+        observed.served = self.lb.status.as_ref().and_then(|status| status.revision.clone());
+        observed.container = Some(nginx);
+        let validated = validate(&self.lb, observed).unwrap();
+        let prepared = plan(&validated).unwrap();
+        let before = self.engine.effects().len();
+        let applied = apply(&self.context, &self.memory, &validated, prepared).await;
+        let applied = applied.unwrap();
+        self.lb.status = Some(next(Outcome { validated, applied }));
+        let done = self.engine.effects().split_off(before);
+        let tried = [Op::PutFiles, Op::Exec, Op::Reload];
+        done.iter()
+            .map(|effect| effect.op)
+            .filter(|op| tried.contains(op))
+            .collect()
+    }
+
+    fn serves(&self) -> Vec<String> {
+        self.engine.serving_config("nginx").unwrap().upstreams["web"].clone()
+    }
+}
+
+fn two() -> Vec<InstanceStatus> {
+    vec![
+        row("a", "10.0.0.1", Health::Healthy),
+        row("b", "10.0.0.2", Health::Healthy),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_servers_are_brought_to_nginx_by_one_command() {
+    let mut loaded = Loaded::new(FakeOptions::default()).await;
+    // The command, and what runs inside it.
+    assert_eq!(
+        loaded.bring(two()).await,
+        [Op::Exec, Op::Exec, Op::Exec, Op::Reload]
+    );
+    assert_eq!(loaded.serves(), ["10.0.0.1:8000", "10.0.0.2:8000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_nginx_without_a_shell_gets_them_step_by_step() {
+    let options = FakeOptions {
+        shells: false,
+        ..FakeOptions::default()
+    };
+    let mut loaded = Loaded::new(options).await;
+    let steps = [Op::PutFiles, Op::Exec, Op::Exec, Op::Reload];
+    let done = loaded.bring(two()).await;
+    assert_eq!(done[0], Op::Exec, "it is tried");
+    assert_eq!(done[1..], steps);
+    assert_eq!(loaded.serves(), ["10.0.0.1:8000", "10.0.0.2:8000"]);
+    let one = two().split_off(1);
+    assert_eq!(loaded.bring(one).await, steps, "once is enough to know");
+    assert_eq!(loaded.serves(), ["10.0.0.2:8000"]);
 }
 
 #[test]
