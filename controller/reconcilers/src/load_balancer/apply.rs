@@ -7,7 +7,7 @@ use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_docker::EngineError;
 use aegis_docker::observed::ContainerState;
 
-use super::dereference::{Observed, served_revision, workers};
+use super::dereference::{Observed, served_revisions, workers};
 use super::membership::only_servers_differ;
 use super::on_disk::OnDisk;
 use super::plan::{Prepared, Step};
@@ -20,12 +20,18 @@ use crate::fault;
 
 /// How long nginx may take to serve what it was told to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
-/// Answers in a row, each over a connection of its own: several workers accept, and one of the old may be quicker.
-const PROOF_ANSWERS: u32 = 3;
-/// Where servers only join: the workers of before know none that may not serve, so it does not matter when they go.
-const JOINING_ANSWERS: u32 = 1;
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+
+/// Whose answers prove that nginx serves a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Those of all that are asked: the workers of before take no request any more.
+    Everybody,
+    /// One new worker's. Enough where servers only join: the workers of before know none that may not serve, so it does
+    /// not matter when they go.
+    Anybody,
+}
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -105,9 +111,9 @@ async fn configure(
         source,
     })?;
     let adjusts = adjusts(balancer, rendered);
-    let answers = match adjusts && plan.only_joins(&balancer.before.servers) {
-        true => JOINING_ANSWERS,
-        false => PROOF_ANSWERS,
+    let proof = match adjusts && plan.only_joins(&balancer.before.servers) {
+        true => Proof::Anybody,
+        false => Proof::Everybody,
     };
     let started = context.clock.now();
     let swapped = match adjusts {
@@ -126,7 +132,7 @@ async fn configure(
             fault::point("balancer/before-reload");
             reload(context, balancer).await?;
         }
-        prove(context, balancer, &rendered.revision, answers).await
+        prove(context, balancer, &rendered.revision, proof).await
     };
     let proved_at = match loaded.await {
         Ok(proved_at) => proved_at,
@@ -278,32 +284,32 @@ async fn reload(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(
     engine.signal(id, "HUP").await.map_err(failed)
 }
 
-/// Waits until nginx, told to load its files, serves this revision: so many answers in a row say so.
+/// Waits until nginx, told to load its files, serves this revision.
 async fn prove(
     context: &Context,
     balancer: &ValidatedLoadBalancer,
     revision: &str,
-    wanted: u32,
+    proof: Proof,
 ) -> Result<Time, Error> {
     fault::point("balancer/before-proof");
     let start = tokio::time::Instant::now();
     let mut pause = FIRST_LOOK;
-    let mut answers = 0;
     loop {
-        let served = served_revision(context, balancer.address).await;
-        if served.as_deref() == Some(revision) {
-            answers += 1;
-            if answers >= wanted {
-                return Ok(context.clock.now());
-            }
-            continue;
+        let served = served_revisions(context, balancer.address).await;
+        let mut others = served.iter().filter(|served| served.as_deref() != Some(revision));
+        let (count, other) = (others.clone().count(), others.next_back());
+        let proved = match proof {
+            Proof::Everybody => count == 0,
+            Proof::Anybody => count < served.len(),
+        };
+        if proved {
+            return Ok(context.clock.now());
         }
-        answers = 0;
         if start.elapsed() >= PROOF_WITHIN {
             return Err(Error::Unproved {
                 balancer: balancer.name.clone(),
                 revision: revision.to_owned(),
-                message: match served {
+                message: match other.cloned().flatten() {
                     Some(other) => format!("it still serves {other} after {} s", PROOF_WITHIN.as_secs()),
                     None => format!(
                         "GET {} does not answer with it; does the template have that location?",
@@ -324,9 +330,8 @@ async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result
     };
     write(context, balancer, config).await?;
     reload(context, balancer).await?;
-    prove(context, balancer, revision, PROOF_ANSWERS)
-        .await
-        .map(|_| ())
+    prove(context, balancer, revision, Proof::Everybody).await?;
+    Ok(())
 }
 
 /// Folder and file name of an absolute path.

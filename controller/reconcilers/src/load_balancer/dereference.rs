@@ -19,7 +19,10 @@ use crate::reach;
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const WORKER: &str = "nginx: worker process";
 const SHUTTING_DOWN: &str = "worker process is shutting down";
-/// After a reload a worker of the old configuration may answer once more: its word is not taken for nginx's.
+/// For a moment after a reload workers of the old configuration answer, too, and a kernel gives one connection after the
+/// other to the worker that had the last: several at once reach several.
+const ASK_AT_ONCE: usize = 4;
+/// The word of an old worker is not taken for nginx's.
 const ASK_AGAIN: u32 = 8;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -112,8 +115,10 @@ pub(super) async fn dereference(
         if attempt > 0 {
             tokio::time::sleep(ASK_PAUSE).await;
         }
-        served = served_revision(context, address).await;
-        if served.as_deref() == proved || proved.is_none() {
+        let mut answers = served_revisions(context, address).await;
+        let known = answers.iter().position(|answer| answer.as_deref() == proved);
+        served = answers.swap_remove(known.unwrap_or_default());
+        if known.is_some() || proved.is_none() {
             break;
         }
     }
@@ -188,14 +193,14 @@ async fn read(path: std::path::PathBuf) -> std::io::Result<String> {
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 
-/// The revision that nginx answers with, if it answers with one.
-pub(super) async fn served_revision(context: &Context, address: SocketAddr) -> Option<String> {
-    let answer = context
-        .engine
-        .http_get(address, REVISION_PATH, ANSWER_WITHIN)
-        .await
-        .ok()?;
-    (answer.status == 200).then(|| answer.body.trim().to_owned())
+/// The revisions that nginx answers several requests at once with, each if it answers with one. There is at least one.
+pub(super) async fn served_revisions(context: &Context, address: SocketAddr) -> Vec<Option<String>> {
+    let ask = async || {
+        let answer = context.engine.http_get(address, REVISION_PATH, ANSWER_WITHIN);
+        let answer = answer.await.ok()?;
+        (answer.status == 200).then(|| answer.body.trim().to_owned())
+    };
+    futures::future::join_all((0..ASK_AT_ONCE).map(|_| ask())).await
 }
 
 /// The container's address on a network that this controller shares, else on any.

@@ -1,0 +1,172 @@
+//! From trouble to health: an alert, a killed replica, a hung one.
+
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::{KillContainerOptions, RestartContainerOptions};
+use serde_json::{Value, json};
+
+use crate::report::{line, median, report};
+use crate::stack::{Stack, answers, set_replicas, until};
+
+/// Restarted in place: clients notice, as they do of `docker restart`.
+pub(crate) async fn mttr_in_place(rounds: usize) {
+    let what = "mttr in place: alert -> RESOLVED / docker restart";
+    mttr(rounds, "InPlace", what, "<= 1.10x").await;
+}
+
+/// With another that takes over first: nobody notices.
+pub(crate) async fn mttr_behind_a_stand_in(rounds: usize) {
+    let what = "mttr behind a stand-in, nothing dropped / the same";
+    mttr(rounds, "RollingUpdate", what, "-").await;
+}
+
+/// Alert posted → RESOLVED, against `docker restart` and the first 200.
+async fn mttr(rounds: usize, strategy: &str, what: &str, budget: &str) {
+    let stack = Stack::new("mttr").await;
+    let spec = json!({"spec": {"strategy": {"type": strategy}}});
+    stack.api.merge_ok("workloads", &stack.patient.name, &spec).await;
+    let bare = stack.bare("bare").await;
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        bare.fill_memory(87.0).await;
+        let start = Instant::now();
+        let restarted = stack
+            .docker
+            .restart_container(&bare.name, None::<RestartContainerOptions>)
+            .await;
+        restarted.unwrap_or_else(|error| panic!("cannot restart {}: {error}", bare.name));
+        floor.push(
+            until(start, "the bare container answers again", async || {
+                answers(&bare).await
+            })
+            .await,
+        );
+
+        stack.patient.fill_memory(87.0).await;
+        let id = format!("bench-{round}");
+        let alert = json!({"incident_id": id, "alert_type": "memory_leak", "container_name": stack.patient.name, "severity": "critical"});
+        let start = Instant::now();
+        let (status, answer) = stack.api.post("/webhook", &alert).await;
+        assert_eq!(
+            status,
+            200,
+            "the alert is refused: {answer} (token of {} characters)",
+            stack.token.len()
+        );
+        let took = until(start, "the incident ends", async || {
+            let incident = stack.api.get_ok(&format!("/incidents/{id}")).await;
+            let status = incident
+                .get("status")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            assert_ne!(status, "FAILED", "{incident}");
+            status == "RESOLVED"
+        });
+        ours.push(took.await);
+    }
+    report(what, floor, ours, budget);
+}
+
+/// Replica removed by force → its replacement is healthy and in rotation, against one create + start + first 200.
+pub(crate) async fn removed_by_force(rounds: usize) {
+    let stack = Stack::new("heal").await;
+    set_replicas(&stack, 2).await;
+    stack.api.balancer_serves(&stack.nginx, 2).await;
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        floor.push(stack.bare_run(&format!("bare{round}")).await);
+        let old = first_replica(&stack).await["id"].clone();
+        let start = Instant::now();
+        stack.remove(&format!("{}-replica-1", stack.patient.name)).await;
+        let took = until(start, "a replacement is in rotation", async || {
+            let servers = stack.rotation().await;
+            servers.len() == 2 && !servers.contains(&old)
+        });
+        ours.push(took.await);
+        stack.api.workload_ready(&stack.patient.name, 2).await;
+    }
+    let what = "heal: replica removed -> replaced in nginx / one run";
+    report(what, floor, ours, "< 2x");
+}
+
+/// Replica killed → it runs again, healthy and in rotation, against the same.
+pub(crate) async fn killed(rounds: usize) {
+    let stack = Stack::new("kill").await;
+    set_replicas(&stack, 2).await;
+    stack.api.balancer_serves(&stack.nginx, 2).await;
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        floor.push(stack.bare_run(&format!("bare{round}")).await);
+        let old = first_replica(&stack).await;
+        let start = Instant::now();
+        let name = format!("{}-replica-1", stack.patient.name);
+        let killed = stack
+            .docker
+            .kill_container(&name, None::<KillContainerOptions>)
+            .await;
+        killed.unwrap_or_else(|error| panic!("cannot kill {name}: {error}"));
+        let took = until(start, "it is in rotation again", async || {
+            let now = first_replica(&stack).await;
+            let again = now["startedAt"] != old["startedAt"] && now["health"] == "Healthy";
+            again && stack.rotation().await.contains(&now["id"])
+        });
+        ours.push(took.await);
+        stack.api.workload_ready(&stack.patient.name, 2).await;
+        stack.api.balancer_serves(&stack.nginx, 2).await;
+    }
+    let what = "heal: replica killed -> back in nginx / one run";
+    report(what, floor, ours, "< 2x");
+}
+
+/// What the workload says of its first replica.
+async fn first_replica(stack: &Stack) -> Value {
+    let workload = stack.api.object("workloads", &stack.patient.name).await;
+    let workload = workload.unwrap_or_default();
+    let rows = workload.pointer("/status/instances").and_then(Value::as_array);
+    let mut rows = rows.into_iter().flatten();
+    rows.find(|row| row["index"] == 1).cloned().unwrap_or_default()
+}
+
+/// The probe that found a replica sick → nginx proved to serve without it; by the controller's own stamps. There is no
+/// floor: nothing in Docker does this.
+pub(crate) async fn eject(rounds: usize) {
+    let stack = Stack::new("eject").await;
+    set_replicas(&stack, 2).await;
+    let (name, mut took) = (format!("{}-replica-1", stack.patient.name), Vec::new());
+    for _ in 0..rounds {
+        stack.api.workload_ready(&stack.patient.name, 2).await;
+        stack.api.balancer_serves(&stack.nginx, 2).await;
+        let replica = stack.world.find(&name).await;
+        let replica = replica.unwrap_or_else(|| panic!("there is no {name}"));
+        replica.trigger("hang").await;
+        until(Instant::now(), "it is out of nginx", async || {
+            stack.servers().await == 1
+        })
+        .await;
+        let balancer = stack.api.object("loadbalancers", &stack.nginx).await;
+        let balancer = balancer.unwrap_or_default();
+        let sick = stamp(first_replica(&stack).await.get("unhealthySince"));
+        let out = stamp(balancer.pointer("/status/lastReload/provedAt"));
+        took.push(Duration::try_from(out - sick).unwrap_or_default());
+        let restarted = stack
+            .docker
+            .restart_container(&name, None::<RestartContainerOptions>)
+            .await;
+        restarted.unwrap_or_else(|error| panic!("cannot restart {name}: {error}"));
+    }
+    took.sort();
+    let longest = took.last().copied().unwrap_or_default().as_millis();
+    line(
+        "eject: replica found sick -> out of nginx, proved",
+        &format!("{} ms", median(&took).as_millis()),
+        "< 500 ms",
+        &format!("longest {longest} ms"),
+    );
+}
+
+fn stamp(value: Option<&Value>) -> jiff::Timestamp {
+    let text = value.and_then(Value::as_str).unwrap_or_default();
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text:?} is no time: {error}"))
+}

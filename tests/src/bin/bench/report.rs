@@ -1,0 +1,45 @@
+//! One line a measurement.
+
+use std::time::Duration;
+
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+pub(crate) fn report(what: &str, mut floor: Vec<Duration>, mut ours: Vec<Duration>, budget: &str) {
+    floor.sort();
+    ours.sort();
+    let (floor, ours) = (median(&floor), median(&ours));
+    let ratio = ours.as_secs_f64() / floor.as_secs_f64().max(f64::EPSILON);
+    say(&format!(
+        "{what:<52} {:>6} ms {:>6} ms {ratio:>6.2}x {budget:>8}",
+        floor.as_millis(),
+        ours.as_millis()
+    ));
+}
+
+pub(crate) fn median(sorted: &[Duration]) -> Duration {
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// One number without a floor.
+pub(crate) fn line(what: &str, ours: &str, budget: &str, more: &str) {
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!("  ({more})")
+    };
+    say(&format!(
+        "{what:<52} {:>9} {ours:>9} {:>7} {budget:>8}{more}",
+        "-", "-"
+    ));
+}
+
+/// The value below which this part of them lies.
+pub(crate) fn percentile(sorted: &[Duration], part: f64) -> Duration {
+    let mut below = sorted.iter().enumerate();
+    let count = u32::try_from(sorted.len()).map_or(0.0, f64::from);
+    let found = below.find(|(at, _)| u32::try_from(*at + 1).map_or(0.0, f64::from) >= part * count);
+    found.map(|(_, value)| *value).unwrap_or_default()
+}
