@@ -12,6 +12,7 @@ mod change;
 mod driver;
 mod error;
 mod files;
+mod inbox;
 mod load;
 mod memory;
 pub(crate) mod object;
@@ -30,7 +31,7 @@ use aegis_api::KindInfo;
 use aegis_api::audit::Actor;
 use futures::stream::BoxStream;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 pub use driver::StoreDriver;
 pub use error::{Expired, StoreError};
@@ -42,11 +43,9 @@ use crate::disk::faults::Faults;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
+use inbox::{Counter, Inbox};
 use memory::Memory;
 use writer::Writer;
-
-/// How many requests may wait for the writer; more callers than that wait to hand theirs in.
-const WAITING: usize = 1024;
 
 /// The store. Clones share it.
 #[derive(Debug, Clone)]
@@ -62,7 +61,7 @@ struct Inner {
     instance_id: String,
     audit: AuditLog,
     memory: Arc<Memory>,
-    requests: mpsc::Sender<Request>,
+    requests: Counter,
     news: watch::Receiver<u64>,
 }
 
@@ -144,6 +143,14 @@ pub(crate) struct Request {
     answer: oneshot::Sender<Result<Arc<Stored>, StoreError>>,
 }
 
+impl Request {
+    /// Whether it is what a reconciler notes down, which is no change of anybody's.
+    fn is_note(&self) -> bool {
+        let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
+        beside_the_spec && self.actor.role.is_none()
+    }
+}
+
 impl Store {
     /// Opens a state directory: takes its lock, loads every object, takes over what people changed meanwhile, reports
     /// every file that is broken. Nothing more is written until the driver runs.
@@ -176,7 +183,7 @@ impl Store {
         let revisions = Revisions::open(&disk, loaded.revision).await?;
         let memory = Arc::new(Memory::loaded(revisions.last(), loaded.objects));
         let (announce, news) = watch::channel(revisions.last());
-        let (requests, inbox) = mpsc::channel(WAITING);
+        let (requests, inbox) = Inbox::new();
         let mut writer = Writer {
             disk,
             audit: audit.clone(),
@@ -354,11 +361,7 @@ impl Store {
             dry_run,
             answer,
         };
-        self.inner
-            .requests
-            .send(request)
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        self.inner.requests.send(request).await?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 }

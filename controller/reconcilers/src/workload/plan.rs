@@ -83,17 +83,17 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
     };
     let leeway = turn_over::leeway(workload);
     let surplus = surplus(workload, leeway.extra);
-    remove_surplus(workload, &surplus, &mut plan);
+    remove_surplus(workload, &surplus.gone, &mut plan);
     if workload.deleting {
         return plan;
     }
     let staying: Vec<&Instance> = workload
         .instances
         .iter()
-        .filter(|instance| !surplus.contains(&instance.id))
+        .filter(|instance| !surplus.gone.contains(&instance.id))
         .collect();
     revive::revive(workload, &staying, &mut plan);
-    turn_over::turn_over(workload, &staying, leeway, &mut plan);
+    turn_over::turn_over(workload, &staying, &surplus.lingering, leeway, &mut plan);
     revive::rejoin(workload, &staying, &mut plan);
     revive::heal(workload, &staying, &mut plan);
     create_missing(workload, &staying, leeway.extra, &mut plan);
@@ -106,9 +106,18 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
     plan
 }
 
+/// Ids of replicas that are too many.
+#[derive(Debug, Default)]
+struct Surplus {
+    /// They go now.
+    gone: BTreeSet<String>,
+    /// They go once those serve that are to stay.
+    lingering: BTreeSet<String>,
+}
+
 /// Replicas beyond the wanted number and those that a change allows itself: those already draining first, then those of
 /// another revision, then those that are not ready, then the highest. What stands in for others stays until they are back.
-fn surplus(workload: &ValidatedWorkload, extra: usize) -> BTreeSet<String> {
+fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
     let relied_on = workload.before.rollout.is_some() && !workload.deleting;
     let mut replicas: Vec<&Instance> = workload
         .instances
@@ -125,26 +134,27 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> BTreeSet<String> {
         )
     });
     // A replica that drains for its own replacement is not surplus: only as many as are too many go.
-    let surplus = replicas
+    let too_many = replicas
         .len()
         .saturating_sub(wanted_replicas(workload).saturating_add(extra));
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
     let mut available = turn_over::available(workload, workload.instances.iter());
-    let mut gone = BTreeSet::new();
-    for instance in replicas.into_iter().take(surplus) {
+    let mut surplus = Surplus::default();
+    for instance in replicas.into_iter().take(too_many) {
         if relied_on && turn_over::counts(workload, instance) {
             let remaining = match still_leaves(workload, instance) {
                 true => available,
                 false => available.saturating_sub(1),
             };
             if remaining < wanted {
+                surplus.lingering.insert(instance.id.clone());
                 continue;
             }
             available = remaining;
         }
-        gone.insert(instance.id.clone());
+        surplus.gone.insert(instance.id.clone());
     }
-    gone
+    surplus
 }
 
 /// How many replicas there should be beside an adopted container.

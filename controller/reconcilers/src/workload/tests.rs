@@ -473,6 +473,23 @@ fn in_place_a_process_restarts_under_its_requests() {
 }
 
 #[test]
+fn i8_a_replica_that_only_waits_to_go_is_not_restarted_under_its_requests() {
+    let mut workload = workload(&format!(
+        "{ADOPTS}  replicas: 1\n  restartedAt: 2026-11-22T11:59:59Z\n  strategy: {{type: InPlace}}\n"
+    ));
+    let mut observed = world(1);
+    observed.rotations = vec![rotation(&["base", "web-replica-1"])];
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
+    remembered(&mut workload, observed.clone());
+    let base = observed.base.as_mut().unwrap();
+    base.started_at = Some(time(NOW));
+    observed.opinions.remove(&base.id);
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), Vec::<String>::new(), "it carries the load");
+    assert!(plan.draining.is_empty(), "{plan:?}");
+}
+
+#[test]
 fn deletion_removes_replicas_and_leaves_the_adopted_container_alone() {
     let mut deleted = workload(&format!("{ADOPTS}  replicas: 3\n"));
     deleted.metadata.deletion_timestamp = Some(time(NOW).meta());

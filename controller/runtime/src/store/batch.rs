@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::change::{self, Moment, Outcome};
 use super::memory::Memory;
-use super::{Change, Part, Request, StoreError, StoreEvent, Stored, Verb};
+use super::{Change, Request, StoreError, StoreEvent, Stored, Verb};
 use crate::disk::commit::{Contents, Placed, Replaces, Write};
 use crate::disk::digest::Digest;
 use crate::disk::file::Signature;
@@ -159,6 +159,7 @@ impl<'a> Batch<'a> {
 
     /// Takes one caller's request in; the answer waits until all is durable.
     pub(crate) fn request(&mut self, request: Request) {
+        let own = request.is_note();
         let Request {
             info,
             actor,
@@ -176,11 +177,6 @@ impl<'a> Batch<'a> {
                 answered(answer, Err(error));
                 return;
             }
-        };
-        // What a reconciler notes down is no change of anybody's.
-        let own = match &change {
-            Change::Edit { part, .. } => *part != Part::Spec && actor.role.is_none(),
-            Change::Create { .. } | Change::Delete { .. } => false,
         };
         let outcome = self.judge(&key, change, dry_run);
         if let Ok(outcome) = &outcome

@@ -3,19 +3,17 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::StoreError;
+use super::inbox::Inbox;
 use super::writer::Writer;
-use super::{Request, StoreError};
 use crate::disk::folder::Listing;
 use crate::offload::offload;
 use crate::watch::FileWatch;
 
-/// The most requests in one batch.
-const BATCH: usize = 256;
 /// A changed file is looked at when nothing has happened for this long …
 const QUIET: Duration = Duration::from_millis(50);
 /// … or when it has gone on for this long.
@@ -26,7 +24,7 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// The single writer and the watcher of files; runs as one task.
 #[derive(Debug)]
 pub struct StoreDriver {
-    pub(crate) inbox: mpsc::Receiver<Request>,
+    pub(crate) inbox: Inbox,
     pub(crate) writer: Writer,
     pub(crate) rescan: Duration,
     pub(crate) watch_files: bool,
@@ -46,7 +44,6 @@ impl StoreDriver {
             watch_files,
         } = self;
         let mut watch = start_watch(&writer, watch_files);
-        let mut requests = Vec::with_capacity(BATCH);
         // The first one at once: what changed between loading and watching is found by it.
         let mut rescan = interval_at(Instant::now(), rescan.max(Duration::from_millis(1)));
         rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -112,15 +109,14 @@ impl StoreDriver {
                     writer.examine(taken.keys.into_iter().collect(), false).await?;
                 }
                 _ = retention.tick() => writer.retire(true).await?,
-                count = inbox.recv_many(&mut requests, BATCH) => {
-                    if count == 0 {
+                requests = inbox.batch() => {
+                    if requests.is_empty() {
                         break;
                     }
-                    writer.requests(requests.drain(..)).await?;
+                    writer.requests(requests).await?;
                 }
             }
         }
-        // Whoever still waits learns from the closed channel that nothing happened.
         inbox.close();
         Ok(())
     }

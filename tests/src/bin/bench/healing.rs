@@ -76,7 +76,7 @@ pub(crate) async fn removed_by_force(rounds: usize) {
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         floor.push(stack.bare_run(&format!("bare{round}")).await);
-        let old = first_replica(&stack).await["id"].clone();
+        let old = replica(&stack, 1).await["id"].clone();
         let start = Instant::now();
         stack.remove(&format!("{}-replica-1", stack.patient.name)).await;
         let took = until(start, "a replacement is in rotation", async || {
@@ -90,42 +90,50 @@ pub(crate) async fn removed_by_force(rounds: usize) {
     report(what, floor, ours, "< 2x");
 }
 
-/// Replica killed → it runs again, healthy and in rotation, against the same.
+/// Replica killed → it runs again, healthy and in rotation, against the same. Another one each time: who dies again and
+/// again is started ever later.
 pub(crate) async fn killed(rounds: usize) {
     let stack = Stack::new("kill").await;
-    set_replicas(&stack, 2).await;
-    stack.api.balancer_serves(&stack.nginx, 2).await;
+    let replicas = u32::try_from(rounds + 1).unwrap_or(u32::MAX);
+    set_replicas(&stack, replicas).await;
+    stack.api.balancer_serves(&stack.nginx, replicas.into()).await;
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         floor.push(stack.bare_run(&format!("bare{round}")).await);
-        let old = first_replica(&stack).await;
+        let index = u64::try_from(round + 1).unwrap_or(u64::MAX);
+        let old = replica(&stack, index).await;
         let start = Instant::now();
-        let name = format!("{}-replica-1", stack.patient.name);
+        let name = format!("{}-replica-{index}", stack.patient.name);
         let killed = stack
             .docker
             .kill_container(&name, None::<KillContainerOptions>)
             .await;
         killed.unwrap_or_else(|error| panic!("cannot kill {name}: {error}"));
         let took = until(start, "it is in rotation again", async || {
-            let now = first_replica(&stack).await;
+            let now = replica(&stack, index).await;
             let again = now["startedAt"] != old["startedAt"] && now["health"] == "Healthy";
             again && stack.rotation().await.contains(&now["id"])
         });
         ours.push(took.await);
-        stack.api.workload_ready(&stack.patient.name, 2).await;
-        stack.api.balancer_serves(&stack.nginx, 2).await;
+        stack
+            .api
+            .workload_ready(&stack.patient.name, replicas.into())
+            .await;
+        stack.api.balancer_serves(&stack.nginx, replicas.into()).await;
     }
     let what = "heal: replica killed -> back in nginx / one run";
     report(what, floor, ours, "< 2x");
 }
 
-/// What the workload says of its first replica.
-async fn first_replica(stack: &Stack) -> Value {
+/// What the workload says of one replica.
+async fn replica(stack: &Stack, index: u64) -> Value {
     let workload = stack.api.object("workloads", &stack.patient.name).await;
     let workload = workload.unwrap_or_default();
     let rows = workload.pointer("/status/instances").and_then(Value::as_array);
     let mut rows = rows.into_iter().flatten();
-    rows.find(|row| row["index"] == 1).cloned().unwrap_or_default()
+    rows.find(|row| row["index"] == index)
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// The probe that found a replica sick → nginx proved to serve without it; by the controller's own stamps. There is no
@@ -137,16 +145,16 @@ pub(crate) async fn eject(rounds: usize) {
     for _ in 0..rounds {
         stack.api.workload_ready(&stack.patient.name, 2).await;
         stack.api.balancer_serves(&stack.nginx, 2).await;
-        let replica = stack.world.find(&name).await;
-        let replica = replica.unwrap_or_else(|| panic!("there is no {name}"));
-        replica.trigger("hang").await;
+        let sick = stack.world.find(&name).await;
+        let sick = sick.unwrap_or_else(|| panic!("there is no {name}"));
+        sick.trigger("hang").await;
         until(Instant::now(), "it is out of nginx", async || {
             stack.servers().await == 1
         })
         .await;
         let balancer = stack.api.object("loadbalancers", &stack.nginx).await;
         let balancer = balancer.unwrap_or_default();
-        let sick = stamp(first_replica(&stack).await.get("unhealthySince"));
+        let sick = stamp(replica(&stack, 1).await.get("unhealthySince"));
         let out = stamp(balancer.pointer("/status/lastReload/provedAt"));
         took.push(Duration::try_from(out - sick).unwrap_or_default());
         let restarted = stack

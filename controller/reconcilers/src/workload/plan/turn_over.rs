@@ -1,6 +1,7 @@
 //! How containers of yesterday are replaced or restarted without anybody noticing: how many more may exist meanwhile, how
 //! many must go on serving, and who goes next. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_api::workload::{Leaving, StrategyType};
@@ -95,6 +96,7 @@ pub(super) fn counts(workload: &ValidatedWorkload, instance: &Instance) -> bool 
 pub(super) fn turn_over(
     workload: &ValidatedWorkload,
     staying: &[&Instance],
+    lingering: &BTreeSet<String>,
     leeway: Leeway,
     plan: &mut Prepared,
 ) {
@@ -103,7 +105,8 @@ pub(super) fn turn_over(
     let stale = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running)
-        .filter(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
+        // One that goes as soon as others serve carries the load until then: nobody needs it anew.
+        .filter(|instance| needs_restart(workload, instance) && !lingering.contains(&instance.id) || is_outdated(workload, instance));
     let mut order: Vec<&Instance> = stale.copied().collect();
     // Those already draining go on first, so that a pass never starts a second one in their place.
     order.sort_by_key(|instance| (!still_leaves(workload, instance), instance.index));
