@@ -147,7 +147,11 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
                 false => available.saturating_sub(1),
             };
             if remaining < wanted {
-                surplus.lingering.insert(instance.id.clone());
+                let row = instance.before.as_ref().filter(|row| row.draining);
+                // One that was taken out to be restarted goes on with that, or it would be taken out for ever.
+                if row.is_none_or(|row| row.leaving != Some(Leaving::Restart)) {
+                    surplus.lingering.insert(instance.id.clone());
+                }
                 continue;
             }
             available = remaining;

@@ -490,6 +490,33 @@ fn i8_a_replica_that_only_waits_to_go_is_not_restarted_under_its_requests() {
 }
 
 #[test]
+fn a_replica_that_was_taken_out_to_be_restarted_is_restarted() {
+    // The first does not come back, and the stand-in has been waited for long enough: the second is next.
+    let strategy = "strategy: {maxUnavailable: 0, maxSurge: 1, minHealthy: 0s}";
+    let mut workload = workload(&format!(
+        "{ADOPTS}  replicas: 3\n  restartedAt: 2026-11-22T11:59:00Z\n  {strategy}\n"
+    ));
+    let mut observed = world(3);
+    observed.rotations = vec![rotation(&["web-replica-1", "web-replica-2", "web-replica-3"])];
+    remembered(&mut workload, observed.clone());
+    let base = observed.base.as_mut().unwrap();
+    base.started_at = Some(time("2026-11-22T11:59:30Z"));
+    observed.opinions.remove(&base.id);
+    observed.replicas[2].started_at = Some(time("2026-11-22T11:59:30Z"));
+    observed.now = time("2026-11-22T12:01:00Z");
+    remembered(&mut workload, observed.clone());
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(leaving(&plan), BTreeSet::from([observed.replicas[0].id.clone()]));
+    remembered(&mut workload, observed.clone());
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!(
+        leaving(&plan),
+        BTreeSet::from([observed.replicas[0].id.clone()]),
+        "it stays taken out"
+    );
+}
+
+#[test]
 fn deletion_removes_replicas_and_leaves_the_adopted_container_alone() {
     let mut deleted = workload(&format!("{ADOPTS}  replicas: 3\n"));
     deleted.metadata.deletion_timestamp = Some(time(NOW).meta());
