@@ -3397,7 +3397,7 @@ export interface components {
                 lastReload?: {
                     /**
                      * Format: date-time
-                     * @description When the signal was sent.
+                     * @description When nginx was told.
                      */
                     at: string;
                     /** @description What `nginx -t` said. */

@@ -3,8 +3,9 @@
 # Exit code 0: told to reload; 70: nothing was touched; 71: refused, and the file is as it was; 72: accepted, but nginx
 # could not be told; 73: refused, and the file could not be put back.
 umask 022
-new="${1%/*}/.${1##*/}.aegis-new"
-old="${1%/*}/.${1##*/}.aegis-old"
+# Of this run alone: one that was given up on may still be at work.
+new="${1%/*}/.${1##*/}.$$-new"
+old="${1%/*}/.${1##*/}.$$-old"
 if ! { head -c "$2" >"$new" && [ "$(wc -c <"$new")" -eq "$2" ] && cp "$1" "$old" && mv -f "$new" "$1"; }; then
     rm -f "$new" "$old"
     exit 70

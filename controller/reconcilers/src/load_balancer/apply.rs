@@ -116,7 +116,8 @@ async fn configure(
         false => Proof::Everybody,
     };
     let started = context.clock.now();
-    let swapped = match adjusts {
+    // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
+    let swapped = match adjusts && balancer.on_disk {
         true => memory.swaps.swap(context, balancer, &rendered.text).await?,
         false => Swap::Impossible,
     };

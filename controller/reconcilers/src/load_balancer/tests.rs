@@ -519,12 +519,18 @@ impl Loaded {
     }
 
     async fn bring(&mut self, rows: Vec<InstanceStatus>) -> Vec<Op> {
+        self.bring_where(rows, true).await
+    }
+
+    /// The same where the last good file is known to lie in its place, or not to.
+    async fn bring_where(&mut self, rows: Vec<InstanceStatus>, on_disk: bool) -> Vec<Op> {
         let nginx = self.engine.peek("nginx").unwrap();
         let address = nginx.networks.values().flatten().next().unwrap();
         let mut observed = world(rows);
         observed.address = Some((*address, 80).into());
         observed.served = self.lb.status.as_ref().and_then(|status| status.revision.clone());
         observed.container = Some(nginx);
+        observed.on_disk = on_disk;
         let validated = validate(&self.lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
         let before = self.engine.effects().len();
@@ -560,6 +566,13 @@ async fn other_servers_are_brought_to_nginx_by_one_command() {
         [Op::Exec, Op::Exec, Op::Exec, Op::Reload]
     );
     assert_eq!(loaded.serves(), ["10.0.0.1:8000", "10.0.0.2:8000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_what_a_dead_controller_left_behind_is_never_put_back() {
+    let mut loaded = Loaded::new(FakeOptions::default()).await;
+    let steps = [Op::PutFiles, Op::Exec, Op::Exec, Op::Reload];
+    assert_eq!(loaded.bring_where(two(), false).await, steps);
 }
 
 #[tokio::test(start_paused = true)]
