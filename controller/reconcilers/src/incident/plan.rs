@@ -10,7 +10,7 @@ use aegis_api::proposal::{Action, CouncilDecision, Seat};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 
-use super::gate::{self, Ruling};
+use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 
@@ -234,7 +234,12 @@ fn conclude(
     council: Option<CouncilDecision>,
     human: Option<&str>,
 ) -> Step {
-    let ruling = gate::rule(incident, action, council.as_ref(), human.is_some());
+    let ruling = gate::judge(&Case {
+        incident,
+        action,
+        council: council.as_ref(),
+        by_human: human.is_some(),
+    });
     if let Ruling::Refuse { message } = ruling {
         return Step::Fail {
             error: message,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aegis_api::incident::{ApprovalDecision, Plan};
 use aegis_api::{Kind, Workload};
 
-use super::super::gate::{self, Ruling};
+use super::super::gate::{self, Case, Ruling};
 use super::super::remedy;
 use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use super::{Step, conclude, fail};
@@ -47,7 +47,13 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
         Some((ApprovalDecision::Reject, by)) => fail(format!("{} rejected the plan", person(by))),
         Some((ApprovalDecision::Approve, by)) if !stale => {
             let note = format!("{} approved the plan", person(by));
-            match gate::rule(incident, plan.action, None, true) {
+            let case = Case {
+                incident,
+                action: plan.action,
+                council: None,
+                by_human: true,
+            };
+            match gate::judge(&case) {
                 Ruling::Refuse { message } => fail(message),
                 Ruling::DryRun => Step::EndDryRun {
                     plan: plan.clone(),
@@ -68,7 +74,13 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
 /// What stood in the way may have passed: a freeze window, the budget's hour, a mode. Another incident may have acted
 /// meanwhile, so what goes on by itself keeps the cooldown as if it began now.
 fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: bool) -> Step {
-    match gate::rule(incident, plan.action, incident.status.council.as_ref(), false) {
+    let case = Case {
+        incident,
+        action: plan.action,
+        council: incident.status.council.as_ref(),
+        by_human: false,
+    };
+    match gate::judge(&case) {
         Ruling::Allow => match gate::cooldown_until(incident) {
             Some(until) => Step::Wait(Some(until.until(incident.now))),
             None => replan(incident, workload, plan),

@@ -1,0 +1,161 @@
+//! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
+
+use aegis_api::policy::Mode;
+use aegis_api::proposal::{CouncilDecision, Verdict};
+use aegis_brain::redact::bound;
+
+use super::budget::{actions_in_hour, failures_in_a_row};
+use super::window::is_frozen;
+use super::{Case, Ruling};
+
+/// How much of a reviewer's objection the incident's error repeats, in characters.
+const REASON: usize = 400;
+
+fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ruling> {
+    let message = message.into();
+    Some(Ruling::NeedsApproval { reason, message })
+}
+
+pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {
+    let allowed = &case.incident.policy.allowed_actions;
+    if allowed.is_empty() || allowed.contains(&case.action) {
+        return None;
+    }
+    let allowed: Vec<&str> = allowed.iter().map(|action| action.as_str()).collect();
+    Some(Ruling::Refuse {
+        message: format!(
+            "policy {} does not allow {}: it allows {}",
+            case.incident.policy_name,
+            case.action,
+            allowed.join(", ")
+        ),
+    })
+}
+
+pub(super) fn dry_run(case: &Case<'_>) -> Option<Ruling> {
+    (case.incident.policy.mode == Mode::DryRun).then_some(Ruling::DryRun)
+}
+
+pub(super) fn council_rejected(case: &Case<'_>) -> Option<Ruling> {
+    let decision = case
+        .council
+        .filter(|decision| decision.final_verdict == Verdict::Rejected)?;
+    Some(Ruling::Refuse {
+        message: format!(
+            "the council rejected {}: {}{}",
+            case.action,
+            decision.summary,
+            objections(decision)
+        ),
+    })
+}
+
+pub(super) fn council_needs_review(case: &Case<'_>) -> Option<Ruling> {
+    const REASON: &str = "CouncilNeedsReview";
+    let Some(decision) = case.council else {
+        return needs_approval(REASON, format!("no council has agreed to {}", case.action));
+    };
+    match decision.final_verdict {
+        Verdict::Approved => None,
+        Verdict::NeedsReview | Verdict::Rejected => needs_approval(REASON, decision.summary.clone()),
+    }
+}
+
+pub(super) fn failed_before(case: &Case<'_>) -> Option<Ruling> {
+    let action = case.action;
+    let failures = failures_in_a_row(case.incident, action);
+    if failures < 2 {
+        return None;
+    }
+    needs_approval(
+        "FailedBefore",
+        format!(
+            "{action} failed {failures} times in a row on this workload in the last day: the same fix is not tried a third time without a human"
+        ),
+    )
+}
+
+pub(super) fn scaled_to_zero(case: &Case<'_>) -> Option<Ruling> {
+    let workload = case.incident.target.as_ref().ok()?;
+    if workload.spec.replicas != 0 {
+        return None;
+    }
+    needs_approval(
+        "ScaledToZero",
+        format!(
+            "the workload is asked for with 0 replicas, so none of it should run: {} needs a human",
+            case.action
+        ),
+    )
+}
+
+pub(super) fn protected(case: &Case<'_>) -> Option<Ruling> {
+    if !case.incident.protected {
+        return None;
+    }
+    needs_approval(
+        "Protected",
+        format!("the workload is protected: {} needs a human", case.action),
+    )
+}
+
+pub(super) fn approval_mode(case: &Case<'_>) -> Option<Ruling> {
+    if case.incident.policy.mode != Mode::Approve {
+        return None;
+    }
+    needs_approval(
+        "ApprovalMode",
+        format!(
+            "policy {} asks a human before {}",
+            case.incident.policy_name, case.action
+        ),
+    )
+}
+
+pub(super) fn automation_off(case: &Case<'_>) -> Option<Ruling> {
+    if case.incident.policy.mode != Mode::Off {
+        return None;
+    }
+    needs_approval(
+        "AutomationOff",
+        format!(
+            "policy {} leaves {} to a human",
+            case.incident.policy_name, case.action
+        ),
+    )
+}
+
+pub(super) fn freeze_window(case: &Case<'_>) -> Option<Ruling> {
+    let mut windows = case.incident.policy.freeze_windows.iter();
+    let window = windows.find(|window| is_frozen(window, case.incident.now))?;
+    let message = format!(
+        "freeze window {}–{} UTC {}",
+        window.start, window.end, window.reason
+    );
+    needs_approval("FreezeWindow", message.trim_end())
+}
+
+pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
+    let used = actions_in_hour(case.incident);
+    let budget = case.incident.policy.actions_per_hour;
+    if used < budget {
+        return None;
+    }
+    needs_approval(
+        "BudgetExhausted",
+        format!("{used} of {budget} actions on this workload were used in the last hour: it may be flapping"),
+    )
+}
+
+/// What those who rejected say, each reason once.
+fn objections(decision: &CouncilDecision) -> String {
+    let against = decision
+        .votes
+        .iter()
+        .filter(|vote| vote.verdict == Verdict::Rejected);
+    let mut said: Vec<&str> = against.map(|vote| vote.reasoning.as_str()).collect();
+    said.dedup();
+    said.into_iter()
+        .map(|reason| format!(" {}", bound(reason, REASON)))
+        .collect()
+}
