@@ -3618,7 +3618,7 @@ export interface components {
                 }[];
                 /**
                  * @description How far automation may go.
-                 * @default Auto
+                 * @default Approve
                  * @enum {string}
                  */
                 mode?: "Auto" | "Approve" | "DryRun" | "Off";
@@ -3685,7 +3685,7 @@ export interface components {
             status?: {
                 /**
                  * Format: uint32
-                 * @description Actions taken under it in the last hour.
+                 * @description Actions in the last hour on the one workload under it that had the most of them.
                  * @default 0
                  */
                 actionsInWindow?: number;

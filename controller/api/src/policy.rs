@@ -127,11 +127,11 @@ impl WorkloadSelector {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Mode {
     /// Acts by itself within this policy.
-    #[default]
     Auto,
-    /// Plans, then waits for a human.
+    /// Plans, then waits for a human. What a policy that does not say means.
+    #[default]
     Approve,
-    /// Plans and says what it would do; never acts.
+    /// Plans and says what `Auto` would do, refusals and questions to a human among it; never acts.
     DryRun,
     /// Does nothing; incidents wait.
     Off,
@@ -245,7 +245,7 @@ pub struct RemediationPolicyStatus {
     /// The generation this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Actions taken under it in the last hour.
+    /// Actions in the last hour on the one workload under it that had the most of them.
     pub actions_in_window: u32,
     /// Why automation holds still now; absent when it does not.
     #[serde(skip_serializing_if = "Option::is_none")]

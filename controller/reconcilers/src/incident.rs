@@ -100,7 +100,7 @@ impl Reconciler for IncidentReconciler {
             self.leases.release(name);
             return Ok(Action::AwaitChange);
         }
-        let observed = dereference::dereference(&self.context, &incident);
+        let observed = dereference::dereference(&self.context).await;
         let is_over = |holder: &str| {
             self.context
                 .store

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aegis_api::condition::{self, Condition};
 use aegis_api::policy::Mode;
-use aegis_api::proposal::Action as Remedy;
 use aegis_api::{Incident, Kind, RemediationPolicy, Time, Workload};
 use aegis_brain::Brain;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
@@ -14,10 +13,11 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
+use crate::governing::governing;
+use crate::ledger;
 
 /// Reason where a policy names a provider that is not configured.
 pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";
-const HOUR: Duration = Duration::from_secs(3600);
 /// The count slides with the hour, so it is looked at again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -49,6 +49,20 @@ impl PolicyReconciler {
     /// A reconciler in this context, for policies over what this brain may be asked.
     pub fn new(context: Context, brain: Arc<Brain>) -> Self {
         Self { context, brain }
+    }
+
+    /// Actions within the hour on that workload under the policy which has had the most, counted as the gate does.
+    fn busiest(&self, policy: &RemediationPolicy, now: Time) -> u32 {
+        let store = &self.context.store;
+        let (policies, incidents) = (store.list::<RemediationPolicy>(), store.list::<Incident>());
+        let workloads = store.list::<Workload>();
+        let governed = workloads.iter().filter(|workload| {
+            let labels = workload.metadata.labels.clone().unwrap_or_default();
+            let cooldown = self.context.settings.cooldown;
+            governing(&policies, &[], workload.name(), &labels, cooldown).name == policy.name()
+        });
+        let used = governed.map(|workload| ledger::actions_in_hour(&incidents, workload.name(), now));
+        used.max().unwrap_or_default()
     }
 
     /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
@@ -91,31 +105,8 @@ impl Reconciler for PolicyReconciler {
         let now = self.context.clock.now();
         let mut status = policy.status.clone().unwrap_or_default();
         let (generation, spec) = (Some(policy.generation()), &policy.spec);
-        let governs = |workload: &str| {
-            store.get::<Workload>(workload).is_some_and(|workload| {
-                spec.workloads
-                    .rank(
-                        workload.name(),
-                        &workload.metadata.labels.clone().unwrap_or_default(),
-                    )
-                    .is_some()
-            })
-        };
-        let acted = store.list::<Incident>().into_iter().filter(|incident| {
-            incident.status.as_ref().is_some_and(|status| {
-                let plan = status
-                    .plan
-                    .as_ref()
-                    .filter(|plan| plan.action != Remedy::Noop && governs(plan.target.as_str()));
-                let at = status
-                    .execution
-                    .as_ref()
-                    .and_then(|execution| execution.applied_at);
-                plan.is_some() && at.is_some_and(|at| at.age(now) <= HOUR)
-            })
-        });
         status.observed_generation = generation;
-        status.actions_in_window = u32::try_from(acted.count()).unwrap_or(u32::MAX);
+        status.actions_in_window = self.busiest(&policy, now);
         status.paused = (spec.mode == Mode::Off).then(|| "mode is Off".to_owned());
         self.judge(&policy, &mut status.conditions, now);
         if policy.status.as_ref() != Some(&status) {
@@ -195,5 +186,41 @@ mod tests {
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!((warnings[0].about.name.as_str(), warnings[0].count), ("bad", 1));
         assert!(warnings[0].message.contains(told), "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn actions_in_window_are_those_that_the_budget_of_a_workload_under_the_policy_counts() {
+        let (context, _state) = over(&FakeEngine::default(), Settings::default()).await;
+        let store = context.store.clone();
+        let now = context.clock.now();
+        let make = async |kind: &str, name: &str, spec: serde_json::Value| {
+            let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+            store.create(kinds::find(kind).unwrap(), object, false).await.unwrap();
+        };
+        make("RemediationPolicy", "all", json!({})).await;
+        make("RemediationPolicy", "db", json!({"workloads": {"names": ["db"]}})).await;
+        for workload in ["web", "db", "idle"] {
+            make("Workload", workload, json!({"template": {"image": "app:1"}})).await;
+        }
+        // A rung that did not help, the one after it, and one of long ago.
+        for (incident, workload, ago) in [("a", "web", [10, 5]), ("b", "web", [7200, 7000]), ("c", "db", [3, 2])] {
+            make("Incident", incident, json!({"workloadRef": workload, "alertType": "odd"})).await;
+            let at = |seconds| Time(now.0 - jiff::SignedDuration::from_secs(seconds));
+            let status = json!({
+                "phase": "EXECUTING", "workload": workload,
+                "tried": [{"action": "RESTART", "planHash": "1", "error": "no", "appliedAt": at(ago[0])}],
+                "plan": {"hash": "2", "action": "SCALE_UP", "target": workload, "parentGeneration": 1, "patch": {}, "createdAt": at(ago[1])},
+                "execution": {"appliedAt": at(ago[1])},
+            });
+            let status = serde_json::from_value(status).unwrap();
+            let uid = store.get::<Incident>(incident).unwrap().metadata.uid.clone().unwrap();
+            store.set_status::<Incident>(incident, &uid, status).await.unwrap();
+        }
+        let reconciler = PolicyReconciler::new(context, Arc::new(Brain::new(BrainConfig::default()).unwrap()));
+        for policy in ["all", "db"] {
+            reconciler.reconcile(policy).await.unwrap();
+            let status = store.get::<RemediationPolicy>(policy).unwrap().status.clone().unwrap();
+            assert_eq!(status.actions_in_window, 2, "{policy}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use aegis_brain::{Case, Recalled, ReplicaBounds};
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
 
+use super::gate::Ruling;
 use super::plan::Step;
 use super::validate::ValidatedIncident;
 use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
@@ -45,8 +46,9 @@ pub(super) enum Outcome {
         message: String,
     },
     DryRunEnded {
-        plan: Plan,
+        plan: Option<Plan>,
         council: Option<CouncilDecision>,
+        ruling: Ruling,
     },
     Executed {
         plan: Plan,
@@ -110,7 +112,15 @@ pub(super) async fn apply(
             reason,
             message,
         },
-        Step::EndDryRun { plan, council } => Outcome::DryRunEnded { plan, council },
+        Step::EndDryRun {
+            plan,
+            council,
+            ruling,
+        } => Outcome::DryRunEnded {
+            plan,
+            council,
+            ruling,
+        },
         Step::Execute(plan) => execute(reconciler, incident, plan).await?,
         Step::BeginVerification { plan, containers, lb } => {
             Outcome::VerificationBegun { plan, containers, lb }

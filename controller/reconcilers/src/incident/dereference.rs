@@ -1,26 +1,30 @@
-//! Everything an Incident's planning reads: all of it is in the store. Reads only.
+//! Everything an Incident's planning reads: the store, and what policy files say that are not in force. Reads only.
 
 use std::sync::Arc;
 
 use aegis_api::{Incident, LoadBalancer, RemediationPolicy, Time, Workload};
 
 use crate::context::{Context, Settings};
+use crate::governing::{BrokenPolicy, broken_policies};
 
 /// The world as one Incident sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Observed {
     pub workloads: Vec<Arc<Workload>>,
     pub policies: Vec<Arc<RemediationPolicy>>,
+    /// Files of policies that are not in force as they are.
+    pub broken_policies: Vec<BrokenPolicy>,
     pub incidents: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
     pub settings: Arc<Settings>,
     pub now: Time,
 }
 
-pub(super) fn dereference(context: &Context, _incident: &Incident) -> Observed {
+pub(super) async fn dereference(context: &Context) -> Observed {
     Observed {
         workloads: context.store.list(),
         policies: context.store.list(),
+        broken_policies: broken_policies(&context.store).await,
         incidents: context.store.list(),
         balancers: context.store.list(),
         settings: Arc::clone(&context.settings),

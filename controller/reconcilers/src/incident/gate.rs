@@ -7,6 +7,7 @@ mod rules;
 mod tests;
 mod window;
 
+use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};
 
 use super::validate::ValidatedIncident;
@@ -19,8 +20,8 @@ pub(super) enum Ruling {
     Allow,
     /// A human must decide.
     NeedsApproval { reason: &'static str, message: String },
-    /// Say what would be done, and do nothing.
-    DryRun,
+    /// Do nothing, and say what would have been ruled otherwise.
+    DryRun(Box<Ruling>),
     /// Not at all.
     Refuse { message: String },
 }
@@ -96,7 +97,6 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),
-        rule("DryRun", Everybody, Changes, rules::dry_run),
         rule("CouncilRejected", Automation, Anything, rules::council_rejected),
         rule(
             "CouncilNeedsReview",
@@ -107,6 +107,8 @@ const RULES: &[Rule] = {
         rule("FailedBefore", Automation, Changes, rules::failed_before),
         rule("ScaledToZero", Automation, Changes, rules::scaled_to_zero),
         rule("Protected", Automation, Changes, rules::protected),
+        rule("NoPolicy", Automation, Changes, rules::no_policy),
+        rule("BrokenPolicy", Automation, Changes, rules::broken_policy),
         rule("ApprovalMode", Automation, Changes, rules::approval_mode),
         rule("AutomationOff", Automation, Changes, rules::automation_off),
         rule("FreezeWindow", Automation, Changes, rules::freeze_window),
@@ -114,8 +116,13 @@ const RULES: &[Rule] = {
     ]
 };
 
-/// Judges an action: what the first rule that objects says, else go ahead.
+/// Judges an action: what the first rule that objects says, else go ahead. A dry run is judged like the real one, and
+/// nobody's order makes it one.
 pub(super) fn judge(case: &Case<'_>) -> Ruling {
     let mut objections = RULES.iter().filter_map(|rule| rule.objection(case));
-    objections.next().unwrap_or(Ruling::Allow)
+    let ruling = objections.next().unwrap_or(Ruling::Allow);
+    match case.incident.policy.mode {
+        Mode::DryRun if case.action != Action::Noop => Ruling::DryRun(Box::new(ruling)),
+        Mode::DryRun | Mode::Auto | Mode::Approve | Mode::Off => ruling,
+    }
 }

@@ -52,10 +52,11 @@ pub(super) enum Step {
         reason: &'static str,
         message: String,
     },
-    /// The plan is made and will not be carried out.
+    /// The plan, if one can be made, is not carried out; the ruling says what would have become of it.
     EndDryRun {
-        plan: Plan,
+        plan: Option<Plan>,
         council: Option<CouncilDecision>,
+        ruling: Ruling,
     },
     /// Apply the plan's patch.
     Execute(Plan),
@@ -246,7 +247,19 @@ fn conclude(
             council,
         };
     }
-    let plan = match remedy::prescribe(incident, workload, action, count) {
+    let plan = remedy::prescribe(incident, workload, action, count);
+    if let Ruling::DryRun(ruling) = ruling {
+        let (plan, ruling) = match plan {
+            Ok(plan) => (Some(plan), *ruling),
+            Err(message) => (None, Ruling::Refuse { message }),
+        };
+        return Step::EndDryRun {
+            plan,
+            council,
+            ruling,
+        };
+    }
+    let plan = match plan {
         Ok(plan) => plan,
         Err(error) => return Step::Fail { error, council },
     };
@@ -264,7 +277,11 @@ fn conclude(
             reason,
             message,
         },
-        Ruling::DryRun => Step::EndDryRun { plan, council },
+        Ruling::DryRun(ruling) => Step::EndDryRun {
+            plan: Some(plan),
+            council,
+            ruling: *ruling,
+        },
         Ruling::Refuse { message } => Step::Fail {
             error: message,
             council,

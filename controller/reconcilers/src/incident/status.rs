@@ -1,5 +1,7 @@
 //! The only writer of an Incident's status: folds what came of a step into it, and tells people.
 
+mod dry_run;
+
 use std::time::Duration;
 
 use aegis_api::condition;
@@ -15,6 +17,7 @@ use aegis_runtime::store::StoreError;
 
 use super::Error;
 use super::apply::Outcome;
+use super::gate::Ruling;
 use super::validate::ValidatedIncident;
 use crate::context::Context;
 use crate::fault;
@@ -222,15 +225,13 @@ impl Next<'_> {
                 self.status.phase = Phase::AwaitingApproval;
                 Action::Requeue(Duration::from_secs(30))
             }
-            Outcome::DryRunEnded { plan, council } => {
+            Outcome::DryRunEnded {
+                plan,
+                council,
+                ruling,
+            } => {
                 self.council(council);
-                let text = format!("dry run: would {}; nothing was done", describe_plan(&plan));
-                self.condition("Executed", false, "DryRun", text.clone());
-                self.log(Stage::Approved, text, None);
-                self.status.plan = Some(plan);
-                self.status.phase = Phase::Approved;
-                self.status.finished_at = Some(self.now);
-                Action::AwaitChange
+                self.end_dry_run(plan, &ruling)
             }
             Outcome::Executed { plan, generation } => self.executed(&plan, generation),
             Outcome::PlanStale(message) => {
@@ -456,6 +457,20 @@ impl Next<'_> {
         self.status.verification = None;
         self.status.phase = Phase::CouncilReview;
         AT_ONCE
+    }
+
+    fn end_dry_run(&mut self, plan: Option<Plan>, ruling: &Ruling) -> Action {
+        let (phase, stage, text) = dry_run::ended(plan.as_ref(), ruling);
+        if let Ruling::NeedsApproval { reason, message } = ruling {
+            self.condition("PolicyAllows", false, reason, message.clone());
+        }
+        self.condition("Executed", false, "DryRun", text.clone());
+        self.status.error = (phase == Phase::Failed).then(|| text.clone());
+        self.log(stage, text, None);
+        self.status.plan = plan;
+        self.status.phase = phase;
+        self.status.finished_at = Some(self.now);
+        Action::AwaitChange
     }
 
     fn end_failed(&mut self, error: &str) -> Action {

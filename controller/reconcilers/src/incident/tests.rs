@@ -37,7 +37,7 @@ fn object<K: Kind>(kind: &str, name: &str, spec: &str) -> K {
     (*typed.downcast::<K>().unwrap()).clone()
 }
 
-fn incident(spec: &str, status: &str) -> Incident {
+pub(super) fn incident(spec: &str, status: &str) -> Incident {
     let status: IncidentStatus =
         serde_json::from_value(yaml::parse(status).unwrap().remove(0).value).unwrap();
     let mut incident: Incident = object("Incident", "inc", spec);
@@ -46,12 +46,20 @@ fn incident(spec: &str, status: &str) -> Incident {
 }
 
 /// What comes next for an incident about a settled workload of three replicas.
-fn step(incident: Incident, policy: &str) -> Step {
+pub(super) fn step(incident: Incident, policy: &str) -> Step {
     plan(&judge(vec![incident], policy, &Leases::default()))
 }
 
+/// A policy that lets automation act, unless it says otherwise.
+fn acting(policy: &str) -> String {
+    match policy.contains("mode:") {
+        true => policy.to_owned(),
+        false => policy.replacen('{', "{mode: Auto, ", 1),
+    }
+}
+
 /// The first of these incidents, validated.
-fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIncident {
+pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIncident {
     let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
     workload.metadata.generation = Some(1);
     workload.status = Some(Default::default());
@@ -61,8 +69,9 @@ fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIn
         policies: vec![Arc::new(object::<RemediationPolicy>(
             "RemediationPolicy",
             "all",
-            policy,
+            &acting(policy),
         ))],
+        broken_policies: Vec::new(),
         incidents: incidents.clone(),
         balancers: Vec::new(),
         settings: Arc::new(Settings::default()),
@@ -71,7 +80,7 @@ fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIn
     validate(&incidents[0], &observed, leases, |_| false)
 }
 
-const REPORT: &str = "{workloadRef: web, alertType: odd}";
+pub(super) const REPORT: &str = "{workloadRef: web, alertType: odd}";
 const LADDER: &str = "{fallback: [RESTART]}";
 
 /// A NOOP that did not help, with what the council had said of it.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
-    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicy, RemediationPolicySpec,
-    Time, Workload,
+    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
 };
 
 use super::dereference::Observed;
 use super::leases::Leases;
+use crate::governing::{Doubt, Governing, governing};
+use crate::ledger;
 
 /// Why an incident waits for another one on the same workload.
 pub(super) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
@@ -27,12 +28,16 @@ pub(super) struct ValidatedIncident {
     pub target: Result<Arc<Workload>, String>,
     pub policy_name: String,
     pub policy: RemediationPolicySpec,
+    /// Why a human is asked, whatever the policy says.
+    pub doubt: Option<Doubt>,
     pub max_replicas: u32,
     pub protected: bool,
     /// Another incident whose remediation of the same workload is under way.
     pub rival: Option<String>,
     /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
     pub history: Vec<RecentAction>,
+    /// Actions on the workload within the hour, this incident's earlier rungs among them.
+    pub actions_in_hour: u32,
     /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
     pub by_hand: Vec<RecentAction>,
     /// Load balancers that name the workload.
@@ -63,7 +68,17 @@ pub(super) fn validate(
         .as_ref()
         .map(|workload| workload.name())
         .unwrap_or_default();
-    let (policy_name, policy) = governing(observed, name, &labels);
+    let Governing {
+        name: policy_name,
+        spec: policy,
+        doubt,
+    } = governing(
+        &observed.policies,
+        &observed.broken_policies,
+        name,
+        &labels,
+        observed.settings.cooldown,
+    );
     let rival = target.as_ref().ok().and_then(|workload| {
         let durable = rival(incident, workload.name(), observed);
         durable.or_else(|| leases.claim(workload.name(), incident.name(), is_over).err())
@@ -87,6 +102,7 @@ pub(super) fn validate(
             .max
             .unwrap_or(observed.settings.max_replicas.saturating_add(1)),
         history: history(incident, name, observed),
+        actions_in_hour: ledger::actions_in_hour(&observed.incidents, name, observed.now),
         by_hand: target.as_ref().map_or_else(
             |_| Vec::new(),
             |workload| by_hand(workload, &observed.incidents, observed.now),
@@ -97,6 +113,7 @@ pub(super) fn validate(
         target,
         policy_name,
         policy,
+        doubt,
         protected,
         rival,
     }
@@ -132,33 +149,6 @@ fn target(
             "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
         )
     })
-}
-
-/// The policy that selects the workload most closely; the defaults where none does.
-fn governing(
-    observed: &Observed,
-    workload: &str,
-    labels: &std::collections::BTreeMap<String, String>,
-) -> (String, RemediationPolicySpec) {
-    let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
-    for policy in observed.policies.iter().filter(|policy| !policy.is_deleting()) {
-        let Some(rank) = policy.spec.workloads.rank(workload, labels) else {
-            continue;
-        };
-        if best.is_none_or(|(highest, _)| rank > highest) {
-            best = Some((rank, policy));
-        }
-    }
-    match best {
-        Some((_, policy)) => (policy.name().to_owned(), policy.spec.clone()),
-        None => {
-            let defaults = RemediationPolicySpec {
-                cooldown: observed.settings.cooldown,
-                ..RemediationPolicySpec::default()
-            };
-            ("the built-in defaults".to_owned(), defaults)
-        }
-    }
 }
 
 /// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
@@ -232,7 +222,7 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
         .iter()
         .filter(|other| other.name() != incident.name());
     let mut actions: Vec<RecentAction> = others
-        .flat_map(|other| deeds(other, workload))
+        .flat_map(|other| ledger::actions_of(other, workload))
         .filter(|action| action.at.age(observed.now) <= HISTORY.std())
         .collect();
     actions.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
@@ -279,40 +269,4 @@ fn by_hand(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<R
     actions
         .filter(|action| action.at.age(now) <= HISTORY.std())
         .collect()
-}
-
-/// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
-fn deeds(incident: &Incident, workload: &str) -> Vec<RecentAction> {
-    let Some(status) = &incident.status else {
-        return Vec::new();
-    };
-    if status
-        .workload
-        .as_ref()
-        .is_none_or(|name| name.as_str() != workload)
-    {
-        return Vec::new();
-    }
-    let verified = match status.phase {
-        Phase::Resolved => Some(true),
-        Phase::Failed => Some(false),
-        _ => None,
-    };
-    let current = status.plan.as_ref().zip(status.execution.as_ref());
-    let current = current.map(|(plan, execution)| (plan.action, execution.applied_at, verified));
-    let tried = status
-        .tried
-        .iter()
-        .map(|tried| (tried.action, tried.applied_at, Some(false)));
-    let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
-        Some(RecentAction {
-            incident: Some(incident.name().to_owned()),
-            alert_type: Some(incident.spec.alert_type.clone()),
-            action,
-            replicas: None,
-            at: at.filter(|_| action != Action::Noop)?,
-            verified,
-        })
-    };
-    tried.chain(current).filter_map(done).collect()
 }

@@ -1,12 +1,14 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
+use aegis_api::Kind;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{CouncilDecision, Verdict};
 use aegis_brain::redact::bound;
 
-use super::budget::{actions_in_hour, failures_in_a_row};
+use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
+use crate::governing::Doubt;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;
@@ -30,10 +32,6 @@ pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {
             allowed.join(", ")
         ),
     })
-}
-
-pub(super) fn dry_run(case: &Case<'_>) -> Option<Ruling> {
-    (case.incident.policy.mode == Mode::DryRun).then_some(Ruling::DryRun)
 }
 
 pub(super) fn council_rejected(case: &Case<'_>) -> Option<Ruling> {
@@ -99,6 +97,31 @@ pub(super) fn protected(case: &Case<'_>) -> Option<Ruling> {
     )
 }
 
+pub(super) fn no_policy(case: &Case<'_>) -> Option<Ruling> {
+    if case.incident.doubt != Some(Doubt::NoPolicy) {
+        return None;
+    }
+    let workload = case.incident.target.as_ref().ok()?.name();
+    needs_approval(
+        "NoPolicy",
+        format!("no RemediationPolicy governs {workload}: apply one (examples/quickstart/policy.yaml)"),
+    )
+}
+
+pub(super) fn broken_policy(case: &Case<'_>) -> Option<Ruling> {
+    let Some(Doubt::Broken { message }) = &case.incident.doubt else {
+        return None;
+    };
+    needs_approval(
+        "BrokenPolicy",
+        format!(
+            "a policy file that may govern the workload is broken, so {} requires approval until it is repaired: {}",
+            case.action,
+            bound(message, REASON)
+        ),
+    )
+}
+
 pub(super) fn approval_mode(case: &Case<'_>) -> Option<Ruling> {
     if case.incident.policy.mode != Mode::Approve {
         return None;
@@ -136,7 +159,7 @@ pub(super) fn freeze_window(case: &Case<'_>) -> Option<Ruling> {
 }
 
 pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
-    let used = actions_in_hour(case.incident);
+    let used = case.incident.actions_in_hour;
     let budget = case.incident.policy.actions_per_hour;
     if used < budget {
         return None;

@@ -1,6 +1,12 @@
 //! The rules as a table.
 
+use aegis_api::RemediationPolicySpec;
+use serde_json::json;
+
 use super::*;
+use crate::governing::Doubt;
+use crate::incident::leases::Leases;
+use crate::incident::tests::{REPORT, incident, judge};
 
 #[test]
 fn the_rules_bind_in_this_order() {
@@ -9,16 +15,128 @@ fn the_rules_bind_in_this_order() {
         names,
         [
             "NotAllowed",
-            "DryRun",
             "CouncilRejected",
             "CouncilNeedsReview",
             "FailedBefore",
             "ScaledToZero",
             "Protected",
+            "NoPolicy",
+            "BrokenPolicy",
             "ApprovalMode",
             "AutomationOff",
             "FreezeWindow",
             "BudgetExhausted",
         ]
     );
+}
+
+/// What a policy and a council make of an action on a workload of three replicas.
+fn ruled(policy: &str, verdict: Option<&str>, by_human: bool) -> Ruling {
+    let incident = judge(vec![incident(REPORT, "{}")], policy, &Leases::default());
+    ruled_on(&incident, Action::Restart, verdict, by_human)
+}
+
+fn ruled_on(incident: &ValidatedIncident, action: Action, verdict: Option<&str>, by_human: bool) -> Ruling {
+    let council = verdict.map(|verdict| council(verdict));
+    super::judge(&Case {
+        incident,
+        action,
+        council: council.as_ref(),
+        by_human,
+    })
+}
+
+fn council(verdict: &str) -> CouncilDecision {
+    let decision =
+        json!({"votes": [], "finalVerdict": verdict, "consensus": "", "summary": "the council's words"});
+    serde_json::from_value(decision).unwrap()
+}
+
+/// The rule that decides: in words, so that tables can be read.
+fn word(ruling: &Ruling) -> String {
+    match ruling {
+        Ruling::Allow => "allow".to_owned(),
+        Ruling::NeedsApproval { reason, .. } => format!("ask {reason}"),
+        Ruling::Refuse { .. } => "refuse".to_owned(),
+        Ruling::DryRun(would) => format!("dry run: {}", word(would)),
+    }
+}
+
+/// It is 12:00 on a Sunday.
+const FROZEN: &str = "freezeWindows: [{start: '11:00', end: '13:00', reason: release}]";
+
+#[test]
+fn each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them() {
+    for (rules, verdict, expected) in [
+        ("", Some("APPROVED"), "allow"),
+        ("allowedActions: [SCALE_UP]", Some("APPROVED"), "refuse"),
+        ("", Some("REJECTED"), "refuse"),
+        ("", Some("NEEDS_REVIEW"), "ask CouncilNeedsReview"),
+        ("", None, "ask CouncilNeedsReview"),
+        (FROZEN, Some("APPROVED"), "ask FreezeWindow"),
+        ("actionsPerHour: 0", Some("APPROVED"), "ask BudgetExhausted"),
+        // The first that binds decides.
+        (
+            "actionsPerHour: 0, allowedActions: [NOOP]",
+            Some("NEEDS_REVIEW"),
+            "refuse",
+        ),
+    ] {
+        let auto = ruled(&format!("{{mode: Auto, {rules}}}"), verdict, false);
+        assert_eq!(word(&auto), expected, "{rules} {verdict:?}");
+        let dry = ruled(&format!("{{mode: DryRun, {rules}}}"), verdict, false);
+        assert_eq!(word(&dry), format!("dry run: {expected}"), "{rules} {verdict:?}");
+    }
+}
+
+#[test]
+fn i5_a_policy_that_does_not_say_how_far_automation_may_go_asks_a_human() {
+    let only_narrows: RemediationPolicySpec = serde_json::from_value(json!({"actionsPerHour": 2})).unwrap();
+    assert_eq!(only_narrows.mode, Mode::Approve);
+}
+
+#[test]
+fn a_human_passes_what_binds_automation_and_nothing_else() {
+    for (policy, expected) in [
+        ("{mode: Approve}", "allow"),
+        ("{mode: 'Off'}", "allow"),
+        ("{mode: Auto, actionsPerHour: 0}", "allow"),
+        ("{mode: Auto, allowedActions: [SCALE_UP]}", "refuse"),
+        ("{mode: DryRun}", "dry run: allow"),
+        ("{mode: DryRun, allowedActions: [SCALE_UP]}", "dry run: refuse"),
+    ] {
+        assert_eq!(word(&ruled(policy, None, true)), expected, "{policy}");
+    }
+}
+
+#[test]
+fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+    for (doubt, reason, said) in [
+        (
+            Doubt::NoPolicy,
+            "ask NoPolicy",
+            "no RemediationPolicy governs web: apply one (examples/quickstart/policy.yaml)",
+        ),
+        (
+            Doubt::Broken {
+                message: "remediationpolicies/pay.yaml: line 4: spec.mod: unknown field".to_owned(),
+            },
+            "ask BrokenPolicy",
+            "remediationpolicies/pay.yaml: line 4",
+        ),
+    ] {
+        incident.doubt = Some(doubt);
+        let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+        assert_eq!(word(&ruling), reason);
+        assert!(
+            matches!(&ruling, Ruling::NeedsApproval { message, .. } if message.contains(said)),
+            "{ruling:?}"
+        );
+        assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+        assert_eq!(
+            ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+            Ruling::Allow
+        );
+    }
 }

@@ -55,9 +55,10 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
             };
             match gate::judge(&case) {
                 Ruling::Refuse { message } => fail(message),
-                Ruling::DryRun => Step::EndDryRun {
-                    plan: plan.clone(),
+                Ruling::DryRun(ruling) => Step::EndDryRun {
+                    plan: Some(plan.clone()),
                     council: None,
+                    ruling: *ruling,
                 },
                 Ruling::Allow | Ruling::NeedsApproval { .. } => Step::Approve {
                     plan: remedy::carried_out_at(plan, workload, incident.now),

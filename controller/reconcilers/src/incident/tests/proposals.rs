@@ -48,7 +48,8 @@ fn plans(
 ) {
     match step {
         Step::Approve { plan, .. } => (Some(plan), None),
-        Step::AskHuman { plan, .. } | Step::EndDryRun { plan, .. } => (None, Some(plan)),
+        Step::AskHuman { plan, .. } => (None, Some(plan)),
+        Step::EndDryRun { plan, .. } => (None, plan.as_ref()),
         Step::Fail { .. } => (None, None),
         other => panic!("{other:?}"),
     }

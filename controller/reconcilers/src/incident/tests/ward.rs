@@ -89,7 +89,10 @@ impl Ward {
     }
 
     pub(super) async fn apply(&self, kind: &str, name: &str, spec: &Value) -> Result<(), String> {
-        let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let mut object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        if kind == "RemediationPolicy" && spec.get("mode").is_none() {
+            object["spec"]["mode"] = json!("Auto");
+        }
         let made = self
             .context
             .store
