@@ -13,6 +13,7 @@ use aegis_reconcilers::collector::Samples;
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::incident::IncidentReconciler;
+use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
 use aegis_reconcilers::policy::PolicyReconciler;
 use aegis_reconcilers::probe::Prober;
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let engine: Arc<dyn Engine> = Arc::new(Docker::connect(args.docker_host.as_deref())?);
     let context = context(&args, store, engine, events);
     let recall = Recall::default();
-    let docker_events = DockerEvents::default();
+    let docker_events = DockerEvents::new(&context);
     let view = HostView::new().with_history(context.samples.history().clone(), args.metrics_interval_secs);
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -169,6 +170,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         events,
         feed: Feed::new(feed::CAPACITY),
         samples: Samples::default(),
+        lifecycle: Lifecycle::default(),
         clock: Clock::default(),
         settings: Arc::new(settings),
     }

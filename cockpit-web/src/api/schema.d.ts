@@ -2686,6 +2686,41 @@ export interface components {
                          * @description CPU, percent of one core.
                          */
                         cpuPercent?: number | null;
+                        /** @description How it ended in the last quarter of an hour, oldest first, at most twenty, each with who made it end. */
+                        deaths?: {
+                            /**
+                             * Format: date-time
+                             * @description When.
+                             */
+                            at?: string | null;
+                            /**
+                             * @description Who made it end.
+                             * @default Unknown
+                             * @enum {string}
+                             */
+                            cause?: "Process" | "Controller" | "DockerPolicy" | "Human" | "EngineStop" | "Unknown";
+                            /**
+                             * Format: int64
+                             * @description Its exit code.
+                             * @default 0
+                             */
+                            exitCode?: number;
+                            /**
+                             * @description The kernel ended it for want of memory.
+                             * @default false
+                             */
+                            oom?: boolean;
+                            /**
+                             * @description Who made a container end, or start again.
+                             * @enum {string|null}
+                             */
+                            restartedBy?: "Process" | "Controller" | "DockerPolicy" | "Human" | "EngineStop" | "Unknown" | null;
+                            /**
+                             * Format: uint8
+                             * @description The last signal that somebody sent it through the engine before it ended.
+                             */
+                            signal?: number | null;
+                        }[];
                         /** @description What Docker's health check says, if it has one. */
                         dockerHealth?: string | null;
                         /**
@@ -4170,6 +4205,41 @@ export interface components {
                          * @description CPU, percent of one core.
                          */
                         cpuPercent?: number | null;
+                        /** @description How it ended in the last quarter of an hour, oldest first, at most twenty, each with who made it end. */
+                        deaths?: {
+                            /**
+                             * Format: date-time
+                             * @description When.
+                             */
+                            at?: string | null;
+                            /**
+                             * @description Who made it end.
+                             * @default Unknown
+                             * @enum {string}
+                             */
+                            cause?: "Process" | "Controller" | "DockerPolicy" | "Human" | "EngineStop" | "Unknown";
+                            /**
+                             * Format: int64
+                             * @description Its exit code.
+                             * @default 0
+                             */
+                            exitCode?: number;
+                            /**
+                             * @description The kernel ended it for want of memory.
+                             * @default false
+                             */
+                            oom?: boolean;
+                            /**
+                             * @description Who made a container end, or start again.
+                             * @enum {string|null}
+                             */
+                            restartedBy?: "Process" | "Controller" | "DockerPolicy" | "Human" | "EngineStop" | "Unknown" | null;
+                            /**
+                             * Format: uint8
+                             * @description The last signal that somebody sent it through the engine before it ended.
+                             */
+                            signal?: number | null;
+                        }[];
                         /** @description What Docker's health check says, if it has one. */
                         dockerHealth?: string | null;
                         /**

@@ -15,6 +15,7 @@ pub mod defaults;
 pub mod detector;
 pub mod incident;
 pub mod kinds;
+pub mod lifecycle;
 pub mod load_balancer;
 pub mod meta;
 pub mod naming;

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::Death;
 use crate::scalar::Time;
 use crate::workload::Health;
 
@@ -362,6 +363,9 @@ pub struct ContainerEvidence {
     /// When this controller did so lately, since it had ended or was sick, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restarted_at: Vec<Time>,
+    /// How it ended in the last quarter of an hour, oldest first, at most twenty, each with who made it end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deaths: Vec<Death>,
     /// When its process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

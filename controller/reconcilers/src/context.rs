@@ -10,6 +10,7 @@ use aegis_runtime::feed::Feed;
 use aegis_runtime::store::{Clock, Store};
 
 use crate::collector::Samples;
+use crate::lifecycle::Lifecycle;
 use crate::probe::Prober;
 
 /// What the environment says where a resource says nothing.
@@ -54,6 +55,8 @@ pub struct Context {
     pub prober: Prober,
     /// Readings of the containers' counters.
     pub samples: Samples,
+    /// How containers ended, and who made them end.
+    pub lifecycle: Lifecycle,
     /// Time.
     pub clock: Clock,
     /// The environment's defaults.
@@ -100,6 +103,7 @@ pub(crate) mod tests {
             events,
             feed: Feed::new(16),
             samples: Samples::default(),
+            lifecycle: Lifecycle::default(),
             clock: Clock::new(move || now.now()),
             settings: Arc::new(settings),
         };

@@ -1,14 +1,19 @@
 //! One subscription to the engine's events for everybody who wants them: reconnects, and tells that it did, so that
-//! subscribers look at everything again. Does I/O through the engine only.
+//! subscribers look at everything again. What happens to each container is on record before a subscriber hears of it.
+//! Does I/O through the engine only.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_docker::Engine;
 use aegis_docker::observed::EngineEvent;
+use aegis_runtime::store::Clock;
 use futures::{Stream, StreamExt};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::lifecycle::Lifecycle;
 
 const BACKLOG: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -39,18 +44,21 @@ pub enum Link {
 pub struct DockerEvents {
     sender: broadcast::Sender<Notice>,
     link: watch::Sender<Link>,
-}
-
-impl Default for DockerEvents {
-    fn default() -> Self {
-        Self {
-            sender: broadcast::Sender::new(BACKLOG),
-            link: watch::Sender::new(Link::Connecting),
-        }
-    }
+    lifecycle: Lifecycle,
+    clock: Clock,
 }
 
 impl DockerEvents {
+    /// A subscription that keeps the context's record; [`DockerEvents::run`] does the work.
+    pub fn new(context: &Context) -> Self {
+        Self {
+            sender: broadcast::Sender::new(BACKLOG),
+            link: watch::Sender::new(Link::Connecting),
+            lifecycle: context.lifecycle.clone(),
+            clock: context.clock.clone(),
+        }
+    }
+
     /// Notices from now on. A subscriber that falls behind is told to rescan.
     pub fn subscribe(&self) -> impl Stream<Item = Notice> + Send + 'static {
         tokio_stream::wrappers::BroadcastStream::new(self.sender.subscribe())
@@ -69,6 +77,7 @@ impl DockerEvents {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 reason = self.follow(&*engine, &mut retry) => {
+                    self.lifecycle.stream_is_lost(self.clock.now());
                     self.link.send_replace(Link::Down(reason));
                 }
             }
@@ -86,12 +95,14 @@ impl DockerEvents {
             Ok(events) => events,
             Err(error) => return error.to_string(),
         };
+        self.lifecycle.stream_is_up(self.clock.now());
         self.link.send_replace(Link::Up);
         self.send(Notice::Rescan);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     *retry = FIRST_RETRY;
+                    self.lifecycle.event(&event, self.clock.now());
                     self.send(Notice::Event(Arc::new(event)));
                 }
                 Err(error) => return error.to_string(),

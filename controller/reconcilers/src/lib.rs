@@ -9,6 +9,7 @@ mod fault;
 mod governing;
 pub mod incident;
 mod ledger;
+pub mod lifecycle;
 pub mod load_balancer;
 mod look;
 pub mod policy;

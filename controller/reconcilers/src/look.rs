@@ -159,6 +159,7 @@ pub(crate) async fn look(
         oom_killed: details.oom_killed,
         restart_count: details.restart_count.saturating_add(u64::from(row.restarts)),
         restarted_at: row.restarted_at.clone(),
+        deaths: context.lifecycle.deaths(row.id, context.clock.now()),
         started_at: details.started_at,
         finished_at: details.finished_at,
         health: live_health,

@@ -15,6 +15,7 @@ use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::incident::IncidentReconciler;
+use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
 use aegis_reconcilers::policy::PolicyReconciler;
 use aegis_reconcilers::probe::Prober;
@@ -200,6 +201,7 @@ impl Process {
             events,
             feed: Feed::new(64),
             samples: Samples::default(),
+            lifecycle: Lifecycle::default(),
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),
@@ -238,7 +240,7 @@ impl Process {
     }
 
     fn reconcilers(&mut self, context: &Context, dice: &mut StdRng) {
-        let events = DockerEvents::default();
+        let events = DockerEvents::new(context);
         let brain = Arc::new(Brain::new(BrainConfig::default()).expect("the default brain"));
         let incidents = IncidentReconciler::new(context.clone(), Arc::clone(&brain), Recall::default());
         let workloads = WorkloadReconciler::new(context.clone());

@@ -1,11 +1,12 @@
 //! The only place that changes a Workload's containers. Every step is idempotent: after a crash anywhere the next
 //! plan either repeats it without harm or finds it done.
 
+use aegis_api::lifecycle::What;
 use aegis_api::meta::LABEL_WORKLOAD;
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
+use aegis_docker::EngineError;
 use aegis_docker::create::{Ownership, clone_spec, template_spec};
-use aegis_docker::{Engine, EngineError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -26,7 +27,6 @@ pub(super) struct Applied {
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
-    let engine = &*context.engine;
     let mut running: FuturesUnordered<_> = plan
         .steps
         .iter()
@@ -34,7 +34,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         .map(|step| async move {
             let result = match &step {
                 Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
-                _ => take(engine, workload, &step).await.map(|()| None),
+                _ => take(context, workload, &step).await.map(|()| None),
             };
             (step, result)
         })
@@ -58,29 +58,53 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
     }
 }
 
-async fn take(engine: &dyn Engine, workload: &ValidatedWorkload, step: &Step) -> Result<(), EngineError> {
+async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> Result<(), EngineError> {
     match step {
-        Step::Create { index, name } => create(engine, workload, *index, name).await,
+        Step::Create { index, name } => create(context, workload, *index, name).await,
         Step::Start {
             id,
             name: _,
             crashed: _,
-        } => engine.start(id).await,
+        } => start(context, id).await,
         Step::Restart { id, name: _ } | Step::Heal { id, name: _ } | Step::Rejoin { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
             fault::point("workload/restart/before-stop");
             fault::soon("workload/restart/during-stop");
-            engine.stop(id, None).await?;
+            stop(context, id).await?;
             fault::point("workload/restart/before-start");
             fault::soon("workload/restart/during-start");
-            engine.start(id).await?;
+            start(context, id).await?;
             fault::point("workload/restart/after-start");
             Ok(())
         }
-        Step::Remove { id, name: _ } => remove(engine, workload, id).await,
+        Step::Remove { id, name: _ } => remove(context, workload, id).await,
         Step::Capture { .. } => Ok(()),
     }
+}
+
+/// Starts a container, and has it on record before that this was us.
+async fn start(context: &Context, id: &str) -> Result<(), EngineError> {
+    context.lifecycle.note(id, context.clock.now(), What::OwnStart);
+    context.engine.start(id).await
+}
+
+/// Stops a container, and has it on record before that this was us.
+async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
+    context.lifecycle.note(id, context.clock.now(), What::OwnStop);
+    let stopped = context.engine.stop(id, None).await;
+    if let Err(error) = &stopped
+        && !matches!(
+            error,
+            EngineError::Timeout { .. } | EngineError::Unreachable { .. }
+        )
+    {
+        // The engine refused. Where its answer was lost, it may still do it.
+        context
+            .lifecycle
+            .note(id, context.clock.now(), What::OwnStopFailed);
+    }
+    stopped
 }
 
 /// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
@@ -116,7 +140,7 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
 }
 
 async fn create(
-    engine: &dyn Engine,
+    context: &Context,
     workload: &ValidatedWorkload,
     index: u32,
     name: &str,
@@ -135,16 +159,16 @@ async fn create(
     };
     fault::point("workload/create/before-create");
     fault::soon("workload/create/during-create");
-    let id = engine.create(spec).await?;
+    let id = context.engine.create(spec).await?;
     fault::point("workload/create/before-start");
-    engine.start(&id).await?;
+    start(context, &id).await?;
     fault::point("workload/create/after-start");
     Ok(())
 }
 
 /// Removes a replica. The label is read again right before: nothing that is not ours goes, whatever the plan says.
-async fn remove(engine: &dyn Engine, workload: &ValidatedWorkload, id: &str) -> Result<(), EngineError> {
-    let Some(container) = engine.inspect(id).await? else {
+async fn remove(context: &Context, workload: &ValidatedWorkload, id: &str) -> Result<(), EngineError> {
+    let Some(container) = context.engine.inspect(id).await? else {
         return Ok(());
     };
     if container.labels.get(LABEL_WORKLOAD) != Some(&workload.name) {
@@ -155,9 +179,9 @@ async fn remove(engine: &dyn Engine, workload: &ValidatedWorkload, id: &str) -> 
     }
     fault::point("workload/remove/before-stop");
     fault::soon("workload/remove/during-stop");
-    engine.stop(id, None).await?;
+    stop(context, id).await?;
     fault::point("workload/remove/before-remove");
-    engine.remove(id).await?;
+    context.engine.remove(id).await?;
     fault::point("workload/remove/after-remove");
     Ok(())
 }

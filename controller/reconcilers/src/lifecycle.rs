@@ -1,0 +1,219 @@
+//! The record of what happened to each container, fed by the one subscription to the engine's events and by our own
+//! actions before they are made. Owns the bound over all containers; judges nothing (see [`aegis_api::lifecycle`]), does no
+//! I/O, and lives in memory alone: after a restart of this controller a cause is unknown. What must outlive it (a container
+//! that a person stopped) is kept in the Workload's status.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aegis_api::Time;
+use aegis_api::lifecycle::{Death, LastEnd, Record, What};
+use aegis_docker::observed::EngineEvent;
+
+/// Most containers that are remembered; with 32 happenings each this is some 2 MiB.
+const MOST_CONTAINERS: usize = 1024;
+
+/// The record. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    records: HashMap<String, Record>,
+    /// Since when the event stream is up without a break.
+    up_since: Option<Time>,
+    /// When the engine last answered on a connection of its own: one that stops takes no new ones.
+    answered: Option<Time>,
+}
+
+impl State {
+    fn add(&mut self, id: &str, at: Time, what: What) {
+        if let Some(record) = self.records.get_mut(id) {
+            record.add(at, what);
+            return;
+        }
+        if self.records.len() >= MOST_CONTAINERS {
+            let oldest = self.records.iter().min_by_key(|(_, record)| record.last_at());
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                self.records.remove(&oldest);
+            }
+        }
+        let mut record = Record::default();
+        if let Some(since) = self.up_since {
+            // What was before that nobody heard.
+            record.add(since, What::Back);
+        }
+        record.add(at, what);
+        self.records.insert(id.to_owned(), record);
+    }
+}
+
+impl Lifecycle {
+    /// An event came. One that is removed is forgotten.
+    pub fn event(&self, event: &EngineEvent, at: Time) {
+        if event.action == "destroy" {
+            self.with(|state| state.records.remove(&event.id));
+            return;
+        }
+        let attribute = |key: &str| event.attributes.get(key).cloned();
+        if let Some(what) = What::of_event(&event.action, attribute) {
+            self.with(|state| state.add(&event.id, at, what));
+        }
+    }
+
+    /// The event stream is there (again).
+    pub fn stream_is_up(&self, at: Time) {
+        self.with(|state| {
+            state.up_since = Some(at);
+            for record in state.records.values_mut() {
+                record.add(at, What::Back);
+            }
+        });
+    }
+
+    /// The event stream is lost: from now on things may happen unheard.
+    pub fn stream_is_lost(&self, at: Time) {
+        self.with(|state| {
+            // It never was there: nothing is lost that was not lost before.
+            if state.up_since.take().is_some() {
+                let answered = state.answered;
+                for record in state.records.values_mut() {
+                    record.add(at, What::Lost(answered));
+                }
+            }
+        });
+    }
+
+    /// The engine has answered a call that was made at `asked`.
+    pub fn engine_answered(&self, asked: Time) {
+        self.with(|state| state.answered = state.answered.max(Some(asked)));
+    }
+
+    /// We are about to do this to a container: to be noted before it is done.
+    pub fn note(&self, id: &str, at: Time, what: What) {
+        self.with(|state| state.add(id, at, what));
+    }
+
+    /// How a container ended in the last quarter of an hour, oldest first.
+    pub fn deaths(&self, id: &str, now: Time) -> Vec<Death> {
+        self.with(|state| {
+            let answered = state.answered;
+            let record = state.records.get(id);
+            record
+                .map(|record| record.deaths(now, answered))
+                .unwrap_or_default()
+        })
+    }
+
+    /// How a container's last run ended, as far as can be told now.
+    pub fn last_end(&self, id: &str) -> LastEnd {
+        self.with(|state| {
+            let record = state.records.get(id);
+            record.map_or(LastEnd::Unseen, |record| record.last_end(state.answered))
+        })
+    }
+
+    /// Since when the event stream is up without a break; `None` while it is not.
+    pub fn up_since(&self) -> Option<Time> {
+        self.with(|state| state.up_since)
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_api::lifecycle::Cause;
+
+    fn second(seconds: i64) -> Time {
+        Time(jiff::Timestamp::from_second(1_900_000_000 + seconds).unwrap())
+    }
+
+    fn event(id: &str, action: &str, attributes: &[(&str, &str)]) -> EngineEvent {
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        EngineEvent {
+            action: action.to_owned(),
+            id: id.to_owned(),
+            name: "web".to_owned(),
+            attributes: attributes.collect(),
+        }
+    }
+
+    fn stopped(lifecycle: &Lifecycle, at: i64) {
+        lifecycle.event(&event("a", "kill", &[("signal", "15")]), second(at));
+        lifecycle.event(&event("a", "die", &[("exitCode", "0")]), second(at + 1));
+        lifecycle.event(&event("a", "stop", &[]), second(at + 1));
+    }
+
+    fn cause(lifecycle: &Lifecycle) -> Option<Cause> {
+        match lifecycle.last_end("a") {
+            LastEnd::Known(death) => Some(death.cause),
+            LastEnd::Open { .. } | LastEnd::Unseen => None,
+        }
+    }
+
+    #[test]
+    fn a_stop_is_a_persons_once_stream_and_engine_have_outlived_it() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        stopped(&lifecycle, 50);
+        lifecycle.engine_answered(second(65));
+        assert_eq!(cause(&lifecycle), None);
+        lifecycle.engine_answered(second(66));
+        assert_eq!(cause(&lifecycle), Some(Cause::Human));
+        // What is known stays known when the engine goes after all.
+        lifecycle.stream_is_lost(second(70));
+        lifecycle.stream_is_up(second(75));
+        lifecycle.engine_answered(second(99));
+        assert_eq!(cause(&lifecycle), Some(Cause::Human));
+    }
+
+    #[test]
+    fn a_stream_that_is_lost_too_early_leaves_it_to_the_engine_for_good() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        stopped(&lifecycle, 50);
+        lifecycle.stream_is_lost(second(52));
+        lifecycle.stream_is_up(second(53));
+        lifecycle.engine_answered(second(99));
+        assert_eq!(cause(&lifecycle), Some(Cause::EngineStop));
+        assert_eq!(lifecycle.up_since(), Some(second(53)));
+    }
+
+    #[test]
+    fn what_we_do_ourselves_is_ours() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        lifecycle.note("a", second(49), What::OwnStop);
+        stopped(&lifecycle, 50);
+        assert_eq!(cause(&lifecycle), Some(Cause::Controller));
+        assert!(
+            lifecycle
+                .deaths("a", second(60))
+                .iter()
+                .all(|death| !death.is_crash())
+        );
+    }
+
+    #[test]
+    fn containers_are_bounded_and_those_removed_are_forgotten() {
+        let lifecycle = Lifecycle::default();
+        for at in 0..2000 {
+            lifecycle.event(&event(&format!("{at}"), "die", &[("exitCode", "1")]), second(at));
+        }
+        let records = || lifecycle.with(|state| state.records.len());
+        assert_eq!(records(), MOST_CONTAINERS);
+        assert_eq!(lifecycle.deaths("1999", second(2000)).len(), 1);
+        assert_eq!(lifecycle.deaths("0", second(2000)), []);
+        lifecycle.event(&event("1999", "destroy", &[]), second(2000));
+        assert_eq!(
+            (records(), lifecycle.last_end("1999")),
+            (MOST_CONTAINERS - 1, LastEnd::Unseen)
+        );
+    }
+}
