@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// Docker engine, such as unix:///var/run/docker.sock.
     #[arg(long, env = "DOCKER_HOST")]
     pub(crate) docker_host: Option<String>,
-    /// Token that may only post to /webhook. Without it one is made and kept beside the admin token.
+    /// Token that may only post to /webhook: at least 16 characters, without blanks. Without it one is made and kept beside
+    /// the admin token.
     #[arg(long, env = "AEGIS_WEBHOOK_TOKEN", hide_env_values = true)]
     pub(crate) webhook_token: Option<SecretString>,
     /// Role of requests without a token; none by default. Only for networks you trust.

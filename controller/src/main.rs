@@ -14,11 +14,9 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = aegis_settings::parse::<args::Args>();
     if args.healthcheck {
         return health::check(args.listen).await;
     }

@@ -53,6 +53,11 @@ const WORKLOADS_AT_ONCE: usize = 16;
 /// Runs the controller until it is told to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
+    // Before anything is made or asked.
+    let webhook_token = secrets::given(
+        "AEGIS_WEBHOOK_TOKEN (--webhook-token)",
+        args.webhook_token.as_ref(),
+    )?;
     aegis_api::defaults::choose(defaults::of(&args)?)?;
     let mut models = models::brain(&args.models)?;
     models.prompts_dir = models::prompts(models.prompts_dir, &args.state_dir);
@@ -61,7 +66,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let events = EventRecorder::new();
     let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;
-    let webhook_token = match args.webhook_token.clone() {
+    let webhook_token = match webhook_token {
         Some(token) => token,
         None => secrets::token(store.dir(), "webhook-token")?,
     };

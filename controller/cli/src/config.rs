@@ -35,7 +35,7 @@ impl Environment {
         self.0
             .get(name)
             .map(String::as_str)
-            .filter(|value| !value.is_empty())
+            .filter(|value| !value.trim().is_empty())
     }
 }
 

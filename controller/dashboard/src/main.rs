@@ -12,7 +12,6 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::Args;
@@ -22,7 +21,7 @@ use page::Pages;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = aegis_settings::parse::<Args>();
     if args.healthcheck {
         return serve::check(args.listen).await;
     }

@@ -62,10 +62,12 @@ impl Docker {
     /// The engine at `host` (`unix:///path` or `tcp://host:port`); `None`: at `DOCKER_HOST`, or the default socket. Does
     /// not connect yet, so it fails only for an address that cannot be one.
     pub fn connect(host: Option<&str>) -> EngineResult<Self> {
-        let from_env = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let from_env = std::env::var("DOCKER_HOST")
+            .ok()
+            .filter(|host| !host.trim().is_empty());
         let host = host.map(str::to_owned).or(from_env);
         let place = Place::parse(host.as_deref().unwrap_or(DEFAULT_HOST))?;
-        let tls = std::env::var("DOCKER_TLS_VERIFY").is_ok_and(|verify| !verify.is_empty());
+        let tls = std::env::var("DOCKER_TLS_VERIFY").is_ok_and(|verify| !verify.trim().is_empty());
         if tls && matches!(place, Place::Tcp(_)) {
             let message = "DOCKER_TLS_VERIFY is set, but TLS is not supported: use the engine's socket, or tunnel to it";
             return Err(failure::refused("connect to the engine", message));

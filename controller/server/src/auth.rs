@@ -127,9 +127,16 @@ impl Auth {
             digest: Digest::of(token.expose_secret()),
             expires_at: None,
         };
-        let mut builtin = vec![holder("admin", Role::Admin, &config.admin_token)];
-        let webhook = config.webhook_token.as_ref();
-        builtin.extend(webhook.map(|token| holder("webhook", Role::Webhook, token)));
+        let given = [
+            ("admin", Role::Admin, Some(&config.admin_token)),
+            ("webhook", Role::Webhook, config.webhook_token.as_ref()),
+        ];
+        // A token of nothing is none: it would let in everybody who sends none.
+        let set = given.into_iter().filter_map(|(user, role, token)| {
+            let token = token.filter(|token| !token.expose_secret().trim().is_empty())?;
+            Some(holder(user, role, token))
+        });
+        let builtin = set.collect();
         let sessions = Sessions::default();
         let session_file = SessionFile::open(tokens.folder(), &sessions, Timestamp::now());
         Self {
@@ -163,6 +170,10 @@ impl Auth {
     /// Who sent these headers. A token that is wrong is refused also where none is needed.
     fn identify(&self, headers: &HeaderMap, now: Timestamp) -> Result<Identity, Status> {
         if let Some(token) = credentials::token(headers) {
+            // Nothing, or what is no token at all, is compared with none.
+            if token.trim().is_empty() {
+                return Err(Status::unauthorized());
+            }
             let holder = self.holder(&Digest::of(&token), now);
             return holder.map(Identity::token).ok_or_else(Status::unauthorized);
         }

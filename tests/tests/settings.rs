@@ -1,0 +1,111 @@
+//! Promise: a setting that is set to nothing is not set, in every program; and a token that can be guessed is refused.
+
+use std::process::{Command, Output};
+
+use aegis_tests::binaries::binary;
+
+/// The variables that a program declares, as its help names them.
+fn declared(program: &str) -> Vec<String> {
+    let help = Command::new(binary(program))
+        .env_clear()
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    let parts = text.split("[env: ").skip(1);
+    let names = parts.filter_map(|part| part.split(['=', ']']).next());
+    names.map(str::to_owned).collect()
+}
+
+fn text(output: &Output) -> String {
+    let all = [output.stdout.as_slice(), &output.stderr].concat();
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_is_not_set_in_any_program() {
+    for (program, least) in [("aegis-controller", 25), ("aegis-dashboard", 5), ("buggy-app", 7)] {
+        let names = declared(program);
+        assert!(names.len() >= least, "{program}: {names:?}");
+        let ask = |name: &str, value: &str| {
+            let mut command = Command::new(binary(program));
+            command.env_clear().env(name, value).arg("--healthcheck");
+            command.output().unwrap()
+        };
+        // Whether somebody listens there or not: what is asked is whether it takes its settings.
+        let taken = |output: &Output| matches!(output.status.code(), Some(0 | 1));
+        for name in &names {
+            for nothing in ["", " ", "\t"] {
+                let output = ask(name, nothing);
+                assert!(
+                    taken(&output),
+                    "{program} with {name}={nothing:?}: {}",
+                    text(&output)
+                );
+            }
+        }
+    }
+    let mut wrong = Command::new(binary("aegis-controller"));
+    let wrong = wrong
+        .env_clear()
+        .env("AEGIS_ANONYMOUS_ROLE", "nobody")
+        .arg("--healthcheck")
+        .output()
+        .unwrap();
+    assert_eq!(
+        wrong.status.code(),
+        Some(2),
+        "what is set is still read: {}",
+        text(&wrong)
+    );
+}
+
+#[test]
+fn aegisctl_takes_a_variable_that_is_set_to_nothing_for_none() {
+    let home = tempfile::tempdir().unwrap();
+    for name in [
+        "AEGIS_SERVER",
+        "AEGIS_TOKEN",
+        "AEGIS_TOKEN_FILE",
+        "AEGIS_CONFIG",
+        "XDG_CONFIG_HOME",
+    ] {
+        let mut command = Command::new(binary("aegisctl"));
+        command.env_clear().env("HOME", home.path()).env(name, " ");
+        let output = command
+            .args(["get", "workloads", "--request-timeout=2s"])
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert!(said.contains("127.0.0.1:8001"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_is_allowed() {
+    let state = tempfile::tempdir().unwrap();
+    let start = |token: &str| {
+        let mut command = Command::new(binary("aegis-controller"));
+        command
+            .env_clear()
+            .env("AEGIS_WEBHOOK_TOKEN", token)
+            .arg("--state-dir")
+            .arg(state.path());
+        // Nobody may listen there: one that gets so far ends, too.
+        command.args(["--listen", "192.0.2.1:1"]).output().unwrap()
+    };
+    let refused = start("secret");
+    let said = text(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for part in ["AEGIS_WEBHOOK_TOKEN", "too short", "at least 16"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!state.path().join(".secrets").exists(), "before anything is made");
+    let empty = start("");
+    let said = text(&empty);
+    assert!(said.contains("cannot listen on 192.0.2.1:1"), "{said}");
+    assert!(
+        state.path().join(".secrets/webhook-token").exists(),
+        "one is made, as if it were not set"
+    );
+}
