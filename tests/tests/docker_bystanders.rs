@@ -109,3 +109,57 @@ async fn two_controllers_never_take_each_others_replicas_i3() {
         assert_eq!(world.events().count(replica, "die").await, 0, "{replica}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_names_another_container_restarts_only_that_one_i3() {
+    let world = World::new().await;
+    let target = world.patient("target").start().await;
+    let other = world.patient("other").start().await;
+    let launch = world.controller().env("TARGET_CONTAINER", &target.name);
+    let controller = launch.start().await;
+    let api = controller.api();
+    for patient in [&target, &other] {
+        api.apply(&manifests::adopting(&patient.name, 1)).await;
+        api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
+        api.workload_ready(&patient.name, 1).await;
+    }
+    let (before, began) = (trace(&target.inspect().await), other.started_at().await);
+
+    other.trigger("hang").await;
+    let alert = serde_json::json!({
+        "incident_id": "q1", "alert_type": "health_check_failed", "labels": {"container": other.name},
+        "summary": format!("{} does not answer", other.name),
+    });
+    let (status, answer) = api.post("/webhook", &alert).await;
+    assert_eq!(status, 200, "{answer}");
+    let incident = api.resolved("q1").await;
+    assert_eq!(
+        incident["spec"]["containerName"],
+        other.name.as_str(),
+        "{incident}"
+    );
+    assert_eq!(
+        incident["status"]["execution"]["containers"],
+        serde_json::json!([other.name])
+    );
+    assert_ne!(
+        other.started_at().await,
+        began,
+        "the one that was named is restarted"
+    );
+    assert_eq!(
+        trace(&target.inspect().await),
+        before,
+        "the default target is left alone"
+    );
+
+    // Over before it is sent: nothing is opened, nothing is done.
+    let began = other.started_at().await;
+    let over = serde_json::json!({
+        "incident_id": "q2", "alert_type": "health_check_failed", "container": other.name, "status": "resolved",
+    });
+    let (status, answer) = api.post("/webhook", &over).await;
+    assert_eq!((status, &answer["status"]), (200, &"RESOLVED".into()), "{answer}");
+    assert_eq!(api.list("Incident").await.len(), 1);
+    assert_eq!(other.started_at().await, began);
+}

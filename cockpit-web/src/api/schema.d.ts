@@ -1201,16 +1201,18 @@ export interface paths {
                     "application/json": {
                         /** @description What kind of alert. */
                         alert_type: string;
-                        /** @description The container it is about; the target container without it. */
+                        /** @description The container it is about. Without it the name is read from container, labels.container, labels.name, service, instance and the like; where nothing names one, it is about the target container. */
                         container_name?: string;
                         /** @description Alerts with the same fingerprint are the same trouble while it is open. */
                         fingerprint?: string;
-                        /** @description The same id again is the same incident. */
+                        /** @description The same id again is the same incident while that is open and for a minute after its end; later it is a new one that names the earlier. */
                         incident_id: string;
                         /** @description Log lines; the last 16,384 characters are kept. */
                         logs?: string;
                         /** @description critical, high, warning, info, … */
                         severity?: string;
+                        /** @description resolved, ok, recovered, …: the trouble is over, and no incident is opened. */
+                        status?: string;
                         /** @description When it began: RFC 3339, or unix seconds. */
                         timestamp?: string;
                         /** @description Where a person can read more. */
@@ -2474,6 +2476,22 @@ export interface components {
                     labels?: {
                         [key: string]: string;
                     };
+                    /** @description How the sender's words led to the container; absent where `container_name` alone named it. */
+                    naming?: {
+                        /** @description Whether it named none, so that it is about the default target (`TARGET_CONTAINER`). */
+                        byDefault?: boolean;
+                        /** @description The field that decided, by its path, such as `labels.container`. */
+                        field?: string;
+                        /** @description What less telling fields say instead, such as `instance says db`. */
+                        others?: string[];
+                    } | null;
+                    /** @description The incident, over by then, that the same alert opened before. */
+                    previous?: string | null;
+                    /**
+                     * Format: date-time
+                     * @description When the sender said that the trouble is over; absent again once it says that it is not. Nothing is proved by it.
+                     */
+                    resolvedAt?: string | null;
                     /** @description Where a person can read more. */
                     url?: string;
                 };

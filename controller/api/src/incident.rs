@@ -117,11 +117,52 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2048))]
     pub url: String,
+    /// How the sender's words led to the container; absent where `container_name` alone named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<Naming>,
+    /// When the sender said that the trouble is over; absent again once it says that it is not. Nothing is proved by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// The incident, over by then, that the same alert opened before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<ResourceName>,
 }
 
 impl Source {
     fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// How an alert named its container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Naming {
+    /// Whether it named none, so that it is about the default target (`TARGET_CONTAINER`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_default: bool,
+    /// The field that decided, by its path, such as `labels.container`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub field: String,
+    /// What less telling fields say instead, such as `instance says db`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub others: Vec<String>,
+}
+
+impl Naming {
+    /// Why the incident is about this container, for people.
+    pub fn told(&self, container: &str) -> String {
+        if self.by_default {
+            return format!("about {container} by default: the alert names no container");
+        }
+        let mut told = format!("about {container}, as {} says", self.field);
+        for other in &self.others {
+            told.push_str("; ");
+            told.push_str(other);
+        }
+        told
     }
 }
 

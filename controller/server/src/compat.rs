@@ -2,6 +2,7 @@
 //! `aegis_api::wire`.
 
 mod alert;
+mod book;
 mod gates;
 mod host;
 mod incidents;
@@ -15,6 +16,7 @@ mod webhook;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub(crate) use book::Book;
 pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
 pub(crate) use refusal::Refusal;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Tokens};
-use crate::compat::Gates;
+use crate::compat::{Book, Gates};
 use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::metrics::HttpMetrics;
@@ -97,6 +97,7 @@ pub struct Shared {
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) gates: Gates,
+    pub(crate) book: Book,
 }
 
 impl ServerState {
@@ -109,6 +110,7 @@ impl ServerState {
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             requests: Semaphore::new(MAX_REQUESTS),
             gates: Gates::default(),
+            book: Book::default(),
         };
         Self {
             shared: Arc::new(shared),

@@ -175,10 +175,17 @@ fn alert_body() -> Value {
         "type": "object",
         "required": ["incident_id", "alert_type"],
         "properties": {
-            "incident_id": text("The same id again is the same incident."),
+            "incident_id": text(
+                "The same id again is the same incident while that is open and for a minute after its end; later it is a \
+                 new one that names the earlier."
+            ),
             "alert_type": text("What kind of alert."),
             "logs": text("Log lines; the last 16,384 characters are kept."),
-            "container_name": text("The container it is about; the target container without it."),
+            "container_name": text(
+                "The container it is about. Without it the name is read from container, labels.container, labels.name, \
+                 service, instance and the like; where nothing names one, it is about the target container."
+            ),
+            "status": text("resolved, ok, recovered, …: the trouble is over, and no incident is opened."),
             "severity": text("critical, high, warning, info, …"),
             "timestamp": text("When it began: RFC 3339, or unix seconds."),
             "fingerprint": text("Alerts with the same fingerprint are the same trouble while it is open."),

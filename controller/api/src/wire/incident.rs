@@ -91,6 +91,28 @@ pub fn incident_id(incident: &Incident) -> &str {
     if sent.is_empty() { incident.name() } else { sent }
 }
 
+impl IncidentResult {
+    /// What a sender is answered whose alert says that its trouble is over, where no incident is about it.
+    pub fn nothing_open(incident_id: &str, alert_type: &str, message: String, now: Time) -> Self {
+        Self {
+            incident_id: incident_id.to_owned(),
+            alert_type: alert_type.to_owned(),
+            analysis: None,
+            council_decision: None,
+            status: Phase::Resolved,
+            resolved_at: None,
+            error: None,
+            replicas_spawned: 0,
+            timeline: vec![TimelineView {
+                ts: now,
+                status: Stage::Resolved,
+                message,
+                agent: None,
+            }],
+        }
+    }
+}
+
 impl From<&Incident> for IncidentResult {
     fn from(incident: &Incident) -> Self {
         let none = IncidentStatus::default();
@@ -116,7 +138,12 @@ impl From<&Incident> for IncidentResult {
 /// The first line, for an incident that the controller has not looked at yet: it was received when it was made.
 fn received(incident: &Incident) -> Option<TimelineView> {
     let created = incident.metadata.creation_timestamp.as_ref()?;
-    let message = "received; waiting for the controller".to_owned();
+    let spec = &incident.spec;
+    let about = spec.source.naming.as_ref().zip(spec.container_name.as_ref());
+    let about = about.map_or_else(String::new, |(naming, container)| {
+        format!(" {};", naming.told(container.as_str()))
+    });
+    let message = format!("received;{about} waiting for the controller");
     Some(TimelineView {
         ts: Time(created.0),
         status: Stage::Received,

@@ -23,6 +23,12 @@ use crate::context::Context;
 use crate::fault;
 
 const AT_ONCE: Action = Action::Requeue(Duration::ZERO);
+/// Whether the alert itself said which container it is about.
+const CONTAINER_NAMED: &str = "ContainerNamed";
+/// Whether the sender says that the trouble is over.
+const SENDER_RESOLVED: &str = "SenderResolved";
+/// Most lines of a timeline that say what a sender said later.
+const HEARD: usize = 20;
 /// The longest timeline; later entries push out those after the first.
 const TIMELINE: usize = 200;
 
@@ -48,17 +54,9 @@ pub(super) async fn update(
     };
     next.status.observed_generation = Some(incident.incident.generation());
     if next.status.timeline.is_empty() {
-        let from = incident.incident.spec.source.kind.as_str();
-        let from = if from.is_empty() { "a resource" } else { from };
-        next.log(
-            Stage::Received,
-            format!(
-                "{} reported by {from}",
-                bound(&incident.incident.spec.alert_type, 100)
-            ),
-            None,
-        );
+        next.received();
     }
+    next.heard();
     let action = next.fold(outcome);
     let status = next.status;
     announce(context, incident, &status);
@@ -106,6 +104,50 @@ struct Next<'a> {
 }
 
 impl Next<'_> {
+    /// The first line: what was reported, by whom, about which container, and whether it was there before.
+    fn received(&mut self) {
+        let spec = &self.incident.incident.spec;
+        let source = &spec.source;
+        let from = source.kind.as_str();
+        let from = if from.is_empty() { "a resource" } else { from };
+        let mut text = format!("{} reported by {from}", bound(&spec.alert_type, 100));
+        if let (Some(naming), Some(container)) = (&source.naming, &spec.container_name) {
+            let told = naming.told(container.as_str());
+            text.push_str(&format!("; {told}"));
+            let reason = if naming.by_default {
+                "DefaultTarget"
+            } else {
+                "NamedByAlert"
+            };
+            self.condition(CONTAINER_NAMED, !naming.by_default, reason, told);
+        }
+        if let Some(previous) = &source.previous {
+            text.push_str(&format!("; the same alert was incident {previous} before"));
+        }
+        self.log(Stage::Received, text, None);
+    }
+
+    /// What the sender says since: that it is over, or that it fires again. It proves nothing.
+    fn heard(&mut self) {
+        let resolved_at = self.incident.incident.spec.source.resolved_at;
+        let known = condition::is_true(&self.status.conditions, SENDER_RESOLVED);
+        let (reason, text) = match (resolved_at, known) {
+            (Some(at), false) => ("Resolved", format!("the sender says that it is over since {at}")),
+            (None, true) => ("FiresAgain", "the sender says that it fires again".to_owned()),
+            _ => return,
+        };
+        self.condition(SENDER_RESOLVED, resolved_at.is_some(), reason, text.clone());
+        let heard = self
+            .status
+            .timeline
+            .iter()
+            .filter(|entry| entry.status == Stage::Received);
+        // A sender that cannot make up its mind pushes out nothing else.
+        if heard.count() <= HEARD {
+            self.log(Stage::Received, text, None);
+        }
+    }
+
     fn log(&mut self, status: Stage, message: impl Into<String>, agent: Option<Seat>) {
         if self.status.timeline.len() >= TIMELINE {
             self.status.timeline.remove(1);

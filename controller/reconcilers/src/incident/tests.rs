@@ -6,6 +6,7 @@ mod injections;
 mod known;
 mod proposals;
 mod repeats;
+mod sender;
 mod verifying;
 mod waiting;
 mod ward;

@@ -1,15 +1,25 @@
 //! Alerts as senders spell them. Two fields are needed, some are known, any further one is kept as text. Everything is
-//! hostile input: bounded here, and it selects nothing. Pure.
+//! hostile input: bounded here, and it chooses nothing but the container and whether trouble begins or ends. Pure.
 
+mod body;
+mod names;
+mod over;
+mod time;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::incident::{IncidentSpec, Severity, Source};
 use aegis_api::redact::redact;
-use aegis_api::{ContainerName, Time, Workload};
+use aegis_api::scalar::ResourceName;
+use aegis_api::{Time, Workload};
 use serde_json::{Map, Value};
 
 use super::refusal::Fault;
+use body::Body;
+pub(super) use names::{Known, Named};
+pub(super) use over::Over;
 
 /// Longest id, alert type and fingerprint, characters.
 const ID: usize = 256;
@@ -30,7 +40,7 @@ pub(super) struct Alert {
     pub(super) incident_id: String,
     pub(super) alert_type: String,
     pub(super) logs: String,
-    pub(super) container: ContainerName,
+    pub(super) message: Message,
     pub(super) severity: Severity,
     pub(super) starts_at: Option<Time>,
     pub(super) fingerprint: Option<String>,
@@ -38,37 +48,60 @@ pub(super) struct Alert {
     pub(super) labels: BTreeMap<String, String>,
 }
 
+/// What the sender has to say.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Message {
+    /// There is trouble with this container.
+    Fires(Named),
+    /// The trouble is over: with this container, if one is named.
+    Over { over: Over, named: Option<Named> },
+}
+
 impl Alert {
     /// Reads an alert. One that names no container is about `target`. Every fault names its field.
-    pub(super) fn read(body: &[u8], target: &str) -> Result<Self, Vec<Fault>> {
-        let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+    pub(super) fn read(body: &[u8], target: &str, known: Known<'_>, now: Time) -> Result<Self, Vec<Fault>> {
+        let Body { mut fields, twice } = Body::read(body).map_err(|error| {
             vec![fault(
                 "",
                 "json_invalid",
                 format!("the body must be a JSON object: {error}"),
             )]
         })?;
+        let mut faults: Vec<Fault> = twice
+            .iter()
+            .filter(|path| decides(path))
+            .map(|path| ambiguous(path))
+            .collect();
         fields.retain(|_, value| !value.is_null());
-        let incident_id = id(&mut fields, "incident_id", true);
-        let alert_type = id(&mut fields, "alert_type", false);
-        let container = container(&mut fields, target);
-        let mut faults = Vec::new();
-        let (incident_id, alert_type) = (kept(incident_id, &mut faults), kept(alert_type, &mut faults));
-        let container = kept(container, &mut faults);
-        let (Some(incident_id), Some(alert_type), Some(container)) = (incident_id, alert_type, container)
+        let over = over::read(&fields, now);
+        let named = names::find(&fields, known, target);
+        fields.remove("container_name");
+        let incident_id = kept(id(&mut fields, "incident_id", true), &mut faults);
+        let alert_type = kept(id(&mut fields, "alert_type", false), &mut faults);
+        let message = match over {
+            Some(over) => Some(Message::Over {
+                over,
+                named: named
+                    .ok()
+                    .filter(|named| named.naming.as_ref().is_none_or(|naming| !naming.by_default)),
+            }),
+            None => kept(named.map(Message::Fires), &mut faults),
+        };
+        let (Some(incident_id), Some(alert_type), Some(message), true) =
+            (incident_id, alert_type, message, faults.is_empty())
         else {
             return Err(faults);
         };
         Ok(Self {
             incident_id,
             alert_type,
-            container,
+            message,
             logs: fields
                 .remove("logs")
                 .map(|logs| end(&redact(&lines(&logs)), LOGS))
                 .unwrap_or_default(),
             severity: severity(&mut fields),
-            starts_at: timestamp(&mut fields),
+            starts_at: starts_at(&mut fields, now),
             fingerprint: taken(&mut fields, "fingerprint", ID),
             url: taken(&mut fields, "url", URL).unwrap_or_default(),
             labels: labels(&fields),
@@ -80,11 +113,17 @@ impl Alert {
         self.fingerprint.as_deref().unwrap_or(&self.incident_id)
     }
 
-    /// The incident it opens, about the workload that covers its container.
-    pub(super) fn spec(&self, workloads: &[Arc<Workload>]) -> IncidentSpec {
+    /// The incident it opens, about the workload that covers its container. `previous`: what the same alert opened
+    /// before.
+    pub(super) fn spec(
+        &self,
+        named: &Named,
+        workloads: &[Arc<Workload>],
+        previous: Option<ResourceName>,
+    ) -> IncidentSpec {
         IncidentSpec {
-            workload_ref: covering(workloads, self.container.as_str()).and_then(|name| name.parse().ok()),
-            container_name: Some(self.container.clone()),
+            workload_ref: covering(workloads, named.container.as_str()).and_then(|name| name.parse().ok()),
+            container_name: Some(named.container.clone()),
             alert_type: self.alert_type.clone(),
             severity: self.severity,
             logs: self.logs.clone(),
@@ -94,6 +133,9 @@ impl Alert {
                 incident_id: self.incident_id.clone(),
                 labels: self.labels.clone(),
                 url: self.url.clone(),
+                naming: named.naming.clone(),
+                resolved_at: None,
+                previous,
             },
             starts_at: self.starts_at,
             count: 1,
@@ -101,6 +143,35 @@ impl Alert {
             override_: None,
         }
     }
+}
+
+/// Whether something that matters depends on this key.
+fn decides(path: &[String]) -> bool {
+    const OURS: &[&str] = &["incidentid", "alerttype", "fingerprint", "timestamp"];
+    let ours = matches!(path, [name] if OURS.contains(&key(name).as_str()));
+    ours || names::decides(path) || over::decides(path)
+}
+
+fn ambiguous(path: &[String]) -> Fault {
+    let field: String = path
+        .join(".")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LABEL_NAME)
+        .collect();
+    let message = format!("{field} is there twice with different values: send it once");
+    Fault {
+        field: Cow::Owned(field),
+        ..fault("", "value_error", message)
+    }
+}
+
+/// A field's name without case, separators and whatever else senders spell differently.
+fn key(name: &str) -> String {
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// Name of the workload that covers a container: it adopts it, has it, or is called like it.
@@ -125,7 +196,7 @@ pub(super) fn covering<'a>(workloads: &'a [Arc<Workload>], container: &str) -> O
 fn fault(field: &'static str, kind: &'static str, message: impl Into<String>) -> Fault {
     Fault {
         place: "body",
-        field,
+        field: Cow::Borrowed(field),
         kind,
         message: message.into(),
     }
@@ -159,20 +230,6 @@ fn id(fields: &mut Map<String, Value>, name: &'static str, exact: bool) -> Resul
     Ok(text.chars().take(ID).collect())
 }
 
-fn container(fields: &mut Map<String, Value>, target: &str) -> Result<ContainerName, Fault> {
-    let name = "container_name";
-    let value = fields.remove(name).unwrap_or_default();
-    let text = match &value {
-        Value::Null => target.to_owned(),
-        other => scalar(other).ok_or_else(|| fault(name, "string_type", "Input should be a valid string"))?,
-    };
-    // Docker's own API spells names with a slash in front.
-    let text = text.trim().trim_start_matches('/');
-    let text = if text.is_empty() { target } else { text };
-    text.parse()
-        .map_err(|error| fault(name, "value_error", format!("{error}")))
-}
-
 /// The severity in our words; a sender's own word is kept beside it.
 fn severity(fields: &mut Map<String, Value>) -> Severity {
     let Some(word) = fields.get("severity").and_then(scalar) else {
@@ -194,26 +251,12 @@ fn severity(fields: &mut Map<String, Value>) -> Severity {
     severity
 }
 
-/// When it began. A time without a zone is UTC; what is no time stays a label.
-fn timestamp(fields: &mut Map<String, Value>) -> Option<Time> {
-    let value = fields.get("timestamp")?;
-    let time = match value {
-        Value::String(text) => {
-            let text = text.trim();
-            text.parse().or_else(|_| format!("{text}Z").parse()).ok()
-        }
-        Value::Number(number) => unix(number.as_f64()?),
-        _ => None,
-    }?;
-    fields.remove("timestamp");
+/// When it began; what is no time stays a label.
+fn starts_at(fields: &mut Map<String, Value>, now: Time) -> Option<Time> {
+    let mut names = ["timestamp", "startsAt", "starts_at"].into_iter();
+    let (name, time) = names.find_map(|name| Some((name, time::read(fields.get(name)?, now)?)))?;
+    fields.remove(name);
     Some(time)
-}
-
-/// Unix seconds, or milliseconds where they would be of the far future.
-fn unix(number: f64) -> Option<Time> {
-    let seconds = if number.abs() > 1e11 { number / 1e3 } else { number };
-    let span = jiff::SignedDuration::try_from_secs_f64(seconds).ok()?;
-    jiff::Timestamp::UNIX_EPOCH.checked_add(span).ok().map(Time)
 }
 
 fn taken(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Option<String> {
@@ -311,9 +354,21 @@ mod tests {
         assert_eq!(alert.labels["details.message"], "all is well");
     }
 
+    fn container(alert: &Alert) -> &str {
+        match &alert.message {
+            Message::Fires(named) => named.container.as_str(),
+            Message::Over { .. } => panic!("it fires"),
+        }
+    }
+
     fn read(body: &Value) -> Result<Alert, Vec<String>> {
         let body = body.to_string();
-        Alert::read(body.as_bytes(), "target").map_err(|faults| {
+        let known = Known {
+            workloads: &[],
+            containers: &[],
+        };
+        let now = "2026-02-01T00:00:00Z".parse().unwrap();
+        Alert::read(body.as_bytes(), "target", known, now).map_err(|faults| {
             faults
                 .iter()
                 .map(|fault| format!("{} {}", fault.field, fault.kind))
@@ -324,7 +379,7 @@ mod tests {
     #[test]
     fn the_least_alert_is_about_the_target() {
         let alert = read(&json!({"incident_id": "i", "alert_type": "Memory Leak"})).unwrap();
-        assert_eq!(alert.container.as_str(), "target");
+        assert_eq!(container(&alert), "target");
         assert_eq!((alert.severity, alert.same()), (Severity::Warning, "i"));
         assert!(alert.labels.is_empty() && alert.starts_at.is_none());
     }
@@ -338,11 +393,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            (
-                alert.incident_id.as_str(),
-                alert.logs.as_str(),
-                alert.container.as_str()
-            ),
+            (alert.incident_id.as_str(), alert.logs.as_str(), container(&alert)),
             ("7", "a\nb", "web")
         );
         assert_eq!(
@@ -396,27 +447,33 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_in_the_ways_senders_write_them() {
-        let at = |timestamp: Value| {
-            let alert =
-                read(&json!({"incident_id": "i", "alert_type": "x", "timestamp": timestamp})).unwrap();
-            (
-                alert.starts_at.map(|time| time.to_string()),
-                alert.labels.contains_key("timestamp"),
-            )
+    fn what_is_no_start_stays_a_label() {
+        let at = |fields: Value| {
+            let mut body = json!({"incident_id": "i", "alert_type": "x"});
+            body.as_object_mut()
+                .unwrap()
+                .extend(fields.as_object().unwrap().clone());
+            let alert = read(&body).unwrap();
+            let labels: Vec<String> = alert.labels.into_keys().collect();
+            (alert.starts_at.map(|time| time.to_string()), labels.join(" "))
         };
         let noon = Some("2026-01-31T12:00:00Z".to_owned());
-        for same in [
-            json!("2026-01-31T12:00:00Z"),
-            json!("2026-01-31T13:00:00+01:00"),
-            json!("2026-01-31T12:00:00"),
-        ] {
-            assert_eq!(at(same), (noon.clone(), false));
-        }
-        assert_eq!(at(json!(1_769_860_800)), (noon.clone(), false));
-        assert_eq!(at(json!(1_769_860_800_000_i64)), (noon, false));
-        assert_eq!(at(json!("yesterday")), (None, true));
-        assert_eq!(at(json!(1e300)), (None, true));
+        assert_eq!(
+            at(json!({"timestamp": "2026-01-31T12:00:00Z"})),
+            (noon.clone(), String::new())
+        );
+        assert_eq!(
+            at(json!({"timestamp": 0, "startsAt": 1_769_860_800})),
+            (noon, "timestamp".to_owned())
+        );
+        assert_eq!(
+            at(json!({"startsAt": "0001-01-01T00:00:00Z"})),
+            (None, "startsAt".to_owned())
+        );
+        assert_eq!(
+            at(json!({"timestamp": "2099-01-01T00:00:00Z"})),
+            (None, "timestamp".to_owned())
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) async fn history(
             .filter(|minutes| (1..=15).contains(minutes))
             .ok_or_else(|| Fault {
                 place: "query",
-                field: "minutes",
+                field: "minutes".into(),
                 kind: "int_parsing",
                 message: "Input should be a whole number from 1 to 15".to_owned(),
             })?,

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use aegis_api::naming::{hashed, resource_name};
+use aegis_api::Incident;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{Incident, Kind};
 use aegis_runtime::Store;
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +26,7 @@ pub(super) async fn get(
     State(state): State<ServerState>,
     Named(id): Named<String>,
 ) -> Result<Json<IncidentResult>, Refusal> {
-    let found = find(&state.store, &id).map(|incident| Json(IncidentResult::from(&*incident)));
+    let found = find(&state, &id).map(|incident| Json(IncidentResult::from(&*incident)));
     found.ok_or_else(|| Refusal::Plain(StatusCode::NOT_FOUND, "Incident not found.".to_owned()))
 }
 
@@ -38,17 +37,9 @@ pub(crate) fn by_age(store: &Store) -> Vec<Arc<Incident>> {
     incidents
 }
 
-/// By the id its sender gave it, else by resource name.
-fn find(store: &Store, id: &str) -> Option<Arc<Incident>> {
-    let named = |name: &str| store.get::<Incident>(name);
-    let sent = |found: &Arc<Incident>| incident_id(found) == id;
-    let likely = named(&resource_name(id))
-        .filter(sent)
-        .or_else(|| named(&hashed(id)).filter(sent));
-    likely.or_else(|| {
-        store
-            .list::<Incident>()
-            .into_iter()
-            .find(|found| sent(found) || found.name() == id)
-    })
+/// The newest of the id that its sender gave it, else by resource name.
+fn find(state: &ServerState, id: &str) -> Option<Arc<Incident>> {
+    let mut sent = state.book.find(&state.store, id).into_iter();
+    sent.find(|found| incident_id(found) == id)
+        .or_else(|| state.store.get::<Incident>(id))
 }

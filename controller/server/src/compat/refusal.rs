@@ -1,5 +1,7 @@
 //! Refusals as these clients read them: an object with `detail`. Pure.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +26,7 @@ pub(crate) struct Fault {
     /// `body` or `query`.
     pub(crate) place: &'static str,
     /// Its name; empty for the whole.
-    pub(crate) field: &'static str,
+    pub(crate) field: Cow<'static, str>,
     /// `missing`, `string_type`, …
     pub(crate) kind: &'static str,
     /// What is wrong and what is allowed.
@@ -63,7 +65,7 @@ impl IntoResponse for Refusal {
 fn row(fault: &Fault) -> Value {
     let place = std::iter::once(fault.place);
     let loc: Vec<&str> = place
-        .chain(Some(fault.field).filter(|field| !field.is_empty()))
+        .chain(Some(&*fault.field).filter(|field| !field.is_empty()))
         .collect();
     json!({"loc": loc, "msg": fault.message, "type": fault.kind})
 }

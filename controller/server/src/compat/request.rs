@@ -20,7 +20,7 @@ impl From<QueryRejection> for Refusal {
     fn from(rejection: QueryRejection) -> Self {
         Fault {
             place: "query",
-            field: "",
+            field: "".into(),
             kind: "value_error",
             message: rejection.body_text(),
         }

@@ -62,7 +62,7 @@ pub(super) async fn scale(
 fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
     let fault = |message: &str| Fault {
         place: "query",
-        field: "count",
+        field: "count".into(),
         kind: "int_parsing",
         message: message.to_owned(),
     };

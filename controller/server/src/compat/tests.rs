@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::testing::{Answer, Server, config};
 
+mod alerts;
+
 async fn create(server: &Server, kind: &str, name: &str, spec: Value) {
     let object =
         json!({"apiVersion": aegis_api::API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec});
@@ -95,14 +97,14 @@ async fn the_same_alert_again_is_the_same_incident() {
         &server,
         "Incident",
         "i-1",
-        json!({"phase": "FAILED", "finishedAt": "2026-01-31T12:00:00Z", "timeline": []}),
+        json!({"phase": "FAILED", "finishedAt": jiff::Timestamp::now().to_string(), "timeline": []}),
     )
     .await;
     assert_eq!(alert(&server, sent).await.json()["status"], "FAILED");
     assert_eq!(
         incidents(&server)[0].spec.count,
-        2,
-        "a finished incident is answered as it is"
+        3,
+        "an incident that ended a moment ago is answered as it is, and counts the repeat"
     );
 }
 

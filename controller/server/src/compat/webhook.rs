@@ -1,17 +1,20 @@
-//! `POST /webhook`: an alert becomes an Incident, durable before the answer. The same trouble again is the same incident.
+//! `POST /webhook`: an alert becomes an Incident, durable before the answer. The same trouble again is the same incident
+//! while that is open and a minute longer; the end of trouble opens none, and is noted on the one that is open.
 
 use std::sync::Arc;
 
 use aegis_api::naming::{hashed, resource_name};
+use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{API_VERSION, Incident, Kind, KindInfo, Workload, kinds};
-use aegis_runtime::{Store, StoreError};
+use aegis_api::{API_VERSION, Incident, Kind, KindInfo, Time, Workload, kinds};
+use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::SignedDuration;
 use serde_json::json;
 
-use super::alert::Alert;
+use super::alert::{Alert, Known, Message, Named, Over};
 use super::refusal::Refusal;
 use crate::auth::Acting;
 use crate::body::{ALERT_LIMIT, Whole};
@@ -20,20 +23,46 @@ use crate::status::Status;
 
 /// How often a race with another sender is run again.
 const ATTEMPTS: usize = 5;
+/// How long after its end an incident still takes repeats.
+const LINGERS: SignedDuration = SignedDuration::from_secs(60);
+/// How many names are tried for a new incident.
+const NAMES: u32 = 100;
 
 pub(super) async fn webhook(
     State(state): State<ServerState>,
     Acting(store): Acting,
     body: Result<Whole<ALERT_LIMIT>, Status>,
 ) -> Result<Json<IncidentResult>, Refusal> {
-    let alert = Alert::read(&body?.0, &state.config.target_container).map_err(Refusal::Fields)?;
+    let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
+    let known = Known {
+        workloads: &workloads,
+        containers: &containers,
+    };
+    let now = Time(jiff::Timestamp::now());
+    let target = &state.config.target_container;
+    let alert = Alert::read(&body?.0, target, known, now).map_err(Refusal::Fields)?;
     let _turn = state.gates.enter(alert.same()).await;
     let info =
         kinds::find("Incident").ok_or_else(|| Status::internal("there is no such kind as Incident"))?;
     for _ in 0..ATTEMPTS {
-        let taken = match known(&state.store, &alert) {
-            Some(incident) => repeat(&store, incident).await,
-            None => open(&store, info, &alert).await,
+        let earlier = Earlier::of(&state, &alert);
+        let taken = match &alert.message {
+            Message::Over { over, named } => match earlier.concerned(named.as_ref(), known) {
+                Some(incident) => end(&store, incident, over, now).await,
+                None => return Ok(Json(earlier.nothing_open(&alert, over, now))),
+            },
+            Message::Fires(named) => match earlier.taking_repeats(now) {
+                Some(incident) => repeat(&store, incident).await,
+                None => {
+                    let opening = Opening {
+                        alert: &alert,
+                        named,
+                        earlier: &earlier,
+                        workloads: &workloads,
+                    };
+                    open(&state, &store, info, opening).await
+                }
+            },
         };
         match taken {
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
@@ -46,49 +75,177 @@ pub(super) async fn webhook(
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-/// The incident that this alert is about already: the one with its id, else an open one with its fingerprint.
-fn known(store: &Store, alert: &Alert) -> Option<Arc<Incident>> {
-    let ours = |name: String| {
-        store
-            .get::<Incident>(&name)
-            .filter(|found| incident_id(found) == alert.incident_id)
-    };
-    let found = ours(resource_name(&alert.incident_id)).or_else(|| ours(hashed(&alert.incident_id)));
-    let fingerprint = alert.fingerprint.as_ref();
-    found.or_else(|| {
-        let fingerprint = fingerprint?;
-        let same = |incident: &Arc<Incident>| {
-            !incident.is_finished() && incident.spec.source.fingerprint == *fingerprint
-        };
-        store.list::<Incident>().into_iter().find(same)
-    })
+/// The incidents that the same alert opened so far, the newest first.
+struct Earlier {
+    /// Those of its id.
+    by_id: Vec<Arc<Incident>>,
+    /// Those of its fingerprint, if it has one.
+    by_fingerprint: Vec<Arc<Incident>>,
 }
 
-/// Counts a repeat, while the incident is open.
-async fn repeat(store: &Store, incident: Arc<Incident>) -> Result<Arc<Incident>, StoreError> {
-    if incident.is_finished() {
-        return Ok(incident);
+impl Earlier {
+    fn of(state: &ServerState, alert: &Alert) -> Self {
+        let mut by_id = state.book.find(&state.store, &alert.incident_id);
+        by_id.retain(|incident| incident_id(incident) == alert.incident_id);
+        let mut by_fingerprint = match &alert.fingerprint {
+            Some(fingerprint) => state.book.find(&state.store, fingerprint),
+            None => Vec::new(),
+        };
+        by_fingerprint
+            .retain(|incident| alert.fingerprint.as_ref() == Some(&incident.spec.source.fingerprint));
+        Self {
+            by_id,
+            by_fingerprint,
+        }
     }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Incident>> {
+        self.by_id.iter().chain(&self.by_fingerprint)
+    }
+
+    /// The one that another alert of its kind only repeats: an open one, else one that ended a moment ago.
+    fn taking_repeats(&self, now: Time) -> Option<&Arc<Incident>> {
+        let just_ended = |incident: &&Arc<Incident>| {
+            let end = incident.status.as_ref().and_then(|status| status.finished_at);
+            end.is_some_and(|end| now.0.duration_since(end.0).abs() <= LINGERS)
+        };
+        let open = self.all().find(|incident| !incident.is_finished());
+        open.or_else(|| self.all().find(just_ended))
+    }
+
+    /// The open one whose end is told. What names another container is about another trouble.
+    fn concerned(&self, named: Option<&Named>, known: Known<'_>) -> Option<&Arc<Incident>> {
+        let about = |incident: &&Arc<Incident>| {
+            let container = incident.spec.container_name.as_ref();
+            named
+                .zip(container)
+                .is_none_or(|(named, container)| known.same(named.container.as_str(), container.as_str()))
+        };
+        self.all().filter(|incident| !incident.is_finished()).find(about)
+    }
+
+    /// What a sender is answered that tells the end of what is not open: how it stands with its incident, if there was
+    /// one, and that nothing was opened.
+    fn nothing_open(&self, alert: &Alert, over: &Over, now: Time) -> IncidentResult {
+        if let Some(ended) = self.all().find(|incident| incident.is_finished()) {
+            return IncidentResult::from(&**ended);
+        }
+        let message = format!(
+            "the sender says that it is over ({}); no incident about it is open, and none was opened",
+            over.said
+        );
+        IncidentResult::nothing_open(&alert.incident_id, &alert.alert_type, message, now)
+    }
+
+    /// Which of them a new one names.
+    fn previous(&self) -> Option<ResourceName> {
+        let newest = self.by_id.first().or_else(|| self.by_fingerprint.first())?;
+        newest.name().parse().ok()
+    }
+
+    /// A name for another one: the id's own for the first, then with a number behind it.
+    fn next_name(&self, store: &Store, id: &str) -> String {
+        let (plain, hashed) = (resource_name(id), hashed(id));
+        let is_taken = |name: &str| store.get::<Incident>(name).is_some();
+        let Some(newest) = self.by_id.first() else {
+            // Another id may have the name.
+            return if is_taken(&plain) { hashed } else { plain };
+        };
+        let stem = if number(newest.name(), &hashed).is_some() {
+            hashed
+        } else {
+            plain
+        };
+        let numbers = self
+            .by_id
+            .iter()
+            .filter_map(|incident| number(incident.name(), &stem));
+        let last = numbers.max().unwrap_or(1);
+        let mut names = (1..=NAMES).map(|step| format!("{stem}-{}", last.saturating_add(step)));
+        names.find(|name| !is_taken(name)).unwrap_or(stem)
+    }
+}
+
+/// The number of a name among those of one stem: 1 for the stem itself.
+fn number(name: &str, stem: &str) -> Option<u32> {
+    match name.strip_prefix(stem)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse().ok(),
+    }
+}
+
+/// Counts a repeat. An open incident fires again, should its sender have said that it is over.
+async fn repeat(store: &Store, incident: &Incident) -> Result<Arc<Incident>, StoreError> {
     let counted = store.edit_spec::<Incident, _>(incident.name(), |current| {
         let mut spec = current.spec.clone();
         spec.count = spec.count.saturating_add(1);
+        if !current.is_finished() {
+            spec.source.resolved_at = None;
+        }
         Ok(spec)
     });
     counted.await
 }
 
-async fn open(store: &Store, info: &'static KindInfo, alert: &Alert) -> Result<Arc<Incident>, StoreError> {
-    let mut name = resource_name(&alert.incident_id);
-    if store.get::<Incident>(&name).is_some() {
-        // Another incident has the name.
-        name = hashed(&alert.incident_id);
-    }
-    let spec = alert.spec(&store.list::<Workload>());
+/// Notes on an open incident that its sender says it is over: once, until it fires again.
+async fn end(
+    store: &Store,
+    incident: &Incident,
+    over: &Over,
+    now: Time,
+) -> Result<Arc<Incident>, StoreError> {
+    let at = over.at.unwrap_or(now);
+    let noted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
+        let mut spec = current.spec.clone();
+        if !current.is_finished() {
+            spec.source.resolved_at.get_or_insert(at);
+        }
+        Ok(spec)
+    });
+    noted.await
+}
+
+/// An incident to be.
+struct Opening<'a> {
+    alert: &'a Alert,
+    named: &'a Named,
+    earlier: &'a Earlier,
+    workloads: &'a [Arc<Workload>],
+}
+
+async fn open(
+    state: &ServerState,
+    store: &Store,
+    info: &'static KindInfo,
+    opening: Opening<'_>,
+) -> Result<Arc<Incident>, StoreError> {
+    let name = opening.earlier.next_name(store, &opening.alert.incident_id);
+    let previous = opening.earlier.previous();
+    let spec = opening.alert.spec(opening.named, opening.workloads, previous);
     let object =
         json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": spec});
     let stored = store.create(info, object, false).await?;
-    stored.typed().ok_or(StoreError::NotFound {
+    let incident = stored.typed::<Incident>().ok_or(StoreError::NotFound {
         kind: info.kind.to_owned(),
         name,
-    })
+    })?;
+    state.book.note(&incident);
+    tell(state, &incident, opening.named);
+    Ok(incident)
+}
+
+/// Says how the container was found, where the sender did not plainly name it.
+fn tell(state: &ServerState, incident: &Incident, named: &Named) {
+    let Some(naming) = &named.naming else { return };
+    let (kind, reason) = if naming.by_default {
+        (EventType::Warning, "DefaultTarget")
+    } else if naming.others.is_empty() {
+        (EventType::Normal, "ContainerNamed")
+    } else {
+        (EventType::Warning, "ContainerNamed")
+    };
+    let message = naming.told(named.container.as_str());
+    state
+        .events
+        .record(&ObjectRef::of(incident), kind, reason, message);
 }

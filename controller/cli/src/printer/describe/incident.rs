@@ -66,6 +66,16 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
         };
         sheet.field("Source", format!("{}{id}", source.kind));
     }
+    let naming = source.naming.as_ref().zip(spec.container_name.as_ref());
+    sheet.maybe(
+        "Named",
+        naming.map(|(naming, container)| naming.told(container.as_str())),
+    );
+    sheet.maybe(
+        "Before",
+        source.previous.as_ref().map(|name| format!("incident/{name}")),
+    );
+    sheet.maybe("Sender says over", source.resolved_at.map(|at| when(at, now)));
     for (label, value) in &source.labels {
         sheet.field(&format!("  {}", text::line(label)), value);
     }
