@@ -458,3 +458,109 @@ async fn an_incident_of_a_container_that_no_workload_covers_fails_with_words_and
     );
     assert_eq!(stage.world.events().count(&stranger.name, "start").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_a_pause_outlives_the_controller_and_holds_incidents_until_somebody_resumes() {
+    let mut stage = stage(Value::Null).await;
+    let said = stage
+        .controller
+        .ctl()
+        .ok(&["pause", "--reason", "database migration", "--for", "2h"])
+        .await;
+    assert!(
+        said.contains("all automation is paused by") && said.contains("database migration"),
+        "{said}"
+    );
+    stage.controller.kill9();
+    stage.controller.start_again(|launch| launch).await;
+    let api = stage.api();
+    stage.falls_ill("waits").await;
+    let waiting = api.in_phase("waits", "AWAITING_APPROVAL").await;
+    let gate = condition(&waiting, "PolicyAllows");
+    assert_eq!(gate["reason"], "Paused", "{gate}");
+    assert!(
+        gate["message"].as_str().unwrap().contains("database migration"),
+        "{gate}"
+    );
+    assert_eq!(stage.starts().await, 1);
+    let ctl = stage.controller.ctl();
+    let listed = ctl.run(&["get", "workloads"]).await;
+    assert!(listed.stderr.contains("database migration"), "{}", listed.all());
+    let why = ctl.ok(&["why", &stage.patient.name]).await;
+    assert!(
+        why.contains("Paused is True") && why.contains("aegisctl resume"),
+        "{why}"
+    );
+
+    let said = ctl.ok(&["resume"]).await;
+    assert!(said.contains("automation goes on"), "{said}");
+    api.resolved("waits").await;
+    assert_eq!(stage.starts().await, 2);
+
+    // One workload alone, as kubectl would.
+    let pause = json!({"metadata": {"annotations": {"aegisops.io/paused": "true"}}});
+    api.merge_ok("Workload", &stage.patient.name, &pause).await;
+    stage.falls_ill("alone").await;
+    let waiting = api.in_phase("alone", "AWAITING_APPROVAL").await;
+    assert_eq!(
+        condition(&waiting, "PolicyAllows")["reason"],
+        "Paused",
+        "{waiting:#}"
+    );
+    let name = format!("workload/{}", stage.patient.name);
+    stage.controller.ctl().ok(&["resume", &name]).await;
+    api.resolved("alone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_what_to_do() {
+    let stage = stage(Value::Null).await;
+    let api = stage.api();
+    let file = stage.controller.state_dir().join("remediationpolicies");
+    std::fs::write(
+        file.join("broken.yaml"),
+        "apiVersion: aegisops.io/v1alpha1\nkind: RemediationPolicy\nmetadata: {name: broken}\nspec: {mod: Approve}\n",
+    )
+    .unwrap();
+    eventually("it is told", async || {
+        let listed = stage.controller.ctl().run(&["get", "policies"]).await.all();
+        if listed.contains("broken.yaml") {
+            Ok(())
+        } else {
+            Err(listed)
+        }
+    })
+    .await;
+    stage.falls_ill("doubt").await;
+    let waiting = api.in_phase("doubt", "AWAITING_APPROVAL").await;
+    let gate = condition(&waiting, "PolicyAllows");
+    assert_eq!(gate["reason"], "BrokenPolicy", "{gate}");
+    assert!(
+        gate["message"].as_str().unwrap().contains("broken.yaml"),
+        "{gate}"
+    );
+    std::fs::remove_file(file.join("broken.yaml")).unwrap();
+    std::fs::remove_file(file.join(format!("{}.yaml", stage.patient.name))).unwrap();
+    eventually("the policy is gone", async || {
+        match api.object("RemediationPolicy", &stage.patient.name).await {
+            None => Ok(()),
+            Some(object) => Err(object.to_string()),
+        }
+    })
+    .await;
+    stage.report("none").await;
+    let plan = waiting["status"]["plan"]["hash"].as_str().unwrap();
+    let reject = json!({"spec": {"approval": {"decision": "Reject", "by": "ada", "planHash": plan}}});
+    api.merge_ok("Incident", "doubt", &reject).await;
+    let waiting = api.in_phase("none", "AWAITING_APPROVAL").await;
+    let gate = condition(&waiting, "PolicyAllows");
+    assert_eq!(gate["reason"], "NoPolicy", "{gate}");
+    assert!(
+        gate["message"]
+            .as_str()
+            .unwrap()
+            .contains("examples/quickstart/policy.yaml"),
+        "{gate}"
+    );
+    assert_eq!(stage.starts().await, 1);
+}

@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod automation;
 pub mod condition;
 pub mod defaults;
 pub mod detector;

@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Plan(commands::plan::PlanArgs),
     Approve(commands::approve::ApproveArgs),
     Reject(commands::approve::RejectArgs),
+    Pause(commands::pause::PauseArgs),
+    Resume(commands::pause::ResumeArgs),
     Why(commands::why::WhyArgs),
     Top(commands::top::TopArgs),
     Wait(commands::wait::WaitArgs),

@@ -18,6 +18,7 @@ pub(crate) mod get;
 pub(crate) mod label;
 pub(crate) mod logs;
 pub(crate) mod patch;
+pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod restart;
 pub(crate) mod rollback;
@@ -138,6 +139,8 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Rollout(args) => rollout::run(&args, &session).await,
         Command::Rollback(args) => rollback::run(&args, &session).await,
         Command::Plan(args) => plan::run(&args, &session).await,
+        Command::Pause(args) => pause::pause(&args, &session).await,
+        Command::Resume(args) => pause::resume(&args, &session).await,
         Command::Approve(args) => approve::approve(&args, &session).await,
         Command::Reject(args) => approve::reject(&args, &session).await,
         Command::Why(args) => why::run(&args, &session).await,

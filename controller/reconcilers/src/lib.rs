@@ -7,6 +7,7 @@ pub mod detector;
 pub mod docker_events;
 mod fault;
 mod governing;
+mod hold;
 pub mod incident;
 mod ledger;
 pub mod lifecycle;

@@ -107,7 +107,10 @@ impl Reconciler for PolicyReconciler {
         let (generation, spec) = (Some(policy.generation()), &policy.spec);
         status.observed_generation = generation;
         status.actions_in_window = self.busiest(&policy, now);
-        status.paused = (spec.mode == Mode::Off).then(|| "mode is Off".to_owned());
+        let host = store.automation().paused();
+        status.paused = host
+            .map(|pause| format!("all automation is {}", pause.words()))
+            .or_else(|| (spec.mode == Mode::Off).then(|| "mode is Off".to_owned()));
         self.judge(&policy, &mut status.conditions, now);
         if policy.status.as_ref() != Some(&status) {
             let uid = policy.metadata.uid.as_deref().unwrap_or_default();
@@ -195,7 +198,10 @@ mod tests {
         let now = context.clock.now();
         let make = async |kind: &str, name: &str, spec: serde_json::Value| {
             let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
-            store.create(kinds::find(kind).unwrap(), object, false).await.unwrap();
+            store
+                .create(kinds::find(kind).unwrap(), object, false)
+                .await
+                .unwrap();
         };
         make("RemediationPolicy", "all", json!({})).await;
         make("RemediationPolicy", "db", json!({"workloads": {"names": ["db"]}})).await;
@@ -203,8 +209,17 @@ mod tests {
             make("Workload", workload, json!({"template": {"image": "app:1"}})).await;
         }
         // A rung that did not help, the one after it, and one of long ago.
-        for (incident, workload, ago) in [("a", "web", [10, 5]), ("b", "web", [7200, 7000]), ("c", "db", [3, 2])] {
-            make("Incident", incident, json!({"workloadRef": workload, "alertType": "odd"})).await;
+        for (incident, workload, ago) in [
+            ("a", "web", [10, 5]),
+            ("b", "web", [7200, 7000]),
+            ("c", "db", [3, 2]),
+        ] {
+            make(
+                "Incident",
+                incident,
+                json!({"workloadRef": workload, "alertType": "odd"}),
+            )
+            .await;
             let at = |seconds| Time(now.0 - jiff::SignedDuration::from_secs(seconds));
             let status = json!({
                 "phase": "EXECUTING", "workload": workload,
@@ -213,13 +228,28 @@ mod tests {
                 "execution": {"appliedAt": at(ago[1])},
             });
             let status = serde_json::from_value(status).unwrap();
-            let uid = store.get::<Incident>(incident).unwrap().metadata.uid.clone().unwrap();
-            store.set_status::<Incident>(incident, &uid, status).await.unwrap();
+            let uid = store
+                .get::<Incident>(incident)
+                .unwrap()
+                .metadata
+                .uid
+                .clone()
+                .unwrap();
+            store
+                .set_status::<Incident>(incident, &uid, status)
+                .await
+                .unwrap();
         }
-        let reconciler = PolicyReconciler::new(context, Arc::new(Brain::new(BrainConfig::default()).unwrap()));
+        let reconciler =
+            PolicyReconciler::new(context, Arc::new(Brain::new(BrainConfig::default()).unwrap()));
         for policy in ["all", "db"] {
             reconciler.reconcile(policy).await.unwrap();
-            let status = store.get::<RemediationPolicy>(policy).unwrap().status.clone().unwrap();
+            let status = store
+                .get::<RemediationPolicy>(policy)
+                .unwrap()
+                .status
+                .clone()
+                .unwrap();
             assert_eq!(status.actions_in_window, 2, "{policy}");
         }
     }

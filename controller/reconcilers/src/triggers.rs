@@ -90,6 +90,19 @@ fn is_change(action: &str) -> bool {
         ))
 }
 
+/// Everything that a pause held or a resume lets go on is looked at.
+fn from_brake(context: &Context, names: fn(&Store) -> Vec<String>) -> BoxStream<'static, Trigger> {
+    let store = context.store.clone();
+    let changes = context.store.automation().changes();
+    changes
+        .flat_map(move |()| stream::iter(names(&store)))
+        .map(|name| Trigger {
+            name,
+            why: "automation",
+        })
+        .boxed()
+}
+
 /// Names of all objects of a kind.
 pub fn all<K: Kind>(store: &Store) -> Vec<String> {
     store
@@ -194,7 +207,7 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
         .changes()
         .map(|name| Trigger { name, why: "probe" })
         .boxed();
-    vec![store, engine, probes]
+    vec![store, engine, probes, from_brake(context, all::<Workload>)]
 }
 
 /// Workloads that need something of which this holds.
@@ -288,7 +301,7 @@ pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
         },
         |store| open_incidents(store, None),
     );
-    vec![store]
+    vec![store, from_brake(context, |store| open_incidents(store, None))]
 }
 
 /// Incidents that have not ended; those about another workload are left out where one is named.

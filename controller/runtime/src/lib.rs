@@ -1,6 +1,7 @@
 //! The generic reconcile engine and the durable store. Knows resources, not what a workload is.
 
 pub mod audit;
+pub mod automation;
 pub mod backoff;
 pub mod controller;
 mod disk;
@@ -17,6 +18,7 @@ pub mod store;
 mod watch;
 
 pub use audit::AuditLog;
+pub use automation::Automation;
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };

@@ -39,6 +39,7 @@ pub use object::Stored;
 pub use options::{Clock, Retention, StoreOptions};
 
 use crate::audit::AuditLog;
+use crate::automation::Automation;
 use crate::disk::faults::Faults;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
@@ -60,6 +61,7 @@ struct Inner {
     dir: PathBuf,
     instance_id: String,
     audit: AuditLog,
+    automation: Automation,
     memory: Arc<Memory>,
     requests: Counter,
     news: watch::Receiver<u64>,
@@ -176,6 +178,7 @@ impl Store {
         let disk = Disk::open(dir.clone(), faults).await?;
         let instance_id = disk.instance_id().await?;
         let audit = AuditLog::open(&dir, clock.clone()).await?;
+        let automation = Automation::open(&dir, clock.clone(), audit.clone()).await?;
         let loaded = {
             let disk = disk.clone();
             blocking(move || load::load(&disk)).await??
@@ -206,6 +209,7 @@ impl Store {
             dir,
             instance_id,
             audit,
+            automation,
             memory,
             requests,
             news,
@@ -236,6 +240,16 @@ impl Store {
     /// The log of all changes.
     pub fn audit(&self) -> &AuditLog {
         &self.inner.audit
+    }
+
+    /// The brake: whether automation is paused on the whole host.
+    pub fn automation(&self) -> &Automation {
+        &self.inner.automation
+    }
+
+    /// On whose behalf changes are made.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The object of this name, as it is in force.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod auth;
+mod automation;
 mod body;
 mod compat;
 mod config;

@@ -1,6 +1,7 @@
 //! The server's own Prometheus metrics, and the text in which all are exposed. Labels are bounded: route templates,
 //! known methods, status codes.
 
+use aegis_api::automation::AutomationView;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::automation;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -37,6 +39,8 @@ pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     clients: Gauge,
+    paused: Gauge,
+    workloads_paused: Gauge,
 }
 
 impl HttpMetrics {
@@ -46,6 +50,8 @@ impl HttpMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             clients: Gauge::default(),
+            paused: Gauge::default(),
+            workloads_paused: Gauge::default(),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -60,11 +66,27 @@ impl HttpMetrics {
             "WebSocket clients that are connected",
             metrics.clients.clone(),
         );
+        registry.register(
+            "aegis_automation_paused",
+            "1 while all automation on the host is paused, else 0",
+            metrics.paused.clone(),
+        );
+        registry.register(
+            "aegis_workloads_paused",
+            "Workloads for which alone automation is paused",
+            metrics.workloads_paused.clone(),
+        );
         metrics
     }
 
     pub(crate) fn set_clients(&self, count: usize) {
         self.clients.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn set_paused(&self, view: &AutomationView) {
+        self.paused.set(i64::from(view.paused.is_some()));
+        let alone = i64::try_from(view.workloads.len()).unwrap_or(i64::MAX);
+        self.workloads_paused.set(alone);
     }
 }
 
@@ -118,6 +140,7 @@ pub(crate) fn exposition(
         return None;
     }
     state.http.set_clients(state.ws_clients());
+    state.http.set_paused(&automation::view(&state.store));
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &state.registry) {
         return Some(Err(Status::internal(format!(

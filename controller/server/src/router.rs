@@ -12,7 +12,7 @@ use tower_http::cors::CorsLayer;
 use crate::compat::{self, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
-use crate::{audit, auth, documents, kube, limits, metrics, origin, probes, security, ws};
+use crate::{audit, auth, automation, documents, kube, limits, metrics, origin, probes, security, ws};
 
 /// Every route over this state.
 pub fn router(state: ServerState) -> Router {
@@ -20,6 +20,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(kube::routes())
         .merge(compat::routes())
         .merge(audit::routes())
+        .merge(automation::routes())
         .merge(auth::routes::routes())
         .merge(auth::routes::once_route())
         .route("/ws", get(ws::handler))

@@ -40,9 +40,16 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .any(|known| known.was_ready && known.template.is_some());
     let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks(workload));
     let incurable = world.incurable();
-    bad || containers(&world.engine, workload.name())
+    // Protected: what ended is left to a human, and nobody comes.
+    let left = workload.metadata.annotations.as_ref().is_some_and(|annotations| {
+        annotations.get("aegisops.io/protected").map(String::as_str) == Some("true")
+    }) && containers(&world.engine, workload.name())
         .iter()
-        .any(|container| incurable.contains(&container.id))
+        .any(|container| container.state != ContainerState::Running);
+    bad || left
+        || containers(&world.engine, workload.name())
+            .iter()
+            .any(|container| incurable.contains(&container.id))
 }
 
 /// Whether its probe tells a container that answers wrongly from one that is well.

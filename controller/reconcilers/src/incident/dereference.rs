@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::automation::Pause;
 use aegis_api::{Incident, LoadBalancer, RemediationPolicy, Time, Workload};
 
 use crate::context::{Context, Settings};
@@ -16,6 +17,8 @@ pub(super) struct Observed {
     pub broken_policies: Vec<BrokenPolicy>,
     pub incidents: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
+    /// The brake of the host, if it is on.
+    pub paused: Option<Pause>,
     pub settings: Arc<Settings>,
     pub now: Time,
 }
@@ -27,6 +30,7 @@ pub(super) async fn dereference(context: &Context) -> Observed {
         broken_policies: broken_policies(&context.store).await,
         incidents: context.store.list(),
         balancers: context.store.list(),
+        paused: context.store.automation().paused(),
         settings: Arc::clone(&context.settings),
         now: context.clock.now(),
     }

@@ -96,6 +96,7 @@ const RULES: &[Rule] = {
     use Binds::{Automation, Everybody};
     use Concerns::{Anything, Changes};
     &[
+        rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),
         rule("CouncilRejected", Automation, Anything, rules::council_rejected),
         rule(

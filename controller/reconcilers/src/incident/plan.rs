@@ -4,7 +4,7 @@ mod approval;
 
 use std::time::Duration;
 
-use aegis_api::incident::{Plan, Verification};
+use aegis_api::incident::{ApprovalDecision, Plan, Verification};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Seat};
 use aegis_api::workload::Health;
@@ -95,7 +95,7 @@ pub(super) fn plan(incident: &ValidatedIncident) -> Step {
         Phase::CouncilReview => review(incident, workload),
         Phase::AwaitingApproval => approval::await_approval(incident, workload),
         Phase::Approved => match &incident.status.plan {
-            Some(plan) => Step::Execute(plan.clone()),
+            Some(plan) => execute(incident, plan),
             None => fail("the plan is missing from the status"),
         },
         Phase::Executing | Phase::Scaling => converge(incident, workload),
@@ -108,6 +108,22 @@ fn fail(error: impl Into<String>) -> Step {
     Step::Fail {
         error: error.into(),
         council: None,
+    }
+}
+
+/// What automation approved before the brake was put on waits; what a human ordered does not.
+fn execute(incident: &ValidatedIncident, plan: &Plan) -> Step {
+    let spec = &incident.incident.spec;
+    let approved = spec.approval.as_ref().is_some_and(|approval| {
+        approval.plan_hash == plan.hash && approval.decision == ApprovalDecision::Approve
+    });
+    match &incident.paused {
+        Some(hold) if spec.override_.is_none() && !approved && plan.action != Action::Noop => Step::Hold {
+            reason: hold.reason,
+            message: hold.message.clone(),
+            until: None,
+        },
+        _ => Step::Execute(plan.clone()),
     }
 }
 

@@ -238,6 +238,7 @@ impl Next<'_> {
                 AT_ONCE
             }
             Outcome::Approved { plan, council, note } => {
+                self.release();
                 self.council(council);
                 self.condition("PolicyAllows", true, "Allowed", note.clone());
                 self.log(Stage::PolicyGate, note, None);
@@ -316,10 +317,14 @@ impl Next<'_> {
         })
     }
 
-    fn begin_analysis(&mut self) -> Action {
+    fn release(&mut self) {
         if condition::is_true(&self.status.conditions, "Held") {
             self.condition("Held", false, "Released", "");
         }
+    }
+
+    fn begin_analysis(&mut self) -> Action {
+        self.release();
         self.status.phase = Phase::Analysing;
         self.log(Stage::Analysing, "the evidence is being analysed", None);
         AT_ONCE
@@ -374,6 +379,7 @@ impl Next<'_> {
     }
 
     fn executed(&mut self, plan: &Plan, generation: i64) -> Action {
+        self.release();
         self.status.execution = Some(Execution {
             applied_at: Some(self.now),
             generation: Some(generation),

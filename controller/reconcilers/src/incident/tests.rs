@@ -75,6 +75,7 @@ pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> 
         broken_policies: Vec::new(),
         incidents: incidents.clone(),
         balancers: Vec::new(),
+        paused: None,
         settings: Arc::new(Settings::default()),
         now: NOW.parse::<Time>().unwrap(),
     };

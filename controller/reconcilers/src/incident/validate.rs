@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
     Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
@@ -12,6 +11,7 @@ use aegis_api::{
 use super::dereference::Observed;
 use super::leases::Leases;
 use crate::governing::{Doubt, Governing, governing};
+use crate::hold::{self, Hold};
 use crate::ledger;
 
 /// Why an incident waits for another one on the same workload.
@@ -32,6 +32,8 @@ pub(super) struct ValidatedIncident {
     pub doubt: Option<Doubt>,
     pub max_replicas: u32,
     pub protected: bool,
+    /// Why automation holds still for the workload.
+    pub paused: Option<Hold>,
     /// Another incident whose remediation of the same workload is under way.
     pub rival: Option<String>,
     /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
@@ -83,12 +85,11 @@ pub(super) fn validate(
         let durable = rival(incident, workload.name(), observed);
         durable.or_else(|| leases.claim(workload.name(), incident.name(), is_over).err())
     });
-    let protected = target.as_ref().is_ok_and(|workload| {
-        let annotations = workload.metadata.annotations.as_ref();
-        annotations
-            .and_then(|annotations| annotations.get(ANNOTATION_PROTECTED))
-            .is_some_and(|value| value == "true")
-    });
+    let protected = target.as_ref().is_ok_and(|workload| hold::is_protected(workload));
+    let paused = target
+        .as_ref()
+        .ok()
+        .and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
     let balancers = observed.balancers.iter().filter(|lb| {
         lb.spec
             .backends
@@ -115,6 +116,7 @@ pub(super) fn validate(
         policy,
         doubt,
         protected,
+        paused,
         rival,
     }
 }

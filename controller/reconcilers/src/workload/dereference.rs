@@ -13,6 +13,7 @@ use futures::future::try_join_all;
 use super::Error;
 use super::dependencies::{NetworkOwner, dependencies, network_owner};
 use crate::context::Context;
+use crate::hold::{self, Hold};
 use crate::probe::Opinion;
 
 /// The world as one Workload sees it.
@@ -30,6 +31,8 @@ pub(super) struct Observed {
     pub opinions: HashMap<String, Opinion>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
+    /// Why nothing of it is restarted by itself.
+    pub no_restarts: Option<Hold>,
     /// What the workload needs.
     pub dependencies: Vec<DependencyStatus>,
     /// The container whose network the adopted one shares.
@@ -149,6 +152,11 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     Ok(Observed {
         opinions: opinions.collect(),
         rotations: rotations(context, name, &ids, &running),
+        no_restarts: hold::no_restarts(
+            workload,
+            context.store.automation().paused().as_ref(),
+            context.clock.now(),
+        ),
         dependencies: dependencies(&context.store, workload, base.as_ref(), &all),
         network_owner: inspected.map(|owner| NetworkOwner {
             started_at: owner

@@ -17,6 +17,7 @@ use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{AT_ONCE, Error, rollout};
 use crate::context::Context;
 use crate::fault;
+use crate::hold::PAUSED;
 
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
@@ -368,8 +369,11 @@ fn set_conditions(
         .any(|instance| instance.health == Health::Unhealthy);
     let waits = workload.waits_for().filter(|_| sick);
     let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
+    let held = workload.no_restarts.as_ref().filter(|_| sick);
+    let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
     let trouble = failure
         .map(|text| ("StepFailed", text))
+        .or(held)
         .or(given_up.map(|text| ("RestartLimit", text)))
         .or(waits.map(|text| ("DependencyDown", text)))
         .or(missing.map(|text| ("ContainerMissing", text)))
@@ -425,6 +429,21 @@ fn set_conditions(
         },
     };
     condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
+    let pause = workload.no_restarts.as_ref().filter(|hold| hold.reason == PAUSED);
+    let was = condition::is_true(conditions, PAUSED);
+    match pause {
+        Some(hold) => condition::set(
+            conditions,
+            PAUSED,
+            true,
+            "Paused",
+            hold.message.clone(),
+            generation,
+            now,
+        ),
+        None if was => condition::set(conditions, PAUSED, false, "Resumed", "", generation, now),
+        None => {}
+    }
     if workload.spec.autoscale.is_some() {
         let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
         condition::set(

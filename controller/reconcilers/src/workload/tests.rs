@@ -82,6 +82,7 @@ fn world(replicas: u32) -> Observed {
         replicas,
         vanishing: 0,
         rotations: Vec::new(),
+        no_restarts: None,
         dependencies: Vec::new(),
         network_owner: None,
         adopted_by: None,
@@ -916,6 +917,44 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
 
     observed.dependencies = vec![database(None)];
     assert_eq!(words(&prepare(&workload, observed).1), ["restart base"]);
+}
+
+#[test]
+fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_by_itself() {
+    for reason in [crate::hold::PAUSED, crate::hold::PROTECTED] {
+        let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+        observed.no_restarts = Some(crate::hold::Hold {
+            reason,
+            message: "ada said so".to_owned(),
+            until: None,
+        });
+        let (validated, plan) = prepare(&workload, observed.clone());
+        assert!(plan.steps.is_empty(), "sick: {plan:?}");
+        let status = next(&validated, &applied(plan, Vec::new()));
+        let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+        assert_eq!(ready.reason, reason);
+        assert!(ready.message.contains("ada said so"), "{}", ready.message);
+        let paused = aegis_api::condition::is_true(&status.conditions, "Paused");
+        assert_eq!(paused, reason == crate::hold::PAUSED);
+
+        let mut ended = observed.clone();
+        ended.base.as_mut().unwrap().state = ContainerState::Exited;
+        assert!(prepare(&workload, ended.clone()).1.steps.is_empty(), "ended");
+        let mut cut_off = observed.clone();
+        cut_off.network_owner = Some(NetworkOwner {
+            name: "vpn".to_owned(),
+            started_at: Some(time("2026-11-22T11:30:00Z")),
+        });
+        assert!(prepare(&workload, cut_off).1.steps.is_empty(), "cut off");
+
+        // What people ask for goes on.
+        let mut asked = workload.clone();
+        asked.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
+        assert_eq!(words(&prepare(&asked, ended).1), ["start base"]);
+        let mut scaled = workload.clone();
+        scaled.spec.replicas = 2;
+        assert_eq!(words(&prepare(&scaled, observed).1), ["create web-replica-1"]);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::Error;
 use super::dependencies::NetworkOwner;
 use super::dereference::{Observed, Rotation};
 use super::rollout;
+use crate::hold::Hold;
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
@@ -103,6 +104,8 @@ pub(super) struct ValidatedWorkload {
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
     pub dependencies: Vec<DependencyStatus>,
+    /// Why nothing of it is restarted by itself.
+    pub no_restarts: Option<Hold>,
     pub network_owner: Option<NetworkOwner>,
     pub instance_id: String,
     pub before: WorkloadStatus,
@@ -160,6 +163,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         rotations: observed.rotations,
         own_networks: observed.own_networks,
         dependencies: observed.dependencies,
+        no_restarts: observed.no_restarts,
         network_owner: observed.network_owner,
         instance_id: observed.instance,
         now: observed.now,

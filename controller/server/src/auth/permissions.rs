@@ -3,6 +3,7 @@
 //! | | webhook | viewer | operator | admin |
 //! |---|---|---|---|---|
 //! | post alerts to `/webhook` | yes | | yes | yes |
+//! | pause and resume automation | | | yes | yes |
 //! | read resources, metrics, logs, `/ws` | | yes | yes | yes |
 //! | create and change Workloads, LoadBalancers, Incidents (approve, override), RunbookEntries; `/scale` | | | yes | yes |
 //! | delete RunbookEntries | | | yes | yes |
@@ -28,9 +29,11 @@ const KINDS: [(&str, Need, Need); 6] = [
 ];
 
 /// Routes that are about no kind, and whose need their method alone does not tell. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 9] = [
+const ROUTES: [(&str, Match, Need); 10] = [
     ("post", Match::Exactly("/webhook"), Need::Alert),
     ("post", Match::Below("/scale"), Need::Operate),
+    // A brake is for everybody on a shift.
+    ("post", Match::Below("/automation"), Need::Operate),
     ("get", Match::Exactly("/auth/session"), Need::Known),
     ("post", Match::Exactly("/auth/logout"), Need::Known),
     ("post", Match::Exactly("/auth/once"), Need::Read),
@@ -111,6 +114,9 @@ mod tests {
             ("post", "/webhook", None, &["webhook", "operator", "admin"][..]),
             ("get", "/webhook", None, readers),
             ("post", "/scale/up", None, workers),
+            ("get", "/automation", None, readers),
+            ("post", "/automation/pause", None, workers),
+            ("post", "/automation/resume", None, workers),
             ("patch", "", Some("workloads"), workers),
             ("create", "", Some("incidents"), workers),
             ("delete", "", Some("runbookentries"), workers),

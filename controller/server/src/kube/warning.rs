@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use axum::http::header::WARNING;
 use axum::response::Response;
 
+use crate::automation;
 use crate::state::ServerState;
 
 /// Most warnings on one answer.
@@ -21,6 +22,11 @@ pub(super) fn add(
     info: &KindInfo,
     name: Option<&str>,
 ) -> Response {
+    if let Some(text) = paused(state, info, name)
+        && let Ok(value) = HeaderValue::from_str(&format!("299 - \"{}\"", quoted(&text)))
+    {
+        response.headers_mut().append(WARNING, value);
+    }
     let broken = state.store.broken_files();
     let ours = broken.iter().filter(|file| concerns(file, info, name));
     for file in ours.take(MOST) {
@@ -29,6 +35,22 @@ pub(super) fn add(
         }
     }
     response
+}
+
+/// That automation is paused, where people look at what it would act on.
+fn paused(state: &ServerState, info: &KindInfo, name: Option<&str>) -> Option<String> {
+    if !["Workload", "Incident", "RemediationPolicy"].contains(&info.kind) {
+        return None;
+    }
+    let view = automation::view(&state.store);
+    if let Some(pause) = view.paused {
+        return Some(format!("all automation is {}", pause.words()));
+    }
+    let (workload, pause) = view
+        .workloads
+        .iter()
+        .find(|(workload, _)| info.kind == "Workload" && name.is_none_or(|name| name == workload.as_str()))?;
+    Some(format!("automation for workload {workload} is {}", pause.words()))
 }
 
 /// Whether a reader of this kind, or of this one object, should know. The analyst's rules are about incidents.

@@ -18,6 +18,11 @@ fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ru
     Some(Ruling::NeedsApproval { reason, message })
 }
 
+pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
+    let hold = case.incident.paused.as_ref()?;
+    needs_approval(hold.reason, hold.message.clone())
+}
+
 pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {
     let allowed = &case.incident.policy.allowed_actions;
     if allowed.is_empty() || allowed.contains(&case.action) {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::governing::Doubt;
 use crate::incident::leases::Leases;
+use crate::incident::plan::{Step, plan};
 use crate::incident::tests::{REPORT, incident, judge};
 
 #[test]
@@ -14,6 +15,7 @@ fn the_rules_bind_in_this_order() {
     assert_eq!(
         names,
         [
+            "Paused",
             "NotAllowed",
             "CouncilRejected",
             "CouncilNeedsReview",
@@ -137,6 +139,50 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
         assert_eq!(
             ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
             Ruling::Allow
+        );
+    }
+}
+
+#[test]
+fn i6_while_automation_is_paused_only_a_human_acts() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+    incident.paused = Some(crate::hold::Hold {
+        reason: crate::hold::PAUSED,
+        message: "all automation is paused by ada".to_owned(),
+        until: None,
+    });
+    let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(word(&ruling), "ask Paused");
+    assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+    assert_eq!(
+        ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+        Ruling::Allow
+    );
+}
+
+#[test]
+fn i6_a_plan_that_automation_approved_before_the_pause_waits_and_one_that_a_human_approved_does_not() {
+    let approved = "
+phase: APPROVED
+workload: web
+plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:59:59Z'}
+";
+    let by_human =
+        "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: ada, planHash: '1'}}";
+    let ordered = "{workloadRef: web, alertType: odd, override: {action: RESTART, by: ada}}";
+    for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
+        let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}", &Leases::default());
+        incident.paused = Some(crate::hold::Hold {
+            reason: crate::hold::PAUSED,
+            message: "all automation is paused by ada".to_owned(),
+            until: None,
+        });
+        let step = plan(&incident);
+        assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
+        assert_eq!(
+            matches!(step, Step::Hold { reason: "Paused", .. }),
+            !goes_on,
+            "{step:?}"
         );
     }
 }

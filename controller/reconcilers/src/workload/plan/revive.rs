@@ -41,7 +41,9 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             ContainerState::Exited if !instance.docker_restarts => {
                 let asked = needs_restart(workload, instance);
                 if asked
-                    || (roots_are_well(workload, instance, plan) && may_restart(workload, instance, plan))
+                    || (automation_may(workload, instance, plan)
+                        && roots_are_well(workload, instance, plan)
+                        && may_restart(workload, instance, plan))
                 {
                     plan.steps.push(start(!asked));
                 }
@@ -74,7 +76,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
         let left = patience.std().saturating_sub(since.age(workload.now));
         if !left.is_zero() {
             plan.look_in(left);
-        } else if !roots_are_well(workload, instance, plan) {
+        } else if !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan) {
             return;
         } else if may_restart(workload, instance, plan) {
             let (id, name) = (instance.id.clone(), instance.name.clone());
@@ -99,7 +101,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
 pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
     for instance in cut_off.filter(|instance| !needs_restart(workload, instance)) {
-        if !roots_are_well(workload, instance, plan) {
+        if !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan) {
             continue;
         }
         let (id, name) = (instance.id.clone(), instance.name.clone());
@@ -112,6 +114,21 @@ pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             false => plan.steps.push(step),
         }
     }
+}
+
+/// Whether anything may be restarted that nobody asked for; says who or what keeps it, otherwise.
+fn automation_may(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    let Some(hold) = &workload.no_restarts else {
+        return true;
+    };
+    plan.waiting.push(format!(
+        "{} ({}) is not restarted: {}",
+        instance.name, instance.message, hold.message
+    ));
+    if let Some(until) = hold.until {
+        plan.look_in(until.until(workload.now));
+    }
+    false
 }
 
 /// Whether all that the workload needs is well; says what is waited for, otherwise. A symptom is not treated as a cause.
