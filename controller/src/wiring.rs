@@ -12,6 +12,7 @@ use aegis_docker::{Engine, LogQuery};
 use aegis_reconcilers::collector::Samples;
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
+use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::incident::IncidentReconciler;
 use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
@@ -176,6 +177,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         feed: Feed::new(feed::CAPACITY),
         samples: Samples::default(),
         lifecycle: Lifecycle::default(),
+        endpoints: Endpoints::default(),
         clock: Clock::default(),
         settings: Arc::new(settings),
     }

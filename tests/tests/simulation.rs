@@ -25,7 +25,7 @@ mod sickroom;
 #[path = "simulation/world.rs"]
 mod world;
 
-use acts::{Act, Illness};
+use acts::{Act, Hand, Illness};
 use scenario::{Policy, Probe, Scenario, Service};
 
 /// How many seeds every run of the tests tries.
@@ -86,6 +86,7 @@ fn calm() -> Scenario {
             frozen: false,
         },
         addresses_change: false,
+        addresses_reused: false,
         acts: Vec::new(),
     }
 }
@@ -114,6 +115,53 @@ fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
         outcome.trace
     );
     assert_eq!(outcome.client_starts("shop"), 1, "{}", outcome.trace);
+}
+
+/// Its address goes to whoever starts next, and its load balancer is not there to notice.
+#[test]
+fn i8_a_stranger_at_the_address_of_the_last_server_gets_nothing() {
+    let hand = |hand| Act::Hand {
+        service: 0,
+        nth: 0,
+        hand,
+    };
+    let down = Act::Crash {
+        at: acts::Moment::Now,
+        down: 5_000,
+    };
+    for acts in [
+        vec![(3_000, hand(Hand::Remove)), (0, Act::Stranger)],
+        vec![(3_000, hand(Hand::Stop)), (0, Act::Stranger)],
+        vec![
+            (3_000, Act::Delete { service: 0 }),
+            (3_000, hand(Hand::Remove)),
+            (0, Act::Stranger),
+        ],
+        vec![
+            (3_000, down.clone()),
+            (100, hand(Hand::Remove)),
+            (0, Act::Stranger),
+        ],
+        vec![
+            (3_000, Act::Balancer(Hand::Stop)),
+            (500, hand(Hand::Remove)),
+            (0, Act::Stranger),
+            (4_000, Act::Balancer(Hand::Start)),
+        ],
+    ] {
+        let scenario = Scenario {
+            addresses_reused: true,
+            acts,
+            ..calm()
+        };
+        let outcome = run::run(&scenario);
+        assert_eq!(
+            outcome.broken,
+            Vec::<String>::new(),
+            "{scenario:?}\n{}",
+            outcome.trace
+        );
+    }
 }
 
 #[test]

@@ -131,8 +131,11 @@ pub struct LoadBalancerStatus {
     /// How the last drains ended, newest last, at most 50.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<DrainReceipt>,
-    /// Ids of containers marked as draining that are the last of their upstream: kept, since an empty upstream is never
-    /// written. Their Workload may stop them all the same.
+    /// Upstreams without a server: their locations answer 503 with `Retry-After`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unavailable: Vec<Unavailable>,
+    /// Ids of containers marked as draining that are the last of their upstream: kept as long as they run at that address.
+    /// Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
     /// Containers marked as draining that no configuration sends requests to any more, their drain included. Their
@@ -161,6 +164,18 @@ pub struct Server {
     /// Its share among the servers of its upstream.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: u32,
+}
+
+/// An upstream that no server is left in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unavailable {
+    /// Upstream name.
+    pub upstream: String,
+    /// Since when.
+    pub since: Time,
+    /// What became of its servers, for people; names the containers.
+    pub reason: String,
 }
 
 /// A container that nginx gives no more requests.

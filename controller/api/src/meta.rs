@@ -2,6 +2,8 @@
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+/// On a LoadBalancer: its nginx still has a configuration that sends requests to containers.
+pub const LOAD_BALANCER_FINALIZER: &str = "aegisops.io/nginx";
 /// On a Workload: the controller still has containers of its own to remove before the object may go.
 pub const WORKLOAD_FINALIZER: &str = "aegisops.io/containers";
 

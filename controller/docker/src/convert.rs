@@ -143,19 +143,28 @@ fn health(value: &Value) -> Option<DockerHealth> {
     })
 }
 
-/// A line of `GET /events`; `None` for what is no container event.
+/// A line of `GET /events`; `None` for what concerns no container. A network's event names the container that joined or
+/// left it by its id alone.
 pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
     let actor = part(line, "Actor");
-    let id = Some(text(actor, "ID")).filter(|id| !id.is_empty())?;
-    let kind = text(line, "Type");
     let action = text(line, "Action");
-    if !matches!(kind, "" | "container") || action.is_empty() {
+    let mut attributes = labels(part(actor, "Attributes"));
+    let id = match (text(line, "Type"), action) {
+        (_, "") => return None,
+        ("" | "container", _) => text(actor, "ID").to_owned(),
+        ("network", "connect" | "disconnect") => {
+            let network = attributes.remove("name").unwrap_or_default();
+            attributes.insert("network".to_owned(), network);
+            attributes.remove("container")?
+        }
+        _ => return None,
+    };
+    if id.is_empty() {
         return None;
     }
-    let attributes = labels(part(actor, "Attributes"));
     Some(EngineEvent {
         action: action.to_owned(),
-        id: id.to_owned(),
+        id,
         name: attributes.get("name").cloned().unwrap_or_default(),
         attributes,
     })
@@ -351,6 +360,15 @@ mod tests {
             None
         );
         assert_eq!(event(&json!({"status": "weird"})), None);
+        let network = |action: &str| {
+            let actor = json!({"ID": "net", "Attributes": {"container": "ab", "name": "aegis-network", "type": "bridge"}});
+            event(&json!({"Type": "network", "Action": action, "Actor": actor}))
+        };
+        let left = network("disconnect").unwrap();
+        assert_eq!((left.id.as_str(), left.name.as_str()), ("ab", ""));
+        assert_eq!(left.attributes["network"], "aegis-network");
+        assert!(network("connect").is_some());
+        assert_eq!(network("destroy"), None);
         assert_eq!(event(&json!(null)), None);
     }
 }

@@ -15,6 +15,7 @@ mod nginx;
 mod operations;
 mod readings;
 mod run_spec;
+mod tenancy;
 mod traffic;
 mod world;
 
@@ -31,6 +32,7 @@ pub use chaos::{CrashHook, FaultPlan, When};
 pub use effects::{Actor, Effect, Op};
 pub use nginx::LoadedConfig;
 pub use run_spec::RunSpec;
+pub use tenancy::Tenancy;
 
 use crate::observed::{EngineEvent, EngineInfo};
 use lifecycle::Timer;
@@ -66,6 +68,8 @@ pub struct FakeOptions {
     pub shells: bool,
     /// A container that is started again gets another address.
     pub addresses_change: bool,
+    /// Whoever starts gets the lowest address that is free, as with Docker: also one that another container had before.
+    pub addresses_reused: bool,
     /// What the engine says of itself.
     pub info: EngineInfo,
 }
@@ -86,6 +90,7 @@ impl Default for FakeOptions {
             old_workers_accept_for: ms(100),
             shells: true,
             addresses_change: false,
+            addresses_reused: false,
             info: EngineInfo {
                 version: "20.10.24".to_owned(),
                 api: (1, 41),

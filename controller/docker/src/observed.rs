@@ -237,14 +237,15 @@ pub fn cpu_percent(before: &Stats, after: &Stats) -> Option<f64> {
     (elapsed > 0).then(|| used as f64 / elapsed as f64 * 100.0)
 }
 
-/// A container event.
+/// A container event, or a network's that a container joined or left (`connect`, `disconnect`; those name the container by
+/// its id alone, and the network in the attribute `network`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineEvent {
     /// Docker's word: `start`, `die`, `oom`, `destroy`, `rename`, `health_status: unhealthy`, …
     pub action: String,
     /// Container id.
     pub id: String,
-    /// Container name at the time.
+    /// Container name at the time; empty where a network tells of it.
     pub name: String,
     /// Its labels and further attributes (`exitCode`, `oldName`, …).
     pub attributes: BTreeMap<String, String>,

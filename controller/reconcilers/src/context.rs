@@ -10,6 +10,7 @@ use aegis_runtime::feed::Feed;
 use aegis_runtime::store::{Clock, Store};
 
 use crate::collector::Samples;
+use crate::endpoints::Endpoints;
 use crate::lifecycle::Lifecycle;
 use crate::probe::Prober;
 
@@ -57,6 +58,8 @@ pub struct Context {
     pub samples: Samples,
     /// How containers ended, and who made them end.
     pub lifecycle: Lifecycle,
+    /// Where containers are now.
+    pub endpoints: Endpoints,
     /// Time.
     pub clock: Clock,
     /// The environment's defaults.
@@ -104,6 +107,7 @@ pub(crate) mod tests {
             feed: Feed::new(16),
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
+            endpoints: Endpoints::default(),
             clock: Clock::new(move || now.now()),
             settings: Arc::new(settings),
         };

@@ -5,6 +5,7 @@ pub mod collector;
 pub mod context;
 pub mod detector;
 pub mod docker_events;
+pub mod endpoints;
 mod fault;
 mod governing;
 mod hold;

@@ -63,8 +63,8 @@ fn from_store(
 fn from_engine(
     context: &Context,
     events: &DockerEvents,
-    names: fn(&Store, &EngineEvent) -> Vec<String>,
-    all: fn(&Store) -> Vec<String>,
+    names: impl Fn(&Store, &EngineEvent) -> Vec<String> + Send + 'static,
+    all: impl Fn(&Store) -> Vec<String> + Send + 'static,
 ) -> BoxStream<'static, Trigger> {
     let store = context.store.clone();
     events
@@ -179,7 +179,7 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
             let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
             let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
             let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
-            let adopting = store.list::<Workload>();
+            let all = store.list::<Workload>();
             let named = [
                 Some(event.name.as_str()),
                 event
@@ -187,14 +187,20 @@ pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'sta
                     .get("oldName")
                     .map(|name| name.trim_start_matches('/')),
             ];
-            let adopting = adopting.iter().filter(|workload| {
+            let adopting = all.iter().filter(|workload| {
                 let container = workload.spec.container.as_ref().map(|name| name.as_str());
                 container.is_some() && named.contains(&container)
             });
             let dependants = dependants(store, |need| {
                 need.name == event.name || need.containers.contains(&event.name)
             });
+            // A network's events name containers by id alone.
+            let listing = all.iter().filter(|workload| {
+                let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+                event.name.is_empty() && rows.any(|row| row.id == event.id)
+            });
             adopting
+                .chain(listing)
                 .map(|workload| workload.name().to_owned())
                 .chain(labelled)
                 .chain(dependants)
@@ -259,18 +265,29 @@ pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream
         },
         all::<LoadBalancer>,
     );
+    let (known, all_known) = (context.endpoints.clone(), context.endpoints.clone());
     let engine = from_engine(
         context,
         events,
-        |store, event| {
+        move |store, event| {
+            // What is known of it is forgotten before anybody is told to look: a server whose container ended or moved must
+            // not wait until its Workload has looked, too.
+            let changed = known.changed(&event.id);
+            let serves = |lb: &LoadBalancer| {
+                let mut servers = lb.status.iter().flat_map(|status| &status.servers);
+                servers.any(|server| changed.contains(&server.id))
+            };
             let balancers = store.list::<LoadBalancer>();
             balancers
                 .iter()
-                .filter(|lb| lb.spec.container.as_str() == event.name)
+                .filter(|lb| lb.spec.container.as_str() == event.name || serves(lb))
                 .map(|lb| lb.name().to_owned())
                 .collect()
         },
-        all::<LoadBalancer>,
+        move |store| {
+            all_known.all_changed();
+            all::<LoadBalancer>(store)
+        },
     );
     vec![store, engine]
 }

@@ -37,6 +37,8 @@ pub enum Action {
 pub enum OnError {
     /// Try again, later each time.
     Backoff,
+    /// As [`OnError::Backoff`], and never later than this: what is wrong does harm for as long as it lasts.
+    BackoffWithin(Duration),
     /// Trying again would change nothing: wait for a trigger.
     AwaitChange,
 }
@@ -373,14 +375,14 @@ impl Queue {
     }
 
     fn retry(&mut self, key: &Arc<str>, on_error: OnError) -> Option<Duration> {
-        match on_error {
-            OnError::AwaitChange => None,
-            OnError::Backoff => {
-                let failures = self.failures.entry(Arc::clone(key)).or_default();
-                *failures = failures.saturating_add(1);
-                Some(Backoff::RECONCILE.delay(*failures, (self.random)()))
-            }
-        }
+        let cap = match on_error {
+            OnError::AwaitChange => return None,
+            OnError::Backoff => Duration::MAX,
+            OnError::BackoffWithin(cap) => cap,
+        };
+        let failures = self.failures.entry(Arc::clone(key)).or_default();
+        *failures = failures.saturating_add(1);
+        Some(Backoff::RECONCILE.delay(*failures, (self.random)()).min(cap))
     }
 
     fn tell(&self, activity: &Activity) {

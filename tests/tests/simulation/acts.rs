@@ -66,6 +66,8 @@ pub(crate) enum Act {
         mode: &'static str,
     },
     Balancer(Hand),
+    /// Somebody starts a container of their own on the network: it may get an address that another one had.
+    Stranger,
     /// Calls to the engine go wrong from now on.
     Weather {
         kind: Weather,
@@ -229,6 +231,7 @@ pub(crate) fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::Forget),
         1 => select(vec!["Auto", "Auto", "Approve", "DryRun", "Off"]).prop_map(|mode| Act::Mode { mode }),
         2 => hand().prop_map(Act::Balancer),
+        4 => Just(Act::Stranger),
         6 => weather,
         2 => select(vec![300_u64, 4_000, 15_000]).prop_map(|ms| Act::Away { ms }),
         2 => Just(Act::CutEvents),

@@ -13,12 +13,12 @@ use aegis_runtime::{Store, StoreError};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::acts::{Act, Hand, Moment};
+use super::acts::{Act, Hand, Moment, Weather};
 use super::process::Process;
 use super::scenario::{Scenario, Service};
 use super::settled;
 use super::sickroom;
-use super::world::{BALANCER, World, adopted, balancer, incident, workload};
+use super::world::{BALANCER, NETWORK, World, adopted, balancer, incident, workload};
 
 /// How long everything may take to converge once the faults have ended: a workload in the longest pause of a crash
 /// loop, then an incident with every rung of its ladder.
@@ -35,6 +35,9 @@ pub(crate) struct Director {
     process: Option<Process>,
     lives: u64,
     incidents: usize,
+    strangers: usize,
+    /// Calls to the engine go wrong.
+    stormy: bool,
     /// How long the next death lasts.
     down: Duration,
     restart_at: Option<Instant>,
@@ -48,6 +51,8 @@ impl Director {
             process: None,
             lives: 0,
             incidents: 0,
+            strangers: 0,
+            stormy: false,
             down: Duration::ZERO,
             restart_at: None,
             incidents_at_end: Vec::new(),
@@ -94,6 +99,7 @@ impl Director {
             .ledger
             .say(format!("# the controller starts (life {})", self.lives));
         self.process = Some(Process::start(&self.world, self.lives).await);
+        self.note_calm();
     }
 
     async fn stop(&mut self, orderly: bool) {
@@ -105,6 +111,7 @@ impl Director {
         } else {
             "# the controller is killed"
         });
+        self.world.ledger.calm(false);
         process.end(orderly).await;
         self.restart_at = Some(Instant::now() + self.down);
     }
@@ -319,10 +326,24 @@ impl Director {
             Act::Mode { mode } => self.set_mode(mode).await,
             Act::Balancer(Hand::Remove) => self.remake(BALANCER, &balancer()),
             Act::Balancer(Hand::Rename) => {}
+            Act::Stranger => {
+                self.strangers += 1;
+                let name = format!("stranger-{}", self.strangers);
+                let made = self.world.engine.create_bystander_on(&name, NETWORK);
+                made.expect("the name is free");
+            }
             Act::Balancer(hand) => sickroom::lay_hand(&self.world, BALANCER, hand),
-            Act::Weather { kind, seed } => self.world.engine.faults(sickroom::faults(kind, seed)),
+            Act::Weather { kind, seed } => {
+                self.world.engine.faults(sickroom::faults(kind, seed));
+                self.stormy = kind != Weather::Fine;
+                self.note_calm();
+            }
             Act::Away { ms } => self.go_away(ms).await,
-            Act::CutEvents => self.world.engine.cut_events(),
+            Act::CutEvents => {
+                self.world.engine.cut_events();
+                self.world.ledger.calm(false);
+                self.note_calm();
+            }
             Act::Crash { at, down } => {
                 self.down = Duration::from_millis(down);
                 match (&self.process, at) {
@@ -334,11 +355,18 @@ impl Director {
         }
     }
 
+    /// Whether anything keeps the controller from its work.
+    fn note_calm(&self) {
+        self.world.ledger.calm(self.process.is_some() && !self.stormy);
+    }
+
     async fn go_away(&mut self, ms: u64) {
         self.world.engine.set_down(true);
+        self.world.ledger.calm(false);
         self.wait_until(Instant::now() + Duration::from_millis(ms)).await;
         self.world.engine.set_down(false);
         self.world.ledger.say("# the engine is back");
+        self.note_calm();
     }
 
     async fn decide(&mut self, approve: bool) {
@@ -421,6 +449,8 @@ impl Director {
         self.world.ledger.say("# calm");
         self.world.engine.faults(FaultPlan::default());
         self.world.engine.set_down(false);
+        self.stormy = false;
+        self.note_calm();
         if let Some(process) = &self.process
             && process.kill.is_dead()
         {

@@ -35,6 +35,8 @@ struct Pages {
     /// Workload specs that people asked for.
     wishes: Vec<(String, Value)>,
     broken: Vec<String>,
+    /// Since when nothing keeps the controller from its work, or something does.
+    calm: Vec<(Time, bool)>,
     trace: Vec<(Time, String)>,
     reconciles: u64,
 }
@@ -169,6 +171,26 @@ impl Ledger {
             }
             self.record(Verb::Added, Arc::clone(now), None, false);
         }
+    }
+
+    /// From now on nothing keeps the controller from its work, or something does.
+    pub(crate) fn calm(&self, calm: bool) {
+        let at = self.engine.now();
+        let mut pages = self.pages();
+        if pages.calm.last().is_none_or(|(_, last)| *last != calm) {
+            pages.calm.push((at, calm));
+        }
+    }
+
+    /// The times in which nothing kept the controller from its work; the last one may still go on.
+    pub(crate) fn calms(&self) -> Vec<(Time, Option<Time>)> {
+        let pages = self.pages();
+        let until = pages.calm.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+        let spans = pages.calm.iter().zip(until);
+        spans
+            .filter(|((_, calm), _)| *calm)
+            .map(|((from, _), until)| (*from, until))
+            .collect()
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {

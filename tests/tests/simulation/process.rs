@@ -14,6 +14,7 @@ use aegis_docker::{Engine, ListFilter};
 use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
+use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::incident::IncidentReconciler;
 use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
@@ -202,6 +203,7 @@ impl Process {
             feed: Feed::new(64),
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
+            endpoints: Endpoints::default(),
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),

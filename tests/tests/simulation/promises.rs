@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use aegis_api::scalar::Time;
 use aegis_api::{Incident, Phase, Workload};
-use aegis_docker::fake::{Effect, LoadedConfig};
+use aegis_docker::fake::{Effect, LoadedConfig, Tenancy};
 use aegis_runtime::Verb;
 use serde_json::Value;
 
@@ -25,6 +25,9 @@ pub(crate) struct Evidence {
     pub(crate) records: Vec<Record>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) loads: Vec<LoadedConfig>,
+    pub(crate) tenancies: Vec<Tenancy>,
+    /// When nothing kept the controller from its work.
+    pub(crate) calms: Vec<(Time, Option<Time>)>,
     pub(crate) wishes: Vec<(String, Value)>,
     /// Every version of every incident, by uid.
     pub(crate) incidents: BTreeMap<String, Vec<(Time, Arc<Incident>)>>,
@@ -50,6 +53,8 @@ impl Evidence {
             records,
             effects: world.engine.effects(),
             loads: world.engine.loaded_configs(),
+            tenancies: world.engine.tenancies(),
+            calms: world.ledger.calms(),
             wishes: world.ledger.wishes(),
             incidents,
             workloads,

@@ -20,6 +20,8 @@ pub(crate) struct Scenario {
     pub(crate) policy: Policy,
     /// A container that is started again gets another address.
     pub(crate) addresses_change: bool,
+    /// Whoever starts gets the lowest address that is free, whoever had it before.
+    pub(crate) addresses_reused: bool,
     /// What happens, and how many milliseconds after what came before it.
     pub(crate) acts: Vec<(u64, Act)>,
 }
@@ -185,16 +187,19 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
         any::<u64>(),
         services(),
         policy(),
-        prop::bool::weighted(0.3),
+        (prop::bool::weighted(0.3), prop::bool::weighted(0.5)),
         schedule,
     )
-        .prop_map(|(dice, services, policy, addresses_change, acts)| Scenario {
-            dice,
-            services,
-            policy,
-            addresses_change,
-            acts,
-        })
+        .prop_map(
+            |(dice, services, policy, (addresses_change, addresses_reused), acts)| Scenario {
+                dice,
+                services,
+                policy,
+                addresses_change,
+                addresses_reused,
+                acts,
+            },
+        )
 }
 
 /// A scenario that can be made simpler.

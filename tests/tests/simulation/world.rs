@@ -40,6 +40,7 @@ impl World {
             epoch: EPOCH.parse().expect("a time"),
             seed: scenario.dice,
             addresses_change: scenario.addresses_change,
+            addresses_reused: scenario.addresses_reused,
             shells: scenario.dice.is_multiple_of(2),
             ..FakeOptions::default()
         });

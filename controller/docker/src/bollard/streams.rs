@@ -19,7 +19,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(30);
 const EVENT_LIMIT: usize = 1024 * 1024;
 const LISTENING: &str = "listen to events";
 /// Without `exec_…`, of which every health check makes three.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 15] = [
     "create",
     "start",
     "restart",
@@ -33,6 +33,9 @@ const ACTIONS: [&str; 13] = [
     "unpause",
     "update",
     "health_status",
+    // Of networks: a container joined or left one.
+    "connect",
+    "disconnect",
 ];
 
 impl Docker {
@@ -71,7 +74,7 @@ impl Docker {
     }
 
     pub(super) async fn open_events(&self) -> EngineResult<BoxStream<'static, EngineResult<EngineEvent>>> {
-        let filters = json!({ "type": ["container"], "event": ACTIONS });
+        let filters = json!({ "type": ["container", "network"], "event": ACTIONS });
         // The engine answers a moment before it listens; what happens in between comes with `since`.
         let now = jiff::Timestamp::now();
         let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());

@@ -39,6 +39,11 @@ impl FakeEngine {
         self.run(&RunSpec::new(name, "somebody/else:1"), true)
     }
 
+    /// As [`FakeEngine::create_bystander`], on this network.
+    pub fn create_bystander_on(&self, name: &str, network: &str) -> EngineResult<String> {
+        self.run(&RunSpec::new(name, "somebody/else:1").network(network), true)
+    }
+
     fn run(&self, spec: &RunSpec, bystander: bool) -> EngineResult<String> {
         self.shared.with(|world| {
             if !world.images.contains_key(&spec.image) {
@@ -161,6 +166,18 @@ impl FakeEngine {
                 },
             );
             world.forget(id, Actor::Human);
+            Ok(())
+        })
+    }
+
+    /// `docker network disconnect`.
+    pub fn disconnect(&self, name: &str, network: &str) -> EngineResult<()> {
+        self.on(name, "disconnect", |world, id| {
+            world.move_out(id, Some(network));
+            if let Some(container) = world.get_mut(id) {
+                container.endpoints.remove(network);
+            }
+            world.emit(id, "disconnect", &[("network", network.to_owned())]);
             Ok(())
         })
     }

@@ -67,6 +67,9 @@ impl World {
                 endpoint.address = address;
                 endpoint.last = address;
             }
+            if let Some(address) = address {
+                self.move_in(&id, address);
+            }
         }
         self.next_pid += 10;
         let pid = self.next_pid;
@@ -128,9 +131,6 @@ impl World {
         if let Some(nginx) = &mut container.nginx {
             nginx.unload();
         }
-        for endpoint in container.endpoints.values_mut() {
-            endpoint.address = None;
-        }
         let restarts = match container.restart_policy() {
             "always" | "unless-stopped" => !end.on_request,
             "on-failure" => !end.on_request && end.exit_code != 0,
@@ -147,6 +147,7 @@ impl World {
             };
             self.timers.push(timer);
         }
+        self.move_out(&id, None);
         if end.oom {
             self.log(&id, end.actor, Op::Oom, "");
             self.emit(&id, "oom", &[]);

@@ -16,6 +16,7 @@ use super::container::{Container, Endpoint};
 use super::effects::{Actor, Effect, Op};
 use super::lifecycle::Timer;
 use super::nginx::{LoadedConfig, Nginx};
+use super::tenancy::Tenancy;
 use crate::engine::{CreateSpec, EngineError, EngineResult};
 use crate::observed::{ContainerState, EngineEvent, ExecOutput};
 
@@ -35,6 +36,7 @@ pub(super) struct World {
     pub(super) networks: BTreeMap<String, (u8, u16)>,
     pub(super) effects: Vec<Effect>,
     pub(super) loads: Vec<LoadedConfig>,
+    pub(super) tenancies: Vec<Tenancy>,
     /// (container, first word of the command) → answer.
     pub(super) exec_answers: BTreeMap<(String, String), ExecOutput>,
     pub(super) chaos: Chaos,
@@ -55,6 +57,7 @@ impl World {
             networks: [("bridge".to_owned(), (17, 1))].into_iter().collect(),
             effects: Vec::new(),
             loads: Vec::new(),
+            tenancies: Vec::new(),
             exec_answers: BTreeMap::new(),
             chaos: Chaos::default(),
             outbox: Vec::new(),
@@ -266,6 +269,11 @@ impl World {
 
     /// The address of a container on a network: its last one, if that is still free and addresses do not change.
     pub(super) fn new_address(&mut self, network: &str, last: Option<IpAddr>) -> Option<IpAddr> {
+        if self.options.addresses_reused {
+            let (number, _) = *self.networks.get(network)?;
+            let mut all = (2..=u16::MAX).map(|host| address_of(number, host));
+            return all.find(|address| self.at_address(*address).is_none());
+        }
         if !self.options.addresses_change
             && let Some(last) = last
             && self.at_address(last).is_none()
@@ -275,8 +283,7 @@ impl World {
         loop {
             let (number, given) = self.networks.get_mut(network)?;
             *given = given.checked_add(1)?;
-            let [high, low] = given.to_be_bytes();
-            let address = IpAddr::V4(Ipv4Addr::new(172, *number, high, low));
+            let address = address_of(*number, *given);
             if self.at_address(address).is_none() {
                 return Some(address);
             }
@@ -299,6 +306,12 @@ impl World {
             .saturating_add(17);
         self.networks.entry(name.to_owned()).or_insert((number, 1));
     }
+}
+
+/// `172.<network>.<host>`.
+fn address_of(network: u8, host: u16) -> IpAddr {
+    let [high, low] = host.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(172, network, high, low))
 }
 
 pub(super) fn no_such(id: &str, operation: &str) -> EngineError {

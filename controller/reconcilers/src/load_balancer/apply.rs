@@ -5,10 +5,9 @@ use std::time::Duration;
 use aegis_api::load_balancer::Reload;
 use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_docker::EngineError;
-use aegis_docker::observed::ContainerState;
 
 use super::dereference::{Observed, served_revisions, workers};
-use super::membership::only_servers_differ;
+use super::membership::{only_availability_differs, only_servers_differ};
 use super::on_disk::OnDisk;
 use super::plan::{Prepared, Step};
 use super::render::Rendered;
@@ -63,32 +62,27 @@ pub(super) async fn apply(
     Ok(Applied { plan, reload })
 }
 
-/// Puts the last good file back where a step that was cut short left another, before an nginx that does not run is started
-/// with it.
+/// Puts the file back that should lie there where a step that was cut short left another, or where servers have gone that it
+/// names, before an nginx that does not run is started with it.
 pub(super) async fn restore(
     context: &Context,
     on_disk: &OnDisk,
     balancer: &LoadBalancer,
     observed: &Observed,
 ) -> Result<(), Error> {
-    let status = balancer.status.as_ref();
-    let good = status.and_then(|status| status.config.as_ref().zip(status.revision.as_ref()));
-    let stopped = observed
-        .container
-        .as_ref()
-        .filter(|container| container.state != ContainerState::Running);
-    let (Some((config, revision)), Some(container), false) = (good, stopped, observed.on_disk) else {
+    let stopped = observed.container.as_ref().filter(|_| !observed.runs());
+    let (Some(file), Some(container), false) = (&observed.file, stopped, observed.on_disk) else {
         return Ok(());
     };
-    let (folder, file) = split(balancer.spec.config_path.as_str());
-    let files = [(file.to_owned(), config.as_bytes().to_vec())];
+    let (folder, name) = split(balancer.spec.config_path.as_str());
+    let files = [(name.to_owned(), file.text.as_bytes().to_vec())];
     let put = context.engine.put_files(&container.id, folder, &files).await;
     put.map_err(|source| Error::Apply {
         balancer: balancer.name().to_owned(),
         step: "put the last good configuration back",
         source,
     })?;
-    on_disk.holds(balancer.name(), &container.id, revision);
+    on_disk.holds(balancer.name(), &container.id, &file.revision);
     Ok(())
 }
 
@@ -154,13 +148,18 @@ async fn configure(
     Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
 
-/// Whether nginx serves our last configuration and the new one differs from it in servers alone.
+/// Whether nginx serves our last configuration and the new one differs from it in servers alone, or in which upstreams have any.
 fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
     let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else {
         return false;
     };
+    let before = (config.as_str(), revision.as_str());
+    let after = (rendered.text.as_str(), rendered.revision.as_str());
+    let same_spec = balancer.before.observed_generation == Some(balancer.generation);
+    let template = balancer.template.as_deref().unwrap_or_default();
     balancer.served.as_ref() == Some(revision)
-        && only_servers_differ((config, revision), (&rendered.text, &rendered.revision))
+        && (only_servers_differ(before, after)
+            || (same_spec && only_availability_differs(template, before, after)))
 }
 
 /// Writes the file and lets nginx judge it in its place; the last good one is put back if it refuses.
@@ -171,8 +170,8 @@ async fn adjust(
 ) -> Result<String, Error> {
     write(context, balancer, &rendered.text).await?;
     let checked = test(context, balancer, balancer.spec.main_config_path.as_str()).await;
-    if let (Err(_), Some(config)) = (&checked, &balancer.before.config) {
-        write(context, balancer, config).await?;
+    if let (Err(_), Some(good)) = (&checked, &balancer.good) {
+        write(context, balancer, &good.text).await?;
     }
     checked
 }
@@ -324,14 +323,14 @@ async fn prove(
     }
 }
 
-/// Puts the last good file back and lets nginx load it.
+/// Puts the last good file back, without servers that are none any more, and lets nginx load it.
 async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
-    let (Some(config), Some(revision)) = (&balancer.before.config, &balancer.before.revision) else {
+    let Some(good) = &balancer.good else {
         return Ok(());
     };
-    write(context, balancer, config).await?;
+    write(context, balancer, &good.text).await?;
     reload(context, balancer).await?;
-    prove(context, balancer, revision, Proof::Everybody).await?;
+    prove(context, balancer, &good.revision, Proof::Everybody).await?;
     Ok(())
 }
 

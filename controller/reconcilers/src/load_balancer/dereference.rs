@@ -6,13 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::load_balancer::DrainReceipt;
+use aegis_api::load_balancer::{DrainReceipt, Server};
+use aegis_api::workload::Health;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::{Engine, EngineResult};
 
+use super::home::{Endpoints, is_home};
 use super::on_disk::OnDisk;
-use super::{Error, REVISION_PATH, receipts};
+use super::render::Rendered;
+use super::{Error, REVISION_PATH, down, receipts};
 use crate::context::Context;
 use crate::reach;
 
@@ -56,8 +59,13 @@ pub(super) struct Observed {
     pub address: Option<SocketAddr>,
     /// The revision nginx serves now; `None` if it does not answer with one.
     pub served: Option<String>,
-    /// The last good configuration lies where nginx reads it.
+    /// What should lie where nginx reads it until there is something better: the last good configuration; while nginx does
+    /// not run, without servers whose addresses are not theirs any more, for it would start with them.
+    pub file: Option<Rendered>,
+    /// It does.
     pub on_disk: bool,
+    /// Where the containers are that nginx serves or could serve.
+    pub endpoints: Endpoints,
     /// nginx's workers; asked for only while a drain is open.
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
@@ -66,10 +74,18 @@ pub(super) struct Observed {
     pub dismissed: Vec<Arc<Workload>>,
     /// Receipts of earlier passes with what nginx's log told of them since.
     pub counted: Vec<DrainReceipt>,
-    /// The template.
-    pub template: String,
+    /// The template, or why it cannot be read.
+    pub template: Result<String, Arc<std::io::Error>>,
     /// Now.
     pub now: Time,
+}
+
+impl Observed {
+    /// Whether nginx's container runs.
+    pub(super) fn runs(&self) -> bool {
+        let container = self.container.as_ref();
+        container.is_some_and(|container| container.state == ContainerState::Running)
+    }
 }
 
 pub(super) async fn dereference(
@@ -83,12 +99,6 @@ pub(super) async fn dereference(
         balancer: name.to_owned(),
         source,
     };
-    let path = context.settings.templates.join(spec.template.as_str());
-    let template = read(path.clone()).await.map_err(|source| Error::Template {
-        balancer: name.to_owned(),
-        template: path.display().to_string(),
-        source,
-    })?;
     let container = context
         .engine
         .inspect(spec.container.as_str())
@@ -122,11 +132,19 @@ pub(super) async fn dereference(
             break;
         }
     }
-    let on_disk = match (&container, &balancer.status) {
-        (Some(container), Some(status)) => {
+    let workloads = spec
+        .backends
+        .iter()
+        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
+    let workloads: Vec<Option<Arc<Workload>>> = workloads.collect();
+    let ids = candidates(balancer, workloads.iter().flatten());
+    let endpoints = context.endpoints.look(&*context.engine, &ids).await;
+    let endpoints = endpoints.map_err(observe)?;
+    let file = file(balancer, container.as_ref(), &endpoints);
+    let on_disk = match (&container, &file) {
+        (Some(container), Some(file)) => {
             let path = spec.config_path.as_str();
-            let engine = &*context.engine;
-            let same = on_disk.is_last_good(engine, name, &container.id, path, status);
+            let same = on_disk.is(&*context.engine, name, &container.id, path, file);
             match same.await {
                 // One that is on its way out, for example, shows its files no more.
                 Err(_) if running.is_none() => true,
@@ -143,23 +161,52 @@ pub(super) async fn dereference(
         Some(container) if draining => Some(workers(&*context.engine, &container.id).await.map_err(observe)?),
         _ => None,
     };
-    let workloads = spec
-        .backends
-        .iter()
-        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
     let counted = receipts::count(context, balancer, running).await;
     Ok(Observed {
         counted,
         address,
         served,
+        file,
         on_disk,
+        endpoints,
         workers,
-        workloads: workloads.collect(),
+        workloads,
         dismissed: dismissed(context, balancer),
-        template,
+        template: template(context, balancer).await,
         now: context.clock.now(),
         container,
     })
+}
+
+/// Ids of containers that nginx serves, or that could be admitted.
+fn candidates<'a>(
+    balancer: &LoadBalancer,
+    workloads: impl Iterator<Item = &'a Arc<Workload>>,
+) -> BTreeSet<String> {
+    let served = balancer.status.iter().flat_map(|status| &status.servers);
+    let rows = workloads.filter_map(|workload| workload.status.as_ref());
+    let rows = rows.flat_map(|status| &status.instances);
+    let healthy = rows.filter(|row| row.health == Health::Healthy);
+    let ids = served.map(|server| &server.id);
+    ids.chain(healthy.map(|row| &row.id)).cloned().collect()
+}
+
+/// See [`Observed::file`].
+fn file(
+    balancer: &LoadBalancer,
+    container: Option<&ContainerDetails>,
+    endpoints: &Endpoints,
+) -> Option<Rendered> {
+    let (status, container) = (balancer.status.as_ref()?, container?);
+    let (text, revision) = (status.config.clone()?, status.revision.clone()?);
+    let good = Rendered { revision, text };
+    if container.state == ContainerState::Running {
+        return Some(good);
+    }
+    let stays = |server: &Server| !balancer.is_deleting() && is_home(server, endpoints, &container.networks);
+    let gone = status.servers.iter().filter(|server| !stays(server));
+    let gone = gone.map(|server| server.address.as_str()).collect();
+    Some(down::without(&good, &gone))
 }
 
 /// Ids of containers that their workload marks as draining at this moment, and since when.
@@ -187,10 +234,13 @@ fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
         .collect()
 }
 
-async fn read(path: std::path::PathBuf) -> std::io::Result<String> {
+async fn template(context: &Context, balancer: &LoadBalancer) -> Result<String, Arc<std::io::Error>> {
+    let path = context.settings.templates.join(balancer.spec.template.as_str());
+    let shown = path.display().to_string();
     let read = aegis_runtime::offload::offload(move || std::fs::read_to_string(path));
-    read.await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    let read = read.await;
+    let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    read.map_err(|error| Arc::new(std::io::Error::new(error.kind(), format!("{shown}: {error}"))))
 }
 
 /// The revisions that nginx answers several requests at once with, each if it answers with one. There is at least one.

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aegis_api::LoadBalancerStatus;
 use aegis_docker::{Engine, EngineResult};
+
+use super::render::Rendered;
 
 /// Container and revision of the file that a load balancer is known to have.
 type Files = HashMap<String, (String, String)>;
@@ -27,21 +28,17 @@ impl OnDisk {
         self.files().insert(balancer.to_owned(), known);
     }
 
-    /// Whether the file at `path` is the last good configuration; read once in the life of a controller, and again after
-    /// something went wrong.
-    pub(super) async fn is_last_good(
+    /// Whether the file at `path` is this one; read once in the life of a controller, and again after something went wrong.
+    pub(super) async fn is(
         &self,
         engine: &dyn Engine,
         balancer: &str,
         container: &str,
         path: &str,
-        status: &LoadBalancerStatus,
+        file: &Rendered,
     ) -> EngineResult<bool> {
-        let (Some(config), Some(revision)) = (&status.config, &status.revision) else {
-            return Ok(true);
-        };
         let known = self.files().get(balancer).cloned();
-        if known.is_some_and(|known| known == (container.to_owned(), revision.clone())) {
+        if known.is_some_and(|known| known == (container.to_owned(), file.revision.clone())) {
             return Ok(true);
         }
         let found = match engine.read_files(container, path).await {
@@ -49,9 +46,9 @@ impl OnDisk {
             Err(error) if error.is_not_found() => return Ok(false),
             Err(error) => return Err(error),
         };
-        let same = matches!(found.as_slice(), [(_, content)] if content == config.as_bytes());
+        let same = matches!(found.as_slice(), [(_, content)] if content == file.text.as_bytes());
         if same {
-            self.holds(balancer, container, revision);
+            self.holds(balancer, container, &file.revision);
         }
         Ok(same)
     }

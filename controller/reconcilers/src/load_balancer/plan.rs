@@ -46,18 +46,18 @@ impl Prepared {
     pub(super) fn only_joins(&self, before: &[Server]) -> bool {
         before.iter().all(|server| self.servers.contains(server))
     }
+
+    /// Whether no server has requests left that it got before it was taken out.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.draining.is_empty() && self.leaving.is_none()
+    }
 }
 
 pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> {
     let before = &balancer.before;
-    let rendered = match balancer.upstreams.is_empty() {
-        // There is nothing to balance: nginx keeps what it has, or what its image came with.
+    let rendered = match balancer.keeps_what_it_has() {
         true => None,
-        false => Some(render(balancer).map_err(|message| Error::Invalid {
-            balancer: balancer.name.clone(),
-            reason: "TemplateError",
-            message: format!("template {}: {message}", balancer.spec.template),
-        })?),
+        false => Some(rendered(balancer)?),
     };
     let servers: Vec<Server> = match rendered {
         None => before.servers.clone(),
@@ -102,6 +102,42 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
         draining,
         leaving,
         receipts,
+    })
+}
+
+fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Error> {
+    let name = &balancer.spec.template;
+    let template = balancer.template.as_ref().map_err(|source| Error::Template {
+        balancer: balancer.name.clone(),
+        template: name.to_string(),
+        source: source.clone(),
+    })?;
+    render(balancer, template).map_err(|message| Error::Invalid {
+        balancer: balancer.name.clone(),
+        reason: "TemplateError",
+        message: format!("template {name}: {message}"),
+    })
+}
+
+/// What to do where nothing else can be loaded: the last good configuration without the servers that are none any more.
+/// `None` where it has none of those.
+pub(super) fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
+    let good = balancer.good.clone()?;
+    let strays = &balancer.strays;
+    if strays.is_empty() || balancer.before.revision.as_ref() == Some(&good.revision) {
+        return None;
+    }
+    let mut servers = balancer.before.servers.clone();
+    servers.retain(|server| !strays.contains(server));
+    Some(Prepared {
+        step: Step::Configure(good.clone()),
+        rendered: Some(good),
+        servers,
+        draining: balancer.before.draining.clone(),
+        leaving: None,
+        receipts: Vec::new(),
+        releases: Vec::new(),
+        look_again: None,
     })
 }
 

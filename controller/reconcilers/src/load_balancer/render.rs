@@ -3,7 +3,11 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::validate::ValidatedLoadBalancer;
+use super::validate::{Upstream, ValidatedLoadBalancer};
+
+/// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
+/// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
+pub(super) const NOBODY: &str = "127.0.0.1:1";
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +36,8 @@ struct UpstreamValues<'a> {
     name: &'a str,
     /// `/` for the first backend of the spec, `/<name>/` for the others.
     path: String,
+    /// It has no server: its location must answer 503 by itself.
+    unavailable: bool,
     servers: Vec<ServerValues<'a>>,
 }
 
@@ -43,7 +49,7 @@ struct ServerValues<'a> {
 }
 
 /// Renders; an error says what the template engine says, with the line.
-pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, String> {
+pub(super) fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
     let mut values = Values {
         name: &balancer.name,
         port: balancer.spec.port,
@@ -55,22 +61,15 @@ pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Strin
             .map(|upstream| UpstreamValues {
                 name: &upstream.name,
                 path: path(balancer, &upstream.name),
-                servers: upstream
-                    .servers
-                    .iter()
-                    .map(|server| ServerValues {
-                        address: &server.address,
-                        weight: server.weight,
-                        container: &server.container,
-                    })
-                    .collect(),
+                unavailable: upstream.servers.is_empty(),
+                servers: servers(upstream, knows_unavailable(template)),
             })
             .collect(),
         revision: None,
         revision_path: super::REVISION_PATH,
     };
     let mut hash = Sha256::new();
-    hash.update(&balancer.template);
+    hash.update(template);
     hash.update(serde_json::to_vec(&values).map_err(|error| error.to_string())?);
     let digest: String = hash
         .finalize()
@@ -80,11 +79,32 @@ pub(super) fn render(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Strin
         .collect();
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(|error| chain(&error))?;
-    let text = tera::Tera::one_off(&balancer.template, &context, false).map_err(|error| chain(&error))?;
+    let text = tera::Tera::one_off(template, &context, false).map_err(|error| chain(&error))?;
     Ok(Rendered {
         revision: digest,
         text,
     })
+}
+
+fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>> {
+    let servers = upstream.servers.iter().map(|server| ServerValues {
+        address: &server.address,
+        weight: server.weight,
+        container: &server.container,
+    });
+    let nobody = ServerValues {
+        address: NOBODY,
+        weight: 1,
+        container: "nobody",
+    };
+    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(nobody);
+    servers.chain(stand_in).collect()
+}
+
+/// Whether a template says what an upstream without a server answers. Its comments do not count: they may be copied.
+fn knows_unavailable(template: &str) -> bool {
+    let mut lines = template.lines().map(str::trim_start);
+    lines.any(|line| !line.starts_with('#') && line.contains("unavailable"))
 }
 
 fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {

@@ -1,15 +1,18 @@
-//! The only writer of a LoadBalancer's status and its Events.
+//! The only writer of a LoadBalancer's status, its finalizer and its Events.
 
 use aegis_api::condition;
-use aegis_api::load_balancer::DrainReceipt;
+use aegis_api::load_balancer::{DrainReceipt, Reload, Server};
+use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
+use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
+use super::plan::Prepared;
 use super::validate::ValidatedLoadBalancer;
-use super::{Error, dereference, receipts};
+use super::{Error, Failure, dereference, receipts};
 use crate::context::Context;
 use crate::fault;
 
@@ -18,6 +21,56 @@ use crate::fault;
 pub(super) struct Outcome {
     pub validated: ValidatedLoadBalancer,
     pub applied: Applied,
+}
+
+/// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
+/// deletes it: must be stored before nginx is given the first configuration.
+pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
+    if balancer.is_deleting() || plan.rendered.is_none() {
+        return Ok(());
+    }
+    match finalizer::with(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
+        Some(finalizers) => set_finalizers(context, balancer, finalizers).await,
+        None => Ok(()),
+    }
+}
+
+/// Lets it go. `failure`: why its locations are left to answer 502 instead of 503.
+pub(super) async fn finalize(
+    context: &Context,
+    balancer: &LoadBalancer,
+    failure: Option<&Error>,
+) -> Result<Action, Error> {
+    if let Some(finalizers) = finalizer::without(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
+        if let Some(failure) = failure {
+            let (_, why) = told(failure);
+            let text = format!("nginx is left with its last configuration, all servers marked down: {why}");
+            let about = ObjectRef::of(balancer);
+            context
+                .events
+                .record(&about, EventType::Warning, "LeftDown", text);
+        }
+        set_finalizers(context, balancer, finalizers).await?;
+    }
+    Ok(Action::AwaitChange)
+}
+
+async fn set_finalizers(
+    context: &Context,
+    balancer: &LoadBalancer,
+    finalizers: Vec<String>,
+) -> Result<(), Error> {
+    let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
+    let stored = context
+        .store
+        .set_finalizers::<LoadBalancer>(balancer.name(), uid, finalizers);
+    match stored.await {
+        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(source) => Err(Error::Store {
+            balancer: balancer.name().to_owned(),
+            source,
+        }),
+    }
 }
 
 pub(super) async fn update(
@@ -38,7 +91,10 @@ pub(super) async fn update(
         let text = format!(
             "nginx serves revision {} with {} (proved {took} ms after the reload)",
             reload.revision,
-            servers.join(", ")
+            match servers.is_empty() {
+                true => "no server".to_owned(),
+                false => servers.join(", "),
+            }
         );
         context.events.record(&about, EventType::Normal, "Reloaded", text);
     }
@@ -56,6 +112,17 @@ pub(super) async fn update(
             EventType::Warning
         };
         context.events.record(&about, kind, "Drained", text);
+    }
+    let before = balancer.status.iter().flat_map(|status| &status.unavailable);
+    let known: Vec<&str> = before.map(|upstream| upstream.upstream.as_str()).collect();
+    let unavailable = outcome.validated.unavailable.iter();
+    for upstream in unavailable.filter(|upstream| !known.contains(&upstream.upstream.as_str())) {
+        let kind = match outcome.validated.as_wanted {
+            true => EventType::Normal,
+            false => EventType::Warning,
+        };
+        let text = format!("upstream {} answers 503: {}", upstream.upstream, upstream.reason);
+        context.events.record(&about, kind, "Unavailable", text);
     }
     for receipt in newly_counted(balancer, &outcome.validated.counted) {
         let (kind, text) = receipts::words(receipt);
@@ -78,13 +145,9 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
     new.map(|(now, _)| now).collect()
 }
 
-/// Stores why the last good configuration had to stay.
-pub(super) async fn failed(
-    context: &Context,
-    balancer: &LoadBalancer,
-    error: Error,
-) -> Result<Action, Error> {
-    let (reason, message) = match &error {
+/// What is told of an error: the reason of the conditions, and the message.
+fn told(error: &Error) -> (&'static str, String) {
+    match error {
         Error::Invalid { reason, message, .. } => (*reason, message.clone()),
         Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
         Error::Template { template, source, .. } => {
@@ -99,11 +162,59 @@ pub(super) async fn failed(
             "ReloadUnproved",
             format!("{error}; the last good configuration was put back"),
         ),
+        Error::Astray { source, .. } => told(source),
         Error::Store { .. } => ("Failed", error.to_string()),
+    }
+}
+
+/// Whose addresses they are not, for people.
+fn names(servers: &[Server]) -> String {
+    let words = servers.iter().map(|server| {
+        let Server {
+            upstream,
+            address,
+            container,
+            ..
+        } = server;
+        format!("upstream {upstream} to {address}, which is not {container}'s any more")
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Stores why the last good configuration had to stay, and what of it must not.
+pub(super) async fn failed(
+    context: &Context,
+    balancer: &LoadBalancer,
+    failure: Failure,
+) -> Result<Action, Error> {
+    let Failure {
+        error,
+        strays,
+        contained,
+    } = failure;
+    let (reason, mut message) = told(&error);
+    let error = match strays.is_empty() {
+        true => error,
+        false => {
+            // First, since long messages are cut.
+            let servers = format!("nginx still sends requests of {}", names(&strays));
+            message = format!("{servers}; {message}");
+            let source = Box::new(error);
+            Error::Astray { servers, source }
+        }
     };
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
+    if let Some(Applied { plan, reload }) = contained {
+        let stay = |server: &&Server| !plan.servers.contains(server);
+        let gone: Vec<Server> = status.servers.iter().filter(stay).cloned().collect();
+        message = format!(
+            "taken out of the last good configuration: {}; {message}",
+            names(&gone)
+        );
+        take(&mut status, plan, reload);
+    }
     // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as
     // long as nginx cannot follow it, nobody more is let go.
     status.held.clear();
@@ -136,6 +247,17 @@ pub(super) async fn failed(
     Err(error)
 }
 
+/// What nginx was proved to serve.
+fn take(status: &mut LoadBalancerStatus, plan: Prepared, reload: Option<Reload>) {
+    if let Some(rendered) = plan.rendered {
+        status.revision = Some(rendered.revision);
+        status.config = Some(rendered.text);
+    }
+    status.server_count = u32::try_from(plan.servers.len()).unwrap_or(u32::MAX);
+    status.servers = plan.servers;
+    status.last_reload = reload.or(status.last_reload.take());
+}
+
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {
     if balancer.status.as_ref() == Some(&status) {
         return Ok(());
@@ -162,45 +284,32 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
         validated: balancer,
         applied: Applied { plan, reload },
     } = outcome;
-    let before = balancer.before;
+    let before = balancer.before.clone();
     let (generation, now) = (Some(balancer.generation), balancer.now);
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
-    let (ready, reason, message) = if plan.rendered.is_none() {
-        (
-            false,
-            "NoReadyServers",
-            "no backend has a ready container yet: nginx keeps its present configuration".to_owned(),
-        )
-    } else if !balancer.held.is_empty() {
-        (
-            false,
-            "LastServersHeld",
-            "no ready server is left in an upstream: its last servers stay configured".to_owned(),
-        )
-    } else if !balancer.without_servers.is_empty() {
-        (
-            true,
-            "Partial",
-            format!(
-                "{servers} servers; no ready server yet for {}",
-                balancer.without_servers.join(", ")
-            ),
-        )
+    let (reason, message) = words(&balancer, servers, plan.rendered.is_none());
+    let (ready, degraded) = match reason {
+        "Ready" => (true, false),
+        "NoReadyServers" => (false, false),
+        _ => (false, !(balancer.as_wanted && balancer.held.is_empty())),
+    };
+    let trouble = if degraded {
+        (reason, message.clone())
     } else {
-        let word = if servers == 1 { "server" } else { "servers" };
-        (true, "Ready", format!("{servers} {word} in rotation"))
+        ("Configured", String::new())
     };
     condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
     condition::set(
         &mut conditions,
         "Degraded",
-        false,
-        "Configured",
-        String::new(),
+        degraded,
+        trouble.0,
+        trouble.1,
         generation,
         now,
     );
+    let kept = plan.rendered.is_none();
     let (revision, config) = match plan.rendered {
         Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
         None => (before.revision, before.config),
@@ -214,6 +323,7 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
         last_reload: reload.or(before.last_reload),
         draining: plan.draining.into_iter().chain(plan.leaving).collect(),
         receipts: receipts::kept(balancer.counted, plan.receipts),
+        unavailable: if kept { Vec::new() } else { balancer.unavailable },
         held: balancer
             .held
             .into_iter()
@@ -221,5 +331,42 @@ pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
             .collect(),
         releases: plan.releases,
         conditions,
+    }
+}
+
+/// Reason and message of the condition `Ready`. `kept`: nothing was ever configured.
+fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'static str, String) {
+    let counted = match servers {
+        1 => "1 server".to_owned(),
+        _ => format!("{servers} servers"),
+    };
+    let unavailable = balancer.unavailable.iter();
+    let mut words: Vec<String> = match kept {
+        true => unavailable.map(|upstream| upstream.reason.clone()).collect(),
+        false => unavailable
+            .map(|one| {
+                format!(
+                    "upstream {} answers 503 since {}: {}",
+                    one.upstream, one.since, one.reason
+                )
+            })
+            .collect(),
+    };
+    if kept {
+        let why = words.join("; ");
+        let text =
+            format!("no backend has a ready container yet: nginx keeps its present configuration ({why})");
+        return ("NoReadyServers", text);
+    }
+    let held = (!balancer.held_words.is_empty()).then(|| {
+        let held = balancer.held_words.join(", ");
+        format!("no ready server is left, the last ones stay in rotation while they run: {held}")
+    });
+    words.extend(held);
+    match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
+        (_, true, true) => ("Ready", format!("{counted} in rotation")),
+        (_, true, false) => ("LastServersHeld", words.join("; ")),
+        (0, ..) => ("NoServers", words.join("; ")),
+        _ => ("Partial", format!("{counted}; {}", words.join("; "))),
     }
 }

@@ -1,9 +1,12 @@
 //! Made-up containers in, the real validate and plan, assertions on what nginx is given.
 
+mod reconciling;
+
 use std::sync::Arc;
 
+use aegis_api::condition;
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Release, Server};
-use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::Engine;
 use aegis_docker::fake::{FakeEngine, FakeOptions, Op, RunSpec};
@@ -14,10 +17,12 @@ use super::dereference::{Observed, Worker};
 use super::on_disk::OnDisk;
 use super::patience::Patience;
 use super::plan::{Prepared, Step, plan};
+use super::render::Rendered;
 use super::status::{Outcome, failed, next};
 use super::validate::validate;
-use super::{Error, Memory};
+use super::{Error, Failure, Memory};
 use crate::context::Settings;
+use crate::endpoints::Endpoint;
 
 const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
 
@@ -70,6 +75,23 @@ fn worker(pid: i64, shutting_down: bool) -> Worker {
     Worker { pid, shutting_down }
 }
 
+/// What the engine says of a container whose row is of this moment.
+fn endpoint(row: &InstanceStatus) -> Endpoint {
+    let addresses = row.addresses.iter();
+    Endpoint {
+        name: row.name.clone(),
+        state: ContainerState::from_word(&row.state),
+        started_at: row.started_at,
+        addresses: addresses
+            .map(|(network, ip)| (network.clone(), ip.parse().unwrap()))
+            .collect(),
+    }
+}
+
+fn rows_of(workload: &Workload) -> &[InstanceStatus] {
+    &workload.status.as_ref().unwrap().instances
+}
+
 fn world(rows: Vec<InstanceStatus>) -> Observed {
     let mut workload = Workload::new("web", serde_json::from_str(r#"{"container":"a"}"#).unwrap());
     workload.status = Some(WorkloadStatus {
@@ -83,8 +105,13 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         networks: [("net".to_owned(), Some("10.0.0.9".parse().unwrap()))].into(),
         ..ContainerDetails::default()
     };
+    let endpoints = rows_of(&workload)
+        .iter()
+        .map(|row| (row.id.clone(), endpoint(row)));
     Observed {
         counted: Vec::new(),
+        file: None,
+        endpoints: endpoints.collect(),
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
@@ -92,7 +119,7 @@ fn world(rows: Vec<InstanceStatus>) -> Observed {
         workers: None,
         workloads: vec![Some(Arc::new(workload))],
         dismissed: Vec::new(),
-        template: TEMPLATE.to_owned(),
+        template: Ok(TEMPLATE.to_owned()),
         now: time("2026-11-22T12:00:00Z"),
     }
 }
@@ -150,23 +177,205 @@ fn a_server_in_rotation_stays_while_nothing_is_known_against_it() {
 #[test]
 fn i8_an_empty_upstream_is_never_written() {
     let none = prepare(&balancer(), world(vec![row("a", "10.0.0.1", Health::Unhealthy)]));
-    assert_eq!((none.step, none.servers), (Step::Nothing, Vec::new()));
+    assert_eq!(
+        (none.step, none.servers),
+        (Step::Nothing, Vec::new()),
+        "nothing is known yet"
+    );
     let held = prepare(
         &serving(&[server("a", "10.0.0.1")]),
         world(vec![row("a", "10.0.0.1", Health::Unhealthy)]),
     );
     assert_eq!(names(&held), ["a"]);
-    let gone = prepare(&serving(&[server("a", "10.0.0.1")]), world(Vec::new()));
-    assert_eq!(names(&gone), ["a"]);
+    let gone = text(prepare(&serving(&[server("a", "10.0.0.1")]), world(Vec::new())));
+    assert!(
+        !gone.contains("upstream web {") && gone.contains("return 503"),
+        "{gone}"
+    );
+}
+
+/// The configuration that is to be loaded.
+fn text(plan: Prepared) -> String {
+    match plan.step {
+        Step::Configure(rendered) => rendered.text,
+        Step::Nothing => panic!("nginx keeps what it has"),
+    }
+}
+
+/// A backend `web` whose only server `a` was last seen healthy at 10.0.0.1, and what the engine says of it by now.
+type Change = fn(&mut Observed);
+
+/// However stale its Workload's status is, nobody who is not `a` gets a request.
+#[test]
+fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
+    fn endpoint_of(observed: &mut Observed) -> &mut Endpoint {
+        observed.endpoints.get_mut("id-a").unwrap()
+    }
+    let changes: [(&str, Change); 10] = [
+        ("removed", |observed| observed.endpoints.clear()),
+        ("ended", |observed| {
+            endpoint_of(observed).state = ContainerState::Exited
+        }),
+        ("restarting", |observed| {
+            endpoint_of(observed).state = ContainerState::Restarting
+        }),
+        ("paused", |observed| {
+            endpoint_of(observed).state = ContainerState::Paused
+        }),
+        ("being removed", |observed| {
+            endpoint_of(observed).state = ContainerState::Removing
+        }),
+        ("disconnected", |observed| endpoint_of(observed).addresses.clear()),
+        ("on another network", |observed| {
+            endpoint_of(observed).addresses = [("other".to_owned(), "10.0.0.1".parse().unwrap())].into();
+        }),
+        ("renamed", |observed| {
+            endpoint_of(observed).name = "a-aside".to_owned()
+        }),
+        ("started anew", |observed| {
+            endpoint_of(observed).started_at = Some(time("2026-11-22T11:59:59Z"))
+        }),
+        ("its workload deleted", |observed| observed.workloads = vec![None]),
+    ];
+    for (what, change) in changes {
+        for health in [Health::Healthy, Health::Unhealthy, Health::Unknown] {
+            let mut a = row("a", "10.0.0.1", health);
+            (a.index, a.started_at) = (0, Some(time("2026-11-22T11:00:00Z")));
+            let mut observed = world(vec![a]);
+            change(&mut observed);
+            let status = status_after(&serving(&[server("a", "10.0.0.1")]), observed.clone());
+            let text = text(prepare(&serving(&[server("a", "10.0.0.1")]), observed));
+            assert!(
+                !text.contains("10.0.0.1") && text.contains("Retry-After"),
+                "{what}, {health:?}: {text}"
+            );
+            assert!(
+                status.servers.is_empty() && status.held.is_empty(),
+                "{what}: {status:?}"
+            );
+            let ready = condition::find(&status.conditions, "Ready").unwrap();
+            assert_eq!((&*ready.reason, &*ready.status), ("NoServers", "False"), "{what}");
+            assert!(condition::is_true(&status.conditions, "Degraded"), "{what}");
+            let named = [
+                "upstream web answers 503 since 2026-11-22T12:00:00Z",
+                if what.contains("workload") { "web" } else { "a " },
+            ];
+            assert!(
+                named.iter().all(|name| ready.message.contains(name)),
+                "{what}: {}",
+                ready.message
+            );
+        }
+    }
 }
 
 #[test]
-fn a_last_server_whose_address_changed_is_followed() {
-    let plan = prepare(
-        &serving(&[server("a", "10.0.0.1")]),
-        world(vec![row("a", "10.0.0.7", Health::Unhealthy)]),
+fn since_when_an_upstream_has_no_server_is_kept() {
+    let mut lb = serving(&[]);
+    lb.status.as_mut().unwrap().revision = Some("r".to_owned());
+    let mut later = world(Vec::new());
+    lb.status = Some(status_after(&lb, later.clone()));
+    later.now = time("2026-11-22T13:00:00Z");
+    let unavailable = status_after(&lb, later).unavailable;
+    assert_eq!(unavailable[0].since, time("2026-11-22T12:00:00Z"));
+}
+
+#[test]
+fn what_people_scaled_to_nothing_is_told_and_is_no_trouble() {
+    let mut observed = world(Vec::new());
+    let mut workload = Workload::new(
+        "web",
+        serde_json::from_str(r#"{"template":{"image":"a"},"replicas":0}"#).unwrap(),
     );
-    assert_eq!(plan.servers[0].address, "10.0.0.7:8000");
+    workload.status = Some(WorkloadStatus::default());
+    observed.workloads = vec![Some(Arc::new(workload))];
+    let status = status_after(&serving(&[server("a", "10.0.0.1")]), observed);
+    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    assert!(ready.message.contains("workload web is scaled to 0"), "{ready:?}");
+    assert!(!condition::is_true(&status.conditions, "Degraded"));
+}
+
+#[test]
+fn i8_the_last_of_a_scale_in_drains_before_it_goes() {
+    let mut last = row("a", "10.0.0.1", Health::Healthy);
+    (last.draining, last.leaving) = (true, Some(Leaving::ScaleIn));
+    let plan = prepare(&serving(&[server("a", "10.0.0.1")]), world(vec![last]));
+    assert!(plan.servers.is_empty() && plan.releases.is_empty());
+    assert_eq!(plan.leaving.unwrap().ids, ["id-a"]);
+}
+
+#[test]
+fn i8_one_upstream_without_a_server_does_not_fall_to_another() {
+    let mut lb = serving(&[server("a", "10.0.0.1")]);
+    let more = r#"[{"workload":"gone","port":1,"upstream":"first"},{"workload":"web","port":8000,"upstream":"web"}]"#;
+    lb.spec.backends = serde_json::from_str(more).unwrap();
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    observed.workloads.insert(0, None);
+    let status = status_after(&lb, observed.clone());
+    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!((&*ready.reason, &*ready.status), ("Partial", "False"));
+    let text = text(prepare(&lb, observed));
+    let (_, root) = text.split_once("location / {").unwrap();
+    assert!(
+        root.trim_start().starts_with("default_type") && text.contains("proxy_pass http://web/"),
+        "{text}"
+    );
+}
+
+#[test]
+fn i8_what_an_earlier_life_left_in_nginx_is_not_kept() {
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Unknown)]);
+    observed.served = Some("of another life".to_owned());
+    assert!(text(prepare(&balancer(), observed)).contains("return 503"));
+}
+
+/// A template of before there was `unavailable`, and one that has it and forgets the server.
+#[test]
+fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_nobody() {
+    let old = "# unavailable is not looked at\n{% for u in upstreams %}upstream {{ u.name }} {\n{% for s in u.servers %}    \
+               server {{ s.address }};\n{% endfor %}}\n{% endfor %}";
+    let rendered = |template: &str| {
+        let mut observed = world(Vec::new());
+        observed.template = Ok(template.to_owned());
+        text(prepare(&serving(&[server("a", "10.0.0.1")]), observed))
+    };
+    let text = rendered(old);
+    assert!(
+        text.contains("server 127.0.0.1:1;") && !text.contains("10.0.0.1"),
+        "{text}"
+    );
+    let text = rendered(&format!("{old}{{% if upstreams.0.unavailable %}}{{% endif %}}"));
+    assert!(
+        text.contains("upstream web {\n}"),
+        "nginx -t refuses that: {text}"
+    );
+}
+
+#[test]
+fn i8_a_load_balancer_that_is_deleted_leaves_nobody_in_nginx_and_drains() {
+    let mut lb = serving(&[server("a", "10.0.0.1")]);
+    lb.status.as_mut().unwrap().revision = Some("r".to_owned());
+    lb.metadata.deletion_timestamp = Some(time("2026-11-22T12:00:00Z").meta());
+    let observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let plan = prepare(&lb, observed);
+    assert!(plan.servers.is_empty() && !plan.is_quiet());
+    assert!(text(plan).contains("return 503"));
+}
+
+#[test]
+fn a_last_server_is_followed_to_its_new_address_once_it_is_well_there() {
+    let after = |health| {
+        let plan = prepare(
+            &serving(&[server("a", "10.0.0.1")]),
+            world(vec![row("a", "10.0.0.7", health)]),
+        );
+        plan.servers
+            .into_iter()
+            .map(|server| server.address)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(after(Health::Healthy), ["10.0.0.7:8000"]);
+    assert!(after(Health::Unhealthy).is_empty());
 }
 
 fn release(id: &str, since: Option<&str>) -> Release {
@@ -289,6 +498,8 @@ fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
 fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
     let (lb, old) = dismissed(true);
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let row = rows_of(&old)[0].clone();
+    observed.endpoints.insert(row.id.clone(), endpoint(&row));
     observed.dismissed = vec![old];
     let plan = prepare(&lb, observed);
     assert_eq!(names(&plan), ["a"]);
@@ -297,14 +508,16 @@ fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
 }
 
 #[test]
-fn i8_what_nginx_goes_on_serving_for_want_of_another_is_not_forgotten() {
+fn i8_a_backend_that_was_taken_out_leaves_though_nobody_takes_its_place() {
     let (lb, old) = dismissed(true);
     let mut observed = world(Vec::new());
+    let row = rows_of(&old)[0].clone();
+    observed.endpoints = [(row.id.clone(), endpoint(&row))].into();
     observed.dismissed = vec![old];
-    let status = status_after(&lb, observed);
-    assert_eq!(status.servers, lb.status.unwrap().servers);
-    assert!(status.releases.is_empty());
-    assert_eq!(status.held, ["id-o"], "its workload need not wait for ever");
+    let plan = prepare(&lb, observed);
+    assert!(plan.servers.is_empty() && plan.releases.is_empty());
+    assert_eq!(plan.leaving.as_ref().unwrap().ids, ["id-o"]);
+    assert!(!text(plan).contains("10.0.0.7"));
 }
 
 #[test]
@@ -340,7 +553,7 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
         balancer: "lb".to_owned(),
         output: "no".to_owned(),
     };
-    failed(&context, &lb, refused).await.unwrap_err();
+    failed(&context, &lb, Failure::from(refused)).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
     assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }
@@ -363,7 +576,7 @@ async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
         let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
         observed.container = Some(nginx.clone());
         observed.address = Some((*address, 80).into());
-        observed.template = template.to_owned();
+        observed.template = Ok(template.to_owned());
         let validated = validate(&lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
         apply(&context, &Memory::default(), &validated, prepared).await
@@ -427,13 +640,12 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
         let files = [("upstream.conf".to_owned(), text.as_bytes().to_vec())];
         engine.put_files(&id, folder, &files).await.unwrap();
     };
-    let status = LoadBalancerStatus {
-        revision: Some("r".to_owned()),
-        config: Some("good".to_owned()),
-        ..LoadBalancerStatus::default()
+    let good = Rendered {
+        revision: "r".to_owned(),
+        text: "good".to_owned(),
     };
     let look = async |files: &OnDisk| {
-        let looked = files.is_last_good(&engine, "lb", &id, path, &status);
+        let looked = files.is(&engine, "lb", &id, path, &good);
         looked.await.unwrap()
     };
     let files = OnDisk::default();
@@ -463,11 +675,6 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
     let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
     let mut lb = balancer();
     lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
-    lb.status = Some(LoadBalancerStatus {
-        revision: Some("r".to_owned()),
-        config: Some("good".to_owned()),
-        ..LoadBalancerStatus::default()
-    });
     let content = async || {
         let files = engine.read_files(&id, "/etc/nginx/conf.d/upstream.conf").await;
         String::from_utf8(files.unwrap().remove(0).1).unwrap()
@@ -480,6 +687,10 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
             .peek("nginx")
             .map(|found| ContainerDetails { state, ..found });
         observed.on_disk = false;
+        observed.file = Some(Rendered {
+            revision: "r".to_owned(),
+            text: "good".to_owned(),
+        });
         let files = OnDisk::default();
         restore(&context, &files, &lb, &observed).await.unwrap();
         content().await
@@ -607,7 +818,7 @@ fn an_unchanged_configuration_is_not_loaded_again() {
 #[test]
 fn a_broken_template_is_refused_with_its_line() {
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
-    observed.template = "upstream {{ name }\n{% for x in %}".to_owned();
+    observed.template = Ok("upstream {{ name }\n{% for x in %}".to_owned());
     let error = plan(&validate(&balancer(), observed).unwrap())
         .unwrap_err()
         .to_string();

@@ -1,15 +1,20 @@
 //! Which servers each upstream should have. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::load_balancer::{Algorithm, DrainReceipt, LoadBalancerStatus, Server};
+use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time};
+use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 
-use super::Error;
 use super::dereference::{Observed, Worker};
+use super::home::{self, is_home};
+use super::render::Rendered;
+use super::{Error, down, unavailable};
+use crate::endpoints::Endpoint;
 
 /// A container that is not ready this long after its start is not waited for.
 const STARTS_UP: Duration = Duration::from_secs(2);
@@ -18,7 +23,7 @@ const STARTS_UP: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Upstream {
     pub name: String,
-    /// Never empty.
+    /// None: its location answers 503 by itself.
     pub servers: Vec<Server>,
 }
 
@@ -29,20 +34,28 @@ pub(super) struct ValidatedLoadBalancer {
     pub spec: LoadBalancerSpec,
     pub generation: i64,
     pub container: ContainerDetails,
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     pub served: Option<String>,
+    /// What is put back where something better turns out not to be: the last good configuration, without `strays`.
+    pub good: Option<Rendered>,
     /// The last good configuration lies where nginx reads it.
     pub on_disk: bool,
     pub workers: Option<Vec<Worker>>,
-    pub template: String,
+    pub template: Result<String, Arc<std::io::Error>>,
     pub algorithm: Algorithm,
-    /// Upstreams that have a server.
+    /// All upstreams of the spec, in its order.
     pub upstreams: Vec<Upstream>,
-    /// Names of upstreams that have none and never had.
-    pub without_servers: Vec<String>,
+    /// Those that have no server, and why.
+    pub unavailable: Vec<Unavailable>,
+    /// Whether people want it so: all that is missing is scaled to 0.
+    pub as_wanted: bool,
+    /// Servers that nginx has, and whose address is not theirs any more: none of these may stay.
+    pub strays: Vec<Server>,
     /// Ids kept for want of a ready server, whether or not they should leave.
     pub held: BTreeSet<String>,
-    /// Ids of containers that run: others have no request left to finish.
+    /// Which those are, for people.
+    pub held_words: Vec<String>,
+    /// Ids of servers whose container runs at their address: others have no request left to finish.
     pub running: BTreeSet<String>,
     /// Ids that their workload marked as draining, and since when.
     pub marked: BTreeMap<String, Option<Time>>,
@@ -58,72 +71,31 @@ pub(super) struct ValidatedLoadBalancer {
     pub now: Time,
 }
 
+impl ValidatedLoadBalancer {
+    /// Nothing was ever configured here, and there is nothing to balance yet: nginx keeps what it has, or what its image
+    /// came with. Where it serves a revision, that is from an earlier life, and nobody knows whose addresses it names.
+    pub(super) fn keeps_what_it_has(&self) -> bool {
+        let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
+        let never = self.before.revision.is_none() && self.before.servers.is_empty();
+        empty && never && self.served.is_none()
+    }
+}
+
 pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<ValidatedLoadBalancer, Error> {
     let spec = &balancer.spec;
-    let invalid = |reason, message| Error::Invalid {
-        balancer: balancer.name().to_owned(),
-        reason,
-        message,
-    };
-    let Some(container) = observed.container else {
-        let message = format!(
-            "container {} does not exist: start it, and it is configured",
-            spec.container
-        );
-        return Err(invalid("ContainerMissing", message));
-    };
-    if container.state != ContainerState::Running {
-        let message = format!(
-            "container {} is {}: start it, and it is configured",
-            spec.container,
-            container.state.as_str()
-        );
-        return Err(invalid("ContainerNotRunning", message));
-    }
-    let Some(address) = observed.address else {
-        return Err(invalid(
-            "NoAddress",
-            format!("container {} has no address on any network", spec.container),
-        ));
-    };
+    let (container, address) = nginx(balancer, &observed)?;
     let before = balancer.status.clone().unwrap_or_default();
+    let deleting = balancer.is_deleting();
     let mut chosen = Chosen::default();
     let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
     for (backend, workload) in spec.backends.iter().zip(&observed.workloads) {
-        let rows: &[InstanceStatus] = workload
-            .as_ref()
-            .and_then(|workload| workload.status.as_ref())
-            .map_or(&[], |status| status.instances.as_slice());
-        let candidates = rows.iter().filter_map(|row| {
-            let network_ip = row
-                .addresses
-                .iter()
-                .find(|(network, _)| container.networks.contains_key(*network));
-            let address = join(network_ip?.1, backend.port);
-            Some((
-                row,
-                Server {
-                    upstream: backend.upstream.to_string(),
-                    workload: backend.workload.to_string(),
-                    container: row.name.clone(),
-                    id: row.id.clone(),
-                    address,
-                    weight: backend.weight,
-                },
-            ))
-        });
-        let candidates: Vec<(&InstanceStatus, Server)> = candidates.collect();
-        chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-        let min_healthy = workload.as_ref().map_or(Duration::ZERO, |workload| {
-            workload.spec.strategy.min_healthy.std()
-        });
-        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
-        upstream.extend(candidates.into_iter().map(|(row, server)| Candidate {
-            row,
-            server,
-            ripens_in: ripens_in(row, min_healthy, observed.now),
-        }));
+        let rows = rows(workload.as_deref());
         chosen.take_note(rows);
+        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
+        if let Some(workload) = workload.as_ref().filter(|_| !deleting) {
+            chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
+            upstream.extend(candidates(backend, workload, &observed, &container));
+        }
     }
     // In the order of the backends: the first upstream answers `/`.
     let mut names: Vec<&str> = spec
@@ -138,28 +110,43 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         chosen.choose(name, &candidates, &before);
     }
     for workload in &observed.dismissed {
-        let status = workload.status.as_ref();
-        chosen.take_note(status.map_or(&[], |status| status.instances.as_slice()));
+        chosen.take_note(rows(Some(workload)));
     }
-    if chosen.upstreams.is_empty() {
-        // Whatever nginx serves, it goes on with it until there is something else to serve.
-        let served = before.servers.iter().map(|server| server.id.clone());
-        chosen.held.extend(served);
-    }
+    let is_home = |server: &&Server| is_home(server, &observed.endpoints, &container.networks);
+    let (home, strays): (Vec<&Server>, Vec<&Server>) = before.servers.iter().partition(is_home);
+    let running = home.iter().map(|server| server.id.clone()).collect();
+    let strays: Vec<Server> = match deleting {
+        true => before.servers.clone(),
+        false => strays.into_iter().cloned().collect(),
+    };
+    let good = before
+        .config
+        .clone()
+        .zip(before.revision.clone())
+        .map(|(text, revision)| {
+            let gone = strays.iter().map(|server| server.address.as_str()).collect();
+            down::without(&Rendered { revision, text }, &gone)
+        });
+    let (unavailable, as_wanted) =
+        unavailable::unavailable(spec, &chosen.upstreams, &observed, &container, &before);
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
         generation: balancer.generation(),
         address,
         served: observed.served,
+        good,
         on_disk: observed.on_disk,
         workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,
         upstreams: chosen.upstreams,
-        without_servers: chosen.without_servers,
+        unavailable,
+        as_wanted,
+        strays,
         held: chosen.held,
-        running: chosen.running,
+        held_words: chosen.held_words,
+        running,
         marked: chosen.marked,
         more_to_come: chosen.more_to_come,
         ripens_in: chosen.ripens_in,
@@ -171,24 +158,98 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
     })
 }
 
+/// nginx's container and where it answers, or why it cannot be configured.
+fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetails, SocketAddr), Error> {
+    let name = &balancer.spec.container;
+    let invalid = |reason, message| Error::Invalid {
+        balancer: balancer.name().to_owned(),
+        reason,
+        message,
+    };
+    let Some(container) = observed.container.clone() else {
+        let message = format!("container {name} does not exist: start it, and it is configured");
+        return Err(invalid("ContainerMissing", message));
+    };
+    if container.state != ContainerState::Running {
+        let state = container.state.as_str();
+        let message = format!("container {name} is {state}: start it, and it is configured");
+        return Err(invalid("ContainerNotRunning", message));
+    }
+    match observed.address {
+        Some(address) => Ok((container, address)),
+        None => {
+            let message = format!("container {name} has no address on any network");
+            Err(invalid("NoAddress", message))
+        }
+    }
+}
+
+pub(super) fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {
+    workload
+        .and_then(|workload| workload.status.as_ref())
+        .map_or(&[], |status| status.instances.as_slice())
+}
+
 #[derive(Default)]
 struct Chosen {
     upstreams: Vec<Upstream>,
-    without_servers: Vec<String>,
     held: BTreeSet<String>,
-    running: BTreeSet<String>,
+    held_words: Vec<String>,
     marked: BTreeMap<String, Option<Time>>,
     more_to_come: bool,
     ripens_in: Option<Duration>,
     causes: BTreeMap<String, Leaving>,
 }
 
-/// A container that an upstream could have.
+/// A container that an upstream could have: it runs, and nginx reaches it at this address.
 struct Candidate<'a> {
     row: &'a InstanceStatus,
     server: Server,
     /// How long it must go on being healthy before it counts.
     ripens_in: Duration,
+}
+
+/// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has started
+/// anew since is none of these until its Workload knows it as healthy.
+fn candidates<'a>(
+    backend: &Backend,
+    workload: &'a Workload,
+    observed: &Observed,
+    nginx: &ContainerDetails,
+) -> Vec<Candidate<'a>> {
+    let min_healthy = workload.spec.strategy.min_healthy.std();
+    let candidate = |row: &'a InstanceStatus| {
+        let endpoint = observed.endpoints.get(&row.id)?;
+        let host = home::host(endpoint, &nginx.networks)?;
+        if !endpoint.is_running() || !is_same_run(row, endpoint) || is_renamed(workload, row, endpoint) {
+            return None;
+        }
+        Some(Candidate {
+            row,
+            server: Server {
+                upstream: backend.upstream.to_string(),
+                workload: backend.workload.to_string(),
+                container: row.name.clone(),
+                id: row.id.clone(),
+                address: format!("{host}:{}", backend.port),
+                weight: backend.weight,
+            },
+            ripens_in: ripens_in(row, min_healthy, observed.now),
+        })
+    };
+    rows(Some(workload)).iter().filter_map(candidate).collect()
+}
+
+/// Whether a row of a Workload's status tells of this run of its container. Where either does not say, it does.
+pub(super) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+    let known = row.started_at.zip(endpoint.started_at);
+    known.is_none_or(|(row, now)| row == now)
+}
+
+/// Whether an adopted container has another name by now: a Workload means the one of its name.
+pub(super) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+    let adopted = workload.spec.container.as_ref().filter(|_| row.index == 0);
+    adopted.is_some_and(|name| name.as_str() != endpoint.name)
 }
 
 fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
@@ -206,12 +267,8 @@ fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bo
 }
 
 impl Chosen {
-    /// Which of these containers run, and which are on their way out.
+    /// Which of these containers are on their way out, and why.
     fn take_note(&mut self, rows: &[InstanceStatus]) {
-        let running = rows
-            .iter()
-            .filter(|row| row.state == ContainerState::Running.as_str());
-        self.running.extend(running.map(|row| row.id.clone()));
         let marked = rows.iter().filter(|row| row.draining);
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
@@ -247,36 +304,27 @@ impl Chosen {
             self.ripens_in = self.ripens_in.into_iter().chain(later).min();
         }
         if servers.is_empty() {
-            // Nothing fit is left: what serves now stays, at its present address where it has one.
-            servers = served
-                .iter()
-                .map(|old| {
-                    candidates
-                        .iter()
-                        .find(|candidate| candidate.row.id == old.id)
-                        .map_or_else(|| (*old).clone(), |candidate| candidate.server.clone())
-                })
-                .collect();
+            let held: Vec<&Candidate<'_>> = candidates.iter().filter(|one| is_held(one, &served)).collect();
+            servers = held.iter().map(|one| one.server.clone()).collect();
             self.held.extend(servers.iter().map(|server| server.id.clone()));
+            self.held_words
+                .extend(held.iter().map(|one| unavailable::held(upstream, one.row)));
         }
         servers.sort();
         servers.dedup();
-        if servers.is_empty() {
-            self.without_servers.push(upstream.to_owned());
-        } else {
-            self.upstreams.push(Upstream {
-                name: upstream.to_owned(),
-                servers,
-            });
-        }
+        self.upstreams.push(Upstream {
+            name: upstream.to_owned(),
+            servers,
+        });
     }
 }
 
-/// `address:port`, with an IPv6 address in brackets.
-fn join(ip: &str, port: u16) -> String {
-    if ip.contains(':') {
-        format!("[{ip}]:{port}")
-    } else {
-        format!("{ip}:{port}")
-    }
+/// Whether a server may stay for want of a better one: it is merely sick or about to be restarted, and still runs where
+/// nginx sends its requests. One that is to go for good leaves first, and its address with it.
+fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
+    let Candidate { row, server, .. } = candidate;
+    let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);
+    let stays =
+        |old: &&Server| old.id == server.id && home::host_of(&old.address) == home::host_of(&server.address);
+    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(|old| stays(old))
 }

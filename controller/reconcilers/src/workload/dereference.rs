@@ -195,7 +195,8 @@ fn rotations(
             .status
             .as_ref()
             .is_some_and(|status| status.uses(workload, ids));
-        !lb.is_deleting() && (asked(lb) || uses)
+        // One that is being deleted lets go of what it serves, and takes up nothing more.
+        uses || (asked(lb) && !lb.is_deleting())
     });
     naming
         .map(|lb| {

@@ -347,6 +347,22 @@ async fn the_delay_stays_at_60_seconds_however_long_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_does_harm_while_it_lasts_is_never_put_off_for_longer_than_it_says() {
+    let cap = Duration::from_secs(2);
+    let mut rig = rig(|_, _| async { fails(OnError::BackoffWithin(Duration::from_secs(2))) });
+    rig.ask("web", "store");
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        pauses.push(rig.next().await.requeue_after.unwrap());
+    }
+    assert!(
+        pauses[0] < cap && pauses.iter().all(|pause| *pause <= cap),
+        "{pauses:?}"
+    );
+    assert_eq!(pauses.last(), Some(&cap));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_that_waits_for_a_change_is_not_retried() {
     let mut rig = rig(|_, _| async { fails(OnError::AwaitChange) });
     rig.ask("web", "store");

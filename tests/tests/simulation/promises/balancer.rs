@@ -20,7 +20,69 @@ pub(crate) fn i8_the_balancer_serves_what_can_serve(evidence: &Evidence) -> Vec<
     broken.extend(checked_before_loaded(evidence));
     broken.extend(admitted_healthy(evidence));
     broken.extend(out_before_gone(evidence));
+    broken.extend(strangers_served(evidence));
     broken
+}
+
+/// How long somebody else may have the address of a server that nginx still sends requests to, where nothing keeps the
+/// controller from its work. It is the engine's event that tells, not the next resync.
+const TOLD: Duration = Duration::from_secs(8);
+/// The same after something did: events may have been lost, a call may still be waited for, and the resync tells.
+const FOUND_OUT: Duration = Duration::from_secs(50);
+
+/// Requests go to the workload's containers alone: an address that one of them had may be another's by now.
+fn strangers_served(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (index, load) in evidence.loads.iter().enumerate() {
+        let next = evidence.loads.get(index + 1).map(|next| next.at);
+        let Some(until) = end_of_service(evidence, load.at, next) else {
+            continue;
+        };
+        for (upstream, server) in load
+            .upstreams
+            .iter()
+            .flat_map(|(name, all)| all.iter().map(move |one| (name, one)))
+        {
+            let strangers = evidence.tenancies.iter().filter(|tenancy| {
+                let its_own = tenancy.owner.as_ref() == Some(upstream) || tenancy.container == *upstream;
+                tenancy.address.to_string() == host(server) && !its_own
+            });
+            for stranger in strangers {
+                let from = stranger.from.max(load.at);
+                let until = stranger.until.map_or(until, |left| left.min(until));
+                if let Some(since) = too_long(evidence, from, until) {
+                    broken.push(format!(
+                        "{} has had {server} since {from} and nginx still sends it requests of {upstream} ({since:?} too long)",
+                        stranger.container
+                    ));
+                }
+            }
+        }
+    }
+    broken
+}
+
+/// When nginx ceased to serve what it had loaded: at its next load, or when it ended. `None` if it had ended by then.
+fn end_of_service(evidence: &Evidence, from: Time, next: Option<Time>) -> Option<Time> {
+    let ends = evidence.effects.iter().filter(|effect| {
+        effect.container == BALANCER && matches!(effect.op, Op::Die | Op::Remove) && effect.at >= from
+    });
+    let last = evidence.effects.last().map_or(from, |effect| effect.at);
+    let end = ends.map(|effect| effect.at).next();
+    let until = [end, next].into_iter().flatten().min().unwrap_or(last);
+    (until > from).then_some(until)
+}
+
+/// By how much something lasted too long.
+fn too_long(evidence: &Evidence, from: Time, until: Time) -> Option<Duration> {
+    let excess = evidence.calms.iter().filter_map(|(calm, storm)| {
+        let told = aegis_api::Duration::from_secs(TOLD.as_secs());
+        let found_out = aegis_api::Duration::from_secs(FOUND_OUT.as_secs());
+        let deadline = from.plus(told).max(calm.plus(found_out));
+        let end = storm.map_or(until, |storm| storm.min(until));
+        (end > deadline).then(|| deadline.age(end))
+    });
+    excess.max()
 }
 
 /// An empty upstream is never loaded.
@@ -29,7 +91,8 @@ fn never_empty(evidence: &Evidence) -> Vec<String> {
         .loads
         .iter()
         .flat_map(|load| load.upstreams.iter().map(move |upstream| (load, upstream)));
-    let empty = loads.filter(|(_, (_, servers))| servers.is_empty());
+    // One that has nobody left but servers marked down is what a broken template leaves.
+    let empty = loads.filter(|(load, (_, servers))| servers.is_empty() && !load.text.contains(" down;"));
     empty
         .map(|(load, (name, _))| format!("upstream {name} is empty at {}", load.at))
         .collect()

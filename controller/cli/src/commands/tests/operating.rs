@@ -212,6 +212,26 @@ async fn plan_shows_what_would_change_and_whether_it_still_applies() {
     );
 }
 
+/// `get` shows the reason of `Ready`: what is not Ready there is not as it should be here.
+#[tokio::test]
+async fn why_and_get_agree_on_a_load_balancer_that_serves_a_part() {
+    const BALANCER: &str = "/apis/aegisops.io/v1alpha1/namespaces/default/loadbalancers/lb";
+    let server = MockServer::start().await;
+    let message = "1 server; upstream shop answers 503 since 2026-01-31T12:00:00Z: shop-1 is exited";
+    let partial = json!({"kind": "LoadBalancer", "metadata": {"name": "lb", "generation": 1}, "status": {"observedGeneration": 1,
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Partial", "message": message},
+            {"type": "Degraded", "status": "True", "reason": "Partial", "message": message}]}});
+    answers(&server, "GET", BALANCER, json_body(&partial)).await;
+    let events = "/api/v1/namespaces/default/events";
+    answers(&server, "GET", events, json_body(&json!({"items": []}))).await;
+    let run = aegisctl(&server.uri(), &["why", "loadbalancer/lb"]).await;
+    assert!(
+        run.out.starts_with("loadbalancer/lb is not as it should be"),
+        "{run:?}"
+    );
+    assert!(run.out.contains("upstream shop answers 503 since"), "{run:?}");
+}
+
 #[tokio::test]
 async fn why_tells_conditions_containers_incidents_and_warnings() {
     let server = MockServer::start().await;

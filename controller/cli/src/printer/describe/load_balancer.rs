@@ -71,10 +71,23 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
     for receipt in status.receipts.iter().rev().take(RECEIPTS) {
         sheet.field("Drain receipt", receipt_line(receipt, now));
     }
+    for upstream in &status.unavailable {
+        let since = when(upstream.since, now);
+        sheet.field(
+            "Unavailable",
+            format!(
+                "{} answers 503 since {since}: {}",
+                upstream.upstream, upstream.reason
+            ),
+        );
+    }
     if !status.held.is_empty() {
         sheet.field(
             "Held",
-            format!("{} (the last of an upstream stays in)", status.held.join(", ")),
+            format!(
+                "{} (the last of an upstream stays in while it runs)",
+                status.held.join(", ")
+            ),
         );
     }
     super::conditions(sheet, &status.conditions, now);

@@ -1,0 +1,278 @@
+//! Where containers are now: whether each runs, and at which address. A load balancer sends requests to addresses, and an
+//! address is a container's only as long as the engine says so: what a Workload's status tells may be older.
+//!
+//! Owns the answers of the engine, each until the engine tells that something happened to that container, and never for
+//! longer than [`KEPT`]: events can be lost. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aegis_api::Time;
+use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+/// How long an answer counts without a word from the engine: less than the pause between two resyncs.
+const KEPT: Duration = Duration::from_secs(20);
+/// An engine that is busy with a container (removing it, say) answers when it is done. Nobody else waits for that.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// One container as the engine sees it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub name: String,
+    pub state: ContainerState,
+    /// When its process started.
+    pub started_at: Option<Time>,
+    /// Its address on each network where it has one.
+    pub addresses: BTreeMap<String, IpAddr>,
+}
+
+impl Endpoint {
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    /// `None`: there is no such container.
+    endpoint: Option<Endpoint>,
+    /// The container whose network it shares.
+    owner: Option<String>,
+    at: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    answers: HashMap<String, Answer>,
+    /// Counts what happened: an answer that was under way meanwhile is not kept.
+    changes: u64,
+}
+
+/// The answers. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints(Arc<Mutex<Known>>);
+
+impl Endpoints {
+    /// Something happened to a container: it is asked about anew, and so are those that share its network. Answers the ids
+    /// of all of them.
+    pub(crate) fn changed(&self, id: &str) -> BTreeSet<String> {
+        let mut known = self.known();
+        known.changes = known.changes.wrapping_add(1);
+        let sharing = known.answers.iter();
+        let sharing = sharing.filter(|(_, answer)| answer.owner.as_deref() == Some(id));
+        let mut ids: BTreeSet<String> = sharing.map(|(id, _)| id.clone()).collect();
+        ids.insert(id.to_owned());
+        known.answers.retain(|id, _| !ids.contains(id));
+        ids
+    }
+
+    /// Anything may have happened.
+    pub(crate) fn all_changed(&self) {
+        let mut known = self.known();
+        known.changes = known.changes.wrapping_add(1);
+        known.answers.clear();
+    }
+
+    /// Where these containers are: those that exist, by id. An error only where the engine answers nothing at all.
+    pub(crate) async fn look(
+        &self,
+        engine: &dyn Engine,
+        ids: &BTreeSet<String>,
+    ) -> EngineResult<BTreeMap<String, Endpoint>> {
+        let all = ids.iter().map(|id| self.one(engine, id));
+        let found = ids.iter().zip(try_join_all(all).await?);
+        Ok(found
+            .filter_map(|(id, endpoint)| Some((id.clone(), endpoint?)))
+            .collect())
+    }
+
+    async fn one(&self, engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>> {
+        let now = Instant::now();
+        let changes = {
+            let mut known = self.known();
+            known.answers.retain(|_, answer| now < answer.at + KEPT);
+            if let Some(answer) = known.answers.get(id) {
+                return Ok(answer.endpoint.clone());
+            }
+            known.changes
+        };
+        let (endpoint, owner) = match ask(engine, id).await {
+            Ok(found) => found,
+            Err(error @ EngineError::Unreachable { .. }) => return Err(error),
+            // That container alone: the list does not wait for it.
+            Err(_) => return listed(engine, id).await,
+        };
+        let mut known = self.known();
+        if known.changes == changes {
+            let answer = Answer {
+                endpoint: endpoint.clone(),
+                owner,
+                at: now,
+            };
+            known.answers.insert(id.to_owned(), answer);
+        }
+        Ok(endpoint)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A container, and whose network it shares.
+async fn ask(engine: &dyn Engine, id: &str) -> EngineResult<(Option<Endpoint>, Option<String>)> {
+    let Some(container) = inspect(engine, id).await? else {
+        return Ok((None, None));
+    };
+    let owner = network_owner(&container).map(str::to_owned);
+    let owned = match &owner {
+        Some(owner) => inspect(engine, owner).await?,
+        None => None,
+    };
+    let endpoint = endpoint(&container, owned.as_ref());
+    // Events name containers by id.
+    let owner = owned.map(|owned| owned.id).or(owner);
+    Ok((Some(endpoint), owner))
+}
+
+async fn inspect(engine: &dyn Engine, id: &str) -> EngineResult<Option<ContainerDetails>> {
+    match tokio::time::timeout(ANSWERS_WITHIN, engine.inspect(id)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(EngineError::Timeout {
+            operation: format!("inspect container {id}"),
+            seconds: ANSWERS_WITHIN.as_secs(),
+        }),
+    }
+}
+
+fn network_owner(container: &ContainerDetails) -> Option<&str> {
+    let mode = container.host_config.get("NetworkMode")?.as_str()?;
+    mode.strip_prefix("container:")
+}
+
+/// What shares another container's network is at that one's address, unless that one started anew since: then it has none.
+fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> Endpoint {
+    let shares = network_owner(container).is_some();
+    let joined = |owner: &&ContainerDetails| {
+        owner.state == ContainerState::Running && owner.started_at <= container.started_at
+    };
+    let networks = match (shares, owner.filter(joined)) {
+        (false, _) => Some(&container.networks),
+        (true, owner) => owner.map(|owner| &owner.networks),
+    };
+    let addresses = networks.into_iter().flatten();
+    Endpoint {
+        name: container.name.clone(),
+        state: container.state,
+        started_at: container.started_at,
+        addresses: addresses
+            .filter_map(|(network, ip)| Some((network.clone(), (*ip)?)))
+            .collect(),
+    }
+}
+
+/// The second-best answer, from the list: without the time of the start, which a run is told from the next by.
+async fn listed(engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>> {
+    let all = engine.list(ListFilter::default()).await?;
+    let row = all.into_iter().find(|row| row.id == id);
+    Ok(row.map(|row: ContainerSummary| Endpoint {
+        name: row.name,
+        state: row.state,
+        started_at: None,
+        addresses: row
+            .networks
+            .into_iter()
+            .filter_map(|(network, ip)| Some((network, ip?)))
+            .collect(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aegis_docker::fake::{FakeEngine, RunSpec, When};
+
+    use super::*;
+
+    /// Counts inspections from now on.
+    fn asked(engine: &FakeEngine) -> Arc<AtomicUsize> {
+        let count = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&count);
+        engine.on_operation(Some(Arc::new(move |operation: &str, when| {
+            if (operation, when) == ("inspect", When::Before) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            false
+        })));
+        count
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_is_asked_about_once_until_something_happens_to_it() {
+        let engine = FakeEngine::default();
+        let id = engine
+            .run_container(&RunSpec::new("web", "app:1").network("net"))
+            .unwrap();
+        let ids: BTreeSet<String> = [id.clone(), "gone".to_owned()].into();
+        let endpoints = Endpoints::default();
+        let look = async || endpoints.look(&engine, &ids).await.unwrap();
+        let asked = asked(&engine);
+        let first = look().await;
+        assert!(first[&id].is_running() && first.len() == 1, "{first:?}");
+        assert_eq!(first[&id].addresses.len(), 1);
+        assert_eq!(look().await, first);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+
+        engine.disconnect("web", "net").unwrap();
+        assert_eq!(endpoints.changed(&id), [id.clone()].into());
+        assert!(look().await[&id].addresses.is_empty());
+        engine.remove_by_hand("web").unwrap();
+        endpoints.all_changed();
+        assert!(look().await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_were_lost_are_made_up_for() {
+        let engine = FakeEngine::default();
+        let id = engine
+            .run_container(&RunSpec::new("web", "app:1").network("net"))
+            .unwrap();
+        let ids: BTreeSet<String> = [id].into();
+        let endpoints = Endpoints::default();
+        assert_eq!(endpoints.look(&engine, &ids).await.unwrap().len(), 1);
+        engine.remove_by_hand("web").unwrap();
+        tokio::time::advance(KEPT).await;
+        assert!(endpoints.look(&engine, &ids).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_shares_a_network_has_its_owners_address_until_that_one_starts_anew() {
+        let at = |text: &str| Some(text.parse::<Time>().unwrap());
+        let owner = |started: &str| ContainerDetails {
+            state: ContainerState::Running,
+            started_at: at(started),
+            networks: [("net".to_owned(), Some("10.0.0.2".parse().unwrap()))].into(),
+            ..ContainerDetails::default()
+        };
+        let sharer = ContainerDetails {
+            state: ContainerState::Running,
+            started_at: at("2026-11-22T12:00:00Z"),
+            host_config: serde_json::json!({"NetworkMode": "container:abc"}),
+            ..ContainerDetails::default()
+        };
+        let before = endpoint(&sharer, Some(&owner("2026-11-22T11:59:00Z")));
+        assert_eq!(before.addresses.len(), 1);
+        assert!(
+            endpoint(&sharer, Some(&owner("2026-11-22T12:01:00Z")))
+                .addresses
+                .is_empty()
+        );
+        assert!(endpoint(&sharer, None).addresses.is_empty());
+    }
+}

@@ -1,0 +1,299 @@
+//! The whole reconciler over an engine in memory: servers go, and so do templates, neighbours of our file, nginx itself and
+//! the load balancer.
+
+use aegis_api::meta::LOAD_BALANCER_FINALIZER;
+use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
+
+use super::*;
+use crate::load_balancer::LoadBalancerReconciler;
+
+const FILE: &str = "/etc/nginx/conf.d/upstream.conf";
+
+/// An nginx in front of the container `web`, which a Workload of that name adopts.
+struct Rig {
+    engine: FakeEngine,
+    context: crate::context::Context,
+    reconciler: LoadBalancerReconciler,
+    templates: tempfile::TempDir,
+    address: String,
+    _state: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let engine = FakeEngine::new(FakeOptions {
+            addresses_reused: true,
+            ..FakeOptions::default()
+        });
+        engine
+            .run_container(&RunSpec::nginx("nginx").network("net"))
+            .unwrap();
+        engine
+            .run_container(&RunSpec::new("web", "app:1").network("net"))
+            .unwrap();
+        let templates = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            templates: templates.path().to_owned(),
+            ..Settings::default()
+        };
+        let (context, state) = crate::context::tests::over(&engine, settings).await;
+        let mut rig = Self {
+            reconciler: LoadBalancerReconciler::new(context.clone()),
+            engine,
+            context,
+            templates,
+            address: String::new(),
+            _state: state,
+        };
+        rig.template(TEMPLATE);
+        let web = rig.engine.peek("web").unwrap();
+        let ip = web.networks["net"].unwrap().to_string();
+        rig.address = format!("{ip}:8000");
+        rig.create(
+            "wl",
+            serde_json::json!({
+                "apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+                "spec": {"container": "web"},
+            }),
+        )
+        .await;
+        let workload = rig.context.store.get::<Workload>("web").unwrap();
+        let row = InstanceStatus {
+            id: web.id,
+            index: 0,
+            started_at: web.started_at,
+            ..row("web", &ip, Health::Healthy)
+        };
+        let status = WorkloadStatus {
+            instances: vec![row],
+            ..WorkloadStatus::default()
+        };
+        let uid = workload.metadata.uid.clone().unwrap();
+        rig.context
+            .store
+            .set_status::<Workload>("web", &uid, status)
+            .await
+            .unwrap();
+        rig.create("lb", serde_json::to_value(balancer()).unwrap()).await;
+        rig.pass().await.unwrap();
+        assert_eq!(rig.served(), [rig.address.clone()]);
+        rig
+    }
+
+    async fn create(&self, kind: &str, object: serde_json::Value) {
+        let info = kinds::find(kind).unwrap();
+        self.context.store.create(info, object, false).await.unwrap();
+    }
+
+    fn template(&self, text: &str) {
+        std::fs::write(self.templates.path().join("nginx-upstream.conf.tera"), text).unwrap();
+    }
+
+    async fn pass(&self) -> Result<aegis_runtime::controller::Action, Error> {
+        // What an event of the engine would do.
+        self.context.endpoints.all_changed();
+        self.reconciler.reconcile("lb").await
+    }
+
+    /// The servers nginx gives requests to.
+    fn served(&self) -> Vec<String> {
+        let loaded = self.engine.serving_config("nginx").unwrap();
+        loaded.upstreams.into_values().flatten().collect()
+    }
+
+    /// The container is removed, and its address is given to the next one.
+    fn replace_by_a_stranger(&self) {
+        self.engine.remove_by_hand("web").unwrap();
+        self.engine.create_bystander_on("stranger", "net").unwrap();
+        let stranger = self.engine.peek("stranger").unwrap();
+        assert_eq!(
+            format!("{}:8000", stranger.networks["net"].unwrap()),
+            self.address
+        );
+    }
+
+    fn ready(&self) -> String {
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        let status = lb.status.clone().unwrap();
+        let ready = condition::find(&status.conditions, "Ready").unwrap();
+        format!("{} {} {}", ready.status, ready.reason, ready.message)
+    }
+
+    async fn neighbour(&self, text: &str) {
+        let files = [("zz.conf".to_owned(), text.as_bytes().to_vec())];
+        let nginx = self.engine.peek("nginx").unwrap();
+        self.engine
+            .put_files(&nginx.id, "/etc/nginx/conf.d", &files)
+            .await
+            .unwrap();
+    }
+
+    async fn delete(&self) {
+        let info = kinds::find("lb").unwrap();
+        self.context
+            .store
+            .delete(info, "lb", None, None, false)
+            .await
+            .unwrap();
+    }
+
+    fn exists(&self) -> bool {
+        self.context.store.get::<LoadBalancer>("lb").is_some()
+    }
+
+    fn file(&self) -> String {
+        String::from_utf8(self.engine.file("nginx", FILE).unwrap()).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_stranger_at_the_address_of_the_last_server_gets_nothing() {
+    let rig = Rig::new().await;
+    rig.replace_by_a_stranger();
+    rig.pass().await.unwrap();
+    assert!(rig.served().is_empty());
+    assert!(rig.file().contains("Retry-After"), "{}", rig.file());
+    assert!(
+        rig.ready()
+            .starts_with("False NoServers upstream web answers 503 since"),
+        "{}",
+        rig.ready()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_broken_template_keeps_no_stranger_in_nginx() {
+    let cases = [
+        ("{% for x in %}", "TemplateError"),
+        (
+            "{% if upstreams.0.unavailable %}upstream web { }{% endif %}",
+            "ConfigRefused",
+        ),
+        ("server { listen 80; invalid_directive on; }", "ConfigRefused"),
+    ];
+    for (template, reason) in cases {
+        let rig = Rig::new().await;
+        rig.template(template);
+        rig.replace_by_a_stranger();
+        rig.pass().await.unwrap_err();
+        assert!(rig.served().is_empty(), "{template}");
+        assert!(rig.file().contains(" down;"), "{}", rig.file());
+        let ready = rig.ready();
+        assert!(
+            ready.contains(reason) && ready.contains("taken out") && ready.contains(&rig.address),
+            "{ready}"
+        );
+        // It is not loaded again and again.
+        let loads = rig.engine.loaded_configs().len();
+        rig.pass().await.unwrap_err();
+        assert_eq!(rig.engine.loaded_configs().len(), loads, "{template}");
+        rig.template(TEMPLATE);
+        rig.pass().await.unwrap();
+        assert!(rig.file().contains("return 503"), "{}", rig.file());
+    }
+    let rig = Rig::new().await;
+    std::fs::remove_file(rig.templates.path().join("nginx-upstream.conf.tera")).unwrap();
+    rig.replace_by_a_stranger();
+    rig.pass().await.unwrap_err();
+    assert!(rig.served().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_served_is_told() {
+    let rig = Rig::new().await;
+    rig.neighbour("invalid_directive on;\n").await;
+    rig.replace_by_a_stranger();
+    let error = rig.pass().await.unwrap_err();
+    assert!(matches!(error.on_error(), OnError::BackoffWithin(_)), "{error:?}");
+    let said = format!(
+        "nginx still sends requests of upstream web to {}, which is not web's any more",
+        rig.address
+    );
+    assert!(rig.ready().contains(&said), "{}", rig.ready());
+    assert_eq!(rig.served(), [rig.address.clone()], "nothing can be loaded");
+    rig.engine
+        .remove_file("nginx", "/etc/nginx/conf.d/zz.conf")
+        .unwrap();
+    rig.pass().await.unwrap();
+    assert!(rig.served().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_an_nginx_that_is_started_again_finds_no_stranger_in_its_file() {
+    let rig = Rig::new().await;
+    rig.engine.stop_by_hand("nginx").unwrap();
+    rig.engine.remove_by_hand("web").unwrap();
+    rig.pass().await.unwrap_err();
+    rig.engine.start_by_hand("nginx").unwrap();
+    assert!(rig.served().is_empty(), "{}", rig.file());
+    rig.pass().await.unwrap();
+    assert!(rig.file().contains("return 503"), "{}", rig.file());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_deleted_load_balancer_leaves_a_file_that_is_safe_and_foreign_files_as_they_were() {
+    let rig = Rig::new().await;
+    let foreign = "# not ours\n";
+    rig.neighbour(foreign).await;
+    rig.delete().await;
+    let held = rig.context.store.get::<LoadBalancer>("lb").unwrap();
+    assert_eq!(
+        held.metadata.finalizers.as_deref().unwrap(),
+        [LOAD_BALANCER_FINALIZER]
+    );
+    for _ in 0..50 {
+        if !rig.exists() {
+            break;
+        }
+        rig.pass().await.unwrap();
+        tokio::time::advance(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(!rig.exists());
+    assert!(
+        rig.served().is_empty() && rig.file().contains("Retry-After"),
+        "{}",
+        rig.file()
+    );
+    assert_eq!(
+        rig.engine.file("nginx", "/etc/nginx/conf.d/zz.conf").unwrap(),
+        foreign.as_bytes()
+    );
+}
+
+/// What becomes of nginx before its load balancer is deleted, and whether it is there to be made safe.
+#[tokio::test(start_paused = true)]
+async fn i8_no_state_of_nginx_or_its_template_keeps_a_deleted_load_balancer_for_ever() {
+    let gone = Rig::new().await;
+    gone.engine.remove_by_hand("nginx").unwrap();
+    gone.delete().await;
+    gone.pass().await.unwrap();
+    assert!(!gone.exists());
+
+    let stopped = Rig::new().await;
+    stopped.engine.stop_by_hand("nginx").unwrap();
+    stopped.delete().await;
+    stopped.pass().await.unwrap();
+    assert!(!stopped.exists());
+    stopped.engine.start_by_hand("nginx").unwrap();
+    assert!(stopped.served().is_empty(), "{}", stopped.file());
+
+    let broken = Rig::new().await;
+    broken.template("{% for x in %}");
+    broken.delete().await;
+    broken.pass().await.unwrap();
+    assert!(
+        !broken.exists() && broken.served().is_empty(),
+        "{}",
+        broken.file()
+    );
+
+    let refused = Rig::new().await;
+    refused.neighbour("invalid_directive on;\n").await;
+    refused.delete().await;
+    refused.pass().await.unwrap_err();
+    assert!(
+        refused.exists() && refused.ready().contains("ConfigRefused"),
+        "{}",
+        refused.ready()
+    );
+}
