@@ -13,6 +13,7 @@ pub mod audit;
 pub mod automation;
 pub mod condition;
 pub mod defaults;
+pub mod deletion;
 pub mod detector;
 pub mod incident;
 pub mod kinds;

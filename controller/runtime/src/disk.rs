@@ -7,8 +7,11 @@ pub(crate) mod digest;
 pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod folder;
+pub(crate) mod home;
 pub(crate) mod layout;
+pub(crate) mod link;
 pub(crate) mod lock;
+pub(crate) mod rename;
 pub(crate) mod revision;
 pub(crate) mod spec_file;
 pub(crate) mod status_file;
@@ -23,6 +26,7 @@ use aegis_api::KINDS;
 use crate::offload::offload;
 use crate::store::StoreError;
 use faults::Faults;
+use home::{Homes, Record};
 use lock::{Lock, LockError};
 
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
@@ -38,6 +42,7 @@ const NO_SPACE: i32 = 28;
 pub(crate) struct Disk {
     pub(crate) dir: Arc<PathBuf>,
     pub(crate) faults: Faults,
+    pub(crate) homes: Homes,
     lock: Arc<Lock>,
 }
 
@@ -61,11 +66,15 @@ impl Disk {
             tries -= 1;
             tokio::time::sleep(PATIENCE.1).await;
         };
-        Ok(Self {
+        let disk = Self {
             dir: Arc::new(dir),
             faults,
+            homes: Homes::default(),
             lock,
-        })
+        };
+        let homes = disk.clone();
+        blocking(move || homes.settle_in()).await??;
+        Ok(disk)
     }
 
     /// Whether the directory is still the one that was opened, and not an empty mount point or a copy.
@@ -117,6 +126,7 @@ fn make(dir: &std::path::Path) -> Result<(), StoreError> {
         .mode(0o700)
         .create(dir)
         .map_err(|source| StoreError::disk(dir, source))?;
+    Record::read(dir).check(dir)?;
     for info in KINDS.iter() {
         let folder = dir.join(info.plural);
         file::make_folder(&folder).map_err(|source| StoreError::disk(folder, source))?;

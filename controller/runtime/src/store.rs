@@ -21,6 +21,8 @@ mod retention;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod vanished;
+mod weigh;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use aegis_api::KindInfo;
 use aegis_api::audit::Actor;
+use aegis_api::deletion::HeldDeletion;
 use futures::stream::BoxStream;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -41,6 +44,8 @@ pub use options::{Clock, Retention, StoreOptions};
 use crate::audit::AuditLog;
 use crate::automation::Automation;
 use crate::disk::faults::Faults;
+use crate::disk::home::Record;
+use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
@@ -109,7 +114,7 @@ pub struct BrokenFile {
     pub path: PathBuf,
     /// The kind its folder is for, or [`RULES_KIND`].
     pub kind: String,
-    /// The object's name, as the file name has it.
+    /// The object's name, as the file name has it; empty where the folder itself is meant.
     pub name: String,
     /// What is wrong, where, and what is allowed.
     pub message: String,
@@ -134,6 +139,10 @@ pub(crate) enum Change {
         name: String,
         uid: Option<String>,
         resource_version: Option<u64>,
+    },
+    /// A held deletion is to be carried out.
+    Confirm {
+        name: String,
     },
 }
 
@@ -173,6 +182,7 @@ impl Store {
             rescan,
             retention,
             watch_files,
+            deletion_hold,
             clock,
         } = options;
         let disk = Disk::open(dir.clone(), faults).await?;
@@ -182,6 +192,10 @@ impl Store {
         let loaded = {
             let disk = disk.clone();
             blocking(move || load::load(&disk)).await??
+        };
+        let record = {
+            let disk = disk.clone();
+            blocking(move || Record::read(&disk.dir)).await?
         };
         let revisions = Revisions::open(&disk, loaded.revision).await?;
         let memory = Arc::new(Memory::loaded(revisions.last(), loaded.objects));
@@ -200,6 +214,11 @@ impl Store {
             dormant: loaded.dormant.into_iter().collect(),
             unsure: BTreeSet::new(),
             suspects: BTreeMap::new(),
+            judging: BTreeMap::new(),
+            hold: deletion_hold,
+            deleted: Vec::new(),
+            record,
+            held_changed: false,
             finished: false,
         };
         writer
@@ -286,6 +305,31 @@ impl Store {
     /// Files of people that are not in force as they are.
     pub fn broken_files(&self) -> Vec<BrokenFile> {
         self.inner.memory.broken()
+    }
+
+    /// Deletions that files ask for and that wait for somebody to confirm them, by kind and name.
+    pub fn held_deletions(&self) -> Vec<HeldDeletion> {
+        self.inner
+            .memory
+            .held()
+            .into_iter()
+            .map(|(_, held)| held)
+            .collect()
+    }
+
+    /// Whether this object's deletion is held.
+    pub fn is_held(&self, info: &'static KindInfo, name: &str) -> bool {
+        self.inner.memory.is_held(&Key::new(info, name))
+    }
+
+    /// Carries out a deletion that is held. A file that has come back meanwhile is left alone.
+    pub async fn confirm_deletion(
+        &self,
+        info: &'static KindInfo,
+        name: &str,
+    ) -> Result<Arc<Stored>, StoreError> {
+        let name = name.to_owned();
+        self.ask(info, Change::Confirm { name }, false).await
     }
 
     /// Reports a file of the state directory that the store itself does not read; answers whether that is news.

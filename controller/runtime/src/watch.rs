@@ -45,7 +45,7 @@ impl FileWatch {
         }
     }
 
-    /// Watches the folder of each kind. The events are gathered on a thread of the `notify` crate.
+    /// Watches the folder of each kind, and the state directory for the folders. The events are gathered on a thread of the `notify` crate.
     pub(crate) fn start(dir: &Path) -> notify::Result<Self> {
         let noted = Arc::<Noted>::default();
         let handler = Arc::clone(&noted);
@@ -63,6 +63,9 @@ impl FileWatch {
         let Some(watcher) = &mut self.watcher else {
             return Ok(());
         };
+        if dir.is_dir() {
+            watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        }
         for info in KINDS.iter() {
             let folder = dir.join(info.plural);
             if folder.is_dir() {
@@ -108,6 +111,13 @@ impl Noted {
 
 impl Changed {
     fn note(&mut self, path: &Path) {
+        if path
+            .file_name()
+            .is_some_and(|name| KINDS.iter().any(|info| name == info.plural))
+        {
+            self.anything = true;
+            return;
+        }
         let folder = path.parent().and_then(Path::file_name);
         let info = KINDS
             .iter()

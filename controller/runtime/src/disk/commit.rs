@@ -109,7 +109,8 @@ impl Disk {
                 }
                 let digest = Digest::of(text.as_bytes());
                 let path = ready.key.spec_path(&self.dir);
-                let prepared = file::prepare(&path, text.as_bytes(), &self.faults);
+                let prepared = file::writable(&path, &self.dir)
+                    .and_then(|path| file::prepare(&path, text.as_bytes(), &self.faults));
                 ready.spec = Some((prepared.map_err(|source| StoreError::disk(path, source))?, digest));
                 (object, Some(digest))
             }
@@ -178,7 +179,16 @@ impl Disk {
                 let Some((spec, digest)) = ready.spec.take() else {
                     return Ok((ready, None));
                 };
-                match spec.place(&self.faults) {
+                let linked = spec
+                    .path
+                    .parent()
+                    .filter(|_| spec.path != path)
+                    .map(PathBuf::from);
+                let placed = spec.place(&self.faults).and_then(|signature| match linked {
+                    Some(folder) => file::sync_folder(&folder, &self.faults).map(|()| signature),
+                    None => Ok(signature),
+                });
+                match placed {
                     Ok(signature) => Ok((ready, Some(Placed { digest, signature }))),
                     Err(source) => {
                         self.discard(ready);
@@ -192,8 +202,16 @@ impl Disk {
     /// A person may have changed the file since it was last looked at; their work is not written over.
     fn check_replaced(&self, key: &Key, replaces: Replaces) -> Result<(), StoreError> {
         let path = key.spec_path(&self.dir);
-        let found =
-            file::read(&path, spec_file::MAX_BYTES).map_err(|source| StoreError::disk(&path, source))?;
+        let found = file::read(&path, spec_file::MAX_BYTES, &self.dir)
+            .map_err(|source| StoreError::disk(&path, source))?;
+        if let Found::Unfit(why) = &found
+            && !path.is_symlink()
+        {
+            return Err(refused(
+                key,
+                format!("{}: {why}; move it away first", key.spec_file()),
+            ));
+        }
         let digest = found.digest();
         let as_known = match (replaces, &found) {
             (Replaces::Nothing, Found::Missing) => true,
@@ -217,7 +235,8 @@ impl Disk {
             });
         }
         if matches!(replaces, Replaces::Broken(_)) {
-            file::keep_beside(&path, &self.faults).map_err(|source| StoreError::disk(path, source))?;
+            file::keep_beside(&path, &self.dir, &self.faults)
+                .map_err(|source| StoreError::disk(path, source))?;
         }
         Ok(())
     }

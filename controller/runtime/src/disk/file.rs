@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::digest::Digest;
 use super::faults::Faults;
 use super::layout::temporary_name;
+use super::link::{Place, place};
 
 /// Mode of a new file: specs may hold secrets.
 const PRIVATE: u32 = 0o600;
@@ -52,12 +53,14 @@ impl Signature {
 /// A file as it was found.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// There is none (or something that is no regular file, which is ignored).
+    /// There is none.
     Missing,
     /// Its contents.
     Contents(Signature, Vec<u8>),
     /// It is larger than what is read.
     TooLarge(Signature),
+    /// It is something that is not read, and why.
+    Unfit(String),
 }
 
 impl Found {
@@ -67,16 +70,20 @@ impl Found {
             Found::Missing => None,
             Found::Contents(_, bytes) => Some(Digest::of(bytes)),
             Found::TooLarge(_) => Some(Digest::of(b"too large")),
+            Found::Unfit(why) => Some(Digest::of(why.as_bytes())),
         }
     }
 }
 
-/// Reads a regular file of at most `limit` bytes. Symbolic links are not followed.
-pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Found> {
-    let found = std::fs::symlink_metadata(path);
-    let metadata = match found {
-        Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return Ok(Found::Missing),
+/// Reads a regular file of at most `limit` bytes, for a state directory `dir`; a symbolic link as [`place`] allows.
+pub(crate) fn read(path: &Path, limit: usize, dir: &Path) -> io::Result<Found> {
+    let path = match place(path, dir)? {
+        Place::Nothing => return Ok(Found::Missing),
+        Place::File(path) => path,
+        Place::Unfit(why) => return Ok(Found::Unfit(why)),
+    };
+    let metadata = match std::fs::symlink_metadata(&path) {
+        Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
         Err(error) => return Err(error),
     };
@@ -84,7 +91,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Found> {
     if metadata.size() > limit {
         return Ok(Found::TooLarge(Signature::of(&metadata)));
     }
-    let file = match File::open(path) {
+    let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
         Err(error) => return Err(error),
@@ -175,24 +182,12 @@ fn write(temporary: &Path, path: &Path, bytes: &[u8], faults: &Faults) -> io::Re
     let owner = Ownership::like(path);
     let mode = owner.map_or(PRIVATE, |owner| owner.mode);
     faults.step("create", path)?;
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(temporary)
-    };
-    let mut file = match open() {
-        // The folder was removed by hand: that was about the objects in it, not about later ones.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(folder) = path.parent() {
-                make_folder(folder)?;
-            }
-            open()?
-        }
-        opened => opened?,
-    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(temporary)?;
     if let Some(owner) = owner {
         owner.give(&file)?;
     }
@@ -241,25 +236,32 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
-/// Keeps a second name (`<file>.rejected`, which nobody reads) for a file that is about to be written over.
-pub(crate) fn keep_beside(path: &Path, faults: &Faults) -> io::Result<()> {
+/// Keeps a second name (`<file>.rejected`, which nobody reads) for a file that is about to be written over; of one that
+/// a link leads to, a copy.
+pub(crate) fn keep_beside(path: &Path, dir: &Path, faults: &Faults) -> io::Result<()> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(".rejected");
     let kept = PathBuf::from(kept);
     remove(&kept, faults)?;
     faults.step("link", path)?;
-    std::fs::hard_link(path, &kept)
+    match place(path, dir)? {
+        Place::File(target) if target != path => std::fs::copy(target, &kept).map(|_| ()),
+        Place::File(_) | Place::Nothing | Place::Unfit(_) => std::fs::hard_link(path, &kept),
+    }
+}
+
+/// The file that is written in the place of this one: what a link leads to is, and the link stays.
+pub(crate) fn writable(path: &Path, dir: &Path) -> io::Result<PathBuf> {
+    match place(path, dir)? {
+        Place::File(target) => Ok(target),
+        Place::Nothing | Place::Unfit(_) => Ok(path.to_owned()),
+    }
 }
 
 /// Makes renames and removals in a folder durable.
 pub(crate) fn sync_folder(folder: &Path, faults: &Faults) -> io::Result<()> {
     faults.step("fsync folder", folder)?;
-    match File::open(folder) {
-        Ok(file) => file.sync_all(),
-        // Removed by hand, with everything in it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+    File::open(folder)?.sync_all()
 }
 
 /// One file, all the way.

@@ -1,5 +1,6 @@
 //! A kind's folder as a whole: what is in it. Does I/O; blocks.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -8,7 +9,9 @@ use aegis_api::{KINDS, KindInfo};
 use super::Disk;
 use super::digest::Digest;
 use super::file::{self, Found, Signature};
+use super::home::Folder;
 use super::layout::{FileName, Key};
+use super::link::{Place, place};
 use super::spec_file;
 use crate::store::StoreError;
 use crate::store::object::Desired;
@@ -16,9 +19,12 @@ use crate::store::object::Desired;
 /// What a folder holds that concerns us.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pub(crate) specs: Vec<(Key, Signature)>,
+    /// Spec files; what is none, but in the place of one, has no signature.
+    pub(crate) specs: Vec<(Key, Option<Signature>)>,
     pub(crate) statuses: Vec<Key>,
     pub(crate) misnamed: Vec<Misnamed>,
+    /// How each kind's folder was found, by its plural.
+    pub(crate) folders: BTreeMap<&'static str, Folder>,
 }
 
 /// A file that is meant for us, but that no object can be called after.
@@ -59,14 +65,31 @@ pub(crate) enum Judged {
 }
 
 impl Disk {
-    /// Lists the folders of every kind. Symbolic links, sub-folders and dot files are left out.
-    pub(crate) fn list(&self) -> Result<Listing, StoreError> {
+    /// Lists the folders of every kind, dot files left out. A folder that cannot be listed hinders no other.
+    pub(crate) fn list(&self) -> Listing {
+        self.list_only(&KINDS.iter().collect::<Vec<_>>())
+    }
+
+    /// Lists the folders of these kinds only.
+    pub(crate) fn list_only(&self, infos: &[&'static KindInfo]) -> Listing {
         let mut listing = Listing::default();
-        for info in KINDS.iter() {
-            let folder = self.dir.join(info.plural);
-            list_folder(&folder, info, &mut listing).map_err(|source| StoreError::disk(folder, source))?;
+        for info in infos {
+            let before = self.folder(info);
+            let listed = match before {
+                Folder::Same | Folder::Other(_) => {
+                    list_folder(&self.dir.join(info.plural), &self.dir, info, &mut listing)
+                }
+                Folder::Missing | Folder::Unusable(_) | Folder::Away => Ok(()),
+            };
+            let found = match (listed, self.folder(info)) {
+                // It went, or came, meanwhile.
+                (_, after) if after != before => after,
+                (Err(error), _) => Folder::Unusable(format!("the folder cannot be read: {error}")),
+                (Ok(()), after) => after,
+            };
+            listing.folders.insert(info.plural, found);
         }
-        Ok(listing)
+        listing
     }
 
     /// Removes what interrupted writes have left behind.
@@ -94,6 +117,14 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether there is something in this file's place that is nobody's object by itself: a sub-folder, or a second name
+    /// of another object's file.
+    pub(crate) fn is_foreign(&self, key: &Key) -> bool {
+        let path = key.spec_path(&self.dir);
+        let found = std::fs::symlink_metadata(&path);
+        found.is_ok_and(|found| !found.is_file() && !found.is_symlink()) || is_alias(&path, &self.dir)
+    }
+
     /// Reads and judges one person's file, unless it is the version `known`.
     pub(crate) fn judge(&self, key: &Key, known: Option<Known>) -> Judged {
         let path = key.spec_path(&self.dir);
@@ -105,7 +136,7 @@ impl Disk {
             return Judged::Same(signature);
         }
         let known = known.map(|known| known.digest);
-        let found = match file::read(&path, spec_file::MAX_BYTES) {
+        let found = match file::read(&path, spec_file::MAX_BYTES, &self.dir) {
             Ok(found) => found,
             Err(error) => {
                 // Without a signature it is looked at again with every rescan.
@@ -126,6 +157,13 @@ impl Disk {
                 return Judged::Same(signature);
             }
             Found::Contents(signature, bytes) => (signature, bytes),
+            Found::Unfit(message) => {
+                return Judged::Bad {
+                    digest,
+                    signature: None,
+                    message,
+                };
+            }
             Found::TooLarge(signature) => {
                 let message = format!(
                     "the file is too large: {} bytes at most are read",
@@ -153,28 +191,23 @@ impl Disk {
     }
 }
 
-fn list_folder(folder: &Path, info: &'static KindInfo, listing: &mut Listing) -> io::Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
+fn list_folder(folder: &Path, dir: &Path, info: &'static KindInfo, listing: &mut Listing) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let file_name = entry.file_name();
         let file_name = file_name.to_string_lossy();
         let meaning = FileName::of(&file_name);
-        if matches!(meaning, FileName::Foreign | FileName::Temporary) || !entry.file_type()?.is_file() {
+        let file_type = entry.file_type()?;
+        if !file_type.is_file() && !file_type.is_symlink() || is_alias(&entry.path(), dir) {
             continue;
         }
         match meaning {
-            FileName::Spec(name) => match entry.metadata() {
-                Ok(metadata) => listing
-                    .specs
-                    .push((Key::new(info, name), Signature::of(&metadata))),
+            FileName::Spec(name) => match signature(&entry.path(), dir) {
+                Ok(signature) => listing.specs.push((Key::new(info, name), signature)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             },
+            _ if !file_type.is_file() => {}
             FileName::Status(name) => listing.statuses.push(Key::new(info, name)),
             FileName::Misnamed { name, message } => {
                 listing.misnamed.push(Misnamed {
@@ -188,4 +221,26 @@ fn list_folder(folder: &Path, info: &'static KindInfo, listing: &mut Listing) ->
         }
     }
     Ok(())
+}
+
+/// Of the file at this path, also where a link leads to it; of what is no file there is none.
+fn signature(path: &Path, dir: &Path) -> io::Result<Option<Signature>> {
+    match place(path, dir)? {
+        Place::Nothing => Err(io::ErrorKind::NotFound.into()),
+        Place::File(path) => std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata))),
+        Place::Unfit(_) => Ok(None),
+    }
+}
+
+/// Whether this is a link to a spec file of some object.
+fn is_alias(path: &Path, dir: &Path) -> bool {
+    if !std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return false;
+    }
+    let (Ok(target), Ok(dir)) = (std::fs::canonicalize(path), std::fs::canonicalize(dir)) else {
+        return false;
+    };
+    let file_name = target.file_name().unwrap_or_default().to_string_lossy();
+    let in_a_folder = |info: &KindInfo| target.parent() == Some(&dir.join(info.plural));
+    matches!(FileName::of(&file_name), FileName::Spec(_)) && KINDS.iter().any(in_a_folder)
 }

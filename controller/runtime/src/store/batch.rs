@@ -1,7 +1,7 @@
 //! One batch of the writer: changes upon changes in memory order, first staged, then durable, then published. No I/O
 //! of its own; what the files become is data for [`crate::disk::commit`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aegis_api::Time;
@@ -160,6 +160,7 @@ impl<'a> Batch<'a> {
     /// Takes one caller's request in; the answer waits until all is durable.
     pub(crate) fn request(&mut self, request: Request) {
         let own = request.is_note();
+        let confirmed = matches!(request.change, Change::Confirm { .. });
         let Request {
             info,
             actor,
@@ -169,7 +170,9 @@ impl<'a> Batch<'a> {
         } = request;
         let name = match &change {
             Change::Create { object } => change::name_of(info, object),
-            Change::Edit { name, .. } | Change::Delete { name, .. } => Ok(name.clone()),
+            Change::Edit { name, .. } | Change::Delete { name, .. } | Change::Confirm { name } => {
+                Ok(name.clone())
+            }
         };
         let key = match name {
             Ok(name) => Key::new(info, name),
@@ -187,6 +190,7 @@ impl<'a> Batch<'a> {
         }
         let result = match outcome {
             Ok(Outcome::Put { object, .. } | Outcome::Gone(object)) if dry_run => Ok(Arc::new(object)),
+            Ok(outcome) if confirmed => Ok(self.accept(&key, outcome, None)),
             Ok(outcome) => Ok(self.stage(&key, outcome)),
             Err(error) => Err(error),
         };
@@ -243,6 +247,14 @@ impl<'a> Batch<'a> {
                 resource_version,
                 ..
             } => change::delete(found()?, uid.as_deref(), resource_version, moment),
+            Change::Confirm { .. } if self.memory.is_held(key) => {
+                change::delete(found()?, None, None, moment)
+            }
+            Change::Confirm { .. } => Err(StoreError::Conflict {
+                kind: key.info.kind.to_owned(),
+                name: key.name.clone(),
+                message: "its deletion is not held any more".to_owned(),
+            }),
         }
     }
 
@@ -267,25 +279,26 @@ impl<'a> Batch<'a> {
     /// Takes an outcome in that a person's file of this version made; `None`: that its absence made.
     pub(crate) fn stage_from_file(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) {
         self.tell(&Actor::system("file"), key, &outcome);
+        self.accept(key, outcome, accepted);
+    }
+
+    fn accept(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) -> Arc<Stored> {
         let plan = SpecPlan::Accept(accepted);
         match outcome {
             // Only comments have changed. The status file may go on naming the earlier version: it is read as the same.
-            Outcome::Same(_) if accepted.is_some() => {}
+            Outcome::Same(object) if accepted.is_some() => object,
             Outcome::Same(object) => {
                 self.staged.insert(
                     key.clone(),
                     Staged {
-                        object: Some(object),
+                        object: Some(Arc::clone(&object)),
                         spec: plan,
                     },
                 );
+                object
             }
-            Outcome::Put { object, verb, .. } => {
-                self.put(key, object, verb, plan);
-            }
-            Outcome::Gone(object) => {
-                self.gone(key, object, plan);
-            }
+            Outcome::Put { object, verb, .. } => self.put(key, object, verb, plan),
+            Outcome::Gone(object) => self.gone(key, object, plan),
         }
     }
 
@@ -365,6 +378,11 @@ impl<'a> Batch<'a> {
 }
 
 impl Sealed {
+    /// Plurals of the kinds whose files it writes.
+    pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
+        self.staged.iter().map(|(key, _)| key.info.plural).collect()
+    }
+
     /// What the audit log is to hold of it, once.
     pub(crate) fn told(&mut self) -> Vec<(Key, Entry)> {
         std::mem::take(&mut self.told)

@@ -31,7 +31,7 @@ pub struct StoreDriver {
 }
 
 /// A listing of the folders on its way, and the revision it began at.
-type Scan = JoinHandle<Result<Listing, StoreError>>;
+type Scan = JoinHandle<Listing>;
 
 impl StoreDriver {
     /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
@@ -60,6 +60,10 @@ impl StoreDriver {
                 let unsure = std::mem::take(&mut writer.unsure);
                 writer.examine(unsure.into_iter().collect(), false).await?;
             }
+            writer.review_held();
+            if writer.held_changed {
+                writer.keep_record().await;
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -83,10 +87,13 @@ impl StoreDriver {
                     }
                     match listed {
                         Ok(listing) => {
+                            writer.review_folders(&listing).await?;
                             let worth = writer.compare(&listing);
                             let lost = writer.without_status(&listing, since);
                             writer.examine(worth, false).await?;
                             writer.rewrite(lost).await?;
+                            writer.review_renamed().await?;
+                            writer.keep_record().await;
                         }
                         Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
                     }
@@ -118,6 +125,7 @@ impl StoreDriver {
             }
         }
         inbox.close();
+        writer.keep_record().await;
         Ok(())
     }
 }
@@ -141,7 +149,7 @@ async fn until(due: Option<Instant>) {
 
 async fn listed(scan: &mut Option<(Scan, u64)>) -> Result<Listing, StoreError> {
     match scan {
-        Some((scan, _)) => scan.await.unwrap_or(Err(StoreError::Closed)),
+        Some((scan, _)) => scan.await.map_err(|_| StoreError::Closed),
         None => std::future::pending().await,
     }
 }

@@ -1,7 +1,7 @@
 //! What people write, taken over: their files are judged, and what is good comes into force. Nothing is acted on at
 //! first sight if it may be half of a change: editors truncate before they write and remove before they rename.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aegis_api::KINDS;
@@ -10,15 +10,17 @@ use tokio::time::Instant;
 use super::batch::{Batch, OnDisk};
 use super::change::{self, Moment, Outcome};
 use super::object::{Desired, System};
+use super::vanished::Suspect;
 use super::writer::Writer;
 use super::{BrokenFile, StoreError, Verb};
 use crate::disk::blocking;
 use crate::disk::folder::{Judged, Listing, Misnamed};
+use crate::disk::home::Folder;
 use crate::disk::layout::{FileName, Key};
 use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
 
-/// When a file that was gone or bad at first sight is looked at again.
+/// When a file that was bad at first sight is looked at again; one of an object in force that is gone has longer.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// The longest message about a broken file, in characters.
@@ -61,42 +63,87 @@ fn about(key: &Key, uid: &str) -> ObjectRef {
     }
 }
 
+/// A spec file and its folder as they were found.
+struct Looked {
+    key: Key,
+    judged: Judged,
+    folder: Folder,
+    /// What is in its place is nobody's object by itself.
+    foreign: bool,
+}
+
 impl Writer {
     /// Looks at these spec files. What is gone or bad at first sight is left for a second one.
     pub(crate) async fn examine(&mut self, keys: Vec<Key>, second_look: bool) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
-        let known = |key: &Key| self.files.get(key)?.on_disk.map(OnDisk::known);
-        let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
-        let disk = self.disk.clone();
-        let judged = blocking(move || {
-            let judge = |(known, key): (_, Key)| (disk.judge(&key, known), key);
-            let judged: Vec<_> = known.into_iter().map(judge).collect();
-            // Asked afterwards: a directory that goes away in between takes all its files with it.
-            (judged, disk.is_in_place())
-        });
-        let mut sure = Vec::new();
-        let (judged, in_place) = judged.await?;
-        for (judged, key) in judged {
+        let (mut sure, mut gone) = (Vec::new(), Vec::new());
+        for Looked {
+            key,
+            judged,
+            folder,
+            foreign,
+        } in self.look(keys).await?
+        {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
                 self.suspects.remove(&key);
             }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
-                // A disk that was unmounted says nothing about what people want.
-                Judged::Missing if !in_place => {}
+                Judged::Bad { .. } if foreign && !self.concerns(&key) => self.mark_sound(&key, ""),
+                // A folder that is not there says nothing about what people want.
+                Judged::Missing if !matches!(folder, Folder::Same | Folder::Other(_)) => {
+                    self.suspects.remove(&key);
+                    self.tell_folder(key.info, &folder);
+                }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
+                Judged::Missing if self.memory.is_held(&key) => {}
+                Judged::Missing if self.is_in_force(&key) && second_look => gone.push((key, folder)),
+                Judged::Missing if self.is_in_force(&key) => self.suspect_gone(key),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
                     // A suspect that is seen again before its time does not gain any.
-                    self.suspects
-                        .entry(key)
-                        .or_insert_with(|| Instant::now() + SECOND_LOOK);
+                    self.suspects.entry(key).or_insert_with(|| Suspect {
+                        due: Instant::now() + SECOND_LOOK,
+                        gone: None,
+                    });
                 }
                 judged => sure.push((key, judged)),
             }
         }
+        let deleted = self.weigh(gone).await?;
+        self.judging.clear();
+        sure.extend(deleted.into_iter().map(|key| (key, Judged::Missing)));
         self.take_over(sure).await.map(|_| ())
+    }
+
+    async fn look(&self, keys: Vec<Key>) -> Result<Vec<Looked>, StoreError> {
+        let known = |key: &Key| self.files.get(key)?.on_disk.map(OnDisk::known);
+        let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
+        let disk = self.disk.clone();
+        let looked = blocking(move || {
+            let judged: Vec<_> = known
+                .into_iter()
+                .map(|(known, key)| (disk.judge(&key, known), key))
+                .collect();
+            // Asked afterwards: a folder that goes away in between takes all its files with it.
+            let folders: HashMap<_, _> = KINDS
+                .iter()
+                .map(|info| (info.plural, disk.folder(info)))
+                .collect();
+            let in_place = disk.is_in_place();
+            let looked = judged.into_iter().map(|(judged, key)| Looked {
+                foreign: matches!(judged, Judged::Bad { .. }) && disk.is_foreign(&key),
+                folder: match folders.get(key.info.plural) {
+                    Some(folder) if in_place => folder.clone(),
+                    _ => Folder::Away,
+                },
+                judged,
+                key,
+            });
+            looked.collect()
+        });
+        looked.await
     }
 
     /// The contents are known; only the file's dates are new.
@@ -184,7 +231,7 @@ impl Writer {
                 .get(key)
                 .and_then(|facts| facts.on_disk)
                 .and_then(|on_disk| on_disk.signature);
-            if known != Some(*signature) {
+            if known != *signature || known.is_none() {
                 worth.push(key.clone());
             }
         }
@@ -204,6 +251,9 @@ impl Writer {
         let listed: HashSet<&Key> = listing.statuses.iter().collect();
         let mut lost = Vec::new();
         for info in KINDS.iter() {
+            if listing.folders.get(info.plural) != Some(&Folder::Same) {
+                continue;
+            }
             let (_, objects) = self.memory.list(info);
             let old = objects.iter().filter(|object| object.resource_version <= since);
             let keys = old.map(|object| Key::new(info, object.name()));
@@ -218,7 +268,9 @@ impl Writer {
         for file in known
             .iter()
             .filter(|file| KINDS.iter().any(|info| info.kind == file.kind))
-            .filter(|file| !is_spec(file) && !found.iter().any(|f| f.path == file.path))
+            .filter(|file| {
+                !file.name.is_empty() && !is_spec(file) && !found.iter().any(|f| f.path == file.path)
+            })
         {
             self.memory.mark_sound(&file.path);
         }

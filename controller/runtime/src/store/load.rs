@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aegis_api::KINDS;
+
 use super::StoreError;
 use super::batch::{Facts, OnDisk};
 use super::files::Note;
@@ -38,7 +40,14 @@ pub(crate) struct Loaded {
 /// Reads everything.
 pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
     disk.sweep()?;
-    let listing = disk.list()?;
+    let listing = disk.list();
+    for info in KINDS.iter() {
+        let found = listing.folders.get(info.plural);
+        // Nothing is decided on half of what there is.
+        if let Some(error) = found.and_then(|folder| folder.error(&disk.dir, info.plural)) {
+            return Err(error);
+        }
+    }
     let keys: BTreeSet<Key> = listing
         .specs
         .into_iter()
@@ -155,8 +164,9 @@ impl Entry {
 
 fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
     let path = key.status_path(&disk.dir);
-    let why = match file::read(&path, status_file::MAX_BYTES) {
+    let why = match file::read(&path, status_file::MAX_BYTES, &disk.dir) {
         Ok(Found::Missing) => return None,
+        Ok(Found::Unfit(why)) => why,
         Ok(Found::TooLarge(_)) => format!("it has more than {} bytes", status_file::MAX_BYTES),
         Err(error) => format!("it cannot be read: {error}"),
         Ok(Found::Contents(_, bytes)) => match StatusFile::parse(key, &bytes) {
@@ -164,7 +174,7 @@ fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
             Err(why) => why,
         },
     };
-    let kept = match file::keep_beside(&path, &disk.faults) {
+    let kept = match file::keep_beside(&path, &disk.dir, &disk.faults) {
         Ok(()) => "; it is kept with the ending .rejected",
         Err(_) => "",
     };

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aegis_api::KindInfo;
+use aegis_api::deletion::HeldDeletion;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
 use super::{BrokenFile, Expired, StoreEvent, Stored, Verb};
+use crate::disk::layout::Key;
 use crate::follow::{CHUNK, Read, follow};
 
 /// How many events a watcher may be behind.
@@ -28,6 +30,8 @@ struct Tables {
     /// Every event after this revision is in the ring.
     floor: u64,
     broken: BTreeMap<PathBuf, BrokenFile>,
+    /// Objects whose files are gone, and that stay in force until somebody confirms their deletion.
+    held: BTreeMap<Key, HeldDeletion>,
 }
 
 impl Memory {
@@ -96,6 +100,35 @@ impl Memory {
                 tables.floor = oldest.resource_version;
             }
         }
+    }
+
+    /// Whether there is no object of the kind.
+    pub(crate) fn is_empty(&self, info: &KindInfo) -> bool {
+        self.read()
+            .objects
+            .get(info.plural)
+            .is_none_or(BTreeMap::is_empty)
+    }
+
+    pub(crate) fn hold(&self, key: Key, held: HeldDeletion) {
+        self.write().held.insert(key, held);
+    }
+
+    pub(crate) fn let_go(&self, key: &Key) {
+        self.write().held.remove(key);
+    }
+
+    pub(crate) fn is_held(&self, key: &Key) -> bool {
+        self.read().held.contains_key(key)
+    }
+
+    pub(crate) fn held(&self) -> Vec<(Key, HeldDeletion)> {
+        let tables = self.read();
+        tables
+            .held
+            .iter()
+            .map(|(key, held)| (key.clone(), held.clone()))
+            .collect()
     }
 
     pub(crate) fn broken(&self) -> Vec<BrokenFile> {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use aegis_api::Time;
 
+use super::weigh::HOLD;
+
 /// A clock: what the store stamps objects with and measures retention by. The wall clock unless a simulation has its own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
@@ -45,18 +47,21 @@ pub struct StoreOptions {
     pub retention: Retention,
     /// Whether to ask the kernel for file events. Without them only the rescan finds what people change.
     pub watch_files: bool,
+    /// How long a spec file must be gone before that is a deletion.
+    pub deletion_hold: Duration,
     /// What time it is.
     pub clock: Clock,
 }
 
 impl StoreOptions {
-    /// The defaults: rescan every 30 s, retention of 1,000 objects and 30 days, with file events.
+    /// The defaults: rescan every 30 s, retention of 1,000 objects and 30 days, with file events, 3 s for a file to come back.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
             rescan: Duration::from_secs(30),
             retention: Retention::default(),
             watch_files: true,
+            deletion_hold: HOLD,
             clock: Clock::default(),
         }
     }

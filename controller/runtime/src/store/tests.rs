@@ -4,8 +4,10 @@ mod api;
 mod crashes;
 mod durability;
 mod hand;
+mod held;
 mod random;
 mod size;
+mod vanish;
 
 use std::path::PathBuf;
 use std::time::Duration;

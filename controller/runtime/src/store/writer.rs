@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_api::audit::{Actor, Entry};
 use tokio::sync::watch;
@@ -12,10 +13,13 @@ use super::batch::{Aftermath, Batch, Files, Sealed};
 use super::change;
 use super::files::Note;
 use super::memory::Memory;
-use super::{Clock, Request, Retention, StoreError, retention};
+use super::vanished::Suspect;
+use super::{Change, Clock, Request, Retention, StoreError, retention};
 use crate::audit::AuditLog;
 use crate::disk::Disk;
+use crate::disk::commit::Placed;
 use crate::disk::folder::{Judged, Misnamed};
+use crate::disk::home::Record;
 use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::status_file::StatusFile;
@@ -37,7 +41,17 @@ pub(crate) struct Writer {
     /// Files that may not be what is known about them: to be looked at soon.
     pub(crate) unsure: BTreeSet<Key>,
     /// Files that were gone or bad at first sight, and when they are looked at once more.
-    pub(crate) suspects: BTreeMap<Key, Instant>,
+    pub(crate) suspects: BTreeMap<Key, Suspect>,
+    /// Those of them that are looked at just now.
+    pub(crate) judging: BTreeMap<Key, Suspect>,
+    /// How long a file must be gone before that is a deletion.
+    pub(crate) hold: Duration,
+    /// Kinds of objects that were deleted by file a moment ago, and when.
+    pub(crate) deleted: Vec<(&'static str, Instant)>,
+    /// What the next start must know, as it was last written down.
+    pub(crate) record: Record,
+    /// Whether that may not be true any more.
+    pub(crate) held_changed: bool,
     /// Whether an object has come to its end since retention was last seen to.
     pub(crate) finished: bool,
 }
@@ -67,6 +81,13 @@ impl Writer {
         let sealed = batch.seal();
         let failures = self.carry_out(sealed).await?.failures;
         let failed = failures.into_values().next();
+        let is_gone =
+            |(key, judged): &(Key, Judged)| matches!(judged, Judged::Missing) && self.is_in_force(key);
+        let (gone, mut judged): (Vec<_>, Vec<_>) = judged.into_iter().partition(is_gone);
+        let gone = self
+            .weigh_at_start(gone.into_iter().map(|(key, _)| key).collect())
+            .await?;
+        judged.extend(gone.into_iter().map(|key| (key, Judged::Missing)));
         match failed.or(self.take_over(judged).await?) {
             Some(error) => put_off(error),
             None => Ok(()),
@@ -78,6 +99,17 @@ impl Writer {
         &mut self,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<(), StoreError> {
+        let requests: Vec<Request> = requests.into_iter().collect();
+        let confirmed = |request: &Request| match &request.change {
+            Change::Confirm { name } => Some(Key::new(request.info, name)),
+            _ => None,
+        };
+        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed).collect();
+        for key in confirmed {
+            if self.memory.is_held(&key) {
+                self.accept_folder(key.info).await?;
+            }
+        }
         let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
         for request in requests {
             batch.request(request);
@@ -98,7 +130,7 @@ impl Writer {
         if let Err(error) = self.audit.append(entries).await {
             return Ok(sealed.fail(&error));
         }
-        let results = self.disk.commit(sealed.writes(&self.files)).await;
+        let results = self.commit(&sealed).await?;
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
@@ -110,6 +142,35 @@ impl Writer {
         self.unsure.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
         Ok(aftermath)
+    }
+
+    /// Writes a batch's files, but none into a folder that is not the one that was loaded.
+    async fn commit(
+        &mut self,
+        sealed: &Sealed,
+    ) -> Result<Vec<Result<Option<Placed>, StoreError>>, StoreError> {
+        let kinds = sealed.kinds();
+        let faults = match kinds.is_empty() {
+            true => BTreeMap::new(),
+            false => self.folders_in_order(kinds).await?,
+        };
+        let writes = sealed.writes(&self.files);
+        if faults.is_empty() {
+            return Ok(self.disk.commit(writes).await);
+        }
+        let why: Vec<Option<StoreError>> = writes
+            .iter()
+            .map(|write| faults.get(write.key.info.plural).cloned())
+            .collect();
+        let sound = writes
+            .into_iter()
+            .filter(|write| !faults.contains_key(write.key.info.plural));
+        let mut written = self.disk.commit(sound.collect()).await.into_iter();
+        let result = |why: Option<StoreError>| match why {
+            Some(error) => Err(error),
+            None => written.next().unwrap_or(Err(StoreError::Closed)),
+        };
+        Ok(why.into_iter().map(result).collect())
     }
 
     /// Tells the audit log of changes that it has and that did not come to be.
@@ -162,20 +223,24 @@ impl Writer {
 
     /// When the next suspect is to be looked at once more.
     pub(crate) fn second_look(&self) -> Option<Instant> {
-        self.suspects.values().min().copied()
+        self.suspects.values().map(|suspect| suspect.due).min()
     }
 
-    /// The suspects whose time has come.
+    /// The suspects whose time has come; with one that is gone, for company, all others that are gone.
     pub(crate) fn take_suspects(&mut self) -> Vec<Key> {
         let now = Instant::now();
-        let due: Vec<Key> = self
+        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.suspects)
+            .into_iter()
+            .partition(|(_, suspect)| suspect.due <= now);
+        self.suspects = waiting;
+        let company = due.values().any(|suspect| suspect.gone.is_some());
+        let others = self
             .suspects
             .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(key, _)| key.clone())
-            .collect();
-        self.suspects.retain(|_, at| *at > now);
-        due
+            .filter(|(_, suspect)| company && suspect.gone.is_some());
+        let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();
+        self.judging = due;
+        keys
     }
 
     pub(crate) fn note(&self, note: Note) {
