@@ -763,6 +763,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List held deletions and faults of files */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Held deletions, and files and folders that are not in force. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["FileReport"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/files/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Carry out deletions that are held */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Confirm"];
+                };
+            };
+            responses: {
+                /** @description What became of each. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Confirmed"];
+                    };
+                };
+                /** @description The role may not delete objects of this kind. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/health": {
         parameters: {
             query?: never;
@@ -1370,6 +1455,20 @@ export interface components {
             /** @description What is wrong. */
             root_cause: string;
         };
+        /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
+        Confirm: {
+            /** @description The kind, by any of its names. */
+            kind: string;
+            /** @description The objects. */
+            names: string[];
+        };
+        /** @description What `POST /files/confirm` answers. */
+        Confirmed: {
+            /** @description Objects that are deleted; with finalizers they go when their containers have. */
+            deleted: string[];
+            /** @description Objects that are not, and why. */
+            refused: components["schemas"]["Unconfirmed"][];
+        };
         ContainerListFrame: {
             data: components["schemas"]["ContainerRow"][];
             /** @description The incident it belongs to. */
@@ -1567,6 +1666,24 @@ export interface components {
             /** @enum {string} */
             type: "failed";
         };
+        /** @description A file or folder that is not in force as it is; the last good version stays in force. */
+        FileFault: {
+            /** @description The kind its folder is for. */
+            kind: string;
+            /** @description What is wrong and what to do. */
+            message: string;
+            /** @description The object's name; empty where the folder itself is meant. */
+            name: string;
+            /** @description Where, in the state directory. */
+            path: string;
+        };
+        /** @description What `GET /files` answers. */
+        FileReport: {
+            /** @description Files and folders that are not in force as they are. */
+            faults: components["schemas"]["FileFault"][];
+            /** @description Deletions that wait for somebody to confirm them. */
+            held: components["schemas"]["HeldDeletion"][];
+        };
         /** @description One message of `/ws`. */
         Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"];
         /** @description What `/health` answers. */
@@ -1623,6 +1740,26 @@ export interface components {
             /** @enum {string} */
             type: "heartbeat";
         };
+        /** @description An object whose file is gone, and that stays in force until somebody confirms its deletion. */
+        HeldDeletion: {
+            /** @description The object's kind. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description The folder of its kind, as the API's paths have it. */
+            plural: string;
+            /** @description Why. */
+            reason: components["schemas"]["HeldReason"];
+            /** @description The file that says that it is this object's. */
+            renamedTo?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
+        };
+        /** @description Why a deletion by file is not carried out by itself. */
+        HeldReason: "ManyAtOnce" | "FolderReplaced" | "Renamed";
         /** @description `incident.new`; the first 200 characters of the logs. */
         IncidentNew: {
             alert_type: string;
@@ -2251,6 +2388,13 @@ export interface components {
             timestamp: string;
             /** @enum {string} */
             type: "topology";
+        };
+        /** @description An object whose deletion was not carried out. */
+        Unconfirmed: {
+            /** @description Why. */
+            message: string;
+            /** @description Its name. */
+            name: string;
         };
         /** @description What a seat, or the council, says. */
         Verdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";

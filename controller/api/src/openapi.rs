@@ -3,6 +3,7 @@
 //! nothing is written twice. Pure.
 
 mod access;
+mod files;
 mod frames;
 mod kubernetes;
 mod rest;

@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Label(commands::label::LabelArgs),
     Annotate(commands::label::AnnotateArgs),
     Delete(commands::delete::DeleteArgs),
+    Confirm(commands::confirm::ConfirmArgs),
     Diff(commands::diff::DiffArgs),
     Scale(commands::scale::ScaleArgs),
     Restart(commands::restart::RestartArgs),

@@ -6,6 +6,7 @@ pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod completion;
+pub(crate) mod confirm;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod describe;
@@ -133,6 +134,7 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
         Command::Label(args) => label::label(&args, &session).await,
         Command::Annotate(args) => label::annotate(&args, &session).await,
         Command::Delete(args) => delete::run(&args, &session).await,
+        Command::Confirm(args) => confirm::run(&args, &session).await,
         Command::Diff(args) => diff::run(&args, &session).await,
         Command::Scale(args) => scale::run(&args, &session).await,
         Command::Restart(args) => restart::run(&args, &session).await,

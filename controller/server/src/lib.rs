@@ -10,6 +10,7 @@ mod body;
 mod compat;
 mod config;
 mod documents;
+mod files;
 mod frames;
 mod host;
 mod kube;

@@ -12,7 +12,7 @@ use tower_http::cors::CorsLayer;
 use crate::compat::{self, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
-use crate::{audit, auth, automation, documents, kube, limits, metrics, origin, probes, security, ws};
+use crate::{audit, auth, automation, documents, files, kube, limits, metrics, origin, probes, security, ws};
 
 /// Every route over this state.
 pub fn router(state: ServerState) -> Router {
@@ -21,6 +21,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(compat::routes())
         .merge(audit::routes())
         .merge(automation::routes())
+        .merge(files::routes())
         .merge(auth::routes::routes())
         .merge(auth::routes::once_route())
         .route("/ws", get(ws::handler))

@@ -28,6 +28,7 @@ pub(super) fn with_generator(version: &str) -> (Value, SchemaGenerator) {
         mut paths,
     } = routes;
     super::access::add(&mut paths, &mut generator);
+    super::files::add(&mut paths, &mut generator);
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
     let document = json!({
@@ -244,6 +245,8 @@ mod tests {
             "/auth/tokens",
             "/auth/tokens/{name}",
             "/audit",
+            "/files",
+            "/files/confirm",
         ] {
             assert!(document["paths"][path].is_object(), "{path}");
         }

@@ -47,6 +47,9 @@ pub(crate) async fn run(_: &DoctorArgs, session: &Session) -> Result<(), CliErro
         if may_read {
             report.tell("events", events(session).await)?;
             report.tell("files", files(session).await)?;
+            for (name, finding) in state_files(session).await {
+                report.tell(name, finding)?;
+            }
         }
     }
     report.outcome()
@@ -150,6 +153,57 @@ async fn events(session: &Session) -> Finding {
             advice: "a proxy in between must let /ws through as a WebSocket",
         },
     }
+}
+
+/// Folders and files of the state directory that are not in force as they are, and deletions that are held.
+async fn state_files(session: &Session) -> Vec<(&'static str, Finding)> {
+    // A controller of an earlier version has no such route.
+    let Ok(report) = session.client.raw(&["files"]).await else {
+        return Vec::new();
+    };
+    let list = |field: &str| {
+        report
+            .get(field)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let cell =
+        |value: &Value, field: &str| text::line(value.get(field).and_then(Value::as_str).unwrap_or_default());
+    let mut findings = Vec::new();
+    for fault in list("faults") {
+        let message = text::brief(&cell(&fault, "message"), 300);
+        findings.push(match cell(&fault, "name").is_empty() {
+            true => (
+                "folder",
+                Finding::Bad {
+                    error: CliError::Failed(message),
+                    advice: "",
+                },
+            ),
+            false => ("file", Finding::Note(message)),
+        });
+    }
+    let held = list("held");
+    for info in KINDS.iter() {
+        let names: Vec<String> = held
+            .iter()
+            .filter(|held| cell(held, "plural") == info.plural)
+            .map(|held| cell(held, "name"))
+            .collect();
+        if !names.is_empty() {
+            let shown = text::brief(&names.join(", "), 200);
+            let message = format!("deletions of {} {} are held: {shown}", names.len(), info.plural);
+            findings.push((
+                "held",
+                Finding::Bad {
+                    error: CliError::Failed(message),
+                    advice: "their files are gone: put them back, or run `aegisctl confirm`",
+                },
+            ));
+        }
+    }
+    findings
 }
 
 /// Files of the state directory that the controller could not read are reported as Events.

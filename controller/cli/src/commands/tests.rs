@@ -3,6 +3,7 @@
 mod applying;
 mod audit;
 mod changing;
+mod confirming;
 mod editing;
 mod following;
 mod operating;

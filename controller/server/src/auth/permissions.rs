@@ -7,7 +7,7 @@
 //! | read resources, metrics, logs, `/ws` | | yes | yes | yes |
 //! | create and change Workloads, LoadBalancers, Incidents (approve, override), RunbookEntries; `/scale` | | | yes | yes |
 //! | delete RunbookEntries | | | yes | yes |
-//! | delete Workloads, LoadBalancers, Incidents | | | | yes |
+//! | delete Workloads, LoadBalancers, Incidents; confirm their deletions by file | | | | yes |
 //! | create, change, delete RemediationPolicies and Detectors | | | | yes |
 //! | tokens, audit log | | | | yes |
 //!
@@ -39,6 +39,8 @@ const ROUTES: [(&str, Match, Need); 10] = [
     ("post", Match::Exactly("/auth/once"), Need::Read),
     ("", Match::Below("/auth"), Need::Administer),
     ("", Match::Below("/audit"), Need::Administer),
+    // Whether this sender may delete objects of the kind is asked where the kind is known.
+    ("post", Match::Exactly("/files/confirm"), Need::Operate),
     // Asking what one may do changes nothing.
     ("create", Match::Below("/apis/authorization.k8s.io"), Need::Known),
     ("create", Match::Below("/apis/authentication.k8s.io"), Need::Known),
@@ -117,6 +119,8 @@ mod tests {
             ("get", "/automation", None, readers),
             ("post", "/automation/pause", None, workers),
             ("post", "/automation/resume", None, workers),
+            ("get", "/files", None, readers),
+            ("post", "/files/confirm", None, workers),
             ("patch", "", Some("workloads"), workers),
             ("create", "", Some("incidents"), workers),
             ("delete", "", Some("runbookentries"), workers),

@@ -19,7 +19,7 @@ const LONGEST: usize = 500;
 pub(super) fn add(
     mut response: Response,
     state: &ServerState,
-    info: &KindInfo,
+    info: &'static KindInfo,
     name: Option<&str>,
 ) -> Response {
     if let Some(text) = paused(state, info, name)
@@ -29,8 +29,10 @@ pub(super) fn add(
     }
     let broken = state.store.broken_files();
     let ours = broken.iter().filter(|file| concerns(file, info, name));
-    for file in ours.take(MOST) {
-        if let Ok(value) = HeaderValue::from_str(&header(file)) {
+    let mut texts: Vec<String> = ours.take(MOST).map(header).collect();
+    texts.extend(held(state, info, name));
+    for text in texts {
+        if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(WARNING, value);
         }
     }
@@ -53,15 +55,41 @@ fn paused(state: &ServerState, info: &KindInfo, name: Option<&str>) -> Option<St
     Some(format!("automation for workload {workload} is {}", pause.words()))
 }
 
+/// That deletions of this kind, or of this one object, wait for somebody to confirm them.
+fn held(state: &ServerState, info: &'static KindInfo, name: Option<&str>) -> Option<String> {
+    let held = match name {
+        Some(name) => usize::from(state.store.is_held(info, name)),
+        None => {
+            let all = state.store.held_deletions();
+            all.iter().filter(|held| held.plural == info.plural).count()
+        }
+    };
+    let text = match (held, name) {
+        (0, _) => return None,
+        (_, Some(name)) => format!(
+            "the file of {}/{name} is gone and its deletion is held: put the file back, or run `aegisctl confirm {}/{name}`",
+            info.singular, info.singular
+        ),
+        (count, None) => format!(
+            "deletions of {count} {} are held, their files are gone: put them back, or run `aegisctl confirm {}`",
+            info.plural, info.plural
+        ),
+    };
+    Some(format!("299 - \"{}\"", quoted(&text)))
+}
+
 /// Whether a reader of this kind, or of this one object, should know. The analyst's rules are about incidents.
 fn concerns(file: &BrokenFile, info: &KindInfo, name: Option<&str>) -> bool {
     if file.kind == RULES_KIND {
         return info.kind == "Incident";
     }
-    file.kind == info.kind && name.is_none_or(|name| file.name == name)
+    file.kind == info.kind && (file.name.is_empty() || name.is_none_or(|name| file.name == name))
 }
 
 fn header(file: &BrokenFile) -> String {
+    if file.name.is_empty() {
+        return format!("299 - \"{}\"", quoted(&format!("state folder {}", file.message)));
+    }
     let folder = file.path.parent().and_then(std::path::Path::file_name);
     let folder = folder.map(|name| name.to_string_lossy()).unwrap_or_default();
     let base = file
