@@ -12,6 +12,8 @@ fn declared(program: &str) -> Vec<String> {
         .output()
         .unwrap();
     let text = String::from_utf8(help.stdout).unwrap();
+    // Help is wrapped, also between `env:` and the name.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parts = text.split("[env: ").skip(1);
     let names = parts.filter_map(|part| part.split(['=', ']']).next());
     names.map(str::to_owned).collect()
