@@ -3586,8 +3586,8 @@ export interface components {
                     workers?: number[];
                 }[];
                 /**
-                 * @description Ids of containers marked as draining that are the last of their upstream: kept, since an empty upstream is never
-                 *     written. Their Workload may stop them all the same.
+                 * @description Ids of containers marked as draining that are the last of their upstream: kept as long as they run at that address.
+                 *     Their Workload may stop them all the same.
                  */
                 held?: string[];
                 /** @description The last reload and its proof. */
@@ -3702,6 +3702,18 @@ export interface components {
                     weight?: number;
                     /** @description Workload it belongs to. */
                     workload: string;
+                }[];
+                /** @description Upstreams without a server: their locations answer 503 with `Retry-After`. */
+                unavailable?: {
+                    /** @description What became of its servers, for people; names the containers. */
+                    reason: string;
+                    /**
+                     * Format: date-time
+                     * @description Since when.
+                     */
+                    since: string;
+                    /** @description Upstream name. */
+                    upstream: string;
                 }[];
             } | null;
         };
