@@ -23,6 +23,7 @@ mod tests;
 mod typed;
 mod vanished;
 mod weigh;
+mod weight;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -285,6 +286,11 @@ impl Store {
     /// The resource version of the newest change of any object.
     pub fn revision(&self) -> u64 {
         self.inner.memory.revision()
+    }
+
+    /// Bytes of changes that are kept for watchers, as near as that can be known.
+    pub fn watch_bytes(&self) -> usize {
+        self.inner.memory.ring_bytes()
     }
 
     /// Identifies the state directory, for ever.

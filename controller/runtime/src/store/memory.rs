@@ -14,8 +14,10 @@ use super::{BrokenFile, Expired, StoreEvent, Stored, Verb};
 use crate::disk::layout::Key;
 use crate::follow::{CHUNK, Read, follow};
 
-/// How many events a watcher may be behind.
-pub(crate) const RING: usize = 4096;
+/// How many events a watcher may be behind, and how many bytes of objects in them. One that is further behind lists again.
+pub(crate) const RING: (usize, usize) = (4096, 16 << 20);
+/// The most that a watcher takes at once, so that a slow one holds little: bytes, beside the number. One event at least.
+const BATCH: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -26,7 +28,9 @@ pub(crate) struct Memory {
 struct Tables {
     revision: u64,
     objects: HashMap<&'static str, BTreeMap<String, Arc<Stored>>>,
-    ring: VecDeque<Arc<StoreEvent>>,
+    /// The newest events, each with the bytes of its object.
+    ring: VecDeque<(usize, Arc<StoreEvent>)>,
+    ring_bytes: usize,
     /// Every event after this revision is in the ring.
     floor: u64,
     broken: BTreeMap<PathBuf, BrokenFile>,
@@ -66,6 +70,10 @@ impl Memory {
         self.read().revision
     }
 
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.read().ring_bytes
+    }
+
     pub(crate) fn get(&self, info: &KindInfo, name: &str) -> Option<Arc<Stored>> {
         self.read().objects.get(info.plural)?.get(name).cloned()
     }
@@ -93,12 +101,17 @@ impl Memory {
                     objects.insert(event.object.name().to_owned(), Arc::clone(&event.object))
                 }
             };
-            tables.ring.push_back(Arc::new(event));
+            // The object before it is that of an earlier event, and counted there.
+            let bytes = event.object.weight();
+            tables.ring_bytes = tables.ring_bytes.saturating_add(bytes);
+            tables.ring.push_back((bytes, Arc::new(event)));
         }
-        while tables.ring.len() > RING {
-            if let Some(oldest) = tables.ring.pop_front() {
-                tables.floor = oldest.resource_version;
-            }
+        while tables.ring.len() > RING.0 || tables.ring_bytes > RING.1 {
+            let Some((bytes, oldest)) = tables.ring.pop_front() else {
+                break;
+            };
+            tables.ring_bytes = tables.ring_bytes.saturating_sub(bytes);
+            tables.floor = oldest.resource_version;
         }
     }
 
@@ -180,14 +193,16 @@ impl Memory {
         }
         let start = tables
             .ring
-            .partition_point(|event| event.resource_version <= position);
-        let items: Vec<StoreEvent> = tables
-            .ring
-            .iter()
-            .skip(start)
-            .take(CHUNK)
-            .map(|event| StoreEvent::clone(event))
-            .collect();
+            .partition_point(|(_, event)| event.resource_version <= position);
+        let mut items: Vec<StoreEvent> = Vec::new();
+        let mut taken = 0_usize;
+        for (bytes, event) in tables.ring.range(start..).take(CHUNK) {
+            if taken >= BATCH {
+                break;
+            }
+            taken = taken.saturating_add(*bytes);
+            items.push(StoreEvent::clone(event));
+        }
         let position = items.last().map_or(position, |event| event.resource_version);
         Read::Items(items, position)
     }

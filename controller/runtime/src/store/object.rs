@@ -91,6 +91,12 @@ impl Stored {
         self.system.deletion_timestamp.is_some()
     }
 
+    /// Bytes that it takes in memory: as a value and, about half as much again, as its Rust type.
+    pub(crate) fn weight(&self) -> usize {
+        let value = super::weight::weight(&self.value);
+        value.saturating_add(value / 2)
+    }
+
     pub(crate) fn system(&self) -> &System {
         &self.system
     }

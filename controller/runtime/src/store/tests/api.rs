@@ -302,41 +302,87 @@ async fn a_watch_sees_every_change_in_order_with_what_was_before() {
     assert!(store.watch(Some(start - 1)).is_err());
 }
 
-#[tokio::test]
-async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
-    let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
-    let (announce, news) = tokio::sync::watch::channel(0);
-    let mut slow = memory.watch(Some(0), news.clone()).unwrap();
-    let moment = |revision| crate::store::change::Moment {
+/// A change as the writer publishes it.
+fn event(revision: u64, object: Value) -> crate::store::StoreEvent {
+    let moment = crate::store::change::Moment {
         revision,
         now: aegis_api::Time(jiff::Timestamp::UNIX_EPOCH),
     };
-    for revision in 1..=5000 {
-        let made =
-            crate::store::change::create(wl(), "web", workload("web", 1), None, moment(revision)).unwrap();
-        let crate::store::change::Outcome::Put { object, verb, .. } = made else {
-            panic!()
-        };
-        let event = crate::store::StoreEvent {
-            verb,
-            object: Arc::new(object),
-            old: None,
-            resource_version: revision,
-        };
-        memory.publish(vec![event]);
+    let made = crate::store::change::create(wl(), "web", object, None, moment).unwrap();
+    let crate::store::change::Outcome::Put { object, verb, .. } = made else {
+        panic!()
+    };
+    crate::store::StoreEvent {
+        verb,
+        object: Arc::new(object),
+        old: None,
+        resource_version: revision,
+    }
+}
+
+/// Publishes so many changes; answers the oldest revision from which a watch still misses nothing.
+async fn changed(memory: &Arc<crate::store::memory::Memory>, changes: u64, object: Value) -> u64 {
+    let (announce, news) = tokio::sync::watch::channel(0);
+    let mut slow = memory.watch(Some(0), news.clone()).unwrap();
+    for revision in 1..=changes {
+        memory.publish(vec![event(revision, object.clone())]);
         announce.send_replace(revision);
     }
-    assert!(slow.next().await.is_none());
-    assert!(memory.watch(Some(5000 - 4096 - 1), news.clone()).is_err());
-    assert_eq!(
-        memory
-            .watch(Some(5000 - 4096), news)
-            .unwrap()
-            .take(4096)
-            .count()
-            .await,
-        4096
+    assert!(
+        slow.next().await.is_none(),
+        "a watcher that is too far behind is ended"
     );
+    let oldest = memory.watch(Some(0), news.clone()).err().unwrap().oldest;
+    assert!(memory.watch(Some(oldest - 1), news.clone()).is_err());
+    let kept = memory.watch(Some(oldest), news).unwrap();
+    drop(announce);
+    assert_eq!(u64::try_from(kept.count().await).unwrap(), changes - oldest);
+    oldest
+}
+
+#[tokio::test]
+async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
+    let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
+    let kept = 5000 - changed(&memory, 5000, workload("web", 1)).await;
+    assert!((1000..=4096).contains(&kept), "{kept}");
+    assert!(memory.ring_bytes() <= 16 << 20);
+}
+
+#[tokio::test]
+async fn i12_changes_of_large_objects_are_kept_for_watchers_by_their_bytes() {
+    let large = |field: &str, value: Value| {
+        let mut object = workload("web", 1);
+        object["metadata"][field] = value;
+        object
+    };
+    let env: serde_json::Map<String, Value> = (0..2000).map(|n| (format!("N{n}"), json!("v"))).collect();
+    let mut of_many_parts = json!({"metadata": {"name": "web"}, "spec": {"template": {"image": "web:1"}}});
+    of_many_parts["spec"]["template"]["env"] = json!(env);
+    for (what, object) in [
+        (
+            "an annotation",
+            large("annotations", json!({"last-applied": "x".repeat(200_000)})),
+        ),
+        (
+            "labels",
+            large(
+                "labels",
+                (0..3000)
+                    .map(|n| (format!("label-{n}"), json!("x".repeat(60))))
+                    .collect(),
+            ),
+        ),
+        ("a spec of many parts", of_many_parts),
+    ] {
+        let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
+        let kept = 120 - changed(&memory, 120, object).await;
+        assert!((1..100).contains(&kept), "{what}: {kept} changes are kept");
+        assert!(
+            memory.ring_bytes() <= 16 << 20,
+            "{what}: {} bytes",
+            memory.ring_bytes()
+        );
+    }
 }
 
 #[tokio::test]
