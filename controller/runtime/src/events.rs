@@ -12,8 +12,11 @@ use uuid::Uuid;
 
 use crate::follow::{CHUNK, Read, follow};
 
-/// How many events are kept.
+/// How many events are kept, and bytes of them. At the bound the oldest go.
 const CAPACITY: usize = 4096;
+const BYTES: usize = 4 << 20;
+/// What an event costs beside its texts.
+const OVERHEAD: usize = 512;
 /// Equal events closer together than this are one.
 const AGGREGATE: Duration = Duration::from_secs(600);
 /// The longest message an event carries, in characters, as Kubernetes has it.
@@ -100,6 +103,7 @@ struct Inner {
 #[derive(Debug)]
 struct Book {
     revision: u64,
+    bytes: usize,
     by_revision: BTreeMap<u64, Event>,
     latest_of: HashMap<Same, u64>,
 }
@@ -126,6 +130,7 @@ impl EventRecorder {
         let revision = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
         let book = Book {
             revision,
+            bytes: 0,
             by_revision: BTreeMap::new(),
             latest_of: HashMap::new(),
         };
@@ -190,7 +195,8 @@ impl Book {
         let earlier = self
             .latest_of
             .get(&same)
-            .and_then(|revision| self.by_revision.remove(revision));
+            .copied()
+            .and_then(|revision| self.remove(revision));
         let event = match earlier {
             Some(event) if event.last.age(now) < AGGREGATE.std() => Event {
                 count: event.count.saturating_add(1),
@@ -200,7 +206,7 @@ impl Book {
             },
             older => {
                 if let Some(older) = older {
-                    self.by_revision.insert(older.revision, older);
+                    self.insert(older);
                 }
                 let uid = Uuid::new_v4();
                 let (short, _, _, _) = uid.as_fields();
@@ -218,10 +224,13 @@ impl Book {
                 }
             }
         };
-        self.by_revision.insert(revision, event);
+        self.insert(event);
         self.latest_of.insert(same, revision);
-        while self.by_revision.len() > CAPACITY {
-            if let Some((revision, oldest)) = self.by_revision.pop_first() {
+        while self.by_revision.len() > CAPACITY || self.bytes > BYTES {
+            let Some((&revision, _)) = self.by_revision.first_key_value() else {
+                break;
+            };
+            if let Some(oldest) = self.remove(revision) {
                 let same = Same {
                     about: oldest.about,
                     kind: oldest.kind,
@@ -234,6 +243,32 @@ impl Book {
             }
         }
         revision
+    }
+
+    fn insert(&mut self, event: Event) {
+        self.bytes = self.bytes.saturating_add(event.bytes());
+        self.by_revision.insert(event.revision, event);
+    }
+
+    fn remove(&mut self, revision: u64) -> Option<Event> {
+        let event = self.by_revision.remove(&revision)?;
+        self.bytes = self.bytes.saturating_sub(event.bytes());
+        Some(event)
+    }
+}
+
+impl Event {
+    /// Bytes that it takes: most of its texts are there twice, as what makes two events equal.
+    fn bytes(&self) -> usize {
+        let texts = [
+            &self.message,
+            &self.reason,
+            &self.about.kind,
+            &self.about.name,
+            &self.about.uid,
+        ];
+        let twice: usize = texts.iter().map(|text| text.len()).sum();
+        OVERHEAD + self.name.len() + 2 * twice
     }
 }
 
@@ -292,6 +327,24 @@ mod tests {
         assert_eq!(events.len(), CAPACITY);
         assert_eq!(events.last().unwrap().message, (CAPACITY + 99).to_string());
         assert_eq!(recorder.inner.book().latest_of.len(), CAPACITY);
+    }
+
+    #[test]
+    fn i12_long_messages_are_kept_by_their_bytes() {
+        let recorder = EventRecorder::new();
+        let long = "é".repeat(MESSAGE_LIMIT);
+        for n in 0..CAPACITY {
+            recorder.record(&about("web"), EventType::Normal, "Long", format!("{n} {long}"));
+        }
+        let (_, events) = recorder.list();
+        let bytes: usize = events.iter().map(|event| 2 * event.message.len()).sum();
+        assert!(
+            bytes <= BYTES && events.len() > 500,
+            "{} events, {bytes} bytes",
+            events.len()
+        );
+        let book = recorder.inner.book();
+        assert_eq!((book.latest_of.len(), book.bytes <= BYTES), (events.len(), true));
     }
 
     #[test]
