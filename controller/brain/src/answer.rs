@@ -14,6 +14,8 @@ use aegis_api::proposal::{Action, Proposal, Verdict};
 
 use fields::Fields;
 
+/// Most bytes of a text that can be an answer.
+pub(crate) const LONGEST_ANSWER: usize = 64 * 1024;
 /// Longest texts, in characters, as the shape of [`Proposal`] has them.
 const ROOT_CAUSE: usize = 2000;
 const JUSTIFICATION: usize = 4000;

@@ -5,8 +5,10 @@ pub(crate) mod breaker;
 pub(crate) mod config;
 mod http;
 pub(crate) mod lines;
+mod measure;
 pub(crate) mod ollama;
 pub(crate) mod openai;
+mod refused;
 pub(crate) mod retry;
 pub(crate) mod sse;
 mod stream;
@@ -184,6 +186,12 @@ pub(crate) enum ProviderError {
     /// The answer was longer than the model was allowed to say.
     #[error("the answer was cut off at {0} tokens")]
     CutOff(u32),
+    /// It said, thoughts included, several times what it was allowed to, and was hung up on.
+    #[error(
+        "the answer was cut off: more than {bytes} bytes, several times the {max_tokens} tokens that were allowed; the model or \
+         its server ignores max_tokens"
+    )]
+    RunsOn { bytes: usize, max_tokens: u32 },
     /// It sent more than anybody reads.
     #[error("sent more than {0} bytes")]
     TooLong(usize),
@@ -202,6 +210,7 @@ impl ProviderError {
             Self::Timeout { .. }
             | Self::Refused(_)
             | Self::CutOff(_)
+            | Self::RunsOn { .. }
             | Self::TooLong(_)
             | Self::Garbage(_) => false,
         }
@@ -212,14 +221,18 @@ impl ProviderError {
         match self {
             Self::Transport(_) | Self::Stream(_) | Self::Timeout { .. } | Self::Garbage(_) => true,
             Self::Status { code, .. } => !matches!(code, 400 | 413 | 422),
-            Self::Refused(_) | Self::CutOff(_) | Self::TooLong(_) => false,
+            Self::Refused(_) | Self::CutOff(_) | Self::RunsOn { .. } | Self::TooLong(_) => false,
         }
     }
 
     /// Whether the prompt was read, and will be on the bill, although not a word of the answer came.
     pub(crate) fn has_cost(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::CutOff(_) | Self::TooLong(_) | Self::Garbage(_) => true,
+            Self::Refused(_)
+            | Self::CutOff(_)
+            | Self::RunsOn { .. }
+            | Self::TooLong(_)
+            | Self::Garbage(_) => true,
             Self::Timeout { stage, .. } => *stage != Stage::Connect,
             Self::Transport(_) | Self::Status { .. } | Self::Stream(_) => false,
         }

@@ -9,7 +9,7 @@ use super::fields::normalised;
 use super::schema::Schema;
 
 /// Most bytes of a text that is searched, and most braces at which an object is looked for.
-const SEARCHED: (usize, usize) = (64 * 1024, 256);
+const SEARCHED: (usize, usize) = (super::LONGEST_ANSWER, 256);
 
 /// The fields of an object in their order; a name may come twice.
 #[derive(Debug, Clone, PartialEq)]

@@ -197,6 +197,7 @@ fn harmless(text: &str, key: Option<&SecretString>) -> String {
 }
 
 /// What an error says in the shapes that providers use: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`.
+/// The parameter it is about is named, where it is given.
 pub(super) fn error_text(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     let error = value.get("error").unwrap_or(&value);
@@ -204,7 +205,13 @@ pub(super) fn error_text(body: &[u8]) -> Option<String> {
         .get("message")
         .or_else(|| error.get("detail"))
         .unwrap_or(error);
-    message.as_str().map(str::to_owned)
+    let message = message.as_str()?;
+    // OpenAI's own errors name the parameter apart from the words.
+    let param = error.get("param").and_then(serde_json::Value::as_str);
+    Some(match param.filter(|param| !message.contains(*param)) {
+        Some(param) => format!("{message} (parameter {param})"),
+        None => message.to_owned(),
+    })
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{ConfigError, ProviderConfig};
 use super::http::Endpoint;
 use super::lines::{Lines, TooLong};
+use super::measure::Measure;
 use super::stream::{LONGEST_LINE, Progress, Protocol, read};
 use super::{Completion, Delta, Provider, ProviderError, Request, Sink, Usage};
 use crate::answer::schema::Schema;
@@ -52,6 +53,7 @@ impl Ollama {
             text: String::new(),
             finish: None,
             usage: Usage::default(),
+            measure: Measure::of(request.max_tokens),
             request,
         };
         read(self.endpoint.body(response), answer, timers, sink).await
@@ -134,6 +136,7 @@ struct Answer<'a> {
     text: String,
     finish: Option<String>,
     usage: Usage,
+    measure: Measure,
     request: Request<'a>,
 }
 
@@ -150,6 +153,10 @@ impl Answer<'_> {
             return Err(ProviderError::Stream(self.endpoint.harmless(&why)));
         }
         let words = line.message.unwrap_or_default();
+        // Before any of it is shown or kept.
+        for words in [&words.thinking, &words.content].into_iter().flatten() {
+            self.measure.add(words.len())?;
+        }
         let mut progress = Progress::Quiet;
         for thought in words.thinking.iter().filter(|words| !words.is_empty()) {
             sink(Delta::Thought(thought));

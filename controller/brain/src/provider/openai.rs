@@ -1,21 +1,19 @@
 //! Any server that speaks OpenAI's chat completions. Owns the request and the meaning of each event of the answer; does
-//! I/O through [`Endpoint`].
-//!
-//! Servers differ in what they accept beside the messages. A 400 to a question with a schema is asked once more without
-//! what is optional; a server for which that helped is not offered it again.
-
-use std::sync::atomic::{AtomicBool, Ordering};
+//! I/O through [`Endpoint`]. Servers differ in what they accept beside the messages: see [`refused`](super::refused).
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 use super::config::{ConfigError, ProviderConfig};
 use super::http::{Endpoint, error_text};
 use super::lines::TooLong;
+use super::measure::Measure;
+use super::refused::{Learned, Limit, Offer};
 use super::sse::{Event, Events};
-use super::stream::{LONGEST_LINE, Progress, Protocol, read};
+use super::stream::{LONGEST_LINE, Progress, Protocol, Timers, read};
 use super::{Completion, Delta, Provider, ProviderError, Request, Sink, Usage};
 use crate::answer::schema::Schema;
 use crate::prompt::Message;
@@ -27,7 +25,7 @@ pub(crate) struct OpenAi {
     model: String,
     prompt_chars: usize,
     endpoint: Endpoint,
-    plain: AtomicBool,
+    learned: Learned,
 }
 
 impl OpenAi {
@@ -37,26 +35,41 @@ impl OpenAi {
             model: config.model.clone(),
             prompt_chars: config.prompt_chars,
             endpoint: Endpoint::new(config, "/chat/completions")?,
-            plain: AtomicBool::new(false),
+            learned: Learned::default(),
         })
+    }
+
+    /// Sends the question with everything that the model is not known to refuse; where the server refuses it, without what
+    /// it refuses.
+    async fn post(&self, request: Request<'_>, timers: &Timers) -> Result<Response, ProviderError> {
+        let mut tries = self.learned.tries(request.model);
+        loop {
+            let body = Body::new(request, tries.offer());
+            let refusal = match self.endpoint.post(&body, timers).await {
+                Ok(response) => {
+                    if let Some(refused) = self.learned.keep(request.model, &tries) {
+                        tracing::warn!(
+                            provider = self.name,
+                            model = request.model,
+                            "the model's server refuses {refused}: from now on this model is asked without",
+                        );
+                    }
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let ProviderError::Status { code, message, .. } = &refusal else {
+                return Err(refusal);
+            };
+            if !tries.refused(*code, message) {
+                return Err(refusal);
+            }
+        }
     }
 
     async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
         let timers = self.endpoint.timers(request.deadline);
-        let plain = self.plain.load(Ordering::Relaxed);
-        let first = self.endpoint.post(&Body::new(request, plain), &timers).await;
-        let response = match first {
-            Err(ProviderError::Status {
-                code: 400 | 404 | 422,
-                ..
-            }) if !plain => {
-                let again = Body::new(request, true);
-                let response = self.endpoint.post(&again, &timers).await?;
-                self.plain.store(true, Ordering::Relaxed);
-                response
-            }
-            first => first?,
-        };
+        let response = self.post(request, &timers).await?;
         let kind = response
             .headers()
             .get(CONTENT_TYPE)
@@ -72,6 +85,7 @@ impl OpenAi {
             finish: None,
             done: false,
             usage: None,
+            measure: Measure::of(request.max_tokens),
             request,
         };
         read(self.endpoint.body(response), answer, timers, sink).await
@@ -112,6 +126,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
 }
 
@@ -134,16 +150,17 @@ struct JsonSchema<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// `plain`: nothing that a server may not know.
-    fn new(request: Request<'a>, plain: bool) -> Self {
+    fn new(request: Request<'a>, offer: Offer) -> Self {
+        let limit = |by| (offer.limit == by).then_some(request.max_tokens);
         Self {
             model: request.model,
             messages: request.prompt.messages(),
             stream: true,
-            stream_options: (!plain).then_some(StreamOptions { include_usage: true }),
-            temperature: (!plain).then_some(0),
-            max_tokens: (!plain).then_some(request.max_tokens),
-            response_format: (!plain).then_some(ResponseFormat {
+            stream_options: offer.usage.then_some(StreamOptions { include_usage: true }),
+            temperature: offer.temperature.then_some(0),
+            max_tokens: limit(Limit::MaxTokens),
+            max_completion_tokens: limit(Limit::MaxCompletionTokens),
+            response_format: offer.schema.then_some(ResponseFormat {
                 r#type: "json_schema",
                 json_schema: JsonSchema {
                     name: request.schema.name,
@@ -201,6 +218,7 @@ struct Answer<'a> {
     finish: Option<String>,
     done: bool,
     usage: Option<Usage>,
+    measure: Measure,
     request: Request<'a>,
 }
 
@@ -242,6 +260,11 @@ impl Answer<'_> {
         };
         let words = choice.delta.unwrap_or_default();
         let mut spoke = false;
+        // Before any of it is shown or kept.
+        let said = [&words.reasoning, &words.content, &words.refusal];
+        for words in said.into_iter().flatten() {
+            self.measure.add(words.len())?;
+        }
         for thought in words.reasoning.iter().filter(|words| !words.is_empty()) {
             sink(Delta::Thought(thought));
             spoke = true;
@@ -261,6 +284,7 @@ impl Answer<'_> {
 impl Protocol for Answer<'_> {
     fn feed(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError> {
         if let Some(whole) = &mut self.whole {
+            self.measure.whole(whole.len().saturating_add(bytes.len()))?;
             whole.extend_from_slice(bytes);
             return Ok(Progress::Spoke);
         }

@@ -9,7 +9,7 @@ use super::{Completion, ProviderError, Sink, Stage, Timeouts};
 
 /// Most bytes of one line, and of one event.
 pub(super) const LONGEST_LINE: usize = 512 * 1024;
-/// Most bytes of an answer, its framing included.
+/// Most bytes of an answer, its framing included; how much of that it may say is [`Measure`](super::measure::Measure)'s.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// How long an answer that is complete is waited on for what comes after it, which is only statistics.
 const EPILOGUE: std::time::Duration = std::time::Duration::from_secs(2);

@@ -387,3 +387,127 @@ async fn dropping_the_future_ends_the_call() {
         tokio::task::yield_now().await;
     }
 }
+
+/// How many of the pieces the server got rid of before it was hung up on, and the account.
+async fn runs_on(
+    provider: fn(&str, &Server) -> ProviderConfig,
+    head: Act,
+    piece: String,
+    pieces: usize,
+) -> (usize, Analysis) {
+    let mut endless = vec![head];
+    endless.extend((0..pieces).map(|_| send(&piece)));
+    let (primary, second) = (
+        Server::start(vec![endless]).await,
+        Server::start(vec![says(&["Load. ", SCALE])]).await,
+    );
+    let brain = brain(vec![provider("primary", &primary), openai("second", &second)]);
+    let (analysis, _) = analyse(&brain).await;
+    assert_eq!(analysis.provider, "second", "{:?}", analysis.attempts);
+    assert_eq!(primary.requests().len(), 1, "it is not asked again");
+    (primary.sent(), analysis)
+}
+
+#[tokio::test]
+async fn i12_a_model_that_runs_on_is_hung_up_on_while_it_speaks() {
+    let delta = |field: &str, size: usize| {
+        let delta = serde_json::json!({"choices": [{"delta": {field: "x".repeat(size)}}]});
+        format!("data: {delta}\n\n")
+    };
+    let line = |field: &str| format!("{}\n", serde_json::json!({"message": {field: "x".repeat(1000)}}));
+    let ndjson = || head("200 OK", "content-type: application/x-ndjson\r\n");
+    for (what, provider, head, piece) in [
+        (
+            "words",
+            openai as fn(&str, &Server) -> ProviderConfig,
+            stream_head(),
+            delta("content", 1000),
+        ),
+        (
+            "thoughts",
+            openai,
+            stream_head(),
+            delta("reasoning_content", 1000),
+        ),
+        (
+            "thoughts under another name",
+            openai,
+            stream_head(),
+            delta("reasoning", 1000),
+        ),
+        ("a refusal", openai, stream_head(), delta("refusal", 1000)),
+        ("Ollama's words", ollama, ndjson(), line("content")),
+        ("Ollama's thoughts", ollama, ndjson(), line("thinking")),
+        (
+            "one event that is too much by itself",
+            openai,
+            stream_head(),
+            delta("content", 300_000),
+        ),
+    ] {
+        let (sent, analysis) = runs_on(provider, head, piece, 1000).await;
+        reason(&analysis, "the answer was cut off: more than 48000 bytes");
+        reason(&analysis, "ignores max_tokens");
+        assert!(sent < 900, "{what}: {sent} pieces were taken");
+        assert!(
+            analysis.attempts[0].tokens < 20_000,
+            "{what}: {:?}",
+            analysis.attempts
+        );
+    }
+}
+
+#[tokio::test]
+async fn i12_the_allowance_of_the_incident_counts_where_it_is_less_than_the_model_s() {
+    let endless: Reply = std::iter::once(stream_head())
+        .chain((0..200).map(|_| send(&words(&"x".repeat(1000)))))
+        .collect();
+    let server = Server::start(vec![endless]).await;
+    let mut brain_config = BrainConfig {
+        providers: vec![openai("primary", &server)],
+        ..BrainConfig::default()
+    };
+    // What the prompt takes, and 300 tokens for the answer.
+    let prompt = Brain::new(brain_config.clone()).unwrap();
+    let estimate = prompt
+        .shared
+        .prompts
+        .analysis(&case(), 24_000)
+        .unwrap()
+        .bytes()
+        .div_ceil(4);
+    brain_config.budget.tokens = u64::try_from(estimate).unwrap() + 300;
+    let (analysis, _) = analyse(&Brain::new(brain_config).unwrap()).await;
+    reason(&analysis, "more than 16384 bytes, several times the 300 tokens");
+}
+
+#[tokio::test]
+async fn i12_a_whole_answer_that_is_too_much_is_not_read_to_its_end() {
+    let head = head("200 OK", "content-type: application/json\r\n");
+    let (sent, analysis) = runs_on(openai, head, " ".repeat(10_000), 400).await;
+    reason(&analysis, "the answer was cut off: more than 288000 bytes");
+    assert!(sent < 300, "{sent} pieces were taken");
+    let whole = serde_json::json!({"choices": [{"message": {"content": "x".repeat(100_000)}, "finish_reason": "stop"}]});
+    let reply = error("200 OK", "content-type: application/json\r\n", &whole.to_string());
+    let (analysis, _, _) = falls_to_the_next(vec![reply], PATIENT).await;
+    reason(&analysis, "the answer was cut off: more than 48000 bytes");
+}
+
+#[tokio::test]
+async fn i12_a_reviewer_that_runs_on_is_hung_up_on_and_abstains() {
+    let endless: Reply = std::iter::once(stream_head())
+        .chain((0..1000).map(|_| send(&words(&"x".repeat(1000)))))
+        .collect();
+    let server = Server::start(vec![says(&["It leaks. ", RESTART]), endless]).await;
+    let brain = brain(vec![openai("primary", &server)]);
+    let (analysis, _) = analyse(&brain).await;
+    let vote = brain
+        .review(aegis_api::proposal::Seat::Auditor, &case(), &analysis, &[])
+        .await;
+    assert_eq!(vote.verdict, Verdict::NeedsReview, "{vote:?}");
+    assert!(
+        vote.reasoning.contains("the answer was cut off"),
+        "{}",
+        vote.reasoning
+    );
+}

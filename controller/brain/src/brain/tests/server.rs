@@ -27,6 +27,7 @@ pub(super) struct Server {
     pub(super) url: String,
     requests: Arc<Mutex<Vec<Received>>>,
     open: Arc<Mutex<usize>>,
+    sent: Arc<Mutex<usize>>,
 }
 
 /// A request as it came.
@@ -44,6 +45,7 @@ impl Server {
             url: format!("http://{}", listener.local_addr().unwrap()),
             requests: Arc::default(),
             open: Arc::default(),
+            sent: Arc::default(),
         };
         let it = server.clone();
         tokio::spawn(async move {
@@ -64,6 +66,11 @@ impl Server {
         *self.open.lock().unwrap()
     }
 
+    /// Pieces that were sent, in all.
+    pub(super) fn sent(&self) -> usize {
+        *self.sent.lock().unwrap()
+    }
+
     async fn answer(&self, mut stream: TcpStream, script: &[Reply]) {
         stream.set_nodelay(true).unwrap();
         let Some(request) = receive(&mut stream).await else {
@@ -82,7 +89,10 @@ impl Server {
                     if stream.write_all(bytes).await.is_err() {
                         break;
                     }
-                    stream.flush().await.unwrap();
+                    if stream.flush().await.is_err() {
+                        break;
+                    }
+                    *self.sent.lock().unwrap() += 1;
                     // Each piece is to arrive by itself.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

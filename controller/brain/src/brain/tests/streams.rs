@@ -158,6 +158,108 @@ async fn a_server_that_knows_no_schema_is_asked_without_and_remembered() {
     assert_eq!(offered, [true, false, false]);
 }
 
+/// What each question went out with, beside what every question has.
+fn offered(server: &Server) -> Vec<String> {
+    let optional = [
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "response_format",
+        "stream_options",
+    ];
+    let requests = server.requests().into_iter();
+    requests
+        .map(|request| {
+            let has = optional.iter().filter(|name| request.body.get(*name).is_some());
+            let names: Vec<&str> = has.copied().collect();
+            format!("{}: {}", request.body["model"].as_str().unwrap(), names.join(" "))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_refused_of_one_model_is_not_held_against_another_and_nothing_else_is_left_out() {
+    const ALL: &str = "max_tokens temperature response_format stream_options";
+    for (message, left) in [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "max_completion_tokens temperature response_format stream_options",
+        ),
+        (
+            "Unsupported value: 'temperature' does not support 0 with this model.",
+            "max_tokens response_format stream_options",
+        ),
+        (
+            "json_schema is not supported",
+            "max_tokens temperature stream_options",
+        ),
+        (
+            "stream_options: Extra inputs are not permitted",
+            "max_tokens temperature response_format",
+        ),
+    ] {
+        let body = serde_json::json!({"error": {"message": message}}).to_string();
+        let refusal = error("400 Bad Request", "", &body);
+        let server = Server::start(vec![refusal, says(&["Ja. ", RESTART])]).await;
+        let brain = brain(vec![openai("primary", &server)]);
+        for model in ["some/model", "other", "some/model"] {
+            let policy = aegis_api::policy::AnalysisPolicy {
+                models: [("primary".to_owned(), model.to_owned())].into(),
+                ..Default::default()
+            };
+            let (analysis, _) = analyse(&brain.under(&policy).unwrap()).await;
+            assert_eq!(analysis.provider, "primary", "{:?}", analysis.attempts);
+        }
+        let expected = [
+            format!("some/model: {ALL}"),
+            format!("some/model: {left}"),
+            format!("other: {ALL}"),
+            format!("some/model: {left}"),
+        ];
+        assert_eq!(offered(&server), expected, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_refused_apart_from_the_words_is_left_out() {
+    let body = r#"{"error": {"message": "Unsupported parameter", "param": "stream_options"}}"#;
+    let server = Server::start(vec![error("400 Bad Request", "", body), says(&["Ja. ", RESTART])]).await;
+    assert_eq!(
+        analyse(&brain(vec![openai("primary", &server)])).await.0.provider,
+        "primary"
+    );
+    assert_eq!(
+        offered(&server)[1],
+        "some/model: max_tokens temperature response_format"
+    );
+}
+
+#[tokio::test]
+async fn a_model_to_which_no_limit_can_be_said_is_bounded_all_the_same() {
+    let refusal = |name: &str| {
+        error(
+            "400 Bad Request",
+            "",
+            &format!("{{\"error\": \"unknown field {name}\"}}"),
+        )
+    };
+    let endless: Reply = std::iter::once(stream_head())
+        .chain((0..100).map(|_| send(&words(&"x".repeat(1000)))))
+        .collect();
+    let script = vec![refusal("max_tokens"), refusal("max_completion_tokens"), endless];
+    let server = Server::start(script).await;
+    let (analysis, _) = analyse(&brain(vec![openai("primary", &server)])).await;
+    assert_eq!(
+        offered(&server)[2],
+        "some/model: temperature response_format stream_options"
+    );
+    let reason = &analysis.attempts[0].reason;
+    assert!(
+        reason.contains("the answer was cut off: more than 48000 bytes"),
+        "{reason}"
+    );
+}
+
 #[tokio::test]
 async fn ollama_streams_lines() {
     let line =
