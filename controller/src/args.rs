@@ -52,6 +52,10 @@ pub(crate) struct Args {
     /// Seconds between two readings of the containers' counters.
     #[arg(long, env = "METRICS_INTERVAL_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..3600))]
     pub(crate) metrics_interval_secs: u64,
+    /// Memory for the frames of the live stream, MiB. At the bound the oldest go: a client that had not read them is told
+    /// that it missed some, one that comes back for them gets a snapshot.
+    #[arg(long, env = "AEGIS_FEED_MEMORY_MB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "MIB")]
+    pub(crate) feed_memory_mb: u16,
     /// Container of a LoadBalancer that names none.
     #[arg(long, env = "NGINX_CONTAINER", default_value = "aegis-lb")]
     pub(crate) nginx_container: ContainerName,
@@ -81,6 +85,13 @@ pub(crate) struct Args {
     pub(crate) healthcheck: bool,
     #[command(flatten)]
     pub(crate) models: Models,
+}
+
+impl Args {
+    /// Bytes of frames that are kept.
+    pub(crate) fn feed_bytes(&self) -> usize {
+        usize::from(self.feed_memory_mb) << 20
+    }
 }
 
 /// Models that are asked unless others are named.

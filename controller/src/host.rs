@@ -15,7 +15,6 @@ use aegis_runtime::FrameType;
 use aegis_server::HostView;
 use futures::StreamExt as _;
 use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const MIB: f64 = 1_048_576.0;
@@ -135,7 +134,7 @@ async fn measure(
 
 fn show(context: &Context, view: &HostView, containers: &[ContainerSummary]) {
     let rows: Vec<ContainerRow> = containers.iter().map(row).collect();
-    context.feed.publish(FrameType::ContainerList, None, json!(rows));
+    context.feed.publish(FrameType::ContainerList, None, &rows);
     view.set_containers(rows);
 }
 
@@ -146,7 +145,7 @@ fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &
         .iter()
         .filter_map(|reading| load(reading, starts, now))
         .collect();
-    context.feed.publish(FrameType::Metrics, None, json!(metrics));
+    context.feed.publish(FrameType::Metrics, None, &metrics);
     view.set_metrics(metrics);
 }
 
@@ -160,9 +159,8 @@ enum Tell {
 /// Draws the lines between containers anew.
 fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], tell: Tell) {
     let topology = topology(context, containers);
-    let frame = json!(topology);
     if view.set_topology(topology) || tell == Tell::Always {
-        context.feed.publish(FrameType::Topology, None, frame);
+        context.feed.publish(FrameType::Topology, None, &*view.topology());
     }
 }
 

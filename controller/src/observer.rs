@@ -35,6 +35,6 @@ impl Observer for FeedObserver {
             "duration_ms": r.duration.as_secs_f64() * 1000.0,
             "requeue_after_ms": requeue,
         });
-        self.context.feed.publish(FrameType::Reconcile, None, data);
+        self.context.feed.publish(FrameType::Reconcile, None, &data);
     }
 }

@@ -25,7 +25,7 @@ use aegis_reconcilers::workload::WorkloadReconciler;
 use aegis_reconcilers::{Context, Settings, triggers};
 use aegis_runtime::{
     Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
-    StoreOptions, Trigger, feed,
+    StoreOptions, Trigger,
 };
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
@@ -174,7 +174,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         store,
         engine,
         events,
-        feed: Feed::new(feed::CAPACITY),
+        feed: Feed::bounded(args.feed_bytes()),
         samples: Samples::default(),
         lifecycle: Lifecycle::default(),
         endpoints: Endpoints::default(),

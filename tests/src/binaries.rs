@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The path of one of our programs.
+///
+/// `AEGIS_BENCH_CONTROLLER` names another controller, for the bench to compare with.
 pub fn binary(name: &str) -> PathBuf {
+    if let (Ok(other), "aegis-controller") = (std::env::var("AEGIS_BENCH_CONTROLLER"), name) {
+        return other.into();
+    }
     let test = std::env::current_exe().expect("the path of this test");
     // A test lives in target/…/deps, the bench beside the programs themselves.
     let mut places = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));

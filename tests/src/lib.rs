@@ -18,6 +18,7 @@ pub mod launch;
 pub mod live;
 pub mod load;
 pub mod manifests;
+pub mod model;
 pub mod nginx;
 pub mod shape;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! The live stream `/ws` as a client sees it: every frame, kept.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::{SinkExt, StreamExt};
@@ -17,6 +18,7 @@ use crate::eventually;
 #[derive(Debug)]
 pub struct Live {
     frames: Arc<Mutex<Vec<Value>>>,
+    bytes: Arc<AtomicUsize>,
     say: mpsc::Sender<String>,
 }
 
@@ -34,6 +36,8 @@ impl Live {
         let (say, mut heard) = mpsc::channel::<String>(16);
         let frames: Arc<Mutex<Vec<Value>>> = Arc::default();
         let kept = Arc::clone(&frames);
+        let bytes = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&bytes);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -42,6 +46,7 @@ impl Live {
                     }
                     message = read.next() => match message {
                         Some(Ok(Message::Text(text))) => {
+                            counted.fetch_add(text.len(), Ordering::Relaxed);
                             let frame = serde_json::from_str(&text).unwrap_or(Value::String(text.to_string()));
                             kept.lock().expect("nobody panics with the lock").push(frame);
                         }
@@ -51,7 +56,7 @@ impl Live {
                 }
             }
         });
-        Self { frames, say }
+        Self { frames, bytes, say }
     }
 
     /// Sends a text.
@@ -60,6 +65,11 @@ impl Live {
             .send(text.to_owned())
             .await
             .expect("the connection is open");
+    }
+
+    /// Bytes of text that came so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Every frame so far.

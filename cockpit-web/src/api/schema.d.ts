@@ -1382,7 +1382,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1409,7 +1409,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1428,7 +1428,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1475,7 +1475,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1549,7 +1549,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1574,7 +1574,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1599,7 +1599,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1658,7 +1658,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1713,7 +1713,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1732,7 +1732,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1772,7 +1772,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1809,14 +1809,14 @@ export interface components {
         };
         LaggedFrame: {
             data: {
-                /** @description So many frames were overwritten before they could be read. */
+                /** @description So many numbers went to frames that were let go of before they could be read. */
                 missed: number;
             };
             /** @description The incident it belongs to. */
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1900,7 +1900,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -1997,7 +1997,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2022,7 +2022,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2090,7 +2090,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2194,7 +2194,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2229,7 +2229,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2268,7 +2268,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */
@@ -2381,7 +2381,7 @@ export interface components {
             incident_id: string | null;
             /**
              * Format: uint64
-             * @description Rises by one from frame to frame, from 1 at the start of the controller; in messages of the connection itself that of the last frame that was sent.
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
              */
             seq: number;
             /** Format: date-time */

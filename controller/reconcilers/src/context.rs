@@ -104,7 +104,7 @@ pub(crate) mod tests {
             store,
             engine: shared,
             events,
-            feed: Feed::new(16),
+            feed: Feed::default(),
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),

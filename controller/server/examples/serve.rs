@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = CancellationToken::new();
     let host = HostView::new();
     host.set_engine(Ok(()));
-    let feed = Feed::new(8192);
+    let feed = Feed::default();
     let tokens = Tokens::open(store.dir())?;
     let parts = ServerParts {
         config: ServerConfig {

@@ -41,6 +41,9 @@ pub struct HttpMetrics {
     clients: Gauge,
     paused: Gauge,
     workloads_paused: Gauge,
+    feed: Gauge,
+    feed_limit: Gauge,
+    changes: Gauge,
 }
 
 impl HttpMetrics {
@@ -52,6 +55,9 @@ impl HttpMetrics {
             clients: Gauge::default(),
             paused: Gauge::default(),
             workloads_paused: Gauge::default(),
+            feed: Gauge::default(),
+            feed_limit: Gauge::default(),
+            changes: Gauge::default(),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -76,11 +82,22 @@ impl HttpMetrics {
             "Workloads for which alone automation is paused",
             metrics.workloads_paused.clone(),
         );
+        let feed = "Bytes of frames that the live stream keeps";
+        registry.register("aegis_feed_bytes", feed, metrics.feed.clone());
+        let limit = "Bytes of frames that the live stream keeps at most";
+        registry.register("aegis_feed_limit_bytes", limit, metrics.feed_limit.clone());
+        let changes = "Bytes of changed objects that are kept for watches";
+        registry.register("aegis_store_watch_bytes", changes, metrics.changes.clone());
         metrics
     }
 
-    pub(crate) fn set_clients(&self, count: usize) {
-        self.clients.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// Takes down what is read, not counted.
+    fn read(&self, state: &ServerState) {
+        let set = |gauge: &Gauge, value| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.clients, state.ws_clients());
+        set(&self.feed, state.feed.bytes());
+        set(&self.feed_limit, state.feed.limit());
+        set(&self.changes, state.store.watch_bytes());
     }
 
     fn set_paused(&self, view: &AutomationView) {
@@ -139,8 +156,8 @@ pub(crate) fn exposition(
     if accept.contains("application/json") || (!openmetrics && !accept.contains("text/plain")) {
         return None;
     }
-    state.http.set_clients(state.ws_clients());
     state.http.set_paused(&automation::view(&state.store));
+    state.http.read(state);
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &state.registry) {
         return Some(Err(Status::internal(format!(

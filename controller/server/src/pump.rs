@@ -91,17 +91,13 @@ impl Told {
             kind: object.info.kind.to_owned(),
             name: object.name().to_owned(),
             resource_version: revision.to_string(),
-            object: serde_json::Value::clone(&object.value),
+            object: Arc::clone(&object.value),
         };
         let incident = object.typed::<Incident>();
         let id = incident
             .as_ref()
             .map(|incident| aegis_api::wire::incident_id(incident));
-        self.feed.publish(
-            FrameType::Resource,
-            id,
-            serde_json::to_value(data).unwrap_or_default(),
-        );
+        self.feed.publish(FrameType::Resource, id, &data);
         if let Some(new) = incident.as_ref().filter(|_| verb != Verb::Deleted) {
             let old = self
                 .objects
@@ -109,7 +105,7 @@ impl Told {
                 .and_then(|old| old.typed::<Incident>());
             for draft in frames(old.as_deref(), new) {
                 self.feed
-                    .publish(draft.kind, Some(&draft.incident_id), draft.data);
+                    .publish(draft.kind, Some(&draft.incident_id), &draft.data);
             }
         }
     }
@@ -139,10 +135,10 @@ mod tests {
         match frames.next().await {
             Some(FeedItem::Frame(frame)) => {
                 let kind = serde_json::to_value(frame.kind).unwrap();
-                let verb = frame
-                    .data
+                let data = frame.data();
+                let verb = data
                     .get("verb")
-                    .or(frame.data.get("status"))
+                    .or(data.get("status"))
                     .and_then(Value::as_str)
                     .unwrap_or_default();
                 format!(

@@ -80,7 +80,7 @@ impl Server {
         tokio::spawn(driver.run(shutdown.clone()));
         let mut registry = Registry::default();
         let http = HttpMetrics::new(&mut registry);
-        let (feed, host) = (Feed::new(64), HostView::new());
+        let (feed, host) = (Feed::bounded(64 << 10), HostView::new());
         let parts = ServerParts {
             config,
             store: store.clone(),

@@ -2,6 +2,7 @@
 
 mod message;
 mod session;
+mod snapshot;
 
 use axum::Extension;
 use axum::extract::State;

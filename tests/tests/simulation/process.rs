@@ -200,7 +200,7 @@ impl Process {
             store: store.clone(),
             engine,
             events,
-            feed: Feed::new(64),
+            feed: Feed::bounded(64 << 10),
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),

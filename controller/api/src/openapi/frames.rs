@@ -31,8 +31,9 @@ fn frame(kind: &str, data: &Value) -> Value {
         "required": ["seq", "type", "incident_id", "data", "timestamp"],
         "properties": {
             "seq": {"type": "integer", "format": "uint64",
-                "description": "Rises by one from frame to frame, from 1 at the start of the controller; in messages of the \
-                                connection itself that of the last frame that was sent."},
+                "description": "Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the \
+                                numbers of metrics, containers and topologies that newer ones have replaced. In messages of \
+                                the connection itself that of the last frame that was sent."},
             "type": {"type": "string", "enum": [kind]},
             "incident_id": {"type": "string", "nullable": true, "description": "The incident it belongs to."},
             "data": data,
@@ -103,7 +104,7 @@ fn heartbeat() -> Value {
 
 fn lagged() -> Value {
     json!({"type": "object", "required": ["missed"],
-        "properties": {"missed": {"type": "integer", "description": "So many frames were overwritten before they could be read."}}})
+        "properties": {"missed": {"type": "integer", "description": "So many numbers went to frames that were let go of before they could be read."}}})
 }
 
 fn snapshot(generator: &mut SchemaGenerator) -> Value {

@@ -1,5 +1,7 @@
 //! What the frames of `/ws` carry, one struct a type. Pure.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -91,6 +93,6 @@ pub struct ResourceData {
     /// The store's revision that the change made.
     #[serde(rename = "resourceVersion")]
     pub resource_version: String,
-    /// The whole object after the change; for a deletion as it last was.
-    pub object: Value,
+    /// The whole object after the change; for a deletion as it last was. Shared with whoever holds it.
+    pub object: Arc<Value>,
 }

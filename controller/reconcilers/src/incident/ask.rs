@@ -2,12 +2,11 @@
 //! an answer that nobody needs any more. Changes nothing; does I/O through the brain.
 
 use aegis_api::proposal::{Analysis, Seat};
+use aegis_api::wire::AiRestart;
 use aegis_api::{Incident, Kind};
 use aegis_brain::{Brain, Case, Chunk};
 use aegis_runtime::events::{EventType, ObjectRef};
-use aegis_runtime::feed::FrameType;
 use futures::StreamExt;
-use serde_json::json;
 
 use super::IncidentReconciler;
 use super::apply::Outcome;
@@ -21,23 +20,17 @@ pub(super) async fn analyse(
     case: &Case,
 ) -> Outcome {
     let id = super::status::wire_id(&incident.incident);
-    let feed = reconciler.context.feed.clone();
-    let mut full = String::new();
-    let mut on_chunk = |chunk: Chunk<'_>| {
-        let data = match chunk {
-            Chunk::Text(text) => {
-                full.push_str(text);
-                json!({"incident_id": id, "chunk": text, "full_text": full})
-            }
-            Chunk::Restart { provider, reason } => {
-                full.clear();
-                // For clients that only ever append, the chunk says it, too.
-                let chunk = format!("\n[{provider}: {reason}]\n");
-                let restart = json!({"provider": provider, "reason": reason});
-                json!({"incident_id": id, "chunk": chunk, "full_text": "", "restart": restart})
-            }
-        };
-        feed.publish(FrameType::AiStream, Some(&id), data);
+    let mut live = reconciler.context.feed.live_answer(&id);
+    let mut on_chunk = |chunk: Chunk<'_>| match chunk {
+        Chunk::Text(text) => live.say(text),
+        Chunk::Restart { provider, reason } => {
+            let restart = AiRestart {
+                provider: provider.to_owned(),
+                reason: reason.to_owned(),
+            };
+            // For clients that only ever append, the chunk says it, too.
+            live.restart(&format!("\n[{provider}: {reason}]\n"), &restart);
+        }
     };
     let brain = governed(reconciler, incident);
     let analysis = brain.analyse(case, &mut on_chunk);

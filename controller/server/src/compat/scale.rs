@@ -87,11 +87,7 @@ async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, 
         incident_id: None,
         event: event.clone(),
     };
-    state.feed.publish(
-        FrameType::ScaleEvent,
-        None,
-        serde_json::to_value(data).unwrap_or_default(),
-    );
+    state.feed.publish(FrameType::ScaleEvent, None, &data);
     Ok(Json(event).into_response())
 }
 

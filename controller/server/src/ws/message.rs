@@ -1,61 +1,173 @@
 //! Messages as they go over the socket. Pure.
 
-use aegis_api::Time;
-use aegis_runtime::{Frame, FrameType};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
-/// A frame of the feed. `full_text: false` leaves the growing text of `ai.stream` out.
-pub(super) fn frame(frame: &Frame, full_text: bool) -> String {
-    if full_text || frame.kind != FrameType::AiStream {
-        return text(frame);
+use aegis_api::Time;
+use aegis_runtime::Frame;
+use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
+
+/// How a client is told of the frames of the feed. What `full_text` comes to is bounded: it repeats itself with every
+/// frame, and may come to a thousand times the answer.
+#[derive(Debug)]
+pub(super) enum Telling {
+    /// Every frame as the feed holds it.
+    Lean,
+    /// `ai.stream` frames with the text so far.
+    Full {
+        /// Bytes of text so far that a client which is behind may still be sent. Beyond that, of the frames of one answer
+        /// that wait only the newest is told, with all the words of those before it.
+        spare: usize,
+        /// By answer: how much of it the client knows, where frames were left out.
+        known: HashMap<u64, usize>,
+    },
+}
+
+impl Telling {
+    /// What is sent of a frame; `None` where a newer one tells it.
+    pub(super) fn message(&mut self, frame: &Frame) -> Option<Utf8Bytes> {
+        match (self, frame.answer()) {
+            (Self::Full { spare, known }, Some((answer, from))) => {
+                let cost = frame.full_text_bytes();
+                if frame.is_superseded() && cost > *spare {
+                    known.entry(answer).or_insert(from);
+                    return None;
+                }
+                *spare = spare.saturating_sub(cost);
+                let told = known.remove(&answer).unwrap_or(from);
+                frame.with_full_text(told).map(Utf8Bytes::from)
+            }
+            _ => Utf8Bytes::try_from(frame.message().clone()).ok(),
+        }
     }
-    let fields = frame
-        .data
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| *name != "full_text");
-    let data: Map<String, Value> = fields
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    text(&Frame {
-        data: data.into(),
-        incident_id: frame.incident_id.clone(),
-        ..*frame
-    })
+
+    /// The client has caught up: what waits next may again take so much.
+    pub(super) fn caught_up(&mut self, room: usize) {
+        if let Self::Full { spare, .. } = self {
+            *spare = room;
+        }
+    }
 }
 
 /// A message of the connection itself. `seq` is that of the last frame that was sent: a client may come back with it.
-pub(super) fn own(kind: &str, seq: u64, data: &Value) -> String {
-    let timestamp = Time(jiff::Timestamp::now());
-    json!({"seq": seq, "type": kind, "incident_id": null, "data": data, "timestamp": timestamp}).to_string()
-}
-
-fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+pub(super) fn own(kind: &str, seq: u64, data: &(impl Serialize + ?Sized)) -> String {
+    #[derive(Serialize)]
+    struct Own<'a, T: ?Sized> {
+        seq: u64,
+        r#type: &'a str,
+        incident_id: Option<&'a str>,
+        data: &'a T,
+        timestamp: Time,
+    }
+    let message = Own {
+        seq,
+        r#type: kind,
+        incident_id: None,
+        data,
+        timestamp: Time(jiff::Timestamp::now()),
+    };
+    serde_json::to_string(&message).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use aegis_runtime::{Feed, FeedItem};
+    use futures::{FutureExt as _, StreamExt as _};
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn read(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn frames(feed: &Feed) -> Vec<Arc<Frame>> {
+        let mut items = feed.subscribe(Some(0));
+        let items = std::iter::from_fn(|| items.next().now_or_never().flatten());
+        items
+            .filter_map(|item| match item {
+                FeedItem::Frame(frame) => Some(frame),
+                FeedItem::Lagged(_) => None,
+            })
+            .collect()
+    }
+
+    fn full(spare: usize) -> Telling {
+        Telling::Full {
+            spare,
+            known: HashMap::new(),
+        }
+    }
+
+    fn told(telling: &mut Telling, feed: &Feed) -> Vec<Value> {
+        let frames = frames(feed);
+        let messages = frames.iter().filter_map(|frame| telling.message(frame));
+        messages.map(|text| read(&text)).collect()
+    }
 
     #[test]
     fn a_client_may_opt_out_of_the_growing_text() {
-        let data = json!({"incident_id": "i", "chunk": "c", "full_text": "abc"});
-        let timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let stream = Frame {
-            seq: 1,
-            kind: FrameType::AiStream,
-            incident_id: Some("i".to_owned()),
-            data,
-            timestamp,
-        };
-        let read = |text: String| serde_json::from_str::<Value>(&text).unwrap();
-        assert_eq!(read(frame(&stream, true))["data"]["full_text"], "abc");
-        let without = read(frame(&stream, false));
-        assert_eq!(without["data"], json!({"incident_id": "i", "chunk": "c"}));
-        assert_eq!(without["seq"], 1);
-        assert_eq!(without["type"], "ai.stream");
+        let feed = Feed::default();
+        let mut answer = feed.live_answer("i");
+        ["ab", "c"].iter().for_each(|words| answer.say(words));
+        let whole = told(&mut full(100), &feed);
+        assert_eq!(whole[1]["data"]["full_text"], "abc");
+        let without = told(&mut Telling::Lean, &feed);
+        assert_eq!(without[1]["data"], json!({"incident_id": "i", "chunk": "c"}));
+        assert_eq!(
+            (&without[1]["seq"], &without[1]["type"]),
+            (&json!(2), &json!("ai.stream"))
+        );
+    }
+
+    #[test]
+    fn i12_the_growing_text_of_a_long_answer_is_not_repeated_to_who_is_behind() {
+        let feed = Feed::default();
+        let mut answer = feed.live_answer("i");
+        let words: Vec<String> = (0..1000).map(|n| format!("word {n}. ")).collect();
+        words.iter().for_each(|words| answer.say(words));
+        answer.restart("[again]", &json!({"provider": "p", "reason": "r"}));
+        words.iter().for_each(|words| answer.say(words));
+        let length = words.concat().len();
+        // Each with the text so far: some ten megabytes.
+        let all = told(&mut full(usize::MAX), &feed);
+        assert_eq!(all.len(), 2001);
+        let some = told(&mut full(10 * length), &feed);
+        let bytes: usize = some.iter().map(|message| message.to_string().len()).sum();
+        assert!(bytes < 20 * length + feed.bytes(), "{bytes} bytes");
+        // Whoever appends and whoever replaces know the same in the end, and at every step between.
+        let mut text = String::new();
+        for message in &some {
+            let data = &message["data"];
+            if data["restart"].is_object() {
+                text.clear();
+            } else {
+                text.push_str(data["chunk"].as_str().unwrap());
+            }
+            assert_eq!(data["full_text"], text.as_str());
+        }
+        assert_eq!(text, words.concat());
+        assert_eq!(
+            some.iter()
+                .filter(|message| message["data"]["restart"].is_object())
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn who_keeps_up_is_told_every_word_by_itself() {
+        let feed = Feed::default();
+        let mut answer = feed.live_answer("i");
+        let mut telling = full(0);
+        for n in 1..50_usize {
+            answer.say("word ");
+            let newest = frames(&feed).pop().unwrap();
+            let message = read(&telling.message(&newest).unwrap());
+            assert_eq!(message["data"]["full_text"], "word ".repeat(n));
+            assert_eq!(message["data"]["chunk"], "word ");
+        }
     }
 }

@@ -1,19 +1,20 @@
 //! One client's session: replay, frames as they come, signs of life. A slow client loses frames and is told; it is never
 //! waited for, since it reads from the feed's own bounded memory.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use aegis_api::wire::IncidentResult;
 use aegis_runtime::{FeedItem, Subscription};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{Wishes, message};
+use super::message::{self, Telling};
+use super::{Wishes, snapshot};
 use crate::auth::Identity;
-use crate::compat::by_age;
 use crate::state::ServerState;
 
 /// How often the server asks for a sign of life.
@@ -22,8 +23,6 @@ const PING: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(90);
 /// How long one message may take to leave.
 const SEND: Duration = Duration::from_secs(15);
-/// Most incidents of a snapshot, the newest.
-const SNAPSHOT: usize = 100;
 
 /// Why a session ends.
 enum End {
@@ -39,14 +38,10 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
     let now = state.feed.seq();
     let frames = state.feed.subscribe(Some(start));
     let position = if frames.too_old() { now } else { start };
-    let full_text = wishes
-        .full_text
-        .as_deref()
-        .is_none_or(|wish| wish != "0" && wish != "false");
     let mut session = Session {
         socket,
         position,
-        full_text,
+        telling: telling(state, wishes),
         names_stream: wishes.stream.is_some(),
         heard: Instant::now(),
     };
@@ -60,6 +55,22 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
             tracing::debug!(reason, "a client was gone before it could be told");
         }
     }
+}
+
+/// With the text so far, unless the client opts out.
+fn telling(state: &ServerState, wishes: &Wishes) -> Telling {
+    match wishes.full_text.as_deref() {
+        Some("0" | "false") => Telling::Lean,
+        _ => Telling::Full {
+            spare: room(state),
+            known: HashMap::new(),
+        },
+    }
+}
+
+/// Bytes that the growing texts may come to, so that with them a replay is no larger than the feed may be.
+fn room(state: &ServerState) -> usize {
+    state.feed.limit().saturating_sub(state.feed.bytes())
 }
 
 /// The number after which frames are sent. One of another stream means nothing here: then it is the beginning.
@@ -87,7 +98,7 @@ fn stay(state: &ServerState, identity: &Identity) -> Result<(), End> {
 struct Session {
     socket: WebSocket,
     position: u64,
-    full_text: bool,
+    telling: Telling,
     /// Clients of the earlier system are not told what they did not ask for.
     names_stream: bool,
     heard: Instant,
@@ -106,9 +117,10 @@ impl Session {
         } else {
             json!({"status": "connected"})
         };
-        self.own("heartbeat", greeting).await?;
+        self.own("heartbeat", &greeting).await?;
         if frames.too_old() {
-            self.snapshot(state).await?;
+            let snapshot = snapshot::of(state);
+            self.own("snapshot", &snapshot).await?;
         }
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,23 +136,28 @@ impl Session {
                     self.ping().await?;
                 }
                 item = frames.next() => match item {
-                    Some(item) => self.item(item).await?,
+                    Some(item) => self.item(state, item).await?,
                     None => return Err(End::Close(close_code::AWAY, "the feed has ended")),
                 },
             }
         }
     }
 
-    async fn item(&mut self, item: FeedItem) -> Result<(), End> {
+    async fn item(&mut self, state: &ServerState, item: FeedItem) -> Result<(), End> {
         match item {
             FeedItem::Frame(frame) => {
                 self.position = frame.seq;
-                let text = message::frame(&frame, self.full_text);
-                self.send(Message::text(text)).await
+                if let Some(text) = self.telling.message(&frame) {
+                    self.send(Message::Text(text)).await?;
+                }
+                if self.position == state.feed.seq() {
+                    self.telling.caught_up(room(state));
+                }
+                Ok(())
             }
             FeedItem::Lagged(missed) => {
                 self.position = self.position.saturating_add(missed);
-                self.own("lagged", json!({"missed": missed})).await
+                self.own("lagged", &json!({"missed": missed})).await
             }
         }
     }
@@ -150,7 +167,7 @@ impl Session {
         match message {
             None | Some(Err(_) | Ok(Message::Close(_))) => Err(End::Gone),
             Some(Ok(Message::Text(text))) if text.trim() == "ping" => {
-                self.own("heartbeat", json!({"status": "alive"})).await
+                self.own("heartbeat", &json!({"status": "alive"})).await
             }
             Some(Ok(_)) => Ok(()),
         }
@@ -163,27 +180,8 @@ impl Session {
         self.send(Message::Ping(bytes::Bytes::new())).await
     }
 
-    /// Everything a client needs that cannot replay.
-    async fn snapshot(&mut self, state: &ServerState) -> Result<(), End> {
-        let incidents = by_age(&state.store);
-        let newest = incidents
-            .get(incidents.len().saturating_sub(SNAPSHOT)..)
-            .unwrap_or_default();
-        let incidents: Vec<IncidentResult> = newest
-            .iter()
-            .map(|incident| IncidentResult::from(&**incident))
-            .collect();
-        let data = json!({
-            "incidents": incidents,
-            "containers": *state.host.containers(),
-            "metrics": *state.host.metrics(),
-            "topology": *state.host.topology(),
-        });
-        self.own("snapshot", data).await
-    }
-
-    async fn own(&mut self, kind: &str, data: serde_json::Value) -> Result<(), End> {
-        let text = message::own(kind, self.position, &data);
+    async fn own(&mut self, kind: &str, data: &impl Serialize) -> Result<(), End> {
+        let text = message::own(kind, self.position, data);
         self.send(Message::text(text)).await
     }
 

@@ -56,13 +56,20 @@ impl Listening {
             .0
     }
 
+    /// More than its memory holds.
+    fn flood(&self) {
+        for _ in 0..100 {
+            self.server
+                .feed
+                .publish(FrameType::StatusUpdate, Some("i"), &"x".repeat(1000));
+        }
+    }
+
     fn publish(&self, count: u64) {
         for n in 0..count {
-            self.server.feed.publish(
-                FrameType::AiStream,
-                Some("i"),
-                json!({"chunk": n, "full_text": "long"}),
-            );
+            self.server
+                .feed
+                .publish(FrameType::StatusUpdate, Some("i"), &json!({"n": n}));
         }
     }
 }
@@ -101,9 +108,8 @@ async fn a_client_is_greeted_and_gets_frames_and_its_ping_is_answered() {
     let frame = next(&mut client).await;
     assert_eq!(
         (&frame["type"], &frame["seq"], &frame["incident_id"]),
-        (&json!("ai.stream"), &json!(1), &json!("i"))
+        (&json!("status.update"), &json!(1), &json!("i"))
     );
-    assert_eq!(frame["data"]["full_text"], "long");
     client.send(Message::text("ping")).await.unwrap();
     let alive = next(&mut client).await;
     assert_eq!(
@@ -144,8 +150,8 @@ async fn a_client_that_comes_back_gets_what_it_missed_or_a_snapshot() {
     let mut client = listening.connect("?since=8&full_text=0").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
     let frame = next(&mut client).await;
-    assert_eq!((&frame["seq"], &frame["data"]), (&json!(9), &json!({"chunk": 8})));
-    listening.publish(100);
+    assert_eq!((&frame["seq"], &frame["data"]), (&json!(9), &json!({"n": 8})));
+    listening.flood();
     let mut late = listening.connect("?since=1").await;
     assert_eq!(next(&mut late).await["type"], "heartbeat");
     let snapshot = next(&mut late).await;
@@ -226,13 +232,80 @@ async fn a_client_that_falls_behind_is_told_how_much_it_missed() {
     let listening = Listening::start().await;
     let mut client = listening.connect("").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
-    // More than its memory holds, published before its session runs again.
-    listening.publish(100);
+    // Published before its session runs again.
+    listening.flood();
     let lagged = next(&mut client).await;
+    let missed = lagged["data"]["missed"].as_u64().unwrap();
     assert_eq!(
-        (&lagged["type"], &lagged["data"]),
-        (&json!("lagged"), &json!({"missed": 36}))
+        (&lagged["type"], lagged["seq"].as_u64()),
+        (&json!("lagged"), Some(missed))
     );
-    assert_eq!(lagged["seq"], 36);
-    assert_eq!(next(&mut client).await["seq"], 37);
+    assert!((10..100).contains(&missed), "{lagged}");
+    assert_eq!(next(&mut client).await["seq"], missed + 1);
+}
+
+#[tokio::test]
+async fn the_text_so_far_is_sent_unless_a_client_opts_out() {
+    let listening = Listening::start().await;
+    let mut answer = listening.server.feed.live_answer("i");
+    ["It ", "leaks"].iter().for_each(|words| answer.say(words));
+    for (query, data) in [
+        (
+            "?since=1",
+            json!({"incident_id": "i", "chunk": "leaks", "full_text": "It leaks"}),
+        ),
+        (
+            "?since=1&full_text=0",
+            json!({"incident_id": "i", "chunk": "leaks"}),
+        ),
+    ] {
+        let mut client = listening.connect(query).await;
+        assert_eq!(next(&mut client).await["type"], "heartbeat");
+        assert_eq!(next(&mut client).await["data"], data, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn i12_a_replay_is_no_larger_than_the_feed_may_be_and_still_right() {
+    let listening = Listening::start().await;
+    let mut answer = listening.server.feed.live_answer("i");
+    let words: Vec<String> = (0..120).map(|n| format!("this is word number {n}. ")).collect();
+    words.iter().for_each(|words| answer.say(words));
+    listening.publish(1);
+    let (last, limit) = (listening.server.feed.seq(), listening.server.feed.limit());
+    let since = last - 110;
+    let before: String = words.iter().take(11).cloned().collect();
+    let mut client = listening.connect(&format!("?since={since}")).await;
+    assert_eq!(next(&mut client).await["type"], "heartbeat");
+    let (mut bytes, mut text, mut told) = (0, before, Vec::new());
+    loop {
+        let frame = next(&mut client).await;
+        bytes += frame.to_string().len();
+        if frame["seq"] == last {
+            break;
+        }
+        text.push_str(frame["data"]["chunk"].as_str().unwrap());
+        assert_eq!(frame["data"]["full_text"], text.as_str());
+        told.push(frame);
+    }
+    assert_eq!(text, words.concat());
+    assert!(told.len() < 109, "some were told with a later one");
+    assert!(bytes <= limit, "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_the_newest_of_what_tells_how_things_stand() {
+    let listening = Listening::start().await;
+    listening.publish(1);
+    for n in 0..1000 {
+        let feed = &listening.server.feed;
+        feed.publish(FrameType::Metrics, None, &json!([n]));
+        feed.publish(FrameType::Topology, None, &json!({"n": n}));
+    }
+    let mut client = listening.connect("?since=1").await;
+    assert_eq!(next(&mut client).await["type"], "heartbeat");
+    for (kind, data) in [("metrics", json!([999])), ("topology", json!({"n": 999}))] {
+        let frame = next(&mut client).await;
+        assert_eq!((&frame["type"], &frame["data"]), (&json!(kind), &data));
+    }
 }

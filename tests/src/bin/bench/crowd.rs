@@ -197,7 +197,7 @@ fn cpu_seconds(controller: &Controller) -> f64 {
 }
 
 /// A line such as `VmRSS:  1234 kB` of the process's status.
-fn status_kb(controller: &Controller, key: &str) -> u64 {
+pub(crate) fn status_kb(controller: &Controller, key: &str) -> u64 {
     let path = format!("/proc/{}/status", controller.process_id());
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let line = text

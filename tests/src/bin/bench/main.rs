@@ -5,6 +5,7 @@
 
 mod crowd;
 mod healing;
+mod memory;
 mod report;
 mod scaling;
 mod stack;
@@ -48,5 +49,8 @@ async fn main() {
     }
     if asked("crowd") {
         crowd::crowd().await;
+    }
+    if asked("memory") {
+        memory::memory().await;
     }
 }

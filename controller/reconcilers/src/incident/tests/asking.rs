@@ -6,7 +6,7 @@ use aegis_api::incident::Override;
 use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_brain::{Brain, BrainConfig, Case, ProviderConfig, ProviderKind, ReplicaBounds, RetryPolicy};
 use aegis_docker::fake::{FakeEngine, FakeOptions};
-use aegis_runtime::feed::{Feed, FeedItem, FrameType};
+use aegis_runtime::feed::{Feed, FeedItem};
 use aegis_runtime::store::{Store, StoreOptions};
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ async fn world(url: &str) -> (IncidentReconciler, ValidatedIncident, tempfile::T
     let incident = judge(vec![(*incident).clone()], "{}", &Leases::default());
     let context = Context {
         store,
-        feed: Feed::new(1000),
+        feed: Feed::default(),
         ..context
     };
     let reconciler = IncidentReconciler::new(context, Arc::new(brain(url)), Recall::default());
@@ -110,8 +110,12 @@ fn stream(reconciler: &IncidentReconciler) -> impl futures::Stream<Item = Value>
     let frames = reconciler.context.feed.subscribe(Some(0));
     Box::pin(frames.filter_map(|item| async move {
         match item {
-            FeedItem::Frame(frame) if frame.kind == FrameType::AiStream => Some(frame.data.clone()),
-            _ => None,
+            FeedItem::Frame(frame) => {
+                let told = frame.with_full_text(frame.answer()?.1)?;
+                let told: Value = serde_json::from_str(&told).unwrap();
+                Some(told["data"].clone())
+            }
+            FeedItem::Lagged(_) => None,
         }
     }))
 }

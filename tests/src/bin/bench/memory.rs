@@ -1,0 +1,121 @@
+//! Resident memory of the controller: after a model that says four megabytes, after one that thinks in twenty thousand
+//! pieces, and at rest with five containers. `AEGIS_BENCH_CONTROLLER` names another program to measure, such as an earlier
+//! one; `AEGIS_BENCH_REST_ROUNDS` how often the host is looked at, once a second (an hour at the default of 3 s is 1,200).
+
+use std::time::{Duration, Instant};
+
+use aegis_tests::manifests::{adopting, incident, policy};
+use aegis_tests::model::{Speech, TalkativeModel};
+use aegis_tests::{Controller, World};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::crowd::status_kb;
+use crate::report::line;
+use crate::stack::until;
+
+const CONTAINERS: usize = 5;
+const ROUNDS: u32 = 300;
+/// A replay is over when nothing has come for so long.
+const QUIET: Duration = Duration::from_secs(2);
+
+pub(crate) async fn memory() {
+    speech("after a model that streams 4 MB", "content", 1000, 4000).await;
+    speech("after 20,000 thoughts of 5 bytes", "reasoning_content", 5, 20_000).await;
+    rest().await;
+}
+
+/// One incident that is put before this model, then a client that asks for everything.
+async fn speech(what: &str, field: &'static str, size: usize, deltas: usize) {
+    let model = TalkativeModel::start(Speech { field, size, deltas }).await;
+    let world = World::new().await;
+    let patient = world.patient("talk").memory_mb(64).start().await;
+    let launch = world.controller().env("FASTRTR_BASE_URL", &model.url);
+    let controller = launch.start().await;
+    let api = controller.api();
+    api.apply(&adopting(&patient.name, 1)).await;
+    api.apply(&policy(&patient.name, &json!({"mode": "DryRun"})))
+        .await;
+    api.workload_ready(&patient.name, 1).await;
+    let before = status_kb(&controller, "VmRSS");
+    patient.trigger("hang").await;
+    api.apply(&incident("talk", &patient.name, &Value::Null)).await;
+    let took = until(Instant::now(), "an analysis", async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let incident = api.object("incidents", "talk").await.unwrap_or_default();
+        incident["status"]["analysis"].is_object()
+    })
+    .await;
+    let after = status_kb(&controller, "VmRSS");
+    let replay = replay(&controller).await;
+    line(
+        &format!("{what}: resident memory"),
+        &format!("{} MB", after / 1024),
+        "-",
+        &format!(
+            "{} MB before; {} of {deltas} pieces in {:.1} s; /ws?since=1 sends {:.1} MB, after it {} MB",
+            before / 1024,
+            model.sent(),
+            took.as_secs_f64(),
+            megabytes(replay),
+            status_kb(&controller, "VmRSS") / 1024,
+        ),
+    );
+}
+
+fn megabytes(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
+}
+
+/// Bytes that a client which comes back for everything is sent.
+async fn replay(controller: &Controller) -> usize {
+    let url = controller.launch().url("/ws?since=1").replacen("http", "ws", 1);
+    let mut request = url
+        .into_client_request()
+        .unwrap_or_else(|error| panic!("{error}"));
+    let bearer = format!("Bearer {}", controller.admin_token());
+    let bearer = bearer.parse().unwrap_or_else(|error| panic!("{error}"));
+    request.headers_mut().insert("authorization", bearer);
+    let connected = tokio_tungstenite::connect_async(request).await;
+    let (mut socket, _) = connected.unwrap_or_else(|error| panic!("{error}"));
+    let mut bytes = 0;
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(QUIET, socket.next()).await {
+        bytes += message.len();
+    }
+    bytes
+}
+
+async fn rest() {
+    let rounds = std::env::var("AEGIS_BENCH_REST_ROUNDS").ok();
+    let rounds = rounds.and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
+    let world = World::new().await;
+    let mut names = Vec::new();
+    for number in 0..CONTAINERS {
+        names.push(
+            world
+                .patient(&format!("rest{number}"))
+                .memory_mb(64)
+                .start()
+                .await
+                .name,
+        );
+    }
+    let controller = world.controller().env("METRICS_INTERVAL_SECS", "1").start().await;
+    let api = controller.api();
+    for name in &names {
+        api.apply(&adopting(name, 1)).await;
+        api.workload_ready(name, 1).await;
+    }
+    // What the start left to do.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = status_kb(&controller, "VmRSS");
+    tokio::time::sleep(Duration::from_secs(1) * rounds).await;
+    let after = status_kb(&controller, "VmRSS");
+    line(
+        &format!("at rest, 5 containers, {rounds} rounds: grown by"),
+        &format!("{} kB", after.saturating_sub(before)),
+        "-",
+        &format!("from {} to {} MB", before / 1024, after / 1024),
+    );
+}
