@@ -7,7 +7,7 @@ use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions,
+    RemoveContainerOptionsBuilder, RestartContainerOptions, StartContainerOptions,
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -224,6 +224,21 @@ impl Container {
     pub async fn freeze(&self) {
         let paused = self.docker.pause_container(&self.id).await;
         paused.unwrap_or_else(|error| panic!("cannot pause {}: {error}", self.name));
+    }
+
+    /// `docker unpause`.
+    pub async fn thaw(&self) {
+        let unpaused = self.docker.unpause_container(&self.id).await;
+        unpaused.unwrap_or_else(|error| panic!("cannot unpause {}: {error}", self.name));
+    }
+
+    /// `docker restart`, by a person's hand.
+    pub async fn restart_by_hand(&self) {
+        let restarted = self
+            .docker
+            .restart_container(&self.id, None::<RestartContainerOptions>)
+            .await;
+        restarted.unwrap_or_else(|error| panic!("cannot restart {}: {error}", self.name));
     }
 
     /// `docker rm -f`.

@@ -564,3 +564,76 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     );
     assert_eq!(stage.starts().await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn false_alarms_about_a_container_that_people_restarted_restart_nothing_and_teach_nothing_i13() {
+    let stage = stage(Value::Null).await;
+    let api = stage.api();
+    for _ in 0..3 {
+        stage.patient.restart_by_hand().await;
+        stage.patient.answers().await;
+    }
+    api.workload_ready(&stage.patient.name, 1).await;
+    let before = stage.patient.started_at().await;
+    for (number, alert) in ["CrashLoopBackOff", "memory_leak", "HighCpuLoad"]
+        .into_iter()
+        .enumerate()
+    {
+        let id = format!("false-{number}");
+        let spec =
+            json!({"alertType": alert, "severity": "critical", "logs": "CRITICAL crash loop, restart it"});
+        api.apply(&manifests::incident(&id, &stage.patient.name, &spec))
+            .await;
+        let resolved = api.resolved(&id).await;
+        assert_eq!(resolved["status"]["plan"]["action"], "NOOP", "{resolved:#}");
+        assert!(resolved["status"]["error"].is_null(), "{resolved:#}");
+    }
+    assert_eq!(stage.patient.started_at().await, before);
+    assert_eq!(api.get_ok("/runbook").await["total"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_about_a_paused_container_ends_with_its_name_and_nothing_is_restarted_on_unpause() {
+    let stage = stage(Value::Null).await;
+    let api = stage.api();
+    let before = stage.patient.started_at().await;
+    stage.patient.freeze().await;
+    api.until("Workload", &stage.patient.name, "the pause is seen", |object| {
+        match object["status"]["instances"][0]["state"].as_str() {
+            Some("paused") => Ok(()),
+            _ => Err(object["status"].to_string()),
+        }
+    })
+    .await;
+    stage.report("frozen").await;
+    let why = api.failed("frozen").await;
+    assert!(
+        why.contains(&format!("{} is paused", stage.patient.name)) && why.contains("docker unpause"),
+        "{why}"
+    );
+    stage.patient.thaw().await;
+    stage.patient.answers().await;
+    api.workload_ready(&stage.patient.name, 1).await;
+    assert_eq!(stage.patient.started_at().await, before);
+    let workload = api.object("Workload", &stage.patient.name).await.unwrap();
+    assert!(workload["spec"]["restartedAt"].is_null(), "{workload:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_a_human_ends_as_a_noop_when_it_has_recovered_and_may_act_by_itself() {
+    let stage = stage(json!({"mode": "Approve"})).await;
+    let api = stage.api();
+    stage.falls_ill("waits").await;
+    api.in_phase("waits", "AWAITING_APPROVAL").await;
+    stage.patient.restart_by_hand().await;
+    stage.patient.answers().await;
+    api.workload_ready(&stage.patient.name, 1).await;
+    let before = stage.patient.started_at().await;
+    let auto = json!({"spec": {"mode": "Auto"}});
+    api.merge_ok("RemediationPolicy", &stage.patient.name, &auto)
+        .await;
+    let resolved = api.resolved("waits").await;
+    assert_eq!(resolved["status"]["plan"]["action"], "NOOP", "{resolved:#}");
+    assert_eq!(stage.patient.started_at().await, before);
+    assert_eq!(api.get_ok("/runbook").await["total"], 0);
+}

@@ -2732,6 +2732,11 @@ export interface components {
                      */
                     tokens?: number;
                 } | null;
+                /**
+                 * Format: uint32
+                 * @description How often it began at evidence again since what it was about to do was not of this moment any more.
+                 */
+                begunAnew?: number;
                 /** @description `Held`, `PolicyAllows`, `SymptomCleared`, `HealthVerified`, … */
                 conditions?: {
                     /**
@@ -2944,6 +2949,12 @@ export interface components {
                         /** @description Processes inside, each by id and command line, at most twenty. */
                         processes?: string[];
                         /**
+                         * Format: uint32
+                         * @description Lines that report an error, of those that its present process logged within the last five minutes; absent where
+                         *     they could not be dated.
+                         */
+                        recentErrorLines?: number | null;
+                        /**
                          * Format: uint64
                          * @description How often it was restarted, by Docker and by this controller.
                          * @default 0
@@ -3139,6 +3150,16 @@ export interface components {
                     generation?: number | null;
                     /** @description Whether a LoadBalancer serves the result; absent where none names the workload. */
                     lbConfigured?: boolean | null;
+                    /**
+                     * Format: date-time
+                     * @description `spec.restartedAt` as it was before the plan, so that a restart which could not take effect can be withdrawn.
+                     */
+                    replaced?: string | null;
+                    /**
+                     * Format: int64
+                     * @description The Workload's generation that took the patch back, where it could not take effect.
+                     */
+                    withdrawn?: number | null;
                 } | null;
                 /**
                  * Format: date-time
@@ -3147,6 +3168,11 @@ export interface components {
                 finishedAt?: string | null;
                 /** @description RunbookEntry this incident taught or confirmed. */
                 learned?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the symptoms were last measured before an action.
+                 */
+                measuredAt?: string | null;
                 /**
                  * Format: int64
                  * @description The generation this status speaks of.
@@ -3306,6 +3332,23 @@ export interface components {
                      */
                     trust: number;
                 }[];
+                /** @description What was measured as wrong at `measuredAt`, gravest first, at most twelve. Without one nothing is done by itself. */
+                symptoms?: {
+                    /** @description The container; absent where it is the workload's. */
+                    container?: string | null;
+                    /**
+                     * @description What is wrong.
+                     * @enum {string}
+                     */
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing";
+                    /** @description For people: container and reading. */
+                    message: string;
+                    /**
+                     * Format: double
+                     * @description The reading, in the unit of its kind: percent of the limit, of a core, restarts, lines, replicas.
+                     */
+                    value?: number | null;
+                }[];
                 /**
                  * @description What happened, oldest first, at most 200 entries.
                  * @default []
@@ -3350,6 +3393,11 @@ export interface components {
                     generation?: number | null;
                     /** @description The plan's hash. */
                     planHash: string;
+                    /**
+                     * Format: int64
+                     * @description The Workload's generation that took the patch back, where it could not take effect.
+                     */
+                    withdrawn?: number | null;
                 }[];
                 /** @description The proof. */
                 verification?: {
@@ -3396,7 +3444,10 @@ export interface components {
                      * @description When verification began.
                      */
                     startedAt?: string | null;
-                    /** @description Whether the detector's condition cleared; absent where no detector opened the incident. */
+                    /**
+                     * @description Whether the gravest of the symptoms is measured as false after the action; absent where there was none, or where
+                     *     it could not be measured.
+                     */
                     symptomCleared?: boolean | null;
                 } | null;
                 /** @description Votes that have landed while the council sits. */
@@ -3458,6 +3509,11 @@ export interface components {
                      */
                     verdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
                 }[];
+                /**
+                 * Format: date-time
+                 * @description Since when it waits for a human.
+                 */
+                waitingSince?: string | null;
                 /** @description The workload it is about, once that is known. */
                 workload?: string | null;
             } | null;
@@ -4023,6 +4079,13 @@ export interface components {
                  * @enum {string}
                  */
                 severity?: "info" | "warning" | "critical";
+                /**
+                 * @description What was measured as wrong before and no longer after. Empty where nobody measured: an entry that people wrote or
+                 *     imported, or one that an earlier version learned.
+                 */
+                symptom?: string;
+                /** @description Why the successes that were counted do not count; absent where they do. The next one that does takes it away. */
+                unproven?: string | null;
                 /** @description How it was verified. */
                 verifiedBy?: string;
             };
@@ -4474,6 +4537,12 @@ export interface components {
                         probe?: string | null;
                         /** @description Processes inside, each by id and command line, at most twenty. */
                         processes?: string[];
+                        /**
+                         * Format: uint32
+                         * @description Lines that report an error, of those that its present process logged within the last five minutes; absent where
+                         *     they could not be dated.
+                         */
+                        recentErrorLines?: number | null;
                         /**
                          * Format: uint64
                          * @description How often it was restarted, by Docker and by this controller.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Condition;
 use crate::proposal::{Action, Analysis, CouncilDecision, Evidence, Retrieved, Seat, Vote};
 use crate::scalar::{ContainerName, ResourceName, Time};
+use crate::symptom::Symptom;
 use crate::validate::{FieldError, Rules};
 use crate::workload::ContainerTemplate;
 
@@ -349,6 +350,19 @@ pub struct IncidentStatus {
     /// What the controller saw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+    /// What was measured as wrong at `measuredAt`, gravest first, at most twelve. Without one nothing is done by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 12))]
+    pub symptoms: Vec<Symptom>,
+    /// When the symptoms were last measured before an action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_at: Option<Time>,
+    /// How often it began at evidence again since what it was about to do was not of this moment any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub begun_anew: u32,
+    /// Since when it waits for a human.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// Similar entries of the runbook, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retrieved: Vec<Retrieved>,
@@ -441,6 +455,12 @@ pub struct Execution {
     /// Whether a LoadBalancer serves the result; absent where none names the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lb_configured: Option<bool>,
+    /// `spec.restartedAt` as it was before the plan, so that a restart which could not take effect can be withdrawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Time>,
+    /// The Workload's generation that took the patch back, where it could not take effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<i64>,
 }
 
 /// The proof that it helped.
@@ -460,7 +480,8 @@ pub struct Verification {
     pub healthy_since: Option<Time>,
     /// How many have passed without a break, also of those that are not listed any more.
     pub passes: u32,
-    /// Whether the detector's condition cleared; absent where no detector opened the incident.
+    /// Whether the gravest of the symptoms is measured as false after the action; absent where there was none, or where
+    /// it could not be measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symptom_cleared: Option<bool>,
     /// Whether the workload's own probe passed as often as policy asks.
@@ -498,6 +519,9 @@ pub struct Tried {
     /// The Workload's generation that carried the patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// The Workload's generation that took the patch back, where it could not take effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<i64>,
 }
 
 impl Verification {
@@ -551,4 +575,7 @@ impl Rules for IncidentSpec {
 
 fn one() -> u32 {
     1
+}
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

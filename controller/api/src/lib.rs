@@ -27,6 +27,7 @@ pub mod proposal;
 pub mod redact;
 pub mod runbook;
 pub mod scalar;
+pub mod symptom;
 pub mod validate;
 pub mod wire;
 pub mod workload;
@@ -39,6 +40,7 @@ pub use load_balancer::{LoadBalancer, LoadBalancerSpec, LoadBalancerStatus};
 pub use policy::{RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus};
 pub use runbook::{RunbookEntry, RunbookEntrySpec, RunbookEntryStatus};
 pub use scalar::{ContainerName, Duration, ImageRef, Time};
+pub use symptom::{Symptom, SymptomKind};
 pub use validate::FieldError;
 pub use workload::{Workload, WorkloadSpec, WorkloadStatus};
 

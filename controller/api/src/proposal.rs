@@ -401,6 +401,10 @@ pub struct ContainerEvidence {
     /// What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystem: Vec<String>,
+    /// Lines that report an error, of those that its present process logged within the last five minutes; absent where
+    /// they could not be dated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent_error_lines: Option<u32>,
     /// The last log lines, at most `LOG_TRUNCATE_CHARS` characters.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub log_tail: String,

@@ -75,9 +75,25 @@ pub struct RunbookEntrySpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2000))]
     pub verified_by: String,
+    /// What was measured as wrong before and no longer after. Empty where nobody measured: an entry that people wrote or
+    /// imported, or one that an earlier version learned.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2000))]
+    pub symptom: String,
+    /// Why the successes that were counted do not count; absent where they do. The next one that does takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub unproven: Option<String>,
     /// How often it has helped since.
     #[serde(default)]
     pub outcomes: Outcomes,
+}
+
+impl RunbookEntrySpec {
+    /// Whether its fix may be recommended: it did not keep failing, and what it is said to have helped against was there.
+    pub fn is_recommended(&self) -> bool {
+        self.unproven.is_none() && self.outcomes.is_recommended()
+    }
 }
 
 /// Verified outcomes of an entry's fix.

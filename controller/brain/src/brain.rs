@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aegis_api::policy::{AnalysisPolicy, RUNBOOK};
 use aegis_api::proposal::{Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
-use aegis_api::{Duration, Time};
+use aegis_api::{Duration, Symptom, Time};
 use tokio::time::Instant;
 
 use crate::answer::{self, schema};
@@ -161,6 +161,11 @@ impl Brain {
     /// From now on the built-in analyst asks these files' rules first, by the order of the files' names.
     pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
         self.shared.analyst.take_in(files);
+    }
+
+    /// What is measured as wrong in a case, gravest first; nobody is asked.
+    pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
+        self.shared.analyst.symptoms(case)
     }
 
     /// The same brain, as a policy wants it for its workloads. An error names a provider that is not configured.

@@ -11,7 +11,8 @@ pub(crate) mod words;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aegis_api::proposal::{Action, Proposal};
+use aegis_api::proposal::{Action, Evidence, Proposal};
+use aegis_api::symptom::{Symptom, SymptomKind};
 
 use crate::case::{Case, Recalled};
 use crate::facts::Facts;
@@ -21,6 +22,9 @@ use rules::{Rule, Table, TableError};
 
 /// The longest account of an analysis, in characters; the shape of `Analysis` promises it.
 const REASONING: usize = 16_000;
+/// The most symptoms that are told of, and the longest words of one, in characters; the shape of an incident promises both.
+const SYMPTOMS: usize = 12;
+const SYMPTOM: usize = 300;
 /// The most that a similar case which went well adds to the confidence, and the confidence it never lifts above.
 const LIFT: (f64, f64) = (0.1, 0.97);
 
@@ -63,6 +67,26 @@ impl Analyst {
         let mut files: Vec<RuleFile> = files.into_iter().collect();
         files.sort_by(|a, b| a.name().cmp(b.name()));
         *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();
+    }
+
+    /// What is measured as wrong, gravest first: what a person's own rules recognise that call for an action, and what
+    /// is always looked at.
+    pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
+        let facts = Facts::of(case);
+        let added = Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner));
+        let own = added
+            .iter()
+            .flat_map(|file| file.rules().iter().map(move |rule| (file.name(), rule)));
+        let holding = own.filter(|(_, rule)| {
+            rule.action != Action::Noop && rule.when.iter().all(|condition| condition.check(facts).holds)
+        });
+        let recognised = holding.map(|(file, rule)| Symptom {
+            kind: SymptomKind::Rule,
+            container: None,
+            value: None,
+            message: bound(&format!("{} (rule {}, {file})", rule.title, rule.name), SYMPTOM),
+        });
+        recognised.chain(facts.symptoms()).take(SYMPTOMS).collect()
     }
 
     /// Judges a case. The same case and the same files give the same finding.
@@ -180,18 +204,27 @@ fn decide(
     }
 }
 
+/// What this evidence shows as wrong, apart from any rule of a person's own.
+pub fn symptoms_of(evidence: &Evidence) -> Vec<Symptom> {
+    let case = Case {
+        evidence: evidence.clone(),
+        ..Case::sample()
+    };
+    Facts::of(&case).symptoms().into_iter().take(SYMPTOMS).collect()
+}
+
 /// The recalled entry that weighs most, of those whose fix may be recommended.
 fn nearest(case: &Case) -> Option<&Recalled> {
     case.recalled
         .iter()
-        .filter(|recalled| recalled.entry.outcomes.is_recommended())
+        .filter(|recalled| recalled.entry.is_recommended())
         .max_by(|a, b| weight(a).total_cmp(&weight(b)))
 }
 
 /// The recalled entries whose fix keeps failing: they speak for nothing.
 fn discredited(case: &Case) -> impl Iterator<Item = &Recalled> {
     let recalled = case.recalled.iter();
-    recalled.filter(|recalled| !recalled.entry.outcomes.is_recommended())
+    recalled.filter(|recalled| !recalled.entry.is_recommended())
 }
 
 /// Similarity × trust, brought into 0 to 1.

@@ -1,24 +1,34 @@
 //! What a case's evidence amounts to: the readings that rules and reviewers judge by. Owns the thresholds that both
 //! share. Reads the controller's own evidence only, never the sender's words. Pure.
+//!
+//! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
+//! logged last week, says nothing about today.
 
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
+use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
+use aegis_api::{Duration, Time};
 
 use crate::case::Case;
+use crate::redact::bound;
 
-/// Percent of the memory limit from which memory is a symptom, and from which it is strain.
-pub(crate) const MEMORY: (f64, f64) = (85.0, 75.0);
+/// Percent of the memory limit from which memory is a symptom, and from which it is strain. The first is 85 as people
+/// read it: two meters of one memory differ by what the kernel moves between its lists meanwhile.
+pub(crate) const MEMORY: (f64, f64) = (84.5, 75.0);
 /// Percent of one core from which CPU is a symptom, and from which it is strain.
 pub(crate) const CPU: (f64, f64) = (85.0, 60.0);
 /// Percent of one core below which a container idles.
 pub(crate) const CPU_IDLE: f64 = 20.0;
 /// Error lines in a log tail from which they are a burst.
 pub(crate) const ERROR_BURST: u32 = 8;
-/// Restarts from which, with a recent start, they are a loop; and what counts as recent, in seconds.
-pub(crate) const RESTART_LOOP: (u64, u64) = (3, 600);
+/// Crashes from which they are a loop, and within which time before the evidence was collected.
+pub(crate) const CRASH_LOOP: (u32, Duration) = (3, Duration::from_secs(600));
+/// The longest that a symptom's words are, in characters.
+const WORDS: usize = 300;
 
-/// Minutes until memory is full below which steady growth is a leak to act on.
+/// Minutes until memory is full below which steady growth is a leak to act on, and the percent of the limit from which.
 pub(crate) const LEAK_MINUTES: f64 = 30.0;
+const LEAK_MEMORY: f64 = 40.0;
 
 /// A line of a log tail that holds one of these, in any case, reports an error.
 const ERROR_WORDS: [&str; 8] = [
@@ -83,13 +93,23 @@ impl<'a> Facts<'a> {
         self.every(|container| container.cpu_percent.is_some_and(f64::is_finite))
     }
 
+    /// Containers that the kernel ended for want of memory and that have not come back since.
     pub(crate) fn oom_killed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
-        self.containers().iter().filter(|container| container.oom_killed)
+        self.containers()
+            .iter()
+            .filter(|container| container.oom_killed && !came_back(container))
     }
 
-    /// Containers whose process does not run.
+    /// Containers whose process does not run, those that somebody paused left out.
     pub(crate) fn down(self) -> impl Iterator<Item = &'a ContainerEvidence> {
-        self.containers().iter().filter(|container| !runs(container))
+        self.containers()
+            .iter()
+            .filter(|container| !runs(container) && !is_paused(container))
+    }
+
+    /// Containers that somebody paused: their process is neither sick nor well.
+    pub(crate) fn paused(self) -> impl Iterator<Item = &'a ContainerEvidence> {
+        self.containers().iter().filter(|container| is_paused(container))
     }
 
     /// Containers that ended with a failure, or that Docker is restarting.
@@ -129,22 +149,39 @@ impl<'a> Facts<'a> {
             && self.ready() >= self.evidence().desired_replicas
     }
 
-    /// The container that was restarted most.
+    /// The container that was restarted most, by whomever.
     pub(crate) fn most_restarted(self) -> Option<&'a ContainerEvidence> {
         self.containers()
             .iter()
             .max_by_key(|container| container.restart_count)
     }
 
-    /// Containers whose process started at most `secs` before the evidence was collected.
-    pub(crate) fn started_within(self, secs: u64) -> impl Iterator<Item = &'a ContainerEvidence> {
-        let collected = self.evidence().collected_at;
+    /// The container that crashed most within the last minutes, and how often, where one did. What happened before the
+    /// last action on the workload is that action's to answer for.
+    pub(crate) fn most_crashed(self) -> Option<(&'a ContainerEvidence, u32)> {
+        let collected = self.evidence().collected_at?;
+        let acted = self
+            .evidence()
+            .recent_actions
+            .iter()
+            .map(|action| action.at)
+            .max();
+        let recent = |at: &Time| {
+            *at <= collected
+                && at.age(collected) <= CRASH_LOOP.1.std()
+                && acted.is_none_or(|acted| *at > acted)
+        };
         self.containers()
             .iter()
-            .filter(move |container| match (container.started_at, collected) {
-                (Some(started), Some(collected)) => started.age(collected).as_secs() <= secs,
-                _ => false,
-            })
+            .map(|container| (container, count(crashes(container).filter(recent))))
+            .filter(|(_, crashes)| *crashes > 0)
+            .max_by_key(|(_, crashes)| *crashes)
+    }
+
+    /// The container that crashes again and again, and how often it did.
+    pub(crate) fn crash_loop(self) -> Option<(&'a ContainerEvidence, u32)> {
+        self.most_crashed()
+            .filter(|(_, crashes)| *crashes >= CRASH_LOOP.0)
     }
 
     /// Lines of the containers' log tails that hold one of `words`, in any case.
@@ -159,25 +196,19 @@ impl<'a> Facts<'a> {
         }))
     }
 
-    /// Lines of the containers' log tails that report an error.
+    /// Lines that report an error, of those that the containers' present processes logged in the last minutes. What
+    /// nobody could date is not of now.
     pub(crate) fn error_lines(self) -> u32 {
-        self.log_lines(&ERROR_WORDS)
+        let lines = self
+            .containers()
+            .iter()
+            .filter_map(|container| container.recent_error_lines);
+        lines.fold(0, u32::saturating_add)
     }
 
     /// Lines of the containers' log tails that report a connection that could not be made.
     pub(crate) fn connection_lines(self) -> u32 {
         self.log_lines(&CONNECTION_WORDS)
-    }
-
-    /// Whether a container was restarted again and again, lately.
-    pub(crate) fn restart_loop(self) -> bool {
-        let (restarts, secs) = RESTART_LOOP;
-        self.most_restarted()
-            .is_some_and(|container| container.restart_count >= restarts)
-            && (!self.all_healthy()
-                || self
-                    .started_within(secs)
-                    .any(|container| container.restart_count >= restarts))
     }
 
     /// Whether this incident has tried `action` already.
@@ -202,47 +233,82 @@ impl<'a> Facts<'a> {
         decided.is_some_and(|recent| recent.action == action && recent.verified == Some(false))
     }
 
-    /// What is wrong, one phrase each; empty where the evidence shows no trouble.
-    pub(crate) fn symptoms(self) -> Vec<String> {
-        let mut found = Vec::new();
-        found.extend(
-            self.oom_killed()
-                .map(|container| format!("{} was killed for want of memory", container.name)),
-        );
-        if let Some((container, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
-            found.push(format!(
-                "{} uses {percent:.1} % of its memory limit",
-                container.name
-            ));
+    /// What is wrong, gravest first; empty where the evidence shows no trouble.
+    pub(crate) fn symptoms(self) -> Vec<Symptom> {
+        let mut found: Vec<Symptom> = Vec::new();
+        found.extend(self.oom_killed().map(|it| {
+            symptom(
+                SymptomKind::OutOfMemory,
+                it,
+                None,
+                "was killed for want of memory",
+            )
+        }));
+        if let Some((it, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
+            let words = format!("uses {percent:.1} % of its memory limit");
+            found.push(symptom(SymptomKind::MemoryHigh, it, Some(percent), words));
         }
-        found.extend(
-            self.down()
-                .map(|container| format!("{} is {}", container.name, ended(container))),
-        );
-        found.extend(
-            self.hung()
-                .map(|container| format!("{} runs but fails its health check", container.name)),
-        );
-        if self.restart_loop()
-            && let Some(container) = self.most_restarted()
+        found.extend(self.down().map(|it| {
+            let words = format!("is {}", ended(it));
+            symptom(SymptomKind::Down, it, None, words)
+        }));
+        found.extend(self.hung().map(|it| {
+            let words = "runs but fails its health check";
+            symptom(SymptomKind::ProbeFailing, it, None, words)
+        }));
+        if let Some((it, crashes)) = self.crash_loop() {
+            let minutes = CRASH_LOOP.1.std().as_secs() / 60;
+            let words = format!("crashed {crashes} times within {minutes} min");
+            found.push(symptom(SymptomKind::CrashLoop, it, Some(crashes.into()), words));
+        }
+        let leaks =
+            |it: &ContainerEvidence| it.memory_percent().is_some_and(|percent| percent >= LEAK_MEMORY);
+        if let (Some((it, minutes)), Some(words)) = (self.soonest_full(), self.leak())
+            && leaks(it)
         {
-            found.push(format!(
-                "{} was restarted {} times",
-                container.name, container.restart_count
-            ));
+            let container = Some(bound(&it.name, WORDS / 2));
+            found.push(Symptom {
+                kind: SymptomKind::MemoryGrowing,
+                container,
+                value: Some(minutes),
+                message: bound(&words, WORDS),
+            });
         }
-        if let Some((container, percent)) = self.worst_cpu().filter(|(_, percent)| *percent >= CPU.0) {
-            found.push(format!("{} uses {percent:.1} % of a core", container.name));
+        if let Some((it, percent)) = self.worst_cpu().filter(|(_, percent)| *percent >= CPU.0) {
+            let words = format!("uses {percent:.1} % of a core");
+            found.push(symptom(SymptomKind::CpuHigh, it, Some(percent), words));
         }
-        let errors = self.error_lines();
-        if errors >= ERROR_BURST {
-            found.push(format!("{errors} error lines in the last log lines"));
-        }
-        let (ready, desired) = (self.ready(), self.evidence().desired_replicas);
-        if ready < desired {
-            found.push(format!("{ready} of {desired} replicas are ready"));
-        }
+        found.extend(self.workload_symptoms());
         found
+    }
+
+    /// Those of the workload as a whole.
+    fn workload_symptoms(self) -> impl Iterator<Item = Symptom> {
+        let whole = |kind, value: u32, message| Symptom {
+            kind,
+            container: None,
+            value: Some(value.into()),
+            message,
+        };
+        let errors = self.error_lines();
+        let burst = (errors >= ERROR_BURST).then(|| {
+            let message = format!("{errors} error lines in the log of the last minutes");
+            whole(SymptomKind::ErrorBurst, errors, message)
+        });
+        let (ready, desired) = (self.ready(), self.evidence().desired_replicas);
+        let missing = (ready.saturating_add(count(self.paused())) < desired).then(|| {
+            let message = format!("{ready} of {desired} replicas are ready");
+            whole(SymptomKind::ReplicasMissing, ready, message)
+        });
+        burst.into_iter().chain(missing)
+    }
+
+    /// The symptoms in words, a phrase each.
+    pub(crate) fn trouble(self) -> Vec<String> {
+        self.symptoms()
+            .into_iter()
+            .map(|symptom| symptom.message)
+            .collect()
     }
 
     /// The container whose memory will be full soonest, and in how many minutes, if it goes on growing as it does.
@@ -287,6 +353,38 @@ impl<'a> Facts<'a> {
     fn every(self, holds: impl Fn(&ContainerEvidence) -> bool) -> bool {
         !self.containers().is_empty() && self.containers().iter().all(holds)
     }
+}
+
+fn symptom(kind: SymptomKind, of: &ContainerEvidence, value: Option<f64>, words: impl AsRef<str>) -> Symptom {
+    Symptom {
+        kind,
+        container: Some(bound(&of.name, WORDS / 2)),
+        value,
+        message: bound(&format!("{} {}", of.name, words.as_ref()), WORDS),
+    }
+}
+
+/// Whether a line of a log reports an error.
+pub fn reports_error(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ERROR_WORDS.iter().any(|word| line.contains(word))
+}
+
+/// When a container ended by itself and not well: not what was stopped, nor what people or this controller restarted.
+fn crashes(container: &ContainerEvidence) -> impl Iterator<Item = Time> {
+    let crashes = container.deaths.iter().filter(|death| death.is_crash());
+    crashes.filter_map(|death| death.at)
+}
+
+/// Whether a container has run anew since it last ended.
+fn came_back(container: &ContainerEvidence) -> bool {
+    let began = container.started_at.zip(container.finished_at);
+    runs(container) && began.is_some_and(|(started, finished)| started >= finished)
+}
+
+/// Whether somebody froze a container's processes.
+pub(crate) fn is_paused(container: &ContainerEvidence) -> bool {
+    container.state == "paused"
 }
 
 /// Whether a container's process runs.

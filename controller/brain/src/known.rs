@@ -61,7 +61,7 @@ pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> O
 /// Whether an entry's fix has helped often enough, and every time lately.
 fn is_proved(recalled: &Recalled, least_trust: f64) -> bool {
     let outcomes = &recalled.entry.outcomes;
-    recalled.trust >= least_trust && outcomes.failures_since_success == 0 && outcomes.is_recommended()
+    recalled.trust >= least_trust && outcomes.failures_since_success == 0 && recalled.entry.is_recommended()
 }
 
 /// What the evidence calls for, in the entry's name.

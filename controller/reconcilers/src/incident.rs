@@ -10,6 +10,7 @@ mod evidence;
 mod gate;
 mod learn;
 mod leases;
+mod measure;
 mod plan;
 mod remedy;
 mod status;
@@ -19,7 +20,7 @@ mod validate;
 
 use std::sync::Arc;
 
-use aegis_api::{Incident, Kind, Phase};
+use aegis_api::{Incident, Kind, Phase, Time};
 use aegis_brain::Brain;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
@@ -29,6 +30,8 @@ use crate::recall::Recall;
 use leases::Leases;
 use plan::Step;
 use validate::ValidatedIncident;
+
+pub(crate) use learn::entry_name;
 
 /// Why a pass ended early. Nothing is lost: the next one repeats the step.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +66,14 @@ pub struct IncidentReconciler {
     brain: Arc<Brain>,
     recall: Recall,
     leases: Arc<Leases>,
+    awake_since: Time,
 }
 
 impl IncidentReconciler {
     /// A reconciler in this context that asks this brain.
     pub fn new(context: Context, brain: Arc<Brain>, recall: Recall) -> Self {
         Self {
+            awake_since: context.clock.now(),
             context,
             brain,
             recall,
@@ -78,11 +83,11 @@ impl IncidentReconciler {
 }
 
 /// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
-/// approved begins its work: until the store says so, too, the lease does.
+/// approved, or measured for that, begins its work: until the store says so, too, the lease does.
 fn lets_go(incident: &ValidatedIncident, step: &Step) -> bool {
     match step {
         Step::Hold { .. } | Step::Investigate { then_hold: Some(_) } => true,
-        Step::Approve { .. } => false,
+        Step::Approve { .. } | Step::Measure => false,
         _ => incident.status.phase == Phase::AwaitingApproval,
     }
 }
@@ -100,7 +105,7 @@ impl Reconciler for IncidentReconciler {
             self.leases.release(name);
             return Ok(Action::AwaitChange);
         }
-        let observed = dereference::dereference(&self.context).await;
+        let observed = dereference::dereference(&self.context, self.awake_since).await;
         let is_over = |holder: &str| {
             self.context
                 .store

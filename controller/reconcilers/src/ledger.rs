@@ -28,11 +28,15 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
         _ => None,
     };
     let current = status.plan.as_ref().zip(status.execution.as_ref());
-    let current = current.map(|(plan, execution)| (plan.action, execution.applied_at, verified));
-    let tried = status
-        .tried
-        .iter()
-        .map(|tried| (tried.action, tried.applied_at, Some(false)));
+    let current = current.map(|(plan, execution)| {
+        // What was taken back before it took effect neither helped nor failed.
+        let verified = verified.filter(|_| execution.withdrawn.is_none());
+        (plan.action, execution.applied_at, verified)
+    });
+    let tried = status.tried.iter().map(|tried| {
+        let verified = tried.withdrawn.is_none().then_some(false);
+        (tried.action, tried.applied_at, verified)
+    });
     let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
         Some(RecentAction {
             incident: Some(incident.name().to_owned()),

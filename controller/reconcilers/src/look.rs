@@ -9,15 +9,21 @@ use aegis_api::Time;
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_brain::redact::{bound, redact};
-use aegis_docker::observed::ContainerState;
-use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
+use aegis_brain::reports_error;
+use aegis_docker::observed::{ContainerDetails, ContainerState, cpu_percent};
+use aegis_docker::{EngineError, EngineResult, LogQuery};
 use futures::StreamExt;
+use futures::future::join_all;
 
 use crate::context::Context;
 use crate::{probe, reach};
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
+/// How far back a log line is of now.
+const RECENT: aegis_api::Duration = aegis_api::Duration::from_secs(300);
+/// What lies between two readings of a counter where there is no earlier one.
+const BETWEEN_READINGS: Duration = Duration::from_secs(1);
 /// Restarts of a container that are told of.
 const MOST_RESTARTS: usize = 10;
 const MOST_PROCESSES: usize = 20;
@@ -67,6 +73,15 @@ fn restarted_at(row: &InstanceStatus) -> Vec<Time> {
     }
 }
 
+/// How closely a container is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// All there is to see.
+    Everything,
+    /// What its present process shows: state, probe, counters, and what that process logged.
+    Readings,
+}
+
 /// What a container looks like now, and what of it could not be seen; nothing if it is gone. An error only where the
 /// engine does not answer at all.
 pub(crate) async fn look(
@@ -74,6 +89,7 @@ pub(crate) async fn look(
     health: Option<&HealthProbe>,
     row: &Subject<'_>,
     own_networks: &BTreeSet<String>,
+    depth: Depth,
 ) -> Result<(Option<ContainerEvidence>, Vec<String>), EngineError> {
     let engine = &*context.engine;
     let mut gaps = Vec::new();
@@ -105,18 +121,26 @@ pub(crate) async fn look(
             _ => None,
         }
     };
+    let closely = depth == Depth::Everything;
     let processes = async {
-        match running {
+        match running && closely {
             true => within(engine.processes(row.id)).await,
             false => Ok(Vec::new()),
         }
     };
-    let (log_tail, stats, probed, processes, changes) = tokio::join!(
-        log_tail(engine, row.id, context.settings.log_chars),
+    let changes = async {
+        match closely {
+            true => within(engine.changes(row.id)).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let now = context.clock.now();
+    let (log, stats, probed, processes, changes) = tokio::join!(
+        log(context, row.id, &details, now, depth),
         stats,
         probed,
         processes,
-        within(engine.changes(row.id)),
+        changes,
     );
     let mut listed = |what: &str, lines: Result<Vec<String>, String>, most: usize| {
         let lines = lines.unwrap_or_else(|why| {
@@ -133,9 +157,9 @@ pub(crate) async fn look(
     let processes = listed("processes", processes, MOST_PROCESSES);
     let changes = changes.map(|rows| rows.iter().map(ToString::to_string).collect());
     let filesystem = listed("changed files", changes, MOST_CHANGES);
-    let log_tail = log_tail.unwrap_or_else(|error| {
+    let log = log.unwrap_or_else(|error| {
         gaps.push(format!("log of {}: {error}", row.name));
-        String::new()
+        Log::default()
     });
     let stats = stats.and_then(|stats| {
         stats
@@ -178,7 +202,8 @@ pub(crate) async fn look(
         memory_limit_bytes: (details.memory_limit > 0).then_some(details.memory_limit),
         processes,
         filesystem,
-        log_tail,
+        recent_error_lines: log.recent_errors,
+        log_tail: log.tail,
     };
     Ok((Some(evidence), gaps))
 }
@@ -202,20 +227,76 @@ fn shortened(lines: &[String], most: usize) -> Vec<String> {
     shown
 }
 
-async fn log_tail(engine: &dyn Engine, id: &str, chars: usize) -> Result<String, EngineError> {
+/// What a container logged.
+#[derive(Debug, Default)]
+struct Log {
+    /// The last lines, without their times.
+    tail: String,
+    /// Those of the present process that report an error and are of now; `None` where no line could be dated.
+    recent_errors: Option<u32>,
+}
+
+async fn log(
+    context: &Context,
+    id: &str,
+    details: &ContainerDetails,
+    now: Time,
+    depth: Depth,
+) -> Result<Log, EngineError> {
+    let since = match (depth, details.started_at) {
+        (Depth::Readings, Some(started)) => started.0.as_second(),
+        _ => 0,
+    };
     let query = LogQuery {
         tail: LOG_LINES,
         follow: false,
-        timestamps: false,
-        since: 0,
+        timestamps: true,
+        since,
     };
-    let mut lines = engine.logs(id, query).await?;
-    let mut text = String::new();
+    let mut lines = context.engine.logs(id, query).await?;
+    let (mut tail, mut dated, mut errors) = (String::new(), true, 0_u32);
     while let Some(line) = lines.next().await {
-        text.push_str(&line?.text);
-        text.push('\n');
+        let line = line?;
+        let (at, text) = undated(&line.text);
+        dated &= at.is_some();
+        let is_now = at.is_some_and(|at| {
+            at.age(now) <= RECENT.std() && details.started_at.is_none_or(|started| at >= started)
+        });
+        if is_now && reports_error(text) {
+            errors = errors.saturating_add(1);
+        }
+        tail.push_str(text);
+        tail.push('\n');
     }
-    Ok(bound(&redact(&text), chars))
+    Ok(Log {
+        tail: bound(&redact(&tail), context.settings.log_chars),
+        recent_errors: dated.then_some(errors),
+    })
+}
+
+/// A line without the time that the engine put in front of it, and that time.
+fn undated(line: &str) -> (Option<Time>, &str) {
+    let Some((first, rest)) = line.split_once(' ') else {
+        return match line.parse() {
+            Ok(at) => (Some(at), ""),
+            Err(_) => (None, line),
+        };
+    };
+    match first.parse() {
+        Ok(at) => (Some(at), rest),
+        Err(_) => (None, line),
+    }
+}
+
+/// CPU of these containers, percent of one core, over the next second; `None` where it does not run or does not answer.
+pub(crate) async fn cpu_over_a_second(context: &Context, ids: &[&str]) -> Vec<Option<f64>> {
+    let read = || join_all(ids.iter().map(|id| async { context.engine.usage(id).await.ok() }));
+    let before = read().await;
+    tokio::time::sleep(BETWEEN_READINGS).await;
+    let after = read().await;
+    let both = before.into_iter().zip(after);
+    both.map(|(before, after)| cpu_percent(&before?, &after?))
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
-//! The RunbookEntry reconciler: works out trust and use from what is stored. Changes nothing in the world, so its steps
-//! fit in one file.
+//! The RunbookEntry reconciler: works out trust and use from what is stored, and judges anew what an earlier version
+//! learned. Changes nothing in the world, so its steps fit in one file.
 
+mod rejudge;
+
+use std::sync::Arc;
+
+use aegis_api::audit::Actor;
 use aegis_api::condition;
 use aegis_api::{Incident, Kind, RunbookEntry};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
@@ -38,6 +43,35 @@ impl RunbookReconciler {
     }
 }
 
+impl RunbookReconciler {
+    /// The entry, judged anew where that is still to be done.
+    async fn judged(
+        &self,
+        entry: Arc<RunbookEntry>,
+        incidents: &[Arc<Incident>],
+    ) -> Result<Arc<RunbookEntry>, Error> {
+        let name = entry.name().to_owned();
+        if !rejudge::is_due(&name, &entry.spec) {
+            return Ok(entry);
+        }
+        let incidents = incidents.to_vec();
+        let of = name.clone();
+        let edit = move |entry: &RunbookEntry| {
+            let find = |name: &str| incidents.iter().find(|it| it.name() == name).map(|it| &**it);
+            Ok(match rejudge::is_due(&of, &entry.spec) {
+                true => rejudge::judged(&entry.spec, find),
+                false => entry.spec.clone(),
+            })
+        };
+        let store = self.context.store.acting(Actor::system("runbook"));
+        match store.edit_spec::<RunbookEntry, _>(&name, edit).await {
+            Ok(judged) => Ok(judged),
+            Err(StoreError::NotFound { .. }) => Ok(entry),
+            Err(source) => Err(Error { entry: name, source }),
+        }
+    }
+}
+
 impl Reconciler for RunbookReconciler {
     type Error = Error;
     const KIND: &'static str = "RunbookEntry";
@@ -47,8 +81,9 @@ impl Reconciler for RunbookReconciler {
         let Some(entry) = store.get::<RunbookEntry>(name) else {
             return Ok(Action::AwaitChange);
         };
-        let mut status = entry.status.clone().unwrap_or_default();
         let incidents = store.list::<Incident>();
+        let entry = self.judged(entry, &incidents).await?;
+        let mut status = entry.status.clone().unwrap_or_default();
         let uses = incidents.iter().filter_map(|incident| {
             let status = incident.status.as_ref()?;
             status

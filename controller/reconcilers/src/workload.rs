@@ -9,7 +9,7 @@ mod dependencies;
 mod dereference;
 mod plan;
 mod rollout;
-mod status;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 mod validate;

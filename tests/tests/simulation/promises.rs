@@ -88,7 +88,7 @@ type Check = fn(&Evidence) -> Vec<String>;
 pub(crate) fn broken(world: &World) -> Vec<String> {
     let evidence = Evidence::of(world);
     let mut broken = Vec::new();
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("I1", remediation::i1_a_plan_stays),
         ("I2", engine::i2_one_restart_a_plan),
         ("I2", engine::i2_no_container_too_many),
@@ -97,6 +97,10 @@ pub(crate) fn broken(world: &World) -> Vec<String> {
         ("I5", remediation::i5_no_quorum_no_action),
         ("I6", remediation::i6_one_remediation_at_a_time_within_its_limits),
         ("I7", remediation::i7_resolved_and_learned_only_when_verified),
+        (
+            "I13",
+            remediation::i13_no_action_without_a_symptom_measured_right_before,
+        ),
         ("I8", balancer::i8_the_balancer_serves_what_can_serve),
     ];
     for (number, check) in checks {

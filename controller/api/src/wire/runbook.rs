@@ -158,7 +158,7 @@ impl RagRow {
             severity: severity(entry.severity),
             replicas_used: entry.replicas_used,
             trust: rounded(entry.outcomes.trust()),
-            recommended: entry.outcomes.is_recommended(),
+            recommended: entry.is_recommended(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum Condition {
     CpuPercent(Range),
     /// How many containers run.
     Running(Share),
+    /// How many containers are paused.
+    Paused(Share),
     /// How many containers run and fail their probe or Docker's health check.
     Unhealthy(Share),
     /// Whether every replica is there, runs and passes.
@@ -32,17 +34,20 @@ pub enum Condition {
     Crashed(bool),
     /// Whether anything in the evidence is a symptom.
     Symptoms(bool),
-    /// Docker's restart count of the container restarted most.
+    /// How often the container that was restarted most ever was, by whomever: it says nothing about today.
     RestartCount(Range),
-    /// Restarted again and again, lately.
+    /// Crashed again and again within the last ten minutes: what was stopped, or restarted by people or by this
+    /// controller, did not crash.
     RestartLoop(bool),
+    /// Crashes within the last ten minutes of the container that crashed most.
+    RecentCrashes(Range),
     /// Seconds since the current revision was first seen.
     RevisionAgeSecs(Range),
     /// Whether there is an earlier revision to go back to.
     CanRollBack(bool),
     /// Replicas the workload asks for.
     DesiredReplicas(Range),
-    /// Error lines in the containers' last log lines.
+    /// Error lines that the containers logged within the last five minutes, since they last started.
     ErrorLines(Range),
     /// Lines of the containers' last log lines that hold one of these plain lower-case texts.
     LogLines(LogLines),

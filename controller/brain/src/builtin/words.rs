@@ -18,7 +18,7 @@ const QUOTED: usize = 120;
 type Filler = fn(Facts<'_>, u32) -> String;
 
 /// Every placeholder and what it stands for.
-const PLACEHOLDERS: [(&str, Filler); 24] = [
+const PLACEHOLDERS: [(&str, Filler); 25] = [
     ("growth", |facts, _| growth(facts)),
     ("growing_container", |facts, _| {
         name_of(facts.soonest_full().map(|(container, _)| container))
@@ -47,12 +47,12 @@ const PLACEHOLDERS: [(&str, Filler); 24] = [
     ("cpu_proof", |facts, _| cpu_proof(facts)),
     ("unhealthy", |facts, _| names(facts.hung())),
     ("probe", |facts, _| probe(facts)),
-    ("restarted", |facts, _| name_of(facts.most_restarted())),
+    ("paused", |facts, _| names(facts.paused())),
+    ("restarted", |facts, _| {
+        name_of(facts.most_crashed().map(|(container, _)| container))
+    }),
     ("restarts", |facts, _| {
-        facts
-            .most_restarted()
-            .map_or(0, |container| container.restart_count)
-            .to_string()
+        facts.most_crashed().map_or(0, |(_, crashes)| crashes).to_string()
     }),
     ("ready", |facts, _| facts.ready().to_string()),
     ("desired", |facts, _| {
@@ -185,9 +185,17 @@ pub(super) fn recollection(recalled: &Recalled) -> String {
     )
 }
 
-/// How an earlier case whose fix keeps failing is referred to.
+/// How an earlier case whose fix keeps failing, or never was proved to help, is referred to.
 pub(super) fn discredit(recalled: &Recalled) -> String {
     let outcomes = &recalled.entry.outcomes;
+    if recalled.entry.unproven.is_some() {
+        return format!(
+            "Runbook entry {} is {:.0} % similar, but nothing measured shows that its {} helped.",
+            bound(&recalled.name, QUOTED),
+            (recalled.score * 100.0).clamp(0.0, 100.0),
+            recalled.entry.action
+        );
+    }
     format!(
         "Runbook entry {} is {:.0} % similar, but {} failed {} times and helped {} times: it is no longer recommended.",
         bound(&recalled.name, QUOTED),
@@ -238,6 +246,7 @@ fn describe(container: &ContainerEvidence) -> String {
             .then(|| "was killed for want of memory".to_owned()),
     );
     readings.push(match container.health {
+        _ if crate::facts::is_paused(container) => "cannot be probed".to_owned(),
         Health::Healthy => "passes its probe".to_owned(),
         Health::Unhealthy => "fails its probe".to_owned(),
         Health::Unknown => "has not been probed".to_owned(),
@@ -271,7 +280,7 @@ fn memory_use(container: &ContainerEvidence) -> Option<String> {
 }
 
 fn trouble(facts: Facts<'_>) -> String {
-    let symptoms = facts.symptoms();
+    let symptoms = facts.trouble();
     let mut named: Vec<String> = symptoms.iter().take(4).cloned().collect();
     match symptoms.len().saturating_sub(4) {
         0 => {}

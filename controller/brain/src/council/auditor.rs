@@ -24,7 +24,7 @@ fn reject(reason: impl Into<String>) -> Opinion {
 
 /// What in the evidence speaks for the action; if nothing does, the objection.
 fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Result<String, Opinion> {
-    let symptoms = facts.symptoms();
+    let symptoms = facts.trouble();
     match proposal.action {
         Action::Restart => {
             let leak = facts.leak().into_iter().collect();

@@ -518,6 +518,7 @@ fn the_auditor_stops_what_did_not_help() {
         error: "e".into(),
         applied_at: None,
         generation: None,
+        withdrawn: None,
     }];
     says(
         Seat::Auditor,

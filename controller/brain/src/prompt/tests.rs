@@ -41,6 +41,7 @@ fn full() -> Case {
         error: "did not start".into(),
         applied_at: None,
         generation: None,
+        withdrawn: None,
     }];
     let entry = serde_json::json!({
         "incidentId": "old", "alertType": "HIGH_MEMORY", "rootCause": "an old leak", "action": "RESTART", "confidence": 0.9

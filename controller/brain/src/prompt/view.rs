@@ -140,6 +140,8 @@ struct RecalledView {
     recommended: bool,
     successes: u32,
     failures: u32,
+    /// Nothing measured speaks for what was counted as its successes.
+    unproven: bool,
     alert_type: String,
     action: String,
     root_cause: String,
@@ -389,9 +391,10 @@ fn recalled(hit: &Recalled, level: Level) -> RecalledView {
     RecalledView {
         similarity: percent(hit.score),
         trust: percent(hit.trust),
-        recommended: hit.entry.outcomes.is_recommended(),
+        recommended: hit.entry.is_recommended(),
         successes: hit.entry.outcomes.successes,
         failures: hit.entry.outcomes.failures,
+        unproven: hit.entry.unproven.is_some(),
         alert_type: quote(&hit.entry.alert_type, level.quoted),
         action: hit.entry.action.to_string(),
         root_cause: quote(&hit.entry.root_cause, level.quoted),

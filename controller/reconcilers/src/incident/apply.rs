@@ -5,12 +5,13 @@ use aegis_api::audit::Actor;
 use aegis_api::incident::{Attempt, Plan};
 use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
-use aegis_api::{Kind, Time, Workload};
+use aegis_api::{Kind, Phase, Symptom, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
 
 use super::gate::Ruling;
+use super::measure::{self, Aftermath, Measured};
 use super::plan::Step;
 use super::validate::ValidatedIncident;
 use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
@@ -27,9 +28,14 @@ pub(super) enum Outcome {
     },
     Investigated {
         evidence: Box<Evidence>,
+        symptoms: Vec<Symptom>,
         recalled: Vec<Recalled>,
         hold: Option<(&'static str, String, Option<Time>)>,
     },
+    /// What is wrong at this moment.
+    Measured(Measured),
+    /// It begins at evidence again, for this reason.
+    BegunAnew(String),
     AnalysisBegun,
     Analysed(Box<Analysis>),
     AnalysisFailed(String),
@@ -53,6 +59,8 @@ pub(super) enum Outcome {
     Executed {
         plan: Plan,
         generation: i64,
+        /// `spec.restartedAt` as it was before.
+        replaced: Option<Time>,
     },
     PlanStale(String),
     VerificationBegun {
@@ -60,17 +68,22 @@ pub(super) enum Outcome {
         containers: Vec<String>,
         lb: Option<bool>,
     },
-    Attempted(Attempt),
+    Attempted {
+        attempt: Attempt,
+        cleared: Option<bool>,
+    },
     Resolved {
         learned: Option<String>,
     },
     FellBack {
         error: String,
         action: Action,
+        withdrawn: Option<i64>,
     },
     Failed {
         error: String,
         council: Option<CouncilDecision>,
+        withdrawn: Option<i64>,
     },
     Waited(Option<std::time::Duration>),
 }
@@ -91,12 +104,14 @@ pub(super) async fn apply(
             until,
         },
         Step::Investigate { then_hold } => investigate(reconciler, incident, then_hold).await,
+        Step::Measure => measure_anew(reconciler, incident).await,
+        Step::BeginAnew { reason } => Outcome::BegunAnew(reason),
         Step::BeginAnalysis => Outcome::AnalysisBegun,
-        Step::Analyse => match case(reconciler, incident) {
+        Step::Analyse => match known_case(reconciler, incident) {
             Some(case) => ask::analyse(reconciler, incident, &case).await,
             None => Outcome::AnalysisFailed("there is no evidence to analyse".to_owned()),
         },
-        Step::Vote(seat) => match (case(reconciler, incident), &incident.status.analysis) {
+        Step::Vote(seat) => match (known_case(reconciler, incident), &incident.status.analysis) {
             (Some(case), Some(analysis)) => ask::vote(reconciler, incident, &case, seat, analysis).await,
             _ => Outcome::AnalysisFailed("there is no analysis to vote on".to_owned()),
         },
@@ -125,17 +140,27 @@ pub(super) async fn apply(
         Step::BeginVerification { plan, containers, lb } => {
             Outcome::VerificationBegun { plan, containers, lb }
         }
-        Step::Attempt { workload, number } => attempt(reconciler, &workload, number).await?,
+        Step::Attempt { workload, number } => attempt(reconciler, incident, &workload, number).await,
         Step::Resolve => Outcome::Resolved {
             learned: learn::success(&reconciler.context, incident).await?,
         },
         Step::FallBack { error, action } => {
             learn::failure(&reconciler.context, incident).await?;
-            Outcome::FellBack { error, action }
+            let withdrawn = withdraw(reconciler, incident).await?;
+            Outcome::FellBack {
+                error,
+                action,
+                withdrawn,
+            }
         }
         Step::Fail { error, council } => {
             learn::failure(&reconciler.context, incident).await?;
-            Outcome::Failed { error, council }
+            let withdrawn = withdraw(reconciler, incident).await?;
+            Outcome::Failed {
+                error,
+                council,
+                withdrawn,
+            }
         }
         Step::Wait(pause) => Outcome::Waited(pause),
     })
@@ -164,16 +189,40 @@ async fn investigate(
     let query = evidence::question(incident, &evidence);
     let recalled = reconciler.recall.query(&reconciler.context.store, &query);
     Outcome::Investigated {
+        symptoms: measure::judge(reconciler, incident, &evidence),
         evidence: Box::new(evidence),
         recalled,
         hold,
     }
 }
 
+async fn measure_anew(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Outcome {
+    let measured = match &incident.target {
+        Ok(workload) => measure::measure(reconciler, incident, workload).await,
+        Err(_) => return Outcome::Waited(Some(std::time::Duration::ZERO)),
+    };
+    match measured {
+        Ok(measured) => Outcome::Measured(measured),
+        Err(error) => Outcome::Held {
+            reason: "EngineUnavailable",
+            message: error.to_string(),
+            until: None,
+        },
+    }
+}
+
+/// The case with the evidence that was collected first.
+fn known_case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option<Case> {
+    case(reconciler, incident, incident.status.evidence.clone()?)
+}
+
 /// The case as the brain is given it: text and numbers, nothing that acts.
-fn case(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Option<Case> {
+pub(super) fn case(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    evidence: Evidence,
+) -> Option<Case> {
     let workload = incident.target.as_ref().ok()?;
-    let evidence = incident.status.evidence.clone()?;
     let spec = &incident.incident.spec;
     let recalled = incident.status.retrieved.iter().filter_map(|hit| {
         let entry = reconciler
@@ -219,8 +268,15 @@ async fn execute(
         return Ok(Outcome::Executed {
             generation: plan.parent_generation,
             plan,
+            replaced: None,
         });
     }
+    let replaced = incident
+        .target
+        .as_ref()
+        .ok()
+        .filter(|workload| !remedy::is_applied(&plan.patch, &workload.spec))
+        .and_then(|workload| workload.spec.restarted_at);
     let wanted = plan.clone();
     let edit = move |workload: &Workload| {
         if remedy::is_applied(&wanted.patch, &workload.spec) {
@@ -251,6 +307,7 @@ async fn execute(
             Ok(Outcome::Executed {
                 generation: workload.generation(),
                 plan,
+                replaced,
             })
         }
         Err(StoreError::Refused { message, .. }) => Ok(Outcome::PlanStale(message)),
@@ -261,20 +318,83 @@ async fn execute(
     }
 }
 
-/// One attempt at proof: what every container of the workload answers at this moment.
+/// Takes back a restart that has not taken effect, so that it does not befall the workload when nobody expects it any
+/// more: a paused container that goes on, an engine that is willing again. Answers the generation that this made.
+/// Somebody else's change since then is left alone.
+async fn withdraw(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+) -> Result<Option<i64>, Error> {
+    let status = &incident.status;
+    let (Phase::Executing, Some(plan), Some(execution)) = (status.phase, &status.plan, &status.execution)
+    else {
+        return Ok(None);
+    };
+    let Some(wanted) = plan.patch.restarted_at else {
+        return Ok(None);
+    };
+    let (ours, before) = (execution.generation, execution.replaced);
+    let edit = move |workload: &Workload| {
+        let mut spec = workload.spec.clone();
+        if spec.restarted_at == Some(wanted) && Some(workload.generation()) == ours {
+            spec.restarted_at = before;
+        }
+        Ok(spec)
+    };
+    match reconciler
+        .context
+        .store
+        .acting(Actor::incident(incident.name()))
+        .edit_spec::<Workload, _>(plan.target.as_str(), edit)
+        .await
+    {
+        Ok(workload) => Ok((Some(workload.generation()) != ours).then(|| workload.generation())),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(source) => Err(Error::Apply {
+            incident: incident.name().to_owned(),
+            source,
+        }),
+    }
+}
+
+/// One attempt at proof: what every container of the workload answers at this moment, and whether what was wrong is not
+/// wrong any more.
 async fn attempt(
     reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
     workload: &Workload,
     number: u32,
-) -> Result<Outcome, Error> {
+) -> Outcome {
     let context = &reconciler.context;
-    let (healthy, message) = proof(workload, &ask_all(context, workload).await);
-    Ok(Outcome::Attempted(Attempt {
-        number,
-        at: context.clock.now(),
-        healthy,
-        message,
-    }))
+    let (mut healthy, mut message) = proof(workload, &ask_all(context, workload).await);
+    let mut cleared = None;
+    if healthy {
+        match measure::aftermath(reconciler, incident, workload).await {
+            Ok(aftermath) => {
+                cleared = aftermath.cleared();
+                if let Aftermath::Persists(what) = aftermath
+                    // What a human orders need not be about the symptom.
+                    && incident.incident.spec.override_.is_none()
+                {
+                    healthy = false;
+                    message = format!("{message}, but still: {what}");
+                }
+            }
+            Err(error) => {
+                healthy = false;
+                message = error.to_string();
+            }
+        }
+    }
+    Outcome::Attempted {
+        attempt: Attempt {
+            number,
+            at: context.clock.now(),
+            healthy,
+            message,
+        },
+        cleared,
+    }
 }
 
 /// What these answers prove, and in which words.

@@ -20,10 +20,12 @@ pub(super) struct Observed {
     /// The brake of the host, if it is on.
     pub paused: Option<Pause>,
     pub settings: Arc<Settings>,
+    /// When this controller started: what it has not looked at since, it has not looked at.
+    pub awake_since: Time,
     pub now: Time,
 }
 
-pub(super) async fn dereference(context: &Context) -> Observed {
+pub(super) async fn dereference(context: &Context, awake_since: Time) -> Observed {
     Observed {
         workloads: context.store.list(),
         policies: context.store.list(),
@@ -32,6 +34,7 @@ pub(super) async fn dereference(context: &Context) -> Observed {
         balancers: context.store.list(),
         paused: context.store.automation().paused(),
         settings: Arc::clone(&context.settings),
+        awake_since,
         now: context.clock.now(),
     }
 }

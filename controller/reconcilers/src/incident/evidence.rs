@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aegis_api::proposal::{Evidence, Neighbour};
+use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
@@ -14,7 +14,7 @@ use futures::future::join_all;
 
 use super::validate::ValidatedIncident;
 use crate::context::Context;
-use crate::look::look;
+use crate::look::{Depth, cpu_over_a_second, look};
 use crate::reach;
 
 /// Containers looked at, when a workload has very many: those that are not healthy come first.
@@ -38,13 +38,86 @@ pub(super) async fn collect(
     incident: &ValidatedIncident,
     workload: &Workload,
 ) -> Result<Evidence, EngineError> {
+    let mut evidence = gather(context, incident, workload, Depth::Everything).await?;
+    if aegis_brain::symptoms_of(&evidence).is_empty() {
+        read_cpu(context, &mut evidence).await;
+    }
+    Ok(evidence)
+}
+
+/// The readings of this moment, for comparing them with what was seen before: nothing of a process that is over.
+pub(super) async fn readings(
+    context: &Context,
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    with_cpu: bool,
+) -> Result<Evidence, EngineError> {
+    let mut evidence = gather(context, incident, workload, Depth::Readings).await?;
+    // What this incident did is an action, too: what came before it is not of now.
+    let plan = incident
+        .status
+        .plan
+        .as_ref()
+        .zip(incident.status.execution.as_ref());
+    evidence.recent_actions.extend(plan.and_then(|(plan, execution)| {
+        Some(RecentAction {
+            incident: Some(incident.name().to_owned()),
+            alert_type: None,
+            action: plan.action,
+            replicas: None,
+            at: execution.applied_at?,
+            verified: None,
+        })
+    }));
+    if with_cpu || aegis_brain::symptoms_of(&evidence).is_empty() {
+        read_cpu(context, &mut evidence).await;
+    }
+    Ok(evidence)
+}
+
+/// Reads CPU where there was no earlier reading to compare with: by the next tick an alert would be forgotten.
+async fn read_cpu(context: &Context, evidence: &mut Evidence) {
+    let unread: Vec<usize> = (0..)
+        .zip(&evidence.containers)
+        .filter(|(_, container)| container.state == "running" && container.cpu_percent.is_none())
+        .map(|(at, _)| at)
+        .collect();
+    if unread.is_empty() {
+        return;
+    }
+    let ids: Vec<String> = unread
+        .iter()
+        .filter_map(|at| evidence.containers.get(*at))
+        .map(|container| container.id.clone())
+        .collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let read = cpu_over_a_second(context, &ids).await;
+    for (at, percent) in unread.into_iter().zip(read) {
+        if let Some(container) = evidence.containers.get_mut(at) {
+            container.cpu_percent = percent;
+        }
+    }
+}
+
+async fn gather(
+    context: &Context,
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    depth: Depth,
+) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
     let rows = worth_a_look(&status.instances);
     let own_networks = reach::own_networks(context).await?;
-    let looks = rows
-        .iter()
-        .take(MOST_CONTAINERS)
-        .map(|row| async { look(context, workload.spec.probe(), &(*row).into(), &own_networks).await });
+    let looks = rows.iter().take(MOST_CONTAINERS).map(|row| async {
+        look(
+            context,
+            workload.spec.probe(),
+            &(*row).into(),
+            &own_networks,
+            depth,
+        )
+        .await
+    });
     let mut gaps = Vec::new();
     let mut containers = Vec::new();
     let mut unreachable = None;

@@ -18,6 +18,8 @@ pub(super) use budget::cooldown_until;
 pub(super) enum Ruling {
     /// Go ahead.
     Allow,
+    /// Nothing measured is wrong: nothing is done, and the workload's own probe must prove that nothing is wrong.
+    NotMeasured { message: String },
     /// A human must decide.
     NeedsApproval { reason: &'static str, message: String },
     /// Do nothing, and say what would have been ruled otherwise.
@@ -96,6 +98,8 @@ const RULES: &[Rule] = {
     use Binds::{Automation, Everybody};
     use Concerns::{Anything, Changes};
     &[
+        rule("ContainerPaused", Everybody, Anything, rules::container_paused),
+        rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),
         rule("CouncilRejected", Automation, Anything, rules::council_rejected),
@@ -122,8 +126,10 @@ const RULES: &[Rule] = {
 pub(super) fn judge(case: &Case<'_>) -> Ruling {
     let mut objections = RULES.iter().filter_map(|rule| rule.objection(case));
     let ruling = objections.next().unwrap_or(Ruling::Allow);
+    // Where nothing is wrong nothing is done in earnest either.
+    let acts = case.action != Action::Noop && !matches!(ruling, Ruling::NotMeasured { .. });
     match case.incident.policy.mode {
-        Mode::DryRun if case.action != Action::Noop => Ruling::DryRun(Box::new(ruling)),
+        Mode::DryRun if acts => Ruling::DryRun(Box::new(ruling)),
         Mode::DryRun | Mode::Auto | Mode::Approve | Mode::Off => ruling,
     }
 }

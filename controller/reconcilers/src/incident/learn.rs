@@ -1,21 +1,37 @@
-//! Learning: a verified fix becomes a RunbookEntry or raises one's count; a fix that did not help lowers it. Counting
-//! one incident twice changes nothing, so a crash in between does no harm.
+//! Learning: what was measured as wrong before an action and is measured as not wrong after it becomes a RunbookEntry or
+//! raises one's count; a fix that did not help lowers it. Everything else teaches nothing about an action: what nobody
+//! measured, what was gone before, what was never carried out. Counting one incident twice changes nothing, so a crash
+//! in between does no harm.
 
 use aegis_api::audit::Actor;
 use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
+use aegis_api::symptom::words;
 use aegis_api::{API_VERSION, Kind, RunbookEntry, kinds};
 use aegis_brain::redact::{bound, redact};
 use aegis_runtime::store::StoreError;
 use serde_json::json;
 
 use super::Error;
+use super::plan::converge::is_kept_from_effect;
 use super::validate::ValidatedIncident;
 use crate::context::Context;
 
 /// An entry this similar with the same action is the same lesson.
 const SAME_LESSON: f64 = 0.8;
+/// The longest account of what was wrong, in characters.
+const SYMPTOM: usize = 2000;
+
+/// What was wrong, if it is proved that the action cleared it.
+fn cleared(incident: &ValidatedIncident) -> Option<String> {
+    let status = &incident.status;
+    let cleared = status
+        .verification
+        .as_ref()
+        .and_then(|verification| verification.symptom_cleared);
+    (cleared == Some(true) && !status.symptoms.is_empty()).then(|| bound(&words(&status.symptoms), SYMPTOM))
+}
 
 /// Records a verified resolution and answers the entry's name.
 pub(super) async fn success(
@@ -25,13 +41,16 @@ pub(super) async fn success(
     let Some(action) = action(incident).filter(|action| *action != Action::Noop) else {
         return Ok(None);
     };
+    let Some(symptom) = cleared(incident) else {
+        return Ok(None);
+    };
     if let Some(entry) = concerned(incident, action, SAME_LESSON)
-        && count(context, incident, entry, true).await?
+        && count(context, incident, entry, Some(&symptom)).await?
     {
         return Ok(Some(entry.to_owned()));
     }
     let name = entry_name(incident.name());
-    let Some(spec) = lesson(incident, action) else {
+    let Some(spec) = lesson(incident, action, symptom) else {
         return Ok(None);
     };
     let object =
@@ -59,14 +78,23 @@ pub(super) async fn failure(context: &Context, incident: &ValidatedIncident) -> 
         .status
         .execution
         .as_ref()
-        .is_some_and(|execution| execution.applied_at.is_some());
+        .is_some_and(|execution| execution.applied_at.is_some() && execution.withdrawn.is_none())
+        && incident
+            .target
+            .as_ref()
+            .is_ok_and(|workload| !is_kept_from_effect(workload) || took_effect(incident));
     let Some(action) = action(incident).filter(|action| executed && *action != Action::Noop) else {
         return Ok(());
     };
     if let Some(entry) = concerned(incident, action, 0.0) {
-        count(context, incident, entry, false).await?;
+        count(context, incident, entry, None).await?;
     }
     Ok(())
+}
+
+fn took_effect(incident: &ValidatedIncident) -> bool {
+    let execution = incident.status.execution.as_ref();
+    execution.is_some_and(|execution| execution.converged_at.is_some())
 }
 
 /// The entry on which an outcome of this action counts: the one that decided, or else the most similar that called for
@@ -91,23 +119,29 @@ fn action(incident: &ValidatedIncident) -> Option<Action> {
 }
 
 /// A name of its own for each incident's entry, within the bound of names.
-fn entry_name(incident: &str) -> String {
+pub(crate) fn entry_name(incident: &str) -> String {
     let mut name = format!("rb-{incident}");
     name.truncate(120);
     name.trim_end_matches(['-', '.']).to_owned()
 }
 
-/// Counts this incident's outcome on an entry, once; false if the entry is gone.
+/// Counts this incident's outcome on an entry, once: a success with the symptom that it cleared. False if the entry is
+/// gone.
 async fn count(
     context: &Context,
     incident: &ValidatedIncident,
     entry: &str,
-    success: bool,
+    cleared: Option<&str>,
 ) -> Result<bool, Error> {
     let id = incident.name().to_owned();
+    let cleared = cleared.map(str::to_owned);
     let edit = move |entry: &RunbookEntry| {
         let mut spec = entry.spec.clone();
-        spec.outcomes.count(&id, success);
+        spec.outcomes.count(&id, cleared.is_some());
+        if let Some(symptom) = &cleared {
+            spec.unproven = None;
+            spec.symptom.clone_from(symptom);
+        }
         Ok(spec)
     };
     match context
@@ -125,7 +159,7 @@ async fn count(
     }
 }
 
-fn lesson(incident: &ValidatedIncident, action: Action) -> Option<RunbookEntrySpec> {
+fn lesson(incident: &ValidatedIncident, action: Action, symptom: String) -> Option<RunbookEntrySpec> {
     let spec = &incident.incident.spec;
     let status = &incident.status;
     let proposal = status.analysis.as_ref().map(|analysis| &analysis.proposal);
@@ -169,6 +203,8 @@ fn lesson(incident: &ValidatedIncident, action: Action) -> Option<RunbookEntrySp
             .last()
             .map(|attempt| attempt.message.clone())
             .unwrap_or_default(),
+        symptom,
+        unproven: None,
         outcomes: Outcomes {
             counted: vec![incident.name().to_owned()],
             ..Outcomes::default()

@@ -1,24 +1,24 @@
 //! The next step of an incident, as data. Pure: the same state gives the same step, also after a restart.
 
 mod approval;
+pub(super) mod converge;
+mod verify;
 
 use std::time::Duration;
 
-use aegis_api::incident::{ApprovalDecision, Plan, Verification};
+use aegis_api::incident::Plan;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Seat};
-use aegis_api::workload::Health;
 use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 
 use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 
-/// How long a change may take to show in Docker before it counts as failed.
-const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
-/// Pause after a failed verification attempt: doubles from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
+/// How long ago something may have been measured for it to be right before an action.
+const FRESH: Duration = Duration::from_secs(5);
+/// How often an incident begins at evidence again by itself; then a human decides.
+pub(super) const MOST_ANEW: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,10 @@ pub(super) enum Step {
     Investigate {
         then_hold: Option<(&'static str, String, Option<Time>)>,
     },
+    /// Measure anew what is wrong: what is about to be done was decided on what was seen before.
+    Measure,
+    /// Begin at evidence again, with an analysis and a council of this moment.
+    BeginAnew { reason: String },
     /// Begin the analysis with the evidence at hand.
     BeginAnalysis,
     /// Ask the brain.
@@ -94,12 +98,9 @@ pub(super) fn plan(incident: &ValidatedIncident) -> Step {
         Phase::Analysing => analyse(incident, workload),
         Phase::CouncilReview => review(incident, workload),
         Phase::AwaitingApproval => approval::await_approval(incident, workload),
-        Phase::Approved => match &incident.status.plan {
-            Some(plan) => execute(incident, plan),
-            None => fail("the plan is missing from the status"),
-        },
-        Phase::Executing | Phase::Scaling => converge(incident, workload),
-        Phase::Verifying => verify(incident, workload),
+        Phase::Approved => approval::carry_out(incident, workload),
+        Phase::Executing | Phase::Scaling => converge::converge(incident, workload),
+        Phase::Verifying => verify::verify(incident, workload),
         Phase::Resolved | Phase::Failed => Step::Wait(None),
     }
 }
@@ -108,22 +109,6 @@ fn fail(error: impl Into<String>) -> Step {
     Step::Fail {
         error: error.into(),
         council: None,
-    }
-}
-
-/// What automation approved before the brake was put on waits; what a human ordered does not.
-fn execute(incident: &ValidatedIncident, plan: &Plan) -> Step {
-    let spec = &incident.incident.spec;
-    let approved = spec.approval.as_ref().is_some_and(|approval| {
-        approval.plan_hash == plan.hash && approval.decision == ApprovalDecision::Approve
-    });
-    match &incident.paused {
-        Some(hold) if spec.override_.is_none() && !approved && plan.action != Action::Noop => Step::Hold {
-            reason: hold.reason,
-            message: hold.message.clone(),
-            until: None,
-        },
-        _ => Step::Execute(plan.clone()),
     }
 }
 
@@ -141,6 +126,76 @@ fn receive(incident: &ValidatedIncident, workload: &Workload) -> Step {
         then_hold if then_hold.is_some() || !fresh => Step::Investigate { then_hold },
         _ => Step::BeginAnalysis,
     }
+}
+
+/// Whether what is wrong was measured a moment ago.
+fn is_fresh(incident: &ValidatedIncident) -> bool {
+    let measured = incident.status.measured_at;
+    measured.is_some_and(|at| at.age(incident.now) <= FRESH)
+}
+
+/// What else has changed the workload's spec since the evidence, or since this incident's own last action: what was
+/// proposed was not proposed for this.
+fn overtaken(incident: &ValidatedIncident, workload: &Workload) -> Option<String> {
+    let status = &incident.status;
+    let known = match status.tried.last() {
+        Some(tried) => tried.withdrawn.or(tried.generation),
+        None => status.evidence.as_ref().and_then(|evidence| evidence.generation),
+    };
+    let known = known.filter(|known| *known != workload.generation())?;
+    Some(format!(
+        "somebody changed workload {} from generation {known} to {} meanwhile",
+        workload.name(),
+        workload.generation()
+    ))
+}
+
+/// A proposal that something has overtaken is made anew, and not for ever: then a human decides.
+fn begin_anew(
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    action: Action,
+    council: Option<CouncilDecision>,
+    reason: String,
+) -> Step {
+    // What a ladder tries next was chosen in the policy: no analysis would choose another.
+    if incident.status.tried.is_empty() && incident.status.begun_anew <= MOST_ANEW {
+        return Step::BeginAnew { reason };
+    }
+    match remedy::prescribe(incident, workload, action, proposed_count(incident)) {
+        Ok(plan) => Step::AskHuman {
+            plan,
+            council,
+            reason: "SpecChanged",
+            message: format!("{reason}: {action} needs a human"),
+        },
+        Err(error) => Step::Fail { error, council },
+    }
+}
+
+/// By how many the proposal scales; a rung of the ladder goes one step.
+fn proposed_count(incident: &ValidatedIncident) -> u32 {
+    let analysis = incident.status.analysis.as_ref();
+    analysis
+        .filter(|_| incident.status.tried.is_empty())
+        .map_or(1, |analysis| analysis.proposal.replica_count)
+}
+
+/// Which containers somebody paused, and what to do about it; `None` where nobody did.
+pub(super) fn paused_containers(workload: &Workload) -> Option<String> {
+    let rows = workload.status.iter().flat_map(|status| &status.instances);
+    let paused = rows
+        .filter(|row| row.state == "paused")
+        .map(|row| row.name.as_str());
+    let paused: Vec<&str> = paused.collect();
+    let names = paused.join(", ");
+    (!paused.is_empty()).then(|| {
+        format!(
+            "{names} {} paused: whoever paused it must unpause it (`docker unpause {}`) before anything can be done",
+            if paused.len() == 1 { "is" } else { "are" },
+            paused.join(" ")
+        )
+    })
 }
 
 /// Why the incident must not begin yet.
@@ -251,12 +306,35 @@ fn conclude(
     council: Option<CouncilDecision>,
     human: Option<&str>,
 ) -> Step {
+    let by_itself = human.is_none() && action != Action::Noop;
+    if by_itself {
+        if let Some(reason) = overtaken(incident, workload) {
+            return begin_anew(incident, workload, action, council, reason);
+        }
+        if !is_fresh(incident) {
+            return Step::Measure;
+        }
+    }
     let ruling = gate::judge(&Case {
         incident,
         action,
         council: council.as_ref(),
         by_human: human.is_some(),
     });
+    let left_alone = incident
+        .status
+        .tried
+        .iter()
+        .rfind(|tried| tried.action == Action::Noop);
+    if let (Ruling::NotMeasured { message }, Some(tried)) = (&ruling, left_alone) {
+        // Leaving it as it is was tried, and its probe did not prove it well: no symptom, and no proof either.
+        let error = format!("{}; {message}", tried.error);
+        return Step::Fail { error, council };
+    }
+    let (action, count) = match &ruling {
+        Ruling::NotMeasured { .. } => (Action::Noop, 0),
+        _ => (action, count),
+    };
     if let Ruling::Refuse { message } = ruling {
         return Step::Fail {
             error: message,
@@ -280,6 +358,15 @@ fn conclude(
         Err(error) => return Step::Fail { error, council },
     };
     match ruling {
+        Ruling::NotMeasured { message: note } => Step::Approve { plan, council, note },
+        Ruling::Allow if by_itself && incident.status.begun_anew > MOST_ANEW => Step::AskHuman {
+            plan,
+            council,
+            reason: "ChangedTooOften",
+            message: format!(
+                "{action} was decided on {MOST_ANEW} times, and each time something had changed meanwhile"
+            ),
+        },
         Ruling::Allow => {
             let note = match human {
                 Some(by) => format!("{} chose {action}", if by.is_empty() { "a human" } else { by }),
@@ -302,112 +389,6 @@ fn conclude(
             error: message,
             council,
         },
-    }
-}
-
-fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
-    let (Some(plan), Some(execution)) = (&incident.status.plan, &incident.status.execution) else {
-        return fail("the plan is missing from the status");
-    };
-    if !remedy::is_applied(&plan.patch, &workload.spec) {
-        return fail(format!(
-            "somebody changed workload {} (generation {}) before the plan had taken effect",
-            plan.target,
-            workload.generation()
-        ));
-    }
-    let status = workload.status.clone().unwrap_or_default();
-    if let Some(containers) = converged(incident, plan, execution.generation, &status, workload) {
-        let lb = (!incident.balancers.is_empty()).then(|| in_rotation(incident, &status));
-        return Step::BeginVerification {
-            plan: plan.clone(),
-            containers,
-            lb,
-        };
-    }
-    let began = execution.applied_at.unwrap_or(incident.now);
-    let left = CONVERGE_WITHIN.saturating_sub(began.age(incident.now));
-    if left.is_zero() {
-        let ready = aegis_api::condition::find(&status.conditions, "Ready")
-            .map(|ready| ready.message.clone())
-            .unwrap_or_default();
-        return fall_back(
-            incident,
-            format!(
-                "{} had not taken effect after {} s: {ready}",
-                plan.action,
-                CONVERGE_WITHIN.as_secs()
-            ),
-        );
-    }
-    Step::Wait(Some(left))
-}
-
-/// The containers that the change was about, once all carry it.
-fn converged(
-    incident: &ValidatedIncident,
-    plan: &Plan,
-    generation: Option<i64>,
-    status: &WorkloadStatus,
-    workload: &Workload,
-) -> Option<Vec<String>> {
-    if status.observed_generation < generation {
-        return None;
-    }
-    let rows = &status.instances;
-    let names = || acted_on(incident, plan, status);
-    match plan.action {
-        Action::Noop => Some(names()),
-        Action::Restart => {
-            let wanted = plan.patch.restarted_at?;
-            let all = rows
-                .iter()
-                .all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
-            (all && !rows.is_empty()).then(names)
-        }
-        Action::ScaleUp | Action::ScaleDown | Action::Rollback => {
-            let wanted = workload.spec.replicas;
-            let staying = rows
-                .iter()
-                .filter(|row| !row.draining && row.health == Health::Healthy)
-                .count();
-            let exact = rows.len() == staying && u32::try_from(staying).ok() == Some(wanted);
-            let updated = plan.action != Action::Rollback || status.updated_replicas == wanted;
-            (exact && updated && in_rotation(incident, status)).then(names)
-        }
-    }
-}
-
-/// Names of the containers that a plan which has taken effect made, removed or restarted; of a NOOP, all.
-fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) -> Vec<String> {
-    let rows = || status.instances.iter().filter(|row| !row.draining);
-    match plan.action {
-        Action::ScaleUp => rows()
-            .filter(|row| row.started_at.is_some_and(|start| start >= plan.created_at))
-            .map(|row| row.name.clone())
-            .collect(),
-        Action::ScaleDown => {
-            let seen = incident
-                .status
-                .evidence
-                .iter()
-                .flat_map(|evidence| &evidence.containers);
-            seen.filter(|before| !rows().any(|row| row.id == before.id))
-                .map(|before| before.name.clone())
-                .collect()
-        }
-        Action::Restart => {
-            // A stand-in was made for the restart, not restarted.
-            let evidence = incident.status.evidence.as_ref();
-            let seen = |id: &str| {
-                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == id))
-            };
-            rows()
-                .filter(|row| seen(&row.id))
-                .map(|row| row.name.clone())
-                .collect()
-        }
-        Action::Rollback | Action::Noop => rows().map(|row| row.name.clone()).collect(),
     }
 }
 
@@ -445,78 +426,23 @@ fn in_rotation(incident: &ValidatedIncident, status: &WorkloadStatus) -> bool {
     })
 }
 
-fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> Step {
-    let Some(verification) = &incident.status.verification else {
-        return fail("the verification is missing from the status");
-    };
-    let status = workload.status.clone().unwrap_or_default();
-    let steady = verified(incident, verification);
-    if steady && in_rotation(incident, &status) {
-        return Step::Resolve;
-    }
-    let now = incident.now;
-    if verification.deadline.is_some_and(|deadline| now >= deadline) {
-        let last = verification
-            .attempts
-            .last()
-            .map(|attempt| attempt.message.clone())
-            .unwrap_or_default();
-        let what = if steady {
-            "the load balancer does not have it in rotation".to_owned()
-        } else {
-            last
-        };
-        return fall_back(incident, format!("not verified before the deadline: {what}"));
-    }
-    let number = verification
-        .attempts
-        .last()
-        .map_or(1, |last| last.number.saturating_add(1));
-    let due = match verification.attempts.last() {
-        None => Duration::ZERO,
-        Some(last) => {
-            let doublings = number.saturating_sub(2).min(16);
-            let pause = FIRST_PAUSE
-                .saturating_mul(1 << doublings)
-                .min(LAST_PAUSE)
-                .saturating_sub(last.at.age(now));
-            // The attempt that completes the soak is not put off beyond it, least of all beyond the deadline.
-            soak_end(incident, verification)
-                .filter(|end| *end > last.at)
-                .map_or(pause, |end| pause.min(end.until(now)))
-        }
-    };
-    if due.is_zero() {
-        Step::Attempt {
-            workload: std::sync::Arc::clone(workload),
-            number,
-        }
-    } else {
-        Step::Wait(Some(due))
-    }
-}
-
-/// When the soak is over if every attempt passes from now on; `None` while none passes.
-fn soak_end(incident: &ValidatedIncident, verification: &Verification) -> Option<Time> {
-    let since = verification.healthy_since?;
-    Some(since.plus(incident.policy.verification.soak))
-}
-
-/// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.
-fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
-    let wanted = &incident.policy.verification;
-    let (Some(since), Some(newest)) = (verification.healthy_since, verification.attempts.last()) else {
-        return false;
-    };
-    verification.passes >= wanted.successes && since.age(newest.at) >= wanted.soak.std()
-}
-
 /// The next rung of the ladder that was not tried yet, or the end.
 fn fall_back(incident: &ValidatedIncident, error: String) -> Step {
     let current = incident.status.plan.as_ref().map(|plan| plan.action);
     let tried = |action: Action| {
         current == Some(action) || incident.status.tried.iter().any(|tried| tried.action == action)
     };
+    let status = &incident.status;
+    let nothing_was_wrong = current == Some(Action::Noop)
+        && incident.incident.spec.override_.is_none()
+        && status
+            .analysis
+            .as_ref()
+            .is_some_and(|analysis| analysis.proposal.action != Action::Noop);
+    if nothing_was_wrong && status.tried.is_empty() && status.begun_anew < MOST_ANEW {
+        // Something was proposed, and nothing spoke for it then.
+        return Step::BeginAnew { reason: error };
+    }
     let next = match &incident.incident.spec.override_ {
         // Whoever takes an incident into their own hands has it there: the ladder does not go on behind their back.
         Some(chosen) => Some(chosen.action).filter(|action| !tried(*action)),

@@ -8,6 +8,7 @@ use aegis_api::condition;
 use aegis_api::incident::{Execution, Plan, Stage, TimelineEntry, Tried, Verification};
 use aegis_api::proposal::{Action as Remedy, CouncilDecision, Retrieved, Seat};
 use aegis_api::scalar::ResourceName;
+use aegis_api::symptom::words;
 use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time};
 use aegis_brain::Recalled;
 use aegis_brain::redact::{bound, redact};
@@ -18,6 +19,8 @@ use aegis_runtime::store::StoreError;
 use super::Error;
 use super::apply::Outcome;
 use super::gate::Ruling;
+use super::measure::Measured;
+use super::plan;
 use super::validate::ValidatedIncident;
 use crate::context::Context;
 use crate::fault;
@@ -181,11 +184,14 @@ impl Next<'_> {
             } => self.hold(reason, message, until),
             Outcome::Investigated {
                 evidence,
+                symptoms,
                 recalled,
                 hold,
             } => {
                 let seen: Vec<String> = evidence.containers.iter().map(describe_container).collect();
                 self.log(Stage::EvidenceCollected, seen.join("; "), None);
+                self.status.symptoms = symptoms;
+                self.status.measured_at = evidence.collected_at;
                 self.status.evidence = Some(*evidence);
                 self.recalled(recalled);
                 self.status.workload = self
@@ -199,6 +205,8 @@ impl Next<'_> {
                     None => self.begin_analysis(),
                 }
             }
+            Outcome::Measured(measured) => self.measured(measured),
+            Outcome::BegunAnew(reason) => self.begin_anew(&reason),
             Outcome::AnalysisBegun => self.begin_analysis(),
             Outcome::Analysed(analysis) => {
                 for attempt in &analysis.attempts {
@@ -245,6 +253,7 @@ impl Next<'_> {
                 self.log(Stage::Approved, describe_plan(&plan), None);
                 self.status.plan = Some(plan);
                 self.status.phase = Phase::Approved;
+                self.status.waiting_since = None;
                 AT_ONCE
             }
             Outcome::Asked {
@@ -266,6 +275,7 @@ impl Next<'_> {
                 }
                 self.status.plan = Some(plan);
                 self.status.phase = Phase::AwaitingApproval;
+                self.status.waiting_since.get_or_insert(self.now);
                 Action::Requeue(Duration::from_secs(30))
             }
             Outcome::DryRunEnded {
@@ -276,28 +286,36 @@ impl Next<'_> {
                 self.council(council);
                 self.end_dry_run(plan, &ruling)
             }
-            Outcome::Executed { plan, generation } => self.executed(&plan, generation),
-            Outcome::PlanStale(message) => {
-                self.log(
-                    Stage::PolicyGate,
-                    format!("the plan is made anew: {message}"),
-                    None,
-                );
-                self.status.plan = None;
-                self.status.phase = Phase::CouncilReview;
-                AT_ONCE
-            }
+            Outcome::Executed {
+                plan,
+                generation,
+                replaced,
+            } => self.executed(&plan, generation, replaced),
+            Outcome::PlanStale(message) => self.begin_anew(&message),
             Outcome::VerificationBegun { plan, containers, lb } => {
                 self.begin_verification(&plan, containers, lb)
             }
-            Outcome::Attempted(attempt) => {
+            Outcome::Attempted { attempt, cleared } => {
                 let verification = self.status.verification.get_or_insert_default();
+                verification.symptom_cleared = cleared.or(verification.symptom_cleared);
                 verification.record(attempt);
                 AT_ONCE
             }
             Outcome::Resolved { learned } => self.resolve(learned),
-            Outcome::FellBack { error, action } => self.fall_back(error, action),
-            Outcome::Failed { error, council } => {
+            Outcome::FellBack {
+                error,
+                action,
+                withdrawn,
+            } => {
+                self.withdrawn(withdrawn);
+                self.fall_back(error, action)
+            }
+            Outcome::Failed {
+                error,
+                council,
+                withdrawn,
+            } => {
+                self.withdrawn(withdrawn);
                 self.council(council);
                 self.end_failed(&error)
             }
@@ -323,6 +341,69 @@ impl Next<'_> {
         }
     }
 
+    /// What was measured right before an action: the same goes on, nothing ends it, something else begins it anew.
+    fn measured(&mut self, measured: Measured) -> Action {
+        self.release();
+        let known = self.status.measured_at.is_some();
+        let before = std::mem::replace(&mut self.status.symptoms, measured.symptoms);
+        self.status.measured_at = Some(measured.at);
+        let now = &self.status.symptoms;
+        let is_same = now.iter().any(|now| {
+            before
+                .iter()
+                .any(|before| before.kind.class() == now.kind.class())
+        });
+        if now.is_empty() {
+            let text = format!("measured anew, nothing is wrong: {}", measured.readings);
+            self.log(Stage::EvidenceCollected, text, None);
+            if self.status.plan.take().is_some() {
+                let text = "the plan is made anew: nothing is wrong any more";
+                self.log(Stage::PolicyGate, text, None);
+                self.status.phase = Phase::CouncilReview;
+            }
+            return AT_ONCE;
+        }
+        // A ladder's next rung is for whatever is left.
+        if known && !is_same && self.status.tried.is_empty() && self.status.begun_anew <= plan::MOST_ANEW {
+            let reason = format!("something else is wrong now: {}", words(now));
+            return self.begin_anew(&reason);
+        }
+        AT_ONCE
+    }
+
+    /// Back to evidence: analysis and votes were about something that is not of this moment any more.
+    fn begin_anew(&mut self, reason: &str) -> Action {
+        self.log(
+            Stage::PolicyGate,
+            format!("the plan is made anew: {reason}"),
+            None,
+        );
+        let status = &mut self.status;
+        status.begun_anew = status.begun_anew.saturating_add(1);
+        status.phase = Phase::Received;
+        status.evidence = None;
+        status.symptoms.clear();
+        status.measured_at = None;
+        status.analysis = None;
+        status.votes.clear();
+        status.council = None;
+        status.plan = None;
+        status.execution = None;
+        status.verification = None;
+        status.waiting_since = None;
+        AT_ONCE
+    }
+
+    /// Notes that a restart was taken back.
+    fn withdrawn(&mut self, generation: Option<i64>) {
+        if generation.is_none() {
+            return;
+        }
+        self.status.execution.get_or_insert_default().withdrawn = generation;
+        let text = "the restart is withdrawn: it will not be made up for later";
+        self.log(Stage::PolicyGate, text, None);
+    }
+
     fn begin_analysis(&mut self) -> Action {
         self.release();
         self.status.phase = Phase::Analysing;
@@ -334,7 +415,7 @@ impl Next<'_> {
         let names: Vec<String> = recalled
             .iter()
             .map(|hit| {
-                let recommended = hit.entry.outcomes.is_recommended();
+                let recommended = hit.entry.is_recommended();
                 let doubt = if recommended {
                     ""
                 } else {
@@ -352,7 +433,7 @@ impl Next<'_> {
         let hits = recalled.into_iter().map(|hit| Retrieved {
             entry: hit.name,
             score: hit.score,
-            recommended: hit.entry.outcomes.is_recommended(),
+            recommended: hit.entry.is_recommended(),
             action: hit.entry.action,
             root_cause: hit.entry.root_cause,
             trust: hit.trust,
@@ -378,11 +459,12 @@ impl Next<'_> {
         self.status.council = Some(decision);
     }
 
-    fn executed(&mut self, plan: &Plan, generation: i64) -> Action {
+    fn executed(&mut self, plan: &Plan, generation: i64, replaced: Option<Time>) -> Action {
         self.release();
         self.status.execution = Some(Execution {
             applied_at: Some(self.now),
             generation: Some(generation),
+            replaced,
             ..Execution::default()
         });
         self.condition("Executed", true, "Applied", describe_plan(plan));
@@ -478,6 +560,20 @@ impl Next<'_> {
             proof.unwrap_or_default()
         );
         self.condition("HealthVerified", true, "ProbesPassed", text.clone());
+        let cleared = self
+            .status
+            .verification
+            .as_ref()
+            .and_then(|verification| verification.symptom_cleared);
+        if let Some(cleared) = cleared {
+            let reason = if cleared {
+                "NotMeasuredAnyMore"
+            } else {
+                "StillMeasured"
+            };
+            let before = words(&self.status.symptoms);
+            self.condition("SymptomCleared", cleared, reason, format!("before: {before}"));
+        }
         if let Some(entry) = &learned {
             let entry = entry.clone();
             self.condition("Learned", true, "RunbookEntry", entry);
@@ -499,6 +595,7 @@ impl Next<'_> {
                 plan_hash: plan.hash,
                 error,
                 applied_at: execution.as_ref().and_then(|execution| execution.applied_at),
+                withdrawn: execution.as_ref().and_then(|execution| execution.withdrawn),
                 generation: execution.and_then(|execution| execution.generation),
             });
         }
@@ -540,7 +637,7 @@ fn describe_plan(plan: &Plan) -> String {
     }
 }
 
-fn describe_container(container: &aegis_api::proposal::ContainerEvidence) -> String {
+pub(super) fn describe_container(container: &aegis_api::proposal::ContainerEvidence) -> String {
     let mut text = format!("{} is {}", container.name, container.state);
     if let Some(percent) = container.memory_percent() {
         text.push_str(&format!(", memory {percent:.0} % of its limit"));
@@ -550,6 +647,9 @@ fn describe_container(container: &aegis_api::proposal::ContainerEvidence) -> Str
     }
     if let Some(code) = container.exit_code {
         text.push_str(&format!(", exit code {code}"));
+    }
+    if let Some(percent) = container.cpu_percent {
+        text.push_str(&format!(", {percent:.0} % of a core"));
     }
     if let Some(probe) = &container.probe {
         text.push_str(&format!(", {probe}"));

@@ -2,8 +2,10 @@
 
 mod asking;
 mod by_hand;
+mod hearsay;
 mod injections;
 mod known;
+mod measured;
 mod proposals;
 mod repeats;
 mod sender;
@@ -16,7 +18,8 @@ use std::sync::Arc;
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};
 use aegis_api::{
-    Incident, IncidentStatus, Kind, RemediationPolicy, Time, Workload, WorkloadStatus, kinds, yaml,
+    Incident, IncidentStatus, Kind, RemediationPolicy, Symptom, SymptomKind, Time, Workload, WorkloadStatus,
+    kinds, yaml,
 };
 use aegis_docker::fake::{FakeEngine, RunSpec};
 
@@ -42,8 +45,25 @@ pub(super) fn incident(spec: &str, status: &str) -> Incident {
     let status: IncidentStatus =
         serde_json::from_value(yaml::parse(status).unwrap().remove(0).value).unwrap();
     let mut incident: Incident = object("Incident", "inc", spec);
-    incident.status = Some(status);
+    incident.status = Some(match status.measured_at {
+        Some(_) => status,
+        None => found_sick(status),
+    });
     incident
+}
+
+/// It was measured just now that the workload's probe fails.
+fn found_sick(status: IncidentStatus) -> IncidentStatus {
+    IncidentStatus {
+        symptoms: vec![Symptom {
+            kind: SymptomKind::ProbeFailing,
+            container: Some("web-replica-1".to_owned()),
+            value: None,
+            message: "web-replica-1 runs but fails its health check".to_owned(),
+        }],
+        measured_at: Some(NOW.parse().unwrap()),
+        ..status
+    }
 }
 
 /// What comes next for an incident about a settled workload of three replicas.
@@ -77,6 +97,7 @@ pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> 
         balancers: Vec::new(),
         paused: None,
         settings: Arc::new(Settings::default()),
+        awake_since: "2026-11-22T00:00:00Z".parse().unwrap(),
         now: NOW.parse::<Time>().unwrap(),
     };
     validate(&incidents[0], &observed, leases, |_| false)
@@ -227,14 +248,29 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
             &Leases::default(),
         ))
     };
-    // The second was made for the workload as it was before the other incident.
-    for parent in [1, 0] {
-        assert_eq!(
-            next(parent, "30s"),
-            Step::Wait(Some(std::time::Duration::from_secs(20)))
-        );
-        assert!(matches!(next(parent, "5s"), Step::Approve { .. }));
-    }
+    assert_eq!(
+        next(1, "30s"),
+        Step::Wait(Some(std::time::Duration::from_secs(20)))
+    );
+    assert!(matches!(next(1, "5s"), Step::BeginAnew { .. }));
+    // Made for the workload as it was before the other incident: it begins anew at once, and keeps the cooldown there.
+    let anew = next(0, "30s");
+    assert!(matches!(anew, Step::BeginAnew { .. }), "{anew:?}");
+    let begun = incident(REPORT, "{phase: RECEIVED, workload: web}");
+    let held = plan(&judge(
+        vec![begun, other.clone()],
+        "{cooldown: 30s}",
+        &Leases::default(),
+    ));
+    assert!(
+        matches!(
+            &held,
+            Step::Investigate {
+                then_hold: Some(("Cooldown", ..))
+            }
+        ),
+        "{held:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -44,6 +44,8 @@ pub(super) struct ValidatedIncident {
     pub by_hand: Vec<RecentAction>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
+    /// When this controller started.
+    pub awake_since: Time,
     pub now: Time,
 }
 
@@ -109,6 +111,7 @@ pub(super) fn validate(
             |workload| by_hand(workload, &observed.incidents, observed.now),
         ),
         balancers: balancers.cloned().collect(),
+        awake_since: observed.awake_since,
         now: observed.now,
         status,
         target,
@@ -238,12 +241,16 @@ fn by_hand(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<R
         statuses.any(|status| {
             let here = status.workload.as_ref();
             let current = status.plan.iter().zip(&status.execution);
-            let current = current.map(|(plan, execution)| (plan.action, execution.generation));
-            let tried = status.tried.iter().map(|tried| (tried.action, tried.generation));
+            let current =
+                current.map(|(plan, execution)| (plan.action, [execution.generation, execution.withdrawn]));
+            let tried = status
+                .tried
+                .iter()
+                .map(|tried| (tried.action, [tried.generation, tried.withdrawn]));
             here.is_some_and(|name| name.as_str() == workload.name())
                 && current
                     .chain(tried)
-                    .any(|(action, made)| action != Action::Noop && made == Some(generation))
+                    .any(|(action, made)| action != Action::Noop && made.contains(&Some(generation)))
         })
     };
     let demands = workload.status.as_ref().map_or(&[][..], |status| &status.demands);

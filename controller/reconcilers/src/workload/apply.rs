@@ -14,7 +14,7 @@ use super::plan::{Prepared, Step};
 use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::fault;
-use crate::look::{Subject, look};
+use crate::look::{Depth, Subject, look};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -123,7 +123,14 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
         restarts: known.as_ref().map_or(0, |known| known.restarts),
         restarted_at: known.map(|known| known.restarted_at).unwrap_or_default(),
     };
-    let (seen, gaps) = look(context, workload.spec.probe(), &subject, &workload.own_networks).await?;
+    let (seen, gaps) = look(
+        context,
+        workload.spec.probe(),
+        &subject,
+        &workload.own_networks,
+        Depth::Everything,
+    )
+    .await?;
     let seen = seen.unwrap_or_default();
     Ok(Capture {
         taken_at: Some(context.clock.now()),

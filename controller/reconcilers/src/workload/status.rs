@@ -19,6 +19,10 @@ use crate::context::Context;
 use crate::fault;
 use crate::hold::PAUSED;
 
+/// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
+pub(crate) const STEP_REFUSED: &str = "StepRefused";
+/// Why it is not, where the container that it adopts is not there.
+pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
@@ -342,10 +346,14 @@ fn set_conditions(
         .filter(|row| row.health == Health::Unhealthy)
         .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
         .collect();
-    let failure = applied
-        .failed
-        .first()
-        .map(|(step, error)| format!("cannot {}: {error}", step.words()));
+    let failure = applied.failed.first().map(|(step, error)| {
+        let reason = if error.is_transient() {
+            "StepFailed"
+        } else {
+            STEP_REFUSED
+        };
+        (reason, format!("cannot {}: {error}", step.words()))
+    });
     let missing = matches!(workload.mould, Mould::Missing)
         .then(|| {
             workload
@@ -372,11 +380,10 @@ fn set_conditions(
     let held = workload.no_restarts.as_ref().filter(|_| sick);
     let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
     let trouble = failure
-        .map(|text| ("StepFailed", text))
         .or(held)
         .or(given_up.map(|text| ("RestartLimit", text)))
         .or(waits.map(|text| ("DependencyDown", text)))
-        .or(missing.map(|text| ("ContainerMissing", text)))
+        .or(missing.map(|text| (CONTAINER_MISSING, text)))
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),

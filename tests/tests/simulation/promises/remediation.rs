@@ -140,11 +140,27 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
             .wishes
             .iter()
             .any(|(name, wish)| name == new.name() && *wish == value);
-        let planned = approved.values().any(|plan| {
-            plan.target.as_str() == new.name()
-                && plan.parent_generation == old.generation()
-                && patched(&plan.patch, &old.spec) == new.spec
-        });
+        // A restart that could not take effect is taken back.
+        let withdrawn = new.spec.restarted_at != old.spec.restarted_at && {
+            let mut before = old.spec.clone();
+            before.restarted_at = new.spec.restarted_at;
+            let mut incidents = evidence.incidents.values().flatten();
+            before == new.spec
+                && incidents.any(|(_, incident)| {
+                    incident.status.as_ref().is_some_and(|status| {
+                        let execution = status.execution.as_ref();
+                        let last = execution.and_then(|execution| execution.withdrawn);
+                        let mut tried = status.tried.iter().map(|tried| tried.withdrawn);
+                        last == Some(new.generation()) || tried.any(|made| made == Some(new.generation()))
+                    })
+                })
+        };
+        let planned = withdrawn
+            || approved.values().any(|plan| {
+                plan.target.as_str() == new.name()
+                    && plan.parent_generation == old.generation()
+                    && patched(&plan.patch, &old.spec) == new.spec
+            });
         if !wished && !planned {
             broken.push(format!(
                 "the spec of workload {} became {value} although nobody asked for it",
@@ -334,6 +350,59 @@ fn limits(evidence: &Evidence) -> Vec<String> {
                 policy.spec.cooldown,
                 last.incident.name(),
                 last.at
+            ));
+        }
+    }
+    broken
+}
+
+/// When the spec first had what a plan asks for, as long as its generation is the plan's.
+fn carried_out(evidence: &Evidence, deed: &Deed<'_>) -> Option<Time> {
+    let generation = deed.incident.status.as_ref()?.execution.as_ref()?.generation?;
+    let versions = evidence.workloads.get(deed.plan.target.as_str())?;
+    let mut versions = versions.iter();
+    versions
+        .find(|(_, workload)| workload.generation() == generation)
+        .map(|(at, _)| *at)
+}
+
+/// I13: what automation does, and what a human only agrees to, is about a symptom that was measured right before; only
+/// a human's own order needs none. What nobody measured teaches nothing.
+pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &Evidence) -> Vec<String> {
+    const RIGHT_BEFORE: std::time::Duration = std::time::Duration::from_secs(15);
+    let mut broken = Vec::new();
+    for deed in deeds(evidence) {
+        let status = deed.incident.status.clone().unwrap_or_default();
+        if deed.incident.spec.override_.is_some() {
+            continue;
+        }
+        let at = carried_out(evidence, &deed).unwrap_or(deed.at);
+        let measured = status.measured_at.filter(|measured| *measured <= at);
+        let recent = measured.is_some_and(|measured| measured.age(at) <= RIGHT_BEFORE);
+        if status.symptoms.is_empty() || !recent {
+            broken.push(format!(
+                "incident {} did {} at {at}: {:?} was measured at {:?}",
+                deed.incident.name(),
+                deed.plan.action,
+                status.symptoms,
+                status.measured_at
+            ));
+        }
+    }
+    for versions in evidence.incidents.values() {
+        let Some((_, last)) = versions.last() else {
+            continue;
+        };
+        let status = last.status.clone().unwrap_or_default();
+        let cleared = status
+            .verification
+            .and_then(|verification| verification.symptom_cleared);
+        if status.learned.is_some() && (status.symptoms.is_empty() || cleared != Some(true)) {
+            broken.push(format!(
+                "incident {} taught {:?} with {:?} before and {cleared:?} after",
+                last.name(),
+                status.learned,
+                status.symptoms
             ));
         }
     }

@@ -74,6 +74,7 @@ impl Attempt {
                 error: text,
                 applied_at: None,
                 generation: None,
+                withdrawn: None,
             }),
             "runbook" => {
                 let entry = serde_json::json!({"incidentId": "old", "alertType": "a", "rootCause": text, "action": "SCALE_UP", "confidence": 1.0});

@@ -179,6 +179,7 @@ async fn whatever_is_short_of_known_is_put_before_the_model() {
                     error: "e".into(),
                     applied_at: None,
                     generation: None,
+                    withdrawn: None,
                 }];
             }),
         ),

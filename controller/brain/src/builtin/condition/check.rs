@@ -157,6 +157,13 @@ impl Condition {
                     format!("{running} of {all} containers run"),
                 )
             }
+            Self::Paused(share) => {
+                let paused = count(facts.paused());
+                Check::new(
+                    share.holds(paused, all),
+                    format!("{paused} of {all} containers are paused"),
+                )
+            }
             Self::Unhealthy(share) => {
                 let hung = count(facts.hung());
                 Check::new(
@@ -183,7 +190,7 @@ impl Condition {
                 )
             }
             Self::Symptoms(wanted) => {
-                let symptoms = facts.symptoms();
+                let symptoms = facts.trouble();
                 let saw = symptoms
                     .first()
                     .cloned()
@@ -191,18 +198,24 @@ impl Condition {
                 Check::new(symptoms.is_empty() != *wanted, saw)
             }
             Self::RestartLoop(wanted) => {
-                let saw = if facts.restart_loop() {
-                    "containers restart again and again"
+                let loops = facts.crash_loop().is_some();
+                let saw = if loops {
+                    "containers crash again and again"
                 } else {
-                    "no container restarts again and again"
+                    "no container crashed again and again within the last minutes"
                 };
-                Check::new(facts.restart_loop() == *wanted, saw)
+                Check::new(loops == *wanted, saw)
+            }
+            Self::RecentCrashes(range) => {
+                let crashes = facts.most_crashed().map_or(0, |(_, crashes)| crashes);
+                let saw = format!("no container crashed more than {crashes} times within the last minutes");
+                Check::new(range.counted(crashes), saw)
             }
             Self::ErrorLines(range) => {
                 let lines = facts.error_lines();
                 Check::new(
                     range.counted(lines),
-                    format!("{lines} of the last log lines report an error"),
+                    format!("{lines} log lines of the last minutes report an error"),
                 )
             }
             _ => Check::new(false, "it says nothing about containers"),

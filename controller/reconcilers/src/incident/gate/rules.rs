@@ -5,6 +5,8 @@ use aegis_api::policy::Mode;
 use aegis_api::proposal::{CouncilDecision, Verdict};
 use aegis_brain::redact::bound;
 
+use super::super::measure;
+use super::super::plan::paused_containers;
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
@@ -21,6 +23,34 @@ fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ru
 pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
     let hold = case.incident.paused.as_ref()?;
     needs_approval(hold.reason, hold.message.clone())
+}
+
+/// Nothing can be done to a paused container, and what is asked for meanwhile would befall it once it goes on.
+pub(super) fn container_paused(case: &Case<'_>) -> Option<Ruling> {
+    let workload = case.incident.target.as_ref().ok()?;
+    let message = paused_containers(workload)?;
+    Some(Ruling::Refuse {
+        message: format!("{message}; nothing was done"),
+    })
+}
+
+/// No action without a symptom that the controller itself has measured.
+pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
+    let status = &case.incident.status;
+    if !status.symptoms.is_empty() {
+        return None;
+    }
+    let first = status.evidence.as_ref();
+    let read = match first.filter(|evidence| evidence.collected_at == status.measured_at) {
+        Some(evidence) => format!(": {}", measure::readings(evidence)),
+        None => " when it was measured anew".to_owned(),
+    };
+    Some(Ruling::NotMeasured {
+        message: format!(
+            "nothing measured speaks for {}: no symptom was found{read}",
+            case.action
+        ),
+    })
 }
 
 pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {

@@ -15,6 +15,8 @@ fn the_rules_bind_in_this_order() {
     assert_eq!(
         names,
         [
+            "ContainerPaused",
+            "NotMeasured",
             "Paused",
             "NotAllowed",
             "CouncilRejected",
@@ -60,6 +62,7 @@ fn word(ruling: &Ruling) -> String {
         Ruling::Allow => "allow".to_owned(),
         Ruling::NeedsApproval { reason, .. } => format!("ask {reason}"),
         Ruling::Refuse { .. } => "refuse".to_owned(),
+        Ruling::NotMeasured { .. } => "not measured".to_owned(),
         Ruling::DryRun(would) => format!("dry run: {}", word(would)),
     }
 }

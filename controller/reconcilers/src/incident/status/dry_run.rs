@@ -16,6 +16,7 @@ pub(super) fn ended(plan: Option<&Plan>, ruling: &Ruling) -> (Phase, Stage, Stri
     let act = plan.map(describe_plan).unwrap_or_default();
     let (phase, stage, would) = match ruling {
         Ruling::Allow | Ruling::DryRun(_) => (Phase::Approved, Stage::Approved, format!("would {act}")),
+        Ruling::NotMeasured { message } => (Phase::Approved, Stage::Noop, message.clone()),
         Ruling::NeedsApproval { reason, message } => (
             Phase::CouncilReview,
             Stage::PolicyGate,

@@ -159,6 +159,67 @@ impl Ward {
         panic!("{name} does not end: {:#?}", stuck.status)
     }
 
+    /// Reconciles until the incident is over, however often it waits meanwhile.
+    pub(super) async fn finish(&self, name: &str) -> Incident {
+        for _ in 0..5000 {
+            let next = self.incidents.reconcile(name).await.unwrap();
+            let incident = self.context.store.get::<Incident>(name).unwrap();
+            if incident.is_finished() {
+                return (*incident).clone();
+            }
+            if next != Next::Requeue(Duration::ZERO) {
+                self.pass(&["web"]).await;
+            }
+        }
+        let stuck = self.context.store.get::<Incident>(name).unwrap();
+        panic!("{name} does not end: {:#?}", stuck.status)
+    }
+
+    /// What a human writes into an incident.
+    pub(super) async fn edit_incident(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&mut aegis_api::IncidentSpec) + Send + 'static,
+    ) {
+        let edit = move |incident: &Incident| {
+            let mut spec = incident.spec.clone();
+            edit(&mut spec);
+            Ok(spec)
+        };
+        let edited = self.context.store.edit_spec::<Incident, _>(name, edit).await;
+        edited.unwrap();
+    }
+
+    /// How far automation goes from now on.
+    pub(super) async fn set_mode(&self, policy: &str, mode: &str) {
+        let mode = serde_json::from_value(mode.into()).unwrap();
+        let edit = move |policy: &RemediationPolicy| {
+            let mut spec = policy.spec.clone();
+            spec.mode = mode;
+            Ok(spec)
+        };
+        let edited = self
+            .context
+            .store
+            .edit_spec::<RemediationPolicy, _>(policy, edit)
+            .await;
+        edited.unwrap();
+    }
+
+    /// The incident as time, or an earlier version, would have left it.
+    pub(super) async fn set_status(&self, name: &str, change: impl FnOnce(&mut IncidentStatus)) {
+        let incident = self.context.store.get::<Incident>(name).unwrap();
+        let mut status = incident.status.clone().unwrap();
+        change(&mut status);
+        let uid = incident.metadata.uid.clone().unwrap();
+        let stored = self
+            .context
+            .store
+            .set_status::<Incident>(name, &uid, status)
+            .await;
+        stored.unwrap();
+    }
+
     /// What this controller did to containers.
     pub(super) fn deeds(&self) -> Vec<Effect> {
         let all = self.engine.effects();
