@@ -1,0 +1,208 @@
+//! What people have been told: one mark for each open incident, in a file beside the resources, so that a restart repeats
+//! no card and loses none. Owns the file; bounded by the number of open incidents and by [`MOST`].
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::stage::Mark;
+
+/// Most incidents that are remembered; beyond that those first seen longest ago are forgotten.
+const MOST: usize = 4_096;
+/// A file larger than this is not one of ours.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// The ledger could not be read or written. What was told may be told again after a restart.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep {} up to date", path.display())]
+pub struct LedgerError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// The file's contents.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Contents {
+    /// Counts up; the order in which incidents were first seen.
+    next: u64,
+    incidents: BTreeMap<String, Line>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    since: u64,
+    mark: Option<Mark>,
+}
+
+/// What people have been told.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    path: Option<PathBuf>,
+    contents: Contents,
+    dirty: bool,
+}
+
+impl Ledger {
+    /// A ledger that a restart forgets.
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            path: None,
+            contents: Contents::default(),
+            dirty: false,
+        }
+    }
+
+    /// The ledger in this file; an empty one where there is none or it cannot be understood.
+    pub(crate) async fn open(path: PathBuf) -> Self {
+        let read = path.clone();
+        let contents = tokio::task::spawn_blocking(move || load(&read)).await;
+        let contents = match contents.map_err(std::io::Error::other).and_then(|read| read) {
+            Ok(contents) => contents,
+            Err(error) => {
+                tracing::warn!(
+                    "{} cannot be read: {error}; people may be told again of open incidents",
+                    path.display()
+                );
+                Contents::default()
+            }
+        };
+        Self {
+            path: Some(path),
+            contents,
+            dirty: false,
+        }
+    }
+
+    /// Whether the incident is known; otherwise it is noted, as one of which nothing has been told.
+    pub(crate) fn note(&mut self, uid: &str) -> bool {
+        if self.contents.incidents.contains_key(uid) {
+            return true;
+        }
+        while self.contents.incidents.len() >= MOST {
+            let oldest = self.contents.incidents.iter().min_by_key(|(_, line)| line.since);
+            let Some(oldest) = oldest.map(|(uid, _)| uid.clone()) else {
+                break;
+            };
+            self.contents.incidents.remove(&oldest);
+        }
+        let since = self.contents.next;
+        self.contents.next += 1;
+        self.contents
+            .incidents
+            .insert(uid.to_owned(), Line { since, mark: None });
+        self.dirty = true;
+        false
+    }
+
+    pub(crate) fn knows(&self, uid: &str) -> bool {
+        self.contents.incidents.contains_key(uid)
+    }
+
+    pub(crate) fn mark(&self, uid: &str) -> Option<&Mark> {
+        self.contents.incidents.get(uid)?.mark.as_ref()
+    }
+
+    /// This entry, and all before it, are settled.
+    pub(crate) fn settle(&mut self, uid: &str, mark: Mark) {
+        if let Some(line) = self.contents.incidents.get_mut(uid) {
+            line.mark = Some(mark);
+            self.dirty = true;
+        }
+    }
+
+    /// Nothing more will be told of this incident.
+    pub(crate) fn close(&mut self, uid: &str) {
+        self.dirty |= self.contents.incidents.remove(uid).is_some();
+    }
+
+    /// Writes what has changed.
+    pub(crate) async fn save(&mut self) -> Result<(), LedgerError> {
+        let Some(path) = self.path.clone().filter(|_| self.dirty) else {
+            return Ok(());
+        };
+        self.dirty = false;
+        let bytes = serde_json::to_vec(&self.contents).unwrap_or_default();
+        let target = path.clone();
+        let written = tokio::task::spawn_blocking(move || store(&target, &bytes)).await;
+        written
+            .map_err(std::io::Error::other)
+            .and_then(|written| written)
+            .map_err(|source| LedgerError { path, source })
+    }
+}
+
+fn load(path: &Path) -> std::io::Result<Contents> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Contents::default()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_file() || metadata.len() > LARGEST {
+        return Err(std::io::Error::other("it is no regular file of a sensible size"));
+    }
+    serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+}
+
+fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    std::fs::rename(temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::Time;
+    use aegis_api::incident::{Stage, TimelineEntry};
+
+    use super::*;
+
+    fn mark() -> Mark {
+        Mark::of(&TimelineEntry {
+            ts: Time(jiff::Timestamp::UNIX_EPOCH),
+            status: Stage::Received,
+            message: String::new(),
+            agent: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_was_told_outlives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify/slack.json");
+        let mut ledger = Ledger::open(path.clone()).await;
+        assert!(!ledger.note("a"));
+        ledger.note("b");
+        ledger.settle("a", mark());
+        ledger.close("b");
+        ledger.save().await.unwrap();
+        let ledger = Ledger::open(path).await;
+        assert_eq!(ledger.mark("a"), Some(&mark()));
+        assert!(!ledger.knows("b"));
+    }
+
+    #[tokio::test]
+    async fn a_file_of_rubbish_is_an_empty_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slack.json");
+        std::fs::write(&path, "rubbish").unwrap();
+        assert!(!Ledger::open(path).await.knows("a"));
+    }
+
+    #[test]
+    fn it_remembers_a_bounded_number_of_incidents() {
+        let mut ledger = Ledger::in_memory();
+        for number in 0..MOST + 10 {
+            ledger.note(&number.to_string());
+        }
+        assert_eq!(ledger.contents.incidents.len(), MOST);
+        assert!(!ledger.knows("0") && ledger.knows(&(MOST + 9).to_string()));
+    }
+}
