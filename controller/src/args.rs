@@ -85,6 +85,25 @@ pub(crate) struct Args {
     pub(crate) healthcheck: bool,
     #[command(flatten)]
     pub(crate) models: Models,
+    #[command(flatten)]
+    pub(crate) notifications: Notifications,
+}
+
+/// Whom the stages of an incident are told.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Notifications")]
+pub(crate) struct Notifications {
+    /// Slack incoming webhook that gets a card at each stage of an incident. The address is a credential.
+    #[arg(long, env = "SLACK_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) slack_webhook_url: Option<SecretString>,
+    /// Which stages become cards. important: received, the council's decision, a plan that requires approval, what was
+    /// done, and the end. all: every entry of the timeline. end: a plan that requires approval, and the end.
+    #[arg(long, env = "SLACK_NOTIFY", default_value = "important", value_parser = level, value_name = "all|important|end")]
+    pub(crate) slack_notify: aegis_notify::Level,
+}
+
+fn level(text: &str) -> Result<aegis_notify::Level, aegis_notify::UnknownLevel> {
+    text.parse()
 }
 
 impl Args {

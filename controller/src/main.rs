@@ -6,6 +6,7 @@ mod health;
 mod host;
 mod model_metrics;
 mod models;
+mod notifications;
 mod observer;
 mod secrets;
 mod shutdown;

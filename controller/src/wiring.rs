@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{AnonymousRole, Args};
 use crate::model_metrics::ModelMetrics;
 use crate::observer::FeedObserver;
-use crate::{defaults, host, models, secrets, shutdown};
+use crate::{defaults, host, models, notifications, secrets, shutdown};
 
 /// The net under events: every object is looked at this often, whether or not anything was heard of it.
 const RESYNC: Duration = Duration::from_secs(30);
@@ -88,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);
+    let notifier = notifications::notifier(&args.notifications, &context.store, &mut registry).await?;
     let brain = Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry))));
     let state = ServerState::new(
         ServerParts {
@@ -139,6 +140,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn("docker events", |shutdown| async move {
         follow.run(engine, shutdown).await;
     });
+    if let Some(notifier) = notifier {
+        let updates = notifications::updates(&context.store);
+        tasks.spawn("notifications", |shutdown| notifier.run(updates, shutdown));
+    }
     let interval = Duration::from_secs(args.metrics_interval_secs);
     let watched = context.clone();
     tasks.spawn("host", move |shutdown| {
