@@ -29,7 +29,7 @@ const KINDS: [(&str, Need, Need); 6] = [
 ];
 
 /// Routes that are about no kind, and whose need their method alone does not tell. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 10] = [
+const ROUTES: [(&str, Match, Need); 11] = [
     ("post", Match::Exactly("/webhook"), Need::Alert),
     ("post", Match::Below("/scale"), Need::Operate),
     // A brake is for everybody on a shift.
