@@ -40,11 +40,18 @@ remove() {
 
 # The controller marks what it makes with the id of its state directory; another controller's is not ours to remove.
 remove_controllers_own() {
-    local instance
+    local instance names
     [ -r "$INSTANCE_FILE" ] || return 0
     instance=$(tr -d '[:space:]' <"$INSTANCE_FILE")
     [[ "$instance" =~ ^[A-Za-z0-9._-]+$ ]] || return 0
-    remove container "io.aegisops.instance=$instance"
+    # The label alone is no proof: an image that was committed from a replica brings it along. Ours have the names that
+    # they were made under.
+    mapfile -t names < <(docker ps --all --filter "label=io.aegisops.instance=$instance" \
+        --format '{{.Names}} {{.Label "io.aegisops.workload"}} {{.Label "io.aegisops.name"}}' |
+        awk '$3 == $1 || ($3 == "" && index($1, $2 "-replica-") == 1) { print $1 }' | sort)
+    [ ${#names[@]} -gt 0 ] || return 0
+    step "removing the containers ${names[*]}"
+    docker rm --force --volumes "${names[@]}" >/dev/null 2>&1 || true
 }
 
 if have docker && engine_answers; then

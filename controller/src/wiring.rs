@@ -80,7 +80,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 args.listen
             )
         })?;
-    let engine: Arc<dyn Engine> = Arc::new(Docker::connect(args.docker_host.as_deref())?);
+    let engine: Arc<dyn Engine> =
+        Arc::new(Docker::connect(args.docker_host.as_deref())?.for_instance(store.instance_id()));
     let context = context(&args, store, engine, events);
     let recall = Recall::default();
     let docker_events = DockerEvents::new(&context);

@@ -2,6 +2,8 @@
 
 #[path = "docker_driver/lab.rs"]
 mod lab;
+#[path = "docker_driver/sequences.rs"]
+mod sequences;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -320,7 +322,10 @@ async fn a_container_that_was_left_half_connected_joins_the_rest_when_it_starts(
     );
     spec.extra_networks
         .insert(back.clone(), json!({ "Aliases": ["internal"] }));
-    let id = lab.docker.create(spec).await?;
+    spec.body["Labels"]["io.aegisops.instance"] = json!("i1");
+    spec.body["Labels"]["io.aegisops.name"] = json!(spec.name);
+    let docker = Docker::connect(None)?.for_instance("i1");
+    let id = docker.create(spec).await?;
     if lab.docker.info().await?.api < (1, 44) {
         // What a crash between the two requests leaves behind.
         let leave = json!({ "Container": id, "Force": true });
@@ -329,7 +334,7 @@ async fn a_container_that_was_left_half_connected_joins_the_rest_when_it_starts(
             .await?;
         assert_eq!(lab.inspect(&id).await?.networks.len(), 1);
     }
-    lab.docker.start(&id).await?;
+    docker.start(&id).await?;
     let started = lab.inspect(&id).await?;
     assert!(started.networks[&front].is_some() && started.networks[&back].is_some());
     assert!(
@@ -337,6 +342,69 @@ async fn a_container_that_was_left_half_connected_joins_the_rest_when_it_starts(
             .to_string()
             .contains("internal")
     );
+    Ok(())
+}
+
+/// An image that brings these labels, made of the application's.
+async fn labelled_image(lab: &Lab, labels: &[(&str, &str)]) -> anyhow::Result<String> {
+    let source = lab.foreign("source", json!({ "Image": APP })).await?;
+    let image = lab.name("image");
+    let changes = labels.iter().map(|(key, value)| format!("LABEL {key}={value:?}"));
+    let changes: Vec<String> = changes.collect();
+    let options = bollard::query_parameters::CommitContainerOptionsBuilder::default()
+        .container(&source)
+        .repo(&image)
+        .changes(&changes.join("\n"))
+        .build();
+    let config = bollard::models::ContainerConfig::default();
+    lab.raw.commit_container(options, config).await?;
+    Ok(image)
+}
+
+#[tokio::test]
+async fn i3_labels_of_an_image_join_no_network() -> Outcome {
+    let lab = Lab::new("hostile")?;
+    let (front, secret) = (lab.network("front").await?, lab.network("secret").await?);
+    let name = lab.name("app");
+    let old = json!({ &secret: { "Aliases": ["postgres"] } }).to_string();
+    let new = json!({ "container": name, "networks": { &secret: {} } }).to_string();
+    for (round, (networks, claimed)) in [
+        (&old, "i1"),
+        (&new, "i1"),
+        (&new, "other"),
+        (&"damaged".to_owned(), "i1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let labels = [
+            ("io.aegisops.networks", networks.as_str()),
+            ("io.aegisops.instance", claimed),
+            ("io.aegisops.name", &name),
+            ("io.aegisops.workload", "shop"),
+        ];
+        let image = labelled_image(&lab, &labels).await?;
+        let body = json!({ "Image": image, "HostConfig": { "NetworkMode": front } });
+        // Of ours: what it carries itself counts. Of a person's, made and not started, then adopted: nothing counts that
+        // another state directory could have written.
+        let docker = Docker::connect(None)?.for_instance("i1");
+        let made = match round {
+            0 | 1 => docker.create(lab.spec("app", body)).await?,
+            _ if claimed == "i1" => docker.create(lab.spec("app", body)).await?,
+            _ => lab.foreign("app", body).await?,
+        };
+        docker.start(&made).await?;
+        let joined: Vec<String> = lab.inspect(&made).await?.networks.into_keys().collect();
+        for id in [made, lab.name("source")] {
+            docker.stop(&id, Some(Duration::ZERO)).await?;
+            docker.remove(&id).await?;
+        }
+        let options = bollard::query_parameters::RemoveImageOptionsBuilder::default()
+            .force(true)
+            .build();
+        lab.raw.remove_image(&image, Some(options), None).await?;
+        assert_eq!(joined, [front.as_str()], "{networks} of {claimed}");
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ pub mod openapi;
 pub mod policy;
 pub mod proposal;
 pub mod redact;
+pub mod restart;
 pub mod runbook;
 pub mod scalar;
 pub mod symptom;

@@ -15,6 +15,9 @@ pub const LABEL_REVISION: &str = "io.aegisops.revision";
 pub const LABEL_INSTANCE: &str = "io.aegisops.instance";
 /// Container label: which replica this is, counted from 1.
 pub const LABEL_REPLICA: &str = "io.aegisops.replica";
+/// Container label: the name it was made under. An image that was committed from a container brings all labels along; what
+/// is run from it has another name, and so is nobody's.
+pub const LABEL_NAME: &str = "io.aegisops.name";
 
 /// Workload annotation: `"true"` protects it from every automated action.
 pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

@@ -11,6 +11,7 @@ mod failure;
 mod lifecycle;
 mod lines;
 mod streams;
+mod surroundings;
 mod target;
 mod wire;
 
@@ -34,6 +35,7 @@ use crate::observed::{
     Stats,
 };
 use crate::probe;
+use crate::restart::{Known, Questions};
 use crate::script;
 use failure::bounded;
 use wire::{Place, encoded};
@@ -56,6 +58,8 @@ pub struct Docker {
     api: OnceLock<::bollard::Docker>,
     /// What the engine said of itself; forgotten when it stops answering, as another version may come back.
     info: Mutex<Option<EngineInfo>>,
+    /// Id of the state directory whose containers this program makes.
+    instance: Option<String>,
 }
 
 impl Docker {
@@ -76,7 +80,17 @@ impl Docker {
             place,
             api: OnceLock::new(),
             info: Mutex::default(),
+            instance: None,
         })
+    }
+
+    /// For the controller of this state directory: what it left half made is completed when it is started. Without, no
+    /// label of any container chooses anything.
+    pub fn for_instance(self, instance: &str) -> Self {
+        Self {
+            instance: Some(instance.to_owned()),
+            ..self
+        }
     }
 
     fn api(&self, operation: &str) -> EngineResult<&::bollard::Docker> {
@@ -181,6 +195,15 @@ impl Engine for Docker {
     fn list(&self, filter: ListFilter) -> BoxFuture<'_, EngineResult<Vec<ContainerSummary>>> {
         async move {
             self.run("list containers", READ_BOUND, self.list_now(&filter))
+                .await
+        }
+        .boxed()
+    }
+
+    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
+        async move {
+            let operation = "look around before a stop or a start";
+            self.run(operation, READ_BOUND, self.look_around_now(questions, operation))
                 .await
         }
         .boxed()

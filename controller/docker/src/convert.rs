@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::observed::{
     ChangeKind, ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo,
-    FileChange, ProcessRow, Stats,
+    FileChange, ProcessRow, PublishedPort, Stats,
 };
 
 const HEALTH_LOG_ENTRIES: usize = 5;
@@ -80,7 +80,30 @@ pub(crate) fn summary(row: &Value) -> Option<ContainerSummary> {
         labels: labels(part(row, "Labels")),
         networks: networks(part(part(row, "NetworkSettings"), "Networks")),
         created: number(row, "Created"),
+        published: published(part(row, "Ports")),
     })
+}
+
+/// Ports that lead nowhere on the host have no `PublicPort`.
+fn published(ports: &Value) -> Vec<PublishedPort> {
+    let ports = ports.as_array().into_iter().flatten();
+    let read = |port: &Value| {
+        Some(PublishedPort {
+            address: host_address(text(port, "IP")),
+            port: u16::try_from(number(port, "PublicPort"))
+                .ok()
+                .filter(|port| *port > 0)?,
+            protocol: text(port, "Type").to_owned(),
+        })
+    };
+    ports.filter_map(read).collect()
+}
+
+/// An address of the host to listen on; `None` for all of them.
+pub(crate) fn host_address(text: &str) -> Option<IpAddr> {
+    text.parse()
+        .ok()
+        .filter(|address: &IpAddr| !address.is_unspecified())
 }
 
 /// The answer of `GET /containers/{id}/json`; `None` without an id.

@@ -6,7 +6,9 @@ mod networks;
 mod revision;
 mod template;
 
-use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use std::collections::BTreeMap;
+
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use serde_json::{Map, Value};
 
 pub use clone::{clone_revision, clone_spec};
@@ -26,14 +28,48 @@ pub struct Ownership<'a> {
 }
 
 /// The labels by which the controller finds its own containers again. A clone inherits none of them.
-const OWNERSHIP_LABELS: [&str; 4] = [LABEL_WORKLOAD, LABEL_REVISION, LABEL_INSTANCE, LABEL_REPLICA];
+const OWNERSHIP_LABELS: [&str; 5] = [
+    LABEL_WORKLOAD,
+    LABEL_REVISION,
+    LABEL_INSTANCE,
+    LABEL_REPLICA,
+    LABEL_NAME,
+];
+
+/// Whether a container is one that this controller made for a workload: its labels say so, and it has the name that it was
+/// made under. Labels alone prove nothing, since an image brings its own: one that `docker commit` makes of a replica, or
+/// that somebody built, has all of them, and what a person runs from it is that person's.
+pub fn is_ours(name: &str, labels: &BTreeMap<String, String>, workload: &str, instance: &str) -> bool {
+    claims(labels, workload, instance) && has_its_name(name, labels, workload)
+}
+
+/// Whether the labels of a container say that this controller made it for a workload.
+pub fn claims(labels: &BTreeMap<String, String>, workload: &str, instance: &str) -> bool {
+    let says = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    says(LABEL_WORKLOAD, workload) && says(LABEL_INSTANCE, instance)
+}
+
+/// Whether a container has the name that its labels give it. Those made by earlier versions have no label for it: their
+/// names are `WORKLOAD-replica-N`.
+pub fn has_its_name(name: &str, labels: &BTreeMap<String, String>, workload: &str) -> bool {
+    if let Some(made_as) = labels.get(LABEL_NAME) {
+        return made_as == name;
+    }
+    let index = name
+        .strip_prefix(workload)
+        .and_then(|rest| rest.strip_prefix("-replica-"))
+        .filter(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()));
+    let labelled = labels.get(LABEL_REPLICA).map(String::as_str);
+    index.is_some_and(|index| labelled.is_none_or(|labelled| labelled == index))
+}
 
 /// Holds the networks that a container has yet to join before its first start, on engines that create it in one only.
 /// Written and read by the driver, so that a crash between creating and joining leaves no container that is half connected.
+/// It is written for every container, since an image may bring a label of this name, which a container's own replaces.
 pub(crate) const NETWORKS_LABEL: &str = "io.aegisops.networks";
 
 impl Ownership<'_> {
-    fn label(&self, body: &mut Map<String, Value>) {
+    fn label(&self, body: &mut Map<String, Value>, name: &str) {
         let labels = body.entry("Labels").or_insert_with(|| Value::Object(Map::new()));
         if !labels.is_object() {
             *labels = Value::Object(Map::new());
@@ -44,8 +80,9 @@ impl Ownership<'_> {
                 self.revision.into(),
                 self.instance.into(),
                 self.index.to_string(),
+                name.to_owned(),
             ];
-            for (key, value) in OWNERSHIP_LABELS.into_iter().zip::<[String; 4]>(values) {
+            for (key, value) in OWNERSHIP_LABELS.into_iter().zip::<[String; 5]>(values) {
                 labels.insert(key.to_owned(), Value::String(value));
             }
         }

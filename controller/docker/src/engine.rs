@@ -15,6 +15,7 @@ use crate::observed::{
     ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
     Stats,
 };
+use crate::restart::{Known, Questions};
 
 /// What an engine could not do. Display names the operation's object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +120,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Containers in any state.
     fn list(&self, filter: ListFilter) -> BoxFuture<'_, EngineResult<Vec<ContainerSummary>>>;
+
+    /// What the engine and its host know of these questions. What cannot be seen from here is `None`, not absent.
+    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>>;
 
     /// One container by id or exact name; `None` if there is none.
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Option<ContainerDetails>>>;

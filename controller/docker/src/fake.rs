@@ -9,12 +9,14 @@ mod chaos;
 mod container;
 mod effects;
 mod exec;
+mod hands;
 mod human;
 mod lifecycle;
 mod nginx;
 mod operations;
 mod readings;
 mod run_spec;
+mod surroundings;
 mod tenancy;
 mod traffic;
 mod world;
@@ -178,6 +180,7 @@ impl Shared {
         world.now = self.now();
         world.instant = Instant::now();
         let result = work(&mut world);
+        world.sweep();
         for event in world.outbox.drain(..) {
             // No receiver is no failure: nobody listens to the engine just now.
             drop(self.events.send(Feed::Event(event)));

@@ -7,9 +7,11 @@ mod convert;
 pub mod create;
 pub mod engine;
 pub mod fake;
+mod host_files;
 mod http1;
 pub mod observed;
 pub mod probe;
+pub mod restart;
 pub mod script;
 mod version;
 

@@ -87,6 +87,19 @@ pub struct ContainerSummary {
     pub networks: BTreeMap<String, Option<IpAddr>>,
     /// When it was made, unix seconds.
     pub created: i64,
+    /// Ports of the host that it holds now.
+    pub published: Vec<PublishedPort>,
+}
+
+/// A port of the host that leads to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// The host's address it listens on; `None` for all of them.
+    pub address: Option<IpAddr>,
+    /// The host's port.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
 }
 
 /// `docker inspect`.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::policy::Mode;
 use aegis_api::{Incident, Kind, LoadBalancer, Phase, RemediationPolicy, Workload, condition};
+use aegis_docker::create::has_its_name;
 use aegis_docker::fake::FakeEngine;
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_runtime::Store;
@@ -17,8 +18,10 @@ pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDe
     let all = engine.names().into_iter().filter_map(|name| engine.peek(&name));
     all.filter(|container| {
         let label = |key: &str| container.labels.get(key).map(String::as_str);
-        let ours =
-            label(LABEL_WORKLOAD) == Some(workload) && label(LABEL_INSTANCE) != Some("another-controller");
+        // One that a hand has renamed is nobody's any more.
+        let ours = label(LABEL_WORKLOAD) == Some(workload)
+            && label(LABEL_INSTANCE) != Some("another-controller")
+            && has_its_name(&container.name, &container.labels, workload);
         let adopted = container.name == workload && label(LABEL_WORKLOAD).is_none();
         ours || adopted
     })
@@ -134,10 +137,10 @@ fn orphans(world: &World, store: &Store, workloads: &BTreeSet<&str>) -> Vec<Stri
     let ours = names.iter().filter(|name| {
         world.engine.peek(name).is_some_and(|container| {
             container.labels.get(LABEL_INSTANCE).map(String::as_str) == Some(store.instance_id())
-                && container
-                    .labels
-                    .get(LABEL_WORKLOAD)
-                    .is_none_or(|owner| !workloads.contains(owner.as_str()))
+                && container.labels.get(LABEL_WORKLOAD).is_none_or(|owner| {
+                    let ours = has_its_name(&container.name, &container.labels, owner);
+                    ours && !workloads.contains(owner.as_str())
+                })
         })
     });
     ours.map(|name| format!("{name} is an orphan")).collect()

@@ -1,7 +1,8 @@
 //! `restart`: each container of a Workload once.
 
+use aegis_api::restart::CannotRestart;
 use aegis_api::{Duration, Time, Workload};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
@@ -9,7 +10,11 @@ use crate::error::CliError;
 use crate::patch;
 use crate::printer::age::now;
 use crate::settled;
-use crate::target::object_of;
+use crate::target::{Target, object_of};
+use crate::text;
+
+/// How long the controller is given to say that it cannot be done.
+const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Restart each container of a Workload once, as its strategy allows
 #[derive(Debug, clap::Args)]
@@ -28,13 +33,42 @@ pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Result<(), Cli
         .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
     let at = instant(&workload, session.client.server_time().unwrap_or_else(now));
     let patch = patch::of(&["spec", "restartedAt"], json!(at));
-    session.client.patch(&target, &patch, DryRun::None).await?;
+    let asked = session.client.patch(&target, &patch, DryRun::None).await?;
+    if let Some(refusal) = refusal(&target, &asked, session).await {
+        return Err(CliError::Failed(format!("{target} is not restarted: {refusal}")));
+    }
     session.console.line(format!("{target} restarted"))?;
     if args.wait.wait {
         settled::wait(&session.client, &target, args.wait.limit()).await?;
         session.console.line(format!("{target} is ready"))?;
     }
     Ok(())
+}
+
+/// Why the controller does not restart it, where it says so soon: a stop that could not be undone is not begun. One that
+/// has begun may take as long as the containers take to stop, and is not waited for.
+async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<String> {
+    let generation = asked.pointer("/metadata/generation").and_then(Value::as_i64)?;
+    let looked = |object: Option<&Value>| {
+        let seen = object.filter(|object| {
+            let observed = object
+                .pointer("/status/observedGeneration")
+                .and_then(Value::as_i64);
+            observed.is_some_and(|observed| observed >= generation)
+        });
+        Ok(seen.cloned())
+    };
+    let what = target.to_string();
+    let waited = session
+        .client
+        .wait_for(target, &what, Some(ANSWERS_WITHIN), looked)
+        .await;
+    // The request is stored: what hinders the look does not undo it, and `why` tells the rest.
+    let live = waited.ok()?;
+    let degraded = settled::condition(&live, "Degraded")?;
+    let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();
+    let refused = word("status") == "True" && CannotRestart::from_reason(word("reason")).is_some();
+    refused.then(|| text::line(word("message")))
 }
 
 /// A moment after every start so far, whosever clock is behind: what started before it is restarted. The server's clock

@@ -15,7 +15,8 @@ use crate::text;
 
 const INCIDENT: &str = "Incident";
 /// Conditions whose truth is the trouble; of all others it is their absence.
-const TROUBLE: [&str; 6] = [
+const TROUBLE: [&str; 7] = [
+    "ForeignContainers",
     "Degraded",
     "Held",
     "RestartLimit",

@@ -3,6 +3,7 @@
 //! An engine before API 1.44 creates it in one network only. The others stand in a label until it has joined them, and a
 //! first start looks there: whoever crashes in between leaves nothing half connected.
 
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
@@ -28,15 +29,10 @@ impl Docker {
                 endpoints(&mut body).ok_or_else(|| failure::odd(operation, "the body is no object"))?;
             endpoints.extend(std::mem::take(&mut extra_networks));
         }
-        if !extra_networks.is_empty() {
-            let labels = object(&mut body, "Labels")
-                .ok_or_else(|| failure::odd(operation, "the body is no object"))?;
-            let networks: Map<String, Value> = extra_networks.clone().into_iter().collect();
-            labels.insert(
-                NETWORKS_LABEL.to_owned(),
-                Value::String(Value::Object(networks).to_string()),
-            );
-        }
+        let labels =
+            object(&mut body, "Labels").ok_or_else(|| failure::odd(operation, "the body is no object"))?;
+        let networks = json!({ "container": name, "networks": extra_networks });
+        labels.insert(NETWORKS_LABEL.to_owned(), Value::String(networks.to_string()));
         let target = format!("/containers/create?name={}", encoded(&name));
         let answer = self
             .place
@@ -72,19 +68,30 @@ impl Docker {
         Ok(id)
     }
 
-    /// Joins what a container that has never started has not joined yet.
+    /// Joins what a container that has never started has not joined yet. A label chooses that only where it is this
+    /// controller's own: of its state directory, under the name that the container was made with, and written for just this
+    /// name. An image can bring labels as well, also to a container that a person made and that is only adopted.
     pub(super) async fn complete(&self, container: &ContainerDetails, operation: &str) -> EngineResult<()> {
+        let says = |key: &str, value: Option<&str>| {
+            value.is_some() && container.labels.get(key).map(String::as_str) == value
+        };
+        let is_ours =
+            says(LABEL_INSTANCE, self.instance.as_deref()) && says(LABEL_NAME, Some(&container.name));
         let Some(label) = container
             .labels
             .get(NETWORKS_LABEL)
-            .filter(|_| container.state == ContainerState::Created)
+            .filter(|_| is_ours && container.state == ContainerState::Created)
         else {
             return Ok(());
         };
-        let networks: Map<String, Value> = serde_json::from_str(label).map_err(|error| {
+        let label: Value = serde_json::from_str(label).map_err(|error| {
             failure::refused(operation, format!("label {NETWORKS_LABEL} is damaged: {error}"))
         })?;
-        for (network, endpoint) in networks {
+        if label.get("container").and_then(Value::as_str) != Some(&container.name) {
+            return Ok(());
+        }
+        let networks = label.get("networks").and_then(Value::as_object).cloned();
+        for (network, endpoint) in networks.unwrap_or_default() {
             if !container.networks.contains_key(&network) {
                 self.join(&container.id, &network, &endpoint, operation).await?;
             }

@@ -110,7 +110,11 @@ async fn an_engine_that_can_is_given_all_networks_at_once() {
         body["NetworkingConfig"]["EndpointsConfig"],
         json!({ "front": {}, "back": { "Aliases": ["web"] } })
     );
-    assert!(body.get("Labels").is_none());
+    assert_eq!(
+        body["Labels"],
+        json!({ "io.aegisops.networks": r#"{"container":"web","networks":{}}"# }),
+        "an image's label of this name would count otherwise"
+    );
 }
 
 #[tokio::test]

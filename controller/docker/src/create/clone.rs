@@ -13,11 +13,12 @@ use crate::observed::ContainerDetails;
 const BOOKKEEPING: [&str; 3] = ["com.docker.compose.", "com.docker.swarm.", "com.docker.stack."];
 
 /// A clone of `base` named `name`. Keeps everything except the name, published host ports, fixed IP and MAC addresses, the
-/// base's id as alias and automatic host name, Compose's and Swarm's bookkeeping labels, and the id file. Anonymous volumes
-/// become fresh ones. The image is the very one that `base` runs, also if its tag has moved since.
+/// base's id as alias and automatic host name, Compose's and Swarm's bookkeeping labels, the id file, and `--rm`: a clone
+/// that dies is to leave its traces, and one that is stopped for a moment must not go. Anonymous volumes become fresh ones.
+/// Shared namespaces (`container:…`), cgroup parent, links and restart policy say what it is, and stay. The image is the very one that `base` runs, also if its tag has moved since.
 pub fn clone_spec(base: &ContainerDetails, name: &str, owner: &Ownership<'_>) -> CreateSpec {
     let (mut body, networks) = kept(base);
-    owner.label(&mut body);
+    owner.label(&mut body, name);
     CreateSpec {
         name: name.to_owned(),
         body: Value::Object(body),
@@ -86,6 +87,7 @@ fn config(base: &ContainerDetails, body: &mut Map<String, Value>, host: &Map<Str
 
 fn host_config(body: &mut Map<String, Value>, host: &mut Map<String, Value>) {
     host.remove("ContainerIDFile");
+    host.insert("AutoRemove".to_owned(), Value::Bool(false));
     host.insert("PortBindings".to_owned(), Value::Object(Map::new()));
     host.insert("PublishAllPorts".to_owned(), Value::Bool(false));
     if let Some(links) = host.get_mut("Links").and_then(Value::as_array_mut) {

@@ -12,7 +12,7 @@ use crate::engine::CreateSpec;
 /// controller restarts what fails, with a backoff that it can show.
 pub fn template_spec(template: &ContainerTemplate, name: &str, owner: &Ownership<'_>) -> CreateSpec {
     let mut body = body(template);
-    owner.label(&mut body);
+    owner.label(&mut body, name);
     let endpoint = |name: &str| (name.to_owned(), json!({}));
     CreateSpec {
         name: name.to_owned(),
@@ -166,7 +166,8 @@ mod tests {
             json!({
                 "Image": "web:1", "Cmd": ["serve"], "Env": ["A=1=x", "B=2"], "ExposedPorts": {"8000/tcp": {}},
                 "Labels": {"team": "a", "io.aegisops.workload": "web", "io.aegisops.revision": "r1",
-                           "io.aegisops.instance": "i1", "io.aegisops.replica": "2"},
+                           "io.aegisops.instance": "i1", "io.aegisops.replica": "2",
+                           "io.aegisops.name": "web-replica-2"},
                 "StopTimeout": 2, "User": "1000",
                 "Healthcheck": {"Test": ["CMD", "/check"], "Interval": 5_000_000_000_u64, "Timeout": 2_000_000_000_u64, "Retries": 3},
                 "HostConfig": {

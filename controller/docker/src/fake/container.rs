@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::nginx::Nginx;
-use crate::observed::{ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine};
+use crate::convert::host_address;
+use crate::observed::{
+    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort,
+};
 
 /// Docker's health check needs some failures before it says so.
 const HEALTH_CHECK_NOTICES_AFTER: Duration = Duration::from_secs(2);
@@ -21,6 +24,8 @@ pub(super) struct Endpoint {
     pub(super) settings: Value,
     pub(super) address: Option<IpAddr>,
     pub(super) last: Option<IpAddr>,
+    /// The network that it belongs to since it was first used.
+    pub(super) network_id: Option<String>,
 }
 
 pub(super) struct Container {
@@ -44,6 +49,8 @@ pub(super) struct Container {
     pub(super) oom_killed: bool,
     pub(super) restart_count: u64,
     pub(super) pid: i64,
+    /// Its host ports lead to it no more.
+    pub(super) unpublished: bool,
     /// SIGTERM was sent: it takes no new connections.
     pub(super) stopping: bool,
     /// Ended on request: Docker's restart policy keeps its hands off.
@@ -70,6 +77,63 @@ pub(super) enum Serving {
 impl Container {
     pub(super) fn is_running(&self) -> bool {
         self.state == ContainerState::Running
+    }
+
+    /// It has a process, frozen or not.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, ContainerState::Running | ContainerState::Paused)
+    }
+
+    pub(super) fn host(&self, key: &str) -> &str {
+        self.host_config
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// It shares no other container's network, nor the host's.
+    pub(super) fn has_own_network(&self) -> bool {
+        let mode = self.host("NetworkMode");
+        !matches!(mode, "host" | "none") && !mode.starts_with("container:")
+    }
+
+    /// Started with `--rm`.
+    pub(super) fn auto_remove(&self) -> bool {
+        let flag = self.host_config.get("AutoRemove").and_then(Value::as_bool);
+        flag.unwrap_or_default()
+    }
+
+    /// The exit code after the engine has asked it to end.
+    pub(super) fn stopped_with(&self) -> i64 {
+        let kills = self.config.get("StopSignal").and_then(Value::as_str) == Some("SIGKILL");
+        if kills { 137 } else { 0 }
+    }
+
+    /// Ports of the host that it is to have.
+    pub(super) fn wanted_ports(&self) -> Vec<PublishedPort> {
+        let bindings = self.host_config.get("PortBindings").and_then(Value::as_object);
+        let bindings = bindings.into_iter().flatten().flat_map(|(port, bindings)| {
+            let protocol = port.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+            let bindings = bindings.as_array().into_iter().flatten();
+            bindings.filter_map(move |binding| {
+                let word = |key: &str| binding.get(key).and_then(Value::as_str).unwrap_or_default();
+                Some(PublishedPort {
+                    address: host_address(word("HostIp")),
+                    port: word("HostPort").parse().ok()?,
+                    protocol: protocol.to_owned(),
+                })
+            })
+        });
+        bindings.collect()
+    }
+
+    /// Ports of the host that it has.
+    pub(super) fn published(&self) -> Vec<PublishedPort> {
+        if self.is_up() && !self.unpublished {
+            self.wanted_ports()
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn stop_timeout(&self) -> Duration {
@@ -120,6 +184,10 @@ impl Container {
     }
 
     pub(super) fn serving(&self, now: Instant) -> Serving {
+        if self.state == ContainerState::Paused {
+            // The kernel accepts what nobody answers.
+            return Serving::Hangs;
+        }
         let Some(up) = self.up_since(now).filter(|_| !self.stopping) else {
             return Serving::Refuses;
         };
@@ -202,11 +270,13 @@ impl Container {
             state: self.state,
             status: up.unwrap_or_else(|| match self.state {
                 ContainerState::Created => "Created".to_owned(),
+                ContainerState::Paused => "Up 1 second (Paused)".to_owned(),
                 _ => format!("Exited ({})", self.exit_code),
             }),
             labels: self.labels.clone(),
             networks: self.addresses(),
             created: self.created.0.as_second(),
+            published: self.published(),
         }
     }
 
@@ -226,7 +296,7 @@ impl Container {
             image: self.image.clone(),
             image_id: self.image_id.clone(),
             state: self.state,
-            pid: if self.is_running() { self.pid } else { 0 },
+            pid: if self.is_up() { self.pid } else { 0 },
             exit_code: self.exit_code,
             oom_killed: self.oom_killed,
             error: String::new(),
@@ -254,6 +324,8 @@ impl Container {
             .map(|address| address.to_string())
             .unwrap_or_default();
         settings.insert("IPAddress".to_owned(), Value::String(address));
+        let network = endpoint.network_id.clone().unwrap_or_default();
+        settings.insert("NetworkID".to_owned(), Value::String(network));
         let aliases = settings.entry("Aliases").or_insert(Value::Null);
         if !aliases.is_array() {
             *aliases = json!([]);

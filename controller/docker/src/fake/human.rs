@@ -1,6 +1,8 @@
 //! What people and the kernel do to the fake engine while the code under test works: containers that Compose started,
 //! bystanders, kills, renames, kernels out of memory. Takes effect at once; never concerned by faults.
 
+use std::collections::BTreeMap;
+
 use super::FakeEngine;
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::effects::{Actor, Op};
@@ -11,17 +13,55 @@ use crate::engine::{EngineError, EngineResult};
 use crate::observed::{ContainerDetails, ExecOutput};
 
 impl World {
-    fn add_image(&mut self, name: &str, behaviour: Behaviour, nginx: bool) {
-        let id = format!("sha256:{}", self.new_id());
-        self.images
-            .insert(name.to_owned(), Image { id, behaviour, nginx });
+    fn add_image(&mut self, name: &str, behaviour: Behaviour, nginx: bool, labels: BTreeMap<String, String>) {
+        let image = Image {
+            id: format!("sha256:{}", self.new_id()),
+            labels,
+            behaviour,
+            nginx,
+        };
+        self.images.insert(name.to_owned(), image);
     }
 }
 
 impl FakeEngine {
     /// An image is there (again: a new build under the same name); containers made of it from now on behave like this.
     pub fn add_image(&self, name: &str, behaviour: Behaviour) {
-        self.shared.with(|world| world.add_image(name, behaviour, false));
+        self.add_labelled_image(name, behaviour, &[]);
+    }
+
+    /// As [`FakeEngine::add_image`], with labels that its containers have unless they bring such labels themselves.
+    pub fn add_labelled_image(&self, name: &str, behaviour: Behaviour, labels: &[(&str, &str)]) {
+        let labels = labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let labels = labels.collect();
+        self.shared
+            .with(|world| world.add_image(name, behaviour, false, labels));
+    }
+
+    /// An image is deleted; containers of it stay.
+    pub fn remove_image(&self, name: &str) {
+        self.shared.with(|world| world.images.remove(name));
+    }
+
+    /// `docker commit`: an image of a container, with all of its labels.
+    pub fn commit(&self, name: &str, image: &str) -> EngineResult<()> {
+        self.on(name, "commit", |world, id| {
+            let Some(container) = world.get(id) else {
+                return Ok(());
+            };
+            let (behaviour, labels) = (container.behaviour.clone(), container.labels.clone());
+            let nginx = container.nginx.is_some();
+            world.add_image(image, behaviour, nginx, labels);
+            Ok(())
+        })
+    }
+
+    /// A path of the host is not there any more.
+    pub fn lose_path(&self, path: &str) {
+        self.shared
+            .with(|world| world.missing_paths.insert(path.to_owned()));
     }
 
     /// A network is there.
@@ -47,7 +87,7 @@ impl FakeEngine {
     fn run(&self, spec: &RunSpec, bystander: bool) -> EngineResult<String> {
         self.shared.with(|world| {
             if !world.images.contains_key(&spec.image) {
-                world.add_image(&spec.image, Behaviour::default(), spec.nginx);
+                world.add_image(&spec.image, Behaviour::default(), spec.nginx, BTreeMap::new());
             }
             for (network, _) in &spec.networks {
                 world.add_network(network);
@@ -67,7 +107,7 @@ impl FakeEngine {
         })
     }
 
-    fn on<T>(
+    pub(super) fn on<T>(
         &self,
         name: &str,
         action: &str,
@@ -90,6 +130,13 @@ impl FakeEngine {
 
     /// `docker kill`: ends at once; the restart policy does not apply.
     pub fn kill(&self, name: &str) -> EngineResult<()> {
+        self.on(name, "kill", |world, id| match world.get(id) {
+            Some(container) if !container.is_up() => Err(EngineError::Conflict {
+                operation: format!("kill {name}"),
+                message: format!("container {} is not running", container.id),
+            }),
+            _ => Ok(()),
+        })?;
         self.end(
             name,
             "kill",
@@ -134,10 +181,11 @@ impl FakeEngine {
     pub fn stop_by_hand(&self, name: &str) -> EngineResult<()> {
         self.on(name, "stop", |world, id| {
             world.log(id, Actor::Human, Op::Stop, "");
+            let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
             world.end_run(
                 id,
                 End {
-                    exit_code: 0,
+                    exit_code,
                     oom: false,
                     on_request: true,
                     actor: Actor::Human,
@@ -166,18 +214,6 @@ impl FakeEngine {
                 },
             );
             world.forget(id, Actor::Human);
-            Ok(())
-        })
-    }
-
-    /// `docker network disconnect`.
-    pub fn disconnect(&self, name: &str, network: &str) -> EngineResult<()> {
-        self.on(name, "disconnect", |world, id| {
-            world.move_out(id, Some(network));
-            if let Some(container) = world.get_mut(id) {
-                container.endpoints.remove(network);
-            }
-            world.emit(id, "disconnect", &[("network", network.to_owned())]);
             Ok(())
         })
     }

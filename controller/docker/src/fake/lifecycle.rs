@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::behaviour::Cure;
+use super::container::Container;
 use super::effects::{Actor, Op};
 use super::world::World;
 use crate::engine::{EngineError, EngineResult};
@@ -49,13 +50,19 @@ impl World {
         if container.is_running() {
             return Ok(());
         }
-        if let Some(message) = container.behaviour.start_error.clone() {
-            return Err(EngineError::Server { operation, message });
+        if container.state == ContainerState::Paused {
+            let message = "cannot start a paused container, try unpause instead".to_owned();
+            return Err(EngineError::Conflict { operation, message });
         }
         let id = container.id.clone();
-        let wanted: Vec<_> = container
-            .endpoints
-            .iter()
+        if let Err(error) = self.can_begin(&id, &operation) {
+            self.failed_start(&id);
+            return Err(error);
+        }
+        let ids = self.network_ids.clone();
+        let container = self.get(&id).filter(|container| container.has_own_network());
+        let endpoints = container.into_iter().flat_map(|container| &container.endpoints);
+        let wanted: Vec<_> = endpoints
             .map(|(name, endpoint)| (name.clone(), endpoint.last))
             .collect();
         for (network, last) in wanted {
@@ -66,6 +73,7 @@ impl World {
             {
                 endpoint.address = address;
                 endpoint.last = address;
+                endpoint.network_id = endpoint.network_id.take().or_else(|| ids.get(&network).cloned());
             }
             if let Some(address) = address {
                 self.move_in(&id, address);
@@ -83,6 +91,7 @@ impl World {
         container.exit_code = 0;
         container.oom_killed = false;
         container.stopping = false;
+        container.unpublished = false;
         container.ended_on_request = false;
         container.reported_health = container.health(instant);
         container.ailment = container.ailment.take().and_then(|(ailment, since)| match since {
@@ -113,7 +122,7 @@ impl World {
     pub(super) fn end_run(&mut self, id: &str, end: End) {
         let (now, instant) = (self.now, self.instant);
         let Some(container) = self.get_mut(id) else { return };
-        if !container.is_running() {
+        if !container.is_up() {
             // It may be waiting for its restart policy: a request ends that, too.
             if end.on_request && container.state == ContainerState::Restarting {
                 container.state = ContainerState::Exited;
@@ -154,6 +163,10 @@ impl World {
         }
         self.log(&id, end.actor, Op::Die, end.exit_code.to_string());
         self.emit(&id, "die", &[("exitCode", end.exit_code.to_string())]);
+        self.end_sharers(&id);
+        if !restarts && self.get(&id).is_some_and(Container::auto_remove) {
+            self.doomed.push(id);
+        }
     }
 
     /// What was planned for a run happens, unless that run is over.

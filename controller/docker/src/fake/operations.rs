@@ -22,6 +22,7 @@ use crate::observed::{
     ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
     ProcessRow, Stats,
 };
+use crate::restart::{Known, Questions};
 use crate::script;
 
 /// How long a caller waits for an answer that was lost.
@@ -141,7 +142,7 @@ async fn stop(
     let asked = shared.with(|world| {
         let container = world.found(&id, &operation)?;
         let grace = grace.unwrap_or_else(|| container.stop_timeout());
-        if !container.is_running() {
+        if !container.is_up() {
             let end = End {
                 exit_code: container.exit_code,
                 oom: false,
@@ -152,15 +153,16 @@ async fn stop(
             return Ok(None);
         }
         let obeys = !container.behaviour.ignores_sigterm && usual <= grace;
+        let ends = (
+            if obeys { usual } else { grace },
+            if obeys { container.stopped_with() } else { 137 },
+        );
         world.log(&id, Actor::Client, Op::Stop, format!("{} s", grace.as_secs()));
         if let Some(container) = world.get_mut(&id) {
             container.stopping = !container.behaviour.ignores_sigterm;
         }
         world.emit(&id, "kill", &[("signal", "15".to_owned())]);
-        Ok(Some((
-            if obeys { usual } else { grace },
-            if obeys { 0 } else { 137 },
-        )))
+        Ok(Some(ends))
     })?;
     let Some((takes, exit_code)) = asked else {
         return Ok(());
@@ -190,7 +192,7 @@ async fn remove(shared: Arc<Shared>, id: String, operation: String) -> EngineRes
         other => other?,
     };
     let refuse_running = |world: &mut World| match world.get(&id) {
-        Some(container) if container.is_running() => {
+        Some(container) if container.is_up() => {
             let message = format!("you cannot remove a running container {}", container.id);
             Err(EngineError::Conflict {
                 operation: operation.clone(),
@@ -226,6 +228,13 @@ impl Engine for FakeEngine {
                 .values()
                 .filter(|container| wanted(&container.labels));
             Ok(found.map(|container| container.summary(world.instant)).collect())
+        })
+    }
+
+    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
+        let questions = questions.clone();
+        self.instantly(Op::Inspect, "look around".to_owned(), move |world, _| {
+            Ok(world.known(&questions))
         })
     }
 

@@ -22,6 +22,11 @@ pub struct RunSpec {
     healthcheck: bool,
     pub(super) nginx: bool,
     pub(super) created_only: bool,
+    auto_remove: bool,
+    /// `NetworkMode`, `PidMode` or `IpcMode` → the container it shares that with.
+    shares: BTreeMap<String, String>,
+    stop_signal: Option<String>,
+    mounts: Vec<String>,
     pub(super) behaviour: Option<Behaviour>,
 }
 
@@ -106,6 +111,31 @@ impl RunSpec {
         self
     }
 
+    /// Deleted when it ends (`--rm`).
+    pub fn auto_remove(mut self) -> Self {
+        self.auto_remove = true;
+        self
+    }
+
+    /// In a namespace of another container: `NetworkMode`, `PidMode` or `IpcMode`.
+    pub fn shares(mut self, key: &str, container: &str) -> Self {
+        self.shares
+            .insert(key.to_owned(), format!("container:{container}"));
+        self
+    }
+
+    /// Stopped with this signal.
+    pub fn stop_signal(mut self, signal: &str) -> Self {
+        self.stop_signal = Some(signal.to_owned());
+        self
+    }
+
+    /// With a bind mount of this path of the host, which must be there (`--mount`).
+    pub fn mount(mut self, source: &str) -> Self {
+        self.mounts.push(source.to_owned());
+        self
+    }
+
     /// Created, and not started.
     pub fn created_only(mut self) -> Self {
         self.created_only = true;
@@ -133,7 +163,19 @@ impl RunSpec {
                 "RestartPolicy": { "Name": self.restart_policy.as_deref().unwrap_or("no") },
             },
         });
+        if let Some(host) = body.get_mut("HostConfig").and_then(Value::as_object_mut) {
+            host.insert("AutoRemove".to_owned(), json!(self.auto_remove));
+            host.extend(self.shares.iter().map(|(key, mode)| (key.clone(), json!(mode))));
+            if !self.mounts.is_empty() {
+                let mounts = self.mounts.iter();
+                let bind = |source| json!({ "Type": "bind", "Source": source, "Target": source });
+                host.insert("Mounts".to_owned(), mounts.map(bind).collect());
+            }
+        }
         if let Some(body) = body.as_object_mut() {
+            if let Some(signal) = &self.stop_signal {
+                body.insert("StopSignal".to_owned(), json!(signal));
+            }
             if self.healthcheck {
                 body.insert("Healthcheck".to_owned(), json!({ "Test": ["CMD", "/check"] }));
             }

@@ -1,6 +1,6 @@
 //! Everything the fake engine knows: containers, images, networks, and how they are found. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ use crate::observed::{ContainerState, EngineEvent, ExecOutput};
 
 pub(super) struct Image {
     pub(super) id: String,
+    /// A container has these unless it brings labels of these names itself.
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) behaviour: Behaviour,
     pub(super) nginx: bool,
 }
@@ -34,6 +36,12 @@ pub(super) struct World {
     pub(super) images: BTreeMap<String, Image>,
     /// Network → its number and how many addresses were given out.
     pub(super) networks: BTreeMap<String, (u8, u16)>,
+    /// Network → its id; one that is made again has another.
+    pub(super) network_ids: BTreeMap<String, String>,
+    /// Paths of the host that are not there.
+    pub(super) missing_paths: BTreeSet<String>,
+    /// Containers that the engine deletes since they ended.
+    pub(super) doomed: Vec<String>,
     pub(super) effects: Vec<Effect>,
     pub(super) loads: Vec<LoadedConfig>,
     pub(super) tenancies: Vec<Tenancy>,
@@ -55,6 +63,9 @@ impl World {
             containers: BTreeMap::new(),
             images: BTreeMap::new(),
             networks: [("bridge".to_owned(), (17, 1))].into_iter().collect(),
+            network_ids: BTreeMap::new(),
+            missing_paths: BTreeSet::new(),
+            doomed: Vec::new(),
             effects: Vec::new(),
             loads: Vec::new(),
             tenancies: Vec::new(),
@@ -167,6 +178,7 @@ impl World {
             });
         };
         let (image_id, behaviour, nginx) = (image.id.clone(), image.behaviour.clone(), image.nginx);
+        let image_labels = image.labels.clone();
 
         let endpoints = self.endpoints_of(spec);
         if let Some(unknown) = endpoints.keys().find(|name| !self.networks.contains_key(*name)) {
@@ -177,25 +189,27 @@ impl World {
         }
         let id = self.new_id();
         let mut config = spec.body.as_object().cloned().unwrap_or_default();
-        let host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
+        let mut host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
+        self.resolve_owners(&mut host_config, &operation)?;
         config.remove("NetworkingConfig");
         let short = id.get(..12).unwrap_or_default();
         config
             .entry("Hostname")
             .or_insert_with(|| Value::String(short.to_owned()));
-        let labels = config
+        let own = config
             .get("Labels")
             .and_then(Value::as_object)
             .into_iter()
             .flatten();
+        let own = own.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        let labels: BTreeMap<String, String> = image_labels.into_iter().chain(own).collect();
+        config.insert("Labels".to_owned(), json!(labels));
         let container = Container {
             id: id.clone(),
             name: spec.name.clone(),
             image: image_name.to_owned(),
             image_id,
-            labels: labels
-                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
-                .collect(),
+            labels,
             config: Value::Object(config),
             host_config,
             endpoints,
@@ -209,6 +223,7 @@ impl World {
             oom_killed: false,
             restart_count: 0,
             pid: 0,
+            unpublished: false,
             stopping: false,
             ended_on_request: false,
             ailment: behaviour.ailment.clone().map(|ailment| (ailment, None)),
@@ -305,6 +320,17 @@ impl World {
             .unwrap_or(u8::MAX)
             .saturating_add(17);
         self.networks.entry(name.to_owned()).or_insert((number, 1));
+        if !self.network_ids.contains_key(name) {
+            let id = self.new_id();
+            self.network_ids.insert(name.to_owned(), id);
+        }
+    }
+
+    /// What the engine deletes by itself goes now, after everything that its end caused was told.
+    pub(super) fn sweep(&mut self) {
+        for id in std::mem::take(&mut self.doomed) {
+            self.forget(&id, Actor::Engine);
+        }
     }
 }
 

@@ -163,6 +163,32 @@ execution: {{appliedAt: '2026-11-22T11:00:00Z', generation: 2}}
 }
 
 #[test]
+fn a_restart_that_the_workload_refuses_ends_the_incident_at_once_with_the_reason() {
+    for (reason, status, ends) in [
+        ("AutoRemove", "True", true),
+        ("NetworkOwnerGone", "True", true),
+        ("PortTaken", "True", true),
+        ("Unhealthy", "True", false),
+        ("AutoRemove", "False", false),
+    ] {
+        let asked = incident(REPORT, &too_late("RESTART"));
+        let mut incident = judge(vec![asked], LADDER, &Leases::default());
+        let now = incident.now;
+        let execution = incident.status.execution.as_mut().unwrap();
+        execution.applied_at = Some(now);
+        let workload = std::sync::Arc::make_mut(incident.target.as_mut().unwrap());
+        let degraded = serde_json::json!({"type": "Degraded", "status": status, "reason": reason, "lastTransitionTime": now,
+            "message": "web was started with --rm, so stopping it deletes it: run it anew"});
+        let status = workload.status.get_or_insert_default();
+        status.observed_generation = Some(2);
+        status.conditions = vec![serde_json::from_value(degraded).unwrap()];
+        let step = plan(&incident);
+        let ended = matches!(&step, Step::Fail { error, .. } if error.starts_with("RESTART cannot be done: web was started with --rm"));
+        assert_eq!(ended, ends, "{reason}: {step:?}");
+    }
+}
+
+#[test]
 fn an_action_that_a_human_chose_is_not_repeated_and_not_followed_by_the_ladder() {
     let chosen =
         "{workloadRef: web, alertType: odd, override: {action: SCALE_UP, replicaCount: 1, by: operator}}";

@@ -1,16 +1,18 @@
 //! The only place that changes a Workload's containers. Every step is idempotent: after a crash anywhere the next
 //! plan either repeats it without harm or finds it done.
 
+use std::collections::BTreeMap;
+
 use aegis_api::lifecycle::What;
-use aegis_api::meta::LABEL_WORKLOAD;
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
-use aegis_docker::EngineError;
-use aegis_docker::create::{Ownership, clone_spec, template_spec};
+use aegis_docker::create::{Ownership, clone_spec, is_ours, template_spec};
+use aegis_docker::restart::{Known, Questions, Refused, Surroundings, questions, replaceable, restartable};
+use aegis_docker::{Engine, EngineError, ListFilter};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::plan::{Prepared, Step};
+use super::plan::{Prepared, Step, is_outdated};
 use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::fault;
@@ -22,6 +24,8 @@ pub(super) struct Applied {
     pub plan: Prepared,
     pub done: Vec<Step>,
     pub failed: Vec<(Step, EngineError)>,
+    /// What was found out right before the stop to be impossible to undo; nothing was stopped.
+    pub refused: Vec<(Step, Refused)>,
     /// What containers looked like that are about to be healed.
     pub captures: Vec<Capture>,
 }
@@ -34,27 +38,90 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         .map(|step| async move {
             let result = match &step {
                 Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
-                _ => take(context, workload, &step).await.map(|()| None),
+                _ => match refusal(&*context.engine, workload, &step).await {
+                    Ok(None) => take(context, workload, &step).await.map(|()| None),
+                    Ok(Some(why)) => return (step, Err(Failure::Refused(why))),
+                    Err(error) => Err(error),
+                },
             };
+            let result = result.map_err(Failure::Engine);
             (step, result)
         })
         .collect();
     let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut refused = Vec::new();
     while let Some((step, result)) = running.next().await {
         match result {
             Ok(capture) => {
                 captures.extend(capture);
                 done.push(step);
             }
-            Err(error) => failed.push((step, error)),
+            Err(Failure::Engine(error)) => failed.push((step, error)),
+            Err(Failure::Refused(why)) => refused.push((step, why)),
         }
     }
     drop(running);
     Applied {
+        refused,
         plan,
         done,
         failed,
         captures,
+    }
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+enum Failure {
+    Engine(EngineError),
+    Refused(Refused),
+}
+
+/// Looks again, right before a stop, whether a start can follow. The plan was made from an earlier look; between this one
+/// and the stop the world can still change, which leaves a failed start and no promise.
+async fn refusal(
+    engine: &dyn Engine,
+    workload: &ValidatedWorkload,
+    step: &Step,
+) -> Result<Option<Refused>, EngineError> {
+    match step {
+        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Rejoin { id, .. } => {
+            let Some(container) = engine.inspect(id).await? else {
+                return Ok(None);
+            };
+            let asked = questions(&container);
+            let containers = match asked.containers {
+                true => engine.list(ListFilter::default()).await?,
+                false => Vec::new(),
+            };
+            let known = match asked.is_empty() {
+                true => Known::default(),
+                false => engine.look_around(&asked).await?,
+            };
+            let around = Surroundings {
+                containers: &containers,
+                known: &known,
+                names: &BTreeMap::new(),
+            };
+            Ok(restartable(&container, around).err())
+        }
+        Step::Remove { id, name } => {
+            let (Mould::Template(template), false) = (&workload.mould, workload.deleting) else {
+                return Ok(None);
+            };
+            let mut instances = workload.instances.iter();
+            let replaced = instances.find(|instance| instance.id == *id);
+            if !replaced.is_some_and(|replaced| replaced.may_serve() && is_outdated(workload, replaced)) {
+                return Ok(None);
+            }
+            let image = template.image.to_string();
+            let asked = Questions {
+                image: Some(image.clone()),
+                ..Questions::default()
+            };
+            Ok(replaceable(name, &image, &engine.look_around(&asked).await?).err())
+        }
+        Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => Ok(None),
     }
 }
 
@@ -173,12 +240,13 @@ async fn create(
     Ok(())
 }
 
-/// Removes a replica. The label is read again right before: nothing that is not ours goes, whatever the plan says.
+/// Removes a replica. Its labels and name are read again right before: nothing that is not ours goes, whatever the plan says.
 async fn remove(context: &Context, workload: &ValidatedWorkload, id: &str) -> Result<(), EngineError> {
     let Some(container) = context.engine.inspect(id).await? else {
         return Ok(());
     };
-    if container.labels.get(LABEL_WORKLOAD) != Some(&workload.name) {
+    let (name, labels) = (&container.name, &container.labels);
+    if !is_ours(name, labels, &workload.name, &workload.instance_id) {
         return Err(EngineError::Refused {
             operation: format!("remove {}", container.name),
             message: "it is not a replica of this workload".to_owned(),

@@ -56,6 +56,10 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Restart { .. } | Step::Heal { .. } | Step::Rejoin { .. } if workload.deleting => {
             Some("the workload is being deleted".to_owned())
         }
+        Step::Restart { .. } | Step::Heal { .. } | Step::Rejoin { .. } if target.obstacle.is_some() => target
+            .obstacle
+            .as_ref()
+            .map(|refused| format!("it could not be started again: {}", refused.message)),
         Step::Restart { .. } if !asked_to_restart(workload, target) => {
             Some("it has started since spec.restartedAt already".to_owned())
         }

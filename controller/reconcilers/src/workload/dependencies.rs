@@ -1,7 +1,7 @@
 //! What a workload needs to be well before its own sickness means anything: what its spec names, what Compose wrote on
 //! its container, and the container whose network it shares. Decides nothing; reads the store and a list of containers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_api::workload::{DependencyStatus, Health};
 use aegis_api::{Kind, Time, Workload};
@@ -47,7 +47,18 @@ pub(super) fn dependencies(
         found.push(known.containers(workload.name(), service, &rows, condition == COMPLETED));
     }
     if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
-        found.push(known.containers(workload.name(), &owner.name, &[owner], false));
+        let mut needed = known.containers(workload.name(), &owner.name, &[owner], false);
+        // By its id it is known again once it is gone: see [`remembered`].
+        needed.containers.push(owner.id.clone());
+        found.push(needed);
+    } else if let Some(id) = base.and_then(owner_of) {
+        let name = remembered(workload).remove(id);
+        found.push(DependencyStatus {
+            name: name.clone().unwrap_or_else(|| id.chars().take(12).collect()),
+            workload: None,
+            containers: name.into_iter().chain([id.to_owned()]).collect(),
+            trouble: Some("it no longer exists".to_owned()),
+        });
     }
     let mut names = BTreeSet::new();
     found.retain(|dependency| names.insert(dependency.name.clone()));
@@ -73,9 +84,32 @@ pub(super) fn network_owner<'a>(
     container: &ContainerDetails,
     all: &'a [ContainerSummary],
 ) -> Option<&'a ContainerSummary> {
-    let mode = container.host_config.get("NetworkMode")?.as_str()?;
-    let owner = mode.strip_prefix("container:")?;
+    let owner = owner_of(container)?;
     all.iter().find(|row| row.id == owner || row.name == owner)
+}
+
+/// As the container names it: by id, unless the engine is a very old one.
+fn owner_of(container: &ContainerDetails) -> Option<&str> {
+    container
+        .host_config
+        .get("NetworkMode")?
+        .as_str()?
+        .strip_prefix("container:")
+}
+
+/// Id → name of the containers whose networks were shared when the workload was looked at last.
+pub(super) fn remembered(workload: &Workload) -> BTreeMap<String, String> {
+    let needed = workload.status.iter().flat_map(|status| &status.dependencies);
+    let pairs = needed.filter_map(|needed| {
+        let id = needed.containers.iter().find(|id| is_id(id))?;
+        let name = needed.containers.iter().find(|name| !is_id(name))?;
+        Some((id.clone(), name.clone()))
+    });
+    pairs.collect()
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 struct Known<'a> {
@@ -211,8 +245,7 @@ mod tests {
             labels: labels
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
-            networks: std::collections::BTreeMap::new(),
-            created: 0,
+            ..ContainerSummary::default()
         }
     }
 

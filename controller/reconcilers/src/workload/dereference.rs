@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
+use aegis_api::meta::LABEL_REVISION;
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_docker::create::{claims, is_ours, template_revision};
 use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_docker::restart::{Known, Questions, questions};
 use aegis_docker::{EngineError, ListFilter};
 use futures::future::try_join_all;
 
-use super::Error;
 use super::dependencies::{NetworkOwner, dependencies, network_owner};
+use super::{Error, rollout};
 use crate::context::Context;
 use crate::hold::{self, Hold};
 use crate::probe::Opinion;
@@ -37,6 +39,15 @@ pub(super) struct Observed {
     pub dependencies: Vec<DependencyStatus>,
     /// The container whose network the adopted one shares.
     pub network_owner: Option<NetworkOwner>,
+    /// Containers whose labels say that this controller made them for the workload, and whose names do not: run by
+    /// somebody from an image that was committed from a replica, or renamed. They are nobody's.
+    pub strangers: Vec<String>,
+    /// All containers of the host.
+    pub containers: Vec<ContainerSummary>,
+    /// What a start of a container of the workload would meet, by container id.
+    pub known: HashMap<String, Known>,
+    /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
+    pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
     pub adopted_by: Option<String>,
     /// Networks that this controller itself is on, if it runs in a container: those it can reach.
@@ -85,12 +96,12 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         .await
         .map_err(observe)?;
     let instance = context.store.instance_id();
-    let has = |row: &ContainerSummary, label: &str, value: &str| {
-        row.labels.get(label).is_some_and(|found| found == value)
-    };
     let (ours, others): (Vec<_>, Vec<_>) = all
         .iter()
-        .partition(|row| has(row, LABEL_WORKLOAD, name) && has(row, LABEL_INSTANCE, instance));
+        .partition(|row| is_ours(&row.name, &row.labels, name, instance));
+    let strangers = others.iter().filter(|row| claims(&row.labels, name, instance));
+    let mut strangers: Vec<String> = strangers.map(|row| row.name.clone()).collect();
+    strangers.sort_unstable();
     // Asked about a container that it is removing, the engine answers only when that is done.
     let (vanishing, ours): (Vec<_>, Vec<_>) = ours
         .into_iter()
@@ -130,6 +141,19 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         // It has no address of its own: it is reached where its network's owner is.
         base.networks.clone_from(&owner.networks);
     }
+    let mut known = HashMap::new();
+    for container in base.iter().chain(&replicas) {
+        // The list of containers is there already.
+        let asked = Questions {
+            containers: false,
+            ..questions(container)
+        };
+        if !asked.is_empty() {
+            let answer = context.engine.look_around(&asked).await.map_err(observe)?;
+            known.insert(container.id.clone(), answer);
+        }
+    }
+    let has_image = has_image(context, workload, &replicas).await.map_err(observe)?;
     let opinions = base.iter().chain(&replicas).map(|container| {
         (
             container.id.clone(),
@@ -175,7 +199,34 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         base,
         replicas,
         vanishing: vanishing.len(),
+        strangers,
+        known,
+        has_image,
+        containers: all,
     })
+}
+
+/// Whether the image of the template is there, where some replica has to be replaced by one of it.
+async fn has_image(
+    context: &Context,
+    workload: &Workload,
+    replicas: &[ContainerDetails],
+) -> Result<Option<bool>, EngineError> {
+    let Some(template) = &workload.spec.template else {
+        return Ok(None);
+    };
+    let before = workload.status.clone().unwrap_or_default();
+    let (template, _) = rollout::template(template, &before);
+    let revision = template_revision(template);
+    let mut labels = replicas.iter().map(|replica| replica.labels.get(LABEL_REVISION));
+    if labels.all(|label| label == Some(&revision)) {
+        return Ok(None);
+    }
+    let questions = Questions {
+        image: Some(template.image.to_string()),
+        ..Questions::default()
+    };
+    Ok(context.engine.look_around(&questions).await?.has_image)
 }
 
 fn rotations(

@@ -61,6 +61,8 @@ pub(super) struct Prepared {
     pub draining: BTreeMap<String, Leaving>,
     /// Why something that should happen waits, for people.
     pub waiting: Vec<String>,
+    /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
+    pub cannot: Vec<aegis_docker::restart::Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,
     /// When to look again, if nothing happens before.
@@ -73,6 +75,21 @@ impl Prepared {
     /// Looks again after this time, or earlier if that was planned.
     fn look_in(&mut self, pause: Duration) {
         self.look_again = Some(self.look_again.map_or(pause, |earlier| earlier.min(pause)));
+    }
+
+    /// Whether nothing speaks against stopping or starting a container; notes what does.
+    fn is_possible(&mut self, instance: &Instance) -> bool {
+        let Some(refused) = &instance.obstacle else {
+            return true;
+        };
+        self.note(refused);
+        false
+    }
+
+    fn note(&mut self, refused: &aegis_docker::restart::Refused) {
+        if !self.cannot.contains(refused) {
+            self.cannot.push(refused.clone());
+        }
     }
 }
 
@@ -92,6 +109,12 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
         .iter()
         .filter(|instance| !surplus.gone.contains(&instance.id))
         .collect();
+    for instance in &staying {
+        let asked = is_asked_to_restart(workload, instance) && instance.state == ContainerState::Running;
+        if asked || instance.is_stranded() {
+            plan.is_possible(instance);
+        }
+    }
     revive::revive(workload, &staying, &mut plan);
     turn_over::turn_over(workload, &staying, &surplus.lingering, leeway, &mut plan);
     revive::rejoin(workload, &staying, &mut plan);
@@ -222,8 +245,14 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     ));
 }
 
-/// Whether a container still runs from before the instant at which all were to be restarted.
+/// Whether a container is to be restarted, and can be: one that could not be started again is left as it is, and said so.
 pub(super) fn needs_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+    let possible = instance.obstacle.is_none() || instance.state != ContainerState::Running;
+    possible && is_asked_to_restart(workload, instance)
+}
+
+/// Whether a container still runs from before the instant at which all were to be restarted.
+fn is_asked_to_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
     match (workload.spec.restarted_at, instance.started_at) {
         (Some(wanted), Some(started)) => started < wanted && wanted <= workload.now,
         _ => false,

@@ -6,6 +6,7 @@ use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
 use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_docker::restart::Refused;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
@@ -29,6 +30,8 @@ const REVISIONS: usize = 10;
 const DEMANDS: usize = 20;
 /// How many looks at sick containers are kept.
 const CAPTURES: usize = 3;
+/// Condition that stands while containers claim to be replicas and are not.
+const FOREIGN: &str = "ForeignContainers";
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -78,6 +81,7 @@ pub(super) async fn update(
             .events
             .record(&about, EventType::Warning, "RolledBack", text);
     }
+    announce_refusals(context, workload, &status, &applied);
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     if let Some((step, source)) = applied.failed.into_iter().next() {
@@ -364,6 +368,11 @@ fn set_conditions(
         })
         .flatten();
     let ready = format!("{} of {wanted} ready", status.ready_replicas);
+    let cannot = cannot(applied);
+    let cannot = cannot.first().map(|first| {
+        let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
+        (first.reason.as_str(), all.join("; "))
+    });
     let given_up: Vec<&str> = workload
         .instances
         .iter()
@@ -380,6 +389,7 @@ fn set_conditions(
     let held = workload.no_restarts.as_ref().filter(|_| sick);
     let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
     let trouble = failure
+        .or(cannot)
         .or(held)
         .or(given_up.map(|text| ("RestartLimit", text)))
         .or(waits.map(|text| ("DependencyDown", text)))
@@ -405,6 +415,7 @@ fn set_conditions(
         generation,
         now,
     );
+    foreign(workload, conditions, generation);
     let progress = applied.plan.waiting.join("; ");
     let taken_back = status.rejected.as_ref().map(|rejected| {
         format!(
@@ -462,6 +473,61 @@ fn set_conditions(
             generation,
             now,
         );
+    }
+}
+
+/// What was asked for and is impossible, as the plan or the last look found.
+fn cannot(applied: &Applied) -> Vec<&Refused> {
+    let late = applied.refused.iter().map(|(_, refused)| refused);
+    applied.plan.cannot.iter().chain(late).collect()
+}
+
+/// Containers that carry the labels of the workload's replicas and are none.
+fn foreign(
+    workload: &ValidatedWorkload,
+    conditions: &mut Vec<condition::Condition>,
+    generation: Option<i64>,
+) {
+    if workload.strangers.is_empty() {
+        conditions.retain(|condition| condition.type_ != FOREIGN);
+        return;
+    }
+    let message = format!(
+        "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
+        workload.strangers.join(", ")
+    );
+    condition::set(
+        conditions,
+        FOREIGN,
+        true,
+        "NotOurs",
+        message,
+        generation,
+        workload.now,
+    );
+}
+
+/// Tells of a refusal, and of containers left alone, once: when the condition begins to say it.
+fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, applied: &Applied) {
+    let about = ObjectRef::of(workload);
+    let before = workload
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice());
+    let news = |kind: &str| {
+        let said = |conditions: &[condition::Condition]| {
+            condition::find(conditions, kind).map(|found| (found.status.clone(), found.message.clone()))
+        };
+        said(&status.conditions).filter(|now| before.and_then(said).as_ref() != Some(now))
+    };
+    if news("Degraded").is_some() {
+        for refused in cannot(applied) {
+            let (reason, text) = (refused.reason.as_str(), refused.to_string());
+            context.events.record(&about, EventType::Warning, reason, text);
+        }
+    }
+    if let Some((_, text)) = news(FOREIGN) {
+        context.events.record(&about, EventType::Warning, "NotOurs", text);
     }
 }
 

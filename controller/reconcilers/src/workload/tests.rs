@@ -1,8 +1,10 @@
 //! Fixtures in YAML and made-up containers in, the real validate and plan, assertions on the steps.
 
+mod stops;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
 use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
@@ -85,6 +87,10 @@ fn world(replicas: u32) -> Observed {
         no_restarts: None,
         dependencies: Vec::new(),
         network_owner: None,
+        strangers: Vec::new(),
+        containers: Vec::new(),
+        known: HashMap::new(),
+        has_image: None,
         adopted_by: None,
         own_networks: BTreeSet::new(),
         own_container: None,
@@ -119,6 +125,7 @@ fn applied(plan: Prepared, done: Vec<Step>) -> Applied {
         plan,
         done,
         failed: Vec::new(),
+        refused: Vec::new(),
         captures: Vec::new(),
     }
 }
@@ -532,12 +539,10 @@ fn deletion_removes_replicas_and_leaves_the_adopted_container_alone() {
 #[test]
 fn i3_a_container_of_another_workload_or_of_this_controller_is_not_adopted() {
     let mut observed = world(0);
-    observed
-        .base
-        .as_mut()
-        .unwrap()
-        .labels
-        .insert(LABEL_WORKLOAD.to_owned(), "other".to_owned());
+    let labels = &mut observed.base.as_mut().unwrap().labels;
+    for (key, value) in [(LABEL_WORKLOAD, "other"), (LABEL_NAME, "base")] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
     assert!(
         validate(&workload(ADOPTS), observed)
             .unwrap_err()

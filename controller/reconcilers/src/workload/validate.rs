@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
-use aegis_docker::create::{clone_revision, template_revision};
+use aegis_docker::create::{clone_revision, has_its_name, template_revision};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_docker::restart::{Known, Refused, Surroundings, owners, replaceable, restartable, startable};
 
 use super::Error;
-use super::dependencies::NetworkOwner;
+use super::dependencies::{NetworkOwner, remembered};
 use super::dereference::{Observed, Rotation};
 use super::rollout;
 use crate::hold::Hold;
@@ -45,6 +47,8 @@ pub(super) struct Instance {
     pub ready_since: Option<Time>,
     /// Since when its probe fails without a break.
     pub unhealthy_since: Option<Time>,
+    /// Why it must not be stopped to be started again (while it runs), or cannot be started (while it does not).
+    pub obstacle: Option<Refused>,
     /// Its row of the last status, if it had one.
     pub before: Option<InstanceStatus>,
 }
@@ -52,6 +56,12 @@ pub(super) struct Instance {
 impl Instance {
     pub(super) fn is_ready(&self) -> bool {
         self.state == ContainerState::Running && self.health == Health::Healthy
+    }
+
+    /// Whether it lost its network for good: only one that is made anew has one.
+    pub(super) fn is_stranded(&self) -> bool {
+        let reason = self.obstacle.as_ref().map(|refused| refused.reason);
+        self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
     }
 
     /// Whether it runs and nothing is known against it. Until the first probe after a restart of this controller nothing
@@ -107,6 +117,10 @@ pub(super) struct ValidatedWorkload {
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
     pub network_owner: Option<NetworkOwner>,
+    /// Why no replica may be removed to be replaced.
+    pub irreplaceable: Option<Refused>,
+    /// Containers that look like replicas and are none of ours.
+    pub strangers: Vec<String>,
     pub instance_id: String,
     pub before: WorkloadStatus,
     pub now: Time,
@@ -150,7 +164,9 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
             (0, Some(revision)) => revision.clone(),
             _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
         };
-        instance(container, index, revision, spec, &observed, &before)
+        let mut names = remembered(workload);
+        names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
+        instance(container, index, revision, spec, &observed, &before, &names)
     });
     Ok(ValidatedWorkload {
         name: workload.name().to_owned(),
@@ -165,6 +181,8 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         dependencies: observed.dependencies,
         no_restarts: observed.no_restarts,
         network_owner: observed.network_owner,
+        irreplaceable: irreplaceable(workload, image.as_deref(), observed.has_image),
+        strangers: observed.strangers,
         instance_id: observed.instance,
         now: observed.now,
         may_double: spec.replicas > 1 || can_double(&mould),
@@ -174,6 +192,14 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         rejected,
         before,
     })
+}
+
+fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<bool>) -> Option<Refused> {
+    let known = Known {
+        has_image,
+        ..Known::default()
+    };
+    replaceable(&format!("workload {}", workload.name()), image?, &known).err()
 }
 
 /// Whether a second container of this mould does no harm to the first: both would write to one volume, or listen on one
@@ -245,6 +271,10 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
         ));
     }
     let owner = base.labels.get(LABEL_WORKLOAD)?;
+    if !has_its_name(&base.name, &base.labels, owner) {
+        // Its image brought the label: it was never made for anybody.
+        return None;
+    }
     Some((
         "NotAdoptable",
         format!("container {container} was made for workload {owner}: name that workload instead"),
@@ -276,8 +306,22 @@ fn instance(
     spec: &WorkloadSpec,
     observed: &Observed,
     before: &WorkloadStatus,
+    names: &BTreeMap<String, String>,
 ) -> Instance {
-    let (health, message) = health(container, spec, observed);
+    let none = Known::default();
+    let around = Surroundings {
+        containers: &observed.containers,
+        known: observed.known.get(&container.id).unwrap_or(&none),
+        names,
+    };
+    let obstacle = match container.state {
+        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
+        _ => startable(container, around).err(),
+    };
+    let (health, message) = match unreachable(container, around) {
+        Some(refused) => (Health::Unhealthy, refused.message),
+        None => health(container, spec, observed),
+    };
     let row = before.instances.iter().find(|row| row.id == container.id);
     let addresses = container
         .networks
@@ -293,6 +337,7 @@ fn instance(
         message,
         revision,
         addresses: addresses.collect(),
+        obstacle,
         docker_restarts: container.state == ContainerState::Restarting,
         ready_since: ready_since(container, health, row, observed.now),
         unhealthy_since: (health == Health::Unhealthy).then(|| {
@@ -303,6 +348,13 @@ fn instance(
         }),
         before: row.cloned(),
     }
+}
+
+/// Nobody reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
+fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+    let lost = owners(container, around).filter(|_| container.state == ContainerState::Running)?;
+    let network = [CannotRestart::NetworkOwnerGone, CannotRestart::NetworkOwnerDown];
+    network.contains(&lost.reason).then_some(lost)
 }
 
 /// Since when a container is ready; a new start begins anew.

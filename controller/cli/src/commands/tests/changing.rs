@@ -61,6 +61,31 @@ async fn restart_sets_the_instant() {
     );
 }
 
+#[tokio::test]
+async fn a_restart_that_the_controller_refuses_is_not_told_as_done() {
+    for (reason, refused) in [
+        ("AutoRemove", true),
+        ("NetworkOwnerGone", true),
+        ("Unhealthy", false),
+    ] {
+        let server = MockServer::start().await;
+        let mut web = workload("7", &json!({"container": "web"}));
+        web["status"] = json!({"observedGeneration": 1, "conditions": [{"type": "Degraded", "status": "True",
+            "reason": reason, "message": "web was started with --rm, so stopping it deletes it",
+            "lastTransitionTime": "2026-01-31T12:00:00Z"}]});
+        answers(&server, "GET", WEB, json_body(&web)).await;
+        answers(&server, "PATCH", WEB, json_body(&workload("8", &json!({})))).await;
+        let run = aegisctl(&server.uri(), &["restart", "workload/web"]).await;
+        let told = "workload/web is not restarted: web was started with --rm";
+        assert_eq!(
+            (run.code == 1, run.err.contains(told)),
+            (refused, refused),
+            "{run:?}"
+        );
+        assert_eq!(run.out.contains("restarted"), !refused, "{run:?}");
+    }
+}
+
 /// What `restart` writes where the server's clock shows `date` and a container started at `started`.
 async fn restarted_at(date: &str, started: &str) -> String {
     let server = MockServer::start().await;

@@ -80,6 +80,63 @@ fn labels_are_the_bases_own_and_ours_but_not_those_of_compose_or_swarm() {
 }
 
 #[test]
+fn a_clone_keeps_what_it_is_and_not_how_one_run_of_it_was_started() {
+    let owner = format!("container:{}", "ab".repeat(32));
+    let mut inspect = fixture();
+    let labels = &mut inspect["Config"]["Labels"];
+    for label in ["oneoff", "container-number", "slug", "replace"] {
+        labels[format!("com.docker.compose.{label}")] = json!("True");
+    }
+    for ours in ["name", "networks", "instance", "workload"] {
+        labels[format!("io.aegisops.{ours}")] = json!("an image's");
+    }
+    let (base, host) = (inspect.clone(), &mut inspect["HostConfig"]);
+    host["AutoRemove"] = json!(true);
+    host["ContainerIDFile"] = json!("/run/web.cid");
+    let kept = [
+        ("PidMode", json!(owner)),
+        ("IpcMode", json!(owner)),
+        ("CgroupParent", json!("/shop")),
+        (
+            "RestartPolicy",
+            json!({"Name": "on-failure", "MaximumRetryCount": 3}),
+        ),
+        ("VolumesFrom", json!(["data"])),
+        ("Runtime", json!("runsc")),
+    ];
+    for (key, value) in &kept {
+        host[*key] = value.clone();
+    }
+    let spec = clone_spec(&details(inspect), "shop-replica-3", &OWNER);
+    assert_eq!(
+        spec.body["HostConfig"]["AutoRemove"],
+        json!(false),
+        "it leaves its traces"
+    );
+    assert_eq!(spec.body["HostConfig"].get("ContainerIDFile"), None);
+    for (key, value) in kept {
+        assert_eq!(spec.body["HostConfig"][key], value, "{key}");
+    }
+    let labels = spec.body["Labels"].as_object().unwrap();
+    assert!(
+        !labels.keys().any(|key| key.starts_with("com.docker.compose.")),
+        "{labels:?}"
+    );
+    assert_eq!(labels["io.aegisops.name"], "shop-replica-3");
+    assert!(
+        !labels.contains_key("io.aegisops.networks"),
+        "the driver writes that one"
+    );
+
+    let mut deletes_itself = base.clone();
+    deletes_itself["HostConfig"]["AutoRemove"] = json!(true);
+    assert_eq!(
+        clone_revision(&details(deletes_itself)),
+        clone_revision(&details(base))
+    );
+}
+
+#[test]
 fn a_chosen_host_name_stays() {
     let mut inspect = fixture();
     inspect["Config"]["Hostname"] = json!("shop.internal");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aegis_api::incident::Plan;
 use aegis_api::proposal::Action;
+use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Workload, WorkloadStatus};
 
@@ -43,6 +44,12 @@ pub(super) fn converge(incident: &ValidatedIncident, workload: &Workload) -> Ste
     {
         return fail(format!("{} did not take effect: {message}", plan.action));
     }
+    if plan.action == Action::Restart
+        && status.observed_generation >= execution.generation
+        && let Some(why) = cannot_restart(&status)
+    {
+        return fall_back(incident, format!("RESTART cannot be done: {why}"));
+    }
     // While this controller was away nobody worked on it.
     let began = execution
         .applied_at
@@ -72,7 +79,15 @@ pub(super) fn converge(incident: &ValidatedIncident, workload: &Workload) -> Ste
 
 /// Whether something outside keeps the change from taking effect: then it says nothing about the fix.
 pub(in super::super) fn is_kept_from_effect(workload: &Workload) -> bool {
-    paused_containers(workload).is_some() || impossible(workload).is_some()
+    let refused = workload.status.as_ref().and_then(cannot_restart);
+    paused_containers(workload).is_some() || impossible(workload).is_some() || refused.is_some()
+}
+
+/// What the workload says where a stop could not be undone: waiting would not change that.
+fn cannot_restart(status: &WorkloadStatus) -> Option<&str> {
+    let degraded = aegis_api::condition::find(&status.conditions, "Degraded")?;
+    CannotRestart::from_reason(&degraded.reason).filter(|_| degraded.status == "True")?;
+    Some(&degraded.message)
 }
 
 /// What keeps a change from ever taking effect, as long as nobody changes something else.

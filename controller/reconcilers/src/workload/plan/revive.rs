@@ -36,6 +36,11 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             });
             continue;
         }
+        let starts = matches!(instance.state, ContainerState::Created | ContainerState::Exited);
+        if starts && !instance.docker_restarts && !plan.is_possible(instance) {
+            // Tried again, it would fail again: it waits until something about it changes.
+            continue;
+        }
         match instance.state {
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
@@ -78,6 +83,8 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
             plan.look_in(left);
         } else if !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan) {
             return;
+        } else if !plan.is_possible(instance) {
+            continue;
         } else if may_restart(workload, instance, plan) {
             let (id, name) = (instance.id.clone(), instance.name.clone());
             let step = match is_captured(workload, instance) {
@@ -101,7 +108,8 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
 pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
     for instance in cut_off.filter(|instance| !needs_restart(workload, instance)) {
-        if !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan) {
+        let waits = !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan);
+        if waits || !plan.is_possible(instance) {
             continue;
         }
         let (id, name) = (instance.id.clone(), instance.name.clone());

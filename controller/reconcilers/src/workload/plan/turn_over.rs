@@ -113,6 +113,10 @@ pub(super) fn turn_over(
     for instance in order {
         let serves = instance.may_serve();
         let outdated = is_outdated(workload, instance);
+        if let Some(refused) = workload.irreplaceable.as_ref().filter(|_| outdated) {
+            plan.note(refused);
+            continue;
+        }
         let step = match outdated {
             true => Step::Remove {
                 id: instance.id.clone(),
