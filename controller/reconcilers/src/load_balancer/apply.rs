@@ -329,6 +329,10 @@ async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result
         return Ok(());
     };
     write(context, balancer, &good.text).await?;
+    if balancer.before.revision.as_ref() != Some(&good.revision) {
+        // As it is now, without some of its servers, nginx has not seen it.
+        test(context, balancer, balancer.spec.main_config_path.as_str()).await?;
+    }
     reload(context, balancer).await?;
     prove(context, balancer, &good.revision, Proof::Everybody).await?;
     Ok(())
