@@ -73,7 +73,7 @@ async fn confirm_deletes_nothing_where_nobody_can_be_asked() {
 async fn the_doctor_names_folders_that_are_gone_and_deletions_that_are_held() {
     let server = MockServer::start().await;
     for (at, body) in [
-        ("/health", json!({"version": "0.1.0"})),
+        ("/health", json!({"version": "0.1.1"})),
         ("/version", json!({})),
         (WORKLOADS, json!({"items": []})),
         ("/api/v1/namespaces/default/events", json!({"items": []})),

@@ -274,7 +274,7 @@ async fn versions_and_kinds_are_those_of_the_server() {
         &server,
         "GET",
         "/health",
-        json_body(&json!({"status": "ok", "version": "0.1.0"})),
+        json_body(&json!({"status": "ok", "version": "0.1.1"})),
     )
     .await;
     answers(
@@ -287,7 +287,7 @@ async fn versions_and_kinds_are_those_of_the_server() {
     let run = aegisctl(&server.uri(), &["version"]).await;
     assert_eq!(
         run.out,
-        "Client:     0.1.0\nController: 0.1.0\nAPI:        v1.32.0+aegisops\n"
+        "Client:     0.1.1\nController: 0.1.0\nAPI:        v1.32.0+aegisops\n"
     );
     let kinds = json!({"resources": [
         {"name": "workloads", "kind": "Workload", "shortNames": ["wl"], "verbs": ["get", "list"]},
@@ -303,7 +303,7 @@ async fn versions_and_kinds_are_those_of_the_server() {
 #[tokio::test]
 async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     let server = MockServer::start().await;
-    answers(&server, "GET", "/health", json_body(&json!({"version": "0.1.0"}))).await;
+    answers(&server, "GET", "/health", json_body(&json!({"version": "0.1.1"}))).await;
     answers(&server, "GET", "/version", json_body(&json!({}))).await;
     answers(
         &server,
@@ -326,7 +326,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     let run = aegisctl(&server.uri(), &["doctor"]).await;
     assert_eq!(run.code, 5);
     for line in [
-        "ok    reachable  controller 0.1.0",
+        "ok    reachable  controller 0.1.1",
         "FAIL  accepted   the controller at",
         "-> export AEGIS_TOKEN=\"$(make -s token)\"",
         "FAIL  ready      docker: it does not answer",
