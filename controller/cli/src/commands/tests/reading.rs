@@ -287,7 +287,7 @@ async fn versions_and_kinds_are_those_of_the_server() {
     let run = aegisctl(&server.uri(), &["version"]).await;
     assert_eq!(
         run.out,
-        "Client:     0.1.1\nController: 0.1.0\nAPI:        v1.32.0+aegisops\n"
+        "Client:     0.1.1\nController: 0.1.1\nAPI:        v1.32.0+aegisops\n"
     );
     let kinds = json!({"resources": [
         {"name": "workloads", "kind": "Workload", "shortNames": ["wl"], "verbs": ["get", "list"]},
