@@ -55,7 +55,6 @@ async fn i12_a_model_that_streams_four_megabytes_takes_no_more_than_the_feed_s_b
         reason.contains("the answer was cut off: more than"),
         "{analysed:#}"
     );
-    assert!(model.sent() < 4200, "it was hung up on");
     let held = metric(&api, "aegis_feed_bytes").await;
     assert_eq!(metric(&api, "aegis_feed_limit_bytes").await, MIB);
     assert!(held <= MIB, "{held} bytes of frames");

@@ -416,13 +416,9 @@ async fn i12_a_model_that_runs_on_is_hung_up_on_while_it_speaks() {
     };
     let line = |field: &str| format!("{}\n", serde_json::json!({"message": {field: "x".repeat(1000)}}));
     let ndjson = || head("200 OK", "content-type: application/x-ndjson\r\n");
-    for (what, provider, head, piece) in [
-        (
-            "words",
-            openai as fn(&str, &Server) -> ProviderConfig,
-            stream_head(),
-            delta("content", 1000),
-        ),
+    type Configured = fn(&str, &Server) -> ProviderConfig;
+    let cases: [(&str, Configured, Act, String); 7] = [
+        ("words", openai, stream_head(), delta("content", 1000)),
         (
             "thoughts",
             openai,
@@ -444,7 +440,8 @@ async fn i12_a_model_that_runs_on_is_hung_up_on_while_it_speaks() {
             stream_head(),
             delta("content", 300_000),
         ),
-    ] {
+    ];
+    for (what, provider, head, piece) in cases {
         let (sent, analysis) = runs_on(provider, head, piece, 1000).await;
         reason(&analysis, "the answer was cut off: more than 48000 bytes");
         reason(&analysis, "ignores max_tokens");

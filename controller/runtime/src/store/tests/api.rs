@@ -321,7 +321,7 @@ fn event(revision: u64, object: Value) -> crate::store::StoreEvent {
 }
 
 /// Publishes so many changes; answers the oldest revision from which a watch still misses nothing.
-async fn changed(memory: &Arc<crate::store::memory::Memory>, changes: u64, object: Value) -> u64 {
+async fn changed(memory: &Arc<crate::store::memory::Memory>, changes: u64, object: &Value) -> u64 {
     let (announce, news) = tokio::sync::watch::channel(0);
     let mut slow = memory.watch(Some(0), news.clone()).unwrap();
     for revision in 1..=changes {
@@ -343,7 +343,7 @@ async fn changed(memory: &Arc<crate::store::memory::Memory>, changes: u64, objec
 #[tokio::test]
 async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
     let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
-    let kept = 5000 - changed(&memory, 5000, workload("web", 1)).await;
+    let kept = 5000 - changed(&memory, 5000, &workload("web", 1)).await;
     assert!((1000..=4096).contains(&kept), "{kept}");
     assert!(memory.ring_bytes() <= 16 << 20);
 }
@@ -375,7 +375,7 @@ async fn i12_changes_of_large_objects_are_kept_for_watchers_by_their_bytes() {
         ("a spec of many parts", of_many_parts),
     ] {
         let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
-        let kept = 120 - changed(&memory, 120, object).await;
+        let kept = 120 - changed(&memory, 120, &object).await;
         assert!((1..100).contains(&kept), "{what}: {kept} changes are kept");
         assert!(
             memory.ring_bytes() <= 16 << 20,
