@@ -7,8 +7,8 @@ use aegis_api::{Incident, Kind};
 use aegis_notify::{Counters, Level, Notifier, Slack, Update};
 use aegis_runtime::Store;
 use aegis_runtime::store::{StoreEvent, Verb};
-use futures::stream::{self, BoxStream};
 use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -82,8 +82,16 @@ impl Collector for Instruments {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counts = [
             ("aegis_notify_sent", "Cards posted to Slack.", self.0.sent()),
-            ("aegis_notify_failures", "Posts to Slack that failed.", self.0.failed()),
-            ("aegis_notify_dropped", "Cards for Slack that were given up.", self.0.dropped()),
+            (
+                "aegis_notify_failures",
+                "Posts to Slack that failed.",
+                self.0.failed(),
+            ),
+            (
+                "aegis_notify_dropped",
+                "Cards for Slack that were given up.",
+                self.0.dropped(),
+            ),
         ];
         for (name, help, value) in counts {
             let counter = ConstCounter::new(value);

@@ -9,9 +9,16 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 async fn headlines(slack: &MockServer) -> Vec<String> {
     let posts = slack.received_requests().await.unwrap_or_default();
-    let bodies = posts.iter().map(|post| serde_json::from_slice::<Value>(&post.body));
+    let bodies = posts
+        .iter()
+        .map(|post| serde_json::from_slice::<Value>(&post.body));
     bodies
-        .map(|body| body.expect("JSON")["text"].as_str().unwrap_or_default().to_owned())
+        .map(|body| {
+            body.expect("JSON")["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
         .collect()
 }
 
@@ -30,14 +37,18 @@ async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
         .await;
     let world = World::new().await;
     let patient = world.patient("web").memory_mb(64).start().await;
-    let launch = world.controller().env("SLACK_WEBHOOK_URL", &format!("{}/services/T/B/secret", slack.uri()));
+    let launch = world.controller().env(
+        "SLACK_WEBHOOK_URL",
+        &format!("{}/services/T/B/secret", slack.uri()),
+    );
     let controller = launch.start().await;
     let api = controller.api();
     api.apply(&manifests::adopting(&patient.name, 1)).await;
     api.apply(&manifests::policy(&patient.name, &Value::Null)).await;
     api.workload_ready(&patient.name, 1).await;
     patient.trigger("hang").await;
-    let alert = json!({"incident_id": "slack-1", "alert_type": "HANG <!channel>", "container_name": patient.name});
+    let alert =
+        json!({"incident_id": "slack-1", "alert_type": "HANG <!channel>", "container_name": patient.name});
     let (status, body) = api.post("/webhook", &alert).await;
     assert_eq!(status, 200, "{body}");
     let told = eventually("the end is told", async || {
@@ -50,7 +61,13 @@ async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
     })
     .await;
     // The first post was asked to come again.
-    let words = ["Incident received", "Incident received", "Council decided", "Action taken", "Resolved"];
+    let words = [
+        "Incident received",
+        "Incident received",
+        "Council decided",
+        "Action taken",
+        "Resolved",
+    ];
     assert_eq!(told.len(), words.len(), "{told:?}");
     for (text, word) in told.iter().zip(words) {
         assert!(text.contains(word), "{text} should tell {word}");
@@ -62,7 +79,10 @@ async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
 async fn a_chat_that_never_answers_holds_no_remedy_up() {
     let slack = MockServer::start().await;
     let stall = ResponseTemplate::new(200).set_delay(Duration::from_secs(3600));
-    Mock::given(method("POST")).respond_with(stall).mount(&slack).await;
+    Mock::given(method("POST"))
+        .respond_with(stall)
+        .mount(&slack)
+        .await;
     let world = World::new().await;
     let patient = world.patient("web").memory_mb(64).start().await;
     let launch = world
@@ -79,8 +99,15 @@ async fn a_chat_that_never_answers_holds_no_remedy_up() {
     api.post("/webhook", &alert).await;
     eventually("the incident is resolved", async || {
         let result = api.get_ok("/incidents/slack-2").await;
-        if result["status"] == "RESOLVED" { Ok(()) } else { Err(result.to_string()) }
+        if result["status"] == "RESOLVED" {
+            Ok(())
+        } else {
+            Err(result.to_string())
+        }
     })
     .await;
-    assert!(headlines(&slack).await.len() <= 1, "the first post still waits for its answer");
+    assert!(
+        headlines(&slack).await.len() <= 1,
+        "the first post still waits for its answer"
+    );
 }

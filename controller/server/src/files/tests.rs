@@ -33,7 +33,11 @@ async fn held() -> Server {
 
 async fn as_role(server: &Server, role: &str, body: &Value) -> Answer {
     let made = server
-        .ask("POST", "/auth/tokens", Some(json!({"name": format!("a-{role}"), "role": role})))
+        .ask(
+            "POST",
+            "/auth/tokens",
+            Some(json!({"name": format!("a-{role}"), "role": role})),
+        )
         .await;
     let request = axum::http::Request::post("/files/confirm")
         .header(
