@@ -523,7 +523,12 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     )
     .unwrap();
     eventually("it is told", async || {
-        let listed = stage.controller.ctl().run(&["get", "policies"]).await.all();
+        let listed = stage
+            .controller
+            .ctl()
+            .run(&["get", "remediationpolicies"])
+            .await
+            .all();
         if listed.contains("broken.yaml") {
             Ok(())
         } else {

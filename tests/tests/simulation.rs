@@ -137,11 +137,7 @@ fn i8_a_stranger_at_the_address_of_the_last_server_gets_nothing() {
             (3_000, hand(Hand::Remove)),
             (0, Act::Stranger),
         ],
-        vec![
-            (3_000, down.clone()),
-            (100, hand(Hand::Remove)),
-            (0, Act::Stranger),
-        ],
+        vec![(3_000, down), (100, hand(Hand::Remove)), (0, Act::Stranger)],
         vec![
             (3_000, Act::Balancer(Hand::Stop)),
             (500, hand(Hand::Remove)),

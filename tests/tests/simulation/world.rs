@@ -141,11 +141,17 @@ pub(crate) fn balancer() -> RunSpec {
 
 /// The container that a workload adopts, as its maker makes it.
 pub(crate) fn adopted(service: &Service) -> RunSpec {
+    // No two containers publish the same port of the host.
+    let published = match service.name {
+        "shop" => 8000,
+        "cart" => 8001,
+        _ => 8002,
+    };
     let mut spec = RunSpec::new(service.name, "app:1")
         .network_as(NETWORK, &["app"])
         .memory(MEMORY)
         .stop_timeout(2)
-        .publish(8000, PORT);
+        .publish(published, PORT);
     if service.docker_restarts {
         spec = spec.restart_policy("unless-stopped");
     }

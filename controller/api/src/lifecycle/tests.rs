@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What happened, and at which second.
+type Told<'a> = &'a [(i64, What)];
+
 fn second(seconds: i64) -> Time {
     Time(jiff::Timestamp::from_second(1_900_000_000 + seconds).unwrap())
 }
@@ -19,7 +22,7 @@ use What::{Back, Die, Kill, Lost, Oom, OwnStart, OwnStop, OwnStopFailed, Restart
 #[test]
 fn what_ended_a_container_is_told_from_its_events() {
     // (what it is, what happened, when the engine last answered, the cause, whether it is a crash)
-    let cases: &[(&str, &[(i64, What)], i64, Cause, bool)] = &[
+    let cases: &[(&str, Told<'_>, i64, Cause, bool)] = &[
         (
             "docker stop",
             &[(0, Start), (50, Kill(15)), (51, Die(0)), (51, Stop)],
@@ -201,7 +204,7 @@ fn what_ended_a_container_is_told_from_its_events() {
 
 #[test]
 fn who_started_it_again_is_told_too() {
-    let cases: &[(&str, &[(i64, What)], Cause)] = &[
+    let cases: &[(&str, Told<'_>, Cause)] = &[
         (
             "docker restart",
             &[

@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_without_a_name_is_found_out_and_the_others_are_offered_again() {
-        let refuses: [(fn(Offer) -> bool, Offer); 4] = [
+        type Refusal = (fn(Offer) -> bool, Offer);
+        let refuses: [Refusal; 4] = [
             (|offer| !offer.schema, Offer { schema: false, ..ALL }),
             (
                 |offer| !offer.temperature,

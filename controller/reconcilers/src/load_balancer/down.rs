@@ -50,7 +50,7 @@ fn replaced(line: &str, address: &str) -> String {
     let mut rest = line;
     let mut done = String::new();
     while let Some((before, after)) = rest.split_once(address) {
-        let alone = !before.ends_with(|c| is_part(c)) && !after.starts_with(|c: char| c.is_ascii_digit());
+        let alone = !before.ends_with(is_part) && !after.starts_with(|c: char| c.is_ascii_digit());
         done.push_str(before);
         done.push_str(if alone { NOBODY } else { address });
         rest = after;

@@ -214,26 +214,26 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     let changes: [(&str, Change); 10] = [
         ("removed", |observed| observed.endpoints.clear()),
         ("ended", |observed| {
-            endpoint_of(observed).state = ContainerState::Exited
+            endpoint_of(observed).state = ContainerState::Exited;
         }),
         ("restarting", |observed| {
-            endpoint_of(observed).state = ContainerState::Restarting
+            endpoint_of(observed).state = ContainerState::Restarting;
         }),
         ("paused", |observed| {
-            endpoint_of(observed).state = ContainerState::Paused
+            endpoint_of(observed).state = ContainerState::Paused;
         }),
         ("being removed", |observed| {
-            endpoint_of(observed).state = ContainerState::Removing
+            endpoint_of(observed).state = ContainerState::Removing;
         }),
         ("disconnected", |observed| endpoint_of(observed).addresses.clear()),
         ("on another network", |observed| {
             endpoint_of(observed).addresses = [("other".to_owned(), "10.0.0.1".parse().unwrap())].into();
         }),
         ("renamed", |observed| {
-            endpoint_of(observed).name = "a-aside".to_owned()
+            endpoint_of(observed).name = "a-aside".to_owned();
         }),
         ("started anew", |observed| {
-            endpoint_of(observed).started_at = Some(time("2026-11-22T11:59:59Z"))
+            endpoint_of(observed).started_at = Some(time("2026-11-22T11:59:59Z"));
         }),
         ("its workload deleted", |observed| observed.workloads = vec![None]),
     ];

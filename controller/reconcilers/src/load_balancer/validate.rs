@@ -326,5 +326,5 @@ fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);
     let stays =
         |old: &&Server| old.id == server.id && home::host_of(&old.address) == home::host_of(&server.address);
-    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(|old| stays(old))
+    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(stays)
 }

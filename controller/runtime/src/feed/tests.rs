@@ -89,7 +89,7 @@ fn i12_whatever_is_published_the_feed_stays_within_its_bytes() {
         ("many small frames", &|| publish(&feed, 5000)),
         ("large frames", &|| publish_large(&feed, 500)),
         ("one that is larger than the bound", &|| {
-            feed.publish(FrameType::Resource, None, &large)
+            feed.publish(FrameType::Resource, None, &large);
         }),
         ("a long answer in tiny pieces", &|| says(5000, 1)),
         ("a long answer in large pieces", &|| says(50, 10 * KB)),
@@ -97,7 +97,7 @@ fn i12_whatever_is_published_the_feed_stays_within_its_bytes() {
             (0..5000).for_each(|n| feed.publish(FrameType::Metrics, None, &json!([n])));
         }),
         ("what stands, larger than the bound", &|| {
-            feed.publish(FrameType::Topology, None, &large)
+            feed.publish(FrameType::Topology, None, &large);
         }),
     ];
     for (what, stream) in streams {

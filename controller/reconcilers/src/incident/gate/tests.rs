@@ -41,7 +41,7 @@ fn ruled(policy: &str, verdict: Option<&str>, by_human: bool) -> Ruling {
 }
 
 fn ruled_on(incident: &ValidatedIncident, action: Action, verdict: Option<&str>, by_human: bool) -> Ruling {
-    let council = verdict.map(|verdict| council(verdict));
+    let council = verdict.map(council);
     super::judge(&Case {
         incident,
         action,

@@ -171,7 +171,7 @@ async fn a_plan_that_waited_ends_as_a_noop_once_the_fault_is_gone_also_where_a_h
                         serde_json::from_value(json!({"decision": "Approve", "by": "ada", "planHash": hash}))
                             .unwrap();
                 })
-                .await
+                .await;
             }
             false => ward.set_mode("all", "Auto").await,
         }

@@ -178,7 +178,7 @@ fn what_waited_for_a_freeze_window_a_budget_or_a_mode_begins_at_evidence_again()
 fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_the_plan() {
     let moved = |incident: Incident| {
         with_workload(judged(incident, AUTO), |workload| {
-            workload.metadata.generation = Some(2)
+            workload.metadata.generation = Some(2);
         })
     };
     // While it waits, while the council sits, and right before it is carried out.

@@ -210,7 +210,11 @@ async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_serv
         rig.address
     );
     assert!(rig.ready().contains(&said), "{}", rig.ready());
-    assert_eq!(rig.served(), [rig.address.clone()], "nothing can be loaded");
+    assert_eq!(
+        rig.served(),
+        std::slice::from_ref(&rig.address),
+        "nothing can be loaded"
+    );
     rig.engine
         .remove_file("nginx", "/etc/nginx/conf.d/zz.conf")
         .unwrap();

@@ -205,11 +205,9 @@ impl Seen {
                 }
             } else if SEVERITY.contains(&key.as_str()) && OVER.contains(&word.as_str()) {
                 self.severity.get_or_insert_with(said);
-            } else if key == "alerttype"
-                && (OVER.contains(&word.as_str()) || word == "success" || is_over(&text))
+            } else if (key == "alerttype" && (OVER.contains(&word.as_str()) || word == "success"))
+                || ((key == "alerttype" || TITLE.contains(&key.as_str())) && is_over(&text))
             {
-                self.title.get_or_insert_with(said);
-            } else if TITLE.contains(&key.as_str()) && is_over(&text) {
                 self.title.get_or_insert_with(said);
             } else if key == "startsat" {
                 self.start = time::read(value, now);

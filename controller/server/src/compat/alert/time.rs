@@ -43,8 +43,8 @@ mod tests {
 
     use super::*;
 
-    fn at(value: Value) -> Option<String> {
-        read(&value, "2026-02-01T00:00:00Z".parse().unwrap()).map(|time| time.to_string())
+    fn at(value: impl Into<Value>) -> Option<String> {
+        read(&value.into(), "2026-02-01T00:00:00Z".parse().unwrap()).map(|time| time.to_string())
     }
 
     #[test]

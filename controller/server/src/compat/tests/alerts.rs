@@ -16,8 +16,9 @@ async fn host() -> Server {
 
 fn least(more: Value) -> Value {
     let mut body = json!({"incident_id": "i", "alert_type": "MEMORY_LEAK"});
-    let more = more.as_object().cloned().unwrap_or_default();
-    body.as_object_mut().unwrap().extend(more);
+    if let Value::Object(more) = more {
+        body.as_object_mut().unwrap().extend(more);
+    }
     body
 }
 
