@@ -544,6 +544,11 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
         gate["message"].as_str().unwrap().contains("broken.yaml"),
         "{gate}"
     );
+    // Before the doubt is gone: a policy that is in force would let it act at once.
+    let plan = waiting["status"]["plan"]["hash"].as_str().unwrap();
+    let reject = json!({"spec": {"approval": {"decision": "Reject", "by": "ada", "planHash": plan}}});
+    api.merge_ok("Incident", "doubt", &reject).await;
+    api.failed("doubt").await;
     std::fs::remove_file(file.join("broken.yaml")).unwrap();
     std::fs::remove_file(file.join(format!("{}.yaml", stage.patient.name))).unwrap();
     eventually("the policy is gone", async || {
@@ -554,9 +559,6 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     })
     .await;
     stage.report("none").await;
-    let plan = waiting["status"]["plan"]["hash"].as_str().unwrap();
-    let reject = json!({"spec": {"approval": {"decision": "Reject", "by": "ada", "planHash": plan}}});
-    api.merge_ok("Incident", "doubt", &reject).await;
     let waiting = api.in_phase("none", "AWAITING_APPROVAL").await;
     let gate = condition(&waiting, "PolicyAllows");
     assert_eq!(gate["reason"], "NoPolicy", "{gate}");
