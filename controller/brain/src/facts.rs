@@ -23,6 +23,8 @@ pub(crate) const CPU_IDLE: f64 = 20.0;
 pub(crate) const ERROR_BURST: u32 = 8;
 /// Crashes from which they are a loop, and within which time before the evidence was collected.
 pub(crate) const CRASH_LOOP: (u32, Duration) = (3, Duration::from_secs(600));
+/// How long replicas may take to be ready after a change before their absence is a symptom of its own.
+const STILL_COMING: Duration = Duration::from_secs(60);
 /// The longest that a symptom's words are, in characters.
 const WORDS: usize = 300;
 
@@ -296,11 +298,24 @@ impl<'a> Facts<'a> {
             whole(SymptomKind::ErrorBurst, errors, message)
         });
         let (ready, desired) = (self.ready(), self.evidence().desired_replicas);
-        let missing = (ready.saturating_add(count(self.paused())) < desired).then(|| {
+        let is_missing = ready.saturating_add(count(self.paused())) < desired && !self.still_comes();
+        let missing = is_missing.then(|| {
             let message = format!("{ready} of {desired} replicas are ready");
             whole(SymptomKind::ReplicasMissing, ready, message)
         });
         burst.into_iter().chain(missing)
+    }
+
+    /// Whether the workload was changed a moment ago, so that replicas which are not ready yet are no trouble.
+    fn still_comes(self) -> bool {
+        let Some(collected) = self.evidence().collected_at else {
+            return false;
+        };
+        let mut recent = self.evidence().recent_actions.iter();
+        let starts = |action| matches!(action, Action::ScaleUp | Action::Restart | Action::Rollback);
+        recent.any(|action| starts(action.action) && action.at.age(collected) < STILL_COMING.std())
+            && self.down().next().is_none()
+            && self.hung().next().is_none()
     }
 
     /// The symptoms in words, a phrase each.

@@ -275,11 +275,11 @@ async fn execute(
         .target
         .as_ref()
         .ok()
-        .filter(|workload| !remedy::is_applied(&plan.patch, &workload.spec))
+        .filter(|workload| !remedy::is_done(&plan, workload))
         .and_then(|workload| workload.spec.restarted_at);
     let wanted = plan.clone();
     let edit = move |workload: &Workload| {
-        if remedy::is_applied(&wanted.patch, &workload.spec) {
+        if remedy::is_done(&wanted, workload) {
             return Ok(workload.spec.clone());
         }
         if workload.generation() != wanted.parent_generation {

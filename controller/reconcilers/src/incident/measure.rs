@@ -92,7 +92,7 @@ pub(super) async fn aftermath(
         .filter(|left| left.kind == symptom.kind)
         .collect();
     Ok(match left.is_empty() {
-        true if is_known(symptom.kind, &read.containers) => Aftermath::Cleared,
+        true if is_known(symptom.kind, &read) => Aftermath::Cleared,
         true => Aftermath::Unknown,
         false => Aftermath::Persists(words(&left)),
     })
@@ -107,8 +107,8 @@ fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {
 }
 
 /// Whether what decides about a symptom of this kind could be read of every container.
-fn is_known(kind: SymptomKind, containers: &[ContainerEvidence]) -> bool {
-    let every = |known: fn(&ContainerEvidence) -> bool| containers.iter().all(known);
+fn is_known(kind: SymptomKind, evidence: &Evidence) -> bool {
+    let every = |known: fn(&ContainerEvidence) -> bool| evidence.containers.iter().all(known);
     match kind {
         SymptomKind::MemoryHigh | SymptomKind::MemoryGrowing => every(|it| it.memory_bytes.is_some()),
         SymptomKind::CpuHigh => every(|it| it.cpu_percent.is_some()),
@@ -117,8 +117,8 @@ fn is_known(kind: SymptomKind, containers: &[ContainerEvidence]) -> bool {
         | SymptomKind::OutOfMemory
         | SymptomKind::Down
         | SymptomKind::ProbeFailing
-        | SymptomKind::CrashLoop
-        | SymptomKind::ReplicasMissing => true,
+        | SymptomKind::CrashLoop => true,
+        SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
     }
 }
 

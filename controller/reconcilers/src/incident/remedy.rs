@@ -136,6 +136,14 @@ pub(super) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
             .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
 }
 
+/// Whether it is this plan that the workload's spec carries: a restart that somebody else asked for since is another one.
+pub(super) fn is_done(plan: &Plan, workload: &Workload) -> bool {
+    let restarted = plan.patch.restarted_at;
+    is_applied(&plan.patch, &workload.spec)
+        && workload.generation() > plan.parent_generation
+        && restarted.is_none_or(|at| workload.spec.restarted_at == Some(at))
+}
+
 /// The spec with the patch in it.
 pub(super) fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
     let Patch {

@@ -356,14 +356,22 @@ fn limits(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-/// When the spec first had what a plan asks for, as long as its generation is the plan's.
+/// When the spec first had what a plan asks for.
 fn carried_out(evidence: &Evidence, deed: &Deed<'_>) -> Option<Time> {
-    let generation = deed.incident.status.as_ref()?.execution.as_ref()?.generation?;
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = &deed.plan.patch;
+    let has = |workload: &Workload| {
+        workload.generation() > deed.plan.parent_generation
+            && (restarted_at.is_none() || workload.spec.restarted_at == *restarted_at)
+            && replicas.is_none_or(|wanted| workload.spec.replicas == wanted)
+            && (template.is_none() || workload.spec.template == *template)
+    };
     let versions = evidence.workloads.get(deed.plan.target.as_str())?;
     let mut versions = versions.iter();
-    versions
-        .find(|(_, workload)| workload.generation() == generation)
-        .map(|(at, _)| *at)
+    versions.find(|(_, workload)| has(workload)).map(|(at, _)| *at)
 }
 
 /// I13: what automation does, and what a human only agrees to, is about a symptom that was measured right before; only

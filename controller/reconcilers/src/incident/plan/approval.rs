@@ -72,8 +72,8 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
             until: None,
         };
     }
-    // What the spec has already is done: it is only noted down.
-    if plan.action == Action::Noop || remedy::is_applied(&plan.patch, &workload.spec) {
+    // What this plan has done already, before a crash, is only noted down.
+    if plan.action == Action::Noop || remedy::is_done(plan, workload) {
         return Step::Execute(plan.clone());
     }
     if !ordered && !is_fresh(incident) {
@@ -107,9 +107,10 @@ fn ask(plan: &Plan, reason: &'static str, message: String) -> Step {
     }
 }
 
-/// Whether a plan was made for another generation of the workload, and the workload is not as it would make it.
+/// Whether a plan was made for another generation of the workload. What somebody else did meanwhile is not this plan's
+/// doing, also where it is the same.
 fn is_stale(plan: &Plan, workload: &Workload) -> bool {
-    plan.parent_generation != workload.generation() && !remedy::is_applied(&plan.patch, &workload.spec)
+    plan.parent_generation != workload.generation()
 }
 
 fn is_agreed(incident: &ValidatedIncident, plan: &Plan) -> bool {

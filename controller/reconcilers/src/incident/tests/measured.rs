@@ -126,10 +126,16 @@ fn i13_what_was_measured_some_time_ago_is_measured_again_before_anything_is_done
     };
     assert_eq!(plan(&approved(1)), Step::Measure);
     // What the spec has already is only noted down: it is this plan's own doing that nothing is wrong any more.
-    let done = with_workload(approved(1), |workload| {
-        workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
-    });
-    assert_eq!(plan(&done), Step::Execute(restart_plan(1)));
+    let restarted = |at: &str| {
+        let incident = with_workload(approved(1), |workload| {
+            workload.metadata.generation = Some(2);
+            workload.spec.restarted_at = Some(at.parse().unwrap());
+        });
+        plan(&incident)
+    };
+    assert_eq!(restarted(BEFORE), Step::Execute(restart_plan(1)));
+    // A restart that somebody else asked for since is none of this plan's.
+    assert_eq!(restarted("2026-11-22T11:30:00Z"), Step::Measure);
     // A NOOP needs no symptom, and a human's own action is the human's.
     assert!(matches!(
         plan(&judged(old(agreed("NOOP", 0)), AUTO)),
@@ -194,7 +200,12 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
     let mut approved = waits(|status| status.evidence = seen_at(1));
     approved.spec.approval =
         Some(serde_json::from_value(serde_json::json!({"decision": "Approve", "planHash": "1"})).unwrap());
-    assert!(matches!(plan(&moved(approved)), Step::BeginAnew { .. }));
+    assert!(matches!(plan(&moved(approved.clone())), Step::BeginAnew { .. }));
+    // Nor where somebody did the same meanwhile: that was not this incident's doing, and teaches nothing.
+    let same = with_workload(moved(approved), |workload| {
+        workload.spec.restarted_at = Some("2026-11-22T11:30:00Z".parse().unwrap());
+    });
+    assert!(matches!(plan(&same), Step::BeginAnew { .. }));
     // Not for ever: then a human gets a plan for the workload as it is, and the same one at every look.
     let tired = || {
         waits(|status| {
