@@ -440,7 +440,11 @@ impl Director {
     fn restore(&self, service: &Service) {
         if service.adopted && self.world.engine.peek(service.name).is_none() {
             // One that somebody renamed still has the port.
-            drop(self.world.engine.remove_by_hand(&format!("{}-aside", service.name)));
+            drop(
+                self.world
+                    .engine
+                    .remove_by_hand(&format!("{}-aside", service.name)),
+            );
             let made = self.world.engine.run_container(&adopted(service));
             made.expect("the name is free");
         }

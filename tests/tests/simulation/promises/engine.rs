@@ -143,6 +143,10 @@ pub(crate) fn i2_no_container_too_many(evidence: &Evidence) -> Vec<String> {
             Op::Remove => {
                 ours.remove(effect.id.as_str());
             }
+            // Ours is what has the name that we gave it: what a person renames is theirs, told and left alone.
+            Op::Rename if effect.actor == Actor::Human => {
+                ours.remove(effect.id.as_str());
+            }
             Op::Create => {
                 ours.insert(&effect.id);
                 let versions = evidence.workloads.get(&owner).map_or(&[][..], Vec::as_slice);
