@@ -71,7 +71,12 @@ impl Stage {
 
     async fn ask(&self, path: &str) -> Result<Answer, String> {
         let ip = self.front.container.ip().await.ok_or("nginx has no address")?;
-        let answer = self.http.get(format!("http://{ip}{path}")).send().await;
+        let url = format!("http://{ip}{path}");
+        // A kept connection may be closed by a reload under the next request; a new one could meet an old worker.
+        let answer = match self.http.get(&url).send().await {
+            Err(error) if error.is_request() => self.http.get(&url).send().await,
+            answer => answer,
+        };
         let answer = answer.map_err(|error| format!("{error:?}"))?;
         let status = answer.status().as_u16();
         let later = answer.headers().get("retry-after").cloned();

@@ -269,6 +269,22 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     }
 }
 
+/// The list of containers, which is asked where an inspection fails, does not tell when they started.
+#[test]
+fn i8_a_container_whose_run_is_not_known_stays_where_it_is_and_is_not_admitted() {
+    let servers = |lb: &LoadBalancer, ip: &str| {
+        let mut a = row("a", ip, Health::Healthy);
+        a.started_at = Some(time("2026-11-22T11:00:00Z"));
+        let mut observed = world(vec![a]);
+        observed.endpoints.get_mut("id-a").unwrap().started_at = None;
+        prepare(lb, observed).servers.len()
+    };
+    let serving = serving(&[server("a", "10.0.0.1")]);
+    assert_eq!(servers(&serving, "10.0.0.1"), 1);
+    assert_eq!(servers(&serving, "10.0.0.7"), 0);
+    assert_eq!(servers(&balancer(), "10.0.0.1"), 0);
+}
+
 #[test]
 fn since_when_an_upstream_has_no_server_is_kept() {
     let mut lb = serving(&[]);

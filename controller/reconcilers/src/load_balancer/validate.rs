@@ -94,7 +94,7 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
         let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
         if let Some(workload) = workload.as_ref().filter(|_| !deleting) {
             chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-            upstream.extend(candidates(backend, workload, &observed, &container));
+            upstream.extend(candidates(backend, workload, &observed, &container, &before));
         }
     }
     // In the order of the backends: the first upstream answers `/`.
@@ -216,12 +216,20 @@ fn candidates<'a>(
     workload: &'a Workload,
     observed: &Observed,
     nginx: &ContainerDetails,
+    before: &LoadBalancerStatus,
 ) -> Vec<Candidate<'a>> {
     let min_healthy = workload.spec.strategy.min_healthy.std();
+    // Of which run the engine speaks it does not always say: enough to let a server stay where it is, not to admit one.
+    let stays = |id: &str, endpoint: &Endpoint, host: &str| {
+        let mut servers = before.servers.iter();
+        endpoint.started_at.is_none()
+            && servers.any(|server| server.id == id && home::host_of(&server.address) == host)
+    };
     let candidate = |row: &'a InstanceStatus| {
         let endpoint = observed.endpoints.get(&row.id)?;
         let host = home::host(endpoint, &nginx.networks)?;
-        if !endpoint.is_running() || !is_same_run(row, endpoint) || is_renamed(workload, row, endpoint) {
+        let is_known = is_same_run(row, endpoint) || stays(&row.id, endpoint, &host);
+        if !endpoint.is_running() || !is_known || is_renamed(workload, row, endpoint) {
             return None;
         }
         Some(Candidate {
@@ -240,10 +248,9 @@ fn candidates<'a>(
     rows(Some(workload)).iter().filter_map(candidate).collect()
 }
 
-/// Whether a row of a Workload's status tells of this run of its container. Where either does not say, it does.
+/// Whether a row of a Workload's status tells of this run of its container.
 pub(super) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
-    let known = row.started_at.zip(endpoint.started_at);
-    known.is_none_or(|(row, now)| row == now)
+    row.started_at.is_none() || row.started_at == endpoint.started_at
 }
 
 /// Whether an adopted container has another name by now: a Workload means the one of its name.
