@@ -335,6 +335,7 @@ try {
     await step("scale out and in", () => scaling(page));
     await step("reject and approve a plan", () => deciding(page));
     await step("edit a manifest", () => editing(page));
+    await ask("use-memory");
     await step("the load and its marks", () => measuring(page, base, workload));
     await step("the map", () => finding(page, workload));
     await step("the controller is killed and comes back", () => losing(page));

@@ -3,7 +3,7 @@
 
 use aegis_tests::cockpit::{Browser, Cockpit};
 use aegis_tests::launch::WEBHOOK_TOKEN;
-use aegis_tests::{World, manifests};
+use aegis_tests::{Api, World, eventually, manifests};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,6 +48,11 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
             "fill-memory" => {
                 patient.fill_memory(85.0).await;
             }
+            // Far from what alarms anybody, and enough for a chart to show it against the limit.
+            "use-memory" => {
+                patient.fill_memory(10.0).await;
+                is_sampled(&api, &patient.name).await;
+            }
             "kill-controller" => controller.kill9(),
             "start-controller" => {
                 logs += &controller.log();
@@ -73,4 +78,22 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
             "a secret is in a log"
         );
     }
+}
+
+/// The host's samples come every few seconds: one of them has to have met the memory in use.
+async fn is_sampled(api: &Api, name: &str) {
+    eventually("a sample shows the memory in use", async || {
+        let history = api.get_ok("/metrics/history?minutes=5").await;
+        let all = history["series"].as_array().cloned().unwrap_or_default();
+        let series = all.iter().find(|series| series["name"] == name);
+        let series = series.ok_or_else(|| format!("none of {} series is its own", all.len()))?;
+        let samples = series["samples"].as_array().into_iter().flatten();
+        let mut used = samples.filter_map(|sample| sample["memory_percent"].as_f64());
+        if used.any(|percent| percent > 5.0) {
+            Ok(())
+        } else {
+            Err(series["samples"].to_string())
+        }
+    })
+    .await;
 }
