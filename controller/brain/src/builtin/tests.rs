@@ -566,16 +566,16 @@ proptest! {
     }
 }
 
-/// The YAML of README.md's section about rules.
+/// The YAML of docs/runbook.md about rules.
 fn example() -> &'static str {
-    let readme = include_str!("../../../../README.md");
-    let (_, section) = readme.split_once("### Rules of your own").unwrap();
+    let page = include_str!("../../../../docs/runbook.md");
+    let (_, section) = page.split_once("## Rules of your own").unwrap();
     let (_, yaml) = section.split_once("```yaml\n").unwrap();
     yaml.split_once("```").unwrap().0
 }
 
 #[test]
-fn the_readmes_rule_decides_before_the_built_in_ones_and_is_named_with_its_file() {
+fn the_documented_rule_decides_before_the_built_in_ones_and_is_named_with_its_file() {
     let analyst = Analyst::new().unwrap();
     let mut case = named("it is healthy and saturated");
     let container = case.evidence.containers.first_mut().unwrap();

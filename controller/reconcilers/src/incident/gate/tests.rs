@@ -71,7 +71,7 @@ fn word(ruling: &Ruling) -> String {
 const FROZEN: &str = "freezeWindows: [{start: '11:00', end: '13:00', reason: release}]";
 
 #[test]
-fn each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them() {
+fn i14_each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them() {
     for (rules, verdict, expected) in [
         ("", Some("APPROVED"), "allow"),
         ("allowedActions: [SCALE_UP]", Some("APPROVED"), "refuse"),

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dry_run_says_what_auto_would_have_done() {
+    fn i14_a_dry_run_says_what_auto_would_have_done() {
         let plan: Plan = serde_json::from_str(
             r#"{"hash": "1", "action": "RESTART", "target": "web", "parentGeneration": 1, "patch": {}, "createdAt": "2026-11-22T11:00:00Z"}"#,
         )
