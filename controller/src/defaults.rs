@@ -34,12 +34,10 @@ fn probe(url: &http::Uri, timeout: Duration) -> anyhow::Result<HealthProbe> {
         "HEALTH_URL={url}: must begin with http://, as in http://buggy-app-v2:8000/health"
     );
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let http = HttpProbe {
-        path: path
-            .parse()
-            .with_context(|| format!("HEALTH_URL={url}: its path is not valid"))?,
-        port: url.port_u16().unwrap_or(80),
-    };
+    let path = path
+        .parse()
+        .with_context(|| format!("HEALTH_URL={url}: its path is not valid"))?;
+    let http = HttpProbe::new(path, url.port_u16().unwrap_or(80));
     Ok(HealthProbe {
         timeout,
         ..HealthProbe::http(http)

@@ -3240,6 +3240,8 @@ export interface components {
                                  * @default 3
                                  */
                                 retries?: number;
+                                /** @description How long failures after a start do not count, unless a check has passed since. */
+                                startPeriod?: string | null;
                                 /**
                                  * @description Time one check may take.
                                  * @default 2s
@@ -4218,6 +4220,12 @@ export interface components {
                     failureThreshold?: number;
                     /** @description Healthy when a GET answers 200–399. */
                     http?: {
+                        /** @description Further headers, at most 16. They are stored and shown as they are: no place for a secret. */
+                        headers?: {
+                            [key: string]: string;
+                        };
+                        /** @description What the Host header says, for applications that check it. Absent: the container's address. */
+                        host?: string | null;
                         /**
                          * @description Path and query.
                          * @default /
@@ -4228,12 +4236,22 @@ export interface components {
                          * @description Container port.
                          */
                         port: number;
+                        /**
+                         * @description `https` asks over TLS and does not verify the container's certificate.
+                         * @enum {string}
+                         */
+                        scheme?: "http" | "https";
                     } | null;
                     /**
                      * @description Time between two probes of a ready container. One that is not ready is probed from every 25 ms, backing off.
                      * @default 2s
                      */
                     interval?: string;
+                    /**
+                     * @description How long after its start a container that has not been healthy yet may fail without being unhealthy. Absent: a
+                     *     minute, or the start period of the container's own Docker health check where that is longer.
+                     */
+                    startPeriod?: string | null;
                     /**
                      * Format: uint32
                      * @description Successes in a row that make it ready.
@@ -4264,7 +4282,8 @@ export interface components {
                 restart?: {
                     /**
                      * Format: uint32
-                     * @description Most restarts of one container within `window`; then it is left to a human. Absent: no limit.
+                     * @description Most restarts of one container within `window`, whether it ended or was sick; then it is left to a human, and an
+                     *     incident asks one. Absent: ten.
                      */
                     attempts?: number | null;
                     /**
@@ -4284,8 +4303,9 @@ export interface components {
                      */
                     maxDelay?: string;
                     /**
-                     * @description Restarts a container that runs and whose probe has failed for this long without a break; must be longer than its
-                     *     start takes. Absent: what runs is restarted by incidents and people only.
+                     * @description Restarts a container that runs and whose probe has failed for this long without a break, its start period
+                     *     (`health.startPeriod`) left out. What is not healthy once after three such restarts in a row is left to a human:
+                     *     another one cannot help. Absent: what runs is restarted by incidents and people only.
                      */
                     unhealthyAfter?: string | null;
                     /**
@@ -4358,6 +4378,8 @@ export interface components {
                          * @default 3
                          */
                         retries?: number;
+                        /** @description How long failures after a start do not count, unless a check has passed since. */
+                        startPeriod?: string | null;
                         /**
                          * @description Time one check may take.
                          * @default 2s
@@ -4726,6 +4748,16 @@ export interface components {
                      */
                     drainingSince?: string | null;
                     /**
+                     * Format: date-time
+                     * @description When its probe first passed in this run.
+                     */
+                    firstReadyAt?: string | null;
+                    /**
+                     * Format: uint32
+                     * @description How many runs in a row that ended by a restart of this controller were never healthy.
+                     */
+                    fruitlessRestarts?: number;
+                    /**
                      * @description What its probe says.
                      * @enum {string}
                      */
@@ -4770,8 +4802,15 @@ export interface components {
                      * @description When its process started.
                      */
                     startedAt?: string | null;
+                    /** @description Its probe fails, and its start period runs: it serves nobody yet. */
+                    starting?: boolean;
                     /** @description Docker's word for its state: `running`, `exited`, … */
                     state: string;
+                    /**
+                     * Format: date-time
+                     * @description A person, or a tool, stopped it: the end of the run that they stopped. It is left so until it is started again.
+                     */
+                    stoppedByHand?: string | null;
                     /**
                      * Format: date-time
                      * @description Since when its probe fails without a break.
@@ -4845,6 +4884,8 @@ export interface components {
                              * @default 3
                              */
                             retries?: number;
+                            /** @description How long failures after a start do not count, unless a check has passed since. */
+                            startPeriod?: string | null;
                             /**
                              * @description Time one check may take.
                              * @default 2s

@@ -14,6 +14,11 @@ use crate::symptom::Symptom;
 use crate::validate::{FieldError, Rules};
 use crate::workload::ContainerTemplate;
 
+/// The alert type of an incident about a container that was restarted too often.
+pub const RESTART_LIMIT: &str = "RESTART_LIMIT";
+/// The source of incidents that this controller opens by itself.
+pub const CONTROLLER: &str = "controller";
+
 /// What was reported, and what humans decided about it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(

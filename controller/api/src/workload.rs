@@ -194,6 +194,9 @@ pub struct Healthcheck {
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 100))]
     pub retries: u32,
+    /// How long failures after a start do not count, unless a check has passed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<Duration>,
 }
 
 /// How replicas are replaced when their template changes.
@@ -249,8 +252,9 @@ pub enum StrategyType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RestartPolicy {
-    /// Restarts a container that runs and whose probe has failed for this long without a break; must be longer than its
-    /// start takes. Absent: what runs is restarted by incidents and people only.
+    /// Restarts a container that runs and whose probe has failed for this long without a break, its start period
+    /// (`health.startPeriod`) left out. What is not healthy once after three such restarts in a row is left to a human:
+    /// another one cannot help. Absent: what runs is restarted by incidents and people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhealthy_after: Option<Duration>,
     /// How the pause between restarts grows.
@@ -262,13 +266,24 @@ pub struct RestartPolicy {
     /// The longest pause.
     #[serde(default = "five_minutes")]
     pub max_delay: Duration,
-    /// Most restarts of one container within `window`; then it is left to a human. Absent: no limit.
+    /// Most restarts of one container within `window`, whether it ended or was sick; then it is left to a human, and an
+    /// incident asks one. Absent: ten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub attempts: Option<u32>,
     /// What `attempts` are counted over.
     #[serde(default = "one_hour")]
     pub window: Duration,
+}
+
+/// Restarts within `window` where a spec names no number.
+const USUAL_ATTEMPTS: u32 = 10;
+
+impl RestartPolicy {
+    /// Most restarts of one container within `window`.
+    pub fn most(&self) -> u32 {
+        self.attempts.unwrap_or(USUAL_ATTEMPTS)
+    }
 }
 
 impl Default for RestartPolicy {
@@ -321,7 +336,14 @@ pub struct HealthProbe {
     #[serde(default = "three")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: u32,
+    /// How long after its start a container that has not been healthy yet may fail without being unhealthy. Absent: a
+    /// minute, or the start period of the container's own Docker health check where that is longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<Duration>,
 }
+
+/// The start period where neither a spec nor a container names one.
+pub const START_PERIOD: Duration = Duration::from_secs(60);
 
 impl HealthProbe {
     /// A probe by HTTP with the usual intervals and thresholds.
@@ -334,6 +356,7 @@ impl HealthProbe {
             timeout: probe_timeout(),
             success_threshold: one(),
             failure_threshold: three(),
+            start_period: None,
         }
     }
 }
@@ -362,6 +385,41 @@ pub struct HttpProbe {
     /// Container port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
+    /// What the Host header says, for applications that check it. Absent: the container's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub host: Option<String>,
+    /// Further headers, at most 16. They are stored and shown as they are: no place for a secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub headers: BTreeMap<String, String>,
+    /// `https` asks over TLS and does not verify the container's certificate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scheme: Scheme,
+}
+
+impl HttpProbe {
+    /// A plain probe of a path at a port.
+    pub fn new(path: AbsolutePath, port: u16) -> Self {
+        Self {
+            path,
+            port,
+            host: None,
+            headers: BTreeMap::new(),
+            scheme: Scheme::default(),
+        }
+    }
+}
+
+/// How a container is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plainly.
+    #[default]
+    Http,
+    /// Over TLS; the certificate is not verified.
+    Https,
 }
 
 /// Probe by TCP connection.
@@ -559,6 +617,18 @@ pub struct InstanceStatus {
     /// What the last probe said, when it is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When its probe first passed in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ready_at: Option<Time>,
+    /// Its probe fails, and its start period runs: it serves nobody yet.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub starting: bool,
+    /// How many runs in a row that ended by a restart of this controller were never healthy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fruitless_restarts: u32,
+    /// A person, or a tool, stopped it: the end of the run that they stopped. It is left so until it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by_hand: Option<Time>,
 }
 
 /// Why a container gets no more requests.
@@ -743,6 +813,9 @@ impl Rules for HealthProbe {
                 "set exactly one of `http`, `tcp` and `docker`",
             ));
         }
+        if let Some(http) = &self.http {
+            http.rules(&format!("{path}.http"), out);
+        }
         if self.interval.std().as_millis() < 100 {
             out.push(FieldError::invalid(
                 format!("{path}.interval"),
@@ -756,6 +829,63 @@ impl Rules for HealthProbe {
                 self.timeout,
                 "use 1ms or more",
             ));
+        }
+    }
+}
+
+/// Most headers of a probe.
+const MOST_HEADERS: usize = 16;
+
+impl Rules for HttpProbe {
+    fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
+        let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if let Some(host) = self
+            .host
+            .as_ref()
+            .filter(|host| !visible(host) || host.contains('/'))
+        {
+            out.push(FieldError::invalid(
+                format!("{path}.host"),
+                host,
+                "use a host name as the Host header spells it, such as shop.example.test or shop.example.test:8080",
+            ));
+        }
+        if self.headers.len() > MOST_HEADERS {
+            out.push(FieldError::invalid(
+                format!("{path}.headers"),
+                self.headers.len().to_string(),
+                format!("must have at most {MOST_HEADERS} headers"),
+            ));
+        }
+        for (name, value) in &self.headers {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+                out.push(FieldError::invalid(
+                    format!("{path}.headers"),
+                    name,
+                    "a header's name has letters, digits and dashes",
+                ));
+            } else if name.eq_ignore_ascii_case("host") {
+                out.push(FieldError::forbidden(
+                    format!("{path}.headers"),
+                    "the Host header has a field of its own: set `host`",
+                ));
+            } else if ["connection", "content-length", "transfer-encoding", "upgrade"]
+                .iter()
+                .any(|reserved| name.eq_ignore_ascii_case(reserved))
+            {
+                out.push(FieldError::forbidden(
+                    format!("{path}.headers"),
+                    format!("header {name:?} belongs to the connection, not to the request"),
+                ));
+            }
+            if value.len() > 1024 || value.chars().any(char::is_control) || !value.is_ascii() {
+                out.push(FieldError::invalid(
+                    format!("{path}.headers"),
+                    name,
+                    "a header's value has at most 1024 ASCII characters and no control characters",
+                ));
+            }
         }
     }
 }

@@ -28,7 +28,8 @@ use serde_json::json;
 use crate::cgroup;
 use crate::convert;
 use crate::engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
+    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
+    ProbeError,
 };
 use crate::observed::{
     ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
@@ -384,13 +385,12 @@ impl Engine for Docker {
             .boxed()
     }
 
-    fn http_get<'a>(
+    fn http_ask<'a>(
         &'a self,
-        address: SocketAddr,
-        path: &'a str,
+        request: &'a HttpRequest,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
-        probe::http_get(address, path, timeout).boxed()
+        probe::http_ask(request, timeout).boxed()
     }
 
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>> {

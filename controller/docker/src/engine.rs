@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -95,6 +96,41 @@ pub struct LogQuery {
     pub timestamps: bool,
     /// Only lines since this unix time in seconds; 0 for all.
     pub since: i64,
+}
+
+/// A GET of a container's own address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Where.
+    pub address: SocketAddr,
+    /// Path and query.
+    pub path: String,
+    /// What the Host header says; the address without it. Over TLS it is the server name that is asked for, too.
+    pub host: Option<String>,
+    /// Further headers.
+    pub headers: BTreeMap<String, String>,
+    /// Over TLS. The certificate is not verified: it is the container at this very address that is asked, and none has a
+    /// certificate for its address.
+    pub tls: bool,
+}
+
+impl HttpRequest {
+    /// A plain one.
+    pub fn new(address: SocketAddr, path: impl Into<String>) -> Self {
+        Self {
+            address,
+            path: path.into(),
+            host: None,
+            headers: BTreeMap::new(),
+            tls: false,
+        }
+    }
+
+    /// For people: `GET https://10.0.0.2:8443/health`.
+    pub fn words(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("GET {scheme}://{}{}", self.address, self.path)
+    }
 }
 
 /// What a GET of a container's address answered.
@@ -191,12 +227,21 @@ pub trait Engine: Send + Sync + 'static {
     fn events(&self) -> BoxFuture<'_, EngineResult<BoxStream<'static, EngineResult<EngineEvent>>>>;
 
     /// GET of a container's own address, bounded by `timeout`; redirects are not followed.
+    fn http_ask<'a>(
+        &'a self,
+        request: &'a HttpRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
+
+    /// As [`Engine::http_ask`], without more than a path.
     fn http_get<'a>(
         &'a self,
         address: SocketAddr,
         path: &'a str,
         timeout: Duration,
-    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
+    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
+        async move { self.http_ask(&HttpRequest::new(address, path), timeout).await }.boxed()
+    }
 
     /// Whether a TCP connection to a container's own address is accepted.
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>>;

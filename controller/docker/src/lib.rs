@@ -13,8 +13,10 @@ pub mod observed;
 pub mod probe;
 pub mod restart;
 pub mod script;
+mod tls;
 mod version;
 
 pub use engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
+    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
+    ProbeError,
 };

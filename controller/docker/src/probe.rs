@@ -7,20 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{HttpAnswer, ProbeError};
-use crate::http1;
+use crate::engine::{HttpAnswer, HttpRequest, ProbeError};
+use crate::{http1, tls};
 
 /// How much of a body is kept.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// GET of `path` at `address`; redirects are not followed. `bound` covers everything up to the last byte.
-pub async fn http_get(address: SocketAddr, path: &str, bound: Duration) -> Result<HttpAnswer, ProbeError> {
+/// Asks once; redirects are not followed. `bound` covers everything up to the last byte.
+pub async fn http_ask(request: &HttpRequest, bound: Duration) -> Result<HttpAnswer, ProbeError> {
     let began = Instant::now();
-    let asked = format!("GET http://{address}{path}");
-    match timeout(bound, get(address, path)).await {
+    let asked = request.words();
+    match timeout(bound, ask(request)).await {
         Ok(Ok((status, body))) => Ok(HttpAnswer {
             status,
             body,
@@ -46,15 +47,39 @@ pub async fn tcp_connect(address: SocketAddr, bound: Duration) -> Result<(), Pro
     }
 }
 
-async fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
-    let request = Request::get(path)
-        .header("Host", address.to_string())
-        .header("User-Agent", concat!("aegisops/", env!("CARGO_PKG_VERSION")))
-        .header("Accept", "*/*")
-        .header("Connection", "close")
-        .body(Full::<Bytes>::default())
-        .map_err(|error| error.to_string())?;
-    let stream = TcpStream::connect(address).await.map_err(|error| words(&error))?;
+async fn ask(asked: &HttpRequest) -> Result<(u16, String), String> {
+    let address = asked.address.to_string();
+    let host = asked.host.as_deref().unwrap_or(&address);
+    let mut request = Request::get(&asked.path)
+        .header("Host", host)
+        .header("Connection", "close");
+    let usual = [
+        ("User-Agent", concat!("aegisops/", env!("CARGO_PKG_VERSION"))),
+        ("Accept", "*/*"),
+    ];
+    let own = |name: &str| asked.headers.keys().any(|own| own.eq_ignore_ascii_case(name));
+    for (name, value) in usual.into_iter().filter(|(name, _)| !own(name)) {
+        request = request.header(name, value);
+    }
+    for (name, value) in &asked.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(asked.address)
+        .await
+        .map_err(|error| words(&error))?;
+    if asked.tls {
+        let stream = tls::connect(stream, asked.host.as_deref(), asked.address.ip()).await?;
+        answer(stream, request).await
+    } else {
+        answer(stream, request).await
+    }
+}
+
+async fn answer<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(u16, String), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let failed = |error: hyper::Error| match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -84,6 +109,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    async fn http_get(address: SocketAddr, path: &str, bound: Duration) -> Result<HttpAnswer, ProbeError> {
+        http_ask(&HttpRequest::new(address, path), bound).await
+    }
+
     async fn listening() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -112,6 +141,57 @@ mod tests {
         assert!(
             asked.to_lowercase().contains(&format!("host: {address}\r\n")),
             "{asked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_get_names_the_host_and_headers_that_it_is_told() {
+        let (listener, address) = listening().await;
+        let mut request = HttpRequest::new(address, "/health");
+        request.host = Some("shop.example.test".to_owned());
+        request.headers = [("X-Forwarded-Proto", "https"), ("user-agent", "kube-probe/1.32")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = vec![0; 1024];
+            let length = stream.read(&mut asked).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                .await
+                .unwrap();
+            String::from_utf8_lossy(&asked[..length]).to_lowercase()
+        };
+        let (answer, asked) = tokio::join!(http_ask(&request, SECOND), serve);
+        assert_eq!(answer.unwrap().status, 204);
+        for line in [
+            "host: shop.example.test\r\n",
+            "x-forwarded-proto: https\r\n",
+            "user-agent: kube-probe/1.32\r\n",
+        ] {
+            assert_eq!(asked.matches(line).count(), 1, "{asked}");
+        }
+        assert!(!asked.contains("aegisops"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_speaks_no_tls_is_told_apart_from_silence() {
+        let (listener, address) = listening().await;
+        let mut request = HttpRequest::new(address, "/");
+        request.tls = true;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await
+                .unwrap();
+        };
+        let (answer, ()) = tokio::join!(http_ask(&request, SECOND), serve);
+        let failure = answer.unwrap_err().to_string();
+        assert!(
+            failure.starts_with(&format!("GET https://{address}/: TLS: ")),
+            "{failure}"
         );
     }
 

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::workload::{Health, HealthProbe};
-use aegis_docker::Engine;
+use aegis_api::redact::{bound, redact};
+use aegis_api::workload::{Health, HealthProbe, HttpProbe, Scheme};
+use aegis_docker::{Engine, HttpAnswer, HttpRequest};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -18,12 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 /// The first pause after a failed probe of a container that is not ready yet.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
+/// Characters of a body that are looked at for its first line, and of the line that is shown.
+const BODY_CHARS: usize = 4096;
+const LINE_CHARS: usize = 160;
 
 /// What to ask of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Question {
-    /// GET this path; 200–399 is healthy.
-    Http(SocketAddr, String),
+    /// GET; 200–399 is healthy.
+    Http(HttpRequest),
     /// Connect.
     Tcp(SocketAddr),
 }
@@ -59,7 +63,7 @@ pub struct Opinion {
 /// The target that a probe specification means for a container at this address, unless Docker itself probes.
 pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &HealthProbe) -> Option<Target> {
     let question = match (&probe.http, &probe.tcp) {
-        (Some(http), _) => Question::Http(SocketAddr::new(address, http.port), http.path.to_string()),
+        (Some(http), _) => Question::Http(request(address, http)),
         (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
         (None, None) => return None,
     };
@@ -74,16 +78,73 @@ pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &Healt
     })
 }
 
+fn request(address: IpAddr, http: &HttpProbe) -> HttpRequest {
+    HttpRequest {
+        host: http.host.clone(),
+        headers: http.headers.clone(),
+        tls: http.scheme == Scheme::Https,
+        ..HttpRequest::new(SocketAddr::new(address, http.port), http.path.to_string())
+    }
+}
+
+/// A failed answer: its status, what its body says first, and what people usually find behind it.
+fn refusal(request: &HttpRequest, answer: &HttpAnswer) -> String {
+    let said = first_words(&answer.body);
+    let said = if said.is_empty() {
+        said
+    } else {
+        format!(" {said:?}")
+    };
+    let named = request.host.is_some();
+    let wants_tls = !request.tls && answer.body.to_ascii_lowercase().contains("https");
+    let hint = match answer.status {
+        400 if wants_tls => " (the port may speak TLS: set health.http.scheme: https)",
+        400 | 421 if !named => " (the application may check Host: set health.http.host)",
+        401 | 403 if !named => {
+            " (the application may check Host, or want credentials: set health.http.host or health.http.path)"
+        }
+        401 | 403 => " (the path may need credentials: set health.http.path)",
+        404 | 405 => " (is health.http.path right?)",
+        _ => "",
+    };
+    format!("{}: {}{said}{hint}", request.words(), answer.status)
+}
+
+/// The first line of a body's text, without markup, bounded and redacted: it may say anything.
+fn first_words(body: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for c in body.chars().take(BODY_CHARS) {
+        match c {
+            '<' => inside = true,
+            '>' if inside => {
+                inside = false;
+                text.push('\n');
+            }
+            c if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let line: String = line
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    bound(&redact(&line), LINE_CHARS)
+}
+
 /// Asks once. `Ok` is healthy; both texts are for people.
 pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) -> Result<String, String> {
     match question {
-        Question::Http(address, path) => match engine.http_get(*address, path, timeout).await {
+        Question::Http(request) => match engine.http_ask(request, timeout).await {
             Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
-                "GET http://{address}{path}: {} in {} ms",
+                "{}: {} in {} ms",
+                request.words(),
                 answer.status,
                 answer.latency.as_millis()
             )),
-            Ok(answer) => Err(format!("GET http://{address}{path}: {}", answer.status)),
+            Ok(answer) => Err(refusal(request, &answer)),
             Err(error) => Err(error.to_string()),
         },
         Question::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
@@ -286,6 +347,86 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_probe_shows_what_the_application_says_and_a_hint() {
+        let plain = HttpRequest::new("10.0.0.2:80".parse().unwrap(), "/health");
+        let named = HttpRequest {
+            host: Some("shop.example.test".to_owned()),
+            ..plain.clone()
+        };
+        let said = |request: &HttpRequest, status, body: &str| {
+            let answer = HttpAnswer {
+                status,
+                body: body.to_owned(),
+                latency: Duration::ZERO,
+            };
+            refusal(request, &answer)
+        };
+        let host = "set health.http.host";
+        // (asked, status, body, what it says, the hint)
+        for (request, status, body, shown, hint) in [
+            (
+                &plain,
+                400,
+                "<!doctype html>\n<h1>Bad Request (400)</h1>",
+                "\"Bad Request (400)\"",
+                host,
+            ),
+            (
+                &named,
+                400,
+                "DisallowedHost",
+                "\"DisallowedHost\"",
+                "DisallowedHost",
+            ),
+            (
+                &plain,
+                400,
+                "Client sent an HTTP request to an HTTPS server.\n",
+                "HTTPS server",
+                "scheme: https",
+            ),
+            (
+                &plain,
+                400,
+                "<title>The plain HTTP request was sent to HTTPS port</title>",
+                "HTTPS port",
+                "scheme: https",
+            ),
+            (&plain, 401, "", ": 401", "credentials"),
+            (&plain, 403, "Blocked host", "Blocked host", host),
+            (&plain, 404, "not here", "not here", "health.http.path"),
+            (&plain, 421, "Misdirected", "Misdirected", host),
+            (&plain, 500, "{\"error\":\"db\"}", "error", "db"),
+        ] {
+            let text = said(request, status, body);
+            assert!(text.starts_with("GET http://10.0.0.2:80/health: "), "{text}");
+            assert!(
+                text.contains(&status.to_string()) && text.contains(shown) && text.contains(hint),
+                "{text}"
+            );
+        }
+        assert!(
+            !said(&named, 400, "DisallowedHost").contains(host),
+            "it is set already"
+        );
+        assert_eq!(said(&plain, 503, " \n"), "GET http://10.0.0.2:80/health: 503");
+    }
+
+    #[test]
+    fn i11_a_body_is_bounded_and_redacted_and_cannot_forge_lines() {
+        let shown = first_words(&format!(
+            "\n password=hunter2hunter2 \u{1b}[31m{}\nsecond",
+            "x".repeat(9000)
+        ));
+        assert!(shown.chars().count() <= LINE_CHARS + 1, "{shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains('\u{1b}') && !shown.contains("second"),
+            "{shown}"
+        );
+        assert_eq!(first_words(&"<".repeat(100_000)), "");
+    }
 
     #[test]
     fn thresholds_count_answers_in_a_row() {

@@ -4,10 +4,14 @@
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
 
 mod apply;
+mod by_hand;
 mod check;
 mod dependencies;
 mod dereference;
+mod ended;
+mod health;
 mod plan;
+mod restart_limit;
 mod rollout;
 pub(crate) mod status;
 #[cfg(test)]

@@ -475,6 +475,10 @@ impl Director {
         drop(self.world.engine.start_by_hand(BALANCER));
         for service in self.world.scenario.services.clone() {
             self.restore(&service);
+            if service.adopted && self.world.was_stopped(service.name) {
+                // Whoever stopped it by hand hands it back: nobody else does.
+                drop(self.world.engine.start_by_hand(service.name));
+            }
         }
         sickroom::cure(&self.world);
     }

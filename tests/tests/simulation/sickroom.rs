@@ -48,7 +48,10 @@ pub(crate) fn lay_hand(world: &World, container: &str, hand: Hand) {
     let engine = &world.engine;
     let result = match hand {
         Hand::Kill => engine.kill(container),
-        Hand::Stop => engine.stop_by_hand(container),
+        Hand::Stop => {
+            world.note_stop(container);
+            engine.stop_by_hand(container)
+        }
         Hand::Start => engine.start_by_hand(container),
         Hand::Remove => engine.remove_by_hand(container),
         Hand::Rename => engine.rename(container, &format!("{container}-aside")),

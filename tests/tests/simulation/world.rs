@@ -31,6 +31,7 @@ pub(crate) struct World {
     pub(crate) state: tempfile::TempDir,
     pub(crate) templates: PathBuf,
     incurable: Mutex<BTreeSet<String>>,
+    stopped: Mutex<BTreeSet<String>>,
 }
 
 impl World {
@@ -60,6 +61,7 @@ impl World {
                 .expect("a folder for the state"),
             templates: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../lb-templates")),
             incurable: Mutex::default(),
+            stopped: Mutex::default(),
         };
         world.populate();
         world
@@ -115,6 +117,18 @@ impl World {
     }
 
     /// Ids of containers that nothing makes well again.
+    /// A person stops this container.
+    pub(crate) fn note_stop(&self, name: &str) {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.insert(name.to_owned());
+    }
+
+    /// Whether a person once stopped it.
+    pub(crate) fn was_stopped(&self, name: &str) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        stopped.contains(name)
+    }
+
     pub(crate) fn incurable(&self) -> BTreeSet<String> {
         self.incurable
             .lock()

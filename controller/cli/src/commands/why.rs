@@ -15,9 +15,10 @@ use crate::text;
 
 const INCIDENT: &str = "Incident";
 /// Conditions whose truth is the trouble; of all others it is their absence.
-const TROUBLE: [&str; 7] = [
+const TROUBLE: [&str; 8] = [
     "ForeignContainers",
     "Degraded",
+    "StoppedByHand",
     "Held",
     "RestartLimit",
     "Paused",

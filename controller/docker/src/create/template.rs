@@ -127,12 +127,16 @@ fn health(check: &Healthcheck) -> Value {
         .chain(check.command.iter().map(String::as_str))
         .collect();
     let nanos = |span: aegis_api::Duration| u64::try_from(span.std().as_nanos()).unwrap_or(u64::MAX);
-    json!({
+    let mut health = json!({
         "Test": command,
         "Interval": nanos(check.interval),
         "Timeout": nanos(check.timeout),
         "Retries": check.retries,
-    })
+    });
+    if let (Some(period), Some(health)) = (check.start_period, health.as_object_mut()) {
+        health.insert("StartPeriod".to_owned(), json!(nanos(period)));
+    }
+    health
 }
 
 #[cfg(test)]

@@ -65,6 +65,10 @@ pub struct Behaviour {
     pub body: String,
     /// Ports it listens on; empty for every port.
     pub ports: Vec<u16>,
+    /// It answers 400 to whoever does not name this host.
+    pub host: Option<String>,
+    /// It answers 400 to whoever does not come over TLS.
+    pub tls: bool,
     /// Memory in use, bytes.
     pub memory_bytes: u64,
     /// CPU in use, thousandths of a core.
@@ -88,6 +92,8 @@ impl Default for Behaviour {
             answers_in: Duration::from_millis(1),
             body: "{\"status\":\"ok\"}".to_owned(),
             ports: Vec::new(),
+            host: None,
+            tls: false,
             memory_bytes: 20 * 1024 * 1024,
             cpu_millis: 10,
             ailment: None,

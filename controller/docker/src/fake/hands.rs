@@ -80,6 +80,7 @@ impl FakeEngine {
             };
             if world.get(id).is_some_and(Container::is_up) {
                 world.log(id, Actor::Human, Op::Stop, "");
+                world.emit(id, "kill", &[("signal", "15".to_owned())]);
                 world.end_run(id, end);
                 world.doomed.retain(|doomed| doomed != id);
                 world.emit(id, "stop", &[]);

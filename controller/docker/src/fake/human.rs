@@ -121,6 +121,20 @@ impl FakeEngine {
         })
     }
 
+    /// Somebody sends a signal that ends it, and the engine says so first.
+    fn end_by_signal(world: &mut World, id: &str, signal: u8, exit_code: i64, actor: Actor) {
+        if world.get(id).is_some_and(super::container::Container::is_up) {
+            world.emit(id, "kill", &[("signal", signal.to_string())]);
+        }
+        let end = End {
+            exit_code,
+            oom: false,
+            on_request: true,
+            actor,
+        };
+        world.end_run(id, end);
+    }
+
     fn end(&self, name: &str, action: &str, end: End) -> EngineResult<()> {
         self.on(name, action, |world, id| {
             world.end_run(id, end);
@@ -130,6 +144,11 @@ impl FakeEngine {
 
     /// `docker kill`: ends at once; the restart policy does not apply.
     pub fn kill(&self, name: &str) -> EngineResult<()> {
+        self.kill_with(name, 9)
+    }
+
+    /// `docker kill --signal`, of a process that dies of it.
+    pub fn kill_with(&self, name: &str, signal: u8) -> EngineResult<()> {
         self.on(name, "kill", |world, id| match world.get(id) {
             Some(container) if !container.is_up() => Err(EngineError::Conflict {
                 operation: format!("kill {name}"),
@@ -137,16 +156,10 @@ impl FakeEngine {
             }),
             _ => Ok(()),
         })?;
-        self.end(
-            name,
-            "kill",
-            End {
-                exit_code: 137,
-                oom: false,
-                on_request: true,
-                actor: Actor::Human,
-            },
-        )
+        self.on(name, "kill", |world, id| {
+            Self::end_by_signal(world, id, signal, 128 + i64::from(signal), Actor::Human);
+            Ok(())
+        })
     }
 
     /// Its process ends by itself; the restart policy applies.
@@ -180,20 +193,64 @@ impl FakeEngine {
     /// `docker stop`.
     pub fn stop_by_hand(&self, name: &str) -> EngineResult<()> {
         self.on(name, "stop", |world, id| {
-            world.log(id, Actor::Human, Op::Stop, "");
-            let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
-            world.end_run(
-                id,
-                End {
-                    exit_code,
-                    oom: false,
-                    on_request: true,
-                    actor: Actor::Human,
-                },
-            );
-            world.emit(id, "stop", &[]);
+            Self::stop_as(world, id, Actor::Human);
             Ok(())
         })
+    }
+
+    /// `kill 15, die, stop`: whoever stops it, the engine says the same.
+    fn stop_as(world: &mut World, id: &str, actor: Actor) {
+        let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
+        let stops = world.get(id).is_some_and(|container| {
+            container.is_up() || container.state == crate::observed::ContainerState::Restarting
+        });
+        world.log(id, actor, Op::Stop, "");
+        Self::end_by_signal(world, id, 15, exit_code, actor);
+        if stops {
+            world.emit(id, "stop", &[]);
+        }
+    }
+
+    /// The engine stops: every container with it, as by `docker stop`, and then it answers no more.
+    pub fn stop_engine(&self) {
+        self.shared.with(|world| {
+            // It takes no new calls before its containers end.
+            world.chaos.down = true;
+            let running: Vec<String> = world
+                .containers
+                .values()
+                .filter(|container| container.is_running())
+                .map(|container| container.id.clone())
+                .collect();
+            for id in running {
+                Self::stop_as(world, &id, Actor::Engine);
+                if let Some(container) = world.get_mut(&id) {
+                    container.ended_on_request = false;
+                }
+            }
+        });
+        self.set_down(true);
+    }
+
+    /// The engine is there again, and starts what its restart policies ask for.
+    pub fn start_engine(&self) {
+        self.set_down(false);
+        self.shared.with(|world| {
+            let wanted: Vec<String> = world
+                .containers
+                .values()
+                .filter(|container| match container.restart_policy() {
+                    "always" => true,
+                    "unless-stopped" => !container.ended_on_request,
+                    _ => false,
+                })
+                .map(|container| container.id.clone())
+                .collect();
+            for id in wanted {
+                // One that cannot start stays as it is.
+                drop(world.begin_run(&id, Actor::Engine));
+            }
+        });
     }
 
     /// `docker start`.
@@ -204,15 +261,7 @@ impl FakeEngine {
     /// `docker rm -f`.
     pub fn remove_by_hand(&self, name: &str) -> EngineResult<()> {
         self.on(name, "remove", |world, id| {
-            world.end_run(
-                id,
-                End {
-                    exit_code: 137,
-                    oom: false,
-                    on_request: true,
-                    actor: Actor::Human,
-                },
-            );
+            Self::end_by_signal(world, id, 9, 137, Actor::Human);
             world.forget(id, Actor::Human);
             Ok(())
         })

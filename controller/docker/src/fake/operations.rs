@@ -16,7 +16,8 @@ use super::lifecycle::End;
 use super::world::World;
 use super::{FakeEngine, Shared};
 use crate::engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
+    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
+    ProbeError,
 };
 use crate::observed::{
     ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
@@ -392,13 +393,12 @@ impl Engine for FakeEngine {
         self.open_events().boxed()
     }
 
-    fn http_get<'a>(
+    fn http_ask<'a>(
         &'a self,
-        address: SocketAddr,
-        path: &'a str,
+        request: &'a HttpRequest,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
-        self.get(address, path, timeout).boxed()
+        self.get(request, timeout).boxed()
     }
 
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>> {

@@ -11,7 +11,7 @@ use super::container::Serving;
 use super::effects::Op;
 use super::nginx::Place;
 use super::world::World;
-use crate::engine::{HttpAnswer, ProbeError};
+use crate::engine::{HttpAnswer, HttpRequest, ProbeError};
 
 /// How long a kernel looks for an address that nobody has.
 const NO_SUCH_HOST_AFTER: Duration = Duration::from_secs(3);
@@ -66,6 +66,33 @@ impl World {
         }
     }
 
+    /// As [`World::outcome`], by an application that may look at more than the path.
+    fn outcome_of(&mut self, request: &HttpRequest) -> Outcome {
+        let outcome = self.outcome(request.address, &request.path);
+        let behaviour = self
+            .at_address(request.address.ip())
+            .map(|found| &found.behaviour);
+        match (outcome, behaviour) {
+            (Outcome::Answer { after, .. }, Some(behaviour)) if behaviour.tls && !request.tls => {
+                Outcome::Answer {
+                    status: 400,
+                    body: "Client sent an HTTP request to an HTTPS server.\n".to_owned(),
+                    after,
+                }
+            }
+            (Outcome::Answer { after, .. }, Some(behaviour))
+                if behaviour.host.is_some() && behaviour.host != request.host =>
+            {
+                Outcome::Answer {
+                    status: 400,
+                    body: "<h1>Bad Request (400)</h1>\nDisallowedHost\n".to_owned(),
+                    after,
+                }
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
     /// In turn; a server that refuses is passed over, as with `proxy_next_upstream`.
     fn hand_on(&mut self, servers: &[String], turn: usize, path: &str) -> Outcome {
         let first = turn.checked_rem(servers.len()).unwrap_or(0);
@@ -99,8 +126,7 @@ impl World {
 impl FakeEngine {
     pub(super) async fn get(
         &self,
-        address: SocketAddr,
-        path: &str,
+        request: &HttpRequest,
         timeout: Duration,
     ) -> Result<HttpAnswer, ProbeError> {
         self.crash_point(Op::HttpGet, When::Before).await;
@@ -109,7 +135,7 @@ impl FakeEngine {
         let outcome = if unlucky {
             Outcome::Refused
         } else {
-            self.shared.with(|world| world.outcome(address, path))
+            self.shared.with(|world| world.outcome_of(request))
         };
         let failure = match outcome {
             Outcome::Answer { status, body, after } if after <= timeout => {
@@ -124,7 +150,7 @@ impl FakeEngine {
             outcome => self.no_answer(&outcome, timeout).await,
         };
         self.crash_point(Op::HttpGet, When::After).await;
-        Err(ProbeError(format!("GET http://{address}{path}: {failure}")))
+        Err(ProbeError(format!("{}: {failure}", request.words())))
     }
 
     pub(super) async fn connect(&self, address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {

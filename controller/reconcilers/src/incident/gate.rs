@@ -99,6 +99,8 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
+        rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
+        rule("RestartLimit", Automation, Anything, rules::restart_limit),
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),

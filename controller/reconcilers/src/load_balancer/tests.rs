@@ -57,6 +57,10 @@ fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         recent_restarts: Vec::new(),
         unhealthy_since: None,
         message: None,
+        first_ready_at: None,
+        starting: false,
+        fruitless_restarts: 0,
+        stopped_by_hand: None,
     }
 }
 

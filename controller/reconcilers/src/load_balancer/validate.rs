@@ -280,7 +280,7 @@ impl Chosen {
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
         let causes = rows.iter().filter_map(|row| {
-            let sick = (row.health == Health::Unhealthy).then_some(Leaving::Unhealthy);
+            let sick = (row.health == Health::Unhealthy || row.starting).then_some(Leaving::Unhealthy);
             Some((row.id.clone(), row.leaving.or(sick)?))
         });
         self.causes.extend(causes);
@@ -295,8 +295,8 @@ impl Chosen {
             .collect();
         let in_rotation = |id: &str| served.iter().any(|server| server.id == id);
         let fit = |row: &InstanceStatus| {
-            let known_good =
-                row.health == Health::Healthy || (row.health == Health::Unknown && in_rotation(&row.id));
+            let known_good = row.health == Health::Healthy
+                || (row.health == Health::Unknown && !row.starting && in_rotation(&row.id));
             row.state == ContainerState::Running.as_str() && known_good && !row.draining
         };
         let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();

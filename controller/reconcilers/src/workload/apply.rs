@@ -13,6 +13,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::plan::{Prepared, Step, is_outdated};
+use super::restart_limit;
 use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::fault;
@@ -28,6 +29,8 @@ pub(super) struct Applied {
     pub refused: Vec<(Step, Refused)>,
     /// What containers looked like that are about to be healed.
     pub captures: Vec<Capture>,
+    /// Incidents that were opened since restarts were too many.
+    pub reported: Vec<String>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -50,6 +53,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         .collect();
     let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
     let mut refused = Vec::new();
+    let mut reported = Vec::new();
     while let Some((step, result)) = running.next().await {
         match result {
             Ok(capture) => {
@@ -61,8 +65,18 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         }
     }
     drop(running);
+    for report in &plan.reports {
+        match restart_limit::open(&context.store, &workload.name, report).await {
+            Ok(true) => reported.push(report.name.clone()),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(workload = %workload.name, incident = report.name, %error, "cannot open an incident: it is tried again")
+            }
+        }
+    }
     Applied {
         refused,
+        reported,
         plan,
         done,
         failed,

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use aegis_api::workload::StrategyType;
 use aegis_docker::observed::ContainerState;
 
-use super::plan::{Prepared, Step, limit_reached};
+use super::plan::{Prepared, Step};
+use super::restart_limit;
 use super::validate::{Instance, ValidatedWorkload};
 
 /// A step that must not be done, and why.
@@ -70,8 +71,11 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
             Some("what it needs is not well itself".to_owned())
         }
         Step::Heal { .. } if target.may_serve() => Some("nothing is wrong with it any more".to_owned()),
-        Step::Heal { .. } if limit_reached(workload, target).is_some() => {
-            Some("it was restarted as often as restart.attempts allows".to_owned())
+        Step::Heal { .. } if restart_limit::reached(workload, target).is_some() => {
+            Some("it was restarted as often as is allowed without a human".to_owned())
+        }
+        Step::Start { .. } if target.is_stopped_by_hand() && !asked_to_restart(workload, target) => {
+            Some("a person stopped it".to_owned())
         }
         _ if ends => serving(workload, before, target),
         _ => None,

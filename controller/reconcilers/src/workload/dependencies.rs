@@ -10,6 +10,8 @@ use aegis_runtime::Store;
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
+/// `True` on what `docker compose run` started: it has its service's labels, and is not the service.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 /// `db:service_healthy:false,cache:service_started:false`
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 const COMPLETED: &str = "service_completed_successfully";
@@ -41,7 +43,9 @@ pub(super) fn dependencies(
     for (service, condition) in base.iter().flat_map(|base| services(base)) {
         let project = base.and_then(|base| base.labels.get(PROJECT));
         let of_service = |row: &&ContainerSummary| {
-            row.labels.get(PROJECT) == project && row.labels.get(SERVICE).map(String::as_str) == Some(service)
+            !is_one_off(row)
+                && row.labels.get(PROJECT) == project
+                && row.labels.get(SERVICE).map(String::as_str) == Some(service)
         };
         let rows: Vec<&ContainerSummary> = all.iter().filter(of_service).collect();
         found.push(known.containers(workload.name(), service, &rows, condition == COMPLETED));
@@ -63,6 +67,12 @@ pub(super) fn dependencies(
     let mut names = BTreeSet::new();
     found.retain(|dependency| names.insert(dependency.name.clone()));
     found
+}
+
+/// Whether a container only ran beside a service, whether it is well or not.
+fn is_one_off(row: &ContainerSummary) -> bool {
+    let label = row.labels.get(ONE_OFF);
+    label.is_some_and(|label| label.eq_ignore_ascii_case("true"))
 }
 
 /// Names and conditions of the services that a container of Compose depends on.
@@ -315,6 +325,68 @@ mod tests {
                 ("shop_vpn_1", None)
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn what_compose_run_started_never_stands_for_its_service() {
+        let engine = FakeEngine::default();
+        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
+        let web = stored(&context.store, "web", "").await;
+        let up = || {
+            row(
+                "shop_db_1",
+                "db",
+                ContainerState::Running,
+                "Up 2 minutes (healthy)",
+            )
+        };
+        let one_off = |word: &str, state, status: &str| {
+            let mut row = row("shop_db_run_1", "db", state, status);
+            row.labels.insert(ONE_OFF.to_owned(), word.to_owned());
+            row
+        };
+        let healthy = |word: &str| one_off(word, ContainerState::Running, "Up 2 minutes (healthy)");
+        let completed = || one_off("True", ContainerState::Exited, "Exited (0) 1 minute ago");
+        let cases = [
+            (
+                "the service is down",
+                vec![healthy("True")],
+                "service_healthy",
+                true,
+            ),
+            (
+                "as Compose v2 spells it",
+                vec![healthy("true")],
+                "service_healthy",
+                true,
+            ),
+            (
+                "no one-off at all",
+                vec![healthy("False")],
+                "service_healthy",
+                false,
+            ),
+            (
+                "a sick one-off beside the service",
+                vec![up(), one_off("True", ContainerState::Exited, "Exited (1)")],
+                "service_healthy",
+                false,
+            ),
+            (
+                "a one-off that completed is not the service either",
+                vec![completed()],
+                "service_started",
+                true,
+            ),
+        ];
+        for (case, all, condition, down) in cases {
+            let mut base = ContainerDetails::default();
+            base.labels.insert(PROJECT.to_owned(), "shop".to_owned());
+            base.labels
+                .insert(DEPENDS_ON.to_owned(), format!("db:{condition}:false"));
+            let found = dependencies(&context.store, &web, Some(&base), &all);
+            assert_eq!(found[0].trouble.is_some(), down, "{case}: {found:?}");
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::LABEL_REVISION;
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
@@ -13,7 +14,7 @@ use aegis_docker::{EngineError, ListFilter};
 use futures::future::try_join_all;
 
 use super::dependencies::{NetworkOwner, dependencies, network_owner};
-use super::{Error, rollout};
+use super::{Error, restart_limit, rollout};
 use crate::context::Context;
 use crate::hold::{self, Hold};
 use crate::probe::Opinion;
@@ -56,6 +57,12 @@ pub(super) struct Observed {
     pub own_container: Option<String>,
     /// Id of this controller's state directory.
     pub instance: String,
+    /// How containers' last runs ended, by id, where events told.
+    pub ends: HashMap<String, LastEnd>,
+    /// Since when events are heard without a break.
+    pub heard_since: Option<Time>,
+    /// An incident about restarts that were too many is open already.
+    pub restarts_reported: bool,
     /// Now.
     pub now: Time,
 }
@@ -90,11 +97,13 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         workload: name.to_owned(),
         source,
     };
+    let asked = context.clock.now();
     let all = context
         .engine
         .list(ListFilter::default())
         .await
         .map_err(observe)?;
+    context.lifecycle.engine_answered(asked);
     let instance = context.store.instance_id();
     let (ours, others): (Vec<_>, Vec<_>) = all
         .iter()
@@ -160,6 +169,10 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
             context.prober.opinion(&container.id, container.started_at),
         )
     });
+    let ends = base.iter().chain(&replicas).map(|container| {
+        let end = context.lifecycle.last_end(&container.id);
+        (container.id.clone(), end)
+    });
     let running: BTreeMap<&str, bool> = all
         .iter()
         .map(|row| (row.name.as_str(), row.state == ContainerState::Running))
@@ -175,6 +188,9 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let ids: BTreeSet<&str> = ids.collect();
     Ok(Observed {
         opinions: opinions.collect(),
+        ends: ends.collect(),
+        heard_since: context.lifecycle.up_since(),
+        restarts_reported: restart_limit::is_reported(&context.store, name),
         rotations: rotations(context, name, &ids, &running),
         no_restarts: hold::no_restarts(
             workload,

@@ -11,12 +11,13 @@ use aegis_docker::observed::ContainerState;
 
 use super::check::Refusal;
 use super::dereference::Rotation;
+use super::restart_limit::Report;
 use super::rollout;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
 use crate::reach;
 
-pub(super) use revive::{counted_restarts, limit_reached, recent_restarts};
+pub(super) use revive::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub(super) struct Prepared {
     pub cannot: Vec<aegis_docker::restart::Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,
+    /// Incidents that ask a human, since restarts have an end.
+    pub reports: Vec<Report>,
     /// When to look again, if nothing happens before.
     pub look_again: Option<Duration>,
     /// What to probe.
@@ -125,6 +128,9 @@ pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
     }
     if let Some(pause) = rollout::look_again(workload) {
         plan.look_in(pause);
+    }
+    for until in staying.iter().filter_map(|instance| instance.starts_until) {
+        plan.look_in(until.until(workload.now));
     }
     plan
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_api::{Kind, Time, Workload, WorkloadStatus};
 use aegis_docker::restart::Refused;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -13,9 +13,9 @@ use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
-use super::plan::{Step, counted_restarts, is_progressing, limit_reached, recent_restarts};
+use super::plan::{Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{AT_ONCE, Error, rollout};
+use super::{AT_ONCE, Error, by_hand, restart_limit, rollout};
 use crate::context::Context;
 use crate::fault;
 use crate::hold::PAUSED;
@@ -70,6 +70,7 @@ pub(super) async fn update(
         }
     }
     let status = next(validated, &applied);
+    by_hand::announce(context, workload, &status);
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
         let text = format!(
@@ -244,12 +245,9 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
     let crashed = applied.done.iter().any(|step| {
         matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
     });
-    let mut recent = recent_restarts(workload, instance);
-    if crashed && workload.spec.restart.attempts.is_some() {
-        recent.push(workload.now);
-    }
-    let restarts = counted_restarts(instance, workload.now) + u32::from(crashed);
     let before = instance.before.as_ref();
+    let told = counts(workload, applied, instance, crashed);
+    let restarts = told.restarts;
     InstanceStatus {
         name: instance.name.clone(),
         id: instance.id.clone(),
@@ -278,11 +276,51 @@ fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> 
                 .and_then(|row| row.last_restart_at)
                 .filter(|_| restarts > 0)
         },
-        recent_restarts: recent,
+        recent_restarts: told.recent,
         unhealthy_since: instance.unhealthy_since,
         // A healthy probe's words change with every latency: storing them would be a write a probe.
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
             .then(|| instance.message.clone()),
+        first_ready_at: instance.first_ready_at,
+        starting: instance.starts_until.is_some(),
+        fruitless_restarts: told.fruitless,
+        stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
+    }
+}
+
+/// What counts against the limit of automatic restarts.
+struct Counts {
+    restarts: u32,
+    recent: Vec<Time>,
+    fruitless: u32,
+}
+
+/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew.
+fn counts(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance, crashed: bool) -> Counts {
+    let asked = applied.done.iter().any(|step| {
+        matches!(step, Step::Start { id, crashed: false, .. } | Step::Restart { id, .. } if *id == instance.id)
+    });
+    let before = instance.before.as_ref();
+    let handed_back =
+        before.is_some_and(|row| row.stopped_by_hand.is_some()) && !instance.is_stopped_by_hand();
+    if asked || handed_back {
+        return Counts {
+            restarts: 0,
+            recent: Vec::new(),
+            fruitless: 0,
+        };
+    }
+    let healed = applied
+        .done
+        .iter()
+        .any(|step| matches!(step, Step::Heal { id, .. } if *id == instance.id));
+    let in_vain = healed && instance.first_ready_at.is_none();
+    let mut recent = restart_limit::recent_restarts(workload, instance);
+    recent.extend(crashed.then_some(workload.now));
+    Counts {
+        restarts: counted_restarts(instance, workload.now).saturating_add(u32::from(crashed)),
+        recent,
+        fruitless: restart_limit::fruitless(instance).saturating_add(u32::from(in_vain)),
     }
 }
 
@@ -347,7 +385,7 @@ fn set_conditions(
     let unhealthy: Vec<String> = status
         .instances
         .iter()
-        .filter(|row| row.health == Health::Unhealthy)
+        .filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none())
         .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
         .collect();
     let failure = applied.failed.first().map(|(step, error)| {
@@ -360,11 +398,12 @@ fn set_conditions(
     });
     let missing = matches!(workload.mould, Mould::Missing)
         .then(|| {
-            workload
-                .spec
-                .container
-                .as_ref()
-                .map(|name| format!("container {name} does not exist: start it, and it is adopted"))
+            workload.spec.container.as_ref().map(|name| {
+                format!(
+                    "container {name} does not exist: start it, and it is adopted{}",
+                    kept_by(status)
+                )
+            })
         })
         .flatten();
     let ready = format!("{} of {wanted} ready", status.ready_replicas);
@@ -373,17 +412,28 @@ fn set_conditions(
         let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
         (first.reason.as_str(), all.join("; "))
     });
-    let given_up: Vec<&str> = workload
+    let unknown = status
         .instances
         .iter()
-        .filter(|instance| !instance.is_ready() && limit_reached(workload, instance).is_some())
-        .map(|instance| instance.name.as_str())
+        .filter(|row| row.health == Health::Unknown);
+    let unknown: Vec<String> = unknown
+        .filter_map(|row| Some(format!("{}: {}", row.name, row.message.as_deref()?)))
         .collect();
-    let given_up = (!given_up.is_empty()).then(|| applied.plan.waiting.join("; "));
+    let given_up: Vec<String> = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand())
+        .filter_map(|instance| {
+            let limit = restart_limit::reached(workload, instance)?;
+            Some(restart_limit::words(workload, instance, limit))
+        })
+        .collect();
+    let given_up = (!given_up.is_empty()).then(|| given_up.join("; "));
+    let by_hand = by_hand::told(workload);
     let sick = workload
         .instances
         .iter()
-        .any(|instance| instance.health == Health::Unhealthy);
+        .any(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand());
     let waits = workload.waits_for().filter(|_| sick);
     let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
     let held = workload.no_restarts.as_ref().filter(|_| sick);
@@ -397,12 +447,18 @@ fn set_conditions(
         .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
+        (None, _) if by_hand.is_some() => {
+            let text = by_hand.clone().unwrap_or_default();
+            (by_hand::STOPPED_BY_HAND, format!("{ready}; {text}"))
+        }
         (None, true) if status.rejected.is_some() => ("RolledBack", ready),
         (None, true) => ("Ready", ready),
         (None, false) if workload.deleting => ("Deleting", applied.plan.waiting.join("; ")),
         (None, false) => (
             "Progressing",
-            [vec![ready], applied.plan.waiting.clone()].concat().join("; "),
+            [vec![ready], unknown, applied.plan.waiting.clone()]
+                .concat()
+                .join("; "),
         ),
     };
     let conditions = &mut status.conditions;
@@ -428,6 +484,9 @@ fn set_conditions(
     let (progressing, why, progress) = match (&taken_back, settled) {
         (Some(text), _) => (false, "RolloutFailed", text.clone()),
         (None, true) => (false, "Settled", progress),
+        (None, false) if by_hand.is_some() && trouble.is_none() => {
+            (false, by_hand::STOPPED_BY_HAND, progress)
+        }
         (None, false) => (true, "Working", progress),
     };
     condition::set(
@@ -443,6 +502,8 @@ fn set_conditions(
         Some((reason, text)) => (true, reason, text),
         None => match taken_back {
             Some(text) => (true, "RolledBack", text),
+            // As people asked for it.
+            None if by_hand.is_some() => (false, by_hand::STOPPED_BY_HAND, String::new()),
             None => (false, "Healthy", String::new()),
         },
     };
@@ -462,6 +523,7 @@ fn set_conditions(
         None if was => condition::set(conditions, PAUSED, false, "Resumed", "", generation, now),
         None => {}
     }
+    by_hand::condition(conditions, by_hand, generation, now);
     if workload.spec.autoscale.is_some() {
         let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
         condition::set(
@@ -559,6 +621,12 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
+    for incident in &applied.reported {
+        let text = format!("automatic restarts have ended: incident/{incident} asks a human");
+        context
+            .events
+            .record(&about, EventType::Warning, "RestartLimit", text);
+    }
     for refusal in &applied.plan.refused {
         let text = format!("{}: {}", refusal.step.words(), refusal.reason);
         context
@@ -572,6 +640,16 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
             "StepFailed",
             format!("cannot {}: {error}", step.words()),
         );
+    }
+}
+
+/// What keeps the networks of a container that is gone, for whoever tears them down.
+fn kept_by(status: &WorkloadStatus) -> String {
+    match status.instances.len() {
+        0 => String::new(),
+        count => format!(
+            " ({count} clones of it go on serving and stay on its networks until the Workload is deleted)"
+        ),
     }
 }
 

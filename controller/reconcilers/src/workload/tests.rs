@@ -1,9 +1,11 @@
 //! Fixtures in YAML and made-up containers in, the real validate and plan, assertions on the steps.
 
+mod stopped;
 mod stops;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aegis_api::lifecycle::{Cause, Death, LastEnd};
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
@@ -23,11 +25,11 @@ use crate::probe::Opinion;
 const NOW: &str = "2026-11-22T12:00:00Z";
 const STARTED: &str = "2026-11-22T11:00:00Z";
 
-fn time(text: &str) -> Time {
+pub(super) fn time(text: &str) -> Time {
     text.parse().unwrap()
 }
 
-fn workload(spec: &str) -> Workload {
+pub(super) fn workload(spec: &str) -> Workload {
     let text =
         format!("apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata:\n  name: web\nspec:\n{spec}");
     let document = yaml::parse(&text).unwrap().remove(0);
@@ -39,7 +41,7 @@ fn workload(spec: &str) -> Workload {
 
 const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 8000}\n";
 
-fn container(name: &str) -> ContainerDetails {
+pub(super) fn container(name: &str) -> ContainerDetails {
     ContainerDetails {
         id: format!("{name:x<64}"),
         name: name.to_owned(),
@@ -66,7 +68,7 @@ fn replica(index: u32) -> ContainerDetails {
 }
 
 /// A world of one adopted container and so many replicas, all healthy.
-fn world(replicas: u32) -> Observed {
+pub(super) fn world(replicas: u32) -> Observed {
     let base = container("base");
     let replicas: Vec<ContainerDetails> = (1..=replicas).map(replica).collect();
     let healthy = Opinion {
@@ -95,6 +97,9 @@ fn world(replicas: u32) -> Observed {
         own_networks: BTreeSet::new(),
         own_container: None,
         instance: "me".to_owned(),
+        ends: HashMap::new(),
+        heard_since: None,
+        restarts_reported: false,
         now: time(NOW),
     }
 }
@@ -127,6 +132,7 @@ fn applied(plan: Prepared, done: Vec<Step>) -> Applied {
         failed: Vec::new(),
         refused: Vec::new(),
         captures: Vec::new(),
+        reported: Vec::new(),
     }
 }
 
@@ -343,6 +349,10 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             recent_restarts: Vec::new(),
             unhealthy_since: None,
             message: None,
+            first_ready_at: None,
+            starting: false,
+            fruitless_restarts: 0,
+            stopped_by_hand: None,
         }],
         ..WorkloadStatus::default()
     });
@@ -1047,6 +1057,181 @@ fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restar
     observed.base.as_mut().unwrap().state = ContainerState::Exited;
     assert!(prepare(&workload, observed.clone()).1.steps.is_empty());
     workload.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
+    assert_eq!(words(&prepare(&workload, observed).1), ["start base"]);
+}
+
+/// The base ended 5 s ago, and this is how.
+fn ended(end: LastEnd) -> Observed {
+    let mut observed = world(0);
+    let base = observed.base.as_mut().unwrap();
+    base.state = ContainerState::Exited;
+    base.exit_code = 143;
+    base.finished_at = Some(time("2026-11-22T11:59:55Z"));
+    observed.ends.insert(base.id.clone(), end);
+    observed.heard_since = Some(time(STARTED));
+    observed
+}
+
+fn by(cause: Cause) -> LastEnd {
+    LastEnd::Known(Death {
+        at: Some(time("2026-11-22T11:59:55Z")),
+        cause,
+        exit_code: 143,
+        ..Death::default()
+    })
+}
+
+#[test]
+fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
+    let mut adopting = workload(ADOPTS);
+    let (validated, plan) = prepare(&adopting, ended(by(Cause::Human)));
+    assert_eq!(words(&plan), [] as [&str; 0]);
+    let status = next(&validated, &applied(plan, Vec::new()));
+    for kind in ["Ready", "StoppedByHand"] {
+        let told = aegis_api::condition::find(&status.conditions, kind).unwrap();
+        assert!(told.message.contains("docker start base"), "{told:?}");
+        assert!(told.message.contains("aegisctl restart workload/web"), "{told:?}");
+    }
+    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("False", "StoppedByHand")
+    );
+    assert!(!aegis_api::condition::is_true(&status.conditions, "Degraded"));
+    adopting.status = Some(status);
+
+    // After a restart of this controller nobody knows how it ended: the status does.
+    let unheard = || {
+        let mut observed = ended(LastEnd::Unseen);
+        observed.heard_since = Some(time(NOW));
+        observed
+    };
+    assert_eq!(words(&prepare(&adopting, unheard()).1), [] as [&str; 0]);
+    // That it ended once more, while nobody looked, is another end.
+    let mut again = unheard();
+    again.base.as_mut().unwrap().finished_at = Some(time("2026-11-22T11:59:58Z"));
+    assert_eq!(words(&prepare(&adopting, again).1), ["start base"]);
+
+    // Whoever starts it hands it back, with all its attempts.
+    let mut restarted = adopting.clone();
+    restarted.spec.restarted_at = Some(time("2026-11-22T11:59:58Z"));
+    assert_eq!(words(&prepare(&restarted, unheard()).1), ["start base"]);
+    let mut started = world(0);
+    started.base.as_mut().unwrap().started_at = Some(time("2026-11-22T11:59:59Z"));
+    let (validated, plan) = prepare(&adopting, started);
+    let status = next(&validated, &applied(plan, Vec::new()));
+    assert!(!aegis_api::condition::is_true(
+        &status.conditions,
+        "StoppedByHand"
+    ));
+    assert!(
+        aegis_api::condition::is_true(&status.conditions, "Ready"),
+        "{status:?}"
+    );
+}
+
+#[test]
+fn what_crashed_is_started_at_once_and_what_was_asked_to_stop_waits_for_the_verdict() {
+    let adopting = workload(ADOPTS);
+    for cause in [
+        Cause::Process,
+        Cause::Controller,
+        Cause::EngineStop,
+        Cause::Unknown,
+    ] {
+        let (_, plan) = prepare(&adopting, ended(by(cause)));
+        assert_eq!(words(&plan), ["start base"], "{cause:?}");
+    }
+    let open = LastEnd::Open {
+        at: time("2026-11-22T11:59:55Z"),
+        until: time("2026-11-22T12:00:10Z"),
+    };
+    let (_, plan) = prepare(&adopting, ended(open));
+    assert_eq!(words(&plan), [] as [&str; 0]);
+    assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(10)));
+}
+
+#[test]
+fn i6_a_start_of_what_a_person_stopped_is_refused_whoever_plans_it() {
+    let (validated, _) = prepare(&workload(ADOPTS), ended(by(Cause::Human)));
+    let id = validated.instances[0].id.clone();
+    let plan = Prepared {
+        steps: vec![Step::Start {
+            name: id.clone(),
+            id,
+            crashed: true,
+        }],
+        ..Prepared::default()
+    };
+    let checked = check(&validated, plan);
+    assert_eq!(checked.refused[0].reason, "a person stopped it");
+}
+
+#[test]
+fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_human_is_asked_once() {
+    let (mut workload, mut observed) = sick("{unhealthyAfter: 1s, delay: 0s}", &[]);
+    let mut restarts = 0;
+    let mut reports = BTreeSet::new();
+    for minute in 0..60 {
+        observed.now = Time(time(NOW).0 + jiff::SignedDuration::from_secs(minute * 120));
+        let (validated, plan) = prepare(&workload, observed.clone());
+        reports.extend(plan.reports.iter().map(|report| report.name.clone()));
+        let steps = plan.steps.clone();
+        restarts += steps
+            .iter()
+            .filter(|step| matches!(step, Step::Heal { .. }))
+            .count();
+        let captures = steps
+            .iter()
+            .filter(|step| matches!(step, Step::Capture { .. }))
+            .map(|_| Capture {
+                container: ContainerEvidence {
+                    id: validated.instances[0].id.clone(),
+                    started_at: validated.instances[0].started_at,
+                    ..ContainerEvidence::default()
+                },
+                ..Capture::default()
+            });
+        let mut outcome = applied(plan, steps.clone());
+        outcome.captures = captures.collect();
+        workload.status = Some(next(&validated, &outcome));
+        if steps.iter().any(|step| matches!(step, Step::Heal { .. })) {
+            observed.base.as_mut().unwrap().started_at = Some(observed.now);
+        }
+    }
+    assert_eq!((restarts, reports.len()), (3, 1), "{reports:?}");
+    let conditions = &workload.status.as_ref().unwrap().conditions;
+    let degraded = aegis_api::condition::find(conditions, "Degraded").unwrap();
+    assert_eq!(degraded.reason, "RestartLimit");
+    assert!(
+        degraded.message.contains("another restart cannot help"),
+        "{}",
+        degraded.message
+    );
+
+    // While the incident is open there is no second one; a person's restart gives it all its attempts anew.
+    observed.restarts_reported = true;
+    assert_eq!(prepare(&workload, observed.clone()).1.reports, []);
+    workload.spec.restarted_at = Some(observed.now);
+    let (validated, plan) = prepare(&workload, observed);
+    let steps = plan.steps.clone();
+    assert_eq!(words(&plan), ["restart base"]);
+    let row = next(&validated, &applied(plan, steps)).instances.remove(0);
+    assert_eq!((row.restarts, row.fruitless_restarts), (0, 0));
+}
+
+#[test]
+fn i6_restarts_have_a_limit_without_anybodys_asking_for_one() {
+    let ten: Vec<String> = (10..20)
+        .map(|minute| format!("2026-11-22T11:{minute}:00Z"))
+        .collect();
+    let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
+    let (workload, mut observed) = sick("{unhealthyAfter: 1s}", &ten);
+    let base = observed.base.as_mut().unwrap();
+    base.state = ContainerState::Exited;
+    let (_, plan) = prepare(&workload, observed.clone());
+    assert_eq!((words(&plan).len(), plan.reports.len()), (0, 1), "{plan:?}");
+    let (workload, _) = sick("{attempts: 11}", &ten);
     assert_eq!(words(&prepare(&workload, observed).1), ["start base"]);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
@@ -11,10 +12,10 @@ use aegis_docker::create::{clone_revision, has_its_name, template_revision};
 use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::restart::{Known, Refused, Surroundings, owners, replaceable, restartable, startable};
 
-use super::Error;
 use super::dependencies::{NetworkOwner, remembered};
 use super::dereference::{Observed, Rotation};
-use super::rollout;
+use super::ended::{self, Ended};
+use super::{Error, health, rollout};
 use crate::hold::Hold;
 
 /// What replicas are made from.
@@ -43,6 +44,14 @@ pub(super) struct Instance {
     pub addresses: BTreeMap<String, IpAddr>,
     /// Docker itself is about to restart it.
     pub docker_restarts: bool,
+    /// What its end means, if it has ended.
+    pub ended: Ended,
+    /// When it ended last.
+    pub finished_at: Option<Time>,
+    /// When its probe first passed in this run.
+    pub first_ready_at: Option<Time>,
+    /// Until when its failing probe does not count; absent where it counts, or passes.
+    pub starts_until: Option<Time>,
     /// Since when its probe passes without a break.
     pub ready_since: Option<Time>,
     /// Since when its probe fails without a break.
@@ -67,7 +76,14 @@ impl Instance {
     /// Whether it runs and nothing is known against it. Until the first probe after a restart of this controller nothing
     /// is known at all, and what served before still does.
     pub(super) fn may_serve(&self) -> bool {
-        self.state == ContainerState::Running && self.health != Health::Unhealthy
+        self.state == ContainerState::Running
+            && self.health != Health::Unhealthy
+            && self.starts_until.is_none()
+    }
+
+    /// Whether a person, or a tool, stopped it, and it is to be left so.
+    pub(super) fn is_stopped_by_hand(&self) -> bool {
+        self.ended == Ended::ByHand
     }
 
     /// Whether it has been ready for as long as the workload asks. What was before a restart of this controller still is
@@ -121,6 +137,8 @@ pub(super) struct ValidatedWorkload {
     pub irreplaceable: Option<Refused>,
     /// Containers that look like replicas and are none of ours.
     pub strangers: Vec<String>,
+    /// An incident about restarts that were too many is open already.
+    pub restarts_reported: bool,
     pub instance_id: String,
     pub before: WorkloadStatus,
     pub now: Time,
@@ -166,7 +184,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         };
         let mut names = remembered(workload);
         names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
-        instance(container, index, revision, spec, &observed, &before, &names)
+        instance(container, index, revision, workload, &observed, &before, &names)
     });
     Ok(ValidatedWorkload {
         name: workload.name().to_owned(),
@@ -183,6 +201,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         network_owner: observed.network_owner,
         irreplaceable: irreplaceable(workload, image.as_deref(), observed.has_image),
         strangers: observed.strangers,
+        restarts_reported: observed.restarts_reported,
         instance_id: observed.instance,
         now: observed.now,
         may_double: spec.replicas > 1 || can_double(&mould),
@@ -303,7 +322,7 @@ fn instance(
     container: &ContainerDetails,
     index: u32,
     revision: String,
-    spec: &WorkloadSpec,
+    workload: &Workload,
     observed: &Observed,
     before: &WorkloadStatus,
     names: &BTreeMap<String, String>,
@@ -318,11 +337,34 @@ fn instance(
         ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
         _ => startable(container, around).err(),
     };
-    let (health, message) = match unreachable(container, around) {
-        Some(refused) => (Health::Unhealthy, refused.message),
-        None => health(container, spec, observed),
-    };
     let row = before.instances.iter().find(|row| row.id == container.id);
+    let this_run = row.filter(|row| row.started_at == container.started_at);
+    let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
+    let view = match unreachable(container, around) {
+        Some(refused) => health::View {
+            health: Health::Unhealthy,
+            message: refused.message,
+            starts_until: None,
+        },
+        None => health::view(container, &workload.spec, observed, was_ready.is_some()),
+    };
+    let health = view.health;
+    let known = ended::Known {
+        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
+        heard_since: observed.heard_since,
+        before: row,
+        now: observed.now,
+    };
+    let ended = ended::judge(container, index == 0, known);
+    let message = match ended {
+        Ended::ByHand => format!(
+            "stopped by hand ({}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
+            view.message,
+            container.name,
+            workload.name()
+        ),
+        Ended::Open { .. } | Ended::Startable => view.message,
+    };
     let addresses = container
         .networks
         .iter()
@@ -338,6 +380,10 @@ fn instance(
         revision,
         addresses: addresses.collect(),
         obstacle,
+        ended,
+        finished_at: container.finished_at,
+        first_ready_at: was_ready.or((health == Health::Healthy).then_some(observed.now)),
+        starts_until: view.starts_until,
         docker_restarts: container.state == ContainerState::Restarting,
         ready_since: ready_since(container, health, row, observed.now),
         unhealthy_since: (health == Health::Unhealthy).then(|| {
@@ -371,46 +417,5 @@ fn ready_since(
         Health::Healthy => Some(earlier.unwrap_or(now)),
         Health::Unknown => earlier,
         Health::Unhealthy => None,
-    }
-}
-
-/// Health as the workload's probe defines it; a container that does not run has none.
-fn health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
-    if container.state != ContainerState::Running {
-        let words = match container.state {
-            ContainerState::Exited if container.oom_killed => {
-                format!("ended for want of memory (exit code {})", container.exit_code)
-            }
-            ContainerState::Exited => format!("exited with code {}", container.exit_code),
-            other => other.as_str().to_owned(),
-        };
-        return (Health::Unhealthy, words);
-    }
-    let by_docker = spec
-        .probe()
-        .map_or(container.health.is_some(), |probe| probe.docker.is_some());
-    if !by_docker && spec.probe().is_some() {
-        let opinion = observed.opinions.get(&container.id).cloned().unwrap_or_default();
-        return (opinion.health, opinion.message);
-    }
-    match &container.health {
-        Some(health) if health.status == "healthy" => (Health::Healthy, String::new()),
-        Some(health) if health.status == "starting" => (
-            Health::Unknown,
-            "Docker's health check has not passed yet".to_owned(),
-        ),
-        Some(health) => (
-            Health::Unhealthy,
-            health
-                .log
-                .last()
-                .cloned()
-                .unwrap_or_else(|| health.status.clone()),
-        ),
-        None if by_docker => (
-            Health::Unhealthy,
-            "the container has no Docker health check: set spec.health.http or tcp".to_owned(),
-        ),
-        None => (Health::Healthy, String::new()),
     }
 }

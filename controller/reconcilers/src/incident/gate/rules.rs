@@ -1,8 +1,10 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
 use aegis_api::Kind;
+use aegis_api::condition;
+use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
 use aegis_api::policy::Mode;
-use aegis_api::proposal::{CouncilDecision, Verdict};
+use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_brain::redact::bound;
 
 use super::super::measure;
@@ -51,6 +53,43 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
             case.action
         ),
     })
+}
+
+/// What people stopped is theirs until they hand it back.
+pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
+    let workload = case.incident.target.as_ref().ok()?;
+    let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+    let name = &rows.find(|row| row.stopped_by_hand.is_some())?.name;
+    needs_approval(
+        "StoppedByHand",
+        format!(
+            "{name} was stopped by hand: {} needs a human (`docker start {name}` hands it back)",
+            case.action
+        ),
+    )
+}
+
+/// Automatic restarts have ended: what is left is a human's, whatever is proposed.
+pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
+    let spec = &case.incident.incident.spec;
+    let asks = spec.alert_type == RESTART_LIMIT && spec.source.kind == CONTROLLER;
+    let workload = case.incident.target.as_ref().ok();
+    let conditions = workload
+        .and_then(|workload| workload.status.as_ref())
+        .map(|status| &status.conditions);
+    let degraded = conditions.and_then(|conditions| condition::find(conditions, "Degraded"));
+    let reached =
+        degraded.is_some_and(|degraded| degraded.status == "True" && degraded.reason == "RestartLimit");
+    if !asks && !(reached && case.action == Action::Restart) {
+        return None;
+    }
+    needs_approval(
+        "RestartLimit",
+        format!(
+            "automatic restarts have ended without success: {} needs a human",
+            case.action
+        ),
+    )
 }
 
 pub(super) fn not_allowed(case: &Case<'_>) -> Option<Ruling> {

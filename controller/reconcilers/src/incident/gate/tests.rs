@@ -16,6 +16,8 @@ fn the_rules_bind_in_this_order() {
         names,
         [
             "ContainerPaused",
+            "StoppedByHand",
+            "RestartLimit",
             "NotMeasured",
             "Paused",
             "NotAllowed",
@@ -188,4 +190,44 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
             "{step:?}"
         );
     }
+}
+
+#[test]
+fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
+    let reason = |ruling: Ruling| match ruling {
+        Ruling::NeedsApproval { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let mut stopped = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let mut workload = (**stopped.target.as_ref().unwrap()).clone();
+    let row = |by_hand: bool| {
+        let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
+        if by_hand {
+            row["stoppedByHand"] = json!("2026-11-22T11:00:00Z");
+        }
+        row
+    };
+    workload.status = Some(serde_json::from_value(json!({"instances": [row(true)]})).unwrap());
+    stopped.target = Ok(workload.clone().into());
+    let ruled = ruled_on(&stopped, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(reason(ruled), "StoppedByHand");
+    let by_human = ruled_on(&stopped, Action::Restart, None, true);
+    assert!(!format!("{by_human:?}").contains("StoppedByHand"), "{by_human:?}");
+
+    let degraded = json!({"type": "Degraded", "status": "True", "reason": "RestartLimit", "message": "",
+        "lastTransitionTime": "2026-11-22T11:00:00Z"});
+    let status = json!({"instances": [row(false)], "conditions": [degraded]});
+    workload.status = Some(serde_json::from_value(status).unwrap());
+    let mut limited = stopped;
+    limited.target = Ok(workload.into());
+    let ruled = ruled_on(&limited, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(reason(ruled), "RestartLimit");
+
+    // The incident that asks a human does, whatever is proposed.
+    let spec = "{workloadRef: web, alertType: RESTART_LIMIT, source: {kind: controller}}";
+    let asking = judge(vec![incident(spec, "{}")], "{}", &Leases::default());
+    assert_eq!(
+        reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
+        "RestartLimit"
+    );
 }

@@ -8,6 +8,8 @@ use aegis_api::workload::{Backoff, Leaving};
 use aegis_docker::observed::ContainerState;
 
 use super::{Prepared, Step, is_outdated, leave, needs_restart};
+use crate::workload::ended::Ended;
+use crate::workload::restart_limit::{self, Limit};
 use crate::workload::validate::{Instance, ValidatedWorkload};
 
 /// A container that ran this long is forgiven its earlier ends.
@@ -46,7 +48,8 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             ContainerState::Exited if !instance.docker_restarts => {
                 let asked = needs_restart(workload, instance);
                 if asked
-                    || (automation_may(workload, instance, plan)
+                    || (may_start(workload, instance, plan)
+                        && automation_may(workload, instance, plan)
                         && roots_are_well(workload, instance, plan)
                         && may_restart(workload, instance, plan))
                 {
@@ -60,6 +63,26 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
                 });
             }
             _ => {}
+        }
+    }
+}
+
+/// Whether nobody else has a say in it: a person who stopped it, or who may be restarting it just now.
+fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    match instance.ended {
+        Ended::Startable => true,
+        Ended::ByHand => {
+            plan.waiting
+                .push(format!("{}: {}", instance.name, instance.message));
+            false
+        }
+        Ended::Open { until } => {
+            plan.waiting.push(format!(
+                "{} was asked to stop: who did that shows soon",
+                instance.name
+            ));
+            plan.look_in(until.until(workload.now));
+            false
         }
     }
 }
@@ -160,17 +183,15 @@ fn is_captured(workload: &ValidatedWorkload, instance: &Instance) -> bool {
 
 /// Whether a container may be restarted now for its own sake; says when it may, otherwise.
 fn may_restart(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
-    if let Some(until) = limit_reached(workload, instance) {
-        plan.waiting.push(format!(
-            "{} was restarted {} times within {} ({}): it is left to a human (`aegisctl restart workload/{}`), or until {}",
-            instance.name,
-            workload.spec.restart.attempts.unwrap_or_default(),
-            workload.spec.restart.window,
-            instance.message,
-            workload.name,
-            until,
-        ));
-        plan.look_in(until.until(workload.now));
+    if let Some(limit) = restart_limit::reached(workload, instance) {
+        plan.waiting.push(restart_limit::words(workload, instance, limit));
+        if let Limit::Until(until) = limit {
+            plan.look_in(until.until(workload.now));
+        }
+        if plan.reports.is_empty() && !workload.restarts_reported {
+            plan.reports
+                .push(restart_limit::report(workload, instance, limit));
+        }
         return false;
     }
     let pause = pause(workload, instance);
@@ -184,25 +205,6 @@ fn may_restart(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Pre
         plan.look_in(pause);
     }
     pause.is_zero()
-}
-
-/// Restarts of a container that count against the limit.
-pub(in super::super) fn recent_restarts(workload: &ValidatedWorkload, instance: &Instance) -> Vec<Time> {
-    let window = workload.spec.restart.window.std();
-    let recent = instance.before.iter().flat_map(|row| &row.recent_restarts);
-    recent
-        .copied()
-        .filter(|at| at.age(workload.now) < window)
-        .collect()
-}
-
-/// Until when a container is left to a human, if it was restarted too often.
-pub(in super::super) fn limit_reached(workload: &ValidatedWorkload, instance: &Instance) -> Option<Time> {
-    let policy = &workload.spec.restart;
-    let attempts = usize::try_from(policy.attempts?).unwrap_or(usize::MAX);
-    let recent = recent_restarts(workload, instance);
-    let counted = recent.len().checked_sub(attempts)?;
-    recent.get(counted).map(|oldest| oldest.plus(policy.window))
 }
 
 /// What is left of the pause before the next restart; zero before the first.

@@ -243,6 +243,9 @@ async fn nothing_is_stopped_that_could_not_be_started_again_and_it_is_said_why()
             });
             host.apply(json!({"container": "web", "restart": {"unhealthyAfter": "5s"}}))
                 .await;
+            // It was well once: a start period holds up nobody's healing.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            host.settle().await;
             (obstacle.after)(&host.engine);
             let workload = match heals {
                 true => {

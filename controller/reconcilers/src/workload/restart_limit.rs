@@ -1,0 +1,141 @@
+//! When automatic restarts end, and the incident that then asks a human: one for a workload at a time. Deciding is pure;
+//! [`open`] stores.
+
+use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
+use aegis_api::naming::hashed;
+use aegis_api::workload::InstanceStatus;
+use aegis_api::{API_VERSION, Incident, Time, kinds};
+use aegis_docker::observed::ContainerState;
+use aegis_runtime::Store;
+use aegis_runtime::store::StoreError;
+use serde_json::{Value, json};
+
+use super::validate::{Instance, ValidatedWorkload};
+
+/// Restarts in a row of a container that never was healthy in between: another one cannot help.
+const FRUITLESS: u32 = 3;
+
+/// Why a container is not restarted any more without a human.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// It was restarted so often that it is left alone until then.
+    Until(Time),
+    /// It never was healthy in so many runs in a row.
+    Fruitless(u32),
+}
+
+/// What the incident says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Report {
+    /// The same for the same last restart: it is opened once.
+    pub name: String,
+    container: String,
+    text: String,
+}
+
+/// Restarts of a container that count against the limit.
+pub(super) fn recent_restarts(workload: &ValidatedWorkload, instance: &Instance) -> Vec<Time> {
+    let window = workload.spec.restart.window.std();
+    let recent = instance.before.iter().flat_map(|row| &row.recent_restarts);
+    recent
+        .copied()
+        .filter(|at| at.age(workload.now) < window)
+        .collect()
+}
+
+/// How many runs in a row that a restart of ours ended were never healthy.
+pub(super) fn fruitless(instance: &Instance) -> u32 {
+    match (&instance.before, instance.first_ready_at) {
+        (Some(row), None) => row.fruitless_restarts,
+        _ => 0,
+    }
+}
+
+/// Why a container is left to a human, if it was restarted too often.
+pub(super) fn reached(workload: &ValidatedWorkload, instance: &Instance) -> Option<Limit> {
+    let policy = &workload.spec.restart;
+    let in_vain = fruitless(instance);
+    if instance.state == ContainerState::Running && in_vain >= FRUITLESS.min(policy.most()) {
+        return Some(Limit::Fruitless(in_vain));
+    }
+    let attempts = usize::try_from(policy.most()).unwrap_or(usize::MAX);
+    let recent = recent_restarts(workload, instance);
+    let counted = recent.len().checked_sub(attempts)?;
+    recent
+        .get(counted)
+        .map(|oldest| Limit::Until(oldest.plus(policy.window)))
+}
+
+/// For people.
+pub(super) fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) -> String {
+    let (name, message) = (&instance.name, &instance.message);
+    let ask = format!("`aegisctl restart workload/{}`", workload.name);
+    match limit {
+        Limit::Until(until) => format!(
+            "{name} was restarted {} times within {} ({message}): it is left to a human ({ask}), or until {until}",
+            workload.spec.restart.most(),
+            workload.spec.restart.window,
+        ),
+        Limit::Fruitless(times) => format!(
+            "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (look at spec.health and the log; then {ask})"
+        ),
+    }
+}
+
+/// The incident about a container whose limit is reached.
+pub(super) fn report(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) -> Report {
+    let last = |row: &InstanceStatus| row.last_restart_at.map(|at| at.to_string());
+    let last = instance.before.as_ref().and_then(last).unwrap_or_default();
+    let id = format!("restart-limit-{} {} {last}", workload.name, instance.id);
+    Report {
+        name: format!(
+            "restart-limit-{}",
+            hashed(&id).rsplit('-').next().unwrap_or_default()
+        ),
+        container: instance.name.clone(),
+        text: words(workload, instance, limit),
+    }
+}
+
+fn fingerprint(workload: &str) -> String {
+    format!("restart-limit/{workload}")
+}
+
+/// Whether an incident about this is open already.
+pub(super) fn is_reported(store: &Store, workload: &str) -> bool {
+    let fingerprint = fingerprint(workload);
+    let incidents = store.list::<Incident>();
+    incidents
+        .iter()
+        .any(|incident| !incident.is_finished() && incident.spec.source.fingerprint == fingerprint)
+}
+
+fn incident(workload: &str, report: &Report) -> Value {
+    let text: String = report.text.chars().take(4096).collect();
+    json!({
+        "apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": report.name},
+        "spec": {
+            "workloadRef": workload,
+            "containerName": report.container,
+            "alertType": RESTART_LIMIT,
+            "severity": "critical",
+            "logs": text,
+            "source": {"kind": CONTROLLER, "fingerprint": fingerprint(workload), "incidentId": report.name},
+        },
+    })
+}
+
+/// Opens the incident, unless it was opened before (and people may have closed it since).
+pub(super) async fn open(store: &Store, workload: &str, report: &Report) -> Result<bool, StoreError> {
+    let Some(info) = kinds::find("Incident") else {
+        return Ok(false);
+    };
+    if store.get::<Incident>(&report.name).is_some() {
+        return Ok(false);
+    }
+    match store.create(info, incident(workload, report), false).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

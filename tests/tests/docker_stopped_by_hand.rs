@@ -1,0 +1,194 @@
+//! Promise: what a person stops stays stopped until they hand it back, and nothing else that ends does: a lone SIGKILL, a
+//! stop of the engine, an end that nobody heard of. A `docker restart` is not raced.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aegis_tests::api::condition;
+use aegis_tests::binaries::repository;
+use aegis_tests::{Api, World, eventually, manifests};
+use serde_json::Value;
+
+/// Where the engine of the test's own has its folder; set inside of it alone.
+const OWN_ENGINE: &str = "AEGIS_TEST_ENGINE";
+const INSIDE: &str = "inside_an_engine_of_its_own";
+
+fn docker(args: &[&str]) {
+    let status = Command::new("docker")
+        .args(args)
+        .output()
+        .expect("docker is there");
+    assert!(status.status.success(), "docker {args:?}: {status:?}");
+}
+
+fn running(inspected: &Value) -> bool {
+    inspected["State"]["Running"] == true
+}
+
+async fn is_left_stopped(api: &Api, name: &str) -> Value {
+    api.until("Workload", name, "it is told as stopped by hand", |object| {
+        let told = condition(object, "StoppedByHand");
+        let done = told["status"] == "True";
+        done.then(|| object.clone())
+            .ok_or_else(|| object["status"].to_string())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
+    let world = World::new().await;
+    let web = world
+        .patient("web")
+        .host_config("RestartPolicy", serde_json::json!({"Name": "unless-stopped"}))
+        .start()
+        .await;
+    let mut controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&web.name, 1)).await;
+    api.workload_ready(&web.name, 1).await;
+
+    // A lone SIGKILL is a crash.
+    docker(&["kill", &web.name]);
+    api.workload_ready(&web.name, 1).await;
+    eventually("it was started again after the SIGKILL", async || {
+        let starts = world.events().count(&web.id, "start").await;
+        if starts >= 2 {
+            Ok(())
+        } else {
+            Err(format!("{starts} starts"))
+        }
+    })
+    .await;
+
+    // A restart by a person is theirs from end to end.
+    let ours = async || {
+        let events = api.events("Workload", &web.name).await;
+        let restarts = events.into_iter().filter(|event| event["reason"] == "Restarted");
+        restarts.map(|event| event["count"].clone()).collect::<Vec<_>>()
+    };
+    let (starts, before) = (world.events().count(&web.id, "start").await, ours().await);
+    docker(&["restart", &web.name]);
+    api.workload_ready(&web.name, 1).await;
+    assert_eq!(
+        world.events().count(&web.id, "start").await,
+        starts + 1,
+        "started once"
+    );
+    assert_eq!(ours().await, before, "and not by the controller");
+
+    // A stop is left.
+    docker(&["stop", &web.name]);
+    is_left_stopped(&api, &web.name).await;
+    assert!(!running(&web.inspect().await), "nobody started it");
+    let why = controller.ctl().ok(&["why", &web.name]).await;
+    assert!(
+        why.contains("StoppedByHand") && why.contains("docker start"),
+        "{why}"
+    );
+
+    // Also by the next controller, that has heard nothing.
+    controller.kill9();
+    controller.start_again(|launch| launch).await;
+    let api = controller.api();
+    api.until("Workload", &web.name, "the new controller has looked", |object| {
+        let looked = condition(object, "StoppedByHand")["status"] == "True";
+        looked.then_some(()).ok_or_else(|| object["status"].to_string())
+    })
+    .await;
+    assert!(!running(&web.inspect().await), "nobody started it");
+
+    docker(&["start", &web.name]);
+    api.workload_ready(&web.name, 1).await;
+    let events = api.events("Workload", &web.name).await;
+    assert!(
+        events.iter().any(|event| event["reason"] == "HandedBack"),
+        "{events:#?}"
+    );
+
+    // A restart by spec hands it back, too.
+    docker(&["stop", &web.name]);
+    is_left_stopped(&api, &web.name).await;
+    controller
+        .ctl()
+        .ok(&["restart", &format!("workload/{}", web.name)])
+        .await;
+    api.workload_ready(&web.name, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_was_not_heard_is_revived() {
+    let world = World::new().await;
+    let mut engine = world.engine_proxy();
+    engine.mend();
+    let web = world.patient("web").start().await;
+    let launch = world.controller().flag("--docker-host", &engine.host());
+    let mut controller = launch.start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&web.name, 1)).await;
+    api.workload_ready(&web.name, 1).await;
+
+    engine.cut().await;
+    controller.is_unready().await;
+    docker(&["stop", &web.name]);
+    engine.mend();
+    controller.is_ready().await;
+    api.workload_ready(&web.name, 1).await;
+    assert!(running(&web.inspect().await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_stops_with_itself_is_revived() {
+    // A short path: it holds sockets.
+    let folder = tempfile::Builder::new()
+        .prefix("aegis-")
+        .tempdir()
+        .expect("a folder");
+    let images = folder.path().join("images.tar");
+    let archive = images.to_str().expect("a path of this test's own");
+    docker(&["save", "--output", archive, "aegisops/buggy-app:dev"]);
+    let this = std::env::current_exe().expect("this program has a path");
+    let status = Command::new(script())
+        .arg("run")
+        .arg(folder.path())
+        .arg(this)
+        .args(["--ignored", "--exact", INSIDE, "--nocapture"])
+        .status()
+        .expect("the script runs");
+    assert!(status.success(), "what happened inside is told above");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "another test runs it, inside an engine of its own"]
+async fn inside_an_engine_of_its_own() {
+    let folder = PathBuf::from(std::env::var(OWN_ENGINE).expect("tests/own-engine.sh set it"));
+    engine("start", &folder);
+    let archive = folder.join("images.tar");
+    docker(&["load", "--input", archive.to_str().expect("a path")]);
+    let world = World::new().await;
+    // Without a restart policy of Docker's: only the controller can bring it back.
+    let web = world.patient("web").start().await;
+    let mut controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(&web.name, 1)).await;
+    api.workload_ready(&web.name, 1).await;
+
+    engine("stop", &folder);
+    controller.is_unready().await;
+    engine("start", &folder);
+    controller.is_ready().await;
+    api.workload_ready(&web.name, 1).await;
+    assert!(running(&web.inspect().await));
+}
+
+fn engine(verb: &str, folder: &Path) {
+    let status = Command::new(script()).arg(verb).arg(folder).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "own-engine.sh {verb}"
+    );
+}
+
+fn script() -> PathBuf {
+    repository().join("tests/own-engine.sh")
+}
