@@ -7,6 +7,7 @@
 
 mod answer;
 mod frame;
+mod parked;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::follow::{Read, follow};
 use frame::Draft;
+use parked::Parked;
 use ring::Ring;
 
 pub use answer::LiveAnswer;
@@ -49,6 +51,7 @@ pub struct Feed {
 struct Inner {
     stream: String,
     ring: Mutex<Ring>,
+    parked: Mutex<Parked>,
     latest: watch::Sender<u64>,
 }
 
@@ -64,6 +67,7 @@ impl Feed {
         let inner = Inner {
             stream: uuid::Uuid::new_v4().simple().to_string(),
             ring: Mutex::new(Ring::new(bytes)),
+            parked: Mutex::default(),
             latest: watch::Sender::new(0),
         };
         Self {
@@ -81,6 +85,23 @@ impl Feed {
         match Draft::new(kind, incident_id, data) {
             Ok(draft) => self.take_in(draft),
             Err(error) => log_unserialisable(kind, &error),
+        }
+    }
+
+    /// Says that what the store's changes up to this revision mean has been published.
+    pub fn told(&self, revision: u64) {
+        let mut parked = self.inner.parked();
+        for draft in parked.told(revision) {
+            self.take_in(draft);
+        }
+    }
+
+    /// Publishes a frame once the store's changes up to a revision have been told: words about an incident never come
+    /// before the change that they belong to. Where nobody follows the store, or is far behind, at once.
+    fn take_in_after(&self, revision: u64, draft: Draft) {
+        let mut parked = self.inner.parked();
+        for draft in parked.park(revision, draft) {
+            self.take_in(draft);
         }
     }
 
@@ -126,6 +147,10 @@ impl Feed {
 impl Inner {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Parked> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self, position: u64) -> Read<FeedItem> {

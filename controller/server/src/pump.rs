@@ -67,6 +67,7 @@ impl Told {
             self.objects.remove(&key);
             self.tell(Verb::Deleted, &object, since);
         }
+        self.feed.told(since);
         since
     }
 
@@ -82,6 +83,7 @@ impl Told {
             self.tell(event.verb, &event.object, event.resource_version);
             self.objects.insert(key, Arc::clone(&event.object));
         }
+        self.feed.told(event.resource_version);
     }
 
     /// Publishes one change. The version told before is still the one in `objects`.

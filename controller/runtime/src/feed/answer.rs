@@ -81,6 +81,8 @@ pub(super) fn between(text: &str, from: usize, to: usize) -> &str {
 pub struct LiveAnswer {
     feed: Feed,
     incident_id: String,
+    /// The revision of the store that must have been told before.
+    after: u64,
     answer: Arc<Answer>,
     is_cut: bool,
 }
@@ -88,9 +90,15 @@ pub struct LiveAnswer {
 impl Feed {
     /// An answer about an incident, with nothing said yet.
     pub fn live_answer(&self, incident_id: &str) -> LiveAnswer {
+        self.live_answer_after(incident_id, 0)
+    }
+
+    /// The same; its words are published after what the store's changes up to this revision mean.
+    pub fn live_answer_after(&self, incident_id: &str, after: u64) -> LiveAnswer {
         LiveAnswer {
             feed: self.clone(),
             incident_id: incident_id.to_owned(),
+            after,
             answer: Answer::new(),
             is_cut: false,
         }
@@ -148,7 +156,7 @@ impl LiveAnswer {
                     to,
                     chunk: at,
                 });
-                self.feed.take_in(draft);
+                self.feed.take_in_after(self.after, draft);
             }
             Err(error) => log_unserialisable(FrameType::AiStream, &error),
         }

@@ -108,6 +108,7 @@ pub(super) struct Said {
 }
 
 /// A frame before it has a number.
+#[derive(Debug)]
 pub(super) struct Draft {
     pub(super) kind: FrameType,
     incident_id: Option<String>,

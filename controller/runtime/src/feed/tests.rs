@@ -345,3 +345,33 @@ async fn a_waiting_subscriber_is_woken() {
     publish(&feed, 1);
     assert!(matches!(waiting.await.unwrap(), Some(FeedItem::Frame(_))));
 }
+
+#[tokio::test]
+async fn words_come_after_the_change_that_they_belong_to_whoever_is_faster() {
+    let feed = Feed::default();
+    let mut frames = feed.subscribe(None);
+    let mut kinds = async || match frames.next().await {
+        Some(FeedItem::Frame(frame)) => (frame.kind, frame.data()["chunk"].clone()),
+        other => panic!("{other:?}"),
+    };
+    // Nobody follows the store: there is nothing to wait for.
+    feed.live_answer_after("i", 5).say("a");
+    assert_eq!(kinds().await, (FrameType::AiStream, json!("a")));
+    feed.told(4);
+    let mut answer = feed.live_answer_after("i", 5);
+    answer.say("b");
+    answer.say("c");
+    feed.publish(FrameType::AiThinking, Some("i"), &json!({}));
+    feed.told(5);
+    answer.say("d");
+    assert_eq!(kinds().await.0, FrameType::AiThinking);
+    for words in ["b", "c", "d"] {
+        assert_eq!(kinds().await, (FrameType::AiStream, json!(words)));
+    }
+    // Of who is too far behind nothing is waited for.
+    let mut answer = feed.live_answer_after("i", 9);
+    for _ in 0..257 {
+        answer.say("e");
+    }
+    assert_eq!(kinds().await, (FrameType::AiStream, json!("e")));
+}
