@@ -1,7 +1,7 @@
 //! Promise: the state directory is a person's to edit. What they write takes effect, what they break is told by line and
 //! field and harms nothing else, and one controller owns it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aegis_tests::{Controller, World, eventually, manifests};
 use serde_json::Value;
@@ -114,6 +114,206 @@ async fn a_broken_file_is_told_by_line_and_field_and_its_last_good_version_stays
         }
     })
     .await;
+}
+
+/// Ids of the containers of these workloads, sorted.
+async fn ids(world: &World, workloads: &[String]) -> Vec<String> {
+    let containers = world.containers().await;
+    let of = |name: &str| {
+        workloads
+            .iter()
+            .any(|workload| name.starts_with(workload.as_str()))
+    };
+    let theirs = containers.iter().filter(|container| of(&container.name));
+    let mut ids: Vec<String> = theirs.map(|container| container.short_id().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+/// Policies whose files go so that a test knows when what went before has been decided about. There are many: a few of
+/// them are no mass.
+struct Canaries(Vec<PathBuf>);
+
+impl Canaries {
+    async fn of(controller: &Controller) -> Self {
+        let names: Vec<String> = (0..16).map(|number| format!("canary-{number}")).collect();
+        for name in &names {
+            controller
+                .api()
+                .apply(&manifests::policy(name, &Value::Null))
+                .await;
+        }
+        let folder = controller.state_dir().join("remediationpolicies");
+        Self(
+            names
+                .iter()
+                .map(|name| folder.join(format!("{name}.yaml")))
+                .collect(),
+        )
+    }
+
+    /// Every file that was gone before this is deleted by now, or will not be.
+    async fn decided(&mut self, controller: &Controller) {
+        let path = self.0.pop().expect("a canary is left");
+        std::fs::remove_file(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        controller.api().gone("RemediationPolicy", &name).await;
+    }
+}
+
+/// `aegisctl doctor` says this.
+async fn doctor_tells(controller: &Controller, words: &str) {
+    eventually(&format!("the doctor says: {words}"), async || {
+        let said = controller.ctl().run(&["doctor"]).await.all();
+        if said.contains(words) { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+/// What becomes of a file that had an object in it, and what the doctor says of it; nothing where it is as good as before.
+type Loss = (&'static str, fn(&Path), &'static str);
+
+const LOSSES: [Loss; 7] = [
+    (
+        "linked",
+        |path| {
+            let target = path.parent().unwrap().parent().unwrap().join("../mine.yaml");
+            std::fs::rename(path, &target).unwrap();
+            std::os::unix::fs::symlink(&target, path).unwrap();
+        },
+        "",
+    ),
+    (
+        "dangling",
+        |path| {
+            std::fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink("nowhere", path).unwrap();
+        },
+        "it is a symbolic link to nowhere, which does not exist",
+    ),
+    (
+        "directory",
+        |path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::create_dir(path).unwrap();
+        },
+        "it is a directory",
+    ),
+    ("emptied", |path| std::fs::write(path, "").unwrap(), "emptied-"),
+    (
+        "garbage",
+        |path| std::fs::write(path, b"\0\xff\xfe\x7fELF\x80".repeat(500)).unwrap(),
+        "garbage-",
+    ),
+    (
+        "backup",
+        |path| std::fs::rename(path, path.with_extension("yaml.bak")).unwrap(),
+        "deletions of 1 workloads are held: backup-",
+    ),
+    (
+        "locked",
+        |path| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap(),
+        "",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn template_containers_stay_whatever_becomes_of_their_file_and_go_when_it_is_deleted() {
+    let world = World::new().await;
+    let mut controller = world.controller().start().await;
+    let workloads: Vec<String> = LOSSES.iter().map(|(way, ..)| world.name(way)).collect();
+    for name in &workloads {
+        let workload = manifests::templated(name, world.network(), 1, &Value::Null);
+        controller.api().apply(&workload).await;
+    }
+    let mut canaries = Canaries::of(&controller).await;
+    for name in &workloads {
+        controller.api().workload_ready(name, 1).await;
+    }
+    let before = ids(&world, &workloads).await;
+    assert_eq!(before.len(), LOSSES.len());
+
+    for (name, (_, happens, _)) in workloads.iter().zip(LOSSES) {
+        happens(&file(&controller, name));
+    }
+    for (_, _, told) in LOSSES {
+        doctor_tells(&controller, told).await;
+    }
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before);
+    // None of the others was taken for a deletion.
+    doctor_tells(&controller, "deletions of 1 workloads are held: backup-").await;
+
+    controller.kill9();
+    controller.start_again(|launch| launch).await;
+    for name in &workloads {
+        controller.api().workload_ready(name, 1).await;
+    }
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before, "nor by a new start");
+
+    std::fs::remove_file(file(&controller, &workloads[0])).unwrap();
+    controller.api().gone("Workload", &workloads[0]).await;
+    assert!(
+        ids(&world, &workloads[..1]).await.is_empty(),
+        "a file that is deleted"
+    );
+    assert_eq!(ids(&world, &workloads).await.len(), LOSSES.len() - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn template_containers_stay_whatever_becomes_of_the_folder_of_their_files() {
+    let world = World::new().await;
+    let mut controller = world.controller().start().await;
+    let workloads = [world.name("web")];
+    let web = &workloads[0];
+    let workload = manifests::templated(web, world.network(), 2, &Value::Null);
+    controller.api().apply(&workload).await;
+    let mut canaries = Canaries::of(&controller).await;
+    controller.api().workload_ready(web, 2).await;
+    let before = ids(&world, &workloads).await;
+    assert_eq!(before.len(), 2);
+
+    let folder = controller.state_dir().join("workloads");
+    let (away, empty) = (world.folder().join("away"), world.folder().join("empty"));
+    std::fs::create_dir(&empty).unwrap();
+
+    let locked = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    let usual = std::fs::metadata(&folder).unwrap().permissions();
+    std::fs::set_permissions(&folder, locked).unwrap();
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before, "the folder locked");
+    std::fs::set_permissions(&folder, usual).unwrap();
+
+    std::fs::rename(&folder, &away).unwrap();
+    doctor_tells(&controller, "workloads: the folder is not there").await;
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before, "the folder moved");
+    assert!(!folder.exists(), "nobody makes it again");
+
+    // What an unmounted disk leaves is an empty folder, too.
+    std::fs::create_dir(&folder).unwrap();
+    doctor_tells(&controller, "deletions of 1 workloads are held").await;
+    canaries.decided(&controller).await;
+    assert_eq!(
+        ids(&world, &workloads).await,
+        before,
+        "an empty folder in its place"
+    );
+
+    std::fs::remove_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(&empty, &folder).unwrap();
+    doctor_tells(&controller, "workloads: another folder is in its place").await;
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before, "a link to an empty folder");
+
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    controller.kill9();
+    controller.start_again(|launch| launch).await;
+    controller.api().workload_ready(web, 2).await;
+    canaries.decided(&controller).await;
+    assert_eq!(ids(&world, &workloads).await, before, "all is back");
 }
 
 /// An Event and `aegisctl get` name the file, the line and the field, and what is allowed.
