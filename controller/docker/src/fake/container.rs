@@ -49,6 +49,8 @@ pub(super) struct Container {
     pub(super) oom_killed: bool,
     pub(super) restart_count: u64,
     pub(super) pid: i64,
+    /// The container with whose first process those of this run end.
+    pub(super) process_namespace: String,
     /// Its host ports lead to it no more.
     pub(super) unpublished: bool,
     /// SIGTERM was sent: it takes no new connections.

@@ -59,28 +59,10 @@ impl World {
             self.failed_start(&id);
             return Err(error);
         }
-        let ids = self.network_ids.clone();
-        let container = self.get(&id).filter(|container| container.has_own_network());
-        let endpoints = container.into_iter().flat_map(|container| &container.endpoints);
-        let wanted: Vec<_> = endpoints
-            .map(|(name, endpoint)| (name.clone(), endpoint.last))
-            .collect();
-        for (network, last) in wanted {
-            let address = self.new_address(&network, last);
-            if let Some(endpoint) = self
-                .get_mut(&id)
-                .and_then(|container| container.endpoints.get_mut(&network))
-            {
-                endpoint.address = address;
-                endpoint.last = address;
-                endpoint.network_id = endpoint.network_id.take().or_else(|| ids.get(&network).cloned());
-            }
-            if let Some(address) = address {
-                self.move_in(&id, address);
-            }
-        }
+        self.take_addresses(&id);
         self.next_pid += 10;
         let pid = self.next_pid;
+        let namespace = self.get(&id).map(|container| self.process_namespace(container));
         let Some(container) = self.get_mut(&id) else {
             return Ok(());
         };
@@ -88,6 +70,7 @@ impl World {
         container.run += 1;
         container.started = Some((instant, now));
         container.pid = pid;
+        container.process_namespace = namespace.unwrap_or_default();
         container.exit_code = 0;
         container.oom_killed = false;
         container.stopping = false;
@@ -116,6 +99,30 @@ impl World {
         self.watch_health(&id);
         self.boot_nginx(&id);
         Ok(())
+    }
+
+    /// One on each of its own networks.
+    fn take_addresses(&mut self, id: &str) {
+        let ids = self.network_ids.clone();
+        let container = self.get(id).filter(|container| container.has_own_network());
+        let endpoints = container.into_iter().flat_map(|container| &container.endpoints);
+        let wanted: Vec<_> = endpoints
+            .map(|(name, endpoint)| (name.clone(), endpoint.last))
+            .collect();
+        for (network, last) in wanted {
+            let address = self.new_address(&network, last);
+            if let Some(endpoint) = self
+                .get_mut(id)
+                .and_then(|container| container.endpoints.get_mut(&network))
+            {
+                endpoint.address = address;
+                endpoint.last = address;
+                endpoint.network_id = endpoint.network_id.take().or_else(|| ids.get(&network).cloned());
+            }
+            if let Some(address) = address {
+                self.move_in(id, address);
+            }
+        }
     }
 
     /// Ends a run, if there is one.

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::container::Container;
 use super::effects::Actor;
 use super::lifecycle::End;
 use super::world::{World, no_such};
@@ -13,7 +14,8 @@ use crate::restart::{Known, Questions};
 const START_FAILED: i64 = 128;
 
 impl World {
-    /// Names of containers in `container:NAME` become ids when a container is made.
+    /// Names of containers in `container:NAME` become ids when a container is made. Whose processes or memory it shares must
+    /// be there by then; whose network, the engine asks at the start, and by the name where nobody had it.
     pub(super) fn resolve_owners(&self, host_config: &mut Value, operation: &str) -> EngineResult<()> {
         for key in ["NetworkMode", "PidMode", "IpcMode"] {
             let Some(mode) = host_config.get_mut(key) else {
@@ -22,8 +24,16 @@ impl World {
             let Some(owner) = mode.as_str().and_then(|mode| mode.strip_prefix("container:")) else {
                 continue;
             };
-            let id = self.id_of(owner).ok_or_else(|| no_such(owner, operation))?;
-            *mode = Value::String(format!("container:{id}"));
+            match self.id_of(owner) {
+                Some(id) => *mode = Value::String(format!("container:{id}")),
+                None if key == "NetworkMode" => {}
+                None => {
+                    return Err(EngineError::Refused {
+                        operation: operation.to_owned(),
+                        message: format!("No such container: {owner}"),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -40,25 +50,7 @@ impl World {
         if let Some(message) = container.behaviour.start_error.clone() {
             return server(message);
         }
-        for key in ["NetworkMode", "PidMode", "IpcMode"] {
-            let Some(owner) = container.host(key).strip_prefix("container:") else {
-                continue;
-            };
-            match self.get(owner) {
-                None => return Err(no_such(owner, operation)),
-                Some(owner) if !owner.is_up() => {
-                    let message = format!(
-                        "cannot join the namespace of a non running container: {}",
-                        owner.id
-                    );
-                    return Err(EngineError::Conflict {
-                        operation: operation.to_owned(),
-                        message,
-                    });
-                }
-                Some(_) => {}
-            }
-        }
+        self.owners_run(container, operation)?;
         let endpoints = container.endpoints.iter().filter(|_| container.has_own_network());
         for (name, endpoint) in endpoints {
             let known = self.network_ids.get(name);
@@ -95,6 +87,46 @@ impl World {
         }
     }
 
+    /// Those whose namespaces it joins have processes.
+    fn owners_run(&self, container: &Container, operation: &str) -> EngineResult<()> {
+        for key in ["NetworkMode", "PidMode", "IpcMode"] {
+            let Some(owner) = container.host(key).strip_prefix("container:") else {
+                continue;
+            };
+            let (found, network) = (self.get(owner), key == "NetworkMode");
+            let stays_out = format!("cannot join the namespace of a non running container: {owner}");
+            let operation = operation.to_owned();
+            match found {
+                None if network => return Err(no_such(owner, &operation)),
+                Some(found) if network && found.id == container.id => {
+                    let message = "cannot join own network".to_owned();
+                    return Err(EngineError::Server { operation, message });
+                }
+                Some(found) if found.is_up() => {}
+                _ if network => {
+                    return Err(EngineError::Conflict {
+                        operation,
+                        message: stays_out,
+                    });
+                }
+                _ => {
+                    return Err(EngineError::Server {
+                        operation,
+                        message: stays_out,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The container whose first process is also the first of the namespace in which this one's processes are.
+    pub(super) fn process_namespace(&self, container: &Container) -> String {
+        let owner = container.host("PidMode").strip_prefix("container:");
+        let owner = owner.and_then(|owner| self.get(owner));
+        owner.map_or_else(|| container.id.clone(), |owner| owner.process_namespace.clone())
+    }
+
     /// A start that failed leaves its mark, and deletes what was started with `--rm`.
     pub(super) fn failed_start(&mut self, id: &str) {
         let Some(container) = self.get_mut(id) else { return };
@@ -107,13 +139,13 @@ impl World {
         }
     }
 
-    /// Whoever lives in a process namespace ends with the container that owns it.
-    pub(super) fn end_sharers(&mut self, owner: &str) {
-        let mode = format!("container:{owner}");
+    /// Whoever lives in a process namespace ends with its first process.
+    pub(super) fn end_sharers(&mut self, first: &str) {
         let shares = self
             .containers
             .values()
-            .filter(|container| container.host("PidMode") == mode && container.is_up());
+            .filter(|container| container.id != first && container.process_namespace == first)
+            .filter(|container| container.is_up());
         let ids: Vec<String> = shares.map(|container| container.id.clone()).collect();
         for id in ids {
             self.end_run(

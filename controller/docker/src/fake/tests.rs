@@ -542,3 +542,86 @@ async fn addresses_can_change_with_every_start() {
             .contains("no route to host")
     );
 }
+
+fn outcome(engine: &FakeEngine, name: &str) -> Option<(ContainerState, i64)> {
+    let details = engine.peek(name)?;
+    Some((details.state, details.exit_code))
+}
+
+#[test]
+fn a_run_in_the_network_of_nobody_leaves_a_container_that_starts_once_somebody_has_the_name() {
+    let engine = FakeEngine::default();
+    let run = |spec: RunSpec| engine.run_container(&spec);
+    let web = |name: &str| RunSpec::new(name, "web:1");
+    let error = run(web("client").shares("NetworkMode", "vpn")).unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    assert_eq!(outcome(&engine, "client"), Some((ContainerState::Created, 128)));
+    assert!(run(web("gone").shares("NetworkMode", "vpn").auto_remove()).is_err());
+    assert_eq!(outcome(&engine, "gone"), None, "--rm");
+    run(web("vpn")).unwrap();
+    engine.start_by_hand("client").unwrap();
+    assert_eq!(outcome(&engine, "client"), Some((ContainerState::Running, 0)));
+
+    let error = run(web("own").shares("NetworkMode", "own")).unwrap_err();
+    assert!(matches!(error, EngineError::Server { .. }), "{error}");
+    assert_eq!(outcome(&engine, "own"), Some((ContainerState::Created, 128)));
+    let error = run(web("debug").shares("PidMode", "nobody")).unwrap_err();
+    assert!(matches!(error, EngineError::Refused { .. }), "{error}");
+    assert_eq!(outcome(&engine, "debug"), None, "nothing is made");
+}
+
+#[test]
+fn whoever_shares_processes_ends_with_the_first_of_them_and_with_no_other() {
+    let engine = FakeEngine::default();
+    let web = |name: &str| RunSpec::new(name, "web:1");
+    engine.run_container(&web("first")).unwrap();
+    engine
+        .run_container(&web("second").shares("PidMode", "first"))
+        .unwrap();
+    engine
+        .run_container(&web("third").shares("PidMode", "second"))
+        .unwrap();
+    engine.kill("second").unwrap();
+    assert_eq!(outcome(&engine, "third"), Some((ContainerState::Running, 0)));
+    let error = engine.restart_by_hand("third").unwrap_err();
+    assert!(matches!(error, EngineError::Server { .. }), "{error}");
+    engine.start_by_hand("second").unwrap();
+    engine.start_by_hand("third").unwrap();
+    engine.kill("first").unwrap();
+    for name in ["second", "third"] {
+        assert_eq!(
+            outcome(&engine, name),
+            Some((ContainerState::Exited, 137)),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_is_made_in_a_network_that_is_not_there_and_does_not_start() {
+    let engine = app();
+    let mut spec = template("new");
+    spec.body["HostConfig"]["NetworkMode"] = json!("nowhere");
+    let id = engine.create(spec).await.unwrap();
+    let error = engine.start(&id).await.unwrap_err();
+    assert!(matches!(error, EngineError::Refused { .. }), "{error}");
+    let mut spec = template("other");
+    spec.extra_networks = [("nowhere".to_owned(), json!({}))].into();
+    assert!(engine.create(spec).await.unwrap_err().is_not_found());
+    assert_eq!(outcome(&engine, "other"), None);
+}
+
+#[test]
+fn a_network_that_is_made_again_has_addresses_of_its_own() {
+    let engine = FakeEngine::default();
+    for network in ["front", "back"] {
+        engine.add_network(network);
+    }
+    engine.remove_network("front").unwrap();
+    engine.add_network("front");
+    for network in ["front", "back"] {
+        let spec = RunSpec::new(network, "web:1").network(network);
+        engine.run_container(&spec).unwrap();
+    }
+    assert_ne!(address(&engine, "front", 80), address(&engine, "back", 80));
+}

@@ -153,6 +153,9 @@ impl World {
 
     pub(super) fn create(&mut self, spec: &CreateSpec, actor: Actor) -> EngineResult<String> {
         let operation = format!("create container {}", spec.name);
+        let mut config = spec.body.as_object().cloned().unwrap_or_default();
+        let mut host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
+        self.resolve_owners(&mut host_config, &operation)?;
         if let Some(other) = self.get(&spec.name) {
             let message = format!(
                 "the container name \"/{}\" is already in use by container {}",
@@ -160,37 +163,20 @@ impl World {
             );
             return Err(EngineError::Conflict { operation, message });
         }
-        let image_name = spec.body.get("Image").and_then(Value::as_str).unwrap_or_default();
-        let wanted = spec.image_id.as_deref();
-        let by_name = self
-            .images
-            .get(image_name)
-            .filter(|image| wanted.is_none_or(|id| image.id == id));
-        let image = by_name.or_else(|| {
-            self.images
-                .values()
-                .find(|image| Some(image.id.as_str()) == wanted)
-        });
-        let Some(image) = image else {
-            return Err(EngineError::NotFound {
-                operation,
-                message: format!("no such image: {image_name}"),
-            });
-        };
+        let image = self.image_of(spec, &operation)?;
         let (image_id, behaviour, nginx) = (image.id.clone(), image.behaviour.clone(), image.nginx);
         let image_labels = image.labels.clone();
 
-        let endpoints = self.endpoints_of(spec);
-        if let Some(unknown) = endpoints.keys().find(|name| !self.networks.contains_key(*name)) {
+        // Of the network that it is made in, the engine asks at the start.
+        let mut joined = spec.extra_networks.keys();
+        if let Some(unknown) = joined.find(|name| !self.networks.contains_key(*name)) {
             return Err(EngineError::NotFound {
                 operation,
                 message: format!("network {unknown} not found"),
             });
         }
+        let endpoints = self.endpoints_of(spec);
         let id = self.new_id();
-        let mut config = spec.body.as_object().cloned().unwrap_or_default();
-        let mut host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
-        self.resolve_owners(&mut host_config, &operation)?;
         config.remove("NetworkingConfig");
         let short = id.get(..12).unwrap_or_default();
         config
@@ -207,7 +193,7 @@ impl World {
         let container = Container {
             id: id.clone(),
             name: spec.name.clone(),
-            image: image_name.to_owned(),
+            image: image_name(spec).to_owned(),
             image_id,
             labels,
             config: Value::Object(config),
@@ -223,6 +209,7 @@ impl World {
             oom_killed: false,
             restart_count: 0,
             pid: 0,
+            process_namespace: id.clone(),
             unpublished: false,
             stopping: false,
             ended_on_request: false,
@@ -239,9 +226,27 @@ impl World {
             busy: Arc::default(),
         };
         self.containers.insert(id.clone(), container);
-        self.log(&id, actor, Op::Create, image_name);
+        self.log(&id, actor, Op::Create, image_name(spec));
         self.emit(&id, "create", &[]);
         Ok(id)
+    }
+
+    fn image_of(&self, spec: &CreateSpec, operation: &str) -> EngineResult<&Image> {
+        let image_name = image_name(spec);
+        let wanted = spec.image_id.as_deref();
+        let by_name = self
+            .images
+            .get(image_name)
+            .filter(|image| wanted.is_none_or(|id| image.id == id));
+        let image = by_name.or_else(|| {
+            self.images
+                .values()
+                .find(|image| Some(image.id.as_str()) == wanted)
+        });
+        image.ok_or_else(|| EngineError::NotFound {
+            operation: operation.to_owned(),
+            message: format!("no such image: {image_name}"),
+        })
     }
 
     fn endpoints_of(&self, spec: &CreateSpec) -> BTreeMap<String, Endpoint> {
@@ -316,9 +321,8 @@ impl World {
     }
 
     pub(super) fn add_network(&mut self, name: &str) {
-        let number = u8::try_from(self.networks.len())
-            .unwrap_or(u8::MAX)
-            .saturating_add(17);
+        let taken = |number: &u8| self.networks.values().any(|(taken, _)| taken == number);
+        let number = (17..u8::MAX).find(|number| !taken(number)).unwrap_or(u8::MAX);
         self.networks.entry(name.to_owned()).or_insert((number, 1));
         if !self.network_ids.contains_key(name) {
             let id = self.new_id();
@@ -332,6 +336,10 @@ impl World {
             self.forget(&id, Actor::Engine);
         }
     }
+}
+
+fn image_name(spec: &CreateSpec) -> &str {
+    spec.body.get("Image").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// `172.<network>.<host>`.

@@ -78,7 +78,8 @@ pub(super) fn swarm_service(container: &ContainerDetails) -> Option<&str> {
     Some(label("com.docker.swarm.service.name").unwrap_or("it belongs to"))
 }
 
-/// Whose namespaces a container shares, by id or name. The engine turns names into ids when a container is made.
+/// Whose namespaces a container shares, by id or name. The engine turns names into ids when a container is made, except
+/// that of the owner of a network that is not there by then.
 pub(super) fn namespaces(container: &ContainerDetails) -> Vec<(Namespace, &str)> {
     let modes = [
         (Namespace::Network, "NetworkMode"),

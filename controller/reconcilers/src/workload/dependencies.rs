@@ -98,7 +98,7 @@ pub(super) fn network_owner<'a>(
     all.iter().find(|row| row.id == owner || row.name == owner)
 }
 
-/// As the container names it: by id, unless the engine is a very old one.
+/// As the container names it: by id, unless there was no such container yet when it was made.
 fn owner_of(container: &ContainerDetails) -> Option<&str> {
     container
         .host_config
