@@ -2,6 +2,8 @@
 
 #[path = "docker_driver/lab.rs"]
 mod lab;
+#[path = "docker_driver/sequences.rs"]
+mod sequences;
 
 use std::net::SocketAddr;
 use std::time::Duration;

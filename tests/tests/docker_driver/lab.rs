@@ -8,7 +8,7 @@ use aegis_docker::bollard::Docker;
 use aegis_docker::observed::ContainerDetails;
 use aegis_docker::{CreateSpec, Engine};
 use anyhow::Context;
-use bollard::models::{ContainerCreateBody, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
     ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -47,12 +47,38 @@ impl Lab {
     }
 
     pub(crate) async fn network(&self, name: &str) -> anyhow::Result<String> {
+        self.network_in(name, None).await
+    }
+
+    /// A network of 256 addresses that takes none from the engine's pools: those are few, and serve everybody. Its
+    /// addresses are from the range that is set aside for benchmarks, where no network of this machine is.
+    pub(crate) async fn small_network(&self, name: &str) -> anyhow::Result<String> {
+        let first = std::process::id();
+        for number in (0..256).map(|step| first.wrapping_add(step) % 256) {
+            let subnet = format!("198.18.{number}.0/24");
+            match self.network_in(name, Some(subnet)).await {
+                Err(error) if format!("{error:#}").contains("overlaps") => {}
+                answer => return answer,
+            }
+        }
+        anyhow::bail!("198.18.0.0/16 is full")
+    }
+
+    async fn network_in(&self, name: &str, subnet: Option<String>) -> anyhow::Result<String> {
         let name = self.name(name);
         let labels = HashMap::from([(LABEL.to_owned(), self.tag.clone())]);
+        let ipam = subnet.map(|subnet| Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        });
         self.raw
             .create_network(NetworkCreateRequest {
                 name: name.clone(),
                 labels: Some(labels),
+                ipam,
                 ..Default::default()
             })
             .await?;
