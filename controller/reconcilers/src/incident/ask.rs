@@ -22,7 +22,9 @@ pub(super) async fn analyse(
     let id = super::status::wire_id(&incident.incident);
     // People read that it is analysed before they read the words.
     let version = incident.incident.metadata.resource_version.as_deref();
-    let revision = version.and_then(|version| version.parse().ok()).unwrap_or_default();
+    let revision = version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default();
     let mut live = reconciler.context.feed.live_answer_after(&id, revision);
     let mut on_chunk = |chunk: Chunk<'_>| match chunk {
         Chunk::Text(text) => live.say(text),

@@ -70,7 +70,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
             Ok(true) => reported.push(report.name.clone()),
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(workload = %workload.name, incident = report.name, %error, "cannot open an incident: it is tried again")
+                tracing::warn!(workload = %workload.name, incident = report.name, %error, "cannot open an incident: it is tried again");
             }
         }
     }

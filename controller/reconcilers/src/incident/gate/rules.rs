@@ -80,7 +80,8 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     let degraded = conditions.and_then(|conditions| condition::find(conditions, "Degraded"));
     let reached =
         degraded.is_some_and(|degraded| degraded.status == "True" && degraded.reason == "RestartLimit");
-    if !asks && !(reached && case.action == Action::Restart) {
+    let binds = asks || (reached && case.action == Action::Restart);
+    if !binds {
         return None;
     }
     needs_approval(
