@@ -8,6 +8,8 @@ use clap::{Parser, ValueEnum};
 use http::Uri;
 use secrecy::SecretString;
 
+use crate::limits::Limits;
+
 /// The AegisOps controller: heals, scales and load-balances the containers of one Docker host.
 #[derive(Debug, Parser)]
 #[command(name = "aegis-controller", version)]
@@ -83,6 +85,8 @@ pub(crate) struct Args {
     /// Ask the controller that listens here whether it is alive, and exit 0 or 1.
     #[arg(long)]
     pub(crate) healthcheck: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) models: Models,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod args;
 mod defaults;
 mod health;
 mod host;
+mod limits;
 mod model_metrics;
 mod models;
 mod notifications;

@@ -22,7 +22,7 @@ use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
 use aegis_reconcilers::runbook::RunbookReconciler;
 use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, Settings, triggers};
+use aegis_reconcilers::{Context, Settings, Turns, host_reading, triggers};
 use aegis_runtime::{
     Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
     StoreOptions, Trigger,
@@ -173,6 +173,8 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         max_replicas: args.max_replicas,
         cooldown: aegis_api::Duration::from_secs(args.scale_cooldown_secs),
         log_chars: usize::try_from(args.log_truncate_chars).unwrap_or(2000),
+        limits: args.limits.of_host(),
+        host: host_reading_of(args.docker_host.as_deref()),
         own_container: own_container(),
     };
     Context {
@@ -184,9 +186,16 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         samples: Samples::default(),
         lifecycle: Lifecycle::default(),
         endpoints: Endpoints::default(),
+        turns: Turns::default(),
         clock: Clock::default(),
         settings: Arc::new(settings),
     }
+}
+
+/// How the host is read: an engine elsewhere has another one, of which nothing is known.
+fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> host_reading::HostReading> {
+    let is_here = docker_host.is_none_or(|host| host.starts_with("unix://") || host.starts_with('/'));
+    if is_here { Some(host_reading::read) } else { None }
 }
 
 /// Id of the container this process runs in: Docker makes the short id its host name.

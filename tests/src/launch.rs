@@ -42,6 +42,8 @@ impl Launch {
             "RUST_LOG".to_owned(),
             "info,aegis_reconcilers=debug,aegis_runtime=debug".to_owned(),
         );
+        // Many tests at once on one small machine are no reason not to scale up.
+        env.insert("AEGIS_HOST_LOAD_PER_CORE".to_owned(), "1000".to_owned());
         env.insert("RUST_BACKTRACE".to_owned(), "1".to_owned());
         Self {
             folder: world.folder().to_owned(),

@@ -11,8 +11,11 @@ use aegis_runtime::store::{Clock, Store};
 
 use crate::collector::Samples;
 use crate::endpoints::Endpoints;
+use crate::host_limit::HostLimits;
+use crate::host_reading::HostReading;
 use crate::lifecycle::Lifecycle;
 use crate::probe::Prober;
+use crate::turns::Turns;
 
 /// What the environment says where a resource says nothing.
 #[derive(Debug, Clone)]
@@ -25,6 +28,10 @@ pub struct Settings {
     pub cooldown: Duration,
     /// Most characters of a container's log in the evidence (`LOG_TRUNCATE_CHARS`).
     pub log_chars: usize,
+    /// What automation may do on the whole host.
+    pub limits: HostLimits,
+    /// Reads what the host has left; may block for a moment. `None` where it cannot be looked at.
+    pub host: Option<fn() -> HostReading>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,
 }
@@ -36,6 +43,8 @@ impl Default for Settings {
             max_replicas: 5,
             cooldown: Duration::from_secs(30),
             log_chars: 2000,
+            limits: HostLimits::default(),
+            host: None,
             own_container: None,
         }
     }
@@ -60,6 +69,8 @@ pub struct Context {
     pub lifecycle: Lifecycle,
     /// Where containers are now.
     pub endpoints: Endpoints,
+    /// Who is about to act on the host.
+    pub turns: Turns,
     /// Time.
     pub clock: Clock,
     /// The environment's defaults.
@@ -108,6 +119,7 @@ pub(crate) mod tests {
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),
+            turns: Turns::default(),
             clock: Clock::new(move || now.now()),
             settings: Arc::new(settings),
         };

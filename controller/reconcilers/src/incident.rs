@@ -19,14 +19,18 @@ mod tests;
 mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use aegis_api::proposal::Action as Remedy;
 use aegis_api::{Incident, Kind, Phase, Time};
 use aegis_brain::Brain;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
+use crate::host_limit::{self, HostRuling};
 use crate::recall::Recall;
+use crate::turns::{self, Turn};
 use leases::Leases;
 use plan::Step;
 use validate::ValidatedIncident;
@@ -82,6 +86,36 @@ impl IncidentReconciler {
     }
 }
 
+/// How soon one whose turn another took at the same moment looks again: what the other does is stored by then.
+const SHORTLY: Duration = Duration::from_millis(100);
+
+impl IncidentReconciler {
+    /// A turn on the host where the step is automation's and changes something.
+    fn turn(&self, incident: &ValidatedIncident, step: &Step) -> Result<Option<Turn>, HostRuling> {
+        let (Step::Approve { plan, .. }, Ok(workload)) = (step, &incident.target) else {
+            return Ok(None);
+        };
+        if plan.action == Remedy::Noop || host_limit::is_ordered(&incident.incident) {
+            return Ok(None);
+        }
+        turns::take(&self.context, host_limit::asker(&incident.incident, workload)).map(Some)
+    }
+
+    /// The incident in the world as it is now, and what comes next.
+    async fn look(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Step) {
+        let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
+        let is_over = |holder: &str| {
+            self.context
+                .store
+                .get::<Incident>(holder)
+                .is_none_or(|other| other.is_finished())
+        };
+        let validated = validate::validate(incident, &observed, &self.leases, is_over);
+        let step = plan::plan(&validated);
+        (validated, step)
+    }
+}
+
 /// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
 /// approved, or measured for that, begins its work: until the store says so, too, the lease does.
 fn lets_go(incident: &ValidatedIncident, step: &Step) -> bool {
@@ -105,15 +139,11 @@ impl Reconciler for IncidentReconciler {
             self.leases.release(name);
             return Ok(Action::AwaitChange);
         }
-        let observed = dereference::dereference(&self.context, self.awake_since).await;
-        let is_over = |holder: &str| {
-            self.context
-                .store
-                .get::<Incident>(holder)
-                .is_none_or(|other| other.is_finished())
+        let (validated, step) = self.look(&incident).await;
+        // Among those that are about to act at this moment, too, the limits of the host hold.
+        let Ok(_turn) = self.turn(&validated, &step) else {
+            return Ok(Action::Requeue(SHORTLY));
         };
-        let validated = validate::validate(&incident, &observed, &self.leases, is_over);
-        let step = plan::plan(&validated);
         if lets_go(&validated, &step) {
             self.leases.release(incident.name());
         }

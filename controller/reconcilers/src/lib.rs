@@ -1,6 +1,7 @@
 //! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
 //! (the only place that changes anything) and status (the only writer of that kind's status).
 
+mod brake;
 pub mod collector;
 pub mod context;
 pub mod detector;
@@ -9,6 +10,8 @@ pub mod endpoints;
 mod fault;
 mod governing;
 mod hold;
+mod host_limit;
+pub mod host_reading;
 pub mod incident;
 mod ledger;
 pub mod lifecycle;
@@ -21,6 +24,9 @@ pub mod recall;
 pub mod rule_files;
 pub mod runbook;
 pub mod triggers;
+mod turns;
 pub mod workload;
 
 pub use context::{Context, Settings};
+pub use host_limit::HostLimits;
+pub use turns::Turns;

@@ -26,6 +26,10 @@ use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
+use crate::host_limit::{Asker, HostRuling};
+use crate::turns::{self, Turn};
+use plan::{Prepared, Step};
+use validate::ValidatedWorkload;
 
 pub use dereference::Rotation;
 
@@ -99,11 +103,20 @@ impl Reconciler for WorkloadReconciler {
             Ok(observed) => observed,
             Err(error) => return status::failed(context, &workload, error).await,
         };
-        let validated = match validate::validate(&workload, observed) {
+        let mut validated = match validate::validate(&workload, observed) {
             Ok(validated) => validated,
             Err(error) => return status::failed(context, &workload, error).await,
         };
-        let prepared = check::check(&validated, plan::plan(&validated));
+        let mut prepared = check::check(&validated, plan::plan(&validated));
+        // Held until the look at what is sick is stored: that is what others count.
+        let _turn = match turn(context, &validated, &prepared) {
+            Ok(turn) => turn,
+            Err(ruling) => {
+                validated.host = Some(ruling);
+                prepared = check::check(&validated, plan::plan(&validated));
+                None
+            }
+        };
         context.prober.set_targets(name, &prepared.targets);
         status::claim(context, &workload).await?;
         let now = context.store.get::<Workload>(name);
@@ -114,6 +127,24 @@ impl Reconciler for WorkloadReconciler {
         let applied = apply::apply(context, &validated, prepared).await;
         status::update(context, &workload, &validated, applied).await
     }
+}
+
+/// A turn on the host where the plan begins to restart something sick.
+fn turn(
+    context: &Context,
+    workload: &ValidatedWorkload,
+    prepared: &Prepared,
+) -> Result<Option<Turn>, HostRuling> {
+    let mut steps = prepared.steps.iter();
+    if !steps.any(|step| matches!(step, Step::Capture { .. })) {
+        return Ok(None);
+    }
+    let sick = workload.instances.iter();
+    let asker = Asker {
+        workload: &workload.name,
+        since: sick.filter_map(|instance| instance.unhealthy_since).min(),
+    };
+    turns::take(context, asker).map(Some)
 }
 
 /// Requeues at once: something was done, and the next pass looks at what came of it.

@@ -23,7 +23,7 @@ use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::runbook::RunbookReconciler;
 use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, Settings, triggers};
+use aegis_reconcilers::{Context, HostLimits, Settings, Turns, triggers};
 use aegis_runtime::store::Clock;
 use aegis_runtime::{
     Controller, EventRecorder, Feed, Observer, Reconciler, Store, StoreError, StoreOptions, Trigger,
@@ -204,9 +204,12 @@ impl Process {
             samples: Samples::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),
+            turns: Turns::default(),
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),
+                // Everything goes wrong at once there.
+                limits: HostLimits::NONE,
                 ..Settings::default()
             }),
         };

@@ -7,6 +7,7 @@ use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Phase, Symptom, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
+use aegis_runtime::events::ObjectRef;
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
 
@@ -16,7 +17,8 @@ use super::plan::Step;
 use super::validate::ValidatedIncident;
 use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
 use crate::context::Context;
-use crate::{fault, probe, reach};
+use crate::host_limit::BLAST_RADIUS;
+use crate::{brake, fault, probe, reach};
 
 /// What came of a step.
 #[derive(Debug)]
@@ -121,12 +123,18 @@ pub(super) async fn apply(
             council,
             reason,
             message,
-        } => Outcome::Asked {
-            plan,
-            council,
-            reason,
-            message,
-        },
+        } => {
+            if reason == BLAST_RADIUS {
+                let about = ObjectRef::of(&*incident.incident);
+                brake::pause_all(&reconciler.context, &about, &message).await;
+            }
+            Outcome::Asked {
+                plan,
+                council,
+                reason,
+                message,
+            }
+        }
         Step::EndDryRun {
             plan,
             council,

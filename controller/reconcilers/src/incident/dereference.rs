@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
-use aegis_api::{Incident, LoadBalancer, RemediationPolicy, Time, Workload};
+use aegis_api::{Incident, LoadBalancer, Phase, RemediationPolicy, Time, Workload};
 
 use crate::context::{Context, Settings};
 use crate::governing::{BrokenPolicy, broken_policies};
+use crate::host_reading::HostReading;
 
 /// The world as one Incident sees it.
 #[derive(Debug, Clone)]
@@ -19,13 +20,17 @@ pub(super) struct Observed {
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// The brake of the host, if it is on.
     pub paused: Option<Pause>,
+    /// When somebody last let automation go on.
+    pub resumed: Option<Time>,
+    /// What the host has left, where that matters.
+    pub reading: HostReading,
     pub settings: Arc<Settings>,
     /// When this controller started: what it has not looked at since, it has not looked at.
     pub awake_since: Time,
     pub now: Time,
 }
 
-pub(super) async fn dereference(context: &Context, awake_since: Time) -> Observed {
+pub(super) async fn dereference(context: &Context, incident: &Incident, awake_since: Time) -> Observed {
     Observed {
         workloads: context.store.list(),
         policies: context.store.list(),
@@ -33,8 +38,25 @@ pub(super) async fn dereference(context: &Context, awake_since: Time) -> Observe
         incidents: context.store.list(),
         balancers: context.store.list(),
         paused: context.store.automation().paused(),
+        resumed: context.store.automation().resumed().map(|resume| resume.at),
+        reading: reading(context, incident).await,
         settings: Arc::clone(&context.settings),
         awake_since,
         now: context.clock.now(),
+    }
+}
+
+/// Reads the host where the incident is about to be judged: what cannot be read is not known.
+async fn reading(context: &Context, incident: &Incident) -> HostReading {
+    let phase = incident.status.as_ref().map(|status| status.phase);
+    if !matches!(
+        phase,
+        Some(Phase::CouncilReview | Phase::AwaitingApproval | Phase::Approved)
+    ) {
+        return HostReading::default();
+    }
+    match context.settings.host {
+        Some(read) => tokio::task::spawn_blocking(read).await.unwrap_or_default(),
+        None => HostReading::default(),
     }
 }

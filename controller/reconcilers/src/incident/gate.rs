@@ -2,6 +2,7 @@
 //! something against an action decides. Pure: it reads nothing but the case and changes nothing.
 
 mod budget;
+mod host;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ pub(super) enum Ruling {
     NeedsApproval { reason: &'static str, message: String },
     /// Do nothing, and say what would have been ruled otherwise.
     DryRun(Box<Ruling>),
+    /// Not yet: it goes on by itself when others have done.
+    Wait { reason: &'static str, message: String },
     /// Not at all.
     Refuse { message: String },
 }
@@ -120,6 +123,16 @@ const RULES: &[Rule] = {
         rule("AutomationOff", Automation, Changes, rules::automation_off),
         rule("FreezeWindow", Automation, Changes, rules::freeze_window),
         rule("BudgetExhausted", Automation, Changes, rules::budget_exhausted),
+        rule("HostShort", Automation, Changes, host::host_short),
+        rule(
+            "HostBudgetExhausted",
+            Automation,
+            Changes,
+            host::host_budget_exhausted,
+        ),
+        // Those that would be acted on: all others allow it.
+        rule("BlastRadius", Automation, Changes, host::blast_radius),
+        rule("HostBusy", Automation, Changes, host::host_busy),
     ]
 };
 

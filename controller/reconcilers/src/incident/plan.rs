@@ -380,6 +380,11 @@ fn conclude(
             reason,
             message,
         },
+        Ruling::Wait { reason, message } => Step::Hold {
+            reason,
+            message,
+            until: None,
+        },
         Ruling::DryRun(ruling) => Step::EndDryRun {
             plan: Some(plan),
             council,

@@ -23,7 +23,7 @@ use super::measure::Measured;
 use super::plan;
 use super::validate::ValidatedIncident;
 use crate::context::Context;
-use crate::fault;
+use crate::{fault, host_limit};
 
 const AT_ONCE: Action = Action::Requeue(Duration::ZERO);
 /// Whether the alert itself said which container it is about.
@@ -262,6 +262,7 @@ impl Next<'_> {
                 reason,
                 message,
             } => {
+                self.release();
                 self.council(council);
                 let first =
                     self.status.phase != Phase::AwaitingApproval || self.status.plan.as_ref() != Some(&plan);
@@ -343,7 +344,10 @@ impl Next<'_> {
 
     /// What was measured right before an action: the same goes on, nothing ends it, something else begins it anew.
     fn measured(&mut self, measured: Measured) -> Action {
-        self.release();
+        // Who waits until others are done is measured before each look, and waits on: since when is what counts.
+        if !host_limit::waits_for_its_turn(&self.status) {
+            self.release();
+        }
         let known = self.status.measured_at.is_some();
         let before = std::mem::replace(&mut self.status.symptoms, measured.symptoms);
         self.status.measured_at = Some(measured.at);

@@ -96,6 +96,8 @@ pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> 
         incidents: incidents.clone(),
         balancers: Vec::new(),
         paused: None,
+        resumed: None,
+        reading: crate::host_reading::HostReading::default(),
         settings: Arc::new(Settings::default()),
         awake_since: "2026-11-22T00:00:00Z".parse().unwrap(),
         now: NOW.parse::<Time>().unwrap(),

@@ -12,6 +12,8 @@ use super::dereference::Observed;
 use super::leases::Leases;
 use crate::governing::{Doubt, Governing, governing};
 use crate::hold::{self, Hold};
+use crate::host_limit::{HostLimits, HostUse, asker, host_use};
+use crate::host_reading::HostReading;
 use crate::ledger;
 
 /// Why an incident waits for another one on the same workload.
@@ -32,6 +34,11 @@ pub(super) struct ValidatedIncident {
     pub doubt: Option<Doubt>,
     pub max_replicas: u32,
     pub protected: bool,
+    /// What automation does on the host beside this workload.
+    pub host: HostUse,
+    pub limits: HostLimits,
+    /// What the host has left.
+    pub reading: HostReading,
     /// Why automation holds still for the workload.
     pub paused: Option<Hold>,
     /// Another incident whose remediation of the same workload is under way.
@@ -98,6 +105,7 @@ pub(super) fn validate(
             .iter()
             .any(|backend| backend.workload.as_str() == name)
     });
+    let host = host(incident, target.as_deref().ok(), observed);
     ValidatedIncident {
         incident: Arc::clone(incident),
         max_replicas: policy
@@ -120,8 +128,25 @@ pub(super) fn validate(
         doubt,
         protected,
         paused,
+        host,
+        limits: observed.settings.limits,
+        reading: observed.reading,
         rival,
     }
+}
+
+/// What automation does beside the workload, if there is one.
+fn host(incident: &Incident, workload: Option<&Workload>, observed: &Observed) -> HostUse {
+    let Some(workload) = workload else {
+        return HostUse::default();
+    };
+    host_use(
+        &observed.incidents,
+        &observed.workloads,
+        asker(incident, workload),
+        observed.resumed,
+        observed.now,
+    )
 }
 
 fn target(

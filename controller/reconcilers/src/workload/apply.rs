@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::Kind as _;
 use aegis_api::lifecycle::What;
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
 use aegis_docker::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_docker::restart::{Known, Questions, Refused, Surroundings, questions, replaceable, restartable};
 use aegis_docker::{Engine, EngineError, ListFilter};
+use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -16,8 +18,8 @@ use super::plan::{Prepared, Step, is_outdated};
 use super::restart_limit;
 use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
-use crate::fault;
 use crate::look::{Depth, Subject, look};
+use crate::{brake, fault};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -34,6 +36,9 @@ pub(super) struct Applied {
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
+    if let Some(reason) = &plan.pause_all {
+        brake::pause_all(context, &about(workload), reason).await;
+    }
     let mut running: FuturesUnordered<_> = plan
         .steps
         .iter()
@@ -81,6 +86,17 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         done,
         failed,
         captures,
+    }
+}
+
+/// The workload, as Events name it.
+fn about(workload: &ValidatedWorkload) -> ObjectRef {
+    let kind = aegis_api::Workload::PLURAL;
+    let kind = aegis_api::kinds::find(kind).map_or(kind, |info| info.kind);
+    ObjectRef {
+        kind: kind.to_owned(),
+        name: workload.name.clone(),
+        uid: String::new(),
     }
 }
 

@@ -17,7 +17,9 @@ use super::dependencies::{NetworkOwner, dependencies, network_owner};
 use super::{Error, restart_limit, rollout};
 use crate::context::Context;
 use crate::hold::{self, Hold};
+use crate::host_limit::{Asker, HostRuling, judge};
 use crate::probe::Opinion;
+use crate::turns;
 
 /// The world as one Workload sees it.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub(super) struct Observed {
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
+    /// What keeps the host from one more restart of something sick.
+    pub host: Option<HostRuling>,
     /// What the workload needs.
     pub dependencies: Vec<DependencyStatus>,
     /// The container whose network the adopted one shares.
@@ -197,6 +201,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
             context.store.automation().paused().as_ref(),
             context.clock.now(),
         ),
+        host: host(context, workload),
         dependencies: dependencies(&context.store, workload, base.as_ref(), &all),
         network_owner: inspected.map(|owner| NetworkOwner {
             started_at: owner
@@ -243,6 +248,21 @@ async fn has_image(
         ..Questions::default()
     };
     Ok(context.engine.look_around(&questions).await?.has_image)
+}
+
+/// Judged only where it matters: what ends is started again in any case.
+fn host(context: &Context, workload: &Workload) -> Option<HostRuling> {
+    workload.spec.restart.unhealthy_after?;
+    let rows = workload.status.iter().flat_map(|status| &status.instances);
+    let asker = Asker {
+        workload: workload.name(),
+        since: rows.filter_map(|row| row.unhealthy_since).min(),
+    };
+    judge(
+        &context.settings.limits,
+        &turns::seen(context, asker),
+        workload.name(),
+    )
 }
 
 fn rotations(

@@ -70,6 +70,8 @@ pub(super) struct Prepared {
     pub reports: Vec<Report>,
     /// When to look again, if nothing happens before.
     pub look_again: Option<Duration>,
+    /// Why all automation on the host must stop.
+    pub pause_all: Option<String>,
     /// What to probe.
     pub targets: Vec<Target>,
 }

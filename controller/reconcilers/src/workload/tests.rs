@@ -20,6 +20,7 @@ use super::dereference::{Observed, Rotation};
 use super::plan::{Prepared, Step, plan};
 use super::status::next;
 use super::validate::{ValidatedWorkload, validate};
+use crate::host_limit::HostRuling;
 use crate::probe::Opinion;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
@@ -87,6 +88,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         vanishing: 0,
         rotations: Vec::new(),
         no_restarts: None,
+        host: None,
         dependencies: Vec::new(),
         network_owner: None,
         strangers: Vec::new(),
@@ -973,6 +975,39 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
 }
 
 #[test]
+fn i6_what_is_sick_waits_where_the_host_allows_no_more_and_one_workload_too_many_puts_the_brake_on() {
+    for (ruling, pauses) in [
+        (HostRuling::Busy("two at a time".to_owned()), false),
+        (HostRuling::Exhausted("30 of 30".to_owned()), false),
+        (HostRuling::BlastRadius("the fourth".to_owned()), true),
+    ] {
+        let (mut workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+        observed.host = Some(ruling.clone());
+        let taken_at = |workload: &mut Workload, at: &str| {
+            workload.status.as_mut().unwrap().captures[0].taken_at = Some(time(at));
+        };
+        // Whoever has been looked at a moment ago has had its turn; that does not stand for ever.
+        taken_at(&mut workload, "2026-11-22T11:59:58Z");
+        assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
+        taken_at(&mut workload, "2026-11-22T11:58:58Z");
+        let (_, plan) = prepare(&workload, observed.clone());
+        assert!(plan.steps.is_empty(), "{ruling:?}: {plan:?}");
+        assert!(
+            !plan.waiting.is_empty() && plan.look_again.is_some(),
+            "{ruling:?}"
+        );
+        assert_eq!(plan.pause_all.is_some(), pauses, "{ruling:?}");
+        // What ended is started all the same.
+        observed.base.as_mut().unwrap().state = ContainerState::Exited;
+        assert_eq!(
+            words(&prepare(&workload, observed).1),
+            ["start base"],
+            "{ruling:?}"
+        );
+    }
+}
+
+#[test]
 fn what_shares_a_network_is_restarted_after_the_owner_of_it_has_been() {
     let workload = workload(ADOPTS);
     let mut observed = world(0);
@@ -1085,7 +1120,7 @@ fn by(cause: Cause) -> LastEnd {
 fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     let mut adopting = workload(ADOPTS);
     let (validated, plan) = prepare(&adopting, ended(by(Cause::Human)));
-    assert_eq!(words(&plan), [] as [&str; 0]);
+    assert!(words(&plan).is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
     for kind in ["Ready", "StoppedByHand"] {
         let told = aegis_api::condition::find(&status.conditions, kind).unwrap();
@@ -1106,7 +1141,7 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
         observed.heard_since = Some(time(NOW));
         observed
     };
-    assert_eq!(words(&prepare(&adopting, unheard()).1), [] as [&str; 0]);
+    assert!(words(&prepare(&adopting, unheard()).1).is_empty());
     // That it ended once more, while nobody looked, is another end.
     let mut again = unheard();
     again.base.as_mut().unwrap().finished_at = Some(time("2026-11-22T11:59:58Z"));
@@ -1147,7 +1182,7 @@ fn what_crashed_is_started_at_once_and_what_was_asked_to_stop_waits_for_the_verd
         until: time("2026-11-22T12:00:10Z"),
     };
     let (_, plan) = prepare(&adopting, ended(open));
-    assert_eq!(words(&plan), [] as [&str; 0]);
+    assert!(words(&plan).is_empty(), "{plan:?}");
     assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(10)));
 }
 

@@ -17,6 +17,7 @@ use super::dereference::{Observed, Rotation};
 use super::ended::{self, Ended};
 use super::{Error, health, rollout};
 use crate::hold::Hold;
+use crate::host_limit::HostRuling;
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
@@ -130,6 +131,8 @@ pub(super) struct ValidatedWorkload {
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
     pub dependencies: Vec<DependencyStatus>,
+    /// What keeps the host from one more restart of something sick.
+    pub host: Option<HostRuling>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
     pub network_owner: Option<NetworkOwner>,
@@ -198,6 +201,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         own_networks: observed.own_networks,
         dependencies: observed.dependencies,
         no_restarts: observed.no_restarts,
+        host: observed.host,
         network_owner: observed.network_owner,
         irreplaceable: irreplaceable(workload, image.as_deref(), observed.has_image),
         strangers: observed.strangers,

@@ -76,7 +76,10 @@ pub(crate) async fn crowd() {
         .iter()
         .map(|name| world.patient_named(name).memory_mb(64).start());
     let containers: Vec<_> = stream::iter(started).buffered(AT_ONCE).collect().await;
-    let controller = world.controller().start().await;
+    // Fifty at once is what is measured here.
+    let launch = world.controller().env("AEGIS_HOST_ACTIONS_PER_HOUR", "1000000");
+    let launch = launch.env("AEGIS_HOST_CONCURRENCY", "1000");
+    let controller = launch.env("AEGIS_HOST_BLAST_RADIUS", "1000").start().await;
     let api = controller.api();
     for name in &names {
         let adopted = json!({

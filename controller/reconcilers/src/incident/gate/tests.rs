@@ -32,6 +32,10 @@ fn the_rules_bind_in_this_order() {
             "AutomationOff",
             "FreezeWindow",
             "BudgetExhausted",
+            "HostShort",
+            "HostBudgetExhausted",
+            "BlastRadius",
+            "HostBusy",
         ]
     );
 }
@@ -65,6 +69,7 @@ fn word(ruling: &Ruling) -> String {
         Ruling::NeedsApproval { reason, .. } => format!("ask {reason}"),
         Ruling::Refuse { .. } => "refuse".to_owned(),
         Ruling::NotMeasured { .. } => "not measured".to_owned(),
+        Ruling::Wait { reason, .. } => format!("wait {reason}"),
         Ruling::DryRun(would) => format!("dry run: {}", word(would)),
     }
 }
@@ -230,4 +235,42 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
         reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
         "RestartLimit"
     );
+}
+
+#[test]
+fn i6_the_hosts_limits_bind_automation_and_no_human() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (busy, minute, used, expected) in [
+        (&["a"][..], &["a", "b"][..], 29, "allow"),
+        (&["a", "b"], &["a", "b"], 29, "wait HostBusy"),
+        (&["a", "b"], &["a", "b", "c"], 29, "ask BlastRadius"),
+        (&[], &["a", "b", "c"], 0, "ask BlastRadius"),
+        (&[], &["a", "b", "c"], 30, "ask HostBudgetExhausted"),
+    ] {
+        let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+        incident.host = crate::host_limit::HostUse {
+            busy: names(busy),
+            minute: names(minute),
+            used,
+            answered: false,
+        };
+        let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+        assert_eq!(word(&ruling), expected, "{busy:?} {minute:?} {used}");
+        assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+        assert_eq!(
+            ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+            Ruling::Allow
+        );
+    }
+}
+
+#[test]
+fn a_short_host_is_scaled_up_by_a_human_only_and_restarts_go_on() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+    incident.reading.memory_available = Some(1 << 20);
+    let ruling = |action, by_human| word(&ruled_on(&incident, action, Some("APPROVED"), by_human));
+    assert_eq!(ruling(Action::ScaleUp, false), "ask HostShort");
+    assert_eq!(ruling(Action::ScaleUp, true), "allow");
+    assert_eq!(ruling(Action::ScaleDown, false), "allow");
+    assert_eq!(ruling(Action::Restart, false), "allow");
 }

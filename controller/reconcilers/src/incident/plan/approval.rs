@@ -16,6 +16,8 @@ use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, overtaken, pr
 
 /// How often it is looked whether what stands in the way has passed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often it is where it only waits for others to be done.
+const SOON: Duration = Duration::from_secs(5);
 /// How long a plan waits for a human.
 const WAITS_AT_MOST: aegis_api::Duration = aegis_api::Duration::from_secs(24 * 3600);
 
@@ -86,7 +88,8 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
         by_human: ordered || is_agreed(incident, plan),
     });
     match ruling {
-        Ruling::Allow => Step::Execute(plan.clone()),
+        // Approved, it has its turn already.
+        Ruling::Allow | Ruling::Wait { .. } => Step::Execute(plan.clone()),
         Ruling::NeedsApproval { reason, message } => ask(plan, reason, message),
         Ruling::DryRun(ruling) => Step::EndDryRun {
             plan: Some(plan.clone()),
@@ -155,11 +158,13 @@ fn agreed(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, by: &s
             council: None,
             ruling: *ruling,
         },
-        Ruling::Allow | Ruling::NeedsApproval { .. } | Ruling::NotMeasured { .. } => Step::Approve {
-            plan: remedy::carried_out_at(plan, workload, incident.now),
-            council: None,
-            note: format!("{} approved the plan", person(by)),
-        },
+        Ruling::Allow | Ruling::NeedsApproval { .. } | Ruling::NotMeasured { .. } | Ruling::Wait { .. } => {
+            Step::Approve {
+                plan: remedy::carried_out_at(plan, workload, incident.now),
+                council: None,
+                note: format!("{} approved the plan", person(by)),
+            }
+        }
     }
 }
 
@@ -182,12 +187,13 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         council: incident.status.council.as_ref(),
         by_human: false,
     };
-    let free = match gate::judge(&case) {
-        Ruling::Allow | Ruling::NotMeasured { .. } => true,
-        Ruling::Refuse { .. } | Ruling::NeedsApproval { .. } | Ruling::DryRun(_) => false,
+    let look_again = match gate::judge(&case) {
+        Ruling::Allow | Ruling::NotMeasured { .. } => None,
+        Ruling::Wait { .. } => Some(SOON),
+        Ruling::Refuse { .. } | Ruling::NeedsApproval { .. } | Ruling::DryRun(_) => Some(LOOK_AGAIN),
     };
     match gate::cooldown_until(incident) {
-        _ if !free => Step::Wait(Some(LOOK_AGAIN)),
+        _ if look_again.is_some() => Step::Wait(look_again),
         Some(until) => Step::Wait(Some(until.until(incident.now))),
         None => free_again(incident, workload, plan),
     }

@@ -22,6 +22,11 @@ pub(super) fn ended(plan: Option<&Plan>, ruling: &Ruling) -> (Phase, Stage, Stri
             Stage::PolicyGate,
             format!("would have required approval for {act} ({reason}: {message})"),
         ),
+        Ruling::Wait { reason, message } => (
+            Phase::CouncilReview,
+            Stage::PolicyGate,
+            format!("would have waited before {act} ({reason}: {message})"),
+        ),
         Ruling::Refuse { message } => (
             Phase::Failed,
             Stage::Failed,

@@ -69,6 +69,30 @@ fn i6_who_is_looked_at_once_and_then_waits_keeps_nothing() {
 }
 
 #[test]
+fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_when_it_comes() {
+    let plan = "{hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {restartedAt: '2026-11-22T11:00:00Z'}, createdAt: '2026-11-22T11:00:00Z'}";
+    let council = "{votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}";
+    let in_phase = |phase: &str| {
+        let status = format!("{{phase: {phase}, workload: web, plan: {plan}, council: {council}}}");
+        let mut judged = judge(vec![incident(REPORT, &status)], "{}", &Leases::default());
+        // More than are allowed, as after a limit was lowered.
+        judged.host.busy = ["a", "b", "c"].map(str::to_owned).into();
+        judged
+    };
+    let approved = in_phase("APPROVED");
+    assert_eq!(
+        super::plan(&approved),
+        Step::Execute(approved.status.plan.clone().unwrap())
+    );
+    let mut waits = in_phase("AWAITING_APPROVAL");
+    let step = super::plan(&waits);
+    assert!(matches!(step, Step::Wait(Some(_))), "{step:?}");
+    waits.host.busy.clear();
+    let step = super::plan(&waits);
+    assert!(matches!(step, Step::BeginAnew { .. }), "{step:?}");
+}
+
+#[test]
 fn i7_an_approved_restart_is_one_of_what_runs_when_it_is_approved() {
     let waits = "
 phase: AWAITING_APPROVAL
@@ -89,4 +113,51 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {res
         status.plan = Some(plan.clone());
     }
     assert_eq!(step(begun, "{}"), Step::Execute(plan));
+}
+
+#[tokio::test]
+async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it_is_measured() {
+    use super::super::measure::Measured;
+    let engine = FakeEngine::default();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let object = serde_json::json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc"},
+        "spec": {"workloadRef": "web", "alertType": "odd"},
+    });
+    let info = kinds::find("Incident").unwrap();
+    context.store.create(info, object, false).await.unwrap();
+    for _ in 0..3 {
+        let outcomes = [
+            apply::Outcome::Held {
+                reason: crate::host_limit::HOST_BUSY,
+                message: "two at a time".to_owned(),
+                until: None,
+            },
+            apply::Outcome::Measured(Measured {
+                symptoms: found_sick(IncidentStatus::default()).symptoms,
+                readings: String::new(),
+                at: context.clock.now(),
+            }),
+        ];
+        for outcome in outcomes {
+            let stored = context.store.get::<Incident>("inc").unwrap();
+            let judged = judge(vec![(*stored).clone()], "{}", &Leases::default());
+            super::super::status::update(&context, &judged, outcome)
+                .await
+                .unwrap();
+        }
+    }
+    let status = context
+        .store
+        .get::<Incident>("inc")
+        .unwrap()
+        .status
+        .clone()
+        .unwrap();
+    assert!(crate::host_limit::waits_for_its_turn(&status), "{status:#?}");
+    let told = status
+        .timeline
+        .iter()
+        .filter(|entry| entry.message == "two at a time");
+    assert_eq!(told.count(), 1, "{:#?}", status.timeline);
 }

@@ -8,12 +8,19 @@ use aegis_api::workload::{Backoff, Leaving};
 use aegis_docker::observed::ContainerState;
 
 use super::{Prepared, Step, is_outdated, leave, needs_restart};
+use crate::host_limit::HostRuling;
 use crate::workload::ended::Ended;
 use crate::workload::restart_limit::{self, Limit};
 use crate::workload::validate::{Instance, ValidatedWorkload};
 
 /// A container that ran this long is forgiven its earlier ends.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
+
+/// How long after the look at a container its restart still belongs to it.
+const TURN: Duration = Duration::from_secs(60);
+/// When it is looked again whether the host allows one more restart.
+const SOON: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(60);
 
 /// Starts what does not run, with a growing pause for what keeps ending; makes room where it is of another revision.
 pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
@@ -109,8 +116,12 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
         } else if !plan.is_possible(instance) {
             continue;
         } else if may_restart(workload, instance, plan) {
+            let is_captured = is_captured(workload, instance);
+            if !is_captured && !host_allows(workload, instance, plan) {
+                return;
+            }
             let (id, name) = (instance.id.clone(), instance.name.clone());
-            let step = match is_captured(workload, instance) {
+            let step = match is_captured {
                 true => Step::Heal { id, name },
                 false => Step::Capture { id, name },
             };
@@ -147,6 +158,27 @@ pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
     }
 }
 
+/// Whether the host allows one more restart of something sick; says what keeps it, otherwise.
+fn host_allows(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    let Some(ruling) = &workload.host else {
+        return true;
+    };
+    let (message, pause) = match ruling {
+        HostRuling::Busy(message) => (message, SOON),
+        HostRuling::Exhausted(message) => (message, LATER),
+        HostRuling::BlastRadius(message) => {
+            plan.pause_all = Some(message.clone());
+            (message, LATER)
+        }
+    };
+    plan.waiting.push(format!(
+        "{} ({}) is not restarted now: {message}",
+        instance.name, instance.message
+    ));
+    plan.look_in(pause);
+    false
+}
+
 /// Whether anything may be restarted that nobody asked for; says who or what keeps it, otherwise.
 fn automation_may(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     let Some(hold) = &workload.no_restarts else {
@@ -174,9 +206,12 @@ fn roots_are_well(workload: &ValidatedWorkload, instance: &Instance, plan: &mut 
     false
 }
 
-/// Whether it is stored what this run of a container looks like.
+/// Whether it is stored what this run of a container looks like. That is its turn on the host as well, and neither
+/// stands for ever.
 fn is_captured(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+    let fresh = |at: Time| at.age(workload.now) <= TURN;
     let captures = workload.before.captures.iter();
+    let captures = captures.filter(|capture| capture.taken_at.is_none_or(fresh));
     let mut runs = captures.map(|capture| (&capture.container.id, capture.container.started_at));
     runs.any(|run| run == (&instance.id, instance.started_at))
 }

@@ -1,0 +1,88 @@
+//! Turns on the host that are taken and not stored yet. What is stored decides ([`crate::host_limit`]); this closes the
+//! gap between reading that and writing one's own, among reconciles that run side by side. Empty after a restart, when
+//! nothing is between the two. No I/O.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::context::Context;
+use crate::host_limit::{self, Asker, HostRuling, HostUse};
+
+/// What automation does on the host, as it is stored at this moment.
+pub(crate) fn seen(context: &Context, asker: Asker<'_>) -> HostUse {
+    host_limit::host_use(
+        &context.store.list(),
+        &context.store.list(),
+        asker,
+        context.store.automation().resumed().map(|resume| resume.at),
+        context.clock.now(),
+    )
+}
+
+/// Takes a turn on the host, or says what keeps it. It is held until what it is for is stored.
+pub(crate) fn take(context: &Context, asker: Asker<'_>) -> Result<Turn, HostRuling> {
+    context.turns.take(asker.workload, |others| {
+        let used = seen(context, asker).and(others);
+        host_limit::judge(&context.settings.limits, &used, asker.workload)
+    })
+}
+
+/// The workloads about to be acted on. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<Mutex<Vec<String>>>);
+
+/// A turn, until what it is for is stored.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Turns,
+    workload: String,
+}
+
+impl Turns {
+    /// Takes a turn for the workload unless `judge`, told the other workloads that have one, is against it. It must read
+    /// what it judges by itself: nobody else takes a turn meanwhile.
+    fn take(
+        &self,
+        workload: &str,
+        judge: impl FnOnce(&BTreeSet<String>) -> Option<HostRuling>,
+    ) -> Result<Turn, HostRuling> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = taken.iter().filter(|other| *other != workload).cloned();
+        if let Some(ruling) = judge(&others.collect()) {
+            return Err(ruling);
+        }
+        taken.push(workload.to_owned());
+        Ok(Turn {
+            turns: self.clone(),
+            workload: workload.to_owned(),
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut taken = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = taken.iter().position(|name| *name == self.workload) {
+            taken.swap_remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i6_of_many_at_the_same_moment_no_more_than_are_allowed_take_a_turn() {
+        let turns = Turns::default();
+        let two =
+            |others: &BTreeSet<String>| (others.len() >= 2).then(|| HostRuling::Busy(format!("{others:?}")));
+        let first = turns.take("a", two);
+        let second = turns.take("b", two);
+        assert!(first.is_ok() && second.is_ok());
+        assert!(turns.take("c", two).is_err());
+        assert!(turns.take("a", two).is_ok(), "one workload takes no two places");
+        drop(first);
+        assert!(turns.take("c", two).is_ok());
+    }
+}

@@ -1,0 +1,86 @@
+//! What automation may do on the whole host, as flags. Parses and bounds; what the limits mean is the reconcilers'.
+
+use aegis_reconcilers::HostLimits;
+
+/// The limits of the host.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits of the host")]
+pub(crate) struct Limits {
+    /// Automated actions on the whole host in an hour; past it a human must approve.
+    #[arg(long, env = "AEGIS_HOST_ACTIONS_PER_HOUR", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
+    pub(crate) host_actions_per_hour: u32,
+    /// Workloads that are remedied at the same time on the host.
+    #[arg(long, env = "AEGIS_HOST_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub(crate) host_concurrency: u32,
+    /// Workloads that may be acted on within a minute; one more pauses all automation until somebody resumes.
+    #[arg(long, env = "AEGIS_HOST_BLAST_RADIUS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub(crate) host_blast_radius: u32,
+    /// Load of the host, per core, above which automation does not scale up.
+    #[arg(long, env = "AEGIS_HOST_LOAD_PER_CORE", default_value_t = 4.0, value_parser = load, value_name = "LOAD")]
+    pub(crate) host_load_per_core: f64,
+}
+
+impl Limits {
+    /// As the reconcilers take them.
+    pub(crate) fn of_host(&self) -> HostLimits {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        HostLimits {
+            concurrency: count(self.host_concurrency),
+            actions_per_hour: count(self.host_actions_per_hour),
+            workloads_per_minute: count(self.host_blast_radius),
+            load_per_core: self.host_load_per_core,
+        }
+    }
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    let refused = || format!("{text:?} is no load: use a number from 0.1 to 1000, such as 4");
+    let load: f64 = text.trim().parse().map_err(|_| refused())?;
+    (0.1..=1000.0).contains(&load).then_some(load).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    fn parse(argument: &str) -> Result<Limits, String> {
+        let command = Command::try_parse_from(["aegis-controller", argument]);
+        command
+            .map(|command| command.limits)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn i6_a_limit_of_nothing_or_nonsense_is_refused_with_what_is_allowed() {
+        for (argument, said) in [
+            ("--host-concurrency=0", "1..=1000"),
+            ("--host-concurrency=-1", "--host-concurrency"),
+            ("--host-blast-radius=0", "1..=1000"),
+            ("--host-actions-per-hour=0", "1..=1000000"),
+            ("--host-actions-per-hour=many", "many"),
+            ("--host-load-per-core=0", "from 0.1 to 1000"),
+            ("--host-load-per-core=NaN", "from 0.1 to 1000"),
+            ("--host-load-per-core=-4", "from 0.1 to 1000"),
+            ("--host-load-per-core=inf", "from 0.1 to 1000"),
+        ] {
+            let error = parse(argument).unwrap_err();
+            assert!(error.contains(said), "{argument}: {error}");
+        }
+        let limits = parse("--host-load-per-core=0.5").unwrap().of_host();
+        assert_eq!(
+            limits,
+            HostLimits {
+                load_per_core: 0.5,
+                ..HostLimits::default()
+            }
+        );
+    }
+}
