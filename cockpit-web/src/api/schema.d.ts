@@ -727,6 +727,176 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/automation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say whether automation is paused */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Every pause in force. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AutomationView"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/automation/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause automation, on the whole host or for one workload */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: {
+                content: {
+                    "application/json": components["schemas"]["PauseWanted"];
+                };
+            };
+            responses: {
+                /** @description Every pause in force after it. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AutomationView"];
+                    };
+                };
+                /** @description The role may not. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such workload. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The reason or the time is none. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/automation/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let automation go on */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: {
+                content: {
+                    "application/json": components["schemas"]["PauseWanted"];
+                };
+            };
+            responses: {
+                /** @description Every pause in force after it. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AutomationView"];
+                    };
+                };
+                /** @description The role may not. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such workload. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The reason or the time is none. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/containers": {
         parameters: {
             query?: never;
@@ -1455,6 +1625,34 @@ export interface components {
             /** @description What is wrong. */
             root_cause: string;
         };
+        AutomationFrame: {
+            data: components["schemas"]["AutomationView"];
+            /** @description The incident it belongs to. */
+            incident_id: string | null;
+            /**
+             * Format: uint64
+             * @description Rises from frame to frame, from 1 at the start of the controller; a replay leaves out the numbers of metrics, containers and topologies that newer ones have replaced. In messages of the connection itself that of the last frame that was sent.
+             */
+            seq: number;
+            /** Format: date-time */
+            timestamp: string;
+            /** @enum {string} */
+            type: "automation";
+        };
+        /** @description `GET /automation`. */
+        AutomationView: {
+            /** @description Why all automation on the host holds still; absent when it does not. */
+            paused?: components["schemas"]["Pause"] | (null);
+            /** @description Who last let it go on. */
+            resumed?: components["schemas"]["Resume"] | (null);
+            /**
+             * @description Workloads that are paused on their own.
+             * @default {}
+             */
+            workloads?: {
+                [key: string]: components["schemas"]["Pause"];
+            };
+        };
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -1685,7 +1883,7 @@ export interface components {
             held: components["schemas"]["HeldDeletion"][];
         };
         /** @description One message of `/ws`. */
-        Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"];
+        Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"] | components["schemas"]["AutomationFrame"];
         /** @description What `/health` answers. */
         HealthAnswer: {
             /** @description Always `GOD_MODE`: clients of the earlier system look for it. */
@@ -1921,6 +2119,44 @@ export interface components {
         };
         /** @description What a container is. */
         NodeType: "agent" | "app" | "replica" | "loadbalancer" | "dashboard" | "unknown";
+        /** @description Automation is paused. */
+        Pause: {
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            at?: string | null;
+            /**
+             * @description Who paused it: a token's name, or `system:…` where automation paused itself. Empty: not known.
+             * @default
+             */
+            by?: string;
+            /**
+             * @description Why.
+             * @default
+             */
+            reason?: string;
+            /**
+             * Format: date-time
+             * @description When it ends by itself; absent: when somebody resumes.
+             */
+            until?: string | null;
+        };
+        /** @description `POST /automation/pause` and `POST /automation/resume`. */
+        PauseWanted: {
+            /**
+             * @description Why, for those who find it paused.
+             * @default
+             */
+            reason?: string;
+            /**
+             * Format: uint32
+             * @description When it ends by itself, in seconds from now; absent: when somebody resumes. Of no meaning to a resume.
+             */
+            seconds?: number | null;
+            /** @description Only this workload; absent: all of the host. */
+            workload?: string | null;
+        };
         /** @description Where an incident stands. */
         Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
         /** @description What `/rag/test` answers. */
@@ -2097,6 +2333,21 @@ export interface components {
             timestamp: string;
             /** @enum {string} */
             type: "resource";
+        };
+        /** @description Automation was let go on. */
+        Resume: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /**
+             * @description Why, if they said.
+             * @default
+             */
+            reason?: string;
         };
         /** @description What a client may do. */
         Role: "webhook" | "viewer" | "operator" | "admin";

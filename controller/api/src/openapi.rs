@@ -3,6 +3,7 @@
 //! nothing is written twice. Pure.
 
 mod access;
+mod automation;
 mod files;
 mod frames;
 mod kubernetes;

@@ -5,24 +5,42 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::automation::Pause;
 use aegis_api::wire::ResourceData;
-use aegis_api::{Incident, KINDS};
+use aegis_api::{Incident, KINDS, Workload};
 use aegis_runtime::{Feed, FrameType, Store, StoreEvent, Stored, Verb};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::automation;
 use crate::frames::frames;
 
 /// Pause before the store is listed again after its stream ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Publishes every change of every object until `shutdown`. What is there at the start is not told again.
+/// Publishes every change of every object, and of the host's brake, until `shutdown`. What is there at the start is not
+/// told again.
 pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
+    tokio::join!(
+        brake(&store, &feed, &shutdown),
+        objects(&store, feed.clone(), &shutdown)
+    );
+}
+
+async fn brake(store: &Store, feed: &Feed, shutdown: &CancellationToken) {
+    let mut changes = store.automation().changes();
+    while let Some(Some(())) = shutdown.run_until_cancelled(changes.next()).await {
+        feed.publish(FrameType::Automation, None, &automation::view(store));
+    }
+}
+
+async fn objects(store: &Store, feed: Feed, shutdown: &CancellationToken) {
     let mut told = Told {
+        store: store.clone(),
         feed,
         objects: HashMap::new(),
     };
-    let mut since = told.look(&store, false);
+    let mut since = told.look(store, false);
     while !shutdown.is_cancelled() {
         if let Ok(mut changes) = store.watch(Some(since)) {
             while let Some(Some(event)) = shutdown.run_until_cancelled(changes.next()).await {
@@ -31,13 +49,14 @@ pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
         }
         // The stream ended: too far behind, or the store is closing.
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-        since = told.look(&store, true);
+        since = told.look(store, true);
     }
 }
 
 type Key = (&'static str, String);
 
 struct Told {
+    store: Store,
     feed: Feed,
     objects: HashMap<Key, Arc<Stored>>,
 }
@@ -95,6 +114,12 @@ impl Told {
             resource_version: revision.to_string(),
             object: Arc::clone(&object.value),
         };
+        if let Some(workload) = object.typed::<Workload>()
+            && self.pauses(verb, object, &workload)
+        {
+            let view = automation::view(&self.store);
+            self.feed.publish(FrameType::Automation, None, &view);
+        }
         let incident = object.typed::<Incident>();
         let id = incident
             .as_ref()
@@ -110,6 +135,17 @@ impl Told {
                     .publish(draft.kind, Some(&draft.incident_id), &draft.data);
             }
         }
+    }
+}
+
+impl Told {
+    /// Whether a workload's own pause is another than was told before.
+    fn pauses(&self, verb: Verb, object: &Stored, workload: &Workload) -> bool {
+        let pause = |workload: &Workload| Pause::of(workload.metadata.annotations.as_ref());
+        let known = self.objects.get(&key(object));
+        let known = known.and_then(|known| known.typed::<Workload>());
+        let now = pause(workload).filter(|_| verb != Verb::Deleted);
+        known.as_deref().and_then(pause) != now
     }
 }
 
@@ -164,6 +200,7 @@ mod tests {
         server.store.create(info, incident("old"), false).await.unwrap();
         let mut frames = server.feed.subscribe(None);
         let mut told = Told {
+            store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),
         };
@@ -197,6 +234,7 @@ mod tests {
         let server = Server::start().await;
         let info = find("Incident").unwrap();
         let mut told = Told {
+            store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),
         };
@@ -233,6 +271,49 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(next(&mut frames).await, "resource new ADDED");
+        server.shutdown.cancel();
+        pumping.await.unwrap();
+    }
+
+    /// The next frame about automation.
+    async fn next_view(frames: &mut Subscription) -> Value {
+        loop {
+            match frames.next().await {
+                Some(FeedItem::Frame(frame)) if frame.kind == FrameType::Automation => break frame.data(),
+                Some(FeedItem::Frame(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_pause_and_its_end_is_told_of_the_host_and_of_one_workload() {
+        let server = Server::start().await;
+        let mut frames = server.feed.subscribe(None);
+        let (store, feed) = (server.store.clone(), server.feed.clone());
+        let pumping = tokio::spawn(pump(store, feed, server.shutdown.clone()));
+        tokio::task::yield_now().await;
+        let wanted = json!({"reason": "migration"});
+        server.ask("POST", "/automation/pause", Some(wanted)).await;
+        assert_eq!(next_view(&mut frames).await["paused"]["reason"], "migration");
+        server.ask("POST", "/automation/resume", None).await;
+        let view = next_view(&mut frames).await;
+        assert_eq!(
+            (&view["paused"], &view["resumed"]["by"]),
+            (&Value::Null, &json!("admin"))
+        );
+
+        let workload = json!({"metadata": {"name": "web"}, "spec": {"container": "web"}});
+        let info = find("Workload").unwrap();
+        server.store.create(info, workload, false).await.unwrap();
+        let wanted = json!({"workload": "web", "reason": "release"});
+        server.ask("POST", "/automation/pause", Some(wanted)).await;
+        assert_eq!(
+            next_view(&mut frames).await["workloads"]["web"]["reason"],
+            "release"
+        );
+        server.store.delete(info, "web", None, None, false).await.unwrap();
+        assert_eq!(next_view(&mut frames).await["workloads"], json!({}));
         server.shutdown.cancel();
         pumping.await.unwrap();
     }

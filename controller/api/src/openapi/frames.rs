@@ -5,6 +5,7 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use super::kubernetes::{reference, schema_name};
+use crate::automation::AutomationView;
 use crate::kinds::KINDS;
 use crate::wire;
 
@@ -77,6 +78,7 @@ fn frames(generator: &mut SchemaGenerator) -> Vec<FrameSchema> {
         ("snapshot", "SnapshotFrame", snapshot(generator)),
         ("reconcile", "ReconcileFrame", of!(wire::ReconcileData)),
         ("resource", "ResourceFrame", resource()),
+        ("automation", "AutomationFrame", of!(AutomationView)),
     ]
 }
 

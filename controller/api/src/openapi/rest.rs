@@ -29,6 +29,7 @@ pub(super) fn with_generator(version: &str) -> (Value, SchemaGenerator) {
     } = routes;
     super::access::add(&mut paths, &mut generator);
     super::files::add(&mut paths, &mut generator);
+    super::automation::add(&mut paths, &mut generator);
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
     let document = json!({
@@ -247,6 +248,9 @@ mod tests {
             "/audit",
             "/files",
             "/files/confirm",
+            "/automation",
+            "/automation/pause",
+            "/automation/resume",
         ] {
             assert!(document["paths"][path].is_object(), "{path}");
         }

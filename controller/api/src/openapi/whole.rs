@@ -104,6 +104,6 @@ mod tests {
         let any = document["components"]["schemas"]["Frame"]["oneOf"]
             .as_array()
             .unwrap();
-        assert_eq!(any.len(), 20);
+        assert_eq!(any.len(), 21);
     }
 }

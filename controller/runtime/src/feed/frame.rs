@@ -71,6 +71,9 @@ pub enum FrameType {
     /// A resource changed.
     #[serde(rename = "resource")]
     Resource,
+    /// Automation was paused or let go on.
+    #[serde(rename = "automation")]
+    Automation,
 }
 
 impl FrameType {
@@ -78,7 +81,7 @@ impl FrameType {
     pub fn is_periodic(self) -> bool {
         matches!(
             self,
-            Self::Metrics | Self::ContainerList | Self::Topology | Self::Heartbeat
+            Self::Metrics | Self::ContainerList | Self::Topology | Self::Heartbeat | Self::Automation
         )
     }
 }
