@@ -175,6 +175,36 @@ async function deciding(page) {
   await merge(`/remediationpolicies/${workload}`, { spec: { mode: "Auto" } });
 }
 
+/** Automation is paused on the page, an incident waits, and goes on once it is resumed there. */
+async function pausing(page) {
+  await go(page, "/");
+  const dialog = page.getByRole("dialog");
+  await page.getByRole("main").getByRole("button", { name: "Pause automation" }).click();
+  await dialog.getByLabel("Reason").fill("the switch is replaced");
+  await dialog.getByLabel("For").selectOption("1 hour");
+  await dialog.getByRole("button", { name: "Pause automation" }).click();
+  await dialog.waitFor({ state: "detached" });
+  const banner = page.getByRole("complementary", { name: "Automation is paused" });
+  await banner.getByText("is paused by admin").waitFor();
+  await ask("fill-memory");
+  await go(page, "/incidents?show=approval");
+  await page.locator("a[data-row]").first().click();
+  await page.getByText("This plan waits for a person.").waitFor();
+  await banner.getByText("the switch is replaced. It goes on by itself in").waitFor();
+  for (const [width, height] of [
+    [360, 780],
+    [1440, 900],
+  ]) {
+    await page.setViewportSize({ width, height });
+    await fits(page, `a paused page, ${width} px`);
+    assert.deepEqual(await barriers(page, `a paused page, ${width} px`), []);
+  }
+  await banner.getByRole("button", { name: "Resume automation" }).click();
+  await dialog.getByRole("button", { name: "Resume automation" }).click();
+  await banner.waitFor({ state: "detached" });
+  await chip(page, "Resolved").waitFor();
+}
+
 /** A mistake that the schema knows, one that only the server knows, and an edit that is taken. */
 async function editing(page) {
   await go(page, `/manifests/Workload/${workload}`);
@@ -334,6 +364,7 @@ try {
     await step("an incident from alert to proof", () => healing(page));
     await step("scale out and in", () => scaling(page));
     await step("reject and approve a plan", () => deciding(page));
+    await step("pause and resume automation", () => pausing(page));
     await step("edit a manifest", () => editing(page));
     await ask("use-memory");
     await step("the load and its marks", () => measuring(page, base, workload));

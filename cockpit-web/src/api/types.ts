@@ -54,6 +54,9 @@ export type FrameType = Frame["type"];
 export type FrameOf<T extends FrameType> = Extract<Frame, { type: T }>;
 export type ResourceFrame = FrameOf<"resource">;
 export type KubeEvent = Schemas["Event"];
+export type AutomationView = Schemas["AutomationView"];
+export type Pause = Schemas["Pause"];
+export type PauseWanted = Schemas["PauseWanted"];
 export type Failure = Schemas["Status"];
 
 /** What a GET of this path answers. */

@@ -5,6 +5,7 @@ import { Suspense, useCallback, useEffect, useState } from "react";
 import { NavLink, useLocation, useNavigate } from "react-router";
 import { useWho } from "@/api/role";
 import { ANONYMOUS } from "@/api/session";
+import { PauseBanner } from "@/features/automation/banner";
 import { useObjects } from "@/live/hooks";
 import { isOpen } from "@/model/incident";
 import { Action } from "@/ui/action";
@@ -63,6 +64,7 @@ export function Shell() {
       </div>
       <div className="flex min-h-0 min-w-0 flex-1 flex-col">
         <StaleBanner />
+        <PauseBanner />
         <main id="main" tabIndex={-1} className="scroll-thin relative min-h-0 flex-1 overflow-auto">
           <Suspense fallback={<Loading what="the page" />}>
             <PageBoundary />

@@ -96,3 +96,11 @@ export function useContainers() {
     queryFn: ({ signal }) => request<Answer<"/containers">>("/containers", { signal }),
   });
 }
+
+/** Whether automation is paused, on the host and for single workloads; kept up to date by frames. */
+export function useAutomation() {
+  return useQuery({
+    queryKey: keys.automation,
+    queryFn: ({ signal }) => request<Answer<"/automation">>("/automation", { signal }),
+  });
+}

@@ -16,6 +16,7 @@ export const keys = {
   topology: ["topology"] as const,
   metrics: ["metrics"] as const,
   containers: ["containers"] as const,
+  automation: ["automation"] as const,
 };
 
 /** What only shows how the host is doing right now is not history. */
@@ -114,6 +115,9 @@ export class Live {
         break;
       case "container.list":
         this.#queries.setQueryData(keys.containers, frame.data);
+        break;
+      case "automation":
+        this.#queries.setQueryData(keys.automation, frame.data);
         break;
       case "snapshot":
         this.#queries.setQueryData(keys.metrics, frame.data.metrics);

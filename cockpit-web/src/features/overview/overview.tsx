@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { request } from "@/api/request";
 import type { ContainerMetrics, Incident, KubeEvent, Workload } from "@/api/types";
+import { PauseControl } from "@/features/automation/dialogs";
 import { useLog, useMetrics, useObjects } from "@/live/hooks";
 import { beganAt, isOpen, meanTimeToResolve, newestFirst, phaseOf } from "@/model/incident";
 import { spoken, words } from "@/model/words";
@@ -25,7 +26,7 @@ export function Overview() {
   const { data: workloads } = useObjects("Workload");
   const { data: metrics } = useMetrics();
   return (
-    <Page title="Overview">
+    <Page title="Overview" actions={<PauseControl />}>
       <Numbers
         incidents={[...(incidents?.values() ?? [])]}
         workloads={[...(workloads?.values() ?? [])]}

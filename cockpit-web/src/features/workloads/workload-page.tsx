@@ -3,6 +3,7 @@
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
 import type { Workload } from "@/api/types";
+import { PauseControl } from "@/features/automation/dialogs";
 import { ContainerFacts } from "@/features/evidence/container-facts";
 import { useMetrics, useObjects } from "@/live/hooks";
 import { beganAt, newestFirst, phaseOf } from "@/model/incident";
@@ -47,7 +48,12 @@ export function WorkloadView({ workload }: { workload: Workload }) {
         </span>
       }
       note={message}
-      actions={<Controls workload={workload} />}
+      actions={
+        <>
+          <PauseControl workload={name} />
+          <Controls workload={workload} />
+        </>
+      }
     >
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.700fr)_minmax(0,1fr)]">
         <div className="min-w-0 space-y-4">
