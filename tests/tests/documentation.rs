@@ -21,7 +21,7 @@ fn pages() -> Vec<Page> {
     let docs = files(&root.join("docs"), "md");
     let docs = docs
         .iter()
-        .filter_map(|path| Some(path.strip_prefix(&root).ok()?.to_owned()));
+        .filter_map(|path| Some(path.strip_prefix(root).ok()?.to_owned()));
     let pages: Vec<Page> = names
         .into_iter()
         .chain(docs)
@@ -135,7 +135,7 @@ fn each_command_of_aegisctl_that_the_docs_name_is_taken_with_its_flags() {
 fn each_target_path_and_variable_that_the_docs_name_exists() {
     let root = repository();
     let makefile = read_to_string(root.join("Makefile")).unwrap();
-    let sources = sources(&root);
+    let sources = sources(root);
     let known = |name: &str| sources.iter().any(|source| source.contains(name));
     let tops = [
         "controller",
