@@ -77,9 +77,24 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     );
     assert_eq!(ours().await, before, "and not by the controller");
 
-    // A stop is left.
+    // A stop is left, whatever alert comes of it, however soon.
+    api.apply(&manifests::policy(&web.name, &Value::Null)).await;
     docker(&["stop", &web.name]);
+    let starts = world.events().count(&web.id, "start").await;
+    api.apply(&manifests::incident("gone", &web.name, &Value::Null))
+        .await;
+    api.until("Incident", "gone", "a human is asked", |incident| {
+        let (phase, why) = (&incident["status"]["phase"], condition(incident, "PolicyAllows"));
+        let asked = phase == "AWAITING_APPROVAL" && why["reason"] == "StoppedByHand";
+        asked.then_some(()).ok_or_else(|| incident["status"].to_string())
+    })
+    .await;
     is_left_stopped(&api, &web.name).await;
+    assert_eq!(
+        world.events().count(&web.id, "start").await,
+        starts,
+        "nobody started it"
+    );
     assert!(!running(&web.inspect().await), "nobody started it");
     let why = controller.ctl().ok(&["why", &web.name]).await;
     assert!(

@@ -14,7 +14,13 @@ pub(crate) struct Hold {
     pub message: String,
     /// When it ends by itself.
     pub until: Option<Time>,
+    /// Automation put it on, no person.
+    pub by_itself: bool,
 }
+
+/// The part of the controller that pauses automation, to the audit log; and how a pause names it.
+pub(crate) const BLAST_RADIUS_PART: &str = "blast-radius";
+const BLAST_RADIUS_USER: &str = "system:blast-radius";
 
 /// Reason where a pause holds automation.
 pub(crate) const PAUSED: &str = "Paused";
@@ -33,6 +39,7 @@ pub(crate) fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Op
                 pause.words()
             ),
             until: pause.until,
+            by_itself: false,
         })
     };
     let host = host.filter(|pause| pause.holds(now)).map(|pause| Hold {
@@ -42,8 +49,13 @@ pub(crate) fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Op
             pause.words()
         ),
         until: pause.until,
+        by_itself: pause.by == BLAST_RADIUS_USER,
     });
-    host.or_else(own)
+    // What a person put on binds more.
+    match host {
+        Some(hold) if !hold.by_itself => Some(hold),
+        host => own().or(host),
+    }
 }
 
 /// Whether automated actions on a workload need a human, always.
@@ -56,7 +68,7 @@ pub(crate) fn is_protected(workload: &Workload) -> bool {
 
 /// Why nothing of a workload is restarted by itself.
 pub(crate) fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
-    paused(workload, host, now).or_else(|| {
+    let protected = || {
         is_protected(workload).then(|| Hold {
             reason: PROTECTED,
             message: format!(
@@ -64,8 +76,13 @@ pub(crate) fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) 
                 name = workload.name()
             ),
             until: None,
+            by_itself: false,
         })
-    })
+    };
+    match paused(workload, host, now) {
+        Some(hold) if !hold.by_itself => Some(hold),
+        paused => protected().or(paused),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use aegis_api::proposal::Action;
 use aegis_api::workload::{Capture, Health};
 use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, Workload, condition};
 
+use crate::hold::PAUSED;
 use crate::ledger::{self, HOUR};
 
 /// The window in which many workloads at once are taken for one fault of the host, not many of theirs.
@@ -126,6 +127,11 @@ impl Window {
         at.age(self.now) <= MINUTE && !self.is_answered(at)
     }
 
+    /// Whether something was due within the last minute.
+    fn is_due(&self, at: Time) -> bool {
+        at <= self.now && self.is_lately(at)
+    }
+
     fn in_hour(&self, at: Time) -> bool {
         at.age(self.now) <= HOUR
     }
@@ -144,7 +150,8 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     }
     let plan = status.plan.as_ref().filter(|plan| plan.action != Action::Noop);
     let under_way = plan.filter(|_| !incident.is_finished() && is_remedied(status.phase));
-    if under_way.is_some() {
+    // One that was caught by a pause has done nothing yet.
+    if under_way.is_some() && !is_held(status, PAUSED) {
         found.busy.insert(workload.to_owned());
     }
     if is_ordered(incident) || opened(incident).is_some_and(|at| window.is_answered(at)) {
@@ -166,6 +173,16 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
     found.used = found.used.saturating_add(in_hour);
     if workload.name() == except {
         return;
+    }
+    // What has been sick for long enough is about to be restarted, whether or not it has its turn.
+    let patience = workload.spec.restart.unhealthy_after;
+    let mut sick = status
+        .instances
+        .iter()
+        .filter_map(|row| row.unhealthy_since)
+        .zip(patience.into_iter().cycle());
+    if sick.any(|(since, patience)| !window.is_answered(since) && window.is_due(since.plus(patience))) {
+        found.minute.insert(workload.name().to_owned());
     }
     let newest = status.captures.last();
     let Some((capture, at)) = newest.and_then(|capture| Some((capture, capture.taken_at?))) else {
@@ -207,7 +224,7 @@ pub(crate) fn is_ordered(incident: &Incident) -> bool {
     let plan = incident.status.as_ref().and_then(|status| status.plan.as_ref());
     let approved = approval
         .filter(|approval| approval.decision == ApprovalDecision::Approve)
-        .is_some_and(|approval| plan.is_none_or(|plan| plan.hash == approval.plan_hash));
+        .is_some_and(|approval| plan.is_some_and(|plan| plan.hash == approval.plan_hash));
     incident.spec.override_.is_some() || approved
 }
 
@@ -220,8 +237,12 @@ fn waits_since(incident: &Incident) -> Option<Time> {
 
 /// Whether an incident is held until others are done.
 pub(crate) fn waits_for_its_turn(status: &IncidentStatus) -> bool {
+    is_held(status, HOST_BUSY)
+}
+
+fn is_held(status: &IncidentStatus, reason: &str) -> bool {
     let held = condition::find(&status.conditions, "Held");
-    held.is_some_and(|held| held.status == "True" && held.reason == HOST_BUSY)
+    held.is_some_and(|held| held.status == "True" && held.reason == reason)
 }
 
 /// What keeps automation from acting on one more workload.

@@ -40,6 +40,8 @@ pub(crate) struct Subject<'a> {
     pub name: &'a str,
     pub started_at: Option<Time>,
     pub health: Health,
+    /// Whether it was not healthy yet, in its start period.
+    pub starting: bool,
     /// What its probe said last.
     pub message: Option<&'a str>,
     /// How often this controller restarted it.
@@ -55,6 +57,7 @@ impl<'a> From<&'a InstanceStatus> for Subject<'a> {
             name: &row.name,
             started_at: row.started_at,
             health: row.health,
+            starting: row.starting,
             message: row.message.as_deref(),
             restarts: row.restarts,
             restarted_at: restarted_at(row),
@@ -167,6 +170,8 @@ pub(crate) async fn look(
             .ok()
     });
     let live_health = match &probed {
+        // It may not be up yet: that is no trouble before its start period is over.
+        Some(Err(_)) if row.starting => Health::Unknown,
         Some(Ok(_)) => Health::Healthy,
         Some(Err(_)) => Health::Unhealthy,
         None => row.health,

@@ -142,7 +142,7 @@ fn turn(
     let sick = workload.instances.iter();
     let asker = Asker {
         workload: &workload.name,
-        since: sick.filter_map(|instance| instance.unhealthy_since).min(),
+        since: sick.filter_map(|instance| instance.unhealthy_since).max(),
     };
     turns::take(context, asker).map(Some)
 }

@@ -66,6 +66,8 @@ impl Told {
     fn look(&mut self, store: &Store, tell: bool) -> u64 {
         // Read before the lists: what changes in between comes once more from the watch, and is known by its version.
         let since = store.revision();
+        // Words that waited for what was missed come before it: an analysis may be over by now.
+        self.feed.told(since);
         let mut gone = self.objects.clone();
         for object in KINDS.iter().flat_map(|info| store.list_stored(info).1) {
             let earlier = gone.remove(&key(&object));
@@ -86,7 +88,6 @@ impl Told {
             self.objects.remove(&key);
             self.tell(Verb::Deleted, &object, since);
         }
-        self.feed.told(since);
         since
     }
 

@@ -221,6 +221,54 @@ fn i6_two_workloads_at_a_time_are_remedied_and_the_third_waits() {
     }
 }
 
+/// One with `spec.restart` that has been sick for so long, of which nothing was stored but that.
+fn sick(workload: &str, seconds: i64) -> Arc<Workload> {
+    let spec = json!({"container": workload, "restart": {"unhealthyAfter": "30s"}});
+    let mut found = Workload::new(workload, serde_json::from_value(spec).unwrap());
+    let row = json!({"name": workload, "id": workload, "index": 0, "state": "running", "health": "Unhealthy",
+        "revision": "r", "unhealthySince": ago(seconds)});
+    found.status = Some(serde_json::from_value(json!({"instances": [row]})).unwrap());
+    Arc::new(found)
+}
+
+#[test]
+fn i6_what_is_sick_long_enough_to_be_restarted_counts_whether_or_not_it_had_its_turn() {
+    let three = |seconds| [sick("a", seconds), sick("b", seconds), sick("c", seconds)];
+    assert_eq!(word(&[], &three(30), None), "blast radius");
+    assert_eq!(word(&[], &three(89), None), "blast radius");
+    assert_eq!(
+        word(&[], &three(29), None),
+        "go",
+        "they may recover by themselves"
+    );
+    assert_eq!(word(&[], &three(91), None), "go", "that was long ago");
+    assert_eq!(word(&[], &three(40)[..2], None), "go");
+    assert_eq!(
+        word(&[], &three(40), Some(ago(20))),
+        "go",
+        "known when somebody resumed"
+    );
+}
+
+#[test]
+fn i6_an_approved_plan_that_a_pause_caught_takes_nobodys_turn() {
+    let approved = |workload: &str, reason: &str| {
+        let held = json!({"type": "Held", "status": "True", "reason": reason, "message": "", "lastTransitionTime": NOW});
+        let created = json!({"hash": "1", "action": "RESTART", "target": "x", "parentGeneration": 1, "patch": {},
+            "createdAt": ago(600)});
+        let status = json!({"phase": "APPROVED", "plan": created, "conditions": [held]});
+        incident(workload, &json!({}), &status)
+    };
+    assert_eq!(
+        word(&[approved("a", "Paused"), approved("b", "Paused")], &[], None),
+        "go"
+    );
+    assert_eq!(
+        word(&[approved("a", "Odd"), approved("b", "Odd")], &[], None),
+        "busy"
+    );
+}
+
 #[test]
 fn i6_those_about_to_act_count_as_if_it_were_stored() {
     let about_to = |names: &[&str]| {

@@ -1,9 +1,12 @@
 //! Everything an Incident's planning reads: the store, and what policy files say that are not in force. Reads only.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
 use aegis_api::{Incident, LoadBalancer, Phase, RemediationPolicy, Time, Workload};
+
+use aegis_api::lifecycle::{Cause, LastEnd};
 
 use crate::context::{Context, Settings};
 use crate::governing::{BrokenPolicy, broken_policies};
@@ -18,6 +21,9 @@ pub(super) struct Observed {
     pub broken_policies: Vec<BrokenPolicy>,
     pub incidents: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
+    /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not
+    /// say so yet.
+    pub stopped: BTreeSet<String>,
     /// The brake of the host, if it is on.
     pub paused: Option<Pause>,
     /// When somebody last let automation go on.
@@ -31,8 +37,10 @@ pub(super) struct Observed {
 }
 
 pub(super) async fn dereference(context: &Context, incident: &Incident, awake_since: Time) -> Observed {
+    let workloads = context.store.list();
     Observed {
-        workloads: context.store.list(),
+        stopped: stopped(context, &workloads),
+        workloads,
         policies: context.store.list(),
         broken_policies: broken_policies(&context.store).await,
         incidents: context.store.list(),
@@ -44,6 +52,21 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         awake_since,
         now: context.clock.now(),
     }
+}
+
+fn stopped(context: &Context, workloads: &[Arc<Workload>]) -> BTreeSet<String> {
+    let adopting = workloads
+        .iter()
+        .filter(|workload| workload.spec.container.is_some());
+    let rows = adopting.flat_map(|workload| workload.status.iter().flat_map(|status| &status.instances));
+    let by_hand = rows
+        .filter(|row| row.index == 0)
+        .filter(|row| match context.lifecycle.last_end(&row.id) {
+            LastEnd::Open { .. } => true,
+            LastEnd::Known(death) => death.cause == Cause::Human,
+            LastEnd::Unseen => false,
+        });
+    by_hand.map(|row| row.id.clone()).collect()
 }
 
 /// Reads the host where the incident is about to be judged: what cannot be read is not known.

@@ -86,6 +86,7 @@ pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> 
     workload.status = Some(Default::default());
     let incidents: Vec<Arc<Incident>> = incidents.into_iter().map(Arc::new).collect();
     let observed = Observed {
+        stopped: std::collections::BTreeSet::new(),
         workloads: vec![Arc::new(workload)],
         policies: vec![Arc::new(object::<RemediationPolicy>(
             "RemediationPolicy",

@@ -36,6 +36,8 @@ pub(super) struct ValidatedIncident {
     pub protected: bool,
     /// What automation does on the host beside this workload.
     pub host: HostUse,
+    /// Adopted containers that a person stopped, or may have stopped a moment ago.
+    pub stopped: std::collections::BTreeSet<String>,
     pub limits: HostLimits,
     /// What the host has left.
     pub reading: HostReading,
@@ -129,6 +131,7 @@ pub(super) fn validate(
         protected,
         paused,
         host,
+        stopped: observed.stopped.clone(),
         limits: observed.settings.limits,
         reading: observed.reading,
         rival,

@@ -37,7 +37,9 @@ pub(super) struct Applied {
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
     if let Some(reason) = &plan.pause_all {
-        brake::pause_all(context, &about(workload), reason).await;
+        if brake::pause_all(context, &about(workload), reason).await {
+            brake::open_incident(context, &workload.name, reason).await;
+        }
     }
     let mut running: FuturesUnordered<_> = plan
         .steps
@@ -216,6 +218,7 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
         name: &instance.name,
         started_at: instance.started_at,
         health: instance.health,
+        starting: instance.starts_until.is_some(),
         message: Some(&instance.message),
         restarts: known.as_ref().map_or(0, |known| known.restarts),
         restarted_at: known.map(|known| known.restarted_at).unwrap_or_default(),

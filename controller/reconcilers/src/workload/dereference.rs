@@ -67,6 +67,8 @@ pub(super) struct Observed {
     pub heard_since: Option<Time>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
+    /// The restart that the spec asks for is an incident's, that no human ordered.
+    pub restart_is_automatic: bool,
     /// Now.
     pub now: Time,
 }
@@ -195,6 +197,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         ends: ends.collect(),
         heard_since: context.lifecycle.up_since(),
         restarts_reported: restart_limit::is_reported(&context.store, name),
+        restart_is_automatic: restart_limit::is_automatic(&context.store.list(), workload),
         rotations: rotations(context, name, &ids, &running),
         no_restarts: hold::no_restarts(
             workload,
@@ -256,7 +259,7 @@ fn host(context: &Context, workload: &Workload) -> Option<HostRuling> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let asker = Asker {
         workload: workload.name(),
-        since: rows.filter_map(|row| row.unhealthy_since).min(),
+        since: rows.filter_map(|row| row.unhealthy_since).max(),
     };
     judge(
         &context.settings.limits,

@@ -25,6 +25,8 @@ pub(super) enum Ended {
         /// When to judge.
         until: Time,
     },
+    /// This controller stopped it, to start it again.
+    Ours,
     /// A person stopped it, or a tool did.
     ByHand,
 }
@@ -59,6 +61,7 @@ pub(super) fn judge(container: &ContainerDetails, adopted: bool, known: Known<'_
             (false, Some(at)) => restarts(at, known.now),
             (false, None) => Ended::Startable,
         },
+        LastEnd::Known(death) if death.cause == Cause::Controller => Ended::Ours,
         LastEnd::Known(_) => Ended::Startable,
         LastEnd::Unseen => unheard(container, known),
     }
@@ -130,7 +133,8 @@ mod tests {
             (Cause::Human, true, Ended::ByHand),
             (Cause::Human, false, Ended::Startable),
             (Cause::Process, true, Ended::Startable),
-            (Cause::Controller, true, Ended::Startable),
+            (Cause::Controller, true, Ended::Ours),
+            (Cause::Controller, false, Ended::Ours),
             (Cause::EngineStop, true, Ended::Startable),
             (Cause::Unknown, true, Ended::Startable),
         ] {

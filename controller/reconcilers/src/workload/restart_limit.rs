@@ -1,16 +1,19 @@
 //! When automatic restarts end, and the incident that then asks a human: one for a workload at a time. Deciding is pure;
 //! [`open`] stores.
 
+use std::sync::Arc;
+
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
 use aegis_api::naming::hashed;
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{API_VERSION, Incident, Time, kinds};
+use aegis_api::{API_VERSION, Incident, Kind as _, Time, Workload, kinds};
 use aegis_docker::observed::ContainerState;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 use serde_json::{Value, json};
 
 use super::validate::{Instance, ValidatedWorkload};
+use crate::host_limit::is_ordered;
 
 /// Restarts in a row of a container that never was healthy in between: another one cannot help.
 const FRUITLESS: u32 = 3;
@@ -80,6 +83,21 @@ pub(super) fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Li
             "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (look at spec.health and the log; then {ask})"
         ),
     }
+}
+
+/// Whether the restart that a spec asks for was decided by automation: it counts like any other of its restarts.
+pub(super) fn is_automatic(incidents: &[Arc<Incident>], workload: &Workload) -> bool {
+    let Some(asked) = workload.spec.restarted_at else {
+        return false;
+    };
+    incidents.iter().any(|incident| {
+        let status = incident.status.as_ref();
+        let plan = status.and_then(|status| status.plan.as_ref());
+        let is_it = plan.is_some_and(|plan| {
+            plan.target.as_str() == workload.name() && plan.patch.restarted_at == Some(asked)
+        });
+        is_it && !is_ordered(incident)
+    })
 }
 
 /// The incident about a container whose limit is reached.

@@ -295,7 +295,8 @@ struct Counts {
     fruitless: u32,
 }
 
-/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew.
+/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew; an incident's
+/// restart is one more attempt.
 fn counts(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance, crashed: bool) -> Counts {
     let asked = applied.done.iter().any(|step| {
         matches!(step, Step::Start { id, crashed: false, .. } | Step::Restart { id, .. } if *id == instance.id)
@@ -303,7 +304,8 @@ fn counts(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance, 
     let before = instance.before.as_ref();
     let handed_back =
         before.is_some_and(|row| row.stopped_by_hand.is_some()) && !instance.is_stopped_by_hand();
-    if asked || handed_back {
+    let automatic = asked && workload.restart_is_automatic;
+    if (asked && !automatic) || handed_back {
         return Counts {
             restarts: 0,
             recent: Vec::new(),
@@ -314,7 +316,8 @@ fn counts(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance, 
         .done
         .iter()
         .any(|step| matches!(step, Step::Heal { id, .. } if *id == instance.id));
-    let in_vain = healed && instance.first_ready_at.is_none();
+    let crashed = crashed || automatic;
+    let in_vain = (healed || automatic) && instance.first_ready_at.is_none();
     let mut recent = restart_limit::recent_restarts(workload, instance);
     recent.extend(crashed.then_some(workload.now));
     Counts {

@@ -102,6 +102,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         ends: HashMap::new(),
         heard_since: None,
         restarts_reported: false,
+        restart_is_automatic: false,
         now: time(NOW),
     }
 }
@@ -944,6 +945,7 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
             reason,
             message: "ada said so".to_owned(),
             until: None,
+            by_itself: false,
         });
         let (validated, plan) = prepare(&workload, observed.clone());
         assert!(plan.steps.is_empty(), "sick: {plan:?}");
@@ -971,6 +973,64 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
         let mut scaled = workload.clone();
         scaled.spec.replicas = 2;
         assert_eq!(words(&prepare(&scaled, observed).1), ["create web-replica-1"]);
+    }
+}
+
+/// A reboot while automation has paused by itself brings everything back; what we stopped comes back in any case.
+#[test]
+fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_whoever_paused() {
+    let held = |by_itself| crate::hold::Hold {
+        reason: crate::hold::PAUSED,
+        message: "paused".to_owned(),
+        until: None,
+        by_itself,
+    };
+    let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+    observed.no_restarts = Some(held(true));
+    assert!(prepare(&workload, observed.clone()).1.steps.is_empty(), "sick");
+    let base = observed.base.as_mut().unwrap();
+    base.state = ContainerState::Exited;
+    base.finished_at = Some(time("2026-11-22T11:59:30Z"));
+    let id = base.id.clone();
+    assert_eq!(words(&prepare(&workload, observed.clone()).1), ["start base"]);
+
+    observed.no_restarts = Some(held(false));
+    assert!(
+        prepare(&workload, observed.clone()).1.steps.is_empty(),
+        "a person's"
+    );
+    let mut ours = observed.clone();
+    let death = Death {
+        cause: Cause::Controller,
+        ..Death::default()
+    };
+    ours.ends.insert(id, LastEnd::Known(death));
+    assert_eq!(words(&prepare(&workload, ours).1), ["start base"]);
+
+    // A controller that died in between has heard of nothing, and knows it from what was stored.
+    for (taken, started) in [("2026-11-22T11:59:29Z", true), ("2026-11-22T11:58:00Z", false)] {
+        let mut workload = workload.clone();
+        workload.status.as_mut().unwrap().captures[0].taken_at = Some(time(taken));
+        let plan = prepare(&workload, observed.clone()).1;
+        assert_eq!(!plan.steps.is_empty(), started, "{taken}: {plan:?}");
+    }
+}
+
+#[test]
+fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_anew() {
+    for (restart_is_automatic, counted) in [(true, 3), (false, 0)] {
+        let (mut workload, mut observed) = sick(
+            "{unhealthyAfter: 30s}",
+            &["2026-11-22T11:40:00Z", "2026-11-22T11:50:00Z"],
+        );
+        workload.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
+        observed.restart_is_automatic = restart_is_automatic;
+        let (validated, plan) = prepare(&workload, observed);
+        let steps = plan.steps.clone();
+        assert_eq!(words(&plan), ["restart base"]);
+        let row = next(&validated, &applied(plan, steps)).instances[0].clone();
+        assert_eq!(row.recent_restarts.len(), counted, "{restart_is_automatic}");
+        assert_eq!(row.restarts > 0, restart_is_automatic);
     }
 }
 

@@ -142,6 +142,8 @@ pub(super) struct ValidatedWorkload {
     pub strangers: Vec<String>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
+    /// The restart that the spec asks for is an incident's, that no human ordered.
+    pub restart_is_automatic: bool,
     pub instance_id: String,
     pub before: WorkloadStatus,
     pub now: Time,
@@ -206,6 +208,7 @@ pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<Valida
         irreplaceable: irreplaceable(workload, image.as_deref(), observed.has_image),
         strangers: observed.strangers,
         restarts_reported: observed.restarts_reported,
+        restart_is_automatic: observed.restart_is_automatic,
         instance_id: observed.instance,
         now: observed.now,
         may_double: spec.replicas > 1 || can_double(&mould),
@@ -367,7 +370,7 @@ fn instance(
             container.name,
             workload.name()
         ),
-        Ended::Open { .. } | Ended::Startable => view.message,
+        Ended::Open { .. } | Ended::Ours | Ended::Startable => view.message,
     };
     let addresses = container
         .networks

@@ -60,7 +60,7 @@ pub(super) fn blast_radius(case: &Case<'_>) -> Option<Ruling> {
     match host(case)? {
         HostRuling::BlastRadius(message) => Some(Ruling::NeedsApproval {
             reason: BLAST_RADIUS,
-            message: format!("{message}; all automation is paused until `aegisctl resume`"),
+            message,
         }),
         HostRuling::Exhausted(_) | HostRuling::Busy(_) => None,
     }

@@ -55,13 +55,23 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     })
 }
 
-/// What people stopped is theirs until they hand it back.
+/// Reason where a person stopped a container.
+const STOPPED_BY_HAND: &str = "StoppedByHand";
+
+/// What people stopped is theirs until they hand it back; what somebody asked to stop may be theirs.
 pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
     let workload = case.incident.target.as_ref().ok()?;
-    let mut rows = workload.status.iter().flat_map(|status| &status.instances);
-    let name = &rows.find(|row| row.stopped_by_hand.is_some())?.name;
+    let rows = || workload.status.iter().flat_map(|status| &status.instances);
+    let Some(row) = rows().find(|row| row.stopped_by_hand.is_some()) else {
+        let open = rows().find(|row| case.incident.stopped.contains(&row.id))?;
+        return Some(Ruling::Wait {
+            reason: STOPPED_BY_HAND,
+            message: format!("{} was asked to stop: who did that shows soon", open.name),
+        });
+    };
+    let name = &row.name;
     needs_approval(
-        "StoppedByHand",
+        STOPPED_BY_HAND,
         format!(
             "{name} was stopped by hand: {} needs a human (`docker start {name}` hands it back)",
             case.action

@@ -216,6 +216,16 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     stopped.target = Ok(workload.clone().into());
     let ruled = ruled_on(&stopped, Action::Restart, Some("APPROVED"), false);
     assert_eq!(reason(ruled), "StoppedByHand");
+
+    // Until it shows who stopped it, it may be a person.
+    workload.status = Some(serde_json::from_value(json!({"instances": [row(false)]})).unwrap());
+    let mut open = stopped.clone();
+    open.target = Ok(workload.clone().into());
+    open.stopped = std::collections::BTreeSet::from(["1".to_owned()]);
+    let ruled = ruled_on(&open, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(word(&ruled), "wait StoppedByHand");
+    let by_human = ruled_on(&open, Action::Restart, None, true);
+    assert!(!word(&by_human).contains("StoppedByHand"), "{by_human:?}");
     let by_human = ruled_on(&stopped, Action::Restart, None, true);
     assert!(!format!("{by_human:?}").contains("StoppedByHand"), "{by_human:?}");
 

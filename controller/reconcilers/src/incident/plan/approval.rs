@@ -13,6 +13,7 @@ use super::super::gate::{self, Case, Ruling};
 use super::super::remedy;
 use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, overtaken, proposed_count};
+use crate::host_limit::HOST_BUSY;
 
 /// How often it is looked whether what stands in the way has passed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -88,8 +89,14 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
         by_human: ordered || is_agreed(incident, plan),
     });
     match ruling {
+        Ruling::Allow => Step::Execute(plan.clone()),
         // Approved, it has its turn already.
-        Ruling::Allow | Ruling::Wait { .. } => Step::Execute(plan.clone()),
+        Ruling::Wait { reason, .. } if reason == HOST_BUSY => Step::Execute(plan.clone()),
+        Ruling::Wait { reason, message } => Step::Hold {
+            reason,
+            message,
+            until: None,
+        },
         Ruling::NeedsApproval { reason, message } => ask(plan, reason, message),
         Ruling::DryRun(ruling) => Step::EndDryRun {
             plan: Some(plan.clone()),

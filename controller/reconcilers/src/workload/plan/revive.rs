@@ -54,10 +54,12 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
                 let asked = needs_restart(workload, instance);
+                // What this controller stopped to start it again is not left in between, whatever has come up since.
+                let ours = instance.ended == Ended::Ours || ended_in_its_turn(workload, instance);
                 if asked
                     || (may_start(workload, instance, plan)
-                        && automation_may(workload, instance, plan)
-                        && roots_are_well(workload, instance, plan)
+                        && (ours || ended_may_start(workload, instance, plan))
+                        && (ours || roots_are_well(workload, instance, plan))
                         && may_restart(workload, instance, plan))
                 {
                     plan.steps.push(start(!asked));
@@ -77,7 +79,7 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
 /// Whether nobody else has a say in it: a person who stopped it, or who may be restarting it just now.
 fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     match instance.ended {
-        Ended::Startable => true,
+        Ended::Startable | Ended::Ours => true,
         Ended::ByHand => {
             plan.waiting
                 .push(format!("{}: {}", instance.name, instance.message));
@@ -179,6 +181,12 @@ fn host_allows(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Pre
     false
 }
 
+/// Whether what ended may be started: where automation paused by itself it may, or a reboot would leave everything down.
+fn ended_may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    let by_itself = workload.no_restarts.as_ref().is_some_and(|hold| hold.by_itself);
+    by_itself || automation_may(workload, instance, plan)
+}
+
 /// Whether anything may be restarted that nobody asked for; says who or what keeps it, otherwise.
 fn automation_may(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     let Some(hold) = &workload.no_restarts else {
@@ -214,6 +222,20 @@ fn is_captured(workload: &ValidatedWorkload, instance: &Instance) -> bool {
     let captures = captures.filter(|capture| capture.taken_at.is_none_or(fresh));
     let mut runs = captures.map(|capture| (&capture.container.id, capture.container.started_at));
     runs.any(|run| run == (&instance.id, instance.started_at))
+}
+
+/// Whether a run ended right after what it looked like was stored, which is the first step of a restart: also after a
+/// restart of this controller, that has heard of nothing.
+fn ended_in_its_turn(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+    let Some(finished) = instance.finished_at else {
+        return false;
+    };
+    let mut captures = workload.before.captures.iter();
+    captures.any(|capture| {
+        let run = (&capture.container.id, capture.container.started_at);
+        let at = capture.taken_at.filter(|at| *at <= finished);
+        run == (&instance.id, instance.started_at) && at.is_some_and(|at| at.age(finished) <= TURN)
+    })
 }
 
 /// Whether a container may be restarted now for its own sake; says when it may, otherwise.
