@@ -36,10 +36,10 @@ pub(super) struct Applied {
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
-    if let Some(reason) = &plan.pause_all {
-        if brake::pause_all(context, &about(workload), reason).await {
-            brake::open_incident(context, &workload.name, reason).await;
-        }
+    if let Some(reason) = &plan.pause_all
+        && brake::pause_all(context, &about(workload), reason).await
+    {
+        brake::open_incident(context, &workload.name, reason).await;
     }
     let mut running: FuturesUnordered<_> = plan
         .steps

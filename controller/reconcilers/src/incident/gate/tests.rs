@@ -160,6 +160,7 @@ fn i6_while_automation_is_paused_only_a_human_acts() {
         reason: crate::hold::PAUSED,
         message: "all automation is paused by ada".to_owned(),
         until: None,
+        by_itself: false,
     });
     let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
     assert_eq!(word(&ruling), "ask Paused");
@@ -186,6 +187,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
             reason: crate::hold::PAUSED,
             message: "all automation is paused by ada".to_owned(),
             until: None,
+            by_itself: false,
         });
         let step = plan(&incident);
         assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
