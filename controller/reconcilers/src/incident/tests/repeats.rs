@@ -15,6 +15,13 @@ async fn third(brain: Brain) -> (Ward, Incident) {
     let policy =
         json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
     let ward = Ward::open("app", &policy, brain).await;
+    // Each incident finds it sick at once, not in a start period after the restart before.
+    ward.ask(|spec| {
+        if let Some(health) = &mut spec.health {
+            health.start_period = Some(aegis_api::Duration::from_secs(0));
+        }
+    })
+    .await;
     let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
     ward.engine.ail("app", incurable).unwrap();
     let mut ended = None;
@@ -58,4 +65,20 @@ async fn an_incident_whose_fix_failed_twice_is_not_fixed_the_same_way_a_third_ti
     assert_eq!(restarts(&ward), 2, "{status:#?}");
     let reasoning = status.analysis.unwrap().reasoning;
     assert!(reasoning.contains("RESTART failed 2 times"), "{reasoning}");
+}
+
+#[tokio::test]
+async fn an_alert_about_a_container_in_its_start_period_is_no_reason_to_restart_it_again() {
+    let policy =
+        json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
+    let ward = Ward::open("app", &policy, Brain::new(BrainConfig::default()).unwrap()).await;
+    let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
+    ward.engine.ail("app", incurable).unwrap();
+    for name in ["first", "second"] {
+        let spec = json!({"workloadRef": "web", "alertType": "UNHEALTHY"});
+        ward.apply("Incident", name, &spec).await.unwrap();
+        let status = ward.drive(name).await.status.unwrap();
+        assert_eq!(status.phase, Phase::Failed, "nothing proves it well: {status:#?}");
+    }
+    assert_eq!(restarts(&ward), 1);
 }
