@@ -1,6 +1,6 @@
 # make demo | test are the two that matter; `make` alone lists the rest.
 # Variables: AEGIS_STATE_DIR, AEGIS_BIND, AEGIS_APP_PORT, AEGIS_API_PORT, AEGIS_LB_PORT,
-# AEGIS_COCKPIT_PORT, AEGIS_DASHBOARD_PORT, AEGIS_KEEP_ENGINE (see README).
+# AEGIS_COCKPIT_PORT, AEGIS_DASHBOARD_PORT, AEGIS_KEEP_ENGINE (see docs/configuration.md).
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
