@@ -122,11 +122,12 @@ pub(super) async fn apply(
             plan,
             council,
             reason,
-            message,
+            mut message,
         } => {
             if reason == BLAST_RADIUS {
                 let about = ObjectRef::of(&*incident.incident);
                 brake::pause_all(&reconciler.context, &about, &message).await;
+                message.push_str("; all automation is paused: `aegisctl resume` lets it go on");
             }
             Outcome::Asked {
                 plan,
