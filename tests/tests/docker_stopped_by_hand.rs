@@ -51,22 +51,25 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     // A lone SIGKILL is a crash.
     docker(&["kill", &web.name]);
     api.workload_ready(&web.name, 1).await;
-    eventually("it was started again after the SIGKILL", async || {
-        let starts = world.events().count(&web.id, "start").await;
-        if starts >= 2 {
-            Ok(())
-        } else {
-            Err(format!("{starts} starts"))
-        }
-    })
-    .await;
-
-    // A restart by a person is theirs from end to end.
     let ours = async || {
         let events = api.events("Workload", &web.name).await;
         let restarts = events.into_iter().filter(|event| event["reason"] == "Restarted");
         restarts.map(|event| event["count"].clone()).collect::<Vec<_>>()
     };
+    eventually(
+        "it was started again after the SIGKILL, and that was told",
+        async || {
+            let (starts, told) = (world.events().count(&web.id, "start").await, ours().await);
+            if starts >= 2 && !told.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{starts} starts, told {told:?}"))
+            }
+        },
+    )
+    .await;
+
+    // A restart by a person is theirs from end to end.
     let (starts, before) = (world.events().count(&web.id, "start").await, ours().await);
     docker(&["restart", &web.name]);
     api.workload_ready(&web.name, 1).await;
@@ -115,11 +118,12 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
 
     docker(&["start", &web.name]);
     api.workload_ready(&web.name, 1).await;
-    let events = api.events("Workload", &web.name).await;
-    assert!(
-        events.iter().any(|event| event["reason"] == "HandedBack"),
-        "{events:#?}"
-    );
+    eventually("that it was handed back is told", async || {
+        let events = api.events("Workload", &web.name).await;
+        let told = events.iter().any(|event| event["reason"] == "HandedBack");
+        told.then_some(()).ok_or_else(|| format!("{events:?}"))
+    })
+    .await;
 
     // A restart by spec hands it back, too.
     docker(&["stop", &web.name]);
