@@ -182,10 +182,9 @@ async fn a_server_is_admitted_only_when_it_is_healthy_i8() {
     // Listens elsewhere than its probe asks: it runs and is never ready.
     let sick = world.name("sick");
     let deaf = json!({"env": {"PORT": "9000"}});
-    stage
-        .api
-        .apply(&manifests::templated(&sick, world.network(), 1, &deaf))
-        .await;
+    let mut workload = manifests::templated(&sick, world.network(), 1, &deaf);
+    workload["spec"]["health"]["startPeriod"] = json!("0s");
+    stage.api.apply(&workload).await;
     let both = json!({"spec": {"backends": [
         {"workload": stage.patient.name, "port": 8000, "upstream": "buggy_app"},
         {"workload": sick, "port": 8000, "upstream": "sick"},
