@@ -1,17 +1,12 @@
 //! Promise: a Docker engine that restarts, whose connections break, or whose answers get lost in the middle of a change
 //! doubles nothing and loses nothing (I2): the change goes on and ends as it was asked for.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use aegis_tests::binaries::repository;
-use aegis_tests::{Controller, Nginx, World, eventually, manifests};
+use aegis_tests::{Controller, Nginx, OwnEngine, World, eventually, manifests};
 use serde_json::{Value, json};
 
 const REPLICAS: u64 = 3;
-/// Where the engine of the test's own has its folder; set inside of it alone.
-const OWN_ENGINE: &str = "AEGIS_TEST_ENGINE";
 const INSIDE: &str = "inside_an_engine_of_its_own";
 
 struct Stage {
@@ -159,67 +154,22 @@ async fn counts(stage: &Stage) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_restarts_in_a_rollout_doubles_nothing_i2() {
-    // A short path: it holds sockets.
-    let folder = tempfile::Builder::new()
-        .prefix("aegis-")
-        .tempdir()
-        .expect("a folder");
-    let images = folder.path().join("images.tar");
-    let saved = Command::new("docker")
-        .args(["save", "--output"])
-        .arg(&images)
-        .args(["aegisops/buggy-app:dev", "aegisops/nginx:dev"])
-        .status();
-    assert!(
-        saved.is_ok_and(|status| status.success()),
-        "the images can be saved"
-    );
-    let this = std::env::current_exe().expect("this program has a path");
-    let status = Command::new(script())
-        .arg("run")
-        .arg(folder.path())
-        .arg(this)
-        .args(["--ignored", "--exact", INSIDE, "--nocapture"])
-        .status()
-        .expect("the script runs");
-    assert!(status.success(), "what happened inside is told above");
+    OwnEngine::runs(INSIDE, &["aegisops/buggy-app:dev", "aegisops/nginx:dev"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "another test runs it, inside an engine of its own"]
 async fn inside_an_engine_of_its_own() {
-    let folder = std::env::var(OWN_ENGINE).expect("tests/own-engine.sh set it");
-    let folder = PathBuf::from(folder);
-    engine("start", &folder);
-    let loaded = Command::new("docker")
-        .args(["load", "--input"])
-        .arg(folder.join("images.tar"))
-        .status();
-    assert!(
-        loaded.is_ok_and(|status| status.success()),
-        "the images can be loaded"
-    );
+    let engine = OwnEngine::started();
     let world = World::new().await;
     let controller = world.controller().start().await;
     let mut stage = Stage::new(world, controller).await;
 
     stage.change_the_template("mint").await;
     stage.is_in_the_middle().await;
-    engine("stop", &folder);
+    engine.stop();
     stage.controller.is_unready().await;
-    engine("start", &folder);
+    engine.start();
     stage.controller.is_ready().await;
     stage.ended_well().await;
-}
-
-fn engine(verb: &str, folder: &Path) {
-    let status = Command::new(script()).arg(verb).arg(folder).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "own-engine.sh {verb}"
-    );
-}
-
-fn script() -> PathBuf {
-    repository().join("tests/own-engine.sh")
 }

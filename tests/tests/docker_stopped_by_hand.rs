@@ -1,16 +1,12 @@
 //! Promise: what a person stops stays stopped until they hand it back, and nothing else that ends does: a lone SIGKILL, a
 //! stop of the engine, an end that nobody heard of. A `docker restart` is not raced.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aegis_tests::api::condition;
-use aegis_tests::binaries::repository;
-use aegis_tests::{Api, World, eventually, manifests};
+use aegis_tests::{Api, OwnEngine, World, eventually, manifests};
 use serde_json::Value;
 
-/// Where the engine of the test's own has its folder; set inside of it alone.
-const OWN_ENGINE: &str = "AEGIS_TEST_ENGINE";
 const INSIDE: &str = "inside_an_engine_of_its_own";
 
 fn docker(args: &[&str]) {
@@ -158,32 +154,13 @@ async fn a_stop_that_was_not_heard_is_revived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_engine_stops_with_itself_is_revived() {
-    // A short path: it holds sockets.
-    let folder = tempfile::Builder::new()
-        .prefix("aegis-")
-        .tempdir()
-        .expect("a folder");
-    let images = folder.path().join("images.tar");
-    let archive = images.to_str().expect("a path of this test's own");
-    docker(&["save", "--output", archive, "aegisops/buggy-app:dev"]);
-    let this = std::env::current_exe().expect("this program has a path");
-    let status = Command::new(script())
-        .arg("run")
-        .arg(folder.path())
-        .arg(this)
-        .args(["--ignored", "--exact", INSIDE, "--nocapture"])
-        .status()
-        .expect("the script runs");
-    assert!(status.success(), "what happened inside is told above");
+    OwnEngine::runs(INSIDE, &["aegisops/buggy-app:dev"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "another test runs it, inside an engine of its own"]
 async fn inside_an_engine_of_its_own() {
-    let folder = PathBuf::from(std::env::var(OWN_ENGINE).expect("tests/own-engine.sh set it"));
-    engine("start", &folder);
-    let archive = folder.join("images.tar");
-    docker(&["load", "--input", archive.to_str().expect("a path")]);
+    let engine = OwnEngine::started();
     let world = World::new().await;
     // Without a restart policy of Docker's: only the controller can bring it back.
     let web = world.patient("web").start().await;
@@ -192,22 +169,10 @@ async fn inside_an_engine_of_its_own() {
     api.apply(&manifests::adopting(&web.name, 1)).await;
     api.workload_ready(&web.name, 1).await;
 
-    engine("stop", &folder);
+    engine.stop();
     controller.is_unready().await;
-    engine("start", &folder);
+    engine.start();
     controller.is_ready().await;
     api.workload_ready(&web.name, 1).await;
     assert!(running(&web.inspect().await));
-}
-
-fn engine(verb: &str, folder: &Path) {
-    let status = Command::new(script()).arg(verb).arg(folder).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "own-engine.sh {verb}"
-    );
-}
-
-fn script() -> PathBuf {
-    repository().join("tests/own-engine.sh")
 }
