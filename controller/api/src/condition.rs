@@ -50,6 +50,11 @@ pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
+/// Whether the condition of this type is `True` for this reason.
+pub fn is_true_for(conditions: &[Condition], kind: &str, reason: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == "True" && condition.reason == reason)
+}
+
 /// Whether the condition of this type is `True`.
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     find(conditions, kind).is_some_and(|condition| condition.status == "True")

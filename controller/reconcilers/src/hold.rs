@@ -1,6 +1,7 @@
 //! Why automation leaves a workload alone though it may be sick: the brake of the host, its own, or its protection. The
 //! one home of these rules, for incidents and for restarts by `spec.restart`. Pure.
 
+use aegis_api::audit::Actor;
 use aegis_api::automation::Pause;
 use aegis_api::meta::ANNOTATION_PROTECTED;
 use aegis_api::{Kind, Time, Workload};
@@ -18,12 +19,13 @@ pub(crate) struct Hold {
     pub by_itself: bool,
 }
 
-/// The part of the controller that pauses automation, to the audit log; and how a pause names it.
+/// The part of the controller that pauses automation, to the audit log.
 pub(crate) const BLAST_RADIUS_PART: &str = "blast-radius";
-const BLAST_RADIUS_USER: &str = "system:blast-radius";
 
 /// Reason where a pause holds automation.
 pub(crate) const PAUSED: &str = "Paused";
+/// Reason where a person stopped a container, and the condition that says so.
+pub(crate) const STOPPED_BY_HAND: &str = "StoppedByHand";
 /// Reason where a workload is protected.
 pub(crate) const PROTECTED: &str = "Protected";
 
@@ -49,7 +51,7 @@ pub(crate) fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Op
             pause.words()
         ),
         until: pause.until,
-        by_itself: pause.by == BLAST_RADIUS_USER,
+        by_itself: pause.by == Actor::system(BLAST_RADIUS_PART).user,
     });
     // What a person put on binds more.
     match host {

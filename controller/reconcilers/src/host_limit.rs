@@ -64,6 +64,16 @@ pub(crate) struct Asker<'a> {
     pub since: Option<Time>,
 }
 
+impl<'a> Asker<'a> {
+    /// Restarts of sick containers ask for the newest fault.
+    pub(crate) fn for_sick(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
+        Self {
+            workload,
+            since: unhealthy_since.flatten().max(),
+        }
+    }
+}
+
 /// What automation does on the host beside one workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HostUse {
@@ -241,8 +251,7 @@ pub(crate) fn waits_for_its_turn(status: &IncidentStatus) -> bool {
 }
 
 fn is_held(status: &IncidentStatus, reason: &str) -> bool {
-    let held = condition::find(&status.conditions, "Held");
-    held.is_some_and(|held| held.status == "True" && held.reason == reason)
+    condition::is_true_for(&status.conditions, "Held", reason)
 }
 
 /// What keeps automation from acting on one more workload.

@@ -17,6 +17,7 @@ mod ledger;
 pub mod lifecycle;
 pub mod load_balancer;
 mod look;
+mod own_incident;
 pub mod policy;
 pub mod probe;
 mod reach;

@@ -139,11 +139,8 @@ fn turn(
     if !steps.any(|step| matches!(step, Step::Capture { .. })) {
         return Ok(None);
     }
-    let sick = workload.instances.iter();
-    let asker = Asker {
-        workload: &workload.name,
-        since: sick.filter_map(|instance| instance.unhealthy_since).max(),
-    };
+    let sick = workload.instances.iter().map(|instance| instance.unhealthy_since);
+    let asker = Asker::for_sick(&workload.name, sick);
     turns::take(context, asker).map(Some)
 }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
-use aegis_api::{Incident, LoadBalancer, Phase, RemediationPolicy, Time, Workload};
-
 use aegis_api::lifecycle::{Cause, LastEnd};
+use aegis_api::{Incident, LoadBalancer, Phase, RemediationPolicy, Time, Workload};
 
 use crate::context::{Context, Settings};
 use crate::governing::{BrokenPolicy, broken_policies};

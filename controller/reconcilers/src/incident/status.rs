@@ -325,9 +325,7 @@ impl Next<'_> {
     }
 
     fn hold(&mut self, reason: &str, message: String, until: Option<Time>) -> Action {
-        let known = condition::find(&self.status.conditions, "Held")
-            .is_some_and(|held| held.status == "True" && held.reason == reason);
-        if !known {
+        if !condition::is_true_for(&self.status.conditions, "Held", reason) {
             self.log(Stage::Held, message.clone(), None);
         }
         self.condition("Held", true, reason, message);

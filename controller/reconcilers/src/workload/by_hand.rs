@@ -6,9 +6,7 @@ use aegis_runtime::events::{EventType, ObjectRef};
 
 use super::validate::ValidatedWorkload;
 use crate::context::Context;
-
-/// The condition, and its reason.
-pub(super) const STOPPED_BY_HAND: &str = "StoppedByHand";
+use crate::hold::STOPPED_BY_HAND;
 
 /// What people stopped, and how to hand it back; nothing while nothing is.
 pub(super) fn told(workload: &ValidatedWorkload) -> Option<String> {

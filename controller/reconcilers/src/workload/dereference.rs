@@ -197,7 +197,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         ends: ends.collect(),
         heard_since: context.lifecycle.up_since(),
         restarts_reported: restart_limit::is_reported(&context.store, name),
-        restart_is_automatic: restart_limit::is_automatic(&context.store.list(), workload),
+        restart_is_automatic: restart_limit::is_automatic(&context.store, workload),
         rotations: rotations(context, name, &ids, &running),
         no_restarts: hold::no_restarts(
             workload,
@@ -257,10 +257,7 @@ async fn has_image(
 fn host(context: &Context, workload: &Workload) -> Option<HostRuling> {
     workload.spec.restart.unhealthy_after?;
     let rows = workload.status.iter().flat_map(|status| &status.instances);
-    let asker = Asker {
-        workload: workload.name(),
-        since: rows.filter_map(|row| row.unhealthy_since).max(),
-    };
+    let asker = Asker::for_sick(workload.name(), rows.map(|row| row.unhealthy_since));
     judge(
         &context.settings.limits,
         &turns::seen(context, asker),

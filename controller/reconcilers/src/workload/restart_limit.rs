@@ -1,19 +1,16 @@
 //! When automatic restarts end, and the incident that then asks a human: one for a workload at a time. Deciding is pure;
 //! [`open`] stores.
 
-use std::sync::Arc;
-
-use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
-use aegis_api::naming::hashed;
+use aegis_api::incident::RESTART_LIMIT;
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{API_VERSION, Incident, Kind as _, Time, Workload, kinds};
+use aegis_api::{Incident, Kind as _, Time, Workload};
 use aegis_docker::observed::ContainerState;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
-use serde_json::{Value, json};
 
 use super::validate::{Instance, ValidatedWorkload};
 use crate::host_limit::is_ordered;
+use crate::own_incident::{self, OwnIncident};
 
 /// Restarts in a row of a container that never was healthy in between: another one cannot help.
 const FRUITLESS: u32 = 3;
@@ -86,11 +83,11 @@ pub(super) fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Li
 }
 
 /// Whether the restart that a spec asks for was decided by automation: it counts like any other of its restarts.
-pub(super) fn is_automatic(incidents: &[Arc<Incident>], workload: &Workload) -> bool {
+pub(super) fn is_automatic(store: &Store, workload: &Workload) -> bool {
     let Some(asked) = workload.spec.restarted_at else {
         return false;
     };
-    incidents.iter().any(|incident| {
+    store.list::<Incident>().iter().any(|incident| {
         let status = incident.status.as_ref();
         let plan = status.and_then(|status| status.plan.as_ref());
         let is_it = plan.is_some_and(|plan| {
@@ -106,10 +103,7 @@ pub(super) fn report(workload: &ValidatedWorkload, instance: &Instance, limit: L
     let last = instance.before.as_ref().and_then(last).unwrap_or_default();
     let id = format!("restart-limit-{} {} {last}", workload.name, instance.id);
     Report {
-        name: format!(
-            "restart-limit-{}",
-            hashed(&id).rsplit('-').next().unwrap_or_default()
-        ),
+        name: own_incident::name("restart-limit", &id),
         container: instance.name.clone(),
         text: words(workload, instance, limit),
     }
@@ -128,32 +122,15 @@ pub(super) fn is_reported(store: &Store, workload: &str) -> bool {
         .any(|incident| !incident.is_finished() && incident.spec.source.fingerprint == fingerprint)
 }
 
-fn incident(workload: &str, report: &Report) -> Value {
-    let text: String = report.text.chars().take(4096).collect();
-    json!({
-        "apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": report.name},
-        "spec": {
-            "workloadRef": workload,
-            "containerName": report.container,
-            "alertType": RESTART_LIMIT,
-            "severity": "critical",
-            "logs": text,
-            "source": {"kind": CONTROLLER, "fingerprint": fingerprint(workload), "incidentId": report.name},
-        },
-    })
-}
-
 /// Opens the incident, unless it was opened before (and people may have closed it since).
 pub(super) async fn open(store: &Store, workload: &str, report: &Report) -> Result<bool, StoreError> {
-    let Some(info) = kinds::find("Incident") else {
-        return Ok(false);
+    let own = OwnIncident {
+        name: &report.name,
+        workload,
+        container: Some(&report.container),
+        alert_type: RESTART_LIMIT,
+        fingerprint: &fingerprint(workload),
+        text: &report.text,
     };
-    if store.get::<Incident>(&report.name).is_some() {
-        return Ok(false);
-    }
-    match store.create(info, incident(workload, report), false).await {
-        Ok(_) => Ok(true),
-        Err(StoreError::AlreadyExists { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    own_incident::open(store, own).await
 }

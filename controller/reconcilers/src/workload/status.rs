@@ -18,7 +18,7 @@ use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{AT_ONCE, Error, by_hand, restart_limit, rollout};
 use crate::context::Context;
 use crate::fault;
-use crate::hold::PAUSED;
+use crate::hold::{PAUSED, STOPPED_BY_HAND};
 
 /// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
 pub(crate) const STEP_REFUSED: &str = "StepRefused";
@@ -452,7 +452,7 @@ fn set_conditions(
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
         (None, _) if by_hand.is_some() => {
             let text = by_hand.clone().unwrap_or_default();
-            (by_hand::STOPPED_BY_HAND, format!("{ready}; {text}"))
+            (STOPPED_BY_HAND, format!("{ready}; {text}"))
         }
         (None, true) if status.rejected.is_some() => ("RolledBack", ready),
         (None, true) => ("Ready", ready),
@@ -487,9 +487,7 @@ fn set_conditions(
     let (progressing, why, progress) = match (&taken_back, settled) {
         (Some(text), _) => (false, "RolloutFailed", text.clone()),
         (None, true) => (false, "Settled", progress),
-        (None, false) if by_hand.is_some() && trouble.is_none() => {
-            (false, by_hand::STOPPED_BY_HAND, progress)
-        }
+        (None, false) if by_hand.is_some() && trouble.is_none() => (false, STOPPED_BY_HAND, progress),
         (None, false) => (true, "Working", progress),
     };
     condition::set(
@@ -506,7 +504,7 @@ fn set_conditions(
         None => match taken_back {
             Some(text) => (true, "RolledBack", text),
             // As people asked for it.
-            None if by_hand.is_some() => (false, by_hand::STOPPED_BY_HAND, String::new()),
+            None if by_hand.is_some() => (false, STOPPED_BY_HAND, String::new()),
             None => (false, "Healthy", String::new()),
         },
     };

@@ -13,6 +13,7 @@ use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
 use crate::governing::Doubt;
+use crate::hold::STOPPED_BY_HAND;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;
@@ -55,9 +56,6 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     })
 }
 
-/// Reason where a person stopped a container.
-const STOPPED_BY_HAND: &str = "StoppedByHand";
-
 /// What people stopped is theirs until they hand it back; what somebody asked to stop may be theirs.
 pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
     let workload = case.incident.target.as_ref().ok()?;
@@ -87,9 +85,8 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     let conditions = workload
         .and_then(|workload| workload.status.as_ref())
         .map(|status| &status.conditions);
-    let degraded = conditions.and_then(|conditions| condition::find(conditions, "Degraded"));
     let reached =
-        degraded.is_some_and(|degraded| degraded.status == "True" && degraded.reason == "RestartLimit");
+        conditions.is_some_and(|conditions| condition::is_true_for(conditions, "Degraded", "RestartLimit"));
     let binds = asks || (reached && case.action == Action::Restart);
     if !binds {
         return None;
