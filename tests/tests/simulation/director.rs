@@ -113,6 +113,7 @@ impl Director {
         });
         self.world.ledger.calm(false);
         process.end(orderly).await;
+        self.world.ledger.end();
         self.restart_at = Some(Instant::now() + self.down);
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// One durable change.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
-    /// When it was published, by the engine's clock.
+    /// When it was published, by the engine's clock; what only a restart found happened before the controller ended.
     pub(crate) at: Time,
     pub(crate) verb: Verb,
     pub(crate) object: Arc<Stored>,
@@ -35,6 +35,8 @@ struct Pages {
     /// Workload specs that people asked for.
     wishes: Vec<(String, Value)>,
     broken: Vec<String>,
+    /// When the controller ended last.
+    ended: Option<Time>,
     /// Since when nothing keeps the controller from its work, or something does.
     calm: Vec<(Time, bool)>,
     trace: Vec<(Time, String)>,
@@ -66,6 +68,11 @@ impl Ledger {
         self.pages().trace.push((at, text.into()));
     }
 
+    /// The controller has ended, or was killed.
+    pub(crate) fn end(&self) {
+        self.pages().ended = Some(self.engine.now());
+    }
+
     /// A promise was broken.
     pub(crate) fn complain(&self, text: impl Into<String>) {
         let text = text.into();
@@ -86,6 +93,7 @@ impl Ledger {
             self.say(news);
         }
         let mut pages = self.pages();
+        let at = pages.ended.filter(|_| !live).unwrap_or(at);
         let key = (object.info.kind, object.name().to_owned());
         match verb {
             Verb::Deleted => pages.latest.remove(&key),

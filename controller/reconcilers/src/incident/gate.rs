@@ -102,9 +102,10 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
+        // Nobody is asked about what nothing speaks for.
+        rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
-        rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("Paused", Automation, Changes, rules::paused),
         rule("NotAllowed", Everybody, Changes, rules::not_allowed),
         rule("CouncilRejected", Automation, Anything, rules::council_rejected),

@@ -150,27 +150,36 @@ fn overtaken(incident: &ValidatedIncident, workload: &Workload) -> Option<String
     ))
 }
 
-/// A proposal that something has overtaken is made anew, and not for ever: then a human decides.
+/// A proposal that something has overtaken is made anew, and not for ever: then a human decides, if something is still
+/// wrong right then. `None` where nothing is.
 fn begin_anew(
     incident: &ValidatedIncident,
     workload: &Workload,
     action: Action,
     council: Option<CouncilDecision>,
     reason: String,
-) -> Step {
+) -> Option<Step> {
     // What a ladder tries next was chosen in the policy: no analysis would choose another.
     if incident.status.tried.is_empty() && incident.status.begun_anew <= MOST_ANEW {
-        return Step::BeginAnew { reason };
+        return Some(Step::BeginAnew { reason });
     }
-    match remedy::prescribe(incident, workload, action, proposed_count(incident)) {
-        Ok(plan) => Step::AskHuman {
-            plan,
-            council,
-            reason: "SpecChanged",
-            message: format!("{reason}: {action} needs a human"),
+    if !is_fresh(incident) {
+        return Some(Step::Measure);
+    }
+    if incident.status.symptoms.is_empty() {
+        return None;
+    }
+    Some(
+        match remedy::prescribe(incident, workload, action, proposed_count(incident)) {
+            Ok(plan) => Step::AskHuman {
+                plan,
+                council,
+                reason: "SpecChanged",
+                message: format!("{reason}: {action} needs a human"),
+            },
+            Err(error) => Step::Fail { error, council },
         },
-        Err(error) => Step::Fail { error, council },
-    }
+    )
 }
 
 /// By how many the proposal scales; a rung of the ladder goes one step.
@@ -308,8 +317,10 @@ fn conclude(
 ) -> Step {
     let by_itself = human.is_none() && action != Action::Noop;
     if by_itself {
-        if let Some(reason) = overtaken(incident, workload) {
-            return begin_anew(incident, workload, action, council, reason);
+        let overtaken = overtaken(incident, workload)
+            .and_then(|reason| begin_anew(incident, workload, action, council.clone(), reason));
+        if let Some(step) = overtaken {
+            return step;
         }
         if !is_fresh(incident) {
             return Step::Measure;

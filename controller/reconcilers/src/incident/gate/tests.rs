@@ -16,9 +16,9 @@ fn the_rules_bind_in_this_order() {
         names,
         [
             "ContainerPaused",
+            "NotMeasured",
             "StoppedByHand",
             "RestartLimit",
-            "NotMeasured",
             "Paused",
             "NotAllowed",
             "CouncilRejected",

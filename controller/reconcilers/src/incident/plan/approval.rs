@@ -149,7 +149,8 @@ fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
 /// A human agreed to this plan, made for the workload as it is: it is carried out if what it is about is still there.
 fn agreed(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, by: &str) -> Step {
     let changes = plan.action != Action::Noop;
-    if changes && !is_fresh(incident) {
+    // Where nothing is wrong any more, measuring it takes the plan back; whoever insists orders the action.
+    if changes && (!is_fresh(incident) || incident.status.symptoms.is_empty()) {
         return Step::Measure;
     }
     let case = Case {
@@ -182,7 +183,7 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
     if stale {
         let reason = overtaken(incident, workload)
             .unwrap_or_else(|| format!("the plan was made for generation {}", plan.parent_generation));
-        return begin_anew(incident, workload, plan.action, None, reason);
+        return begin_anew(incident, workload, plan.action, None, reason).unwrap_or(Step::Measure);
     }
     if overtaken(incident, workload).is_some() {
         // It is the human's alone since somebody changed the workload.

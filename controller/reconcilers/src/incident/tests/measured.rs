@@ -213,7 +213,19 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
             status.evidence = seen_at(1);
         })
     };
-    let step = plan(&moved(tired()));
+    // And only if something is still wrong right then.
+    assert_eq!(plan(&moved(tired())), Step::Measure);
+    let measured = |now_wrong: bool| {
+        let mut incident = tired();
+        let status = incident.status.as_mut().unwrap();
+        status.measured_at = Some(NOW.parse().unwrap());
+        if !now_wrong {
+            status.symptoms.clear();
+        }
+        plan(&moved(incident))
+    };
+    assert_eq!(measured(false), Step::Measure);
+    let step = measured(true);
     let Step::AskHuman {
         plan: new,
         reason: "SpecChanged",
@@ -236,7 +248,13 @@ workload: web
 council: {votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}
 tried: [{action: SCALE_UP, planHash: '1', error: e, generation: 4}]
 ";
-    let step = step(incident(REPORT, status), LADDER);
+    let measured = |at: &str, symptoms: &str| {
+        let status = format!("{status}measuredAt: {at}\nsymptoms: {symptoms}\n");
+        step(incident(REPORT, &status), LADDER)
+    };
+    let down = "[{kind: Down, container: web, message: web does not run}]";
+    assert_eq!(measured(BEFORE, down), Step::Measure);
+    let step = measured(NOW, down);
     assert!(
         matches!(
             step,
@@ -245,6 +263,12 @@ tried: [{action: SCALE_UP, planHash: '1', error: e, generation: 4}]
                 ..
             }
         ),
+        "{step:?}"
+    );
+    // Nobody is asked about a rung that nothing speaks for.
+    let step = measured(NOW, "[]");
+    assert!(
+        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Noop),
         "{step:?}"
     );
 }
@@ -297,6 +321,12 @@ fn what_a_human_agreed_to_is_measured_right_before_it_is_carried_out() {
         matches!(&step, Step::Approve { plan, note, .. } if plan.hash == "1" && note == "ada approved the plan"),
         "{step:?}"
     );
+    // However short a time ago nothing was wrong: measuring it takes the plan back.
+    let step = approved(|status| {
+        status.measured_at = Some(NOW.parse().unwrap());
+        status.symptoms.clear();
+    });
+    assert_eq!(step, Step::Measure);
 }
 
 fn paused(workload: &mut Workload) {
