@@ -1,4 +1,4 @@
-//! Tells of every reconcile: as a frame on the live stream, and in the log when it failed.
+//! Tells of every reconcile as a frame on the live stream. The log has it from the loop itself.
 
 use aegis_reconcilers::Context;
 use aegis_runtime::{FrameType, Observer, Reconciled};
@@ -16,9 +16,6 @@ impl FeedObserver {
 
 impl Observer for FeedObserver {
     fn reconciled(&self, r: &Reconciled<'_>) {
-        if let Some((category, chain)) = &r.error {
-            tracing::warn!(kind = r.kind, name = r.name, category, "{chain}");
-        }
         let generation = aegis_api::kinds::find(r.kind)
             .and_then(|info| self.context.store.get_stored(info, r.name))
             .and_then(|object| object.value.pointer("/metadata/generation").cloned());

@@ -1,7 +1,8 @@
 //! The store: every resource, durable in a directory of YAML files, with one writer and many watchers.
 //!
 //! Owns the files under `<dir>/<plural>/` and what is in force because of them. Knows kinds as data, never what one
-//! means. All writing goes through [`StoreDriver::run`]; reads are from memory. Layout and promises: design.md §3.
+//! means. All writing goes through [`StoreDriver::run`]; reads are from memory. Why it is one of our own, and how it lies
+//! on disk: docs/adr/0001-own-store.md and 0002-status-beside-spec.md.
 #![expect(
     clippy::mutable_key_type,
     reason = "a key's hash and order are of two names; its kind's validator takes no part"

@@ -15,16 +15,7 @@ use crate::text;
 
 const INCIDENT: &str = "Incident";
 /// Conditions whose truth is the trouble; of all others it is their absence.
-const TROUBLE: [&str; 8] = [
-    "ForeignContainers",
-    "Degraded",
-    "StoppedByHand",
-    "Held",
-    "RestartLimit",
-    "Paused",
-    "UnknownProvider",
-    "Stalled",
-];
+const TROUBLE: [&str; 5] = ["ForeignContainers", "Degraded", "StoppedByHand", "Held", "Paused"];
 /// Warnings that are told, the latest.
 const WARNINGS: usize = 5;
 
@@ -87,8 +78,8 @@ fn conditions(live: &Value) -> Vec<String> {
         let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
         let (kind, status) = (text("type"), text("status"));
         let bad = if TROUBLE.contains(&kind) { "True" } else { "False" };
-        // "Progressing: False" is how a change ends well.
-        let trouble = status == bad && (kind != "Progressing" || text("reason").contains("Exceeded"));
+        // "Progressing: False" is how a change ends well, unless it was rolled back.
+        let trouble = status == bad && (kind != "Progressing" || text("reason") == "RolloutFailed");
         trouble.then(|| format!("{kind} is {status} ({}): {}", text("reason"), text("message")))
     });
     wrong.collect()

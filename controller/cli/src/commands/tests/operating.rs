@@ -212,6 +212,27 @@ async fn plan_shows_what_would_change_and_whether_it_still_applies() {
     );
 }
 
+#[tokio::test]
+async fn why_tells_of_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_well() {
+    let server = MockServer::start().await;
+    let nothing = json!({"items": []});
+    answers(&server, "GET", INCIDENTS, json_body(&nothing)).await;
+    let events = "/api/v1/namespaces/default/events";
+    answers(&server, "GET", events, json_body(&nothing)).await;
+    for (reason, shown) in [("RolloutFailed", true), ("Settled", false)] {
+        let mut web = rolling(2);
+        let message = "revision bb was taken back and aa runs: it never was ready";
+        web["status"]["conditions"].as_array_mut().unwrap().push(
+            json!({"type": "Progressing", "status": "False", "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-31T12:00:00Z"}),
+        );
+        answers_once(&server, "GET", WEB, json_body(&web)).await;
+        let run = aegisctl(&server.uri(), &["why", "web"]).await;
+        let wanted = format!("Progressing is False ({reason}): {message}");
+        assert_eq!(run.out.contains(&wanted), shown, "{run:?}");
+    }
+}
+
 /// `get` shows the reason of `Ready`: what is not Ready there is not as it should be here.
 #[tokio::test]
 async fn why_and_get_agree_on_a_load_balancer_that_serves_a_part() {
