@@ -100,7 +100,7 @@ fn published(ports: &Value) -> Vec<PublishedPort> {
 }
 
 /// An address of the host to listen on; `None` for all of them.
-pub(crate) fn host_address(text: &str) -> Option<IpAddr> {
+pub fn host_address(text: &str) -> Option<IpAddr> {
     text.parse()
         .ok()
         .filter(|address: &IpAddr| !address.is_unspecified())

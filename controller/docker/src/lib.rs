@@ -1,4 +1,5 @@
-//! The Docker driver: [`Engine`] and its two implementors. The only crate that imports bollard.
+//! The Docker driver: [`Engine`] and what implements it with a daemon. The only crate that imports bollard. For tests there
+//! is an engine in memory, in a crate of its own (aegis-docker-fake).
 //! Does I/O; decides nothing.
 
 pub mod bollard;
@@ -6,7 +7,6 @@ mod cgroup;
 mod convert;
 pub mod create;
 pub mod engine;
-pub mod fake;
 mod host_files;
 mod http1;
 pub mod observed;
@@ -16,6 +16,7 @@ pub mod script;
 mod tls;
 mod version;
 
+pub use convert::host_address;
 pub use engine::{
     CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
     ProbeError,

@@ -17,7 +17,7 @@ pub fn swap_and_reload<'a>(live: &'a str, bytes: &'a str, main: &'a str) -> [&'a
 }
 
 /// A command as it is named in errors and logs: a script by its name.
-pub(crate) fn shown(command: &[&str]) -> String {
+pub fn shown(command: &[&str]) -> String {
     match command {
         ["sh", "-c", _, name, ..] => (*name).to_owned(),
         _ => command.join(" "),

@@ -87,7 +87,7 @@ impl std::fmt::Debug for Context {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use aegis_docker::fake::FakeEngine;
+    use aegis_docker_fake::FakeEngine;
     use aegis_runtime::store::StoreOptions;
     use tokio_util::sync::CancellationToken;
 

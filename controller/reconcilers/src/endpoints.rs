@@ -196,7 +196,7 @@ async fn listed(engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>>
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use aegis_docker::fake::{FakeEngine, RunSpec, When};
+    use aegis_docker_fake::{FakeEngine, RunSpec, When};
 
     use super::*;
 

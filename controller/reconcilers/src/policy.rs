@@ -132,7 +132,7 @@ impl Reconciler for PolicyReconciler {
 mod tests {
     use aegis_api::kinds;
     use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
-    use aegis_docker::fake::FakeEngine;
+    use aegis_docker_fake::FakeEngine;
     use serde_json::json;
 
     use super::*;

@@ -89,7 +89,7 @@ fn has_changed(known: &Arc<RunbookEntry>, entry: &Arc<RunbookEntry>) -> bool {
 #[cfg(test)]
 mod tests {
     use aegis_api::kinds;
-    use aegis_docker::fake::FakeEngine;
+    use aegis_docker_fake::FakeEngine;
     use serde_json::{Value, json};
 
     use super::*;

@@ -8,7 +8,7 @@ use aegis_api::incident::{Approval, ApprovalDecision, Override};
 use aegis_api::proposal::Action;
 use aegis_api::scalar::Time;
 use aegis_api::{Incident, IncidentSpec, Kind, Phase, RemediationPolicy, Workload, WorkloadSpec, kinds};
-use aegis_docker::fake::{FaultPlan, RunSpec};
+use aegis_docker_fake::{FaultPlan, RunSpec};
 use aegis_runtime::{Store, StoreError};
 use serde_json::Value;
 use tokio::time::Instant;

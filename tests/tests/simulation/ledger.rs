@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_api::{KINDS, Time};
-use aegis_docker::fake::FakeEngine;
+use aegis_docker_fake::FakeEngine;
 use aegis_runtime::{Observer, Reconciled, Store, StoreEvent, Stored, Verb};
 use serde_json::Value;
 

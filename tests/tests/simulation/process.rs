@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::fake::When;
 use aegis_docker::{Engine, ListFilter};
+use aegis_docker_fake::When;
 use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;

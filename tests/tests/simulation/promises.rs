@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use aegis_api::scalar::Time;
 use aegis_api::{Incident, Phase, Workload};
-use aegis_docker::fake::{Effect, LoadedConfig, Tenancy};
+use aegis_docker_fake::{Effect, LoadedConfig, Tenancy};
 use aegis_runtime::Verb;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aegis_api::{Incident, Kind};
-use aegis_docker::fake::{Actor, Effect, Op};
+use aegis_docker_fake::{Actor, Effect, Op};
 
 use super::director::Director;
 use super::promises;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aegis_api::API_VERSION;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
-use aegis_docker::fake::{Ailment, Behaviour, Cure, FakeEngine, FakeOptions, RunSpec, Symptom};
+use aegis_docker_fake::{Ailment, Behaviour, Cure, FakeEngine, FakeOptions, RunSpec, Symptom};
 use serde_json::{Value, json};
 
 use super::ledger::Ledger;

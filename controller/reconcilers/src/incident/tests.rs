@@ -21,7 +21,7 @@ use aegis_api::{
     Incident, IncidentStatus, Kind, RemediationPolicy, Symptom, SymptomKind, Time, Workload, WorkloadStatus,
     kinds, yaml,
 };
-use aegis_docker::fake::{FakeEngine, RunSpec};
+use aegis_docker_fake::{FakeEngine, RunSpec};
 
 use super::dereference::Observed;
 use super::leases::Leases;

@@ -9,8 +9,8 @@ use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Release, Server};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 use aegis_docker::Engine;
-use aegis_docker::fake::{FakeEngine, FakeOptions, Op, RunSpec};
 use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
+use aegis_docker_fake::{FakeEngine, FakeOptions, Op, RunSpec};
 
 use super::apply::{Applied, apply, restore};
 use super::dereference::{Observed, Worker};

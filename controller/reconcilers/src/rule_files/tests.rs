@@ -2,7 +2,7 @@
 
 use aegis_api::proposal::Evidence;
 use aegis_brain::{BrainConfig, Case, ReplicaBounds};
-use aegis_docker::fake::FakeEngine;
+use aegis_docker_fake::FakeEngine;
 
 use super::*;
 use crate::context::{Settings, tests::over};

@@ -242,7 +242,7 @@ impl Known<'_> {
 mod tests {
     use super::*;
     use aegis_api::{kinds, yaml};
-    use aegis_docker::fake::FakeEngine;
+    use aegis_docker_fake::FakeEngine;
 
     fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
         let labels = [(PROJECT, "shop"), (SERVICE, service)];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aegis_api::scalar::Time;
 use aegis_api::workload::{Health, InstanceStatus, StrategyType};
 use aegis_api::{Kind, LoadBalancer};
-use aegis_docker::fake::{Actor, Effect, LoadedConfig, Op};
+use aegis_docker_fake::{Actor, Effect, LoadedConfig, Op};
 
 use super::Evidence;
 use crate::world::BALANCER;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aegis_api::Kind;
 use aegis_api::scalar::Time;
 use aegis_api::workload::StrategyType;
-use aegis_docker::fake::{Actor, Effect, Op};
+use aegis_docker_fake::{Actor, Effect, Op};
 
 use super::Evidence;
 use crate::world::BALANCER;

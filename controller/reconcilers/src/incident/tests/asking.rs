@@ -5,7 +5,7 @@ use std::time::Duration;
 use aegis_api::incident::Override;
 use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_brain::{Brain, BrainConfig, Case, ProviderConfig, ProviderKind, ReplicaBounds, RetryPolicy};
-use aegis_docker::fake::{FakeEngine, FakeOptions};
+use aegis_docker_fake::{FakeEngine, FakeOptions};
 use aegis_runtime::feed::{Feed, FeedItem};
 use aegis_runtime::store::{Store, StoreOptions};
 use futures::StreamExt;

@@ -3,7 +3,7 @@
 use aegis_api::Phase;
 use aegis_api::proposal::RecentAction;
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::fake::{Ailment, Cure, Symptom};
+use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::json;
 
 use super::ward::Ward;

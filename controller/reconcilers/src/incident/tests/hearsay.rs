@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use aegis_api::{Phase, RunbookEntry};
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::fake::{Ailment, Cure, Op, Symptom as Sickness};
+use aegis_docker_fake::{Ailment, Cure, Op, Symptom as Sickness};
 use serde_json::json;
 
 use super::ward::{Ward, brain, saying, scripted_model};

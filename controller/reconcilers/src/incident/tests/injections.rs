@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use aegis_api::proposal::{Seat, Verdict};
-use aegis_docker::fake::{Ailment, Cure, Op, Symptom};
+use aegis_docker_fake::{Ailment, Cure, Op, Symptom};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aegis_api::policy::RUNBOOK;
 use aegis_api::{Phase, RunbookEntry};
-use aegis_docker::fake::{Ailment, Cure, Symptom};
+use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::json;
 
 use super::ward::{Ward, brain, saying, scripted_model};

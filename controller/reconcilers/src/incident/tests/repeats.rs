@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aegis_api::Phase;
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::fake::{Ailment, Cure, Op, Symptom};
+use aegis_docker_fake::{Ailment, Cure, Op, Symptom};
 use serde_json::json;
 
 use super::ward::{Ward, brain, saying, scripted_model};

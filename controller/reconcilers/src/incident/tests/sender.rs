@@ -2,7 +2,7 @@
 
 use aegis_api::condition;
 use aegis_brain::{Brain, BrainConfig};
-use aegis_docker::fake::{Ailment, Cure, Symptom};
+use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::{Value, json};
 
 use super::ward::Ward;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::Phase;
 use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind, Routes};
-use aegis_docker::fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, RunSpec};
+use aegis_docker_fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, RunSpec};
 use aegis_runtime::controller::{Action as Next, Reconciler};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

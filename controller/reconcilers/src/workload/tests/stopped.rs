@@ -6,7 +6,7 @@ use std::time::Duration;
 use aegis_api::condition;
 use aegis_api::incident::RESTART_LIMIT;
 use aegis_api::{Incident, Kind};
-use aegis_docker::fake::{Actor, Ailment, Behaviour, Cure, FakeEngine, Op, RunSpec, Symptom};
+use aegis_docker_fake::{Actor, Ailment, Behaviour, Cure, FakeEngine, Op, RunSpec, Symptom};
 use aegis_runtime::controller::Reconciler;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

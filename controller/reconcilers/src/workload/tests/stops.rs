@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aegis_api::condition::{self, Condition};
-use aegis_docker::fake::{Actor, FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_docker_fake::{Actor, FakeEngine, FakeOptions, Op, RunSpec};
 use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::events::EventType;
 use serde_json::{Value, json};
@@ -365,7 +365,7 @@ async fn what_ended_and_cannot_start_is_not_tried_again_and_again() {
 async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     let host = Host::new().await;
     host.engine
-        .add_image("app:1", aegis_docker::fake::Behaviour::default());
+        .add_image("app:1", aegis_docker_fake::Behaviour::default());
     let spec =
         |image: &str| json!({"template": {"image": image}, "replicas": 1, "strategy": {"type": "InPlace"}});
     host.apply(spec("app:1")).await;
@@ -390,7 +390,7 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
         (0, "ImageGone")
     );
     host.engine
-        .add_image("app:missing", aegis_docker::fake::Behaviour::default());
+        .add_image("app:missing", aegis_docker_fake::Behaviour::default());
     host.settle().await;
     assert_eq!(host.engine.peek("web-replica-1").unwrap().image, "app:missing");
 }
@@ -523,7 +523,7 @@ async fn a_container_whose_image_brings_our_labels_can_be_adopted() {
         (LABEL_REPLICA, "1"),
     ];
     host.engine
-        .add_labelled_image("dbg", aegis_docker::fake::Behaviour::default(), &labels);
+        .add_labelled_image("dbg", aegis_docker_fake::Behaviour::default(), &labels);
     host.run(&RunSpec::new("web", "dbg"));
     host.apply(json!({"container": "web"})).await;
     assert_eq!(host.settle().await.status.unwrap().ready_replicas, 1);

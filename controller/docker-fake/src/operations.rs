@@ -5,6 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_docker::engine::{
+    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
+    ProbeError,
+};
+use aegis_docker::observed::{
+    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
+    ProcessRow, Stats,
+};
+use aegis_docker::restart::{Known, Questions};
+use aegis_docker::script;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -15,16 +25,6 @@ use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::world::World;
 use super::{FakeEngine, Shared};
-use crate::engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
-    ProbeError,
-};
-use crate::observed::{
-    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
-    ProcessRow, Stats,
-};
-use crate::restart::{Known, Questions};
-use crate::script;
 
 /// How long a caller waits for an answer that was lost.
 const LOST_ANSWER_AFTER: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! `FakeEngine`: an engine in memory, for simulations and tests of whatever sits on [`crate::Engine`].
+//! `FakeEngine`: an engine in memory, for simulations and tests of whatever sits on [`aegis_docker::Engine`].
 //!
 //! Owns containers, images, networks, addresses, an nginx that loads what is put into it, and scripted misbehaviour. Time is
 //! tokio's, so with paused time a simulated hour takes none. No I/O. Like the real engine it finishes what it has begun
@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_docker::observed::{EngineEvent, EngineInfo};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,7 +37,6 @@ pub use nginx::LoadedConfig;
 pub use run_spec::RunSpec;
 pub use tenancy::Tenancy;
 
-use crate::observed::{EngineEvent, EngineInfo};
 use lifecycle::Timer;
 use world::World;
 

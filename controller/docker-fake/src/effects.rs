@@ -11,7 +11,7 @@ use super::container::Container;
 /// Who caused an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Actor {
-    /// The code under test, through [`crate::Engine`].
+    /// The code under test, through [`aegis_docker::Engine`].
     Client,
     /// Somebody at a terminal, through the methods of [`FakeEngine`].
     Human,
@@ -21,7 +21,7 @@ pub enum Actor {
 
 macro_rules! operations {
     ($($name:ident $word:literal),* $(,)?) => {
-        /// What was done. The first ones are operations of [`crate::Engine`].
+        /// What was done. The first ones are operations of [`aegis_docker::Engine`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "each is the word it stands for")]
         pub enum Op { $($name),* }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_docker::host_address;
+use aegis_docker::observed::{
+    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort,
+};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::nginx::Nginx;
-use crate::convert::host_address;
-use crate::observed::{
-    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort,
-};
 
 /// Docker's health check needs some failures before it says so.
 const HEALTH_CHECK_NOTICES_AFTER: Duration = Duration::from_secs(2);

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aegis_api::Time;
+use aegis_docker::engine::{CreateSpec, EngineError, EngineResult};
+use aegis_docker::observed::{ContainerState, EngineEvent, ExecOutput};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -17,8 +19,6 @@ use super::effects::{Actor, Effect, Op};
 use super::lifecycle::Timer;
 use super::nginx::{LoadedConfig, Nginx};
 use super::tenancy::Tenancy;
-use crate::engine::{CreateSpec, EngineError, EngineResult};
-use crate::observed::{ContainerState, EngineEvent, ExecOutput};
 
 pub(super) struct Image {
     pub(super) id: String,

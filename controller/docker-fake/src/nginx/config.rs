@@ -13,15 +13,15 @@ const INCLUDE_DEPTH: usize = 8;
 type Files = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::fake) struct Config {
-    pub(in crate::fake) upstreams: BTreeMap<String, Vec<String>>,
-    pub(in crate::fake) text: String,
+pub(crate) struct Config {
+    pub(crate) upstreams: BTreeMap<String, Vec<String>>,
+    pub(crate) text: String,
     servers: Vec<Directive>,
 }
 
 /// What a configuration says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::fake) enum Place {
+pub(crate) enum Place {
     /// It answers by itself.
     Answer(u16, String),
     /// One of these servers answers.
@@ -32,11 +32,7 @@ pub(in crate::fake) enum Place {
 
 impl Config {
     /// Reads and checks the configuration that starts at `main`. The error is what `nginx -t` prints.
-    pub(in crate::fake) fn load(
-        files: &Files,
-        main: &str,
-        resolves: &dyn Fn(&str) -> bool,
-    ) -> Result<Self, String> {
+    pub(crate) fn load(files: &Files, main: &str, resolves: &dyn Fn(&str) -> bool) -> Result<Self, String> {
         let emerg = |complaint: String| format!("nginx: [emerg] {complaint}");
         let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut config = Self::default();
@@ -168,7 +164,7 @@ impl Config {
     }
 
     /// What it does with a request from outside for `path` on `port`.
-    pub(in crate::fake) fn place(&self, port: u16, path: &str) -> Place {
+    pub(crate) fn place(&self, port: u16, path: &str) -> Place {
         let path = path.split('?').next().unwrap_or_default();
         let listening = self.servers.iter().filter(|server| listens(server, port));
         let locations = || {
@@ -220,7 +216,7 @@ impl Config {
     }
 
     /// What `location = /aegis-revision` answers.
-    pub(in crate::fake) fn revision(&self) -> Option<String> {
+    pub(crate) fn revision(&self) -> Option<String> {
         let locations = self.servers.iter().flat_map(Directive::inner);
         let mut named = locations.filter(|inner| inner.arg(0) == "=" && inner.arg(1) == REVISION_PATH);
         match self.answer(named.next()?) {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_docker::engine::EngineError;
+
 use super::effects::Op;
 use super::{FakeEngine, Feed};
-use crate::engine::EngineError;
 
 /// Chances (0 to 1) of each fault, rolled once for every operation.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,6 +7,7 @@ mod syntax;
 use std::collections::BTreeMap;
 
 use aegis_api::Time;
+use aegis_docker::observed::ProcessRow;
 use tokio::time::Instant;
 
 pub(super) use config::{Config, Place};
@@ -15,7 +16,6 @@ use super::FakeEngine;
 use super::effects::{Actor, Op};
 use super::lifecycle::{Due, End, Timer};
 use super::world::World;
-use crate::observed::ProcessRow;
 
 /// The main configuration unless a command names another.
 pub(super) const MAIN: &str = "/etc/nginx/nginx.conf";
