@@ -11,7 +11,6 @@ use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::{Context, triggers};
-use aegis_runtime::FrameType;
 use aegis_server::HostView;
 use futures::StreamExt as _;
 use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
@@ -134,7 +133,7 @@ async fn measure(
 
 fn show(context: &Context, view: &HostView, containers: &[ContainerSummary]) {
     let rows: Vec<ContainerRow> = containers.iter().map(row).collect();
-    context.feed.publish(FrameType::ContainerList, None, &rows);
+    context.feed.publish(None, &rows);
     view.set_containers(rows);
 }
 
@@ -145,7 +144,7 @@ fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &
         .iter()
         .filter_map(|reading| load(reading, starts, now))
         .collect();
-    context.feed.publish(FrameType::Metrics, None, &metrics);
+    context.feed.publish(None, &metrics);
     view.set_metrics(metrics);
 }
 
@@ -160,7 +159,7 @@ enum Tell {
 fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], tell: Tell) {
     let topology = topology(context, containers);
     if view.set_topology(topology) || tell == Tell::Always {
-        context.feed.publish(FrameType::Topology, None, &*view.topology());
+        context.feed.publish(None, &*view.topology());
     }
 }
 

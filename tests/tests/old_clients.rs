@@ -208,6 +208,14 @@ const FRAMES: [&str; 16] = [
     "heartbeat",
 ];
 
+#[test]
+fn every_type_that_a_client_knows_is_in_the_table() {
+    for kind in FRAMES {
+        assert!(aegis_api::wire::FrameType::of(kind).is_some(), "{kind}");
+        assert!(data_of(kind).is_some(), "{kind}");
+    }
+}
+
 const STATUSES: &str = "RECEIVED RAG_RETRIEVAL ANALYSING AI_COMPLETE COUNCIL_REVIEW COUNCIL_VOTE COUNCIL_DECISION APPROVED \
                         EXECUTING SCALING SCALED LB_CONFIGURED RESTARTED SCALED_DOWN NOOP VERIFYING RESOLVED FAILED";
 
@@ -467,6 +475,9 @@ fn the_frames_are_as_known(live: &Live) -> BTreeSet<String> {
             ("seq", Count),
         ])
         .of("a frame", &frame);
+        let read = aegis_api::wire::Frame::read(&kind, &frame["data"]).unwrap();
+        let data = read.map(|contents| contents.data());
+        assert_eq!(data.as_ref(), Some(&frame["data"]), "as in the table: {frame}");
         let Some(shape) = data_of(&kind) else { continue };
         shape.of(&kind, &frame["data"]);
         if !frame["data"]["incident_id"].is_null() {

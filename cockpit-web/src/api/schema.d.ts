@@ -1567,14 +1567,16 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        /** @description `ai.stream`; clients that do not want the quadratic `full_text` say `?full_text=0`. */
+        AiStream: {
+            chunk: string;
+            /** @description Absent with `?full_text=0`. */
+            full_text?: string;
+            incident_id: string;
+            restart?: components["schemas"]["AiRestart"];
+        };
         AiStreamFrame: {
-            data: {
-                chunk: string;
-                /** @description Absent with `?full_text=0`. */
-                full_text?: string;
-                incident_id: string;
-                restart?: components["schemas"]["AiRestart"];
-            };
+            data: components["schemas"]["AiStream"];
             /** @description The incident it belongs to. */
             incident_id: string | null;
             /**
@@ -1919,13 +1921,17 @@ export interface components {
             /** @enum {string} */
             type: "health.check";
         };
+        /** @description `heartbeat`. */
+        Heartbeat: {
+            status: components["schemas"]["HeartbeatStatus"];
+            /**
+             * @description With `connected`, for clients that sent `?stream=`: what `seq` counts in. Another one is another process, whose
+             *     numbers have nothing to do with those before.
+             */
+            stream?: string;
+        };
         HeartbeatFrame: {
-            data: {
-                /** @enum {string} */
-                status: "connected" | "alive";
-                /** @description With `connected`, for clients that sent `?stream=`: what `seq` counts in. Another one is another process, whose numbers have nothing to do with those before. */
-                stream?: string;
-            };
+            data: components["schemas"]["Heartbeat"];
             /** @description The incident it belongs to. */
             incident_id: string | null;
             /**
@@ -1938,6 +1944,8 @@ export interface components {
             /** @enum {string} */
             type: "heartbeat";
         };
+        /** @description Why a sign of life is given. */
+        HeartbeatStatus: "connected" | "alive";
         /** @description An object whose file is gone, and that stays in force until somebody confirms its deletion. */
         HeldDeletion: {
             /** @description The object's kind. */
@@ -2005,11 +2013,16 @@ export interface components {
             /** @description What happened, oldest first. */
             timeline: components["schemas"]["TimelineView"][];
         };
+        /** @description `lagged`. */
+        Lagged: {
+            /**
+             * Format: uint64
+             * @description So many numbers went to frames that were let go of before they could be read.
+             */
+            missed: number;
+        };
         LaggedFrame: {
-            data: {
-                /** @description So many numbers went to frames that were let go of before they could be read. */
-                missed: number;
-            };
+            data: components["schemas"]["Lagged"];
             /** @description The incident it belongs to. */
             incident_id: string | null;
             /**
@@ -2208,6 +2221,8 @@ export interface components {
              * @description How long it took, milliseconds.
              */
             duration_ms: number;
+            /** @description Why it failed. */
+            error?: components["schemas"]["ReconcileError"] | (null);
             /**
              * Format: int64
              * @description The object's generation, where it still exists.
@@ -2226,6 +2241,13 @@ export interface components {
             result: string;
             /** @description What caused the run. */
             trigger: string;
+        };
+        /** @description In `reconcile`: why a run failed. */
+        ReconcileError: {
+            /** @description One word, as in the metrics. */
+            category: string;
+            /** @description The error and its causes. */
+            message: string;
         };
         ReconcileFrame: {
             data: components["schemas"]["ReconcileData"];
@@ -2469,13 +2491,15 @@ export interface components {
             /** @description The token's name; `system:anonymous` where none was sent. */
             user: string;
         };
+        /** @description `snapshot`: the newest incidents, and the host. */
+        Snapshot: {
+            containers: components["schemas"]["ContainerRow"][];
+            incidents: components["schemas"]["IncidentResult"][];
+            metrics: components["schemas"]["ContainerMetrics"][];
+            topology: components["schemas"]["Topology"];
+        };
         SnapshotFrame: {
-            data: {
-                containers: components["schemas"]["ContainerRow"][];
-                incidents: components["schemas"]["IncidentResult"][];
-                metrics: components["schemas"]["ContainerMetrics"][];
-                topology: components["schemas"]["Topology"];
-            };
+            data: components["schemas"]["Snapshot"];
             /** @description The incident it belongs to. */
             incident_id: string | null;
             /**

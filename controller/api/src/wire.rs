@@ -10,7 +10,8 @@ mod topology;
 
 pub use frame::{
     AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,
-    HealthCheck, IncidentNew, ReconcileData, ResolvedData, ResourceData, ScaleData, StatusUpdate,
+    Frame, FrameType, HealthCheck, Heartbeat, HeartbeatStatus, IncidentNew, Lagged, Payload, ReconcileData,
+    ReconcileError, ResolvedData, ResourceData, ScaleData, Snapshot, StatusUpdate,
 };
 pub use history::{History, Load, MetricHistory, MetricSample, MetricSeries};
 pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};

@@ -16,9 +16,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use aegis_api::wire::{FrameType, Payload};
 use futures::Stream;
 use futures::stream::BoxStream;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::follow::{Read, follow};
@@ -27,7 +27,7 @@ use parked::Parked;
 use ring::Ring;
 
 pub use answer::LiveAnswer;
-pub use frame::{Frame, FrameType};
+pub use frame::Frame;
 
 /// How many bytes of frames are kept by default.
 pub const BYTES: usize = 16 << 20;
@@ -81,10 +81,10 @@ impl Feed {
     }
 
     /// Publishes a frame to every subscriber; never waits. It is serialised here, once.
-    pub fn publish<T: Serialize + ?Sized>(&self, kind: FrameType, incident_id: Option<&str>, data: &T) {
-        match Draft::new(kind, incident_id, data) {
+    pub fn publish<P: Payload>(&self, incident_id: Option<&str>, data: &P) {
+        match Draft::new(incident_id, data) {
             Ok(draft) => self.take_in(draft),
-            Err(error) => log_unserialisable(kind, &error),
+            Err(error) => log_unserialisable(data.frame_type(), &error),
         }
     }
 
@@ -169,7 +169,10 @@ impl Inner {
 }
 
 fn log_unserialisable(kind: FrameType, error: &serde_json::Error) {
-    tracing::error!("a frame {kind:?} is not published, as it cannot be written as JSON: {error}");
+    tracing::error!(
+        "a frame {} is not published, as it cannot be written as JSON: {error}",
+        kind.as_str()
+    );
 }
 
 /// One reader of the feed.

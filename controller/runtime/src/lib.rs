@@ -23,7 +23,7 @@ pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };
 pub use events::{Event, EventRecorder, EventType, ObjectRef};
-pub use feed::{Feed, FeedItem, Frame, FrameType, LiveAnswer, Subscription};
+pub use feed::{Feed, FeedItem, Frame, LiveAnswer, Subscription};
 pub use metrics::Metrics;
 pub use store::{
     BrokenFile, Clock, Expired, Part, Retention, Store, StoreDriver, StoreError, StoreEvent, StoreOptions,

@@ -3,11 +3,8 @@
 
 use aegis_api::incident::{Attempt, Stage, TimelineEntry};
 use aegis_api::proposal::{Action, Analysis, CouncilDecision, Vote};
-use aegis_api::wire::{self, AnalysisView, CouncilView, ScaleEvent, VoteView};
+use aegis_api::wire::{self, AnalysisView, CouncilView, Frame, ScaleEvent, VoteView};
 use aegis_api::{Incident, IncidentStatus, Kind as _, Phase};
-use aegis_runtime::FrameType;
-use serde::Serialize;
-use serde_json::Value;
 
 /// How much of an incident's logs `incident.new` carries, in characters.
 const LOGS_SHOWN: usize = 200;
@@ -15,12 +12,10 @@ const LOGS_SHOWN: usize = 200;
 /// A frame that is to be published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// Its type.
-    pub kind: FrameType,
     /// The incident's id, as clients know it.
     pub incident_id: String,
     /// Its contents.
-    pub data: Value,
+    pub frame: Frame,
 }
 
 /// The frames of the step from `old` to `new`, in the order in which things happened. The same version again: none.
@@ -114,12 +109,10 @@ impl Writer<'_> {
         wire::incident_id(self.incident).to_owned()
     }
 
-    fn push(&mut self, kind: FrameType, data: impl Serialize) {
-        let data = serde_json::to_value(data).unwrap_or_default();
+    fn push(&mut self, data: impl Into<Frame>) {
         self.drafts.push(Draft {
-            kind,
             incident_id: self.id(),
-            data,
+            frame: data.into(),
         });
     }
 
@@ -131,23 +124,20 @@ impl Writer<'_> {
             alert_type: spec.alert_type.clone(),
             logs,
         };
-        self.push(FrameType::IncidentNew, data);
+        self.push(data);
     }
 
     fn entry(&mut self, entry: &TimelineEntry, news: &mut News<'_>) {
         let (incident_id, message) = (self.id(), entry.message.clone());
-        self.push(
-            FrameType::StatusUpdate,
-            wire::StatusUpdate {
-                incident_id,
-                status: entry.status,
-                message,
-            },
-        );
+        self.push(wire::StatusUpdate {
+            incident_id,
+            status: entry.status,
+            message,
+        });
         match entry.status {
             Stage::Analysing => {
                 let (incident_id, message) = (self.id(), entry.message.clone());
-                self.push(FrameType::AiThinking, wire::AiThinking { incident_id, message });
+                self.push(wire::AiThinking { incident_id, message });
             }
             Stage::AiComplete => self.analysis(news.analysis.take()),
             Stage::CouncilVote => self.vote(news.votes.pop_front()),
@@ -173,14 +163,11 @@ impl Writer<'_> {
         for attempt in std::mem::take(&mut news.attempts) {
             let incident_id = self.id();
             let (attempt, healthy) = (attempt.number, attempt.healthy);
-            self.push(
-                FrameType::HealthCheck,
-                wire::HealthCheck {
-                    incident_id,
-                    attempt,
-                    healthy,
-                },
-            );
+            self.push(wire::HealthCheck {
+                incident_id,
+                attempt,
+                healthy,
+            });
         }
     }
 
@@ -190,7 +177,7 @@ impl Writer<'_> {
                 incident_id: self.id(),
                 analysis: AnalysisView::from(analysis),
             };
-            self.push(FrameType::AiComplete, data);
+            self.push(data);
         }
     }
 
@@ -200,7 +187,7 @@ impl Writer<'_> {
                 incident_id: self.id(),
                 vote: VoteView::from(vote),
             };
-            self.push(FrameType::CouncilVote, data);
+            self.push(data);
         }
     }
 
@@ -216,7 +203,7 @@ impl Writer<'_> {
                 incident_id: self.id(),
                 decision: CouncilView::from(decision),
             };
-            self.push(FrameType::CouncilDecision, data);
+            self.push(data);
         }
     }
 
@@ -239,7 +226,7 @@ impl Writer<'_> {
                 action,
                 container,
             };
-            self.push(FrameType::DockerAction, data);
+            self.push(data);
         }
     }
 
@@ -266,7 +253,7 @@ impl Writer<'_> {
             incident_id: Some(self.id()),
             event,
         };
-        self.push(FrameType::ScaleEvent, data);
+        self.push(data);
     }
 
     /// The container the incident is about.
@@ -287,17 +274,14 @@ impl Writer<'_> {
         match phase {
             Phase::Resolved => {
                 let resolved_at = self.status.resolved_at;
-                self.push(
-                    FrameType::Resolved,
-                    wire::ResolvedData {
-                        incident_id,
-                        resolved_at,
-                    },
-                );
+                self.push(wire::ResolvedData {
+                    incident_id,
+                    resolved_at,
+                });
             }
             Phase::Failed => {
                 let error = self.status.error.clone();
-                self.push(FrameType::Failed, wire::FailedData { incident_id, error });
+                self.push(wire::FailedData { incident_id, error });
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::automation::Pause;
 use aegis_api::wire::ResourceData;
 use aegis_api::{Incident, KINDS, Workload};
-use aegis_runtime::{Feed, FrameType, Store, StoreEvent, Stored, Verb};
+use aegis_runtime::{Feed, Store, StoreEvent, Stored, Verb};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
 async fn brake(store: &Store, feed: &Feed, shutdown: &CancellationToken) {
     let mut changes = store.automation().changes();
     while let Some(Some(())) = shutdown.run_until_cancelled(changes.next()).await {
-        feed.publish(FrameType::Automation, None, &automation::view(store));
+        feed.publish(None, &automation::view(store));
     }
 }
 
@@ -119,21 +119,20 @@ impl Told {
             && self.pauses(verb, object, &workload)
         {
             let view = automation::view(&self.store);
-            self.feed.publish(FrameType::Automation, None, &view);
+            self.feed.publish(None, &view);
         }
         let incident = object.typed::<Incident>();
         let id = incident
             .as_ref()
             .map(|incident| aegis_api::wire::incident_id(incident));
-        self.feed.publish(FrameType::Resource, id, &data);
+        self.feed.publish(id, &data);
         if let Some(new) = incident.as_ref().filter(|_| verb != Verb::Deleted) {
             let old = self
                 .objects
                 .get(&key(object))
                 .and_then(|old| old.typed::<Incident>());
             for draft in frames(old.as_deref(), new) {
-                self.feed
-                    .publish(draft.kind, Some(&draft.incident_id), &draft.data);
+                self.feed.publish(Some(&draft.incident_id), &draft.frame);
             }
         }
     }
@@ -167,6 +166,7 @@ mod tests {
     use super::*;
     use crate::testing::Server;
     use aegis_api::kinds::find;
+    use aegis_api::wire::FrameType;
     use aegis_runtime::{FeedItem, Part, Subscription};
     use serde_json::{Value, json};
 

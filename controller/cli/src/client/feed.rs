@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::wire::FrameType;
 use futures::{SinkExt, StreamExt};
 use reqwest::header::AUTHORIZATION;
 use serde::Deserialize;
@@ -155,9 +156,9 @@ impl Feed {
             cause: format!("a message of its event stream is no frame ({error})"),
         })?;
         text.clone_into(&mut frame.raw);
-        let news = match frame.kind.as_str() {
-            // The connection's own words: their number is that of the last frame before them.
-            "heartbeat" | "lagged" | "snapshot" => self.position(&frame),
+        // The connection's own words: their number is that of the last frame before them.
+        let news = match FrameType::of(&frame.kind) {
+            Some(FrameType::Heartbeat | FrameType::Lagged | FrameType::Snapshot) => self.position(&frame),
             _ => self.place(&frame),
         };
         let item = match news {
@@ -185,7 +186,7 @@ impl Feed {
         }
         let elsewhere = other || (self.fresh && self.last.is_some_and(|(last, _)| last != seq));
         self.last = Some((seq, frame.timestamp));
-        if elsewhere || frame.kind == "lagged" {
+        if elsewhere || FrameType::of(&frame.kind) == Some(FrameType::Lagged) {
             News::AfterGap
         } else {
             News::Next

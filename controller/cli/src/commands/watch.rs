@@ -1,5 +1,6 @@
 //! `watch`: the live event stream, until it is interrupted or an incident has ended.
 
+use aegis_api::wire::{self, FrameType};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -77,7 +78,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
         }
         match item {
             FeedItem::Frame(frame) => {
-                if frame.kind == "incident.new"
+                if FrameType::of(&frame.kind) == Some(FrameType::IncidentNew)
                     && let Some(outcome) = view.appeared(&frame).await?
                 {
                     return outcome;
@@ -164,15 +165,15 @@ impl View<'_> {
         if !self.is_followed(Some(&incident)) {
             return None;
         }
-        match frame.kind.as_str() {
-            "resolved" => Some(Ok(())),
-            "failed" => {
-                let why = frame
-                    .data
-                    .get("error")
-                    .and_then(Value::as_str)
-                    .unwrap_or(NO_REASON);
-                Some(Err(failed(&incident, why)))
+        // The type alone ends it, whatever a later version says beside it.
+        match FrameType::of(&frame.kind)? {
+            FrameType::Resolved => Some(Ok(())),
+            FrameType::Failed => {
+                let why = match wire::Frame::read(&frame.kind, &frame.data) {
+                    Ok(Some(wire::Frame::Failed(end))) => end.error,
+                    _ => None,
+                };
+                Some(Err(failed(&incident, why.as_deref().unwrap_or(NO_REASON))))
             }
             _ => None,
         }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use aegis_api::Time;
+use aegis_api::incident::Stage;
+use aegis_api::proposal::Verdict;
+use aegis_api::wire::{self, AnalysisView, CouncilView, FrameType, ScaleEvent};
 use owo_colors::Style;
 use serde_json::Value;
 
@@ -12,23 +15,23 @@ use crate::console::Console;
 use crate::text;
 
 /// Types that come all the time and are shown only on request.
-const NOISY: [&str; 7] = [
-    "metrics",
-    "container.list",
-    "topology",
-    "heartbeat",
-    "resource",
-    "reconcile",
-    "snapshot",
+const NOISY: [FrameType; 7] = [
+    FrameType::Metrics,
+    FrameType::ContainerList,
+    FrameType::Topology,
+    FrameType::Heartbeat,
+    FrameType::Resource,
+    FrameType::Reconcile,
+    FrameType::Snapshot,
 ];
 /// Updates that a frame of their own tells better.
-const TOLD_TWICE: [&str; 6] = [
-    "RECEIVED",
-    "AI_COMPLETE",
-    "COUNCIL_VOTE",
-    "COUNCIL_DECISION",
-    "RESOLVED",
-    "FAILED",
+const TOLD_TWICE: [Stage; 6] = [
+    Stage::Received,
+    Stage::AiComplete,
+    Stage::CouncilVote,
+    Stage::CouncilDecision,
+    Stage::Resolved,
+    Stage::Failed,
 ];
 const STAGE_WIDTH: usize = 18;
 const MESSAGE_LIMIT: usize = 600;
@@ -63,14 +66,16 @@ impl FeedPrinter {
     /// What to write for a frame; empty where it is not shown.
     pub(crate) fn frame(&mut self, frame: &Frame) -> String {
         let incident = incident_of(frame).unwrap_or_default();
-        if frame.kind == "incident.new" && self.begun.len() < MAX_OPEN {
+        // Contents of a later version that do not fit are shown as they are, like a type that is not known.
+        let contents = wire::Frame::read(&frame.kind, &frame.data).ok().flatten();
+        if matches!(contents, Some(wire::Frame::IncidentNew(_))) && self.begun.len() < MAX_OPEN {
             self.begun
                 .insert(incident.clone(), frame.timestamp.unwrap_or_else(now));
         }
-        if frame.kind == "ai.stream" {
-            return self.chunk(frame, &incident);
+        if let Some(wire::Frame::AiStream(words)) = &contents {
+            return self.chunk(frame, &incident, &words.chunk);
         }
-        let Some((stage, message)) = self.words(frame, &incident) else {
+        let Some((stage, message)) = self.words(frame, contents, &incident) else {
             return String::new();
         };
         let line = (incident, stage, message);
@@ -101,12 +106,7 @@ impl FeedPrinter {
         }
     }
 
-    fn chunk(&mut self, frame: &Frame, incident: &str) -> String {
-        let chunk = frame
-            .data
-            .get("chunk")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+    fn chunk(&mut self, frame: &Frame, incident: &str, chunk: &str) -> String {
         let mut out = String::new();
         self.last = None;
         if self.reasoning.as_deref() != Some(incident) {
@@ -134,58 +134,48 @@ impl FeedPrinter {
     }
 
     /// Stage and message of a frame; `None` where it is not shown.
-    fn words(&mut self, frame: &Frame, incident: &str) -> Option<(String, String)> {
-        let data = &frame.data;
-        let field = |name: &str| super::jsonpath::plain(data.get(name).unwrap_or(&Value::Null));
+    fn words(
+        &mut self,
+        frame: &Frame,
+        contents: Option<wire::Frame>,
+        incident: &str,
+    ) -> Option<(String, String)> {
         let stage = |stage: &str, message: String| Some((stage.to_owned(), message));
-        match frame.kind.as_str() {
-            "incident.new" => stage(
-                "RECEIVED",
-                with_detail(&text_of(data, "alert_type"), &text_of(data, "logs")),
-            ),
-            "status.update" => {
-                let status = text_of(data, "status");
-                let shown = self.verbose || !TOLD_TWICE.contains(&status.as_str());
-                shown.then(|| (status, text_of(data, "message")))
+        match contents {
+            Some(wire::Frame::IncidentNew(new)) => stage("RECEIVED", with_detail(&new.alert_type, &new.logs)),
+            Some(wire::Frame::StatusUpdate(update)) => {
+                let shown = self.verbose || !TOLD_TWICE.contains(&update.status);
+                shown.then(|| (update.status.as_str().to_owned(), update.message))
             }
-            "ai.thinking" => stage("ANALYSING", text_of(data, "message")),
-            "ai.complete" => stage("PROPOSAL", proposal(data.get("analysis").unwrap_or(&Value::Null))),
-            "council.vote" => {
-                let vote = data.get("vote").unwrap_or(&Value::Null);
-                let verdict = text_of(vote, "verdict");
-                stage(
-                    "VOTE",
-                    format!(
-                        "{} {verdict}: {}",
-                        text_of(vote, "role"),
-                        text_of(vote, "reasoning")
-                    ),
-                )
+            Some(wire::Frame::AiThinking(thinking)) => stage("ANALYSING", thinking.message),
+            Some(wire::Frame::AiComplete(complete)) => stage("PROPOSAL", proposal(&complete.analysis)),
+            Some(wire::Frame::CouncilVote(wire::CouncilVoted { vote, .. })) => {
+                let (role, verdict) = (vote.role.as_str(), vote.verdict.as_str());
+                stage("VOTE", format!("{role} {verdict}: {}", vote.reasoning))
             }
-            "council.decision" => {
-                let decision = data.get("decision").unwrap_or(&Value::Null);
-                let verdict = text_of(decision, "final_verdict");
-                let consensus = consensus(decision);
-                stage(
-                    "DECISION",
-                    with_detail(&format!("{verdict}{consensus}"), &text_of(decision, "summary")),
-                )
+            Some(wire::Frame::CouncilDecision(wire::CouncilDecided { decision, .. })) => {
+                let verdict = format!("{}{}", decision.final_verdict.as_str(), consensus(&decision));
+                stage("DECISION", with_detail(&verdict, &decision.summary))
             }
-            "docker.action" => stage("ACTION", format!("{} {}", field("action"), field("container"))),
-            "scale.event" => stage("SCALED", scaled(data.get("event").unwrap_or(&Value::Null))),
-            "health.check" => {
-                let healthy = data.get("healthy").and_then(Value::as_bool).unwrap_or_default();
-                let word = if healthy { "healthy" } else { "not healthy yet" };
-                let detail = with_detail(word, &text_of(data, "message"));
-                stage("PROBE", format!("attempt {}: {detail}", field("attempt")))
+            Some(wire::Frame::DockerAction(done)) => {
+                stage("ACTION", format!("{} {}", done.action, done.container))
             }
-            "resolved" => {
+            Some(wire::Frame::ScaleEvent(scale)) => stage("SCALED", scaled(&scale.event)),
+            Some(wire::Frame::HealthCheck(check)) => {
+                let word = if check.healthy {
+                    "healthy"
+                } else {
+                    "not healthy yet"
+                };
+                stage("PROBE", format!("attempt {}: {word}", check.attempt))
+            }
+            Some(wire::Frame::Resolved(_)) => {
                 let lasted = self.lasted(frame, incident);
                 stage("RESOLVED", format!("verified healthy{lasted}"))
             }
-            "failed" => {
+            Some(wire::Frame::Failed(failed)) => {
                 let lasted = self.lasted(frame, incident);
-                let error = text_of(data, "error");
+                let error = failed.error.unwrap_or_default();
                 let why = if error.is_empty() {
                     "no reason given"
                 } else {
@@ -193,33 +183,31 @@ impl FeedPrinter {
                 };
                 stage("FAILED", format!("{why}{lasted}"))
             }
-            "lagged" => stage(
+            Some(wire::Frame::Lagged(_)) => stage(
                 "LAGGED",
                 "this client was too slow: some events are not shown".to_owned(),
             ),
-            "reconcile" if self.verbose => stage(
+            Some(wire::Frame::Reconcile(run)) if self.verbose => stage(
                 "RECONCILE",
                 format!(
                     "{}/{} {} in {} ms ({})",
-                    field("kind"),
-                    field("name"),
-                    field("result"),
-                    field("duration_ms"),
-                    field("trigger")
+                    run.kind, run.name, run.result, run.duration_ms, run.trigger
                 ),
             ),
-            "resource" if self.verbose => stage(
+            Some(wire::Frame::Resource(change)) if self.verbose => stage(
                 "RESOURCE",
                 format!(
                     "{} {}/{} at {}",
-                    field("verb"),
-                    field("kind"),
-                    field("name"),
-                    field("resourceVersion")
+                    change.verb, change.kind, change.name, change.resource_version
                 ),
             ),
-            kind if NOISY.contains(&kind) && !self.verbose => None,
-            kind => stage(&kind.to_uppercase(), text::brief(&data.to_string(), 200)),
+            _ if !self.verbose && FrameType::of(&frame.kind).is_some_and(|kind| NOISY.contains(&kind)) => {
+                None
+            }
+            _ => stage(
+                &frame.kind.to_uppercase(),
+                text::brief(&frame.data.to_string(), 200),
+            ),
         }
     }
 
@@ -244,14 +232,6 @@ pub(crate) fn incident_of(frame: &Frame) -> Option<String> {
     frame.incident_id.clone().or_else(inside)
 }
 
-fn text_of(value: &Value, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
-
 fn with_detail(what: &str, detail: &str) -> String {
     if detail.is_empty() {
         what.to_owned()
@@ -260,44 +240,29 @@ fn with_detail(what: &str, detail: &str) -> String {
     }
 }
 
-fn proposal(analysis: &Value) -> String {
-    // The wire spells these in snake case; the resource's own status in camel case.
-    let either = |snake: &str, camel: &str| analysis.get(snake).or_else(|| analysis.get(camel)).cloned();
-    let action = text_of(analysis, "action");
-    let count = either("replica_count", "replicaCount")
-        .and_then(|count| count.as_u64())
-        .filter(|count| *count > 0);
-    let by = count.map_or_else(String::new, |count| format!(" by {count}"));
-    let confidence = analysis
-        .get("confidence")
-        .and_then(Value::as_f64)
-        .unwrap_or_default()
-        * 100.0;
-    let cause = either("root_cause", "rootCause")
-        .as_ref()
-        .map(super::jsonpath::plain)
-        .unwrap_or_default();
-    format!("{action}{by} (confidence {confidence:.0} %): {cause}")
+fn proposal(analysis: &AnalysisView) -> String {
+    let by = match analysis.replica_count {
+        0 => String::new(),
+        count => format!(" by {count}"),
+    };
+    let confidence = analysis.confidence * 100.0;
+    format!(
+        "{}{by} (confidence {confidence:.0} %): {}",
+        analysis.action, analysis.root_cause
+    )
 }
 
-fn scaled(event: &Value) -> String {
-    let replicas: Vec<String> = event
-        .get("replicas")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(super::jsonpath::plain)
-        .collect();
-    let balanced = event
-        .get("lb_configured")
-        .and_then(Value::as_bool)
-        .unwrap_or_default();
-    let balancer = if balanced { ", in the load balancer" } else { "" };
+fn scaled(event: &ScaleEvent) -> String {
+    let balancer = if event.lb_configured {
+        ", in the load balancer"
+    } else {
+        ""
+    };
     format!(
         "{}: {} replicas [{}]{balancer}",
-        text_of(event, "container_base"),
-        replicas.len(),
-        replicas.join(", ")
+        event.container_base,
+        event.replicas.len(),
+        event.replicas.join(", ")
     )
 }
 
@@ -314,15 +279,11 @@ fn style(stage: &str) -> Style {
 }
 
 /// How many of the seats approved, from the votes themselves.
-fn consensus(decision: &Value) -> String {
-    let votes = decision
-        .get("votes")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+fn consensus(decision: &CouncilView) -> String {
+    let votes = &decision.votes;
     let approved = votes
         .iter()
-        .filter(|vote| text_of(vote, "verdict") == "APPROVED")
+        .filter(|vote| vote.verdict == Verdict::Approved)
         .count();
     if votes.is_empty() {
         String::new()
@@ -336,10 +297,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn incident_of_its_own(kind: &str) -> bool {
+        !matches!(kind, "reconcile" | "heartbeat") && FrameType::of(kind).is_some()
+    }
+
+    fn vote(role: &str, verdict: &str, reasoning: &str) -> Value {
+        json!({"role": role, "verdict": verdict, "reasoning": reasoning, "timestamp": "2026-01-31T12:00:00Z"})
+    }
+
     fn shown(verbose: bool, frames: &[(&str, Value)]) -> String {
         let (console, _, _) = Console::captured();
         let mut printer = FeedPrinter::new(console, verbose);
         let frames = frames.iter().enumerate().map(|(index, (kind, data))| {
+            let mut data = data.clone();
+            if let Some(fields) = data.as_object_mut().filter(|_| incident_of_its_own(kind)) {
+                fields.insert("incident_id".to_owned(), json!("inc-1"));
+            }
             let text = json!({"type": kind, "incident_id": "inc-1", "data": data, "seq": index,
                 "timestamp": format!("2026-01-31T12:00:0{}.5Z", index.min(9))});
             serde_json::from_value::<Frame>(text).unwrap()
@@ -367,16 +340,16 @@ mod tests {
                 ),
                 (
                     "council.vote",
-                    json!({"vote": {"role": "AUDITOR", "verdict": "APPROVED", "reasoning": "the evidence carries it"}}),
+                    json!({"vote": vote("AUDITOR", "APPROVED", "the evidence carries it")}),
                 ),
                 (
                     "council.decision",
                     json!({"decision": {"final_verdict": "APPROVED", "consensus": true, "summary": "all agree",
-                        "votes": [{"verdict": "APPROVED"}, {"verdict": "APPROVED"}, {"verdict": "NEEDS_REVIEW"}]}}),
+                        "votes": [vote("SRE_AGENT", "APPROVED", ""), vote("SECURITY_OFFICER", "APPROVED", ""), vote("AUDITOR", "NEEDS_REVIEW", "")]}}),
                 ),
                 ("health.check", json!({"attempt": 1, "healthy": false})),
                 ("metrics", json!([])),
-                ("resolved", json!({"resolved_at": "x"})),
+                ("resolved", json!({"resolved_at": "2026-01-31T12:00:09Z"})),
             ],
         );
         insta::assert_snapshot!(text);
@@ -405,7 +378,8 @@ mod tests {
         let frames = [
             (
                 "reconcile",
-                json!({"kind": "Workload", "name": "web", "result": "success", "duration_ms": 3, "trigger": "store"}),
+                json!({"kind": "Workload", "name": "web", "result": "success", "duration_ms": 3, "trigger": "store",
+                    "generation": 1, "error": null, "requeue_after_ms": null}),
             ),
             ("heartbeat", json!({"status": "alive"})),
             ("status.update", json!({"status": "RECEIVED", "message": "m"})),

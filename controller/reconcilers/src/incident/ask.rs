@@ -34,7 +34,7 @@ pub(super) async fn analyse(
                 reason: reason.to_owned(),
             };
             // For clients that only ever append, the chunk says it, too.
-            live.restart(&format!("\n[{provider}: {reason}]\n"), &restart);
+            live.restart(&format!("\n[{provider}: {reason}]\n"), restart);
         }
     };
     let brain = governed(reconciler, incident);

@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
+use aegis_api::wire::{AiRestart, AiStream, FrameType};
 
-use super::frame::{Draft, FrameType, Said};
+use super::frame::{Draft, Said};
 use super::{Feed, log_unserialisable};
 
 /// What part of the feed's bytes one answer may take.
@@ -115,40 +115,34 @@ impl LiveAnswer {
         let most = self.feed.limit() / PART;
         let escaped = escaped(words);
         if let Some(range) = self.answer.append(&escaped, most) {
-            self.publish(&escaped, range, None::<&()>);
+            self.publish(&escaped, range, None);
             return;
         }
         self.is_cut = true;
         let cut = self::escaped(CUT);
         if let Some(range) = self.answer.append(&cut, most.saturating_add(cut.len())) {
-            self.publish(&cut, range, None::<&()>);
+            self.publish(&cut, range, None);
         }
     }
 
     /// What was said so far does not count, and another answer begins. Clients that only ever append are told with these
     /// words; `restart` is for programs.
-    pub fn restart(&mut self, words: &str, restart: &impl Serialize) {
+    pub fn restart(&mut self, words: &str, restart: AiRestart) {
         self.answer = Answer::new();
         self.is_cut = false;
         self.publish(&escaped(words), (0, 0), Some(restart));
     }
 
-    fn publish(&self, chunk: &str, (from, to): (usize, usize), restart: Option<&impl Serialize>) {
-        // The chunk is put in as it is: it is escaped already, and where it stands must be known.
-        #[derive(Serialize)]
-        struct Data<'a, T> {
-            incident_id: &'a str,
-            chunk: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            restart: Option<&'a T>,
-        }
+    fn publish(&self, chunk: &str, (from, to): (usize, usize), restart: Option<AiRestart>) {
         let id = Some(self.incident_id.as_str());
-        let data = Data {
-            incident_id: &self.incident_id,
-            chunk: "",
+        // The chunk is put in as it is: it is escaped already, and where it stands must be known.
+        let data = AiStream {
+            incident_id: self.incident_id.clone(),
+            chunk: String::new(),
+            full_text: None,
             restart,
         };
-        match Draft::new(FrameType::AiStream, id, &data) {
+        match Draft::new(id, &data) {
             Ok(mut draft) => {
                 draft.said = draft.put_chunk(chunk).map(|at| Said {
                     answer: Arc::clone(&self.answer),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aegis_api::Time;
+use aegis_api::wire::{FrameType, Payload};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,78 +14,6 @@ use super::answer::{Answer, between};
 const OVERHEAD: usize = 256;
 /// Room for `,"seq":18446744073709551615}`.
 const NUMBER: usize = 28;
-
-/// What a frame is about. Serialises to the wire's spelling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum FrameType {
-    /// An incident was opened.
-    #[serde(rename = "incident.new")]
-    IncidentNew,
-    /// An incident's status moved.
-    #[serde(rename = "status.update")]
-    StatusUpdate,
-    /// The analyst says what it looks at.
-    #[serde(rename = "ai.thinking")]
-    AiThinking,
-    /// The analyst's words as they come.
-    #[serde(rename = "ai.stream")]
-    AiStream,
-    /// The analysis is complete.
-    #[serde(rename = "ai.complete")]
-    AiComplete,
-    /// One seat voted.
-    #[serde(rename = "council.vote")]
-    CouncilVote,
-    /// The council decided.
-    #[serde(rename = "council.decision")]
-    CouncilDecision,
-    /// A container was acted on.
-    #[serde(rename = "docker.action")]
-    DockerAction,
-    /// Replicas came or went.
-    #[serde(rename = "scale.event")]
-    ScaleEvent,
-    /// A verification attempt was made.
-    #[serde(rename = "health.check")]
-    HealthCheck,
-    /// An incident was resolved.
-    #[serde(rename = "resolved")]
-    Resolved,
-    /// An incident failed.
-    #[serde(rename = "failed")]
-    Failed,
-    /// Container metrics.
-    #[serde(rename = "metrics")]
-    Metrics,
-    /// The containers of the host.
-    #[serde(rename = "container.list")]
-    ContainerList,
-    /// The topology.
-    #[serde(rename = "topology")]
-    Topology,
-    /// A sign of life.
-    #[serde(rename = "heartbeat")]
-    Heartbeat,
-    /// A reconcile ran.
-    #[serde(rename = "reconcile")]
-    Reconcile,
-    /// A resource changed.
-    #[serde(rename = "resource")]
-    Resource,
-    /// Automation was paused or let go on.
-    #[serde(rename = "automation")]
-    Automation,
-}
-
-impl FrameType {
-    /// Whether a newer frame of this type makes an older one worthless: it tells how things stand, not what happened.
-    pub fn is_periodic(self) -> bool {
-        matches!(
-            self,
-            Self::Metrics | Self::ContainerList | Self::Topology | Self::Heartbeat | Self::Automation
-        )
-    }
-}
 
 /// One frame. Its text is held once, whoever reads it.
 #[derive(Debug)]
@@ -129,11 +58,8 @@ struct Head<'a, T: ?Sized> {
 
 impl Draft {
     /// A frame with these contents.
-    pub(super) fn new<T: Serialize + ?Sized>(
-        kind: FrameType,
-        incident_id: Option<&str>,
-        data: &T,
-    ) -> Result<Self, serde_json::Error> {
+    pub(super) fn new<P: Payload>(incident_id: Option<&str>, data: &P) -> Result<Self, serde_json::Error> {
+        let kind = data.frame_type();
         let mut text = serde_json::to_vec(&Head {
             r#type: kind,
             incident_id,

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::frame::{Draft, Frame, FrameType};
+use aegis_api::wire::FrameType;
+
+use super::frame::{Draft, Frame};
 
 /// The most that a reader takes at once, so that a slow one holds little: frames, and their bytes. One frame at least.
 pub(super) const BATCH: (usize, usize) = (crate::follow::CHUNK, 64 * 1024);

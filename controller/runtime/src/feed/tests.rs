@@ -1,19 +1,43 @@
 use super::*;
+use aegis_api::wire::AiRestart;
 use futures::{FutureExt as _, StreamExt as _};
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// Anything as the contents of a frame of a type: the feed does not look into them.
+struct As<T>(FrameType, T);
+
+impl<T: Serialize> Serialize for As<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.1.serialize(serializer)
+    }
+}
+
+impl<T: Serialize> Payload for As<T> {
+    fn frame_type(&self) -> FrameType {
+        self.0
+    }
+}
+
+fn restart(provider: &str, reason: &str) -> AiRestart {
+    AiRestart {
+        provider: provider.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
 
 const KB: usize = 1024;
 
 fn publish(feed: &Feed, count: u64) {
     for n in 0..count {
-        feed.publish(FrameType::Reconcile, None, &json!({"n": n}));
+        feed.publish(None, &As(FrameType::Reconcile, json!({"n": n})));
     }
 }
 
 /// Frames of about a kilobyte.
 fn publish_large(feed: &Feed, count: u64) {
     for _ in 0..count {
-        feed.publish(FrameType::Resource, None, &"x".repeat(700));
+        feed.publish(None, &As(FrameType::Resource, "x".repeat(700)));
     }
 }
 
@@ -44,8 +68,8 @@ fn wire(frame: &Frame) -> Value {
 #[test]
 fn a_frame_is_spelled_as_the_contract_says() {
     let feed = Feed::default();
-    feed.publish(FrameType::CouncilVote, Some("inc-\"1"), &json!({"vote": 1}));
-    feed.publish(FrameType::Metrics, None, &json!([]));
+    feed.publish(Some("inc-\"1"), &As(FrameType::CouncilVote, json!({"vote": 1})));
+    feed.publish(None, &As(FrameType::Metrics, json!([])));
     let items = frames(&mut feed.subscribe(Some(0)));
     let [FeedItem::Frame(vote), FeedItem::Frame(metrics)] = items.as_slice() else {
         panic!("{items:?}")
@@ -81,7 +105,7 @@ fn i12_whatever_is_published_the_feed_stays_within_its_bytes() {
     let says = |count: usize, size: usize| {
         let mut answer = feed.live_answer("i");
         (0..count).for_each(|_| answer.say(&"\n".repeat(size)));
-        answer.restart("[again]", &json!({"reason": "r"}));
+        answer.restart("[again]", restart("p", "r"));
         answer.say("once more");
     };
     let large = json!({"object": "x".repeat(200 * KB)});
@@ -89,15 +113,15 @@ fn i12_whatever_is_published_the_feed_stays_within_its_bytes() {
         ("many small frames", &|| publish(&feed, 5000)),
         ("large frames", &|| publish_large(&feed, 500)),
         ("one that is larger than the bound", &|| {
-            feed.publish(FrameType::Resource, None, &large);
+            feed.publish(None, &As(FrameType::Resource, &large));
         }),
         ("a long answer in tiny pieces", &|| says(5000, 1)),
         ("a long answer in large pieces", &|| says(50, 10 * KB)),
         ("what stands, again and again", &|| {
-            (0..5000).for_each(|n| feed.publish(FrameType::Metrics, None, &json!([n])));
+            (0..5000).for_each(|n| feed.publish(None, &As(FrameType::Metrics, json!([n]))));
         }),
         ("what stands, larger than the bound", &|| {
-            feed.publish(FrameType::Topology, None, &large);
+            feed.publish(None, &As(FrameType::Topology, &large));
         }),
     ];
     for (what, stream) in streams {
@@ -142,7 +166,7 @@ fn a_payload_is_serialised_once_however_many_read_it() {
     }
     let (feed, count) = (Feed::default(), std::cell::Cell::new(0));
     let mut subscriptions: Vec<Subscription> = (0..256).map(|_| feed.subscribe(None)).collect();
-    feed.publish(FrameType::Resource, None, &Counted(&count));
+    feed.publish(None, &As(FrameType::Resource, Counted(&count)));
     let mut texts = subscriptions.iter_mut().flat_map(|subscription| {
         let items = frames(subscription);
         items.into_iter().filter_map(|item| match item {
@@ -173,7 +197,7 @@ fn of_what_tells_how_things_stand_only_the_newest_is_kept() {
             FrameType::Heartbeat,
             FrameType::Automation,
         ] {
-            feed.publish(kind, None, &json!([{"name": "web", "round": 10_000 + round}]));
+            feed.publish(None, &As(kind, json!([{"name": "web", "round": 10_000 + round}])));
         }
         assert_eq!(
             ready(&mut live).len(),
@@ -211,11 +235,11 @@ fn a_reader_takes_few_bytes_at_once() {
     let feed = Feed::default();
     let subscription = feed.subscribe(None);
     for _ in 0..20 {
-        feed.publish(FrameType::Resource, None, &"x".repeat(40 * KB));
+        feed.publish(None, &As(FrameType::Resource, "x".repeat(40 * KB)));
     }
     assert_eq!(feed.inner.ring().after(0).len(), 2);
     drop(subscription);
-    feed.publish(FrameType::Resource, None, &"x".repeat(400 * KB));
+    feed.publish(None, &As(FrameType::Resource, "x".repeat(400 * KB)));
     assert_eq!(feed.inner.ring().after(20).len(), 1, "one at least");
 }
 
@@ -234,7 +258,7 @@ fn a_number_that_is_no_longer_kept_or_of_another_process_says_so() {
 fn a_frame_larger_than_the_feed_is_missed_and_the_next_is_not() {
     let feed = Feed::bounded(10 * KB);
     let mut subscription = feed.subscribe(None);
-    feed.publish(FrameType::Resource, None, &"x".repeat(11 * KB));
+    feed.publish(None, &As(FrameType::Resource, "x".repeat(11 * KB)));
     publish(&feed, 1);
     assert_eq!(ready(&mut subscription), ["lagged 1", "2"]);
 }
@@ -255,7 +279,7 @@ fn the_text_so_far_is_made_for_who_wants_it() {
     let mut answer = feed.live_answer("in\"c");
     let pieces = ["It \"leaks\"", "\n", "läuft über 🦀", "\\"];
     pieces.iter().for_each(|piece| answer.say(piece));
-    answer.restart("\n[it failed]\n", &json!({"provider": "p", "reason": "r"}));
+    answer.restart("\n[it failed]\n", restart("p", "r"));
     answer.say("So.");
     let told = full(&feed, 0);
     let mut text = String::new();
@@ -294,7 +318,7 @@ fn the_text_so_far_is_whole_also_when_the_frames_of_its_beginning_are_gone() {
 fn frames_that_were_left_out_are_made_up_for_by_the_next() {
     let feed = Feed::default();
     let mut answer = feed.live_answer("i");
-    answer.restart("[again]", &json!({}));
+    answer.restart("[again]", restart("p", "r"));
     ["a", "b", "c"].iter().for_each(|piece| answer.say(piece));
     let items = frames(&mut feed.subscribe(Some(0)));
     let superseded: Vec<bool> = items
@@ -328,7 +352,7 @@ fn an_answer_that_takes_more_than_its_part_of_the_feed_is_cut_and_says_so() {
     let seq = feed.seq();
     answer.say("more");
     assert_eq!(feed.seq(), seq, "nothing more is published");
-    answer.restart("[again]", &json!({}));
+    answer.restart("[again]", restart("p", "r"));
     answer.say("short");
     assert_eq!(full(&feed, seq).pop().unwrap()["data"]["full_text"], "short");
 }
@@ -365,7 +389,7 @@ async fn words_come_after_the_change_that_they_belong_to_whoever_is_faster() {
     let mut answer = feed.live_answer_after("i", 5);
     answer.say("b");
     answer.say("c");
-    feed.publish(FrameType::AiThinking, Some("i"), &json!({}));
+    feed.publish(Some("i"), &As(FrameType::AiThinking, json!({})));
     feed.told(5);
     answer.say("d");
     assert_eq!(kinds().await.0, FrameType::AiThinking);

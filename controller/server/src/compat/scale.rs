@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
 use aegis_api::{Kind as _, LoadBalancer, Time, Workload, kinds};
-use aegis_runtime::{FrameType, Store};
+use aegis_runtime::Store;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -87,7 +87,7 @@ async fn up(state: &ServerState, store: &Store, count: u32) -> Result<Response, 
         incident_id: None,
         event: event.clone(),
     };
-    state.feed.publish(FrameType::ScaleEvent, None, &data);
+    state.feed.publish(None, &data);
     Ok(Json(event).into_response())
 }
 

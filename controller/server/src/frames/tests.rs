@@ -1,7 +1,8 @@
 //! Frames are replayed over the versions an incident goes through.
 
 use super::*;
-use serde_json::json;
+use aegis_api::wire::FrameType;
+use serde_json::{Value, json};
 
 fn incident(status: &Value) -> Incident {
     serde_json::from_value(json!({
@@ -108,10 +109,10 @@ fn replay(versions: &[Value]) -> Vec<Draft> {
 
 fn names(drafts: &[Draft]) -> Vec<String> {
     let name = |draft: &Draft| {
-        let kind = serde_json::to_value(draft.kind).unwrap();
-        match draft.data.get("status").and_then(Value::as_str) {
-            Some(status) => format!("{} {status}", kind.as_str().unwrap()),
-            None => kind.as_str().unwrap().to_owned(),
+        let (kind, data) = (draft.frame.kind().as_str(), draft.frame.data());
+        match data.get("status").and_then(Value::as_str) {
+            Some(status) => format!("{kind} {status}"),
+            None => kind.to_owned(),
         }
     };
     drafts.iter().map(name).collect()
@@ -161,33 +162,36 @@ fn an_incident_s_life_is_told_in_the_order_in_which_it_happened() {
 #[test]
 fn the_frames_carry_what_the_contract_says() {
     let drafts = replay(&versions());
-    let first = |kind: FrameType| &drafts.iter().find(|draft| draft.kind == kind).unwrap().data;
+    let first = |kind: FrameType| {
+        let found = drafts.iter().find(|draft| draft.frame.kind() == kind);
+        found.unwrap().frame.data()
+    };
     assert_eq!(
-        *first(FrameType::IncidentNew),
+        first(FrameType::IncidentNew),
         json!({"incident_id": "INC-1", "alert_type": "Memory Leak", "logs": "x".repeat(200)})
     );
     assert_eq!(
-        *first(FrameType::AiThinking),
+        first(FrameType::AiThinking),
         json!({"incident_id": "INC-1", "message": "m1"})
     );
     assert_eq!(first(FrameType::AiComplete)["analysis"]["replica_count"], 2);
     assert_eq!(first(FrameType::CouncilVote)["vote"]["role"], "SRE_AGENT");
     assert_eq!(first(FrameType::CouncilDecision)["decision"]["consensus"], true);
     assert_eq!(
-        *first(FrameType::DockerAction),
+        first(FrameType::DockerAction),
         json!({"incident_id": "INC-1", "action": "SCALE_UP", "container": "web-replica-1"})
     );
     assert_eq!(
-        *first(FrameType::ScaleEvent),
+        first(FrameType::ScaleEvent),
         json!({"incident_id": "INC-1", "event": {"container_base": "web", "replica_count": 2,
             "replicas": ["web-replica-1", "web-replica-2"], "lb_configured": true, "timestamp": "2026-01-31T12:00:06Z"}})
     );
     assert_eq!(
-        *first(FrameType::HealthCheck),
+        first(FrameType::HealthCheck),
         json!({"incident_id": "INC-1", "attempt": 1, "healthy": false})
     );
     assert_eq!(
-        *first(FrameType::Resolved),
+        first(FrameType::Resolved),
         json!({"incident_id": "INC-1", "resolved_at": "2026-01-31T12:00:08Z"})
     );
 }
@@ -227,7 +231,7 @@ fn a_failure_says_why() {
     let drafts = frames(Some(&old), &new);
     assert_eq!(names(&drafts), ["status.update FAILED", "failed"]);
     assert_eq!(
-        drafts[1].data,
+        drafts[1].frame.data(),
         json!({"incident_id": "INC-1", "error": "no quorum"})
     );
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aegis_api::Time;
+use aegis_api::wire::{FrameType, Payload};
 use aegis_runtime::Frame;
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -50,18 +51,18 @@ impl Telling {
 }
 
 /// A message of the connection itself. `seq` is that of the last frame that was sent: a client may come back with it.
-pub(super) fn own(kind: &str, seq: u64, data: &(impl Serialize + ?Sized)) -> String {
+pub(super) fn own(seq: u64, data: &impl Payload) -> String {
     #[derive(Serialize)]
-    struct Own<'a, T: ?Sized> {
+    struct Own<'a, T> {
         seq: u64,
-        r#type: &'a str,
+        r#type: FrameType,
         incident_id: Option<&'a str>,
         data: &'a T,
         timestamp: Time,
     }
     let message = Own {
         seq,
-        r#type: kind,
+        r#type: data.frame_type(),
         incident_id: None,
         data,
         timestamp: Time(jiff::Timestamp::now()),
@@ -73,6 +74,7 @@ pub(super) fn own(kind: &str, seq: u64, data: &(impl Serialize + ?Sized)) -> Str
 mod tests {
     use std::sync::Arc;
 
+    use aegis_api::wire::AiRestart;
     use aegis_runtime::{Feed, FeedItem};
     use futures::{FutureExt as _, StreamExt as _};
     use serde_json::{Value, json};
@@ -128,7 +130,11 @@ mod tests {
         let mut answer = feed.live_answer("i");
         let words: Vec<String> = (0..1000).map(|n| format!("word {n}. ")).collect();
         words.iter().for_each(|words| answer.say(words));
-        answer.restart("[again]", &json!({"provider": "p", "reason": "r"}));
+        let restart = AiRestart {
+            provider: "p".to_owned(),
+            reason: "r".to_owned(),
+        };
+        answer.restart("[again]", restart);
         words.iter().for_each(|words| answer.say(words));
         let length = words.concat().len();
         // Each with the text so far: some ten megabytes.

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aegis_api::wire::{Heartbeat, HeartbeatStatus, Lagged, Payload};
 use aegis_runtime::{FeedItem, Subscription};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::message::{self, Telling};
@@ -112,15 +111,13 @@ impl Session {
         mut frames: Subscription,
     ) -> Result<(), End> {
         let mut ended = state.auth.ended();
-        let greeting = if self.names_stream {
-            json!({"status": "connected", "stream": state.feed.stream()})
-        } else {
-            json!({"status": "connected"})
+        let greeting = Heartbeat {
+            status: HeartbeatStatus::Connected,
+            stream: self.names_stream.then(|| state.feed.stream().to_owned()),
         };
-        self.own("heartbeat", &greeting).await?;
+        self.own(&greeting).await?;
         if frames.too_old() {
-            let snapshot = snapshot::of(state);
-            self.own("snapshot", &snapshot).await?;
+            self.own(&snapshot::of(state)).await?;
         }
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,7 +154,7 @@ impl Session {
             }
             FeedItem::Lagged(missed) => {
                 self.position = self.position.saturating_add(missed);
-                self.own("lagged", &json!({"missed": missed})).await
+                self.own(&Lagged { missed }).await
             }
         }
     }
@@ -167,7 +164,11 @@ impl Session {
         match message {
             None | Some(Err(_) | Ok(Message::Close(_))) => Err(End::Gone),
             Some(Ok(Message::Text(text))) if text.trim() == "ping" => {
-                self.own("heartbeat", &json!({"status": "alive"})).await
+                let alive = Heartbeat {
+                    status: HeartbeatStatus::Alive,
+                    stream: None,
+                };
+                self.own(&alive).await
             }
             Some(Ok(_)) => Ok(()),
         }
@@ -180,8 +181,8 @@ impl Session {
         self.send(Message::Ping(bytes::Bytes::new())).await
     }
 
-    async fn own(&mut self, kind: &str, data: &impl Serialize) -> Result<(), End> {
-        let text = message::own(kind, self.position, data);
+    async fn own(&mut self, data: &impl Payload) -> Result<(), End> {
+        let text = message::own(self.position, data);
         self.send(Message::text(text)).await
     }
 

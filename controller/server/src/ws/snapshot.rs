@@ -1,8 +1,6 @@
 //! What a client gets that cannot replay: how things stand. Bounded in incidents and in bytes. No I/O.
 
-use std::sync::Arc;
-
-use aegis_api::wire::{ContainerMetrics, ContainerRow, IncidentResult, Topology};
+use aegis_api::wire::{IncidentResult, Snapshot};
 use serde::Serialize;
 
 use crate::compat::by_age;
@@ -10,14 +8,6 @@ use crate::state::ServerState;
 
 /// Most incidents, the newest, and most bytes of them.
 const INCIDENTS: (usize, usize) = (100, 4 << 20);
-
-#[derive(Serialize)]
-pub(super) struct Snapshot {
-    incidents: Vec<IncidentResult>,
-    containers: Arc<Vec<ContainerRow>>,
-    metrics: Arc<Vec<ContainerMetrics>>,
-    topology: Arc<Topology>,
-}
 
 /// Everything a client needs to go on from here.
 pub(super) fn of(state: &ServerState) -> Snapshot {

@@ -1,7 +1,8 @@
 //! `/ws` as clients see it, over a loopback connection.
 
-use aegis_runtime::FrameType;
+use aegis_api::wire::{FrameType, Payload};
 use futures::{SinkExt as _, StreamExt as _};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -11,6 +12,21 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::testing::Server;
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Anything as the contents of a frame of a type: what goes over the socket is the same.
+struct As<T>(FrameType, T);
+
+impl<T: Serialize> Serialize for As<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.1.serialize(serializer)
+    }
+}
+
+impl<T: Serialize> Payload for As<T> {
+    fn frame_type(&self) -> FrameType {
+        self.0
+    }
+}
 
 struct Listening {
     server: Server,
@@ -61,7 +77,7 @@ impl Listening {
         for _ in 0..100 {
             self.server
                 .feed
-                .publish(FrameType::StatusUpdate, Some("i"), &"x".repeat(1000));
+                .publish(Some("i"), &As(FrameType::StatusUpdate, "x".repeat(1000)));
         }
     }
 
@@ -69,7 +85,7 @@ impl Listening {
         for n in 0..count {
             self.server
                 .feed
-                .publish(FrameType::StatusUpdate, Some("i"), &json!({"n": n}));
+                .publish(Some("i"), &As(FrameType::StatusUpdate, json!({"n": n})));
         }
     }
 }
@@ -299,8 +315,8 @@ async fn a_client_that_comes_back_gets_the_newest_of_what_tells_how_things_stand
     listening.publish(1);
     for n in 0..1000 {
         let feed = &listening.server.feed;
-        feed.publish(FrameType::Metrics, None, &json!([n]));
-        feed.publish(FrameType::Topology, None, &json!({"n": n}));
+        feed.publish(None, &As(FrameType::Metrics, json!([n])));
+        feed.publish(None, &As(FrameType::Topology, json!({"n": n})));
     }
     let mut client = listening.connect("?since=1").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");

@@ -126,7 +126,10 @@ async fn answer(stream: &mut TcpStream, status: &str) {
 }
 
 fn frame(seq: u64, kind: &str, incident: &str, data: impl Into<Value>) -> Value {
-    let data: Value = data.into();
+    let mut data: Value = data.into();
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("incident_id".to_owned(), json!(incident));
+    }
     json!({"type": kind, "incident_id": incident, "data": data, "seq": seq, "timestamp": format!("2026-01-31T12:{:02}:{:02}Z", seq / 60, seq % 60)})
 }
 
@@ -148,13 +151,23 @@ async fn until_resolved_ends_with_the_first_incident_that_appears() {
     let stage = Stage::new(
         vec![stays(vec![
             connected(),
-            frame(1, "resolved", "older", json!({"resolved_at": "t"})),
+            frame(
+                1,
+                "resolved",
+                "older",
+                json!({"resolved_at": "2026-01-31T12:00:00Z"}),
+            ),
             opened(2, "inc-1"),
             frame(3, "ai.stream", "inc-1", json!({"chunk": "It "})),
             frame(4, "ai.stream", "inc-1", json!({"chunk": "leaks."})),
             opened(5, "inc-2"),
             frame(6, "failed", "inc-2", json!({"error": "not this one"})),
-            frame(7, "resolved", "inc-1", json!({"resolved_at": "t"})),
+            frame(
+                7,
+                "resolved",
+                "inc-1",
+                json!({"resolved_at": "2026-01-31T12:00:00Z"}),
+            ),
         ])],
         "",
     )
