@@ -59,13 +59,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "AEGIS_WEBHOOK_TOKEN (--webhook-token)",
         args.webhook_token.as_ref(),
     )?;
-    aegis_api::defaults::choose(defaults::of(&args)?)?;
+    let defaults = defaults::of(&args)?;
     let mut models = models::brain(&args.models)?;
     models.prompts_dir = models::prompts(models.prompts_dir, &args.state_dir);
     tracing::info!("incidents are put before {}", models::order(&models));
     let brain = Brain::new(models)?;
     let events = EventRecorder::new();
-    let (store, driver) = Store::open(StoreOptions::new(&args.state_dir), events.clone()).await?;
+    let options = StoreOptions {
+        defaults,
+        ..StoreOptions::new(&args.state_dir)
+    };
+    let (store, driver) = Store::open(options, events.clone()).await?;
     let admin_token = secrets::token(store.dir(), "admin-token")?;
     let webhook_token = match webhook_token {
         Some(token) => token,
@@ -85,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let context = context(&args, store, engine, events);
     let recall = Recall::default();
     let docker_events = DockerEvents::new(&context);
-    let view = HostView::new().with_history(context.samples.history().clone(), args.metrics_interval_secs);
+    let view = HostView::new().with_history(history(&context, args.metrics_interval_secs));
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);
@@ -172,6 +176,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         templates: args.lb_templates.clone(),
         max_replicas: args.max_replicas,
         cooldown: aegis_api::Duration::from_secs(args.scale_cooldown_secs),
+        verification_deadline: store.defaults().verification_deadline,
         log_chars: usize::try_from(args.log_truncate_chars).unwrap_or(2000),
         limits: args.limits.of_host(),
         host: host_reading_of(args.docker_host.as_deref()),
@@ -206,6 +211,11 @@ fn own_container() -> Option<String> {
     let name = std::fs::read_to_string("/etc/hostname").ok()?;
     let name = name.trim();
     (name.len() == 12 && name.chars().all(|c| c.is_ascii_hexdigit())).then(|| name.to_owned())
+}
+
+fn history(context: &Context, interval_secs: u64) -> aegis_server::LoadHistory {
+    let history = context.samples.history().clone();
+    Arc::new(move |now, minutes| history.last(now, minutes, interval_secs))
 }
 
 fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {

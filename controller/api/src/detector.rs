@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::defaults::Fill;
 use crate::incident::Severity;
 use crate::policy::WorkloadSelector;
 use crate::scalar::{Duration, Time};
@@ -141,6 +142,8 @@ pub struct DetectorWorkload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
 }
+
+impl Fill for DetectorSpec {}
 
 impl Rules for DetectorSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::defaults::Fill;
 use crate::proposal::{Action, Analysis, CouncilDecision, Evidence, Retrieved, Seat, Vote};
 use crate::scalar::{ContainerName, ResourceName, Time};
 use crate::symptom::Symptom;
@@ -556,6 +557,8 @@ impl Incident {
             .is_some_and(|status| status.finished_at.is_some())
     }
 }
+
+impl Fill for IncidentSpec {}
 
 impl Rules for IncidentSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::defaults::{Defaults, Fill};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 
@@ -16,7 +17,7 @@ use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, W
 pub trait Kind:
     Resource<DynamicType = ()>
     + CustomResourceExt
-    + HasSpec<Spec: Rules + PartialEq + Serialize + DeserializeOwned + Send + Sync>
+    + HasSpec<Spec: Rules + Fill + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + Serialize
     + DeserializeOwned
@@ -85,8 +86,8 @@ pub struct KindInfo {
     pub crd: CustomResourceDefinition,
     /// The OpenAPI v3 schema of the whole object, as in the CRD.
     pub schema: Value,
-    check: Result<SchemaCheck, String>,
-    decode: fn(Value) -> Result<AnyKind, Vec<FieldError>>,
+    schema_check: Result<SchemaCheck, String>,
+    decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
 }
 
 /// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
@@ -120,18 +121,34 @@ impl KindInfo {
             short_names: names.short_names.unwrap_or_default(),
             categories: names.categories.unwrap_or_default(),
             scalable,
-            check: SchemaCheck::new(&with_meta(&schema)),
+            schema_check: SchemaCheck::new(&with_meta(&schema)),
             crd,
             schema,
             decode: decode::<K>,
         }
     }
 
-    /// Validates a whole object as a person or a client wrote it and decodes it. Every error names its field.
-    pub fn decode(&self, mut object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
+    /// Validates a whole object as a person or a client wrote it and decodes it, with the built-in defaults where it is
+    /// silent. Every error names its field.
+    pub fn decode(&self, object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
+        self.decode_with(object, &Defaults::default())
+    }
+
+    /// Validates a whole object as somebody does who does not know the controller's defaults.
+    pub fn check(&self, object: Value) -> Result<Value, Vec<FieldError>> {
+        self.decode_with(object, &Defaults::unknown())
+            .map(|(object, _)| object)
+    }
+
+    /// Like [`decode`](Self::decode), with these defaults. The object is answered as it was written, but for nulls.
+    pub fn decode_with(
+        &self,
+        mut object: Value,
+        defaults: &Defaults,
+    ) -> Result<(Value, AnyKind), Vec<FieldError>> {
         strip_nulls(&mut object);
         let check = self
-            .check
+            .schema_check
             .as_ref()
             .map_err(|error| vec![FieldError::invalid("", self.kind, error)])?;
         let errors = check.errors(&object);
@@ -139,7 +156,7 @@ impl KindInfo {
             return Err(errors);
         }
         check_name(&object)?;
-        let typed = (self.decode)(object.clone())?;
+        let typed = (self.decode)(object.clone(), defaults)?;
         Ok((object, typed))
     }
 }
@@ -151,7 +168,10 @@ fn kind_name<K: Kind>() -> &'static str {
     }
 }
 
-fn decode<K: Kind>(object: Value) -> Result<AnyKind, Vec<FieldError>> {
+fn decode<K: Kind>(mut object: Value, defaults: &Defaults) -> Result<AnyKind, Vec<FieldError>> {
+    if let Some(spec) = object.get_mut("spec") {
+        K::Spec::fill(spec, defaults);
+    }
     let typed: K = serde_path_to_error::deserialize(object).map_err(|error| {
         let field = error.path().to_string();
         vec![FieldError::invalid(field, "", error.into_inner())]
@@ -231,7 +251,12 @@ mod tests {
     #[test]
     fn every_schema_compiles() {
         for info in KINDS.iter() {
-            assert!(info.check.is_ok(), "{}: {:?}", info.kind, info.check);
+            assert!(
+                info.schema_check.is_ok(),
+                "{}: {:?}",
+                info.kind,
+                info.schema_check
+            );
         }
     }
 

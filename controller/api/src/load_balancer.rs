@@ -3,8 +3,10 @@
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::condition::Condition;
+use crate::defaults::{Defaults, Fill, add};
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
 use crate::validate::{FieldError, Rules};
 use crate::workload::Leaving;
@@ -280,6 +282,15 @@ pub struct DrainCounts {
     pub failed: u32,
 }
 
+impl Fill for LoadBalancerSpec {
+    fn fill(spec: &mut Value, defaults: &Defaults) {
+        if let Some(fields) = spec.as_object_mut() {
+            add(fields, "container", &defaults.nginx_container);
+            add(fields, "configPath", &defaults.nginx_config_path);
+        }
+    }
+}
+
 impl Rules for LoadBalancerSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         if !self.config_path.as_str().ends_with(".conf") {
@@ -306,7 +317,7 @@ impl Rules for LoadBalancerSpec {
     clippy::expect_used,
     reason = "the literals are valid; a test constructs them"
 )]
-mod defaults {
+mod built_in {
     use super::{AbsolutePath, TemplateName};
 
     pub(super) fn default_template() -> TemplateName {
@@ -316,13 +327,13 @@ mod defaults {
         "/etc/nginx/nginx.conf".parse().expect("an absolute path")
     }
 }
-use defaults::{default_main_config_path, default_template};
+use built_in::{default_main_config_path, default_template};
 
 fn default_container() -> ContainerName {
-    crate::defaults::chosen().nginx_container.clone()
+    Defaults::default().nginx_container
 }
 fn default_config_path() -> AbsolutePath {
-    crate::defaults::chosen().nginx_config_path.clone()
+    Defaults::default().nginx_config_path
 }
 
 const fn one() -> u32 {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::condition::Condition;
+use crate::defaults::{Defaults, Fill, add};
 use crate::proposal::{Action, Seat};
 use crate::scalar::{Duration, ResourceName};
 use crate::validate::{FieldError, Rules};
@@ -255,6 +257,19 @@ pub struct RemediationPolicyStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl Fill for RemediationPolicySpec {
+    fn fill(spec: &mut Value, defaults: &Defaults) {
+        let Some(fields) = spec.as_object_mut() else {
+            return;
+        };
+        add(fields, "verification", Map::new());
+        let verification = fields.get_mut("verification").and_then(Value::as_object_mut);
+        if let Some(verification) = verification {
+            add(verification, "deadline", defaults.verification_deadline);
+        }
+    }
+}
+
 impl Rules for RemediationPolicySpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         self.analysis.rules(&format!("{path}.analysis"), out);
@@ -325,7 +340,7 @@ const fn no_time() -> Duration {
     Duration::from_millis(0)
 }
 fn verification_deadline() -> Duration {
-    crate::defaults::chosen().verification_deadline
+    Defaults::default().verification_deadline
 }
 const fn thirty_seconds() -> Duration {
     Duration::from_secs(30)

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::defaults::Fill;
 use crate::incident::Severity;
 use crate::proposal::Action;
 use crate::scalar::{ContainerName, Time};
@@ -179,6 +180,8 @@ pub struct RunbookEntryStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
+
+impl Fill for RunbookEntrySpec {}
 
 impl Rules for RunbookEntrySpec {
     fn rules(&self, _path: &str, _out: &mut Vec<FieldError>) {}

@@ -2,7 +2,6 @@
 //! contract: a change here breaks somebody's script. Owns no state. Pure.
 
 mod frame;
-mod history;
 mod host;
 mod incident;
 mod runbook;
@@ -13,8 +12,10 @@ pub use frame::{
     Frame, FrameType, HealthCheck, Heartbeat, HeartbeatStatus, IncidentNew, Lagged, Payload, ReconcileData,
     ReconcileError, ResolvedData, ResourceData, ScaleData, Snapshot, StatusUpdate,
 };
-pub use history::{History, Load, MetricHistory, MetricSample, MetricSeries};
-pub use host::{ContainerMetrics, ContainerRow, HealthAnswer, Removed, ScaleEvent};
+pub use host::{
+    ContainerMetrics, ContainerRow, HealthAnswer, MetricHistory, MetricSample, MetricSeries, Removed,
+    ScaleEvent,
+};
 pub use incident::{AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id};
 pub use runbook::{RagAnswer, RagRow, RunbookList, RunbookView};
 pub use topology::{Edge, EdgeLabel, LABEL_ROLE, Node, NodeType, Topology, TopologyContainer};

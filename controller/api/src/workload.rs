@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::condition::Condition;
+use crate::defaults::{Defaults, Fill, add};
 use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
@@ -365,13 +367,9 @@ impl HealthProbe {
 const MOST_DEPENDENCIES: usize = 32;
 
 impl WorkloadSpec {
-    /// How readiness is judged: as asked for, else as whoever started the controller said for this container.
+    /// How readiness is judged.
     pub fn probe(&self) -> Option<&HealthProbe> {
-        let default = || {
-            let (container, probe) = crate::defaults::chosen().probe.as_ref()?;
-            (self.container.as_ref() == Some(container)).then_some(probe)
-        };
-        self.health.as_ref().or_else(default)
+        self.health.as_ref()
     }
 }
 
@@ -724,6 +722,23 @@ pub struct Revision {
     pub was_ready: bool,
 }
 
+impl Fill for WorkloadSpec {
+    fn fill(spec: &mut Value, defaults: &Defaults) {
+        let Some(fields) = spec.as_object_mut() else {
+            return;
+        };
+        let adopts = fields.get("container").and_then(Value::as_str);
+        if let Some((container, probe)) = &defaults.probe
+            && adopts == Some(container.as_str())
+        {
+            add(fields, "health", probe);
+        }
+        if let Some(health) = fields.get_mut("health").and_then(Value::as_object_mut) {
+            add(health, "timeout", defaults.probe_timeout);
+        }
+    }
+}
+
 impl Rules for WorkloadSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
         match (&self.container, &self.template) {
@@ -913,7 +928,7 @@ const fn two_seconds() -> Duration {
     Duration::from_secs(2)
 }
 fn probe_timeout() -> Duration {
-    crate::defaults::chosen().probe_timeout
+    Defaults::default().probe_timeout
 }
 const fn ten_seconds() -> Duration {
     Duration::from_secs(10)

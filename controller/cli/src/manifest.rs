@@ -203,7 +203,7 @@ fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Ve
     if naming == Naming::Generate {
         generate_name(&mut object);
     }
-    let (object, _) = info.decode(object).map_err(|errors| {
+    let object = info.check(object).map_err(|errors| {
         let mut problems: Vec<_> = errors
             .into_iter()
             .map(|error| place.problem(&error.field, format!("{}: {}", error.field, error.message)))

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::wire::{History, Load};
 use aegis_docker::Engine;
 use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use futures::StreamExt;
+
+use crate::history::{History, Load};
 
 /// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
 /// after the other, a hundred containers would take minutes.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub max_replicas: u32,
     /// Cooldown where no policy matches (`SCALE_COOLDOWN_SECS`).
     pub cooldown: Duration,
+    /// When verification gives up where no policy matches (`VERIFY_DELAY_SECS` times `VERIFY_RETRIES`).
+    pub verification_deadline: Duration,
     /// Most characters of a container's log in the evidence (`LOG_TRUNCATE_CHARS`).
     pub log_chars: usize,
     /// What automation may do on the whole host.
@@ -42,6 +44,7 @@ impl Default for Settings {
             templates: PathBuf::from("lb-templates"),
             max_replicas: 5,
             cooldown: Duration::from_secs(30),
+            verification_deadline: Duration::from_secs(30),
             log_chars: 2000,
             limits: HostLimits::default(),
             host: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use aegis_api::policy::{Mode, WorkloadSelector};
+use aegis_api::policy::{Mode, VerificationPolicy, WorkloadSelector};
 use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, kinds, yaml};
 use aegis_runtime::store::{BrokenFile, Store};
 
@@ -47,6 +47,7 @@ pub(crate) fn governing(
     workload: &str,
     labels: &BTreeMap<String, String>,
     cooldown: Duration,
+    deadline: Duration,
 ) -> Governing {
     let mut best: Option<(u8, &Arc<RemediationPolicy>)> = None;
     for policy in policies.iter().filter(|policy| !policy.is_deleting()) {
@@ -74,6 +75,10 @@ pub(crate) fn governing(
             spec: RemediationPolicySpec {
                 mode: Mode::Approve,
                 cooldown,
+                verification: VerificationPolicy {
+                    deadline,
+                    ..VerificationPolicy::default()
+                },
                 ..RemediationPolicySpec::default()
             },
             doubt: Some(broken.unwrap_or(Doubt::NoPolicy)),

@@ -9,6 +9,7 @@ pub mod docker_events;
 pub mod endpoints;
 mod fault;
 mod governing;
+pub mod history;
 mod hold;
 mod host_limit;
 pub mod host_reading;

@@ -58,8 +58,9 @@ impl PolicyReconciler {
         let workloads = store.list::<Workload>();
         let governed = workloads.iter().filter(|workload| {
             let labels = workload.metadata.labels.clone().unwrap_or_default();
-            let cooldown = self.context.settings.cooldown;
-            governing(&policies, &[], workload.name(), &labels, cooldown).name == policy.name()
+            let settings = &self.context.settings;
+            let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
+            governing(&policies, &[], workload.name(), &labels, cooldown, deadline).name == policy.name()
         });
         let used = governed.map(|workload| ledger::actions_in_hour(&incidents, workload.name(), now));
         used.max().unwrap_or_default()

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::KINDS;
+use aegis_api::defaults::Defaults;
 
 use crate::offload::offload;
 use crate::store::StoreError;
@@ -43,12 +44,18 @@ pub(crate) struct Disk {
     pub(crate) dir: Arc<PathBuf>,
     pub(crate) faults: Faults,
     pub(crate) homes: Homes,
+    /// What a file means where it is silent.
+    pub(crate) defaults: Arc<Defaults>,
     lock: Arc<Lock>,
 }
 
 impl Disk {
     /// Makes the directory and a folder for each kind where they are missing, and takes the lock.
-    pub(crate) async fn open(dir: PathBuf, faults: Faults) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        dir: PathBuf,
+        defaults: Arc<Defaults>,
+        faults: Faults,
+    ) -> Result<Self, StoreError> {
         let path = dir.clone();
         blocking(move || make(&path)).await??;
         let mut tries = PATIENCE.0;
@@ -70,6 +77,7 @@ impl Disk {
             dir: Arc::new(dir),
             faults,
             homes: Homes::default(),
+            defaults,
             lock,
         };
         let homes = disk.clone();

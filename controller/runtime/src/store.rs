@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use aegis_api::KindInfo;
 use aegis_api::audit::Actor;
+use aegis_api::defaults::Defaults;
 use aegis_api::deletion::HeldDeletion;
 use futures::stream::BoxStream;
 use serde_json::Value;
@@ -72,6 +73,7 @@ struct Inner {
     memory: Arc<Memory>,
     requests: Counter,
     news: watch::Receiver<u64>,
+    defaults: Arc<Defaults>,
 }
 
 /// What happened to an object.
@@ -186,8 +188,10 @@ impl Store {
             watch_files,
             deletion_hold,
             clock,
+            defaults,
         } = options;
-        let disk = Disk::open(dir.clone(), faults).await?;
+        let defaults = Arc::new(defaults);
+        let disk = Disk::open(dir.clone(), Arc::clone(&defaults), faults).await?;
         let instance_id = disk.instance_id().await?;
         let audit = AuditLog::open(&dir, clock.clone()).await?;
         let automation = Automation::open(&dir, clock.clone(), audit.clone()).await?;
@@ -234,6 +238,7 @@ impl Store {
             memory,
             requests,
             news,
+            defaults,
         };
         Ok((
             Store {
@@ -256,6 +261,11 @@ impl Store {
             inner: Arc::clone(&self.inner),
             actor: Arc::new(actor),
         }
+    }
+
+    /// What objects mean where they are silent.
+    pub fn defaults(&self) -> &Defaults {
+        &self.inner.defaults
     }
 
     /// The log of all changes.

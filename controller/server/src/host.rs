@@ -4,15 +4,23 @@
 use std::sync::Arc;
 
 use aegis_api::Time;
-use aegis_api::wire::{ContainerMetrics, ContainerRow, History, MetricHistory, Topology};
+use aegis_api::wire::{ContainerMetrics, ContainerRow, MetricHistory, Topology};
 use tokio::sync::watch;
 
+/// Answers the load of the last minutes, seen from a moment.
+pub type LoadHistory = Arc<dyn Fn(Time, u64) -> MetricHistory + Send + Sync>;
+
 /// The newest snapshots. Clones share them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HostView {
     inner: Arc<Inner>,
-    history: History,
-    interval_secs: u64,
+    history: Option<LoadHistory>,
+}
+
+impl std::fmt::Debug for HostView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HostView").field(&self.inner).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -40,24 +48,23 @@ impl HostView {
         };
         Self {
             inner: Arc::new(inner),
-            history: History::default(),
-            interval_secs: 0,
+            history: None,
         }
     }
 
-    /// The same view, with this history of the load, read every so many seconds.
+    /// The same view, with this history of the load.
     #[must_use]
-    pub fn with_history(self, history: History, interval_secs: u64) -> Self {
+    pub fn with_history(self, history: LoadHistory) -> Self {
         Self {
-            history,
-            interval_secs,
+            history: Some(history),
             ..self
         }
     }
 
     /// The load of the last `minutes`.
     pub fn history(&self, now: Time, minutes: u64) -> MetricHistory {
-        self.history.last(now, minutes, self.interval_secs)
+        let history = self.history.as_ref();
+        history.map_or_else(MetricHistory::default, |history| history(now, minutes))
     }
 
     /// The containers of the host.

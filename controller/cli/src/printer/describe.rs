@@ -25,10 +25,12 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
     // An object of a newer server may not decode: then it is shown as the data it is.
     let known = match kind {
         "Incident" => with::<Incident>(object, |incident| incident::write(&mut sheet, incident, now)),
-        "Workload" => with::<Workload>(object, |workload| workload::write(&mut sheet, workload, now)),
-        "LoadBalancer" => {
-            with::<LoadBalancer>(object, |balancer| load_balancer::write(&mut sheet, balancer, now))
-        }
+        "Workload" => with::<Workload>(object, |workload| {
+            workload::write(&mut sheet, workload, object, now)
+        }),
+        "LoadBalancer" => with::<LoadBalancer>(object, |balancer| {
+            load_balancer::write(&mut sheet, balancer, object, now)
+        }),
         _ => false,
     };
     if !known {
@@ -37,6 +39,12 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
     }
     sheet.table("Events", events_table(events, now).as_deref());
     sheet.finish()
+}
+
+/// A field of the spec whose default is chosen where the controller is started; as it was written, if it was.
+fn chosen<'a>(object: &'a Value, field: &str) -> &'a str {
+    let written = object.pointer(field).and_then(Value::as_str);
+    written.unwrap_or("<the controller's default>")
 }
 
 /// What was found inside a container, beyond what a table's row holds.

@@ -21,7 +21,14 @@ fn broken(name: &str, text: &str) -> BrokenPolicy {
 
 fn governs(policies: &[Arc<RemediationPolicy>], files: &[BrokenPolicy], workload: &str) -> Governing {
     let labels = BTreeMap::from([("tier".to_owned(), workload.to_owned())]);
-    governing(policies, files, workload, &labels, Duration::from_secs(7))
+    governing(
+        policies,
+        files,
+        workload,
+        &labels,
+        Duration::from_secs(7),
+        Duration::from_secs(30),
+    )
 }
 
 #[test]

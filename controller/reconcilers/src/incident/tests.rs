@@ -412,7 +412,7 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     });
     let now = context.clock.now();
     for step in 0..5_u64 {
-        let load = aegis_api::wire::Load {
+        let load = crate::history::Load {
             at: now.plus(aegis_api::Duration::from_secs(step * 60)),
             cpu_percent: Some(1.0),
             memory_bytes: (10 + step * 10) << 20,

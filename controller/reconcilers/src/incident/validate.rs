@@ -91,6 +91,7 @@ pub(super) fn validate(
         name,
         &labels,
         observed.settings.cooldown,
+        observed.settings.verification_deadline,
     );
     let rival = target.as_ref().ok().and_then(|workload| {
         let durable = rival(incident, workload.name(), observed);

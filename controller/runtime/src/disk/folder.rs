@@ -176,7 +176,7 @@ impl Disk {
                 };
             }
         };
-        match spec_file::parse(key, &bytes) {
+        match spec_file::parse(key, &bytes, &self.defaults) {
             Ok(desired) => Judged::Good {
                 digest,
                 signature,

@@ -1,5 +1,6 @@
 //! What people write: reading it with errors they can act on, and writing it for those who use the API. Pure.
 
+use aegis_api::defaults::Defaults;
 use aegis_api::yaml::{self, Document, Position};
 use aegis_api::{FieldError, KindInfo};
 use serde_json::Value;
@@ -29,7 +30,7 @@ const IGNORED: [&str; 11] = [
 ];
 
 /// Reads a person's file. The error says what is wrong, where, and what is allowed.
-pub(crate) fn parse(key: &Key, bytes: &[u8]) -> Result<Desired, String> {
+pub(crate) fn parse(key: &Key, bytes: &[u8], defaults: &Defaults) -> Result<Desired, String> {
     if bytes.len() > MAX_BYTES {
         return Err(too_large(bytes.len()));
     }
@@ -53,7 +54,7 @@ pub(crate) fn parse(key: &Key, bytes: &[u8]) -> Result<Desired, String> {
     }
     let errors = match check_envelope(key.info, Some(&key.name), &document.value) {
         errors if !errors.is_empty() => errors,
-        _ => match key.info.decode(bare(key, &document.value)) {
+        _ => match key.info.decode_with(bare(key, &document.value), defaults) {
             Ok((value, _)) => return Ok(Desired::of(&value)),
             Err(errors) => errors,
         },
@@ -179,13 +180,13 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        parse(&key(), text.as_bytes()).unwrap_err()
+        parse(&key(), text.as_bytes(), &Defaults::default()).unwrap_err()
     }
 
     #[test]
     fn a_good_file_yields_what_people_write_and_ignores_the_rest() {
         let text = "kind: Workload\nmetadata:\n  name: web\n  uid: 7\n  labels: {a: b}\nspec:\n  container: c\nstatus: {x: 1}\n";
-        let desired = parse(&key(), text.as_bytes()).unwrap();
+        let desired = parse(&key(), text.as_bytes(), &Defaults::default()).unwrap();
         assert_eq!(desired.labels, json!({"a": "b"}));
         assert_eq!(desired.spec, json!({"container": "c"}));
     }
@@ -234,12 +235,12 @@ mod tests {
         );
         assert!(error("spec: [1,\n").contains("line "));
         assert!(
-            parse(&key(), b"a: 1\nb: \xff\n")
+            parse(&key(), b"a: 1\nb: \xff\n", &Defaults::default())
                 .unwrap_err()
                 .contains("line 2, column 4: not UTF-8")
         );
         assert!(
-            parse(&key(), &vec![b'#'; MAX_BYTES + 1])
+            parse(&key(), &vec![b'#'; MAX_BYTES + 1], &Defaults::default())
                 .unwrap_err()
                 .contains("1048576 at most")
         );

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::Time;
 use aegis_api::audit::{Actor, Entry, picture};
+use aegis_api::defaults::Defaults;
 use tokio::sync::oneshot;
 
 use super::change::{self, Moment, Outcome};
@@ -95,6 +96,7 @@ pub(crate) struct Batch<'a> {
     memory: &'a Memory,
     files: &'a Files,
     revisions: &'a mut Revisions,
+    defaults: &'a Arc<Defaults>,
     now: Time,
     staged: HashMap<Key, Staged>,
     events: Vec<(Key, StoreEvent)>,
@@ -124,17 +126,29 @@ pub(crate) struct Aftermath {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(memory: &'a Memory, files: &'a Files, revisions: &'a mut Revisions, now: Time) -> Self {
+    pub(crate) fn new(
+        memory: &'a Memory,
+        files: &'a Files,
+        revisions: &'a mut Revisions,
+        defaults: &'a Arc<Defaults>,
+        now: Time,
+    ) -> Self {
         Self {
             memory,
             files,
             revisions,
+            defaults,
             now,
             staged: HashMap::new(),
             events: Vec::new(),
             answers: Vec::new(),
             told: Vec::new(),
         }
+    }
+
+    /// What a new object means where it is silent.
+    pub(crate) fn defaults(&self) -> &'a Arc<Defaults> {
+        self.defaults
     }
 
     /// The object as this batch has it so far.
@@ -238,9 +252,14 @@ impl<'a> Batch<'a> {
             current.as_ref().ok_or_else(missing)
         };
         match change {
-            Change::Create { object } => {
-                change::create(key.info, &key.name, object, current.as_ref(), moment)
-            }
+            Change::Create { object } => change::create(
+                key.info,
+                &key.name,
+                object,
+                current.as_ref(),
+                moment,
+                self.defaults,
+            ),
             Change::Edit { part, edit, .. } => change::edit(found()?, part, edit, moment),
             Change::Delete {
                 uid,

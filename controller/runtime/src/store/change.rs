@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use aegis_api::defaults::Defaults;
 use aegis_api::validate::strip_nulls;
 use aegis_api::{FieldError, KindInfo, Time};
 use serde_json::Value;
@@ -52,6 +53,7 @@ pub(crate) fn create(
     mut object: Value,
     current: Option<&Arc<Stored>>,
     moment: Moment,
+    defaults: &Arc<Defaults>,
 ) -> Result<Outcome, StoreError> {
     strip_nulls(&mut object);
     let errors = check_envelope(info, None, &object);
@@ -59,7 +61,7 @@ pub(crate) fn create(
         return Err(invalid(info, name, errors));
     }
     let system = new_system(moment);
-    let object = build(info, name, system, Desired::of(&object), None)?;
+    let object = build(info, name, system, Desired::of(&object), None, defaults)?;
     // Told last: an object that is invalid is so whether or not the name is free.
     if current.is_some() {
         return Err(StoreError::AlreadyExists {
@@ -119,6 +121,7 @@ pub(crate) fn respecify(
         system,
         desired,
         current.status().cloned(),
+        current.defaults(),
     )?;
     Ok(Outcome::Put {
         object,
@@ -139,6 +142,7 @@ fn edit_status(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Result<
         system,
         current.desired(),
         status.cloned(),
+        current.defaults(),
     )?;
     Ok(Outcome::Put {
         object,
@@ -188,6 +192,7 @@ fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Res
         system,
         current.desired(),
         current.status().cloned(),
+        current.defaults(),
     )?;
     Ok(if gone {
         Outcome::Gone(object)
@@ -240,6 +245,7 @@ pub(crate) fn mark_deleted(current: &Arc<Stored>, moment: Moment) -> Result<Outc
         system,
         current.desired(),
         current.status().cloned(),
+        current.defaults(),
     )?;
     Ok(if held {
         Outcome::Put {
@@ -282,8 +288,9 @@ pub(crate) fn build(
     system: System,
     desired: Desired,
     status: Option<Value>,
+    defaults: &Arc<Defaults>,
 ) -> Result<Stored, StoreError> {
-    Stored::build(info, name, system, desired, status).map_err(|errors| invalid(info, name, errors))
+    Stored::build(info, name, system, desired, status, defaults).map_err(|errors| invalid(info, name, errors))
 }
 
 fn invalid(info: &KindInfo, name: &str, errors: Vec<FieldError>) -> StoreError {

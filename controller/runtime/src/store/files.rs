@@ -2,9 +2,11 @@
 //! first sight if it may be half of a change: editors truncate before they write and remove before they rename.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::KINDS;
+use aegis_api::defaults::Defaults;
 use tokio::time::Instant;
 
 use super::batch::{Batch, OnDisk};
@@ -169,7 +171,13 @@ impl Writer {
         }
         let mut seen = Vec::new();
         let mut broken = Vec::new();
-        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        let mut batch = Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            self.clock.now(),
+        );
         for (key, judged) in judged {
             let on_disk = judged.on_disk();
             if let Err(message) = consider(&mut batch, self.dormant.get(&key), &key, judged) {
@@ -351,7 +359,7 @@ fn consider(
             batch.stage_from_file(key, outcome, Some(digest));
         }
         (Judged::Good { digest, desired, .. }, None) => {
-            let outcome = appear(key, &desired, dormant, moment).map_err(told)?;
+            let outcome = appear(key, &desired, dormant, moment, batch.defaults()).map_err(told)?;
             batch.stage_from_file(key, outcome, Some(digest));
         }
     }
@@ -364,6 +372,7 @@ fn appear(
     desired: &Desired,
     dormant: Option<&StatusFile>,
     moment: Moment,
+    defaults: &Arc<Defaults>,
 ) -> Result<Outcome, StoreError> {
     let (system, status) = match dormant {
         Some(file) => {
@@ -377,7 +386,16 @@ fn appear(
         }
         None => (change::new_system(moment), None),
     };
-    let build = |status| change::build(key.info, &key.name, system.clone(), desired.clone(), status);
+    let build = |status| {
+        change::build(
+            key.info,
+            &key.name,
+            system.clone(),
+            desired.clone(),
+            status,
+            defaults,
+        )
+    };
     let object = build(status).or_else(|_| build(None))?;
     Ok(Outcome::Put {
         object,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::KINDS;
+use aegis_api::defaults::Defaults;
 
 use super::StoreError;
 use super::batch::{Facts, OnDisk};
@@ -143,7 +144,9 @@ impl Entry {
             }
             None => None,
         };
-        let object = status.as_ref().and_then(|file| restore(key, file, &mut notes));
+        let object = status
+            .as_ref()
+            .and_then(|file| restore(key, file, &disk.defaults, &mut notes));
         // What is not valid any more is judged afresh, to say why.
         let accepted = status.as_ref().and_then(|file| file.accepted_file);
         let accepted = accepted.filter(|_| object.is_some());
@@ -185,7 +188,7 @@ fn read_status(disk: &Disk, key: &Key) -> Option<Result<StatusFile, String>> {
 }
 
 /// The object that a status file holds. `None`: what it accepted is not valid any more.
-fn restore(key: &Key, file: &StatusFile, notes: &mut Vec<Note>) -> Option<Stored> {
+fn restore(key: &Key, file: &StatusFile, defaults: &Arc<Defaults>, notes: &mut Vec<Note>) -> Option<Stored> {
     let build = |status| {
         Stored::build(
             key.info,
@@ -193,6 +196,7 @@ fn restore(key: &Key, file: &StatusFile, notes: &mut Vec<Note>) -> Option<Stored
             file.metadata.clone(),
             file.accepted.clone(),
             status,
+            defaults,
         )
     };
     if let Ok(object) = build(file.status.clone()) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::defaults::Defaults;
 use aegis_api::kinds::AnyKind;
 use aegis_api::{API_VERSION, FieldError, Kind, KindInfo, NAMESPACE};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub struct Stored {
     typed: AnyKind,
     name: String,
     system: System,
+    defaults: Arc<Defaults>,
 }
 
 /// Metadata that the controller alone writes.
@@ -58,9 +60,10 @@ impl Stored {
         system: System,
         desired: Desired,
         status: Option<Value>,
+        defaults: &Arc<Defaults>,
     ) -> Result<Self, Vec<FieldError>> {
         let resource_version = system.resource_version;
-        let (value, typed) = info.decode(assemble(info, name, &system, desired, status))?;
+        let (value, typed) = info.decode_with(assemble(info, name, &system, desired, status), defaults)?;
         Ok(Self {
             info,
             value: Arc::new(value),
@@ -68,6 +71,7 @@ impl Stored {
             typed,
             name: name.to_owned(),
             system,
+            defaults: Arc::clone(defaults),
         })
     }
 
@@ -95,6 +99,11 @@ impl Stored {
     pub(crate) fn weight(&self) -> usize {
         let value = super::weight::weight(&self.value);
         value.saturating_add(value / 2)
+    }
+
+    /// What it was read with where it is silent.
+    pub fn defaults(&self) -> &Arc<Defaults> {
+        &self.defaults
     }
 
     pub(crate) fn system(&self) -> &System {

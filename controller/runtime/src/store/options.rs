@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::defaults::Defaults;
 
 use super::weigh::HOLD;
 
@@ -51,6 +52,8 @@ pub struct StoreOptions {
     pub deletion_hold: Duration,
     /// What time it is.
     pub clock: Clock,
+    /// What objects mean where they are silent.
+    pub defaults: Defaults,
 }
 
 impl StoreOptions {
@@ -63,6 +66,7 @@ impl StoreOptions {
             watch_files: true,
             deletion_hold: HOLD,
             clock: Clock::default(),
+            defaults: Defaults::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::defaults::Fill;
 use aegis_api::kinds::{KINDS, Kind, KindInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -98,7 +99,7 @@ impl Store {
             let after = serde_json::to_value(&wanted).map_err(|error| refused(current, error))?;
             let mut spec = current.value.get("spec").cloned().unwrap_or_default();
             carry_over(&before, &after, &mut spec);
-            if !says(&spec, &wanted) {
+            if !says(current, &spec, &wanted) {
                 spec = after;
             }
             Ok(with(current, "spec", spec))
@@ -134,8 +135,11 @@ fn with(current: &Stored, part: &str, value: Value) -> Value {
     object
 }
 
-fn says<S: DeserializeOwned + PartialEq>(value: &Value, wanted: &S) -> bool {
-    serde_json::from_value::<S>(value.clone()).is_ok_and(|spec| spec == *wanted)
+/// Whether a spec, as it is read, is the one that is wanted.
+fn says<S: DeserializeOwned + PartialEq + Fill>(current: &Stored, spec: &Value, wanted: &S) -> bool {
+    let mut spec = spec.clone();
+    S::fill(&mut spec, current.defaults());
+    serde_json::from_value::<S>(spec).is_ok_and(|spec| spec == *wanted)
 }
 
 /// Makes in `written` the changes that lead from `before` to `after`, and no others.

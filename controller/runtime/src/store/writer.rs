@@ -74,7 +74,13 @@ impl Writer {
             self.note(note);
         }
         self.compare_misnamed(misnamed);
-        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        let mut batch = Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            self.clock.now(),
+        );
         for key in &rubbish {
             batch.forget(key);
         }
@@ -110,7 +116,13 @@ impl Writer {
                 self.accept_folder(key.info).await?;
             }
         }
-        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        let mut batch = Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            self.clock.now(),
+        );
         for request in requests {
             batch.request(request);
         }
@@ -193,7 +205,13 @@ impl Writer {
         let now = self.clock.now();
         let overdue = retention::overdue(&self.memory, self.retention, now, by_age);
         for some in overdue.chunks(retention::AT_ONCE) {
-            let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, now);
+            let mut batch = Batch::new(
+                &self.memory,
+                &self.files,
+                &mut self.revisions,
+                &self.disk.defaults,
+                now,
+            );
             for key in some {
                 let moment = batch.moment();
                 let current = batch.current(key);
@@ -213,7 +231,13 @@ impl Writer {
         if keys.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::new(&self.memory, &self.files, &mut self.revisions, self.clock.now());
+        let mut batch = Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            self.clock.now(),
+        );
         for key in &keys {
             batch.rewrite(key);
         }

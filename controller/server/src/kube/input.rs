@@ -1,6 +1,7 @@
 //! Objects as clients send them: read from JSON or YAML, brought in line with the path, and checked to the last field.
 //! Pure.
 
+use aegis_api::defaults::Defaults;
 use aegis_api::validate::Cause;
 use aegis_api::{API_VERSION, FieldError, KindInfo, NAMESPACE, yaml};
 use serde_json::{Map, Value};
@@ -134,8 +135,11 @@ fn generated(prefix: &str) -> String {
 }
 
 /// Every field that is refused.
-pub(super) fn errors(info: &KindInfo, object: &Value) -> Vec<FieldError> {
-    let mut errors = info.decode(object.clone()).err().unwrap_or_default();
+pub(super) fn errors(info: &KindInfo, object: &Value, defaults: &Defaults) -> Vec<FieldError> {
+    let mut errors = info
+        .decode_with(object.clone(), defaults)
+        .err()
+        .unwrap_or_default();
     let metadata = object.get("metadata").and_then(Value::as_object);
     let unknown = metadata
         .into_iter()
@@ -151,8 +155,8 @@ pub(super) fn errors(info: &KindInfo, object: &Value) -> Vec<FieldError> {
 }
 
 /// Refuses an object with any field that is.
-pub(super) fn check(info: &KindInfo, object: &Value) -> Result<(), Status> {
-    let errors = errors(info, object);
+pub(super) fn check(info: &KindInfo, object: &Value, defaults: &Defaults) -> Result<(), Status> {
+    let errors = errors(info, object, defaults);
     if errors.is_empty() {
         return Ok(());
     }
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn a_misspelt_field_is_found_at_every_level() {
         let object = json!({"metadata": {"name": "web", "lables": {}}, "sepc": {}, "spec": {"container": "a", "x": 1}});
-        let fields: Vec<String> = errors(find("wl").unwrap(), &object)
+        let fields: Vec<String> = errors(find("wl").unwrap(), &object, &Defaults::default())
             .into_iter()
             .map(|error| error.field)
             .collect();

@@ -37,7 +37,7 @@ pub(super) async fn create(
 async fn make(store: &Store, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
-    input::check(target.info, &object)?;
+    input::check(target.info, &object, store.defaults())?;
     let made = store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
     Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
@@ -52,7 +52,7 @@ pub(super) async fn update(
     target.exists()?;
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
-    input::check(target.info, &object)?;
+    input::check(target.info, &object, store.defaults())?;
     let stored = commit(&store, &target, query.dry_run, move |_| Ok(object)).await?;
     Ok(Json(&*stored.value).into_response())
 }
@@ -187,7 +187,7 @@ where
     let edit = move |current: &Stored| {
         let wanted = edit(current).map_err(|why| refused(current, why))?;
         consistent(current, &wanted)?;
-        let errors = input::errors(current.info, &wanted);
+        let errors = input::errors(current.info, &wanted, current.defaults());
         if !errors.is_empty() {
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
             return Err(StoreError::Invalid { kind, name, errors });

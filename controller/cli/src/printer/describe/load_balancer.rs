@@ -2,7 +2,9 @@
 
 use aegis_api::load_balancer::{DrainReceipt, LoadBalancerStatus};
 use aegis_api::{LoadBalancer, Time};
+use serde_json::Value;
 
+use super::chosen;
 use super::sheet::Sheet;
 use crate::printer::age::{span, when};
 use crate::printer::columns::aligned;
@@ -11,13 +13,17 @@ use crate::text;
 /// How many receipts are shown, newest first.
 const RECEIPTS: usize = 5;
 
-pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, now: Time) {
+pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, object: &Value, now: Time) {
     let spec = &balancer.spec;
-    sheet.field("Container", &spec.container);
+    sheet.field("Container", chosen(object, "/spec/container"));
     sheet.field("Template", &spec.template);
     sheet.field(
         "Config",
-        format!("{} (from {})", spec.config_path, spec.main_config_path),
+        format!(
+            "{} (from {})",
+            chosen(object, "/spec/configPath"),
+            spec.main_config_path
+        ),
     );
     sheet.field("Algorithm", format!("{:?}", spec.algorithm));
     sheet.field("Drain", format!("{} at most", spec.drain_timeout));

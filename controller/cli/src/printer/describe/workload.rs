@@ -2,14 +2,16 @@
 
 use aegis_api::workload::{Capture, Health, HealthProbe, InstanceStatus, WorkloadSpec, WorkloadStatus};
 use aegis_api::{Time, Workload};
+use serde_json::Value;
 
+use super::chosen;
 use super::sheet::Sheet;
 use crate::printer::age::{age, when};
 use crate::printer::columns::aligned;
 use crate::text;
 
-pub(super) fn write(sheet: &mut Sheet, workload: &Workload, now: Time) {
-    wanted(sheet, &workload.spec, now);
+pub(super) fn write(sheet: &mut Sheet, workload: &Workload, object: &Value, now: Time) {
+    wanted(sheet, &workload.spec, object, now);
     let Some(status) = &workload.status else {
         sheet.field("Status", "<the controller has not looked at it yet>");
         return;
@@ -35,7 +37,7 @@ pub(super) fn write(sheet: &mut Sheet, workload: &Workload, now: Time) {
     super::conditions(sheet, &status.conditions, now);
 }
 
-fn wanted(sheet: &mut Sheet, spec: &WorkloadSpec, now: Time) {
+fn wanted(sheet: &mut Sheet, spec: &WorkloadSpec, object: &Value, now: Time) {
     if let Some(container) = &spec.container {
         sheet.field("Container", format!("{container} (adopted)"));
     }
@@ -58,7 +60,11 @@ fn wanted(sheet: &mut Sheet, spec: &WorkloadSpec, now: Time) {
         );
     }
     sheet.maybe("Restarted", spec.restarted_at.map(|at| when(at, now)));
-    sheet.maybe("Health", spec.health.as_ref().map(probe));
+    let timeout = chosen(object, "/spec/health/timeout");
+    sheet.maybe(
+        "Health",
+        spec.health.as_ref().map(|health| probe(health, timeout)),
+    );
     if spec.template.is_some() {
         let strategy = &spec.strategy;
         let bounds = format!(
@@ -72,13 +78,13 @@ fn wanted(sheet: &mut Sheet, spec: &WorkloadSpec, now: Time) {
     }
 }
 
-fn probe(probe: &HealthProbe) -> String {
+fn probe(probe: &HealthProbe, timeout: &str) -> String {
     let what = match (&probe.http, &probe.tcp) {
         (Some(http), _) => format!("GET {} on port {}", http.path, http.port),
         (None, Some(tcp)) => format!("TCP on port {}", tcp.port),
         (None, None) => "Docker's own health check".to_owned(),
     };
-    format!("{what}, every {}, within {}", probe.interval, probe.timeout)
+    format!("{what}, every {}, within {timeout}", probe.interval)
 }
 
 fn instances(sheet: &mut Sheet, instances: &[InstanceStatus], now: Time) {

@@ -308,7 +308,7 @@ fn event(revision: u64, object: Value) -> crate::store::StoreEvent {
         revision,
         now: aegis_api::Time(jiff::Timestamp::UNIX_EPOCH),
     };
-    let made = crate::store::change::create(wl(), "web", object, None, moment).unwrap();
+    let made = crate::store::change::create(wl(), "web", object, None, moment, &Arc::default()).unwrap();
     let crate::store::change::Outcome::Put { object, verb, .. } = made else {
         panic!()
     };

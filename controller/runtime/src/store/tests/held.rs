@@ -211,9 +211,13 @@ async fn an_old_backup_beside_a_file_does_not_keep_it() {
     fs::copy(&path, &backup).unwrap();
     let key = crate::disk::layout::Key::new(wl(), "w0");
     let later = std::time::SystemTime::now() + Duration::from_secs(60);
-    let disk = crate::disk::Disk::open(dir.path().join("elsewhere"), Faults::default())
-        .await
-        .unwrap();
+    let disk = crate::disk::Disk::open(
+        dir.path().join("elsewhere"),
+        std::sync::Arc::default(),
+        Faults::default(),
+    )
+    .await
+    .unwrap();
     fs::create_dir_all(dir.path().join("elsewhere/workloads")).unwrap();
     fs::copy(&path, dir.path().join("elsewhere/workloads/w0.yaml~")).unwrap();
     let sought = |since| crate::disk::rename::Sought {

@@ -4,11 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::proposal::{MetricTrend, Trend};
-use crate::scalar::Time;
+use aegis_api::Time;
+use aegis_api::proposal::{MetricTrend, Trend};
+use aegis_api::wire::{MetricHistory, MetricSample, MetricSeries};
 
 /// How long a reading is kept, in seconds.
 const WINDOW_SECS: u64 = 15 * 60;
@@ -21,45 +19,6 @@ const MOST_CONTAINERS: usize = 500;
 /// Readings from which there is a trend.
 const LEAST_FOR_TREND: usize = 3;
 const MIB: f64 = 1024.0 * 1024.0;
-
-/// One reading of a container's load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MetricSample {
-    /// When.
-    pub t: Time,
-    /// CPU, percent of one core; absent where there was no reading before it.
-    #[serde(default)]
-    pub cpu_percent: Option<f64>,
-    /// Memory in use, MiB, page cache left out.
-    pub memory_mb: f64,
-    /// Memory limit, MiB.
-    pub memory_limit_mb: f64,
-    /// Memory in use, percent of the limit.
-    pub memory_percent: f64,
-    /// Received on all interfaces, bytes.
-    pub net_rx_bytes: u64,
-    /// Sent on all interfaces, bytes.
-    pub net_tx_bytes: u64,
-}
-
-/// A container's readings, oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MetricSeries {
-    /// Container name.
-    pub name: String,
-    /// Readings.
-    pub samples: Vec<MetricSample>,
-}
-
-/// What `/metrics/history` answers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MetricHistory {
-    /// Seconds between two readings, as configured.
-    pub interval_seconds: u64,
-    /// One a container, by name.
-    pub series: Vec<MetricSeries>,
-}
 
 /// A reading as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
