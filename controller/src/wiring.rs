@@ -5,33 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::redact::{bound, redact};
-use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::Brain;
 use aegis_docker::bollard::Docker;
 use aegis_docker::{Engine, LogQuery};
 use aegis_reconcilers::collector::Samples;
-use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
-use aegis_reconcilers::incident::IncidentReconciler;
 use aegis_reconcilers::lifecycle::Lifecycle;
-use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
-use aegis_reconcilers::policy::PolicyReconciler;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
-use aegis_reconcilers::runbook::RunbookReconciler;
-use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, Settings, Turns, host_reading, triggers};
-use aegis_runtime::{
-    Clock, Controller, EventRecorder, Feed, Metrics, Observer, Reconciler, Store, StoreDriver, StoreError,
-    StoreOptions, Trigger,
-};
+use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, host_reading};
+use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
 };
 use anyhow::Context as _;
-use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use prometheus_client::registry::Registry;
 use tokio::task::{JoinHandle, JoinSet};
@@ -42,14 +31,8 @@ use crate::model_metrics::ModelMetrics;
 use crate::observer::FeedObserver;
 use crate::{defaults, host, models, notifications, secrets, shutdown};
 
-/// The net under events: every object is looked at this often, whether or not anything was heard of it.
-const RESYNC: Duration = Duration::from_secs(30);
-/// Incidents remedied at the same time.
-const INCIDENTS_AT_ONCE: usize = 32;
 /// Most characters of one log line that is handed on.
 const LOG_LINE: usize = 16_384;
-/// Workloads reconciled at the same time.
-const WORKLOADS_AT_ONCE: usize = 16;
 
 /// Runs the controller until it is told to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -122,8 +105,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         set: JoinSet::new(),
         shutdown: shutdown.clone(),
         store: StoreTask::start(driver),
-        context: context.clone(),
-        metrics,
     };
     let mut rules = RuleFiles::new(&context, Arc::clone(&brain));
     // Before the first incident is judged.
@@ -135,7 +116,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         shutdown.cancelled().await;
         Ok(())
     });
-    tasks.reconcilers(&docker_events, brain, recall);
+    let parts = Parts {
+        context: &context,
+        events: &docker_events,
+        brain: &brain,
+        recall: &recall,
+    };
+    let surroundings = Surroundings {
+        observers: vec![metrics, Arc::new(FeedObserver::new(context.clone()))],
+        jitter: None,
+        shutdown: shutdown.clone(),
+    };
+    for (kind, run) in aegis_reconcilers::controllers(parts, surroundings) {
+        tasks.spawn(kind, |_| run);
+    }
     let (prober, follow, engine) = (
         context.prober.clone(),
         docker_events.clone(),
@@ -271,8 +265,6 @@ struct Tasks {
     set: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     store: StoreTask,
-    context: Context,
-    metrics: Arc<Metrics>,
 }
 
 /// The store outlives the others: what they write while they end is still stored.
@@ -311,75 +303,11 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    fn reconcilers(&mut self, events: &DockerEvents, brain: Arc<Brain>, recall: Recall) {
-        let context = self.context.clone();
-        let policies = PolicyReconciler::new(context.clone(), Arc::clone(&brain));
-        let incidents = IncidentReconciler::new(context.clone(), brain, recall);
-        self.controller(
-            WorkloadReconciler::new(context.clone()),
-            triggers::workloads(&context, events),
-            WORKLOADS_AT_ONCE,
-            triggers::all::<Workload>,
-        );
-        self.controller(
-            LoadBalancerReconciler::new(context.clone()),
-            triggers::load_balancers(&context, events),
-            4,
-            triggers::all::<LoadBalancer>,
-        );
-        self.controller(
-            incidents,
-            triggers::incidents(&context),
-            INCIDENTS_AT_ONCE,
-            |store| triggers::open_incidents(store, None),
-        );
-        self.controller(
-            policies,
-            triggers::own::<RemediationPolicy>(&context),
-            2,
-            triggers::all::<RemediationPolicy>,
-        );
-        self.controller(
-            DetectorReconciler::new(context.clone()),
-            triggers::own::<Detector>(&context),
-            2,
-            triggers::all::<Detector>,
-        );
-        self.controller(
-            RunbookReconciler::new(context.clone()),
-            triggers::runbook(&context),
-            2,
-            triggers::all::<RunbookEntry>,
-        );
-    }
-
-    fn controller<R: Reconciler>(
-        &mut self,
-        reconciler: R,
-        triggers: Vec<BoxStream<'static, Trigger>>,
-        concurrency: usize,
-        names: fn(&Store) -> Vec<String>,
-    ) {
-        let store = self.context.store.clone();
-        let metrics: Arc<dyn Observer> = self.metrics.clone();
-        let feed: Arc<dyn Observer> = Arc::new(FeedObserver::new(self.context.clone()));
-        let mut controller = Controller::new(Arc::new(reconciler))
-            .resync(RESYNC, move || names(&store))
-            .concurrency(concurrency)
-            .observe(metrics)
-            .observe(feed);
-        for stream in triggers {
-            controller = controller.trigger(stream);
-        }
-        self.spawn(R::KIND, move |shutdown| controller.run(shutdown));
-    }
-
     async fn join(self) -> anyhow::Result<()> {
         let Self {
             mut set,
             shutdown,
             mut store,
-            ..
         } = self;
         let mut first_error = None;
         let mut stored = false;

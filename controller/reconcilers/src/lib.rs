@@ -1,6 +1,7 @@
 //! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
 //! (the only place that changes anything) and status (the only writer of that kind's status).
 
+mod assembly;
 mod brake;
 pub mod collector;
 pub mod context;
@@ -12,6 +13,7 @@ mod governing;
 pub mod history;
 mod hold;
 mod host_limit;
+pub mod host_picture;
 pub mod host_reading;
 pub mod incident;
 mod ledger;
@@ -29,6 +31,7 @@ pub mod triggers;
 mod turns;
 pub mod workload;
 
+pub use assembly::{Jitter, Parts, Surroundings, controllers};
 pub use context::{Context, Settings};
 pub use host_limit::HostLimits;
 pub use turns::Turns;

@@ -104,7 +104,7 @@ fn from_brake(context: &Context, names: fn(&Store) -> Vec<String>) -> BoxStream<
 }
 
 /// Names of all objects of a kind.
-pub fn all<K: Kind>(store: &Store) -> Vec<String> {
+pub(crate) fn all<K: Kind>(store: &Store) -> Vec<String> {
     store
         .list::<K>()
         .iter()
@@ -138,7 +138,7 @@ pub fn topology(context: &Context) -> BoxStream<'static, ()> {
 }
 
 /// Triggers of the Workload loop.
-pub fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
+pub(crate) fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
     let store = from_store(
         context,
         |store, event| {
@@ -236,7 +236,7 @@ fn backends(balancer: &LoadBalancer) -> BTreeSet<String> {
 }
 
 /// Triggers of the LoadBalancer loop.
-pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
+pub(crate) fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
     let store = from_store(
         context,
         |store, event| {
@@ -293,7 +293,7 @@ pub fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<BoxStream
 }
 
 /// Triggers of the Incident loop.
-pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let store = from_store(
         context,
         |store, event| {
@@ -322,7 +322,7 @@ pub fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
 }
 
 /// Incidents that have not ended; those about another workload are left out where one is named.
-pub fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
+pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
     let incidents = store.list::<Incident>();
     let open = incidents
         .iter()
@@ -338,7 +338,7 @@ pub fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
 }
 
 /// Triggers of a loop that looks at an object only when people change it.
-pub fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+pub(crate) fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let names = |_: &Store, event: &StoreEvent| {
         if is_kind::<K>(event) && is_asked(event) {
             vec![event.object.name().to_owned()]
@@ -350,7 +350,7 @@ pub fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
 }
 
 /// Triggers of the RunbookEntry loop: an entry's own changes, and incidents that end.
-pub fn runbook(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
+pub(crate) fn runbook(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let ended = from_store(
         context,
         |_, event| {

@@ -7,30 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::{Engine, ListFilter};
 use aegis_docker_fake::When;
 use aegis_reconcilers::collector::{Samples, collect};
-use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
-use aegis_reconcilers::incident::IncidentReconciler;
 use aegis_reconcilers::lifecycle::Lifecycle;
-use aegis_reconcilers::load_balancer::LoadBalancerReconciler;
-use aegis_reconcilers::policy::PolicyReconciler;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
-use aegis_reconcilers::runbook::RunbookReconciler;
-use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, HostLimits, Settings, Turns, triggers};
+use aegis_reconcilers::{Context, HostLimits, Jitter, Parts, Settings, Surroundings, Turns};
 use aegis_runtime::store::Clock;
-use aegis_runtime::{
-    Controller, EventRecorder, Feed, Observer, Reconciler, Store, StoreError, StoreOptions, Trigger,
-};
+use aegis_runtime::{EventRecorder, Feed, Store, StoreError, StoreOptions};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
@@ -41,7 +31,6 @@ use super::acts::Moment;
 use super::ledger::Ledger;
 use super::world::World;
 
-const RESYNC: Duration = Duration::from_secs(30);
 const READINGS: Duration = Duration::from_secs(3);
 /// Operations of the engine that change something.
 const CHANGES: [&str; 7] = ["create", "start", "stop", "remove", "signal", "exec", "put_files"];
@@ -228,8 +217,8 @@ impl Process {
                 ledger.complain(format!("the store failed: {error:?}"));
             }
         });
-        let mut dice = StdRng::seed_from_u64(world.scenario.dice ^ (life << 32));
-        process.reconcilers(&context, &mut dice);
+        let dice = StdRng::seed_from_u64(world.scenario.dice ^ (life << 32));
+        process.reconcilers(&context, dice);
         process
     }
 
@@ -244,54 +233,25 @@ impl Process {
         });
     }
 
-    fn reconcilers(&mut self, context: &Context, dice: &mut StdRng) {
+    fn reconcilers(&mut self, context: &Context, mut dice: StdRng) {
         let events = DockerEvents::new(context);
-        let brain = Arc::new(Brain::new(BrainConfig::default()).expect("the default brain"));
-        let incidents = IncidentReconciler::new(context.clone(), Arc::clone(&brain), Recall::default());
-        let workloads = WorkloadReconciler::new(context.clone());
-        let balancers = LoadBalancerReconciler::new(context.clone());
-        let policies = PolicyReconciler::new(context.clone(), brain);
-        let detectors = DetectorReconciler::new(context.clone());
-        let runbook = RunbookReconciler::new(context.clone());
-        let of = |triggers: Vec<BoxStream<'static, Trigger>>| triggers;
-        self.controller(
-            workloads,
-            of(triggers::workloads(context, &events)),
-            16,
-            dice,
-            triggers::all::<Workload>,
-        );
-        self.controller(
-            balancers,
-            of(triggers::load_balancers(context, &events)),
-            4,
-            dice,
-            triggers::all::<LoadBalancer>,
-        );
-        self.controller(incidents, of(triggers::incidents(context)), 32, dice, |store| {
-            triggers::open_incidents(store, None)
-        });
-        self.controller(
-            policies,
-            triggers::own::<RemediationPolicy>(context),
-            2,
-            dice,
-            triggers::all::<RemediationPolicy>,
-        );
-        self.controller(
-            detectors,
-            triggers::own::<Detector>(context),
-            2,
-            dice,
-            triggers::all::<Detector>,
-        );
-        self.controller(
-            runbook,
-            triggers::runbook(context),
-            2,
-            dice,
-            triggers::all::<RunbookEntry>,
-        );
+        let parts = Parts {
+            context,
+            events: &events,
+            brain: &Arc::new(Brain::new(BrainConfig::default()).expect("the default brain")),
+            recall: &Recall::default(),
+        };
+        let surroundings = Surroundings {
+            observers: vec![Arc::new(self.ledger.clone())],
+            jitter: Some(Box::new(move || -> Jitter {
+                let mut jitter = StdRng::seed_from_u64(dice.random());
+                Box::new(move || jitter.random())
+            })),
+            shutdown: self.shutdown.clone(),
+        };
+        for (kind, run) in aegis_reconcilers::controllers(parts, surroundings) {
+            self.spawn(kind, run);
+        }
         let (prober, shutdown) = (context.prober.clone(), self.shutdown.clone());
         self.spawn("probes", async move { prober.run(shutdown).await });
         let (engine, shutdown) = (Arc::clone(&context.engine), self.shutdown.clone());
@@ -313,29 +273,6 @@ impl Process {
                 }
             }
         });
-    }
-
-    fn controller<R: Reconciler>(
-        &mut self,
-        reconciler: R,
-        triggers: Vec<BoxStream<'static, Trigger>>,
-        concurrency: usize,
-        dice: &mut StdRng,
-        names: fn(&Store) -> Vec<String>,
-    ) {
-        let store = self.store.clone();
-        let mut jitter = StdRng::seed_from_u64(dice.random());
-        let observer: Arc<dyn Observer> = Arc::new(self.ledger.clone());
-        let mut controller = Controller::new(Arc::new(reconciler))
-            .resync(RESYNC, move || names(&store))
-            .concurrency(concurrency)
-            .random(move || jitter.random())
-            .observe(observer);
-        for stream in triggers {
-            controller = controller.trigger(stream);
-        }
-        let shutdown = self.shutdown.clone();
-        self.spawn(R::KIND, controller.run(shutdown));
     }
 
     /// A task that ended or panicked although nobody told it to.
