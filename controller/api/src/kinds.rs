@@ -30,6 +30,9 @@ pub trait Kind:
     /// Lower-case plural: its folder in the state directory and its segment in URLs.
     const PLURAL: &'static str;
 
+    /// Its row of the table.
+    fn info() -> &'static KindInfo;
+
     /// Its name; every stored object has one.
     fn name(&self) -> &str {
         self.meta().name.as_deref().unwrap_or_default()
@@ -48,11 +51,45 @@ pub trait Kind:
 
 macro_rules! kinds {
     ($($kind:ident $plural:literal),* $(,)?) => {
-        $(impl Kind for $kind { const PLURAL: &'static str = $plural; })*
+        $(impl Kind for $kind {
+            const PLURAL: &'static str = $plural;
 
-        /// Every kind, in the order in which they are listed to people.
-        pub static KINDS: LazyLock<Vec<KindInfo>> = LazyLock::new(|| vec![$(KindInfo::of::<$kind>()),*]);
+            fn info() -> &'static KindInfo {
+                static INFO: LazyLock<KindInfo> = LazyLock::new(KindInfo::new::<$kind>);
+                &INFO
+            }
+        })*
+
+        const COUNT: usize = [$($plural),*].len();
+
+        fn rows() -> [&'static KindInfo; COUNT] {
+            [$($kind::info()),*]
+        }
     };
+}
+
+/// Every kind, in the order in which they are listed to people.
+pub static KINDS: Kinds = Kinds;
+
+/// The table of kinds.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds;
+
+impl Kinds {
+    /// Its rows.
+    pub fn iter(self) -> std::array::IntoIter<&'static KindInfo, COUNT> {
+        rows().into_iter()
+    }
+
+    /// How many kinds there are.
+    pub fn len(self) -> usize {
+        COUNT
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        COUNT == 0
+    }
 }
 
 kinds! {
@@ -102,7 +139,12 @@ pub fn find(name: &str) -> Option<&'static KindInfo> {
 }
 
 impl KindInfo {
-    fn of<K: Kind>() -> Self {
+    /// The row of a kind.
+    pub fn of<K: Kind>() -> &'static Self {
+        K::info()
+    }
+
+    fn new<K: Kind>() -> Self {
         let crd = K::crd();
         let names = crd.spec.names.clone();
         let version = crd.spec.versions.first();

@@ -15,6 +15,7 @@ pub mod condition;
 pub mod defaults;
 pub mod deletion;
 pub mod detector;
+pub mod error;
 pub mod incident;
 pub mod kinds;
 pub mod lifecycle;

@@ -188,8 +188,8 @@ struct Turn<'t, 'd, T> {
 impl<T> Turn<'_, '_, T> {
     /// Asks, and once more if the answer does not count.
     async fn take(&mut self) -> Result<Answer<T>, String> {
-        let prompt =
-            (self.question.prompt)(self.member.provider.prompt_chars()).map_err(|error| told(&error))?;
+        let prompt = (self.question.prompt)(self.member.provider.prompt_chars())
+            .map_err(|error| aegis_api::error::chain(&error))?;
         let first = self.complete(&prompt).await?;
         let faults = match (self.question.accept)(&first) {
             Ok(value) => return Ok(self.answer(value, &prompt)),
@@ -203,7 +203,7 @@ impl<T> Turn<'_, '_, T> {
             .chain
             .prompts
             .repair(&prompt, &first, &faults)
-            .map_err(|error| told(&error))?;
+            .map_err(|error| aegis_api::error::chain(&error))?;
         let second = self.complete(&repair).await?;
         match (self.question.accept)(&second) {
             Ok(value) => Ok(self.answer(value, &prompt)),
@@ -317,14 +317,4 @@ impl<T> Turn<'_, '_, T> {
             reason,
         });
     }
-}
-
-fn told(error: &PromptError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }

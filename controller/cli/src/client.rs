@@ -239,13 +239,9 @@ impl Client {
     }
 }
 
-/// The innermost reason, which is the one that a person can act on: `connection refused`, not `error sending request`.
+/// The innermost reason, in small letters and without the number of the system.
 fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
+    let text = aegis_api::error::root_cause(error);
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
     letters

@@ -174,11 +174,7 @@ fn innermost(error: &reqwest::Error) -> anyhow::Error {
     if error.is_timeout() {
         return anyhow::anyhow!("it does not answer within {} s", TIMEOUT.as_secs());
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    anyhow::anyhow!("{cause}")
+    anyhow::anyhow!("{}", aegis_api::error::root_cause(error))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::sync::Once;
 use std::time::Duration;
 
+use aegis_api::error::root_cause;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -116,11 +117,7 @@ fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", TIMEOUT.as_secs());
     }
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    aegis_api::redact::redact(&innermost.to_string()).into_owned()
+    aegis_api::redact::redact(&root_cause(error)).into_owned()
 }
 
 fn client() -> reqwest::Result<Client> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aegis_api::policy::{Mode, VerificationPolicy, WorkloadSelector};
-use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, kinds, yaml};
+use aegis_api::{Duration, Kind, KindInfo, RemediationPolicy, RemediationPolicySpec, yaml};
 use aegis_runtime::store::{BrokenFile, Store};
 
 /// The largest policy file that is looked into for its selector, bytes.
@@ -110,7 +110,7 @@ pub(crate) async fn broken_policies(store: &Store) -> Vec<BrokenPolicy> {
     let files: Vec<BrokenFile> = store
         .broken_files()
         .into_iter()
-        .filter(|file| kinds::find(RemediationPolicy::PLURAL).is_some_and(|info| info.kind == file.kind))
+        .filter(|file| file.kind == KindInfo::of::<RemediationPolicy>().kind)
         .collect();
     if files.is_empty() {
         return Vec::new();

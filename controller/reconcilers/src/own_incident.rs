@@ -2,7 +2,7 @@
 
 use aegis_api::incident::CONTROLLER;
 use aegis_api::naming::hashed;
-use aegis_api::{API_VERSION, Incident, kinds};
+use aegis_api::{API_VERSION, Incident, KindInfo};
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 use serde_json::{Value, json};
@@ -29,13 +29,10 @@ pub(crate) fn name(prefix: &str, id: &str) -> String {
 
 /// Opens it, unless it was opened before (and people may have closed it since). Answers whether it did.
 pub(crate) async fn open(store: &Store, own: OwnIncident<'_>) -> Result<bool, StoreError> {
-    let Some(info) = kinds::find("Incident") else {
-        return Ok(false);
-    };
     if store.get::<Incident>(own.name).is_some() {
         return Ok(false);
     }
-    match store.create(info, object(own), false).await {
+    match store.create(KindInfo::of::<Incident>(), object(own), false).await {
         Ok(_) => Ok(true),
         Err(StoreError::AlreadyExists { .. }) => Ok(false),
         Err(error) => Err(error),

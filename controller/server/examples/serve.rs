@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::kinds::find;
+use aegis_api::{KindInfo, Workload};
 use aegis_runtime::{EventRecorder, EventType, Feed, ObjectRef, Store, StoreOptions};
 use aegis_server::{
     HostView, HttpMetrics, ServerConfig, ServerParts, ServerState, Tokens, pump, router, serve,
@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Records an event about every workload that is made, so that there is something to describe.
 async fn note(store: Store, events: EventRecorder) {
-    let Some(info) = find("Workload") else { return };
+    let info = KindInfo::of::<Workload>();
     while let Ok(mut changes) = store.watch(None) {
         while let Some(change) = futures::StreamExt::next(&mut changes).await {
             if std::ptr::eq(change.object.info, info) && change.old.is_none() {

@@ -2,7 +2,7 @@
 //! nothing: what a pause stops is the reconcilers'.
 
 use aegis_api::automation::{ANNOTATIONS, AutomationView, LONGEST_REASON, Pause, PauseWanted, Resume};
-use aegis_api::{Kind as _, Time, Workload, kinds};
+use aegis_api::{Kind as _, KindInfo, Time, Workload};
 use aegis_runtime::{Part, Store, StoreError};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -129,37 +129,36 @@ async fn annotate(
     workload: &str,
     annotations: Vec<(&'static str, String)>,
 ) -> Result<(), Refusal> {
-    let info =
-        kinds::find(Workload::PLURAL).ok_or_else(|| Status::internal("Workload is no kind".to_owned()))?;
-    let edited = store.edit(info, workload, Part::Spec, false, move |current| {
-        let mut object = Value::clone(&current.value);
-        let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
-            return Ok(object);
-        };
-        let present = metadata.get("annotations").and_then(Value::as_object);
-        let mut present = present.cloned().unwrap_or_default();
-        present.retain(|key, _| !ANNOTATIONS.contains(&key.as_str()));
-        present.extend(
-            annotations
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), json!(value))),
-        );
-        match present.is_empty() {
-            true => metadata.remove("annotations"),
-            false => metadata.insert("annotations".to_owned(), Value::Object(present)),
-        };
-        Ok(object)
-    });
+    let edited = store.edit(
+        KindInfo::of::<Workload>(),
+        workload,
+        Part::Spec,
+        false,
+        move |current| {
+            let mut object = Value::clone(&current.value);
+            let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+                return Ok(object);
+            };
+            let present = metadata.get("annotations").and_then(Value::as_object);
+            let mut present = present.cloned().unwrap_or_default();
+            present.retain(|key, _| !ANNOTATIONS.contains(&key.as_str()));
+            present.extend(
+                annotations
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), json!(value))),
+            );
+            match present.is_empty() {
+                true => metadata.remove("annotations"),
+                false => metadata.insert("annotations".to_owned(), Value::Object(present)),
+            };
+            Ok(object)
+        },
+    );
     edited.await.map(drop).map_err(refused)
 }
 
 fn refused(error: StoreError) -> Refusal {
-    let info = kinds::find(Workload::PLURAL);
-    let status = match info {
-        Some(info) => Status::from_store(info, error),
-        None => Status::internal(error.to_string()),
-    };
-    status.into()
+    Status::from_store(KindInfo::of::<Workload>(), error).into()
 }
 
 #[cfg(test)]

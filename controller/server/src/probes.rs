@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aegis_api::KINDS;
+use aegis_api::{KindInfo, Workload};
 use aegis_runtime::StoreError;
 use axum::Router;
 use axum::extract::State;
@@ -45,7 +45,7 @@ async fn store(state: &ServerState) -> Result<(), String> {
     if state.shutdown.is_cancelled() {
         return Err("the controller is shutting down".to_owned());
     }
-    let info = KINDS.first().ok_or("there are no kinds")?;
+    let info = KindInfo::of::<Workload>();
     match tokio::time::timeout(
         PATIENCE,
         state.store.delete(info, "readiness-probe", None, None, true),
@@ -64,8 +64,5 @@ async fn store(state: &ServerState) -> Result<(), String> {
 /// With the system's own words.
 #[expect(clippy::needless_pass_by_value, reason = "it ends a chain of results")]
 fn told(error: StoreError) -> String {
-    match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+    aegis_api::error::chain(&error)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
+use aegis_api::error::root_cause;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -221,13 +222,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             .and_then(|value: &HeaderValue| value.to_str().ok())
     };
     retry::retry_after(text(RETRY_AFTER)?, text(DATE), jiff::Timestamp::now())
-}
-
-/// The innermost message: the outer ones say only that something failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -1,6 +1,6 @@
 //! `doctor`: whether this client and its controller can work together, and what to do where they cannot.
 
-use aegis_api::KINDS;
+use aegis_api::{KINDS, KindInfo, Workload};
 use owo_colors::Style;
 use serde_json::Value;
 
@@ -109,12 +109,9 @@ async fn reachable(session: &Session) -> Finding {
 }
 
 async fn accepted(session: &Session) -> Finding {
-    let Some(info) = KINDS.first() else {
-        return Finding::Note("this client knows no kinds".to_owned());
-    };
     match session
         .client
-        .list(info, &ListQuery::default(), Shape::Objects)
+        .list(KindInfo::of::<Workload>(), &ListQuery::default(), Shape::Objects)
         .await
     {
         Ok(list) => {

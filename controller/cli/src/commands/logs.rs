@@ -78,8 +78,7 @@ pub(crate) async fn run(args: &LogsArgs, session: &Session) -> Result<(), CliErr
 
 /// The Workload, and which of its containers. A name that is no Workload's may be a container's.
 async fn find(args: &LogsArgs, session: &Session) -> Result<(Target, Vec<String>), CliError> {
-    let info = aegis_api::kinds::find("Workload")
-        .ok_or_else(|| CliError::Failed("this client knows no Workloads".to_owned()))?;
+    let info = aegis_api::KindInfo::of::<aegis_api::Workload>();
     let as_workload = match args.name.contains('/') {
         true => objects(std::slice::from_ref(&args.name)),
         false => objects(&[info.singular.clone(), args.name.clone()]),

@@ -1,7 +1,7 @@
 //! `plan`: what an incident's plan would change, beside what is.
 
-use aegis_api::Incident;
 use aegis_api::incident::Phase;
+use aegis_api::{Incident, KindInfo, Workload};
 use serde_json::{Value, json};
 
 use super::Session;
@@ -35,8 +35,7 @@ pub(crate) async fn run(args: &PlanArgs, session: &Session) -> Result<(), CliErr
         return Err(CliError::Failed(format!("{target} has no plan: {why}")));
     };
     let workload = Target {
-        info: aegis_api::kinds::find("Workload")
-            .ok_or_else(|| CliError::Failed("there is no kind Workload".to_owned()))?,
+        info: KindInfo::of::<Workload>(),
         name: plan.target.to_string(),
     };
     let found = session.client.find(&workload).await?;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use aegis_api::kinds;
 use aegis_api::naming::resource_name;
 use aegis_api::wire::RunbookView;
+use aegis_api::{KindInfo, RunbookEntry};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn export(file: Option<&Path>, session: &Session) -> Result<(), CliError> 
 async fn import(path: &Path, overwrite: bool, dry: DryRun, session: &Session) -> Result<(), CliError> {
     let (origin, text) = read_at_most(path, LARGEST)?;
     let rows = rows(&origin, &text)?;
-    let info = kinds::find("RunbookEntry").ok_or_else(|| CliError::Failed("no such kind".to_owned()))?;
+    let info = KindInfo::of::<RunbookEntry>();
     let mut failed = 0_usize;
     for (number, row) in rows.iter().enumerate() {
         let target = Target {

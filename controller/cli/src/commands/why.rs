@@ -152,12 +152,13 @@ async fn incidents(target: &Target, session: &Session) -> Result<Vec<String>, Cl
     if target.info.kind != "Workload" {
         return Ok(Vec::new());
     }
-    let Some(info) = aegis_api::kinds::find(INCIDENT) else {
-        return Ok(Vec::new());
-    };
     let list = session
         .client
-        .list(info, &ListQuery::default(), Shape::Objects)
+        .list(
+            aegis_api::KindInfo::of::<Incident>(),
+            &ListQuery::default(),
+            Shape::Objects,
+        )
         .await?;
     let items = list.get("items").and_then(Value::as_array);
     let about = items.into_iter().flatten().filter_map(|item| {

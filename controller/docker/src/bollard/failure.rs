@@ -1,6 +1,7 @@
 //! From what can go wrong on the way to the engine to [`EngineError`]: each names its operation and carries the engine's
 //! own words. Pure, except that [`bounded`] watches the clock.
 
+use aegis_api::error::chain;
 use std::time::Duration;
 
 use ::bollard::errors::Error;
@@ -91,20 +92,6 @@ pub(super) fn of_start(operation: &str, error: &Error) -> EngineError {
         }
         other => other,
     }
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

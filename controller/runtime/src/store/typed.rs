@@ -2,21 +2,13 @@
 
 use std::sync::Arc;
 
+use aegis_api::API_VERSION;
 use aegis_api::defaults::Fill;
-use aegis_api::kinds::{KINDS, Kind, KindInfo};
+use aegis_api::kinds::{Kind, KindInfo};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Part, Store, StoreError, Stored};
-
-/// The kind's row of the table; `None` only for a type that is not in it.
-pub(crate) fn info_of<K: Kind>() -> Option<&'static KindInfo> {
-    KINDS.iter().find(|info| info.plural == K::PLURAL)
-}
-
-fn known<K: Kind>(name: &str) -> Result<&'static KindInfo, StoreError> {
-    info_of::<K>().ok_or_else(|| not_found::<K>(name))
-}
 
 fn not_found<K: Kind>(name: &str) -> StoreError {
     StoreError::NotFound {
@@ -50,19 +42,30 @@ fn same_uid(object: &Stored, uid: &str) -> Result<(), StoreError> {
 impl Store {
     /// The object of this name, as it is in force.
     pub fn get<K: Kind>(&self, name: &str) -> Option<Arc<K>> {
-        self.get_stored(info_of::<K>()?, name)?.typed()
+        self.get_stored(KindInfo::of::<K>(), name)?.typed()
     }
 
     /// Every object of the kind, sorted by name.
     pub fn list<K: Kind>(&self) -> Vec<Arc<K>> {
-        let Some(info) = info_of::<K>() else {
-            return Vec::new();
-        };
-        self.list_stored(info)
+        self.list_stored(KindInfo::of::<K>())
             .1
             .iter()
             .filter_map(|object| object.typed())
             .collect()
+    }
+
+    /// Makes an object of this name and spec.
+    pub async fn add<K: Kind>(&self, name: &str, spec: &K::Spec) -> Result<Arc<K>, StoreError> {
+        let info = KindInfo::of::<K>();
+        let spec = serde_json::to_value(spec).map_err(|error| StoreError::Refused {
+            kind: info.kind.to_owned(),
+            name: name.to_owned(),
+            message: error.to_string(),
+        })?;
+        let object =
+            json!({"apiVersion": API_VERSION, "kind": info.kind, "metadata": {"name": name}, "spec": spec});
+        let stored = self.create(info, object, false).await?;
+        stored.typed().ok_or_else(|| not_found::<K>(name))
     }
 
     /// Sets the status of the object with this uid; the same status again changes nothing.
@@ -73,7 +76,7 @@ impl Store {
         status: K::Status,
     ) -> Result<Arc<K>, StoreError> {
         let uid = uid.to_owned();
-        let stored = self.edit(known::<K>(name)?, name, Part::Status, false, move |current| {
+        let stored = self.edit(KindInfo::of::<K>(), name, Part::Status, false, move |current| {
             same_uid(current, &uid)?;
             let status = serde_json::to_value(&status).map_err(|error| refused(current, error))?;
             Ok(with(current, "status", status))
@@ -87,7 +90,7 @@ impl Store {
     where
         F: FnOnce(&K) -> Result<K::Spec, StoreError> + Send + 'static,
     {
-        let stored = self.edit(known::<K>(name)?, name, Part::Spec, false, move |current| {
+        let stored = self.edit(KindInfo::of::<K>(), name, Part::Spec, false, move |current| {
             let typed = current
                 .typed::<K>()
                 .ok_or_else(|| not_found::<K>(current.name()))?;
@@ -115,14 +118,20 @@ impl Store {
         finalizers: Vec<String>,
     ) -> Result<(), StoreError> {
         let uid = uid.to_owned();
-        let edit = self.edit(known::<K>(name)?, name, Part::Finalizers, false, move |current| {
-            same_uid(current, &uid)?;
-            let mut object = Value::clone(&current.value);
-            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.insert("finalizers".to_owned(), finalizers.into());
-            }
-            Ok(object)
-        });
+        let edit = self.edit(
+            KindInfo::of::<K>(),
+            name,
+            Part::Finalizers,
+            false,
+            move |current| {
+                same_uid(current, &uid)?;
+                let mut object = Value::clone(&current.value);
+                if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.insert("finalizers".to_owned(), finalizers.into());
+                }
+                Ok(object)
+            },
+        );
         edit.await.map(|_| ())
     }
 }

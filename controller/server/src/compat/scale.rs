@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
-use aegis_api::{Kind as _, LoadBalancer, Time, Workload, kinds};
+use aegis_api::{Kind as _, KindInfo, LoadBalancer, Time, Workload};
 use aegis_runtime::Store;
 use axum::Json;
 use axum::extract::State;
@@ -137,11 +137,10 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
         spec.replicas = wanted;
         Ok(spec)
     });
-    let generation = match (edited.await, kinds::find("Workload")) {
-        (Ok(edited), _) => edited.generation(),
-        (Err(error), Some(info)) => return Err(Status::from_store(info, error).into()),
-        (Err(error), None) => return Err(Status::internal(error.to_string()).into()),
-    };
+    let generation = edited
+        .await
+        .map_err(|error| Status::from_store(KindInfo::of::<Workload>(), error))?
+        .generation();
     match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
         Ok(served) => served,
         Err(_) => {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{API_VERSION, Incident, Kind, KindInfo, Time, Workload, kinds};
+use aegis_api::{Incident, Kind, KindInfo, Time, Workload};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::SignedDuration;
-use serde_json::json;
 
 use super::alert::{Alert, Known, Message, Named, Over};
 use super::refusal::Refusal;
@@ -42,8 +41,6 @@ pub(super) async fn webhook(
     let target = &state.config.target_container;
     let alert = Alert::read(&body?.0, target, known, now).map_err(Refusal::Fields)?;
     let _turn = state.gates.enter(alert.same()).await;
-    let info =
-        kinds::find("Incident").ok_or_else(|| Status::internal("there is no such kind as Incident"))?;
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(&state, &alert);
         let taken = match &alert.message {
@@ -60,7 +57,7 @@ pub(super) async fn webhook(
                         earlier: &earlier,
                         workloads: &workloads,
                     };
-                    open(&state, &store, info, opening).await
+                    open(&state, &store, opening).await
                 }
             },
         };
@@ -68,7 +65,7 @@ pub(super) async fn webhook(
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
             // Somebody else opened or deleted it meanwhile: look again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(Status::from_store(info, error).into()),
+            Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
         }
     }
     let detail = "the incident changes faster than it can be read: send it again".to_owned();
@@ -213,22 +210,11 @@ struct Opening<'a> {
     workloads: &'a [Arc<Workload>],
 }
 
-async fn open(
-    state: &ServerState,
-    store: &Store,
-    info: &'static KindInfo,
-    opening: Opening<'_>,
-) -> Result<Arc<Incident>, StoreError> {
+async fn open(state: &ServerState, store: &Store, opening: Opening<'_>) -> Result<Arc<Incident>, StoreError> {
     let name = opening.earlier.next_name(store, &opening.alert.incident_id);
     let previous = opening.earlier.previous();
     let spec = opening.alert.spec(opening.named, opening.workloads, previous);
-    let object =
-        json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": spec});
-    let stored = store.create(info, object, false).await?;
-    let incident = stored.typed::<Incident>().ok_or(StoreError::NotFound {
-        kind: info.kind.to_owned(),
-        name,
-    })?;
+    let incident = store.add::<Incident>(&name, &spec).await?;
     state.book.note(&incident);
     tell(state, &incident, opening.named);
     Ok(incident)

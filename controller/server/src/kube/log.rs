@@ -41,7 +41,7 @@ pub(super) async fn get(
     let Path(named) = path.map_err(|_| Status::no_route())?;
     let Query(query) = query
         .map_err(|error| Status::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
-    let info = aegis_api::kinds::find("Workload").ok_or_else(Status::no_route)?;
+    let info = aegis_api::KindInfo::of::<Workload>();
     let workload = state
         .store
         .get::<Workload>(&named.name)
