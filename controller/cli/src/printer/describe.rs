@@ -26,10 +26,10 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
     let known = match kind {
         "Incident" => with::<Incident>(object, |incident| incident::write(&mut sheet, incident, now)),
         "Workload" => with::<Workload>(object, |workload| {
-            workload::write(&mut sheet, workload, object, now)
+            workload::write(&mut sheet, workload, object, now);
         }),
         "LoadBalancer" => with::<LoadBalancer>(object, |balancer| {
-            load_balancer::write(&mut sheet, balancer, object, now)
+            load_balancer::write(&mut sheet, balancer, object, now);
         }),
         _ => false,
     };
