@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
 use aegis_api::{LoadBalancer, Time, Workload};
 use aegis_docker::ListFilter;
-use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::{Context, triggers};

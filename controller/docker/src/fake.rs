@@ -36,7 +36,9 @@ pub use nginx::LoadedConfig;
 pub use run_spec::RunSpec;
 pub use tenancy::Tenancy;
 
-use crate::observed::{EngineEvent, EngineInfo};
+use aegis_api::observed::EngineEvent;
+
+use crate::version::EngineInfo;
 use lifecycle::Timer;
 use world::World;
 

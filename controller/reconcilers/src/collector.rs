@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use aegis_api::wire::{History, Load};
 use aegis_docker::Engine;
-use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use futures::StreamExt;
 
 /// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one

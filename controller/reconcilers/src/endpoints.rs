@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
 use futures::future::try_join_all;
 use tokio::time::Instant;

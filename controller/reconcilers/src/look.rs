@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_brain::reports_error;
-use aegis_docker::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::{EngineError, EngineResult, LogQuery};
 use futures::StreamExt;
 use futures::future::join_all;

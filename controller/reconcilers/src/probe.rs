@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::probe::HttpRequest;
 use aegis_api::redact::{bound, redact};
 use aegis_api::workload::{Health, HealthProbe, HttpProbe, Scheme};
-use aegis_docker::{Engine, HttpAnswer, HttpRequest};
+use aegis_docker::{Engine, HttpAnswer};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aegis_api::observed::ContainerDetails;
 use aegis_docker::fake::{FakeEngine, FakeOptions, RunSpec};
-use aegis_docker::observed::ContainerDetails;
 use aegis_docker::{Engine, EngineError};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptionsBuilder,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use aegis_api::observed::ContainerDetails;
 use aegis_docker::fake::{Ailment, Cure, FaultPlan, Symptom};
-use aegis_docker::observed::ContainerDetails;
 
 use super::acts::{Hand, Illness, Weather};
 use super::world::{MEMORY, World};

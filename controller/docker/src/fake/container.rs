@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::{
+    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort, host_address,
+};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::nginx::Nginx;
-use crate::convert::host_address;
-use crate::observed::{
-    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort,
-};
 
 /// Docker's health check needs some failures before it says so.
 const HEALTH_CHECK_NOTICES_AFTER: Duration = Duration::from_secs(2);
@@ -127,6 +126,23 @@ impl Container {
             })
         });
         bindings.collect()
+    }
+
+    /// Files and folders of the host that must be there when it starts: devices, and bind mounts whose source the engine
+    /// does not make.
+    pub(super) fn mounted_paths(&self) -> Vec<&str> {
+        let rows = |key: &str| {
+            let rows = self.host_config.get(key).and_then(Value::as_array);
+            rows.into_iter().flatten()
+        };
+        let binds = rows("Mounts").filter(|mount| {
+            let made = mount.pointer("/BindOptions/CreateMountpoint");
+            mount.get("Type").and_then(Value::as_str) == Some("bind")
+                && made.and_then(Value::as_bool) != Some(true)
+        });
+        let sources = binds.filter_map(|mount| mount.get("Source"));
+        let devices = rows("Devices").filter_map(|device| device.get("PathOnHost"));
+        sources.chain(devices).filter_map(Value::as_str).collect()
     }
 
     /// Ports of the host that it has.

@@ -1,11 +1,12 @@
 //! Signals, commands and files inside a container of the fake engine. Pure.
 
+use aegis_api::observed::ExecOutput;
+
 use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::nginx::MAIN;
 use super::world::World;
 use crate::engine::{EngineError, EngineResult, Files};
-use crate::observed::ExecOutput;
 use crate::script;
 
 /// Folders that exist without a file in them.

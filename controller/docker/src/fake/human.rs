@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::observed::{ContainerDetails, ExecOutput};
+
 use super::FakeEngine;
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::effects::{Actor, Op};
@@ -10,7 +12,6 @@ use super::lifecycle::End;
 use super::run_spec::RunSpec;
 use super::world::{Image, World, no_such};
 use crate::engine::{EngineError, EngineResult};
-use crate::observed::{ContainerDetails, ExecOutput};
 
 impl World {
     fn add_image(&mut self, name: &str, behaviour: Behaviour, nginx: bool, labels: BTreeMap<String, String>) {
@@ -202,7 +203,7 @@ impl FakeEngine {
     fn stop_as(world: &mut World, id: &str, actor: Actor) {
         let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
         let stops = world.get(id).is_some_and(|container| {
-            container.is_up() || container.state == crate::observed::ContainerState::Restarting
+            container.is_up() || container.state == aegis_api::observed::ContainerState::Restarting
         });
         world.log(id, actor, Op::Stop, "");
         Self::end_by_signal(world, id, 15, exit_code, actor);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aegis_api::observed::{ContainerState, LogLine};
 use tokio::time::Instant;
 
 use super::behaviour::Cure;
@@ -9,7 +10,6 @@ use super::container::Container;
 use super::effects::{Actor, Op};
 use super::world::World;
 use crate::engine::{EngineError, EngineResult};
-use crate::observed::{ContainerState, LogLine};
 
 /// Something that happens to a run later unless the run ends first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 pub(super) use config::{Config, Place};
 
+use aegis_api::observed::ProcessRow;
+
 use super::FakeEngine;
 use super::effects::{Actor, Op};
 use super::lifecycle::{Due, End, Timer};
 use super::world::World;
-use crate::observed::ProcessRow;
 
 /// The main configuration unless a command names another.
 pub(super) const MAIN: &str = "/etc/nginx/nginx.conf";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::observed::{EngineEvent, LogLine, Stats};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 
@@ -10,7 +11,6 @@ use super::effects::Op;
 use super::world::World;
 use super::{FakeEngine, Feed, Shared};
 use crate::engine::{EngineError, EngineResult, LogQuery};
-use crate::observed::{EngineEvent, LogLine, Stats};
 
 /// A container without a limit may use the host's memory.
 const HOST_MEMORY: u64 = 8 * 1024 * 1024 * 1024;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::create::CreateSpec;
 use serde_json::{Map, Value, json};
 
 use super::behaviour::Behaviour;
-use crate::engine::CreateSpec;
 
 /// A container as `docker run` or Compose makes one.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aegis_api::Time;
+use aegis_api::create::CreateSpec;
+use aegis_api::observed::{ContainerState, EngineEvent, ExecOutput};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -17,8 +19,7 @@ use super::effects::{Actor, Effect, Op};
 use super::lifecycle::Timer;
 use super::nginx::{LoadedConfig, Nginx};
 use super::tenancy::Tenancy;
-use crate::engine::{CreateSpec, EngineError, EngineResult};
-use crate::observed::{ContainerState, EngineEvent, ExecOutput};
+use crate::engine::{EngineError, EngineResult};
 
 pub(super) struct Image {
     pub(super) id: String,

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
-use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_docker::{EngineError, ListFilter};
 use futures::future::join_all;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::load_balancer::{DrainReceipt, Server};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::{Engine, EngineResult};
 
 use super::home::{Endpoints, is_home};

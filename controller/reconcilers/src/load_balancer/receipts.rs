@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use aegis_api::load_balancer::{DrainCounts, DrainReceipt};
+use aegis_api::observed::ContainerDetails;
 use aegis_api::{Kind, LoadBalancer, Time};
-use aegis_docker::observed::ContainerDetails;
 use aegis_docker::{Engine, EngineResult, LogQuery};
 use aegis_runtime::events::EventType;
 use futures::StreamExt;

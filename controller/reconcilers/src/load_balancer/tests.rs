@@ -4,13 +4,12 @@ mod reconciling;
 
 use std::sync::Arc;
 
-use aegis_api::condition;
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus, Release, Server};
+use aegis_api::observed::{ContainerDetails, ContainerState, ExecOutput};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, condition, kinds, yaml};
 use aegis_docker::Engine;
 use aegis_docker::fake::{FakeEngine, FakeOptions, Op, RunSpec};
-use aegis_docker::observed::{ContainerDetails, ContainerState, ExecOutput};
 
 use super::apply::{Applied, apply, restore};
 use super::dereference::{Observed, Worker};

@@ -1,9 +1,9 @@
 //! What people are told of an upstream that no server is left in, or whose last servers are held. Pure.
 
 use aegis_api::load_balancer::{Backend, LoadBalancerStatus, Unavailable};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancerSpec, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::dereference::Observed;
 use super::home;

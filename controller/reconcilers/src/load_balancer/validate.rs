@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::dereference::{Observed, Worker};
 use super::home::{self, is_home};

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use aegis_api::Kind as _;
+use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
+use aegis_api::observed::{Known, Questions};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
-use aegis_docker::create::{Ownership, clone_spec, is_ours, template_spec};
-use aegis_docker::restart::{Known, Questions, Refused, Surroundings, questions, replaceable, restartable};
 use aegis_docker::{Engine, EngineError, ListFilter};
+use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
 use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;

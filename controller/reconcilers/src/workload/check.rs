@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::StrategyType;
-use aegis_docker::observed::ContainerState;
 
 use super::plan::{Prepared, Step};
 use super::restart_limit;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_api::workload::{DependencyStatus, Health};
 use aegis_api::{Kind, Time, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_runtime::Store;
 
 const PROJECT: &str = "com.docker.compose.project";

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::LABEL_REVISION;
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, Questions};
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::create::{claims, is_ours, template_revision};
-use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
-use aegis_docker::restart::{Known, Questions, questions};
 use aegis_docker::{EngineError, ListFilter};
+use aegis_planning::restart::questions;
 use futures::future::try_join_all;
 
 use super::dependencies::{NetworkOwner, dependencies, network_owner};

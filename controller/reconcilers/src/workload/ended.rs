@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use aegis_api::Time;
 use aegis_api::lifecycle::{Cause, LastEnd, RESTARTS_WITHIN};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::InstanceStatus;
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 /// How soon to look again for an answer of the engine that proves that it did not stop.
 const SOON: Duration = Duration::from_millis(500);

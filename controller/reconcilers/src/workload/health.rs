@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use aegis_api::Time;
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, START_PERIOD};
-use aegis_api::{WorkloadSpec, workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
+use aegis_api::{Time, WorkloadSpec, workload};
 
 use super::dereference::Observed;
 

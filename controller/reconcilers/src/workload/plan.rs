@@ -6,8 +6,8 @@ mod turn_over;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
-use aegis_docker::observed::ContainerState;
 
 use super::check::Refusal;
 use super::dereference::Rotation;
@@ -63,7 +63,7 @@ pub(super) struct Prepared {
     /// Why something that should happen waits, for people.
     pub waiting: Vec<String>,
     /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
-    pub cannot: Vec<aegis_docker::restart::Refused>,
+    pub cannot: Vec<aegis_planning::restart::Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,
     /// Incidents that ask a human, since restarts have an end.
@@ -91,7 +91,7 @@ impl Prepared {
         false
     }
 
-    fn note(&mut self, refused: &aegis_docker::restart::Refused) {
+    fn note(&mut self, refused: &aegis_planning::restart::Refused) {
         if !self.cannot.contains(refused) {
             self.cannot.push(refused.clone());
         }

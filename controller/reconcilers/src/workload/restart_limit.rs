@@ -2,9 +2,9 @@
 //! [`open`] stores.
 
 use aegis_api::incident::RESTART_LIMIT;
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{Incident, Kind as _, Time, Workload};
-use aegis_docker::observed::ContainerState;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use aegis_api::WorkloadStatus;
+use aegis_api::create::template_revision;
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::{ContainerTemplate, Health, RejectedRevision, Revision, Rollout};
-use aegis_docker::create::template_revision;
-use aegis_docker::observed::ContainerState;
 
 use super::plan::{is_outdated, needs_restart};
 use super::validate::{Instance, Mould, ValidatedWorkload};

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Kind, Time, Workload, WorkloadStatus};
-use aegis_docker::restart::Refused;
+use aegis_api::{Kind, Time, Workload, WorkloadStatus, condition};
+use aegis_planning::restart::Refused;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;

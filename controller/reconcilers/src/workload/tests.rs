@@ -5,13 +5,13 @@ mod stops;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aegis_api::create::clone_revision;
 use aegis_api::lifecycle::{Cause, Death, LastEnd};
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
 use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
-use aegis_docker::create::clone_revision;
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 
 use super::apply::Applied;
 use super::check::check;
@@ -605,7 +605,7 @@ fn rolling(replicas: u32, strategy: &str) -> (Workload, Observed) {
 /// Adds a running replica of the revision that the template asks for.
 fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> String {
     let mut made = replica(index);
-    let revision = aegis_docker::create::template_revision(workload.spec.template.as_ref().unwrap());
+    let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
     made.labels.insert(LABEL_REVISION.to_owned(), revision);
     observed.taken_names.insert(made.name.clone());
     let opinion = Opinion {

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use aegis_api::create::{clone_revision, has_its_name, template_revision};
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::observed::{ContainerDetails, ContainerState, Known};
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
-use aegis_docker::create::{clone_revision, has_its_name, template_revision};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
-use aegis_docker::restart::{Known, Refused, Surroundings, owners, replaceable, restartable, startable};
+use aegis_planning::restart::{Refused, Surroundings, owners, replaceable, restartable, startable};
 
 use super::dependencies::{NetworkOwner, remembered};
 use super::dereference::{Observed, Rotation};

@@ -99,9 +99,9 @@ fn a_container_that_was_not_healthy_yet_has_a_start_period_and_serves_nobody_in_
 fn dockers_own_health_check_has_the_same_start_period() {
     let spec = workload("  container: base\n  health:\n    docker: {}\n    startPeriod: 90s\n");
     let mut base = container("base");
-    base.health = Some(aegis_docker::observed::DockerHealth {
+    base.health = Some(aegis_api::observed::DockerHealth {
         status: "unhealthy".to_owned(),
-        ..aegis_docker::observed::DockerHealth::default()
+        ..aegis_api::observed::DockerHealth::default()
     });
     assert!(
         seen(&spec, &base, Health::Unknown, 89, false)

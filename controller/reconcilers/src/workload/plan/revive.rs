@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Backoff, Leaving};
-use aegis_docker::observed::ContainerState;
 
 use super::{Prepared, Step, is_outdated, leave, needs_restart};
 use crate::host_limit::HostRuling;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Leaving, StrategyType};
-use aegis_docker::observed::ContainerState;
 
 use super::{Prepared, Step, is_outdated, leave, needs_restart, still_leaves};
 use crate::workload::validate::{Instance, Mould, ValidatedWorkload};

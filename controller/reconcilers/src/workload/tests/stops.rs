@@ -495,7 +495,7 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn i3_a_replica_of_an_earlier_version_is_still_ours_by_its_name_and_no_other_is() {
-    use aegis_docker::create::is_ours;
+    use aegis_api::create::is_ours;
     let mut labels = replica(1).labels;
     for (name, ours) in [
         ("web-replica-1", true),

@@ -1,5 +1,5 @@
 //! What a new container is made from: a faithful clone of an adopted container, or a Workload's template. Pure: the engine
-//! is not asked here; [`crate::Engine::create`] is given the result.
+//! is not asked here; the driver is given the result.
 
 mod clone;
 mod networks;
@@ -8,11 +8,27 @@ mod template;
 
 use std::collections::BTreeMap;
 
-use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use crate::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use serde_json::{Map, Value};
 
 pub use clone::{clone_revision, clone_spec};
 pub use template::{template_revision, template_spec};
+
+/// Everything a new container is made from: the engine's own configuration as opaque JSON (in the shape of the body of
+/// `POST /containers/create`), since a faithful clone must keep fields that we do not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSpec {
+    /// Its name.
+    pub name: String,
+    /// Body of `POST /containers/create`, `NetworkingConfig` included.
+    pub body: serde_json::Value,
+    /// Networks to join after creation and before the start, beyond those in `body` (engines before API 1.44 take one only):
+    /// name → `EndpointSettings`.
+    pub extra_networks: BTreeMap<String, serde_json::Value>,
+    /// The exact image (`sha256:…`). The name in `body` is used as long as it means this image, so that people read a
+    /// name in `docker ps`; if it has moved on, the image is named by this id. `None`: whatever the name means.
+    pub image_id: Option<String>,
+}
 
 /// Whom a new container belongs to; becomes its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +78,6 @@ pub fn has_its_name(name: &str, labels: &BTreeMap<String, String>, workload: &st
     let labelled = labels.get(LABEL_REPLICA).map(String::as_str);
     index.is_some_and(|index| labelled.is_none_or(|labelled| labelled == index))
 }
-
-/// Holds the networks that a container has yet to join before its first start, on engines that create it in one only.
-/// Written and read by the driver, so that a crash between creating and joining leaves no container that is half connected.
-/// It is written for every container, since an image may bring a label of this name, which a container's own replaces.
-pub(crate) const NETWORKS_LABEL: &str = "io.aegisops.networks";
 
 impl Ownership<'_> {
     fn label(&self, body: &mut Map<String, Value>, name: &str) {

@@ -1,20 +1,14 @@
-//! Our typed view of what an engine reports. bollard's models stop here; absent fields get their meaning once. Pure.
+//! What is seen of a container engine, as data: containers, their counters and events, and what is around them. The driver
+//! fills it in, where absent fields get their meaning once; what plans reads it. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use aegis_api::Time;
+use crate::Time;
 
-/// What an engine is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineInfo {
-    /// Version such as `20.10.24`.
-    pub version: String,
-    /// API version such as `1.41`, as (major, minor).
-    pub api: (u32, u32),
-    /// 1 or 2.
-    pub cgroup_version: u8,
-}
+mod surroundings;
+
+pub use surroundings::{Known, Questions};
 
 /// Docker's states of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -100,6 +94,13 @@ pub struct PublishedPort {
     pub port: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
+}
+
+/// The address of the host that a port listens on, as engines write it; `None` for all of them.
+pub fn host_address(text: &str) -> Option<IpAddr> {
+    text.parse()
+        .ok()
+        .filter(|address: &IpAddr| !address.is_unspecified())
 }
 
 /// `docker inspect`.

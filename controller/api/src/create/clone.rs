@@ -5,8 +5,8 @@
 use serde_json::{Map, Value};
 
 use super::networks::{Networks, networks, shares_namespace};
-use super::{NETWORKS_LABEL, OWNERSHIP_LABELS, Ownership, revision};
-use crate::engine::CreateSpec;
+use super::{CreateSpec, OWNERSHIP_LABELS, Ownership, revision};
+use crate::meta::LABEL_NETWORKS;
 use crate::observed::ContainerDetails;
 
 /// Labels by which Compose and Swarm count their own: with them a clone would be theirs, and be removed or recreated.
@@ -80,7 +80,7 @@ fn config(base: &ContainerDetails, body: &mut Map<String, Value>, host: &Map<Str
         labels.retain(|key, _| {
             !BOOKKEEPING.iter().any(|prefix| key.starts_with(prefix))
                 && !OWNERSHIP_LABELS.contains(&key.as_str())
-                && key != NETWORKS_LABEL
+                && key != LABEL_NETWORKS
         });
     }
 }

@@ -1,10 +1,10 @@
 //! What the configuration of a container needs to be there when it starts. Pure: reads the engine's own JSON, in which
 //! any field may be absent or odd.
 
+use aegis_api::observed::{ContainerDetails, ContainerState, PublishedPort, Questions, host_address};
 use serde_json::Value;
 
-use super::{Questions, host, host_address};
-use crate::observed::{ContainerDetails, ContainerState, PublishedPort};
+use super::host;
 
 /// Ids are shown as `docker ps` shows them.
 const SHORT: usize = 12;

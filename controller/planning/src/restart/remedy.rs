@@ -1,6 +1,6 @@
 //! What people are advised to do. Pure.
 
-use crate::observed::ContainerDetails;
+use aegis_api::observed::ContainerDetails;
 
 /// How a container is made anew, by whoever made it.
 pub(super) fn recreate(container: &ContainerDetails) -> String {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::convert;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -11,11 +10,31 @@ const OWNER: Ownership<'_> = Ownership {
 };
 
 fn fixture() -> Value {
-    serde_json::from_str(include_str!("../../../fixtures/inspect-20.10.json")).expect("recorded JSON")
+    serde_json::from_str(include_str!("../../../../docker/fixtures/inspect-20.10.json"))
+        .expect("recorded JSON")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
 fn details(inspect: Value) -> ContainerDetails {
-    convert::details(inspect).expect("an inspection")
+    let text = |pointer: &str| {
+        let found = inspect.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_default().to_owned()
+    };
+    let part = |pointer: &str| inspect.pointer(pointer).cloned().unwrap_or_default();
+    let labels = inspect.pointer("/Config/Labels").and_then(Value::as_object);
+    let labels = labels.into_iter().flatten();
+    ContainerDetails {
+        id: text("/Id"),
+        name: text("/Name").trim_start_matches('/').to_owned(),
+        image_id: text("/Image"),
+        labels: labels
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        config: part("/Config"),
+        host_config: part("/HostConfig"),
+        network_settings: part("/NetworkSettings/Networks"),
+        ..ContainerDetails::default()
+    }
 }
 
 #[test]

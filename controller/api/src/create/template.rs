@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::workload::{ContainerTemplate, Healthcheck, VolumeMount};
+use crate::workload::{ContainerTemplate, Healthcheck, VolumeMount};
 use serde_json::{Map, Value, json};
 
-use super::{Ownership, revision};
-use crate::engine::CreateSpec;
+use super::{CreateSpec, Ownership, revision};
 
 /// A container of `template` named `name`. No host ports are published, and Docker's restart policy stays off: the
 /// controller restarts what fails, with a backoff that it can show.
@@ -126,7 +125,7 @@ fn health(check: &Healthcheck) -> Value {
     let command: Vec<&str> = std::iter::once("CMD")
         .chain(check.command.iter().map(String::as_str))
         .collect();
-    let nanos = |span: aegis_api::Duration| u64::try_from(span.std().as_nanos()).unwrap_or(u64::MAX);
+    let nanos = |span: crate::Duration| u64::try_from(span.std().as_nanos()).unwrap_or(u64::MAX);
     let mut health = json!({
         "Test": command,
         "Interval": nanos(check.interval),

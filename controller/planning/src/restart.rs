@@ -1,5 +1,5 @@
 //! Whether a container that is stopped can be started again, and whether one that does not run can be: decided before the
-//! stop, from what the engine says. Pure; [`crate::Engine::look_around`] answers what has to be asked.
+//! stop, from what the engine says. Pure; the engine answers what has to be asked ([`questions`]).
 //!
 //! The engine starts a container from what was configured when it was made, so all of that must still be there. What it
 //! does not tell without trying stays out: ports that processes of the host hold, volume plugins, a full disk. A named
@@ -7,55 +7,16 @@
 //! image, which a start does not need. Between this look and the stop the world may still change: nothing rules out that
 //! an owner dies in that instant, so a failed start stays possible and is told as a failure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, PublishedPort};
 use aegis_api::restart::CannotRestart;
 use serde_json::Value;
-
-use crate::convert::host_address;
-use crate::observed::{ContainerDetails, ContainerState, ContainerSummary, PublishedPort};
 
 mod needs;
 mod remedy;
 
 pub use needs::questions;
-
-/// What to ask the engine about the surroundings of a container before it is stopped or started.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
-    /// Which containers there are, and what they hold: what [`crate::Engine::list`] answers.
-    pub containers: bool,
-    /// Which networks are there.
-    pub networks: bool,
-    /// Which runtimes are there.
-    pub runtimes: bool,
-    /// Which of these paths of the host are missing, as far as this process sees the host's files.
-    pub paths: Vec<String>,
-    /// Process id and id of a running container, by which it is known whether it sees them; 0 and empty for none.
-    pub witness: (i64, String),
-    /// Whether this image is there.
-    pub image: Option<String>,
-}
-
-impl Questions {
-    /// Nothing to ask.
-    pub fn is_empty(&self) -> bool {
-        !self.containers && !self.networks && !self.runtimes && self.paths.is_empty() && self.image.is_none()
-    }
-}
-
-/// The answers. `None` is what cannot be known from here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known {
-    /// Ids and names of all networks that a container could be attached to.
-    pub networks: Option<BTreeSet<String>>,
-    /// Names of the runtimes.
-    pub runtimes: Option<BTreeSet<String>>,
-    /// Those of the asked paths that are not there.
-    pub missing_paths: BTreeSet<String>,
-    /// Whether the asked image is there.
-    pub has_image: Option<bool>,
-}
 
 /// Everything beside the container itself that decides.
 #[derive(Debug, Clone, Copy)]
