@@ -1,4 +1,13 @@
 //! Everything that decides: what was observed and what is asked for in, a plan or a verdict out. Pure: no engine, no store,
 //! no clock but the one that is handed in, no tokio. What reads and what acts is in `aegis-reconcilers`.
 
+pub mod hold;
+pub mod host_limit;
+mod invalid;
+pub mod ledger;
+pub mod probe;
+pub mod reach;
 pub mod restart;
+pub mod workload;
+
+pub use invalid::Invalid;

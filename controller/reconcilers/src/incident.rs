@@ -28,9 +28,9 @@ use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
-use crate::host_limit::{self, HostRuling};
 use crate::recall::Recall;
 use crate::turns::{self, Turn};
+use aegis_planning::host_limit::{self, HostRuling};
 use leases::Leases;
 use plan::Step;
 use validate::ValidatedIncident;

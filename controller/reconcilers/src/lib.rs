@@ -9,11 +9,8 @@ pub mod docker_events;
 pub mod endpoints;
 mod fault;
 mod governing;
-mod hold;
-mod host_limit;
 pub mod host_reading;
 pub mod incident;
-mod ledger;
 pub mod lifecycle;
 pub mod load_balancer;
 mod look;
@@ -29,5 +26,4 @@ mod turns;
 pub mod workload;
 
 pub use context::{Context, Settings};
-pub use host_limit::HostLimits;
 pub use turns::Turns;

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 
 use crate::context::Context;
-use crate::{probe, reach};
+use crate::probe;
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
@@ -104,13 +104,13 @@ pub(crate) async fn look(
     };
     let running = details.state == ContainerState::Running;
     let addresses = details.networks.iter();
-    let address = reach::address(
+    let address = aegis_planning::reach::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         own_networks,
     );
     let target = health
         .zip(address)
-        .and_then(|(health, ip)| probe::target(row.id, row.started_at, ip, health));
+        .and_then(|(health, ip)| aegis_planning::probe::target(row.id, row.started_at, ip, health));
     let stats = async {
         if running {
             Some(engine.usage(row.id).await)

@@ -11,6 +11,7 @@ use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workloa
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::fake::When;
 use aegis_docker::{Engine, ListFilter};
+use aegis_planning::host_limit::HostLimits;
 use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
@@ -23,7 +24,7 @@ use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::runbook::RunbookReconciler;
 use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, HostLimits, Settings, Turns, triggers};
+use aegis_reconcilers::{Context, Settings, Turns, triggers};
 use aegis_runtime::store::Clock;
 use aegis_runtime::{
     Controller, EventRecorder, Feed, Observer, Reconciler, Store, StoreError, StoreOptions, Trigger,

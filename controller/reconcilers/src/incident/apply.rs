@@ -7,6 +7,7 @@ use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Phase, Symptom, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
+use aegis_planning::host_limit::BLAST_RADIUS;
 use aegis_runtime::events::ObjectRef;
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
@@ -17,7 +18,6 @@ use super::plan::Step;
 use super::validate::ValidatedIncident;
 use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
 use crate::context::Context;
-use crate::host_limit::BLAST_RADIUS;
 use crate::{brake, fault, probe, reach};
 
 /// What came of a step.
@@ -446,9 +446,9 @@ pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Resul
         let question = workload.spec.probe().and_then(|health| {
             let addresses = row.addresses.iter();
             let addresses = addresses.filter_map(|(network, ip)| Some((network, ip.parse().ok()?)));
-            let address = reach::address(addresses, own)?;
+            let address = aegis_planning::reach::address(addresses, own)?;
             Some((
-                probe::target(&row.id, row.started_at, address, health)?.question,
+                aegis_planning::probe::target(&row.id, row.started_at, address, health)?.question,
                 health.timeout.std(),
             ))
         });

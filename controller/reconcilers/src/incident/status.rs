@@ -4,26 +4,25 @@ mod dry_run;
 
 use std::time::Duration;
 
-use aegis_api::condition;
 use aegis_api::incident::{Execution, Plan, Stage, TimelineEntry, Tried, Verification};
 use aegis_api::proposal::{Action as Remedy, CouncilDecision, Retrieved, Seat};
 use aegis_api::scalar::ResourceName;
 use aegis_api::symptom::words;
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time};
+use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, condition};
 use aegis_brain::Recalled;
 use aegis_brain::redact::{bound, redact};
+use aegis_planning::host_limit;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
-use super::Error;
 use super::apply::Outcome;
 use super::gate::Ruling;
 use super::measure::Measured;
-use super::plan;
 use super::validate::ValidatedIncident;
+use super::{Error, plan};
 use crate::context::Context;
-use crate::{fault, host_limit};
+use crate::fault;
 
 const AT_ONCE: Action = Action::Requeue(Duration::ZERO);
 /// Whether the alert itself said which container it is about.

@@ -7,14 +7,14 @@ use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
     Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
 };
+use aegis_planning::hold::{self, Hold};
+use aegis_planning::host_limit::{HostLimits, HostUse, asker, host_use};
+use aegis_planning::ledger;
 
 use super::dereference::Observed;
 use super::leases::Leases;
 use crate::governing::{Doubt, Governing, governing};
-use crate::hold::{self, Hold};
-use crate::host_limit::{HostLimits, HostUse, asker, host_use};
 use crate::host_reading::HostReading;
-use crate::ledger;
 
 /// Why an incident waits for another one on the same workload.
 pub(super) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";

@@ -257,7 +257,7 @@ pub(super) async fn served_revisions(context: &Context, address: SocketAddr) -> 
 async fn reachable(context: &Context, container: &ContainerDetails) -> EngineResult<Option<IpAddr>> {
     let own = reach::own_networks(context).await?;
     let addresses = container.networks.iter();
-    Ok(reach::address(
+    Ok(aegis_planning::reach::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         &own,
     ))

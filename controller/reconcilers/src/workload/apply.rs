@@ -11,13 +11,14 @@ use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
 use aegis_docker::{Engine, EngineError, ListFilter};
 use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
+use aegis_planning::workload::plan::{Prepared, Step, is_outdated};
+use aegis_planning::workload::status::{FailedStep, Outcome};
+use aegis_planning::workload::validate::{Mould, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::plan::{Prepared, Step, is_outdated};
 use super::restart_limit;
-use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::look::{Depth, Subject, look};
 use crate::{brake, fault};
@@ -25,15 +26,9 @@ use crate::{brake, fault};
 /// What became of a plan.
 #[derive(Debug)]
 pub(super) struct Applied {
-    pub plan: Prepared,
-    pub done: Vec<Step>,
-    pub failed: Vec<(Step, EngineError)>,
-    /// What was found out right before the stop to be impossible to undo; nothing was stopped.
-    pub refused: Vec<(Step, Refused)>,
-    /// What containers looked like that are about to be healed.
-    pub captures: Vec<Capture>,
-    /// Incidents that were opened since restarts were too many.
-    pub reported: Vec<String>,
+    pub outcome: Outcome,
+    /// The first step that failed, and of what.
+    pub failure: Option<(Step, EngineError)>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -60,6 +55,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         })
         .collect();
     let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failure = None;
     let mut refused = Vec::new();
     let mut reported = Vec::new();
     while let Some((step, result)) = running.next().await {
@@ -68,7 +64,14 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
                 captures.extend(capture);
                 done.push(step);
             }
-            Err(Failure::Engine(error)) => failed.push((step, error)),
+            Err(Failure::Engine(error)) => {
+                failed.push(FailedStep {
+                    step: step.clone(),
+                    message: error.to_string(),
+                    is_transient: error.is_transient(),
+                });
+                failure.get_or_insert((step, error));
+            }
             Err(Failure::Refused(why)) => refused.push((step, why)),
         }
     }
@@ -83,12 +86,15 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         }
     }
     Applied {
-        refused,
-        reported,
-        plan,
-        done,
-        failed,
-        captures,
+        outcome: Outcome {
+            plan,
+            done,
+            failed,
+            refused,
+            captures,
+            reported,
+        },
+        failure,
     }
 }
 

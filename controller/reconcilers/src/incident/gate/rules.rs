@@ -1,11 +1,11 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
-use aegis_api::Kind;
-use aegis_api::condition;
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
+use aegis_api::{Kind, condition};
 use aegis_brain::redact::bound;
+use aegis_planning::hold::STOPPED_BY_HAND;
 
 use super::super::measure;
 use super::super::plan::paused_containers;
@@ -13,7 +13,6 @@ use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
 use crate::governing::Doubt;
-use crate::hold::STOPPED_BY_HAND;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;

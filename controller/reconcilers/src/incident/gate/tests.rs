@@ -156,8 +156,8 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
 #[test]
 fn i6_while_automation_is_paused_only_a_human_acts() {
     let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
-    incident.paused = Some(crate::hold::Hold {
-        reason: crate::hold::PAUSED,
+    incident.paused = Some(aegis_planning::hold::Hold {
+        reason: aegis_planning::hold::PAUSED,
         message: "all automation is paused by ada".to_owned(),
         until: None,
         by_itself: false,
@@ -183,8 +183,8 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     let ordered = "{workloadRef: web, alertType: odd, override: {action: RESTART, by: ada}}";
     for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
         let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}", &Leases::default());
-        incident.paused = Some(crate::hold::Hold {
-            reason: crate::hold::PAUSED,
+        incident.paused = Some(aegis_planning::hold::Hold {
+            reason: aegis_planning::hold::PAUSED,
             message: "all automation is paused by ada".to_owned(),
             until: None,
             by_itself: false,
@@ -260,7 +260,7 @@ fn i6_the_hosts_limits_bind_automation_and_no_human() {
         (&[], &["a", "b", "c"], 30, "ask HostBudgetExhausted"),
     ] {
         let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
-        incident.host = crate::host_limit::HostUse {
+        incident.host = aegis_planning::host_limit::HostUse {
             busy: names(busy),
             minute: names(minute),
             used,

@@ -7,11 +7,11 @@ use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_planning::workload::status::{CONTAINER_MISSING, STEP_REFUSED};
 
 use super::super::remedy;
 use super::super::validate::ValidatedIncident;
 use super::{Step, fail, fall_back, in_rotation, paused_containers};
-use crate::workload::status::{CONTAINER_MISSING, STEP_REFUSED};
 
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);

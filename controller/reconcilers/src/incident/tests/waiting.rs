@@ -129,7 +129,7 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
     for _ in 0..3 {
         let outcomes = [
             apply::Outcome::Held {
-                reason: crate::host_limit::HOST_BUSY,
+                reason: aegis_planning::host_limit::HOST_BUSY,
                 message: "two at a time".to_owned(),
                 until: None,
             },
@@ -154,7 +154,10 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
         .status
         .clone()
         .unwrap();
-    assert!(crate::host_limit::waits_for_its_turn(&status), "{status:#?}");
+    assert!(
+        aegis_planning::host_limit::waits_for_its_turn(&status),
+        "{status:#?}"
+    );
     let told = status
         .timeline
         .iter()

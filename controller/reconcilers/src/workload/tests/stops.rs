@@ -4,12 +4,19 @@
 use std::time::Duration;
 
 use aegis_api::condition::{self, Condition};
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
+use aegis_api::observed::ContainerState;
+use aegis_api::workload::Health;
+use aegis_api::{Workload, kinds};
 use aegis_docker::fake::{Actor, FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_planning::workload::check::check;
+use aegis_planning::workload::plan::{Step, plan};
+use aegis_planning::workload::status::next;
+use aegis_planning::workload::validate::validate;
 use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::events::EventType;
 use serde_json::{Value, json};
 
-use super::*;
 use crate::Settings;
 use crate::context::Context;
 use crate::workload::WorkloadReconciler;
@@ -408,15 +415,22 @@ async fn the_world_may_change_between_the_plan_and_the_stop() {
     let observed = crate::workload::dereference::dereference(&host.context, &workload)
         .await
         .unwrap();
-    let (validated, plan) = prepare(&workload, observed);
-    assert_eq!(words(&plan), ["restart web"]);
+    let validated = validate(&workload, observed).unwrap();
+    let plan = check(&validated, plan(&validated));
+    assert_eq!(plan.refused, [], "the planner knows the rules");
+    let words: Vec<String> = plan.steps.iter().map(Step::words).collect();
+    assert_eq!(words, ["restart web"]);
     host.engine.remove_by_hand("vpn").unwrap();
     let applied = crate::workload::apply::apply(&host.context, &validated, plan).await;
     assert_eq!(
-        (applied.done.len(), applied.failed.len(), host.stops()),
+        (
+            applied.outcome.done.len(),
+            applied.outcome.failed.len(),
+            host.stops()
+        ),
         (0, 0, 0)
     );
-    let status = next(&validated, &applied);
+    let status = next(&validated, &applied.outcome);
     let degraded = condition::find(&status.conditions, "Degraded").unwrap();
     assert_eq!(degraded.reason, "NetworkOwnerGone");
 }
@@ -491,27 +505,6 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
             "{name}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn i3_a_replica_of_an_earlier_version_is_still_ours_by_its_name_and_no_other_is() {
-    use aegis_api::create::is_ours;
-    let mut labels = replica(1).labels;
-    for (name, ours) in [
-        ("web-replica-1", true),
-        ("web-replica-2", false),
-        ("web-replica-", false),
-        ("web-replica-x", false),
-        ("other-replica-1", false),
-        ("look", false),
-    ] {
-        assert_eq!(is_ours(name, &labels, "web", "me"), ours, "{name}");
-    }
-    labels.insert(LABEL_NAME.to_owned(), "web-replica-1".to_owned());
-    assert!(is_ours("web-replica-1", &labels, "web", "me"));
-    assert!(!is_ours("web-replica-1", &labels, "web", "another"));
-    assert!(!is_ours("web-replica-1", &labels, "shop", "me"));
-    assert!(!is_ours("web-replica-2", &labels, "web", "me"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::probe::Opinion;
-use crate::workload::dependencies::NetworkOwner;
+use crate::workload::observed::NetworkOwner;
 use crate::workload::tests::{container, time, workload, world};
 
 const STARTED: &str = "2026-11-22T11:00:00Z";

@@ -9,7 +9,7 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, START_PERIOD};
 use aegis_api::{Time, WorkloadSpec, workload};
 
-use super::dereference::Observed;
+use super::observed::Observed;
 
 /// What is known of a container's health.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,18 +10,19 @@ use aegis_api::observed::{ContainerDetails, ContainerState, Known};
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
-use aegis_planning::restart::{Refused, Surroundings, owners, replaceable, restartable, startable};
 
-use super::dependencies::{NetworkOwner, remembered};
-use super::dereference::{Observed, Rotation};
+use super::dependencies::remembered;
 use super::ended::{self, Ended};
-use super::{Error, health, rollout};
+use super::observed::{NetworkOwner, Observed, Rotation};
+use super::{health, rollout};
+use crate::Invalid;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
+use crate::restart::{Refused, Surroundings, owners, replaceable, restartable, startable};
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
-pub(super) enum Mould {
+pub enum Mould {
     /// A clone of the adopted container.
     Clone(Box<ContainerDetails>),
     /// A template: the spec's, or the last good one where that does not run.
@@ -32,7 +33,7 @@ pub(super) enum Mould {
 
 /// One container of the workload with all that planning needs to know of it.
 #[derive(Debug, Clone)]
-pub(super) struct Instance {
+pub struct Instance {
     pub name: String,
     pub id: String,
     /// 0 for the adopted container.
@@ -64,32 +65,32 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.state == ContainerState::Running && self.health == Health::Healthy
     }
 
     /// Whether it lost its network for good: only one that is made anew has one.
-    pub(super) fn is_stranded(&self) -> bool {
+    pub fn is_stranded(&self) -> bool {
         let reason = self.obstacle.as_ref().map(|refused| refused.reason);
         self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
     }
 
     /// Whether it runs and nothing is known against it. Until the first probe after a restart of this controller nothing
     /// is known at all, and what served before still does.
-    pub(super) fn may_serve(&self) -> bool {
+    pub fn may_serve(&self) -> bool {
         self.state == ContainerState::Running
             && self.health != Health::Unhealthy
             && self.starts_until.is_none()
     }
 
     /// Whether a person, or a tool, stopped it, and it is to be left so.
-    pub(super) fn is_stopped_by_hand(&self) -> bool {
+    pub fn is_stopped_by_hand(&self) -> bool {
         self.ended == Ended::ByHand
     }
 
     /// Whether it has been ready for as long as the workload asks. What was before a restart of this controller still is
     /// until the first probe says otherwise.
-    pub(super) fn is_proven(&self, workload: &ValidatedWorkload) -> bool {
+    pub fn is_proven(&self, workload: &ValidatedWorkload) -> bool {
         let min_healthy = workload.spec.strategy.min_healthy.std();
         self.may_serve()
             && self
@@ -98,20 +99,20 @@ impl Instance {
     }
 
     /// Whether this load balancer has let go of it, after the last pass had it on its way out.
-    pub(super) fn is_released_by(&self, rotation: &Rotation) -> bool {
+    pub fn is_released_by(&self, rotation: &Rotation) -> bool {
         let row = self.before.as_ref().filter(|row| row.draining);
         row.is_some_and(|row| rotation.has_released(&self.id, row.draining_since))
     }
 
     /// Whether the last pass had it on its way out.
-    pub(super) fn was_draining(&self) -> bool {
+    pub fn was_draining(&self) -> bool {
         self.before.as_ref().is_some_and(|row| row.draining)
     }
 }
 
 /// A Workload whose spec and world fit together.
 #[derive(Debug, Clone)]
-pub(super) struct ValidatedWorkload {
+pub struct ValidatedWorkload {
     pub name: String,
     pub spec: WorkloadSpec,
     pub deleting: bool,
@@ -149,14 +150,10 @@ pub(super) struct ValidatedWorkload {
     pub now: Time,
 }
 
-pub(super) fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWorkload, Error> {
+pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWorkload, Invalid> {
     let spec = &workload.spec;
     if let Some((reason, message)) = refusal(workload, &observed) {
-        return Err(Error::Invalid {
-            workload: workload.name().to_owned(),
-            reason,
-            message,
-        });
+        return Err(Invalid { reason, message });
     }
     let before = workload.status.clone().unwrap_or_default();
     let (mould, revision, image, rejected) = match (&spec.template, &observed.base) {
@@ -248,7 +245,7 @@ fn can_double(mould: &Mould) -> bool {
 
 impl ValidatedWorkload {
     /// What the workload waits for before a sick container of it is restarted.
-    pub(super) fn waits_for(&self) -> Option<String> {
+    pub fn waits_for(&self) -> Option<String> {
         let troubles = self.dependencies.iter().filter_map(|dependency| {
             let trouble = dependency.trouble.as_ref()?;
             Some(format!("{} ({trouble})", dependency.name))
@@ -258,7 +255,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether an adopted container lost its network: its owner has started anew, and it has not.
-    pub(super) fn is_cut_off(&self, instance: &Instance) -> bool {
+    pub fn is_cut_off(&self, instance: &Instance) -> bool {
         let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
         let runs = instance.index == 0 && instance.state == ContainerState::Running;
         runs && owner
@@ -267,7 +264,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether some load balancer sends a container requests.
-    pub(super) fn is_in_rotation(&self, instance: &Instance) -> bool {
+    pub fn is_in_rotation(&self, instance: &Instance) -> bool {
         let mut rotations = self.rotations.iter();
         rotations.any(|rotation| rotation.serving && rotation.servers.contains(&instance.id))
     }

@@ -14,7 +14,7 @@ use super::plan::{is_outdated, needs_restart};
 use super::validate::{Instance, Mould, ValidatedWorkload};
 
 /// The template to run: the spec's, or the last good one where the spec's was taken back.
-pub(super) fn template<'a>(
+pub fn template<'a>(
     asked: &'a ContainerTemplate,
     before: &'a WorkloadStatus,
 ) -> (&'a ContainerTemplate, Option<RejectedRevision>) {
@@ -43,7 +43,7 @@ fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {
 }
 
 /// The change as it stands after a pass; `None` once everything is as it should be.
-pub(super) fn next(workload: &ValidatedWorkload, settled: bool) -> Option<Rollout> {
+pub fn next(workload: &ValidatedWorkload, settled: bool) -> Option<Rollout> {
     let stale = workload
         .instances
         .iter()
@@ -100,7 +100,7 @@ fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
 }
 
 /// The revision to be taken back, if the one that is being rolled out does not run.
-pub(super) fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
+pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
     let rollout = revocable(workload)?;
     let ended = fresh(workload).find(|instance| {
         let restarts = instance.before.as_ref().map_or(0, |row| row.restarts);
@@ -139,7 +139,7 @@ pub(super) fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> 
 }
 
 /// When time alone changes what is to be done: a container counts from then on, or the change has taken too long.
-pub(super) fn look_again(workload: &ValidatedWorkload) -> Option<Duration> {
+pub fn look_again(workload: &ValidatedWorkload) -> Option<Duration> {
     let min_healthy = workload.spec.strategy.min_healthy.std();
     let ripening = fresh(workload)
         .filter(|instance| instance.is_ready() && !instance.is_proven(workload))

@@ -10,18 +10,18 @@ use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
 
 use super::check::Refusal;
-use super::dereference::Rotation;
+use super::observed::Rotation;
 use super::restart_limit::Report;
 use super::rollout;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
 use crate::reach;
 
-pub(super) use revive::counted_restarts;
+pub use revive::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Make replica `index` and start it.
     Create { index: u32, name: String },
     /// Start a container that was made but never ran, or whose process ended.
@@ -40,7 +40,7 @@ pub(super) enum Step {
 
 impl Step {
     /// For people: `restart buggy-app-v2`.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
@@ -55,7 +55,7 @@ impl Step {
 
 /// What to do, what to wait for, and what to tell.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Prepared {
+pub struct Prepared {
     /// To be done now.
     pub steps: Vec<Step>,
     /// Ids that get no new requests: on their way out, or about to restart while others can serve.
@@ -63,7 +63,7 @@ pub(super) struct Prepared {
     /// Why something that should happen waits, for people.
     pub waiting: Vec<String>,
     /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
-    pub cannot: Vec<aegis_planning::restart::Refused>,
+    pub cannot: Vec<crate::restart::Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,
     /// Incidents that ask a human, since restarts have an end.
@@ -91,14 +91,14 @@ impl Prepared {
         false
     }
 
-    fn note(&mut self, refused: &aegis_planning::restart::Refused) {
+    fn note(&mut self, refused: &crate::restart::Refused) {
         if !self.cannot.contains(refused) {
             self.cannot.push(refused.clone());
         }
     }
 }
 
-pub(super) fn plan(workload: &ValidatedWorkload) -> Prepared {
+pub fn plan(workload: &ValidatedWorkload) -> Prepared {
     let mut plan = Prepared {
         targets: targets(workload),
         ..Prepared::default()
@@ -254,7 +254,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
 }
 
 /// Whether a container is to be restarted, and can be: one that could not be started again is left as it is, and said so.
-pub(super) fn needs_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+pub fn needs_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
     let possible = instance.obstacle.is_none() || instance.state != ContainerState::Running;
     possible && is_asked_to_restart(workload, instance)
 }
@@ -278,7 +278,7 @@ fn still_leaves(workload: &ValidatedWorkload, instance: &Instance) -> bool {
 }
 
 /// Whether a replica is of another revision than the workload's.
-pub(super) fn is_outdated(workload: &ValidatedWorkload, instance: &Instance) -> bool {
+pub fn is_outdated(workload: &ValidatedWorkload, instance: &Instance) -> bool {
     instance.index > 0
         && workload
             .revision
@@ -340,13 +340,13 @@ fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
 }
 
 /// The address at which this controller reaches a container: on a network it shares, else on any.
-pub(super) fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
+pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
     let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
     reach::address(addresses, &workload.own_networks)
 }
 
 /// Whether any container is not yet what it should be.
-pub(super) fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
+pub fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
     let stale = workload
         .instances
         .iter()

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// What an end means for what is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Ended {
+pub enum Ended {
     /// It runs, or may be started again.
     #[default]
     Startable,
@@ -33,7 +33,7 @@ pub(super) enum Ended {
 
 /// What is known of an end beside the container itself.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known<'a> {
+pub struct Known<'a> {
     /// What events told.
     pub last_end: &'a LastEnd,
     /// Since when they are heard without a break.

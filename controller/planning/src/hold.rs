@@ -8,7 +8,7 @@ use aegis_api::{Kind, Time, Workload};
 
 /// What keeps automation from a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hold {
+pub struct Hold {
     /// The reason of conditions.
     pub reason: &'static str,
     /// For people: by whom, why, and how to lift it.
@@ -20,17 +20,17 @@ pub(crate) struct Hold {
 }
 
 /// The part of the controller that pauses automation, to the audit log.
-pub(crate) const BLAST_RADIUS_PART: &str = "blast-radius";
+pub const BLAST_RADIUS_PART: &str = "blast-radius";
 
 /// Reason where a pause holds automation.
-pub(crate) const PAUSED: &str = "Paused";
+pub const PAUSED: &str = "Paused";
 /// Reason where a person stopped a container, and the condition that says so.
-pub(crate) const STOPPED_BY_HAND: &str = "StoppedByHand";
+pub const STOPPED_BY_HAND: &str = "StoppedByHand";
 /// Reason where a workload is protected.
-pub(crate) const PROTECTED: &str = "Protected";
+pub const PROTECTED: &str = "Protected";
 
 /// The pause that is in force for a workload: the host's, or its own.
-pub(crate) fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
+pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
     let name = workload.name();
     let own = || {
         let pause = Pause::of(workload.metadata.annotations.as_ref()).filter(|pause| pause.holds(now))?;
@@ -61,7 +61,7 @@ pub(crate) fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Op
 }
 
 /// Whether automated actions on a workload need a human, always.
-pub(crate) fn is_protected(workload: &Workload) -> bool {
+pub fn is_protected(workload: &Workload) -> bool {
     let annotations = workload.metadata.annotations.as_ref();
     annotations
         .and_then(|annotations| annotations.get(ANNOTATION_PROTECTED))
@@ -69,7 +69,7 @@ pub(crate) fn is_protected(workload: &Workload) -> bool {
 }
 
 /// Why nothing of a workload is restarted by itself.
-pub(crate) fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
+pub fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
     let protected = || {
         is_protected(workload).then(|| Hold {
             reason: PROTECTED,

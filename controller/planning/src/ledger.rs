@@ -8,10 +8,10 @@ use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{Incident, Kind, Phase, Time};
 
 /// What budgets are counted over.
-pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
-pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
+pub fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
     let Some(status) = &incident.status else {
         return Vec::new();
     };
@@ -51,7 +51,7 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
 }
 
 /// Actions of incidents on a workload within the last hour, as its policy's `actionsPerHour` counts them.
-pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
+pub fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
     let actions = incidents
         .iter()
         .flat_map(|incident| actions_of(incident, workload));
@@ -59,6 +59,6 @@ pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: 
 }
 
 /// A count as statuses hold it.
-pub(crate) fn count(number: usize) -> u32 {
+pub fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -18,9 +18,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How many workloads a message names.
 const NAMED: usize = 5;
 /// Reason where automation waits for its turn on the host.
-pub(crate) const HOST_BUSY: &str = "HostBusy";
+pub const HOST_BUSY: &str = "HostBusy";
 /// Reason where so many workloads are concerned that automation pauses itself.
-pub(crate) const BLAST_RADIUS: &str = "BlastRadius";
+pub const BLAST_RADIUS: &str = "BlastRadius";
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +58,7 @@ impl HostLimits {
 
 /// Who asks to act on a workload.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub struct Asker<'a> {
     pub workload: &'a str,
     /// Since when what is to be remedied is known.
     pub since: Option<Time>,
@@ -66,7 +66,7 @@ pub(crate) struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// Restarts of sick containers ask for the newest fault.
-    pub(crate) fn for_sick(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
+    pub fn for_sick(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
         Self {
             workload,
             since: unhealthy_since.flatten().max(),
@@ -76,7 +76,7 @@ impl<'a> Asker<'a> {
 
 /// What automation does on the host beside one workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct HostUse {
+pub struct HostUse {
     /// Other workloads that are being remedied now, by people's orders too.
     pub busy: BTreeSet<String>,
     /// Other workloads that automation acted on within the minute, or would have if it had been its turn. What was known
@@ -90,7 +90,7 @@ pub(crate) struct HostUse {
 
 impl HostUse {
     /// With those added that are about to act, and of which nothing is stored yet.
-    pub(crate) fn and(mut self, about_to: &BTreeSet<String>) -> Self {
+    pub fn and(mut self, about_to: &BTreeSet<String>) -> Self {
         self.used = self.used.saturating_add(about_to.len());
         self.busy.extend(about_to.iter().cloned());
         self.minute.extend(about_to.iter().cloned());
@@ -99,7 +99,7 @@ impl HostUse {
 }
 
 /// Looks at the whole host, except for the workload of who asks where others are counted.
-pub(crate) fn host_use(
+pub fn host_use(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],
     asker: Asker<'_>,
@@ -209,7 +209,7 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
 }
 
 /// An incident that asks to act on this workload.
-pub(crate) fn asker<'a>(incident: &Incident, workload: &'a Workload) -> Asker<'a> {
+pub fn asker<'a>(incident: &Incident, workload: &'a Workload) -> Asker<'a> {
     Asker {
         workload: workload.name(),
         since: opened(incident),
@@ -229,7 +229,7 @@ fn is_remedied(phase: Phase) -> bool {
 }
 
 /// Whether a human chose the action or approved the plan.
-pub(crate) fn is_ordered(incident: &Incident) -> bool {
+pub fn is_ordered(incident: &Incident) -> bool {
     let approval = incident.spec.approval.as_ref();
     let plan = incident.status.as_ref().and_then(|status| status.plan.as_ref());
     let approved = approval
@@ -246,7 +246,7 @@ fn waits_since(incident: &Incident) -> Option<Time> {
 }
 
 /// Whether an incident is held until others are done.
-pub(crate) fn waits_for_its_turn(status: &IncidentStatus) -> bool {
+pub fn waits_for_its_turn(status: &IncidentStatus) -> bool {
     is_held(status, HOST_BUSY)
 }
 
@@ -256,7 +256,7 @@ fn is_held(status: &IncidentStatus, reason: &str) -> bool {
 
 /// What keeps automation from acting on one more workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HostRuling {
+pub enum HostRuling {
     /// Too many at a time: it waits.
     Busy(String),
     /// Too many actions within the hour.
@@ -266,7 +266,7 @@ pub(crate) enum HostRuling {
 }
 
 /// Judges one more workload.
-pub(crate) fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<HostRuling> {
+pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<HostRuling> {
     if used.used >= limits.actions_per_hour {
         return Some(HostRuling::Exhausted(format!(
             "{} of {} automated actions on this host were used in the last hour (AEGIS_HOST_ACTIONS_PER_HOUR)",

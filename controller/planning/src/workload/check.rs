@@ -12,13 +12,13 @@ use super::validate::{Instance, ValidatedWorkload};
 
 /// A step that must not be done, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     pub step: Step,
     pub reason: String,
 }
 
 /// Takes the steps that break a rule out of the plan, and says which.
-pub(super) fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepared {
+pub fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepared {
     let mut allowed: Vec<Step> = Vec::new();
     for step in std::mem::take(&mut plan.steps) {
         match objection(workload, &allowed, &step) {

@@ -1,12 +1,12 @@
 //! What a workload needs to be well before its own sickness means anything: what its spec names, what Compose wrote on
-//! its container, and the container whose network it shares. Decides nothing; reads the store and a list of containers.
+//! its container, and the container whose network it shares. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_api::workload::{DependencyStatus, Health};
-use aegis_api::{Kind, Time, Workload};
-use aegis_runtime::Store;
+use aegis_api::{Kind, Workload};
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
@@ -16,26 +16,14 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 const COMPLETED: &str = "service_completed_successfully";
 
-/// The container whose network another one shares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NetworkOwner {
-    /// Its name.
-    pub name: String,
-    /// When it started; `None` while it does not run.
-    pub started_at: Option<Time>,
-}
-
 /// Everything a workload needs, each with what is wrong with it.
-pub(super) fn dependencies(
-    store: &Store,
+pub fn dependencies(
+    workloads: &[Arc<Workload>],
     workload: &Workload,
     base: Option<&ContainerDetails>,
     all: &[ContainerSummary],
 ) -> Vec<DependencyStatus> {
-    let known = Known {
-        workloads: store.list::<Workload>(),
-        all,
-    };
+    let known = Known { workloads, all };
     let mut found: Vec<DependencyStatus> = Vec::new();
     for name in &workload.spec.depends_on {
         found.push(known.named(workload.name(), name.as_str()));
@@ -90,7 +78,7 @@ fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Whose network a container shares (`network_mode: container:…` and `service:…`).
-pub(super) fn network_owner<'a>(
+pub fn network_owner<'a>(
     container: &ContainerDetails,
     all: &'a [ContainerSummary],
 ) -> Option<&'a ContainerSummary> {
@@ -108,7 +96,7 @@ fn owner_of(container: &ContainerDetails) -> Option<&str> {
 }
 
 /// Id → name of the containers whose networks were shared when the workload was looked at last.
-pub(super) fn remembered(workload: &Workload) -> BTreeMap<String, String> {
+pub fn remembered(workload: &Workload) -> BTreeMap<String, String> {
     let needed = workload.status.iter().flat_map(|status| &status.dependencies);
     let pairs = needed.filter_map(|needed| {
         let id = needed.containers.iter().find(|id| is_id(id))?;
@@ -123,7 +111,7 @@ fn is_id(text: &str) -> bool {
 }
 
 struct Known<'a> {
-    workloads: Vec<std::sync::Arc<Workload>>,
+    workloads: &'a [Arc<Workload>],
     all: &'a [ContainerSummary],
 }
 
@@ -186,7 +174,7 @@ impl Known<'_> {
     /// The Workload that a container belongs to.
     fn owner(&self, row: &ContainerSummary) -> Option<&Workload> {
         let mut workloads = self.workloads.iter();
-        let owns = |workload: &&std::sync::Arc<Workload>| {
+        let owns = |workload: &&Arc<Workload>| {
             let mut rows = workload.status.iter().flat_map(|status| &status.instances);
             rows.any(|instance| instance.id == row.id)
         };
@@ -242,7 +230,6 @@ impl Known<'_> {
 mod tests {
     use super::*;
     use aegis_api::{kinds, yaml};
-    use aegis_docker::fake::FakeEngine;
 
     fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
         let labels = [(PROJECT, "shop"), (SERVICE, service)];
@@ -259,24 +246,19 @@ mod tests {
         }
     }
 
-    async fn stored(store: &Store, name: &str, needs: &str) -> Workload {
+    fn stored(name: &str, needs: &str) -> Arc<Workload> {
         let text = format!(
             "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec: {{container: {name}, dependsOn: [{needs}]}}\n"
         );
         let value = yaml::parse(&text).unwrap().remove(0).value;
-        let (value, _) = kinds::find("wl").unwrap().decode(value).unwrap();
-        store
-            .create(kinds::find("wl").unwrap(), value, false)
-            .await
-            .unwrap();
-        (*store.get::<Workload>(name).unwrap()).clone()
+        let (_, typed) = kinds::find("wl").unwrap().decode(value).unwrap();
+        typed.downcast::<Workload>().unwrap()
     }
 
-    #[tokio::test]
-    async fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
-        let engine = FakeEngine::default();
-        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
-        let web = stored(&context.store, "web", "").await;
+    #[test]
+    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
+        let web = stored("web", "");
+        let stored = [web.clone()];
         let all = [
             row(
                 "shop_db_1",
@@ -310,7 +292,7 @@ mod tests {
             base.labels.insert(key.to_owned(), value.to_owned());
         }
         base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
-        let found = dependencies(&context.store, &web, Some(&base), &all);
+        let found = dependencies(&stored, &web, Some(&base), &all);
         let told: Vec<(&str, Option<&str>)> = found
             .iter()
             .map(|dependency| (dependency.name.as_str(), dependency.trouble.as_deref()))
@@ -327,11 +309,10 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn what_compose_run_started_never_stands_for_its_service() {
-        let engine = FakeEngine::default();
-        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
-        let web = stored(&context.store, "web", "").await;
+    #[test]
+    fn what_compose_run_started_never_stands_for_its_service() {
+        let web = stored("web", "");
+        let stored = [web.clone()];
         let up = || {
             row(
                 "shop_db_1",
@@ -384,21 +365,21 @@ mod tests {
             base.labels.insert(PROJECT.to_owned(), "shop".to_owned());
             base.labels
                 .insert(DEPENDS_ON.to_owned(), format!("db:{condition}:false"));
-            let found = dependencies(&context.store, &web, Some(&base), &all);
+            let found = dependencies(&stored, &web, Some(&base), &all);
             assert_eq!(found[0].trouble.is_some(), down, "{case}: {found:?}");
         }
     }
 
-    #[tokio::test]
-    async fn two_that_need_each_other_do_not_wait_for_each_other() {
-        let engine = FakeEngine::default();
-        let (context, _state) = crate::context::tests::over(&engine, crate::Settings::default()).await;
-        let store = &context.store;
-        let (a, b) = (stored(store, "a", "b").await, stored(store, "b", "c").await);
-        let trouble = |of: &Workload| dependencies(store, of, None, &[])[0].trouble.clone();
-        assert_eq!(trouble(&a).as_deref(), Some("no container of it is ready"));
-        assert_eq!(trouble(&b).as_deref(), Some("there is no such container"));
-        let c = stored(store, "c", "a").await;
-        assert_eq!([trouble(&a), trouble(&b), trouble(&c)], [None, None, None]);
+    #[test]
+    fn two_that_need_each_other_do_not_wait_for_each_other() {
+        let (a, b) = (stored("a", "b"), stored("b", "c"));
+        let trouble =
+            |all: &[Arc<Workload>], of: &Workload| dependencies(all, of, None, &[])[0].trouble.clone();
+        let two = [a.clone(), b.clone()];
+        assert_eq!(trouble(&two, &a).as_deref(), Some("no container of it is ready"));
+        assert_eq!(trouble(&two, &b).as_deref(), Some("there is no such container"));
+        let c = stored("c", "a");
+        let all = [a, b, c];
+        assert_eq!(all.each_ref().map(|of| trouble(&all, of)), [None, None, None]);
     }
 }
