@@ -5,6 +5,7 @@ pub mod hold;
 pub mod host_limit;
 mod invalid;
 pub mod ledger;
+pub mod load_balancer;
 pub mod probe;
 pub mod reach;
 pub mod restart;

@@ -3,17 +3,34 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use aegis_api::Time;
 use aegis_api::load_balancer::Server;
+use aegis_api::observed::ContainerState;
 
-use crate::endpoints::Endpoint;
+/// One container as the engine sees it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub state: ContainerState,
+    /// When its process started.
+    pub started_at: Option<Time>,
+    /// Its address on each network where it has one.
+    pub addresses: BTreeMap<String, IpAddr>,
+}
+
+impl Endpoint {
+    pub fn is_running(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+}
 
 /// Containers by id, those that exist.
-pub(super) type Endpoints = BTreeMap<String, Endpoint>;
+pub type Endpoints = BTreeMap<String, Endpoint>;
 /// The networks that nginx is on.
-pub(super) type Networks = BTreeMap<String, Option<IpAddr>>;
+pub type Networks = BTreeMap<String, Option<IpAddr>>;
 
 /// Where nginx reaches a container: `10.0.0.2`, or `[fd00::2]`. `None` where it shares no network with it.
-pub(super) fn host(endpoint: &Endpoint, networks: &Networks) -> Option<String> {
+pub fn host(endpoint: &Endpoint, networks: &Networks) -> Option<String> {
     let mut shared = endpoint.addresses.iter();
     let (_, ip) = shared.find(|(network, _)| networks.contains_key(*network))?;
     Some(written(*ip))
@@ -27,12 +44,12 @@ fn written(ip: IpAddr) -> String {
 }
 
 /// `address:port` without the port.
-pub(super) fn host_of(address: &str) -> &str {
+pub fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 /// Whether a server's container runs and has the server's address. Otherwise the engine may give it to anybody.
-pub(super) fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
+pub fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
     let endpoint = endpoints.get(&server.id).filter(|endpoint| endpoint.is_running());
     endpoint.is_some_and(|endpoint| {
         let mut shared = endpoint.addresses.iter();

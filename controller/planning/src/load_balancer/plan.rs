@@ -1,24 +1,39 @@
 //! What nginx needs next, as data. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
 
-use super::Error;
-use super::dereference::Worker;
+use super::observed::Worker;
 use super::receipts;
 use super::render::{Rendered, render};
 use super::validate::ValidatedLoadBalancer;
+use crate::Invalid;
+
+/// Why there is nothing to bring to nginx.
+#[derive(Debug, thiserror::Error)]
+pub enum Unplanned {
+    /// The template file could not be read.
+    #[error("cannot read template {template}")]
+    Template {
+        template: String,
+        source: Arc<std::io::Error>,
+    },
+    /// The template cannot be rendered.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
 
 /// Pause between two looks at workers that still finish requests.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What to do about the configuration.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// nginx serves what it should.
     Nothing,
     /// Check, write, load and prove this configuration.
@@ -27,7 +42,7 @@ pub(super) enum Step {
 
 /// What to do and what the status will say once it is done.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Prepared {
+pub struct Prepared {
     pub step: Step,
     pub rendered: Option<Rendered>,
     pub servers: Vec<Server>,
@@ -43,17 +58,30 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Whether every server of before stays in rotation.
-    pub(super) fn only_joins(&self, before: &[Server]) -> bool {
+    pub fn only_joins(&self, before: &[Server]) -> bool {
         before.iter().all(|server| self.servers.contains(server))
     }
 
+    /// Whether the plan puts further servers into rotation and changes nothing else.
+    pub fn only_adds(&self, balancer: &ValidatedLoadBalancer) -> bool {
+        let before = &balancer.before;
+        matches!(self.step, Step::Configure(_))
+            && !before.servers.is_empty()
+            && self.only_joins(&before.servers)
+            && self.servers.len() > before.servers.len()
+            && self.draining.is_empty()
+            && self.receipts.is_empty()
+            && balancer.marked.is_empty()
+            && balancer.served == before.revision
+    }
+
     /// Whether no server has requests left that it got before it was taken out.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&self) -> bool {
         self.draining.is_empty() && self.leaving.is_none()
     }
 }
 
-pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> {
+pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
     let before = &balancer.before;
     let rendered = match balancer.keeps_what_it_has() {
         true => None,
@@ -105,23 +133,23 @@ pub(super) fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Error> 
     })
 }
 
-fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Error> {
+fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
     let name = &balancer.spec.template;
-    let template = balancer.template.as_ref().map_err(|source| Error::Template {
-        balancer: balancer.name.clone(),
+    let template = balancer.template.as_ref().map_err(|source| Unplanned::Template {
         template: name.to_string(),
         source: source.clone(),
     })?;
-    render(balancer, template).map_err(|message| Error::Invalid {
-        balancer: balancer.name.clone(),
-        reason: "TemplateError",
-        message: format!("template {name}: {message}"),
+    render(balancer, template).map_err(|message| {
+        Unplanned::Invalid(Invalid {
+            reason: "TemplateError",
+            message: format!("template {name}: {message}"),
+        })
     })
 }
 
 /// What to do where nothing else can be loaded: the last good configuration without the servers that are none any more.
 /// `None` where it has none of those.
-pub(super) fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
+pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
     let good = balancer.good.clone()?;
     let strays = &balancer.strays;
     if strays.is_empty() || balancer.before.revision.as_ref() == Some(&good.revision) {

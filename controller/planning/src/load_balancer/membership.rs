@@ -18,14 +18,14 @@ struct Frame {
 }
 
 /// Whether `after` is `before` with other servers and another revision.
-pub(super) fn only_servers_differ(before: (&str, &str), after: (&str, &str)) -> bool {
+pub fn only_servers_differ(before: (&str, &str), after: (&str, &str)) -> bool {
     frame(before.0, before.1) == frame(after.0, after.1)
 }
 
 /// Whether `after` is `before` with other upstreams having servers, another revision, and whatever servers. Both must have
 /// been rendered for one generation of the spec; never of a template of somebody's own, of which only what nginx has seen
 /// is known to be right.
-pub(super) fn only_availability_differs(template: &str, before: (&str, &str), after: (&str, &str)) -> bool {
+pub fn only_availability_differs(template: &str, before: (&str, &str), after: (&str, &str)) -> bool {
     template == BUILT_IN && skeleton(before.0, before.1) == skeleton(after.0, after.1)
 }
 
@@ -67,10 +67,10 @@ fn skeleton(text: &str, revision: &str) -> Vec<String> {
 }
 
 /// nginx's word for a server that gets no requests.
-pub(super) const DOWN: &str = "down";
+pub const DOWN: &str = "down";
 
 /// Address and parameters of a line like `server 10.0.0.2:8000 max_fails=2; # web`; `None` if it is another line.
-pub(super) fn server_line(line: &str) -> Option<(&str, &str)> {
+pub fn server_line(line: &str) -> Option<(&str, &str)> {
     let (directive, rest) = line.split_once(';')?;
     let rest = rest.trim_start();
     if !(rest.is_empty() || rest.starts_with('#')) {

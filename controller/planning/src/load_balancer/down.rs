@@ -11,7 +11,7 @@ use super::membership::{DOWN, server_line};
 use super::render::{NOBODY, Rendered};
 
 /// The configuration without these servers; as it is where it has none of them.
-pub(super) fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
+pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
     let lines = good
         .text
         .split_inclusive('\n')

@@ -5,11 +5,11 @@
 //! written from outside and not deleted, so whatever was left there would be judged for ever.
 
 /// Folder beside the configuration in which a new one is checked. nginx's `*.conf` does not reach into it.
-pub(super) const FOLDER: &str = ".aegis";
+pub const FOLDER: &str = ".aegis";
 
 /// The main configuration with every include of `folder` written out: what the pattern means among `present` (names of
 /// the files there), except that `file` is the staged one.
-pub(super) fn main_with_staged(main: &str, folder: &str, file: &str, present: &[String]) -> String {
+pub fn main_with_staged(main: &str, folder: &str, file: &str, present: &[String]) -> String {
     let mut names: Vec<&str> = present.iter().map(String::as_str).collect();
     names.push(file);
     // As glob sorts them: of two servers that could answer, nginx takes the first.

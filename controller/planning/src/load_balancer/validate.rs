@@ -10,18 +10,18 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
 
-use super::dereference::{Observed, Worker};
-use super::home::{self, is_home};
+use super::home::{self, Endpoint, is_home};
+use super::observed::{Observed, Worker};
 use super::render::Rendered;
-use super::{Error, down, unavailable};
-use crate::endpoints::Endpoint;
+use super::{down, unavailable};
+use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
 const STARTS_UP: Duration = Duration::from_secs(2);
 
 /// One upstream as it should be.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Upstream {
+pub struct Upstream {
     pub name: String,
     /// None: its location answers 503 by itself.
     pub servers: Vec<Server>,
@@ -29,7 +29,7 @@ pub(super) struct Upstream {
 
 /// A LoadBalancer whose parts fit together.
 #[derive(Debug, Clone)]
-pub(super) struct ValidatedLoadBalancer {
+pub struct ValidatedLoadBalancer {
     pub name: String,
     pub spec: LoadBalancerSpec,
     pub generation: i64,
@@ -74,14 +74,14 @@ pub(super) struct ValidatedLoadBalancer {
 impl ValidatedLoadBalancer {
     /// Nothing was ever configured here, and there is nothing to balance yet: nginx keeps what it has, or what its image
     /// came with. Where it serves a revision, that is from an earlier life, and nobody knows whose addresses it names.
-    pub(super) fn keeps_what_it_has(&self) -> bool {
+    pub fn keeps_what_it_has(&self) -> bool {
         let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
         let never = self.before.revision.is_none() && self.before.servers.is_empty();
         empty && never && self.served.is_none()
     }
 }
 
-pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<ValidatedLoadBalancer, Error> {
+pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<ValidatedLoadBalancer, Invalid> {
     let spec = &balancer.spec;
     let (container, address) = nginx(balancer, &observed)?;
     let before = balancer.status.clone().unwrap_or_default();
@@ -159,13 +159,9 @@ pub(super) fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Va
 }
 
 /// nginx's container and where it answers, or why it cannot be configured.
-fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetails, SocketAddr), Error> {
+fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetails, SocketAddr), Invalid> {
     let name = &balancer.spec.container;
-    let invalid = |reason, message| Error::Invalid {
-        balancer: balancer.name().to_owned(),
-        reason,
-        message,
-    };
+    let invalid = |reason, message| Invalid { reason, message };
     let Some(container) = observed.container.clone() else {
         let message = format!("container {name} does not exist: start it, and it is configured");
         return Err(invalid("ContainerMissing", message));
@@ -184,7 +180,7 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
     }
 }
 
-pub(super) fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {
+pub fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {
     workload
         .and_then(|workload| workload.status.as_ref())
         .map_or(&[], |status| status.instances.as_slice())
@@ -249,12 +245,12 @@ fn candidates<'a>(
 }
 
 /// Whether a row of a Workload's status tells of this run of its container.
-pub(super) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+pub fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     row.started_at.is_none() || row.started_at == endpoint.started_at
 }
 
 /// Whether an adopted container has another name by now: a Workload means the one of its name.
-pub(super) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+pub fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     let adopted = workload.spec.container.as_ref().filter(|_| row.index == 0);
     adopted.is_some_and(|name| name.as_str() != endpoint.name)
 }

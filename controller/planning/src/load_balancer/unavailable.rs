@@ -5,8 +5,8 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancerSpec, Workload};
 
-use super::dereference::Observed;
 use super::home;
+use super::observed::Observed;
 use super::validate::{Upstream, is_renamed, is_same_run, rows};
 
 /// Containers that are named for one upstream.

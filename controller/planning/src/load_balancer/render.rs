@@ -7,11 +7,11 @@ use super::validate::{Upstream, ValidatedLoadBalancer};
 
 /// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
 /// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
-pub(super) const NOBODY: &str = "127.0.0.1:1";
+pub const NOBODY: &str = "127.0.0.1:1";
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rendered {
+pub struct Rendered {
     /// 12 hex characters over template and values.
     pub revision: String,
     /// The file.
@@ -49,7 +49,7 @@ struct ServerValues<'a> {
 }
 
 /// Renders; an error says what the template engine says, with the line.
-pub(super) fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
+pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
     let mut values = Values {
         name: &balancer.name,
         port: balancer.spec.port,
