@@ -110,6 +110,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             http,
             recall: rag(&context, &recall),
             logs: logs(&context),
+            plans: plans(&context),
             shutdown: shutdown.clone(),
         },
         tokens,
@@ -219,6 +220,22 @@ fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
                 score: hit.score,
             })
             .collect()
+    })
+}
+
+/// What a changed Workload would do, as the reconciler would plan it.
+fn plans(context: &Context) -> aegis_server::Plans {
+    let context = context.clone();
+    Arc::new(move |workload| {
+        let context = context.clone();
+        async move {
+            let planned = aegis_reconcilers::preview(&context, &workload).await;
+            planned.map_err(|error| match error.is_invalid() {
+                true => aegis_server::NoPlan::Invalid(error.to_string()),
+                false => aegis_server::NoPlan::Unknown(format!("{:#}", anyhow::Error::from(error))),
+            })
+        }
+        .boxed()
     })
 }
 

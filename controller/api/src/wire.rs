@@ -5,6 +5,7 @@ mod frame;
 mod history;
 mod host;
 mod incident;
+pub mod plan;
 mod runbook;
 mod topology;
 

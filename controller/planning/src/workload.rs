@@ -10,6 +10,7 @@ pub mod ended;
 mod health;
 pub mod observed;
 pub mod plan;
+pub mod preview;
 pub mod restart_limit;
 pub mod rollout;
 pub mod status;

@@ -27,3 +27,4 @@ pub mod workload;
 
 pub use context::{Context, Settings};
 pub use turns::Turns;
+pub use workload::preview;

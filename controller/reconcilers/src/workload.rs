@@ -13,12 +13,14 @@ mod tests;
 
 use std::time::Duration;
 
-use aegis_api::Workload;
+use aegis_api::wire::plan::WorkloadPlan;
+use aegis_api::{Kind as _, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
+use aegis_planning::workload::preview::preview as planned;
 use aegis_planning::workload::validate::{ValidatedWorkload, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
@@ -77,6 +79,19 @@ impl ReconcileError for Error {
             Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
         }
     }
+}
+
+impl Error {
+    /// Whether it is the spec that cannot be followed, not the engine that does not answer.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Invalid { .. })
+    }
+}
+
+/// What the containers of a Workload would go through if it were stored like this. Reads only.
+pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
+    let observed = dereference::dereference(context, workload).await?;
+    planned(workload, observed).map_err(|refusal| Error::invalid(workload.name(), refusal))
 }
 
 /// Reconciles Workloads.

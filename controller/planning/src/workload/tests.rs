@@ -35,7 +35,7 @@ pub(super) fn workload(spec: &str) -> Workload {
     workload
 }
 
-const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 8000}\n";
+pub(super) const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 8000}\n";
 
 pub(super) fn container(name: &str) -> ContainerDetails {
     ContainerDetails {
@@ -137,7 +137,7 @@ fn remembered(workload: &mut Workload, observed: Observed) {
     workload.status = Some(next(&validated, &applied(plan, Vec::new())));
 }
 
-fn rotation(servers: &[&str]) -> Rotation {
+pub(super) fn rotation(servers: &[&str]) -> Rotation {
     Rotation {
         name: "lb".to_owned(),
         serving: true,
