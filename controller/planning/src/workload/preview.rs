@@ -196,9 +196,19 @@ impl Foreseen {
         }
     }
 
+    /// An id that nobody has.
+    fn new_id(&mut self) -> String {
+        loop {
+            self.made = self.made.saturating_add(1);
+            let id = format!("foreseen-{}", self.made);
+            if !self.world.containers.iter().any(|row| row.id == id) {
+                return id;
+            }
+        }
+    }
+
     fn create(&mut self, validated: &ValidatedWorkload, index: u32, name: &str) {
-        self.made = self.made.saturating_add(1);
-        let id = format!("foreseen-{}", self.made);
+        let id = self.new_id();
         let mut made = match &validated.mould {
             Mould::Clone(base) => (**base).clone(),
             Mould::Template(template) => from_template(template),
