@@ -2,13 +2,13 @@
 //! (the only place that changes anything) and status (the only writer of that kind's status).
 
 mod brake;
+mod broken_policies;
 pub mod collector;
 pub mod context;
 pub mod detector;
 pub mod docker_events;
 pub mod endpoints;
 mod fault;
-mod governing;
 pub mod host_reading;
 pub mod incident;
 pub mod lifecycle;

@@ -8,13 +8,13 @@ use aegis_api::condition::{self, Condition};
 use aegis_api::policy::Mode;
 use aegis_api::{Incident, Kind, RemediationPolicy, Time, Workload};
 use aegis_brain::Brain;
+use aegis_planning::governing::governing;
 use aegis_planning::ledger;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
-use crate::governing::governing;
 
 /// Reason where a policy names a provider that is not configured.
 pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::restart::Refused;
-use aegis_api::condition;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Time, WorkloadStatus};
+use aegis_api::{Time, WorkloadStatus, condition};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{by_hand, restart_limit, rollout};
 use crate::hold::{PAUSED, STOPPED_BY_HAND};
+use crate::restart::Refused;
 
 /// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
 pub const STEP_REFUSED: &str = "StepRefused";

@@ -10,9 +10,9 @@ use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::{EngineError, ListFilter};
+use aegis_planning::incident::validate::ValidatedIncident;
 use futures::future::join_all;
 
-use super::validate::ValidatedIncident;
 use crate::context::Context;
 use crate::look::{Depth, cpu_over_a_second, look};
 use crate::reach;

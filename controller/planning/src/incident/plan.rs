@@ -1,8 +1,8 @@
 //! The next step of an incident, as data. Pure: the same state gives the same step, also after a restart.
 
 mod approval;
-pub(super) mod converge;
-mod verify;
+pub mod converge;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
+use crate::council;
 
 /// How long ago something may have been measured for it to be right before an action.
 const FRESH: Duration = Duration::from_secs(5);
 /// How often an incident begins at evidence again by itself; then a human decides.
-pub(super) const MOST_ANEW: u32 = 2;
+pub const MOST_ANEW: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// Wait, and say for what.
     Hold {
         reason: &'static str,
@@ -88,7 +89,19 @@ pub(super) enum Step {
     Wait(Option<Duration>),
 }
 
-pub(super) fn plan(incident: &ValidatedIncident) -> Step {
+impl Step {
+    /// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
+    /// approved, or measured for that, begins its work: until the store says so, too, the lease does.
+    pub fn lets_go(&self, incident: &ValidatedIncident) -> bool {
+        match self {
+            Self::Hold { .. } | Self::Investigate { then_hold: Some(_) } => true,
+            Self::Approve { .. } | Self::Measure => false,
+            _ => incident.status.phase == Phase::AwaitingApproval,
+        }
+    }
+}
+
+pub fn plan(incident: &ValidatedIncident) -> Step {
     let workload = match &incident.target {
         Ok(workload) => workload,
         Err(error) => return fail(error.clone()),
@@ -191,7 +204,7 @@ fn proposed_count(incident: &ValidatedIncident) -> u32 {
 }
 
 /// Which containers somebody paused, and what to do about it; `None` where nobody did.
-pub(super) fn paused_containers(workload: &Workload) -> Option<String> {
+pub fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
         .filter(|row| row.state == "paused")
@@ -294,7 +307,7 @@ fn review(incident: &ValidatedIncident, workload: &Workload) -> Step {
     if let Some(seat) = next {
         return Step::Vote(*seat);
     }
-    let decision = aegis_brain::council::decide(status.votes.clone(), &council.seats, council.quorum);
+    let decision = council::decide(status.votes.clone(), &council.seats, council.quorum);
     let proposal = &analysis.proposal;
     conclude(
         incident,
