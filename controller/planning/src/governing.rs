@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::policy::{Mode, WorkloadSelector};
-use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, yaml};
+use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, Workload, yaml};
 
 /// What governs one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +74,19 @@ pub fn governing(
             doubt: Some(broken.unwrap_or(Doubt::NoPolicy)),
         },
     }
+}
+
+/// The workloads that a policy governs: it selects them, and none selects them more closely.
+pub fn governed<'a>(
+    policies: &'a [Arc<RemediationPolicy>],
+    workloads: &'a [Arc<Workload>],
+    policy: &'a str,
+    cooldown: Duration,
+) -> impl Iterator<Item = &'a Arc<Workload>> {
+    workloads.iter().filter(move |workload| {
+        let labels = workload.metadata.labels.clone().unwrap_or_default();
+        governing(policies, &[], workload.name(), &labels, cooldown).name == policy
+    })
 }
 
 impl BrokenPolicy {

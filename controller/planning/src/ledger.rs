@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::{Action, RecentAction};
-use aegis_api::{Incident, Kind, Phase, Time};
+use aegis_api::{Incident, Kind, Phase, Time, Workload};
 
 /// What budgets are counted over.
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -56,6 +56,16 @@ pub fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -
         .iter()
         .flat_map(|incident| actions_of(incident, workload));
     count(actions.filter(|action| action.at.age(now) <= HOUR).count())
+}
+
+/// Actions within the hour on that one of these workloads which has had the most, counted as budgets are.
+pub fn most_in_hour<'a>(
+    incidents: &[Arc<Incident>],
+    workloads: impl Iterator<Item = &'a Arc<Workload>>,
+    now: Time,
+) -> u32 {
+    let used = workloads.map(|workload| actions_in_hour(incidents, workload.name(), now));
+    used.max().unwrap_or_default()
 }
 
 /// A count as statuses hold it.

@@ -2,6 +2,7 @@
 //! no clock but the one that is handed in, no tokio. What reads and what acts is in `aegis-reconcilers`.
 
 pub mod council;
+pub mod covering;
 pub mod governing;
 pub mod hold;
 pub mod host_limit;
@@ -13,6 +14,7 @@ pub mod load_balancer;
 pub mod probe;
 pub mod reach;
 pub mod restart;
+pub mod serving;
 pub mod workload;
 
 pub use invalid::Invalid;

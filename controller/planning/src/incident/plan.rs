@@ -15,6 +15,7 @@ use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use crate::council;
+use crate::serving::is_in_rotation;
 
 /// How long ago something may have been measured for it to be right before an action.
 const FRESH: Duration = Duration::from_secs(5);
@@ -423,36 +424,9 @@ fn conclude(
 
 /// Whether every load balancer that names the workload sends requests to just its present containers.
 fn in_rotation(incident: &ValidatedIncident, status: &WorkloadStatus) -> bool {
-    let target = incident
-        .target
-        .as_ref()
-        .map(|workload| workload.name())
-        .unwrap_or_default();
-    incident.balancers.iter().all(|lb| {
-        let servers = lb
-            .status
-            .as_ref()
-            .map(|status| status.servers.as_slice())
-            .unwrap_or_default();
-        let ours: Vec<_> = servers
-            .iter()
-            .filter(|server| server.workload == target)
-            .collect();
-        let present = status.instances.iter().filter(|row| !row.draining).all(|row| {
-            ours.iter().any(|server| {
-                let ip = server
-                    .address
-                    .rsplit_once(':')
-                    .map(|(ip, _)| ip.trim_matches(['[', ']']))
-                    .unwrap_or_default();
-                server.id == row.id && row.addresses.values().any(|address| address == ip)
-            })
-        });
-        present
-            && ours
-                .iter()
-                .all(|server| status.instances.iter().any(|row| row.id == server.id))
-    })
+    let target = incident.target.as_ref();
+    let target = target.map(|workload| workload.name()).unwrap_or_default();
+    is_in_rotation(&incident.balancers, target, &status.instances)
 }
 
 /// The next rung of the ladder that was not tried yet, or the end.

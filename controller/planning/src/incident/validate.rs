@@ -10,11 +10,13 @@ use aegis_api::{
 };
 
 use super::observed::Observed;
+use crate::covering::covering;
 use crate::governing::{Doubt, Governing, governing};
 use crate::hold::{self, Hold};
 use crate::host_limit::{HostLimits, HostUse, asker, host_use};
 use crate::host_reading::HostReading;
 use crate::ledger;
+use crate::serving::naming;
 
 /// Why an incident waits for another one on the same workload.
 pub const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
@@ -94,12 +96,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         .as_ref()
         .ok()
         .and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
-    let balancers = observed.balancers.iter().filter(|lb| {
-        lb.spec
-            .backends
-            .iter()
-            .any(|backend| backend.workload.as_str() == name)
-    });
+    let balancers = naming(&observed.balancers, name);
     let host = host(incident, target.as_deref().ok(), observed);
     ValidatedIncident {
         incident: Arc::clone(incident),
@@ -158,19 +155,7 @@ fn target(
     let Some(container) = &incident.spec.container_name else {
         return Err("the incident names neither a workload nor a container".to_owned());
     };
-    let adopts = |workload: &&Arc<Workload>| workload.spec.container.as_ref() == Some(container);
-    let made = |workload: &&Arc<Workload>| {
-        workload
-            .status
-            .as_ref()
-            .is_some_and(|status| status.instances.iter().any(|row| row.name == container.as_str()))
-    };
-    let found = workloads
-        .iter()
-        .find(adopts)
-        .or_else(|| workloads.iter().find(made))
-        .cloned();
-    found.or_else(|| by_name(container.as_str())).ok_or_else(|| {
+    covering(workloads, container.as_str()).cloned().ok_or_else(|| {
         format!(
             "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
         )

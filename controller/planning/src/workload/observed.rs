@@ -12,6 +12,7 @@ use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
 use crate::probe::Opinion;
+use crate::serving::names;
 
 /// The world as one Workload sees it.
 #[derive(Debug, Clone)]
@@ -108,16 +109,12 @@ pub fn rotations(
 ) -> Vec<Rotation> {
     let naming = balancers.iter().filter(|lb| {
         // One whose backends name it no more may still serve it.
-        let asked = |lb: &LoadBalancer| {
-            let mut backends = lb.spec.backends.iter();
-            backends.any(|backend| backend.workload.as_str() == workload)
-        };
         let uses = lb
             .status
             .as_ref()
             .is_some_and(|status| status.uses(workload, ids));
         // One that is being deleted lets go of what it serves, and takes up nothing more.
-        uses || (asked(lb) && !lb.is_deleting())
+        uses || (names(lb, workload) && !lb.is_deleting())
     });
     naming
         .map(|lb| {
