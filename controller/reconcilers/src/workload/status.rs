@@ -19,6 +19,7 @@ use super::{AT_ONCE, Error, by_hand, restart_limit, rollout};
 use crate::context::Context;
 use crate::fault;
 use crate::hold::{PAUSED, STOPPED_BY_HAND};
+use crate::ledger::HOUR;
 
 /// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
 pub(crate) const STEP_REFUSED: &str = "StepRefused";
@@ -30,6 +31,8 @@ const REVISIONS: usize = 10;
 const DEMANDS: usize = 20;
 /// How many looks at sick containers are kept.
 const CAPTURES: usize = 3;
+/// How many restarts of sick containers are told: more than the actions that a host is usually granted in an hour.
+const HEALS: usize = 200;
 /// Condition that stands while containers claim to be replicas and are not.
 const FOREIGN: &str = "ForeignContainers";
 
@@ -218,6 +221,7 @@ pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadS
         rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
         demands: demands(workload),
         captures: captures(workload, applied),
+        heals: heals(workload, applied),
         dependencies: workload.dependencies.clone(),
         instances,
     };
@@ -238,6 +242,18 @@ fn captures(workload: &ValidatedWorkload, applied: &Applied) -> Vec<Capture> {
     let mut all = workload.before.captures.clone();
     all.extend(applied.captures.iter().cloned());
     all.drain(..all.len().saturating_sub(CAPTURES));
+    all
+}
+
+/// Restarts of sick containers in the last hour: a look at one is the first step of each.
+fn heals(workload: &ValidatedWorkload, applied: &Applied) -> Vec<Time> {
+    let before = workload.before.heals.iter().copied();
+    let now = applied.captures.iter().filter_map(|capture| capture.taken_at);
+    let mut all: Vec<Time> = before
+        .chain(now)
+        .filter(|at| at.age(workload.now) <= HOUR)
+        .collect();
+    all.drain(..all.len().saturating_sub(HEALS));
     all
 }
 
