@@ -14,6 +14,7 @@ use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
+use crate::host_limit::{self, HOST_BUSY, HostRuling};
 
 /// How long ago something may have been measured for it to be right before an action.
 const FRESH: Duration = Duration::from_secs(5);
@@ -323,7 +324,8 @@ fn conclude(
             return step;
         }
         if !is_fresh(incident) {
-            return Step::Measure;
+            // Who waits until others are done is measured when its turn has come.
+            return still_waits(incident, workload).unwrap_or(Step::Measure);
         }
     }
     let ruling = gate::judge(&Case {
@@ -405,6 +407,21 @@ fn conclude(
             error: message,
             council,
         },
+    }
+}
+
+/// Held on, where it waits for its turn and others still have theirs.
+fn still_waits(incident: &ValidatedIncident, workload: &Workload) -> Option<Step> {
+    if !host_limit::waits_for_its_turn(&incident.status) {
+        return None;
+    }
+    match host_limit::judge(&incident.limits, &incident.host, workload.name())? {
+        HostRuling::Busy(message) => Some(Step::Hold {
+            reason: HOST_BUSY,
+            message,
+            until: None,
+        }),
+        HostRuling::Exhausted(_) | HostRuling::BlastRadius(_) => None,
     }
 }
 
