@@ -422,6 +422,54 @@ async fn the_world_may_change_between_the_plan_and_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i8_a_load_balancer_that_is_started_meanwhile_keeps_what_it_may_send_requests_to() {
+    let host = Host::new().await;
+    host.run(&app());
+    host.apply(json!({"container": "web", "replicas": 2})).await;
+    host.run(&RunSpec::new("lb", "nginx:1").network("front"));
+    host.engine.stop_by_hand("lb").unwrap();
+    let balancer = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "lb"},
+        "spec": {"container": "lb", "backends": [{"workload": "web", "upstream": "web", "port": 80}]},
+    });
+    let kind = kinds::find("LoadBalancer").unwrap();
+    host.context.store.create(kind, balancer, false).await.unwrap();
+    let one = |workload: &Workload| {
+        let mut spec = workload.spec.clone();
+        spec.replicas = 1;
+        Ok(spec)
+    };
+    let edited = host.context.store.edit_spec::<Workload, _>("web", one).await;
+    edited.unwrap();
+    // A first look marks the one that leaves.
+    host.reconciler.reconcile("web").await.unwrap();
+    let workload = host.context.store.get::<Workload>("web").unwrap();
+    let look = || crate::workload::dereference::dereference(&host.context, &workload);
+    let (validated, plan) = prepare(&workload, look().await.unwrap());
+    assert_eq!(words(&plan), ["remove web-replica-1"]);
+    host.engine.start_by_hand("lb").unwrap();
+    let applied = crate::workload::apply::apply(&host.context, &validated, plan).await;
+    let failed: Vec<String> = applied
+        .failed
+        .iter()
+        .map(|(_, error)| error.to_string())
+        .collect();
+    assert!(
+        matches!(failed.as_slice(), [error] if error.contains("lb was started meanwhile")),
+        "{failed:?}"
+    );
+    assert_eq!((applied.done.len(), host.stops()), (0, 0));
+    // The next look knows that it runs, and waits for it.
+    let (_, plan) = prepare(&workload, look().await.unwrap());
+    assert_eq!(words(&plan), Vec::<String>::new());
+    assert!(
+        plan.waiting[0].contains("waits for load balancer lb"),
+        "{:?}",
+        plan.waiting
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clone_of_what_deletes_itself_leaves_its_traces_and_outlives_it() {
     let host = Host::new().await;
     host.run(&app().auto_remove());
