@@ -23,7 +23,7 @@ use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::runbook::RunbookReconciler;
 use aegis_reconcilers::workload::WorkloadReconciler;
-use aegis_reconcilers::{Context, HostLimits, Settings, Turns, triggers};
+use aegis_reconcilers::{Context, Settings, Turns, triggers};
 use aegis_runtime::store::Clock;
 use aegis_runtime::{
     Controller, EventRecorder, Feed, Observer, Reconciler, Store, StoreError, StoreOptions, Trigger,
@@ -208,8 +208,7 @@ impl Process {
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),
-                // Everything goes wrong at once there.
-                limits: HostLimits::NONE,
+                limits: world.scenario.limits(),
                 ..Settings::default()
             }),
         };
