@@ -15,6 +15,7 @@ use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use crate::council;
+use crate::host_limit::{self, HOST_BUSY, HostRuling};
 use crate::serving::is_in_rotation;
 
 /// How long ago something may have been measured for it to be right before an action.
@@ -337,7 +338,8 @@ fn conclude(
             return step;
         }
         if !is_fresh(incident) {
-            return Step::Measure;
+            // Who waits until others are done is measured when its turn has come.
+            return still_waits(incident, workload).unwrap_or(Step::Measure);
         }
     }
     let ruling = gate::judge(&Case {
@@ -419,6 +421,21 @@ fn conclude(
             error: message,
             council,
         },
+    }
+}
+
+/// Held on, where it waits for its turn and others still have theirs.
+fn still_waits(incident: &ValidatedIncident, workload: &Workload) -> Option<Step> {
+    if !host_limit::waits_for_its_turn(&incident.status) {
+        return None;
+    }
+    match host_limit::judge(&incident.limits, &incident.host, workload.name())? {
+        HostRuling::Busy(message) => Some(Step::Hold {
+            reason: HOST_BUSY,
+            message,
+            until: None,
+        }),
+        HostRuling::Exhausted(_) | HostRuling::BlastRadius(_) => None,
     }
 }
 

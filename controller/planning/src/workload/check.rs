@@ -47,7 +47,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Some("the container is none of this workload's".to_owned());
     };
-    if before.iter().any(|earlier| target_of(earlier) == Some(id)) {
+    if before.iter().any(|earlier| earlier.id() == Some(id.as_str())) {
         return Some("the plan does something else to the same container".to_owned());
     }
     match step {
@@ -145,7 +145,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
             holds.join(", ")
         ));
     }
-    let ended: BTreeSet<&String> = before
+    let ended: BTreeSet<&str> = before
         .iter()
         .filter(|step| {
             !matches!(
@@ -153,9 +153,12 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
                 Step::Create { .. } | Step::Start { .. } | Step::Capture { .. }
             )
         })
-        .filter_map(target_of)
+        .filter_map(Step::id)
         .collect();
-    let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
+    let left = others
+        .iter()
+        .filter(|other| !ended.contains(other.id.as_str()))
+        .count();
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
     let spare = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(usize::MAX);
     let least = if workload.deleting {
@@ -169,17 +172,4 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
 fn asked_to_restart(workload: &ValidatedWorkload, target: &Instance) -> bool {
     let asked = workload.spec.restarted_at.zip(target.started_at);
     asked.is_some_and(|(asked, started)| started < asked && asked <= workload.now)
-}
-
-/// The container that a step is about, if there is one yet.
-fn target_of(step: &Step) -> Option<&String> {
-    match step {
-        Step::Create { .. } => None,
-        Step::Start { id, .. }
-        | Step::Restart { id, .. }
-        | Step::Capture { id, .. }
-        | Step::Rejoin { id, .. }
-        | Step::Heal { id, .. }
-        | Step::Remove { id, .. } => Some(id),
-    }
 }

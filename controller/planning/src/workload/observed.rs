@@ -71,6 +71,8 @@ pub struct Observed {
 pub struct Rotation {
     /// The LoadBalancer.
     pub name: String,
+    /// The container that nginx runs in.
+    pub container: String,
     /// nginx runs: it may be sending requests.
     pub serving: bool,
     /// Ids in the serving configuration.
@@ -122,6 +124,7 @@ pub fn rotations(
             let ready = aegis_api::condition::find(&status.conditions, "Ready");
             Rotation {
                 name: lb.name().to_owned(),
+                container: lb.spec.container.to_string(),
                 serving: running.get(lb.spec.container.as_str()).copied().unwrap_or(false),
                 servers: status.servers.into_iter().map(|server| server.id).collect(),
                 held: status.held.into_iter().collect(),

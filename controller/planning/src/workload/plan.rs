@@ -51,6 +51,19 @@ impl Step {
             Self::Remove { name, .. } => format!("remove {name}"),
         }
     }
+
+    /// The container that it is about, unless that is to be made.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Start { id, .. }
+            | Self::Restart { id, .. }
+            | Self::Heal { id, .. }
+            | Self::Rejoin { id, .. }
+            | Self::Capture { id, .. }
+            | Self::Remove { id, .. } => Some(id),
+        }
+    }
 }
 
 /// What to do, what to wait for, and what to tell.

@@ -89,6 +89,36 @@ fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_whe
 }
 
 #[test]
+fn i6_who_waits_for_its_turn_is_measured_when_it_has_come_and_not_before() {
+    let status = format!(
+        "
+phase: COUNCIL_REVIEW
+workload: web
+measuredAt: {EARLIER}
+symptoms: [{{kind: Down, container: web, message: web does not run}}]
+tried: [{{action: SCALE_UP, planHash: '1', error: e, generation: 1}}]
+conditions: [{{type: Held, status: 'True', reason: HostBusy, message: m, lastTransitionTime: '{EARLIER}'}}]
+"
+    );
+    let policy = "{fallback: [SCALE_UP, RESTART], cooldown: 0s}";
+    let mut judged = judge(vec![incident(REPORT, &status)], policy);
+    judged.host.busy = ["a", "b"].map(str::to_owned).into();
+    let step = plan(&judged);
+    assert!(
+        matches!(
+            step,
+            Step::Hold {
+                reason: "HostBusy",
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+    judged.host.busy.clear();
+    assert_eq!(plan(&judged), Step::Measure);
+}
+
+#[test]
 fn i7_an_approved_restart_is_one_of_what_runs_when_it_is_approved() {
     let waits = "
 phase: AWAITING_APPROVAL
