@@ -12,6 +12,7 @@ pub mod observed;
 pub mod plan;
 pub mod restart_limit;
 pub mod rollout;
+pub mod standing;
 pub mod status;
 #[cfg(test)]
 mod tests;

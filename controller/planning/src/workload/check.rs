@@ -1,21 +1,14 @@
-//! A second opinion on every plan before anything is done: shares no code with the planner, knows only what must never
-//! happen, and takes out each step that would. Pure.
+//! A second opinion on every plan before anything is done: decides nothing that the planner decides, knows only what must
+//! never happen, and takes out each step that would. Pure.
 
 use std::collections::BTreeSet;
 
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::StrategyType;
 
-use super::plan::{Prepared, Step};
+use super::plan::{Prepared, Refusal, Step};
 use super::restart_limit;
 use super::validate::{Instance, ValidatedWorkload};
-
-/// A step that must not be done, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub step: Step,
-    pub reason: String,
-}
 
 /// Takes the steps that break a rule out of the plan, and says which.
 pub fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepared {
@@ -61,7 +54,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
             .obstacle
             .as_ref()
             .map(|refused| format!("it could not be started again: {}", refused.message)),
-        Step::Restart { .. } if !asked_to_restart(workload, target) => {
+        Step::Restart { .. } if !target.restart_asked => {
             Some("it has started since spec.restartedAt already".to_owned())
         }
         Step::Rejoin { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
@@ -74,7 +67,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Heal { .. } if restart_limit::reached(workload, target).is_some() => {
             Some("it was restarted as often as is allowed without a human".to_owned())
         }
-        Step::Start { .. } if target.is_stopped_by_hand() && !asked_to_restart(workload, target) => {
+        Step::Start { .. } if target.is_stopped_by_hand() && !target.restart_asked => {
             Some("a person stopped it".to_owned())
         }
         _ if ends => serving(workload, before, target),
@@ -167,9 +160,4 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         wanted.saturating_sub(spare)
     };
     (left < least).then(|| format!("{left} would be left serving, {least} must be"))
-}
-
-fn asked_to_restart(workload: &ValidatedWorkload, target: &Instance) -> bool {
-    let asked = workload.spec.restarted_at.zip(target.started_at);
-    asked.is_some_and(|(asked, started)| started < asked && asked <= workload.now)
 }

@@ -12,7 +12,7 @@ use aegis_api::workload::Capture;
 use aegis_docker::{Engine, EngineError, ListFilter};
 use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
 use aegis_planning::workload::observed::Rotation;
-use aegis_planning::workload::plan::{Prepared, Step, is_outdated};
+use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{FailedStep, Outcome};
 use aegis_planning::workload::validate::{Mould, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
@@ -195,7 +195,7 @@ async fn refusal(
             };
             let mut instances = workload.instances.iter();
             let replaced = instances.find(|instance| instance.id == *id);
-            if !replaced.is_some_and(|replaced| replaced.may_serve() && is_outdated(workload, replaced)) {
+            if !replaced.is_some_and(|replaced| replaced.may_serve() && replaced.is_outdated()) {
                 return Ok(None);
             }
             let image = template.image.to_string();
