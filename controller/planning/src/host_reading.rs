@@ -23,7 +23,7 @@ pub struct HostReading {
 }
 
 /// What the host is short of for so many more replicas, each of which needs this much memory, if that is known.
-pub fn short_of(
+pub(crate) fn short_of(
     reading: &HostReading,
     replicas: u32,
     memory_each: Option<u64>,

@@ -59,7 +59,11 @@ pub fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], generation:
 }
 
 /// Whether every load balancer that names a workload sends requests to just its present containers.
-pub fn is_in_rotation(balancers: &[Arc<LoadBalancer>], workload: &str, rows: &[InstanceStatus]) -> bool {
+pub(crate) fn is_in_rotation(
+    balancers: &[Arc<LoadBalancer>],
+    workload: &str,
+    rows: &[InstanceStatus],
+) -> bool {
     naming(balancers, workload).all(|balancer| {
         let rotation = Rotation::of(balancer, workload, rows);
         rotation.waiting.is_empty() && rotation.strays.is_empty()

@@ -20,15 +20,15 @@ use std::time::Duration;
 use aegis_api::proposal::Action as Remedy;
 use aegis_api::{Incident, Kind, Time};
 use aegis_brain::Brain;
+use aegis_planning::host_limit::{self, HostRuling};
+use aegis_planning::incident::plan::{Step, plan};
+use aegis_planning::incident::validate::{ValidatedIncident, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 use crate::recall::Recall;
 use crate::turns::{self, Turn};
-use aegis_planning::host_limit::{self, HostRuling};
-use aegis_planning::incident::plan::{Step, plan};
-use aegis_planning::incident::validate::{ValidatedIncident, validate};
 use leases::Leases;
 
 pub(crate) use learn::entry_name;

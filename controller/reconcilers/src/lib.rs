@@ -1,5 +1,5 @@
-//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
-//! (the only place that changes anything) and status (the only writer of that kind's status).
+//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate and plan (pure: they are in
+//! `aegis-planning`), apply (the only place that changes anything) and status (the only writer of that kind's status).
 
 mod brake;
 mod broken_policies;

@@ -12,7 +12,8 @@ use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};
 
 use super::validate::ValidatedIncident;
-pub use budget::cooldown_until;
+
+pub(crate) use budget::cooldown_until;
 
 /// What policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -206,7 +206,7 @@ fn proposed_count(incident: &ValidatedIncident) -> u32 {
 }
 
 /// Which containers somebody paused, and what to do about it; `None` where nobody did.
-pub fn paused_containers(workload: &Workload) -> Option<String> {
+pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
         .filter(|row| row.state == "paused")

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::validate::ValidatedIncident;
 
 /// Makes the plan, or says why the action cannot be taken.
-pub fn prescribe(
+pub(crate) fn prescribe(
     incident: &ValidatedIncident,
     workload: &Workload,
     action: Action,
@@ -114,7 +114,7 @@ fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -
 /// The plan as it is carried out now that a human has agreed to it: a restart is one of what runs at this moment, not
 /// only of what ran when the plan was made. Where somebody restarted the workload since by its spec, that was it. The
 /// hash stays that of the plan which was agreed to.
-pub fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
+pub(crate) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
     let mut plan = plan.clone();
     if !is_applied(&plan.patch, &workload.spec) {
         plan.patch.restarted_at = plan.patch.restarted_at.map(|made| made.max(now));
@@ -123,7 +123,7 @@ pub fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
 }
 
 /// Whether the spec has everything the patch asks for. A later restart counts as this one, too.
-pub fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
+pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
     let Patch {
         restarted_at,
         replicas,

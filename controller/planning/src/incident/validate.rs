@@ -19,7 +19,7 @@ use crate::ledger;
 use crate::serving::naming;
 
 /// Why an incident waits for another one on the same workload.
-pub const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
+pub(crate) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
 /// How far back actions on the workload are looked at.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 

@@ -87,7 +87,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// Whether it gives no more requests to a container, marked as on its way out since then.
-    pub fn has_released(&self, id: &str, since: Option<Time>) -> bool {
+    pub(crate) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
         self.released.get(id) == Some(&since)
     }
 }

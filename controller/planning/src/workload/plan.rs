@@ -17,7 +17,7 @@ use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
 use crate::reach;
 
-pub use revive::counted_restarts;
+pub(super) use revive::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -333,7 +333,7 @@ pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std:
 }
 
 /// Whether any container is not yet what it should be.
-pub fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
+pub(crate) fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
     let stale = workload
         .instances
         .iter()

@@ -13,9 +13,9 @@ use crate::ledger::HOUR;
 use crate::restart::Refused;
 
 /// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
-pub const STEP_REFUSED: &str = "StepRefused";
+pub(crate) const STEP_REFUSED: &str = "StepRefused";
 /// Why it is not, where the container that it adopts is not there.
-pub const CONTAINER_MISSING: &str = "ContainerMissing";
+pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.

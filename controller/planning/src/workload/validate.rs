@@ -80,7 +80,7 @@ impl Instance {
     }
 
     /// Whether it is restarted where it is.
-    pub fn is_restart_due(&self) -> bool {
+    pub(crate) fn is_restart_due(&self) -> bool {
         self.standing == Standing::RestartDue
     }
 
@@ -89,7 +89,7 @@ impl Instance {
     }
 
     /// Whether it lost its network for good: only one that is made anew has one.
-    pub fn is_stranded(&self) -> bool {
+    pub(crate) fn is_stranded(&self) -> bool {
         let reason = self.obstacle.as_ref().map(|refused| refused.reason);
         self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
     }
@@ -103,7 +103,7 @@ impl Instance {
     }
 
     /// Whether a person, or a tool, stopped it, and it is to be left so.
-    pub fn is_stopped_by_hand(&self) -> bool {
+    pub(crate) fn is_stopped_by_hand(&self) -> bool {
         self.ended == Ended::ByHand
     }
 
@@ -124,7 +124,7 @@ impl Instance {
     }
 
     /// Whether the last pass had it on its way out.
-    pub fn was_draining(&self) -> bool {
+    pub(crate) fn was_draining(&self) -> bool {
         self.before.as_ref().is_some_and(|row| row.draining)
     }
 }
@@ -268,7 +268,7 @@ fn can_double(mould: &Mould) -> bool {
 
 impl ValidatedWorkload {
     /// What the workload waits for before a sick container of it is restarted.
-    pub fn waits_for(&self) -> Option<String> {
+    pub(crate) fn waits_for(&self) -> Option<String> {
         let troubles = self.dependencies.iter().filter_map(|dependency| {
             let trouble = dependency.trouble.as_ref()?;
             Some(format!("{} ({trouble})", dependency.name))
@@ -278,7 +278,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether an adopted container lost its network: its owner has started anew, and it has not.
-    pub fn is_cut_off(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_cut_off(&self, instance: &Instance) -> bool {
         let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
         let runs = instance.index == 0 && instance.state == ContainerState::Running;
         runs && owner
@@ -287,7 +287,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether some load balancer sends a container requests.
-    pub fn is_in_rotation(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_in_rotation(&self, instance: &Instance) -> bool {
         let mut rotations = self.rotations.iter();
         rotations.any(|rotation| rotation.serving && rotation.servers.contains(&instance.id))
     }

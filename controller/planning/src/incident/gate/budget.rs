@@ -14,7 +14,7 @@ pub(super) fn failures_in_a_row(incident: &ValidatedIncident, action: Action) ->
 }
 
 /// Until when automation must leave the workload alone after the last action on it.
-pub fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
+pub(crate) fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
     let last = incident.history.iter().map(|action| action.at).max()?;
     let until = last.plus(incident.policy.cooldown);
     (until > incident.now).then_some(until)

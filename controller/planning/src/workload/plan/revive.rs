@@ -287,7 +287,7 @@ fn pause(workload: &ValidatedWorkload, instance: &Instance) -> Duration {
 }
 
 /// How often a container was restarted after a crash, with long healthy runs forgiven.
-pub fn counted_restarts(instance: &Instance, now: Time) -> u32 {
+pub(crate) fn counted_restarts(instance: &Instance, now: Time) -> u32 {
     let Some(row) = &instance.before else { return 0 };
     let steady = instance.is_ready()
         && instance
