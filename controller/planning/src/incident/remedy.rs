@@ -70,6 +70,11 @@ pub(crate) fn prescribe(
     })
 }
 
+/// Whether a workload has been something else that it could be again.
+pub fn can_roll_back(workload: &Workload) -> bool {
+    previous_template(workload).is_ok()
+}
+
 /// The newest earlier template, one that was once ready before any other.
 fn previous_template(workload: &Workload) -> Result<aegis_api::workload::ContainerTemplate, String> {
     if workload.spec.container.is_some() {

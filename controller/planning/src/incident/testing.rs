@@ -87,7 +87,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         paused: None,
         resumed: None,
         reading: HostReading::default(),
-        cooldown: aegis_api::Duration::from_secs(60),
+        cooldown: aegis_api::Duration::from_secs(30),
         max_replicas: 5,
         limits: HostLimits::default(),
         awake_since: "2026-11-22T00:00:00Z".parse().unwrap(),
