@@ -194,7 +194,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
 }
 
 /// How the host is read: an engine elsewhere has another one, of which nothing is known.
-fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> host_reading::HostReading> {
+fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> aegis_planning::host_reading::HostReading> {
     let is_here = docker_host.is_none_or(|host| host.starts_with("unix://") || host.starts_with('/'));
     if is_here { Some(host_reading::read) } else { None }
 }

@@ -5196,6 +5196,11 @@ export interface components {
                     workload?: string | null;
                 }[];
                 /**
+                 * @description When `spec.restart` restarted sick containers within the last hour, newest last, at most two hundred: they count
+                 *     against the actions of the host.
+                 */
+                heals?: string[];
+                /**
                  * @description One row a container.
                  * @default []
                  */

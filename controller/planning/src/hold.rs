@@ -23,11 +23,11 @@ pub struct Hold {
 pub const BLAST_RADIUS_PART: &str = "blast-radius";
 
 /// Reason where a pause holds automation.
-pub const PAUSED: &str = "Paused";
+pub(crate) const PAUSED: &str = "Paused";
 /// Reason where a person stopped a container, and the condition that says so.
 pub const STOPPED_BY_HAND: &str = "StoppedByHand";
 /// Reason where a workload is protected.
-pub const PROTECTED: &str = "Protected";
+pub(crate) const PROTECTED: &str = "Protected";
 
 /// The pause that is in force for a workload: the host's, or its own.
 pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
@@ -61,7 +61,7 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
 }
 
 /// Whether automated actions on a workload need a human, always.
-pub fn is_protected(workload: &Workload) -> bool {
+pub(crate) fn is_protected(workload: &Workload) -> bool {
     let annotations = workload.metadata.annotations.as_ref();
     annotations
         .and_then(|annotations| annotations.get(ANNOTATION_PROTECTED))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::incident::ApprovalDecision;
 use aegis_api::proposal::Action;
 use aegis_api::workload::{Capture, Health};
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, Workload, condition};
+use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, Workload, WorkloadStatus, condition};
 
 use crate::hold::PAUSED;
 use crate::ledger::{self, HOUR};
@@ -178,9 +178,7 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
 /// Restarts of sick containers by `spec.restart`: a look at one is the first step of each.
 fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Window) {
     let Some(status) = &workload.status else { return };
-    let healed = |capture: &Capture| capture.taken_at.is_some_and(|at| window.in_hour(at));
-    let in_hour = status.captures.iter().filter(|capture| healed(capture)).count();
-    found.used = found.used.saturating_add(in_hour);
+    found.used = found.used.saturating_add(heals_in_hour(status, window));
     if workload.name() == except {
         return;
     }
@@ -206,6 +204,14 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
     if is_sick && at.age(window.now) <= MINUTE {
         found.busy.insert(workload.name().to_owned());
     }
+}
+
+fn heals_in_hour(status: &WorkloadStatus, window: Window) -> usize {
+    let healed = |capture: &Capture| capture.taken_at.is_some_and(|at| window.in_hour(at));
+    let heals = status.heals.iter().filter(|at| window.in_hour(**at));
+    // An earlier version told only what they looked like.
+    let captures = status.captures.iter().filter(|capture| healed(capture));
+    heals.count().max(captures.count())
 }
 
 /// An incident that asks to act on this workload.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::{Action, RecentAction};
-use aegis_api::{Incident, Kind, Phase, Time};
+use aegis_api::{Incident, Kind, Phase, Time, Workload};
 
 /// What budgets are counted over.
-pub const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
-pub fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
+pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
     let Some(status) = &incident.status else {
         return Vec::new();
     };
@@ -51,11 +51,21 @@ pub fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
 }
 
 /// Actions of incidents on a workload within the last hour, as its policy's `actionsPerHour` counts them.
-pub fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
+pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
     let actions = incidents
         .iter()
         .flat_map(|incident| actions_of(incident, workload));
     count(actions.filter(|action| action.at.age(now) <= HOUR).count())
+}
+
+/// Actions within the hour on that one of these workloads which has had the most, counted as budgets are.
+pub fn most_in_hour<'a>(
+    incidents: &[Arc<Incident>],
+    workloads: impl Iterator<Item = &'a Arc<Workload>>,
+    now: Time,
+) -> u32 {
+    let used = workloads.map(|workload| actions_in_hour(incidents, workload.name(), now));
+    used.max().unwrap_or_default()
 }
 
 /// A count as statuses hold it.

@@ -72,7 +72,7 @@ pub fn restartable(container: &ContainerDetails, around: Surroundings<'_>) -> Re
 }
 
 /// Whether a container that does not run could be started now.
-pub fn startable(container: &ContainerDetails, around: Surroundings<'_>) -> Result<(), Refused> {
+pub(crate) fn startable(container: &ContainerDetails, around: Surroundings<'_>) -> Result<(), Refused> {
     let checks = [owners, networks, ports, links, paths, runtime];
     checks
         .into_iter()

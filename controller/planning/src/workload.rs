@@ -13,6 +13,7 @@ pub mod plan;
 pub mod preview;
 pub mod restart_limit;
 pub mod rollout;
+pub mod standing;
 pub mod status;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,14 @@
-//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
-//! (the only place that changes anything) and status (the only writer of that kind's status).
+//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate and plan (pure: they are in
+//! `aegis-planning`), apply (the only place that changes anything) and status (the only writer of that kind's status).
 
 mod brake;
+mod broken_policies;
 pub mod collector;
 pub mod context;
 pub mod detector;
 pub mod docker_events;
 pub mod endpoints;
 mod fault;
-mod governing;
 pub mod host_reading;
 pub mod incident;
 pub mod lifecycle;

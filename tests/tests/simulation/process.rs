@@ -11,7 +11,6 @@ use aegis_api::{Detector, LoadBalancer, RemediationPolicy, RunbookEntry, Workloa
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::fake::When;
 use aegis_docker::{Engine, ListFilter};
-use aegis_planning::host_limit::HostLimits;
 use aegis_reconcilers::collector::{Samples, collect};
 use aegis_reconcilers::detector::DetectorReconciler;
 use aegis_reconcilers::docker_events::DockerEvents;
@@ -209,8 +208,7 @@ impl Process {
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),
-                // Everything goes wrong at once there.
-                limits: HostLimits::NONE,
+                limits: world.scenario.limits(),
                 ..Settings::default()
             }),
         };

@@ -307,3 +307,22 @@ fn i6_the_hosts_hourly_budget_counts_every_workload_and_every_rung() {
         .collect();
     assert_eq!(word(&all, &[], None), "exhausted");
 }
+
+#[test]
+fn i6_every_restart_of_a_sick_container_counts_however_few_of_them_are_remembered_in_full() {
+    let mut restless = (*healed("a", 1000)).clone();
+    if let Some(status) = &mut restless.status {
+        status.heals = (1..=29).map(|nth| ago(nth * 120)).collect();
+    }
+    assert_eq!(word(&[], &[Arc::new(restless.clone())], None), "go");
+    if let Some(status) = &mut restless.status {
+        status.heals.push(ago(90));
+    }
+    assert_eq!(word(&[], &[Arc::new(restless.clone())], None), "exhausted");
+    // Those of more than an hour ago are over.
+    if let Some(status) = &mut restless.status {
+        status.heals.push(ago(3601));
+        status.heals.swap_remove(0);
+    }
+    assert_eq!(word(&[], &[Arc::new(restless)], None), "go");
+}

@@ -49,7 +49,7 @@ pub fn host_of(address: &str) -> &str {
 }
 
 /// Whether a server's container runs and has the server's address. Otherwise the engine may give it to anybody.
-pub fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
+pub(crate) fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
     let endpoint = endpoints.get(&server.id).filter(|endpoint| endpoint.is_running());
     endpoint.is_some_and(|endpoint| {
         let mut shared = endpoint.addresses.iter();

@@ -67,10 +67,10 @@ fn skeleton(text: &str, revision: &str) -> Vec<String> {
 }
 
 /// nginx's word for a server that gets no requests.
-pub const DOWN: &str = "down";
+pub(crate) const DOWN: &str = "down";
 
 /// Address and parameters of a line like `server 10.0.0.2:8000 max_fails=2; # web`; `None` if it is another line.
-pub fn server_line(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn server_line(line: &str) -> Option<(&str, &str)> {
     let (directive, rest) = line.split_once(';')?;
     let rest = rest.trim_start();
     if !(rest.is_empty() || rest.starts_with('#')) {

@@ -7,7 +7,7 @@ use super::validate::{Upstream, ValidatedLoadBalancer};
 
 /// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
 /// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
-pub const NOBODY: &str = "127.0.0.1:1";
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

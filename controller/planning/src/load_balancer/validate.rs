@@ -74,7 +74,7 @@ pub struct ValidatedLoadBalancer {
 impl ValidatedLoadBalancer {
     /// Nothing was ever configured here, and there is nothing to balance yet: nginx keeps what it has, or what its image
     /// came with. Where it serves a revision, that is from an earlier life, and nobody knows whose addresses it names.
-    pub fn keeps_what_it_has(&self) -> bool {
+    pub(crate) fn keeps_what_it_has(&self) -> bool {
         let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
         let never = self.before.revision.is_none() && self.before.servers.is_empty();
         empty && never && self.served.is_none()
@@ -245,12 +245,12 @@ fn candidates<'a>(
 }
 
 /// Whether a row of a Workload's status tells of this run of its container.
-pub fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+pub(crate) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     row.started_at.is_none() || row.started_at == endpoint.started_at
 }
 
 /// Whether an adopted container has another name by now: a Workload means the one of its name.
-pub fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &Endpoint) -> bool {
+pub(crate) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     let adopted = workload.spec.container.as_ref().filter(|_| row.index == 0);
     adopted.is_some_and(|name| name.as_str() != endpoint.name)
 }

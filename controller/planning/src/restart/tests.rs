@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::*;
 use serde_json::json;
+
+use super::*;
 
 const OWNER: &str = "3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a";
 

@@ -1,21 +1,14 @@
-//! A second opinion on every plan before anything is done: shares no code with the planner, knows only what must never
-//! happen, and takes out each step that would. Pure.
+//! A second opinion on every plan before anything is done: decides nothing that the planner decides, knows only what must
+//! never happen, and takes out each step that would. Pure.
 
 use std::collections::BTreeSet;
 
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::StrategyType;
 
-use super::plan::{Prepared, Step};
+use super::plan::{Prepared, Refusal, Step};
 use super::restart_limit;
 use super::validate::{Instance, ValidatedWorkload};
-
-/// A step that must not be done, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub step: Step,
-    pub reason: String,
-}
 
 /// Takes the steps that break a rule out of the plan, and says which.
 pub fn check(workload: &ValidatedWorkload, mut plan: Prepared) -> Prepared {
@@ -47,7 +40,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Some("the container is none of this workload's".to_owned());
     };
-    if before.iter().any(|earlier| target_of(earlier) == Some(id)) {
+    if before.iter().any(|earlier| earlier.id() == Some(id.as_str())) {
         return Some("the plan does something else to the same container".to_owned());
     }
     match step {
@@ -61,7 +54,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
             .obstacle
             .as_ref()
             .map(|refused| format!("it could not be started again: {}", refused.message)),
-        Step::Restart { .. } if !asked_to_restart(workload, target) => {
+        Step::Restart { .. } if !target.restart_asked => {
             Some("it has started since spec.restartedAt already".to_owned())
         }
         Step::Rejoin { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
@@ -74,7 +67,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Heal { .. } if restart_limit::reached(workload, target).is_some() => {
             Some("it was restarted as often as is allowed without a human".to_owned())
         }
-        Step::Start { .. } if target.is_stopped_by_hand() && !asked_to_restart(workload, target) => {
+        Step::Start { .. } if target.is_stopped_by_hand() && !target.restart_asked => {
             Some("a person stopped it".to_owned())
         }
         _ if ends => serving(workload, before, target),
@@ -145,7 +138,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
             holds.join(", ")
         ));
     }
-    let ended: BTreeSet<&String> = before
+    let ended: BTreeSet<&str> = before
         .iter()
         .filter(|step| {
             !matches!(
@@ -153,9 +146,12 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
                 Step::Create { .. } | Step::Start { .. } | Step::Capture { .. }
             )
         })
-        .filter_map(target_of)
+        .filter_map(Step::id)
         .collect();
-    let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
+    let left = others
+        .iter()
+        .filter(|other| !ended.contains(other.id.as_str()))
+        .count();
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
     let spare = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(usize::MAX);
     let least = if workload.deleting {
@@ -164,22 +160,4 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         wanted.saturating_sub(spare)
     };
     (left < least).then(|| format!("{left} would be left serving, {least} must be"))
-}
-
-fn asked_to_restart(workload: &ValidatedWorkload, target: &Instance) -> bool {
-    let asked = workload.spec.restarted_at.zip(target.started_at);
-    asked.is_some_and(|(asked, started)| started < asked && asked <= workload.now)
-}
-
-/// The container that a step is about, if there is one yet.
-fn target_of(step: &Step) -> Option<&String> {
-    match step {
-        Step::Create { .. } => None,
-        Step::Start { id, .. }
-        | Step::Restart { id, .. }
-        | Step::Capture { id, .. }
-        | Step::Rejoin { id, .. }
-        | Step::Heal { id, .. }
-        | Step::Remove { id, .. } => Some(id),
-    }
 }

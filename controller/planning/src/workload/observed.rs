@@ -12,6 +12,7 @@ use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
 use crate::probe::Opinion;
+use crate::serving::names;
 
 /// The world as one Workload sees it.
 #[derive(Debug, Clone)]
@@ -70,6 +71,8 @@ pub struct Observed {
 pub struct Rotation {
     /// The LoadBalancer.
     pub name: String,
+    /// The container that nginx runs in.
+    pub container: String,
     /// nginx runs: it may be sending requests.
     pub serving: bool,
     /// Ids in the serving configuration.
@@ -84,7 +87,7 @@ pub struct Rotation {
 
 impl Rotation {
     /// Whether it gives no more requests to a container, marked as on its way out since then.
-    pub fn has_released(&self, id: &str, since: Option<Time>) -> bool {
+    pub(crate) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
         self.released.get(id) == Some(&since)
     }
 }
@@ -108,16 +111,12 @@ pub fn rotations(
 ) -> Vec<Rotation> {
     let naming = balancers.iter().filter(|lb| {
         // One whose backends name it no more may still serve it.
-        let asked = |lb: &LoadBalancer| {
-            let mut backends = lb.spec.backends.iter();
-            backends.any(|backend| backend.workload.as_str() == workload)
-        };
         let uses = lb
             .status
             .as_ref()
             .is_some_and(|status| status.uses(workload, ids));
         // One that is being deleted lets go of what it serves, and takes up nothing more.
-        uses || (asked(lb) && !lb.is_deleting())
+        uses || (names(lb, workload) && !lb.is_deleting())
     });
     naming
         .map(|lb| {
@@ -125,6 +124,7 @@ pub fn rotations(
             let ready = aegis_api::condition::find(&status.conditions, "Ready");
             Rotation {
                 name: lb.name().to_owned(),
+                container: lb.spec.container.to_string(),
                 serving: running.get(lb.spec.container.as_str()).copied().unwrap_or(false),
                 servers: status.servers.into_iter().map(|server| server.id).collect(),
                 held: status.held.into_iter().collect(),

@@ -9,15 +9,15 @@ use std::time::Duration;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
 
-use super::check::Refusal;
 use super::observed::Rotation;
 use super::restart_limit::Report;
 use super::rollout;
+use super::standing::Standing;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use crate::probe::{self, Target};
 use crate::reach;
 
-pub use revive::counted_restarts;
+pub(super) use revive::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,26 @@ impl Step {
             Self::Remove { name, .. } => format!("remove {name}"),
         }
     }
+
+    /// The container that it is about, unless that is to be made.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Start { id, .. }
+            | Self::Restart { id, .. }
+            | Self::Heal { id, .. }
+            | Self::Rejoin { id, .. }
+            | Self::Capture { id, .. }
+            | Self::Remove { id, .. } => Some(id),
+        }
+    }
+}
+
+/// A step that must not be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub step: Step,
+    pub reason: String,
 }
 
 /// What to do, what to wait for, and what to tell.
@@ -115,7 +135,7 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
         .filter(|instance| !surplus.gone.contains(&instance.id))
         .collect();
     for instance in &staying {
-        let asked = is_asked_to_restart(workload, instance) && instance.state == ContainerState::Running;
+        let asked = instance.restart_asked && instance.state == ContainerState::Running;
         if asked || instance.is_stranded() {
             plan.is_possible(instance);
         }
@@ -157,8 +177,8 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
         .collect();
     replicas.sort_by_key(|instance| {
         (
-            !still_leaves(workload, instance),
-            !is_outdated(workload, instance),
+            instance.leaving.is_none(),
+            !instance.is_outdated(),
             // What a change has just restarted is not ready yet and stays all the same.
             relied_on || instance.is_ready(),
             std::cmp::Reverse(instance.index),
@@ -173,7 +193,7 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
     let mut surplus = Surplus::default();
     for instance in replicas.into_iter().take(too_many) {
         if relied_on && turn_over::counts(workload, instance) {
-            let remaining = match still_leaves(workload, instance) {
+            let remaining = match instance.leaving.is_some() {
                 true => available,
                 false => available.saturating_sub(1),
             };
@@ -253,39 +273,6 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     ));
 }
 
-/// Whether a container is to be restarted, and can be: one that could not be started again is left as it is, and said so.
-pub fn needs_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    let possible = instance.obstacle.is_none() || instance.state != ContainerState::Running;
-    possible && is_asked_to_restart(workload, instance)
-}
-
-/// Whether a container still runs from before the instant at which all were to be restarted.
-fn is_asked_to_restart(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    match (workload.spec.restarted_at, instance.started_at) {
-        (Some(wanted), Some(started)) => started < wanted && wanted <= workload.now,
-        _ => false,
-    }
-}
-
-/// Whether a container is on its way out since an earlier pass, and the reason still holds.
-fn still_leaves(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    let row = instance.before.as_ref().filter(|row| row.draining);
-    row.is_some_and(|row| match row.leaving {
-        Some(Leaving::Restart) => needs_restart(workload, instance),
-        Some(Leaving::Rollout) => is_outdated(workload, instance),
-        Some(Leaving::ScaleIn | Leaving::Unhealthy) | None => true,
-    })
-}
-
-/// Whether a replica is of another revision than the workload's.
-pub fn is_outdated(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    instance.index > 0
-        && workload
-            .revision
-            .as_ref()
-            .is_some_and(|revision| *revision != instance.revision)
-}
-
 /// How many replicas are still to be made; none while there is nothing to make them from.
 fn missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: usize) -> usize {
     if matches!(workload.mould, Mould::Missing) {
@@ -346,11 +333,11 @@ pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std:
 }
 
 /// Whether any container is not yet what it should be.
-pub fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
+pub(crate) fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
     let stale = workload
         .instances
         .iter()
-        .any(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
+        .any(|instance| instance.standing != Standing::Current);
     let unknown = workload
         .instances
         .iter()

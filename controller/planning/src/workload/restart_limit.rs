@@ -43,7 +43,7 @@ pub fn recent_restarts(workload: &ValidatedWorkload, instance: &Instance) -> Vec
 }
 
 /// How many runs in a row that a restart of ours ended were never healthy.
-pub fn fruitless(instance: &Instance) -> u32 {
+pub(crate) fn fruitless(instance: &Instance) -> u32 {
     match (&instance.before, instance.first_ready_at) {
         (Some(row), None) => row.fruitless_restarts,
         _ => 0,

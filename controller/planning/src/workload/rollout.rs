@@ -10,7 +10,7 @@ use aegis_api::create::template_revision;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{ContainerTemplate, Health, RejectedRevision, Revision, Rollout};
 
-use super::plan::{is_outdated, needs_restart};
+use super::standing::Standing;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 
 /// The template to run: the spec's, or the last good one where the spec's was taken back.
@@ -47,7 +47,7 @@ pub fn next(workload: &ValidatedWorkload, settled: bool) -> Option<Rollout> {
     let stale = workload
         .instances
         .iter()
-        .any(|instance| needs_restart(workload, instance) || is_outdated(workload, instance));
+        .any(|instance| instance.standing != Standing::Current);
     let open = workload.before.rollout.as_ref();
     let revision = workload.revision.as_ref()?;
     // After a change that was made while there was no container at all, too.
@@ -83,7 +83,7 @@ fn fresh(workload: &ValidatedWorkload) -> impl Iterator<Item = &Instance> {
     workload
         .instances
         .iter()
-        .filter(|instance| !needs_restart(workload, instance) && !is_outdated(workload, instance))
+        .filter(|instance| instance.standing == Standing::Current)
 }
 
 /// The change that could be taken back: one to a new template, with a good one before it.

@@ -2,26 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use crate::restart::Refused;
-use aegis_api::condition;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Time, WorkloadStatus};
+use aegis_api::{Time, WorkloadStatus, condition};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{by_hand, restart_limit, rollout};
 use crate::hold::{PAUSED, STOPPED_BY_HAND};
+use crate::ledger::HOUR;
+use crate::restart::Refused;
 
 /// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
-pub const STEP_REFUSED: &str = "StepRefused";
+pub(crate) const STEP_REFUSED: &str = "StepRefused";
 /// Why it is not, where the container that it adopts is not there.
-pub const CONTAINER_MISSING: &str = "ContainerMissing";
+pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
 const DEMANDS: usize = 20;
 /// How many looks at sick containers are kept.
 const CAPTURES: usize = 3;
+/// How many restarts of sick containers are told: more than the actions that a host is usually granted in an hour.
+const HEALS: usize = 200;
 /// Condition that stands while containers claim to be replicas and are not.
 pub const FOREIGN: &str = "ForeignContainers";
 
@@ -93,6 +95,7 @@ pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
         rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
         demands: demands(workload),
         captures: captures(workload, outcome),
+        heals: heals(workload, outcome),
         dependencies: workload.dependencies.clone(),
         instances,
     };
@@ -113,6 +116,18 @@ fn captures(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Capture> {
     let mut all = workload.before.captures.clone();
     all.extend(outcome.captures.iter().cloned());
     all.drain(..all.len().saturating_sub(CAPTURES));
+    all
+}
+
+/// Restarts of sick containers in the last hour: a look at one is the first step of each.
+fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
+    let before = workload.before.heals.iter().copied();
+    let now = outcome.captures.iter().filter_map(|capture| capture.taken_at);
+    let mut all: Vec<Time> = before
+        .chain(now)
+        .filter(|at| at.age(workload.now) <= HOUR)
+        .collect();
+    all.drain(..all.len().saturating_sub(HEALS));
     all
 }
 

@@ -8,12 +8,15 @@ use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::observed::{ContainerDetails, ContainerState, Known};
 use aegis_api::restart::CannotRestart;
-use aegis_api::workload::{ContainerTemplate, DependencyStatus, Health, InstanceStatus, RejectedRevision};
+use aegis_api::workload::{
+    ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
+};
 use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
 
 use super::dependencies::remembered;
 use super::ended::{self, Ended};
 use super::observed::{NetworkOwner, Observed, Rotation};
+use super::standing::{Facts, Standing, restart_asked};
 use super::{health, rollout};
 use crate::Invalid;
 use crate::hold::Hold;
@@ -60,17 +63,33 @@ pub struct Instance {
     pub unhealthy_since: Option<Time>,
     /// Why it must not be stopped to be started again (while it runs), or cannot be started (while it does not).
     pub obstacle: Option<Refused>,
+    /// The spec asks to restart it, whether or not that is possible.
+    pub restart_asked: bool,
+    /// How it stands to what is asked for.
+    pub standing: Standing,
+    /// Why it is on its way out since an earlier pass, if the reason still holds.
+    pub leaving: Option<Leaving>,
     /// Its row of the last status, if it had one.
     pub before: Option<InstanceStatus>,
 }
 
 impl Instance {
+    /// Whether it is a replica of another revision than the workload's.
+    pub fn is_outdated(&self) -> bool {
+        self.standing == Standing::Outdated
+    }
+
+    /// Whether it is restarted where it is.
+    pub(crate) fn is_restart_due(&self) -> bool {
+        self.standing == Standing::RestartDue
+    }
+
     pub fn is_ready(&self) -> bool {
         self.state == ContainerState::Running && self.health == Health::Healthy
     }
 
     /// Whether it lost its network for good: only one that is made anew has one.
-    pub fn is_stranded(&self) -> bool {
+    pub(crate) fn is_stranded(&self) -> bool {
         let reason = self.obstacle.as_ref().map(|refused| refused.reason);
         self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
     }
@@ -84,7 +103,7 @@ impl Instance {
     }
 
     /// Whether a person, or a tool, stopped it, and it is to be left so.
-    pub fn is_stopped_by_hand(&self) -> bool {
+    pub(crate) fn is_stopped_by_hand(&self) -> bool {
         self.ended == Ended::ByHand
     }
 
@@ -105,7 +124,7 @@ impl Instance {
     }
 
     /// Whether the last pass had it on its way out.
-    pub fn was_draining(&self) -> bool {
+    pub(crate) fn was_draining(&self) -> bool {
         self.before.as_ref().is_some_and(|row| row.draining)
     }
 }
@@ -180,13 +199,17 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         .iter()
         .map(|replica| (replica_index(replica, workload.name()), replica));
     let instances = base.chain(replicas).map(|(index, container)| {
-        let revision = match (index, &revision) {
-            (0, Some(revision)) => revision.clone(),
-            _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
-        };
         let mut names = remembered(workload);
         names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
-        instance(container, index, revision, workload, &observed, &before, &names)
+        instance(
+            container,
+            index,
+            revision.as_deref(),
+            workload,
+            &observed,
+            &before,
+            &names,
+        )
     });
     Ok(ValidatedWorkload {
         name: workload.name().to_owned(),
@@ -245,7 +268,7 @@ fn can_double(mould: &Mould) -> bool {
 
 impl ValidatedWorkload {
     /// What the workload waits for before a sick container of it is restarted.
-    pub fn waits_for(&self) -> Option<String> {
+    pub(crate) fn waits_for(&self) -> Option<String> {
         let troubles = self.dependencies.iter().filter_map(|dependency| {
             let trouble = dependency.trouble.as_ref()?;
             Some(format!("{} ({trouble})", dependency.name))
@@ -255,7 +278,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether an adopted container lost its network: its owner has started anew, and it has not.
-    pub fn is_cut_off(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_cut_off(&self, instance: &Instance) -> bool {
         let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
         let runs = instance.index == 0 && instance.state == ContainerState::Running;
         runs && owner
@@ -264,7 +287,7 @@ impl ValidatedWorkload {
     }
 
     /// Whether some load balancer sends a container requests.
-    pub fn is_in_rotation(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_in_rotation(&self, instance: &Instance) -> bool {
         let mut rotations = self.rotations.iter();
         rotations.any(|rotation| rotation.serving && rotation.servers.contains(&instance.id))
     }
@@ -325,12 +348,16 @@ fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
 fn instance(
     container: &ContainerDetails,
     index: u32,
-    revision: String,
+    wanted: Option<&str>,
     workload: &Workload,
     observed: &Observed,
     before: &WorkloadStatus,
     names: &BTreeMap<String, String>,
 ) -> Instance {
+    let revision = match (index, wanted) {
+        (0, Some(wanted)) => wanted.to_owned(),
+        _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
+    };
     let none = Known::default();
     let around = Surroundings {
         containers: &observed.containers,
@@ -342,6 +369,11 @@ fn instance(
         _ => startable(container, around).err(),
     };
     let row = before.instances.iter().find(|row| row.id == container.id);
+    let facts = Facts {
+        restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
+        restart_possible: obstacle.is_none() || container.state != ContainerState::Running,
+        is_outdated: index > 0 && wanted.is_some_and(|wanted| wanted != revision),
+    };
     let this_run = row.filter(|row| row.started_at == container.started_at);
     let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
     let view = match unreachable(container, around) {
@@ -385,6 +417,9 @@ fn instance(
         addresses: addresses.collect(),
         obstacle,
         ended,
+        restart_asked: facts.restart_asked,
+        standing: facts.standing(),
+        leaving: facts.leaving(row),
         finished_at: container.finished_at,
         first_ready_at: was_ready.or((health == Health::Healthy).then_some(observed.now)),
         starts_until: view.starts_until,

@@ -11,6 +11,7 @@ use aegis_api::{Kind, LoadBalancer, Time, Workload};
 use aegis_docker::{Engine, EngineResult};
 use aegis_planning::load_balancer::REVISION_PATH;
 use aegis_planning::load_balancer::observed::{Observed, Worker, candidates, file};
+use aegis_planning::serving;
 
 use super::on_disk::OnDisk;
 use super::{Error, receipts};
@@ -142,13 +143,11 @@ pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<Str
 }
 
 fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
-    let is_asked = |name: &str| {
-        let mut backends = balancer.spec.backends.iter();
-        backends.any(|backend| backend.workload.as_str() == name)
-    };
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
-    let names = names.into_iter().filter(|name| !is_asked(name));
+    let names = names
+        .into_iter()
+        .filter(|workload| !serving::names(balancer, workload));
     names
         .filter_map(|name| context.store.get::<Workload>(name))
         .collect()

@@ -14,26 +14,29 @@ fn fixture() -> Value {
         .expect("recorded JSON")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "callers build it in place")]
-fn details(inspect: Value) -> ContainerDetails {
+/// As the driver reads an inspection, as far as a clone needs it.
+fn details(mut inspect: Value) -> ContainerDetails {
     let text = |pointer: &str| {
         let found = inspect.pointer(pointer).and_then(Value::as_str);
         found.unwrap_or_default().to_owned()
     };
-    let part = |pointer: &str| inspect.pointer(pointer).cloned().unwrap_or_default();
     let labels = inspect.pointer("/Config/Labels").and_then(Value::as_object);
     let labels = labels.into_iter().flatten();
-    ContainerDetails {
+    let known = ContainerDetails {
         id: text("/Id"),
         name: text("/Name").trim_start_matches('/').to_owned(),
         image_id: text("/Image"),
         labels: labels
             .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect(),
-        config: part("/Config"),
-        host_config: part("/HostConfig"),
-        network_settings: part("/NetworkSettings/Networks"),
         ..ContainerDetails::default()
+    };
+    let mut take = |pointer: &str| inspect.pointer_mut(pointer).map(Value::take).unwrap_or_default();
+    ContainerDetails {
+        config: take("/Config"),
+        host_config: take("/HostConfig"),
+        network_settings: take("/NetworkSettings/Networks"),
+        ..known
     }
 }
 

@@ -7,10 +7,11 @@ use aegis_api::Time;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Backoff, Leaving};
 
-use super::{Prepared, Step, is_outdated, leave, needs_restart};
+use super::{Prepared, Step, leave};
 use crate::host_limit::HostRuling;
 use crate::workload::ended::Ended;
 use crate::workload::restart_limit::{self, Limit};
+use crate::workload::standing::Standing;
 use crate::workload::validate::{Instance, ValidatedWorkload};
 
 /// A container that ran this long is forgiven its earlier ends.
@@ -37,7 +38,7 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
                 | ContainerState::Restarting
                 | ContainerState::Dead
         );
-        if idle && is_outdated(workload, instance) {
+        if idle && instance.is_outdated() {
             // It serves nobody: one of the right revision takes its place, however often this one failed to run.
             plan.steps.push(Step::Remove {
                 id: instance.id.clone(),
@@ -53,7 +54,7 @@ pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: 
         match instance.state {
             ContainerState::Created => plan.steps.push(start(false)),
             ContainerState::Exited if !instance.docker_restarts => {
-                let asked = needs_restart(workload, instance);
+                let asked = instance.is_restart_due();
                 // What this controller stopped to start it again is not left in between, whatever has come up since.
                 let ours = instance.ended == Ended::Ours || ended_in_its_turn(workload, instance);
                 if asked
@@ -105,7 +106,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
     let sick = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running && !workload.is_cut_off(instance))
-        .filter(|instance| !needs_restart(workload, instance) && !is_outdated(workload, instance));
+        .filter(|instance| instance.standing == Standing::Current);
     for instance in sick {
         let Some(since) = instance.unhealthy_since else {
             continue;
@@ -143,7 +144,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
 /// Restarts what lost its network since the container that owns it started anew: once that one is well.
 pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
-    for instance in cut_off.filter(|instance| !needs_restart(workload, instance)) {
+    for instance in cut_off.filter(|instance| !instance.is_restart_due()) {
         let waits = !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan);
         if waits || !plan.is_possible(instance) {
             continue;
@@ -286,7 +287,7 @@ fn pause(workload: &ValidatedWorkload, instance: &Instance) -> Duration {
 }
 
 /// How often a container was restarted after a crash, with long healthy runs forgiven.
-pub fn counted_restarts(instance: &Instance, now: Time) -> u32 {
+pub(crate) fn counted_restarts(instance: &Instance, now: Time) -> u32 {
     let Some(row) = &instance.before else { return 0 };
     let steady = instance.is_ready()
         && instance

@@ -7,7 +7,8 @@ use std::time::Duration;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Leaving, StrategyType};
 
-use super::{Prepared, Step, is_outdated, leave, needs_restart, still_leaves};
+use super::{Prepared, Step, leave};
+use crate::workload::standing::Standing;
 use crate::workload::validate::{Instance, Mould, ValidatedWorkload};
 
 /// How long a restart waits for its stand-in to serve before it goes on without.
@@ -29,12 +30,8 @@ pub(super) fn leeway(workload: &ValidatedWorkload) -> Leeway {
         let instances = workload.instances.iter();
         instances.filter(|instance| instance.state == ContainerState::Running)
     };
-    let outdated = running()
-        .filter(|instance| is_outdated(workload, instance))
-        .count();
-    let restarting =
-        |instance: &&Instance| needs_restart(workload, instance) && !is_outdated(workload, instance);
-    let restarts = running().filter(restarting).count();
+    let outdated = running().filter(|instance| instance.is_outdated()).count();
+    let restarts = running().filter(|instance| instance.is_restart_due()).count();
     let strategy = &workload.spec.strategy;
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     let (wanted, max_surge) = (size(workload.spec.replicas), size(strategy.max_surge));
@@ -48,7 +45,7 @@ pub(super) fn leeway(workload: &ValidatedWorkload) -> Leeway {
     let patience = patience(workload);
     let relieved =
         surges && restarts > 0 && !patience.is_zero() && running().any(|one| workload.is_in_rotation(one));
-    let proven = running().any(|one| one.index > 0 && !is_outdated(workload, one) && one.is_proven(workload));
+    let proven = running().any(|one| one.index > 0 && !one.is_outdated() && one.is_proven(workload));
     let unavailable = match (outdated > 0 && surges, relieved) {
         // Nobody knows yet whether the new revision runs at all.
         (true, _) if !proven => 0,
@@ -82,13 +79,13 @@ pub(super) fn available<'a>(
     instances: impl Iterator<Item = &'a Instance>,
 ) -> usize {
     instances
-        .filter(|instance| counts(workload, instance) && !still_leaves(workload, instance))
+        .filter(|instance| counts(workload, instance) && instance.leaving.is_none())
         .count()
 }
 
 /// Whether a container can be relied on: one of yesterday while nothing is known against it, a new one once proven.
 pub(super) fn counts(workload: &ValidatedWorkload, instance: &Instance) -> bool {
-    let stale = needs_restart(workload, instance) || is_outdated(workload, instance);
+    let stale = instance.standing != Standing::Current;
     (stale && instance.may_serve()) || instance.is_proven(workload)
 }
 
@@ -106,13 +103,17 @@ pub(super) fn turn_over(
         .iter()
         .filter(|instance| instance.state == ContainerState::Running)
         // One that goes as soon as others serve carries the load until then: nobody needs it anew.
-        .filter(|instance| needs_restart(workload, instance) && !lingering.contains(&instance.id) || is_outdated(workload, instance));
+        .filter(|instance| match instance.standing {
+            Standing::Current => false,
+            Standing::Outdated => true,
+            Standing::RestartDue => !lingering.contains(&instance.id),
+        });
     let mut order: Vec<&Instance> = stale.copied().collect();
     // Those already draining go on first, so that a pass never starts a second one in their place.
-    order.sort_by_key(|instance| (!still_leaves(workload, instance), instance.index));
+    order.sort_by_key(|instance| (instance.leaving.is_none(), instance.index));
     for instance in order {
         let serves = instance.may_serve();
-        let outdated = is_outdated(workload, instance);
+        let outdated = instance.is_outdated();
         if let Some(refused) = workload.irreplaceable.as_ref().filter(|_| outdated) {
             plan.note(refused);
             continue;
@@ -127,7 +128,7 @@ pub(super) fn turn_over(
                 name: instance.name.clone(),
             },
         };
-        let remaining = match still_leaves(workload, instance) {
+        let remaining = match instance.leaving.is_some() {
             true => available,
             false => available.saturating_sub(1),
         };

@@ -1,20 +1,15 @@
 //! Which policy governs a workload, and whether that can be known: the one home of this rule. Closed when in doubt:
-//! where no policy is in force, or a broken file could hold one, automation asks a human. Reads broken files, nothing else.
+//! where no policy is in force, or a broken file could hold one, automation asks a human. Pure.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use aegis_api::policy::{Mode, WorkloadSelector};
-use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, kinds, yaml};
-use aegis_runtime::store::{BrokenFile, Store};
-
-/// The largest policy file that is looked into for its selector, bytes.
-const LARGEST: u64 = 1 << 20;
+use aegis_api::{Duration, Kind, RemediationPolicy, RemediationPolicySpec, Workload, yaml};
 
 /// What governs one workload.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Governing {
+pub struct Governing {
     /// The policy's name, or words for where there is none.
     pub name: String,
     pub spec: RemediationPolicySpec,
@@ -24,7 +19,7 @@ pub(crate) struct Governing {
 
 /// Why it is not known that automation may act.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Doubt {
+pub enum Doubt {
     /// No policy selects the workload.
     NoPolicy,
     /// A file that could hold its policy is broken: what is wrong with it.
@@ -33,7 +28,7 @@ pub(crate) enum Doubt {
 
 /// A policy's file that is not in force as it is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct BrokenPolicy {
+pub struct BrokenPolicy {
     pub name: String,
     pub message: String,
     /// What it selects, if that can be read; otherwise it could be any workload.
@@ -41,7 +36,7 @@ pub(crate) struct BrokenPolicy {
 }
 
 /// The policy that selects the workload most closely; among equals the first by name.
-pub(crate) fn governing(
+pub fn governing(
     policies: &[Arc<RemediationPolicy>],
     broken: &[BrokenPolicy],
     workload: &str,
@@ -81,6 +76,19 @@ pub(crate) fn governing(
     }
 }
 
+/// The workloads that a policy governs: it selects them, and none selects them more closely.
+pub fn governed<'a>(
+    policies: &'a [Arc<RemediationPolicy>],
+    workloads: &'a [Arc<Workload>],
+    policy: &'a str,
+    cooldown: Duration,
+) -> impl Iterator<Item = &'a Arc<Workload>> {
+    workloads.iter().filter(move |workload| {
+        let labels = workload.metadata.labels.clone().unwrap_or_default();
+        governing(policies, &[], workload.name(), &labels, cooldown).name == policy
+    })
+}
+
 impl BrokenPolicy {
     /// Whether the file, or what is in force in its place, selects the workload; what cannot be read might.
     fn could_govern(
@@ -100,40 +108,8 @@ impl BrokenPolicy {
     }
 }
 
-/// The broken files of policies that there are.
-pub(crate) async fn broken_policies(store: &Store) -> Vec<BrokenPolicy> {
-    let files: Vec<BrokenFile> = store
-        .broken_files()
-        .into_iter()
-        .filter(|file| kinds::find(RemediationPolicy::PLURAL).is_some_and(|info| info.kind == file.kind))
-        .collect();
-    if files.is_empty() {
-        return Vec::new();
-    }
-    let read = tokio::task::spawn_blocking(move || {
-        let broken = files.into_iter().map(|file| BrokenPolicy {
-            selects: read(&file.path).as_deref().and_then(selectors),
-            name: file.name,
-            message: file.message,
-        });
-        broken.collect()
-    });
-    read.await.unwrap_or_else(|error| {
-        vec![BrokenPolicy {
-            name: String::new(),
-            message: format!("broken policy files cannot be read: {error}"),
-            selects: None,
-        }]
-    })
-}
-
-fn read(path: &Path) -> Option<String> {
-    let size = std::fs::metadata(path).ok()?.len();
-    (size <= LARGEST).then(|| std::fs::read_to_string(path).ok())?
-}
-
 /// What the documents of a broken policy file select; `None` where that cannot be read off it.
-fn selectors(text: &str) -> Option<Vec<WorkloadSelector>> {
+pub fn selectors(text: &str) -> Option<Vec<WorkloadSelector>> {
     let documents = yaml::parse(text).ok().filter(|documents| !documents.is_empty())?;
     let selector = |document: yaml::Document| {
         let spec = document.value.get("spec")?;

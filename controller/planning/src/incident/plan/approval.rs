@@ -8,12 +8,12 @@ use std::time::Duration;
 use aegis_api::incident::{ApprovalDecision, Plan};
 use aegis_api::proposal::Action;
 use aegis_api::{Kind, Workload};
-use aegis_planning::host_limit::HOST_BUSY;
 
 use super::super::gate::{self, Case, Ruling};
 use super::super::remedy;
 use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
 use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, overtaken, proposed_count};
+use crate::host_limit::HOST_BUSY;
 
 /// How often it is looked whether what stands in the way has passed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);

@@ -3,16 +3,16 @@
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
+use aegis_api::redact::bound;
 use aegis_api::{Kind, condition};
-use aegis_brain::redact::bound;
-use aegis_planning::hold::STOPPED_BY_HAND;
 
-use super::super::measure;
 use super::super::plan::paused_containers;
+use super::super::readings::readings;
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
 use crate::governing::Doubt;
+use crate::hold::STOPPED_BY_HAND;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;
@@ -44,7 +44,7 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     }
     let first = status.evidence.as_ref();
     let read = match first.filter(|evidence| evidence.collected_at == status.measured_at) {
-        Some(evidence) => format!(": {}", measure::readings(evidence)),
+        Some(evidence) => format!(": {}", readings(evidence)),
         None => " when it was measured anew".to_owned(),
     };
     Some(Ruling::NotMeasured {

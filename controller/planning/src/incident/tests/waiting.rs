@@ -31,12 +31,12 @@ const EARLIER: &str = "2026-11-22T11:00:00Z";
 fn i6_an_incident_that_only_waits_does_not_block_what_a_human_chose_on_a_younger_one() {
     for reason in ["AutomationOff", "Cooldown"] {
         let incidents = vec![taken_over(), held("older", EARLIER, reason)];
-        let judged = judge(incidents, "{mode: 'Off'}", &Leases::default());
+        let judged = judge(incidents, "{mode: 'Off'}");
         assert_eq!(judged.rival, None, "{reason}");
         assert_eq!(plan(&judged), Step::Investigate { then_hold: None });
     }
     let next = held("older", EARLIER, "RemediationUnderWay");
-    let judged = judge(vec![taken_over(), next], "{}", &Leases::default());
+    let judged = judge(vec![taken_over(), next], "{}");
     assert_eq!(
         judged.rival.as_deref(),
         Some("older"),
@@ -49,23 +49,19 @@ fn i6_the_incident_that_is_named_is_the_one_under_way() {
     let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
     active.metadata.name = Some("under-way".to_owned());
     let next = held("next", EARLIER, "RemediationUnderWay");
-    let judged = judge(vec![taken_over(), next, active], "{}", &Leases::default());
+    let judged = judge(vec![taken_over(), next, active], "{}");
     assert_eq!(judged.rival.as_deref(), Some("under-way"));
 }
 
 #[test]
 fn i6_who_is_looked_at_once_and_then_waits_keeps_nothing() {
-    let judged = judge(
-        vec![incident(REPORT, "{phase: RECEIVED}")],
-        "{mode: 'Off'}",
-        &Leases::default(),
-    );
+    let judged = judge(vec![incident(REPORT, "{phase: RECEIVED}")], "{mode: 'Off'}");
     let step = plan(&judged);
     assert!(
         matches!(step, Step::Investigate { then_hold: Some(_) }),
         "{step:?}"
     );
-    assert!(lets_go(&judged, &step));
+    assert!(step.lets_go(&judged));
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_whe
     let council = "{votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}";
     let in_phase = |phase: &str| {
         let status = format!("{{phase: {phase}, workload: web, plan: {plan}, council: {council}}}");
-        let mut judged = judge(vec![incident(REPORT, &status)], "{}", &Leases::default());
+        let mut judged = judge(vec![incident(REPORT, &status)], "{}");
         // More than are allowed, as after a limit was lowered.
         judged.host.busy = ["a", "b", "c"].map(str::to_owned).into();
         judged
@@ -90,6 +86,36 @@ fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_whe
     waits.host.busy.clear();
     let step = super::plan(&waits);
     assert!(matches!(step, Step::BeginAnew { .. }), "{step:?}");
+}
+
+#[test]
+fn i6_who_waits_for_its_turn_is_measured_when_it_has_come_and_not_before() {
+    let status = format!(
+        "
+phase: COUNCIL_REVIEW
+workload: web
+measuredAt: {EARLIER}
+symptoms: [{{kind: Down, container: web, message: web does not run}}]
+tried: [{{action: SCALE_UP, planHash: '1', error: e, generation: 1}}]
+conditions: [{{type: Held, status: 'True', reason: HostBusy, message: m, lastTransitionTime: '{EARLIER}'}}]
+"
+    );
+    let policy = "{fallback: [SCALE_UP, RESTART], cooldown: 0s}";
+    let mut judged = judge(vec![incident(REPORT, &status)], policy);
+    judged.host.busy = ["a", "b"].map(str::to_owned).into();
+    let step = plan(&judged);
+    assert!(
+        matches!(
+            step,
+            Step::Hold {
+                reason: "HostBusy",
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+    judged.host.busy.clear();
+    assert_eq!(plan(&judged), Step::Measure);
 }
 
 #[test]
@@ -113,54 +139,4 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {res
         status.plan = Some(plan.clone());
     }
     assert_eq!(step(begun, "{}"), Step::Execute(plan));
-}
-
-#[tokio::test]
-async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it_is_measured() {
-    use super::super::measure::Measured;
-    let engine = FakeEngine::default();
-    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
-    let object = serde_json::json!({
-        "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc"},
-        "spec": {"workloadRef": "web", "alertType": "odd"},
-    });
-    let info = kinds::find("Incident").unwrap();
-    context.store.create(info, object, false).await.unwrap();
-    for _ in 0..3 {
-        let outcomes = [
-            apply::Outcome::Held {
-                reason: aegis_planning::host_limit::HOST_BUSY,
-                message: "two at a time".to_owned(),
-                until: None,
-            },
-            apply::Outcome::Measured(Measured {
-                symptoms: found_sick(IncidentStatus::default()).symptoms,
-                readings: String::new(),
-                at: context.clock.now(),
-            }),
-        ];
-        for outcome in outcomes {
-            let stored = context.store.get::<Incident>("inc").unwrap();
-            let judged = judge(vec![(*stored).clone()], "{}", &Leases::default());
-            super::super::status::update(&context, &judged, outcome)
-                .await
-                .unwrap();
-        }
-    }
-    let status = context
-        .store
-        .get::<Incident>("inc")
-        .unwrap()
-        .status
-        .clone()
-        .unwrap();
-    assert!(
-        aegis_planning::host_limit::waits_for_its_turn(&status),
-        "{status:#?}"
-    );
-    let told = status
-        .timeline
-        .iter()
-        .filter(|entry| entry.message == "two at a time");
-    assert_eq!(told.count(), 1, "{:#?}", status.timeline);
 }

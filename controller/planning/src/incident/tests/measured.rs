@@ -52,7 +52,7 @@ fn restart_plan(parent: i64) -> Plan {
 }
 
 fn judged(incident: Incident, policy: &str) -> ValidatedIncident {
-    judge(vec![incident], policy, &Leases::default())
+    judge(vec![incident], policy)
 }
 
 /// The workload as somebody changed it.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::validate::ValidatedIncident;
 
 /// Makes the plan, or says why the action cannot be taken.
-pub(super) fn prescribe(
+pub(crate) fn prescribe(
     incident: &ValidatedIncident,
     workload: &Workload,
     action: Action,
@@ -70,6 +70,11 @@ pub(super) fn prescribe(
     })
 }
 
+/// Whether a workload has been something else that it could be again.
+pub fn can_roll_back(workload: &Workload) -> bool {
+    previous_template(workload).is_ok()
+}
+
 /// The newest earlier template, one that was once ready before any other.
 fn previous_template(workload: &Workload) -> Result<aegis_api::workload::ContainerTemplate, String> {
     if workload.spec.container.is_some() {
@@ -114,7 +119,7 @@ fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -
 /// The plan as it is carried out now that a human has agreed to it: a restart is one of what runs at this moment, not
 /// only of what ran when the plan was made. Where somebody restarted the workload since by its spec, that was it. The
 /// hash stays that of the plan which was agreed to.
-pub(super) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
+pub(crate) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
     let mut plan = plan.clone();
     if !is_applied(&plan.patch, &workload.spec) {
         plan.patch.restarted_at = plan.patch.restarted_at.map(|made| made.max(now));
@@ -123,7 +128,7 @@ pub(super) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Pla
 }
 
 /// Whether the spec has everything the patch asks for. A later restart counts as this one, too.
-pub(super) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
+pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
     let Patch {
         restarted_at,
         replicas,
@@ -137,7 +142,7 @@ pub(super) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
 }
 
 /// Whether it is this plan that the workload's spec carries: a restart that somebody else asked for since is another one.
-pub(super) fn is_done(plan: &Plan, workload: &Workload) -> bool {
+pub fn is_done(plan: &Plan, workload: &Workload) -> bool {
     let restarted = plan.patch.restarted_at;
     is_applied(&plan.patch, &workload.spec)
         && workload.generation() > plan.parent_generation
@@ -145,7 +150,7 @@ pub(super) fn is_done(plan: &Plan, workload: &Workload) -> bool {
 }
 
 /// The spec with the patch in it.
-pub(super) fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
+pub fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
     let Patch {
         restarted_at,
         replicas,

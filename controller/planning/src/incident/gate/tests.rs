@@ -5,9 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::governing::Doubt;
-use crate::incident::leases::Leases;
 use crate::incident::plan::{Step, plan};
-use crate::incident::tests::{REPORT, incident, judge};
+use crate::incident::testing::{REPORT, incident, judge};
 
 #[test]
 fn the_rules_bind_in_this_order() {
@@ -42,7 +41,7 @@ fn the_rules_bind_in_this_order() {
 
 /// What a policy and a council make of an action on a workload of three replicas.
 fn ruled(policy: &str, verdict: Option<&str>, by_human: bool) -> Ruling {
-    let incident = judge(vec![incident(REPORT, "{}")], policy, &Leases::default());
+    let incident = judge(vec![incident(REPORT, "{}")], policy);
     ruled_on(&incident, Action::Restart, verdict, by_human)
 }
 
@@ -123,7 +122,7 @@ fn a_human_passes_what_binds_automation_and_nothing_else() {
 
 #[test]
 fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
-    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     for (doubt, reason, said) in [
         (
             Doubt::NoPolicy,
@@ -155,9 +154,9 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
 
 #[test]
 fn i6_while_automation_is_paused_only_a_human_acts() {
-    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
-    incident.paused = Some(aegis_planning::hold::Hold {
-        reason: aegis_planning::hold::PAUSED,
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+    incident.paused = Some(crate::hold::Hold {
+        reason: crate::hold::PAUSED,
         message: "all automation is paused by ada".to_owned(),
         until: None,
         by_itself: false,
@@ -182,9 +181,9 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
         "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: ada, planHash: '1'}}";
     let ordered = "{workloadRef: web, alertType: odd, override: {action: RESTART, by: ada}}";
     for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
-        let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}", &Leases::default());
-        incident.paused = Some(aegis_planning::hold::Hold {
-            reason: aegis_planning::hold::PAUSED,
+        let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}");
+        incident.paused = Some(crate::hold::Hold {
+            reason: crate::hold::PAUSED,
             message: "all automation is paused by ada".to_owned(),
             until: None,
             by_itself: false,
@@ -205,7 +204,7 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
         Ruling::NeedsApproval { reason, .. } => reason,
         other => panic!("{other:?}"),
     };
-    let mut stopped = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let mut stopped = judge(vec![incident(REPORT, "{}")], "{}");
     let mut workload = (**stopped.target.as_ref().unwrap()).clone();
     let row = |by_hand: bool| {
         let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
@@ -242,7 +241,7 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
 
     // The incident that asks a human does, whatever is proposed.
     let spec = "{workloadRef: web, alertType: RESTART_LIMIT, source: {kind: controller}}";
-    let asking = judge(vec![incident(spec, "{}")], "{}", &Leases::default());
+    let asking = judge(vec![incident(spec, "{}")], "{}");
     assert_eq!(
         reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
         "RestartLimit"
@@ -259,8 +258,8 @@ fn i6_the_hosts_limits_bind_automation_and_no_human() {
         (&[], &["a", "b", "c"], 0, "ask BlastRadius"),
         (&[], &["a", "b", "c"], 30, "ask HostBudgetExhausted"),
     ] {
-        let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
-        incident.host = aegis_planning::host_limit::HostUse {
+        let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+        incident.host = crate::host_limit::HostUse {
             busy: names(busy),
             minute: names(minute),
             used,
@@ -278,7 +277,7 @@ fn i6_the_hosts_limits_bind_automation_and_no_human() {
 
 #[test]
 fn a_short_host_is_scaled_up_by_a_human_only_and_restarts_go_on() {
-    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}", &Leases::default());
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     incident.reading.memory_available = Some(1 << 20);
     let ruling = |action, by_human| word(&ruled_on(&incident, action, Some("APPROVED"), by_human));
     assert_eq!(ruling(Action::ScaleUp, false), "ask HostShort");

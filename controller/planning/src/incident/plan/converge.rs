@@ -7,11 +7,11 @@ use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Workload, WorkloadStatus};
-use aegis_planning::workload::status::{CONTAINER_MISSING, STEP_REFUSED};
 
 use super::super::remedy;
 use super::super::validate::ValidatedIncident;
 use super::{Step, fail, fall_back, in_rotation, paused_containers};
+use crate::workload::status::{CONTAINER_MISSING, STEP_REFUSED};
 
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
@@ -19,7 +19,7 @@ const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
 /// makes containers anew within a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-pub(super) fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
+pub fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let (Some(plan), Some(execution)) = (&incident.status.plan, &incident.status.execution) else {
         return fail("the plan is missing from the status");
     };
@@ -78,7 +78,7 @@ pub(super) fn converge(incident: &ValidatedIncident, workload: &Workload) -> Ste
 }
 
 /// Whether something outside keeps the change from taking effect: then it says nothing about the fix.
-pub(in super::super) fn is_kept_from_effect(workload: &Workload) -> bool {
+pub fn is_kept_from_effect(workload: &Workload) -> bool {
     let refused = workload.status.as_ref().and_then(cannot_restart);
     paused_containers(workload).is_some() || impossible(workload).is_some() || refused.is_some()
 }

@@ -1,9 +1,9 @@
 //! The rules that are about the host, not the workload. Pure.
 
 use aegis_api::proposal::Action;
-use aegis_planning::host_limit::{BLAST_RADIUS, HOST_BUSY, HostRuling, judge};
 
 use super::{Case, Ruling};
+use crate::host_limit::{BLAST_RADIUS, HOST_BUSY, HostRuling, judge};
 use crate::host_reading::short_of;
 
 pub(super) fn host_short(case: &Case<'_>) -> Option<Ruling> {

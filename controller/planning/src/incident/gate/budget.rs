@@ -6,7 +6,7 @@ use aegis_api::proposal::Action;
 use super::super::validate::ValidatedIncident;
 
 /// How often an action was done on the workload and did not help, since it last did: in whichever incident.
-pub(in crate::incident) fn failures_in_a_row(incident: &ValidatedIncident, action: Action) -> usize {
+pub(super) fn failures_in_a_row(incident: &ValidatedIncident, action: Action) -> usize {
     let done = incident.history.iter().rev().filter(|done| done.action == action);
     done.filter(|done| done.verified.is_some())
         .take_while(|done| done.verified == Some(false))
@@ -14,7 +14,7 @@ pub(in crate::incident) fn failures_in_a_row(incident: &ValidatedIncident, actio
 }
 
 /// Until when automation must leave the workload alone after the last action on it.
-pub(in crate::incident) fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
+pub(crate) fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
     let last = incident.history.iter().map(|action| action.at).max()?;
     let until = last.plus(incident.policy.cooldown);
     (until > incident.now).then_some(until)

@@ -1,4 +1,5 @@
-//! Which workload an incident is about, which policy governs it, and who else works on it. Pure but for the lease.
+//! Which workload an incident is about, which policy governs it, and who else works on it. Pure: who else is about
+//! to work on it without having stored that is the reconciler's to know.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -7,23 +8,24 @@ use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
     Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
 };
-use aegis_planning::hold::{self, Hold};
-use aegis_planning::host_limit::{HostLimits, HostUse, asker, host_use};
-use aegis_planning::ledger;
 
-use super::dereference::Observed;
-use super::leases::Leases;
+use super::observed::Observed;
+use crate::covering::covering;
 use crate::governing::{Doubt, Governing, governing};
+use crate::hold::{self, Hold};
+use crate::host_limit::{HostLimits, HostUse, asker, host_use};
 use crate::host_reading::HostReading;
+use crate::ledger;
+use crate::serving::naming;
 
 /// Why an incident waits for another one on the same workload.
-pub(super) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
+pub(crate) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
 /// How far back actions on the workload are looked at.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
 /// An incident with all that planning needs.
 #[derive(Debug, Clone)]
-pub(super) struct ValidatedIncident {
+pub struct ValidatedIncident {
     pub incident: Arc<Incident>,
     pub status: IncidentStatus,
     /// The workload; the error says why there is none.
@@ -59,17 +61,12 @@ pub(super) struct ValidatedIncident {
 }
 
 impl ValidatedIncident {
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.incident.name()
     }
 }
 
-pub(super) fn validate(
-    incident: &Arc<Incident>,
-    observed: &Observed,
-    leases: &Leases,
-    is_over: impl Fn(&str) -> bool,
-) -> ValidatedIncident {
+pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncident {
     let status = incident.status.clone().unwrap_or_default();
     let target = target(incident, &status, &observed.workloads);
     let labels = target
@@ -90,30 +87,23 @@ pub(super) fn validate(
         &observed.broken_policies,
         name,
         &labels,
-        observed.settings.cooldown,
+        observed.cooldown,
     );
-    let rival = target.as_ref().ok().and_then(|workload| {
-        let durable = rival(incident, workload.name(), observed);
-        durable.or_else(|| leases.claim(workload.name(), incident.name(), is_over).err())
-    });
+    let about = target.as_ref().ok();
+    let rival = about.and_then(|workload| rival(incident, workload.name(), observed));
     let protected = target.as_ref().is_ok_and(|workload| hold::is_protected(workload));
     let paused = target
         .as_ref()
         .ok()
         .and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
-    let balancers = observed.balancers.iter().filter(|lb| {
-        lb.spec
-            .backends
-            .iter()
-            .any(|backend| backend.workload.as_str() == name)
-    });
+    let balancers = naming(&observed.balancers, name);
     let host = host(incident, target.as_deref().ok(), observed);
     ValidatedIncident {
         incident: Arc::clone(incident),
         max_replicas: policy
             .replicas
             .max
-            .unwrap_or(observed.settings.max_replicas.saturating_add(1)),
+            .unwrap_or(observed.max_replicas.saturating_add(1)),
         history: history(incident, name, observed),
         actions_in_hour: ledger::actions_in_hour(&observed.incidents, name, observed.now),
         by_hand: target.as_ref().map_or_else(
@@ -132,7 +122,7 @@ pub(super) fn validate(
         paused,
         host,
         stopped: observed.stopped.clone(),
-        limits: observed.settings.limits,
+        limits: observed.limits,
         reading: observed.reading,
         rival,
     }
@@ -165,19 +155,7 @@ fn target(
     let Some(container) = &incident.spec.container_name else {
         return Err("the incident names neither a workload nor a container".to_owned());
     };
-    let adopts = |workload: &&Arc<Workload>| workload.spec.container.as_ref() == Some(container);
-    let made = |workload: &&Arc<Workload>| {
-        workload
-            .status
-            .as_ref()
-            .is_some_and(|status| status.instances.iter().any(|row| row.name == container.as_str()))
-    };
-    let found = workloads
-        .iter()
-        .find(adopts)
-        .or_else(|| workloads.iter().find(made))
-        .cloned();
-    found.or_else(|| by_name(container.as_str())).ok_or_else(|| {
+    covering(workloads, container.as_str()).cloned().ok_or_else(|| {
         format!(
             "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
         )

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aegis_api::incident::Verification;
-use aegis_api::{Time, Workload};
+use aegis_api::{Kind, Time, Workload};
 
 use super::super::validate::ValidatedIncident;
 use super::{Step, fail, fall_back, in_rotation};
@@ -12,7 +12,7 @@ use super::{Step, fail, fall_back, in_rotation};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> Step {
+pub fn verify(incident: &ValidatedIncident, workload: &std::sync::Arc<Workload>) -> Step {
     let Some(verification) = &incident.status.verification else {
         return fail("the verification is missing from the status");
     };
@@ -90,4 +90,28 @@ fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
         return false;
     };
     verification.passes >= wanted.successes && since.age(newest.at) >= wanted.soak.std()
+}
+
+/// What these answers prove, and in which words.
+pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, String) {
+    let failures: Vec<&str> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
+        .collect();
+    // Where nothing is asked for, nothing may be there.
+    let absent = workload.spec.replicas == 0
+        && !workload.is_deleting()
+        && workload
+            .status
+            .as_ref()
+            .is_some_and(|status| status.instances.is_empty());
+    let healthy = failures.is_empty() && (absent || !answers.is_empty());
+    let message = match answers.first() {
+        None if absent => "none of it is asked for, and none of it runs".to_owned(),
+        None => "the workload has no container to probe".to_owned(),
+        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
+        Some(_) if healthy => format!("all {} containers passed", answers.len()),
+        Some(_) => failures.join("; "),
+    };
+    (healthy, message)
 }

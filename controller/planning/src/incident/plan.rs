@@ -1,8 +1,8 @@
 //! The next step of an incident, as data. Pure: the same state gives the same step, also after a restart.
 
 mod approval;
-pub(super) mod converge;
-mod verify;
+pub mod converge;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -14,15 +14,18 @@ use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
 use super::gate::{self, Case, Ruling};
 use super::remedy;
 use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
+use crate::council;
+use crate::host_limit::{self, HOST_BUSY, HostRuling};
+use crate::serving::is_in_rotation;
 
 /// How long ago something may have been measured for it to be right before an action.
 const FRESH: Duration = Duration::from_secs(5);
 /// How often an incident begins at evidence again by itself; then a human decides.
-pub(super) const MOST_ANEW: u32 = 2;
+pub const MOST_ANEW: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub enum Step {
     /// Wait, and say for what.
     Hold {
         reason: &'static str,
@@ -88,7 +91,19 @@ pub(super) enum Step {
     Wait(Option<Duration>),
 }
 
-pub(super) fn plan(incident: &ValidatedIncident) -> Step {
+impl Step {
+    /// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
+    /// approved, or measured for that, begins its work: until the store says so, too, the lease does.
+    pub fn lets_go(&self, incident: &ValidatedIncident) -> bool {
+        match self {
+            Self::Hold { .. } | Self::Investigate { then_hold: Some(_) } => true,
+            Self::Approve { .. } | Self::Measure => false,
+            _ => incident.status.phase == Phase::AwaitingApproval,
+        }
+    }
+}
+
+pub fn plan(incident: &ValidatedIncident) -> Step {
     let workload = match &incident.target {
         Ok(workload) => workload,
         Err(error) => return fail(error.clone()),
@@ -191,7 +206,7 @@ fn proposed_count(incident: &ValidatedIncident) -> u32 {
 }
 
 /// Which containers somebody paused, and what to do about it; `None` where nobody did.
-pub(super) fn paused_containers(workload: &Workload) -> Option<String> {
+pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
         .filter(|row| row.state == "paused")
@@ -294,7 +309,7 @@ fn review(incident: &ValidatedIncident, workload: &Workload) -> Step {
     if let Some(seat) = next {
         return Step::Vote(*seat);
     }
-    let decision = aegis_brain::council::decide(status.votes.clone(), &council.seats, council.quorum);
+    let decision = council::decide(status.votes.clone(), &council.seats, council.quorum);
     let proposal = &analysis.proposal;
     conclude(
         incident,
@@ -323,7 +338,8 @@ fn conclude(
             return step;
         }
         if !is_fresh(incident) {
-            return Step::Measure;
+            // Who waits until others are done is measured when its turn has come.
+            return still_waits(incident, workload).unwrap_or(Step::Measure);
         }
     }
     let ruling = gate::judge(&Case {
@@ -408,38 +424,26 @@ fn conclude(
     }
 }
 
+/// Held on, where it waits for its turn and others still have theirs.
+fn still_waits(incident: &ValidatedIncident, workload: &Workload) -> Option<Step> {
+    if !host_limit::waits_for_its_turn(&incident.status) {
+        return None;
+    }
+    match host_limit::judge(&incident.limits, &incident.host, workload.name())? {
+        HostRuling::Busy(message) => Some(Step::Hold {
+            reason: HOST_BUSY,
+            message,
+            until: None,
+        }),
+        HostRuling::Exhausted(_) | HostRuling::BlastRadius(_) => None,
+    }
+}
+
 /// Whether every load balancer that names the workload sends requests to just its present containers.
 fn in_rotation(incident: &ValidatedIncident, status: &WorkloadStatus) -> bool {
-    let target = incident
-        .target
-        .as_ref()
-        .map(|workload| workload.name())
-        .unwrap_or_default();
-    incident.balancers.iter().all(|lb| {
-        let servers = lb
-            .status
-            .as_ref()
-            .map(|status| status.servers.as_slice())
-            .unwrap_or_default();
-        let ours: Vec<_> = servers
-            .iter()
-            .filter(|server| server.workload == target)
-            .collect();
-        let present = status.instances.iter().filter(|row| !row.draining).all(|row| {
-            ours.iter().any(|server| {
-                let ip = server
-                    .address
-                    .rsplit_once(':')
-                    .map(|(ip, _)| ip.trim_matches(['[', ']']))
-                    .unwrap_or_default();
-                server.id == row.id && row.addresses.values().any(|address| address == ip)
-            })
-        });
-        present
-            && ours
-                .iter()
-                .all(|server| status.instances.iter().any(|row| row.id == server.id))
-    })
+    let target = incident.target.as_ref();
+    let target = target.map(|workload| workload.name()).unwrap_or_default();
+    is_in_rotation(&incident.balancers, target, &status.instances)
 }
 
 /// The next rung of the ladder that was not tried yet, or the end.

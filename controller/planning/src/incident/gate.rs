@@ -12,11 +12,12 @@ use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};
 
 use super::validate::ValidatedIncident;
-pub(super) use budget::cooldown_until;
+
+pub(crate) use budget::cooldown_until;
 
 /// What policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ruling {
+pub enum Ruling {
     /// Go ahead.
     Allow,
     /// Nothing measured is wrong: nothing is done, and the workload's own probe must prove that nothing is wrong.
@@ -33,7 +34,7 @@ pub(super) enum Ruling {
 
 /// One action on one incident, as the rules see it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Case<'a> {
+pub struct Case<'a> {
     pub incident: &'a ValidatedIncident,
     pub action: Action,
     pub council: Option<&'a CouncilDecision>,
@@ -139,7 +140,7 @@ const RULES: &[Rule] = {
 
 /// Judges an action: what the first rule that objects says, else go ahead. A dry run is judged like the real one, and
 /// nobody's order makes it one.
-pub(super) fn judge(case: &Case<'_>) -> Ruling {
+pub fn judge(case: &Case<'_>) -> Ruling {
     let mut objections = RULES.iter().filter_map(|rule| rule.objection(case));
     let ruling = objections.next().unwrap_or(Ruling::Allow);
     // Where nothing is wrong nothing is done in earnest either.
