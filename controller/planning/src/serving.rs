@@ -33,17 +33,17 @@ pub fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], generation:
         missing.push(format!("{}: {}", ready.reason, ready.message));
     }
     for balancer in naming(balancers, workload.name()) {
-        let rotation = Rotation::of(balancer, workload.name(), &status.instances);
-        if !rotation.waiting.is_empty() {
-            let waiting: Vec<&str> = rotation.waiting.iter().map(|row| row.name.as_str()).collect();
+        let difference = Difference::of(balancer, workload.name(), &status.instances);
+        if !difference.waiting.is_empty() {
+            let waiting: Vec<&str> = difference.waiting.iter().map(|row| row.name.as_str()).collect();
             missing.push(format!(
                 "load balancer {} does not serve {} yet",
                 balancer.name(),
                 waiting.join(", ")
             ));
         }
-        if !rotation.strays.is_empty() {
-            let strays: Vec<&str> = rotation
+        if !difference.strays.is_empty() {
+            let strays: Vec<&str> = difference
                 .strays
                 .iter()
                 .map(|server| server.container.as_str())
@@ -65,21 +65,21 @@ pub(crate) fn is_in_rotation(
     rows: &[InstanceStatus],
 ) -> bool {
     naming(balancers, workload).all(|balancer| {
-        let rotation = Rotation::of(balancer, workload, rows);
-        rotation.waiting.is_empty() && rotation.strays.is_empty()
+        let difference = Difference::of(balancer, workload, rows);
+        difference.waiting.is_empty() && difference.strays.is_empty()
     })
 }
 
 /// What a load balancer's servers lack, or have too many, beside a workload's containers.
 #[derive(Debug)]
-struct Rotation<'a> {
+struct Difference<'a> {
     /// Containers that stay and get no requests where they are now.
     waiting: Vec<&'a InstanceStatus>,
     /// Servers that are none of the containers.
     strays: Vec<&'a Server>,
 }
 
-impl<'a> Rotation<'a> {
+impl<'a> Difference<'a> {
     fn of(balancer: &'a LoadBalancer, workload: &str, rows: &'a [InstanceStatus]) -> Self {
         let servers = servers(balancer, workload);
         let serves = |row: &InstanceStatus| servers.iter().any(|server| is_at(server, row));
