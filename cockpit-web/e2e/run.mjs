@@ -182,7 +182,7 @@ async function deciding(page) {
   const dialog = page.getByRole("dialog");
   const { status } = await api("GET", `${group}/incidents/to-approve`);
   await dialog.getByText(status.plan.hash).waitFor();
-  await dialog.getByText(`${workload} is restarted`).waitFor();
+  await dialog.getByText(/ is restarted$/).waitFor();
   await dialog.getByRole("button", { name: "Approve" }).click();
   await chip(page, "Resolved").waitFor();
   await merge(`/remediationpolicies/${workload}`, { spec: { mode: "Auto" } });
