@@ -284,6 +284,7 @@ impl Foreseen {
     }
 
     fn told(self, complete: bool) -> WorkloadPlan {
+        let complete = complete && self.refused.is_empty();
         let (before, least, after) = self.serving.unwrap_or_default();
         let touched: BTreeSet<&str> = self.steps.iter().map(|step| step.container.as_str()).collect();
         let untouched = self
