@@ -137,16 +137,28 @@ async function scaling(page) {
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("Replicas").fill(String(to));
     await dialog.getByText(says).waitFor();
+    const steps = await dialog.getByRole("listitem").allTextContents();
     await dialog.getByRole("button", { name: verb }).click();
     await dialog.waitFor({ state: "detached" });
+    return steps;
   };
-  await scale(3, "2 more of 3 replicas will be made.", "Scale out");
+  const made = await scale(3, "Nothing that runs is stopped.", "Scale out");
   const healthy = page.locator("[data-instance]").filter({ hasText: "Healthy" });
   await healthy.nth(2).waitFor();
+  // The containers that are there are those that were foreseen.
+  assert.equal(made.length, 2, `${made}`);
+  for (const step of made) {
+    assert.match(step, / is made$/);
+    await healthy.filter({ hasText: step.replace(/ is made$/, "") }).waitFor();
+  }
   await go(page, `/load-balancers/${balancer}`);
   await page.locator("[data-server]").nth(2).waitFor();
   await go(page, `/workloads/${workload}`);
-  await scale(1, "2 of 3 replicas will stop after draining.", "Scale in");
+  const gone = await scale(1, /^No request is dropped: .* drains each container/, "Scale in");
+  assert.deepEqual(
+    gone.map((step) => step.replace(/ stops and is removed$/, " is made")).sort(),
+    made.sort(),
+  );
   await page.locator("[data-instance]").nth(1).waitFor({ state: "detached" });
   await go(page, `/load-balancers/${balancer}`);
   await page.locator("[data-server]").nth(1).waitFor({ state: "detached" });
@@ -170,6 +182,7 @@ async function deciding(page) {
   const dialog = page.getByRole("dialog");
   const { status } = await api("GET", `${group}/incidents/to-approve`);
   await dialog.getByText(status.plan.hash).waitFor();
+  await dialog.getByText(/ is restarted$/).waitFor();
   await dialog.getByRole("button", { name: "Approve" }).click();
   await chip(page, "Resolved").waitFor();
   await merge(`/remediationpolicies/${workload}`, { spec: { mode: "Auto" } });

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::ContainerSummary;
 use aegis_docker::ListFilter;
-use aegis_docker::observed::ContainerSummary;
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::host_picture::{self, Starts};

@@ -1,6 +1,6 @@
 //! What automation may do on the whole host, as flags. Parses and bounds; what the limits mean is the reconcilers'.
 
-use aegis_reconcilers::HostLimits;
+use aegis_planning::host_limit::HostLimits;
 
 /// The limits of the host.
 #[derive(Debug, clap::Args)]

@@ -97,6 +97,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             http,
             recall: rag(&context, &recall),
             logs: logs(&context),
+            plans: plans(&context),
             shutdown: shutdown.clone(),
         },
         tokens,
@@ -192,7 +193,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
 }
 
 /// How the host is read: an engine elsewhere has another one, of which nothing is known.
-fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> host_reading::HostReading> {
+fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> aegis_planning::host_reading::HostReading> {
     let is_here = docker_host.is_none_or(|host| host.starts_with("unix://") || host.starts_with('/'));
     if is_here { Some(host_reading::read) } else { None }
 }
@@ -223,6 +224,22 @@ fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
                 score: hit.score,
             })
             .collect()
+    })
+}
+
+/// What a changed Workload would do, as the reconciler would plan it.
+fn plans(context: &Context) -> aegis_server::Plans {
+    let context = context.clone();
+    Arc::new(move |workload| {
+        let context = context.clone();
+        async move {
+            let planned = aegis_reconcilers::preview(&context, &workload).await;
+            planned.map_err(|error| match error.is_invalid() {
+                true => aegis_server::NoPlan::Invalid(error.to_string()),
+                false => aegis_server::NoPlan::Unknown(format!("{:#}", anyhow::Error::from(error))),
+            })
+        }
+        .boxed()
     })
 }
 

@@ -8,14 +8,15 @@ mod sequences;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_api::create::{Ownership, clone_revision, clone_spec};
+use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::bollard::Docker;
-use aegis_docker::create::{Ownership, clone_revision, clone_spec};
-use aegis_docker::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
 use anyhow::Context;
 use futures::StreamExt;
-use lab::{APP, Lab, NGINX};
 use serde_json::{Value, json};
+
+use lab::{APP, Lab, NGINX};
 
 type Outcome = anyhow::Result<()>;
 

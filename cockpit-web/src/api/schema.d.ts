@@ -36,6 +36,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/apis/aegisops.io/v1alpha1/incidents/{name}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Say what the plan of an Incident would do now */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What containers would go through. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkloadPlan"];
+                    };
+                };
+                /** @description There is no such object. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description It has no plan. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The spec is not valid, or cannot be followed as things stand. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The engine does not answer. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/apis/aegisops.io/v1alpha1/loadbalancers": {
         parameters: {
             query?: never;
@@ -316,6 +390,89 @@ export interface paths {
         get: operations["listWorkload"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/apis/aegisops.io/v1alpha1/workloads/{name}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what a change of a Workload would do
+         * @description The body is a patch as PATCH takes it, or the whole object as application/json; none asks about the spec as it is. Nothing is changed.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: {
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/json-patch+json": Record<string, never>[];
+                    "application/merge-patch+json": Record<string, never>;
+                };
+            };
+            responses: {
+                /** @description What containers would go through. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WorkloadPlan"];
+                    };
+                };
+                /** @description There is no such object. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description It was changed meanwhile. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The spec is not valid, or cannot be followed as things stand. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description The engine does not answer. */
+                503: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -1655,6 +1812,26 @@ export interface components {
                 [key: string]: components["schemas"]["Pause"];
             };
         };
+        /** @description What those who use a Workload notice. */
+        ClientImpact: {
+            /** @description In words. */
+            message: string;
+            /**
+             * Format: uint32
+             * @description How many serve in the end.
+             */
+            servingAfter: number;
+            /**
+             * Format: uint32
+             * @description How many containers serve now.
+             */
+            servingBefore: number;
+            /**
+             * Format: uint32
+             * @description How few serve at the same time meanwhile.
+             */
+            servingLeast: number;
+        };
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -2172,6 +2349,20 @@ export interface components {
         };
         /** @description Where an incident stands. */
         Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
+        /** @description What is done to a container. */
+        PlannedAction: "create" | "start" | "restart" | "remove";
+        /** @description One thing done to one container. */
+        PlannedStep: {
+            /** @description What. */
+            action: components["schemas"]["PlannedAction"];
+            /** @description Name of the container. */
+            container: string;
+            /**
+             * Format: uint32
+             * @description In which pass: steps of one pass are taken at the same time.
+             */
+            pass: number;
+        };
         /** @description What `/rag/test` answers. */
         RagAnswer: {
             /**
@@ -2686,6 +2877,28 @@ export interface components {
             timestamp: string;
             /** @description What they say. */
             verdict: components["schemas"]["Verdict"];
+        };
+        /** @description What the containers of a Workload would go through until they are as its spec asks. */
+        WorkloadPlan: {
+            /** @description What those who use it would notice. */
+            clients: components["schemas"]["ClientImpact"];
+            /** @description Whether all would be as the spec asks in the end. */
+            complete: boolean;
+            /** @description What cannot be done, and why. */
+            refused: string[];
+            /**
+             * Format: uint32
+             * @description How many replicas it would then ask for.
+             */
+            replicas: number;
+            /** @description What would be done, in order. */
+            steps: components["schemas"]["PlannedStep"][];
+            /** @description Containers that nothing would be done to. */
+            untouched: string[];
+            /** @description What would be waited for; empty where all of it can be done. */
+            waiting: string[];
+            /** @description The Workload. */
+            workload: string;
         };
         /**
          * Detector
@@ -5006,6 +5219,11 @@ export interface components {
                     /** @description The Workload that it is, or that its container belongs to. */
                     workload?: string | null;
                 }[];
+                /**
+                 * @description When `spec.restart` restarted sick containers within the last hour, newest last, at most two hundred: they count
+                 *     against the actions of the host.
+                 */
+                heals?: string[];
                 /**
                  * @description One row a container.
                  * @default []

@@ -57,6 +57,7 @@ export type KubeEvent = Schemas["Event"];
 export type AutomationView = Schemas["AutomationView"];
 export type Pause = Schemas["Pause"];
 export type PauseWanted = Schemas["PauseWanted"];
+export type WorkloadPlan = Schemas["WorkloadPlan"];
 export type Failure = Schemas["Status"];
 
 /** What a GET of this path answers. */

@@ -18,6 +18,10 @@ pub const LABEL_REPLICA: &str = "io.aegisops.replica";
 /// Container label: the name it was made under. An image that was committed from a container brings all labels along; what
 /// is run from it has another name, and so is nobody's.
 pub const LABEL_NAME: &str = "io.aegisops.name";
+/// Container label: holds the networks that a container has yet to join before its first start, on engines that create it in one only.
+/// Written and read by the driver, so that a crash between creating and joining leaves no container that is half connected.
+/// It is written for every container, since an image may bring a label of this name, which a container's own replaces.
+pub const LABEL_NETWORKS: &str = "io.aegisops.networks";
 
 /// Workload annotation: `"true"` protects it from every automated action.
 pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

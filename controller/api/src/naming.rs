@@ -29,6 +29,11 @@ pub fn hashed(id: &str) -> String {
     format!("{short}-{hash}")
 }
 
+/// The name of an Incident that the controller opens by itself: the same for the same id.
+pub fn own_incident(prefix: &str, id: &str) -> String {
+    format!("{prefix}-{}", hashed(id).rsplit('-').next().unwrap_or_default())
+}
+
 /// Lower-case letters, digits and single dashes. Dots go, too: a name ending in `.status` would be another's file.
 fn slug(id: &str) -> String {
     let mut slug = String::new();

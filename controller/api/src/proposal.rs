@@ -150,6 +150,15 @@ impl Seat {
             Seat::Auditor => "AUDITOR",
         }
     }
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Seat::SreAgent => "SRE Agent",
+            Seat::SecurityOfficer => "Security Officer",
+            Seat::Auditor => "Auditor",
+        }
+    }
 }
 
 /// What a seat, or the council, says.

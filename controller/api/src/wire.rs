@@ -4,6 +4,7 @@
 mod frame;
 mod host;
 mod incident;
+pub mod plan;
 mod runbook;
 mod topology;
 

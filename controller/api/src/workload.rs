@@ -510,6 +510,11 @@ pub struct WorkloadStatus {
     /// How sick containers were found right before `spec.restart` restarted them, newest last, at most three.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub captures: Vec<Capture>,
+    /// When `spec.restart` restarted sick containers within the last hour, newest last, at most two hundred: they count
+    /// against the actions of the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub heals: Vec<Time>,
     /// What this workload needs, and what is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<DependencyStatus>,

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_docker::host_address;
-use aegis_docker::observed::{
-    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort,
+use aegis_api::observed::{
+    ContainerDetails, ContainerState, ContainerSummary, DockerHealth, LogLine, PublishedPort, host_address,
 };
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -127,6 +126,23 @@ impl Container {
             })
         });
         bindings.collect()
+    }
+
+    /// Files and folders of the host that must be there when it starts: devices, and bind mounts whose source the engine
+    /// does not make.
+    pub(super) fn mounted_paths(&self) -> Vec<&str> {
+        let rows = |key: &str| {
+            let rows = self.host_config.get(key).and_then(Value::as_array);
+            rows.into_iter().flatten()
+        };
+        let binds = rows("Mounts").filter(|mount| {
+            let made = mount.pointer("/BindOptions/CreateMountpoint");
+            mount.get("Type").and_then(Value::as_str) == Some("bind")
+                && made.and_then(Value::as_bool) != Some(true)
+        });
+        let sources = binds.filter_map(|mount| mount.get("Source"));
+        let devices = rows("Devices").filter_map(|device| device.get("PathOnHost"));
+        sources.chain(devices).filter_map(Value::as_str).collect()
     }
 
     /// Ports of the host that it has.

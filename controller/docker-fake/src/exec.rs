@@ -1,13 +1,13 @@
 //! Signals, commands and files inside a container of the fake engine. Pure.
 
-use aegis_docker::engine::{EngineError, EngineResult, Files};
-use aegis_docker::observed::ExecOutput;
-use aegis_docker::script;
+use aegis_api::observed::ExecOutput;
 
 use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::nginx::MAIN;
 use super::world::World;
+use aegis_docker::engine::{EngineError, EngineResult, Files};
+use aegis_docker::script;
 
 /// Folders that exist without a file in them.
 const FOLDERS: [&str; 6] = ["", "/tmp", "/etc", "/var", "/run", "/etc/nginx/conf.d"];

@@ -1,14 +1,14 @@
 //! What a person does to running containers of the fake engine and their networks with the `docker` command: restart,
 //! pause, connect. Takes effect at once; never concerned by faults.
 
-use aegis_docker::engine::{EngineError, EngineResult};
-use aegis_docker::observed::ContainerState;
+use aegis_api::observed::ContainerState;
 
 use super::FakeEngine;
 use super::container::{Container, Endpoint};
 use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::world::World;
+use aegis_docker::engine::{EngineError, EngineResult};
 
 fn refused<T>(operation: String, message: &str) -> EngineResult<T> {
     Err(EngineError::Conflict {

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_docker::engine::{EngineError, EngineResult};
-use aegis_docker::observed::{ContainerDetails, ExecOutput};
+use aegis_api::observed::{ContainerDetails, ExecOutput};
 
 use super::FakeEngine;
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
@@ -12,6 +11,7 @@ use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::run_spec::RunSpec;
 use super::world::{Image, World, no_such};
+use aegis_docker::engine::{EngineError, EngineResult};
 
 impl World {
     fn add_image(&mut self, name: &str, behaviour: Behaviour, nginx: bool, labels: BTreeMap<String, String>) {
@@ -203,7 +203,7 @@ impl FakeEngine {
     fn stop_as(world: &mut World, id: &str, actor: Actor) {
         let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
         let stops = world.get(id).is_some_and(|container| {
-            container.is_up() || container.state == aegis_docker::observed::ContainerState::Restarting
+            container.is_up() || container.state == aegis_api::observed::ContainerState::Restarting
         });
         world.log(id, actor, Op::Stop, "");
         Self::end_by_signal(world, id, 15, exit_code, actor);

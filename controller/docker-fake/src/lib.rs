@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_docker::observed::{EngineEvent, EngineInfo};
+use aegis_api::observed::EngineEvent;
+use aegis_docker::EngineInfo;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinSet;
 use tokio::time::Instant;

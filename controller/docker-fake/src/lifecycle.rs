@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use aegis_docker::engine::{EngineError, EngineResult};
-use aegis_docker::observed::{ContainerState, LogLine};
+use aegis_api::observed::{ContainerState, LogLine};
 use tokio::time::Instant;
 
 use super::behaviour::Cure;
 use super::container::Container;
 use super::effects::{Actor, Op};
 use super::world::World;
+use aegis_docker::engine::{EngineError, EngineResult};
 
 /// Something that happens to a run later unless the run ends first.
 #[derive(Debug, Clone, PartialEq, Eq)]

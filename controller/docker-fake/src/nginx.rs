@@ -7,7 +7,7 @@ mod syntax;
 use std::collections::BTreeMap;
 
 use aegis_api::Time;
-use aegis_docker::observed::ProcessRow;
+use aegis_api::observed::ProcessRow;
 use tokio::time::Instant;
 
 pub(super) use config::{Config, Place};

@@ -5,16 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_docker::engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
-    ProbeError,
+use aegis_api::create::CreateSpec;
+use aegis_api::observed::{
+    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine,
+    ProcessRow, Questions, Stats,
 };
-use aegis_docker::observed::{
-    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine,
-    ProcessRow, Stats,
-};
-use aegis_docker::restart::{Known, Questions};
-use aegis_docker::script;
+use aegis_api::probe::HttpRequest;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -25,6 +21,11 @@ use super::effects::{Actor, Op};
 use super::lifecycle::End;
 use super::world::World;
 use super::{FakeEngine, Shared};
+use aegis_docker::EngineInfo;
+use aegis_docker::engine::{
+    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
+};
+use aegis_docker::script;
 
 /// How long a caller waits for an answer that was lost.
 const LOST_ANSWER_AFTER: Duration = Duration::from_secs(10);

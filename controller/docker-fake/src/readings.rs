@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_docker::engine::{EngineError, EngineResult, LogQuery};
-use aegis_docker::observed::{EngineEvent, LogLine, Stats};
+use aegis_api::observed::{EngineEvent, LogLine, Stats};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 
 use super::effects::Op;
 use super::world::World;
 use super::{FakeEngine, Feed, Shared};
+use aegis_docker::engine::{EngineError, EngineResult, LogQuery};
 
 /// A container without a limit may use the host's memory.
 const HOST_MEMORY: u64 = 8 * 1024 * 1024 * 1024;

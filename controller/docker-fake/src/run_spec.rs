@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_docker::engine::CreateSpec;
+use aegis_api::create::CreateSpec;
 use serde_json::{Map, Value, json};
 
 use super::behaviour::Behaviour;

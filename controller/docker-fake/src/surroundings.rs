@@ -1,14 +1,14 @@
 //! What a start of the fake engine depends on beside the container itself, and what it makes of it: owners of shared
 //! namespaces, networks, host ports, files of the host. Pure.
 
-use aegis_docker::engine::{EngineError, EngineResult};
-use aegis_docker::restart::{Known, Questions};
+use aegis_api::observed::{Known, Questions};
 use serde_json::Value;
 
 use super::container::Container;
 use super::effects::Actor;
 use super::lifecycle::End;
 use super::world::{World, no_such};
+use aegis_docker::engine::{EngineError, EngineResult};
 
 /// What the engine calls a failed start.
 const START_FAILED: i64 = 128;
@@ -78,10 +78,8 @@ impl World {
                 port.port
             ));
         }
-        let mut needed = aegis_docker::restart::questions(&container.details(self.instant))
-            .paths
-            .into_iter();
-        match needed.find(|path| self.missing_paths.contains(path)) {
+        let mut needed = container.mounted_paths().into_iter();
+        match needed.find(|path| self.missing_paths.contains(*path)) {
             Some(path) => server(format!("bind source path does not exist: {path}")),
             None => Ok(()),
         }

@@ -1,13 +1,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aegis_docker::create::{Ownership, clone_revision, clone_spec};
-use aegis_docker::engine::{CreateSpec, Engine, EngineError, ListFilter, LogQuery};
-use aegis_docker::observed::{ContainerState, ExecOutput};
+use aegis_api::create::{CreateSpec, Ownership, clone_revision, clone_spec};
+use aegis_api::observed::{ContainerState, ExecOutput};
 use futures::StreamExt;
 use serde_json::json;
 
 use super::*;
+use aegis_docker::engine::{Engine, EngineError, ListFilter, LogQuery};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -289,7 +289,7 @@ async fn nginx_serves_what_it_has_loaded_and_not_what_was_written() {
     tokio::time::sleep(100 * MS).await;
     assert_eq!(get("/aegis-revision").await.unwrap().body, "r1\n");
     assert_eq!(get("/").await.unwrap().status, 200);
-    let titles = |rows: Vec<aegis_docker::observed::ProcessRow>| {
+    let titles = |rows: Vec<aegis_api::observed::ProcessRow>| {
         rows.into_iter().map(|row| row.command).collect::<Vec<_>>()
     };
     let old = "nginx: worker process is shutting down".to_owned();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aegis_docker::engine::{HttpAnswer, HttpRequest, ProbeError};
+use aegis_api::probe::HttpRequest;
 use tokio::time::Instant;
 
 use super::FakeEngine;
@@ -12,6 +12,7 @@ use super::container::Serving;
 use super::effects::Op;
 use super::nginx::Place;
 use super::world::World;
+use aegis_docker::engine::{HttpAnswer, ProbeError};
 
 /// How long a kernel looks for an address that nobody has.
 const NO_SUCH_HOST_AFTER: Duration = Duration::from_secs(3);

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use aegis_api::Time;
-use aegis_docker::engine::{CreateSpec, EngineError, EngineResult};
-use aegis_docker::observed::{ContainerState, EngineEvent, ExecOutput};
+use aegis_api::create::CreateSpec;
+use aegis_api::observed::{ContainerState, EngineEvent, ExecOutput};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use super::effects::{Actor, Effect, Op};
 use super::lifecycle::Timer;
 use super::nginx::{LoadedConfig, Nginx};
 use super::tenancy::Tenancy;
+use aegis_docker::engine::{EngineError, EngineResult};
 
 pub(super) struct Image {
     pub(super) id: String,

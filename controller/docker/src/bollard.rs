@@ -20,24 +20,20 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::bollard::query_parameters::KillContainerOptionsBuilder;
+use aegis_api::create::CreateSpec;
+use aegis_api::observed::{
+    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine, ProcessRow,
+    Questions, Stats,
+};
+use aegis_api::probe::HttpRequest;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 
-use crate::cgroup;
-use crate::convert;
-use crate::engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
-    ProbeError,
-};
-use crate::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
-    Stats,
-};
-use crate::probe;
-use crate::restart::{Known, Questions};
-use crate::script;
+use crate::engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};
+use crate::version::EngineInfo;
+use crate::{cgroup, convert, probe, script};
 use failure::bounded;
 use wire::{Place, encoded};
 

@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use aegis_api::Time;
-
-use crate::observed::{ProcessRow, Stats};
+use aegis_api::observed::{ProcessRow, Stats};
 
 /// Where the host's cgroups may be: its own place, or where a container is given a view of them.
 const ROOTS: [&str; 2] = ["/host/sys/fs/cgroup", "/sys/fs/cgroup"];

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aegis_api::Time;
+use aegis_api::observed::{
+    ChangeKind, ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, FileChange,
+    ProcessRow, PublishedPort, Stats, host_address,
+};
 use serde_json::Value;
 
-use crate::observed::{
-    ChangeKind, ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, EngineInfo,
-    FileChange, ProcessRow, PublishedPort, Stats,
-};
+use crate::version::EngineInfo;
 
 const HEALTH_LOG_ENTRIES: usize = 5;
 const HEALTH_LOG_CHARS: usize = 512;
@@ -97,13 +98,6 @@ fn published(ports: &Value) -> Vec<PublishedPort> {
         })
     };
     ports.filter_map(read).collect()
-}
-
-/// An address of the host to listen on; `None` for all of them.
-pub fn host_address(text: &str) -> Option<IpAddr> {
-    text.parse()
-        .ok()
-        .filter(|address: &IpAddr| !address.is_unspecified())
 }
 
 /// The answer of `GET /containers/{id}/json`; `None` without an id.

@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_api::create::CreateSpec;
+use aegis_api::observed::{
+    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine, ProcessRow,
+    Questions, Stats,
+};
+use aegis_api::probe::HttpRequest;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, EngineInfo, ExecOutput, FileChange, LogLine, ProcessRow,
-    Stats,
-};
-use crate::restart::{Known, Questions};
+use crate::version::EngineInfo;
 
 /// What an engine could not do. Display names the operation's object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,22 +71,6 @@ pub struct ListFilter {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Everything a new container is made from: the engine's own configuration as opaque JSON (in the shape of the body of
-/// `POST /containers/create`), since a faithful clone must keep fields that we do not know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CreateSpec {
-    /// Its name.
-    pub name: String,
-    /// Body of `POST /containers/create`, `NetworkingConfig` included.
-    pub body: serde_json::Value,
-    /// Networks to join after creation and before the start, beyond those in `body` (engines before API 1.44 take one only):
-    /// name → `EndpointSettings`.
-    pub extra_networks: BTreeMap<String, serde_json::Value>,
-    /// The exact image (`sha256:…`). The name in `body` is used as long as it means this image, so that people read a
-    /// name in `docker ps`; if it has moved on, the image is named by this id. `None`: whatever the name means.
-    pub image_id: Option<String>,
-}
-
 /// Bounds of a log read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogQuery {
@@ -96,41 +82,6 @@ pub struct LogQuery {
     pub timestamps: bool,
     /// Only lines since this unix time in seconds; 0 for all.
     pub since: i64,
-}
-
-/// A GET of a container's own address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Where.
-    pub address: SocketAddr,
-    /// Path and query.
-    pub path: String,
-    /// What the Host header says; the address without it. Over TLS it is the server name that is asked for, too.
-    pub host: Option<String>,
-    /// Further headers.
-    pub headers: BTreeMap<String, String>,
-    /// Over TLS. The certificate is not verified: it is the container at this very address that is asked, and none has a
-    /// certificate for its address.
-    pub tls: bool,
-}
-
-impl HttpRequest {
-    /// A plain one.
-    pub fn new(address: SocketAddr, path: impl Into<String>) -> Self {
-        Self {
-            address,
-            path: path.into(),
-            host: None,
-            headers: BTreeMap::new(),
-            tls: false,
-        }
-    }
-
-    /// For people: `GET https://10.0.0.2:8443/health`.
-    pub fn words(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("GET {scheme}://{}{}", self.address, self.path)
-    }
 }
 
 /// What a GET of a container's address answered.

@@ -5,19 +5,13 @@
 pub mod bollard;
 mod cgroup;
 mod convert;
-pub mod create;
 pub mod engine;
 mod host_files;
 mod http1;
-pub mod observed;
 pub mod probe;
-pub mod restart;
 pub mod script;
 mod tls;
 mod version;
 
-pub use convert::host_address;
-pub use engine::{
-    CreateSpec, Engine, EngineError, EngineResult, Files, HttpAnswer, HttpRequest, ListFilter, LogQuery,
-    ProbeError,
-};
+pub use engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};
+pub use version::EngineInfo;

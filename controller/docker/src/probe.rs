@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aegis_api::probe::HttpRequest;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{HttpAnswer, HttpRequest, ProbeError};
+use crate::engine::{HttpAnswer, ProbeError};
 use crate::{http1, tls};
 
 /// How much of a body is kept.

@@ -1,7 +1,16 @@
 //! Which features an engine has, by its API version. Pure. Requests carry no version, so each engine speaks its newest;
 //! what differs between engines is decided here and nowhere else.
 
-use crate::observed::EngineInfo;
+/// What an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Version such as `20.10.24`.
+    pub version: String,
+    /// API version such as `1.41`, as (major, minor).
+    pub api: (u32, u32),
+    /// 1 or 2.
+    pub cgroup_version: u8,
+}
 
 impl EngineInfo {
     fn at_least(&self, major: u32, minor: u32) -> bool {

@@ -2,10 +2,10 @@
 
 use aegis_api::audit::Actor;
 use aegis_api::automation::Pause;
+use aegis_planning::hold::BLAST_RADIUS_PART;
 use aegis_runtime::events::{EventType, ObjectRef};
 
 use crate::context::Context;
-use crate::hold::BLAST_RADIUS_PART;
 use crate::own_incident::{self, OwnIncident};
 
 /// Puts the brake on for the whole host, unless it is on already; it is taken off by people only. Answers whether it was
@@ -40,7 +40,7 @@ pub(crate) async fn pause_all(context: &Context, about: &ObjectRef, reason: &str
 pub(crate) async fn open_incident(context: &Context, workload: &str, reason: &str) {
     let id = format!("blast-radius {workload} {}", context.clock.now());
     let own = OwnIncident {
-        name: &own_incident::name("blast-radius", &id),
+        name: &aegis_api::naming::own_incident("blast-radius", &id),
         workload,
         container: None,
         alert_type: "BLAST_RADIUS",

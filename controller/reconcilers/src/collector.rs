@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use aegis_docker::Engine;
-use aegis_docker::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
 use futures::StreamExt;
 
 use crate::history::{History, Load};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use aegis_api::Duration;
 use aegis_docker::Engine;
+use aegis_planning::host_limit::HostLimits;
+use aegis_planning::host_reading::HostReading;
 use aegis_runtime::events::EventRecorder;
 use aegis_runtime::feed::Feed;
 use aegis_runtime::store::{Clock, Store};
 
 use crate::collector::Samples;
 use crate::endpoints::Endpoints;
-use crate::host_limit::HostLimits;
-use crate::host_reading::HostReading;
 use crate::lifecycle::Lifecycle;
 use crate::probe::Prober;
 use crate::turns::Turns;

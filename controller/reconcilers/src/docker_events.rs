@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::observed::EngineEvent;
 use aegis_docker::Engine;
-use aegis_docker::observed::EngineEvent;
 use aegis_runtime::store::Clock;
 use futures::{Stream, StreamExt};
 use tokio::sync::{broadcast, watch};

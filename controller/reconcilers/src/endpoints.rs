@@ -5,13 +5,12 @@
 //! longer than [`KEPT`]: events can be lost. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
-use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
+use aegis_planning::load_balancer::home::Endpoint;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
@@ -19,23 +18,6 @@ use tokio::time::Instant;
 const KEPT: Duration = Duration::from_secs(20);
 /// An engine that is busy with a container (removing it, say) answers when it is done. Nobody else waits for that.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// One container as the engine sees it now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub name: String,
-    pub state: ContainerState,
-    /// When its process started.
-    pub started_at: Option<Time>,
-    /// Its address on each network where it has one.
-    pub addresses: BTreeMap<String, IpAddr>,
-}
-
-impl Endpoint {
-    pub(crate) fn is_running(&self) -> bool {
-        self.state == ContainerState::Running
-    }
-}
 
 #[derive(Debug)]
 struct Answer {
@@ -253,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_shares_a_network_has_its_owners_address_until_that_one_starts_anew() {
-        let at = |text: &str| Some(text.parse::<Time>().unwrap());
+        let at = |text: &str| Some(text.parse::<aegis_api::Time>().unwrap());
         let owner = |started: &str| ContainerDetails {
             state: ContainerState::Running,
             started_at: at(started),

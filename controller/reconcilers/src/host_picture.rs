@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
 use aegis_api::{LoadBalancer, Time, Workload};
-use aegis_docker::observed::{ContainerState, ContainerSummary};
 
 use crate::collector::Reading;
 use crate::context::Context;

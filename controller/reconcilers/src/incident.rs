@@ -7,33 +7,29 @@ mod apply;
 mod ask;
 mod dereference;
 mod evidence;
-mod gate;
 mod learn;
 mod leases;
 mod measure;
-mod plan;
-mod remedy;
 mod status;
 #[cfg(test)]
 mod tests;
-mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::Action as Remedy;
-use aegis_api::{Incident, Kind, Phase, Time};
+use aegis_api::{Incident, Kind, Time};
 use aegis_brain::Brain;
+use aegis_planning::host_limit::{self, HostRuling};
+use aegis_planning::incident::plan::{Step, plan};
+use aegis_planning::incident::validate::{ValidatedIncident, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
-use crate::host_limit::{self, HostRuling};
 use crate::recall::Recall;
 use crate::turns::{self, Turn};
 use leases::Leases;
-use plan::Step;
-use validate::ValidatedIncident;
 
 pub(crate) use learn::entry_name;
 
@@ -104,25 +100,13 @@ impl IncidentReconciler {
     /// The incident in the world as it is now, and what comes next.
     async fn look(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Step) {
         let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
-        let is_over = |holder: &str| {
-            self.context
-                .store
-                .get::<Incident>(holder)
-                .is_none_or(|other| other.is_finished())
-        };
-        let validated = validate::validate(incident, &observed, &self.leases, is_over);
-        let step = plan::plan(&validated);
+        let mut validated = validate(incident, &observed);
+        self.leases.claim_for(&mut validated, |holder| {
+            let holder = self.context.store.get::<Incident>(holder);
+            holder.is_none_or(|holder| holder.is_finished())
+        });
+        let step = plan(&validated);
         (validated, step)
-    }
-}
-
-/// Whether the incident only waits after this step, so that another may work on the workload meanwhile. One that is
-/// approved, or measured for that, begins its work: until the store says so, too, the lease does.
-fn lets_go(incident: &ValidatedIncident, step: &Step) -> bool {
-    match step {
-        Step::Hold { .. } | Step::Investigate { then_hold: Some(_) } => true,
-        Step::Approve { .. } | Step::Measure => false,
-        _ => incident.status.phase == Phase::AwaitingApproval,
     }
 }
 
@@ -144,7 +128,7 @@ impl Reconciler for IncidentReconciler {
         let Ok(_turn) = self.turn(&validated, &step) else {
             return Ok(Action::Requeue(SHORTLY));
         };
-        if lets_go(&validated, &step) {
+        if step.lets_go(&validated) {
             self.leases.release(incident.name());
         }
         let outcome = apply::apply(self, &validated, step).await?;

@@ -1,22 +1,19 @@
-//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate (pure), plan (pure), apply
-//! (the only place that changes anything) and status (the only writer of that kind's status).
+//! One reconciler a kind. Each is the same five steps: dereference (all reads), validate and plan (pure: they are in
+//! `aegis-planning`), apply (the only place that changes anything) and status (the only writer of that kind's status).
 
 mod assembly;
 mod brake;
+mod broken_policies;
 pub mod collector;
 pub mod context;
 pub mod detector;
 pub mod docker_events;
 pub mod endpoints;
 mod fault;
-mod governing;
 pub mod history;
-mod hold;
-mod host_limit;
 pub mod host_picture;
 pub mod host_reading;
 pub mod incident;
-mod ledger;
 pub mod lifecycle;
 pub mod load_balancer;
 mod look;
@@ -33,5 +30,5 @@ pub mod workload;
 
 pub use assembly::{Jitter, Parts, Surroundings, controllers};
 pub use context::{Context, Settings};
-pub use host_limit::HostLimits;
 pub use turns::Turns;
+pub use workload::preview;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::Time;
 use aegis_api::lifecycle::{Death, LastEnd, Record, What};
-use aegis_docker::observed::EngineEvent;
+use aegis_api::observed::EngineEvent;
 
 /// Most containers that are remembered; with 32 happenings each this is some 2 MiB.
 const MOST_CONTAINERS: usize = 1024;

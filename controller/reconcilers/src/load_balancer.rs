@@ -13,21 +13,13 @@
 
 mod apply;
 mod dereference;
-mod down;
-mod home;
-mod membership;
 mod on_disk;
 mod patience;
-mod plan;
 mod receipts;
-mod render;
-mod staging;
 mod status;
 mod swap;
 #[cfg(test)]
 mod tests;
-mod unavailable;
-mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,14 +28,16 @@ use aegis_api::load_balancer::Server;
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer};
 use aegis_docker::EngineError;
+use aegis_planning::Invalid;
+use aegis_planning::load_balancer::plan::{Unplanned, contain, plan};
+use aegis_planning::load_balancer::status::{Applied, Outcome};
+use aegis_planning::load_balancer::validate::{ValidatedLoadBalancer, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
-/// Path at which every rendered configuration answers with its revision.
-pub const REVISION_PATH: &str = "/aegis-revision";
 /// How soon it is tried again to take out what is not a server any more.
 const STRAYS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -92,6 +86,27 @@ pub enum Error {
     Store { balancer: String, source: StoreError },
 }
 
+impl Error {
+    fn invalid(balancer: &str, invalid: Invalid) -> Self {
+        Self::Invalid {
+            balancer: balancer.to_owned(),
+            reason: invalid.reason,
+            message: invalid.message,
+        }
+    }
+
+    fn unplanned(balancer: &str, unplanned: Unplanned) -> Self {
+        match unplanned {
+            Unplanned::Template { template, source } => Self::Template {
+                balancer: balancer.to_owned(),
+                template,
+                source,
+            },
+            Unplanned::Invalid(invalid) => Self::invalid(balancer, invalid),
+        }
+    }
+}
+
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
@@ -124,7 +139,7 @@ impl ReconcileError for Error {
 
 /// What a pass came to.
 enum Pass {
-    Done(Box<status::Outcome>),
+    Done(Box<Outcome>),
     /// Further servers are about to join: one reload will do for all.
     PutOff(Duration),
     /// It is being deleted, and no nginx has anything of it that would have to be made safe.
@@ -137,7 +152,7 @@ struct Failure {
     /// Servers that nginx still has, whose addresses are not theirs any more.
     strays: Vec<Server>,
     /// They were taken out of the last good configuration, which nginx serves.
-    contained: Option<apply::Applied>,
+    contained: Option<Applied>,
 }
 
 impl From<Error> for Failure {
@@ -181,10 +196,14 @@ impl LoadBalancerReconciler {
         if balancer.is_deleting() && !observed.runs() {
             return Ok(Pass::Over);
         }
-        let validated = validate::validate(balancer, observed)?;
-        let prepared = match plan::plan(&validated) {
+        let validated = validate(balancer, observed);
+        let validated = validated.map_err(|invalid| Error::invalid(balancer.name(), invalid))?;
+        let prepared = match plan(&validated) {
             Ok(prepared) => prepared,
-            Err(error) => return Err(self.contain(&validated, error).await),
+            Err(unplanned) => {
+                let error = Error::unplanned(&validated.name, unplanned);
+                return Err(self.contain(&validated, error).await);
+            }
         };
         if balancer.is_deleting() && prepared.rendered.is_none() {
             return Ok(Pass::Over);
@@ -194,19 +213,19 @@ impl LoadBalancerReconciler {
         }
         status::claim(&self.context, balancer, &prepared).await?;
         match apply::apply(&self.context, &self.memory, &validated, prepared).await {
-            Ok(applied) => Ok(Pass::Done(Box::new(status::Outcome { validated, applied }))),
+            Ok(applied) => Ok(Pass::Done(Box::new(Outcome { validated, applied }))),
             Err(error) => Err(self.contain(&validated, error).await),
         }
     }
 
     /// Where nginx could not be given what it should have: takes at least those servers out of what it has that are none
     /// any more.
-    async fn contain(&self, balancer: &validate::ValidatedLoadBalancer, error: Error) -> Failure {
+    async fn contain(&self, balancer: &ValidatedLoadBalancer, error: Error) -> Failure {
         let configuration = matches!(
             error,
             Error::Template { .. } | Error::Invalid { .. } | Error::Refused { .. } | Error::Unproved { .. }
         );
-        let contained = match plan::contain(balancer).filter(|_| configuration) {
+        let contained = match contain(balancer).filter(|_| configuration) {
             // Why this failed, too, is told by the first error.
             Some(plan) => apply::apply(&self.context, &self.memory, balancer, plan)
                 .await

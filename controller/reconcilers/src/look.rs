@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_brain::reports_error;
-use aegis_docker::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::{EngineError, EngineResult, LogQuery};
 use futures::StreamExt;
 use futures::future::join_all;
 
 use crate::context::Context;
-use crate::{probe, reach};
+use crate::probe;
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
@@ -104,13 +104,13 @@ pub(crate) async fn look(
     };
     let running = details.state == ContainerState::Running;
     let addresses = details.networks.iter();
-    let address = reach::address(
+    let address = aegis_planning::reach::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         own_networks,
     );
     let target = health
         .zip(address)
-        .and_then(|(health, ip)| probe::target(row.id, row.started_at, ip, health));
+        .and_then(|(health, ip)| aegis_planning::probe::target(row.id, row.started_at, ip, health));
     let stats = async {
         if running {
             Some(engine.usage(row.id).await)

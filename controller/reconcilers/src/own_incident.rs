@@ -1,7 +1,6 @@
 //! Incidents that this controller opens by itself, to ask a human. Stores, and decides nothing.
 
 use aegis_api::incident::CONTROLLER;
-use aegis_api::naming::hashed;
 use aegis_api::{API_VERSION, Incident, KindInfo};
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
@@ -20,11 +19,6 @@ pub(crate) struct OwnIncident<'a> {
     pub alert_type: &'a str,
     pub fingerprint: &'a str,
     pub text: &'a str,
-}
-
-/// The name of one: the same for the same id.
-pub(crate) fn name(prefix: &str, id: &str) -> String {
-    format!("{prefix}-{}", hashed(id).rsplit('-').next().unwrap_or_default())
 }
 
 /// Opens it, unless it was opened before (and people may have closed it since). Answers whether it did.

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use aegis_api::condition::{self, Condition};
 use aegis_api::policy::Mode;
-use aegis_api::{Incident, Kind, RemediationPolicy, Time, Workload};
+use aegis_api::{Kind, RemediationPolicy, Time};
 use aegis_brain::Brain;
+use aegis_planning::governing::governed;
+use aegis_planning::ledger;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
-use crate::governing::governing;
-use crate::ledger;
 
 /// Reason where a policy names a provider that is not configured.
 pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";
@@ -49,21 +49,6 @@ impl PolicyReconciler {
     /// A reconciler in this context, for policies over what this brain may be asked.
     pub fn new(context: Context, brain: Arc<Brain>) -> Self {
         Self { context, brain }
-    }
-
-    /// Actions within the hour on that workload under the policy which has had the most, counted as the gate does.
-    fn busiest(&self, policy: &RemediationPolicy, now: Time) -> u32 {
-        let store = &self.context.store;
-        let (policies, incidents) = (store.list::<RemediationPolicy>(), store.list::<Incident>());
-        let workloads = store.list::<Workload>();
-        let governed = workloads.iter().filter(|workload| {
-            let labels = workload.metadata.labels.clone().unwrap_or_default();
-            let settings = &self.context.settings;
-            let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
-            governing(&policies, &[], workload.name(), &labels, cooldown, deadline).name == policy.name()
-        });
-        let used = governed.map(|workload| ledger::actions_in_hour(&incidents, workload.name(), now));
-        used.max().unwrap_or_default()
     }
 
     /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
@@ -107,7 +92,11 @@ impl Reconciler for PolicyReconciler {
         let mut status = policy.status.clone().unwrap_or_default();
         let (generation, spec) = (Some(policy.generation()), &policy.spec);
         status.observed_generation = generation;
-        status.actions_in_window = self.busiest(&policy, now);
+        let settings = &self.context.settings;
+        let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
+        let (policies, workloads) = (store.list(), store.list());
+        let governed = governed(&policies, &workloads, policy.name(), cooldown, deadline);
+        status.actions_in_window = ledger::most_in_hour(&store.list(), governed, now);
         let host = store.automation().paused();
         status.paused = host
             .map(|pause| format!("all automation is {}", pause.words()))
@@ -131,7 +120,7 @@ impl Reconciler for PolicyReconciler {
 
 #[cfg(test)]
 mod tests {
-    use aegis_api::kinds;
+    use aegis_api::{Incident, kinds};
     use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
     use aegis_docker_fake::FakeEngine;
     use serde_json::json;

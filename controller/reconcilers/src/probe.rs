@@ -4,14 +4,15 @@
 //! probe. Losing all verdicts costs nothing but a probe each, so they live in memory alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
+use aegis_api::probe::HttpRequest;
 use aegis_api::redact::{bound, redact};
-use aegis_api::workload::{Health, HealthProbe, HttpProbe, Scheme};
-use aegis_docker::{Engine, HttpAnswer, HttpRequest};
+use aegis_api::workload::Health;
+use aegis_docker::{Engine, HttpAnswer};
+use aegis_planning::probe::{Opinion, Question, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -22,70 +23,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(25);
 /// Characters of a body that are looked at for its first line, and of the line that is shown.
 const BODY_CHARS: usize = 4096;
 const LINE_CHARS: usize = 160;
-
-/// What to ask of a container.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Question {
-    /// GET; 200–399 is healthy.
-    Http(HttpRequest),
-    /// Connect.
-    Tcp(SocketAddr),
-}
-
-/// One run of a container and how to probe it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Target {
-    /// Container id.
-    pub id: String,
-    /// Start of this run.
-    pub started_at: Option<Time>,
-    /// What to ask.
-    pub question: Question,
-    /// Pause between probes of a ready container.
-    pub interval: Duration,
-    /// Bound of one probe.
-    pub timeout: Duration,
-    /// Successes in a row that make it healthy.
-    pub successes: u32,
-    /// Failures in a row that make it unhealthy.
-    pub failures: u32,
-}
-
-/// The last word on one run of a container.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Opinion {
-    /// Health.
-    pub health: Health,
-    /// What the last probe said.
-    pub message: String,
-}
-
-/// The target that a probe specification means for a container at this address, unless Docker itself probes.
-pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &HealthProbe) -> Option<Target> {
-    let question = match (&probe.http, &probe.tcp) {
-        (Some(http), _) => Question::Http(request(address, http)),
-        (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
-        (None, None) => return None,
-    };
-    Some(Target {
-        id: id.to_owned(),
-        started_at,
-        question,
-        interval: probe.interval.std(),
-        timeout: probe.timeout.std(),
-        successes: probe.success_threshold,
-        failures: probe.failure_threshold,
-    })
-}
-
-fn request(address: IpAddr, http: &HttpProbe) -> HttpRequest {
-    HttpRequest {
-        host: http.host.clone(),
-        headers: http.headers.clone(),
-        tls: http.scheme == Scheme::Https,
-        ..HttpRequest::new(SocketAddr::new(address, http.port), http.path.to_string())
-    }
-}
 
 /// A failed answer: its status, what its body says first, and what people usually find behind it.
 fn refusal(request: &HttpRequest, answer: &HttpAnswer) -> String {

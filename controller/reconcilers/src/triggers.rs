@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
+use aegis_api::observed::EngineEvent;
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
-use aegis_docker::observed::EngineEvent;
 use aegis_runtime::controller::Trigger;
 use aegis_runtime::predicate;
 use aegis_runtime::store::{Store, StoreEvent};

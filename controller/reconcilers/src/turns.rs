@@ -1,12 +1,13 @@
-//! Turns on the host that are taken and not stored yet. What is stored decides ([`crate::host_limit`]); this closes the
+//! Turns on the host that are taken and not stored yet. What is stored decides ([`aegis_planning::host_limit`]); this closes the
 //! gap between reading that and writing one's own, among reconciles that run side by side. Empty after a restart, when
 //! nothing is between the two. No I/O.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aegis_planning::host_limit::{self, Asker, HostRuling, HostUse};
+
 use crate::context::Context;
-use crate::host_limit::{self, Asker, HostRuling, HostUse};
 
 /// What automation does on the host, as it is stored at this moment.
 pub(crate) fn seen(context: &Context, asker: Asker<'_>) -> HostUse {

@@ -5,33 +5,28 @@
 
 mod apply;
 mod by_hand;
-mod check;
-mod dependencies;
 mod dereference;
-mod ended;
-mod health;
-mod plan;
 mod restart_limit;
-mod rollout;
-pub(crate) mod status;
+mod status;
 #[cfg(test)]
 mod tests;
-mod validate;
 
 use std::time::Duration;
 
-use aegis_api::Workload;
+use aegis_api::wire::plan::WorkloadPlan;
+use aegis_api::{Kind as _, Workload};
 use aegis_docker::EngineError;
+use aegis_planning::Invalid;
+use aegis_planning::host_limit::{Asker, HostRuling};
+use aegis_planning::workload::check::check;
+use aegis_planning::workload::plan::{Prepared, Step, plan};
+use aegis_planning::workload::preview::preview as planned;
+use aegis_planning::workload::validate::{ValidatedWorkload, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
-use crate::host_limit::{Asker, HostRuling};
 use crate::turns::{self, Turn};
-use plan::{Prepared, Step};
-use validate::ValidatedWorkload;
-
-pub use dereference::Rotation;
 
 /// Why a reconcile ended early. The status says it too.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +53,16 @@ pub enum Error {
     Store { workload: String, source: StoreError },
 }
 
+impl Error {
+    fn invalid(workload: &str, invalid: Invalid) -> Self {
+        Self::Invalid {
+            workload: workload.to_owned(),
+            reason: invalid.reason,
+            message: invalid.message,
+        }
+    }
+}
+
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
@@ -74,6 +79,19 @@ impl ReconcileError for Error {
             Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
         }
     }
+}
+
+impl Error {
+    /// Whether it is the spec that cannot be followed, not the engine that does not answer.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Invalid { .. })
+    }
+}
+
+/// What the containers of a Workload would go through if it were stored like this. Reads only.
+pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
+    let observed = dereference::dereference(context, workload).await?;
+    planned(workload, observed).map_err(|refusal| Error::invalid(workload.name(), refusal))
 }
 
 /// Reconciles Workloads.
@@ -103,17 +121,20 @@ impl Reconciler for WorkloadReconciler {
             Ok(observed) => observed,
             Err(error) => return status::failed(context, &workload, error).await,
         };
-        let mut validated = match validate::validate(&workload, observed) {
+        let mut validated = match validate(&workload, observed) {
             Ok(validated) => validated,
-            Err(error) => return status::failed(context, &workload, error).await,
+            Err(invalid) => {
+                let error = Error::invalid(name, invalid);
+                return status::failed(context, &workload, error).await;
+            }
         };
-        let mut prepared = check::check(&validated, plan::plan(&validated));
+        let mut prepared = check(&validated, plan(&validated));
         // Held until the look at what is sick is stored: that is what others count.
         let _turn = match turn(context, &validated, &prepared) {
             Ok(turn) => turn,
             Err(ruling) => {
                 validated.host = Some(ruling);
-                prepared = check::check(&validated, plan::plan(&validated));
+                prepared = check(&validated, plan(&validated));
                 None
             }
         };

@@ -113,8 +113,11 @@ impl Automation {
         let mut entry = Entry::about(actor, "pause", KIND, NAME);
         entry.before = before.paused.map(|pause| json!(pause));
         entry.after = Some(json!(pause));
-        self.inner.audit.append(vec![entry]).await?;
-        self.store(held).await
+        // A brake that cannot be audited is a brake all the same, also after a restart.
+        let audited = self.inner.audit.append(vec![entry]).await;
+        self.store(held).await?;
+        audited?;
+        Ok(())
     }
 
     /// Lets automation go on, once that is stored.

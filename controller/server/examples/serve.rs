@@ -47,6 +47,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         http,
         recall: Arc::new(|_| Vec::new()),
         logs: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
+        plans: Arc::new(|_| {
+            let why = aegis_server::NoPlan::Unknown("there is no engine here".to_owned());
+            Box::pin(async { Err(why) })
+        }),
         shutdown: shutdown.clone(),
     };
     let state = ServerState::new(parts, tokens);

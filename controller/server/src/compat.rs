@@ -10,7 +10,6 @@ mod refusal;
 mod request;
 mod runbook;
 mod scale;
-mod serving;
 mod webhook;
 
 use axum::Router;

@@ -10,6 +10,7 @@ mod log;
 mod negotiate;
 mod openapi;
 mod patch;
+mod plan;
 mod protobuf;
 mod query;
 mod read;
@@ -67,6 +68,11 @@ pub(crate) fn routes() -> Router<ServerState> {
             .route(&format!("{base}/{{plural}}"), get(list::list).post(write::create))
             .route(&format!("{base}/{{plural}}/{{name}}"), one)
             .route(&format!("{base}/workloads/{{name}}/log"), get(log::get))
+            .route(
+                &format!("{base}/workloads/{{name}}/plan"),
+                post(plan::of_workload),
+            )
+            .route(&format!("{base}/incidents/{{name}}/plan"), get(plan::of_incident))
             .route(&format!("{base}/{{plural}}/{{name}}/{{subresource}}"), part);
     }
     router

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aegis_api::Workload;
+use aegis_api::wire::plan::WorkloadPlan;
 use aegis_runtime::{EventRecorder, Feed, Store};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -51,6 +53,18 @@ pub struct LogRequest {
 pub type Logs =
     Arc<dyn Fn(LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, String>, String>> + Send + Sync>;
 
+/// Why it cannot be said what a change would do; both for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoPlan {
+    /// The spec cannot be followed as things stand.
+    Invalid(String),
+    /// The engine does not answer.
+    Unknown(String),
+}
+
+/// What a Workload's containers would go through if it were stored like this. Reads only.
+pub type Plans = Arc<dyn Fn(Arc<Workload>) -> BoxFuture<'static, Result<WorkloadPlan, NoPlan>> + Send + Sync>;
+
 /// What the server is made of.
 pub struct ServerParts {
     /// Settings.
@@ -71,6 +85,8 @@ pub struct ServerParts {
     pub recall: Recall,
     /// Log lines for `aegisctl logs`.
     pub logs: Logs,
+    /// What changes would do.
+    pub plans: Plans,
     /// Ends watches and WebSockets.
     pub shutdown: CancellationToken,
 }

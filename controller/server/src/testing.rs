@@ -95,6 +95,25 @@ impl Server {
                     Ok(futures::StreamExt::boxed(futures::stream::iter(lines)))
                 })
             }),
+            plans: Arc::new(|workload| {
+                let clients = aegis_api::wire::plan::ClientImpact {
+                    serving_before: 0,
+                    serving_least: 0,
+                    serving_after: 0,
+                    message: String::new(),
+                };
+                let plan = aegis_api::wire::plan::WorkloadPlan {
+                    workload: workload.metadata.name.clone().unwrap_or_default(),
+                    replicas: workload.spec.replicas,
+                    steps: Vec::new(),
+                    untouched: Vec::new(),
+                    clients,
+                    waiting: Vec::new(),
+                    refused: Vec::new(),
+                    complete: true,
+                };
+                Box::pin(async move { Ok(plan) })
+            }),
             recall: Arc::new(|_| {
                 vec![RagHit {
                     entry: "rb-1".to_owned(),

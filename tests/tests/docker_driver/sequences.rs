@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aegis_docker::observed::ContainerDetails;
+use aegis_api::observed::ContainerDetails;
 use aegis_docker::{Engine, EngineError};
 use aegis_docker_fake::{FakeEngine, FakeOptions, RunSpec};
 use bollard::query_parameters::{

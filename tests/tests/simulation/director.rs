@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::audit::Actor;
+use aegis_api::automation::Resume;
 use aegis_api::incident::{Approval, ApprovalDecision, Override};
 use aegis_api::proposal::Action;
 use aegis_api::scalar::Time;
@@ -484,12 +486,29 @@ impl Director {
         sickroom::cure(&self.world);
     }
 
+    /// Automation that paused itself is let go on by a person.
+    async fn resume(&self, store: &Store) {
+        if store.automation().paused().is_none() {
+            return;
+        }
+        let resume = Resume {
+            by: "operator".to_owned(),
+            reason: String::new(),
+            at: self.world.engine.now(),
+        };
+        self.world.ledger.say("# an operator lets automation go on");
+        let (actor, automation) = (Actor::system("operator"), store.automation().clone());
+        self.ask(async move { automation.resume(actor, resume).await })
+            .await;
+    }
+
     async fn converge(&mut self) {
         let end = Instant::now() + CONVERGES_WITHIN;
         let busy = self.world.ledger.reconciles() + TOO_BUSY;
         let mut since: Option<Instant> = None;
         loop {
             let Some(store) = self.store() else { return };
+            self.resume(&store).await;
             let missing = settled::missing(&self.world, &store);
             if missing.is_empty() {
                 let since = *since.get_or_insert_with(Instant::now);

@@ -16,7 +16,7 @@ use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
-use aegis_reconcilers::{Context, HostLimits, Jitter, Parts, Settings, Surroundings, Turns};
+use aegis_reconcilers::{Context, Jitter, Parts, Settings, Surroundings, Turns};
 use aegis_runtime::store::Clock;
 use aegis_runtime::{EventRecorder, Feed, Store, StoreError, StoreOptions};
 use futures::StreamExt;
@@ -197,8 +197,7 @@ impl Process {
             clock,
             settings: Arc::new(Settings {
                 templates: world.templates.clone(),
-                // Everything goes wrong at once there.
-                limits: HostLimits::NONE,
+                limits: world.scenario.limits(),
                 ..Settings::default()
             }),
         };

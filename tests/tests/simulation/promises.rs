@@ -14,6 +14,7 @@ use std::sync::Arc;
 use aegis_api::scalar::Time;
 use aegis_api::{Incident, Phase, Workload};
 use aegis_docker_fake::{Effect, LoadedConfig, Tenancy};
+use aegis_planning::host_limit::HostLimits;
 use aegis_runtime::Verb;
 use serde_json::Value;
 
@@ -29,6 +30,7 @@ pub(crate) struct Evidence {
     /// When nothing kept the controller from its work.
     pub(crate) calms: Vec<(Time, Option<Time>)>,
     pub(crate) wishes: Vec<(String, Value)>,
+    pub(crate) limits: HostLimits,
     /// Every version of every incident, by uid.
     pub(crate) incidents: BTreeMap<String, Vec<(Time, Arc<Incident>)>>,
     /// Every version of every workload, by name.
@@ -56,6 +58,7 @@ impl Evidence {
             tenancies: world.engine.tenancies(),
             calms: world.ledger.calms(),
             wishes: world.ledger.wishes(),
+            limits: world.scenario.limits(),
             incidents,
             workloads,
         }
@@ -88,7 +91,7 @@ type Check = fn(&Evidence) -> Vec<String>;
 pub(crate) fn broken(world: &World) -> Vec<String> {
     let evidence = Evidence::of(world);
     let mut broken = Vec::new();
-    let checks: [(&str, Check); 10] = [
+    let checks: [(&str, Check); 11] = [
         ("I1", remediation::i1_a_plan_stays),
         ("I2", engine::i2_one_restart_a_plan),
         ("I2", engine::i2_no_container_too_many),
@@ -96,6 +99,10 @@ pub(crate) fn broken(world: &World) -> Vec<String> {
         ("I4", remediation::i4_only_the_closed_set_of_changes),
         ("I5", remediation::i5_no_quorum_no_action),
         ("I6", remediation::i6_one_remediation_at_a_time_within_its_limits),
+        (
+            "I6",
+            remediation::i6_no_more_workloads_at_a_time_than_the_host_allows,
+        ),
         ("I7", remediation::i7_resolved_and_learned_only_when_verified),
         (
             "I13",

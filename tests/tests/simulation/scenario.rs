@@ -1,6 +1,7 @@
 //! What happens in one simulated run, as data that proptest makes from a seed: workloads, a policy, and a schedule of
 //! incidents, people, faults and crashes in virtual time. Pure.
 
+use aegis_planning::host_limit::HostLimits;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
@@ -24,6 +25,28 @@ pub(crate) struct Scenario {
     pub(crate) addresses_reused: bool,
     /// What happens, and how many milliseconds after what came before it.
     pub(crate) acts: Vec<(u64, Act)>,
+}
+
+impl Scenario {
+    /// How much automation may do on the whole host: half of the runs know no limit, since everything goes wrong at once
+    /// in them; the others wait for their turn, use the hour up, or are paused.
+    pub(crate) fn limits(&self) -> HostLimits {
+        let usual = HostLimits::default();
+        match self.dice % 4 {
+            2 => HostLimits {
+                concurrency: 1,
+                workloads_per_minute: usize::MAX,
+                ..usual
+            },
+            3 => HostLimits {
+                concurrency: 1,
+                actions_per_hour: 4,
+                workloads_per_minute: 1,
+                ..usual
+            },
+            _ => HostLimits::NONE,
+        }
+    }
 }
 
 /// One workload.

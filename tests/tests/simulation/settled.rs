@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use aegis_api::create::has_its_name;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::policy::Mode;
 use aegis_api::{Incident, Kind, LoadBalancer, Phase, RemediationPolicy, Workload, condition};
-use aegis_docker::create::has_its_name;
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker_fake::FakeEngine;
 use aegis_runtime::Store;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aegis_docker::observed::ContainerDetails;
+use aegis_api::observed::ContainerDetails;
 use aegis_docker_fake::{Ailment, Cure, FaultPlan, Symptom};
 
 use super::acts::{Hand, Illness, Weather};

@@ -4,20 +4,22 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { patch } from "@/api/kinds";
+import { useIncidentPlan } from "@/api/plans";
 import { useForbidden, useWho } from "@/api/role";
 import type { Incident, Plan } from "@/api/types";
 import { useObjects } from "@/live/hooks";
 import { phaseOf } from "@/model/incident";
 import { spoken } from "@/model/words";
-import { balancerOf, condition } from "@/model/workload";
+import { condition } from "@/model/workload";
 import { Action } from "@/ui/action";
 import { Fact, Facts, Mono } from "@/ui/data";
 import { Confirm } from "@/ui/dialog";
 import { DiffView } from "@/ui/diff-view";
+import { Foreseen } from "@/ui/foreseen";
 import { Icon } from "@/ui/icon";
 import { Panel } from "@/ui/panel";
 import { TimeAgo } from "@/ui/time-ago";
-import { consequence, planTexts } from "./plan";
+import { planTexts } from "./plan";
 
 export function PlanPanel({ incident }: { incident: Incident }) {
   const { data: workloads } = useObjects("Workload");
@@ -98,10 +100,7 @@ function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
   const [asking, setAsking] = useState<"Approve" | "Reject">();
   const { user } = useWho();
   const forbidden = useForbidden("Incident");
-  const { data: workloads } = useObjects("Workload");
-  const { data: balancers } = useObjects("LoadBalancer");
-  const workload = workloads?.get(plan.target);
-  const balancer = workload && balancerOf(workload, balancers?.values() ?? []);
+  const { data: foreseen, error: unforeseen } = useIncidentPlan(incident.metadata.name, plan.hash, true);
   const decided = incident.spec.approval?.planHash === plan.hash ? incident.spec.approval : undefined;
   const decide = useMutation({
     mutationFn: (decision: "Approve" | "Reject") =>
@@ -117,7 +116,7 @@ function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
       <Icon name="person" className="size-5 text-warn" />
       <p className="min-w-48 flex-1 text-sm">
         <strong className="font-semibold">This plan waits for a person.</strong>{" "}
-        {consequence(plan, workload, balancer)}
+        {foreseen && `${spoken(plan.action)} ${plan.target}: ${foreseen.clients.message}.`}
       </p>
       <div className="flex gap-2">
         <Action icon="cross" blocked={blocked} onClick={() => setAsking("Reject")}>
@@ -132,11 +131,14 @@ function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
           title={asking === "Approve" ? `Approve ${spoken(plan.action).toLowerCase()}?` : "Reject this plan?"}
           consequence={
             <>
-              <p>
-                {asking === "Approve"
-                  ? consequence(plan, workload, balancer)
-                  : "Nothing is changed. The incident ends as failed, and the trouble stays until somebody deals with it."}
-              </p>
+              {asking === "Approve" ? (
+                <Foreseen plan={foreseen} error={unforeseen} />
+              ) : (
+                <p>
+                  Nothing is changed. The incident ends as failed, and the trouble stays until somebody deals
+                  with it.
+                </p>
+              )}
               <p className="text-faint">
                 You decide on plan <Mono>{plan.hash}</Mono>. Should it change before your decision arrives,
                 the decision does not count.

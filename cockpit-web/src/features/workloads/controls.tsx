@@ -1,24 +1,17 @@
 // Scale, restart, roll back: each shows what it will do, and asks.
 
 import { useMutation } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
-import { jsonPatch, patch } from "@/api/kinds";
+import { useState } from "react";
+import { jsonPatch, type Operation, patch } from "@/api/kinds";
+import { useWorkloadPlan } from "@/api/plans";
 import { useForbidden } from "@/api/role";
 import type { Workload } from "@/api/types";
-import { useObjects } from "@/live/hooks";
-import { balancerOf, desired } from "@/model/workload";
+import { desired } from "@/model/workload";
 import { Action } from "@/ui/action";
 import { Confirm } from "@/ui/dialog";
 import { Field, Select, TextInput } from "@/ui/field";
-import {
-  earlier,
-  type Preview,
-  restartInstant,
-  restartPreview,
-  rollbackBlocked,
-  rollbackPreview,
-  scalePreview,
-} from "./preview";
+import { Foreseen } from "@/ui/foreseen";
+import { earlier, restartInstant, rollbackBlocked } from "./changes";
 
 const MOST = 200;
 
@@ -50,46 +43,20 @@ export function Controls({ workload }: { workload: Workload }) {
 
 type DialogProps = { workload: Workload; onClose: () => void };
 
-function useBalancer(workload: Workload) {
-  const { data } = useObjects("LoadBalancer");
-  return balancerOf(workload, data?.values() ?? []);
-}
-
-function Consequence({ preview }: { preview: Preview }) {
-  return (
-    <div role="status">
-      <p className="font-medium">{preview.summary}</p>
-      <ul className="scroll-thin mt-2 max-h-48 list-disc space-y-0.5 overflow-auto pl-5 text-soft">
-        {preview.lines.map((line) => (
-          <li key={line} className="break-words">
-            {line}
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
-}
-
 function ScaleDialog({ workload, onClose }: DialogProps) {
   const [text, setText] = useState(String(desired(workload)));
-  const balancer = useBalancer(workload);
-  const { name } = workload.metadata;
+  const { name, generation } = workload.metadata;
   const fewest = workload.spec.container ? 1 : 0;
   const wanted = /^\d{1,3}$/.test(text) ? Number(text) : undefined;
   const change = { spec: { replicas: wanted } };
   const scale = useMutation({ mutationFn: () => patch("Workload", name, change), onSuccess: onClose });
-  const check = useMutation({ mutationFn: () => patch("Workload", name, change, { dryRun: true }) });
   const invalid =
     wanted === undefined || wanted < fewest || wanted > MOST
       ? `Enter a number from ${fewest} to ${MOST}.`
       : wanted === desired(workload)
         ? `It has ${wanted} replica${wanted === 1 ? "" : "s"} already.`
         : undefined;
-  const { mutate: ask } = check;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: asked anew for each number
-  useEffect(() => {
-    if (!invalid) ask();
-  }, [wanted, invalid, ask]);
+  const check = useWorkloadPlan(name, generation, change, !invalid);
   return (
     <Confirm
       title={`Scale ${name}`}
@@ -118,9 +85,7 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
               </div>
             )}
           </Field>
-          {wanted !== undefined && !invalid && (
-            <Consequence preview={scalePreview(workload, wanted, balancer)} />
-          )}
+          {wanted !== undefined && !invalid && <Foreseen plan={check.data} error={null} />}
           {workload.spec.autoscale && (
             <p className="text-warn">It scales by load: the next measurement may change the number again.</p>
           )}
@@ -129,7 +94,7 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
       verb={wanted !== undefined && wanted < desired(workload) ? "Scale in" : "Scale out"}
       danger={wanted !== undefined && wanted < desired(workload)}
       icon="workload"
-      blocked={invalid ?? (check.error ? "The server refuses this number" : undefined)}
+      blocked={invalid ?? (check.error ? "The server does not say what this would do" : undefined)}
       busy={scale.isPending}
       error={scale.error ?? (invalid ? null : check.error)}
       onConfirm={() => scale.mutate()}
@@ -139,18 +104,18 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
 }
 
 function RestartDialog({ workload, onClose }: DialogProps) {
-  const balancer = useBalancer(workload);
+  const { name, generation } = workload.metadata;
+  const [change] = useState(() => ({ spec: { restartedAt: restartInstant(workload, new Date()) } }));
+  const foreseen = useWorkloadPlan(name, generation, change, true);
   const restart = useMutation({
     mutationFn: () =>
-      patch("Workload", workload.metadata.name, {
-        spec: { restartedAt: restartInstant(workload, new Date()) },
-      }),
+      patch("Workload", name, { spec: { restartedAt: restartInstant(workload, new Date()) } }),
     onSuccess: onClose,
   });
   return (
     <Confirm
-      title={`Restart ${workload.metadata.name}`}
-      consequence={<Consequence preview={restartPreview(workload, balancer)} />}
+      title={`Restart ${name}`}
+      consequence={<Foreseen plan={foreseen.data} error={foreseen.error} />}
       verb="Restart"
       icon="restart"
       danger
@@ -166,18 +131,20 @@ function RollbackDialog({ workload, onClose }: DialogProps) {
   const choices = earlier(workload);
   const [chosen, setChosen] = useState((choices.find((one) => one.wasReady) ?? choices[0])?.revision ?? "");
   const to = choices.find((revision) => revision.revision === chosen);
+  const { name, generation } = workload.metadata;
+  const change: Operation[] = [
+    // Only if nobody changed it meanwhile.
+    { op: "test", path: "/metadata/generation", value: generation },
+    { op: "replace", path: "/spec/template", value: to?.template },
+  ];
+  const foreseen = useWorkloadPlan(name, generation, change, to !== undefined);
   const rollback = useMutation({
-    mutationFn: () =>
-      jsonPatch("Workload", workload.metadata.name, [
-        // Only if nobody changed it meanwhile.
-        { op: "test", path: "/metadata/generation", value: workload.metadata.generation },
-        { op: "replace", path: "/spec/template", value: to?.template },
-      ]),
+    mutationFn: () => jsonPatch("Workload", name, change),
     onSuccess: onClose,
   });
   return (
     <Confirm
-      title={`Roll back ${workload.metadata.name}`}
+      title={`Roll back ${name}`}
       consequence={
         <>
           <Field label="To revision">
@@ -191,7 +158,16 @@ function RollbackDialog({ workload, onClose }: DialogProps) {
               </Select>
             )}
           </Field>
-          {to && <Consequence preview={rollbackPreview(workload, to)} />}
+          {to && (
+            <>
+              <p className="text-soft">
+                {to.wasReady
+                  ? "All replicas were once ready on it."
+                  : "Not all replicas were ever ready on it."}
+              </p>
+              <Foreseen plan={foreseen.data} error={foreseen.error} />
+            </>
+          )}
         </>
       }
       verb="Roll back"

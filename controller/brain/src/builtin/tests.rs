@@ -5,12 +5,12 @@ use aegis_api::proposal::{Analysis, ContainerEvidence, Evidence, RecentAction, S
 use aegis_api::scalar::Time;
 use aegis_api::workload::Health;
 use aegis_api::{Duration, RunbookEntrySpec};
+use aegis_planning::council::decide;
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::case::ReplicaBounds;
-use crate::council::decide;
 use crate::{Brain, BrainConfig, Chunk};
 
 #[derive(Deserialize)]

@@ -50,11 +50,7 @@ pub(crate) fn rules(least_confidence: f64, motion: Motion<'_>) -> Opinion {
     if own.verdict == Verdict::Rejected || others.verdict != Verdict::Rejected {
         return own;
     }
-    let reasoning = format!(
-        "The {}'s rules forbid it: {}",
-        super::title(other),
-        others.reasoning
-    );
+    let reasoning = format!("The {}'s rules forbid it: {}", other.title(), others.reasoning);
     Opinion::new(Verdict::Rejected, reasoning)
 }
 

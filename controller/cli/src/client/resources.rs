@@ -168,6 +168,24 @@ impl Client {
         .await
     }
 
+    /// What a change of a Workload would do to its containers.
+    pub(crate) async fn plan(&self, target: &Target, patch: &Value) -> Result<Value, CliError> {
+        let (path, body) = (path(target, &["plan"]), Body::MergePatch(patch));
+        self.json(Method::POST, &path, &[], ACCEPT_JSON, body).await
+    }
+
+    /// What a new Workload would make.
+    pub(crate) async fn plan_new(&self, target: &Target, object: &Value) -> Result<Value, CliError> {
+        let (path, body) = (path(target, &["plan"]), Body::Json(object));
+        self.json(Method::POST, &path, &[], ACCEPT_JSON, body).await
+    }
+
+    /// What an incident's plan would do.
+    pub(crate) async fn plan_of(&self, target: &Target) -> Result<Value, CliError> {
+        let path = path(target, &["plan"]);
+        self.json(Method::GET, &path, &[], ACCEPT_JSON, Body::None).await
+    }
+
     /// Core `v1` Events; a server without them has none.
     pub(crate) async fn events(&self, field_selector: Option<&str>) -> Result<Value, CliError> {
         let query: Vec<(&str, &str)> = field_selector

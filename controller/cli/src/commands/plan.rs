@@ -1,4 +1,8 @@
-//! `plan`: what an incident's plan would change, beside what is.
+//! `plan`: what a change of a Workload, or an incident's plan, would do. The server answers it; nothing is changed.
+
+mod containers;
+
+use std::path::PathBuf;
 
 use aegis_api::incident::Phase;
 use aegis_api::{Incident, KindInfo, Workload};
@@ -6,24 +10,129 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::diff::unified;
+use super::restart::instant_of;
 use crate::client::Shape;
+use crate::desired::{Step, step};
 use crate::error::CliError;
+use crate::manifest::{FileArgs, Naming, load};
+use crate::patch;
 use crate::printer::columns::aligned;
-use crate::printer::format;
-use crate::target::{Target, object_of};
+use crate::printer::format::{self, ObjectOutput};
+use crate::target::{Target, object};
 use crate::text;
+use containers::Change;
 
-/// Show the plan of an incident: what it would change, beside what is
+/// Show what a change would do before it is made: which containers are made, restarted or removed, in which order, and
+/// what clients notice
+///
+/// `plan workload/web --replicas=4`, `plan workload/web --restart`, `plan -f FILE` ask about a change of yours; `plan
+/// incident/NAME` about the plan of an incident. The controller's own planner answers; nothing is changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// incident/NAME, incident NAME, or just NAME
-    #[arg(value_name = "INCIDENT", required = true)]
+    /// workload/NAME, incident/NAME, or just the NAME of an incident
+    #[arg(
+        value_name = "WHAT",
+        required_unless_present = "filename",
+        conflicts_with = "filename"
+    )]
     what: Vec<String>,
+    /// What if the Workload had so many containers
+    #[arg(long, value_name = "N")]
+    replicas: Option<u32>,
+    /// What if all its containers were restarted
+    #[arg(long)]
+    restart: bool,
+    /// What if this were applied: a file, a folder or - for standard input; repeatable
+    #[arg(short, long = "filename", value_name = "FILE")]
+    filename: Vec<PathBuf>,
+    /// Folders with everything below them
+    #[arg(short = 'R', long, requires = "filename")]
+    recursive: bool,
+    #[command(flatten)]
+    output: ObjectOutput,
 }
 
 pub(crate) async fn run(args: &PlanArgs, session: &Session) -> Result<(), CliError> {
-    let target = object_of(&args.what, "Incident")?;
-    let live = session.client.get(&target, Shape::Objects).await?;
+    if !args.filename.is_empty() {
+        return of_files(args, session).await;
+    }
+    let target = object(&args.what, Some("Incident"))?;
+    let changed = args.replicas.is_some() || args.restart;
+    match target.info.kind {
+        "Workload" => of_workload(args, &target, session).await,
+        "Incident" if changed => Err(CliError::Usage(format!(
+            "{target}: --replicas and --restart change a Workload: aegisctl plan workload/NAME --replicas=N"
+        ))),
+        "Incident" => of_incident(args, &target, session).await,
+        kind => Err(CliError::Usage(format!(
+            "{target}: a {kind} has no containers to plan for; name a Workload or an Incident"
+        ))),
+    }
+}
+
+/// What if the spec were changed like this; as it is, where no change is named.
+async fn of_workload(args: &PlanArgs, target: &Target, session: &Session) -> Result<(), CliError> {
+    let mut change = json!({});
+    if let Some(replicas) = args.replicas {
+        change = patch::of(&["spec", "replicas"], json!(replicas));
+    }
+    if args.restart {
+        let at = instant_of(target, session).await?;
+        json_patch_merge(&mut change, patch::of(&["spec", "restartedAt"], json!(at)));
+    }
+    containers::show(session, target, Change::Patch(&change), &args.output).await
+}
+
+/// What if the files were applied. What has no containers is named and left out.
+async fn of_files(args: &PlanArgs, session: &Session) -> Result<(), CliError> {
+    if args.replicas.is_some() || args.restart {
+        return Err(CliError::Usage(
+            "--replicas and --restart ask about workload/NAME, not about a file".to_owned(),
+        ));
+    }
+    let files = FileArgs {
+        filename: args.filename.clone(),
+        recursive: args.recursive,
+    };
+    for manifest in &load(&files, Naming::Exact)? {
+        let target = manifest.target();
+        if manifest.info.kind != "Workload" {
+            session.console.remark(format!(
+                "{target}: a {} has no containers to plan for",
+                manifest.info.kind
+            ));
+            continue;
+        }
+        let live = session.client.find(&target).await?;
+        match step(manifest, live.as_ref()) {
+            Step::Create(object) => {
+                containers::show(session, &target, Change::New(&object), &args.output).await?;
+            }
+            Step::Patch(patch) => {
+                containers::show(session, &target, Change::Patch(&patch), &args.output).await?;
+            }
+            Step::Nothing => {
+                containers::show(session, &target, Change::Patch(&json!({})), &args.output).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts the fields of one patch into another.
+fn json_patch_merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                json_patch_merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
+
+async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Result<(), CliError> {
+    let live = session.client.get(target, Shape::Objects).await?;
     let incident: Incident = serde_json::from_value(live)
         .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
     let status = incident.status.unwrap_or_default();
@@ -81,6 +190,7 @@ pub(crate) async fn run(args: &PlanArgs, session: &Session) -> Result<(), CliErr
         let spec = found.get("spec").cloned().unwrap_or_default();
         let text = difference(session, &workload, &spec, &patch)?;
         session.console.write(&text)?;
+        containers::show(session, target, Change::Incident, &args.output).await?;
     } else {
         session.console.write(&format::yaml(&json!({"patch": patch}))?)?;
     }

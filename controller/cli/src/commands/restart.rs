@@ -28,10 +28,7 @@ pub(crate) struct RestartArgs {
 
 pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Result<(), CliError> {
     let target = object_of(&args.what, "Workload")?;
-    let live = session.client.get(&target, Shape::Objects).await?;
-    let workload: Workload = serde_json::from_value(live)
-        .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
-    let at = instant(&workload, session.client.server_time().unwrap_or_else(now));
+    let at = instant_of(&target, session).await?;
     let patch = patch::of(&["spec", "restartedAt"], json!(at));
     let asked = session.client.patch(&target, &patch, DryRun::None).await?;
     if let Some(refusal) = refusal(&target, &asked, session).await {
@@ -69,6 +66,17 @@ async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<St
     let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();
     let refused = word("status") == "True" && CannotRestart::from_reason(word("reason")).is_some();
     refused.then(|| text::line(word("message")))
+}
+
+/// The instant from before which no container of it may run.
+pub(super) async fn instant_of(target: &Target, session: &Session) -> Result<Time, CliError> {
+    let live = session.client.get(target, Shape::Objects).await?;
+    let workload: Workload = serde_json::from_value(live)
+        .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
+    Ok(instant(
+        &workload,
+        session.client.server_time().unwrap_or_else(now),
+    ))
 }
 
 /// A moment after every start so far, whosever clock is behind: what started before it is restarted. The server's clock

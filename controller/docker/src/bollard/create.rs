@@ -3,15 +3,15 @@
 //! An engine before API 1.44 creates it in one network only. The others stand in a label until it has joined them, and a
 //! first start looks there: whoever crashes in between leaves nothing half connected.
 
-use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME};
+use aegis_api::create::CreateSpec;
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_NETWORKS};
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::wire::encoded;
 use super::{Docker, failure};
-use crate::create::NETWORKS_LABEL;
-use crate::engine::{CreateSpec, EngineError, EngineResult};
-use crate::observed::{ContainerDetails, ContainerState};
+use crate::engine::{EngineError, EngineResult};
 
 impl Docker {
     pub(super) async fn create_now(&self, spec: CreateSpec, operation: &str) -> EngineResult<String> {
@@ -32,7 +32,7 @@ impl Docker {
         let labels =
             object(&mut body, "Labels").ok_or_else(|| failure::odd(operation, "the body is no object"))?;
         let networks = json!({ "container": name, "networks": extra_networks });
-        labels.insert(NETWORKS_LABEL.to_owned(), Value::String(networks.to_string()));
+        labels.insert(LABEL_NETWORKS.to_owned(), Value::String(networks.to_string()));
         let target = format!("/containers/create?name={}", encoded(&name));
         let answer = self
             .place
@@ -79,13 +79,13 @@ impl Docker {
             says(LABEL_INSTANCE, self.instance.as_deref()) && says(LABEL_NAME, Some(&container.name));
         let Some(label) = container
             .labels
-            .get(NETWORKS_LABEL)
+            .get(LABEL_NETWORKS)
             .filter(|_| is_ours && container.state == ContainerState::Created)
         else {
             return Ok(());
         };
         let label: Value = serde_json::from_str(label).map_err(|error| {
-            failure::refused(operation, format!("label {NETWORKS_LABEL} is damaged: {error}"))
+            failure::refused(operation, format!("label {LABEL_NETWORKS} is damaged: {error}"))
         })?;
         if label.get("container").and_then(Value::as_str) != Some(&container.name) {
             return Ok(());

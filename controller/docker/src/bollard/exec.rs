@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use ::bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use aegis_api::observed::ExecOutput;
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::failure;
 use crate::engine::EngineResult;
-use crate::observed::ExecOutput;
 
 const OUTPUT_LIMIT: usize = 64 * 1024;
 /// The output can end a moment before the engine has noted the exit code.

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::observed::LogLine;
+use aegis_api::observed::LogLine;
 
 /// What is kept of a line.
 const LINE_LIMIT: usize = 16 * 1024;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aegis_api::observed::{EngineEvent, LogLine};
 use futures::stream::{self, BoxStream, StreamExt};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use super::wire::{Body, encoded};
 use super::{Docker, failure, target};
 use crate::convert;
 use crate::engine::{EngineResult, LogQuery};
-use crate::observed::{EngineEvent, LogLine};
 
 /// A log that is not followed has its next part at hand.
 const LOG_PAUSE: Duration = Duration::from_secs(30);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use aegis_api::observed::{Known, Questions};
 use serde_json::Value;
 
 use super::Docker;
 use crate::engine::EngineResult;
 use crate::host_files;
-use crate::restart::{Known, Questions};
 
 impl Docker {
     pub(super) async fn look_around_now(

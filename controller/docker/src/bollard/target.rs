@@ -3,13 +3,12 @@
 //! The engine also takes the beginning of an id, so that `stop db` stops whichever container's id begins with `db` once the
 //! container `db` is gone. An operation here means a full id or an exact name, or it means nothing.
 
+use aegis_api::observed::ContainerDetails;
 use serde_json::Value;
 
-use super::Docker;
-use super::failure;
+use super::{Docker, failure};
 use crate::convert;
 use crate::engine::{EngineError, EngineResult};
-use crate::observed::ContainerDetails;
 
 const ID_LENGTH: usize = 64;
 /// As `docker ps` shows ids.

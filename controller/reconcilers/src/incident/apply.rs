@@ -7,17 +7,19 @@ use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
 use aegis_api::{Kind, Phase, Symptom, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
+use aegis_planning::host_limit::BLAST_RADIUS;
+use aegis_planning::incident::gate::Ruling;
+use aegis_planning::incident::plan::Step;
+use aegis_planning::incident::plan::verify::proof;
+use aegis_planning::incident::remedy;
+use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::ObjectRef;
 use aegis_runtime::store::StoreError;
 use futures::future::join_all;
 
-use super::gate::Ruling;
 use super::measure::{self, Aftermath, Measured};
-use super::plan::Step;
-use super::validate::ValidatedIncident;
-use super::{Error, IncidentReconciler, ask, evidence, learn, remedy};
+use super::{Error, IncidentReconciler, ask, evidence, learn};
 use crate::context::Context;
-use crate::host_limit::BLAST_RADIUS;
 use crate::{brake, fault, probe, reach};
 
 /// What came of a step.
@@ -406,30 +408,6 @@ async fn attempt(
     }
 }
 
-/// What these answers prove, and in which words.
-pub(super) fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, String) {
-    let failures: Vec<&str> = answers
-        .iter()
-        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
-        .collect();
-    // Where nothing is asked for, nothing may be there.
-    let absent = workload.spec.replicas == 0
-        && !workload.is_deleting()
-        && workload
-            .status
-            .as_ref()
-            .is_some_and(|status| status.instances.is_empty());
-    let healthy = failures.is_empty() && (absent || !answers.is_empty());
-    let message = match answers.first() {
-        None if absent => "none of it is asked for, and none of it runs".to_owned(),
-        None => "the workload has no container to probe".to_owned(),
-        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
-        Some(_) if healthy => format!("all {} containers passed", answers.len()),
-        Some(_) => failures.join("; "),
-    };
-    (healthy, message)
-}
-
 /// Probes every container of the workload at once.
 pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Result<String, String>> {
     let own = match reach::own_networks(context).await {
@@ -446,9 +424,9 @@ pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Resul
         let question = workload.spec.probe().and_then(|health| {
             let addresses = row.addresses.iter();
             let addresses = addresses.filter_map(|(network, ip)| Some((network, ip.parse().ok()?)));
-            let address = reach::address(addresses, own)?;
+            let address = aegis_planning::reach::address(addresses, own)?;
             Some((
-                probe::target(&row.id, row.started_at, address, health)?.question,
+                aegis_planning::probe::target(&row.id, row.started_at, address, health)?.question,
                 health.timeout.std(),
             ))
         });

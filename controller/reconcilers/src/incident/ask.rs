@@ -5,12 +5,12 @@ use aegis_api::proposal::{Analysis, Seat};
 use aegis_api::wire::AiRestart;
 use aegis_api::{Incident, Kind};
 use aegis_brain::{Brain, Case, Chunk};
+use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::{EventType, ObjectRef};
 use futures::StreamExt;
 
 use super::IncidentReconciler;
 use super::apply::Outcome;
-use super::validate::ValidatedIncident;
 use crate::policy::UNKNOWN_PROVIDER;
 
 /// One analysis.

@@ -3,37 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aegis_api::automation::Pause;
 use aegis_api::lifecycle::{Cause, LastEnd};
-use aegis_api::{Incident, LoadBalancer, Phase, RemediationPolicy, Time, Workload};
+use aegis_api::{Incident, Phase, Time, Workload};
+use aegis_planning::host_reading::HostReading;
+use aegis_planning::incident::observed::Observed;
 
-use crate::context::{Context, Settings};
-use crate::governing::{BrokenPolicy, broken_policies};
-use crate::host_reading::HostReading;
-
-/// The world as one Incident sees it.
-#[derive(Debug, Clone)]
-pub(super) struct Observed {
-    pub workloads: Vec<Arc<Workload>>,
-    pub policies: Vec<Arc<RemediationPolicy>>,
-    /// Files of policies that are not in force as they are.
-    pub broken_policies: Vec<BrokenPolicy>,
-    pub incidents: Vec<Arc<Incident>>,
-    pub balancers: Vec<Arc<LoadBalancer>>,
-    /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not
-    /// say so yet.
-    pub stopped: BTreeSet<String>,
-    /// The brake of the host, if it is on.
-    pub paused: Option<Pause>,
-    /// When somebody last let automation go on.
-    pub resumed: Option<Time>,
-    /// What the host has left, where that matters.
-    pub reading: HostReading,
-    pub settings: Arc<Settings>,
-    /// When this controller started: what it has not looked at since, it has not looked at.
-    pub awake_since: Time,
-    pub now: Time,
-}
+use crate::broken_policies::broken_policies;
+use crate::context::Context;
 
 pub(super) async fn dereference(context: &Context, incident: &Incident, awake_since: Time) -> Observed {
     let workloads = context.store.list();
@@ -47,7 +23,10 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         paused: context.store.automation().paused(),
         resumed: context.store.automation().resumed().map(|resume| resume.at),
         reading: reading(context, incident).await,
-        settings: Arc::clone(&context.settings),
+        cooldown: context.settings.cooldown,
+        verification_deadline: context.settings.verification_deadline,
+        max_replicas: context.settings.max_replicas,
+        limits: context.settings.limits,
         awake_since,
         now: context.clock.now(),
     }

@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
-use aegis_docker::observed::{ContainerState, ContainerSummary};
 use aegis_docker::{EngineError, ListFilter};
+use aegis_planning::incident::remedy::can_roll_back;
+use aegis_planning::incident::validate::ValidatedIncident;
 use futures::future::join_all;
 
-use super::validate::ValidatedIncident;
 use crate::context::Context;
 use crate::look::{Depth, cpu_over_a_second, look};
 use crate::reach;
@@ -169,11 +170,7 @@ async fn gather(
         desired_replicas: workload.spec.replicas,
         ready_replicas: status.ready_replicas,
         revisions: revisions.collect(),
-        can_roll_back: workload.spec.container.is_none()
-            && status
-                .revisions
-                .iter()
-                .any(|revision| revision.template.is_some() && revision.template != workload.spec.template),
+        can_roll_back: can_roll_back(workload),
         revision_age_secs: current.map(|revision| revision.created_at.age(incident.now).as_secs()),
         generation: workload.metadata.generation,
         neighbours,

@@ -10,12 +10,12 @@ use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::symptom::words;
 use aegis_api::{API_VERSION, Kind, RunbookEntry, kinds};
 use aegis_brain::redact::{bound, redact};
+use aegis_planning::incident::plan::converge::is_kept_from_effect;
+use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::store::StoreError;
 use serde_json::json;
 
 use super::Error;
-use super::plan::converge::is_kept_from_effect;
-use super::validate::ValidatedIncident;
 use crate::context::Context;
 
 /// An entry this similar with the same action is the same lesson.

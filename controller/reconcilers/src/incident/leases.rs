@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use aegis_api::Kind as _;
+use aegis_planning::incident::validate::ValidatedIncident;
+
 /// Which incident may work on which workload. Empty after a restart: the phases in the store fill it again.
 #[derive(Debug, Default)]
 pub(super) struct Leases(Mutex<HashMap<String, String>>);
@@ -23,6 +26,15 @@ impl Leases {
                 held.insert(workload.to_owned(), incident.to_owned());
                 Ok(())
             }
+        }
+    }
+
+    /// Takes the workload of an incident for it, unless the store says already that another works on it; whoever has it
+    /// becomes its rival.
+    pub(super) fn claim_for(&self, incident: &mut ValidatedIncident, is_over: impl Fn(&str) -> bool) {
+        let Ok(workload) = &incident.target else { return };
+        if incident.rival.is_none() {
+            incident.rival = self.claim(workload.name(), incident.name(), is_over).err();
         }
     }
 

@@ -3,14 +3,11 @@
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
 use aegis_api::symptom::{Symptom, SymptomKind, words};
 use aegis_api::{Time, Workload};
-use aegis_brain::redact::bound;
 use aegis_docker::EngineError;
+use aegis_planning::incident::readings::readings;
+use aegis_planning::incident::validate::ValidatedIncident;
 
-use super::validate::ValidatedIncident;
-use super::{IncidentReconciler, apply, evidence, status};
-
-/// The longest account of readings, in characters.
-const READINGS: usize = 600;
+use super::{IncidentReconciler, apply, evidence};
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,17 +117,4 @@ fn is_known(kind: SymptomKind, evidence: &Evidence) -> bool {
         | SymptomKind::CrashLoop => true,
         SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
     }
-}
-
-/// What was read, for people, and what was not.
-pub(super) fn readings(evidence: &Evidence) -> String {
-    let mut read: Vec<String> = evidence
-        .containers
-        .iter()
-        .map(status::describe_container)
-        .collect();
-    if !evidence.gaps.is_empty() {
-        read.push(format!("not measured: {}", evidence.gaps.join("; ")));
-    }
-    bound(&read.join("; "), READINGS)
 }

@@ -4,26 +4,27 @@ mod dry_run;
 
 use std::time::Duration;
 
-use aegis_api::condition;
 use aegis_api::incident::{Execution, Plan, Stage, TimelineEntry, Tried, Verification};
 use aegis_api::proposal::{Action as Remedy, CouncilDecision, Retrieved, Seat};
 use aegis_api::scalar::ResourceName;
 use aegis_api::symptom::words;
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time};
+use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, condition};
 use aegis_brain::Recalled;
 use aegis_brain::redact::{bound, redact};
+use aegis_planning::host_limit;
+use aegis_planning::incident::gate::Ruling;
+use aegis_planning::incident::plan;
+use aegis_planning::incident::readings::describe_container;
+use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use super::Error;
 use super::apply::Outcome;
-use super::gate::Ruling;
 use super::measure::Measured;
-use super::plan;
-use super::validate::ValidatedIncident;
 use crate::context::Context;
-use crate::{fault, host_limit};
+use crate::fault;
 
 const AT_ONCE: Action = Action::Requeue(Duration::ZERO);
 /// Whether the alert itself said which container it is about.
@@ -637,24 +638,4 @@ fn describe_plan(plan: &Plan) -> String {
         }
         _ => format!("{} {}", plan.action, plan.target),
     }
-}
-
-pub(super) fn describe_container(container: &aegis_api::proposal::ContainerEvidence) -> String {
-    let mut text = format!("{} is {}", container.name, container.state);
-    if let Some(percent) = container.memory_percent() {
-        text.push_str(&format!(", memory {percent:.0} % of its limit"));
-    }
-    if container.oom_killed {
-        text.push_str(", was ended for want of memory");
-    }
-    if let Some(code) = container.exit_code {
-        text.push_str(&format!(", exit code {code}"));
-    }
-    if let Some(percent) = container.cpu_percent {
-        text.push_str(&format!(", {percent:.0} % of a core"));
-    }
-    if let Some(probe) = &container.probe {
-        text.push_str(&format!(", {probe}"));
-    }
-    text
 }

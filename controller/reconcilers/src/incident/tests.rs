@@ -1,219 +1,26 @@
-//! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
+//! The whole reconciler, on the engine in memory and with models that are scripted. What is decided is tested where it is:
+//! in the planner.
 
 mod asking;
 mod by_hand;
 mod hearsay;
 mod injections;
 mod known;
-mod measured;
-mod proposals;
 mod repeats;
 mod sender;
-mod verifying;
-mod waiting;
 mod ward;
-
-use std::sync::Arc;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};
-use aegis_api::{
-    Incident, IncidentStatus, Kind, RemediationPolicy, Symptom, SymptomKind, Time, Workload, WorkloadStatus,
-    kinds, yaml,
-};
+use aegis_api::{Incident, IncidentStatus, Kind, Time, Workload, WorkloadStatus, kinds};
 use aegis_docker_fake::{FakeEngine, RunSpec};
+use aegis_planning::incident::plan::{Step, plan};
+use aegis_planning::incident::testing::{REPORT, found_sick, incident, judge, object, row};
+use aegis_planning::incident::validate::ValidatedIncident;
 
-use super::dereference::Observed;
 use super::leases::Leases;
-use super::lets_go;
-use super::plan::{Step, plan};
-use super::validate::{ValidatedIncident, validate};
 use super::{apply, evidence};
 use crate::context::Settings;
-
-const NOW: &str = "2026-11-22T12:00:00Z";
-
-fn object<K: Kind>(kind: &str, name: &str, spec: &str) -> K {
-    let text =
-        format!("apiVersion: aegisops.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
-    let document = yaml::parse(&text).unwrap().remove(0);
-    let (_, typed) = kinds::find(kind).unwrap().decode(document.value).unwrap();
-    (*typed.downcast::<K>().unwrap()).clone()
-}
-
-pub(super) fn incident(spec: &str, status: &str) -> Incident {
-    let status: IncidentStatus =
-        serde_json::from_value(yaml::parse(status).unwrap().remove(0).value).unwrap();
-    let mut incident: Incident = object("Incident", "inc", spec);
-    incident.status = Some(match status.measured_at {
-        Some(_) => status,
-        None => found_sick(status),
-    });
-    incident
-}
-
-/// It was measured just now that the workload's probe fails.
-fn found_sick(status: IncidentStatus) -> IncidentStatus {
-    IncidentStatus {
-        symptoms: vec![Symptom {
-            kind: SymptomKind::ProbeFailing,
-            container: Some("web-replica-1".to_owned()),
-            value: None,
-            message: "web-replica-1 runs but fails its health check".to_owned(),
-        }],
-        measured_at: Some(NOW.parse().unwrap()),
-        ..status
-    }
-}
-
-/// What comes next for an incident about a settled workload of three replicas.
-pub(super) fn step(incident: Incident, policy: &str) -> Step {
-    plan(&judge(vec![incident], policy, &Leases::default()))
-}
-
-/// A policy that lets automation act, unless it says otherwise.
-fn acting(policy: &str) -> String {
-    match policy.contains("mode:") {
-        true => policy.to_owned(),
-        false => policy.replacen('{', "{mode: Auto, ", 1),
-    }
-}
-
-/// The first of these incidents, validated.
-pub(super) fn judge(incidents: Vec<Incident>, policy: &str, leases: &Leases) -> ValidatedIncident {
-    let mut workload: Workload = object("Workload", "web", "{replicas: 3, template: {image: 'app:1'}}");
-    workload.metadata.generation = Some(1);
-    workload.status = Some(Default::default());
-    let incidents: Vec<Arc<Incident>> = incidents.into_iter().map(Arc::new).collect();
-    let observed = Observed {
-        stopped: std::collections::BTreeSet::new(),
-        workloads: vec![Arc::new(workload)],
-        policies: vec![Arc::new(object::<RemediationPolicy>(
-            "RemediationPolicy",
-            "all",
-            &acting(policy),
-        ))],
-        broken_policies: Vec::new(),
-        incidents: incidents.clone(),
-        balancers: Vec::new(),
-        paused: None,
-        resumed: None,
-        reading: crate::host_reading::HostReading::default(),
-        settings: Arc::new(Settings::default()),
-        awake_since: "2026-11-22T00:00:00Z".parse().unwrap(),
-        now: NOW.parse::<Time>().unwrap(),
-    };
-    validate(&incidents[0], &observed, leases, |_| false)
-}
-
-pub(super) const REPORT: &str = "{workloadRef: web, alertType: odd}";
-const LADDER: &str = "{fallback: [RESTART]}";
-
-/// A NOOP that did not help, with what the council had said of it.
-fn after_a_noop(verdict: &str) -> String {
-    format!(
-        "
-phase: COUNCIL_REVIEW
-workload: web
-council: {{votes: [], finalVerdict: {verdict}, consensus: '', summary: the council's words}}
-tried: [{{action: NOOP, planHash: '1', error: it did not help}}]
-"
-    )
-}
-
-#[test]
-fn a_rung_of_the_ladder_follows_by_itself_where_the_council_had_agreed() {
-    let step = step(incident(REPORT, &after_a_noop("APPROVED")), LADDER);
-    assert!(
-        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Restart),
-        "{step:?}"
-    );
-}
-
-#[test]
-fn i5_a_rung_after_a_plan_that_only_a_human_approved_waits_for_a_human_again() {
-    let step = step(incident(REPORT, &after_a_noop("NEEDS_REVIEW")), LADDER);
-    assert!(
-        matches!(&step, Step::AskHuman { plan, reason: "CouncilNeedsReview", .. } if plan.action == Action::Restart),
-        "{step:?}"
-    );
-}
-
-#[test]
-fn i5_a_rung_that_no_council_was_ever_asked_about_waits_for_a_human() {
-    let status = "
-phase: COUNCIL_REVIEW
-workload: web
-tried: [{action: SCALE_UP, planHash: '1', error: it did not help}]
-";
-    let step = step(incident(REPORT, status), LADDER);
-    assert!(
-        matches!(&step, Step::AskHuman { plan, .. } if plan.action == Action::Restart),
-        "{step:?}"
-    );
-}
-
-/// A plan that had not taken effect in time.
-fn too_late(action: &str) -> String {
-    format!(
-        "
-phase: EXECUTING
-workload: web
-plan: {{hash: '1', action: {action}, target: web, parentGeneration: 1, patch: {{}}, createdAt: '2026-11-22T11:00:00Z'}}
-execution: {{appliedAt: '2026-11-22T11:00:00Z', generation: 2}}
-"
-    )
-}
-
-#[test]
-fn a_restart_that_the_workload_refuses_ends_the_incident_at_once_with_the_reason() {
-    for (reason, status, ends) in [
-        ("AutoRemove", "True", true),
-        ("NetworkOwnerGone", "True", true),
-        ("PortTaken", "True", true),
-        ("Unhealthy", "True", false),
-        ("AutoRemove", "False", false),
-    ] {
-        let asked = incident(REPORT, &too_late("RESTART"));
-        let mut incident = judge(vec![asked], LADDER, &Leases::default());
-        let now = incident.now;
-        let execution = incident.status.execution.as_mut().unwrap();
-        execution.applied_at = Some(now);
-        let workload = std::sync::Arc::make_mut(incident.target.as_mut().unwrap());
-        let degraded = serde_json::json!({"type": "Degraded", "status": status, "reason": reason, "lastTransitionTime": now,
-            "message": "web was started with --rm, so stopping it deletes it: run it anew"});
-        let status = workload.status.get_or_insert_default();
-        status.observed_generation = Some(2);
-        status.conditions = vec![serde_json::from_value(degraded).unwrap()];
-        let step = plan(&incident);
-        let ended = matches!(&step, Step::Fail { error, .. } if error.starts_with("RESTART cannot be done: web was started with --rm"));
-        assert_eq!(ended, ends, "{reason}: {step:?}");
-    }
-}
-
-#[test]
-fn an_action_that_a_human_chose_is_not_repeated_and_not_followed_by_the_ladder() {
-    let chosen =
-        "{workloadRef: web, alertType: odd, override: {action: SCALE_UP, replicaCount: 1, by: operator}}";
-    let step = step(incident(chosen, &too_late("SCALE_UP")), LADDER);
-    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
-}
-
-#[test]
-fn an_action_that_a_human_chose_while_another_was_under_way_comes_next() {
-    let chosen = "{workloadRef: web, alertType: odd, override: {action: NOOP, by: operator}}";
-    let step = step(incident(chosen, &too_late("SCALE_UP")), LADDER);
-    assert!(
-        matches!(
-            step,
-            Step::FallBack {
-                action: Action::Noop,
-                ..
-            }
-        ),
-        "{step:?}"
-    );
-}
 
 #[test]
 fn i6_of_two_that_a_human_approves_at_once_the_second_waits_although_the_first_is_not_stored_yet() {
@@ -227,13 +34,18 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     let (one, mut other) = (incident(approved, waits), incident(approved, waits));
     other.metadata.name = Some("other".to_owned());
     let leases = Leases::default();
+    let claimed = |incidents: Vec<Incident>| {
+        let mut judged = judge(incidents, "{}");
+        leases.claim_for(&mut judged, |_| false);
+        judged
+    };
 
-    let first = judge(vec![one.clone(), other.clone()], "{}", &leases);
+    let first = claimed(vec![one.clone(), other.clone()]);
     let begins = plan(&first);
     assert!(matches!(begins, Step::Approve { .. }), "{begins:?}");
-    assert!(!lets_go(&first, &begins));
+    assert!(!begins.lets_go(&first));
 
-    let second = judge(vec![other, one], "{}", &leases);
+    let second = claimed(vec![other, one]);
     let asks = plan(&second);
     assert!(
         matches!(
@@ -245,61 +57,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
         ),
         "{asks:?}"
     );
-    assert!(lets_go(&second, &asks));
-}
-
-#[test]
-fn i6_a_plan_that_need_not_be_approved_any_more_keeps_the_cooldown_after_another_incident() {
-    let waits = |parent: u8| {
-        format!(
-            "
-phase: AWAITING_APPROVAL
-workload: web
-council: {{votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}}
-plan: {{hash: '1', action: RESTART, target: web, parentGeneration: {parent}, patch: {{replicas: 7}}, createdAt: '2026-11-22T11:00:00Z'}}
-"
-        )
-    };
-    let done = "
-phase: RESOLVED
-workload: web
-finishedAt: '2026-11-22T11:59:55Z'
-plan: {hash: '2', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:59:50Z'}
-execution: {appliedAt: '2026-11-22T11:59:50Z'}
-";
-    let mut other = incident(REPORT, done);
-    other.metadata.name = Some("other".to_owned());
-    let next = |parent: u8, cooldown: &str| {
-        let incidents = vec![incident(REPORT, &waits(parent)), other.clone()];
-        plan(&judge(
-            incidents,
-            &format!("{{cooldown: {cooldown}}}"),
-            &Leases::default(),
-        ))
-    };
-    assert_eq!(
-        next(1, "30s"),
-        Step::Wait(Some(std::time::Duration::from_secs(20)))
-    );
-    assert!(matches!(next(1, "5s"), Step::BeginAnew { .. }));
-    // Made for the workload as it was before the other incident: it begins anew at once, and keeps the cooldown there.
-    let anew = next(0, "30s");
-    assert!(matches!(anew, Step::BeginAnew { .. }), "{anew:?}");
-    let begun = incident(REPORT, "{phase: RECEIVED, workload: web}");
-    let held = plan(&judge(
-        vec![begun, other.clone()],
-        "{cooldown: 30s}",
-        &Leases::default(),
-    ));
-    assert!(
-        matches!(
-            &held,
-            Step::Investigate {
-                then_hold: Some(("Cooldown", ..))
-            }
-        ),
-        "{held:?}"
-    );
+    assert!(asks.lets_go(&second));
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,38 +94,13 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
         ..WorkloadStatus::default()
     });
 
-    let incident = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let incident = judge(vec![incident(REPORT, "{}")], "{}");
     let evidence = evidence::collect(&context, &incident, &workload).await.unwrap();
     let probe = evidence.containers[0].probe.clone().unwrap();
     assert!(probe.contains(&reached.to_string()), "{probe}");
     let answers = apply::ask_all(&context, &workload).await;
     let (Ok(proof) | Err(proof)) = &answers[0];
     assert!(proof.contains(&reached.to_string()), "{proof}");
-}
-
-#[test]
-fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
-    let mut incident = judge(vec![restart_agreed()], "{}", &Leases::default());
-    let mut workload: Workload = object("Workload", "web", "{replicas: 0, template: {image: 'app:1'}}");
-    assert!(!apply::proof(&workload, &[]).0, "nobody has looked yet");
-    workload.metadata.generation = Some(1);
-    workload.status = Some(WorkloadStatus::default());
-    let (healthy, words) = apply::proof(&workload, &[]);
-    assert!(healthy, "{words}");
-
-    incident.target = Ok(Arc::new(workload.clone()));
-    let step = plan(&incident);
-    let Step::AskHuman { reason, message, .. } = &step else {
-        panic!("{step:?}")
-    };
-    assert_eq!(*reason, "ScaledToZero");
-    assert!(message.contains("asked for with 0 replicas"), "{message}");
-
-    workload.spec.replicas = 1;
-    assert!(
-        !apply::proof(&workload, &[]).0,
-        "one is asked for and none is there"
-    );
 }
 
 #[test]
@@ -423,7 +156,7 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
         context.samples.history().add(load.at, [("app", load)]);
     }
 
-    let incident = judge(vec![incident(REPORT, "{}")], "{}", &Leases::default());
+    let incident = judge(vec![incident(REPORT, "{}")], "{}");
     let evidence = evidence::collect(&context, &incident, &workload).await.unwrap();
     let container = &evidence.containers[0];
     let memory = container.trend.as_ref().unwrap().memory_mb.unwrap();
@@ -437,69 +170,50 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     assert_eq!(beside, [("broken", true), ("sound", false)]);
 }
 
-/// Another incident, over since, whose restart of the same workload helped or did not.
-fn restarted_before(name: &str, at: &str, phase: &str) -> Incident {
-    let status = format!(
-        "
-phase: {phase}
-workload: web
-plan: {{hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {{}}, createdAt: '{at}'}}
-execution: {{appliedAt: '{at}', generation: 2}}
-"
-    );
-    let mut other = incident(REPORT, &status);
-    other.metadata.name = Some(name.to_owned());
-    other
-}
-
-/// An incident whose council agreed to a restart.
-fn restart_agreed() -> Incident {
-    let seats = ["SRE_AGENT", "SECURITY_OFFICER", "AUDITOR"];
-    let votes = seats.map(|seat| {
-        format!("{{role: {seat}, verdict: APPROVED, reasoning: fine, timestamp: '2026-11-22T11:59:00Z'}}")
+#[tokio::test]
+async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it_is_measured() {
+    use super::measure::Measured;
+    let engine = FakeEngine::default();
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let object = serde_json::json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc"},
+        "spec": {"workloadRef": "web", "alertType": "odd"},
     });
-    let proposal = "{rootCause: it hangs, action: RESTART, justification: so, confidence: 0.9}";
-    let status = format!(
-        "
-phase: COUNCIL_REVIEW
-workload: web
-analysis: {{proposal: {proposal}, reasoning: r, provider: p, model: m, latencyMs: 1, at: '2026-11-22T11:59:00Z'}}
-votes: [{}]
-",
-        votes.join(", ")
-    );
-    incident(REPORT, &status)
-}
-
-#[test]
-fn a_fix_that_failed_twice_in_other_incidents_of_the_workload_is_not_tried_a_third_time() {
-    let next = |others: &[(&str, &str)]| {
-        let mut all = vec![restart_agreed()];
-        for (number, (at, phase)) in others.iter().enumerate() {
-            all.push(restarted_before(&format!("before-{number}"), at, phase));
+    let info = kinds::find("Incident").unwrap();
+    context.store.create(info, object, false).await.unwrap();
+    for _ in 0..3 {
+        let outcomes = [
+            apply::Outcome::Held {
+                reason: aegis_planning::host_limit::HOST_BUSY,
+                message: "two at a time".to_owned(),
+                until: None,
+            },
+            apply::Outcome::Measured(Measured {
+                symptoms: found_sick(IncidentStatus::default()).symptoms,
+                readings: String::new(),
+                at: context.clock.now(),
+            }),
+        ];
+        for outcome in outcomes {
+            let stored = context.store.get::<Incident>("inc").unwrap();
+            let judged = judge(vec![(*stored).clone()], "{}");
+            super::status::update(&context, &judged, outcome).await.unwrap();
         }
-        plan(&judge(all, "{}", &Leases::default()))
-    };
-    let (one, two) = ("2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z");
-    let step = next(&[(one, "FAILED"), (two, "FAILED")]);
-    let Step::AskHuman { reason, message, .. } = &step else {
-        panic!("{step:?}")
-    };
-    assert_eq!(*reason, "FailedBefore");
-    assert!(message.contains("RESTART failed 2 times in a row"), "{message}");
-    for sound in [
-        &[(one, "FAILED")][..],
-        &[(one, "FAILED"), (two, "RESOLVED")],
-        &[("2026-11-20T09:00:00Z", "FAILED"), (two, "FAILED")],
-    ] {
-        let step = next(sound);
-        assert!(matches!(step, Step::Approve { .. }), "{sound:?}: {step:?}");
     }
-}
-
-fn row(name: &str) -> InstanceStatus {
-    serde_json::from_value(serde_json::json!({
-        "name": name, "id": format!("id-{name}"), "index": 0, "state": "running", "health": "Healthy", "revision": "r",
-    }))
-    .unwrap()
+    let status = context
+        .store
+        .get::<Incident>("inc")
+        .unwrap()
+        .status
+        .clone()
+        .unwrap();
+    assert!(
+        aegis_planning::host_limit::waits_for_its_turn(&status),
+        "{status:#?}"
+    );
+    let told = status
+        .timeline
+        .iter()
+        .filter(|entry| entry.message == "two at a time");
+    assert_eq!(told.count(), 1, "{:#?}", status.timeline);
 }

@@ -5,15 +5,18 @@ use std::time::Duration;
 use aegis_api::load_balancer::Reload;
 use aegis_api::{Kind, LoadBalancer, Time};
 use aegis_docker::EngineError;
+use aegis_planning::load_balancer::membership::{only_availability_differs, only_servers_differ};
+use aegis_planning::load_balancer::observed::Observed;
+use aegis_planning::load_balancer::plan::{Prepared, Step};
+use aegis_planning::load_balancer::render::Rendered;
+use aegis_planning::load_balancer::status::Applied;
+use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
+use aegis_planning::load_balancer::{REVISION_PATH, staging};
 
-use super::dereference::{Observed, served_revisions, workers};
-use super::membership::{only_availability_differs, only_servers_differ};
+use super::dereference::{served_revisions, workers};
 use super::on_disk::OnDisk;
-use super::plan::{Prepared, Step};
-use super::render::Rendered;
 use super::swap::Swap;
-use super::validate::ValidatedLoadBalancer;
-use super::{Error, Memory, staging};
+use super::{Error, Memory};
 use crate::context::Context;
 use crate::fault;
 
@@ -30,13 +33,6 @@ enum Proof {
     /// One new worker's. Enough where servers only join: the workers of before know none that may not serve, so it does
     /// not matter when they go.
     Anybody,
-}
-
-/// What became of a plan.
-#[derive(Debug)]
-pub(super) struct Applied {
-    pub plan: Prepared,
-    pub reload: Option<Reload>,
 }
 
 pub(super) async fn apply(
@@ -313,7 +309,7 @@ async fn prove(
                     Some(other) => format!("it still serves {other} after {} s", PROOF_WITHIN.as_secs()),
                     None => format!(
                         "GET {} does not answer with it; does the template have that location?",
-                        super::REVISION_PATH
+                        REVISION_PATH
                     ),
                 },
             });

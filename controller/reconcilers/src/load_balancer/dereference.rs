@@ -6,16 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::load_balancer::{DrainReceipt, Server};
-use aegis_api::workload::Health;
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::observed::{ContainerDetails, ContainerState};
 use aegis_docker::{Engine, EngineResult};
+use aegis_planning::load_balancer::REVISION_PATH;
+use aegis_planning::load_balancer::observed::{Observed, Worker, candidates, file};
+use aegis_planning::serving;
 
-use super::home::{Endpoints, is_home};
 use super::on_disk::OnDisk;
-use super::render::Rendered;
-use super::{Error, REVISION_PATH, down, receipts};
+use super::{Error, receipts};
 use crate::context::Context;
 use crate::reach;
 
@@ -29,15 +28,6 @@ const ASK_AT_ONCE: usize = 4;
 const ASK_AGAIN: u32 = 8;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
 
-/// One nginx worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Worker {
-    /// Process id on the host.
-    pub pid: i64,
-    /// It finishes the requests it has and takes no new ones.
-    pub shutting_down: bool,
-}
-
 /// nginx's workers as the container's process titles tell.
 pub(super) async fn workers(engine: &dyn Engine, id: &str) -> EngineResult<Vec<Worker>> {
     let rows = engine.processes(id).await?;
@@ -48,44 +38,6 @@ pub(super) async fn workers(engine: &dyn Engine, id: &str) -> EngineResult<Vec<W
             shutting_down: row.command.contains(SHUTTING_DOWN),
         })
         .collect())
-}
-
-/// The world as one LoadBalancer sees it.
-#[derive(Debug, Clone)]
-pub(super) struct Observed {
-    /// nginx's container, if there is one.
-    pub container: Option<ContainerDetails>,
-    /// Where nginx answers this controller.
-    pub address: Option<SocketAddr>,
-    /// The revision nginx serves now; `None` if it does not answer with one.
-    pub served: Option<String>,
-    /// What should lie where nginx reads it until there is something better: the last good configuration; while nginx does
-    /// not run, without servers whose addresses are not theirs any more, for it would start with them.
-    pub file: Option<Rendered>,
-    /// It does.
-    pub on_disk: bool,
-    /// Where the containers are that nginx serves or could serve.
-    pub endpoints: Endpoints,
-    /// nginx's workers; asked for only while a drain is open.
-    pub workers: Option<Vec<Worker>>,
-    /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
-    pub workloads: Vec<Option<Arc<Workload>>>,
-    /// Workloads that no backend names any more and nginx serves all the same.
-    pub dismissed: Vec<Arc<Workload>>,
-    /// Receipts of earlier passes with what nginx's log told of them since.
-    pub counted: Vec<DrainReceipt>,
-    /// The template, or why it cannot be read.
-    pub template: Result<String, Arc<std::io::Error>>,
-    /// Now.
-    pub now: Time,
-}
-
-impl Observed {
-    /// Whether nginx's container runs.
-    pub(super) fn runs(&self) -> bool {
-        let container = self.container.as_ref();
-        container.is_some_and(|container| container.state == ContainerState::Running)
-    }
 }
 
 pub(super) async fn dereference(
@@ -178,37 +130,6 @@ pub(super) async fn dereference(
     })
 }
 
-/// Ids of containers that nginx serves, or that could be admitted.
-fn candidates<'a>(
-    balancer: &LoadBalancer,
-    workloads: impl Iterator<Item = &'a Arc<Workload>>,
-) -> BTreeSet<String> {
-    let served = balancer.status.iter().flat_map(|status| &status.servers);
-    let rows = workloads.filter_map(|workload| workload.status.as_ref());
-    let rows = rows.flat_map(|status| &status.instances);
-    let healthy = rows.filter(|row| row.health == Health::Healthy);
-    let ids = served.map(|server| &server.id);
-    ids.chain(healthy.map(|row| &row.id)).cloned().collect()
-}
-
-/// See [`Observed::file`].
-fn file(
-    balancer: &LoadBalancer,
-    container: Option<&ContainerDetails>,
-    endpoints: &Endpoints,
-) -> Option<Rendered> {
-    let (status, container) = (balancer.status.as_ref()?, container?);
-    let (text, revision) = (status.config.clone()?, status.revision.clone()?);
-    let good = Rendered { revision, text };
-    if container.state == ContainerState::Running {
-        return Some(good);
-    }
-    let stays = |server: &Server| !balancer.is_deleting() && is_home(server, endpoints, &container.networks);
-    let gone = status.servers.iter().filter(|server| !stays(server));
-    let gone = gone.map(|server| server.address.as_str()).collect();
-    Some(down::without(&good, &gone))
-}
-
 /// Ids of containers that their workload marks as draining at this moment, and since when.
 pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<String, Option<Time>> {
     let backends = balancer.spec.backends.iter();
@@ -222,13 +143,11 @@ pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<Str
 }
 
 fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
-    let is_asked = |name: &str| {
-        let mut backends = balancer.spec.backends.iter();
-        backends.any(|backend| backend.workload.as_str() == name)
-    };
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
-    let names = names.into_iter().filter(|name| !is_asked(name));
+    let names = names
+        .into_iter()
+        .filter(|workload| !serving::names(balancer, workload));
     names
         .filter_map(|name| context.store.get::<Workload>(name))
         .collect()
@@ -257,7 +176,7 @@ pub(super) async fn served_revisions(context: &Context, address: SocketAddr) -> 
 async fn reachable(context: &Context, container: &ContainerDetails) -> EngineResult<Option<IpAddr>> {
     let own = reach::own_networks(context).await?;
     let addresses = container.networks.iter();
-    Ok(reach::address(
+    Ok(aegis_planning::reach::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         &own,
     ))

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_docker::{Engine, EngineResult};
-
-use super::render::Rendered;
+use aegis_planning::load_balancer::render::Rendered;
 
 /// Container and revision of the file that a load balancer is known to have.
 type Files = HashMap<String, (String, String)>;

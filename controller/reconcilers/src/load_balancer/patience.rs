@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aegis_planning::load_balancer::plan::Prepared;
+use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
 use tokio::time::Instant;
-
-use super::plan::{Prepared, Step};
-use super::validate::ValidatedLoadBalancer;
 
 /// The longest that a ready server waits for others: less than half of what a reload takes.
 const LONGEST: Duration = Duration::from_millis(150);
@@ -20,7 +19,7 @@ pub(super) struct Patience(Arc<Mutex<HashMap<String, Instant>>>);
 impl Patience {
     /// How long the plan is better put off; `None` if it is to be done now.
     pub(super) fn pause(&self, balancer: &ValidatedLoadBalancer, plan: &Prepared) -> Option<Duration> {
-        if !(balancer.more_to_come && only_adds(balancer, plan)) {
+        if !(balancer.more_to_come && plan.only_adds(balancer)) {
             self.forget(&balancer.name);
             return None;
         }
@@ -41,17 +40,4 @@ impl Patience {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(balancer);
     }
-}
-
-/// Whether the plan puts further servers into rotation and changes nothing else.
-fn only_adds(balancer: &ValidatedLoadBalancer, plan: &Prepared) -> bool {
-    let before = &balancer.before;
-    matches!(plan.step, Step::Configure(_))
-        && !before.servers.is_empty()
-        && plan.only_joins(&before.servers)
-        && plan.servers.len() > before.servers.len()
-        && plan.draining.is_empty()
-        && plan.receipts.is_empty()
-        && balancer.marked.is_empty()
-        && balancer.served == before.revision
 }

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use aegis_api::load_balancer::{DrainCounts, DrainReceipt};
+use aegis_api::observed::ContainerDetails;
 use aegis_api::{Kind, LoadBalancer, Time};
-use aegis_docker::observed::ContainerDetails;
 use aegis_docker::{Engine, EngineResult, LogQuery};
+use aegis_planning::load_balancer::receipts::{is_open, pause};
 use aegis_runtime::events::EventType;
 use futures::StreamExt;
 use serde::Deserialize;
@@ -17,17 +18,10 @@ use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// How long after a drain the log is read.
-const SETTLES: Duration = Duration::from_millis(300);
-/// As [`SETTLES`] for a drain that ran into its deadline: its requests end with their servers.
-const SETTLES_FORCED: Duration = Duration::from_secs(12);
 /// Most lines that are looked at for one receipt.
 const LINES: u32 = 500_000;
 /// Most time that reading the log may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
-/// How many receipts a load balancer keeps.
-const KEPT: usize = 50;
-
 /// One line of nginx's log. nginx writes `-` where it has nothing to say, so all are texts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Line {
@@ -69,32 +63,6 @@ pub(super) async fn count(
         }
     }
     receipts
-}
-
-/// Whether a receipt still lacks its counts.
-fn is_open(receipt: &DrainReceipt) -> bool {
-    receipt.requests.is_none() && receipt.uncounted.is_none()
-}
-
-/// How long to wait before the log of a receipt is complete.
-fn pause(receipt: &DrainReceipt, now: Time) -> Duration {
-    let settles = if receipt.drained { SETTLES } else { SETTLES_FORCED };
-    settles.saturating_sub(receipt.finished_at.age(now))
-}
-
-/// When the next receipt can be counted.
-pub(super) fn look_again(counted: &[DrainReceipt], new: &[DrainReceipt], now: Time) -> Option<Duration> {
-    let open = counted.iter().chain(new).filter(|receipt| is_open(receipt));
-    open.map(|receipt| pause(receipt, now)).min()
-}
-
-/// Earlier receipts and new ones, the newest last.
-pub(super) fn kept(earlier: Vec<DrainReceipt>, new: Vec<DrainReceipt>) -> Vec<DrainReceipt> {
-    let mut all = earlier;
-    all.extend(new);
-    let excess = all.len().saturating_sub(KEPT);
-    all.drain(..excess);
-    all
 }
 
 async fn read(engine: &dyn Engine, id: &str, receipt: &DrainReceipt) -> Result<DrainCounts, String> {

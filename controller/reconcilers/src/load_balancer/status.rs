@@ -1,27 +1,18 @@
-//! The only writer of a LoadBalancer's status, its finalizer and its Events.
+//! The only writer of a LoadBalancer's status, its finalizer and its Events. What the status says is planned.
 
-use aegis_api::condition;
-use aegis_api::load_balancer::{DrainReceipt, Reload, Server};
+use aegis_api::load_balancer::{DrainReceipt, Server};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus};
+use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus, condition};
+use aegis_planning::load_balancer::plan::Prepared;
+use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::apply::Applied;
-use super::plan::Prepared;
-use super::validate::ValidatedLoadBalancer;
 use super::{Error, Failure, dereference, receipts};
 use crate::context::Context;
 use crate::fault;
-
-/// A pass that went through.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub validated: ValidatedLoadBalancer,
-    pub applied: Applied,
-}
 
 /// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
 /// deletes it: must be stored before nginx is given the first configuration.
@@ -247,17 +238,6 @@ pub(super) async fn failed(
     Err(error)
 }
 
-/// What nginx was proved to serve.
-fn take(status: &mut LoadBalancerStatus, plan: Prepared, reload: Option<Reload>) {
-    if let Some(rendered) = plan.rendered {
-        status.revision = Some(rendered.revision);
-        status.config = Some(rendered.text);
-    }
-    status.server_count = u32::try_from(plan.servers.len()).unwrap_or(u32::MAX);
-    status.servers = plan.servers;
-    status.last_reload = reload.or(status.last_reload.take());
-}
-
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {
     if balancer.status.as_ref() == Some(&status) {
         return Ok(());
@@ -275,98 +255,5 @@ async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerS
             balancer: balancer.name().to_owned(),
             source,
         }),
-    }
-}
-
-/// The status after a pass that went through. Pure.
-pub(super) fn next(outcome: Outcome) -> LoadBalancerStatus {
-    let Outcome {
-        validated: balancer,
-        applied: Applied { plan, reload },
-    } = outcome;
-    let before = balancer.before.clone();
-    let (generation, now) = (Some(balancer.generation), balancer.now);
-    let mut conditions = before.conditions;
-    let servers = plan.servers.len();
-    let (reason, message) = words(&balancer, servers, plan.rendered.is_none());
-    let (ready, degraded) = match reason {
-        "Ready" => (true, false),
-        "NoReadyServers" => (false, false),
-        _ => (false, !(balancer.as_wanted && balancer.held.is_empty())),
-    };
-    let trouble = if degraded {
-        (reason, message.clone())
-    } else {
-        ("Configured", String::new())
-    };
-    condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
-    condition::set(
-        &mut conditions,
-        "Degraded",
-        degraded,
-        trouble.0,
-        trouble.1,
-        generation,
-        now,
-    );
-    let kept = plan.rendered.is_none();
-    let (revision, config) = match plan.rendered {
-        Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
-        None => (before.revision, before.config),
-    };
-    LoadBalancerStatus {
-        observed_generation: generation,
-        server_count: u32::try_from(servers).unwrap_or(u32::MAX),
-        servers: plan.servers,
-        revision,
-        config,
-        last_reload: reload.or(before.last_reload),
-        draining: plan.draining.into_iter().chain(plan.leaving).collect(),
-        receipts: receipts::kept(balancer.counted, plan.receipts),
-        unavailable: if kept { Vec::new() } else { balancer.unavailable },
-        held: balancer
-            .held
-            .into_iter()
-            .filter(|id| balancer.marked.contains_key(id))
-            .collect(),
-        releases: plan.releases,
-        conditions,
-    }
-}
-
-/// Reason and message of the condition `Ready`. `kept`: nothing was ever configured.
-fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'static str, String) {
-    let counted = match servers {
-        1 => "1 server".to_owned(),
-        _ => format!("{servers} servers"),
-    };
-    let unavailable = balancer.unavailable.iter();
-    let mut words: Vec<String> = match kept {
-        true => unavailable.map(|upstream| upstream.reason.clone()).collect(),
-        false => unavailable
-            .map(|one| {
-                format!(
-                    "upstream {} answers 503 since {}: {}",
-                    one.upstream, one.since, one.reason
-                )
-            })
-            .collect(),
-    };
-    if kept {
-        let why = words.join("; ");
-        let text =
-            format!("no backend has a ready container yet: nginx keeps its present configuration ({why})");
-        return ("NoReadyServers", text);
-    }
-    let held = (!balancer.held_words.is_empty()).then(|| {
-        let held = balancer.held_words.join(", ");
-        format!("no ready server is left, the last ones stay in rotation while they run: {held}")
-    });
-    words.extend(held);
-    match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
-        (_, true, true) => ("Ready", format!("{counted} in rotation")),
-        (_, true, false) => ("LastServersHeld", words.join("; ")),
-        (0, ..) => ("NoServers", words.join("; ")),
-        _ => ("Partial", format!("{counted}; {}", words.join("; "))),
     }
 }

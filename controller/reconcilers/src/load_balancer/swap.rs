@@ -1,14 +1,14 @@
 //! The short way to nginx: one command inside its container puts the file in place, has nginx judge it and load it. Each
 //! step by itself costs what Docker takes for a command or for files; all of them together cost that once. Only for a
-//! configuration that [`super::membership`] found to differ in servers alone. Owns which containers cannot do it.
+//! configuration that [`aegis_planning::load_balancer::membership`] found to differ in servers alone. Owns which containers cannot do it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_docker::script;
+use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
 
 use super::Error;
-use super::validate::ValidatedLoadBalancer;
 use crate::context::Context;
 use crate::fault;
 

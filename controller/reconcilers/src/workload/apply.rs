@@ -4,19 +4,22 @@
 use std::collections::BTreeMap;
 
 use aegis_api::Kind as _;
+use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
+use aegis_api::observed::{ContainerState, Known, Questions};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
-use aegis_docker::create::{Ownership, clone_spec, is_ours, template_spec};
-use aegis_docker::restart::{Known, Questions, Refused, Surroundings, questions, replaceable, restartable};
 use aegis_docker::{Engine, EngineError, ListFilter};
+use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
+use aegis_planning::workload::observed::Rotation;
+use aegis_planning::workload::plan::{Prepared, Step};
+use aegis_planning::workload::status::{FailedStep, Outcome};
+use aegis_planning::workload::validate::{Mould, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::plan::{Prepared, Step, is_outdated};
 use super::restart_limit;
-use super::validate::{Mould, ValidatedWorkload};
 use crate::context::Context;
 use crate::look::{Depth, Subject, look};
 use crate::{brake, fault};
@@ -24,15 +27,9 @@ use crate::{brake, fault};
 /// What became of a plan.
 #[derive(Debug)]
 pub(super) struct Applied {
-    pub plan: Prepared,
-    pub done: Vec<Step>,
-    pub failed: Vec<(Step, EngineError)>,
-    /// What was found out right before the stop to be impossible to undo; nothing was stopped.
-    pub refused: Vec<(Step, Refused)>,
-    /// What containers looked like that are about to be healed.
-    pub captures: Vec<Capture>,
-    /// Incidents that were opened since restarts were too many.
-    pub reported: Vec<String>,
+    pub outcome: Outcome,
+    /// The first step that failed, and of what.
+    pub failure: Option<(Step, EngineError)>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -41,6 +38,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
     {
         brake::open_incident(context, &workload.name, reason).await;
     }
+    let decided = &plan;
     let mut running: FuturesUnordered<_> = plan
         .steps
         .iter()
@@ -48,7 +46,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         .map(|step| async move {
             let result = match &step {
                 Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
-                _ => match refusal(&*context.engine, workload, &step).await {
+                _ => match before(&*context.engine, workload, decided, &step).await {
                     Ok(None) => take(context, workload, &step).await.map(|()| None),
                     Ok(Some(why)) => return (step, Err(Failure::Refused(why))),
                     Err(error) => Err(error),
@@ -59,6 +57,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         })
         .collect();
     let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut failure = None;
     let mut refused = Vec::new();
     let mut reported = Vec::new();
     while let Some((step, result)) = running.next().await {
@@ -67,7 +66,14 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
                 captures.extend(capture);
                 done.push(step);
             }
-            Err(Failure::Engine(error)) => failed.push((step, error)),
+            Err(Failure::Engine(error)) => {
+                failed.push(FailedStep {
+                    step: step.clone(),
+                    message: error.to_string(),
+                    is_transient: error.is_transient(),
+                });
+                failure.get_or_insert((step, error));
+            }
             Err(Failure::Refused(why)) => refused.push((step, why)),
         }
     }
@@ -82,12 +88,15 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
         }
     }
     Applied {
-        refused,
-        reported,
-        plan,
-        done,
-        failed,
-        captures,
+        outcome: Outcome {
+            plan,
+            done,
+            failed,
+            refused,
+            captures,
+            reported,
+        },
+        failure,
     }
 }
 
@@ -107,6 +116,49 @@ fn about(workload: &ValidatedWorkload) -> ObjectRef {
 enum Failure {
     Engine(EngineError),
     Refused(Refused),
+}
+
+/// What is looked at once more right before a step.
+async fn before(
+    engine: &dyn Engine,
+    workload: &ValidatedWorkload,
+    plan: &Prepared,
+    step: &Step,
+) -> Result<Option<Refused>, EngineError> {
+    let why = refusal(engine, workload, step).await?;
+    if why.is_none() {
+        still_without_requests(engine, workload, plan, step).await?;
+    }
+    Ok(why)
+}
+
+/// What leaves and runs need not be let go of by a load balancer that does not run. One that was started since it was
+/// looked at serves its last configuration, and may be sending requests again.
+async fn still_without_requests(
+    engine: &dyn Engine,
+    workload: &ValidatedWorkload,
+    plan: &Prepared,
+    step: &Step,
+) -> Result<(), EngineError> {
+    let leaving = step.id().filter(|id| plan.draining.contains_key(*id));
+    let instance = leaving.and_then(|id| workload.instances.iter().find(|instance| instance.id == id));
+    let Some(instance) = instance.filter(|instance| instance.state == ContainerState::Running) else {
+        return Ok(());
+    };
+    let stood = |rotation: &&Rotation| !rotation.serving && !instance.is_released_by(rotation);
+    for rotation in workload.rotations.iter().filter(stood) {
+        let found = engine.inspect(&rotation.container).await?;
+        if found.is_some_and(|container| container.state == ContainerState::Running) {
+            return Err(EngineError::Refused {
+                operation: step.words(),
+                message: format!(
+                    "load balancer {} was started meanwhile and has not let go of it",
+                    rotation.name
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Looks again, right before a stop, whether a start can follow. The plan was made from an earlier look; between this one
@@ -143,7 +195,7 @@ async fn refusal(
             };
             let mut instances = workload.instances.iter();
             let replaced = instances.find(|instance| instance.id == *id);
-            if !replaced.is_some_and(|replaced| replaced.may_serve() && is_outdated(workload, replaced)) {
+            if !replaced.is_some_and(|replaced| replaced.may_serve() && replaced.is_outdated()) {
                 return Ok(None);
             }
             let image = template.image.to_string();

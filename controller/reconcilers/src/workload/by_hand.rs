@@ -1,57 +1,10 @@
-//! How a Workload tells that a person stopped its container: the condition, and the Event that comes with it.
+//! The Events that tell that a person stopped a Workload's container, and that it was handed back.
 
-use aegis_api::condition::{self, Condition};
-use aegis_api::{Time, Workload, WorkloadStatus};
+use aegis_api::{Workload, WorkloadStatus, condition};
+use aegis_planning::hold::STOPPED_BY_HAND;
 use aegis_runtime::events::{EventType, ObjectRef};
 
-use super::validate::ValidatedWorkload;
 use crate::context::Context;
-use crate::hold::STOPPED_BY_HAND;
-
-/// What people stopped, and how to hand it back; nothing while nothing is.
-pub(super) fn told(workload: &ValidatedWorkload) -> Option<String> {
-    let stopped = workload
-        .instances
-        .iter()
-        .filter(|instance| instance.is_stopped_by_hand());
-    let told: Vec<String> = stopped
-        .map(|instance| format!("{}: {}", instance.name, instance.message))
-        .collect();
-    (!told.is_empty()).then(|| told.join("; "))
-}
-
-/// Sets the condition; a workload that nobody ever stopped has none.
-pub(super) fn condition(
-    conditions: &mut Vec<Condition>,
-    told: Option<String>,
-    generation: Option<i64>,
-    now: Time,
-) {
-    match told {
-        Some(text) => condition::set(
-            conditions,
-            STOPPED_BY_HAND,
-            true,
-            "Stopped",
-            text,
-            generation,
-            now,
-        ),
-        None if condition::find(conditions, STOPPED_BY_HAND).is_some() => {
-            let text = "it was started again";
-            condition::set(
-                conditions,
-                STOPPED_BY_HAND,
-                false,
-                "Started",
-                text,
-                generation,
-                now,
-            );
-        }
-        None => {}
-    }
-}
 
 /// Tells once of a stop, and once of its end.
 pub(super) fn announce(context: &Context, workload: &Workload, status: &WorkloadStatus) {

@@ -3,99 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aegis_api::lifecycle::LastEnd;
+use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::meta::LABEL_REVISION;
-use aegis_api::workload::DependencyStatus;
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::create::{claims, is_ours, template_revision};
-use aegis_docker::observed::{ContainerDetails, ContainerState, ContainerSummary};
-use aegis_docker::restart::{Known, Questions, questions};
+use aegis_api::observed::{ContainerDetails, ContainerState, Questions};
+use aegis_api::{Incident, Kind, Workload};
 use aegis_docker::{EngineError, ListFilter};
+use aegis_planning::hold;
+use aegis_planning::host_limit::{Asker, HostRuling, judge};
+use aegis_planning::restart::questions;
+use aegis_planning::workload::dependencies::{dependencies, network_owner};
+use aegis_planning::workload::observed::{NetworkOwner, Observed, adopted_by, rotations};
+use aegis_planning::workload::{restart_limit, rollout};
 use futures::future::try_join_all;
 
-use super::dependencies::{NetworkOwner, dependencies, network_owner};
-use super::{Error, restart_limit, rollout};
+use super::Error;
 use crate::context::Context;
-use crate::hold::{self, Hold};
-use crate::host_limit::{Asker, HostRuling, judge};
-use crate::probe::Opinion;
 use crate::turns;
-
-/// The world as one Workload sees it.
-#[derive(Debug, Clone)]
-pub(super) struct Observed {
-    /// The container of `spec.container`, if there is one.
-    pub base: Option<ContainerDetails>,
-    /// Containers this controller made for the workload.
-    pub replicas: Vec<ContainerDetails>,
-    /// How many more of them the engine is removing just now.
-    pub vanishing: usize,
-    /// Names of all containers on the host: none of them may be taken twice.
-    pub taken_names: BTreeSet<String>,
-    /// The probes' opinions, by container id.
-    pub opinions: HashMap<String, Opinion>,
-    /// Load balancers that name the workload.
-    pub rotations: Vec<Rotation>,
-    /// Why nothing of it is restarted by itself.
-    pub no_restarts: Option<Hold>,
-    /// What keeps the host from one more restart of something sick.
-    pub host: Option<HostRuling>,
-    /// What the workload needs.
-    pub dependencies: Vec<DependencyStatus>,
-    /// The container whose network the adopted one shares.
-    pub network_owner: Option<NetworkOwner>,
-    /// Containers whose labels say that this controller made them for the workload, and whose names do not: run by
-    /// somebody from an image that was committed from a replica, or renamed. They are nobody's.
-    pub strangers: Vec<String>,
-    /// All containers of the host.
-    pub containers: Vec<ContainerSummary>,
-    /// What a start of a container of the workload would meet, by container id.
-    pub known: HashMap<String, Known>,
-    /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
-    pub has_image: Option<bool>,
-    /// Another Workload that adopts the same container and is older.
-    pub adopted_by: Option<String>,
-    /// Networks that this controller itself is on, if it runs in a container: those it can reach.
-    pub own_networks: BTreeSet<String>,
-    /// Id of the container this controller runs in.
-    pub own_container: Option<String>,
-    /// Id of this controller's state directory.
-    pub instance: String,
-    /// How containers' last runs ended, by id, where events told.
-    pub ends: HashMap<String, LastEnd>,
-    /// Since when events are heard without a break.
-    pub heard_since: Option<Time>,
-    /// An incident about restarts that were too many is open already.
-    pub restarts_reported: bool,
-    /// The restart that the spec asks for is an incident's, that no human ordered.
-    pub restart_is_automatic: bool,
-    /// Now.
-    pub now: Time,
-}
-
-/// What a load balancer says of a workload's containers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rotation {
-    /// The LoadBalancer.
-    pub name: String,
-    /// nginx runs: it may be sending requests.
-    pub serving: bool,
-    /// Ids in the serving configuration.
-    pub servers: BTreeSet<String>,
-    /// Ids it keeps since they are the last of their upstream.
-    pub held: BTreeSet<String>,
-    /// Ids it has let go of, and the mark of which pass that answers.
-    pub released: BTreeMap<String, Option<Time>>,
-    /// Its complaint, if it cannot do its work.
-    pub trouble: Option<String>,
-}
-
-impl Rotation {
-    /// Whether it gives no more requests to a container, marked as on its way out since then.
-    pub(super) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
-        self.released.get(id) == Some(&since)
-    }
-}
 
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
@@ -192,27 +115,29 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         .chain(&replicas)
         .map(|container| container.id.as_str());
     let ids: BTreeSet<&str> = ids.collect();
+    let incidents = context.store.list::<Incident>();
+    let workloads = context.store.list::<Workload>();
     Ok(Observed {
         opinions: opinions.collect(),
         ends: ends.collect(),
         heard_since: context.lifecycle.up_since(),
-        restarts_reported: restart_limit::is_reported(&context.store, name),
-        restart_is_automatic: restart_limit::is_automatic(&context.store, workload),
-        rotations: rotations(context, name, &ids, &running),
+        restarts_reported: restart_limit::is_reported(&incidents, name),
+        restart_is_automatic: restart_limit::is_automatic(&incidents, workload),
+        rotations: rotations(&context.store.list(), name, &ids, &running),
         no_restarts: hold::no_restarts(
             workload,
             context.store.automation().paused().as_ref(),
             context.clock.now(),
         ),
         host: host(context, workload),
-        dependencies: dependencies(&context.store, workload, base.as_ref(), &all),
+        dependencies: dependencies(&workloads, workload, base.as_ref(), &all),
         network_owner: inspected.map(|owner| NetworkOwner {
             started_at: owner
                 .started_at
                 .filter(|_| owner.state == ContainerState::Running),
             name: owner.name,
         }),
-        adopted_by: adopted_by(context, workload),
+        adopted_by: adopted_by(&workloads, workload),
         own_networks: own_networks
             .flat_map(|row| row.networks.keys().cloned())
             .collect(),
@@ -263,64 +188,4 @@ fn host(context: &Context, workload: &Workload) -> Option<HostRuling> {
         &turns::seen(context, asker),
         workload.name(),
     )
-}
-
-fn rotations(
-    context: &Context,
-    workload: &str,
-    ids: &BTreeSet<&str>,
-    running: &BTreeMap<&str, bool>,
-) -> Vec<Rotation> {
-    let balancers = context.store.list::<LoadBalancer>();
-    let naming = balancers.iter().filter(|lb| {
-        // One whose backends name it no more may still serve it.
-        let asked = |lb: &LoadBalancer| {
-            let mut backends = lb.spec.backends.iter();
-            backends.any(|backend| backend.workload.as_str() == workload)
-        };
-        let uses = lb
-            .status
-            .as_ref()
-            .is_some_and(|status| status.uses(workload, ids));
-        // One that is being deleted lets go of what it serves, and takes up nothing more.
-        uses || (asked(lb) && !lb.is_deleting())
-    });
-    naming
-        .map(|lb| {
-            let status = lb.status.clone().unwrap_or_default();
-            let ready = aegis_api::condition::find(&status.conditions, "Ready");
-            Rotation {
-                name: lb.name().to_owned(),
-                serving: running.get(lb.spec.container.as_str()).copied().unwrap_or(false),
-                servers: status.servers.into_iter().map(|server| server.id).collect(),
-                held: status.held.into_iter().collect(),
-                released: status
-                    .releases
-                    .into_iter()
-                    .map(|release| (release.id, release.since))
-                    .collect(),
-                trouble: ready
-                    .filter(|ready| ready.status != "True")
-                    .map(|ready| ready.message.clone()),
-            }
-        })
-        .collect()
-}
-
-/// The older of two Workloads that adopt one container owns it; the younger must not touch it.
-fn adopted_by(context: &Context, workload: &Workload) -> Option<String> {
-    let container = workload.spec.container.as_ref()?;
-    let age = |workload: &Workload| {
-        (
-            workload.metadata.creation_timestamp.clone().map(|time| time.0),
-            workload.name().to_owned(),
-        )
-    };
-    let others = context.store.list::<Workload>();
-    let rivals = others.iter().filter(|other| {
-        other.name() != workload.name()
-            && other.spec.container.as_ref() == Some(container)
-            && age(other) < age(workload)
-    });
-    rivals.map(|rival| rival.name().to_owned()).next()
 }

@@ -1,37 +1,19 @@
-//! The only writer of a Workload's status, its finalizer and its Events.
+//! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
-use std::collections::BTreeMap;
-
-use aegis_api::condition;
 use aegis_api::meta::WORKLOAD_FINALIZER;
-use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Kind, Time, Workload, WorkloadStatus};
-use aegis_docker::restart::Refused;
+use aegis_api::{Kind, Workload, WorkloadStatus, condition};
+use aegis_planning::workload::plan::Step;
+use aegis_planning::workload::status::{FOREIGN, Outcome, cannot, newly_draining, next};
+use aegis_planning::workload::validate::ValidatedWorkload;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
-use super::plan::{Step, counted_restarts, is_progressing};
-use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{AT_ONCE, Error, by_hand, restart_limit, rollout};
+use super::{AT_ONCE, Error, by_hand};
 use crate::context::Context;
 use crate::fault;
-use crate::hold::{PAUSED, STOPPED_BY_HAND};
-
-/// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
-pub(crate) const STEP_REFUSED: &str = "StepRefused";
-/// Why it is not, where the container that it adopts is not there.
-pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
-/// How many revisions are remembered.
-const REVISIONS: usize = 10;
-/// How many changes of what the spec asks for are.
-const DEMANDS: usize = 20;
-/// How many looks at sick containers are kept.
-const CAPTURES: usize = 3;
-/// Condition that stands while containers claim to be replicas and are not.
-const FOREIGN: &str = "ForeignContainers";
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -61,7 +43,8 @@ pub(super) async fn update(
     applied: Applied,
 ) -> Result<Action, Error> {
     let name = workload.name();
-    announce(context, workload, &applied);
+    let outcome = &applied.outcome;
+    announce(context, workload, outcome);
     if validated.deleting {
         let left = validated.vanishing > 0 || validated.instances.iter().any(|instance| instance.index > 0);
         if !left {
@@ -69,7 +52,7 @@ pub(super) async fn update(
             return Ok(Action::AwaitChange);
         }
     }
-    let status = next(validated, &applied);
+    let status = next(validated, outcome);
     by_hand::announce(context, workload, &status);
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
@@ -82,18 +65,19 @@ pub(super) async fn update(
             .events
             .record(&about, EventType::Warning, "RolledBack", text);
     }
-    announce_refusals(context, workload, &status, &applied);
+    announce_refusals(context, workload, &status, outcome);
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
-    if let Some((step, source)) = applied.failed.into_iter().next() {
+    let (look_again, nothing_done) = (outcome.plan.look_again, outcome.done.is_empty());
+    if let Some((step, source)) = applied.failure {
         return Err(Error::Apply {
             workload: name.to_owned(),
             step: step.words(),
             source,
         });
     }
-    Ok(match applied.plan.look_again {
-        _ if !applied.done.is_empty() || marked => Action::Requeue(AT_ONCE),
+    Ok(match look_again {
+        _ if !nothing_done || marked => Action::Requeue(AT_ONCE),
         Some(pause) => Action::Requeue(pause),
         None => Action::AwaitChange,
     })
@@ -175,403 +159,8 @@ fn uid(workload: &Workload) -> &str {
     workload.metadata.uid.as_deref().unwrap_or_default()
 }
 
-fn newly_draining(before: &WorkloadStatus, after: &WorkloadStatus) -> bool {
-    let was = |id: &str| before.instances.iter().any(|row| row.id == id && row.draining);
-    after.instances.iter().any(|row| row.draining && !was(&row.id))
-}
-
-/// The status after a pass. Pure.
-pub(super) fn next(workload: &ValidatedWorkload, applied: &Applied) -> WorkloadStatus {
-    let removed = |id: &str| {
-        applied
-            .done
-            .iter()
-            .any(|step| matches!(step, Step::Remove { id: removed, .. } if removed == id))
-    };
-    let instances: Vec<InstanceStatus> = workload
-        .instances
-        .iter()
-        .filter(|instance| !removed(&instance.id))
-        .map(|instance| row(workload, applied, instance))
-        .collect();
-    let staying = || instances.iter().filter(|row| !row.draining || row.index == 0);
-    let ready = instances
-        .iter()
-        .filter(|row| row.health == Health::Healthy)
-        .count();
-    let updated = instances
-        .iter()
-        .filter(|row| workload.revision.as_ref() == Some(&row.revision))
-        .count();
-    let mut status = WorkloadStatus {
-        observed_generation: Some(workload.generation),
-        replicas: count(staying().count()),
-        ready_replicas: count(ready),
-        updated_replicas: count(updated),
-        revision: workload
-            .revision
-            .clone()
-            .or_else(|| workload.before.revision.clone()),
-        revisions: workload.before.revisions.clone(),
-        conditions: workload.before.conditions.clone(),
-        rollout: None,
-        rejected: workload.rejected.clone().or_else(|| rollout::verdict(workload)),
-        demands: demands(workload),
-        captures: captures(workload, applied),
-        dependencies: workload.dependencies.clone(),
-        instances,
-    };
-    let serving = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Healthy && !row.draining)
-        .count();
-    let settled = count(serving) >= workload.spec.replicas && !is_progressing(workload, &applied.plan);
-    status.rollout = rollout::next(workload, settled);
-    remember_revision(workload, &mut status, settled);
-    set_conditions(workload, applied, &mut status, settled);
-    status
-}
-
-/// The newest, those of this pass among them.
-fn captures(workload: &ValidatedWorkload, applied: &Applied) -> Vec<Capture> {
-    let mut all = workload.before.captures.clone();
-    all.extend(applied.captures.iter().cloned());
-    all.drain(..all.len().saturating_sub(CAPTURES));
-    all
-}
-
-fn row(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance) -> InstanceStatus {
-    let crashed = applied.done.iter().any(|step| {
-        matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
-    });
-    let before = instance.before.as_ref();
-    let told = counts(workload, applied, instance, crashed);
-    let restarts = told.restarts;
-    InstanceStatus {
-        name: instance.name.clone(),
-        id: instance.id.clone(),
-        index: instance.index,
-        addresses: instance
-            .addresses
-            .iter()
-            .map(|(network, ip)| (network.clone(), ip.to_string()))
-            .collect::<BTreeMap<_, _>>(),
-        state: instance.state.as_str().to_owned(),
-        health: instance.health,
-        revision: instance.revision.clone(),
-        draining: applied.plan.draining.contains_key(&instance.id),
-        draining_since: applied.plan.draining.contains_key(&instance.id).then(|| {
-            let since = before.and_then(|row| row.draining_since);
-            since.unwrap_or(workload.now)
-        }),
-        leaving: applied.plan.draining.get(&instance.id).copied(),
-        ready_since: instance.ready_since,
-        started_at: instance.started_at,
-        restarts,
-        last_restart_at: if crashed {
-            Some(workload.now)
-        } else {
-            before
-                .and_then(|row| row.last_restart_at)
-                .filter(|_| restarts > 0)
-        },
-        recent_restarts: told.recent,
-        unhealthy_since: instance.unhealthy_since,
-        // A healthy probe's words change with every latency: storing them would be a write a probe.
-        message: (instance.health != Health::Healthy && !instance.message.is_empty())
-            .then(|| instance.message.clone()),
-        first_ready_at: instance.first_ready_at,
-        starting: instance.starts_until.is_some(),
-        fruitless_restarts: told.fruitless,
-        stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
-    }
-}
-
-/// What counts against the limit of automatic restarts.
-struct Counts {
-    restarts: u32,
-    recent: Vec<Time>,
-    fruitless: u32,
-}
-
-/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew; an incident's
-/// restart is one more attempt.
-fn counts(workload: &ValidatedWorkload, applied: &Applied, instance: &Instance, crashed: bool) -> Counts {
-    let asked = applied.done.iter().any(|step| {
-        matches!(step, Step::Start { id, crashed: false, .. } | Step::Restart { id, .. } if *id == instance.id)
-    });
-    let before = instance.before.as_ref();
-    let handed_back =
-        before.is_some_and(|row| row.stopped_by_hand.is_some()) && !instance.is_stopped_by_hand();
-    let automatic = asked && workload.restart_is_automatic;
-    if (asked && !automatic) || handed_back {
-        return Counts {
-            restarts: 0,
-            recent: Vec::new(),
-            fruitless: 0,
-        };
-    }
-    let healed = applied
-        .done
-        .iter()
-        .any(|step| matches!(step, Step::Heal { id, .. } if *id == instance.id));
-    let crashed = crashed || automatic;
-    let in_vain = (healed || automatic) && instance.first_ready_at.is_none();
-    let mut recent = restart_limit::recent_restarts(workload, instance);
-    recent.extend(crashed.then_some(workload.now));
-    Counts {
-        restarts: counted_restarts(instance, workload.now).saturating_add(u32::from(crashed)),
-        recent,
-        fruitless: restart_limit::fruitless(instance).saturating_add(u32::from(in_vain)),
-    }
-}
-
-/// What the spec asks for now, after what it asked for before.
-fn demands(workload: &ValidatedWorkload) -> Vec<Demand> {
-    let mut demands = workload.before.demands.clone();
-    let now = Demand {
-        generation: workload.generation,
-        at: workload.now,
-        replicas: workload.spec.replicas,
-        restarted_at: workload.spec.restarted_at,
-    };
-    let asks = |demand: &Demand| (demand.replicas, demand.restarted_at);
-    if demands.last().is_none_or(|last| asks(last) != asks(&now)) {
-        demands.push(now);
-        demands.drain(..demands.len().saturating_sub(DEMANDS));
-    }
-    demands
-}
-
-fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, settled: bool) {
-    let (Some(revision), Some(image)) = (&workload.revision, &workload.image) else {
-        return;
-    };
-    let last = status.revisions.last();
-    if last.is_none_or(|last| last.revision != *revision) {
-        let again = status
-            .revisions
-            .iter()
-            .position(|known| known.revision == *revision);
-        let again = again.map(|position| status.revisions.remove(position));
-        status.revisions.push(again.unwrap_or_else(|| Revision {
-            revision: revision.clone(),
-            template: match &workload.mould {
-                Mould::Template(template) => Some((**template).clone()),
-                Mould::Clone(_) | Mould::Missing => None,
-            },
-            image: image.clone(),
-            created_at: workload.now,
-            was_ready: false,
-        }));
-        let excess = status.revisions.len().saturating_sub(REVISIONS);
-        status.revisions.drain(..excess);
-    }
-    // No containers prove nothing.
-    if settled
-        && workload.spec.replicas > 0
-        && let Some(current) = status.revisions.last_mut()
-    {
-        current.was_ready = true;
-    }
-}
-
-fn set_conditions(
-    workload: &ValidatedWorkload,
-    applied: &Applied,
-    status: &mut WorkloadStatus,
-    settled: bool,
-) {
-    let (now, generation) = (workload.now, Some(workload.generation));
-    let wanted = workload.spec.replicas;
-    let unhealthy: Vec<String> = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none())
-        .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
-        .collect();
-    let failure = applied.failed.first().map(|(step, error)| {
-        let reason = if error.is_transient() {
-            "StepFailed"
-        } else {
-            STEP_REFUSED
-        };
-        (reason, format!("cannot {}: {error}", step.words()))
-    });
-    let missing = matches!(workload.mould, Mould::Missing)
-        .then(|| {
-            workload.spec.container.as_ref().map(|name| {
-                format!(
-                    "container {name} does not exist: start it, and it is adopted{}",
-                    kept_by(status)
-                )
-            })
-        })
-        .flatten();
-    let ready = format!("{} of {wanted} ready", status.ready_replicas);
-    let cannot = cannot(applied);
-    let cannot = cannot.first().map(|first| {
-        let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
-        (first.reason.as_str(), all.join("; "))
-    });
-    let unknown = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unknown);
-    let unknown: Vec<String> = unknown
-        .filter_map(|row| Some(format!("{}: {}", row.name, row.message.as_deref()?)))
-        .collect();
-    let given_up: Vec<String> = workload
-        .instances
-        .iter()
-        .filter(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand())
-        .filter_map(|instance| {
-            let limit = restart_limit::reached(workload, instance)?;
-            Some(restart_limit::words(workload, instance, limit))
-        })
-        .collect();
-    let given_up = (!given_up.is_empty()).then(|| given_up.join("; "));
-    let by_hand = by_hand::told(workload);
-    let sick = workload
-        .instances
-        .iter()
-        .any(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand());
-    let waits = workload.waits_for().filter(|_| sick);
-    let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
-    let held = workload.no_restarts.as_ref().filter(|_| sick);
-    let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
-    let trouble = failure
-        .or(cannot)
-        .or(held)
-        .or(given_up.map(|text| ("RestartLimit", text)))
-        .or(waits.map(|text| ("DependencyDown", text)))
-        .or(missing.map(|text| (CONTAINER_MISSING, text)))
-        .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
-    let (reason, message) = match (&trouble, settled) {
-        (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
-        (None, _) if by_hand.is_some() => {
-            let text = by_hand.clone().unwrap_or_default();
-            (STOPPED_BY_HAND, format!("{ready}; {text}"))
-        }
-        (None, true) if status.rejected.is_some() => ("RolledBack", ready),
-        (None, true) => ("Ready", ready),
-        (None, false) if workload.deleting => ("Deleting", applied.plan.waiting.join("; ")),
-        (None, false) => (
-            "Progressing",
-            [vec![ready], unknown, applied.plan.waiting.clone()]
-                .concat()
-                .join("; "),
-        ),
-    };
-    let conditions = &mut status.conditions;
-    condition::set(
-        conditions,
-        "Ready",
-        settled && trouble.is_none(),
-        reason,
-        message,
-        generation,
-        now,
-    );
-    foreign(workload, conditions, generation);
-    let progress = applied.plan.waiting.join("; ");
-    let taken_back = status.rejected.as_ref().map(|rejected| {
-        format!(
-            "revision {} was taken back and {} runs: {}; it is tried again once spec.template is changed",
-            rejected.revision,
-            status.revision.as_deref().unwrap_or("the one before"),
-            rejected.reason
-        )
-    });
-    let (progressing, why, progress) = match (&taken_back, settled) {
-        (Some(text), _) => (false, "RolloutFailed", text.clone()),
-        (None, true) => (false, "Settled", progress),
-        (None, false) if by_hand.is_some() && trouble.is_none() => (false, STOPPED_BY_HAND, progress),
-        (None, false) => (true, "Working", progress),
-    };
-    condition::set(
-        conditions,
-        "Progressing",
-        progressing,
-        why,
-        progress,
-        generation,
-        now,
-    );
-    let (degraded, reason, message) = match trouble {
-        Some((reason, text)) => (true, reason, text),
-        None => match taken_back {
-            Some(text) => (true, "RolledBack", text),
-            // As people asked for it.
-            None if by_hand.is_some() => (false, STOPPED_BY_HAND, String::new()),
-            None => (false, "Healthy", String::new()),
-        },
-    };
-    condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
-    let pause = workload.no_restarts.as_ref().filter(|hold| hold.reason == PAUSED);
-    let was = condition::is_true(conditions, PAUSED);
-    match pause {
-        Some(hold) => condition::set(
-            conditions,
-            PAUSED,
-            true,
-            "Paused",
-            hold.message.clone(),
-            generation,
-            now,
-        ),
-        None if was => condition::set(conditions, PAUSED, false, "Resumed", "", generation, now),
-        None => {}
-    }
-    by_hand::condition(conditions, by_hand, generation, now);
-    if workload.spec.autoscale.is_some() {
-        let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-        condition::set(
-            conditions,
-            "AutoscalingActive",
-            false,
-            "NotSupported",
-            message,
-            generation,
-            now,
-        );
-    }
-}
-
-/// What was asked for and is impossible, as the plan or the last look found.
-fn cannot(applied: &Applied) -> Vec<&Refused> {
-    let late = applied.refused.iter().map(|(_, refused)| refused);
-    applied.plan.cannot.iter().chain(late).collect()
-}
-
-/// Containers that carry the labels of the workload's replicas and are none.
-fn foreign(
-    workload: &ValidatedWorkload,
-    conditions: &mut Vec<condition::Condition>,
-    generation: Option<i64>,
-) {
-    if workload.strangers.is_empty() {
-        conditions.retain(|condition| condition.type_ != FOREIGN);
-        return;
-    }
-    let message = format!(
-        "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
-        workload.strangers.join(", ")
-    );
-    condition::set(
-        conditions,
-        FOREIGN,
-        true,
-        "NotOurs",
-        message,
-        generation,
-        workload.now,
-    );
-}
-
 /// Tells of a refusal, and of containers left alone, once: when the condition begins to say it.
-fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, applied: &Applied) {
+fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     let before = workload
         .status
@@ -584,7 +173,7 @@ fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadSt
         said(&status.conditions).filter(|now| before.and_then(said).as_ref() != Some(now))
     };
     if news("Degraded").is_some() {
-        for refused in cannot(applied) {
+        for refused in cannot(outcome) {
             let (reason, text) = (refused.reason.as_str(), refused.to_string());
             context.events.record(&about, EventType::Warning, reason, text);
         }
@@ -594,9 +183,9 @@ fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadSt
     }
 }
 
-fn announce(context: &Context, workload: &Workload, applied: &Applied) {
+fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
-    for step in &applied.done {
+    for step in &outcome.done {
         let (reason, text) = match step {
             Step::Create { name, .. } => ("Created", format!("made and started {name}")),
             Step::Start {
@@ -622,38 +211,24 @@ fn announce(context: &Context, workload: &Workload, applied: &Applied) {
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
-    for incident in &applied.reported {
+    for incident in &outcome.reported {
         let text = format!("automatic restarts have ended: incident/{incident} asks a human");
         context
             .events
             .record(&about, EventType::Warning, "RestartLimit", text);
     }
-    for refusal in &applied.plan.refused {
+    for refusal in &outcome.plan.refused {
         let text = format!("{}: {}", refusal.step.words(), refusal.reason);
         context
             .events
             .record(&about, EventType::Warning, "PlanRefused", text);
     }
-    for (step, error) in &applied.failed {
+    for failed in &outcome.failed {
         context.events.record(
             &about,
             EventType::Warning,
             "StepFailed",
-            format!("cannot {}: {error}", step.words()),
+            format!("cannot {}: {}", failed.step.words(), failed.message),
         );
     }
-}
-
-/// What keeps the networks of a container that is gone, for whoever tears them down.
-fn kept_by(status: &WorkloadStatus) -> String {
-    match status.instances.len() {
-        0 => String::new(),
-        count => format!(
-            " ({count} clones of it go on serving and stay on its networks until the Workload is deleted)"
-        ),
-    }
-}
-
-fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }

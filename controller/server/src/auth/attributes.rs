@@ -47,6 +47,11 @@ impl<'a> Attributes<'a> {
 
     /// What it takes.
     pub(super) fn need(&self) -> Need {
+        let part = self.resource.as_ref().and_then(|resource| resource.subresource);
+        if (self.verb, part) == ("create", Some("plan")) {
+            // Asking what a change would do changes nothing.
+            return Need::Read;
+        }
         let kind = self
             .resource
             .as_ref()

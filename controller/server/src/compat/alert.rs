@@ -13,11 +13,13 @@ use std::sync::Arc;
 use aegis_api::incident::{IncidentSpec, Severity, Source};
 use aegis_api::redact::redact;
 use aegis_api::scalar::ResourceName;
-use aegis_api::{Time, Workload};
+use aegis_api::{Kind as _, Time, Workload};
+use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
 use super::refusal::Fault;
 use body::Body;
+
 pub(super) use names::{Known, Named};
 pub(super) use over::Over;
 
@@ -122,7 +124,8 @@ impl Alert {
         previous: Option<ResourceName>,
     ) -> IncidentSpec {
         IncidentSpec {
-            workload_ref: covering(workloads, named.container.as_str()).and_then(|name| name.parse().ok()),
+            workload_ref: covering(workloads, named.container.as_str())
+                .and_then(|workload| workload.name().parse().ok()),
             container_name: Some(named.container.clone()),
             alert_type: self.alert_type.clone(),
             severity: self.severity,
@@ -172,25 +175,6 @@ fn key(name: &str) -> String {
         .filter(char::is_ascii_alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .collect()
-}
-
-/// Name of the workload that covers a container: it adopts it, has it, or is called like it.
-pub(super) fn covering<'a>(workloads: &'a [Arc<Workload>], container: &str) -> Option<&'a str> {
-    let adopts = |workload: &Workload| {
-        workload
-            .spec
-            .container
-            .as_ref()
-            .is_some_and(|name| name.as_str() == container)
-    };
-    let has = |workload: &Workload| {
-        let mut instances = workload.status.iter().flat_map(|status| &status.instances);
-        instances.any(|instance| instance.name == container)
-    };
-    let called = |workload: &Workload| workload.metadata.name.as_deref() == Some(container);
-    let find = |test: &dyn Fn(&Workload) -> bool| workloads.iter().find(|workload| test(workload));
-    let workload = find(&adopts).or_else(|| find(&has)).or_else(|| find(&called))?;
-    workload.metadata.name.as_deref()
 }
 
 fn fault(field: &'static str, kind: &'static str, message: impl Into<String>) -> Fault {
@@ -474,30 +458,5 @@ mod tests {
             at(json!({"timestamp": "2099-01-01T00:00:00Z"})),
             (None, "timestamp".to_owned())
         );
-    }
-
-    #[test]
-    fn a_container_belongs_to_who_adopts_it_then_has_it_then_is_called_like_it() {
-        let workload = |name: &str, spec: Value, status: Value| -> Arc<Workload> {
-            Arc::new(
-                serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec, "status": status}))
-                    .unwrap(),
-            )
-        };
-        let instance = json!({"name": "b-replica-1", "id": "i", "index": 1, "state": "running", "health": "Healthy",
-            "revision": "r"});
-        let workloads = [
-            workload("a", json!({"container": "web"}), Value::Null),
-            workload(
-                "b",
-                json!({"template": {"image": "i"}}),
-                json!({"instances": [instance]}),
-            ),
-            workload("web", json!({"container": "other"}), Value::Null),
-        ];
-        assert_eq!(covering(&workloads, "web"), Some("a"));
-        assert_eq!(covering(&workloads, "b-replica-1"), Some("b"));
-        assert_eq!(covering(&workloads, "b"), Some("b"));
-        assert_eq!(covering(&workloads, "b-replica-9"), None);
     }
 }

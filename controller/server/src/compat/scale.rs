@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use aegis_api::wire::{Removed, ScaleData, ScaleEvent};
 use aegis_api::{Kind as _, KindInfo, LoadBalancer, Time, Workload};
+use aegis_planning::covering::covering;
+use aegis_planning::serving::{is_balanced, missing, replicas};
 use aegis_runtime::Store;
 use axum::Json;
 use axum::extract::State;
@@ -14,10 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::alert::covering;
 use super::refusal::{Fault, Refusal};
 use super::request::{Asked, Named};
-use super::serving::{balanced, missing, replicas};
 use crate::auth::Acting;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -110,7 +110,7 @@ fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
         container_base: base.unwrap_or(workload.name()).to_owned(),
         replica_count: replicas.len(),
         replicas,
-        lb_configured: balanced(workload, balancers),
+        lb_configured: is_balanced(workload, balancers),
         timestamp: Time(jiff::Timestamp::now()),
     }
 }
@@ -119,9 +119,7 @@ fn event(workload: &Workload, balancers: &[Arc<LoadBalancer>]) -> ScaleEvent {
 fn target(state: &ServerState) -> Result<Arc<Workload>, Refusal> {
     let container = &state.config.target_container;
     let workloads = state.store.list::<Workload>();
-    let name = covering(&workloads, container);
-    let found = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name));
-    found.cloned().ok_or_else(|| {
+    covering(&workloads, container).cloned().ok_or_else(|| {
         let detail = format!(
             "no Workload covers the container {container:?}: apply one with `spec.container: {container}`"
         );

@@ -424,7 +424,8 @@ async fn converge(server: &Server, replicas: usize) {
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            json!({"name": name, "id": "i", "index": index, "state": "running", "health": "Healthy", "revision": "r"})
+            json!({"name": name, "id": format!("id-{name}"), "index": index, "state": "running", "health": "Healthy",
+                "revision": "r", "addresses": {"net": "1.2.3.4"}})
         })
         .collect();
     let generation = server
@@ -439,7 +440,7 @@ async fn converge(server: &Server, replicas: usize) {
     status(server, "Workload", "patient", seen).await;
     let servers: Vec<Value> = names
         .iter()
-        .map(|name| json!({"upstream": "u", "workload": "patient", "container": name, "id": "i", "address": "1.2.3.4:80"}))
+        .map(|name| json!({"upstream": "u", "workload": "patient", "container": name, "id": format!("id-{name}"), "address": "1.2.3.4:80"}))
         .collect();
     let count = servers.len();
     status(

@@ -79,7 +79,7 @@ pub(super) async fn patch(
     Ok(Json(&*stored.value).into_response())
 }
 
-fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> {
+pub(super) fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

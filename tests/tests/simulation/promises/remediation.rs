@@ -6,7 +6,7 @@ use aegis_api::incident::{ApprovalDecision, Patch, Plan, Stage};
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::scalar::Time;
 use aegis_api::{
-    Incident, IncidentStatus, Kind, Phase, RemediationPolicy, RunbookEntry, Workload, WorkloadSpec,
+    Incident, IncidentStatus, Kind, Phase, RemediationPolicy, RunbookEntry, Workload, WorkloadSpec, condition,
 };
 use aegis_runtime::Verb;
 
@@ -288,6 +288,56 @@ pub(crate) fn i6_one_remediation_at_a_time_within_its_limits(evidence: &Evidence
         active.insert(uid, (workload, incident.name().to_owned()));
     }
     broken.extend(limits(evidence));
+    broken
+}
+
+/// Whether an incident holds one of the host's turns.
+fn holds_a_turn(incident: &Incident) -> bool {
+    let status = incident.status.clone().unwrap_or_default();
+    let changes = status.plan.is_some_and(|plan| plan.action != Action::Noop);
+    let caught = condition::is_true_for(&status.conditions, "Held", "Paused");
+    let remedied = matches!(
+        status.phase,
+        Phase::Approved | Phase::Executing | Phase::Scaling | Phase::Verifying
+    );
+    changes && !caught && remedied && status.finished_at.is_none()
+}
+
+/// I6: automation begins on a workload only while fewer others are being remedied than the host allows.
+pub(crate) fn i6_no_more_workloads_at_a_time_than_the_host_allows(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut turns: BTreeMap<String, String> = BTreeMap::new();
+    for record in &evidence.records {
+        let Some(incident) = record.object.typed::<Incident>() else {
+            continue;
+        };
+        let uid = record.object.uid().to_owned();
+        let status = incident.status.clone().unwrap_or_default();
+        let Some(workload) = status
+            .workload
+            .filter(|_| record.verb != Verb::Deleted && holds_a_turn(&incident))
+        else {
+            turns.remove(&uid);
+            continue;
+        };
+        let by_human = status.plan.is_some_and(|plan| is_by_human(&incident, &plan));
+        let begins = turns.insert(uid, workload.to_string()).is_none();
+        let others: BTreeSet<&String> = turns
+            .values()
+            .filter(|other| **other != workload.to_string())
+            .collect();
+        if begins
+            && !by_human
+            && status.phase == Phase::Approved
+            && others.len() >= evidence.limits.concurrency
+        {
+            broken.push(format!(
+                "{} begins on {workload} at {} while {others:?} are being remedied",
+                incident.name(),
+                record.at
+            ));
+        }
+    }
     broken
 }
 

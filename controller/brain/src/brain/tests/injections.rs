@@ -1,14 +1,14 @@
 //! Attempts to steer the model, with a model that obeys them. Whatever it answers: an action of the closed set, or the
 //! built-in analyst's; nothing that names another workload; and no approval that the rules do not carry.
 
+use aegis_api::incident::Tried;
+use aegis_planning::council::decide;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::scripted::{Scripted, text};
 use super::*;
 use crate::case::Recalled;
-use crate::council::decide;
-use aegis_api::incident::Tried;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,10 +1,11 @@
 //! The reviewers' seats when models sit on them.
 
+use aegis_api::proposal::CouncilDecision;
+use aegis_planning::council::decide;
+
 use super::scripted::{Say, Scripted, text};
 use super::*;
-use crate::council::decide;
 use crate::provider::ProviderError;
-use aegis_api::proposal::CouncilDecision;
 
 const SEATS: [Seat; 3] = [Seat::SreAgent, Seat::SecurityOfficer, Seat::Auditor];
 

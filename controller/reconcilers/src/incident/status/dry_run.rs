@@ -3,9 +3,9 @@
 use aegis_api::Phase;
 use aegis_api::incident::{Plan, Stage};
 use aegis_brain::redact::{bound, redact};
+use aegis_planning::incident::gate::Ruling;
 
 use super::describe_plan;
-use crate::incident::gate::Ruling;
 
 /// Most characters of what is said.
 const LONGEST: usize = 2000;

@@ -1,11 +1,13 @@
 //! What people see while a model is asked, and that nobody waits for an answer that nobody needs any more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::incident::Override;
 use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_brain::{Brain, BrainConfig, Case, ProviderConfig, ProviderKind, ReplicaBounds, RetryPolicy};
 use aegis_docker_fake::{FakeEngine, FakeOptions};
+use aegis_planning::incident::testing::NOW;
 use aegis_runtime::feed::{Feed, FeedItem};
 use aegis_runtime::store::{Store, StoreOptions};
 use futures::StreamExt;
@@ -95,7 +97,7 @@ async fn world(url: &str) -> (IncidentReconciler, ValidatedIncident, tempfile::T
         .await
         .unwrap();
     let incident = stored.typed::<Incident>().unwrap();
-    let incident = judge(vec![(*incident).clone()], "{}", &Leases::default());
+    let incident = judge(vec![(*incident).clone()], "{}");
     let context = Context {
         store,
         feed: Feed::default(),

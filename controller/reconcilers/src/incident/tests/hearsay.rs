@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use aegis_api::{Phase, RunbookEntry};
+use aegis_api::{Phase, RunbookEntry, SymptomKind};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker_fake::{Ailment, Cure, Op, Symptom as Sickness};
 use serde_json::json;

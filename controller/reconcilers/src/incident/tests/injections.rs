@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use aegis_api::proposal::{Seat, Verdict};
+use aegis_api::{RemediationPolicy, yaml};
 use aegis_docker_fake::{Ailment, Cure, Op, Symptom};
 use futures::StreamExt;
 use serde::Deserialize;

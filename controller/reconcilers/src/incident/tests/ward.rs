@@ -2,9 +2,10 @@
 //! incident ends or waits for a human. And a model over HTTP that says what it was told to say.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::Phase;
+use aegis_api::{Phase, RemediationPolicy};
 use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind, Routes};
 use aegis_docker_fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, RunSpec};
 use aegis_runtime::controller::{Action as Next, Reconciler};

@@ -2,6 +2,7 @@
 //! the load balancer.
 
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
+use aegis_api::{Workload, WorkloadStatus};
 use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
 
 use super::*;

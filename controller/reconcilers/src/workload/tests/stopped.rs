@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::condition;
 use aegis_api::incident::RESTART_LIMIT;
-use aegis_api::{Incident, Kind};
+use aegis_api::observed::ContainerState;
+use aegis_api::{Incident, Kind, Workload, condition, kinds};
 use aegis_docker_fake::{Actor, Ailment, Behaviour, Cure, FakeEngine, Op, RunSpec, Symptom};
 use aegis_runtime::controller::Reconciler;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::*;
 use crate::Settings;
 use crate::context::Context;
 use crate::docker_events::DockerEvents;

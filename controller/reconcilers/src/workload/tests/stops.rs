@@ -4,12 +4,20 @@
 use std::time::Duration;
 
 use aegis_api::condition::{self, Condition};
+use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
+use aegis_api::observed::ContainerState;
+use aegis_api::workload::Health;
+use aegis_api::{Workload, kinds};
 use aegis_docker_fake::{Actor, FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_planning::workload::check::check;
+use aegis_planning::workload::observed::Observed;
+use aegis_planning::workload::plan::{Prepared, Step, plan};
+use aegis_planning::workload::status::next;
+use aegis_planning::workload::validate::{ValidatedWorkload, validate};
 use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::events::EventType;
 use serde_json::{Value, json};
 
-use super::*;
 use crate::Settings;
 use crate::context::Context;
 use crate::workload::WorkloadReconciler;
@@ -395,6 +403,18 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     assert_eq!(host.engine.peek("web-replica-1").unwrap().image, "app:missing");
 }
 
+/// What the planner makes of a look.
+fn prepare(workload: &Workload, observed: Observed) -> (ValidatedWorkload, Prepared) {
+    let validated = validate(workload, observed).unwrap();
+    let prepared = check(&validated, plan(&validated));
+    assert_eq!(prepared.refused, [], "the planner knows the rules");
+    (validated, prepared)
+}
+
+fn words(prepared: &Prepared) -> Vec<String> {
+    prepared.steps.iter().map(Step::words).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_world_may_change_between_the_plan_and_the_stop() {
     let host = Host::new().await;
@@ -413,12 +433,65 @@ async fn the_world_may_change_between_the_plan_and_the_stop() {
     host.engine.remove_by_hand("vpn").unwrap();
     let applied = crate::workload::apply::apply(&host.context, &validated, plan).await;
     assert_eq!(
-        (applied.done.len(), applied.failed.len(), host.stops()),
+        (
+            applied.outcome.done.len(),
+            applied.outcome.failed.len(),
+            host.stops()
+        ),
         (0, 0, 0)
     );
-    let status = next(&validated, &applied);
+    let status = next(&validated, &applied.outcome);
     let degraded = condition::find(&status.conditions, "Degraded").unwrap();
     assert_eq!(degraded.reason, "NetworkOwnerGone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i8_a_load_balancer_that_is_started_meanwhile_keeps_what_it_may_send_requests_to() {
+    let host = Host::new().await;
+    host.run(&app());
+    host.apply(json!({"container": "web", "replicas": 2})).await;
+    host.run(&RunSpec::new("lb", "nginx:1").network("front"));
+    host.engine.stop_by_hand("lb").unwrap();
+    let balancer = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "lb"},
+        "spec": {"container": "lb", "backends": [{"workload": "web", "upstream": "web", "port": 80}]},
+    });
+    let kind = kinds::find("LoadBalancer").unwrap();
+    host.context.store.create(kind, balancer, false).await.unwrap();
+    let one = |workload: &Workload| {
+        let mut spec = workload.spec.clone();
+        spec.replicas = 1;
+        Ok(spec)
+    };
+    let edited = host.context.store.edit_spec::<Workload, _>("web", one).await;
+    edited.unwrap();
+    // A first look marks the one that leaves.
+    host.reconciler.reconcile("web").await.unwrap();
+    let workload = host.context.store.get::<Workload>("web").unwrap();
+    let look = || crate::workload::dereference::dereference(&host.context, &workload);
+    let (validated, plan) = prepare(&workload, look().await.unwrap());
+    assert_eq!(words(&plan), ["remove web-replica-1"]);
+    host.engine.start_by_hand("lb").unwrap();
+    let applied = crate::workload::apply::apply(&host.context, &validated, plan).await;
+    let failed: Vec<&str> = applied
+        .outcome
+        .failed
+        .iter()
+        .map(|failed| failed.message.as_str())
+        .collect();
+    assert!(
+        matches!(failed.as_slice(), [error] if error.contains("lb was started meanwhile")),
+        "{failed:?}"
+    );
+    assert_eq!((applied.outcome.done.len(), host.stops()), (0, 0));
+    // The next look knows that it runs, and waits for it.
+    let (_, plan) = prepare(&workload, look().await.unwrap());
+    assert_eq!(words(&plan), Vec::<String>::new());
+    assert!(
+        plan.waiting[0].contains("waits for load balancer lb"),
+        "{:?}",
+        plan.waiting
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -491,27 +564,6 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
             "{name}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn i3_a_replica_of_an_earlier_version_is_still_ours_by_its_name_and_no_other_is() {
-    use aegis_docker::create::is_ours;
-    let mut labels = replica(1).labels;
-    for (name, ours) in [
-        ("web-replica-1", true),
-        ("web-replica-2", false),
-        ("web-replica-", false),
-        ("web-replica-x", false),
-        ("other-replica-1", false),
-        ("look", false),
-    ] {
-        assert_eq!(is_ours(name, &labels, "web", "me"), ours, "{name}");
-    }
-    labels.insert(LABEL_NAME.to_owned(), "web-replica-1".to_owned());
-    assert!(is_ours("web-replica-1", &labels, "web", "me"));
-    assert!(!is_ours("web-replica-1", &labels, "web", "another"));
-    assert!(!is_ours("web-replica-1", &labels, "shop", "me"));
-    assert!(!is_ours("web-replica-2", &labels, "web", "me"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use aegis_api::incident::Naming;
 use aegis_api::wire::ContainerRow;
-use aegis_api::{ContainerName, Workload};
+use aegis_api::{ContainerName, Kind as _, Workload};
+use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
-use super::{covering, key, scalar};
+use super::{key, scalar};
 use crate::compat::refusal::Fault;
 
 /// Objects in which senders put labels and further fields.
@@ -100,7 +101,7 @@ impl<'a> Known<'a> {
     /// What a name stands for: the Workload that covers it, else the container itself.
     fn identity(self, name: &str) -> String {
         match covering(self.workloads, name) {
-            Some(workload) => format!("workload/{workload}"),
+            Some(workload) => format!("workload/{}", workload.name()),
             None => format!("container/{name}"),
         }
     }

@@ -1,0 +1,266 @@
+//! What is seen of a container engine, as data: containers, their counters and events, and what is around them. The driver
+//! fills it in, where absent fields get their meaning once; what plans reads it. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::Time;
+
+mod surroundings;
+
+pub use surroundings::{Known, Questions};
+
+/// Docker's states of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ContainerState {
+    /// Made, never started.
+    Created,
+    /// Its process runs.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Between two runs, by Docker's restart policy.
+    Restarting,
+    /// Being removed.
+    Removing,
+    /// Its process ended.
+    Exited,
+    /// Could not be removed, or broken otherwise.
+    Dead,
+    /// A word we do not know.
+    #[default]
+    Unknown,
+}
+
+impl ContainerState {
+    /// Docker's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads Docker's word.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "created" => Self::Created,
+            "running" => Self::Running,
+            "paused" => Self::Paused,
+            "restarting" => Self::Restarting,
+            "removing" => Self::Removing,
+            "exited" => Self::Exited,
+            "dead" => Self::Dead,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A row of `docker ps -a`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerSummary {
+    /// 64 hex characters.
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    /// Image as it was named at creation.
+    pub image: String,
+    /// State.
+    pub state: ContainerState,
+    /// `Up 3 minutes (healthy)`.
+    pub status: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Networks joined and the IPv4 (or else IPv6) address on each; no address while it is not running.
+    pub networks: BTreeMap<String, Option<IpAddr>>,
+    /// When it was made, unix seconds.
+    pub created: i64,
+    /// Ports of the host that it holds now.
+    pub published: Vec<PublishedPort>,
+}
+
+/// A port of the host that leads to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// The host's address it listens on; `None` for all of them.
+    pub address: Option<IpAddr>,
+    /// The host's port.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+/// The address of the host that a port listens on, as engines write it; `None` for all of them.
+pub fn host_address(text: &str) -> Option<IpAddr> {
+    text.parse()
+        .ok()
+        .filter(|address: &IpAddr| !address.is_unspecified())
+}
+
+/// `docker inspect`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ContainerDetails {
+    /// 64 hex characters.
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    /// Image as it was named at creation.
+    pub image: String,
+    /// `sha256:…` of the image it runs.
+    pub image_id: String,
+    /// State.
+    pub state: ContainerState,
+    /// Process id on the host; 0 while it is not running.
+    pub pid: i64,
+    /// Exit code of the last run.
+    pub exit_code: i64,
+    /// The kernel ended it for want of memory.
+    pub oom_killed: bool,
+    /// The engine's error text of the last start.
+    pub error: String,
+    /// When its process started; `None` if it never did.
+    pub started_at: Option<Time>,
+    /// When it last ended; `None` if it never did.
+    pub finished_at: Option<Time>,
+    /// When it was made.
+    pub created_at: Option<Time>,
+    /// How often Docker's restart policy restarted it.
+    pub restart_count: u64,
+    /// Whether Docker itself restarts it (`always`, `unless-stopped`, `on-failure`).
+    pub has_restart_policy: bool,
+    /// Docker's health check: `None` if it has none.
+    pub health: Option<DockerHealth>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Networks joined and the address on each; no address while it is not running.
+    pub networks: BTreeMap<String, Option<IpAddr>>,
+    /// Memory limit in bytes; 0 for none.
+    pub memory_limit: u64,
+    /// `Config`, as the engine answered it.
+    pub config: serde_json::Value,
+    /// `HostConfig`, as the engine answered it.
+    pub host_config: serde_json::Value,
+    /// `NetworkSettings.Networks`, as the engine answered it.
+    pub network_settings: serde_json::Value,
+    /// `Mounts`, as the engine answered it.
+    pub mounts: serde_json::Value,
+}
+
+/// State of Docker's own health check.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DockerHealth {
+    /// `starting`, `healthy`, `unhealthy`.
+    pub status: String,
+    /// Failures in a row.
+    pub failing_streak: i64,
+    /// Outputs, oldest first, at most five, each at most 512 characters.
+    pub log: Vec<String>,
+}
+
+/// What a command inside a container did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExecOutput {
+    /// Exit code.
+    pub exit_code: i64,
+    /// Standard output and error, interleaved, at most 64 KiB.
+    pub output: String,
+}
+
+/// One process inside a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProcessRow {
+    /// Process id on the host.
+    pub pid: i64,
+    /// Command line, or title where the process set one.
+    pub command: String,
+}
+
+/// A path of a container that differs from its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Its contents or metadata.
+    Modified,
+    /// The image does not have it.
+    Added,
+    /// The image has it.
+    Deleted,
+}
+
+/// One difference between a container's file system and its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChange {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// Where.
+    pub path: String,
+}
+
+impl std::fmt::Display for FileChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let letter = match self.kind {
+            ChangeKind::Modified => 'C',
+            ChangeKind::Added => 'A',
+            ChangeKind::Deleted => 'D',
+        };
+        write!(f, "{letter} {}", self.path)
+    }
+}
+
+/// One log line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogLine {
+    /// Whether it came from standard error.
+    pub stderr: bool,
+    /// Without the line end; invalid UTF-8 replaced.
+    pub text: String,
+}
+
+/// One reading of a container's counters. Two readings make a rate; [`cpu_percent`] does that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// When it was read.
+    pub read_at: Option<Time>,
+    /// CPU time used so far, nanoseconds.
+    pub cpu_total_ns: u64,
+    /// Memory in use without the inactive page cache (as `docker stats` counts), bytes.
+    pub memory_bytes: u64,
+    /// Limit, bytes; the host's memory without one.
+    pub memory_limit_bytes: u64,
+    /// Received, all interfaces, bytes.
+    pub net_rx_bytes: u64,
+    /// Sent, all interfaces, bytes.
+    pub net_tx_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
+/// Percent of one core between two readings; `None` where no time passed or a counter went back.
+#[expect(
+    clippy::as_conversions,
+    reason = "nanoseconds to a percentage: rounding is below what is shown"
+)]
+pub fn cpu_percent(before: &Stats, after: &Stats) -> Option<f64> {
+    let elapsed = after.read_at?.0.duration_since(before.read_at?.0).as_nanos();
+    let used = after.cpu_total_ns.checked_sub(before.cpu_total_ns)?;
+    (elapsed > 0).then(|| used as f64 / elapsed as f64 * 100.0)
+}
+
+/// A container event, or a network's that a container joined or left (`connect`, `disconnect`; those name the container by
+/// its id alone, and the network in the attribute `network`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// Docker's word: `start`, `die`, `oom`, `destroy`, `rename`, `health_status: unhealthy`, …
+    pub action: String,
+    /// Container id.
+    pub id: String,
+    /// Container name at the time; empty where a network tells of it.
+    pub name: String,
+    /// Its labels and further attributes (`exitCode`, `oldName`, …).
+    pub attributes: BTreeMap<String, String>,
+}

@@ -1,0 +1,148 @@
+//! Why automation leaves a workload alone though it may be sick: the brake of the host, its own, or its protection. The
+//! one home of these rules, for incidents and for restarts by `spec.restart`. Pure.
+
+use aegis_api::audit::Actor;
+use aegis_api::automation::Pause;
+use aegis_api::meta::ANNOTATION_PROTECTED;
+use aegis_api::{Kind, Time, Workload};
+
+/// What keeps automation from a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The reason of conditions.
+    pub reason: &'static str,
+    /// For people: by whom, why, and how to lift it.
+    pub message: String,
+    /// When it ends by itself.
+    pub until: Option<Time>,
+    /// Automation put it on, no person.
+    pub by_itself: bool,
+}
+
+/// The part of the controller that pauses automation, to the audit log.
+pub const BLAST_RADIUS_PART: &str = "blast-radius";
+
+/// Reason where a pause holds automation.
+pub(crate) const PAUSED: &str = "Paused";
+/// Reason where a person stopped a container, and the condition that says so.
+pub const STOPPED_BY_HAND: &str = "StoppedByHand";
+/// Reason where a workload is protected.
+pub(crate) const PROTECTED: &str = "Protected";
+
+/// The pause that is in force for a workload: the host's, or its own.
+pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
+    let name = workload.name();
+    let own = || {
+        let pause = Pause::of(workload.metadata.annotations.as_ref()).filter(|pause| pause.holds(now))?;
+        Some(Hold {
+            reason: PAUSED,
+            message: format!(
+                "automation for workload {name} is {}; `aegisctl resume workload/{name}` lets it go on",
+                pause.words()
+            ),
+            until: pause.until,
+            by_itself: false,
+        })
+    };
+    let host = host.filter(|pause| pause.holds(now)).map(|pause| Hold {
+        reason: PAUSED,
+        message: format!(
+            "all automation is {}; `aegisctl resume` lets it go on",
+            pause.words()
+        ),
+        until: pause.until,
+        by_itself: pause.by == Actor::system(BLAST_RADIUS_PART).user,
+    });
+    // What a person put on binds more.
+    match host {
+        Some(hold) if !hold.by_itself => Some(hold),
+        host => own().or(host),
+    }
+}
+
+/// Whether automated actions on a workload need a human, always.
+pub(crate) fn is_protected(workload: &Workload) -> bool {
+    let annotations = workload.metadata.annotations.as_ref();
+    annotations
+        .and_then(|annotations| annotations.get(ANNOTATION_PROTECTED))
+        .is_some_and(|value| value == "true")
+}
+
+/// Why nothing of a workload is restarted by itself.
+pub fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
+    let protected = || {
+        is_protected(workload).then(|| Hold {
+            reason: PROTECTED,
+            message: format!(
+                "workload {name} is protected ({ANNOTATION_PROTECTED}): `aegisctl restart workload/{name}` restarts it",
+                name = workload.name()
+            ),
+            until: None,
+            by_itself: false,
+        })
+    };
+    match paused(workload, host, now) {
+        Some(hold) if !hold.by_itself => Some(hold),
+        paused => protected().or(paused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn workload(annotations: &[(&str, &str)]) -> Workload {
+        let mut workload = Workload::new("web", serde_json::from_str(r#"{"container": "web"}"#).unwrap());
+        let annotations = annotations
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        workload.metadata.annotations = Some(annotations.collect::<BTreeMap<_, _>>());
+        workload
+    }
+
+    #[test]
+    fn a_workload_is_held_by_the_hosts_pause_its_own_or_its_protection() {
+        let now: Time = "2026-11-22T12:00:00Z".parse().unwrap();
+        let host = Pause {
+            by: "ada".to_owned(),
+            ..Pause::default()
+        };
+        let over = Pause {
+            until: Some("2026-11-22T11:59:59Z".parse().unwrap()),
+            ..Pause::default()
+        };
+        for (annotations, host, reason, said) in [
+            (&[][..], None, None, ""),
+            (&[], Some(&over), None, ""),
+            (
+                &[],
+                Some(&host),
+                Some(PAUSED),
+                "all automation is paused by ada; `aegisctl resume`",
+            ),
+            (
+                &[("aegisops.io/paused", "true")],
+                None,
+                Some(PAUSED),
+                "`aegisctl resume workload/web`",
+            ),
+            (&[("aegisops.io/paused", "false")], None, None, ""),
+            (
+                &[("aegisops.io/protected", "true")],
+                None,
+                Some(PROTECTED),
+                "`aegisctl restart workload/web`",
+            ),
+            (&[("aegisops.io/protected", "yes")], None, None, ""),
+        ] {
+            let held = no_restarts(&workload(annotations), host, now);
+            assert_eq!(held.as_ref().map(|held| held.reason), reason, "{annotations:?}");
+            assert!(
+                held.is_none_or(|held| held.message.contains(said)),
+                "{annotations:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Incidents and workloads in, what the host allows out.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+fn now() -> Time {
+    NOW.parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Time {
+    Time(now().0 - jiff::SignedDuration::from_secs(seconds))
+}
+
+fn incident(workload: &str, spec: &Value, status: &Value) -> Arc<Incident> {
+    let mut all = json!({"workloadRef": workload, "alertType": "odd"});
+    all.as_object_mut()
+        .unwrap()
+        .extend(spec.as_object().unwrap().clone());
+    let mut incident = Incident::new(workload, serde_json::from_value(all).unwrap());
+    let mut whole = json!({"workload": workload, "phase": "RESOLVED"});
+    whole
+        .as_object_mut()
+        .unwrap()
+        .extend(status.as_object().unwrap().clone());
+    incident.status = Some(serde_json::from_value(whole).unwrap());
+    Arc::new(incident)
+}
+
+fn plan(action: &str) -> Value {
+    json!({"hash": "1", "action": action, "target": "x", "parentGeneration": 1, "patch": {}, "createdAt": NOW})
+}
+
+/// One that was acted on so long ago, and ended.
+fn acted(workload: &str, seconds: i64) -> Arc<Incident> {
+    let status =
+        json!({"plan": plan("RESTART"), "execution": {"appliedAt": ago(seconds)}, "finishedAt": NOW});
+    incident(workload, &json!({}), &status)
+}
+
+fn healed(workload: &str, seconds: i64) -> Arc<Workload> {
+    let mut found = Workload::new(
+        workload,
+        serde_json::from_value(json!({"container": workload})).unwrap(),
+    );
+    let status = json!({"captures": [{"takenAt": ago(seconds), "because": "sick", "container": {}}]});
+    found.status = Some(serde_json::from_value(status).unwrap());
+    Arc::new(found)
+}
+
+fn word(incidents: &[Arc<Incident>], workloads: &[Arc<Workload>], resumed: Option<Time>) -> &'static str {
+    asked(incidents, workloads, resumed, None)
+}
+
+/// What the workload `me` is told, where it has been sick since then.
+fn asked(
+    incidents: &[Arc<Incident>],
+    workloads: &[Arc<Workload>],
+    resumed: Option<Time>,
+    since: Option<Time>,
+) -> &'static str {
+    let asker = Asker {
+        workload: "me",
+        since,
+    };
+    let used = host_use(incidents, workloads, asker, resumed, now());
+    match judge(&HostLimits::default(), &used, "me") {
+        None => "go",
+        Some(HostRuling::Busy(_)) => "busy",
+        Some(HostRuling::Exhausted(_)) => "exhausted",
+        Some(HostRuling::BlastRadius(_)) => "blast radius",
+    }
+}
+
+#[test]
+fn i6_the_fourth_workload_within_a_minute_is_one_too_many() {
+    let three = [acted("a", 50), acted("b", 30), acted("c", 1)];
+    assert_eq!(word(&three, &[], None), "blast radius");
+    assert_eq!(word(&three[1..], &[], None), "go");
+    assert_eq!(
+        word(&[acted("a", 61), acted("b", 30), acted("c", 1)], &[], None),
+        "go"
+    );
+    assert_eq!(
+        word(
+            &[acted("a", 9), acted("a", 5), acted("me", 3), acted("b", 1)],
+            &[],
+            None
+        ),
+        "go"
+    );
+    let noop = json!({"plan": plan("NOOP"), "execution": {"appliedAt": ago(1)}, "finishedAt": NOW});
+    assert_eq!(
+        word(
+            &[acted("a", 9), acted("b", 9), incident("c", &json!({}), &noop)],
+            &[],
+            None
+        ),
+        "go"
+    );
+    // What people ordered is theirs, and what was before somebody resumed is answered.
+    let ordered = json!({"override": {"action": "RESTART", "by": "ada"}});
+    let status = json!({"plan": plan("RESTART"), "execution": {"appliedAt": ago(1)}, "finishedAt": NOW});
+    assert_eq!(
+        word(
+            &[acted("a", 9), acted("b", 9), incident("c", &ordered, &status)],
+            &[],
+            None
+        ),
+        "go"
+    );
+    assert_eq!(word(&three, &[], Some(ago(20))), "go");
+}
+
+#[test]
+fn i6_restarts_of_sick_containers_and_those_who_wait_their_turn_are_among_the_workloads_of_a_minute() {
+    assert_eq!(
+        word(&[acted("a", 5)], &[healed("b", 5), healed("c", 59)], None),
+        "blast radius"
+    );
+    assert_eq!(
+        word(&[acted("a", 5)], &[healed("b", 5), healed("c", 61)], None),
+        "go"
+    );
+    for (since, expected) in [(0, "blast radius"), (61, "go")] {
+        let held = json!({"type": "Held", "status": "True", "reason": "HostBusy", "message": "",
+            "lastTransitionTime": ago(since)});
+        let waits = json!({"phase": "COUNCIL_REVIEW", "conditions": [held]});
+        let all = [acted("a", 5), acted("b", 5), incident("c", &json!({}), &waits)];
+        assert_eq!(
+            word(&all, &[], None),
+            expected,
+            "a queue that grows slowly is no blast"
+        );
+    }
+}
+
+#[test]
+fn i6_what_people_have_seen_when_they_resume_pauses_nothing_again() {
+    let three = [acted("a", 9), acted("b", 5), acted("c", 1)];
+    let opened_at = |seconds: i64| {
+        let mut three: Vec<Incident> = three.iter().map(|incident| (**incident).clone()).collect();
+        for incident in &mut three {
+            incident.metadata.creation_timestamp = Some(ago(seconds).meta());
+        }
+        three.into_iter().map(Arc::new).collect::<Vec<_>>()
+    };
+    let resumed = Some(ago(20));
+    // Acted on after somebody resumed, known before, and the other way round.
+    assert_eq!(asked(&opened_at(30), &[], resumed, Some(ago(10))), "go");
+    assert_eq!(asked(&opened_at(15), &[], resumed, Some(ago(10))), "blast radius");
+    assert_eq!(asked(&opened_at(15), &[], resumed, Some(ago(25))), "go");
+}
+
+#[test]
+fn i6_two_workloads_at_a_time_are_remedied_and_the_third_waits() {
+    let under_way = |workload: &str, phase: &str, action: &str| {
+        let status = json!({"phase": phase, "plan": plan(action)});
+        incident(workload, &json!({}), &status)
+    };
+    let two = [
+        under_way("a", "VERIFYING", "RESTART"),
+        under_way("b", "APPROVED", "SCALE_UP"),
+    ];
+    assert_eq!(word(&two, &[], None), "busy");
+    assert_eq!(word(&two[1..], &[], None), "go");
+    assert_eq!(
+        word(
+            &[
+                under_way("a", "EXECUTING", "RESTART"),
+                under_way("b", "VERIFYING", "NOOP")
+            ],
+            &[],
+            None
+        ),
+        "go"
+    );
+    assert_eq!(
+        word(
+            &[
+                under_way("a", "EXECUTING", "RESTART"),
+                under_way("a", "SCALING", "SCALE_UP")
+            ],
+            &[],
+            None
+        ),
+        "go"
+    );
+    assert_eq!(
+        word(
+            &[
+                under_way("a", "EXECUTING", "RESTART"),
+                under_way("me", "EXECUTING", "RESTART")
+            ],
+            &[],
+            None
+        ),
+        "go"
+    );
+    // Restarts of what is sick are among them until it is well, or a minute is over.
+    let one = [under_way("a", "EXECUTING", "RESTART")];
+    for (seconds, health, expected) in [
+        (5, "Unhealthy", "busy"),
+        (5, "Unknown", "busy"),
+        (5, "Healthy", "go"),
+        (61, "Unhealthy", "go"),
+    ] {
+        let mut sick = (*healed("b", seconds)).clone();
+        let row = json!({"name": "b", "id": "1", "index": 0, "state": "running", "health": health, "revision": "r"});
+        if let Some(status) = &mut sick.status {
+            status.captures[0].container.id = "1".to_owned();
+            status.instances = vec![serde_json::from_value(row).unwrap()];
+        }
+        assert_eq!(
+            word(&one, &[Arc::new(sick)], None),
+            expected,
+            "{seconds} {health}"
+        );
+    }
+}
+
+/// One with `spec.restart` that has been sick for so long, of which nothing was stored but that.
+fn sick(workload: &str, seconds: i64) -> Arc<Workload> {
+    let spec = json!({"container": workload, "restart": {"unhealthyAfter": "30s"}});
+    let mut found = Workload::new(workload, serde_json::from_value(spec).unwrap());
+    let row = json!({"name": workload, "id": workload, "index": 0, "state": "running", "health": "Unhealthy",
+        "revision": "r", "unhealthySince": ago(seconds)});
+    found.status = Some(serde_json::from_value(json!({"instances": [row]})).unwrap());
+    Arc::new(found)
+}
+
+#[test]
+fn i6_what_is_sick_long_enough_to_be_restarted_counts_whether_or_not_it_had_its_turn() {
+    let three = |seconds| [sick("a", seconds), sick("b", seconds), sick("c", seconds)];
+    assert_eq!(word(&[], &three(30), None), "blast radius");
+    assert_eq!(word(&[], &three(89), None), "blast radius");
+    assert_eq!(
+        word(&[], &three(29), None),
+        "go",
+        "they may recover by themselves"
+    );
+    assert_eq!(word(&[], &three(91), None), "go", "that was long ago");
+    assert_eq!(word(&[], &three(40)[..2], None), "go");
+    assert_eq!(
+        word(&[], &three(40), Some(ago(20))),
+        "go",
+        "known when somebody resumed"
+    );
+}
+
+#[test]
+fn i6_an_approved_plan_that_a_pause_caught_takes_nobodys_turn() {
+    let approved = |workload: &str, reason: &str| {
+        let held = json!({"type": "Held", "status": "True", "reason": reason, "message": "", "lastTransitionTime": NOW});
+        let created = json!({"hash": "1", "action": "RESTART", "target": "x", "parentGeneration": 1, "patch": {},
+            "createdAt": ago(600)});
+        let status = json!({"phase": "APPROVED", "plan": created, "conditions": [held]});
+        incident(workload, &json!({}), &status)
+    };
+    assert_eq!(
+        word(&[approved("a", "Paused"), approved("b", "Paused")], &[], None),
+        "go"
+    );
+    assert_eq!(
+        word(&[approved("a", "Odd"), approved("b", "Odd")], &[], None),
+        "busy"
+    );
+}
+
+#[test]
+fn i6_those_about_to_act_count_as_if_it_were_stored() {
+    let about_to = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        judge(&HostLimits::default(), &HostUse::default().and(&names), "me")
+    };
+    assert_eq!(about_to(&["a"]), None);
+    assert!(matches!(about_to(&["a", "b"]), Some(HostRuling::Busy(_))));
+    assert!(matches!(
+        about_to(&["a", "b", "c"]),
+        Some(HostRuling::BlastRadius(_))
+    ));
+}
+
+#[test]
+fn i12_a_message_names_a_few_workloads_however_many_there_are() {
+    let many: BTreeSet<String> = (0..900).map(|n| format!("w{n:03}")).collect();
+    assert_eq!(list(&many), "w000, w001, w002, w003, w004 and 895 more");
+    assert_eq!(list(&many.into_iter().take(2).collect()), "w000, w001");
+}
+
+#[test]
+fn i6_the_hosts_hourly_budget_counts_every_workload_and_every_rung() {
+    let one = |seconds: i64| acted("a", seconds);
+    let many: Vec<_> = (0..30).map(|n| one(600 + n)).collect();
+    assert_eq!(word(&many, &[], None), "exhausted");
+    assert_eq!(word(&many[1..], &[], None), "go");
+    assert_eq!(word(&many[1..], &[healed("b", 3000)], None), "exhausted");
+    let old: Vec<_> = (0..40).map(|n| one(3601 + n)).collect();
+    assert_eq!(word(&old, &[], None), "go");
+    let rungs = json!({"tried": [{"action": "RESTART", "planHash": "1", "error": "no", "appliedAt": ago(700)}], "finishedAt": NOW});
+    let all: Vec<_> = many[1..]
+        .iter()
+        .cloned()
+        .chain([incident("b", &json!({}), &rungs)])
+        .collect();
+    assert_eq!(word(&all, &[], None), "exhausted");
+}
+
+#[test]
+fn i6_every_restart_of_a_sick_container_counts_however_few_of_them_are_remembered_in_full() {
+    let mut restless = (*healed("a", 1000)).clone();
+    if let Some(status) = &mut restless.status {
+        status.heals = (1..=29).map(|nth| ago(nth * 120)).collect();
+    }
+    assert_eq!(word(&[], &[Arc::new(restless.clone())], None), "go");
+    if let Some(status) = &mut restless.status {
+        status.heals.push(ago(90));
+    }
+    assert_eq!(word(&[], &[Arc::new(restless.clone())], None), "exhausted");
+    // Those of more than an hour ago are over.
+    if let Some(status) = &mut restless.status {
+        status.heals.push(ago(3601));
+        status.heals.swap_remove(0);
+    }
+    assert_eq!(word(&[], &[Arc::new(restless)], None), "go");
+}

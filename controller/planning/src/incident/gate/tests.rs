@@ -1,0 +1,287 @@
+//! The rules as a table.
+
+use aegis_api::RemediationPolicySpec;
+use serde_json::json;
+
+use super::*;
+use crate::governing::Doubt;
+use crate::incident::plan::{Step, plan};
+use crate::incident::testing::{REPORT, incident, judge};
+
+#[test]
+fn the_rules_bind_in_this_order() {
+    let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(
+        names,
+        [
+            "ContainerPaused",
+            "NotMeasured",
+            "StoppedByHand",
+            "RestartLimit",
+            "Paused",
+            "NotAllowed",
+            "CouncilRejected",
+            "CouncilNeedsReview",
+            "FailedBefore",
+            "ScaledToZero",
+            "Protected",
+            "NoPolicy",
+            "BrokenPolicy",
+            "ApprovalMode",
+            "AutomationOff",
+            "FreezeWindow",
+            "BudgetExhausted",
+            "HostShort",
+            "HostBudgetExhausted",
+            "BlastRadius",
+            "HostBusy",
+        ]
+    );
+}
+
+/// What a policy and a council make of an action on a workload of three replicas.
+fn ruled(policy: &str, verdict: Option<&str>, by_human: bool) -> Ruling {
+    let incident = judge(vec![incident(REPORT, "{}")], policy);
+    ruled_on(&incident, Action::Restart, verdict, by_human)
+}
+
+fn ruled_on(incident: &ValidatedIncident, action: Action, verdict: Option<&str>, by_human: bool) -> Ruling {
+    let council = verdict.map(council);
+    super::judge(&Case {
+        incident,
+        action,
+        council: council.as_ref(),
+        by_human,
+    })
+}
+
+fn council(verdict: &str) -> CouncilDecision {
+    let decision =
+        json!({"votes": [], "finalVerdict": verdict, "consensus": "", "summary": "the council's words"});
+    serde_json::from_value(decision).unwrap()
+}
+
+/// The rule that decides: in words, so that tables can be read.
+fn word(ruling: &Ruling) -> String {
+    match ruling {
+        Ruling::Allow => "allow".to_owned(),
+        Ruling::NeedsApproval { reason, .. } => format!("ask {reason}"),
+        Ruling::Refuse { .. } => "refuse".to_owned(),
+        Ruling::NotMeasured { .. } => "not measured".to_owned(),
+        Ruling::Wait { reason, .. } => format!("wait {reason}"),
+        Ruling::DryRun(would) => format!("dry run: {}", word(would)),
+    }
+}
+
+/// It is 12:00 on a Sunday.
+const FROZEN: &str = "freezeWindows: [{start: '11:00', end: '13:00', reason: release}]";
+
+#[test]
+fn i14_each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them() {
+    for (rules, verdict, expected) in [
+        ("", Some("APPROVED"), "allow"),
+        ("allowedActions: [SCALE_UP]", Some("APPROVED"), "refuse"),
+        ("", Some("REJECTED"), "refuse"),
+        ("", Some("NEEDS_REVIEW"), "ask CouncilNeedsReview"),
+        ("", None, "ask CouncilNeedsReview"),
+        (FROZEN, Some("APPROVED"), "ask FreezeWindow"),
+        ("actionsPerHour: 0", Some("APPROVED"), "ask BudgetExhausted"),
+        // The first that binds decides.
+        (
+            "actionsPerHour: 0, allowedActions: [NOOP]",
+            Some("NEEDS_REVIEW"),
+            "refuse",
+        ),
+    ] {
+        let auto = ruled(&format!("{{mode: Auto, {rules}}}"), verdict, false);
+        assert_eq!(word(&auto), expected, "{rules} {verdict:?}");
+        let dry = ruled(&format!("{{mode: DryRun, {rules}}}"), verdict, false);
+        assert_eq!(word(&dry), format!("dry run: {expected}"), "{rules} {verdict:?}");
+    }
+}
+
+#[test]
+fn i5_a_policy_that_does_not_say_how_far_automation_may_go_asks_a_human() {
+    let only_narrows: RemediationPolicySpec = serde_json::from_value(json!({"actionsPerHour": 2})).unwrap();
+    assert_eq!(only_narrows.mode, Mode::Approve);
+}
+
+#[test]
+fn a_human_passes_what_binds_automation_and_nothing_else() {
+    for (policy, expected) in [
+        ("{mode: Approve}", "allow"),
+        ("{mode: 'Off'}", "allow"),
+        ("{mode: Auto, actionsPerHour: 0}", "allow"),
+        ("{mode: Auto, allowedActions: [SCALE_UP]}", "refuse"),
+        ("{mode: DryRun}", "dry run: allow"),
+        ("{mode: DryRun, allowedActions: [SCALE_UP]}", "dry run: refuse"),
+    ] {
+        assert_eq!(word(&ruled(policy, None, true)), expected, "{policy}");
+    }
+}
+
+#[test]
+fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+    for (doubt, reason, said) in [
+        (
+            Doubt::NoPolicy,
+            "ask NoPolicy",
+            "no RemediationPolicy governs web: apply one (examples/quickstart/policy.yaml)",
+        ),
+        (
+            Doubt::Broken {
+                message: "remediationpolicies/pay.yaml: line 4: spec.mod: unknown field".to_owned(),
+            },
+            "ask BrokenPolicy",
+            "remediationpolicies/pay.yaml: line 4",
+        ),
+    ] {
+        incident.doubt = Some(doubt);
+        let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+        assert_eq!(word(&ruling), reason);
+        assert!(
+            matches!(&ruling, Ruling::NeedsApproval { message, .. } if message.contains(said)),
+            "{ruling:?}"
+        );
+        assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+        assert_eq!(
+            ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+            Ruling::Allow
+        );
+    }
+}
+
+#[test]
+fn i6_while_automation_is_paused_only_a_human_acts() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+    incident.paused = Some(crate::hold::Hold {
+        reason: crate::hold::PAUSED,
+        message: "all automation is paused by ada".to_owned(),
+        until: None,
+        by_itself: false,
+    });
+    let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(word(&ruling), "ask Paused");
+    assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+    assert_eq!(
+        ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+        Ruling::Allow
+    );
+}
+
+#[test]
+fn i6_a_plan_that_automation_approved_before_the_pause_waits_and_one_that_a_human_approved_does_not() {
+    let approved = "
+phase: APPROVED
+workload: web
+plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:59:59Z'}
+";
+    let by_human =
+        "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: ada, planHash: '1'}}";
+    let ordered = "{workloadRef: web, alertType: odd, override: {action: RESTART, by: ada}}";
+    for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
+        let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}");
+        incident.paused = Some(crate::hold::Hold {
+            reason: crate::hold::PAUSED,
+            message: "all automation is paused by ada".to_owned(),
+            until: None,
+            by_itself: false,
+        });
+        let step = plan(&incident);
+        assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
+        assert_eq!(
+            matches!(step, Step::Hold { reason: "Paused", .. }),
+            !goes_on,
+            "{step:?}"
+        );
+    }
+}
+
+#[test]
+fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
+    let reason = |ruling: Ruling| match ruling {
+        Ruling::NeedsApproval { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let mut stopped = judge(vec![incident(REPORT, "{}")], "{}");
+    let mut workload = (**stopped.target.as_ref().unwrap()).clone();
+    let row = |by_hand: bool| {
+        let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
+        if by_hand {
+            row["stoppedByHand"] = json!("2026-11-22T11:00:00Z");
+        }
+        row
+    };
+    workload.status = Some(serde_json::from_value(json!({"instances": [row(true)]})).unwrap());
+    stopped.target = Ok(workload.clone().into());
+    let ruled = ruled_on(&stopped, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(reason(ruled), "StoppedByHand");
+
+    // Until it shows who stopped it, it may be a person.
+    workload.status = Some(serde_json::from_value(json!({"instances": [row(false)]})).unwrap());
+    let mut open = stopped.clone();
+    open.target = Ok(workload.clone().into());
+    open.stopped = std::collections::BTreeSet::from(["1".to_owned()]);
+    let ruled = ruled_on(&open, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(word(&ruled), "wait StoppedByHand");
+    let by_human = ruled_on(&open, Action::Restart, None, true);
+    assert!(!word(&by_human).contains("StoppedByHand"), "{by_human:?}");
+    let by_human = ruled_on(&stopped, Action::Restart, None, true);
+    assert!(!format!("{by_human:?}").contains("StoppedByHand"), "{by_human:?}");
+
+    let degraded = json!({"type": "Degraded", "status": "True", "reason": "RestartLimit", "message": "",
+        "lastTransitionTime": "2026-11-22T11:00:00Z"});
+    let status = json!({"instances": [row(false)], "conditions": [degraded]});
+    workload.status = Some(serde_json::from_value(status).unwrap());
+    let mut limited = stopped;
+    limited.target = Ok(workload.into());
+    let ruled = ruled_on(&limited, Action::Restart, Some("APPROVED"), false);
+    assert_eq!(reason(ruled), "RestartLimit");
+
+    // The incident that asks a human does, whatever is proposed.
+    let spec = "{workloadRef: web, alertType: RESTART_LIMIT, source: {kind: controller}}";
+    let asking = judge(vec![incident(spec, "{}")], "{}");
+    assert_eq!(
+        reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
+        "RestartLimit"
+    );
+}
+
+#[test]
+fn i6_the_hosts_limits_bind_automation_and_no_human() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (busy, minute, used, expected) in [
+        (&["a"][..], &["a", "b"][..], 29, "allow"),
+        (&["a", "b"], &["a", "b"], 29, "wait HostBusy"),
+        (&["a", "b"], &["a", "b", "c"], 29, "ask BlastRadius"),
+        (&[], &["a", "b", "c"], 0, "ask BlastRadius"),
+        (&[], &["a", "b", "c"], 30, "ask HostBudgetExhausted"),
+    ] {
+        let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+        incident.host = crate::host_limit::HostUse {
+            busy: names(busy),
+            minute: names(minute),
+            used,
+            answered: false,
+        };
+        let ruling = ruled_on(&incident, Action::Restart, Some("APPROVED"), false);
+        assert_eq!(word(&ruling), expected, "{busy:?} {minute:?} {used}");
+        assert_eq!(ruled_on(&incident, Action::Restart, None, true), Ruling::Allow);
+        assert_eq!(
+            ruled_on(&incident, Action::Noop, Some("APPROVED"), false),
+            Ruling::Allow
+        );
+    }
+}
+
+#[test]
+fn a_short_host_is_scaled_up_by_a_human_only_and_restarts_go_on() {
+    let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
+    incident.reading.memory_available = Some(1 << 20);
+    let ruling = |action, by_human| word(&ruled_on(&incident, action, Some("APPROVED"), by_human));
+    assert_eq!(ruling(Action::ScaleUp, false), "ask HostShort");
+    assert_eq!(ruling(Action::ScaleUp, true), "allow");
+    assert_eq!(ruling(Action::ScaleDown, false), "allow");
+    assert_eq!(ruling(Action::Restart, false), "allow");
+}

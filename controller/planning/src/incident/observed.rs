@@ -1,0 +1,42 @@
+//! The world as one Incident sees it, as data. Pure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aegis_api::automation::Pause;
+use aegis_api::{Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
+
+use crate::governing::BrokenPolicy;
+use crate::host_limit::HostLimits;
+use crate::host_reading::HostReading;
+
+/// The world as one Incident sees it.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub workloads: Vec<Arc<Workload>>,
+    pub policies: Vec<Arc<RemediationPolicy>>,
+    /// Files of policies that are not in force as they are.
+    pub broken_policies: Vec<BrokenPolicy>,
+    pub incidents: Vec<Arc<Incident>>,
+    pub balancers: Vec<Arc<LoadBalancer>>,
+    /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not
+    /// say so yet.
+    pub stopped: BTreeSet<String>,
+    /// The brake of the host, if it is on.
+    pub paused: Option<Pause>,
+    /// When somebody last let automation go on.
+    pub resumed: Option<Time>,
+    /// What the host has left, where that matters.
+    pub reading: HostReading,
+    /// How long automation leaves a workload alone that no policy governs.
+    pub cooldown: Duration,
+    /// How long verification may take where no policy governs.
+    pub verification_deadline: Duration,
+    /// The most replicas that automation may ask for beside the first, where a policy does not say.
+    pub max_replicas: u32,
+    /// What automation may do on the whole host.
+    pub limits: HostLimits,
+    /// When this controller started: what it has not looked at since, it has not looked at.
+    pub awake_since: Time,
+    pub now: Time,
+}

@@ -1,0 +1,164 @@
+//! An action becomes a plan: a patch of the Workload's spec with absolute values, made for one generation of it. Pure.
+
+use aegis_api::incident::{Patch, Plan};
+use aegis_api::proposal::Action;
+use aegis_api::scalar::ResourceName;
+use aegis_api::{Kind, Time, Workload, WorkloadSpec};
+use sha2::{Digest, Sha256};
+
+use super::validate::ValidatedIncident;
+
+/// Makes the plan, or says why the action cannot be taken.
+pub(crate) fn prescribe(
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    action: Action,
+    count: u32,
+) -> Result<Plan, String> {
+    let target: ResourceName = workload
+        .name()
+        .parse()
+        .map_err(|error| format!("workload {}: {error}", workload.name()))?;
+    let current = workload.spec.replicas;
+    let (min, max) = (incident.policy.replicas.min, incident.max_replicas);
+    let patch = match action {
+        Action::Noop => Patch::default(),
+        Action::Restart => Patch {
+            restarted_at: Some(incident.now),
+            ..Patch::default()
+        },
+        Action::ScaleUp => {
+            let wanted = current.saturating_add(count.max(1)).min(max);
+            if wanted <= current {
+                return Err(format!(
+                    "SCALE_UP is not possible: {current} replicas are the most that policy {} allows",
+                    incident.policy_name
+                ));
+            }
+            Patch {
+                replicas: Some(wanted),
+                ..Patch::default()
+            }
+        }
+        Action::ScaleDown => {
+            let wanted = current.saturating_sub(count.max(1)).max(min);
+            if wanted >= current {
+                return Err(format!(
+                    "SCALE_DOWN is not possible: {current} replicas are the fewest that policy {} allows",
+                    incident.policy_name
+                ));
+            }
+            Patch {
+                replicas: Some(wanted),
+                ..Patch::default()
+            }
+        }
+        Action::Rollback => Patch {
+            template: Some(previous_template(workload)?),
+            ..Patch::default()
+        },
+    };
+    let parent_generation = workload.generation();
+    let hash = hash(action, &target, parent_generation, &patch);
+    Ok(Plan {
+        hash,
+        action,
+        target,
+        parent_generation,
+        patch,
+        created_at: incident.now,
+    })
+}
+
+/// Whether a workload has been something else that it could be again.
+pub fn can_roll_back(workload: &Workload) -> bool {
+    previous_template(workload).is_ok()
+}
+
+/// The newest earlier template, one that was once ready before any other.
+fn previous_template(workload: &Workload) -> Result<aegis_api::workload::ContainerTemplate, String> {
+    if workload.spec.container.is_some() {
+        return Err(format!(
+            "there is nothing to roll back to: workload {} adopts a container, whose configuration belongs to whoever made it",
+            workload.name()
+        ));
+    }
+    let revisions = workload
+        .status
+        .as_ref()
+        .map(|status| status.revisions.as_slice())
+        .unwrap_or_default();
+    let earlier = || {
+        revisions
+            .iter()
+            .rev()
+            .filter(|revision| revision.template.is_some() && revision.template != workload.spec.template)
+    };
+    let found = earlier()
+        .find(|revision| revision.was_ready)
+        .or_else(|| earlier().next());
+    found
+        .and_then(|revision| revision.template.clone())
+        .ok_or_else(|| {
+            format!(
+                "there is nothing to roll back to: workload {} has had no other template",
+                workload.name()
+            )
+        })
+}
+
+fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -> String {
+    let text = serde_json::json!([action, target, generation, patch]).to_string();
+    Sha256::digest(text)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The plan as it is carried out now that a human has agreed to it: a restart is one of what runs at this moment, not
+/// only of what ran when the plan was made. Where somebody restarted the workload since by its spec, that was it. The
+/// hash stays that of the plan which was agreed to.
+pub(crate) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
+    let mut plan = plan.clone();
+    if !is_applied(&plan.patch, &workload.spec) {
+        plan.patch.restarted_at = plan.patch.restarted_at.map(|made| made.max(now));
+    }
+    plan
+}
+
+/// Whether the spec has everything the patch asks for. A later restart counts as this one, too.
+pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = patch;
+    restarted_at.is_none_or(|wanted| spec.restarted_at.is_some_and(|present| present >= wanted))
+        && replicas.is_none_or(|wanted| spec.replicas == wanted)
+        && template
+            .as_ref()
+            .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
+}
+
+/// Whether it is this plan that the workload's spec carries: a restart that somebody else asked for since is another one.
+pub fn is_done(plan: &Plan, workload: &Workload) -> bool {
+    let restarted = plan.patch.restarted_at;
+    is_applied(&plan.patch, &workload.spec)
+        && workload.generation() > plan.parent_generation
+        && restarted.is_none_or(|at| workload.spec.restarted_at == Some(at))
+}
+
+/// The spec with the patch in it.
+pub fn patched(patch: &Patch, spec: &WorkloadSpec) -> WorkloadSpec {
+    let Patch {
+        restarted_at,
+        replicas,
+        template,
+    } = patch.clone();
+    let mut spec = spec.clone();
+    spec.restarted_at = restarted_at.or(spec.restarted_at);
+    spec.replicas = replicas.unwrap_or(spec.replicas);
+    spec.template = template.or(spec.template);
+    spec
+}

@@ -1,0 +1,481 @@
+//! No action without a symptom that was measured right before it; what waited, was overtaken or was away begins anew; what
+//! cannot take effect ends with the reason; verification is not judged before somebody looked.
+
+use std::time::Duration;
+
+use aegis_api::incident::{Attempt, Plan, Verification};
+use aegis_api::proposal::Evidence;
+
+use super::*;
+
+const BEFORE: &str = "2026-11-22T11:00:00Z";
+const AUTO: &str = "{replicas: {min: 1, max: 9}, cooldown: 0s}";
+
+/// An incident whose council agreed to this action.
+fn agreed(action: &str, count: u32) -> Incident {
+    let mut incident = restart_agreed();
+    let proposal = &mut incident
+        .status
+        .as_mut()
+        .unwrap()
+        .analysis
+        .as_mut()
+        .unwrap()
+        .proposal;
+    proposal.action = serde_json::from_value(action.into()).unwrap();
+    proposal.replica_count = count;
+    incident
+}
+
+/// An incident that waits for a human, since what a policy had against it.
+fn waits(changes: impl FnOnce(&mut IncidentStatus)) -> Incident {
+    let mut incident = agreed("RESTART", 0);
+    let status = incident.status.as_mut().unwrap();
+    status.phase = aegis_api::Phase::AwaitingApproval;
+    status.council = serde_json::from_value(
+        serde_json::json!({"votes": [], "finalVerdict": "APPROVED", "consensus": "", "summary": ""}),
+    )
+    .unwrap();
+    status.plan = Some(restart_plan(1));
+    status.waiting_since = Some(BEFORE.parse().unwrap());
+    status.measured_at = Some(BEFORE.parse().unwrap());
+    changes(status);
+    incident
+}
+
+fn restart_plan(parent: i64) -> Plan {
+    serde_json::from_value(serde_json::json!({
+        "hash": "1", "action": "RESTART", "target": "web", "parentGeneration": parent,
+        "patch": {"restartedAt": BEFORE}, "createdAt": BEFORE,
+    }))
+    .unwrap()
+}
+
+fn judged(incident: Incident, policy: &str) -> ValidatedIncident {
+    judge(vec![incident], policy)
+}
+
+/// The workload as somebody changed it.
+fn with_workload(mut incident: ValidatedIncident, change: impl FnOnce(&mut Workload)) -> ValidatedIncident {
+    let mut workload = (**incident.target.as_ref().unwrap()).clone();
+    change(&mut workload);
+    incident.target = Ok(Arc::new(workload));
+    incident
+}
+
+fn seen_at(generation: i64) -> Option<Evidence> {
+    Some(Evidence {
+        generation: Some(generation),
+        ..Evidence::default()
+    })
+}
+
+#[test]
+fn i13_whatever_was_proposed_and_voted_nothing_is_done_where_nothing_measured_is_wrong() {
+    for (action, count) in [
+        ("RESTART", 0),
+        ("SCALE_UP", 2),
+        ("SCALE_DOWN", 1),
+        ("ROLLBACK", 0),
+    ] {
+        for policy in [
+            AUTO,
+            "{mode: Approve}",
+            "{mode: DryRun}",
+            "{actionsPerHour: 0}",
+            "{allowedActions: [RESTART]}",
+        ] {
+            for rejected in [false, true] {
+                let mut incident = agreed(action, count);
+                let status = incident.status.as_mut().unwrap();
+                status.symptoms.clear();
+                for vote in status.votes.iter_mut().filter(|_| rejected) {
+                    vote.verdict = aegis_api::proposal::Verdict::Rejected;
+                }
+                let step = plan(&judged(incident, policy));
+                let Step::Approve { plan, note, .. } = &step else {
+                    panic!("{action} {policy}: {step:?}")
+                };
+                assert_eq!(
+                    (plan.action, plan.patch.clone()),
+                    (Action::Noop, Default::default())
+                );
+                assert!(
+                    note.contains(&format!("nothing measured speaks for {action}")),
+                    "{note}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn i13_what_was_measured_some_time_ago_is_measured_again_before_anything_is_done() {
+    let old = |mut incident: Incident| {
+        incident.status.as_mut().unwrap().measured_at = Some("2026-11-22T11:59:50Z".parse().unwrap());
+        incident
+    };
+    assert_eq!(plan(&judged(old(agreed("RESTART", 0)), AUTO)), Step::Measure);
+    // A plan that was approved before the controller went away.
+    let approved = |parent| {
+        let mut incident = old(waits(|_| ()));
+        let status = incident.status.as_mut().unwrap();
+        status.phase = aegis_api::Phase::Approved;
+        status.plan = Some(restart_plan(parent));
+        judged(incident, AUTO)
+    };
+    assert_eq!(plan(&approved(1)), Step::Measure);
+    // What the spec has already is only noted down: it is this plan's own doing that nothing is wrong any more.
+    let restarted = |at: &str| {
+        let incident = with_workload(approved(1), |workload| {
+            workload.metadata.generation = Some(2);
+            workload.spec.restarted_at = Some(at.parse().unwrap());
+        });
+        plan(&incident)
+    };
+    assert_eq!(restarted(BEFORE), Step::Execute(restart_plan(1)));
+    // A restart that somebody else asked for since is none of this plan's.
+    assert_eq!(restarted("2026-11-22T11:30:00Z"), Step::Measure);
+    // A NOOP needs no symptom, and a human's own action is the human's.
+    assert!(matches!(
+        plan(&judged(old(agreed("NOOP", 0)), AUTO)),
+        Step::Approve { .. }
+    ));
+    let mut ordered = old(agreed("RESTART", 0));
+    ordered.spec.override_ = Some(serde_json::from_value(serde_json::json!({"action": "RESTART"})).unwrap());
+    assert!(matches!(plan(&judged(ordered, AUTO)), Step::Approve { .. }));
+}
+
+#[test]
+fn what_waited_for_a_freeze_window_a_budget_or_a_mode_begins_at_evidence_again() {
+    let still = [
+        "{freezeWindows: [{start: '11:00', end: '13:00'}], cooldown: 0s}",
+        "{actionsPerHour: 0, cooldown: 0s}",
+        "{mode: Approve, cooldown: 0s}",
+    ];
+    for policy in still {
+        let step = plan(&judged(waits(|_| ()), policy));
+        assert!(matches!(step, Step::Wait(_)), "{policy}: {step:?}");
+    }
+    let step = plan(&judged(waits(|_| ()), AUTO));
+    let Step::BeginAnew { reason } = &step else {
+        panic!("{step:?}")
+    };
+    assert_eq!(reason, "what stood in the way has passed");
+    // At most twice.
+    assert!(matches!(
+        plan(&judged(waits(|status| status.begun_anew = 1), AUTO)),
+        Step::BeginAnew { .. }
+    ));
+    let step = plan(&judged(waits(|status| status.begun_anew = 2), AUTO));
+    assert!(
+        matches!(
+            step,
+            Step::AskHuman {
+                reason: "WaitedTooOften",
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_the_plan() {
+    let moved = |incident: Incident| {
+        with_workload(judged(incident, AUTO), |workload| {
+            workload.metadata.generation = Some(2);
+        })
+    };
+    // While it waits, while the council sits, and right before it is carried out.
+    let step = plan(&moved(waits(|status| status.evidence = seen_at(1))));
+    assert!(
+        matches!(&step, Step::BeginAnew { reason } if reason.contains("from generation 1 to 2")),
+        "{step:?}"
+    );
+    let mut sits = agreed("ROLLBACK", 0);
+    sits.status.as_mut().unwrap().evidence = seen_at(1);
+    assert!(matches!(plan(&moved(sits)), Step::BeginAnew { .. }));
+    // A human's word on the old plan is none on another.
+    let mut approved = waits(|status| status.evidence = seen_at(1));
+    approved.spec.approval =
+        Some(serde_json::from_value(serde_json::json!({"decision": "Approve", "planHash": "1"})).unwrap());
+    assert!(matches!(plan(&moved(approved.clone())), Step::BeginAnew { .. }));
+    // Nor where somebody did the same meanwhile: that was not this incident's doing, and teaches nothing.
+    let same = with_workload(moved(approved), |workload| {
+        workload.spec.restarted_at = Some("2026-11-22T11:30:00Z".parse().unwrap());
+    });
+    assert!(matches!(plan(&same), Step::BeginAnew { .. }));
+    // Not for ever: then a human gets a plan for the workload as it is, and the same one at every look.
+    let tired = || {
+        waits(|status| {
+            status.begun_anew = 3;
+            status.evidence = seen_at(1);
+        })
+    };
+    // And only if something is still wrong right then.
+    assert_eq!(plan(&moved(tired())), Step::Measure);
+    let measured = |now_wrong: bool| {
+        let mut incident = tired();
+        let status = incident.status.as_mut().unwrap();
+        status.measured_at = Some(NOW.parse().unwrap());
+        if !now_wrong {
+            status.symptoms.clear();
+        }
+        plan(&moved(incident))
+    };
+    assert_eq!(measured(false), Step::Measure);
+    let step = measured(true);
+    let Step::AskHuman {
+        plan: new,
+        reason: "SpecChanged",
+        ..
+    } = step
+    else {
+        panic!("{step:?}")
+    };
+    assert_eq!(new.parent_generation, 2);
+    let mut asked = tired();
+    asked.status.as_mut().unwrap().plan = Some(new);
+    assert!(matches!(plan(&moved(asked)), Step::Wait(_)));
+}
+
+#[test]
+fn a_rung_of_the_ladder_is_not_for_a_workload_that_somebody_else_changed() {
+    let status = "
+phase: COUNCIL_REVIEW
+workload: web
+council: {votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}
+tried: [{action: SCALE_UP, planHash: '1', error: e, generation: 4}]
+";
+    let measured = |at: &str, symptoms: &str| {
+        let status = format!("{status}measuredAt: {at}\nsymptoms: {symptoms}\n");
+        step(incident(REPORT, &status), LADDER)
+    };
+    let down = "[{kind: Down, container: web, message: web does not run}]";
+    assert_eq!(measured(BEFORE, down), Step::Measure);
+    let step = measured(NOW, down);
+    assert!(
+        matches!(
+            step,
+            Step::AskHuman {
+                reason: "SpecChanged",
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+    // Nobody is asked about a rung that nothing speaks for.
+    let step = measured(NOW, "[]");
+    assert!(
+        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Noop),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn after_it_was_overtaken_twice_a_human_decides() {
+    for (anew, by_itself) in [(0, true), (2, true), (3, false)] {
+        let mut incident = agreed("RESTART", 0);
+        incident.status.as_mut().unwrap().begun_anew = anew;
+        let step = plan(&judged(incident, AUTO));
+        assert_eq!(
+            matches!(step, Step::Approve { .. }),
+            by_itself,
+            "{anew}: {step:?}"
+        );
+    }
+}
+
+#[test]
+fn waiting_for_a_human_ends_with_the_reason() {
+    let since = |at: &str| waits(|status| status.waiting_since = Some(at.parse().unwrap()));
+    let frozen = "{freezeWindows: [{start: '11:00', end: '13:00'}], cooldown: 0s}";
+    assert!(matches!(
+        plan(&judged(since("2026-11-21T12:00:01Z"), frozen)),
+        Step::Wait(_)
+    ));
+    let step = plan(&judged(since("2026-11-21T12:00:00Z"), frozen));
+    let Step::Fail { error, .. } = &step else {
+        panic!("{step:?}")
+    };
+    assert!(
+        error.contains("nobody decided on RESTART web within 1d"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_a_human_agreed_to_is_measured_right_before_it_is_carried_out() {
+    let approved = |changes: fn(&mut IncidentStatus)| {
+        let mut incident = waits(changes);
+        incident.spec.approval = Some(
+            serde_json::from_value(serde_json::json!({"decision": "Approve", "by": "ada", "planHash": "1"}))
+                .unwrap(),
+        );
+        plan(&judged(incident, "{mode: Approve}"))
+    };
+    assert_eq!(approved(|_| ()), Step::Measure);
+    let step = approved(|status| status.measured_at = Some(NOW.parse().unwrap()));
+    assert!(
+        matches!(&step, Step::Approve { plan, note, .. } if plan.hash == "1" && note == "ada approved the plan"),
+        "{step:?}"
+    );
+    // However short a time ago nothing was wrong: measuring it takes the plan back.
+    let step = approved(|status| {
+        status.measured_at = Some(NOW.parse().unwrap());
+        status.symptoms.clear();
+    });
+    assert_eq!(step, Step::Measure);
+}
+
+fn paused(workload: &mut Workload) {
+    let status = workload.status.get_or_insert_default();
+    status.instances = vec![
+        row("web-replica-1"),
+        InstanceStatus {
+            state: "paused".to_owned(),
+            ..row("web-replica-2")
+        },
+    ];
+}
+
+#[test]
+fn a_paused_container_is_named_at_once_and_nothing_waits_for_it_to_go_on() {
+    let executing = || {
+        let mut incident = waits(|_| ());
+        let status = incident.status.as_mut().unwrap();
+        status.phase = aegis_api::Phase::Executing;
+        status.execution =
+            Some(serde_json::from_value(serde_json::json!({"appliedAt": NOW, "generation": 1})).unwrap());
+        incident
+    };
+    let cases = [
+        agreed("RESTART", 0),
+        agreed("SCALE_UP", 1),
+        agreed("NOOP", 0),
+        executing(),
+    ];
+    for incident in cases {
+        let incident = with_workload(judged(incident, AUTO), |workload| {
+            workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
+            paused(workload);
+        });
+        let step = plan(&incident);
+        let Step::Fail { error, .. } = &step else {
+            panic!("{step:?}")
+        };
+        assert!(
+            error.contains("web-replica-2 is paused") && error.contains("docker unpause web-replica-2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_take_effect_ends_with_the_engines_reason() {
+    let after = |secs: u64, reason: &str| {
+        let mut incident = waits(|_| ());
+        let status = incident.status.as_mut().unwrap();
+        status.phase = aegis_api::Phase::Executing;
+        let now: Time = NOW.parse().unwrap();
+        let at = now.0.checked_sub(Duration::from_secs(secs)).unwrap();
+        status.execution = Some(
+            serde_json::from_value(serde_json::json!({"appliedAt": Time(at), "generation": 1})).unwrap(),
+        );
+        let incident = with_workload(judged(incident, AUTO), |workload| {
+            workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
+            let conditions = &mut workload.status.get_or_insert_default().conditions;
+            aegis_api::condition::set(
+                conditions,
+                "Ready",
+                false,
+                reason,
+                "cannot create web-replica-1: No such image",
+                Some(1),
+                now,
+            );
+        });
+        plan(&incident)
+    };
+    for reason in ["StepRefused", "ContainerMissing"] {
+        let step = after(6, reason);
+        assert!(
+            matches!(&step, Step::Fail { error, .. } if error.contains("No such image")),
+            "{step:?}"
+        );
+        assert!(
+            matches!(after(2, reason), Step::Wait(_)),
+            "Compose makes containers anew within a moment"
+        );
+    }
+    assert!(
+        matches!(after(6, "StepFailed"), Step::Wait(_)),
+        "worth another try"
+    );
+}
+
+/// An incident whose verification began long before its deadline, which has passed.
+fn verifying(attempts: &[(&str, bool)], awake_since: &str) -> ValidatedIncident {
+    let mut verification = Verification {
+        started_at: Some("2026-11-22T10:00:00Z".parse().unwrap()),
+        deadline: Some("2026-11-22T10:00:30Z".parse().unwrap()),
+        ..Verification::default()
+    };
+    for (number, (at, healthy)) in (1..).zip(attempts) {
+        verification.record(Attempt {
+            number,
+            at: at.parse().unwrap(),
+            healthy: *healthy,
+            message: "503".to_owned(),
+        });
+    }
+    let mut incident = incident(REPORT, "{phase: VERIFYING, workload: web}");
+    incident.status.as_mut().unwrap().verification = Some(verification);
+    let mut judged = judged(incident, "{verification: {soak: 10s, deadline: 30s}}");
+    judged.awake_since = awake_since.parse().unwrap();
+    judged
+}
+
+#[test]
+fn i7_no_verification_ends_before_somebody_has_looked_since_the_controller_started() {
+    let back = "2026-11-22T11:59:59Z";
+    // Away from before the first attempt, or after some: looked at first.
+    for attempts in [
+        &[][..],
+        &[("2026-11-22T10:00:01Z", false)],
+        &[("2026-11-22T10:00:01Z", true)],
+    ] {
+        let step = plan(&verifying(attempts, back));
+        assert!(matches!(step, Step::Attempt { .. }), "{attempts:?}: {step:?}");
+    }
+    // Starved without being away.
+    assert!(matches!(
+        plan(&verifying(&[], "2026-11-22T09:00:00Z")),
+        Step::Attempt { .. }
+    ));
+    // Looked at, and sick: that is the end.
+    let step = plan(&verifying(&[("2026-11-22T11:59:59.5Z", false)], back));
+    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+    // Looked at, and well: what is missing is the soak.
+    let step = plan(&verifying(&[("2026-11-22T11:59:59.5Z", true)], back));
+    assert!(matches!(step, Step::Wait(_) | Step::Attempt { .. }), "{step:?}");
+    // Never away, never well.
+    let step = plan(&verifying(
+        &[("2026-11-22T10:00:29Z", false)],
+        "2026-11-22T09:00:00Z",
+    ));
+    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+}
+
+#[test]
+fn a_change_has_its_time_from_when_the_controller_is_back() {
+    let mut executing = incident(REPORT, &too_late("RESTART"));
+    executing.status.as_mut().unwrap().plan = Some(restart_plan(1));
+    let mut judged = with_workload(judged(executing, AUTO), |workload| {
+        workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
+    });
+    assert!(matches!(plan(&judged), Step::Fail { .. }));
+    judged.awake_since = "2026-11-22T11:59:00Z".parse().unwrap();
+    assert_eq!(plan(&judged), Step::Wait(Some(Duration::from_secs(60))));
+}

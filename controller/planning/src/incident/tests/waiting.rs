@@ -1,0 +1,142 @@
+//! Whom an incident that waits keeps waiting, and what becomes of a plan that waited.
+
+use super::*;
+
+/// An incident of this age that waits for this reason.
+fn held(name: &str, created: &str, reason: &str) -> Incident {
+    let status = format!(
+        "
+phase: RECEIVED
+workload: web
+conditions: [{{type: Held, status: 'True', reason: {reason}, message: m, lastTransitionTime: '{NOW}'}}]
+"
+    );
+    let mut incident = incident(REPORT, &status);
+    incident.metadata.name = Some(name.to_owned());
+    incident.metadata.creation_timestamp = Some(created.parse::<Time>().unwrap().meta());
+    incident
+}
+
+/// A younger incident that a human took into their own hands.
+fn taken_over() -> Incident {
+    let chosen = "{workloadRef: web, alertType: odd, override: {action: RESTART, by: operator}}";
+    let mut incident = incident(chosen, "{phase: RECEIVED}");
+    incident.metadata.creation_timestamp = Some(NOW.parse::<Time>().unwrap().meta());
+    incident
+}
+
+const EARLIER: &str = "2026-11-22T11:00:00Z";
+
+#[test]
+fn i6_an_incident_that_only_waits_does_not_block_what_a_human_chose_on_a_younger_one() {
+    for reason in ["AutomationOff", "Cooldown"] {
+        let incidents = vec![taken_over(), held("older", EARLIER, reason)];
+        let judged = judge(incidents, "{mode: 'Off'}");
+        assert_eq!(judged.rival, None, "{reason}");
+        assert_eq!(plan(&judged), Step::Investigate { then_hold: None });
+    }
+    let next = held("older", EARLIER, "RemediationUnderWay");
+    let judged = judge(vec![taken_over(), next], "{}");
+    assert_eq!(
+        judged.rival.as_deref(),
+        Some("older"),
+        "it is next as soon as it may"
+    );
+}
+
+#[test]
+fn i6_the_incident_that_is_named_is_the_one_under_way() {
+    let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
+    active.metadata.name = Some("under-way".to_owned());
+    let next = held("next", EARLIER, "RemediationUnderWay");
+    let judged = judge(vec![taken_over(), next, active], "{}");
+    assert_eq!(judged.rival.as_deref(), Some("under-way"));
+}
+
+#[test]
+fn i6_who_is_looked_at_once_and_then_waits_keeps_nothing() {
+    let judged = judge(vec![incident(REPORT, "{phase: RECEIVED}")], "{mode: 'Off'}");
+    let step = plan(&judged);
+    assert!(
+        matches!(step, Step::Investigate { then_hold: Some(_) }),
+        "{step:?}"
+    );
+    assert!(step.lets_go(&judged));
+}
+
+#[test]
+fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_when_it_comes() {
+    let plan = "{hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {restartedAt: '2026-11-22T11:00:00Z'}, createdAt: '2026-11-22T11:00:00Z'}";
+    let council = "{votes: [], finalVerdict: APPROVED, consensus: '', summary: ''}";
+    let in_phase = |phase: &str| {
+        let status = format!("{{phase: {phase}, workload: web, plan: {plan}, council: {council}}}");
+        let mut judged = judge(vec![incident(REPORT, &status)], "{}");
+        // More than are allowed, as after a limit was lowered.
+        judged.host.busy = ["a", "b", "c"].map(str::to_owned).into();
+        judged
+    };
+    let approved = in_phase("APPROVED");
+    assert_eq!(
+        super::plan(&approved),
+        Step::Execute(approved.status.plan.clone().unwrap())
+    );
+    let mut waits = in_phase("AWAITING_APPROVAL");
+    let step = super::plan(&waits);
+    assert!(matches!(step, Step::Wait(Some(_))), "{step:?}");
+    waits.host.busy.clear();
+    let step = super::plan(&waits);
+    assert!(matches!(step, Step::BeginAnew { .. }), "{step:?}");
+}
+
+#[test]
+fn i6_who_waits_for_its_turn_is_measured_when_it_has_come_and_not_before() {
+    let status = format!(
+        "
+phase: COUNCIL_REVIEW
+workload: web
+measuredAt: {EARLIER}
+symptoms: [{{kind: Down, container: web, message: web does not run}}]
+tried: [{{action: SCALE_UP, planHash: '1', error: e, generation: 1}}]
+conditions: [{{type: Held, status: 'True', reason: HostBusy, message: m, lastTransitionTime: '{EARLIER}'}}]
+"
+    );
+    let policy = "{fallback: [SCALE_UP, RESTART], cooldown: 0s}";
+    let mut judged = judge(vec![incident(REPORT, &status)], policy);
+    judged.host.busy = ["a", "b"].map(str::to_owned).into();
+    let step = plan(&judged);
+    assert!(
+        matches!(
+            step,
+            Step::Hold {
+                reason: "HostBusy",
+                ..
+            }
+        ),
+        "{step:?}"
+    );
+    judged.host.busy.clear();
+    assert_eq!(plan(&judged), Step::Measure);
+}
+
+#[test]
+fn i7_an_approved_restart_is_one_of_what_runs_when_it_is_approved() {
+    let waits = "
+phase: AWAITING_APPROVAL
+workload: web
+plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {restartedAt: '2026-11-22T11:00:00Z'}, createdAt: '2026-11-22T11:00:00Z'}
+";
+    let approved =
+        "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: operator, planHash: '1'}}";
+    let Step::Approve { plan, .. } = step(incident(approved, waits), "{}") else {
+        panic!("the plan is approved")
+    };
+    assert_eq!(plan.patch.restarted_at, Some(NOW.parse().unwrap()));
+    assert_eq!(plan.hash, "1", "it is the plan that was agreed to");
+
+    // Stored once, it is what is carried out, however often: nothing is stamped anew after a crash.
+    let mut begun = incident(approved, "{phase: APPROVED, workload: web}");
+    if let Some(status) = &mut begun.status {
+        status.plan = Some(plan.clone());
+    }
+    assert_eq!(step(begun, "{}"), Step::Execute(plan));
+}

@@ -1,0 +1,288 @@
+//! Which workload an incident is about, which policy governs it, and who else works on it. Pure: who else is about
+//! to work on it without having stored that is the reconciler's to know.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use aegis_api::proposal::{Action, RecentAction};
+use aegis_api::{
+    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
+};
+
+use super::observed::Observed;
+use crate::covering::covering;
+use crate::governing::{Doubt, Governing, governing};
+use crate::hold::{self, Hold};
+use crate::host_limit::{HostLimits, HostUse, asker, host_use};
+use crate::host_reading::HostReading;
+use crate::ledger;
+use crate::serving::naming;
+
+/// Why an incident waits for another one on the same workload.
+pub(crate) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
+/// How far back actions on the workload are looked at.
+const HISTORY: Duration = Duration::from_secs(24 * 3600);
+
+/// An incident with all that planning needs.
+#[derive(Debug, Clone)]
+pub struct ValidatedIncident {
+    pub incident: Arc<Incident>,
+    pub status: IncidentStatus,
+    /// The workload; the error says why there is none.
+    pub target: Result<Arc<Workload>, String>,
+    pub policy_name: String,
+    pub policy: RemediationPolicySpec,
+    /// Why a human is asked, whatever the policy says.
+    pub doubt: Option<Doubt>,
+    pub max_replicas: u32,
+    pub protected: bool,
+    /// What automation does on the host beside this workload.
+    pub host: HostUse,
+    /// Adopted containers that a person stopped, or may have stopped a moment ago.
+    pub stopped: std::collections::BTreeSet<String>,
+    pub limits: HostLimits,
+    /// What the host has left.
+    pub reading: HostReading,
+    /// Why automation holds still for the workload.
+    pub paused: Option<Hold>,
+    /// Another incident whose remediation of the same workload is under way.
+    pub rival: Option<String>,
+    /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
+    pub history: Vec<RecentAction>,
+    /// Actions on the workload within the hour, this incident's earlier rungs among them.
+    pub actions_in_hour: u32,
+    /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
+    pub by_hand: Vec<RecentAction>,
+    /// Load balancers that name the workload.
+    pub balancers: Vec<Arc<LoadBalancer>>,
+    /// When this controller started.
+    pub awake_since: Time,
+    pub now: Time,
+}
+
+impl ValidatedIncident {
+    pub fn name(&self) -> &str {
+        self.incident.name()
+    }
+}
+
+pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncident {
+    let status = incident.status.clone().unwrap_or_default();
+    let target = target(incident, &status, &observed.workloads);
+    let labels = target
+        .as_ref()
+        .ok()
+        .and_then(|workload| workload.metadata.labels.clone())
+        .unwrap_or_default();
+    let name = target
+        .as_ref()
+        .map(|workload| workload.name())
+        .unwrap_or_default();
+    let Governing {
+        name: policy_name,
+        spec: policy,
+        doubt,
+    } = governing(
+        &observed.policies,
+        &observed.broken_policies,
+        name,
+        &labels,
+        observed.cooldown,
+        observed.verification_deadline,
+    );
+    let about = target.as_ref().ok();
+    let rival = about.and_then(|workload| rival(incident, workload.name(), observed));
+    let protected = target.as_ref().is_ok_and(|workload| hold::is_protected(workload));
+    let paused = target
+        .as_ref()
+        .ok()
+        .and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
+    let balancers = naming(&observed.balancers, name);
+    let host = host(incident, target.as_deref().ok(), observed);
+    ValidatedIncident {
+        incident: Arc::clone(incident),
+        max_replicas: policy
+            .replicas
+            .max
+            .unwrap_or(observed.max_replicas.saturating_add(1)),
+        history: history(incident, name, observed),
+        actions_in_hour: ledger::actions_in_hour(&observed.incidents, name, observed.now),
+        by_hand: target.as_ref().map_or_else(
+            |_| Vec::new(),
+            |workload| by_hand(workload, &observed.incidents, observed.now),
+        ),
+        balancers: balancers.cloned().collect(),
+        awake_since: observed.awake_since,
+        now: observed.now,
+        status,
+        target,
+        policy_name,
+        policy,
+        doubt,
+        protected,
+        paused,
+        host,
+        stopped: observed.stopped.clone(),
+        limits: observed.limits,
+        reading: observed.reading,
+        rival,
+    }
+}
+
+/// What automation does beside the workload, if there is one.
+fn host(incident: &Incident, workload: Option<&Workload>, observed: &Observed) -> HostUse {
+    let Some(workload) = workload else {
+        return HostUse::default();
+    };
+    host_use(
+        &observed.incidents,
+        &observed.workloads,
+        asker(incident, workload),
+        observed.resumed,
+        observed.now,
+    )
+}
+
+fn target(
+    incident: &Incident,
+    status: &IncidentStatus,
+    workloads: &[Arc<Workload>],
+) -> Result<Arc<Workload>, String> {
+    let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
+    if let Some(name) = status.workload.as_ref().or(incident.spec.workload_ref.as_ref()) {
+        return by_name(name.as_str())
+            .ok_or_else(|| format!("workload {name} does not exist: apply it, or name another"));
+    }
+    let Some(container) = &incident.spec.container_name else {
+        return Err("the incident names neither a workload nor a container".to_owned());
+    };
+    covering(workloads, container.as_str()).cloned().ok_or_else(|| {
+        format!(
+            "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
+        )
+    })
+}
+
+/// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
+fn is_active(phase: Phase) -> bool {
+    match phase {
+        Phase::Analysing
+        | Phase::CouncilReview
+        | Phase::Approved
+        | Phase::Executing
+        | Phase::Scaling
+        | Phase::Verifying => true,
+        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed => false,
+    }
+}
+
+fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
+    let mine = incident
+        .status
+        .as_ref()
+        .map(|status| status.phase)
+        .unwrap_or_default();
+    if is_active(mine) {
+        return None;
+    }
+    let age = |incident: &Incident| {
+        (
+            incident.metadata.creation_timestamp.clone().map(|time| time.0),
+            incident.name().to_owned(),
+        )
+    };
+    let others = observed.incidents.iter().filter(|other| {
+        let status = other.status.as_ref();
+        let about = status
+            .and_then(|status| status.workload.as_ref())
+            .or(other.spec.workload_ref.as_ref());
+        other.name() != incident.name()
+            && !other.is_finished()
+            && about.is_some_and(|name| name.as_str() == workload)
+    });
+    let phase = |other: &Incident| {
+        other
+            .status
+            .as_ref()
+            .map(|status| status.phase)
+            .unwrap_or_default()
+    };
+    let is_next = |other: &Incident| {
+        phase(other) == Phase::Received
+            && mine == Phase::Received
+            && age(other) < age(incident)
+            && !only_waits(other)
+    };
+    let others: Vec<&Arc<Incident>> = others.collect();
+    let active = others.iter().find(|other| is_active(phase(other)));
+    let ahead = active.or_else(|| others.iter().find(|other| is_next(other)));
+    ahead.map(|other| other.name().to_owned())
+}
+
+/// Whether an incident has not begun and will not before something changes that concerns it alone: a mode, a cooldown.
+/// One that waits for another incident is next as soon as that one is over.
+fn only_waits(incident: &Incident) -> bool {
+    let conditions = incident.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|held| held.type_ == "Held" && held.status == "True" && held.reason != REMEDIATION_UNDER_WAY)
+}
+
+fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {
+    let others = observed
+        .incidents
+        .iter()
+        .filter(|other| other.name() != incident.name());
+    let mut actions: Vec<RecentAction> = others
+        .flat_map(|other| ledger::actions_of(other, workload))
+        .filter(|action| action.at.age(observed.now) <= HISTORY.std())
+        .collect();
+    actions.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
+    actions
+}
+
+/// What of the Workload's spec changed without an incident's plan.
+fn by_hand(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
+    let planned = |generation: i64| {
+        let mut statuses = incidents.iter().filter_map(|incident| incident.status.as_ref());
+        statuses.any(|status| {
+            let here = status.workload.as_ref();
+            let current = status.plan.iter().zip(&status.execution);
+            let current =
+                current.map(|(plan, execution)| (plan.action, [execution.generation, execution.withdrawn]));
+            let tried = status
+                .tried
+                .iter()
+                .map(|tried| (tried.action, [tried.generation, tried.withdrawn]));
+            here.is_some_and(|name| name.as_str() == workload.name())
+                && current
+                    .chain(tried)
+                    .any(|(action, made)| action != Action::Noop && made.contains(&Some(generation)))
+        })
+    };
+    let demands = workload.status.as_ref().map_or(&[][..], |status| &status.demands);
+    let changes = demands.iter().zip(demands.iter().skip(1));
+    let changes = changes.filter(|(_, now_asked)| !planned(now_asked.generation));
+    let actions = changes.flat_map(|(before, after)| {
+        let scaled = match after.replicas.cmp(&before.replicas) {
+            Ordering::Greater => Some(Action::ScaleUp),
+            Ordering::Less => Some(Action::ScaleDown),
+            Ordering::Equal => None,
+        };
+        let restarted = after.restarted_at.is_some() && after.restarted_at != before.restarted_at;
+        let done = |action, replicas| RecentAction {
+            incident: None,
+            alert_type: None,
+            action,
+            replicas,
+            at: after.at,
+            verified: None,
+        };
+        let restarted = restarted.then(|| done(Action::Restart, None));
+        let scaled = scaled.map(|action| done(action, Some(after.replicas)));
+        restarted.into_iter().chain(scaled)
+    });
+    actions
+        .filter(|action| action.at.age(now) <= HISTORY.std())
+        .collect()
+}

@@ -1,0 +1,74 @@
+//! What was done to workloads, read off the incidents' statuses: the one count that budgets, cooldowns, the policy's
+//! status and the host-wide limits go by. Durable state only, so it holds across restarts. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::proposal::{Action, RecentAction};
+use aegis_api::{Incident, Kind, Phase, Time, Workload};
+
+/// What budgets are counted over.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// What an incident did to a workload: every rung of its ladder that was applied, not only the last.
+pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentAction> {
+    let Some(status) = &incident.status else {
+        return Vec::new();
+    };
+    if status
+        .workload
+        .as_ref()
+        .is_none_or(|name| name.as_str() != workload)
+    {
+        return Vec::new();
+    }
+    let verified = match status.phase {
+        Phase::Resolved => Some(true),
+        Phase::Failed => Some(false),
+        _ => None,
+    };
+    let current = status.plan.as_ref().zip(status.execution.as_ref());
+    let current = current.map(|(plan, execution)| {
+        // What was taken back before it took effect neither helped nor failed.
+        let verified = verified.filter(|_| execution.withdrawn.is_none());
+        (plan.action, execution.applied_at, verified)
+    });
+    let tried = status.tried.iter().map(|tried| {
+        let verified = tried.withdrawn.is_none().then_some(false);
+        (tried.action, tried.applied_at, verified)
+    });
+    let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
+        Some(RecentAction {
+            incident: Some(incident.name().to_owned()),
+            alert_type: Some(incident.spec.alert_type.clone()),
+            action,
+            replicas: None,
+            at: at.filter(|_| action != Action::Noop)?,
+            verified,
+        })
+    };
+    tried.chain(current).filter_map(done).collect()
+}
+
+/// Actions of incidents on a workload within the last hour, as its policy's `actionsPerHour` counts them.
+pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
+    let actions = incidents
+        .iter()
+        .flat_map(|incident| actions_of(incident, workload));
+    count(actions.filter(|action| action.at.age(now) <= HOUR).count())
+}
+
+/// Actions within the hour on that one of these workloads which has had the most, counted as budgets are.
+pub fn most_in_hour<'a>(
+    incidents: &[Arc<Incident>],
+    workloads: impl Iterator<Item = &'a Arc<Workload>>,
+    now: Time,
+) -> u32 {
+    let used = workloads.map(|workload| actions_in_hour(incidents, workload.name(), now));
+    used.max().unwrap_or_default()
+}
+
+/// A count as statuses hold it.
+pub fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

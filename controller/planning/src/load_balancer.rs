@@ -1,0 +1,23 @@
+//! A LoadBalancer: from its spec and what is observed to the configuration that its nginx should have. Pure.
+//!
+//! A server is at its address only as long as the engine says so. An upstream without a server is never written: its
+//! location answers 503 instead.
+
+pub mod down;
+pub mod home;
+pub mod membership;
+pub mod observed;
+pub mod plan;
+pub mod receipts;
+pub mod render;
+pub mod staging;
+pub mod status;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod unavailable;
+pub mod validate;
+
+/// Path at which every rendered configuration answers with its revision.
+pub const REVISION_PATH: &str = "/aegis-revision";

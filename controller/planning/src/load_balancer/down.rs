@@ -1,0 +1,94 @@
+//! A configuration that nginx has served, without servers whose addresses are not theirs any more: each is marked `down`. For
+//! when nothing better can be loaded: the template is broken, nginx refuses what it renders, or nginx does not run. Pure.
+//!
+//! nginx has accepted the lines around, so it accepts these; a location without any server left answers 502.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::membership::{DOWN, server_line};
+use super::render::{NOBODY, Rendered};
+
+/// The configuration without these servers; as it is where it has none of them.
+pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
+    let lines = good
+        .text
+        .split_inclusive('\n')
+        .map(|line| marked(line, addresses));
+    let text = lines.collect::<String>();
+    if text == good.text {
+        return good.clone();
+    }
+    let digest = Sha256::digest(&text);
+    let revision: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Rendered {
+        text: text.replace(&good.revision, &revision),
+        revision,
+    }
+}
+
+fn marked(line: &str, addresses: &BTreeSet<&str>) -> String {
+    match server_line(line) {
+        Some((address, parameters)) => {
+            let is_down = parameters.split_whitespace().any(|word| word == DOWN);
+            if is_down || !addresses.contains(address) {
+                return line.to_owned();
+            }
+            line.replacen(';', " down;", 1)
+        }
+        // A template may name an address elsewhere, such as in proxy_pass.
+        None => addresses
+            .iter()
+            .fold(line.to_owned(), |line, address| replaced(&line, address)),
+    }
+}
+
+/// The line with an address that stands by itself replaced by one that nobody has.
+fn replaced(line: &str, address: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '[');
+    let mut rest = line;
+    let mut done = String::new();
+    while let Some((before, after)) = rest.split_once(address) {
+        let alone = !before.ends_with(is_part) && !after.starts_with(|c: char| c.is_ascii_digit());
+        done.push_str(before);
+        done.push_str(if alone { NOBODY } else { address });
+        rest = after;
+    }
+    done + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "upstream web {\n    server 10.0.0.2:80 max_fails=2; # a\n    server 10.0.0.20:80;\n    \
+                        server [fd00::2]:80;\n}\nlocation /x { proxy_pass http://10.0.0.2:80; }\n\
+                        location /y { proxy_pass http://110.0.0.2:80; proxy_pass http://10.0.0.2:8000; }\nreturn 200 \"r1\";\n";
+
+    fn good() -> Rendered {
+        Rendered {
+            revision: "r1".to_owned(),
+            text: TEXT.to_owned(),
+        }
+    }
+
+    #[test]
+    fn i8_only_the_servers_that_are_meant_are_marked_down_and_the_rest_stays_as_it_was() {
+        let after = without(&good(), &["10.0.0.2:80", "[fd00::2]:80"].into());
+        let expected = TEXT
+            .replace("max_fails=2;", "max_fails=2 down;")
+            .replace("server [fd00::2]:80;", "server [fd00::2]:80 down;")
+            .replace("http://10.0.0.2:80;", "http://127.0.0.1:1;")
+            .replace("r1", &after.revision);
+        assert_eq!(after.text, expected);
+        assert_ne!(after.revision, "r1");
+        assert_eq!(without(&after, &["10.0.0.2:80"].into()), after, "once is enough");
+    }
+
+    #[test]
+    fn a_configuration_without_them_is_left_alone() {
+        assert_eq!(without(&good(), &["10.0.0.9:80"].into()), good());
+        assert_eq!(without(&good(), &BTreeSet::new()), good());
+    }
+}

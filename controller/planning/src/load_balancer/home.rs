@@ -1,0 +1,58 @@
+//! Whether an address is a container's, now, as nginx reaches it. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use aegis_api::Time;
+use aegis_api::load_balancer::Server;
+use aegis_api::observed::ContainerState;
+
+/// One container as the engine sees it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub state: ContainerState,
+    /// When its process started.
+    pub started_at: Option<Time>,
+    /// Its address on each network where it has one.
+    pub addresses: BTreeMap<String, IpAddr>,
+}
+
+impl Endpoint {
+    pub fn is_running(&self) -> bool {
+        self.state == ContainerState::Running
+    }
+}
+
+/// Containers by id, those that exist.
+pub type Endpoints = BTreeMap<String, Endpoint>;
+/// The networks that nginx is on.
+pub type Networks = BTreeMap<String, Option<IpAddr>>;
+
+/// Where nginx reaches a container: `10.0.0.2`, or `[fd00::2]`. `None` where it shares no network with it.
+pub fn host(endpoint: &Endpoint, networks: &Networks) -> Option<String> {
+    let mut shared = endpoint.addresses.iter();
+    let (_, ip) = shared.find(|(network, _)| networks.contains_key(*network))?;
+    Some(written(*ip))
+}
+
+fn written(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// `address:port` without the port.
+pub fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// Whether a server's container runs and has the server's address. Otherwise the engine may give it to anybody.
+pub(crate) fn is_home(server: &Server, endpoints: &Endpoints, networks: &Networks) -> bool {
+    let endpoint = endpoints.get(&server.id).filter(|endpoint| endpoint.is_running());
+    endpoint.is_some_and(|endpoint| {
+        let mut shared = endpoint.addresses.iter();
+        shared.any(|(network, ip)| networks.contains_key(network) && written(*ip) == host_of(&server.address))
+    })
+}

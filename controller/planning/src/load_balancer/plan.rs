@@ -1,0 +1,251 @@
+//! What nginx needs next, as data. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::Time;
+use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
+use aegis_api::workload::Leaving;
+
+use super::observed::Worker;
+use super::receipts;
+use super::render::{Rendered, render};
+use super::validate::ValidatedLoadBalancer;
+use crate::Invalid;
+
+/// Why there is nothing to bring to nginx.
+#[derive(Debug, thiserror::Error)]
+pub enum Unplanned {
+    /// The template file could not be read.
+    #[error("cannot read template {template}")]
+    Template {
+        template: String,
+        source: Arc<std::io::Error>,
+    },
+    /// The template cannot be rendered.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Pause between two looks at workers that still finish requests.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// What to do about the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// nginx serves what it should.
+    Nothing,
+    /// Check, write, load and prove this configuration.
+    Configure(Rendered),
+}
+
+/// What to do and what the status will say once it is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    pub step: Step,
+    pub rendered: Option<Rendered>,
+    pub servers: Vec<Server>,
+    /// Drains that are open once the step is done.
+    pub draining: Vec<Drain>,
+    /// The drain that the step opens.
+    pub leaving: Option<Drain>,
+    /// Drains that ended.
+    pub receipts: Vec<DrainReceipt>,
+    pub releases: Vec<Release>,
+    pub look_again: Option<Duration>,
+}
+
+impl Prepared {
+    /// Whether every server of before stays in rotation.
+    pub fn only_joins(&self, before: &[Server]) -> bool {
+        before.iter().all(|server| self.servers.contains(server))
+    }
+
+    /// Whether the plan puts further servers into rotation and changes nothing else.
+    pub fn only_adds(&self, balancer: &ValidatedLoadBalancer) -> bool {
+        let before = &balancer.before;
+        matches!(self.step, Step::Configure(_))
+            && !before.servers.is_empty()
+            && self.only_joins(&before.servers)
+            && self.servers.len() > before.servers.len()
+            && self.draining.is_empty()
+            && self.receipts.is_empty()
+            && balancer.marked.is_empty()
+            && balancer.served == before.revision
+    }
+
+    /// Whether no server has requests left that it got before it was taken out.
+    pub fn is_quiet(&self) -> bool {
+        self.draining.is_empty() && self.leaving.is_none()
+    }
+}
+
+pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
+    let before = &balancer.before;
+    let rendered = match balancer.keeps_what_it_has() {
+        true => None,
+        false => Some(rendered(balancer)?),
+    };
+    let servers: Vec<Server> = match rendered {
+        None => before.servers.clone(),
+        Some(_) => balancer
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.servers.clone())
+            .collect(),
+    };
+    let ids: BTreeSet<&str> = servers.iter().map(|server| server.id.as_str()).collect();
+    let (draining, receipts) = continued(balancer, &ids);
+    let leaving = leaving(balancer, &ids);
+    let still: BTreeSet<&String> = draining
+        .iter()
+        .chain(&leaving)
+        .flat_map(|drain| &drain.ids)
+        .collect();
+    let released = balancer
+        .marked
+        .iter()
+        .filter(|(id, _)| !ids.contains(id.as_str()) && !still.contains(id));
+    let release = |(id, since): (&String, &Option<Time>)| Release {
+        id: id.clone(),
+        since: *since,
+    };
+    let step = match (&rendered, &balancer.served) {
+        (None, _) => Step::Nothing,
+        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.on_disk => Step::Nothing,
+        (Some(rendered), _) => Step::Configure(rendered.clone()),
+    };
+    let waits = [
+        (!still.is_empty()).then_some(DRAIN_LOOK),
+        balancer.ripens_in,
+        receipts::look_again(&balancer.counted, &receipts, balancer.now),
+    ];
+    Ok(Prepared {
+        releases: released.map(release).collect(),
+        look_again: waits.into_iter().flatten().min(),
+        rendered,
+        step,
+        servers,
+        draining,
+        leaving,
+        receipts,
+    })
+}
+
+fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
+    let name = &balancer.spec.template;
+    let template = balancer.template.as_ref().map_err(|source| Unplanned::Template {
+        template: name.to_string(),
+        source: source.clone(),
+    })?;
+    render(balancer, template).map_err(|message| {
+        Unplanned::Invalid(Invalid {
+            reason: "TemplateError",
+            message: format!("template {name}: {message}"),
+        })
+    })
+}
+
+/// What to do where nothing else can be loaded: the last good configuration without the servers that are none any more.
+/// `None` where it has none of those.
+pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
+    let good = balancer.good.clone()?;
+    let strays = &balancer.strays;
+    if strays.is_empty() || balancer.before.revision.as_ref() == Some(&good.revision) {
+        return None;
+    }
+    let mut servers = balancer.before.servers.clone();
+    servers.retain(|server| !strays.contains(server));
+    Some(Prepared {
+        step: Step::Configure(good.clone()),
+        rendered: Some(good),
+        servers,
+        draining: balancer.before.draining.clone(),
+        leaving: None,
+        receipts: Vec::new(),
+        releases: Vec::new(),
+        look_again: None,
+    })
+}
+
+/// The drain of what leaves with this pass: each container that runs and is in no upstream any more.
+fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Drain> {
+    let left = balancer
+        .before
+        .servers
+        .iter()
+        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id));
+    // One container may have been in several upstreams.
+    let left: BTreeMap<&String, &String> = left.map(|server| (&server.id, &server.container)).collect();
+    let gone = |server: &&Server| left.contains_key(&server.id);
+    let addresses: BTreeSet<&String> = balancer
+        .before
+        .servers
+        .iter()
+        .filter(gone)
+        .map(|server| &server.address)
+        .collect();
+    let causes: BTreeSet<Leaving> = left
+        .keys()
+        .filter_map(|id| balancer.causes.get(*id).copied())
+        .collect();
+    (!left.is_empty()).then(|| Drain {
+        addresses: addresses.into_iter().cloned().collect(),
+        causes: causes.into_iter().collect(),
+        containers: left.values().map(ToString::to_string).collect(),
+        ids: left.keys().map(ToString::to_string).collect(),
+        since: balancer.now,
+        deadline: balancer.now.plus(balancer.spec.drain_timeout),
+        workers: Vec::new(),
+    })
+}
+
+/// The drains of earlier passes that are still open, and the receipts of those that are over.
+fn continued(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> (Vec<Drain>, Vec<DrainReceipt>) {
+    let (mut open, mut receipts) = (Vec::new(), Vec::new());
+    for drain in &balancer.before.draining {
+        // What is back in rotation leaves anew, if it does.
+        let away = drain.containers.iter().zip(&drain.ids);
+        let (containers, away): (Vec<String>, Vec<String>) = away
+            .filter(|(_, id)| !ids.contains(id.as_str()))
+            .map(|(container, id)| (container.clone(), id.clone()))
+            .unzip();
+        if away.is_empty() {
+            continue;
+        }
+        let finished = balancer
+            .workers
+            .as_ref()
+            .is_some_and(|workers| has_drained(drain, workers));
+        if !finished && balancer.now < drain.deadline {
+            open.push(Drain {
+                containers,
+                ids: away,
+                ..drain.clone()
+            });
+        } else {
+            receipts.push(DrainReceipt {
+                containers,
+                ids: away,
+                addresses: drain.addresses.clone(),
+                causes: drain.causes.clone(),
+                started_at: drain.since,
+                finished_at: balancer.now,
+                drained: finished,
+                requests: None,
+                uncounted: None,
+            });
+        }
+    }
+    (open, receipts)
+}
+
+/// Whether no worker is left that could still give a leaving server a request. Titles alone would not do: a worker
+/// that has not yet seen the reload looks like a new one.
+fn has_drained(drain: &Drain, workers: &[Worker]) -> bool {
+    if drain.workers.is_empty() {
+        return !workers.iter().any(|worker| worker.shutting_down);
+    }
+    !workers.iter().any(|worker| drain.workers.contains(&worker.pid))
+}

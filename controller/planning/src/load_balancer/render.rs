@@ -1,0 +1,133 @@
+//! Upstreams and template to nginx's configuration and its revision. Pure.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::validate::{Upstream, ValidatedLoadBalancer};
+
+/// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
+/// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
+/// A rendered configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// 12 hex characters over template and values.
+    pub revision: String,
+    /// The file.
+    pub text: String,
+}
+
+/// What a template can use.
+#[derive(Serialize)]
+struct Values<'a> {
+    name: &'a str,
+    port: u16,
+    algorithm: aegis_api::load_balancer::Algorithm,
+    drain_timeout_secs: u64,
+    upstreams: Vec<UpstreamValues<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'a str>,
+    revision_path: &'a str,
+}
+
+#[derive(Serialize)]
+struct UpstreamValues<'a> {
+    name: &'a str,
+    /// `/` for the first backend of the spec, `/<name>/` for the others.
+    path: String,
+    /// It has no server: its location must answer 503 by itself.
+    unavailable: bool,
+    servers: Vec<ServerValues<'a>>,
+}
+
+#[derive(Serialize)]
+struct ServerValues<'a> {
+    address: &'a str,
+    weight: u32,
+    container: &'a str,
+}
+
+/// Renders; an error says what the template engine says, with the line.
+pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
+    let mut values = Values {
+        name: &balancer.name,
+        port: balancer.spec.port,
+        algorithm: balancer.algorithm,
+        drain_timeout_secs: balancer.spec.drain_timeout.std().as_secs().max(1),
+        upstreams: balancer
+            .upstreams
+            .iter()
+            .map(|upstream| UpstreamValues {
+                name: &upstream.name,
+                path: path(balancer, &upstream.name),
+                unavailable: upstream.servers.is_empty(),
+                servers: servers(upstream, knows_unavailable(template)),
+            })
+            .collect(),
+        revision: None,
+        revision_path: super::REVISION_PATH,
+    };
+    let mut hash = Sha256::new();
+    hash.update(template);
+    hash.update(serde_json::to_vec(&values).map_err(|error| error.to_string())?);
+    let digest: String = hash
+        .finalize()
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    values.revision = Some(&digest);
+    let context = tera::Context::from_serialize(&values).map_err(|error| chain(&error))?;
+    let text = tera::Tera::one_off(template, &context, false).map_err(|error| chain(&error))?;
+    Ok(Rendered {
+        revision: digest,
+        text,
+    })
+}
+
+fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>> {
+    let servers = upstream.servers.iter().map(|server| ServerValues {
+        address: &server.address,
+        weight: server.weight,
+        container: &server.container,
+    });
+    let nobody = ServerValues {
+        address: NOBODY,
+        weight: 1,
+        container: "nobody",
+    };
+    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(nobody);
+    servers.chain(stand_in).collect()
+}
+
+/// Whether a template says what an upstream without a server answers. Its comments do not count: they may be copied.
+fn knows_unavailable(template: &str) -> bool {
+    let mut lines = template.lines().map(str::trim_start);
+    lines.any(|line| !line.starts_with('#') && line.contains("unavailable"))
+}
+
+fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {
+    let first = balancer
+        .spec
+        .backends
+        .first()
+        .is_some_and(|backend| backend.upstream.as_str() == upstream);
+    if first {
+        "/".to_owned()
+    } else {
+        format!("/{upstream}/")
+    }
+}
+
+/// An error with all its causes: tera names the line in the innermost one.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,126 @@
+//! What a LoadBalancer's status says after a pass. Pure: the reconciler stores it.
+
+use aegis_api::load_balancer::Reload;
+use aegis_api::{LoadBalancerStatus, condition};
+
+use super::plan::Prepared;
+use super::receipts;
+use super::validate::ValidatedLoadBalancer;
+
+/// What became of a plan.
+#[derive(Debug)]
+pub struct Applied {
+    pub plan: Prepared,
+    pub reload: Option<Reload>,
+}
+
+/// A pass that went through.
+#[derive(Debug)]
+pub struct Outcome {
+    pub validated: ValidatedLoadBalancer,
+    pub applied: Applied,
+}
+
+/// What nginx was proved to serve.
+pub fn take(status: &mut LoadBalancerStatus, plan: Prepared, reload: Option<Reload>) {
+    if let Some(rendered) = plan.rendered {
+        status.revision = Some(rendered.revision);
+        status.config = Some(rendered.text);
+    }
+    status.server_count = u32::try_from(plan.servers.len()).unwrap_or(u32::MAX);
+    status.servers = plan.servers;
+    status.last_reload = reload.or(status.last_reload.take());
+}
+
+/// The status after a pass that went through.
+pub fn next(outcome: Outcome) -> LoadBalancerStatus {
+    let Outcome {
+        validated: balancer,
+        applied: Applied { plan, reload },
+    } = outcome;
+    let before = balancer.before.clone();
+    let (generation, now) = (Some(balancer.generation), balancer.now);
+    let mut conditions = before.conditions;
+    let servers = plan.servers.len();
+    let (reason, message) = words(&balancer, servers, plan.rendered.is_none());
+    let (ready, degraded) = match reason {
+        "Ready" => (true, false),
+        "NoReadyServers" => (false, false),
+        _ => (false, !(balancer.as_wanted && balancer.held.is_empty())),
+    };
+    let trouble = if degraded {
+        (reason, message.clone())
+    } else {
+        ("Configured", String::new())
+    };
+    condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
+    condition::set(
+        &mut conditions,
+        "Degraded",
+        degraded,
+        trouble.0,
+        trouble.1,
+        generation,
+        now,
+    );
+    let kept = plan.rendered.is_none();
+    let (revision, config) = match plan.rendered {
+        Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
+        None => (before.revision, before.config),
+    };
+    LoadBalancerStatus {
+        observed_generation: generation,
+        server_count: u32::try_from(servers).unwrap_or(u32::MAX),
+        servers: plan.servers,
+        revision,
+        config,
+        last_reload: reload.or(before.last_reload),
+        draining: plan.draining.into_iter().chain(plan.leaving).collect(),
+        receipts: receipts::kept(balancer.counted, plan.receipts),
+        unavailable: if kept { Vec::new() } else { balancer.unavailable },
+        held: balancer
+            .held
+            .into_iter()
+            .filter(|id| balancer.marked.contains_key(id))
+            .collect(),
+        releases: plan.releases,
+        conditions,
+    }
+}
+
+/// Reason and message of the condition `Ready`. `kept`: nothing was ever configured.
+fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'static str, String) {
+    let counted = match servers {
+        1 => "1 server".to_owned(),
+        _ => format!("{servers} servers"),
+    };
+    let unavailable = balancer.unavailable.iter();
+    let mut words: Vec<String> = match kept {
+        true => unavailable.map(|upstream| upstream.reason.clone()).collect(),
+        false => unavailable
+            .map(|one| {
+                format!(
+                    "upstream {} answers 503 since {}: {}",
+                    one.upstream, one.since, one.reason
+                )
+            })
+            .collect(),
+    };
+    if kept {
+        let why = words.join("; ");
+        let text =
+            format!("no backend has a ready container yet: nginx keeps its present configuration ({why})");
+        return ("NoReadyServers", text);
+    }
+    let held = (!balancer.held_words.is_empty()).then(|| {
+        let held = balancer.held_words.join(", ");
+        format!("no ready server is left, the last ones stay in rotation while they run: {held}")
+    });
+    words.extend(held);
+    match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
+        (_, true, true) => ("Ready", format!("{counted} in rotation")),
+        (_, true, false) => ("LastServersHeld", words.join("; ")),
+        (0, ..) => ("NoServers", words.join("; ")),
+        _ => ("Partial", format!("{counted}; {}", words.join("; "))),
+    }
+}

@@ -1,0 +1,385 @@
+//! What a workload needs to be well before its own sickness means anything: what its spec names, what Compose wrote on
+//! its container, and the container whose network it shares. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
+use aegis_api::workload::{DependencyStatus, Health};
+use aegis_api::{Kind, Workload};
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+/// `True` on what `docker compose run` started: it has its service's labels, and is not the service.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+/// `db:service_healthy:false,cache:service_started:false`
+const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+const COMPLETED: &str = "service_completed_successfully";
+
+/// Everything a workload needs, each with what is wrong with it.
+pub fn dependencies(
+    workloads: &[Arc<Workload>],
+    workload: &Workload,
+    base: Option<&ContainerDetails>,
+    all: &[ContainerSummary],
+) -> Vec<DependencyStatus> {
+    let known = Known { workloads, all };
+    let mut found: Vec<DependencyStatus> = Vec::new();
+    for name in &workload.spec.depends_on {
+        found.push(known.named(workload.name(), name.as_str()));
+    }
+    for (service, condition) in base.iter().flat_map(|base| services(base)) {
+        let project = base.and_then(|base| base.labels.get(PROJECT));
+        let of_service = |row: &&ContainerSummary| {
+            !is_one_off(row)
+                && row.labels.get(PROJECT) == project
+                && row.labels.get(SERVICE).map(String::as_str) == Some(service)
+        };
+        let rows: Vec<&ContainerSummary> = all.iter().filter(of_service).collect();
+        found.push(known.containers(workload.name(), service, &rows, condition == COMPLETED));
+    }
+    if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
+        let mut needed = known.containers(workload.name(), &owner.name, &[owner], false);
+        // By its id it is known again once it is gone: see [`remembered`].
+        needed.containers.push(owner.id.clone());
+        found.push(needed);
+    } else if let Some(id) = base.and_then(owner_of) {
+        let name = remembered(workload).remove(id);
+        found.push(DependencyStatus {
+            name: name.clone().unwrap_or_else(|| id.chars().take(12).collect()),
+            workload: None,
+            containers: name.into_iter().chain([id.to_owned()]).collect(),
+            trouble: Some("it no longer exists".to_owned()),
+        });
+    }
+    let mut names = BTreeSet::new();
+    found.retain(|dependency| names.insert(dependency.name.clone()));
+    found
+}
+
+/// Whether a container only ran beside a service, whether it is well or not.
+fn is_one_off(row: &ContainerSummary) -> bool {
+    let label = row.labels.get(ONE_OFF);
+    label.is_some_and(|label| label.eq_ignore_ascii_case("true"))
+}
+
+/// Names and conditions of the services that a container of Compose depends on.
+fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
+    let told = base
+        .labels
+        .get(DEPENDS_ON)
+        .filter(|_| base.labels.contains_key(PROJECT));
+    let entries = told.into_iter().flat_map(|told| told.split(','));
+    entries.filter_map(|entry| {
+        let mut parts = entry.trim().split(':');
+        let service = parts.next().filter(|service| !service.is_empty())?;
+        Some((service, parts.next().unwrap_or_default()))
+    })
+}
+
+/// Whose network a container shares (`network_mode: container:…` and `service:…`).
+pub fn network_owner<'a>(
+    container: &ContainerDetails,
+    all: &'a [ContainerSummary],
+) -> Option<&'a ContainerSummary> {
+    let owner = owner_of(container)?;
+    all.iter().find(|row| row.id == owner || row.name == owner)
+}
+
+/// As the container names it: by id, unless there was no such container yet when it was made.
+fn owner_of(container: &ContainerDetails) -> Option<&str> {
+    container
+        .host_config
+        .get("NetworkMode")?
+        .as_str()?
+        .strip_prefix("container:")
+}
+
+/// Id → name of the containers whose networks were shared when the workload was looked at last.
+pub fn remembered(workload: &Workload) -> BTreeMap<String, String> {
+    let needed = workload.status.iter().flat_map(|status| &status.dependencies);
+    let pairs = needed.filter_map(|needed| {
+        let id = needed.containers.iter().find(|id| is_id(id))?;
+        let name = needed.containers.iter().find(|name| !is_id(name))?;
+        Some((id.clone(), name.clone()))
+    });
+    pairs.collect()
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+struct Known<'a> {
+    workloads: &'a [Arc<Workload>],
+    all: &'a [ContainerSummary],
+}
+
+impl Known<'_> {
+    /// A dependency of the spec: a Workload of this name, else a container.
+    fn named(&self, of: &str, name: &str) -> DependencyStatus {
+        let Some(needed) = self.workloads.iter().find(|workload| workload.name() == name) else {
+            let rows: Vec<&ContainerSummary> = self.all.iter().filter(|row| row.name == name).collect();
+            return self.containers(of, name, &rows, false);
+        };
+        let ready = needed.status.as_ref().map_or(0, |status| status.ready_replicas);
+        let trouble =
+            (ready == 0 && needed.spec.replicas > 0).then(|| "no container of it is ready".to_owned());
+        self.told(of, name, Some(name.to_owned()), Vec::new(), trouble)
+    }
+
+    /// A dependency on containers, of which one that is well is enough.
+    fn containers(
+        &self,
+        of: &str,
+        name: &str,
+        rows: &[&ContainerSummary],
+        completes: bool,
+    ) -> DependencyStatus {
+        let mut troubles: Vec<Option<String>> = rows.iter().map(|row| self.trouble(row, completes)).collect();
+        // What was only to complete may have been cleaned up since.
+        if troubles.is_empty() && !completes {
+            troubles.push(Some("there is no such container".to_owned()));
+        }
+        let trouble = match troubles.iter().any(Option::is_none) {
+            true => None,
+            false => troubles.into_iter().flatten().next(),
+        };
+        let owner = rows
+            .iter()
+            .find_map(|row| self.owner(row))
+            .map(|owner| owner.name().to_owned());
+        let names = rows.iter().map(|row| row.name.clone()).collect();
+        self.told(of, name, owner, names, trouble)
+    }
+
+    fn told(
+        &self,
+        of: &str,
+        name: &str,
+        workload: Option<String>,
+        containers: Vec<String>,
+        trouble: Option<String>,
+    ) -> DependencyStatus {
+        // Two that need each other would wait for each other: each heals as if it were alone.
+        let mutual = workload.as_ref().is_some_and(|needed| self.needs(needed, of));
+        DependencyStatus {
+            name: name.to_owned(),
+            workload,
+            containers,
+            trouble: trouble.filter(|_| !mutual),
+        }
+    }
+
+    /// The Workload that a container belongs to.
+    fn owner(&self, row: &ContainerSummary) -> Option<&Workload> {
+        let mut workloads = self.workloads.iter();
+        let owns = |workload: &&Arc<Workload>| {
+            let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+            rows.any(|instance| instance.id == row.id)
+        };
+        workloads.find(owns).map(|workload| &**workload)
+    }
+
+    fn trouble(&self, row: &ContainerSummary, completes: bool) -> Option<String> {
+        if completes && row.state == ContainerState::Exited && row.status.starts_with("Exited (0)") {
+            return None;
+        }
+        if row.state != ContainerState::Running {
+            return Some(format!("{} is {}", row.name, row.state.as_str()));
+        }
+        if row.status.contains("(unhealthy)") {
+            return Some(format!("Docker's health check of {} fails", row.name));
+        }
+        let instances = self
+            .owner(row)?
+            .status
+            .iter()
+            .flat_map(|status| &status.instances);
+        let sick = instances
+            .filter(|instance| instance.id == row.id)
+            .any(|instance| instance.health == Health::Unhealthy);
+        sick.then(|| format!("{} fails its probe", row.name))
+    }
+
+    /// Whether one Workload needs another, by any way round.
+    fn needs(&self, from: &str, target: &str) -> bool {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(name) = open.pop() {
+            if name == target {
+                return true;
+            }
+            if !seen.insert(name) {
+                continue;
+            }
+            let workload = self.workloads.iter().find(|workload| workload.name() == name);
+            let told = workload.iter().flat_map(|workload| &workload.spec.depends_on);
+            open.extend(told.map(AsRef::as_ref));
+            let known = workload
+                .iter()
+                .flat_map(|workload| &workload.status)
+                .flat_map(|status| &status.dependencies);
+            open.extend(known.filter_map(|dependency| dependency.workload.as_deref()));
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_api::{kinds, yaml};
+
+    fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
+        let labels = [(PROJECT, "shop"), (SERVICE, service)];
+        ContainerSummary {
+            id: format!("{name:x<64}"),
+            name: name.to_owned(),
+            image: "app".to_owned(),
+            state,
+            status: status.to_owned(),
+            labels: labels
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            ..ContainerSummary::default()
+        }
+    }
+
+    fn stored(name: &str, needs: &str) -> Arc<Workload> {
+        let text = format!(
+            "apiVersion: aegisops.io/v1alpha1\nkind: Workload\nmetadata: {{name: {name}}}\nspec: {{container: {name}, dependsOn: [{needs}]}}\n"
+        );
+        let value = yaml::parse(&text).unwrap().remove(0).value;
+        let (_, typed) = kinds::find("wl").unwrap().decode(value).unwrap();
+        typed.downcast::<Workload>().unwrap()
+    }
+
+    #[test]
+    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
+        let web = stored("web", "");
+        let stored = [web.clone()];
+        let all = [
+            row(
+                "shop_db_1",
+                "db",
+                ContainerState::Exited,
+                "Exited (1) 2 minutes ago",
+            ),
+            row(
+                "shop_init_1",
+                "init",
+                ContainerState::Exited,
+                "Exited (0) 1 hour ago",
+            ),
+            row(
+                "shop_cache_1",
+                "cache",
+                ContainerState::Running,
+                "Up 2 minutes (unhealthy)",
+            ),
+            row(
+                "shop_cache_2",
+                "cache",
+                ContainerState::Running,
+                "Up 2 minutes (healthy)",
+            ),
+            row("shop_vpn_1", "vpn", ContainerState::Running, "Up 2 minutes"),
+        ];
+        let mut base = ContainerDetails::default();
+        let depends = "db:service_healthy:false,init:service_completed_successfully:false,pruned:service_completed_successfully:false,cache:service_started:true";
+        for (key, value) in [(PROJECT, "shop"), (DEPENDS_ON, depends)] {
+            base.labels.insert(key.to_owned(), value.to_owned());
+        }
+        base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
+        let found = dependencies(&stored, &web, Some(&base), &all);
+        let told: Vec<(&str, Option<&str>)> = found
+            .iter()
+            .map(|dependency| (dependency.name.as_str(), dependency.trouble.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("db", Some("shop_db_1 is exited")),
+                ("init", None),
+                ("pruned", None),
+                ("cache", None),
+                ("shop_vpn_1", None)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_compose_run_started_never_stands_for_its_service() {
+        let web = stored("web", "");
+        let stored = [web.clone()];
+        let up = || {
+            row(
+                "shop_db_1",
+                "db",
+                ContainerState::Running,
+                "Up 2 minutes (healthy)",
+            )
+        };
+        let one_off = |word: &str, state, status: &str| {
+            let mut row = row("shop_db_run_1", "db", state, status);
+            row.labels.insert(ONE_OFF.to_owned(), word.to_owned());
+            row
+        };
+        let healthy = |word: &str| one_off(word, ContainerState::Running, "Up 2 minutes (healthy)");
+        let completed = || one_off("True", ContainerState::Exited, "Exited (0) 1 minute ago");
+        let cases = [
+            (
+                "the service is down",
+                vec![healthy("True")],
+                "service_healthy",
+                true,
+            ),
+            (
+                "as Compose v2 spells it",
+                vec![healthy("true")],
+                "service_healthy",
+                true,
+            ),
+            (
+                "no one-off at all",
+                vec![healthy("False")],
+                "service_healthy",
+                false,
+            ),
+            (
+                "a sick one-off beside the service",
+                vec![up(), one_off("True", ContainerState::Exited, "Exited (1)")],
+                "service_healthy",
+                false,
+            ),
+            (
+                "a one-off that completed is not the service either",
+                vec![completed()],
+                "service_started",
+                true,
+            ),
+        ];
+        for (case, all, condition, down) in cases {
+            let mut base = ContainerDetails::default();
+            base.labels.insert(PROJECT.to_owned(), "shop".to_owned());
+            base.labels
+                .insert(DEPENDS_ON.to_owned(), format!("db:{condition}:false"));
+            let found = dependencies(&stored, &web, Some(&base), &all);
+            assert_eq!(found[0].trouble.is_some(), down, "{case}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn two_that_need_each_other_do_not_wait_for_each_other() {
+        let (a, b) = (stored("a", "b"), stored("b", "c"));
+        let trouble =
+            |all: &[Arc<Workload>], of: &Workload| dependencies(all, of, None, &[])[0].trouble.clone();
+        let two = [a.clone(), b.clone()];
+        assert_eq!(trouble(&two, &a).as_deref(), Some("no container of it is ready"));
+        assert_eq!(trouble(&two, &b).as_deref(), Some("there is no such container"));
+        let c = stored("c", "a");
+        let all = [a, b, c];
+        assert_eq!(all.each_ref().map(|of| trouble(&all, of)), [None, None, None]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Containers as they are found, and what is said of them.
+
+use std::collections::BTreeMap;
+
+use aegis_api::Workload;
+use serde_json::json;
+
+use super::*;
+use crate::probe::Opinion;
+use crate::workload::observed::NetworkOwner;
+use crate::workload::tests::{container, time, workload, world};
+
+const STARTED: &str = "2026-11-22T11:00:00Z";
+
+/// A running container whose probe says this, seen so many seconds after its start.
+fn seen(spec: &Workload, container: &ContainerDetails, health: Health, age: i64, was_ready: bool) -> View {
+    let mut observed = world(0);
+    let opinion = Opinion {
+        health,
+        message: "GET http://10.0.0.2:8000/: connection refused".to_owned(),
+    };
+    observed.opinions = [(container.id.clone(), opinion)].into();
+    observed.now = Time(time(STARTED).0 + jiff::SignedDuration::from_secs(age));
+    view(container, &spec.spec, &observed, was_ready)
+}
+
+#[test]
+fn a_container_that_was_not_healthy_yet_has_a_start_period_and_serves_nobody_in_it() {
+    let plain = "  container: base\n  health:\n    http: {port: 8000}\n";
+    let with = |period: &str| format!("{plain}    startPeriod: {period}\n");
+    let mut own = container("base");
+    own.config = json!({"Healthcheck": {"StartPeriod": 300_000_000_000_u64}});
+    let base = container("base");
+    // (what it is, spec, container, seconds after its start, was it ready before, does it start still)
+    let cases: &[(&str, String, &ContainerDetails, i64, bool, bool)] = &[
+        ("slow, by default", plain.to_owned(), &base, 59, false, true),
+        ("too slow", plain.to_owned(), &base, 60, false, false),
+        (
+            "it was ready in this run",
+            plain.to_owned(),
+            &base,
+            10,
+            true,
+            false,
+        ),
+        (
+            "its author knows it to be slower",
+            with("5m"),
+            &base,
+            299,
+            false,
+            true,
+        ),
+        (
+            "its author knows it to be fast",
+            with("5s"),
+            &base,
+            6,
+            false,
+            false,
+        ),
+        ("no patience at all", with("0s"), &base, 0, false, false),
+        (
+            "Docker's own start period",
+            plain.to_owned(),
+            &own,
+            299,
+            false,
+            true,
+        ),
+        (
+            "the spec's word counts over Docker's",
+            with("5s"),
+            &own,
+            6,
+            false,
+            false,
+        ),
+    ];
+    for (case, spec, container, age, was_ready, starts) in cases {
+        let view = seen(&workload(spec), container, Health::Unhealthy, *age, *was_ready);
+        let health = if *starts {
+            Health::Unknown
+        } else {
+            Health::Unhealthy
+        };
+        assert_eq!(
+            (view.health, view.starts_until.is_some()),
+            (health, *starts),
+            "{case}: {view:?}"
+        );
+        assert!(view.message.contains("connection refused"), "{case}: {view:?}");
+    }
+    let healthy = seen(&workload(plain), &base, Health::Healthy, 1, false);
+    assert_eq!((healthy.health, healthy.starts_until), (Health::Healthy, None));
+}
+
+#[test]
+fn dockers_own_health_check_has_the_same_start_period() {
+    let spec = workload("  container: base\n  health:\n    docker: {}\n    startPeriod: 90s\n");
+    let mut base = container("base");
+    base.health = Some(aegis_api::observed::DockerHealth {
+        status: "unhealthy".to_owned(),
+        ..aegis_api::observed::DockerHealth::default()
+    });
+    assert!(
+        seen(&spec, &base, Health::Unknown, 89, false)
+            .starts_until
+            .is_some()
+    );
+    assert_eq!(
+        seen(&spec, &base, Health::Unknown, 91, false).health,
+        Health::Unhealthy
+    );
+}
+
+#[test]
+fn unknown_health_says_why() {
+    let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
+    let at = |mode: &str, owner: Option<NetworkOwner>, address: bool| {
+        let mut base = container("base");
+        base.host_config = json!({ "NetworkMode": mode });
+        if !address {
+            base.networks = BTreeMap::new();
+        }
+        let mut observed = world(0);
+        observed.opinions.clear();
+        observed.network_owner = owner;
+        let view = view(&base, &spec.spec, &observed, false);
+        assert_eq!(view.health, Health::Unknown);
+        view.message
+    };
+    let owner = |started: Option<&str>| {
+        Some(NetworkOwner {
+            name: "vpn".to_owned(),
+            started_at: started.map(time),
+        })
+    };
+    for (mode, owner, address, why) in [
+        ("host", None, false, "host network: it has no address"),
+        ("none", None, false, "network none"),
+        (
+            "container:dead",
+            None,
+            false,
+            "the container whose network it shares is gone",
+        ),
+        (
+            "container:vpn",
+            owner(None),
+            false,
+            "vpn, whose network it shares, does not run",
+        ),
+        (
+            "container:vpn",
+            owner(Some(STARTED)),
+            false,
+            "vpn, whose network it shares, has none",
+        ),
+        ("app", None, false, "no address on any network yet"),
+        ("app", None, true, "not probed yet"),
+    ] {
+        let message = at(mode, owner, address);
+        assert!(message.contains(why), "{mode}: {message}");
+    }
+}
+
+#[test]
+fn a_probe_that_shares_no_network_with_its_target_says_so() {
+    let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
+    let base = container("base");
+    let mut observed = world(0);
+    let opinion = Opinion {
+        health: Health::Unhealthy,
+        message: "no answer within 1000 ms".to_owned(),
+    };
+    observed.opinions = [(base.id.clone(), opinion)].into();
+    observed.own_networks = ["aegis-network".to_owned()].into();
+    let message = view(&base, &spec.spec, &observed, true).message;
+    assert_eq!(
+        message,
+        "no answer within 1000 ms (it shares no network with this controller, which is on aegis-network)"
+    );
+}

@@ -1,0 +1,346 @@
+//! What a Workload's containers need next, as data. Pure: the same spec and observation give the same plan.
+
+mod revive;
+mod turn_over;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aegis_api::observed::ContainerState;
+use aegis_api::workload::{Health, Leaving};
+
+use super::observed::Rotation;
+use super::restart_limit::Report;
+use super::rollout;
+use super::standing::Standing;
+use super::validate::{Instance, Mould, ValidatedWorkload};
+use crate::probe::{self, Target};
+use crate::reach;
+
+pub(super) use revive::counted_restarts;
+
+/// One thing to do to one container. Steps of one plan are independent of each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make replica `index` and start it.
+    Create { index: u32, name: String },
+    /// Start a container that was made but never ran, or whose process ended.
+    Start { id: String, name: String, crashed: bool },
+    /// Stop and start a container that runs since before `spec.restartedAt`.
+    Restart { id: String, name: String },
+    /// Keep what a container looks like that is about to be healed.
+    Capture { id: String, name: String },
+    /// Stop and start a container that runs and has been sick for too long.
+    Heal { id: String, name: String },
+    /// Stop and start a container whose network's owner started after it.
+    Rejoin { id: String, name: String },
+    /// Stop and remove a replica that no load balancer sends requests to.
+    Remove { id: String, name: String },
+}
+
+impl Step {
+    /// For people: `restart buggy-app-v2`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Create { name, .. } => format!("create {name}"),
+            Self::Start { name, .. } => format!("start {name}"),
+            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::Rejoin { name, .. } => {
+                format!("restart {name}")
+            }
+            Self::Capture { name, .. } => format!("look at {name} before its restart"),
+            Self::Remove { name, .. } => format!("remove {name}"),
+        }
+    }
+
+    /// The container that it is about, unless that is to be made.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Create { .. } => None,
+            Self::Start { id, .. }
+            | Self::Restart { id, .. }
+            | Self::Heal { id, .. }
+            | Self::Rejoin { id, .. }
+            | Self::Capture { id, .. }
+            | Self::Remove { id, .. } => Some(id),
+        }
+    }
+}
+
+/// A step that must not be done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub step: Step,
+    pub reason: String,
+}
+
+/// What to do, what to wait for, and what to tell.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Prepared {
+    /// To be done now.
+    pub steps: Vec<Step>,
+    /// Ids that get no new requests: on their way out, or about to restart while others can serve.
+    pub draining: BTreeMap<String, Leaving>,
+    /// Why something that should happen waits, for people.
+    pub waiting: Vec<String>,
+    /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
+    pub cannot: Vec<crate::restart::Refused>,
+    /// What must not be done, though it was planned.
+    pub refused: Vec<Refusal>,
+    /// Incidents that ask a human, since restarts have an end.
+    pub reports: Vec<Report>,
+    /// When to look again, if nothing happens before.
+    pub look_again: Option<Duration>,
+    /// Why all automation on the host must stop.
+    pub pause_all: Option<String>,
+    /// What to probe.
+    pub targets: Vec<Target>,
+}
+
+impl Prepared {
+    /// Looks again after this time, or earlier if that was planned.
+    fn look_in(&mut self, pause: Duration) {
+        self.look_again = Some(self.look_again.map_or(pause, |earlier| earlier.min(pause)));
+    }
+
+    /// Whether nothing speaks against stopping or starting a container; notes what does.
+    fn is_possible(&mut self, instance: &Instance) -> bool {
+        let Some(refused) = &instance.obstacle else {
+            return true;
+        };
+        self.note(refused);
+        false
+    }
+
+    fn note(&mut self, refused: &crate::restart::Refused) {
+        if !self.cannot.contains(refused) {
+            self.cannot.push(refused.clone());
+        }
+    }
+}
+
+pub fn plan(workload: &ValidatedWorkload) -> Prepared {
+    let mut plan = Prepared {
+        targets: targets(workload),
+        ..Prepared::default()
+    };
+    let leeway = turn_over::leeway(workload);
+    let surplus = surplus(workload, leeway.extra);
+    remove_surplus(workload, &surplus.gone, &mut plan);
+    if workload.deleting {
+        return plan;
+    }
+    let staying: Vec<&Instance> = workload
+        .instances
+        .iter()
+        .filter(|instance| !surplus.gone.contains(&instance.id))
+        .collect();
+    for instance in &staying {
+        let asked = instance.restart_asked && instance.state == ContainerState::Running;
+        if asked || instance.is_stranded() {
+            plan.is_possible(instance);
+        }
+    }
+    revive::revive(workload, &staying, &mut plan);
+    turn_over::turn_over(workload, &staying, &surplus.lingering, leeway, &mut plan);
+    revive::rejoin(workload, &staying, &mut plan);
+    revive::heal(workload, &staying, &mut plan);
+    create_missing(workload, &staying, leeway.extra, &mut plan);
+    if let Some(later) = workload.spec.restarted_at.filter(|at| *at > workload.now) {
+        plan.look_in(later.until(workload.now));
+    }
+    if let Some(pause) = rollout::look_again(workload) {
+        plan.look_in(pause);
+    }
+    for until in staying.iter().filter_map(|instance| instance.starts_until) {
+        plan.look_in(until.until(workload.now));
+    }
+    plan
+}
+
+/// Ids of replicas that are too many.
+#[derive(Debug, Default)]
+struct Surplus {
+    /// They go now.
+    gone: BTreeSet<String>,
+    /// They go once those serve that are to stay.
+    lingering: BTreeSet<String>,
+}
+
+/// Replicas beyond the wanted number and those that a change allows itself: those already draining first, then those of
+/// another revision, then those that are not ready, then the highest. What stands in for others stays until they are back.
+fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
+    let relied_on = workload.before.rollout.is_some() && !workload.deleting;
+    let mut replicas: Vec<&Instance> = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.index > 0)
+        .collect();
+    replicas.sort_by_key(|instance| {
+        (
+            instance.leaving.is_none(),
+            !instance.is_outdated(),
+            // What a change has just restarted is not ready yet and stays all the same.
+            relied_on || instance.is_ready(),
+            std::cmp::Reverse(instance.index),
+        )
+    });
+    // A replica that drains for its own replacement is not surplus: only as many as are too many go.
+    let too_many = replicas
+        .len()
+        .saturating_sub(wanted_replicas(workload).saturating_add(extra));
+    let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
+    let mut available = turn_over::available(workload, workload.instances.iter());
+    let mut surplus = Surplus::default();
+    for instance in replicas.into_iter().take(too_many) {
+        if relied_on && turn_over::counts(workload, instance) {
+            let remaining = match instance.leaving.is_some() {
+                true => available,
+                false => available.saturating_sub(1),
+            };
+            if remaining < wanted {
+                let row = instance.before.as_ref().filter(|row| row.draining);
+                // One that was taken out to be restarted goes on with that, or it would be taken out for ever.
+                if row.is_none_or(|row| row.leaving != Some(Leaving::Restart)) {
+                    surplus.lingering.insert(instance.id.clone());
+                }
+                continue;
+            }
+            available = remaining;
+        }
+        surplus.gone.insert(instance.id.clone());
+    }
+    surplus
+}
+
+/// How many replicas there should be beside an adopted container.
+fn wanted_replicas(workload: &ValidatedWorkload) -> usize {
+    if workload.deleting {
+        return 0;
+    }
+    let adopted = u32::from(workload.spec.container.is_some());
+    usize::try_from(workload.spec.replicas.saturating_sub(adopted)).unwrap_or(usize::MAX)
+}
+
+fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<String>, plan: &mut Prepared) {
+    for instance in workload
+        .instances
+        .iter()
+        .filter(|instance| surplus.contains(&instance.id))
+    {
+        leave(
+            workload,
+            instance,
+            plan,
+            Leaving::ScaleIn,
+            Step::Remove {
+                id: instance.id.clone(),
+                name: instance.name.clone(),
+            },
+        );
+    }
+}
+
+/// Marks a container as draining and does `step` once every load balancer has let go of it.
+fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared, why: Leaving, step: Step) {
+    plan.draining.insert(instance.id.clone(), why);
+    let marked = instance.was_draining();
+    let serves = instance.state == ContainerState::Running;
+    // What a load balancer holds as the last of all it held when it looked: while another can take over, it will look again.
+    let is_last = !workload.instances.iter().any(|other| {
+        let leaves = other.was_draining() || plan.draining.contains_key(&other.id);
+        other.id != instance.id && other.may_serve() && !leaves
+    });
+    let lets_go = |rotation: &Rotation| {
+        let done = !rotation.serving || instance.is_released_by(rotation);
+        done || (is_last && rotation.held.contains(&instance.id))
+    };
+    let holding: Vec<&Rotation> = workload
+        .rotations
+        .iter()
+        .filter(|rotation| serves && !(marked && lets_go(rotation)))
+        .collect();
+    if holding.is_empty() {
+        plan.steps.push(step);
+        return;
+    }
+    let names: Vec<&str> = holding.iter().map(|rotation| rotation.name.as_str()).collect();
+    let trouble = holding.iter().find_map(|rotation| rotation.trouble.as_deref());
+    let why = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+    plan.waiting.push(format!(
+        "{} waits for load balancer {} to let go of it{why}",
+        step.words(),
+        names.join(", ")
+    ));
+}
+
+/// How many replicas are still to be made; none while there is nothing to make them from.
+fn missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: usize) -> usize {
+    if matches!(workload.mould, Mould::Missing) {
+        return 0;
+    }
+    let present = staying.iter().filter(|instance| instance.index > 0).count();
+    wanted_replicas(workload)
+        .saturating_add(extra)
+        .saturating_sub(present)
+}
+
+/// Makes replicas under the lowest free names.
+fn create_missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: usize, plan: &mut Prepared) {
+    let names = (1..u32::MAX)
+        .map(|index| (index, format!("{}-replica-{index}", workload.name)))
+        .filter(|(_, name)| !workload.taken_names.contains(name));
+    // Those that vanish leave their names in a moment, which their replacements then take.
+    let now = missing(workload, staying, extra).saturating_sub(workload.vanishing);
+    // What is on its way out counts until it is gone.
+    let present = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.index > 0)
+        .count();
+    let room = wanted_replicas(workload)
+        .saturating_add(extra)
+        .saturating_sub(present);
+    let now = now.min(room);
+    plan.steps
+        .extend(names.take(now).map(|(index, name)| Step::Create { index, name }));
+}
+
+/// What to probe: every running container with an address, unless Docker probes it or it needs no probe.
+fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
+    let Some(probe) = workload.spec.probe() else {
+        return Vec::new();
+    };
+    let running = workload
+        .instances
+        .iter()
+        .filter(|instance| instance.state == ContainerState::Running);
+    running
+        .filter_map(|instance| {
+            probe::target(
+                &instance.id,
+                instance.started_at,
+                address(workload, instance)?,
+                probe,
+            )
+        })
+        .collect()
+}
+
+/// The address at which this controller reaches a container: on a network it shares, else on any.
+pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
+    let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
+    reach::address(addresses, &workload.own_networks)
+}
+
+/// Whether any container is not yet what it should be.
+pub(crate) fn is_progressing(workload: &ValidatedWorkload, plan: &Prepared) -> bool {
+    let stale = workload
+        .instances
+        .iter()
+        .any(|instance| instance.standing != Standing::Current);
+    let unknown = workload
+        .instances
+        .iter()
+        .any(|instance| instance.health == Health::Unknown);
+    stale || unknown || !plan.steps.is_empty() || !plan.draining.is_empty()
+}

@@ -1,0 +1,400 @@
+//! What the containers of a Workload will go through until they are as its spec asks, told before anything is done: the
+//! planner itself, pass after pass, in a world in which every step succeeds and every load balancer does its work. Pure.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, DockerHealth};
+use aegis_api::wire::plan::{ClientImpact, PlannedAction, PlannedStep, WorkloadPlan};
+use aegis_api::workload::{ContainerTemplate, Health};
+use aegis_api::{Kind, Time, Workload, WorkloadStatus};
+
+use super::check::check;
+use super::observed::Observed;
+use super::plan::{Prepared, Step, is_progressing, plan};
+use super::status::{self, Outcome};
+use super::validate::{Instance, Mould, ValidatedWorkload, validate};
+use crate::Invalid;
+use crate::probe::Opinion;
+
+/// Passes after which a preview ends, however much is left: what goes through more is told as far as it was looked at.
+const PASSES: usize = 400;
+/// How often in a row nothing but time passes before what is left is told as waiting.
+const PAUSES: usize = 6;
+/// How much time one pass takes, and the most that one only waits for.
+const PASS: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Plans pass after pass until nothing is left to be done. `workload` is as it would be stored, `observed` is the world now.
+pub fn preview(workload: &Workload, observed: Observed) -> Result<WorkloadPlan, Invalid> {
+    let mut foreseen = Foreseen::new(workload, observed);
+    let mut pauses = 0;
+    for _ in 0..PASSES {
+        match foreseen.pass()? {
+            Progress::Made => pauses = 0,
+            Progress::Settled => return Ok(foreseen.told(true)),
+            Progress::None => pauses += 1,
+        }
+        if pauses >= PAUSES {
+            break;
+        }
+    }
+    Ok(foreseen.told(false))
+}
+
+/// What a pass has changed.
+enum Progress {
+    Made,
+    /// Nothing is left to be done.
+    Settled,
+    None,
+}
+
+/// The world as it would become.
+struct Foreseen {
+    workload: Workload,
+    world: Observed,
+    steps: Vec<PlannedStep>,
+    /// Containers that are stopped at some time.
+    stopped: BTreeSet<String>,
+    /// How many containers serve: before anything is done, at least, and now.
+    serving: Option<(usize, usize, usize)>,
+    /// What the last pass waits for, and what it cannot do.
+    waiting: Vec<String>,
+    refused: Vec<String>,
+    present: BTreeSet<String>,
+    pass: u32,
+    made: u32,
+}
+
+impl Foreseen {
+    fn new(workload: &Workload, world: Observed) -> Self {
+        let present = world.base.iter().chain(&world.replicas);
+        Self {
+            present: present.map(|container| container.name.clone()).collect(),
+            workload: workload.clone(),
+            world,
+            steps: Vec::new(),
+            stopped: BTreeSet::new(),
+            serving: None,
+            waiting: Vec::new(),
+            refused: Vec::new(),
+            pass: 0,
+            made: 0,
+        }
+    }
+
+    fn pass(&mut self) -> Result<Progress, Invalid> {
+        self.pass = self.pass.saturating_add(1);
+        let validated = validate(&self.workload, self.world.clone())?;
+        let prepared = check(&validated, plan(&validated));
+        self.waiting = prepared.waiting.clone();
+        self.refused = prepared.cannot.iter().map(ToString::to_string).collect();
+        self.note(&prepared);
+        self.count(&validated, &prepared);
+        let settled = !is_progressing(&validated, &prepared) && serves_as_asked(&validated);
+        let look_again = prepared.look_again;
+        let steps = prepared.steps.clone();
+        let outcome = Outcome {
+            done: steps.clone(),
+            plan: prepared,
+            ..Outcome::default()
+        };
+        let after = status::next(&validated, &outcome);
+        let marked = status::newly_draining(&validated.before, &after);
+        for step in &steps {
+            self.take(&validated, step);
+        }
+        let opinions = self.everybody_answers(&validated);
+        self.release(&after);
+        self.workload.status = Some(after);
+        let made = marked || opinions || !steps.is_empty();
+        let pause = look_again.filter(|_| !made).unwrap_or(PASS);
+        let pause = pause.clamp(PASS, LONGEST_PAUSE);
+        self.world.now = self
+            .world
+            .now
+            .plus(aegis_api::Duration::from_secs(pause.as_secs()));
+        Ok(match (made, settled) {
+            (true, _) => Progress::Made,
+            (false, true) => Progress::Settled,
+            (false, false) => Progress::None,
+        })
+    }
+
+    /// Puts the steps on the list, in the order in which people would tell them.
+    fn note(&mut self, prepared: &Prepared) {
+        for step in &prepared.steps {
+            let (action, container) = match step {
+                Step::Create { name, .. } => (PlannedAction::Create, name),
+                Step::Start { name, .. } => (PlannedAction::Start, name),
+                Step::Restart { name, .. } | Step::Heal { name, .. } | Step::Rejoin { name, .. } => {
+                    (PlannedAction::Restart, name)
+                }
+                Step::Remove { name, .. } => (PlannedAction::Remove, name),
+                // Nothing is done to it.
+                Step::Capture { .. } => continue,
+            };
+            self.steps.push(PlannedStep {
+                pass: self.pass,
+                action,
+                container: container.clone(),
+            });
+        }
+    }
+
+    /// How many containers serve while the steps of this pass are being taken.
+    fn count(&mut self, validated: &ValidatedWorkload, prepared: &Prepared) {
+        let stops: BTreeSet<&str> = prepared.steps.iter().filter_map(stops).collect();
+        let serves = |instance: &&Instance| instance.may_serve();
+        let before = validated.instances.iter().filter(serves).count();
+        let stays = |instance: &&Instance| {
+            instance.may_serve()
+                && !stops.contains(instance.id.as_str())
+                && !prepared.draining.contains_key(&instance.id)
+        };
+        let now = validated.instances.iter().filter(stays).count();
+        let stopped = validated
+            .instances
+            .iter()
+            .filter(|instance| stops.contains(instance.id.as_str()));
+        let running = stopped.filter(|instance| instance.state == ContainerState::Running);
+        self.stopped.extend(running.map(|instance| instance.name.clone()));
+        self.serving = Some(match self.serving {
+            None => (before, now.min(before), now),
+            Some((first, least, _)) => (first, least.min(now), now),
+        });
+    }
+
+    fn take(&mut self, validated: &ValidatedWorkload, step: &Step) {
+        let now = self.world.now;
+        match step {
+            Step::Create { index, name } => self.create(validated, *index, name),
+            Step::Remove { id, name } => {
+                self.world.replicas.retain(|replica| replica.id != *id);
+                self.world.containers.retain(|row| row.id != *id);
+                self.world.taken_names.remove(name);
+            }
+            Step::Capture { .. } => {}
+            Step::Start { id, .. }
+            | Step::Restart { id, .. }
+            | Step::Heal { id, .. }
+            | Step::Rejoin { id, .. } => {
+                let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
+                let Some(container) = ours.find(|container| container.id == *id) else {
+                    return;
+                };
+                runs(container, now);
+                let row = self.world.containers.iter_mut().find(|row| row.id == *id);
+                if let Some(row) = row {
+                    row.state = ContainerState::Running;
+                }
+                self.world.opinions.insert(id.clone(), answers());
+            }
+        }
+    }
+
+    /// An id that nobody has.
+    fn new_id(&mut self) -> String {
+        loop {
+            self.made = self.made.saturating_add(1);
+            let id = format!("foreseen-{}", self.made);
+            if !self.world.containers.iter().any(|row| row.id == id) {
+                return id;
+            }
+        }
+    }
+
+    fn create(&mut self, validated: &ValidatedWorkload, index: u32, name: &str) {
+        let id = self.new_id();
+        let mut made = match &validated.mould {
+            Mould::Clone(base) => (**base).clone(),
+            Mould::Template(template) => from_template(template),
+            Mould::Missing => return,
+        };
+        made.id.clone_from(&id);
+        name.clone_into(&mut made.name);
+        let revision = validated.revision.clone().unwrap_or_default();
+        made.labels.extend([
+            (LABEL_WORKLOAD.to_owned(), validated.name.clone()),
+            (LABEL_REPLICA.to_owned(), index.to_string()),
+            (LABEL_REVISION.to_owned(), revision),
+        ]);
+        // Nobody asks it anything: any address of its own will do.
+        let address = IpAddr::V6(Ipv6Addr::from(u128::from(self.made)));
+        for at in made.networks.values_mut() {
+            *at = Some(address);
+        }
+        made.finished_at = None;
+        runs(&mut made, self.world.now);
+        self.world.containers.push(ContainerSummary {
+            id: id.clone(),
+            name: made.name.clone(),
+            image: made.image.clone(),
+            state: ContainerState::Running,
+            labels: made.labels.clone(),
+            networks: made.networks.clone(),
+            ..ContainerSummary::default()
+        });
+        self.world.taken_names.insert(made.name.clone());
+        self.world.opinions.insert(id, answers());
+        self.world.replicas.push(made);
+    }
+
+    /// Whoever runs and of whom nothing is known yet turns out to be well.
+    fn everybody_answers(&mut self, validated: &ValidatedWorkload) -> bool {
+        let open = |instance: &&Instance| {
+            instance.state == ContainerState::Running && instance.health == Health::Unknown
+        };
+        let open: Vec<&Instance> = validated.instances.iter().filter(open).collect();
+        for instance in &open {
+            self.world.opinions.insert(instance.id.clone(), answers());
+            let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
+            if let Some(container) = ours.find(|container| container.id == instance.id)
+                && let Some(health) = &mut container.health
+            {
+                *health = healthy();
+            }
+        }
+        !open.is_empty()
+    }
+
+    /// Load balancers let go of what leaves, and take up what serves.
+    fn release(&mut self, after: &WorkloadStatus) {
+        let leaves = |id: &str| after.instances.iter().any(|row| row.id == id && row.draining);
+        let serving = self.world.base.iter().chain(&self.world.replicas);
+        let serving = serving.filter(|container| container.state == ContainerState::Running);
+        let serving = serving.filter(|container| !leaves(&container.id));
+        let serving: BTreeSet<String> = serving.map(|container| container.id.clone()).collect();
+        let leaving = after.instances.iter().filter(|row| row.draining);
+        let leaving = leaving.map(|row| (row.id.clone(), row.draining_since));
+        let leaving: std::collections::BTreeMap<String, Option<Time>> = leaving.collect();
+        for rotation in self
+            .world
+            .rotations
+            .iter_mut()
+            .filter(|rotation| rotation.serving)
+        {
+            rotation.held.clear();
+            rotation.servers.clone_from(&serving);
+            rotation.released.clone_from(&leaving);
+        }
+    }
+
+    fn told(self, complete: bool) -> WorkloadPlan {
+        let complete = complete && self.refused.is_empty();
+        let (before, least, after) = self.serving.unwrap_or_default();
+        let touched: BTreeSet<&str> = self.steps.iter().map(|step| step.container.as_str()).collect();
+        let untouched = self
+            .present
+            .iter()
+            .filter(|name| !touched.contains(name.as_str()));
+        let clients = ClientImpact {
+            serving_before: count(before),
+            serving_least: count(least),
+            serving_after: count(after),
+            message: self.words(before, least),
+        };
+        WorkloadPlan {
+            workload: self.workload.name().to_owned(),
+            replicas: self.workload.spec.replicas,
+            untouched: untouched.cloned().collect(),
+            waiting: match complete {
+                true => Vec::new(),
+                false => self.waiting.clone(),
+            },
+            refused: self.refused.clone(),
+            clients,
+            complete,
+            steps: self.steps.clone(),
+        }
+    }
+
+    /// What clients notice, for people.
+    fn words(&self, before: usize, least: usize) -> String {
+        let name = self.workload.name();
+        let stopped: Vec<&str> = self.stopped.iter().map(String::as_str).collect();
+        if stopped.is_empty() {
+            return "nothing that runs is stopped".to_owned();
+        }
+        let balancers = self.world.rotations.iter().filter(|rotation| rotation.serving);
+        let balancers: Vec<&str> = balancers.map(|rotation| rotation.name.as_str()).collect();
+        if least == 0 && before > 0 {
+            return format!("{name} does not answer while {} is stopped", stopped.join(", "));
+        }
+        match balancers.as_slice() {
+            [] => format!(
+                "no load balancer stands before {name}: open requests to {} are cut off",
+                stopped.join(", ")
+            ),
+            names => format!(
+                "no request is dropped: {} drains each container before it stops, and {least} of {before} go on serving",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+/// The container that a step stops.
+fn stops(step: &Step) -> Option<&str> {
+    match step {
+        Step::Restart { id, .. }
+        | Step::Heal { id, .. }
+        | Step::Rejoin { id, .. }
+        | Step::Remove { id, .. } => Some(id),
+        Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => None,
+    }
+}
+
+fn serves_as_asked(validated: &ValidatedWorkload) -> bool {
+    let ready = validated.instances.iter().filter(|instance| instance.is_ready());
+    count(ready.count()) >= validated.spec.replicas
+}
+
+fn runs(container: &mut ContainerDetails, now: Time) {
+    container.state = ContainerState::Running;
+    container.started_at = Some(now);
+    container.exit_code = 0;
+    container.oom_killed = false;
+    if let Some(health) = &mut container.health {
+        *health = healthy();
+    }
+}
+
+fn healthy() -> DockerHealth {
+    DockerHealth {
+        status: "healthy".to_owned(),
+        ..DockerHealth::default()
+    }
+}
+
+fn answers() -> Opinion {
+    Opinion {
+        health: Health::Healthy,
+        ..Opinion::default()
+    }
+}
+
+fn from_template(template: &ContainerTemplate) -> ContainerDetails {
+    let networks = template.networks.iter().map(|network| network.to_string());
+    let mut networks: Vec<String> = networks.collect();
+    if networks.is_empty() {
+        networks.push("bridge".to_owned());
+    }
+    ContainerDetails {
+        image: template.image.to_string(),
+        networks: networks.into_iter().map(|network| (network, None)).collect(),
+        // Where Docker asks the image's own check, it passes.
+        health: Some(healthy()),
+        ..ContainerDetails::default()
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,460 @@
+//! Spec and observation to a Workload that can be planned, or the reason why not. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use aegis_api::create::{clone_revision, has_its_name, template_revision};
+use aegis_api::lifecycle::LastEnd;
+use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
+use aegis_api::observed::{ContainerDetails, ContainerState, Known};
+use aegis_api::restart::CannotRestart;
+use aegis_api::workload::{
+    ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
+};
+use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
+
+use super::dependencies::remembered;
+use super::ended::{self, Ended};
+use super::observed::{NetworkOwner, Observed, Rotation};
+use super::standing::{Facts, Standing, restart_asked};
+use super::{health, rollout};
+use crate::Invalid;
+use crate::hold::Hold;
+use crate::host_limit::HostRuling;
+use crate::restart::{Refused, Surroundings, owners, replaceable, restartable, startable};
+
+/// What replicas are made from.
+#[derive(Debug, Clone)]
+pub enum Mould {
+    /// A clone of the adopted container.
+    Clone(Box<ContainerDetails>),
+    /// A template: the spec's, or the last good one where that does not run.
+    Template(Box<ContainerTemplate>),
+    /// The adopted container is gone: nothing can be made until it is back.
+    Missing,
+}
+
+/// One container of the workload with all that planning needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub name: String,
+    pub id: String,
+    /// 0 for the adopted container.
+    pub index: u32,
+    pub state: ContainerState,
+    pub started_at: Option<Time>,
+    pub health: Health,
+    pub message: String,
+    pub revision: String,
+    pub addresses: BTreeMap<String, IpAddr>,
+    /// Docker itself is about to restart it.
+    pub docker_restarts: bool,
+    /// What its end means, if it has ended.
+    pub ended: Ended,
+    /// When it ended last.
+    pub finished_at: Option<Time>,
+    /// When its probe first passed in this run.
+    pub first_ready_at: Option<Time>,
+    /// Until when its failing probe does not count; absent where it counts, or passes.
+    pub starts_until: Option<Time>,
+    /// Since when its probe passes without a break.
+    pub ready_since: Option<Time>,
+    /// Since when its probe fails without a break.
+    pub unhealthy_since: Option<Time>,
+    /// Why it must not be stopped to be started again (while it runs), or cannot be started (while it does not).
+    pub obstacle: Option<Refused>,
+    /// The spec asks to restart it, whether or not that is possible.
+    pub restart_asked: bool,
+    /// How it stands to what is asked for.
+    pub standing: Standing,
+    /// Why it is on its way out since an earlier pass, if the reason still holds.
+    pub leaving: Option<Leaving>,
+    /// Its row of the last status, if it had one.
+    pub before: Option<InstanceStatus>,
+}
+
+impl Instance {
+    /// Whether it is a replica of another revision than the workload's.
+    pub fn is_outdated(&self) -> bool {
+        self.standing == Standing::Outdated
+    }
+
+    /// Whether it is restarted where it is.
+    pub(crate) fn is_restart_due(&self) -> bool {
+        self.standing == Standing::RestartDue
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.state == ContainerState::Running && self.health == Health::Healthy
+    }
+
+    /// Whether it lost its network for good: only one that is made anew has one.
+    pub(crate) fn is_stranded(&self) -> bool {
+        let reason = self.obstacle.as_ref().map(|refused| refused.reason);
+        self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
+    }
+
+    /// Whether it runs and nothing is known against it. Until the first probe after a restart of this controller nothing
+    /// is known at all, and what served before still does.
+    pub fn may_serve(&self) -> bool {
+        self.state == ContainerState::Running
+            && self.health != Health::Unhealthy
+            && self.starts_until.is_none()
+    }
+
+    /// Whether a person, or a tool, stopped it, and it is to be left so.
+    pub(crate) fn is_stopped_by_hand(&self) -> bool {
+        self.ended == Ended::ByHand
+    }
+
+    /// Whether it has been ready for as long as the workload asks. What was before a restart of this controller still is
+    /// until the first probe says otherwise.
+    pub fn is_proven(&self, workload: &ValidatedWorkload) -> bool {
+        let min_healthy = workload.spec.strategy.min_healthy.std();
+        self.may_serve()
+            && self
+                .ready_since
+                .is_some_and(|since| since.age(workload.now) >= min_healthy)
+    }
+
+    /// Whether this load balancer has let go of it, after the last pass had it on its way out.
+    pub fn is_released_by(&self, rotation: &Rotation) -> bool {
+        let row = self.before.as_ref().filter(|row| row.draining);
+        row.is_some_and(|row| rotation.has_released(&self.id, row.draining_since))
+    }
+
+    /// Whether the last pass had it on its way out.
+    pub(crate) fn was_draining(&self) -> bool {
+        self.before.as_ref().is_some_and(|row| row.draining)
+    }
+}
+
+/// A Workload whose spec and world fit together.
+#[derive(Debug, Clone)]
+pub struct ValidatedWorkload {
+    pub name: String,
+    pub spec: WorkloadSpec,
+    pub deleting: bool,
+    pub generation: i64,
+    pub mould: Mould,
+    /// The revision replicas should have; `None` while the mould is missing.
+    pub revision: Option<String>,
+    pub image: Option<String>,
+    /// The spec's revision, where it was taken back and another one runs in its place.
+    pub rejected: Option<RejectedRevision>,
+    /// Whether two copies of one container can run side by side without harm.
+    pub may_double: bool,
+    pub instances: Vec<Instance>,
+    /// Replicas that the engine is removing just now.
+    pub vanishing: usize,
+    pub taken_names: BTreeSet<String>,
+    pub rotations: Vec<Rotation>,
+    pub own_networks: BTreeSet<String>,
+    pub dependencies: Vec<DependencyStatus>,
+    /// What keeps the host from one more restart of something sick.
+    pub host: Option<HostRuling>,
+    /// Why nothing of it is restarted by itself.
+    pub no_restarts: Option<Hold>,
+    pub network_owner: Option<NetworkOwner>,
+    /// Why no replica may be removed to be replaced.
+    pub irreplaceable: Option<Refused>,
+    /// Containers that look like replicas and are none of ours.
+    pub strangers: Vec<String>,
+    /// An incident about restarts that were too many is open already.
+    pub restarts_reported: bool,
+    /// The restart that the spec asks for is an incident's, that no human ordered.
+    pub restart_is_automatic: bool,
+    pub instance_id: String,
+    pub before: WorkloadStatus,
+    pub now: Time,
+}
+
+pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWorkload, Invalid> {
+    let spec = &workload.spec;
+    if let Some((reason, message)) = refusal(workload, &observed) {
+        return Err(Invalid { reason, message });
+    }
+    let before = workload.status.clone().unwrap_or_default();
+    let (mould, revision, image, rejected) = match (&spec.template, &observed.base) {
+        (Some(template), _) => {
+            let (template, rejected) = rollout::template(template, &before);
+            let (revision, image) = (template_revision(template), template.image.to_string());
+            let mould = Mould::Template(Box::new(template.clone()));
+            (mould, Some(revision), Some(image), rejected)
+        }
+        (None, Some(base)) => {
+            let (revision, image) = (clone_revision(base), base.image.clone());
+            (
+                Mould::Clone(Box::new(base.clone())),
+                Some(revision),
+                Some(image),
+                None,
+            )
+        }
+        (None, None) => (Mould::Missing, None, None, None),
+    };
+    let base = observed.base.iter().map(|base| (0, base));
+    let replicas = observed
+        .replicas
+        .iter()
+        .map(|replica| (replica_index(replica, workload.name()), replica));
+    let instances = base.chain(replicas).map(|(index, container)| {
+        let mut names = remembered(workload);
+        names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
+        instance(
+            container,
+            index,
+            revision.as_deref(),
+            workload,
+            &observed,
+            &before,
+            &names,
+        )
+    });
+    Ok(ValidatedWorkload {
+        name: workload.name().to_owned(),
+        spec: spec.clone(),
+        deleting: workload.is_deleting(),
+        generation: workload.generation(),
+        instances: instances.collect(),
+        vanishing: observed.vanishing,
+        taken_names: observed.taken_names,
+        rotations: observed.rotations,
+        own_networks: observed.own_networks,
+        dependencies: observed.dependencies,
+        no_restarts: observed.no_restarts,
+        host: observed.host,
+        network_owner: observed.network_owner,
+        irreplaceable: irreplaceable(workload, image.as_deref(), observed.has_image),
+        strangers: observed.strangers,
+        restarts_reported: observed.restarts_reported,
+        restart_is_automatic: observed.restart_is_automatic,
+        instance_id: observed.instance,
+        now: observed.now,
+        may_double: spec.replicas > 1 || can_double(&mould),
+        mould,
+        revision,
+        image,
+        rejected,
+        before,
+    })
+}
+
+fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<bool>) -> Option<Refused> {
+    let known = Known {
+        has_image,
+        ..Known::default()
+    };
+    replaceable(&format!("workload {}", workload.name()), image?, &known).err()
+}
+
+/// Whether a second container of this mould does no harm to the first: both would write to one volume, or listen on one
+/// port of the host.
+fn can_double(mould: &Mould) -> bool {
+    let base = match mould {
+        Mould::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
+        Mould::Missing => return false,
+        Mould::Clone(base) => base,
+    };
+    let mounts = base.mounts.as_array().map_or(&[][..], Vec::as_slice);
+    let writes = mounts.iter().any(|mount| {
+        let is = |key: &str, value: &str| mount.get(key).and_then(|found| found.as_str()) == Some(value);
+        !is("Type", "tmpfs") && mount.get("RW").and_then(serde_json::Value::as_bool) != Some(false)
+    });
+    let network = base.host_config.get("NetworkMode").and_then(|mode| mode.as_str());
+    let shares = network.is_some_and(|mode| mode == "host" || mode.starts_with("container:"));
+    !writes && !shares
+}
+
+impl ValidatedWorkload {
+    /// What the workload waits for before a sick container of it is restarted.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        let troubles = self.dependencies.iter().filter_map(|dependency| {
+            let trouble = dependency.trouble.as_ref()?;
+            Some(format!("{} ({trouble})", dependency.name))
+        });
+        let troubles: Vec<String> = troubles.collect();
+        (!troubles.is_empty()).then(|| troubles.join(", "))
+    }
+
+    /// Whether an adopted container lost its network: its owner has started anew, and it has not.
+    pub(crate) fn is_cut_off(&self, instance: &Instance) -> bool {
+        let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
+        let runs = instance.index == 0 && instance.state == ContainerState::Running;
+        runs && owner
+            .zip(instance.started_at)
+            .is_some_and(|(owner, started)| started < owner)
+    }
+
+    /// Whether some load balancer sends a container requests.
+    pub(crate) fn is_in_rotation(&self, instance: &Instance) -> bool {
+        let mut rotations = self.rotations.iter();
+        rotations.any(|rotation| rotation.serving && rotation.servers.contains(&instance.id))
+    }
+}
+
+/// Why the workload must not be touched as things stand.
+fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, String)> {
+    if workload.is_deleting() {
+        return None;
+    }
+    let container = workload.spec.container.as_ref()?;
+    if let Some(owner) = &observed.adopted_by {
+        return Some((
+            "AlreadyAdopted",
+            format!("container {container} is adopted by workload {owner} already: delete one of the two"),
+        ));
+    }
+    let base = observed.base.as_ref()?;
+    if observed
+        .own_container
+        .as_ref()
+        .is_some_and(|own| base.id.starts_with(own))
+    {
+        return Some((
+            "AdoptsItself",
+            format!("container {container} is the one this controller runs in: it cannot restart itself"),
+        ));
+    }
+    let owner = base.labels.get(LABEL_WORKLOAD)?;
+    if !has_its_name(&base.name, &base.labels, owner) {
+        // Its image brought the label: it was never made for anybody.
+        return None;
+    }
+    Some((
+        "NotAdoptable",
+        format!("container {container} was made for workload {owner}: name that workload instead"),
+    ))
+}
+
+/// Which replica a container is, from its label; its name decides where the label is missing.
+fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
+    let label = container
+        .labels
+        .get(LABEL_REPLICA)
+        .and_then(|label| label.parse().ok());
+    let from_name = || {
+        container
+            .name
+            .strip_prefix(&format!("{workload}-replica-"))
+            .and_then(|index| index.parse().ok())
+    };
+    label
+        .or_else(from_name)
+        .filter(|index| *index > 0)
+        .unwrap_or(u32::MAX)
+}
+
+fn instance(
+    container: &ContainerDetails,
+    index: u32,
+    wanted: Option<&str>,
+    workload: &Workload,
+    observed: &Observed,
+    before: &WorkloadStatus,
+    names: &BTreeMap<String, String>,
+) -> Instance {
+    let revision = match (index, wanted) {
+        (0, Some(wanted)) => wanted.to_owned(),
+        _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
+    };
+    let none = Known::default();
+    let around = Surroundings {
+        containers: &observed.containers,
+        known: observed.known.get(&container.id).unwrap_or(&none),
+        names,
+    };
+    let obstacle = match container.state {
+        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
+        _ => startable(container, around).err(),
+    };
+    let row = before.instances.iter().find(|row| row.id == container.id);
+    let facts = Facts {
+        restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
+        restart_possible: obstacle.is_none() || container.state != ContainerState::Running,
+        is_outdated: index > 0 && wanted.is_some_and(|wanted| wanted != revision),
+    };
+    let this_run = row.filter(|row| row.started_at == container.started_at);
+    let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
+    let view = match unreachable(container, around) {
+        Some(refused) => health::View {
+            health: Health::Unhealthy,
+            message: refused.message,
+            starts_until: None,
+        },
+        None => health::view(container, &workload.spec, observed, was_ready.is_some()),
+    };
+    let health = view.health;
+    let known = ended::Known {
+        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
+        heard_since: observed.heard_since,
+        before: row,
+        now: observed.now,
+    };
+    let ended = ended::judge(container, index == 0, known);
+    let message = match ended {
+        Ended::ByHand => format!(
+            "stopped by hand ({}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
+            view.message,
+            container.name,
+            workload.name()
+        ),
+        Ended::Open { .. } | Ended::Ours | Ended::Startable => view.message,
+    };
+    let addresses = container
+        .networks
+        .iter()
+        .filter_map(|(network, ip)| Some((network.clone(), (*ip)?)));
+    Instance {
+        name: container.name.clone(),
+        id: container.id.clone(),
+        index,
+        state: container.state,
+        started_at: container.started_at,
+        health,
+        message,
+        revision,
+        addresses: addresses.collect(),
+        obstacle,
+        ended,
+        restart_asked: facts.restart_asked,
+        standing: facts.standing(),
+        leaving: facts.leaving(row),
+        finished_at: container.finished_at,
+        first_ready_at: was_ready.or((health == Health::Healthy).then_some(observed.now)),
+        starts_until: view.starts_until,
+        docker_restarts: container.state == ContainerState::Restarting,
+        ready_since: ready_since(container, health, row, observed.now),
+        unhealthy_since: (health == Health::Unhealthy).then(|| {
+            let earlier = row.filter(|row| row.started_at == container.started_at);
+            earlier
+                .and_then(|row| row.unhealthy_since)
+                .unwrap_or(observed.now)
+        }),
+        before: row.cloned(),
+    }
+}
+
+/// Nobody reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
+fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+    let lost = owners(container, around).filter(|_| container.state == ContainerState::Running)?;
+    let network = [CannotRestart::NetworkOwnerGone, CannotRestart::NetworkOwnerDown];
+    network.contains(&lost.reason).then_some(lost)
+}
+
+/// Since when a container is ready; a new start begins anew.
+fn ready_since(
+    container: &ContainerDetails,
+    health: Health,
+    row: Option<&InstanceStatus>,
+    now: Time,
+) -> Option<Time> {
+    let earlier = row
+        .filter(|row| row.started_at == container.started_at)
+        .and_then(|row| row.ready_since);
+    match health {
+        Health::Healthy => Some(earlier.unwrap_or(now)),
+        Health::Unknown => earlier,
+        Health::Unhealthy => None,
+    }
+}
