@@ -1,4 +1,5 @@
 //! The whole reconciler on the engine in memory. What is decided is tested where it is: in the planner.
 
+mod foreseen;
 mod stopped;
 mod stops;
