@@ -54,8 +54,13 @@ impl Host {
             ..FakeOptions::default()
         });
         for image in ["app:1", "app:2"] {
-            engine.add_image(image, Behaviour::default());
+            let quick = Behaviour {
+                startup: at_once,
+                ..Behaviour::default()
+            };
+            engine.add_image(image, quick);
         }
+        engine.create_bystander_on("other", "front").unwrap();
         let (context, state) = crate::context::tests::over(&engine, Settings::default()).await;
         Self {
             reconciler: WorkloadReconciler::new(context.clone()),
@@ -65,13 +70,21 @@ impl Host {
         }
     }
 
+    /// Reconciles until nothing has been left to do for a while: nobody tells here of what changes by itself.
     async fn settle(&self) {
+        let mut quiet = 0;
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             match self.reconciler.reconcile("web").await {
-                Ok(Action::AwaitChange) => return,
+                Ok(Action::AwaitChange) => quiet += 1,
                 Ok(Action::Requeue(pause)) => tokio::time::sleep(pause).await,
                 Err(_) => {}
+            }
+            if quiet > 3 {
+                return;
+            }
+            if quiet > 0 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }
     }
@@ -143,9 +156,12 @@ fn workload(dice: &mut Dice) -> Value {
     } else {
         StrategyType::RollingUpdate
     };
+    let surge = dice.below(3);
+    // Without either nothing could ever be replaced.
+    let unavailable = dice.below(3).max(u64::from(surge == 0));
     let mut spec = json!({
         "replicas": 1 + dice.below(4),
-        "strategy": {"type": kind, "maxSurge": dice.below(3), "maxUnavailable": dice.below(3),
+        "strategy": {"type": kind, "maxSurge": surge, "maxUnavailable": unavailable,
             "minHealthy": format!("{}s", dice.below(2) * 3)},
     });
     match adopted {
