@@ -40,18 +40,18 @@ pub(crate) fn i2_one_restart_a_plan(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     for effects in by_container(evidence).values() {
         let mut started: Option<Time> = None;
-        let mut stopped: Option<Time> = None;
-        for effect in effects {
+        let mut stopped: Option<&Effect> = None;
+        for effect in effects.iter().copied() {
             match (effect.op, effect.actor) {
-                (Op::Stop, Actor::Client) => stopped = Some(effect.at),
+                (Op::Stop, Actor::Client) => stopped = Some(effect),
                 (Op::Die, Actor::Human | Actor::Engine) => stopped = None,
                 (Op::Start, actor) => {
                     if let (Actor::Client, Some(began), Some(stop)) = (actor, started, stopped)
                         && !has_reason(evidence, effect, began, stop)
                     {
                         broken.push(format!(
-                            "{} was running since {began}, was stopped at {stop} and started again at {}: no restartedAt asks for that",
-                            effect.container, effect.at
+                            "{} was running since {began}, was stopped at {} and started again at {}: no restartedAt asks for that",
+                            effect.container, stop.at, effect.at
                         ));
                     }
                     started = Some(effect.at);
@@ -66,8 +66,10 @@ pub(crate) fn i2_one_restart_a_plan(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Whether stopping and starting was asked for: by a `restartedAt` in between, or by a removal that people took back.
-fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: Time) -> bool {
-    let Some(versions) = workload_of(evidence, start).and_then(|name| evidence.workloads.get(&name)) else {
+fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: &Effect) -> bool {
+    // A person may have renamed it in between: what is stopped to be started again is started.
+    let name = workload_of(evidence, start).or_else(|| workload_of(evidence, stop));
+    let Some(versions) = name.and_then(|name| evidence.workloads.get(&name)) else {
         return false;
     };
     // What was about to go may stand in for others instead.
@@ -75,7 +77,7 @@ fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: Time) -> b
         .iter()
         .filter_map(|(_, workload)| workload.spec.restarted_at)
         .any(|wanted| began < wanted && wanted <= start.at);
-    let since = |at: Time| at <= start.at && at.age(stop) <= IN_FLIGHT;
+    let since = |at: Time| at <= start.at && at.age(stop.at) <= IN_FLIGHT;
     let mut shapes = versions.iter().filter(|(at, _)| since(*at)).map(|(_, workload)| {
         (
             workload.metadata.uid.clone(),
