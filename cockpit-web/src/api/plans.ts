@@ -1,6 +1,6 @@
 // What a change would do, as the controller's own planner answers it. Nothing is changed by asking.
 
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import type { Operation } from "./kinds";
 import { request } from "./request";
 import type { WorkloadPlan } from "./types";
@@ -28,9 +28,10 @@ export function useWorkloadPlan(
         signal,
       }),
     enabled,
-    placeholderData: keepPreviousData,
     retry: false,
     gcTime: 0,
+    // Of this moment: what it is about may be another one the next time it is asked.
+    staleTime: 0,
   });
 }
 
@@ -43,5 +44,8 @@ export function useIncidentPlan(name: string, hash: string, enabled: boolean) {
     enabled,
     retry: false,
     gcTime: 0,
+    // A plan may wait for a day: what it would do is asked again while somebody looks at it.
+    staleTime: 0,
+    refetchInterval: 15_000,
   });
 }

@@ -36,6 +36,7 @@ export function Foreseen({ plan, error }: Props) {
       ) : (
         <p className="text-soft">Nothing is done to any container.</p>
       )}
+      {!plan.complete && <p className="text-warn">Something is left to be done in the end.</p>}
       {[...plan.waiting, ...plan.refused].map((why) => (
         <p key={why} className="text-warn">
           {sentence(why)}

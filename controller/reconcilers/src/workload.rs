@@ -91,7 +91,16 @@ impl Error {
 /// What the containers of a Workload would go through if it were stored like this. Reads only.
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
     let observed = dereference::dereference(context, workload).await?;
-    planned(workload, observed).map_err(|refusal| Error::invalid(workload.name(), refusal))
+    let asked = workload.clone();
+    // It may think for a while.
+    let told = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
+    let told = told.unwrap_or_else(|error| {
+        Err(Invalid {
+            reason: "Failed",
+            message: format!("what it would do cannot be worked out: {error}"),
+        })
+    });
+    told.map_err(|refusal| Error::invalid(workload.name(), refusal))
 }
 
 /// Reconciles Workloads.

@@ -21,6 +21,8 @@ use crate::metrics::HttpMetrics;
 pub(crate) const MAX_CLIENTS: usize = 256;
 /// Most watches at once.
 const MAX_WATCHES: usize = 512;
+/// Most answers to what a change would do that are worked out at once.
+const MAX_PLANNERS: usize = 4;
 /// Most requests at once; more wait a moment, then are told to come back.
 const MAX_REQUESTS: usize = 512;
 
@@ -111,6 +113,7 @@ pub struct Shared {
     pub(crate) auth: Auth,
     pub(crate) clients: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
+    pub(crate) planners: Semaphore,
     pub(crate) requests: Semaphore,
     pub(crate) gates: Gates,
     pub(crate) book: Book,
@@ -124,6 +127,7 @@ impl ServerState {
             parts,
             clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            planners: Semaphore::new(MAX_PLANNERS),
             requests: Semaphore::new(MAX_REQUESTS),
             gates: Gates::default(),
             book: Book::default(),

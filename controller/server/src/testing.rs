@@ -100,7 +100,8 @@ impl Server {
                     serving_before: 0,
                     serving_least: 0,
                     serving_after: 0,
-                    message: String::new(),
+                    // What it was asked about.
+                    message: serde_json::to_string(&workload.spec).unwrap(),
                 };
                 let plan = aegis_api::wire::plan::WorkloadPlan {
                     workload: workload.metadata.name.clone().unwrap_or_default(),

@@ -4,6 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { jsonPatch, type Operation, patch } from "@/api/kinds";
 import { useWorkloadPlan } from "@/api/plans";
+import { ApiError } from "@/api/request";
 import { useForbidden } from "@/api/role";
 import type { Workload } from "@/api/types";
 import { desired } from "@/model/workload";
@@ -57,6 +58,8 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
         ? `It has ${wanted} replica${wanted === 1 ? "" : "s"} already.`
         : undefined;
   const check = useWorkloadPlan(name, generation, change, !invalid);
+  // An engine that does not answer keeps nobody from scaling.
+  const refused = !invalid && check.error instanceof ApiError && check.error.code < 500;
   return (
     <Confirm
       title={`Scale ${name}`}
@@ -85,7 +88,9 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
               </div>
             )}
           </Field>
-          {wanted !== undefined && !invalid && <Foreseen plan={check.data} error={null} />}
+          {wanted !== undefined && !invalid && (
+            <Foreseen plan={check.data} error={refused ? null : check.error} />
+          )}
           {workload.spec.autoscale && (
             <p className="text-warn">It scales by load: the next measurement may change the number again.</p>
           )}
@@ -94,9 +99,9 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
       verb={wanted !== undefined && wanted < desired(workload) ? "Scale in" : "Scale out"}
       danger={wanted !== undefined && wanted < desired(workload)}
       icon="workload"
-      blocked={invalid ?? (check.error ? "The server does not say what this would do" : undefined)}
+      blocked={invalid ?? (refused ? "The server refuses this number" : undefined)}
       busy={scale.isPending}
-      error={scale.error ?? (invalid ? null : check.error)}
+      error={scale.error ?? (refused ? check.error : null)}
       onConfirm={() => scale.mutate()}
       onClose={onClose}
     />

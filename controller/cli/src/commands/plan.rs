@@ -132,6 +132,9 @@ fn json_patch_merge(into: &mut Value, from: Value) {
 }
 
 async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Result<(), CliError> {
+    if args.output.is_data() {
+        return containers::show(session, target, Change::Incident, &args.output).await;
+    }
     let live = session.client.get(target, Shape::Objects).await?;
     let incident: Incident = serde_json::from_value(live)
         .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;

@@ -49,6 +49,11 @@ pub(crate) struct ObjectOutput {
 }
 
 impl ObjectOutput {
+    /// Whether the object itself is asked for, not a line about it.
+    pub(crate) fn is_data(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// The object in the format that was asked for, or else this line about it.
     pub(crate) fn write(&self, object: &Value, line: &str) -> Result<String, CliError> {
         match &self.output {

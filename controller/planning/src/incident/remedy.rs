@@ -119,7 +119,7 @@ fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -
 /// The plan as it is carried out now that a human has agreed to it: a restart is one of what runs at this moment, not
 /// only of what ran when the plan was made. Where somebody restarted the workload since by its spec, that was it. The
 /// hash stays that of the plan which was agreed to.
-pub(crate) fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
+pub fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
     let mut plan = plan.clone();
     if !is_applied(&plan.patch, &workload.spec) {
         plan.patch.restarted_at = plan.patch.restarted_at.map(|made| made.max(now));

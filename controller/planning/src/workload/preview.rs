@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, DockerHealth};
+use aegis_api::proposal::ContainerEvidence;
 use aegis_api::wire::plan::{ClientImpact, PlannedAction, PlannedStep, WorkloadPlan};
-use aegis_api::workload::{ContainerTemplate, Health};
+use aegis_api::workload::{Capture, ContainerTemplate, Health};
 use aegis_api::{Kind, Time, Workload, WorkloadStatus};
 
 use super::check::check;
@@ -21,6 +22,8 @@ use crate::probe::Opinion;
 
 /// Passes after which a preview ends, however much is left: what goes through more is told as far as it was looked at.
 const PASSES: usize = 400;
+/// How many containers all passes together look at: what is more is told as far as it was looked at.
+const BUDGET: usize = 20_000;
 /// How often in a row nothing but time passes before what is left is told as waiting.
 const PAUSES: usize = 6;
 /// How much time one pass takes, and the most that one only waits for.
@@ -38,9 +41,15 @@ pub fn preview(workload: &Workload, observed: Observed) -> Result<WorkloadPlan, 
             Progress::None => pauses += 1,
         }
         if pauses >= PAUSES {
+            return Ok(foreseen.told(false));
+        }
+        if foreseen.looked_at >= BUDGET {
             break;
         }
     }
+    foreseen
+        .waiting
+        .push("it goes on like this: only the first steps are told".to_owned());
     Ok(foreseen.told(false))
 }
 
@@ -59,6 +68,9 @@ struct Foreseen {
     steps: Vec<PlannedStep>,
     /// Containers that are stopped at some time.
     stopped: BTreeSet<String>,
+    /// Those of them that serve until then, and that nobody drains.
+    cut_off: BTreeSet<String>,
+    looked_at: usize,
     /// How many containers serve: before anything is done, at least, and now.
     serving: Option<(usize, usize, usize)>,
     /// What the last pass waits for, and what it cannot do.
@@ -78,6 +90,8 @@ impl Foreseen {
             world,
             steps: Vec::new(),
             stopped: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
+            looked_at: 0,
             serving: None,
             waiting: Vec::new(),
             refused: Vec::new(),
@@ -92,12 +106,26 @@ impl Foreseen {
         let prepared = check(&validated, plan(&validated));
         self.waiting = prepared.waiting.clone();
         self.refused = prepared.cannot.iter().map(ToString::to_string).collect();
+        self.refused.extend(validated.rejected.iter().map(|rejected| {
+            format!(
+                "revision {} was rolled back: {}",
+                rejected.revision, rejected.reason
+            )
+        }));
+        self.looked_at = self
+            .looked_at
+            .saturating_add(validated.instances.len().saturating_add(1));
         self.note(&prepared);
         self.count(&validated, &prepared);
-        let settled = !is_progressing(&validated, &prepared) && serves_as_asked(&validated);
+        let later = validated.spec.restarted_at.filter(|at| *at > validated.now);
+        self.waiting
+            .extend(later.map(|at| format!("the restart is asked for at {at}")));
+        let settled =
+            later.is_none() && !is_progressing(&validated, &prepared) && serves_as_asked(&validated);
         let look_again = prepared.look_again;
         let steps = prepared.steps.clone();
         let outcome = Outcome {
+            captures: steps.iter().filter_map(|step| seen(&validated, step)).collect(),
             done: steps.clone(),
             plan: prepared,
             ..Outcome::default()
@@ -161,7 +189,15 @@ impl Foreseen {
             .iter()
             .filter(|instance| stops.contains(instance.id.as_str()));
         let running = stopped.filter(|instance| instance.state == ContainerState::Running);
-        self.stopped.extend(running.map(|instance| instance.name.clone()));
+        for instance in running {
+            self.stopped.insert(instance.name.clone());
+            let mut serving = validated.rotations.iter().filter(|rotation| rotation.serving);
+            let balanced = serving.clone().next().is_some();
+            let drained = balanced && serving.all(|rotation| instance.is_released_by(rotation));
+            if instance.may_serve() && !drained {
+                self.cut_off.insert(instance.name.clone());
+            }
+        }
         self.serving = Some(match self.serving {
             None => (before, now.min(before), now),
             Some((first, least, _)) => (first, least.min(now), now),
@@ -301,15 +337,26 @@ impl Foreseen {
             workload: self.workload.name().to_owned(),
             replicas: self.workload.spec.replicas,
             untouched: untouched.cloned().collect(),
-            waiting: match complete {
-                true => Vec::new(),
-                false => self.waiting.clone(),
-            },
+            waiting: self.waits(complete),
             refused: self.refused.clone(),
             clients,
             complete,
             steps: self.steps.clone(),
         }
+    }
+
+    /// What is waited for in the end, and what load balancers that should drain complain of.
+    fn waits(&self, complete: bool) -> Vec<String> {
+        let mut waits = match complete {
+            true => Vec::new(),
+            false => self.waiting.clone(),
+        };
+        let drains = self.world.rotations.iter().filter(|_| !self.stopped.is_empty());
+        waits.extend(drains.filter_map(|rotation| {
+            let trouble = rotation.trouble.as_ref()?;
+            Some(format!("load balancer {}: {trouble}", rotation.name))
+        }));
+        waits
     }
 
     /// What clients notice, for people.
@@ -319,20 +366,27 @@ impl Foreseen {
         if stopped.is_empty() {
             return "nothing that runs is stopped".to_owned();
         }
-        let balancers = self.world.rotations.iter().filter(|rotation| rotation.serving);
-        let balancers: Vec<&str> = balancers.map(|rotation| rotation.name.as_str()).collect();
         if least == 0 && before > 0 {
             return format!("{name} does not answer while {} is stopped", stopped.join(", "));
         }
-        match balancers.as_slice() {
-            [] => format!(
-                "no load balancer stands before {name}: open requests to {} are cut off",
-                stopped.join(", ")
+        let balancers: Vec<&str> = self
+            .world
+            .rotations
+            .iter()
+            .map(|rotation| rotation.name.as_str())
+            .collect();
+        let cut_off: Vec<&str> = self.cut_off.iter().map(String::as_str).collect();
+        match (cut_off.join(", ").as_str(), balancers.join(", ").as_str()) {
+            ("", "") => format!("nobody is sent to {} when it is stopped", stopped.join(", ")),
+            ("", balancers) => format!(
+                "no request is dropped: {balancers} drains each container before it stops, and at least {least} of {before} go on serving"
             ),
-            names => format!(
-                "no request is dropped: {} drains each container before it stops, and {least} of {before} go on serving",
-                names.join(", ")
-            ),
+            (cut_off, "") => {
+                format!("no load balancer stands before {name}: open requests to {cut_off} are cut off")
+            }
+            (cut_off, balancers) => {
+                format!("{balancers} does not drain {cut_off}: open requests to it are cut off")
+            }
         }
     }
 }
@@ -348,7 +402,28 @@ fn stops(step: &Step) -> Option<&str> {
     }
 }
 
+/// What a sick container looked like, as it is kept before its restart.
+fn seen(validated: &ValidatedWorkload, step: &Step) -> Option<Capture> {
+    let Step::Capture { id, name } = step else {
+        return None;
+    };
+    let instance = validated.instances.iter().find(|instance| instance.id == *id)?;
+    Some(Capture {
+        taken_at: Some(validated.now),
+        container: ContainerEvidence {
+            id: id.clone(),
+            name: name.clone(),
+            started_at: instance.started_at,
+            ..ContainerEvidence::default()
+        },
+        ..Capture::default()
+    })
+}
+
 fn serves_as_asked(validated: &ValidatedWorkload) -> bool {
+    if validated.deleting {
+        return validated.instances.iter().all(|instance| instance.index == 0);
+    }
     let ready = validated.instances.iter().filter(|instance| instance.is_ready());
     count(ready.count()) >= validated.spec.replicas
 }

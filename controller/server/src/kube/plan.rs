@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aegis_api::wire::plan::WorkloadPlan;
 use aegis_api::{Incident, KindInfo, Workload};
+use aegis_planning::incident::remedy::{carried_out_at, patched};
 use aegis_runtime::{Part, StoreError, Stored};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,7 +13,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
 
+use super::list::now;
 use super::patch::Patch;
 use super::write::{consistent, refused};
 use super::{input, write};
@@ -35,12 +38,13 @@ pub(super) async fn of_workload(
 ) -> Result<Json<WorkloadPlan>, Status> {
     let Path(named) = path.map_err(|_| Status::no_route())?;
     let info = KindInfo::of::<Workload>();
-    let patch = match body.0.is_empty() {
-        true => Patch::Merge(json!({})),
-        false if is_whole(&headers) => Patch::Apply(input::object(&body.0)?),
-        false => write::parse(&headers, &body)?,
+    let _turn = turn(&state)?;
+    let wanted = match body.0.is_empty() {
+        true => Wanted::Patch(Patch::Merge(json!({}))),
+        false if is_whole(&headers) => Wanted::Whole(input::object(&body.0)?),
+        false => Wanted::Patch(write::parse(&headers, &body)?),
     };
-    let wanted = changed(&state, info, &named.name, patch).await?;
+    let wanted = changed(&state, info, &named.name, wanted).await?;
     let workload = wanted.typed::<Workload>().ok_or_else(Status::no_route)?;
     answer(&state, workload).await
 }
@@ -58,12 +62,51 @@ pub(super) async fn of_incident(
         let message = format!("incident {} has no plan", named.name);
         return Err(Status::new(StatusCode::CONFLICT, "NoPlan", message));
     };
+    let _turn = turn(&state)?;
     let kind = KindInfo::of::<Workload>();
-    let fields = serde_json::to_value(&plan.patch).unwrap_or_default();
-    let patch = Patch::Merge(json!({"spec": fields}));
-    let wanted = changed(&state, kind, plan.target.as_str(), patch).await?;
+    let target = state.store.get::<Workload>(plan.target.as_str());
+    let target = target.ok_or_else(|| Status::not_found(kind, plan.target.as_str()))?;
+    // As it is carried out once a human agrees: a restart is one of what runs at that moment.
+    let plan = carried_out_at(plan, &target, now());
+    let spec = serde_json::to_value(patched(&plan.patch, &target.spec)).unwrap_or_default();
+    let wanted = changed(&state, kind, plan.target.as_str(), Wanted::Spec(spec)).await?;
     let workload = wanted.typed::<Workload>().ok_or_else(Status::no_route)?;
     answer(&state, workload).await
+}
+
+/// Few at a time: an answer takes a look at the engine, and some thought.
+fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
+    state
+        .planners
+        .try_acquire()
+        .map_err(|_| Status::too_many("plans"))
+}
+
+/// What is asked about.
+#[derive(Debug)]
+enum Wanted {
+    Patch(Patch),
+    /// The object, whole.
+    Whole(Value),
+    /// Its spec, whole.
+    Spec(Value),
+}
+
+impl Wanted {
+    /// The object as it would be written. May take long: not for the store's writer.
+    fn apply(&self, current: &Value) -> Result<Value, String> {
+        match self {
+            Self::Patch(patch) => patch.apply(current),
+            Self::Whole(object) => Ok(object.clone()),
+            Self::Spec(spec) => {
+                let mut object = current.clone();
+                if let Some(fields) = object.as_object_mut() {
+                    fields.insert("spec".to_owned(), spec.clone());
+                }
+                Ok(object)
+            }
+        }
+    }
 }
 
 /// Whether the body is the object as it is wanted, not a patch.
@@ -77,29 +120,36 @@ async fn changed(
     state: &ServerState,
     info: &'static KindInfo,
     name: &str,
-    patch: Patch,
+    wanted: Wanted,
 ) -> Result<Arc<Stored>, Status> {
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
-    if let Patch::Apply(object) = &patch
-        && state.store.get_stored(info, name).is_none()
-    {
-        let mut object = object.clone();
+    let Some(current) = state.store.get_stored(info, name) else {
+        let (Wanted::Whole(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
+            return Err(Status::not_found(info, name));
+        };
         named(&mut object, name)?;
         input::check(info, &object, state.store.defaults())?;
         return answer(state.store.create(info, object, true).await);
-    }
+    };
+    let snapshot = Arc::clone(&current);
+    let object = tokio::task::spawn_blocking(move || wanted.apply(&snapshot.value));
+    let object = object
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?;
+    let mut object = object
+        .map_err(|why| refused(&current, why))
+        .and_then(|object| consistent(&current, &object).map(|()| object))
+        .map_err(|error| Status::from_store(info, error))?;
+    named(&mut object, name)?;
+    input::check(info, &object, state.store.defaults())?;
+    let spec = object.get("spec").cloned().unwrap_or_default();
+    // Its status may have moved on since: only the spec is what is asked about.
     let edit = move |current: &Stored| {
-        let wanted = patch.apply(&current.value).map_err(|why| refused(current, why))?;
-        consistent(current, &wanted)?;
-        let errors = input::errors(current.info, &wanted, current.defaults());
-        match errors.is_empty() {
-            true => Ok(wanted),
-            false => Err(StoreError::Invalid {
-                kind: current.info.kind.to_owned(),
-                name: current.name().to_owned(),
-                errors,
-            }),
+        let mut object = Value::clone(&current.value);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("spec".to_owned(), spec);
         }
+        Ok(object)
     };
     answer(state.store.edit(info, name, Part::Spec, true, edit).await)
 }
@@ -137,6 +187,7 @@ mod tests {
     use axum::http::StatusCode;
     use serde_json::json;
 
+    use super::{Incident, KindInfo, Workload};
     use crate::testing::{Answer, Server};
 
     const WEB: &str = "/apis/aegisops.io/v1alpha1/workloads/web";
@@ -199,5 +250,79 @@ mod tests {
         let path = "/apis/aegisops.io/v1alpha1/incidents/none/plan";
         let answer = server.get(path).await;
         assert_eq!(answer.code, StatusCode::NOT_FOUND, "{}", answer.text);
+    }
+
+    #[tokio::test]
+    async fn i14_an_incidents_plan_is_told_as_it_is_carried_out_and_nothing_of_what_it_replaces_is_left() {
+        let server = Server::start().await;
+        let object = |kind: &str, name: &str, spec: serde_json::Value| json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let template = json!({"image": "app:2", "env": {"BROKEN": "yes"}});
+        let web = object(
+            "Workload",
+            "web",
+            json!({"template": template, "restartedAt": "2026-01-01T00:00:00Z"}),
+        );
+        let incident = object(
+            "Incident",
+            "inc",
+            json!({"workloadRef": "web", "alertType": "odd"}),
+        );
+        for (info, object) in [
+            (KindInfo::of::<Workload>(), web),
+            (KindInfo::of::<Incident>(), incident),
+        ] {
+            server.store.create(info, object, false).await.unwrap();
+        }
+        let told = async |patch: serde_json::Value| {
+            let plan = json!({"hash": "1", "action": "ROLLBACK", "target": "web", "parentGeneration": 1,
+                "patch": patch, "createdAt": "2026-01-02T00:00:00Z"});
+            let status = serde_json::from_value(json!({"phase": "AWAITING_APPROVAL", "plan": plan})).unwrap();
+            let uid = server
+                .store
+                .get::<Incident>("inc")
+                .unwrap()
+                .metadata
+                .uid
+                .clone()
+                .unwrap();
+            server
+                .store
+                .set_status::<Incident>("inc", &uid, status)
+                .await
+                .unwrap();
+            let answer = server.get("/apis/aegisops.io/v1alpha1/incidents/inc/plan").await;
+            assert_eq!(answer.code, StatusCode::OK, "{}", answer.text);
+            answer.json()["clients"]["message"].as_str().unwrap().to_owned()
+        };
+        let asked = told(json!({"template": {"image": "app:1"}})).await;
+        assert!(asked.contains("app:1") && !asked.contains("BROKEN"), "{asked}");
+        // A restart is one of what runs when a human agrees, however long ago the plan was made.
+        let asked = told(json!({"restartedAt": "2026-01-02T00:00:00Z"})).await;
+        assert!(
+            !asked.contains("2026-01-02") && !asked.contains("2026-01-01"),
+            "{asked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_whole_object_replaces_what_is_there_and_a_few_are_worked_out_at_a_time() {
+        let server = server().await;
+        let whole = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+            "spec": {"container": "web"}});
+        let answer = ask(
+            &server,
+            "POST",
+            &format!("{WEB}/plan"),
+            "application/json",
+            &whole.to_string(),
+        )
+        .await;
+        assert_eq!(answer.json()["replicas"], 1, "{}", answer.text);
+        let all = server.state.planners.acquire_many(4).await.unwrap();
+        let answer = ask(&server, "POST", &format!("{WEB}/plan"), MERGE, "{}").await;
+        assert_eq!(answer.code, StatusCode::TOO_MANY_REQUESTS, "{}", answer.text);
+        drop(all);
+        let answer = ask(&server, "POST", &format!("{WEB}/plan"), MERGE, "{}").await;
+        assert_eq!(answer.code, StatusCode::OK, "{}", answer.text);
     }
 }

@@ -169,3 +169,70 @@ fn the_first_pass_of_a_preview_is_the_plan_of_the_next_reconcile_and_asking_twic
     assert_eq!(preview(&asked, observed).unwrap(), told);
     assert!(time("2026-11-22T12:00:00Z") == world(0).now);
 }
+
+#[test]
+fn a_restart_that_is_asked_for_a_moment_ahead_is_told_and_one_of_tomorrow_is_waited_for() {
+    let at = |time: &str| format!("{ADOPTS}  restartedAt: '{time}'\n");
+    let plan = told(&at("2026-11-22T12:00:02Z"), world(0));
+    assert_eq!(
+        (steps(&plan), plan.complete),
+        (vec!["restart base".to_owned()], true)
+    );
+    let plan = told(&at("2026-11-23T12:00:00Z"), world(0));
+    assert!(plan.steps.is_empty() && !plan.complete, "{plan:#?}");
+    assert!(plan.waiting[0].contains("2026-11-23"), "{plan:#?}");
+}
+
+#[test]
+fn what_is_restarted_in_place_under_its_requests_is_said_to_cut_them_off() {
+    let spec = format!(
+        "{ADOPTS}  replicas: 3\n  strategy: {{type: InPlace}}\n  restartedAt: '2026-11-22T11:59:00Z'\n"
+    );
+    let plan = told(&spec, balanced(2));
+    assert_eq!((plan.steps.len(), plan.complete), (3, true), "{plan:#?}");
+    assert!(
+        plan.clients
+            .message
+            .starts_with("lb does not drain base, web-replica-1"),
+        "{plan:#?}"
+    );
+}
+
+#[test]
+fn a_sick_container_that_is_about_to_be_restarted_anyway_is_told() {
+    let mut observed = balanced(1);
+    observed.opinions.insert(
+        container("base").id,
+        Opinion {
+            health: Health::Unhealthy,
+            message: "refused".to_owned(),
+        },
+    );
+    let mut asked = workload(&format!(
+        "{ADOPTS}  replicas: 2\n  restart: {{unhealthyAfter: 30s}}\n"
+    ));
+    let validated = validate(&asked, observed.clone()).unwrap();
+    asked.status = Some(status::next(&validated, &Outcome::default()));
+    let plan = preview(&asked, observed).unwrap();
+    assert!(
+        steps(&plan).contains(&"restart base".to_owned()) && plan.complete,
+        "{plan:#?}"
+    );
+}
+
+#[test]
+fn a_change_of_very_many_is_told_as_far_as_it_was_looked_at() {
+    let plan = told(
+        &format!("{ADOPTS}  replicas: 200\n  restartedAt: '2026-11-22T11:59:00Z'\n"),
+        balanced(199),
+    );
+    assert!(
+        !plan.complete
+            && plan
+                .waiting
+                .iter()
+                .any(|why| why.contains("only the first steps")),
+        "{:?}",
+        plan.waiting
+    );
+}
