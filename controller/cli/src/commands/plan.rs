@@ -193,7 +193,12 @@ async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Res
         let spec = found.get("spec").cloned().unwrap_or_default();
         let text = difference(session, &workload, &spec, &patch)?;
         session.console.write(&text)?;
-        containers::show(session, target, Change::Incident, &args.output).await?;
+        // What the plan is stands without it: the engine may not answer just now.
+        if let Err(error) = containers::show(session, target, Change::Incident, &args.output).await {
+            session
+                .console
+                .remark(format!("what it would do to containers is not known: {error}"));
+        }
     } else {
         session.console.write(&format::yaml(&json!({"patch": patch}))?)?;
     }

@@ -196,6 +196,18 @@ async fn plan_shows_what_would_change_and_whether_it_still_applies() {
     ] {
         assert!(run.out.contains(wanted), "{wanted} is not in {}", run.out);
     }
+    let steps = json!({"workload": "web", "replicas": 4, "untouched": ["web"], "waiting": [], "refused": [], "complete": true,
+        "steps": [{"pass": 1, "action": "create", "container": "web-replica-1"}],
+        "clients": {"servingBefore": 2, "servingLeast": 2, "servingAfter": 4, "message": "nothing that runs is stopped"}});
+    answers(&server, "GET", &format!("{at}/plan"), json_body(&steps)).await;
+    answers_once(&server, "GET", &at, json_body(&planned("AWAITING_APPROVAL", 1))).await;
+    let run = aegisctl(&server.uri(), &["plan", "inc-1"]).await;
+    assert!(
+        run.out.contains("create")
+            && run.out.contains("web-replica-1")
+            && run.out.contains("nothing that runs is stopped"),
+        "{run:?}"
+    );
     answers_once(&server, "GET", &at, json_body(&planned("AWAITING_APPROVAL", 3))).await;
     let run = aegisctl(&server.uri(), &["plan", "inc-1"]).await;
     assert!(
