@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use aegis_api::incident::Phase;
 use aegis_api::{Incident, KindInfo, Workload};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Session;
 use super::diff::unified;
@@ -15,7 +15,6 @@ use crate::client::Shape;
 use crate::desired::{Step, step};
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Naming, load};
-use crate::patch;
 use crate::printer::columns::aligned;
 use crate::printer::format::{self, ObjectOutput};
 use crate::target::{Target, object};
@@ -72,14 +71,15 @@ pub(crate) async fn run(args: &PlanArgs, session: &Session) -> Result<(), CliErr
 
 /// What if the spec were changed like this; as it is, where no change is named.
 async fn of_workload(args: &PlanArgs, target: &Target, session: &Session) -> Result<(), CliError> {
-    let mut change = json!({});
+    let mut spec = Map::new();
     if let Some(replicas) = args.replicas {
-        change = patch::of(&["spec", "replicas"], json!(replicas));
+        spec.insert("replicas".to_owned(), json!(replicas));
     }
     if args.restart {
         let at = instant_of(target, session).await?;
-        json_patch_merge(&mut change, patch::of(&["spec", "restartedAt"], json!(at)));
+        spec.insert("restartedAt".to_owned(), json!(at));
     }
+    let change = json!({"spec": spec});
     containers::show(session, target, Change::Patch(&change), &args.output).await
 }
 
@@ -104,31 +104,16 @@ async fn of_files(args: &PlanArgs, session: &Session) -> Result<(), CliError> {
             continue;
         }
         let live = session.client.find(&target).await?;
-        match step(manifest, live.as_ref()) {
-            Step::Create(object) => {
-                containers::show(session, &target, Change::New(&object), &args.output).await?;
-            }
-            Step::Patch(patch) => {
-                containers::show(session, &target, Change::Patch(&patch), &args.output).await?;
-            }
-            Step::Nothing => {
-                containers::show(session, &target, Change::Patch(&json!({})), &args.output).await?;
-            }
-        }
+        let step = step(manifest, live.as_ref());
+        let unchanged = json!({});
+        let change = match &step {
+            Step::Create(object) => Change::New(object),
+            Step::Patch(patch) => Change::Patch(patch),
+            Step::Nothing => Change::Patch(&unchanged),
+        };
+        containers::show(session, &target, change, &args.output).await?;
     }
     Ok(())
-}
-
-/// Puts the fields of one patch into another.
-fn json_patch_merge(into: &mut Value, from: Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            for (key, value) in from {
-                json_patch_merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, from) => *into = from,
-    }
 }
 
 async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Result<(), CliError> {

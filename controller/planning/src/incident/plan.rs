@@ -260,30 +260,27 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static s
 }
 
 fn analyse(incident: &ValidatedIncident, workload: &Workload) -> Step {
-    match &incident.incident.spec.override_ {
-        Some(chosen) => conclude(
-            incident,
-            workload,
-            chosen.action,
-            chosen.replica_count,
-            None,
-            Some(&chosen.by),
-        ),
-        None => Step::Analyse,
-    }
+    ordered(incident, workload).unwrap_or(Step::Analyse)
+}
+
+/// What a person chose in place of all proposals, if anybody did.
+fn ordered(incident: &ValidatedIncident, workload: &Workload) -> Option<Step> {
+    let chosen = incident.incident.spec.override_.as_ref()?;
+    let (action, count) = (chosen.action, chosen.replica_count);
+    Some(conclude(
+        incident,
+        workload,
+        action,
+        count,
+        None,
+        Some(&chosen.by),
+    ))
 }
 
 fn review(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let status = &incident.status;
-    if let Some(chosen) = &incident.incident.spec.override_ {
-        return conclude(
-            incident,
-            workload,
-            chosen.action,
-            chosen.replica_count,
-            None,
-            Some(&chosen.by),
-        );
+    if let Some(step) = ordered(incident, workload) {
+        return step;
     }
     if let Some(last) = status.tried.last() {
         // A rung of the ladder is a human's choice made in advance, in the policy, and the council has spoken already:

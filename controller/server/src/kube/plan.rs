@@ -17,6 +17,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::list::now;
 use super::patch::Patch;
+use super::target::Target;
 use super::write::{consistent, refused};
 use super::{input, write};
 use crate::body::{API_LIMIT, Whole};
@@ -98,13 +99,7 @@ impl Wanted {
         match self {
             Self::Patch(patch) => patch.apply(current),
             Self::Whole(object) => Ok(object.clone()),
-            Self::Spec(spec) => {
-                let mut object = current.clone();
-                if let Some(fields) = object.as_object_mut() {
-                    fields.insert("spec".to_owned(), spec.clone());
-                }
-                Ok(object)
-            }
+            Self::Spec(spec) => Ok(with_spec(current, spec.clone())),
         }
     }
 }
@@ -122,12 +117,18 @@ async fn changed(
     name: &str,
     wanted: Wanted,
 ) -> Result<Arc<Stored>, Status> {
+    let target = Target {
+        info,
+        namespace: None,
+        name: name.to_owned(),
+        subresource: String::new(),
+    };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let Some(current) = state.store.get_stored(info, name) else {
         let (Wanted::Whole(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
             return Err(Status::not_found(info, name));
         };
-        named(&mut object, name)?;
+        input::settle(&target, &mut object)?;
         input::check(info, &object, state.store.defaults())?;
         return answer(state.store.create(info, object, true).await);
     };
@@ -140,36 +141,21 @@ async fn changed(
         .map_err(|why| refused(&current, why))
         .and_then(|object| consistent(&current, &object).map(|()| object))
         .map_err(|error| Status::from_store(info, error))?;
-    named(&mut object, name)?;
+    input::settle(&target, &mut object)?;
     input::check(info, &object, state.store.defaults())?;
     let spec = object.get("spec").cloned().unwrap_or_default();
     // Its status may have moved on since: only the spec is what is asked about.
-    let edit = move |current: &Stored| {
-        let mut object = Value::clone(&current.value);
-        if let Some(fields) = object.as_object_mut() {
-            fields.insert("spec".to_owned(), spec);
-        }
-        Ok(object)
-    };
+    let edit = move |current: &Stored| Ok(with_spec(&current.value, spec));
     answer(state.store.edit(info, name, Part::Spec, true, edit).await)
 }
 
-/// A new object has the name of the path.
-fn named(object: &mut Value, name: &str) -> Result<(), Status> {
-    let given = object.pointer("/metadata/name").and_then(Value::as_str);
-    if given.is_some_and(|given| given != name) {
-        return Err(Status::bad_request(format!(
-            "metadata.name is {}, the path says {name}",
-            given.unwrap_or_default()
-        )));
+/// An object with another spec.
+fn with_spec(object: &Value, spec: Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("spec".to_owned(), spec);
     }
-    if let Some(object) = object.as_object_mut() {
-        let metadata = object.entry("metadata").or_insert_with(|| json!({}));
-        if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("name".to_owned(), name.into());
-        }
-    }
-    Ok(())
+    object
 }
 
 async fn answer(state: &ServerState, workload: Arc<Workload>) -> Result<Json<WorkloadPlan>, Status> {

@@ -12,7 +12,7 @@ use aegis_api::{Kind, Workload};
 use super::super::gate::{self, Case, Ruling};
 use super::super::remedy;
 use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
-use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, overtaken, proposed_count};
+use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, ordered, overtaken, proposed_count};
 use crate::host_limit::HOST_BUSY;
 
 /// How often it is looked whether what stands in the way has passed.
@@ -34,15 +34,8 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
         let message = format!("incident {rival} is being remedied on the same workload");
         return ask(plan, REMEDIATION_UNDER_WAY, message);
     }
-    if let Some(chosen) = &spec.override_ {
-        return conclude(
-            incident,
-            workload,
-            chosen.action,
-            chosen.replica_count,
-            None,
-            Some(&chosen.by),
-        );
+    if let Some(step) = ordered(incident, workload) {
+        return step;
     }
     let stale = is_stale(plan, workload);
     let decision = spec

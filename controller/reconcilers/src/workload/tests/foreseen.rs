@@ -6,14 +6,13 @@ use std::time::Duration;
 use aegis_api::wire::plan::{PlannedAction, PlannedStep, WorkloadPlan};
 use aegis_api::workload::StrategyType;
 use aegis_api::{KindInfo, Workload, WorkloadSpec};
-use aegis_docker_fake::{Actor, Behaviour, Effect, FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_docker_fake::{Actor, Behaviour, Effect, Op, RunSpec};
 use aegis_runtime::Part;
 use aegis_runtime::controller::{Action, Reconciler};
 use serde_json::{Value, json};
 
-use crate::Settings;
-use crate::context::Context;
-use crate::workload::{WorkloadReconciler, preview};
+use super::host::Host;
+use crate::workload::preview;
 
 const STATES: u64 = 300;
 /// How many of them must be such that all of the change can be done: the others wait for people or time.
@@ -36,42 +35,23 @@ impl Dice {
     }
 }
 
-struct Host {
-    engine: FakeEngine,
-    context: Context,
-    reconciler: WorkloadReconciler,
-    _state: tempfile::TempDir,
-}
-
 impl Host {
-    async fn new() -> Self {
-        let at_once = Duration::from_millis(1);
-        let engine = FakeEngine::new(FakeOptions {
-            create_takes: at_once,
-            start_takes: at_once,
-            stop_takes: at_once,
-            remove_takes: at_once,
-            ..FakeOptions::default()
-        });
+    /// With both images, and a network to join.
+    async fn with_images() -> Self {
+        let host = Self::new().await;
         for image in ["app:1", "app:2"] {
             let quick = Behaviour {
-                startup: at_once,
+                startup: Duration::from_millis(1),
                 ..Behaviour::default()
             };
-            engine.add_image(image, quick);
+            host.engine.add_image(image, quick);
         }
-        engine.create_bystander_on("other", "front").unwrap();
-        let (context, state) = crate::context::tests::over(&engine, Settings::default()).await;
-        Self {
-            reconciler: WorkloadReconciler::new(context.clone()),
-            engine,
-            context,
-            _state: state,
-        }
+        host.engine.create_bystander_on("other", "front").unwrap();
+        host
     }
 
     /// Reconciles until nothing has been left to do for a while: nobody tells here of what changes by itself.
-    async fn settle(&self) {
+    async fn comes_to_rest(&self) {
         let mut quiet = 0;
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -217,7 +197,7 @@ async fn i14_what_is_told_of_a_change_is_what_is_done_in_hundreds_of_generated_s
     let mut steps = 0;
     for seed in 0..STATES {
         let dice = &mut Dice(seed);
-        let host = Host::new().await;
+        let host = Host::with_images().await;
         let spec = workload(dice);
         if spec["container"] == "web" {
             host.engine
@@ -231,7 +211,7 @@ async fn i14_what_is_told_of_a_change_is_what_is_done_in_hundreds_of_generated_s
             .create(KindInfo::of::<Workload>(), object, false)
             .await;
         made.unwrap();
-        host.settle().await;
+        host.comes_to_rest().await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         host.disturb(dice);
         let now = host.context.store.get::<Workload>("web").unwrap();
@@ -250,7 +230,7 @@ async fn i14_what_is_told_of_a_change_is_what_is_done_in_hundreds_of_generated_s
             "seed {seed}: asking changes nothing"
         );
         host.change(wanted.clone(), false).await;
-        host.settle().await;
+        host.comes_to_rest().await;
         if plan.complete {
             complete += 1;
             steps += plan.steps.len();

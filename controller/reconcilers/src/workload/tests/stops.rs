@@ -8,7 +8,7 @@ use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::Health;
 use aegis_api::{Workload, kinds};
-use aegis_docker_fake::{Actor, FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_docker_fake::{Actor, FakeEngine, Op, RunSpec};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::observed::Observed;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
@@ -18,36 +18,9 @@ use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::events::EventType;
 use serde_json::{Value, json};
 
-use crate::Settings;
-use crate::context::Context;
-use crate::workload::WorkloadReconciler;
-
-struct Host {
-    engine: FakeEngine,
-    context: Context,
-    reconciler: WorkloadReconciler,
-    _state: tempfile::TempDir,
-}
+use super::host::Host;
 
 impl Host {
-    async fn new() -> Self {
-        let at_once = Duration::from_millis(1);
-        let engine = FakeEngine::new(FakeOptions {
-            create_takes: at_once,
-            start_takes: at_once,
-            stop_takes: at_once,
-            remove_takes: at_once,
-            ..FakeOptions::default()
-        });
-        let (context, state) = crate::context::tests::over(&engine, Settings::default()).await;
-        Self {
-            reconciler: WorkloadReconciler::new(context.clone()),
-            engine,
-            context,
-            _state: state,
-        }
-    }
-
     fn run(&self, spec: &RunSpec) {
         self.engine.run_container(spec).unwrap();
     }
