@@ -3494,6 +3494,11 @@ export interface components {
                                  * @default 0
                                  */
                                 perMinute?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least that it grows a minute with 99 % confidence, its teeth left out; absent where there are too few readings.
+                                 */
+                                perMinuteAtLeast?: number | null;
                             } | null;
                             /** @description Memory in use, MiB. */
                             memoryMb?: {
@@ -3527,6 +3532,11 @@ export interface components {
                                  * @default 0
                                  */
                                 perMinute?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least that it grows a minute with 99 % confidence, its teeth left out; absent where there are too few readings.
+                                 */
+                                perMinuteAtLeast?: number | null;
                             } | null;
                             /**
                              * Format: uint64
@@ -5105,6 +5115,11 @@ export interface components {
                                  * @default 0
                                  */
                                 perMinute?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least that it grows a minute with 99 % confidence, its teeth left out; absent where there are too few readings.
+                                 */
+                                perMinuteAtLeast?: number | null;
                             } | null;
                             /** @description Memory in use, MiB. */
                             memoryMb?: {
@@ -5138,6 +5153,11 @@ export interface components {
                                  * @default 0
                                  */
                                 perMinute?: number;
+                                /**
+                                 * Format: double
+                                 * @description The least that it grows a minute with 99 % confidence, its teeth left out; absent where there are too few readings.
+                                 */
+                                perMinuteAtLeast?: number | null;
                             } | null;
                             /**
                              * Format: uint64

@@ -32,6 +32,7 @@ pub mod redact;
 pub mod restart;
 pub mod runbook;
 pub mod scalar;
+pub mod signals;
 pub mod symptom;
 pub mod validate;
 pub mod wire;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::Death;
 use crate::scalar::Time;
+use crate::signals::Growth;
 use crate::workload::Health;
 
 /// The closed set of things a remediation can do.
@@ -323,6 +324,9 @@ pub struct Trend {
     pub max: f64,
     /// Slope of the least-squares line, a minute.
     pub per_minute: f64,
+    /// The least that it grows a minute with 99 % confidence, its teeth left out; absent where there are too few readings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_minute_at_least: Option<f64>,
 }
 
 /// Something done to the same workload earlier, for an incident or by hand.
@@ -420,20 +424,31 @@ pub struct ContainerEvidence {
 }
 
 impl ContainerEvidence {
-    /// Minutes until memory reaches the limit if it goes on as it did; `None` where it does not grow steadily, or has
-    /// no limit. Steadily: over two minutes or more, by a twentieth of the limit or more, and now at its highest.
+    /// Minutes until memory reaches the limit if it goes on as it did; `None` where it does not surely grow (see
+    /// [`Growth::full_in_minutes`]), or has no limit.
     #[expect(
         clippy::as_conversions,
         reason = "bytes to MiB: the rounding of u64 to f64 is below what is shown"
     )]
     pub fn memory_full_in_minutes(&self) -> Option<f64> {
-        let trend = self.trend.as_ref().filter(|trend| trend.over_secs >= 120)?;
-        let memory = trend.memory_mb?;
         let limit = self.memory_limit_bytes.filter(|limit| *limit > 0)? as f64 / f64::from(1 << 20);
-        let grows = memory.last - memory.first >= limit / 20.0
-            && memory.per_minute > 0.0
-            && memory.last >= memory.max * 0.98;
-        grows.then(|| ((limit - memory.last) / memory.per_minute).max(0.0))
+        self.memory_growth()?.full_in_minutes(limit)
+    }
+
+    /// How memory has gone, in MiB.
+    fn memory_growth(&self) -> Option<Growth> {
+        let trend = self.trend.as_ref()?;
+        let memory = trend.memory_mb?;
+        Some(Growth {
+            samples: usize::try_from(trend.samples).unwrap_or(usize::MAX),
+            over_secs: trend.over_secs,
+            first: memory.first,
+            last: memory.last,
+            min: memory.min,
+            max: memory.max,
+            per_minute: memory.per_minute,
+            at_least: memory.per_minute_at_least,
+        })
     }
 
     /// Memory in use as percent of the limit, where both are known.

@@ -1,10 +1,12 @@
-//! What a case's evidence amounts to: the readings that rules and reviewers judge by. Owns the thresholds that both
-//! share. Reads the controller's own evidence only, never the sender's words. Pure.
+//! What a case's evidence amounts to: the readings that rules and reviewers judge by. From which reading something is a
+//! symptom is in [`aegis_api::signals::bounds`], which detectors share. Reads the controller's own evidence only, never
+//! the sender's words. Pure.
 //!
 //! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
 //! logged last week, says nothing about today.
 
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
+use aegis_api::signals::bounds;
 use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
 use aegis_api::{Duration, Time};
@@ -12,25 +14,21 @@ use aegis_api::{Duration, Time};
 use crate::case::Case;
 use crate::redact::bound;
 
-/// Percent of the memory limit from which memory is a symptom, and from which it is strain. The first is 85 as people
-/// read it: two meters of one memory differ by what the kernel moves between its lists meanwhile.
-pub(crate) const MEMORY: (f64, f64) = (84.5, 75.0);
+/// Percent of the memory limit from which memory is a symptom, and from which it is strain.
+pub(crate) const MEMORY: (f64, f64) = (bounds::MEMORY_PERCENT, 75.0);
 /// Percent of one core from which CPU is a symptom, and from which it is strain.
-pub(crate) const CPU: (f64, f64) = (85.0, 60.0);
+pub(crate) const CPU: (f64, f64) = (bounds::CPU_PERCENT, 60.0);
 /// Percent of one core below which a container idles.
 pub(crate) const CPU_IDLE: f64 = 20.0;
 /// Error lines in a log tail from which they are a burst.
-pub(crate) const ERROR_BURST: u32 = 8;
+pub(crate) const ERROR_BURST: u32 = bounds::ERROR_BURST;
 /// Crashes from which they are a loop, and within which time before the evidence was collected.
-pub(crate) const CRASH_LOOP: (u32, Duration) = (3, Duration::from_secs(600));
-/// How long replicas may take to be ready after a change before their absence is a symptom of its own.
-const STILL_COMING: Duration = Duration::from_secs(60);
+pub(crate) const CRASH_LOOP: (u32, Duration) = (bounds::CRASH_LOOP, bounds::CRASH_LOOP_WITHIN);
 /// The longest that a symptom's words are, in characters.
 const WORDS: usize = 300;
 
-/// Minutes until memory is full below which steady growth is a leak to act on, and the percent of the limit from which.
-pub(crate) const LEAK_MINUTES: f64 = 30.0;
-const LEAK_MEMORY: f64 = 40.0;
+/// Minutes until memory is full below which steady growth is a leak to act on.
+pub(crate) const LEAK_MINUTES: f64 = bounds::LEAK_MINUTES;
 
 /// A line of a log tail that holds one of these, in any case, reports an error.
 const ERROR_WORDS: [&str; 8] = [
@@ -263,8 +261,10 @@ impl<'a> Facts<'a> {
             let words = format!("crashed {crashes} times within {minutes} min");
             found.push(symptom(SymptomKind::CrashLoop, it, Some(crashes.into()), words));
         }
-        let leaks =
-            |it: &ContainerEvidence| it.memory_percent().is_some_and(|percent| percent >= LEAK_MEMORY);
+        let leaks = |it: &ContainerEvidence| {
+            it.memory_percent()
+                .is_some_and(|percent| percent >= bounds::LEAK_PERCENT)
+        };
         if let (Some((it, minutes)), Some(words)) = (self.soonest_full(), self.leak())
             && leaks(it)
         {
@@ -313,7 +313,7 @@ impl<'a> Facts<'a> {
         };
         let mut recent = self.evidence().recent_actions.iter();
         let starts = |action| matches!(action, Action::ScaleUp | Action::Restart | Action::Rollback);
-        recent.any(|action| starts(action.action) && action.at.age(collected) < STILL_COMING.std())
+        recent.any(|action| starts(action.action) && action.at.age(collected) < bounds::STILL_COMING.std())
             && self.down().next().is_none()
             && self.hung().next().is_none()
     }

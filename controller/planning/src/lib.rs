@@ -3,6 +3,7 @@
 
 pub mod council;
 pub mod covering;
+pub mod detection;
 pub mod governing;
 pub mod hold;
 pub mod host_limit;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::Time;
 use aegis_api::proposal::{MetricTrend, Trend};
+use aegis_api::signals::Growth;
 use aegis_api::wire::{MetricHistory, MetricSample, MetricSeries};
 
 /// How long a reading is kept, in seconds.
@@ -130,25 +131,16 @@ fn sample(load: &Load) -> MetricSample {
 
 /// The slope is that of the least-squares line.
 fn trend(points: &[(Time, f64)]) -> Option<Trend> {
-    let ((begin, first), (_, last)) = (*points.first()?, *points.last()?);
-    let values = || points.iter().map(|(_, value)| *value);
-    let minutes = || points.iter().map(|(at, _)| begin.age(*at).as_secs_f64() / 60.0);
-    let count = f64::from(u32::try_from(points.len()).ok()?);
-    let (mean_t, mean_v) = (minutes().sum::<f64>() / count, values().sum::<f64>() / count);
-    let spread: f64 = minutes().map(|t| (t - mean_t).powi(2)).sum();
-    let product: f64 = minutes()
-        .zip(values())
-        .map(|(t, v)| (t - mean_t) * (v - mean_v))
-        .sum();
-    let slope = if spread > 0.0 { product / spread } else { 0.0 };
+    let growth = Growth::of(points)?;
     // Two digits are what people can use, and what keeps the file readable.
     let short = |value: f64| (value * 100.0).round() / 100.0;
     Some(Trend {
-        first: short(first),
-        last: short(last),
-        min: short(values().fold(f64::INFINITY, f64::min)),
-        max: short(values().fold(f64::NEG_INFINITY, f64::max)),
-        per_minute: short(slope),
+        first: short(growth.first),
+        last: short(growth.last),
+        min: short(growth.min),
+        max: short(growth.max),
+        per_minute: short(growth.per_minute),
+        per_minute_at_least: growth.at_least.map(short),
     })
 }
 

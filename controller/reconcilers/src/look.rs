@@ -8,6 +8,7 @@ use std::time::Duration;
 use aegis_api::Time;
 use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_api::proposal::ContainerEvidence;
+use aegis_api::signals::bounds::LOG_WITHIN;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_brain::reports_error;
@@ -20,8 +21,6 @@ use crate::probe;
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
-/// How far back a log line is of now.
-const RECENT: aegis_api::Duration = aegis_api::Duration::from_secs(300);
 /// What lies between two readings of a counter where there is no earlier one.
 const BETWEEN_READINGS: Duration = Duration::from_secs(1);
 /// Restarts of a container that are told of.
@@ -265,7 +264,7 @@ async fn log(
         let (at, text) = undated(&line.text);
         dated &= at.is_some();
         let is_now = at.is_some_and(|at| {
-            at.age(now) <= RECENT.std() && details.started_at.is_none_or(|started| at >= started)
+            at.age(now) <= LOG_WITHIN.std() && details.started_at.is_none_or(|started| at >= started)
         });
         if is_now && reports_error(text) {
             errors = errors.saturating_add(1);

@@ -99,6 +99,7 @@ fn full() -> Case {
             min: 50.0,
             max: 250.0,
             per_minute: 20.0,
+            per_minute_at_least: None,
         }),
         cpu_percent: None,
     });

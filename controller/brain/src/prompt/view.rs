@@ -342,6 +342,7 @@ fn trend(container: &ContainerEvidence) -> Option<String> {
             min,
             max,
             per_minute,
+            ..
         } = reading?;
         Some(format!(
             "{name} {first:.0} to {last:.0} {unit} (least {min:.0}, most {max:.0}, {per_minute:+.1} a minute)"

@@ -1,0 +1,282 @@
+//! What is wrong, judged from signals: conditions that are True, False or Unknown, and how long one must hold before a
+//! detector fires. The one home of these rules; from which reading something is a symptom is in
+//! [`aegis_api::signals::bounds`], which those share who judge evidence.
+//!
+//! What could not be measured is Unknown and never good: it neither opens nor clears anything. A container that does not
+//! run uses nothing: what is asked of its load is False, that it does not run is a condition of its own. Pure.
+
+mod anomaly;
+mod burn_rate;
+mod growth;
+mod health;
+mod host;
+mod lifecycle;
+mod load;
+mod log;
+mod requests;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use aegis_api::observed::ContainerState;
+use aegis_api::signals::{ContainerSignals, Sample, WorkloadSignals, bounds};
+use aegis_api::symptom::SymptomClass;
+
+pub use anomaly::Reading;
+pub use burn_rate::{Objective, burn, page};
+pub use host::HostCondition;
+pub use state::{Change, Hysteresis, State, advance};
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It was measured, and does not.
+    False,
+    /// It could not be measured.
+    Unknown,
+    /// It was measured, and does.
+    True,
+}
+
+impl Verdict {
+    /// As statuses spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+            Self::True => "True",
+        }
+    }
+}
+
+/// What a condition looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// A reading of now.
+    Level,
+    /// What happened lately: after an action only what has happened since counts.
+    Window,
+}
+
+/// What a condition found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Whether it holds.
+    pub verdict: Verdict,
+    /// What was read, in the unit of the condition.
+    pub value: Option<f64>,
+    /// The container that decided, where it was one.
+    pub container: Option<String>,
+    /// For people: a sentence.
+    pub message: String,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, value: Option<f64>, message: impl Into<String>) -> Self {
+        Self {
+            verdict,
+            value,
+            container: None,
+            message: message.into(),
+        }
+    }
+
+    /// Whether a reading is at its bound or above.
+    fn at_least(value: f64, bound: f64, message: impl Into<String>) -> Self {
+        let verdict = if value >= bound {
+            Verdict::True
+        } else {
+            Verdict::False
+        };
+        Self::new(verdict, Some(value), message)
+    }
+
+    fn unknown(message: impl Into<String>) -> Self {
+        Self::new(Verdict::Unknown, None, message)
+    }
+
+    fn no(message: impl Into<String>) -> Self {
+        Self::new(Verdict::False, None, message)
+    }
+}
+
+/// A condition over the signals of one workload. What a bound means is said with each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// A container crashed within [`bounds::DIED_WITHIN`]. Value: crashes.
+    Died,
+    /// A container does not run, and nobody stopped it. Value: how many.
+    Down,
+    /// A container crashed this often within [`bounds::CRASH_LOOP_WITHIN`]. Value: crashes.
+    CrashLoop { crashes: f64 },
+    /// The kernel ended a container for want of memory. Value: how often.
+    OutOfMemory,
+    /// A container runs, and its probe or Docker's health check fails. Value: how many.
+    Unhealthy,
+    /// A container is busy and does not answer. Value: percent of a core.
+    Spin { percent: f64 },
+    /// Value: percent of the memory limit.
+    Memory { percent: f64 },
+    /// Memory surely grows and will be full this soon. Value: minutes.
+    MemoryGrowth { minutes: f64 },
+    /// Value: percent of one core.
+    Cpu { percent: f64 },
+    /// The CPU limit holds a container back. Value: percent of scheduling periods.
+    Throttled { percent: f64 },
+    /// Value: percent of the limit of processes and threads.
+    Pids { percent: f64 },
+    /// The log reports errors in a burst. Value: lines within [`bounds::LOG_WITHIN`].
+    ErrorBurst { lines: f64 },
+    /// Lines match the detector's pattern. Value: lines within [`bounds::LOG_WITHIN`].
+    LogPattern { lines: f64 },
+    /// Fewer replicas are ready than are asked for. Value: how many are missing.
+    ReplicasMissing,
+    /// Requests are answered with 5xx. Value: percent within [`bounds::REQUESTS_WITHIN`].
+    HttpErrors { percent: f64 },
+    /// Answers are slow. Value: milliseconds within which 95 of 100 came.
+    HttpLatency { millis: f64 },
+    /// A load balancer has no server of it in rotation.
+    NoServer,
+    /// The error budget burns too fast.
+    BurnRate(Objective),
+    /// A reading is far from what is usual for this very container. Value: robust standard deviations.
+    Anomaly { reading: Reading, factor: f64 },
+}
+
+impl Condition {
+    /// Whether it holds.
+    pub fn evaluate(&self, signals: &WorkloadSignals<'_>) -> Finding {
+        let each = |judge: &dyn Fn(&ContainerSignals<'_>) -> Finding| worst(signals.containers, judge);
+        match self {
+            Self::Died => each(&|it| lifecycle::died(it, signals)),
+            Self::Down => each(&lifecycle::down),
+            Self::CrashLoop { crashes } => each(&|it| lifecycle::crash_loop(it, signals, *crashes)),
+            Self::OutOfMemory => each(&|it| lifecycle::out_of_memory(it, signals)),
+            Self::Unhealthy => each(&health::unhealthy),
+            Self::Spin { percent } => each(&|it| health::spin(it, signals, *percent)),
+            Self::Memory { percent } => each(&|it| load::memory(it, signals, *percent)),
+            Self::MemoryGrowth { minutes } => each(&|it| growth::memory(it, signals, *minutes)),
+            Self::Cpu { percent } => each(&|it| load::cpu(it, signals, *percent)),
+            Self::Throttled { percent } => each(&|it| load::throttled(it, signals, *percent)),
+            Self::Pids { percent } => each(&|it| load::pids(it, signals, *percent)),
+            Self::ErrorBurst { lines } => log::errors(signals.containers, *lines),
+            Self::LogPattern { lines } => log::pattern(signals.containers, *lines),
+            Self::ReplicasMissing => health::replicas(signals),
+            Self::HttpErrors { percent } => requests::errors(signals, *percent),
+            Self::HttpLatency { millis } => requests::latency(signals, *millis),
+            Self::NoServer => requests::no_server(signals),
+            Self::BurnRate(objective) => burn_rate::judge(signals, objective),
+            Self::Anomaly { reading, factor } => each(&|it| anomaly::judge(it, signals, *reading, *factor)),
+        }
+    }
+
+    /// Whether it reads what is now, or what happened lately.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Died
+            | Self::CrashLoop { .. }
+            | Self::OutOfMemory
+            | Self::ErrorBurst { .. }
+            | Self::LogPattern { .. }
+            | Self::HttpErrors { .. }
+            | Self::HttpLatency { .. }
+            | Self::BurnRate(_) => Span::Window,
+            Self::Down
+            | Self::Unhealthy
+            | Self::Spin { .. }
+            | Self::Memory { .. }
+            | Self::MemoryGrowth { .. }
+            | Self::Cpu { .. }
+            | Self::Throttled { .. }
+            | Self::Pids { .. }
+            | Self::ReplicasMissing
+            | Self::NoServer
+            | Self::Anomaly { .. } => Span::Level,
+        }
+    }
+
+    /// What the symptom has in common with others: trouble of one class on one workload is one trouble.
+    pub fn class(&self) -> SymptomClass {
+        match self {
+            Self::Died
+            | Self::Down
+            | Self::CrashLoop { .. }
+            | Self::OutOfMemory
+            | Self::Unhealthy
+            | Self::Spin { .. }
+            | Self::ReplicasMissing
+            | Self::NoServer => SymptomClass::Availability,
+            Self::Memory { .. }
+            | Self::MemoryGrowth { .. }
+            | Self::Anomaly {
+                reading: Reading::Memory,
+                ..
+            } => SymptomClass::Memory,
+            Self::Cpu { .. }
+            | Self::Throttled { .. }
+            | Self::Pids { .. }
+            | Self::Anomaly {
+                reading: Reading::Cpu,
+                ..
+            } => SymptomClass::Cpu,
+            Self::ErrorBurst { .. }
+            | Self::LogPattern { .. }
+            | Self::HttpErrors { .. }
+            | Self::HttpLatency { .. }
+            | Self::BurnRate(_) => SymptomClass::Errors,
+        }
+    }
+}
+
+/// What the container in the worst state shows: one that holds, else one that is not known, else the greatest reading.
+fn worst(containers: &[ContainerSignals<'_>], judge: &dyn Fn(&ContainerSignals<'_>) -> Finding) -> Finding {
+    let judged = containers.iter().map(|container| {
+        let mut finding = judge(container);
+        finding.message = format!("{} {}", container.name, finding.message);
+        finding.container = Some(container.name.to_owned());
+        finding
+    });
+    let value = |finding: &Finding| finding.value.unwrap_or(f64::NEG_INFINITY);
+    let worst = judged.max_by(|a, b| {
+        let verdicts = a.verdict.cmp(&b.verdict);
+        verdicts.then_with(|| value(a).total_cmp(&value(b)))
+    });
+    worst.unwrap_or_else(|| Finding::no("it has no containers"))
+}
+
+/// Whether a container's process runs.
+fn runs(container: &ContainerSignals<'_>) -> bool {
+    container.state == ContainerState::Running
+}
+
+/// The finding of a process that does not run, or of which that is not known.
+fn idle(container: &ContainerSignals<'_>) -> Option<Finding> {
+    match container.state {
+        ContainerState::Running => None,
+        ContainerState::Unknown => Some(Finding::unknown("is in an unknown state")),
+        _ => Some(Finding::no("does not run")),
+    }
+}
+
+/// The newest reading of the present process, if it is of now.
+fn fresh<'a>(container: &ContainerSignals<'a>, signals: &WorkloadSignals<'_>) -> Option<&'a Sample> {
+    let newest = container.samples.last()?;
+    let is_now = newest.at.age(signals.now) <= bounds::FRESH.std();
+    let of_this_run = container.started_at.is_none_or(|started| newest.at >= started);
+    (is_now && of_this_run).then_some(newest)
+}
+
+/// The finding of a reading of a process that runs; what does not run uses nothing.
+fn of_running<'a>(
+    container: &ContainerSignals<'a>,
+    signals: &WorkloadSignals<'_>,
+    judge: impl FnOnce(&'a Sample) -> Finding,
+) -> Finding {
+    if let Some(idle) = idle(container) {
+        return idle;
+    }
+    match fresh(container, signals) {
+        Some(sample) => judge(sample),
+        None => Finding::unknown("was not measured lately"),
+    }
+}

@@ -1,0 +1,94 @@
+//! How long a condition must hold before its detector fires, and must not before that is over. A machine of data: the
+//! state, a verdict and the time go in, the next state and what changed come out. Pure.
+//!
+//! Unknown neither opens nor clears: it lets a state be as it is, and interrupts what is being waited for after
+//! [`GAP`]. A clock that was set back counts as no time passed.
+
+use aegis_api::signals::bounds;
+use aegis_api::{Duration, Time};
+
+use super::Verdict;
+
+/// How long a condition may be Unknown without what is waited for starting anew.
+const GAP: Duration = bounds::FRESH;
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hysteresis {
+    /// How long the condition must hold before its detector fires.
+    pub hold: Duration,
+    /// How long it must not hold before that is over.
+    pub clear: Duration,
+}
+
+/// Where a detector stands with one workload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State {
+    /// Whether it fires.
+    pub firing: bool,
+    /// Since when the condition holds, also while it does not fire yet.
+    pub since: Option<Time>,
+    /// Since when it does not hold any more, while it fires.
+    pub clearing: Option<Time>,
+    /// When it was last known.
+    pub known: Option<Time>,
+}
+
+impl State {
+    /// One that fires, as it was stored.
+    pub fn stored(since: Time) -> Self {
+        Self {
+            firing: true,
+            since: Some(since),
+            ..Self::default()
+        }
+    }
+}
+
+/// What changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It fires from now on.
+    Open,
+    /// It fires no more.
+    Clear,
+}
+
+/// The next state.
+pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> (State, Option<Change>) {
+    let mut next = state;
+    let gap = state.known.is_some_and(|known| known.age(now) > GAP.std());
+    if verdict != Verdict::Unknown {
+        next.known = Some(now);
+    }
+    if gap {
+        // What is waited for was not seen to last.
+        next.clearing = None;
+        if !state.firing {
+            next.since = None;
+        }
+    }
+    let lasted = |since: &mut Option<Time>, span: Duration| {
+        let began = since.filter(|since| *since <= now).unwrap_or(now);
+        *since = Some(began);
+        began.age(now) >= span.std()
+    };
+    match (state.firing, verdict) {
+        (_, Verdict::Unknown) => {}
+        (false, Verdict::False) => next.since = None,
+        (true, Verdict::True) => next.clearing = None,
+        (false, Verdict::True) if lasted(&mut next.since, times.hold) => {
+            next.firing = true;
+            return (next, Some(Change::Open));
+        }
+        (true, Verdict::False) if lasted(&mut next.clearing, times.clear) => {
+            let cleared = State {
+                known: next.known,
+                ..State::default()
+            };
+            return (cleared, Some(Change::Clear));
+        }
+        (false, Verdict::True) | (true, Verdict::False) => {}
+    }
+    (next, None)
+}
