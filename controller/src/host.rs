@@ -6,11 +6,12 @@ use std::time::Duration;
 use aegis_api::Time;
 use aegis_api::observed::ContainerSummary;
 use aegis_docker::ListFilter;
-use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::host_picture::{self, Starts};
 use aegis_reconcilers::{Context, triggers};
 use aegis_server::HostView;
+use aegis_signals::collector::{Reading, collect};
+use aegis_signals::journal::Journal;
 use futures::StreamExt as _;
 use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,10 @@ pub(crate) async fn watch(
     shutdown: CancellationToken,
 ) {
     let mut starts = Starts::default();
+    let journal = Journal::new(context.store.dir());
+    journal
+        .restore(context.samples.history(), context.clock.now())
+        .await;
     let mut notices = std::pin::pin!(events.subscribe());
     let mut resources = triggers::topology(&context);
     let mut link = events.link();
@@ -61,6 +66,7 @@ pub(crate) async fn watch(
                 let (readings, learned): (Vec<Reading>, Vec<(String, Time)>) = measured;
                 starts.add(learned, &readings);
                 show_load(&context, &view, &readings, &starts);
+                journal.keep(context.samples.history(), context.clock.now()).await;
                 false
             }
         };

@@ -8,10 +8,8 @@ use aegis_api::redact::{bound, redact};
 use aegis_brain::Brain;
 use aegis_docker::bollard::Docker;
 use aegis_docker::{Engine, LogQuery};
-use aegis_reconcilers::collector::Samples;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
-use aegis_reconcilers::lifecycle::Lifecycle;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
@@ -20,6 +18,8 @@ use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, Sto
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
 };
+use aegis_signals::collector::Samples;
+use aegis_signals::lifecycle::Lifecycle;
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use prometheus_client::registry::Registry;

@@ -238,6 +238,12 @@ pub struct Stats {
     pub net_tx_bytes: u64,
     /// Processes and threads.
     pub pids: u64,
+    /// Most of them that it may have; 0 without a limit.
+    pub pids_limit: u64,
+    /// Scheduling periods so far in which its CPU limit was in force; 0 without one.
+    pub cpu_periods: u64,
+    /// Of those, how many held it back.
+    pub cpu_throttled_periods: u64,
 }
 
 /// Percent of one core between two readings; `None` where no time passed or a counter went back.
@@ -249,6 +255,20 @@ pub fn cpu_percent(before: &Stats, after: &Stats) -> Option<f64> {
     let elapsed = after.read_at?.0.duration_since(before.read_at?.0).as_nanos();
     let used = after.cpu_total_ns.checked_sub(before.cpu_total_ns)?;
     (elapsed > 0).then(|| used as f64 / elapsed as f64 * 100.0)
+}
+
+/// Percent of the scheduling periods between two readings in which the CPU limit held a container back; `None` where there
+/// were none, as without a limit, or a counter went back.
+#[expect(
+    clippy::as_conversions,
+    reason = "counts to a percentage: rounding is below what is shown"
+)]
+pub fn throttled_percent(before: &Stats, after: &Stats) -> Option<f64> {
+    let periods = after.cpu_periods.checked_sub(before.cpu_periods)?;
+    let held = after
+        .cpu_throttled_periods
+        .checked_sub(before.cpu_throttled_periods)?;
+    (periods > 0).then(|| held as f64 / periods as f64 * 100.0)
 }
 
 /// A container event, or a network's that a container joined or left (`connect`, `disconnect`; those name the container by

@@ -73,6 +73,10 @@ pub struct Behaviour {
     pub memory_bytes: u64,
     /// CPU in use, thousandths of a core.
     pub cpu_millis: u32,
+    /// Percent of scheduling periods in which its CPU limit holds it back.
+    pub throttled_percent: u32,
+    /// Processes and threads.
+    pub pids: u64,
     /// What is wrong with it from its first start on.
     pub ailment: Option<Ailment>,
     /// It ends by itself (exit code 1) this long after a start, for the first `crashing_runs` runs.
@@ -96,6 +100,8 @@ impl Default for Behaviour {
             tls: false,
             memory_bytes: 20 * 1024 * 1024,
             cpu_millis: 10,
+            throttled_percent: 0,
+            pids: 1,
             ailment: None,
             crash_after: None,
             crashing_runs: u32::MAX,

@@ -177,6 +177,11 @@ impl Container {
             .unwrap_or(0)
     }
 
+    pub(super) fn pids_limit(&self) -> u64 {
+        let limit = self.host_config.get("PidsLimit").and_then(Value::as_u64);
+        limit.unwrap_or_default()
+    }
+
     pub(super) fn has_healthcheck(&self) -> bool {
         let test = self.config.pointer("/Healthcheck/Test").and_then(Value::as_array);
         test.is_some_and(|test| {

@@ -35,7 +35,11 @@ impl World {
                 .unwrap_or(HOST_MEMORY),
             net_rx_bytes: traffic,
             net_tx_bytes: traffic,
-            pids: 1,
+            pids: container.behaviour.pids,
+            pids_limit: container.pids_limit(),
+            cpu_periods: traffic / 100,
+            cpu_throttled_periods: traffic / 100 * u64::from(container.behaviour.throttled_percent.min(100))
+                / 100,
         })
     }
 

@@ -71,16 +71,15 @@ fn listed(root: &Path, proc: &Path, id: &str) -> Option<Vec<ProcessRow>> {
 
 /// cgroup v2: one hierarchy.
 fn second(folder: &Path) -> Option<Stats> {
-    let current = number(&folder.join("memory.current"))?;
+    let used = number(&folder.join("memory.current"))?;
     let inactive = keyed(&folder.join("memory.stat"), "inactive_file").unwrap_or_default();
-    let micros = keyed(&folder.join("cpu.stat"), "usage_usec")?;
-    Some(stats(
-        micros.saturating_mul(1000),
-        current,
-        inactive,
-        number(&folder.join("memory.max")),
-        number(&folder.join("pids.current")),
-    ))
+    let cpu = folder.join("cpu.stat");
+    Some(Stats {
+        cpu_total_ns: keyed(&cpu, "usage_usec")?.saturating_mul(1000),
+        memory_bytes: in_use(used, inactive),
+        memory_limit_bytes: number(&folder.join("memory.max")).unwrap_or_default(),
+        ..limits(folder, &cpu)
+    })
 }
 
 /// cgroup v1: one hierarchy a controller.
@@ -88,25 +87,28 @@ fn first(root: &Path, place: &str) -> Option<Stats> {
     let memory = root.join("memory").join(place);
     let used = number(&memory.join("memory.usage_in_bytes"))?;
     let inactive = keyed(&memory.join("memory.stat"), "total_inactive_file").unwrap_or_default();
-    let nanos = number(&root.join("cpuacct").join(place).join("cpuacct.usage"))?;
-    let pids = number(&root.join("pids").join(place).join("pids.current"));
-    Some(stats(
-        nanos,
-        used,
-        inactive,
-        number(&memory.join("memory.limit_in_bytes")),
-        pids,
-    ))
+    let pids = root.join("pids").join(place);
+    Some(Stats {
+        cpu_total_ns: number(&root.join("cpuacct").join(place).join("cpuacct.usage"))?,
+        memory_bytes: in_use(used, inactive),
+        memory_limit_bytes: number(&memory.join("memory.limit_in_bytes")).unwrap_or_default(),
+        ..limits(&pids, &root.join("cpu").join(place).join("cpu.stat"))
+    })
 }
 
-fn stats(cpu_total_ns: u64, used: u64, inactive: u64, limit: Option<u64>, pids: Option<u64>) -> Stats {
+/// As `docker stats` counts: without the page cache that nobody uses.
+fn in_use(used: u64, inactive: u64) -> u64 {
+    used.saturating_sub(inactive)
+}
+
+/// Processes, and how often the CPU limit held them back: both versions write these alike.
+fn limits(pids: &Path, cpu: &PathBuf) -> Stats {
     Stats {
         read_at: Some(Time(jiff::Timestamp::now())),
-        cpu_total_ns,
-        // As `docker stats` counts: without the page cache that nobody uses.
-        memory_bytes: used.saturating_sub(inactive),
-        memory_limit_bytes: limit.unwrap_or_default(),
-        pids: pids.unwrap_or_default(),
+        pids: number(&pids.join("pids.current")).unwrap_or_default(),
+        pids_limit: number(&pids.join("pids.max")).unwrap_or_default(),
+        cpu_periods: keyed(cpu, "nr_periods").unwrap_or_default(),
+        cpu_throttled_periods: keyed(cpu, "nr_throttled").unwrap_or_default(),
         ..Stats::default()
     }
 }
@@ -158,10 +160,20 @@ mod tests {
             "inactive_file 1\ntotal_inactive_file 200\n",
         );
         write(&root, &format!("cpuacct/docker/{ID}/cpuacct.usage"), "77\n");
+        write(
+            &root,
+            &format!("cpu/docker/{ID}/cpu.stat"),
+            "nr_periods 5\nnr_throttled 2\n",
+        );
+        write(&root, &format!("pids/docker/{ID}/pids.max"), "max\n");
         let stats = read(&root, ID).unwrap();
         assert_eq!(
             (stats.memory_bytes, stats.memory_limit_bytes, stats.cpu_total_ns),
             (800, 4000, 77)
+        );
+        assert_eq!(
+            (stats.pids_limit, stats.cpu_periods, stats.cpu_throttled_periods),
+            (0, 5, 2)
         );
         std::fs::remove_dir_all(root).unwrap();
     }
@@ -180,9 +192,10 @@ mod tests {
         write(
             &root,
             &format!("{folder}/cpu.stat"),
-            "usage_usec 9\nuser_usec 4\n",
+            "usage_usec 9\nuser_usec 4\nnr_periods 50\nnr_throttled 20\nthrottled_usec 7\n",
         );
         write(&root, &format!("{folder}/pids.current"), "3\n");
+        write(&root, &format!("{folder}/pids.max"), "64\n");
         let stats = read(&root, ID).unwrap();
         assert_eq!(
             (
@@ -192,6 +205,10 @@ mod tests {
                 stats.pids
             ),
             (700, 0, 9000, 3)
+        );
+        assert_eq!(
+            (stats.pids_limit, stats.cpu_periods, stats.cpu_throttled_periods),
+            (64, 50, 20)
         );
         std::fs::remove_dir_all(root).unwrap();
     }

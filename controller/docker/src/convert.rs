@@ -17,6 +17,8 @@ use crate::version::EngineInfo;
 
 const HEALTH_LOG_ENTRIES: usize = 5;
 const HEALTH_LOG_CHARS: usize = 512;
+/// More processes than any kernel has: no limit.
+const MOST_PIDS: u64 = 1 << 32;
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -190,6 +192,7 @@ pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
 /// The answer of `GET /containers/{id}/stats`, of cgroup v1 and v2 alike. A container that does not run has no `read_at`.
 pub(crate) fn stats(answer: &Value) -> Stats {
     let memory = part(answer, "memory_stats");
+    let throttling = part(part(answer, "cpu_stats"), "throttling_data");
     let interfaces = || {
         part(answer, "networks")
             .as_object()
@@ -205,6 +208,12 @@ pub(crate) fn stats(answer: &Value) -> Stats {
         net_rx_bytes: interfaces().map(|interface| count(interface, "rx_bytes")).sum(),
         net_tx_bytes: interfaces().map(|interface| count(interface, "tx_bytes")).sum(),
         pids: count(part(answer, "pids_stats"), "current"),
+        // Engines write no limit as 0, or as the largest number there is.
+        pids_limit: Some(count(part(answer, "pids_stats"), "limit"))
+            .filter(|limit| *limit < MOST_PIDS)
+            .unwrap_or_default(),
+        cpu_periods: count(throttling, "periods"),
+        cpu_throttled_periods: count(throttling, "throttled_periods"),
     }
 }
 
@@ -340,6 +349,16 @@ mod tests {
         );
         assert_eq!((read.net_rx_bytes, read.net_tx_bytes), (11, 22));
         assert!(read.read_at.is_some());
+        let held = stats(&json!({
+            "cpu_stats": {"throttling_data": {"periods": 40, "throttled_periods": 10, "throttled_time": 5}},
+            "pids_stats": {"current": 3, "limit": 64},
+        }));
+        assert_eq!(
+            (held.cpu_periods, held.cpu_throttled_periods, held.pids_limit),
+            (40, 10, 64)
+        );
+        let unlimited = stats(&json!({"pids_stats": {"limit": 18_446_744_073_709_551_615_u64}}));
+        assert_eq!(unlimited.pids_limit, 0);
         let v2 = json!({"memory_stats": {"usage": 100, "stats": {"inactive_file": 10}}});
         assert_eq!(stats(&v2).memory_bytes, 90);
         let odd = json!({"memory_stats": {"usage": 5, "stats": {"inactive_file": 10}}, "networks": null});

@@ -10,10 +10,10 @@ use aegis_planning::host_reading::HostReading;
 use aegis_runtime::events::EventRecorder;
 use aegis_runtime::feed::Feed;
 use aegis_runtime::store::{Clock, Store};
+use aegis_signals::collector::Samples;
+use aegis_signals::lifecycle::Lifecycle;
 
-use crate::collector::Samples;
 use crate::endpoints::Endpoints;
-use crate::lifecycle::Lifecycle;
 use crate::probe::Prober;
 use crate::turns::Turns;
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use aegis_api::observed::EngineEvent;
 use aegis_docker::Engine;
 use aegis_runtime::store::Clock;
+use aegis_signals::lifecycle::Lifecycle;
 use futures::{Stream, StreamExt};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::lifecycle::Lifecycle;
 
 const BACKLOG: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);

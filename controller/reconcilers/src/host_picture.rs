@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
 use aegis_api::{LoadBalancer, Time, Workload};
+use aegis_signals::collector::Reading;
 
-use crate::collector::Reading;
 use crate::context::Context;
 
 const MIB: f64 = 1_048_576.0;
@@ -157,6 +157,7 @@ mod tests {
             container: container(id),
             stats: None,
             cpu_percent: None,
+            throttled_percent: None,
         }
     }
 

@@ -4,17 +4,14 @@
 mod assembly;
 mod brake;
 mod broken_policies;
-pub mod collector;
 pub mod context;
 pub mod detector;
 pub mod docker_events;
 pub mod endpoints;
 mod fault;
-pub mod history;
 pub mod host_picture;
 pub mod host_reading;
 pub mod incident;
-pub mod lifecycle;
 pub mod load_balancer;
 mod look;
 mod own_incident;

@@ -145,13 +145,16 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     });
     let now = context.clock.now();
     for step in 0..5_u64 {
-        let load = crate::history::Load {
+        let load = aegis_api::signals::Sample {
             at: now.plus(aegis_api::Duration::from_secs(step * 60)),
             cpu_percent: Some(1.0),
+            throttled_percent: None,
             memory_bytes: (10 + step * 10) << 20,
             memory_limit_bytes: 100 << 20,
             net_rx_bytes: 0,
             net_tx_bytes: 0,
+            pids: 1,
+            pids_limit: 0,
         };
         context.samples.history().add(load.at, [("app", load)]);
     }

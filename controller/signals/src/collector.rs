@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
+use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent, throttled_percent};
+use aegis_api::signals::Sample;
 use aegis_docker::Engine;
 use futures::StreamExt;
 
-use crate::history::{History, Load};
+use crate::rings::History;
 
 /// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
 /// after the other, a hundred containers would take minutes.
@@ -27,6 +28,11 @@ pub struct Samples {
 impl Samples {
     /// CPU percent of one core between the last kept reading and this one.
     pub fn cpu_percent(&self, id: &str, now: &Stats) -> Option<f64> {
+        cpu_percent(&self.before(id, now)?, now)
+    }
+
+    /// The last kept reading, if it is long enough ago to make a rate.
+    fn before(&self, id: &str, now: &Stats) -> Option<Stats> {
         let before = self
             .last
             .lock()
@@ -34,12 +40,10 @@ impl Samples {
             .get(id)
             .cloned()?;
         let gap = now.read_at?.0.duration_since(before.read_at?.0);
-        (gap >= jiff::SignedDuration::try_from(MIN_GAP).ok()?)
-            .then(|| cpu_percent(&before, now))
-            .flatten()
+        (gap >= jiff::SignedDuration::try_from(MIN_GAP).ok()?).then_some(before)
     }
 
-    /// The load of the last quarter of an hour.
+    /// The load of the last quarter of an hour, and of the last day.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -48,13 +52,17 @@ impl Samples {
     pub fn remember(&self, now: Time, readings: &[Reading]) {
         let loads = readings.iter().filter_map(|reading| {
             let stats = reading.stats.as_ref()?;
-            let load = Load {
+            let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+            let load = Sample {
                 at: now,
-                cpu_percent: reading.cpu_percent,
+                cpu_percent: reading.cpu_percent.map(short),
+                throttled_percent: reading.throttled_percent.map(short),
                 memory_bytes: stats.memory_bytes,
                 memory_limit_bytes: stats.memory_limit_bytes,
                 net_rx_bytes: stats.net_rx_bytes,
                 net_tx_bytes: stats.net_tx_bytes,
+                pids: count(stats.pids),
+                pids_limit: count(stats.pids_limit),
             };
             Some((reading.container.name.as_str(), load))
         });
@@ -78,6 +86,16 @@ pub struct Reading {
     pub stats: Option<Stats>,
     /// CPU percent of one core since the reading before.
     pub cpu_percent: Option<f64>,
+    /// Percent of scheduling periods since then in which its CPU limit held it back.
+    pub throttled_percent: Option<f64>,
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "a percentage: the rounding of f64 to f32 is below what is shown"
+)]
+fn short(percent: f64) -> f32 {
+    percent as f32
 }
 
 /// Reads each of these containers once. One that does not answer has no counters.
@@ -91,13 +109,18 @@ pub async fn collect(
             ContainerState::Running => engine.stats(&container.id).await.ok(),
             _ => None,
         };
-        let cpu_percent = stats
+        let both = stats
             .as_ref()
-            .and_then(|stats| samples.cpu_percent(&container.id, stats));
+            .and_then(|stats| Some((samples.before(&container.id, stats)?, stats)));
+        let (cpu_percent, throttled_percent) = match &both {
+            Some((before, after)) => (cpu_percent(before, after), throttled_percent(before, after)),
+            None => (None, None),
+        };
         Reading {
             container,
             stats,
             cpu_percent,
+            throttled_percent,
         }
     });
     let mut readings: Vec<Reading> = readings.buffer_unordered(AT_ONCE).collect().await;
