@@ -82,6 +82,9 @@ pub(crate) struct Args {
     /// See VERIFY_DELAY_SECS.
     #[arg(long, env = "VERIFY_RETRIES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..100))]
     pub(crate) verify_retries: u64,
+    /// Give a state directory that has no detectors a first set of them, once.
+    #[arg(long, env = "AEGIS_DEFAULT_DETECTORS", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    pub(crate) default_detectors: bool,
     /// Ask the controller that listens here whether it is alive, and exit 0 or 1.
     #[arg(long)]
     pub(crate) healthcheck: bool,

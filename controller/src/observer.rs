@@ -2,7 +2,8 @@
 
 use aegis_api::wire::{ReconcileData, ReconcileError};
 use aegis_reconcilers::Context;
-use aegis_runtime::{Observer, Reconciled};
+use aegis_reconcilers::detector::DetectorReconciler;
+use aegis_runtime::{Observer, Reconciled, Reconciler as _};
 
 pub(crate) struct FeedObserver {
     context: Context,
@@ -16,6 +17,10 @@ impl FeedObserver {
 
 impl Observer for FeedObserver {
     fn reconciled(&self, r: &Reconciled<'_>) {
+        // Every detector looks at each round of readings: that it did is no news.
+        if r.kind == DetectorReconciler::KIND && r.trigger != "store" && r.error.is_none() {
+            return;
+        }
         let generation = aegis_api::kinds::find(r.kind)
             .and_then(|info| self.context.store.get_stored(info, r.name))
             .and_then(|object| object.value.pointer("/metadata/generation")?.as_i64());

@@ -13,7 +13,7 @@ use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
-use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, host_reading};
+use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, detector, host_reading};
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
@@ -110,6 +110,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut rules = RuleFiles::new(&context, Arc::clone(&brain));
     // Before the first incident is judged.
     rules.look().await;
+    if args.default_detectors {
+        detector::defaults::give(&context.store).await?;
+    }
     tasks.spawn("rules", |shutdown| rules.run(shutdown));
     let (index, store) = (recall.clone(), context.store.clone());
     tasks.try_spawn("runbook index", move |shutdown| async move {
@@ -175,6 +178,7 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         log_chars: usize::try_from(args.log_truncate_chars).unwrap_or(2000),
         limits: args.limits.of_host(),
         host: host_reading_of(args.docker_host.as_deref()),
+        host_signals: is_here(args.docker_host.as_deref()).then_some(aegis_signals::host::read),
         own_container: own_container(),
     };
     Context {
@@ -194,8 +198,16 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
 
 /// How the host is read: an engine elsewhere has another one, of which nothing is known.
 fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> aegis_planning::host_reading::HostReading> {
-    let is_here = docker_host.is_none_or(|host| host.starts_with("unix://") || host.starts_with('/'));
-    if is_here { Some(host_reading::read) } else { None }
+    if is_here(docker_host) {
+        Some(host_reading::read)
+    } else {
+        None
+    }
+}
+
+/// Whether the engine runs on this machine.
+fn is_here(docker_host: Option<&str>) -> bool {
+    docker_host.is_none_or(|host| host.starts_with("unix://") || host.starts_with('/'))
 }
 
 /// Id of the container this process runs in: Docker makes the short id its host name.

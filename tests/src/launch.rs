@@ -44,6 +44,8 @@ impl Launch {
         );
         // Many tests at once on one small machine are no reason not to scale up.
         env.insert("AEGIS_HOST_LOAD_PER_CORE".to_owned(), "1000".to_owned());
+        // What is detected by itself is tested where it is the question: elsewhere only what a test reports happens.
+        env.insert("AEGIS_DEFAULT_DETECTORS".to_owned(), "false".to_owned());
         env.insert("RUST_BACKTRACE".to_owned(), "1".to_owned());
         Self {
             folder: world.folder().to_owned(),

@@ -2911,12 +2911,17 @@ export interface components {
             kind?: string;
             /** @description Name, labels and the like. */
             metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
-            /** @description What to watch for: exactly one of `signal` (with `threshold` or `pattern` where it needs one) and `slo`. */
+            /** @description What to watch for: exactly one of `signal` and `slo`. */
             spec: {
                 /** @description Alert type of the incidents it opens. */
                 alertType: string;
                 /**
-                 * @description How long the condition must hold.
+                 * @description How long it must not hold before that is over.
+                 * @default 1m
+                 */
+                clear?: string;
+                /**
+                 * @description How long the condition must hold before the detector fires.
                  * @default 0ms
                  */
                 for?: string;
@@ -2932,11 +2937,11 @@ export interface components {
                  * @description What a detector can look at.
                  * @enum {string|null}
                  */
-                signal?: "ContainerEvent" | "Health" | "Cpu" | "Memory" | "Restarts" | "LogPattern" | "HttpLatency" | "HttpErrorRatio" | null;
+                signal?: "ContainerEvent" | "OutOfMemory" | "Down" | "Restarts" | "Health" | "Spin" | "Cpu" | "Throttling" | "Memory" | "MemoryGrowth" | "Pids" | "LogErrors" | "LogPattern" | "ReplicasMissing" | "HttpLatency" | "HttpErrorRatio" | "NoServer" | "CpuAnomaly" | "MemoryAnomaly" | "HostDisk" | "HostInodes" | "HostMemory" | "EngineAway" | null;
                 /** @description A service level objective with multi-window burn rates. */
                 slo?: {
-                    /** @description Burn rates; all windows of one must be above it. */
-                    burnRates: {
+                    /** @description Burn rates; both windows of one must be above it. Absent: 14.4 over 1h and 5m, and 6 over 6h and 30m. */
+                    burnRates?: {
                         /**
                          * Format: double
                          * @description How many times faster than allowed the budget burns.
@@ -2955,7 +2960,11 @@ export interface components {
                 } | null;
                 /**
                  * Format: double
-                 * @description The bound: percent for `Cpu`, `Memory` and `HttpErrorRatio`, milliseconds for `HttpLatency`, a count for `Restarts`.
+                 * @description From which value the condition holds, in the unit of the signal; each that has a bound has a default. Percent of the
+                 *     limit for `Memory` and `Pids`, of one core for `Cpu` and `Spin`, of scheduling periods for `Throttling`, of requests
+                 *     for `HttpErrorRatio`, of what there is for `HostDisk`, `HostInodes` and `HostMemory`; minutes, at most, until memory
+                 *     is full for `MemoryGrowth`; milliseconds for `HttpLatency`; robust standard deviations for `CpuAnomaly` and
+                 *     `MemoryAnomaly`; a count for `Restarts`, `LogErrors` and `LogPattern`.
                  */
                 threshold?: number | null;
                 /**
@@ -2995,6 +3004,12 @@ export interface components {
                     type: string;
                 }[];
                 /**
+                 * Format: uint32
+                 * @description For how many workloads it fires.
+                 * @default 0
+                 */
+                firing?: number;
+                /**
                  * Format: uint64
                  * @description Incidents it has opened.
                  * @default 0
@@ -3005,13 +3020,26 @@ export interface components {
                  * @description The generation this status speaks of.
                  */
                 observedGeneration?: number | null;
-                /** @description One row a workload. */
+                /**
+                 * Format: double
+                 * @description The greatest of the last values.
+                 */
+                value?: number | null;
+                /** @description One row a workload, or one for the host; those that fire first, at most two hundred. */
                 workloads?: {
-                    /** @description Whether the condition holds. */
+                    /** @description Whether the condition holds: `True`, `False`, or `Unknown` where it could not be measured. */
+                    condition: string;
+                    /** @description The container that decides, where it is one. */
+                    container?: string | null;
+                    /** @description Whether the detector fires. */
                     firing: boolean;
+                    /** @description The Incident that it opened or joined, while it fires. */
+                    incident?: string | null;
+                    /** @description For people: what was read. */
+                    message?: string;
                     /**
                      * Format: date-time
-                     * @description Since when.
+                     * @description Since when the condition holds, while the detector fires.
                      */
                     since?: string | null;
                     /**
@@ -3019,8 +3047,8 @@ export interface components {
                      * @description The last value.
                      */
                     value?: number | null;
-                    /** @description The Workload's name. */
-                    workload: string;
+                    /** @description The Workload's name; absent where it is about the host. */
+                    workload?: string | null;
                 }[];
             } | null;
         };

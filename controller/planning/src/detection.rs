@@ -7,6 +7,7 @@
 
 mod anomaly;
 mod burn_rate;
+pub mod episode;
 mod growth;
 mod health;
 mod host;
@@ -17,6 +18,7 @@ mod requests;
 mod state;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use aegis_api::observed::ContainerState;
 use aegis_api::signals::{ContainerSignals, Sample, WorkloadSignals, bounds};
@@ -26,6 +28,7 @@ pub use anomaly::Reading;
 pub use burn_rate::{Objective, burn, page};
 pub use host::HostCondition;
 pub use state::{Change, Hysteresis, State, advance};
+pub use watch::{Watch, hysteresis};
 
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

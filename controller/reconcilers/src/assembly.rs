@@ -103,12 +103,9 @@ pub fn controllers(
         2,
         triggers::all::<RemediationPolicy>,
     );
-    loops.add(
-        DetectorReconciler::new(context.clone()),
-        triggers::own::<Detector>(context),
-        2,
-        triggers::all::<Detector>,
-    );
+    let detectors = DetectorReconciler::new(context.clone());
+    let triggers = detectors.triggers(events);
+    loops.add(detectors, triggers, 2, triggers::all::<Detector>);
     loops.add(
         RunbookReconciler::new(context.clone()),
         triggers::runbook(context),

@@ -1,9 +1,10 @@
 //! What every reconciler is given: store, engine, events, feed, prober, clock and settings. Owns no state of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_api::Duration;
+use aegis_api::signals::HostSignals;
 use aegis_docker::Engine;
 use aegis_planning::host_limit::HostLimits;
 use aegis_planning::host_reading::HostReading;
@@ -34,6 +35,9 @@ pub struct Settings {
     pub limits: HostLimits,
     /// Reads what the host has left; may block for a moment. `None` where it cannot be looked at.
     pub host: Option<fn() -> HostReading>,
+    /// Reads the host, and the file system of this folder, for detectors; may block for a moment. `None` where it cannot
+    /// be looked at.
+    pub host_signals: Option<fn(&Path) -> HostSignals>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,
 }
@@ -48,6 +52,7 @@ impl Default for Settings {
             log_chars: 2000,
             limits: HostLimits::default(),
             host: None,
+            host_signals: None,
             own_container: None,
         }
     }

@@ -1,17 +1,48 @@
-//! The Detector reconciler: this version stores detectors and says that it does not evaluate them yet.
+//! The Detector reconciler: evaluates a detector over what is measured, keeps where it stands with each workload, and opens
+//! the Incident of an episode. What holds is planned (`aegis_planning::detection`).
+//!
+//! That a detector fires, and since when, is stored before its incident is opened, and the incident's name follows from
+//! both: after a restart the same incident is opened, once. How long a condition has held that does not fire yet is
+//! measured anew.
 
-use aegis_api::condition;
-use aegis_api::{Detector, Kind};
-use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+pub mod defaults;
+mod episode;
+mod lines;
+mod looks;
+mod status;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod triggers;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aegis_api::detector::DetectorWorkload;
+use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
+use aegis_planning::detection::{
+    Condition, Finding, HostCondition, State, Watch, advance, episode as rule, hysteresis,
+};
+use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler, Trigger};
 use aegis_runtime::store::StoreError;
+use futures::stream::BoxStream;
 
 use crate::context::Context;
+use crate::docker_events::DockerEvents;
+use lines::Lines;
+use looks::Looks;
+use survey::Survey;
 
-/// The status could not be stored.
+/// How soon a detector looks again that waits for time to pass, or looks at the host.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+
+/// What the detector found could not be stored.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot store the state of detector {detector}")]
+#[error("cannot store {what} of detector {detector}")]
 pub struct Error {
     detector: String,
+    what: &'static str,
     source: StoreError,
 }
 
@@ -28,12 +59,152 @@ impl ReconcileError for Error {
 #[derive(Debug, Clone)]
 pub struct DetectorReconciler {
     context: Context,
+    looks: Looks,
+    lines: Lines,
+    states: Arc<Mutex<HashMap<String, Standing>>>,
+    /// One episode is opened at a time: two detectors that fire on the same trouble have one incident.
+    opening: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Where one detector stands.
+#[derive(Debug, Clone, Default)]
+struct Standing {
+    generation: i64,
+    /// By workload; the host has none.
+    states: HashMap<Option<String>, State>,
+    written: Option<Time>,
 }
 
 impl DetectorReconciler {
     /// A reconciler in this context.
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self {
+            context,
+            looks: Looks::default(),
+            lines: Lines::default(),
+            states: Arc::default(),
+            opening: Arc::default(),
+        }
+    }
+
+    /// What makes it look: people's changes, every round of readings, and the engine's events.
+    pub(crate) fn triggers(&self, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
+        triggers::all(&self.context, events, &self.looks)
+    }
+
+    /// What the detector watches, measured now: each workload that it selects, or the host.
+    async fn measure(&self, detector: &Detector, watch: &Watch, now: Time) -> Vec<(Option<String>, Finding)> {
+        match watch {
+            Watch::Host(condition) => vec![(None, self.of_host(*condition, now))],
+            Watch::Workloads(condition) => self.of_workloads(detector, condition, now).await,
+        }
+    }
+
+    fn of_host(&self, condition: HostCondition, now: Time) -> Finding {
+        let read = self.context.settings.host_signals;
+        let mut host = read
+            .map(|read| read(self.context.store.dir()))
+            .unwrap_or_default();
+        host.engine_away_since = self.context.lifecycle.away_since();
+        condition.evaluate(&host, now)
+    }
+
+    async fn of_workloads(
+        &self,
+        detector: &Detector,
+        condition: &Condition,
+        now: Time,
+    ) -> Vec<(Option<String>, Finding)> {
+        let survey = Survey {
+            context: &self.context,
+            looks: &self.looks,
+            lines: &self.lines,
+            condition,
+            pattern: detector.spec.pattern.as_deref(),
+            balancers: self.context.store.list::<LoadBalancer>(),
+            now,
+        };
+        let mut found = Vec::new();
+        for workload in self.context.store.list::<Workload>() {
+            let labels = workload.metadata.labels.clone().unwrap_or_default();
+            let selects = detector.spec.workloads.rank(workload.name(), &labels).is_some();
+            if selects && !workload.is_deleting() {
+                found.push((Some(workload.name().to_owned()), survey.evaluate(&workload).await));
+            }
+        }
+        found
+    }
+
+    /// Moves every state on; answers the rows of the status, and whether anything waits for time to pass.
+    fn advance(
+        &self,
+        detector: &Detector,
+        found: Vec<(Option<String>, Finding)>,
+        now: Time,
+    ) -> (Vec<DetectorWorkload>, bool) {
+        let rows = detector.status.iter().flat_map(|status| &status.workloads);
+        let rows: HashMap<Option<&str>, &DetectorWorkload> =
+            rows.map(|row| (row.workload.as_deref(), row)).collect();
+        let times = hysteresis(&detector.spec);
+        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = all.entry(detector.name().to_owned()).or_default();
+        if standing.generation != detector.generation() {
+            // Another condition may be asked for: what waits, waits anew; what fires is stored.
+            standing.states.clear();
+            standing.generation = detector.generation();
+        }
+        standing
+            .states
+            .retain(|name, _| found.iter().any(|(workload, _)| workload == name));
+        let mut waits = false;
+        let mut next_rows = Vec::with_capacity(found.len());
+        for (workload, finding) in found {
+            let row = rows.get(&workload.as_deref());
+            let stored = || {
+                let since = row.filter(|row| row.firing).and_then(|row| row.since);
+                since.map_or_else(State::default, State::stored)
+            };
+            let state = standing.states.get(&workload).copied().unwrap_or_else(stored);
+            let incident = row.and_then(|row| row.incident.clone()).filter(|_| state.firing);
+            let cured = incident
+                .as_ref()
+                .and_then(|name| rule::cured_at(&*self.context.store.get::<Incident>(name.as_str())?));
+            let state = cured.map_or(state, |at| state.after_cure(at));
+            let (next, _) = advance(state, finding.verdict, times, now);
+            waits |= next.firing == next.clearing.is_some() && next.since.is_some();
+            standing.states.insert(workload.clone(), next);
+            next_rows.push(status::row(
+                workload,
+                next,
+                &finding,
+                incident.filter(|_| cured.is_none()),
+            ));
+        }
+        (next_rows, waits)
+    }
+
+    /// Sees to it that every episode of a workload has its incident.
+    async fn open(
+        &self,
+        detector: &Detector,
+        watch: &Watch,
+        rows: &mut [DetectorWorkload],
+    ) -> Result<u64, StoreError> {
+        let Watch::Workloads(condition) = watch else {
+            // Automation can do nothing about the host: people are told by an Event.
+            return Ok(0);
+        };
+        let mut opened = 0;
+        for row in rows.iter_mut().filter(|row| row.firing && row.incident.is_none()) {
+            let Some(episode) = episode::Episode::of(detector, condition.class(), row) else {
+                continue;
+            };
+            let _turn = self.opening.lock().await;
+            let (incident, is_new) = episode.incident(&self.context.store).await?;
+            opened += u64::from(is_new);
+            row.incident = Some(incident);
+        }
+        Ok(opened)
     }
 }
 
@@ -42,35 +213,47 @@ impl Reconciler for DetectorReconciler {
     const KIND: &'static str = "Detector";
 
     async fn reconcile(&self, name: &str) -> Result<Action, Error> {
-        let store = &self.context.store;
-        let Some(detector) = store.get::<Detector>(name) else {
+        let failed = |what: &'static str| {
+            move |source: StoreError| Error {
+                detector: name.to_owned(),
+                what,
+                source,
+            }
+        };
+        let found = self.context.store.get::<Detector>(name);
+        let Some(detector) = found.filter(|detector| !detector.is_deleting()) else {
+            self.states
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(name);
             return Ok(Action::AwaitChange);
         };
-        let mut status = detector.status.clone().unwrap_or_default();
-        let generation = Some(detector.generation());
-        status.observed_generation = generation;
-        let message = "detectors are stored but not evaluated by this version: send alerts to /webhook";
-        condition::set(
-            &mut status.conditions,
-            "Ready",
-            false,
-            "NotSupported",
-            message,
-            generation,
-            self.context.clock.now(),
-        );
-        if detector.status.as_ref() != Some(&status) {
-            let uid = detector.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<Detector>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        detector: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
-        Ok(Action::AwaitChange)
+        let now = self.context.clock.now();
+        let Some(watch) = Watch::of(&detector.spec) else {
+            return Ok(Action::AwaitChange);
+        };
+        let found = self.measure(&detector, &watch, now).await;
+        let (mut rows, waits) = self.advance(&detector, found, now);
+        // What fires is stored before anything follows from it.
+        let mut next = status::next(&detector, &rows, now);
+        self.store(&detector, &mut next, now)
+            .await
+            .map_err(failed("the state"))?;
+        status::tell(&self.context, &detector, &next);
+        let opened = self
+            .open(&detector, &watch, &mut rows)
+            .await
+            .map_err(failed("an incident"))?;
+        next.workloads = status::listed(&rows);
+        next.incidents_opened = next.incidents_opened.saturating_add(opened);
+        self.store(&detector, &mut next, now)
+            .await
+            .map_err(failed("the incidents"))?;
+        let again = waits || matches!(watch, Watch::Host(_));
+        Ok(if again {
+            Action::Requeue(LOOK_AGAIN)
+        } else {
+            Action::AwaitChange
+        })
     }
 }

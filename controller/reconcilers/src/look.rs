@@ -279,7 +279,7 @@ async fn log(
 }
 
 /// A line without the time that the engine put in front of it, and that time.
-fn undated(line: &str) -> (Option<Time>, &str) {
+pub(crate) fn undated(line: &str) -> (Option<Time>, &str) {
     let Some((first, rest)) = line.split_once(' ') else {
         return match line.parse() {
             Ok(at) => (Some(at), ""),

@@ -29,6 +29,7 @@ struct Inner {
     metrics: watch::Sender<Arc<Vec<ContainerMetrics>>>,
     topology: watch::Sender<Arc<Topology>>,
     engine: watch::Sender<Result<(), Arc<str>>>,
+    read_at: watch::Sender<Option<Time>>,
 }
 
 impl Default for HostView {
@@ -45,6 +46,7 @@ impl HostView {
             metrics: watch::Sender::default(),
             topology: watch::Sender::default(),
             engine: watch::Sender::new(Err("the engine was not asked yet".into())),
+            read_at: watch::Sender::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -94,7 +96,15 @@ impl HostView {
 
     /// Replaces the metrics; answers whether they differ from before.
     pub fn set_metrics(&self, rows: Vec<ContainerMetrics>) -> bool {
+        self.inner
+            .read_at
+            .send_replace(Some(Time(jiff::Timestamp::now())));
         replace(&self.inner.metrics, rows)
+    }
+
+    /// When the metrics were last replaced.
+    pub fn read_at(&self) -> Option<Time> {
+        *self.inner.read_at.borrow()
     }
 
     /// Replaces the topology; answers whether it differs from before.

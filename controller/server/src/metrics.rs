@@ -1,7 +1,10 @@
 //! The server's own Prometheus metrics, and the text in which all are exposed. Labels are bounded: route templates,
 //! known methods, status codes.
 
+use std::sync::atomic::AtomicU64;
+
 use aegis_api::automation::AutomationView;
+use aegis_api::{Detector, Kind, Time};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -33,6 +36,12 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DetectorLabels {
+    detector: String,
+    workload: String,
+}
+
 /// The server's own metrics. Clones share them.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
@@ -44,6 +53,8 @@ pub struct HttpMetrics {
     feed: Gauge,
     feed_limit: Gauge,
     changes: Gauge,
+    firing: Family<DetectorLabels, Gauge>,
+    readings_age: Gauge<f64, AtomicU64>,
 }
 
 impl HttpMetrics {
@@ -58,6 +69,8 @@ impl HttpMetrics {
             feed: Gauge::default(),
             feed_limit: Gauge::default(),
             changes: Gauge::default(),
+            firing: Family::default(),
+            readings_age: Gauge::default(),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -88,6 +101,11 @@ impl HttpMetrics {
         registry.register("aegis_feed_limit_bytes", limit, metrics.feed_limit.clone());
         let changes = "Bytes of changed objects that are kept for watches";
         registry.register("aegis_store_watch_bytes", changes, metrics.changes.clone());
+        let firing =
+            "1 for each detector and workload (or the host) for which it fires; the others are absent";
+        registry.register("aegis_detector_firing", firing, metrics.firing.clone());
+        let age = "Seconds since the newest reading of a container's counters; -1 before the first";
+        registry.register("aegis_readings_age_seconds", age, metrics.readings_age.clone());
         metrics
     }
 
@@ -98,6 +116,21 @@ impl HttpMetrics {
         set(&self.feed, state.feed.bytes());
         set(&self.feed_limit, state.feed.limit());
         set(&self.changes, state.store.watch_bytes());
+        self.firing.clear();
+        for detector in state.store.list::<Detector>() {
+            let rows = detector.status.iter().flat_map(|status| &status.workloads);
+            for row in rows.filter(|row| row.firing) {
+                let labels = DetectorLabels {
+                    detector: detector.name().to_owned(),
+                    workload: row.workload.clone().unwrap_or_default(),
+                };
+                self.firing.get_or_create(&labels).set(1);
+            }
+        }
+        let now = Time(jiff::Timestamp::now());
+        let newest = state.host.read_at();
+        self.readings_age
+            .set(newest.map_or(-1.0, |at| at.age(now).as_secs_f64()));
     }
 
     fn set_paused(&self, view: &AutomationView) {

@@ -8,7 +8,9 @@ use aegis_api::Time;
 use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent, throttled_percent};
 use aegis_api::signals::Sample;
 use aegis_docker::Engine;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
 use crate::rings::History;
 
@@ -23,6 +25,7 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 pub struct Samples {
     last: Arc<Mutex<HashMap<String, Stats>>>,
     history: History,
+    rounds: watch::Sender<u64>,
 }
 
 impl Samples {
@@ -67,6 +70,12 @@ impl Samples {
             Some((reading.container.name.as_str(), load))
         });
         self.history.add(now, loads);
+        self.rounds.send_modify(|rounds| *rounds = rounds.wrapping_add(1));
+    }
+
+    /// A word after each round of readings.
+    pub fn rounds(&self) -> impl Stream<Item = ()> + Send + 'static {
+        WatchStream::from_changes(self.rounds.subscribe()).map(|_| ())
     }
 
     fn replace(&self, readings: &[Reading]) {

@@ -22,6 +22,8 @@ struct State {
     records: HashMap<String, Record>,
     /// Since when the event stream is up without a break.
     up_since: Option<Time>,
+    /// Since when it is not; `None` before it was there for the first time.
+    away_since: Option<Time>,
     /// When the engine last answered on a connection of its own: one that stops takes no new ones.
     answered: Option<Time>,
 }
@@ -65,6 +67,7 @@ impl Lifecycle {
     pub fn stream_is_up(&self, at: Time) {
         self.with(|state| {
             state.up_since = Some(at);
+            state.away_since = None;
             for record in state.records.values_mut() {
                 record.add(at, What::Back);
             }
@@ -76,6 +79,7 @@ impl Lifecycle {
         self.with(|state| {
             // It never was there: nothing is lost that was not lost before.
             if state.up_since.take().is_some() {
+                state.away_since = Some(at);
                 let answered = state.answered;
                 for record in state.records.values_mut() {
                     record.add(at, What::Lost(answered));
@@ -116,6 +120,11 @@ impl Lifecycle {
     /// Since when the event stream is up without a break; `None` while it is not.
     pub fn up_since(&self) -> Option<Time> {
         self.with(|state| state.up_since)
+    }
+
+    /// Since when the event stream is away; `None` while it is there, and before it was for the first time.
+    pub fn away_since(&self) -> Option<Time> {
+        self.with(|state| state.away_since)
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
@@ -182,7 +191,13 @@ mod tests {
         lifecycle.stream_is_up(second(53));
         lifecycle.engine_answered(second(99));
         assert_eq!(cause(&lifecycle), Some(Cause::EngineStop));
-        assert_eq!(lifecycle.up_since(), Some(second(53)));
+        assert_eq!(
+            (lifecycle.up_since(), lifecycle.away_since()),
+            (Some(second(53)), None)
+        );
+        lifecycle.stream_is_lost(second(110));
+        lifecycle.stream_is_lost(second(115));
+        assert_eq!(lifecycle.away_since(), Some(second(110)));
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct State {
     pub clearing: Option<Time>,
     /// When it was last known.
     pub known: Option<Time>,
+    /// An action resolved its incident, and the condition still held: to fire anew it must hold for as long as clearing
+    /// would have taken.
+    pub cured: bool,
 }
 
 impl State {
@@ -41,6 +44,17 @@ impl State {
             firing: true,
             since: Some(since),
             ..Self::default()
+        }
+    }
+
+    /// The state once an action has resolved the incident of what fires.
+    pub fn after_cure(self, at: Time) -> Self {
+        Self {
+            firing: false,
+            since: Some(at),
+            clearing: None,
+            cured: true,
+            ..self
         }
     }
 }
@@ -68,6 +82,11 @@ pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> 
             next.since = None;
         }
     }
+    let hold = if state.cured {
+        times.hold.max(times.clear)
+    } else {
+        times.hold
+    };
     let lasted = |since: &mut Option<Time>, span: Duration| {
         let began = since.filter(|since| *since <= now).unwrap_or(now);
         *since = Some(began);
@@ -75,10 +94,10 @@ pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> 
     };
     match (state.firing, verdict) {
         (_, Verdict::Unknown) => {}
-        (false, Verdict::False) => next.since = None,
+        (false, Verdict::False) => (next.since, next.cured) = (None, false),
         (true, Verdict::True) => next.clearing = None,
-        (false, Verdict::True) if lasted(&mut next.since, times.hold) => {
-            next.firing = true;
+        (false, Verdict::True) if lasted(&mut next.since, hold) => {
+            (next.firing, next.cured) = (true, false);
             return (next, Some(Change::Open));
         }
         (true, Verdict::False) if lasted(&mut next.clearing, times.clear) => {

@@ -7,6 +7,8 @@ use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
 use aegis_api::{Incident, Kind, KindInfo, Time, Workload};
+use aegis_planning::covering::covering;
+use aegis_planning::detection::episode::{fingerprints, takes_alerts};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
 use axum::Json;
 use axum::extract::State;
@@ -48,8 +50,12 @@ pub(super) async fn webhook(
                 Some(incident) => end(&store, incident, over, now).await,
                 None => return Ok(Json(earlier.nothing_open(&alert, over, now))),
             },
-            Message::Fires(named) => match earlier.taking_repeats(now) {
-                Some(incident) => repeat(&store, incident).await,
+            Message::Fires(named) => match earlier
+                .taking_repeats(now)
+                .cloned()
+                .or_else(|| detected(&state, named, &workloads))
+            {
+                Some(incident) => repeat(&store, &incident).await,
                 None => {
                     let opening = Opening {
                         alert: &alert,
@@ -70,6 +76,14 @@ pub(super) async fn webhook(
     }
     let detail = "the incident changes faster than it can be read: send it again".to_owned();
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
+}
+
+/// The open incident of a detector about the workload that an alert is about: the same episode, whoever saw it first.
+fn detected(state: &ServerState, named: &Named, workloads: &[Arc<Workload>]) -> Option<Arc<Incident>> {
+    let workload = covering(workloads, named.container.as_str())?;
+    fingerprints(workload.name())
+        .flat_map(|fingerprint| state.book.find(&state.store, &fingerprint))
+        .find(|incident| takes_alerts(incident))
 }
 
 /// The incidents that the same alert opened so far, the newest first.

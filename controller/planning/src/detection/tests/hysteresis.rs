@@ -80,6 +80,37 @@ fn what_was_stored_goes_on_firing_after_a_restart() {
     assert_eq!((state.firing, change), (true, None));
 }
 
+#[test]
+fn what_an_action_did_not_end_fires_anew_only_after_the_clear() {
+    let at_once = Hysteresis {
+        hold: Duration::from_secs(0),
+        ..TIMES
+    };
+    let cured = State::stored(at(-500)).after_cure(at(0));
+    let (state, change) = advance(cured, True, at_once, at(3));
+    assert_eq!((state.firing, change), (false, None));
+    let (again, change) = advance(
+        State {
+            known: Some(at(57)),
+            ..state
+        },
+        True,
+        at_once,
+        at(60),
+    );
+    assert_eq!(
+        (again.firing, again.since, change),
+        (true, Some(at(0)), Some(Change::Open))
+    );
+    let (gone, _) = advance(state, False, at_once, at(6));
+    let (anew, change) = advance(gone, True, at_once, at(9));
+    assert_eq!(
+        (anew.since, change),
+        (Some(at(9)), Some(Change::Open)),
+        "it was over in between"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

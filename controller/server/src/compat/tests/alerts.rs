@@ -381,3 +381,20 @@ async fn an_empty_bearer_is_nobody_s_also_where_a_token_is_configured_as_empty()
     }
     assert!(incidents(&server).is_empty());
 }
+
+#[tokio::test]
+async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_and_no_other() {
+    let server = host().await;
+    let found = json!({"workloadRef": "web", "alertType": "MEMORY_HIGH",
+        "source": {"kind": "detector", "fingerprint": "detector/web/memory", "incidentId": "found"}});
+    create(&server, "Incident", "found", found).await;
+    let told = alert(&server, least(json!({"container": "web"}))).await;
+    assert_eq!(told.json()["incident_id"], "found", "{}", told.text);
+    assert_eq!(incidents(&server)[0].spec.count, 2);
+    let other = alert(&server, least(json!({"container": "db"}))).await;
+    assert_eq!(other.json()["incident_id"], "i", "{}", other.text);
+    ended(&server, "found", "RESOLVED", 5).await;
+    let again = alert(&server, least(json!({"incident_id": "j", "container": "web"}))).await;
+    assert_eq!(again.json()["incident_id"], "j", "{}", again.text);
+    assert_eq!(incidents(&server).len(), 3);
+}

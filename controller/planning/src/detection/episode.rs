@@ -1,0 +1,123 @@
+//! Which Incident an episode has: the trouble of one class on one workload for as long as it lasts has one, whoever
+//! opened it. Pure.
+
+use aegis_api::proposal::Action;
+use aegis_api::symptom::SymptomClass;
+use aegis_api::{Incident, Phase, Time};
+
+/// The source of incidents that detectors open.
+pub const DETECTOR: &str = "detector";
+
+/// Every class, for whoever looks for all fingerprints of a workload.
+const CLASSES: [SymptomClass; 5] = [
+    SymptomClass::Availability,
+    SymptomClass::Memory,
+    SymptomClass::Cpu,
+    SymptomClass::Errors,
+    SymptomClass::Rule,
+];
+
+/// What incidents about the same trouble of a workload have in common.
+pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
+    let class = match class {
+        SymptomClass::Availability => "availability",
+        SymptomClass::Memory => "memory",
+        SymptomClass::Cpu => "cpu",
+        SymptomClass::Errors => "errors",
+        SymptomClass::Rule => "rule",
+    };
+    format!("detector/{workload}/{class}")
+}
+
+/// The fingerprints of all that detectors may have opened about a workload.
+pub fn fingerprints(workload: &str) -> impl Iterator<Item = String> {
+    CLASSES.into_iter().map(move |class| fingerprint(workload, class))
+}
+
+/// Whether an alert about the workload joins this incident: a detector opened it, and it has not ended.
+pub fn takes_alerts(incident: &Incident) -> bool {
+    incident.spec.source.kind == DETECTOR && !incident.is_finished()
+}
+
+/// Whether an episode of this class on this workload has this incident. One that has not measured anything yet may be
+/// about it: it will measure what the detector did.
+pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bool {
+    let status = incident.status.as_ref();
+    let about = status
+        .and_then(|status| status.workload.as_ref())
+        .or(incident.spec.workload_ref.as_ref());
+    if incident.is_finished() || about.is_none_or(|name| name.as_str() != workload) {
+        return false;
+    }
+    let symptoms = status
+        .map(|status| status.symptoms.as_slice())
+        .unwrap_or_default();
+    let fits = |kind: SymptomClass| kind == class || kind == SymptomClass::Rule;
+    symptoms.is_empty() || symptoms.iter().any(|symptom| fits(symptom.kind.class()))
+}
+
+/// When the incident of an episode was resolved by what was done: if the condition goes on holding, that is a new episode.
+/// One that ended without doing anything, or failed, is the last word while the condition lasts.
+pub fn cured_at(incident: &Incident) -> Option<Time> {
+    let status = incident.status.as_ref()?;
+    let acted = status
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.action != Action::Noop);
+    status
+        .finished_at
+        .filter(|_| acted && status.phase == Phase::Resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn incident(status: Value) -> Incident {
+        serde_json::from_value(json!({
+            "metadata": {"name": "i"},
+            "spec": {"workloadRef": "web", "alertType": "x", "source": {"kind": "webhook"}},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn measured(kinds: &[&str]) -> Value {
+        let symptoms: Vec<Value> = kinds
+            .iter()
+            .map(|kind| json!({"kind": kind, "message": "m"}))
+            .collect();
+        json!({"phase": "ANALYSING", "symptoms": symptoms, "timeline": []})
+    }
+
+    #[test]
+    fn an_open_incident_of_the_same_class_on_the_same_workload_is_joined() {
+        let joins = |status: Value, workload, class| is_joined(&incident(status), workload, class);
+        let (memory, cpu) = (SymptomClass::Memory, SymptomClass::Cpu);
+        assert!(joins(measured(&["MemoryHigh"]), "web", memory));
+        assert!(joins(measured(&["CpuHigh", "MemoryGrowing"]), "web", memory));
+        assert!(!joins(measured(&["CpuHigh"]), "web", memory));
+        assert!(!joins(measured(&["MemoryHigh"]), "db", memory));
+        assert!(joins(measured(&[]), "web", cpu), "nothing was measured yet");
+        assert!(joins(Value::Null, "web", cpu), "just opened");
+        let ended = json!({"phase": "FAILED", "finishedAt": "2026-11-28T10:00:00Z", "timeline": []});
+        assert!(!joins(ended, "web", cpu));
+    }
+
+    #[test]
+    fn only_what_an_action_resolved_makes_room_for_another_episode() {
+        let ended = |phase: &str, action: &str| {
+            incident(json!({
+                "phase": phase, "finishedAt": "2026-11-28T10:00:00Z", "timeline": [],
+                "plan": {"hash": "h", "action": action, "target": "web", "parentGeneration": 1, "patch": {},
+                    "createdAt": "2026-11-28T09:59:00Z"},
+            }))
+        };
+        assert!(cured_at(&ended("RESOLVED", "RESTART")).is_some());
+        assert_eq!(cured_at(&ended("RESOLVED", "NOOP")), None);
+        assert_eq!(cured_at(&ended("FAILED", "RESTART")), None);
+        assert_eq!(cured_at(&incident(Value::Null)), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! How many log lines of now report an error, or match a pattern: read seldom, since reading a log costs the engine. Does
+//! I/O through the engine.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aegis_api::Time;
+use aegis_api::detector::compiled;
+use aegis_brain::reports_error;
+use aegis_docker::{Engine, EngineResult, LogQuery};
+use futures::StreamExt;
+
+use crate::look::undated;
+
+/// How long a count is good for.
+const EVERY: Duration = Duration::from_secs(15);
+/// How long a log may take.
+const WITHIN: Duration = Duration::from_secs(2);
+/// Lines that are read, from the end.
+const MOST_LINES: u32 = 1000;
+/// Counts that are kept.
+const MOST: usize = 4096;
+
+/// What is asked of one container's log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Question {
+    id: String,
+    /// Lines that report an error, where there is no pattern.
+    pattern: Option<String>,
+    /// Lines of before do not count.
+    acted_at: Option<Time>,
+}
+
+/// The counts. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<HashMap<Question, (Time, Option<u32>)>>>);
+
+impl Lines {
+    /// Lines since then; `None` where they could not be read.
+    pub(super) async fn count(
+        &self,
+        engine: &dyn Engine,
+        id: &str,
+        pattern: Option<&str>,
+        (since, acted_at, now): (Time, Option<Time>, Time),
+    ) -> Option<u32> {
+        let question = Question {
+            id: id.to_owned(),
+            pattern: pattern.map(str::to_owned),
+            acted_at,
+        };
+        let known = self.with(|counts| counts.get(&question).copied());
+        if let Some((at, count)) = known
+            && at <= now
+            && at.age(now) < EVERY
+        {
+            return count;
+        }
+        let read = tokio::time::timeout(WITHIN, read(engine, id, pattern, since)).await;
+        let count = read.ok().and_then(Result::ok).flatten();
+        self.with(|counts| {
+            if counts.len() >= MOST {
+                counts.retain(|_, (at, _)| at.age(now) < EVERY);
+            }
+            counts.insert(question, (now, count));
+        });
+        count
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<Question, (Time, Option<u32>)>) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn read(
+    engine: &dyn Engine,
+    id: &str,
+    pattern: Option<&str>,
+    since: Time,
+) -> EngineResult<Option<u32>> {
+    let pattern = match pattern.map(compiled) {
+        Some(Ok(pattern)) => Some(pattern),
+        // Validation refuses it.
+        Some(Err(_)) => return Ok(None),
+        None => None,
+    };
+    let query = LogQuery {
+        tail: MOST_LINES,
+        follow: false,
+        timestamps: true,
+        since: since.unix_seconds(),
+    };
+    let mut lines = engine.logs(id, query).await?;
+    let mut count = 0_u32;
+    while let Some(line) = lines.next().await {
+        let line = line?;
+        let (at, text) = undated(&line.text);
+        let hits = match &pattern {
+            Some(pattern) => pattern.is_match(text),
+            None => reports_error(text),
+        };
+        // What nobody could date is not of now.
+        if hits && at.is_some_and(|at| at >= since) {
+            count = count.saturating_add(1);
+        }
+    }
+    Ok(Some(count))
+}

@@ -1,0 +1,164 @@
+//! The only writer of a Detector's status. It is written when something fires or does no more, and else at most once a
+//! minute, where a value has moved so much that people would see it: readings come every few seconds.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use aegis_api::condition;
+use aegis_api::detector::DetectorWorkload;
+use aegis_api::redact::bound;
+use aegis_api::scalar::ResourceName;
+use aegis_api::{Detector, DetectorStatus, Kind, Time};
+use aegis_planning::detection::{Finding, State};
+use aegis_planning::ledger::count;
+use aegis_runtime::events::{EventType, ObjectRef};
+use aegis_runtime::store::StoreError;
+
+use super::DetectorReconciler;
+use crate::context::Context;
+
+/// Rows that are kept; those that fire come first.
+const MOST_ROWS: usize = 200;
+/// Characters of a row's message.
+const WORDS: usize = 300;
+/// How long what only moved waits until it is stored.
+const SELDOM: Duration = Duration::from_secs(60);
+
+pub(super) fn row(
+    workload: Option<String>,
+    state: State,
+    finding: &Finding,
+    incident: Option<ResourceName>,
+) -> DetectorWorkload {
+    DetectorWorkload {
+        workload,
+        firing: state.firing,
+        condition: finding.verdict.as_str().to_owned(),
+        since: state.since.filter(|_| state.firing),
+        value: finding.value.map(|value| (value * 100.0).round() / 100.0),
+        container: finding.container.clone(),
+        message: bound(&finding.message, WORDS),
+        incident: incident.filter(|_| state.firing),
+    }
+}
+
+/// The rows that are kept.
+pub(super) fn listed(rows: &[DetectorWorkload]) -> Vec<DetectorWorkload> {
+    let mut rows = rows.to_vec();
+    rows.sort_by(|a, b| b.firing.cmp(&a.firing).then_with(|| a.workload.cmp(&b.workload)));
+    rows.truncate(MOST_ROWS);
+    rows
+}
+
+/// The status that follows.
+pub(super) fn next(detector: &Detector, rows: &[DetectorWorkload], now: Time) -> DetectorStatus {
+    let mut status = detector.status.clone().unwrap_or_default();
+    let generation = Some(detector.generation());
+    status.observed_generation = generation;
+    status.firing = count(rows.iter().filter(|row| row.firing).count());
+    status.value = rows.iter().filter_map(|row| row.value).reduce(f64::max);
+    status.workloads = listed(rows);
+    let blind = !rows.is_empty() && rows.iter().all(|row| row.condition == "Unknown");
+    let (reason, message) = match rows.first().filter(|_| blind) {
+        Some(row) => ("NotMeasured", row.message.clone()),
+        None => ("Evaluated", String::new()),
+    };
+    condition::set(
+        &mut status.conditions,
+        "Ready",
+        !blind,
+        reason,
+        message,
+        generation,
+        now,
+    );
+    status
+}
+
+/// Tells people what fires from now on, and what does no more.
+pub(super) fn tell(context: &Context, detector: &Detector, next: &DetectorStatus) {
+    let before = detector.status.as_ref();
+    let fired = |row: &DetectorWorkload| {
+        let mut rows = before.into_iter().flat_map(|status| &status.workloads);
+        rows.any(|old| old.workload == row.workload && old.firing)
+    };
+    for row in next.workloads.iter().filter(|row| row.firing != fired(row)) {
+        let about = row.workload.as_deref().unwrap_or("the host");
+        let (kind, reason, word) = if row.firing {
+            (EventType::Warning, "Firing", "fires")
+        } else {
+            (EventType::Normal, "Cleared", "is over")
+        };
+        let message = format!("{} of {about} {word}: {}", detector.spec.alert_type, row.message);
+        context
+            .events
+            .record(&ObjectRef::of(detector), kind, reason, message);
+    }
+}
+
+/// Whether the difference is one that must be stored at once.
+fn is_news(before: &DetectorStatus, next: &DetectorStatus) -> bool {
+    let key = |row: &DetectorWorkload| (row.workload.clone(), row.firing, row.since, row.incident.clone());
+    let rows = |status: &DetectorStatus| status.workloads.iter().map(key).collect::<Vec<_>>();
+    let ready = |status: &DetectorStatus| {
+        let ready = condition::find(&status.conditions, "Ready");
+        ready.map(|ready| (ready.status.clone(), ready.reason.clone()))
+    };
+    before.observed_generation != next.observed_generation
+        || before.firing != next.firing
+        || before.incidents_opened != next.incidents_opened
+        || rows(before) != rows(next)
+        || ready(before) != ready(next)
+}
+
+/// Whether a value has moved so much that people would see it: by a tenth, and by one.
+fn has_moved(before: &DetectorStatus, next: &DetectorStatus) -> bool {
+    let pairs = before.workloads.iter().zip(&next.workloads);
+    pairs.into_iter().any(|(old, new)| {
+        let moved = match (old.value, new.value) {
+            (Some(old), Some(new)) => (new - old).abs() >= (old.abs() / 10.0).max(1.0),
+            (old, new) => old.is_some() != new.is_some(),
+        };
+        moved || old.condition != new.condition
+    })
+}
+
+impl DetectorReconciler {
+    /// Stores a status, if there is a reason to.
+    pub(super) async fn store(
+        &self,
+        detector: &Detector,
+        next: &mut DetectorStatus,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let current = self.context.store.get::<Detector>(detector.name());
+        let before = current
+            .and_then(|current| current.status.clone())
+            .unwrap_or_default();
+        let written = self.written(detector.name(), None);
+        let is_due = written.is_none_or(|at| at.age(now) >= SELDOM);
+        if !(is_news(&before, next) || is_due && has_moved(&before, next)) {
+            return Ok(());
+        }
+        let uid = detector.metadata.uid.as_deref().unwrap_or_default();
+        let stored = self
+            .context
+            .store
+            .set_status::<Detector>(detector.name(), uid, next.clone())
+            .await;
+        match stored {
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.written(detector.name(), Some(now));
+        Ok(())
+    }
+
+    /// When the status of a detector was last stored; sets it, where that is now.
+    fn written(&self, name: &str, at: Option<Time>) -> Option<Time> {
+        let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = all.get_mut(name)?;
+        standing.written = at.or(standing.written);
+        standing.written
+    }
+}

@@ -1,0 +1,187 @@
+//! Everything that a condition over a workload reads: its containers as they look, how they ended, what their probes say,
+//! their readings. Reads only.
+
+use std::sync::Arc;
+
+use aegis_api::lifecycle::{Cause, Death, LastEnd};
+use aegis_api::observed::ContainerState;
+use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
+use aegis_api::workload::{Health, InstanceStatus, Leaving};
+use aegis_api::{Kind, LoadBalancer, Time, Workload, WorkloadStatus};
+use aegis_planning::detection::{Condition, Finding};
+use futures::future::join_all;
+
+use super::lines::Lines;
+use super::looks::{Look, Looks};
+use crate::context::Context;
+
+/// What is surveyed, and with what.
+#[derive(Debug)]
+pub(super) struct Survey<'a> {
+    pub context: &'a Context,
+    pub looks: &'a Looks,
+    pub lines: &'a Lines,
+    pub condition: &'a Condition,
+    pub pattern: Option<&'a str>,
+    pub balancers: Vec<Arc<LoadBalancer>>,
+    pub now: Time,
+}
+
+/// One container as it was found.
+struct Seen {
+    look: Arc<Look>,
+    health: Health,
+    starting: bool,
+    by_hand: bool,
+    deaths: Vec<Death>,
+    errors: Option<u32>,
+    matching: Option<u32>,
+}
+
+impl Survey<'_> {
+    /// Whether the condition holds for a workload.
+    pub(super) async fn evaluate(&self, workload: &Workload) -> Finding {
+        let default = WorkloadStatus::default();
+        let status = workload.status.as_ref().unwrap_or(&default);
+        let acted_at = status.demands.last().map(|demand| demand.at);
+        // What we take away ourselves is no trouble.
+        let stays = |row: &&InstanceStatus| matches!(row.leaving, None | Some(Leaving::Unhealthy));
+        let rows = status.instances.iter().filter(stays);
+        let seen = join_all(rows.map(|row| self.see(row, acted_at))).await;
+        let seen: Vec<Seen> = seen.into_iter().flatten().collect();
+        self.context.samples.history().with(|view| {
+            let containers: Vec<ContainerSignals<'_>> = seen
+                .iter()
+                .map(|seen| ContainerSignals {
+                    name: &seen.look.name,
+                    state: seen.look.state,
+                    exit_code: Some(seen.look.exit_code),
+                    oom_killed: seen.look.oom_killed,
+                    started_at: seen.look.started_at,
+                    finished_at: seen.look.finished_at,
+                    health: seen.health,
+                    docker_unhealthy: seen.look.docker_unhealthy,
+                    starting: seen.starting,
+                    stopped_by_hand: seen.by_hand,
+                    memory_limit_bytes: seen.look.memory_limit,
+                    samples: view.samples(&seen.look.name),
+                    history: view.minutes(&seen.look.name),
+                    deaths: &seen.deaths,
+                    error_lines: seen.errors,
+                    matching_lines: seen.matching,
+                })
+                .collect();
+            self.condition.evaluate(&WorkloadSignals {
+                now: self.now,
+                containers: &containers,
+                desired: workload.spec.replicas,
+                ready: status.ready_replicas,
+                changing: self.is_changing(workload, status, acted_at),
+                acted_at,
+                // Nobody counts requests yet: what is asked of them is unknown.
+                requests: None,
+                in_rotation: self.in_rotation(workload),
+            })
+        })
+    }
+
+    /// `None` where it is gone, and of one that the engine does not tell of a container in an unknown state.
+    async fn see(&self, row: &InstanceStatus, acted_at: Option<Time>) -> Option<Seen> {
+        let context = self.context;
+        let look = match self.looks.of(&*context.engine, &row.id).await {
+            Ok(look) => look?,
+            Err(_) => Arc::new(Look {
+                name: row.name.clone(),
+                state: ContainerState::Unknown,
+                exit_code: 0,
+                oom_killed: false,
+                started_at: row.started_at,
+                finished_at: None,
+                docker_unhealthy: None,
+                memory_limit: None,
+            }),
+        };
+        let (errors, matching) = self.count_lines(row, &look, acted_at).await;
+        Some(Seen {
+            health: context.prober.opinion(&row.id, look.started_at).health,
+            starting: row.starting,
+            by_hand: row.stopped_by_hand.is_some() || self.is_asked(&row.id),
+            deaths: self.deaths(&row.id),
+            look,
+            errors,
+            matching,
+        })
+    }
+
+    /// Whether somebody asked for a container's end, or it is too early to tell.
+    fn is_asked(&self, id: &str) -> bool {
+        let reads = matches!(
+            self.condition,
+            Condition::Down | Condition::OutOfMemory | Condition::ReplicasMissing
+        );
+        reads
+            && match self.context.lifecycle.last_end(id) {
+                LastEnd::Open { .. } => true,
+                LastEnd::Known(death) => matches!(death.cause, Cause::Human | Cause::Controller),
+                LastEnd::Unseen => false,
+            }
+    }
+
+    /// How it ended lately, for a condition that reads it.
+    fn deaths(&self, id: &str) -> Vec<Death> {
+        match self.condition {
+            Condition::Died | Condition::CrashLoop { .. } | Condition::OutOfMemory => {
+                self.context.lifecycle.deaths(id, self.now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lines that report an error, and lines that match: only what the condition reads is read.
+    async fn count_lines(
+        &self,
+        row: &InstanceStatus,
+        look: &Look,
+        acted_at: Option<Time>,
+    ) -> (Option<u32>, Option<u32>) {
+        let within = bounds::LOG_WITHIN.signed();
+        let oldest = Time(self.now.0.checked_sub(within).unwrap_or(jiff::Timestamp::MIN));
+        let since = [look.started_at, acted_at]
+            .into_iter()
+            .flatten()
+            .fold(oldest, std::cmp::max);
+        let (engine, times) = (&*self.context.engine, (since, acted_at, self.now));
+        match self.condition {
+            Condition::ErrorBurst { .. } => (self.lines.count(engine, &row.id, None, times).await, None),
+            Condition::LogPattern { .. } => {
+                (None, self.lines.count(engine, &row.id, self.pattern, times).await)
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// Whether replicas that are not ready yet are no trouble.
+    fn is_changing(&self, workload: &Workload, status: &WorkloadStatus, acted_at: Option<Time>) -> bool {
+        let lately = |at: Time| at.age(self.now) < bounds::STILL_COMING.std();
+        status.observed_generation != Some(workload.generation())
+            || status.rollout.is_some()
+            || acted_at.is_some_and(lately)
+            || status.instances.iter().any(|row| row.starting)
+    }
+
+    /// Servers of the workload that nginx sends requests to; `None` where no load balancer names it.
+    fn in_rotation(&self, workload: &Workload) -> Option<u32> {
+        let names = |balancer: &&Arc<LoadBalancer>| {
+            let mut backends = balancer.spec.backends.iter();
+            backends.any(|backend| backend.workload.as_str() == workload.name())
+        };
+        let serving: Vec<_> = self.balancers.iter().filter(names).collect();
+        if serving.is_empty() {
+            return None;
+        }
+        let servers = serving.iter().filter_map(|balancer| balancer.status.as_ref());
+        let servers = servers.flat_map(|status| &status.servers);
+        let own = servers.filter(|server| server.workload == workload.name());
+        Some(aegis_planning::ledger::count(own.count()))
+    }
+}

@@ -1,0 +1,388 @@
+//! The default detectors over the engine in memory, with every loop of the controller, no alert of anybody's, and time that
+//! jumps: what is found, how soon, and what is not.
+
+mod agreement;
+
+use std::time::Duration;
+
+use aegis_api::detector::DetectorWorkload;
+use aegis_api::{Detector, Incident, Kind, Workload, kinds};
+use aegis_brain::{Brain, BrainConfig};
+use aegis_docker::ListFilter;
+use aegis_docker_fake::{Ailment, Cure, FakeEngine, RunSpec, Symptom};
+use aegis_signals::collector::collect;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::defaults;
+use crate::assembly::{Parts, Surroundings, controllers};
+use crate::context::{Context, Settings, tests::over};
+use crate::docker_events::DockerEvents;
+use crate::recall::Recall;
+
+const MIB: u64 = 1 << 20;
+const LIMIT: u64 = 200 * MIB;
+
+/// One life of a controller over an engine.
+struct Life {
+    context: Context,
+    engine: FakeEngine,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Life {
+    /// Starts every loop, and a round of readings every three seconds.
+    fn begin(engine: &FakeEngine, context: &Context) -> Self {
+        let mut life = Self {
+            context: context.clone(),
+            engine: engine.clone(),
+            shutdown: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        };
+        let brain = std::sync::Arc::new(Brain::new(BrainConfig::default()).unwrap());
+        let events = DockerEvents::new(context);
+        let parts = Parts {
+            context,
+            events: &events,
+            brain: &brain,
+            recall: &Recall::default(),
+        };
+        let surroundings = Surroundings {
+            shutdown: life.shutdown.clone(),
+            ..Surroundings::default()
+        };
+        for (_, run) in controllers(parts, surroundings) {
+            life.tasks.spawn(run);
+        }
+        let (prober, shutdown) = (context.prober.clone(), life.shutdown.clone());
+        life.tasks.spawn(async move { prober.run(shutdown).await });
+        let (client, shutdown) = (context.engine.clone(), life.shutdown.clone());
+        life.tasks
+            .spawn(async move { events.run(client, shutdown).await });
+        let (context, shutdown) = (context.clone(), life.shutdown.clone());
+        life.tasks.spawn(async move {
+            while !shutdown.is_cancelled() {
+                if let Ok(containers) = context.engine.list(ListFilter::default()).await {
+                    let readings = collect(&*context.engine, &context.samples, containers).await;
+                    context.samples.remember(context.clock.now(), &readings);
+                }
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+        });
+        life
+    }
+
+    async fn end(mut self) {
+        self.shutdown.cancel();
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    async fn apply(&self, kind: &str, name: &str, spec: Value) {
+        let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let info = kinds::find(kind).unwrap();
+        self.context.store.create(info, object, false).await.unwrap();
+    }
+
+    fn incidents(&self) -> Vec<String> {
+        let incidents = self.context.store.list::<Incident>();
+        incidents
+            .iter()
+            .map(|incident| incident.spec.alert_type.clone())
+            .collect()
+    }
+
+    fn row(&self, detector: &str) -> DetectorWorkload {
+        let detector = self.context.store.get::<Detector>(detector).unwrap();
+        let status = detector.status.clone().unwrap();
+        status.workloads.into_iter().next().unwrap()
+    }
+
+    async fn pass(&self, secs: u64) {
+        tokio::time::sleep(Duration::from_secs(secs)).await;
+    }
+
+    /// Waits until an incident is open; answers after how long.
+    async fn until_open(&self, bound: Duration) -> Option<Duration> {
+        let begun = tokio::time::Instant::now();
+        let done = |_: &FakeEngine| !self.incidents().is_empty();
+        self.engine.wait_until(bound, done).await.then(|| begun.elapsed())
+    }
+}
+
+/// A workload `web` that adopts the container of this name, well for a while, with the default detectors.
+async fn well() -> (Life, tempfile::TempDir) {
+    let engine = FakeEngine::default();
+    engine
+        .run_container(
+            &RunSpec::new("web", "app:1")
+                .memory(LIMIT)
+                .restart_policy("always"),
+        )
+        .unwrap();
+    let (context, state) = over(&engine, Settings::default()).await;
+    defaults::give(&context.store).await.unwrap();
+    let life = Life::begin(&engine, &context);
+    life.apply(
+        "Workload",
+        "web",
+        json!({"container": "web", "health": {"http": {"port": 8000, "path": "/health"}, "interval": "2s"}}),
+    )
+    .await;
+    life.pass(120).await;
+    assert_eq!(life.incidents(), [""; 0], "it is well");
+    (life, state)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_an_incident_within_a_quarter_of_a_second() {
+    let (life, _state) = well().await;
+    life.engine.crash("web", 1).unwrap();
+    let took = life.until_open(Duration::from_secs(5)).await.unwrap();
+    assert!(took < Duration::from_millis(250), "{took:?}");
+    assert_eq!(life.incidents(), ["CONTAINER_CRASHED"]);
+    let row = life.row("crashed");
+    assert!(row.firing && row.since.is_some(), "{row:?}");
+    life.pass(300).await;
+    assert_eq!(life.incidents().len(), 1, "{:?}", life.incidents());
+    assert!(!life.row("crashed").firing, "it is over by itself");
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_illness_is_found_without_anybody_telling() {
+    for (illness, alerts, within) in [
+        ("kill", &["CONTAINER_CRASHED"][..], 1),
+        ("oom", &["OOM_KILLED", "CONTAINER_CRASHED"], 1),
+        ("hang", &["HEALTH_CHECK_FAILED"], 30),
+        ("unhealthy", &["HEALTH_CHECK_FAILED"], 30),
+        ("memory", &["MEMORY_HIGH"], 75),
+        ("leak", &["MEMORY_LEAK", "MEMORY_HIGH"], 600),
+        ("cpu", &["CPU_SATURATED"], 195),
+        ("spin", &["CPU_SPIN", "HEALTH_CHECK_FAILED"], 45),
+    ] {
+        let (life, _state) = well().await;
+        let engine = life.engine.clone();
+        match illness {
+            "kill" => engine.kill("web").unwrap(),
+            "oom" => engine.oom("web").unwrap(),
+            "hang" => engine.hang("web").unwrap(),
+            "unhealthy" => engine
+                .ail("web", Ailment::new(Symptom::Unhealthy, Cure::Never))
+                .unwrap(),
+            "memory" => engine
+                .set_behaviour("web", |it| it.memory_bytes = LIMIT / 10 * 9)
+                .unwrap(),
+            "cpu" => engine.set_behaviour("web", |it| it.cpu_millis = 990).unwrap(),
+            "spin" => {
+                engine.set_behaviour("web", |it| it.cpu_millis = 990).unwrap();
+                engine.hang("web").unwrap();
+            }
+            _ => {
+                let leaking = engine.clone();
+                tokio::spawn(async move {
+                    for _ in 0..200 {
+                        tokio::time::sleep(Duration::from_secs(3)).await;
+                        leaking.set_behaviour("web", |it| it.memory_bytes += MIB).unwrap();
+                    }
+                });
+            }
+        }
+        let took = life.until_open(Duration::from_secs(within)).await;
+        assert!(took.is_some(), "{illness} is not found within {within} s");
+        life.pass(30).await;
+        let incidents = life.incidents();
+        assert_eq!(incidents.len(), 1, "{illness}: {incidents:?}");
+        assert!(
+            alerts.contains(&incidents[0].as_str()),
+            "{illness}: {incidents:?}"
+        );
+        life.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_deaths_are_one_incident() {
+    let (life, _state) = well().await;
+    for _ in 0..23 {
+        drop(life.engine.crash("web", 1));
+        tokio::time::sleep(Duration::from_millis(2600)).await;
+    }
+    life.pass(30).await;
+    assert_eq!(life.incidents().len(), 1, "{:?}", life.incidents());
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_was_first_has_the_episode() {
+    let (life, _state) = well().await;
+    life.engine.hang("web").unwrap();
+    life.apply(
+        "Incident",
+        "told",
+        json!({"workloadRef": "web", "alertType": "API_SLOW", "source": {"kind": "webhook"}}),
+    )
+    .await;
+    life.pass(60).await;
+    assert_eq!(life.incidents(), ["API_SLOW"]);
+    let row = life.row("unhealthy");
+    assert_eq!(row.incident.unwrap().as_str(), "told");
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn i1_after_a_restart_the_same_fires_since_the_same_moment_and_nothing_is_opened_again() {
+    let (life, _state) = well().await;
+    life.engine
+        .ail("web", Ailment::new(Symptom::Unhealthy, Cure::Never))
+        .unwrap();
+    life.pass(60).await;
+    let (before, incidents) = (life.row("unhealthy"), life.incidents());
+    assert!(before.firing && before.incident.is_some(), "{before:?}");
+    let (context, engine) = (life.context.clone(), life.engine.clone());
+    life.end().await;
+    let again = Life::begin(&engine, &context);
+    again.pass(60).await;
+    let after = again.row("unhealthy");
+    assert_eq!(
+        (after.firing, after.since, &after.incident),
+        (true, before.since, &before.incident)
+    );
+    assert_eq!(again.incidents(), incidents);
+    again.end().await;
+}
+
+/// What people and engines do every week.
+async fn a_quiet_week(life: &Life) {
+    let engine = life.engine.clone();
+    // People stop it and start it again; restart it; freeze it for a backup.
+    engine.stop_by_hand("web").unwrap();
+    life.pass(600).await;
+    engine.start_by_hand("web").unwrap();
+    life.pass(120).await;
+    engine.stop_by_hand("web").unwrap();
+    engine.start_by_hand("web").unwrap();
+    life.pass(120).await;
+    // A nightly job: busy and large for two minutes.
+    engine
+        .set_behaviour("web", |it| {
+            (it.cpu_millis, it.memory_bytes) = (950, LIMIT / 100 * 80)
+        })
+        .unwrap();
+    life.pass(120).await;
+    engine
+        .set_behaviour("web", |it| (it.cpu_millis, it.memory_bytes) = (10, 20 * MIB))
+        .unwrap();
+    // The engine restarts, and so does the host.
+    for away in [20, 120] {
+        engine.stop_engine();
+        life.pass(away).await;
+        engine.start_engine();
+        life.pass(120).await;
+    }
+    // A deployment, and a scaling, of a workload of our own.
+    engine.add_image("shop:1", aegis_docker_fake::Behaviour::default());
+    engine.add_image("shop:2", aegis_docker_fake::Behaviour::default());
+    let spec = json!({"template": {"image": "shop:1"}, "replicas": 3, "health": {"http": {"port": 8000, "path": "/"}}});
+    life.apply("Workload", "shop", spec).await;
+    life.pass(120).await;
+    for (image, replicas) in [("shop:2", 3), ("shop:2", 5), ("shop:2", 1)] {
+        let edit = move |workload: &Workload| {
+            let mut spec = workload.spec.clone();
+            spec.replicas = replicas;
+            if let Some(template) = &mut spec.template {
+                template.image = image.parse().unwrap();
+            }
+            Ok(spec)
+        };
+        life.context
+            .store
+            .edit_spec::<Workload, _>("shop", edit)
+            .await
+            .unwrap();
+        life.pass(180).await;
+    }
+    // Somebody removes a replica by hand.
+    let replica = engine
+        .names()
+        .into_iter()
+        .find(|name| name.starts_with("shop"))
+        .unwrap();
+    engine.remove_by_hand(&replica).unwrap();
+    life.pass(3600).await;
+}
+
+impl Life {
+    fn told(&self) -> Vec<String> {
+        let incidents = self.context.store.list::<Incident>();
+        let told = incidents
+            .iter()
+            .map(|it| format!("{}: {}", it.spec.alert_type, it.spec.logs));
+        told.collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_and_engines_do_every_week_opens_nothing() {
+    let (life, _state) = well().await;
+    a_quiet_week(&life).await;
+    assert_eq!(life.told(), [""; 0]);
+    life.end().await;
+}
+
+/// That the week can tell: the same with detectors that wait for nothing.
+#[tokio::test(start_paused = true)]
+async fn without_hysteresis_the_same_week_opens_incidents() {
+    let (life, _state) = well().await;
+    for detector in life.context.store.list::<Detector>() {
+        let hasty = |detector: &Detector| {
+            let mut spec = detector.spec.clone();
+            (spec.for_, spec.clear) = (
+                aegis_api::Duration::from_secs(0),
+                aegis_api::Duration::from_secs(0),
+            );
+            Ok(spec)
+        };
+        let name = detector.name();
+        life.context
+            .store
+            .edit_spec::<Detector, _>(name, hasty)
+            .await
+            .unwrap();
+    }
+    a_quiet_week(&life).await;
+    assert!(!life.told().is_empty());
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_of_the_host_is_told_of_and_opens_no_incident() {
+    let engine = FakeEngine::default();
+    let settings = Settings {
+        host_signals: Some(|_| aegis_api::signals::HostSignals {
+            engine_disk: Some(aegis_api::signals::Disk {
+                bytes: Some((3, 100)),
+                inodes: None,
+            }),
+            ..aegis_api::signals::HostSignals::default()
+        }),
+        ..Settings::default()
+    };
+    let (context, _state) = over(&engine, settings).await;
+    defaults::give(&context.store).await.unwrap();
+    let life = Life::begin(&engine, &context);
+    life.pass(90).await;
+    let row = life.row("host-disk");
+    assert_eq!((row.firing, row.workload, row.value), (true, None, Some(97.0)));
+    let (_, events) = context.events.list();
+    assert!(
+        events
+            .iter()
+            .any(|event| event.reason == "Firing" && event.message.contains("97.0 %")),
+        "{events:?}"
+    );
+    assert_eq!(life.incidents(), [""; 0]);
+    life.end().await;
+}
