@@ -1,5 +1,6 @@
 //! `describe`: everything about one object on one page. Pure.
 
+mod detector;
 mod incident;
 mod load_balancer;
 mod sheet;
@@ -7,7 +8,7 @@ mod workload;
 
 use aegis_api::condition::Condition;
 use aegis_api::proposal::ContainerEvidence;
-use aegis_api::{Incident, LoadBalancer, Time, Workload};
+use aegis_api::{Detector, Incident, LoadBalancer, Time, Workload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,6 +32,7 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
         "LoadBalancer" => with::<LoadBalancer>(object, |balancer| {
             load_balancer::write(&mut sheet, balancer, object, now);
         }),
+        "Detector" => with::<Detector>(object, |detector| detector::write(&mut sheet, detector, now)),
         _ => false,
     };
     if !known {

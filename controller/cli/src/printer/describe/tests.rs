@@ -89,3 +89,28 @@ fn an_object_that_this_client_does_not_understand_is_shown_as_data() {
         "{page}"
     );
 }
+
+#[test]
+fn a_detector_shows_what_it_sees_of_each_workload() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "Detector", "metadata": {"name": "memory-high", "generation": 1},
+        "spec": {"signal": "Memory", "for": "1m", "clear": "2m", "alertType": "MEMORY_HIGH"},
+        "status": {"observedGeneration": 1, "firing": 1, "incidentsOpened": 3, "value": 91.25, "workloads": [
+            {"workload": "web", "firing": true, "condition": "True", "since": "2026-01-31T12:07:00Z", "value": 91.25,
+                "message": "web uses 91.3 % of its memory limit \u{1b}[2J", "incident": "web-memory-high-1"},
+            {"workload": "db", "firing": false, "condition": "Unknown", "message": "db was not measured lately"}],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Evaluated", "message": "",
+                "lastTransitionTime": "2026-01-31T12:00:00Z"}]},
+    });
+    let page = describe(&object, &[], now());
+    for wanted in [
+        "84.5 % of the limit",
+        "after 1m, is over after 2m without",
+        "web-memory-high-1",
+        "Unknown",
+        "Incidents opened",
+    ] {
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    assert!(!page.contains('\u{1b}'), "{page}");
+}
