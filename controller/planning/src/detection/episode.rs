@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn incident(status: Value) -> Incident {
+    fn incident(status: &Value) -> Incident {
         serde_json::from_value(json!({
             "metadata": {"name": "i"},
             "spec": {"workloadRef": "web", "alertType": "x", "source": {"kind": "webhook"}},
@@ -94,22 +94,22 @@ mod tests {
 
     #[test]
     fn an_open_incident_of_the_same_class_on_the_same_workload_is_joined() {
-        let joins = |status: Value, workload, class| is_joined(&incident(status), workload, class);
+        let joins = |status: &Value, workload, class| is_joined(&incident(status), workload, class);
         let (memory, cpu) = (SymptomClass::Memory, SymptomClass::Cpu);
-        assert!(joins(measured(&["MemoryHigh"]), "web", memory));
-        assert!(joins(measured(&["CpuHigh", "MemoryGrowing"]), "web", memory));
-        assert!(!joins(measured(&["CpuHigh"]), "web", memory));
-        assert!(!joins(measured(&["MemoryHigh"]), "db", memory));
-        assert!(joins(measured(&[]), "web", cpu), "nothing was measured yet");
-        assert!(joins(Value::Null, "web", cpu), "just opened");
+        assert!(joins(&measured(&["MemoryHigh"]), "web", memory));
+        assert!(joins(&measured(&["CpuHigh", "MemoryGrowing"]), "web", memory));
+        assert!(!joins(&measured(&["CpuHigh"]), "web", memory));
+        assert!(!joins(&measured(&["MemoryHigh"]), "db", memory));
+        assert!(joins(&measured(&[]), "web", cpu), "nothing was measured yet");
+        assert!(joins(&Value::Null, "web", cpu), "just opened");
         let ended = json!({"phase": "FAILED", "finishedAt": "2026-11-28T10:00:00Z", "timeline": []});
-        assert!(!joins(ended, "web", cpu));
+        assert!(!joins(&ended, "web", cpu));
     }
 
     #[test]
     fn only_what_an_action_resolved_makes_room_for_another_episode() {
         let ended = |phase: &str, action: &str| {
-            incident(json!({
+            incident(&json!({
                 "phase": phase, "finishedAt": "2026-11-28T10:00:00Z", "timeline": [],
                 "plan": {"hash": "h", "action": action, "target": "web", "parentGeneration": 1, "patch": {},
                     "createdAt": "2026-11-28T09:59:00Z"},
@@ -118,6 +118,6 @@ mod tests {
         assert!(cured_at(&ended("RESOLVED", "RESTART")).is_some());
         assert_eq!(cured_at(&ended("RESOLVED", "NOOP")), None);
         assert_eq!(cured_at(&ended("FAILED", "RESTART")), None);
-        assert_eq!(cured_at(&incident(Value::Null)), None);
+        assert_eq!(cured_at(&incident(&Value::Null)), None);
     }
 }

@@ -32,9 +32,12 @@ struct Question {
     acted_at: Option<Time>,
 }
 
+/// When each was last read, and how many lines there were.
+type Counts = HashMap<Question, (Time, Option<u32>)>;
+
 /// The counts. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lines(Arc<Mutex<HashMap<Question, (Time, Option<u32>)>>>);
+pub(super) struct Lines(Arc<Mutex<Counts>>);
 
 impl Lines {
     /// Lines since then; `None` where they could not be read.
@@ -68,7 +71,7 @@ impl Lines {
         count
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut HashMap<Question, (Time, Option<u32>)>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Counts) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -101,7 +101,12 @@ async fn rest() {
                 .name,
         );
     }
-    let controller = world.controller().env("METRICS_INTERVAL_SECS", "1").start().await;
+    let controller = world
+        .controller()
+        .env("METRICS_INTERVAL_SECS", "1")
+        .env("AEGIS_DEFAULT_DETECTORS", "true")
+        .start()
+        .await;
     let api = controller.api();
     for name in &names {
         api.apply(&adopting(name, 1)).await;

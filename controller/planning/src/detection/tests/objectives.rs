@@ -83,7 +83,7 @@ fn the_short_window_ends_it_soon_after_the_trouble() {
     assert_eq!(judged(99.9, now, &spans).verdict, Verdict::True);
     // The same half hour of trouble, ten minutes ago: over one hour it still burns, over five minutes it does not; over
     // six hours and half an hour it does until that is past, too.
-    let mut over = spans.clone();
+    let mut over = spans;
     for span in &mut over {
         let age = now - (span.at.0.as_second() - at(0).0.as_second());
         span.errors = if (2400..4200).contains(&age) { 500 } else { 0 };
