@@ -13,7 +13,7 @@ use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
-use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, detector, host_reading};
+use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, detector, host_reading, requests};
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
@@ -147,6 +147,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let updates = notifications::updates(&context.store);
         tasks.spawn("notifications", |shutdown| notifier.run(updates, shutdown));
     }
+    let counted = context.clone();
+    tasks.spawn("requests", |shutdown| requests::run(counted, shutdown));
     let interval = Duration::from_secs(args.metrics_interval_secs);
     let watched = context.clone();
     tasks.spawn("host", move |shutdown| {

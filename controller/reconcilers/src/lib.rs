@@ -19,6 +19,7 @@ pub mod policy;
 pub mod probe;
 mod reach;
 pub mod recall;
+pub mod requests;
 pub mod rule_files;
 pub mod runbook;
 pub mod triggers;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::rings::History;
+use crate::traffic::Traffic;
 
 /// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
 /// after the other, a hundred containers would take minutes.
@@ -25,6 +26,7 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 pub struct Samples {
     last: Arc<Mutex<HashMap<String, Stats>>>,
     history: History,
+    traffic: Traffic,
     rounds: watch::Sender<u64>,
 }
 
@@ -71,6 +73,11 @@ impl Samples {
         });
         self.history.add(now, loads);
         self.rounds.send_modify(|rounds| *rounds = rounds.wrapping_add(1));
+    }
+
+    /// Requests to workloads, where somebody counts them.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// A word after each round of readings.

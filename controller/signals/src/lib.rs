@@ -7,3 +7,4 @@ pub mod host;
 pub mod journal;
 pub mod lifecycle;
 pub mod rings;
+pub mod traffic;

@@ -71,16 +71,17 @@ impl Survey<'_> {
                     matching_lines: seen.matching,
                 })
                 .collect();
-            self.condition.evaluate(&WorkloadSignals {
-                now: self.now,
-                containers: &containers,
-                desired: workload.spec.replicas,
-                ready: status.ready_replicas,
-                changing: self.is_changing(workload, status, acted_at),
-                acted_at,
-                // Nobody counts requests yet: what is asked of them is unknown.
-                requests: None,
-                in_rotation: self.in_rotation(workload),
+            self.context.samples.traffic().with(workload.name(), |requests| {
+                self.condition.evaluate(&WorkloadSignals {
+                    now: self.now,
+                    containers: &containers,
+                    desired: workload.spec.replicas,
+                    ready: status.ready_replicas,
+                    changing: self.is_changing(workload, status, acted_at),
+                    acted_at,
+                    requests,
+                    in_rotation: self.in_rotation(workload),
+                })
             })
         })
     }

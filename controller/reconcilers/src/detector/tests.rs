@@ -6,7 +6,7 @@ mod agreement;
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
-use aegis_api::{Detector, Incident, Kind, Workload, kinds};
+use aegis_api::{Detector, Incident, Kind, LoadBalancer, Workload, kinds};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::ListFilter;
 use aegis_docker_fake::{Ailment, Cure, FakeEngine, RunSpec, Symptom};
@@ -268,7 +268,7 @@ async fn a_quiet_week(life: &Life) {
     // A nightly job: busy and large for two minutes.
     engine
         .set_behaviour("web", |it| {
-            (it.cpu_millis, it.memory_bytes) = (950, LIMIT / 100 * 80)
+            (it.cpu_millis, it.memory_bytes) = (950, LIMIT / 100 * 80);
         })
         .unwrap();
     life.pass(120).await;
@@ -354,6 +354,56 @@ async fn without_hysteresis_the_same_week_opens_incidents() {
     }
     a_quiet_week(&life).await;
     assert!(!life.told().is_empty());
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_that_a_load_balancer_logs_are_found_and_too_few_requests_say_nothing() {
+    let (mut life, _state) = well().await;
+    let (context, shutdown) = (life.context.clone(), life.shutdown.clone());
+    life.tasks.spawn(crate::requests::run(context, shutdown));
+    life.engine.run_container(&RunSpec::nginx("lb")).unwrap();
+    life.apply(
+        "LoadBalancer",
+        "lb",
+        json!({"container": "lb", "backends": [{"workload": "web", "port": 8000, "upstream": "web"}]}),
+    )
+    .await;
+    let lb = life.context.store.get::<LoadBalancer>("lb").unwrap();
+    let uid = lb.metadata.uid.clone().unwrap();
+    let status = json!({"config": "log_format aegis_receipt", "servers": [
+        {"upstream": "web", "workload": "web", "container": "web", "id": "i", "address": "10.9.9.9:8000"}]});
+    let served = async || {
+        let status = serde_json::from_value(status.clone()).unwrap();
+        life.context
+            .store
+            .set_status::<LoadBalancer>("lb", &uid, status)
+            .await
+            .unwrap();
+    };
+    served().await;
+    let spec = json!({"signal": "HttpErrorRatio", "for": "10s", "alertType": "TOO_MANY_5XX"});
+    life.apply("Detector", "errors", spec).await;
+    life.pass(10).await;
+    assert_eq!(life.row("errors").condition, "Unknown", "nothing was counted yet");
+    let log = async |status: u16| {
+        let end = life.engine.now().0.as_millisecond();
+        let line = format!(
+            r#"{{"end":"{}.{:03}","status":"{status}","seconds":"0.004","upstream":"10.9.9.9:8000"}}"#,
+            end / 1000,
+            end % 1000
+        );
+        life.engine.say("lb", false, &line).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    for n in 0..60 {
+        served().await;
+        log(if n % 10 == 0 { 502 } else { 200 }).await;
+    }
+    let row = life.row("errors");
+    assert!(row.firing, "{row:?}");
+    assert_eq!(life.told().len(), 1, "{:?}", life.told());
+    assert!(life.told()[0].starts_with("TOO_MANY_5XX"), "{:?}", life.told());
     life.end().await;
 }
 
