@@ -2,7 +2,7 @@
 //! twenty-five of them. Owns that folder.
 //!
 //! A line is written by one append, so that at most the last one is torn; a line that cannot be read is told of and
-//! passed over. Nothing waits for the disk: a minute that is lost is one reading less. Bounds: 500 containers of some 40
+//! passed over. Nothing is synced: a minute that is lost is one reading less. Bounds: 500 containers of some 40
 //! bytes a line make 20 KB a minute, 30 MB a day; a hundred make 6 MB. A file of more than [`LARGEST`] is not read.
 
 use std::fs::{self, File, OpenOptions};
