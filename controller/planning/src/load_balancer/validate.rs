@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
+use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
 
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
@@ -164,18 +164,18 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
     let invalid = |reason, message| Invalid { reason, message };
     let Some(container) = observed.container.clone() else {
         let message = format!("container {name} does not exist: start it, and it is configured");
-        return Err(invalid("ContainerMissing", message));
+        return Err(invalid(Reason::ContainerMissing, message));
     };
     if container.state != ContainerState::Running {
         let state = container.state.as_str();
         let message = format!("container {name} is {state}: start it, and it is configured");
-        return Err(invalid("ContainerNotRunning", message));
+        return Err(invalid(Reason::ContainerNotRunning, message));
     }
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
             let message = format!("container {name} has no address on any network");
-            Err(invalid("NoAddress", message))
+            Err(invalid(Reason::NoAddress, message))
         }
     }
 }

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::condition::Conditions;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Time, WorkloadStatus, condition};
+use aegis_api::{ConditionType, Reason, Time, WorkloadStatus};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
 use super::{by_hand, restart_limit, rollout};
-use crate::hold::{PAUSED, STOPPED_BY_HAND};
 use crate::ledger::HOUR;
 use crate::restart::Refused;
 
-/// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
-pub(crate) const STEP_REFUSED: &str = "StepRefused";
-/// Why it is not, where the container that it adopts is not there.
-pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
@@ -24,8 +20,6 @@ const DEMANDS: usize = 20;
 const CAPTURES: usize = 3;
 /// How many restarts of sick containers are told: more than the actions that a host is usually granted in an hour.
 const HEALS: usize = 200;
-/// Condition that stands while containers claim to be replicas and are not.
-pub const FOREIGN: &str = "ForeignContainers";
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -273,7 +267,6 @@ fn set_conditions(
     status: &mut WorkloadStatus,
     settled: bool,
 ) {
-    let (now, generation) = (workload.now, Some(workload.generation));
     let wanted = workload.spec.replicas;
     let unhealthy: Vec<String> = status
         .instances
@@ -283,8 +276,8 @@ fn set_conditions(
         .collect();
     let failure = outcome.failed.first().map(|failed| {
         let reason = match failed.is_transient {
-            true => "StepFailed",
-            false => STEP_REFUSED,
+            true => Reason::StepFailed,
+            false => Reason::StepRefused,
         };
         let text = format!("cannot {}: {}", failed.step.words(), failed.message);
         (reason, text)
@@ -303,7 +296,7 @@ fn set_conditions(
     let cannot = cannot(outcome);
     let cannot = cannot.first().map(|first| {
         let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
-        (first.reason.as_str(), all.join("; "))
+        (first.reason.reason(), all.join("; "))
     });
     let unknown = status
         .instances
@@ -334,37 +327,30 @@ fn set_conditions(
     let trouble = failure
         .or(cannot)
         .or(held)
-        .or(given_up.map(|text| ("RestartLimit", text)))
-        .or(waits.map(|text| ("DependencyDown", text)))
-        .or(missing.map(|text| (CONTAINER_MISSING, text)))
-        .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
+        .or(given_up.map(|text| (Reason::RestartLimit, text)))
+        .or(waits.map(|text| (Reason::DependencyDown, text)))
+        .or(missing.map(|text| (Reason::ContainerMissing, text)))
+        .or_else(|| (!unhealthy.is_empty()).then(|| (Reason::Unhealthy, unhealthy.join("; "))));
     let (reason, message) = match (&trouble, settled) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
         (None, _) if by_hand.is_some() => {
             let text = by_hand.clone().unwrap_or_default();
-            (STOPPED_BY_HAND, format!("{ready}; {text}"))
+            (Reason::StoppedByHand, format!("{ready}; {text}"))
         }
-        (None, true) if status.rejected.is_some() => ("RolledBack", ready),
-        (None, true) => ("Ready", ready),
-        (None, false) if workload.deleting => ("Deleting", outcome.plan.waiting.join("; ")),
+        (None, true) if status.rejected.is_some() => (Reason::RolledBack, ready),
+        (None, true) => (Reason::Ready, ready),
+        (None, false) if workload.deleting => (Reason::Deleting, outcome.plan.waiting.join("; ")),
         (None, false) => (
-            "Progressing",
+            Reason::Progressing,
             [vec![ready], unknown, outcome.plan.waiting.clone()]
                 .concat()
                 .join("; "),
         ),
     };
-    let conditions = &mut status.conditions;
-    condition::set(
-        conditions,
-        "Ready",
-        settled && trouble.is_none(),
-        reason,
-        message,
-        generation,
-        now,
-    );
-    foreign(workload, conditions, generation);
+    let mut conditions = Conditions::at(&mut status.conditions, Some(workload.generation), workload.now);
+    let is_ready = settled && trouble.is_none();
+    conditions.set(ConditionType::Ready, is_ready, reason, message);
+    foreign(workload, &mut conditions);
     let progress = outcome.plan.waiting.join("; ");
     let taken_back = status.rejected.as_ref().map(|rejected| {
         format!(
@@ -375,57 +361,47 @@ fn set_conditions(
         )
     });
     let (progressing, why, progress) = match (&taken_back, settled) {
-        (Some(text), _) => (false, "RolloutFailed", text.clone()),
-        (None, true) => (false, "Settled", progress),
-        (None, false) if by_hand.is_some() && trouble.is_none() => (false, STOPPED_BY_HAND, progress),
-        (None, false) => (true, "Working", progress),
+        (Some(text), _) => (false, Reason::RolloutFailed, text.clone()),
+        (None, true) => (false, Reason::Settled, progress),
+        (None, false) if by_hand.is_some() && trouble.is_none() => (false, Reason::StoppedByHand, progress),
+        (None, false) => (true, Reason::Working, progress),
     };
-    condition::set(
-        conditions,
-        "Progressing",
-        progressing,
-        why,
-        progress,
-        generation,
-        now,
-    );
+    conditions.set(ConditionType::Progressing, progressing, why, progress);
     let (degraded, reason, message) = match trouble {
         Some((reason, text)) => (true, reason, text),
         None => match taken_back {
-            Some(text) => (true, "RolledBack", text),
+            Some(text) => (true, Reason::RolledBack, text),
             // As people asked for it.
-            None if by_hand.is_some() => (false, STOPPED_BY_HAND, String::new()),
-            None => (false, "Healthy", String::new()),
+            None if by_hand.is_some() => (false, Reason::StoppedByHand, String::new()),
+            None => (false, Reason::Healthy, String::new()),
         },
     };
-    condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
-    let pause = workload.no_restarts.as_ref().filter(|hold| hold.reason == PAUSED);
-    let was = condition::is_true(conditions, PAUSED);
-    match pause {
-        Some(hold) => condition::set(
-            conditions,
-            PAUSED,
-            true,
-            "Paused",
-            hold.message.clone(),
-            generation,
-            now,
-        ),
-        None if was => condition::set(conditions, PAUSED, false, "Resumed", "", generation, now),
-        None => {}
-    }
-    by_hand::condition(conditions, by_hand, generation, now);
+    conditions.set(ConditionType::Degraded, degraded, reason, message);
+    paused(workload, &mut conditions);
+    by_hand::condition(&mut conditions, by_hand);
     if workload.spec.autoscale.is_some() {
         let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-        condition::set(
-            conditions,
-            "AutoscalingActive",
+        conditions.set(
+            ConditionType::AutoscalingActive,
             false,
-            "NotSupported",
+            Reason::NotSupported,
             message,
-            generation,
-            now,
         );
+    }
+}
+
+/// Whether a pause holds automation; a workload that was never paused has no such condition.
+fn paused(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
+    let kind = ConditionType::Paused;
+    let hold = workload.no_restarts.as_ref();
+    match hold.filter(|hold| hold.reason == Reason::Paused) {
+        Some(hold) => {
+            conditions.set(kind, true, Reason::Paused, hold.message.clone());
+        }
+        None if conditions.is_true(kind) => {
+            conditions.set(kind, false, Reason::Resumed, "");
+        }
+        None => {}
     }
 }
 
@@ -436,28 +412,17 @@ pub fn cannot(outcome: &Outcome) -> Vec<&Refused> {
 }
 
 /// Containers that carry the labels of the workload's replicas and are none.
-fn foreign(
-    workload: &ValidatedWorkload,
-    conditions: &mut Vec<condition::Condition>,
-    generation: Option<i64>,
-) {
+fn foreign(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
+    let kind = ConditionType::ForeignContainers;
     if workload.strangers.is_empty() {
-        conditions.retain(|condition| condition.type_ != FOREIGN);
+        conditions.remove(kind);
         return;
     }
     let message = format!(
         "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
         workload.strangers.join(", ")
     );
-    condition::set(
-        conditions,
-        FOREIGN,
-        true,
-        "NotOurs",
-        message,
-        generation,
-        workload.now,
-    );
+    conditions.set(kind, true, Reason::NotOurs, message);
 }
 
 /// What keeps the networks of a container that is gone, for whoever tears them down.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::incident::remedy::can_roll_back;
@@ -224,7 +224,7 @@ fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neigh
         rows.any(|row| row.id == container.id)
     });
     let ready = owner.and_then(|workload| {
-        let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, "Ready")?;
+        let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, ConditionType::Ready)?;
         Some(ready.status == "True")
     });
     let ended_well = container.state == ContainerState::Exited && container.status.starts_with("Exited (0)");

@@ -12,7 +12,7 @@ mod ward;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};
-use aegis_api::{Incident, IncidentStatus, Kind, Time, Workload, WorkloadStatus, kinds};
+use aegis_api::{Incident, IncidentStatus, Kind, Reason, Time, Workload, WorkloadStatus, kinds};
 use aegis_docker_fake::{FakeEngine, RunSpec};
 use aegis_planning::incident::plan::{Step, plan};
 use aegis_planning::incident::testing::{REPORT, found_sick, incident, judge, object, row};
@@ -51,7 +51,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
         matches!(
             asks,
             Step::AskHuman {
-                reason: "RemediationUnderWay",
+                reason: Reason::RemediationUnderWay,
                 ..
             }
         ),
@@ -184,7 +184,7 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
     for _ in 0..3 {
         let outcomes = [
             apply::Outcome::Held {
-                reason: aegis_planning::host_limit::HOST_BUSY,
+                reason: Reason::HostBusy,
                 message: "two at a time".to_owned(),
                 until: None,
             },
