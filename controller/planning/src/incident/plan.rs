@@ -7,6 +7,7 @@ pub mod verify;
 use std::time::Duration;
 
 use aegis_api::incident::Plan;
+use aegis_api::observed::ContainerState;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Seat};
 use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload, WorkloadStatus};
@@ -209,7 +210,7 @@ fn proposed_count(incident: &ValidatedIncident) -> u32 {
 pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
-        .filter(|row| row.state == "paused")
+        .filter(|row| row.state == ContainerState::Paused)
         .map(|row| row.name.as_str());
     let paused: Vec<&str> = paused.collect();
     let names = paused.join(", ");

@@ -472,7 +472,7 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
         server("c", "10.0.0.3"),
     ]);
     let mut ended = row("b", "10.0.0.2", Health::Unhealthy);
-    ended.state = "exited".to_owned();
+    ended.state = ContainerState::Exited;
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving, None);

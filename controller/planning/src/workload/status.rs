@@ -140,7 +140,7 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
             .iter()
             .map(|(network, ip)| (network.clone(), ip.to_string()))
             .collect::<BTreeMap<_, _>>(),
-        state: instance.state.as_str().to_owned(),
+        state: instance.state,
         health: instance.health,
         revision: instance.revision.clone(),
         draining: outcome.plan.draining.contains_key(&instance.id),

@@ -331,7 +331,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             id: observed.base.as_ref().unwrap().id.clone(),
             index: 0,
             addresses: BTreeMap::new(),
-            state: "running".to_owned(),
+            state: ContainerState::Running,
             health: Health::Healthy,
             revision: String::new(),
             draining: false,

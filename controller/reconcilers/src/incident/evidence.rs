@@ -27,7 +27,8 @@ const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
 pub(super) fn worth_a_look(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
-    let goes = |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != "running";
+    let goes =
+        |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != ContainerState::Running;
     let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
     rows.sort_by_key(|row| (row.health == Health::Healthy, row.index));
     rows

@@ -106,7 +106,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
 #[test]
 fn what_was_stopped_to_be_removed_is_no_evidence() {
     let stopped = |name: &str, leaving| InstanceStatus {
-        state: "exited".to_owned(),
+        state: aegis_api::observed::ContainerState::Exited,
         leaving,
         ..row(name)
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aegis_api::incident::Plan;
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
@@ -113,9 +114,9 @@ fn converged(
         Action::Noop => Some(names()),
         Action::Restart => {
             let wanted = plan.patch.restarted_at?;
-            let all = rows
-                .iter()
-                .all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
+            let all = rows.iter().all(|row| {
+                row.state == ContainerState::Running && row.started_at.is_some_and(|start| start >= wanted)
+            });
             (all && !rows.is_empty()).then(names)
         }
         Action::ScaleUp | Action::ScaleDown | Action::Rollback => {
