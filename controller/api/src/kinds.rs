@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::condition::ConditionType;
 use crate::defaults::{Defaults, Fill};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
@@ -29,6 +30,8 @@ pub trait Kind:
 {
     /// Lower-case plural: its folder in the state directory and its segment in URLs.
     const PLURAL: &'static str;
+    /// The types of the conditions that its status may have.
+    const CONDITIONS: &'static [ConditionType];
 
     /// Its row of the table.
     fn info() -> &'static KindInfo;
@@ -50,9 +53,10 @@ pub trait Kind:
 }
 
 macro_rules! kinds {
-    ($($kind:ident $plural:literal),* $(,)?) => {
+    ($($kind:ident $plural:literal [$($condition:ident),*]),* $(,)?) => {
         $(impl Kind for $kind {
             const PLURAL: &'static str = $plural;
+            const CONDITIONS: &'static [ConditionType] = &[$(ConditionType::$condition),*];
 
             fn info() -> &'static KindInfo {
                 static INFO: LazyLock<KindInfo> = LazyLock::new(KindInfo::new::<$kind>);
@@ -93,12 +97,14 @@ impl Kinds {
 }
 
 kinds! {
-    Workload "workloads",
-    LoadBalancer "loadbalancers",
-    Incident "incidents",
-    RemediationPolicy "remediationpolicies",
-    Detector "detectors",
-    RunbookEntry "runbookentries",
+    Workload "workloads" [Ready, Progressing, Degraded, Paused, StoppedByHand, ForeignContainers, AutoscalingActive],
+    LoadBalancer "loadbalancers" [Ready, Degraded],
+    Incident "incidents" [
+        ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned
+    ],
+    RemediationPolicy "remediationpolicies" [Ready],
+    Detector "detectors" [Ready],
+    RunbookEntry "runbookentries" [Ready],
 }
 
 /// A typed object behind `Any`, as [`KindInfo::decode`] makes it.
@@ -117,6 +123,8 @@ pub struct KindInfo {
     pub short_names: Vec<String>,
     /// `all`, `aegis`.
     pub categories: Vec<String>,
+    /// The types of the conditions that its status may have.
+    pub conditions: &'static [ConditionType],
     /// Whether it has the scale subresource.
     pub scalable: bool,
     /// Its CustomResourceDefinition.
@@ -162,12 +170,19 @@ impl KindInfo {
             singular: names.singular.unwrap_or_default(),
             short_names: names.short_names.unwrap_or_default(),
             categories: names.categories.unwrap_or_default(),
+            conditions: K::CONDITIONS,
             scalable,
             schema_check: SchemaCheck::new(&with_meta(&schema)),
             crd,
             schema,
             decode: decode::<K>,
         }
+    }
+
+    /// The condition of this kind that a person calls `name`, in any case of letters.
+    pub fn condition(&self, name: &str) -> Option<ConditionType> {
+        let mut conditions = self.conditions.iter().copied();
+        conditions.find(|condition| condition.as_str().eq_ignore_ascii_case(name))
     }
 
     /// Validates a whole object as a person or a client wrote it and decodes it, with the built-in defaults where it is
@@ -300,6 +315,25 @@ mod tests {
                 info.schema_check
             );
         }
+    }
+
+    #[test]
+    fn every_condition_is_some_kinds() {
+        let of_kinds: Vec<ConditionType> = KINDS.iter().flat_map(|info| info.conditions).copied().collect();
+        for kind in ConditionType::ALL {
+            assert!(of_kinds.contains(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kinds_condition_is_found_in_any_case_and_another_kinds_is_not() {
+        let workload = find("wl").unwrap();
+        assert_eq!(
+            workload.condition("stoppedbyhand"),
+            Some(ConditionType::StoppedByHand)
+        );
+        assert_eq!(workload.condition("PolicyAllows"), None);
+        assert_eq!(find("inc").unwrap().condition("Ready"), None);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod wire;
 pub mod workload;
 pub mod yaml;
 
+pub use condition::{ConditionType, Reason};
 pub use detector::{Detector, DetectorSpec, DetectorStatus};
 pub use incident::{Incident, IncidentSpec, IncidentStatus, Phase};
 pub use kinds::{KINDS, Kind, KindInfo};

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
+use crate::observed::ContainerState;
 use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
@@ -584,8 +585,8 @@ pub struct InstanceStatus {
     /// Address per network name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
-    /// Docker's word for its state: `running`, `exited`, …
-    pub state: String,
+    /// Its state, in Docker's word.
+    pub state: ContainerState,
     /// What its probe says.
     pub health: Health,
     /// The revision it was made from.

@@ -8,19 +8,16 @@ use std::time::Duration;
 use aegis_api::incident::ApprovalDecision;
 use aegis_api::proposal::Action;
 use aegis_api::workload::{Capture, Health};
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, Workload, WorkloadStatus, condition};
+use aegis_api::{
+    ConditionType, Incident, IncidentStatus, Kind, Phase, Reason, Time, Workload, WorkloadStatus, condition,
+};
 
-use crate::hold::PAUSED;
 use crate::ledger::{self, HOUR};
 
 /// The window in which many workloads at once are taken for one fault of the host, not many of theirs.
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many workloads a message names.
 const NAMED: usize = 5;
-/// Reason where automation waits for its turn on the host.
-pub const HOST_BUSY: &str = "HostBusy";
-/// Reason where so many workloads are concerned that automation pauses itself.
-pub const BLAST_RADIUS: &str = "BlastRadius";
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -161,7 +158,7 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     let plan = status.plan.as_ref().filter(|plan| plan.action != Action::Noop);
     let under_way = plan.filter(|_| !incident.is_finished() && is_remedied(status.phase));
     // One that was caught by a pause has done nothing yet.
-    if under_way.is_some() && !is_held(status, PAUSED) {
+    if under_way.is_some() && !is_held(status, Reason::Paused) {
         found.busy.insert(workload.to_owned());
     }
     if is_ordered(incident) || opened(incident).is_some_and(|at| window.is_answered(at)) {
@@ -247,17 +244,17 @@ pub fn is_ordered(incident: &Incident) -> bool {
 /// Since when it waits until others have done.
 fn waits_since(incident: &Incident) -> Option<Time> {
     let status = incident.status.as_ref().filter(|_| !incident.is_finished())?;
-    let held = condition::find(&status.conditions, "Held")?;
+    let held = condition::find(&status.conditions, ConditionType::Held)?;
     waits_for_its_turn(status).then_some(Time(held.last_transition_time.0))
 }
 
 /// Whether an incident is held until others are done.
 pub fn waits_for_its_turn(status: &IncidentStatus) -> bool {
-    is_held(status, HOST_BUSY)
+    is_held(status, Reason::HostBusy)
 }
 
-fn is_held(status: &IncidentStatus, reason: &str) -> bool {
-    condition::is_true_for(&status.conditions, "Held", reason)
+fn is_held(status: &IncidentStatus, reason: Reason) -> bool {
+    condition::is_true_for(&status.conditions, ConditionType::Held, reason)
 }
 
 /// What keeps automation from acting on one more workload.

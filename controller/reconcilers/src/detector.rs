@@ -1,7 +1,7 @@
 //! The Detector reconciler: this version stores detectors and says that it does not evaluate them yet.
 
-use aegis_api::condition;
-use aegis_api::{Detector, Kind};
+use aegis_api::condition::Conditions;
+use aegis_api::{ConditionType, Detector, Kind, Reason};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
@@ -50,27 +50,18 @@ impl Reconciler for DetectorReconciler {
         let generation = Some(detector.generation());
         status.observed_generation = generation;
         let message = "detectors are stored but not evaluated by this version: send alerts to /webhook";
-        condition::set(
-            &mut status.conditions,
-            "Ready",
+        let now = self.context.clock.now();
+        Conditions::at(&mut status.conditions, generation, now).set(
+            ConditionType::Ready,
             false,
-            "NotSupported",
+            Reason::NotSupported,
             message,
-            generation,
-            self.context.clock.now(),
         );
-        if detector.status.as_ref() != Some(&status) {
-            let uid = detector.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<Detector>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        detector: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*detector, status).await;
+        written.map_err(|source| Error {
+            detector: name.to_owned(),
+            source,
+        })?;
         Ok(Action::AwaitChange)
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use aegis_api::load_balancer::Server;
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Kind, LoadBalancer};
+use aegis_api::{Kind, LoadBalancer, Reason};
 use aegis_docker::EngineError;
 use aegis_planning::Invalid;
 use aegis_planning::load_balancer::plan::{Unplanned, contain, plan};
@@ -58,7 +58,7 @@ pub enum Error {
     #[error("load balancer {balancer} cannot be configured: {message}")]
     Invalid {
         balancer: String,
-        reason: &'static str,
+        reason: Reason,
         message: String,
     },
     /// A step against nginx's container failed.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::condition::{self, Condition};
+use aegis_api::condition::{Condition, Conditions};
 use aegis_api::policy::Mode;
-use aegis_api::{Kind, RemediationPolicy, Time};
+use aegis_api::{ConditionType, Kind, Reason, RemediationPolicy, Time};
 use aegis_brain::Brain;
 use aegis_planning::governing::governed;
 use aegis_planning::ledger;
@@ -16,8 +16,6 @@ use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
-/// Reason where a policy names a provider that is not configured.
-pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";
 /// The count slides with the hour, so it is looked at again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -53,29 +51,25 @@ impl PolicyReconciler {
 
     /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
     fn judge(&self, policy: &RemediationPolicy, conditions: &mut Vec<Condition>, now: Time) {
-        let generation = Some(policy.generation());
+        let kind = ConditionType::Ready;
+        let mut conditions = Conditions::at(conditions, Some(policy.generation()), now);
         let Err(error) = self.brain.under(&policy.spec.analysis) else {
-            condition::set(conditions, "Ready", true, "InForce", "", generation, now);
+            conditions.set(kind, true, Reason::InForce, "");
             return;
         };
         let message = format!(
             "spec.analysis: {error}; until it names one of these, incidents are put before the controller's own order, and the rest of the policy is in force"
         );
-        let known = condition::find(conditions, "Ready").is_some_and(|ready| ready.message == message);
+        let known = conditions
+            .find(kind)
+            .is_some_and(|ready| ready.message == message);
+        let reason = Reason::UnknownProvider;
         if !known {
             let about = ObjectRef::of(policy);
             let events = &self.context.events;
-            events.record(&about, EventType::Warning, UNKNOWN_PROVIDER, message.clone());
+            events.record(&about, EventType::Warning, reason.as_str(), message.clone());
         }
-        condition::set(
-            conditions,
-            "Ready",
-            false,
-            UNKNOWN_PROVIDER,
-            message,
-            generation,
-            now,
-        );
+        conditions.set(kind, false, reason, message);
     }
 }
 
@@ -102,25 +96,18 @@ impl Reconciler for PolicyReconciler {
             .map(|pause| format!("all automation is {}", pause.words()))
             .or_else(|| (spec.mode == Mode::Off).then(|| "mode is Off".to_owned()));
         self.judge(&policy, &mut status.conditions, now);
-        if policy.status.as_ref() != Some(&status) {
-            let uid = policy.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<RemediationPolicy>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        policy: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*policy, status).await;
+        written.map_err(|source| Error {
+            policy: name.to_owned(),
+            source,
+        })?;
         Ok(Action::Requeue(LOOK_AGAIN))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use aegis_api::{Incident, kinds};
+    use aegis_api::{Incident, condition, kinds};
     use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
     use aegis_docker_fake::FakeEngine;
     use serde_json::json;
@@ -161,13 +148,15 @@ mod tests {
                 .status
                 .clone()
                 .unwrap();
-            condition::find(&status.conditions, "Ready").unwrap().clone()
+            condition::find(&status.conditions, ConditionType::Ready)
+                .unwrap()
+                .clone()
         };
         assert_eq!(ready("good").reason, "InForce");
         let bad = ready("bad");
         assert_eq!(
             (bad.status.as_str(), bad.reason.as_str()),
-            ("False", UNKNOWN_PROVIDER)
+            ("False", "UnknownProvider")
         );
         let told = "no provider is called \"gpt\": there are ollama, builtin";
         assert!(bad.message.contains(told), "{}", bad.message);

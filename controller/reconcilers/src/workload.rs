@@ -14,7 +14,7 @@ mod tests;
 use std::time::Duration;
 
 use aegis_api::wire::plan::WorkloadPlan;
-use aegis_api::{Kind as _, Workload};
+use aegis_api::{Kind as _, Reason, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
@@ -38,7 +38,7 @@ pub enum Error {
     #[error("workload {workload} cannot be reconciled: {message}")]
     Invalid {
         workload: String,
-        reason: &'static str,
+        reason: Reason,
         message: String,
     },
     /// A step failed.
@@ -96,7 +96,7 @@ pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadP
     let told = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
     let told = told.unwrap_or_else(|error| {
         Err(Invalid {
-            reason: "Failed",
+            reason: Reason::Failed,
             message: format!("what it would do cannot be worked out: {error}"),
         })
     });

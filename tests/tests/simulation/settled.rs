@@ -7,7 +7,9 @@ use aegis_api::create::has_its_name;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::policy::Mode;
-use aegis_api::{Incident, Kind, LoadBalancer, Phase, RemediationPolicy, Workload, condition};
+use aegis_api::{
+    ConditionType, Incident, Kind, LoadBalancer, Phase, Reason, RemediationPolicy, Workload, condition,
+};
 use aegis_docker_fake::FakeEngine;
 use aegis_runtime::Store;
 
@@ -122,10 +124,10 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
             status.ready_replicas, status.updated_replicas
         ));
     }
-    if !condition::is_true(&status.conditions, "Ready") {
+    if !condition::is_true(&status.conditions, ConditionType::Ready) {
         lacks.push(format!(
             "it is not Ready: {:?}",
-            condition::find(&status.conditions, "Ready")
+            condition::find(&status.conditions, ConditionType::Ready)
         ));
     }
     lacks
@@ -195,8 +197,8 @@ fn out_of_rotation(world: &World, store: &Store) -> Vec<String> {
         }
     }
     let status = balancer.status.clone().unwrap_or_default();
-    if all_well && !condition::is_true(&status.conditions, "Ready") {
-        let ready = condition::find(&status.conditions, "Ready");
+    if all_well && !condition::is_true(&status.conditions, ConditionType::Ready) {
+        let ready = condition::find(&status.conditions, ConditionType::Ready);
         missing.push(format!("the load balancer is not Ready: {ready:?}"));
     }
     if !status.draining.is_empty() {
@@ -214,12 +216,13 @@ fn unfinished(store: &Store) -> Vec<String> {
     let mut missing = Vec::new();
     for incident in incidents {
         let status = incident.status.clone().unwrap_or_default();
-        let held = condition::find(&status.conditions, "Held").filter(|held| held.status == "True");
+        let held =
+            condition::find(&status.conditions, ConditionType::Held).filter(|held| held.status == "True");
         let waits = match status.phase {
-            Phase::AwaitingApproval => condition::find(&status.conditions, "PolicyAllows")
+            Phase::AwaitingApproval => condition::find(&status.conditions, ConditionType::PolicyAllows)
                 .is_some_and(|allows| allows.status == "False" && !allows.message.is_empty()),
             Phase::Received => held.is_some_and(|held| {
-                held.reason == "AutomationOff" || (off && held.reason == "RemediationUnderWay")
+                held.reason == Reason::AutomationOff || (off && held.reason == Reason::RemediationUnderWay)
             }),
             _ => false,
         };

@@ -8,6 +8,7 @@ mod rules;
 mod tests;
 mod window;
 
+use aegis_api::Reason;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};
 
@@ -23,11 +24,11 @@ pub enum Ruling {
     /// Nothing measured is wrong: nothing is done, and the workload's own probe must prove that nothing is wrong.
     NotMeasured { message: String },
     /// A human must decide.
-    NeedsApproval { reason: &'static str, message: String },
+    NeedsApproval { reason: Reason, message: String },
     /// Do nothing, and say what would have been ruled otherwise.
     DryRun(Box<Ruling>),
     /// Not yet: it goes on by itself when others have done.
-    Wait { reason: &'static str, message: String },
+    Wait { reason: Reason, message: String },
     /// Not at all.
     Refuse { message: String },
 }

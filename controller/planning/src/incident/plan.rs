@@ -7,15 +7,16 @@ pub mod verify;
 use std::time::Duration;
 
 use aegis_api::incident::Plan;
+use aegis_api::observed::ContainerState;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Seat};
-use aegis_api::{Kind, Phase, Time, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload, WorkloadStatus};
 
 use super::gate::{self, Case, Ruling};
 use super::remedy;
-use super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
+use super::validate::ValidatedIncident;
 use crate::council;
-use crate::host_limit::{self, HOST_BUSY, HostRuling};
+use crate::host_limit::{self, HostRuling};
 use crate::serving::is_in_rotation;
 
 /// How long ago something may have been measured for it to be right before an action.
@@ -28,13 +29,13 @@ pub const MOST_ANEW: u32 = 2;
 pub enum Step {
     /// Wait, and say for what.
     Hold {
-        reason: &'static str,
+        reason: Reason,
         message: String,
         until: Option<Time>,
     },
     /// Collect evidence and recall similar incidents; `then_hold` where the incident must wait right after.
     Investigate {
-        then_hold: Option<(&'static str, String, Option<Time>)>,
+        then_hold: Option<(Reason, String, Option<Time>)>,
     },
     /// Measure anew what is wrong: what is about to be done was decided on what was seen before.
     Measure,
@@ -56,7 +57,7 @@ pub enum Step {
     AskHuman {
         plan: Plan,
         council: Option<CouncilDecision>,
-        reason: &'static str,
+        reason: Reason,
         message: String,
     },
     /// The plan, if one can be made, is not carried out; the ruling says what would have become of it.
@@ -130,7 +131,7 @@ fn fail(error: impl Into<String>) -> Step {
 fn receive(incident: &ValidatedIncident, workload: &Workload) -> Step {
     let hold = hold(incident, workload);
     // What was seen before a hold may be what another incident has healed since: it is looked at again.
-    let held_before = aegis_api::condition::is_true(&incident.status.conditions, "Held");
+    let held_before = aegis_api::condition::is_true(&incident.status.conditions, ConditionType::Held);
     let fresh = incident.status.evidence.is_some() && !held_before;
     match hold {
         Some((reason, message, until)) if incident.status.evidence.is_some() => Step::Hold {
@@ -189,7 +190,7 @@ fn begin_anew(
             Ok(plan) => Step::AskHuman {
                 plan,
                 council,
-                reason: "SpecChanged",
+                reason: Reason::SpecChanged,
                 message: format!("{reason}: {action} needs a human"),
             },
             Err(error) => Step::Fail { error, council },
@@ -209,7 +210,7 @@ fn proposed_count(incident: &ValidatedIncident) -> u32 {
 pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
-        .filter(|row| row.state == "paused")
+        .filter(|row| row.state == ContainerState::Paused)
         .map(|row| row.name.as_str());
     let paused: Vec<&str> = paused.collect();
     let names = paused.join(", ");
@@ -223,17 +224,17 @@ pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
 }
 
 /// Why the incident must not begin yet.
-fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static str, String, Option<Time>)> {
+fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(Reason, String, Option<Time>)> {
     if workload.status.is_none() {
         return Some((
-            "WorkloadNotObserved",
+            Reason::WorkloadNotObserved,
             format!("workload {} has not been looked at yet", workload.name()),
             None,
         ));
     }
     if let Some(rival) = &incident.rival {
         return Some((
-            REMEDIATION_UNDER_WAY,
+            Reason::RemediationUnderWay,
             format!("incident {rival} is being remedied on the same workload"),
             None,
         ));
@@ -243,7 +244,7 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static s
     }
     if incident.policy.mode == Mode::Off {
         return Some((
-            "AutomationOff",
+            Reason::AutomationOff,
             format!(
                 "policy {} has mode Off: nothing is analysed or done",
                 incident.policy_name
@@ -253,7 +254,7 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<(&'static s
     }
     let until = gate::cooldown_until(incident)?;
     Some((
-        "Cooldown",
+        Reason::Cooldown,
         format!("cooldown after the last action on the workload until {until}"),
         Some(until),
     ))
@@ -386,7 +387,7 @@ fn conclude(
         Ruling::Allow if by_itself && incident.status.begun_anew > MOST_ANEW => Step::AskHuman {
             plan,
             council,
-            reason: "ChangedTooOften",
+            reason: Reason::ChangedTooOften,
             message: format!(
                 "{action} was decided on {MOST_ANEW} times, and each time something had changed meanwhile"
             ),
@@ -428,7 +429,7 @@ fn still_waits(incident: &ValidatedIncident, workload: &Workload) -> Option<Step
     }
     match host_limit::judge(&incident.limits, &incident.host, workload.name())? {
         HostRuling::Busy(message) => Some(Step::Hold {
-            reason: HOST_BUSY,
+            reason: Reason::HostBusy,
             message,
             until: None,
         }),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{Incident, IncidentStatus, Time, Workload, WorkloadStatus};
+use aegis_api::{Incident, IncidentStatus, Reason, Time, Workload, WorkloadStatus};
 
 use super::plan::verify::proof;
 use super::plan::{Step, plan};
@@ -43,7 +43,7 @@ fn a_rung_of_the_ladder_follows_by_itself_where_the_council_had_agreed() {
 fn i5_a_rung_after_a_plan_that_only_a_human_approved_waits_for_a_human_again() {
     let step = step(incident(REPORT, &after_a_noop("NEEDS_REVIEW")), LADDER);
     assert!(
-        matches!(&step, Step::AskHuman { plan, reason: "CouncilNeedsReview", .. } if plan.action == Action::Restart),
+        matches!(&step, Step::AskHuman { plan, reason: Reason::CouncilNeedsReview, .. } if plan.action == Action::Restart),
         "{step:?}"
     );
 }
@@ -163,7 +163,7 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
         matches!(
             &held,
             Step::Investigate {
-                then_hold: Some(("Cooldown", ..))
+                then_hold: Some((Reason::Cooldown, ..))
             }
         ),
         "{held:?}"
@@ -185,7 +185,7 @@ fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
     let Step::AskHuman { reason, message, .. } = &step else {
         panic!("{step:?}")
     };
-    assert_eq!(*reason, "ScaledToZero");
+    assert_eq!(*reason, Reason::ScaledToZero);
     assert!(message.contains("asked for with 0 replicas"), "{message}");
 
     workload.spec.replicas = 1;
@@ -240,7 +240,7 @@ fn a_fix_that_failed_twice_in_other_incidents_of_the_workload_is_not_tried_a_thi
     let Step::AskHuman { reason, message, .. } = &step else {
         panic!("{step:?}")
     };
-    assert_eq!(*reason, "FailedBefore");
+    assert_eq!(*reason, Reason::FailedBefore);
     assert!(message.contains("RESTART failed 2 times in a row"), "{message}");
     for sound in [
         &[(one, "FAILED")][..],

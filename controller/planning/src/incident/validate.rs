@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{
-    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
+    ConditionType, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
+    RemediationPolicySpec, Time, Workload,
 };
 
 use super::observed::Observed;
@@ -18,8 +19,6 @@ use crate::host_reading::HostReading;
 use crate::ledger;
 use crate::serving::naming;
 
-/// Why an incident waits for another one on the same workload.
-pub(crate) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
 /// How far back actions on the workload are looked at.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
@@ -223,9 +222,11 @@ fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<Str
 /// One that waits for another incident is next as soon as that one is over.
 fn only_waits(incident: &Incident) -> bool {
     let conditions = incident.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .into_iter()
-        .any(|held| held.type_ == "Held" && held.status == "True" && held.reason != REMEDIATION_UNDER_WAY)
+    conditions.into_iter().any(|held| {
+        held.type_ == ConditionType::Held
+            && held.status == "True"
+            && held.reason != Reason::RemediationUnderWay
+    })
 }
 
 fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
+use aegis_api::{Reason, Time};
 
 use super::observed::Worker;
 use super::receipts;
@@ -141,7 +141,7 @@ fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
     })?;
     render(balancer, template).map_err(|message| {
         Unplanned::Invalid(Invalid {
-            reason: "TemplateError",
+            reason: Reason::TemplateError,
             message: format!("template {name}: {message}"),
         })
     })

@@ -36,7 +36,7 @@ pub fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         id: format!("id-{name}"),
         index: 1,
         addresses: [("net".to_owned(), ip.to_owned())].into(),
-        state: "running".to_owned(),
+        state: ContainerState::Running,
         health,
         revision: "r".to_owned(),
         draining: false,
@@ -72,7 +72,7 @@ pub fn endpoint(row: &InstanceStatus) -> Endpoint {
     let addresses = row.addresses.iter();
     Endpoint {
         name: row.name.clone(),
-        state: ContainerState::from_word(&row.state),
+        state: row.state,
         started_at: row.started_at,
         addresses: addresses
             .map(|(network, ip)| (network.clone(), ip.parse().unwrap()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus};
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
-use aegis_api::{LoadBalancer, Workload, WorkloadStatus, condition};
+use aegis_api::{ConditionType, LoadBalancer, Workload, WorkloadStatus, condition};
 
 use super::home::Endpoint;
 use super::observed::{Observed, Worker};
@@ -138,9 +138,12 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
                 status.servers.is_empty() && status.held.is_empty(),
                 "{what}: {status:?}"
             );
-            let ready = condition::find(&status.conditions, "Ready").unwrap();
+            let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
             assert_eq!((&*ready.reason, &*ready.status), ("NoServers", "False"), "{what}");
-            assert!(condition::is_true(&status.conditions, "Degraded"), "{what}");
+            assert!(
+                condition::is_true(&status.conditions, ConditionType::Degraded),
+                "{what}"
+            );
             let named = [
                 "upstream web answers 503 since 2026-11-22T12:00:00Z",
                 if what.contains("workload") { "web" } else { "a " },
@@ -191,9 +194,9 @@ fn what_people_scaled_to_nothing_is_told_and_is_no_trouble() {
     workload.status = Some(WorkloadStatus::default());
     observed.workloads = vec![Some(Arc::new(workload))];
     let status = status_after(&serving(&[server("a", "10.0.0.1")]), observed);
-    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert!(ready.message.contains("workload web is scaled to 0"), "{ready:?}");
-    assert!(!condition::is_true(&status.conditions, "Degraded"));
+    assert!(!condition::is_true(&status.conditions, ConditionType::Degraded));
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn i8_one_upstream_without_a_server_does_not_fall_to_another() {
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.workloads.insert(0, None);
     let status = status_after(&lb, observed.clone());
-    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!((&*ready.reason, &*ready.status), ("Partial", "False"));
     let text = text(prepare(&lb, observed));
     let (_, root) = text.split_once("location / {").unwrap();
@@ -469,7 +472,7 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
         server("c", "10.0.0.3"),
     ]);
     let mut ended = row("b", "10.0.0.2", Health::Unhealthy);
-    ended.state = "exited".to_owned();
+    ended.state = ContainerState::Exited;
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving, None);

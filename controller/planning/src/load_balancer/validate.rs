@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
+use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
 
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
@@ -164,18 +164,18 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
     let invalid = |reason, message| Invalid { reason, message };
     let Some(container) = observed.container.clone() else {
         let message = format!("container {name} does not exist: start it, and it is configured");
-        return Err(invalid("ContainerMissing", message));
+        return Err(invalid(Reason::ContainerMissing, message));
     };
     if container.state != ContainerState::Running {
         let state = container.state.as_str();
         let message = format!("container {name} is {state}: start it, and it is configured");
-        return Err(invalid("ContainerNotRunning", message));
+        return Err(invalid(Reason::ContainerNotRunning, message));
     }
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
             let message = format!("container {name} has no address on any network");
-            Err(invalid("NoAddress", message))
+            Err(invalid(Reason::NoAddress, message))
         }
     }
 }
@@ -262,7 +262,7 @@ fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration
 
 /// Whether a container started so lately that it may well be ready in a moment.
 fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bool {
-    row.state == ContainerState::Running.as_str()
+    row.state == ContainerState::Running
         && row.health != Health::Healthy
         && !row.draining
         && !before.servers.iter().any(|server| server.id == row.id)
@@ -293,7 +293,7 @@ impl Chosen {
         let fit = |row: &InstanceStatus| {
             let known_good = row.health == Health::Healthy
                 || (row.health == Health::Unknown && !row.starting && in_rotation(&row.id));
-            row.state == ContainerState::Running.as_str() && known_good && !row.draining
+            row.state == ContainerState::Running && known_good && !row.draining
         };
         let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();
         let ripe =
@@ -329,5 +329,5 @@ fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);
     let stays =
         |old: &&Server| old.id == server.id && home::host_of(&old.address) == home::host_of(&server.address);
-    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(stays)
+    row.state == ContainerState::Running && !goes && served.iter().any(stays)
 }

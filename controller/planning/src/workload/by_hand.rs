@@ -1,10 +1,9 @@
 //! How a Workload tells that a person stopped its container: the condition. Pure.
 
-use aegis_api::Time;
-use aegis_api::condition::{self, Condition};
+use aegis_api::condition::Conditions;
+use aegis_api::{ConditionType, Reason};
 
 use super::validate::ValidatedWorkload;
-use crate::hold::STOPPED_BY_HAND;
 
 /// What people stopped, and how to hand it back; nothing while nothing is.
 pub(super) fn told(workload: &ValidatedWorkload) -> Option<String> {
@@ -19,33 +18,14 @@ pub(super) fn told(workload: &ValidatedWorkload) -> Option<String> {
 }
 
 /// Sets the condition; a workload that nobody ever stopped has none.
-pub(super) fn condition(
-    conditions: &mut Vec<Condition>,
-    told: Option<String>,
-    generation: Option<i64>,
-    now: Time,
-) {
+pub(super) fn condition(conditions: &mut Conditions<'_>, told: Option<String>) {
+    let kind = ConditionType::StoppedByHand;
     match told {
-        Some(text) => condition::set(
-            conditions,
-            STOPPED_BY_HAND,
-            true,
-            "Stopped",
-            text,
-            generation,
-            now,
-        ),
-        None if condition::find(conditions, STOPPED_BY_HAND).is_some() => {
-            let text = "it was started again";
-            condition::set(
-                conditions,
-                STOPPED_BY_HAND,
-                false,
-                "Started",
-                text,
-                generation,
-                now,
-            );
+        Some(text) => {
+            conditions.set(kind, true, Reason::Stopped, text);
+        }
+        None if conditions.find(kind).is_some() => {
+            conditions.set(kind, false, Reason::Started, "it was started again");
         }
         None => {}
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::observed::{ContainerDetails, ContainerSummary, Known};
 use aegis_api::workload::DependencyStatus;
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ConditionType, Kind, LoadBalancer, Time, Workload};
 
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
@@ -121,7 +121,7 @@ pub fn rotations(
     naming
         .map(|lb| {
             let status = lb.status.clone().unwrap_or_default();
-            let ready = aegis_api::condition::find(&status.conditions, "Ready");
+            let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready);
             Rotation {
                 name: lb.name().to_owned(),
                 container: lb.spec.container.to_string(),

@@ -8,7 +8,7 @@ use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION,
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
-use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_api::{ConditionType, Reason, Time, Workload, WorkloadStatus, kinds, yaml};
 
 use super::check::check;
 use super::observed::{NetworkOwner, Observed, Rotation};
@@ -331,7 +331,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             id: observed.base.as_ref().unwrap().id.clone(),
             index: 0,
             addresses: BTreeMap::new(),
-            state: "running".to_owned(),
+            state: ContainerState::Running,
             health: Health::Healthy,
             revision: String::new(),
             draining: false,
@@ -572,7 +572,7 @@ fn a_missing_base_stops_nothing_else_and_is_told() {
     let (validated, plan) = prepare(&workload, observed);
     assert!(plan.steps.is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "ContainerMissing")
@@ -772,7 +772,7 @@ fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_on
     observed.taken_names.remove(&gone.name);
     remembered(&mut workload, observed.clone());
     let status = workload.status.clone().unwrap();
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("True", "RolledBack")
@@ -912,7 +912,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
     let (validated, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(ready.reason, "DependencyDown");
     assert!(
         ready.message.contains("db (no container of it is ready)"),
@@ -931,7 +931,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
 
 #[test]
 fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_by_itself() {
-    for reason in [crate::hold::PAUSED, crate::hold::PROTECTED] {
+    for reason in [Reason::Paused, Reason::Protected] {
         let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
         observed.no_restarts = Some(crate::hold::Hold {
             reason,
@@ -942,11 +942,11 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
         let (validated, plan) = prepare(&workload, observed.clone());
         assert!(plan.steps.is_empty(), "sick: {plan:?}");
         let status = next(&validated, &applied(plan, Vec::new()));
-        let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+        let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
         assert_eq!(ready.reason, reason);
         assert!(ready.message.contains("ada said so"), "{}", ready.message);
-        let paused = aegis_api::condition::is_true(&status.conditions, "Paused");
-        assert_eq!(paused, reason == crate::hold::PAUSED);
+        let paused = aegis_api::condition::is_true(&status.conditions, ConditionType::Paused);
+        assert_eq!(paused, reason == Reason::Paused);
 
         let mut ended = observed.clone();
         ended.base.as_mut().unwrap().state = ContainerState::Exited;
@@ -972,7 +972,7 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
 #[test]
 fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_whoever_paused() {
     let held = |by_itself| crate::hold::Hold {
-        reason: crate::hold::PAUSED,
+        reason: Reason::Paused,
         message: "paused".to_owned(),
         until: None,
         by_itself,
@@ -1132,7 +1132,7 @@ fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restar
         "the first one is forgotten then"
     );
     let status = next(&validated, &applied(plan, Vec::new()));
-    let degraded = aegis_api::condition::find(&status.conditions, "Degraded").unwrap();
+    let degraded = aegis_api::condition::find(&status.conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "RestartLimit");
     assert!(
         degraded.message.contains("left to a human"),
@@ -1174,17 +1174,20 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     let (validated, plan) = prepare(&adopting, ended(by(Cause::Human)));
     assert!(words(&plan).is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    for kind in ["Ready", "StoppedByHand"] {
+    for kind in [ConditionType::Ready, ConditionType::StoppedByHand] {
         let told = aegis_api::condition::find(&status.conditions, kind).unwrap();
         assert!(told.message.contains("docker start base"), "{told:?}");
         assert!(told.message.contains("aegisctl restart workload/web"), "{told:?}");
     }
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "StoppedByHand")
     );
-    assert!(!aegis_api::condition::is_true(&status.conditions, "Degraded"));
+    assert!(!aegis_api::condition::is_true(
+        &status.conditions,
+        ConditionType::Degraded
+    ));
     adopting.status = Some(status);
 
     // After a restart of this controller nobody knows how it ended: the status does.
@@ -1209,10 +1212,10 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     let status = next(&validated, &applied(plan, Vec::new()));
     assert!(!aegis_api::condition::is_true(
         &status.conditions,
-        "StoppedByHand"
+        ConditionType::StoppedByHand
     ));
     assert!(
-        aegis_api::condition::is_true(&status.conditions, "Ready"),
+        aegis_api::condition::is_true(&status.conditions, ConditionType::Ready),
         "{status:?}"
     );
 }
@@ -1288,7 +1291,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
     }
     assert_eq!((restarts, reports.len()), (3, 1), "{reports:?}");
     let conditions = &workload.status.as_ref().unwrap().conditions;
-    let degraded = aegis_api::condition::find(conditions, "Degraded").unwrap();
+    let degraded = aegis_api::condition::find(conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "RestartLimit");
     assert!(
         degraded.message.contains("another restart cannot help"),

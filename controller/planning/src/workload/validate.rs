@@ -11,7 +11,7 @@ use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{
     ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
 };
-use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
+use aegis_api::{Kind, Reason, Time, Workload, WorkloadSpec, WorkloadStatus};
 
 use super::dependencies::remembered;
 use super::ended::{self, Ended};
@@ -294,14 +294,14 @@ impl ValidatedWorkload {
 }
 
 /// Why the workload must not be touched as things stand.
-fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, String)> {
+fn refusal(workload: &Workload, observed: &Observed) -> Option<(Reason, String)> {
     if workload.is_deleting() {
         return None;
     }
     let container = workload.spec.container.as_ref()?;
     if let Some(owner) = &observed.adopted_by {
         return Some((
-            "AlreadyAdopted",
+            Reason::AlreadyAdopted,
             format!("container {container} is adopted by workload {owner} already: delete one of the two"),
         ));
     }
@@ -312,7 +312,7 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
         .is_some_and(|own| base.id.starts_with(own))
     {
         return Some((
-            "AdoptsItself",
+            Reason::AdoptsItself,
             format!("container {container} is the one this controller runs in: it cannot restart itself"),
         ));
     }
@@ -322,7 +322,7 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
         return None;
     }
     Some((
-        "NotAdoptable",
+        Reason::NotAdoptable,
         format!("container {container} was made for workload {owner}: name that workload instead"),
     ))
 }

@@ -5,9 +5,8 @@ use aegis_api::audit::Actor;
 use aegis_api::incident::{Attempt, Plan};
 use aegis_api::proposal::{Action, Analysis, CouncilDecision, Evidence, Vote};
 use aegis_api::workload::Health;
-use aegis_api::{Kind, Phase, Symptom, Time, Workload};
+use aegis_api::{Kind, Phase, Reason, Symptom, Time, Workload};
 use aegis_brain::{Case, Recalled, ReplicaBounds};
-use aegis_planning::host_limit::BLAST_RADIUS;
 use aegis_planning::incident::gate::Ruling;
 use aegis_planning::incident::plan::Step;
 use aegis_planning::incident::plan::verify::proof;
@@ -26,7 +25,7 @@ use crate::{brake, fault, probe, reach};
 #[derive(Debug)]
 pub(super) enum Outcome {
     Held {
-        reason: &'static str,
+        reason: Reason,
         message: String,
         until: Option<Time>,
     },
@@ -34,7 +33,7 @@ pub(super) enum Outcome {
         evidence: Box<Evidence>,
         symptoms: Vec<Symptom>,
         recalled: Vec<Recalled>,
-        hold: Option<(&'static str, String, Option<Time>)>,
+        hold: Option<(Reason, String, Option<Time>)>,
     },
     /// What is wrong at this moment.
     Measured(Measured),
@@ -52,7 +51,7 @@ pub(super) enum Outcome {
     Asked {
         plan: Plan,
         council: Option<CouncilDecision>,
-        reason: &'static str,
+        reason: Reason,
         message: String,
     },
     DryRunEnded {
@@ -126,7 +125,7 @@ pub(super) async fn apply(
             reason,
             mut message,
         } => {
-            if reason == BLAST_RADIUS {
+            if reason == Reason::BlastRadius {
                 let about = ObjectRef::of(&*incident.incident);
                 brake::pause_all(&reconciler.context, &about, &message).await;
                 message.push_str("; all automation is paused: `aegisctl resume` lets it go on");
@@ -180,7 +179,7 @@ pub(super) async fn apply(
 async fn investigate(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
-    hold: Option<(&'static str, String, Option<Time>)>,
+    hold: Option<(Reason, String, Option<Time>)>,
 ) -> Outcome {
     let evidence = match &incident.target {
         Ok(workload) => evidence::collect(&reconciler.context, incident, workload).await,
@@ -189,7 +188,7 @@ async fn investigate(
     let evidence = match evidence {
         Ok(evidence) => evidence,
         Err(error) => {
-            let (reason, message) = ("EngineUnavailable", error.to_string());
+            let (reason, message) = (Reason::EngineUnavailable, error.to_string());
             return Outcome::Held {
                 reason,
                 message,
@@ -215,7 +214,7 @@ async fn measure_anew(reconciler: &IncidentReconciler, incident: &ValidatedIncid
     match measured {
         Ok(measured) => Outcome::Measured(measured),
         Err(error) => Outcome::Held {
-            reason: "EngineUnavailable",
+            reason: Reason::EngineUnavailable,
             message: error.to_string(),
             until: None,
         },

@@ -3,7 +3,7 @@
 
 use aegis_api::proposal::{Analysis, Seat};
 use aegis_api::wire::AiRestart;
-use aegis_api::{Incident, Kind};
+use aegis_api::{Incident, Kind, Reason};
 use aegis_brain::{Brain, Case, Chunk};
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -11,7 +11,6 @@ use futures::StreamExt;
 
 use super::IncidentReconciler;
 use super::apply::Outcome;
-use crate::policy::UNKNOWN_PROVIDER;
 
 /// One analysis.
 pub(super) async fn analyse(
@@ -73,7 +72,12 @@ fn governed(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Br
             );
             let about = ObjectRef::of(&*incident.incident);
             let events = &reconciler.context.events;
-            events.record(&about, EventType::Warning, UNKNOWN_PROVIDER, message);
+            events.record(
+                &about,
+                EventType::Warning,
+                Reason::UnknownProvider.as_str(),
+                message,
+            );
             Brain::clone(&reconciler.brain)
         })
 }

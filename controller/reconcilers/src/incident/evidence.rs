@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::incident::remedy::can_roll_back;
@@ -27,7 +27,8 @@ const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
 pub(super) fn worth_a_look(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
-    let goes = |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != "running";
+    let goes =
+        |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != ContainerState::Running;
     let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
     rows.sort_by_key(|row| (row.health == Health::Healthy, row.index));
     rows
@@ -224,7 +225,7 @@ fn neighbour(container: &ContainerSummary, workloads: &[Arc<Workload>]) -> Neigh
         rows.any(|row| row.id == container.id)
     });
     let ready = owner.and_then(|workload| {
-        let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, "Ready")?;
+        let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, ConditionType::Ready)?;
         Some(ready.status == "True")
     });
     let ended_well = container.state == ContainerState::Exited && container.status.starts_with("Exited (0)");

@@ -4,11 +4,12 @@ mod dry_run;
 
 use std::time::Duration;
 
+use aegis_api::condition::Conditions;
 use aegis_api::incident::{Execution, Plan, Stage, TimelineEntry, Tried, Verification};
 use aegis_api::proposal::{Action as Remedy, CouncilDecision, Retrieved, Seat};
 use aegis_api::scalar::ResourceName;
 use aegis_api::symptom::words;
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, condition};
+use aegis_api::{ConditionType, Incident, IncidentStatus, Kind, Phase, Reason, Time, condition};
 use aegis_brain::Recalled;
 use aegis_brain::redact::{bound, redact};
 use aegis_planning::host_limit;
@@ -27,10 +28,6 @@ use crate::context::Context;
 use crate::fault;
 
 const AT_ONCE: Action = Action::Requeue(Duration::ZERO);
-/// Whether the alert itself said which container it is about.
-const CONTAINER_NAMED: &str = "ContainerNamed";
-/// Whether the sender says that the trouble is over.
-const SENDER_RESOLVED: &str = "SenderResolved";
 /// Most lines of a timeline that say what a sender said later.
 const HEARD: usize = 20;
 /// The longest timeline; later entries push out those after the first.
@@ -119,11 +116,11 @@ impl Next<'_> {
             let told = naming.told(container.as_str());
             text.push_str(&format!("; {told}"));
             let reason = if naming.by_default {
-                "DefaultTarget"
+                Reason::DefaultTarget
             } else {
-                "NamedByAlert"
+                Reason::NamedByAlert
             };
-            self.condition(CONTAINER_NAMED, !naming.by_default, reason, told);
+            self.condition(ConditionType::ContainerNamed, !naming.by_default, reason, told);
         }
         if let Some(previous) = &source.previous {
             text.push_str(&format!("; the same alert was incident {previous} before"));
@@ -134,13 +131,24 @@ impl Next<'_> {
     /// What the sender says since: that it is over, or that it fires again. It proves nothing.
     fn heard(&mut self) {
         let resolved_at = self.incident.incident.spec.source.resolved_at;
-        let known = condition::is_true(&self.status.conditions, SENDER_RESOLVED);
+        let known = condition::is_true(&self.status.conditions, ConditionType::SenderResolved);
         let (reason, text) = match (resolved_at, known) {
-            (Some(at), false) => ("Resolved", format!("the sender says that it is over since {at}")),
-            (None, true) => ("FiresAgain", "the sender says that it fires again".to_owned()),
+            (Some(at), false) => (
+                Reason::Resolved,
+                format!("the sender says that it is over since {at}"),
+            ),
+            (None, true) => (
+                Reason::FiresAgain,
+                "the sender says that it fires again".to_owned(),
+            ),
             _ => return,
         };
-        self.condition(SENDER_RESOLVED, resolved_at.is_some(), reason, text.clone());
+        self.condition(
+            ConditionType::SenderResolved,
+            resolved_at.is_some(),
+            reason,
+            text.clone(),
+        );
         let heard = self
             .status
             .timeline
@@ -164,16 +172,9 @@ impl Next<'_> {
         });
     }
 
-    fn condition(&mut self, kind: &str, status: bool, reason: &str, message: impl Into<String>) {
-        condition::set(
-            &mut self.status.conditions,
-            kind,
-            status,
-            reason,
-            message,
-            self.status.observed_generation,
-            self.now,
-        );
+    fn condition(&mut self, kind: ConditionType, status: bool, reason: Reason, message: impl Into<String>) {
+        let generation = self.status.observed_generation;
+        Conditions::at(&mut self.status.conditions, generation, self.now).set(kind, status, reason, message);
     }
 
     fn fold(&mut self, outcome: Outcome) -> Action {
@@ -249,7 +250,7 @@ impl Next<'_> {
             Outcome::Approved { plan, council, note } => {
                 self.release();
                 self.council(council);
-                self.condition("PolicyAllows", true, "Allowed", note.clone());
+                self.condition(ConditionType::PolicyAllows, true, Reason::Allowed, note.clone());
                 self.log(Stage::PolicyGate, note, None);
                 self.log(Stage::Approved, describe_plan(&plan), None);
                 self.status.plan = Some(plan);
@@ -267,7 +268,7 @@ impl Next<'_> {
                 self.council(council);
                 let first =
                     self.status.phase != Phase::AwaitingApproval || self.status.plan.as_ref() != Some(&plan);
-                self.condition("PolicyAllows", false, reason, message.clone());
+                self.condition(ConditionType::PolicyAllows, false, reason, message.clone());
                 if first {
                     self.log(
                         Stage::AwaitingApproval,
@@ -325,19 +326,19 @@ impl Next<'_> {
         }
     }
 
-    fn hold(&mut self, reason: &str, message: String, until: Option<Time>) -> Action {
-        if !condition::is_true_for(&self.status.conditions, "Held", reason) {
+    fn hold(&mut self, reason: Reason, message: String, until: Option<Time>) -> Action {
+        if !condition::is_true_for(&self.status.conditions, ConditionType::Held, reason) {
             self.log(Stage::Held, message.clone(), None);
         }
-        self.condition("Held", true, reason, message);
+        self.condition(ConditionType::Held, true, reason, message);
         until.map_or(Action::Requeue(Duration::from_secs(5)), |until| {
             Action::Requeue(until.until(self.now))
         })
     }
 
     fn release(&mut self) {
-        if condition::is_true(&self.status.conditions, "Held") {
-            self.condition("Held", false, "Released", "");
+        if condition::is_true(&self.status.conditions, ConditionType::Held) {
+            self.condition(ConditionType::Held, false, Reason::Released, "");
         }
     }
 
@@ -470,7 +471,12 @@ impl Next<'_> {
             replaced,
             ..Execution::default()
         });
-        self.condition("Executed", true, "Applied", describe_plan(plan));
+        self.condition(
+            ConditionType::Executed,
+            true,
+            Reason::Applied,
+            describe_plan(plan),
+        );
         match plan.action {
             Remedy::ScaleUp | Remedy::ScaleDown => {
                 self.status.phase = Phase::Scaling;
@@ -562,7 +568,12 @@ impl Next<'_> {
             "verified by {attempts} probe attempt(s): {}",
             proof.unwrap_or_default()
         );
-        self.condition("HealthVerified", true, "ProbesPassed", text.clone());
+        self.condition(
+            ConditionType::HealthVerified,
+            true,
+            Reason::ProbesPassed,
+            text.clone(),
+        );
         let cleared = self
             .status
             .verification
@@ -570,16 +581,21 @@ impl Next<'_> {
             .and_then(|verification| verification.symptom_cleared);
         if let Some(cleared) = cleared {
             let reason = if cleared {
-                "NotMeasuredAnyMore"
+                Reason::NotMeasuredAnyMore
             } else {
-                "StillMeasured"
+                Reason::StillMeasured
             };
             let before = words(&self.status.symptoms);
-            self.condition("SymptomCleared", cleared, reason, format!("before: {before}"));
+            self.condition(
+                ConditionType::SymptomCleared,
+                cleared,
+                reason,
+                format!("before: {before}"),
+            );
         }
         if let Some(entry) = &learned {
             let entry = entry.clone();
-            self.condition("Learned", true, "RunbookEntry", entry);
+            self.condition(ConditionType::Learned, true, Reason::RunbookEntry, entry);
         }
         self.status.learned = learned;
         self.status.phase = Phase::Resolved;
@@ -610,9 +626,9 @@ impl Next<'_> {
     fn end_dry_run(&mut self, plan: Option<Plan>, ruling: &Ruling) -> Action {
         let (phase, stage, text) = dry_run::ended(plan.as_ref(), ruling);
         if let Ruling::NeedsApproval { reason, message } = ruling {
-            self.condition("PolicyAllows", false, reason, message.clone());
+            self.condition(ConditionType::PolicyAllows, false, *reason, message.clone());
         }
-        self.condition("Executed", false, "DryRun", text.clone());
+        self.condition(ConditionType::Executed, false, Reason::DryRun, text.clone());
         self.status.error = (phase == Phase::Failed).then(|| text.clone());
         self.log(stage, text, None);
         self.status.plan = plan;

@@ -12,7 +12,7 @@ mod ward;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};
-use aegis_api::{Incident, IncidentStatus, Kind, Time, Workload, WorkloadStatus, kinds};
+use aegis_api::{Incident, IncidentStatus, Kind, Reason, Time, Workload, WorkloadStatus, kinds};
 use aegis_docker_fake::{FakeEngine, RunSpec};
 use aegis_planning::incident::plan::{Step, plan};
 use aegis_planning::incident::testing::{REPORT, found_sick, incident, judge, object, row};
@@ -51,7 +51,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
         matches!(
             asks,
             Step::AskHuman {
-                reason: "RemediationUnderWay",
+                reason: Reason::RemediationUnderWay,
                 ..
             }
         ),
@@ -106,7 +106,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
 #[test]
 fn what_was_stopped_to_be_removed_is_no_evidence() {
     let stopped = |name: &str, leaving| InstanceStatus {
-        state: "exited".to_owned(),
+        state: aegis_api::observed::ContainerState::Exited,
         leaving,
         ..row(name)
     };
@@ -184,7 +184,7 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
     for _ in 0..3 {
         let outcomes = [
             apply::Outcome::Held {
-                reason: aegis_planning::host_limit::HOST_BUSY,
+                reason: Reason::HostBusy,
                 message: "two at a time".to_owned(),
                 until: None,
             },

@@ -1,8 +1,9 @@
 //! The only writer of a LoadBalancer's status, its finalizer and its Events. What the status says is planned.
 
+use aegis_api::condition::Conditions;
 use aegis_api::load_balancer::{DrainReceipt, Server};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus, condition};
+use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
 use aegis_runtime::controller::Action;
@@ -12,7 +13,6 @@ use aegis_runtime::store::StoreError;
 
 use super::{Error, Failure, dereference, receipts};
 use crate::context::Context;
-use crate::fault;
 
 /// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
 /// deletes it: must be stored before nginx is given the first configuration.
@@ -137,24 +137,24 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
 }
 
 /// What is told of an error: the reason of the conditions, and the message.
-fn told(error: &Error) -> (&'static str, String) {
+fn told(error: &Error) -> (Reason, String) {
     match error {
         Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
+        Error::Observe { source, .. } => (Reason::EngineUnavailable, source.to_string()),
         Error::Template { template, source, .. } => {
-            ("TemplateError", format!("template {template}: {source}"))
+            (Reason::TemplateError, format!("template {template}: {source}"))
         }
-        Error::Apply { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
+        Error::Apply { step, source, .. } => (Reason::StepFailed, format!("cannot {step}: {source}")),
         Error::Refused { output, .. } => (
-            "ConfigRefused",
+            Reason::ConfigRefused,
             format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
         ),
         Error::Unproved { .. } => (
-            "ReloadUnproved",
+            Reason::ReloadUnproved,
             format!("{error}; the last good configuration was put back"),
         ),
         Error::Astray { source, .. } => told(source),
-        Error::Store { .. } => ("Failed", error.to_string()),
+        Error::Store { .. } => (Reason::Failed, error.to_string()),
     }
 }
 
@@ -213,47 +213,21 @@ pub(super) async fn failed(
     status
         .releases
         .retain(|release| marked.get(&release.id) == Some(&release.since));
-    condition::set(
-        &mut status.conditions,
-        "Ready",
-        false,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
-    condition::set(
-        &mut status.conditions,
-        "Degraded",
-        true,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
+    Conditions::at(&mut status.conditions, generation, now)
+        .set(ConditionType::Ready, false, reason, message.clone())
+        .set(ConditionType::Degraded, true, reason, message.clone());
+    let about = ObjectRef::of(balancer);
     context
         .events
-        .record(&ObjectRef::of(balancer), EventType::Warning, reason, message);
+        .record(&about, EventType::Warning, reason.as_str(), message);
     write(context, balancer, status).await?;
     Err(error)
 }
 
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {
-    if balancer.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
-    fault::point("balancer/before-status");
-    let stored = context
-        .store
-        .set_status::<LoadBalancer>(balancer.name(), uid, status)
-        .await;
-    fault::point("balancer/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            balancer: balancer.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(balancer, status).await;
+    written.map_err(|source| Error::Store {
+        balancer: balancer.name().to_owned(),
+        source,
+    })
 }

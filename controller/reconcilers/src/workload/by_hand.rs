@@ -1,18 +1,18 @@
 //! The Events that tell that a person stopped a Workload's container, and that it was handed back.
 
-use aegis_api::{Workload, WorkloadStatus, condition};
-use aegis_planning::hold::STOPPED_BY_HAND;
+use aegis_api::{ConditionType, Workload, WorkloadStatus, condition};
 use aegis_runtime::events::{EventType, ObjectRef};
 
 use crate::context::Context;
 
 /// Tells once of a stop, and once of its end.
 pub(super) fn announce(context: &Context, workload: &Workload, status: &WorkloadStatus) {
+    let kind = ConditionType::StoppedByHand;
     let before = workload.status.as_ref();
-    let was = before.is_some_and(|before| condition::is_true(&before.conditions, STOPPED_BY_HAND));
-    let now = condition::find(&status.conditions, STOPPED_BY_HAND);
+    let was = before.is_some_and(|before| condition::is_true(&before.conditions, kind));
+    let now = condition::find(&status.conditions, kind);
     let (reason, text) = match now {
-        Some(now) if now.status == "True" && !was => (STOPPED_BY_HAND, now.message.clone()),
+        Some(now) if now.status == "True" && !was => (kind.as_str(), now.message.clone()),
         Some(now) if now.status != "True" && was => {
             ("HandedBack", "what was stopped by hand runs again".to_owned())
         }

@@ -1,9 +1,10 @@
 //! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
+use aegis_api::condition::{self, Condition, Conditions};
 use aegis_api::meta::WORKLOAD_FINALIZER;
-use aegis_api::{Kind, Workload, WorkloadStatus, condition};
+use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
 use aegis_planning::workload::plan::Step;
-use aegis_planning::workload::status::{FOREIGN, Outcome, cannot, newly_draining, next};
+use aegis_planning::workload::status::{Outcome, cannot, newly_draining, next};
 use aegis_planning::workload::validate::ValidatedWorkload;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -13,7 +14,6 @@ use aegis_runtime::store::StoreError;
 use super::apply::Applied;
 use super::{AT_ONCE, Error, by_hand};
 use crate::context::Context;
-use crate::fault;
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -61,9 +61,8 @@ pub(super) async fn update(
             rejected.revision, rejected.reason
         );
         let about = ObjectRef::of(workload);
-        context
-            .events
-            .record(&about, EventType::Warning, "RolledBack", text);
+        let reason = Reason::RolledBack.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
     announce_refusals(context, workload, &status, outcome);
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
@@ -88,53 +87,28 @@ pub(super) async fn failed(context: &Context, workload: &Workload, error: Error)
     let mut status = workload.status.clone().unwrap_or_default();
     let (reason, message) = match &error {
         Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Apply { .. } | Error::Store { .. } => ("Failed", error.to_string()),
+        Error::Observe { source, .. } => (Reason::EngineUnavailable, source.to_string()),
+        Error::Apply { .. } | Error::Store { .. } => (Reason::Failed, error.to_string()),
     };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
-    condition::set(
-        &mut status.conditions,
-        "Ready",
-        false,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
-    condition::set(
-        &mut status.conditions,
-        "Degraded",
-        true,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
+    Conditions::at(&mut status.conditions, generation, now)
+        .set(ConditionType::Ready, false, reason, message.clone())
+        .set(ConditionType::Degraded, true, reason, message.clone());
+    let about = ObjectRef::of(workload);
     context
         .events
-        .record(&ObjectRef::of(workload), EventType::Warning, reason, message);
+        .record(&about, EventType::Warning, reason.as_str(), message);
     write(context, workload, status).await?;
     Err(error)
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {
-    if workload.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    fault::point("workload/before-status");
-    let stored = context
-        .store
-        .set_status::<Workload>(workload.name(), uid(workload), status)
-        .await;
-    fault::point("workload/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            workload: workload.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(workload, status).await;
+    written.map_err(|source| Error::Store {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 async fn finalize(context: &Context, workload: &Workload) -> Result<(), Error> {
@@ -166,20 +140,21 @@ fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadSt
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice());
-    let news = |kind: &str| {
-        let said = |conditions: &[condition::Condition]| {
+    let news = |kind: ConditionType| {
+        let said = |conditions: &[Condition]| {
             condition::find(conditions, kind).map(|found| (found.status.clone(), found.message.clone()))
         };
         said(&status.conditions).filter(|now| before.and_then(said).as_ref() != Some(now))
     };
-    if news("Degraded").is_some() {
+    if news(ConditionType::Degraded).is_some() {
         for refused in cannot(outcome) {
             let (reason, text) = (refused.reason.as_str(), refused.to_string());
             context.events.record(&about, EventType::Warning, reason, text);
         }
     }
-    if let Some((_, text)) = news(FOREIGN) {
-        context.events.record(&about, EventType::Warning, "NotOurs", text);
+    if let Some((_, text)) = news(ConditionType::ForeignContainers) {
+        let reason = Reason::NotOurs.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
 }
 
@@ -213,9 +188,8 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
     }
     for incident in &outcome.reported {
         let text = format!("automatic restarts have ended: incident/{incident} asks a human");
-        context
-            .events
-            .record(&about, EventType::Warning, "RestartLimit", text);
+        let reason = Reason::RestartLimit.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
     for refusal in &outcome.plan.refused {
         let text = format!("{}: {}", refusal.step.words(), refusal.reason);
@@ -227,7 +201,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
         context.events.record(
             &about,
             EventType::Warning,
-            "StepFailed",
+            Reason::StepFailed.as_str(),
             format!("cannot {}: {}", failed.step.words(), failed.message),
         );
     }

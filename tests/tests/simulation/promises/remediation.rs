@@ -6,7 +6,8 @@ use aegis_api::incident::{ApprovalDecision, Patch, Plan, Stage};
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::scalar::Time;
 use aegis_api::{
-    Incident, IncidentStatus, Kind, Phase, RemediationPolicy, RunbookEntry, Workload, WorkloadSpec, condition,
+    ConditionType, Incident, IncidentStatus, Kind, Phase, Reason, RemediationPolicy, RunbookEntry, Workload,
+    WorkloadSpec, condition,
 };
 use aegis_runtime::Verb;
 
@@ -295,7 +296,7 @@ pub(crate) fn i6_one_remediation_at_a_time_within_its_limits(evidence: &Evidence
 fn holds_a_turn(incident: &Incident) -> bool {
     let status = incident.status.clone().unwrap_or_default();
     let changes = status.plan.is_some_and(|plan| plan.action != Action::Noop);
-    let caught = condition::is_true_for(&status.conditions, "Held", "Paused");
+    let caught = condition::is_true_for(&status.conditions, ConditionType::Held, Reason::Paused);
     let remedied = matches!(
         status.phase,
         Phase::Approved | Phase::Executing | Phase::Scaling | Phase::Verifying

@@ -4,7 +4,7 @@ use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_api::redact::bound;
-use aegis_api::{Kind, condition};
+use aegis_api::{ConditionType, Kind, Reason, condition};
 
 use super::super::plan::paused_containers;
 use super::super::readings::readings;
@@ -12,12 +12,11 @@ use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
 use crate::governing::Doubt;
-use crate::hold::STOPPED_BY_HAND;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;
 
-fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ruling> {
+fn needs_approval(reason: Reason, message: impl Into<String>) -> Option<Ruling> {
     let message = message.into();
     Some(Ruling::NeedsApproval { reason, message })
 }
@@ -62,13 +61,13 @@ pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
     let Some(row) = rows().find(|row| row.stopped_by_hand.is_some()) else {
         let open = rows().find(|row| case.incident.stopped.contains(&row.id))?;
         return Some(Ruling::Wait {
-            reason: STOPPED_BY_HAND,
+            reason: Reason::StoppedByHand,
             message: format!("{} was asked to stop: who did that shows soon", open.name),
         });
     };
     let name = &row.name;
     needs_approval(
-        STOPPED_BY_HAND,
+        Reason::StoppedByHand,
         format!(
             "{name} was stopped by hand: {} needs a human (`docker start {name}` hands it back)",
             case.action
@@ -84,14 +83,15 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     let conditions = workload
         .and_then(|workload| workload.status.as_ref())
         .map(|status| &status.conditions);
-    let reached =
-        conditions.is_some_and(|conditions| condition::is_true_for(conditions, "Degraded", "RestartLimit"));
+    let reached = conditions.is_some_and(|conditions| {
+        condition::is_true_for(conditions, ConditionType::Degraded, Reason::RestartLimit)
+    });
     let binds = asks || (reached && case.action == Action::Restart);
     if !binds {
         return None;
     }
     needs_approval(
-        "RestartLimit",
+        Reason::RestartLimit,
         format!(
             "automatic restarts have ended without success: {} needs a human",
             case.action
@@ -130,7 +130,7 @@ pub(super) fn council_rejected(case: &Case<'_>) -> Option<Ruling> {
 }
 
 pub(super) fn council_needs_review(case: &Case<'_>) -> Option<Ruling> {
-    const REASON: &str = "CouncilNeedsReview";
+    const REASON: Reason = Reason::CouncilNeedsReview;
     let Some(decision) = case.council else {
         return needs_approval(REASON, format!("no council has agreed to {}", case.action));
     };
@@ -147,7 +147,7 @@ pub(super) fn failed_before(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "FailedBefore",
+        Reason::FailedBefore,
         format!(
             "{action} failed {failures} times in a row on this workload in the last day: the same fix is not tried a third time without a human"
         ),
@@ -160,7 +160,7 @@ pub(super) fn scaled_to_zero(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "ScaledToZero",
+        Reason::ScaledToZero,
         format!(
             "the workload is asked for with 0 replicas, so none of it should run: {} needs a human",
             case.action
@@ -173,7 +173,7 @@ pub(super) fn protected(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "Protected",
+        Reason::Protected,
         format!("the workload is protected: {} needs a human", case.action),
     )
 }
@@ -184,7 +184,7 @@ pub(super) fn no_policy(case: &Case<'_>) -> Option<Ruling> {
     }
     let workload = case.incident.target.as_ref().ok()?.name();
     needs_approval(
-        "NoPolicy",
+        Reason::NoPolicy,
         format!("no RemediationPolicy governs {workload}: apply one (examples/quickstart/policy.yaml)"),
     )
 }
@@ -194,7 +194,7 @@ pub(super) fn broken_policy(case: &Case<'_>) -> Option<Ruling> {
         return None;
     };
     needs_approval(
-        "BrokenPolicy",
+        Reason::BrokenPolicy,
         format!(
             "a policy file that may govern the workload is broken, so {} requires approval until it is repaired: {}",
             case.action,
@@ -208,7 +208,7 @@ pub(super) fn approval_mode(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "ApprovalMode",
+        Reason::ApprovalMode,
         format!(
             "policy {} asks a human before {}",
             case.incident.policy_name, case.action
@@ -221,7 +221,7 @@ pub(super) fn automation_off(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "AutomationOff",
+        Reason::AutomationOff,
         format!(
             "policy {} leaves {} to a human",
             case.incident.policy_name, case.action
@@ -236,7 +236,7 @@ pub(super) fn freeze_window(case: &Case<'_>) -> Option<Ruling> {
         "freeze window {}–{} UTC {}",
         window.start, window.end, window.reason
     );
-    needs_approval("FreezeWindow", message.trim_end())
+    needs_approval(Reason::FreezeWindow, message.trim_end())
 }
 
 pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
@@ -246,7 +246,7 @@ pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "BudgetExhausted",
+        Reason::BudgetExhausted,
         format!("{used} of {budget} actions on this workload were used in the last hour: it may be flapping"),
     )
 }

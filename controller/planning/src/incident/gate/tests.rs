@@ -156,7 +156,7 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
 fn i6_while_automation_is_paused_only_a_human_acts() {
     let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     incident.paused = Some(crate::hold::Hold {
-        reason: crate::hold::PAUSED,
+        reason: Reason::Paused,
         message: "all automation is paused by ada".to_owned(),
         until: None,
         by_itself: false,
@@ -183,7 +183,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
         let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}");
         incident.paused = Some(crate::hold::Hold {
-            reason: crate::hold::PAUSED,
+            reason: Reason::Paused,
             message: "all automation is paused by ada".to_owned(),
             until: None,
             by_itself: false,
@@ -191,7 +191,13 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
         let step = plan(&incident);
         assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
         assert_eq!(
-            matches!(step, Step::Hold { reason: "Paused", .. }),
+            matches!(
+                step,
+                Step::Hold {
+                    reason: Reason::Paused,
+                    ..
+                }
+            ),
             !goes_on,
             "{step:?}"
         );
@@ -216,7 +222,7 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     workload.status = Some(serde_json::from_value(json!({"instances": [row(true)]})).unwrap());
     stopped.target = Ok(workload.clone().into());
     let ruled = ruled_on(&stopped, Action::Restart, Some("APPROVED"), false);
-    assert_eq!(reason(ruled), "StoppedByHand");
+    assert_eq!(reason(ruled), Reason::StoppedByHand);
 
     // Until it shows who stopped it, it may be a person.
     workload.status = Some(serde_json::from_value(json!({"instances": [row(false)]})).unwrap());
@@ -237,14 +243,14 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     let mut limited = stopped;
     limited.target = Ok(workload.into());
     let ruled = ruled_on(&limited, Action::Restart, Some("APPROVED"), false);
-    assert_eq!(reason(ruled), "RestartLimit");
+    assert_eq!(reason(ruled), Reason::RestartLimit);
 
     // The incident that asks a human does, whatever is proposed.
     let spec = "{workloadRef: web, alertType: RESTART_LIMIT, source: {kind: controller}}";
     let asking = judge(vec![incident(spec, "{}")], "{}");
     assert_eq!(
         reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
-        "RestartLimit"
+        Reason::RestartLimit
     );
 }
 

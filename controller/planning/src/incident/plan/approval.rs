@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use aegis_api::incident::{ApprovalDecision, Plan};
 use aegis_api::proposal::Action;
-use aegis_api::{Kind, Workload};
+use aegis_api::{ConditionType, Kind, Reason, Workload};
 
 use super::super::gate::{self, Case, Ruling};
 use super::super::remedy;
-use super::super::validate::{REMEDIATION_UNDER_WAY, ValidatedIncident};
+use super::super::validate::ValidatedIncident;
 use super::{MOST_ANEW, Step, begin_anew, conclude, fail, is_fresh, ordered, overtaken, proposed_count};
-use crate::host_limit::HOST_BUSY;
 
 /// How often it is looked whether what stands in the way has passed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -32,7 +31,7 @@ pub(super) fn await_approval(incident: &ValidatedIncident, workload: &Workload) 
     }
     if let Some(rival) = &incident.rival {
         let message = format!("incident {rival} is being remedied on the same workload");
-        return ask(plan, REMEDIATION_UNDER_WAY, message);
+        return ask(plan, Reason::RemediationUnderWay, message);
     }
     if let Some(step) = ordered(incident, workload) {
         return step;
@@ -84,7 +83,7 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
     match ruling {
         Ruling::Allow => Step::Execute(plan.clone()),
         // Approved, it has its turn already.
-        Ruling::Wait { reason, .. } if reason == HOST_BUSY => Step::Execute(plan.clone()),
+        Ruling::Wait { reason, .. } if reason == Reason::HostBusy => Step::Execute(plan.clone()),
         Ruling::Wait { reason, message } => Step::Hold {
             reason,
             message,
@@ -101,7 +100,7 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
     }
 }
 
-fn ask(plan: &Plan, reason: &'static str, message: String) -> Step {
+fn ask(plan: &Plan, reason: Reason, message: String) -> Step {
     Step::AskHuman {
         plan: plan.clone(),
         council: None,
@@ -129,7 +128,7 @@ fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
     if since.age(incident.now) < WAITS_AT_MOST.std() {
         return None;
     }
-    let allows = aegis_api::condition::find(&incident.status.conditions, "PolicyAllows");
+    let allows = aegis_api::condition::find(&incident.status.conditions, ConditionType::PolicyAllows);
     let waited_for = allows.map(|allows| format!(" ({})", allows.message));
     Some(format!(
         "nobody decided on {} {} within {WAITS_AT_MOST}{}: nothing was done; report it again if it is still wrong",
@@ -219,7 +218,7 @@ fn free_again(incident: &ValidatedIncident, workload: &Workload, plan: &Plan) ->
             plan.action,
             MOST_ANEW.saturating_add(1)
         );
-        return ask(plan, "WaitedTooOften", message);
+        return ask(plan, Reason::WaitedTooOften, message);
     }
     Step::BeginAnew {
         reason: "what stood in the way has passed".to_owned(),

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use aegis_api::incident::Plan;
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
-use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
 
 use super::super::remedy;
 use super::super::validate::ValidatedIncident;
 use super::{Step, fail, fall_back, in_rotation, paused_containers};
-use crate::workload::status::{CONTAINER_MISSING, STEP_REFUSED};
 
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
@@ -62,7 +62,7 @@ pub fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
     }
     let left = CONVERGE_WITHIN.saturating_sub(began.age(incident.now));
     if left.is_zero() {
-        let ready = aegis_api::condition::find(&status.conditions, "Ready")
+        let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready)
             .map(|ready| ready.message.clone())
             .unwrap_or_default();
         return fall_back(
@@ -85,15 +85,15 @@ pub fn is_kept_from_effect(workload: &Workload) -> bool {
 
 /// What the workload says where a stop could not be undone: waiting would not change that.
 fn cannot_restart(status: &WorkloadStatus) -> Option<&str> {
-    let degraded = aegis_api::condition::find(&status.conditions, "Degraded")?;
+    let degraded = aegis_api::condition::find(&status.conditions, ConditionType::Degraded)?;
     CannotRestart::from_reason(&degraded.reason).filter(|_| degraded.status == "True")?;
     Some(&degraded.message)
 }
 
 /// What keeps a change from ever taking effect, as long as nobody changes something else.
 fn impossible(workload: &Workload) -> Option<String> {
-    let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, "Ready")?;
-    let is_final = [STEP_REFUSED, CONTAINER_MISSING].contains(&ready.reason.as_str());
+    let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, ConditionType::Ready)?;
+    let is_final = ready.reason == Reason::StepRefused || ready.reason == Reason::ContainerMissing;
     (is_final && ready.status == "False").then(|| ready.message.clone())
 }
 
@@ -114,9 +114,9 @@ fn converged(
         Action::Noop => Some(names()),
         Action::Restart => {
             let wanted = plan.patch.restarted_at?;
-            let all = rows
-                .iter()
-                .all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
+            let all = rows.iter().all(|row| {
+                row.state == ContainerState::Running && row.started_at.is_some_and(|start| start >= wanted)
+            });
             (all && !rows.is_empty()).then(names)
         }
         Action::ScaleUp | Action::ScaleDown | Action::Rollback => {

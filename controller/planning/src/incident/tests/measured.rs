@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use aegis_api::ConditionType;
+use aegis_api::condition::Conditions;
 use aegis_api::incident::{Attempt, Plan, Verification};
 use aegis_api::proposal::Evidence;
 
@@ -172,7 +174,7 @@ fn what_waited_for_a_freeze_window_a_budget_or_a_mode_begins_at_evidence_again()
         matches!(
             step,
             Step::AskHuman {
-                reason: "WaitedTooOften",
+                reason: Reason::WaitedTooOften,
                 ..
             }
         ),
@@ -228,7 +230,7 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
     let step = measured(true);
     let Step::AskHuman {
         plan: new,
-        reason: "SpecChanged",
+        reason: Reason::SpecChanged,
         ..
     } = step
     else {
@@ -259,7 +261,7 @@ tried: [{action: SCALE_UP, planHash: '1', error: e, generation: 4}]
         matches!(
             step,
             Step::AskHuman {
-                reason: "SpecChanged",
+                reason: Reason::SpecChanged,
                 ..
             }
         ),
@@ -334,7 +336,7 @@ fn paused(workload: &mut Workload) {
     status.instances = vec![
         row("web-replica-1"),
         InstanceStatus {
-            state: "paused".to_owned(),
+            state: aegis_api::observed::ContainerState::Paused,
             ..row("web-replica-2")
         },
     ];
@@ -374,7 +376,7 @@ fn a_paused_container_is_named_at_once_and_nothing_waits_for_it_to_go_on() {
 
 #[test]
 fn what_cannot_take_effect_ends_with_the_engines_reason() {
-    let after = |secs: u64, reason: &str| {
+    let after = |secs: u64, reason: Reason| {
         let mut incident = waits(|_| ());
         let status = incident.status.as_mut().unwrap();
         status.phase = aegis_api::Phase::Executing;
@@ -386,19 +388,16 @@ fn what_cannot_take_effect_ends_with_the_engines_reason() {
         let incident = with_workload(judged(incident, AUTO), |workload| {
             workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
             let conditions = &mut workload.status.get_or_insert_default().conditions;
-            aegis_api::condition::set(
-                conditions,
-                "Ready",
+            Conditions::at(conditions, Some(1), now).set(
+                ConditionType::Ready,
                 false,
                 reason,
                 "cannot create web-replica-1: No such image",
-                Some(1),
-                now,
             );
         });
         plan(&incident)
     };
-    for reason in ["StepRefused", "ContainerMissing"] {
+    for reason in [Reason::StepRefused, Reason::ContainerMissing] {
         let step = after(6, reason);
         assert!(
             matches!(&step, Step::Fail { error, .. } if error.contains("No such image")),
@@ -410,7 +409,7 @@ fn what_cannot_take_effect_ends_with_the_engines_reason() {
         );
     }
     assert!(
-        matches!(after(6, "StepFailed"), Step::Wait(_)),
+        matches!(after(6, Reason::StepFailed), Step::Wait(_)),
         "worth another try"
     );
 }

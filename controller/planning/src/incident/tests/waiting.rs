@@ -108,7 +108,7 @@ conditions: [{{type: Held, status: 'True', reason: HostBusy, message: m, lastTra
         matches!(
             step,
             Step::Hold {
-                reason: "HostBusy",
+                reason: Reason::HostBusy,
                 ..
             }
         ),

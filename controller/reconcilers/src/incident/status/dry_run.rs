@@ -39,6 +39,8 @@ pub(super) fn ended(plan: Option<&Plan>, ruling: &Ruling) -> (Phase, Stage, Stri
 
 #[cfg(test)]
 mod tests {
+    use aegis_api::Reason;
+
     use super::*;
 
     #[test]
@@ -48,7 +50,7 @@ mod tests {
         )
         .unwrap();
         let asks = Ruling::NeedsApproval {
-            reason: "CouncilNeedsReview",
+            reason: Reason::CouncilNeedsReview,
             message: "1/3 approved".to_owned(),
         };
         let refuses = Ruling::Refuse {

@@ -73,7 +73,8 @@ async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_
         council.votes.iter().all(|vote| vote.asked.is_none()),
         "{council:#?}"
     );
-    let allowed = aegis_api::condition::find(&status.conditions, "PolicyAllows").unwrap();
+    let allowed =
+        aegis_api::condition::find(&status.conditions, aegis_api::ConditionType::PolicyAllows).unwrap();
     assert_eq!(allowed.status, "True", "{allowed:?}");
     assert_eq!(status.learned.as_deref(), Some("rb-known"));
     assert_eq!(

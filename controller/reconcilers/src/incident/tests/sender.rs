@@ -1,6 +1,6 @@
 //! What a sender says after its alert, and what an alert did not say: on the incident for people, and proof of nothing.
 
-use aegis_api::condition;
+use aegis_api::{ConditionType, condition};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::{Value, json};
@@ -50,14 +50,17 @@ async fn what_the_sender_says_later_is_noted_once_and_ends_nothing() {
         let incident = say(&ward, Some("2026-01-31T12:00:00Z")).await;
         assert_eq!(count(&incident, over), 1, "{repeat}: {:#?}", lines(&incident));
         let status = incident.status.as_ref().unwrap();
-        assert!(condition::is_true(&status.conditions, "SenderResolved"));
+        assert!(condition::is_true(
+            &status.conditions,
+            ConditionType::SenderResolved
+        ));
         assert!(!incident.is_finished(), "a sender's word proves nothing");
     }
     let incident = say(&ward, None).await;
     assert_eq!(count(&incident, "the sender says that it fires again"), 1);
     assert!(!condition::is_true(
         &incident.status.unwrap().conditions,
-        "SenderResolved"
+        ConditionType::SenderResolved
     ));
 }
 
@@ -85,7 +88,7 @@ async fn the_default_target_and_the_earlier_incident_are_told_on_the_incident() 
         "{first}"
     );
     let status = incident.status.as_ref().unwrap();
-    let named = condition::find(&status.conditions, "ContainerNamed").unwrap();
+    let named = condition::find(&status.conditions, ConditionType::ContainerNamed).unwrap();
     assert_eq!(
         (
             named.status.as_str(),

@@ -2,7 +2,7 @@
 //! the load balancer.
 
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Workload, WorkloadStatus};
 use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
 
 use super::*;
@@ -116,7 +116,7 @@ impl Rig {
     fn ready(&self) -> String {
         let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
         let status = lb.status.clone().unwrap();
-        let ready = condition::find(&status.conditions, "Ready").unwrap();
+        let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
         format!("{} {} {}", ready.status, ready.reason, ready.message)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aegis_api::incident::RESTART_LIMIT;
 use aegis_api::observed::ContainerState;
-use aegis_api::{Incident, Kind, Workload, condition, kinds};
+use aegis_api::{ConditionType, Incident, Kind, Workload, condition, kinds};
 use aegis_docker_fake::{Actor, Ailment, Behaviour, Cure, FakeEngine, Op, RunSpec, Symptom};
 use aegis_runtime::controller::Reconciler;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl Host {
     fn is_told(&self) -> bool {
         let workload = self.context.store.get::<Workload>("web").unwrap();
         let conditions = &workload.status.as_ref().unwrap().conditions;
-        condition::is_true(conditions, "StoppedByHand")
+        condition::is_true(conditions, ConditionType::StoppedByHand)
     }
 
     fn told(&self, reason: &str) -> u32 {

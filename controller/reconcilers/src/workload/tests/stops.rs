@@ -7,7 +7,7 @@ use aegis_api::condition::{self, Condition};
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::Health;
-use aegis_api::{Workload, kinds};
+use aegis_api::{ConditionType, Workload, kinds};
 use aegis_docker_fake::{Actor, FakeEngine, Op, RunSpec};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::observed::Observed;
@@ -86,7 +86,9 @@ impl Host {
 
 fn degraded(workload: &Workload) -> Condition {
     let status = workload.status.as_ref().unwrap();
-    condition::find(&status.conditions, "Degraded").unwrap().clone()
+    condition::find(&status.conditions, ConditionType::Degraded)
+        .unwrap()
+        .clone()
 }
 
 fn app() -> RunSpec {
@@ -414,7 +416,7 @@ async fn the_world_may_change_between_the_plan_and_the_stop() {
         (0, 0, 0)
     );
     let status = next(&validated, &applied.outcome);
-    let degraded = condition::find(&status.conditions, "Degraded").unwrap();
+    let degraded = condition::find(&status.conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "NetworkOwnerGone");
 }
 
