@@ -1,18 +1,27 @@
 //! The only writer of a LoadBalancer's status, its finalizer and its Events. What the status says is planned.
 
+use aegis_api::error::root_cause;
 use aegis_api::load_balancer::{DrainReceipt, Server};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus, condition};
-use aegis_planning::load_balancer::plan::Prepared;
+use aegis_planning::load_balancer::plan::{Prepared, Unplanned};
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::{Error, Failure, dereference, receipts};
+use super::{Failure, dereference, nginx, receipts};
 use crate::context::Context;
-use crate::fault;
+use crate::{fault, load_balancer};
+
+/// What the store did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status or the finalizers.
+    #[error("cannot store the state of load balancer {balancer}")]
+    Store { balancer: String, source: StoreError },
+}
 
 /// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
 /// deletes it: must be stored before nginx is given the first configuration.
@@ -30,7 +39,7 @@ pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Pre
 pub(super) async fn finalize(
     context: &Context,
     balancer: &LoadBalancer,
-    failure: Option<&Error>,
+    failure: Option<&load_balancer::Error>,
 ) -> Result<Action, Error> {
     if let Some(finalizers) = finalizer::without(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
         if let Some(failure) = failure {
@@ -137,24 +146,36 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
 }
 
 /// What is told of an error: the reason of the conditions, and the message.
-fn told(error: &Error) -> (&'static str, String) {
+fn told(error: &load_balancer::Error) -> (&'static str, String) {
+    use load_balancer::Error;
     match error {
-        Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Template { template, source, .. } => {
-            ("TemplateError", format!("template {template}: {source}"))
-        }
-        Error::Apply { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
-        Error::Refused { output, .. } => (
+        Error::Validate { source, .. } => (source.reason, source.message.clone()),
+        Error::Dereference(error) => ("EngineUnavailable", root_cause(error)),
+        Error::Plan { source, .. } => match source {
+            Unplanned::Template { template, source } => {
+                ("TemplateError", format!("template {template}: {source}"))
+            }
+            Unplanned::Render { template, source } => {
+                ("TemplateError", format!("template {template}: {source}"))
+            }
+        },
+        Error::Apply(error) => told_of_nginx(error.cause()),
+        Error::Astray { source, .. } => told(source),
+        Error::Status(error) => ("Failed", error.to_string()),
+    }
+}
+
+fn told_of_nginx(error: &nginx::Error) -> (&'static str, String) {
+    match error {
+        nginx::Error::Engine { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
+        nginx::Error::Refused { output, .. } => (
             "ConfigRefused",
             format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
         ),
-        Error::Unproved { .. } => (
+        nginx::Error::Unproved { .. } => (
             "ReloadUnproved",
             format!("{error}; the last good configuration was put back"),
         ),
-        Error::Astray { source, .. } => told(source),
-        Error::Store { .. } => ("Failed", error.to_string()),
     }
 }
 
@@ -177,7 +198,7 @@ pub(super) async fn failed(
     context: &Context,
     balancer: &LoadBalancer,
     failure: Failure,
-) -> Result<Action, Error> {
+) -> Result<Action, load_balancer::Error> {
     let Failure {
         error,
         strays,
@@ -191,7 +212,7 @@ pub(super) async fn failed(
             let servers = format!("nginx still sends requests of {}", names(&strays));
             message = format!("{servers}; {message}");
             let source = Box::new(error);
-            Error::Astray { servers, source }
+            load_balancer::Error::Astray { servers, source }
         }
     };
     let mut status = balancer.status.clone().unwrap_or_default();
