@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::error::chain;
 use aegis_api::redact::{bound, redact};
 use aegis_brain::Brain;
 use aegis_docker::bollard::Docker;
@@ -235,7 +236,7 @@ fn plans(context: &Context) -> aegis_server::Plans {
         async move {
             let planned = aegis_reconcilers::preview(&context, &workload).await;
             planned.map_err(|error| match error.is_invalid() {
-                true => aegis_server::NoPlan::Invalid(error.to_string()),
+                true => aegis_server::NoPlan::Invalid(chain(&error)),
                 false => aegis_server::NoPlan::Unknown(format!("{:#}", anyhow::Error::from(error))),
             })
         }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use aegis_api::wire::plan::WorkloadPlan;
 use aegis_api::{Kind as _, Workload};
-use aegis_docker::EngineError;
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
 use aegis_planning::workload::check::check;
@@ -23,60 +22,41 @@ use aegis_planning::workload::plan::{Prepared, Step, plan};
 use aegis_planning::workload::preview::preview as planned;
 use aegis_planning::workload::validate::{ValidatedWorkload, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
-use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 use crate::turns::{self, Turn};
 
-/// Why a reconcile ended early. The status says it too.
+/// Why a reconcile ended early: which step failed. The status says it too.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine could not be read.
-    #[error("cannot observe the containers of workload {workload}")]
-    Observe { workload: String, source: EngineError },
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
     /// The spec asks for something that cannot be, as things stand.
-    #[error("workload {workload} cannot be reconciled: {message}")]
-    Invalid {
-        workload: String,
-        reason: &'static str,
-        message: String,
-    },
-    /// A step failed.
-    #[error("cannot {step} for workload {workload}")]
-    Apply {
-        workload: String,
-        step: String,
-        source: EngineError,
-    },
+    #[error("workload {workload} cannot be reconciled")]
+    Validate { workload: String, source: Invalid },
+    /// A step of the plan failed.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
     /// The status could not be stored.
-    #[error("cannot store the state of workload {workload}")]
-    Store { workload: String, source: StoreError },
-}
-
-impl Error {
-    fn invalid(workload: &str, invalid: Invalid) -> Self {
-        Self::Invalid {
-            workload: workload.to_owned(),
-            reason: invalid.reason,
-            message: invalid.message,
-        }
-    }
+    #[error(transparent)]
+    Status(#[from] status::Error),
 }
 
 impl ReconcileError for Error {
     fn category(&self) -> &'static str {
         match self {
-            Self::Observe { .. } => "observe",
-            Self::Invalid { .. } => "invalid",
-            Self::Apply { .. } => "apply",
-            Self::Store { .. } => "store",
+            Self::Dereference(_) => "observe",
+            Self::Validate { .. } => "invalid",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "store",
         }
     }
 
     fn on_error(&self) -> OnError {
         match self {
-            Self::Invalid { .. } => OnError::AwaitChange,
-            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
+            Self::Validate { .. } => OnError::AwaitChange,
+            Self::Dereference(_) | Self::Apply(_) | Self::Status(_) => OnError::Backoff,
         }
     }
 }
@@ -84,7 +64,7 @@ impl ReconcileError for Error {
 impl Error {
     /// Whether it is the spec that cannot be followed, not the engine that does not answer.
     pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Invalid { .. })
+        matches!(self, Self::Validate { .. })
     }
 }
 
@@ -100,7 +80,10 @@ pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadP
             message: format!("what it would do cannot be worked out: {error}"),
         })
     });
-    told.map_err(|refusal| Error::invalid(workload.name(), refusal))
+    told.map_err(|source| Error::Validate {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 /// Reconciles Workloads.
@@ -128,12 +111,15 @@ impl Reconciler for WorkloadReconciler {
         };
         let observed = match dereference::dereference(context, &workload).await {
             Ok(observed) => observed,
-            Err(error) => return status::failed(context, &workload, error).await,
+            Err(error) => return status::failed(context, &workload, error.into()).await,
         };
         let mut validated = match validate(&workload, observed) {
             Ok(validated) => validated,
-            Err(invalid) => {
-                let error = Error::invalid(name, invalid);
+            Err(source) => {
+                let error = Error::Validate {
+                    workload: name.to_owned(),
+                    source,
+                };
                 return status::failed(context, &workload, error).await;
             }
         };

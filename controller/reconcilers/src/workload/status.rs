@@ -1,5 +1,6 @@
 //! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
+use aegis_api::error::root_cause;
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::{Kind, Workload, WorkloadStatus, condition};
 use aegis_planning::workload::plan::Step;
@@ -11,9 +12,17 @@ use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
 use super::apply::Applied;
-use super::{AT_ONCE, Error, by_hand};
+use super::{AT_ONCE, by_hand};
 use crate::context::Context;
-use crate::fault;
+use crate::{fault, workload as driver};
+
+/// What the store did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status or the finalizers.
+    #[error("cannot store the state of workload {workload}")]
+    Store { workload: String, source: StoreError },
+}
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -41,8 +50,7 @@ pub(super) async fn update(
     workload: &Workload,
     validated: &ValidatedWorkload,
     applied: Applied,
-) -> Result<Action, Error> {
-    let name = workload.name();
+) -> Result<Action, driver::Error> {
     let outcome = &applied.outcome;
     announce(context, workload, outcome);
     if validated.deleting {
@@ -69,12 +77,8 @@ pub(super) async fn update(
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     let (look_again, nothing_done) = (outcome.plan.look_again, outcome.done.is_empty());
-    if let Some((step, source)) = applied.failure {
-        return Err(Error::Apply {
-            workload: name.to_owned(),
-            step: step.words(),
-            source,
-        });
+    if let Some(failure) = applied.failure {
+        return Err(failure.into());
     }
     Ok(match look_again {
         _ if !nothing_done || marked => Action::Requeue(AT_ONCE),
@@ -84,12 +88,16 @@ pub(super) async fn update(
 }
 
 /// Stores why nothing could be done.
-pub(super) async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+pub(super) async fn failed(
+    context: &Context,
+    workload: &Workload,
+    error: driver::Error,
+) -> Result<Action, driver::Error> {
     let mut status = workload.status.clone().unwrap_or_default();
     let (reason, message) = match &error {
-        Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Apply { .. } | Error::Store { .. } => ("Failed", error.to_string()),
+        driver::Error::Validate { source, .. } => (source.reason, source.message.clone()),
+        driver::Error::Dereference(error) => ("EngineUnavailable", root_cause(error)),
+        driver::Error::Apply(_) | driver::Error::Status(_) => ("Failed", error.to_string()),
     };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
