@@ -13,6 +13,7 @@
 
 mod apply;
 mod dereference;
+mod error;
 mod installed_config;
 mod memory;
 mod nginx;
@@ -24,92 +25,19 @@ mod tests;
 
 use std::time::Duration;
 
-use aegis_api::load_balancer::Server;
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer};
-use aegis_planning::Invalid;
-use aegis_planning::load_balancer::plan::{Unplanned, contain, plan};
-use aegis_planning::load_balancer::status::{Applied, Outcome};
+use aegis_planning::load_balancer::plan::{contain, plan};
+use aegis_planning::load_balancer::status::Outcome;
 use aegis_planning::load_balancer::validate::{ValidatedLoadBalancer, validate};
-use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::controller::{Action, Reconciler};
 use aegis_runtime::finalizer;
 
+pub use error::Error;
+use error::Failure;
 use memory::Memory;
 
 use crate::context::Context;
-
-/// How soon it is tried again to take out what is not a server any more.
-const STRAYS_WITHIN: Duration = Duration::from_secs(2);
-
-/// Why a reconcile ended early: which step failed. The status says it too.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something could not be read.
-    #[error(transparent)]
-    Dereference(#[from] dereference::Error),
-    /// Things do not fit together.
-    #[error("load balancer {balancer} cannot be configured")]
-    Validate { balancer: String, source: Invalid },
-    /// There is no configuration to bring to nginx.
-    #[error("load balancer {balancer} cannot be configured")]
-    Plan { balancer: String, source: Unplanned },
-    /// nginx could not be given its configuration; the last good one stays, or was put back.
-    #[error(transparent)]
-    Apply(#[from] apply::Error),
-    /// Something of the above, and nginx goes on sending requests to addresses that are not its servers' any more.
-    #[error("{servers}")]
-    Astray { servers: String, source: Box<Error> },
-    /// The status could not be stored.
-    #[error(transparent)]
-    Status(#[from] status::Error),
-}
-
-impl Error {
-    /// Whether it lies at the configuration: another one may be loaded all the same.
-    fn is_of_configuration(&self) -> bool {
-        match self {
-            Self::Validate { .. } | Self::Plan { .. } => true,
-            Self::Apply(error) => match error.cause() {
-                nginx::Error::Refused { .. } | nginx::Error::Unproved { .. } => true,
-                nginx::Error::Engine { .. } => false,
-            },
-            Self::Dereference(_) | Self::Astray { .. } | Self::Status(_) => false,
-        }
-    }
-}
-
-impl ReconcileError for Error {
-    fn category(&self) -> &'static str {
-        match self {
-            Self::Dereference(_) => "observe",
-            Self::Validate { .. } => "invalid",
-            Self::Plan { source, .. } => match source {
-                Unplanned::Template { .. } => "template",
-                Unplanned::Render { .. } => "invalid",
-            },
-            Self::Apply(error) => match error.cause() {
-                nginx::Error::Engine { .. } => "apply",
-                nginx::Error::Refused { .. } => "refused",
-                nginx::Error::Unproved { .. } => "unproved",
-            },
-            Self::Astray { source, .. } => source.category(),
-            Self::Status(_) => "store",
-        }
-    }
-
-    fn on_error(&self) -> OnError {
-        match self {
-            Self::Astray { .. } => OnError::BackoffWithin(STRAYS_WITHIN),
-            // Each of these changes when a file, the container or the engine does, none of which is an event of the
-            // store: so they are looked at again, ever more rarely.
-            Self::Dereference(_)
-            | Self::Validate { .. }
-            | Self::Plan { .. }
-            | Self::Apply(_)
-            | Self::Status(_) => OnError::Backoff,
-        }
-    }
-}
 
 /// What a pass came to.
 enum Pass {
@@ -118,25 +46,6 @@ enum Pass {
     PutOff(Duration),
     /// It is being deleted, and no nginx has anything of it that would have to be made safe.
     Over,
-}
-
-/// Why a pass ended early, and what it leaves behind.
-struct Failure {
-    error: Error,
-    /// Servers that nginx still has, whose addresses are not theirs any more.
-    strays: Vec<Server>,
-    /// They were taken out of the last good configuration, which nginx serves.
-    contained: Option<Applied>,
-}
-
-impl<E: Into<Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            strays: Vec::new(),
-            contained: None,
-        }
-    }
 }
 
 /// Reconciles LoadBalancers.
@@ -207,6 +116,13 @@ impl LoadBalancerReconciler {
             contained,
         }
     }
+
+    async fn failed(&self, balancer: &LoadBalancer, failure: Failure) -> Result<Action, Error> {
+        let error = failure.error.with_strays(&failure.strays);
+        let (reason, message) = error.told();
+        status::failed(&self.context, balancer, reason, message, failure.contained).await?;
+        Err(error)
+    }
 }
 
 impl Reconciler for LoadBalancerReconciler {
@@ -231,9 +147,10 @@ impl Reconciler for LoadBalancerReconciler {
             Ok(Pass::Done(outcome)) => Ok(status::update(context, &balancer, *outcome).await?),
             Ok(Pass::PutOff(pause)) => Ok(Action::Requeue(pause)),
             Err(failure) if deleting && failure.contained.is_some() => {
-                Ok(status::finalize(context, &balancer, Some(&failure.error)).await?)
+                let (_, why) = failure.error.told();
+                Ok(status::finalize(context, &balancer, Some(&why)).await?)
             }
-            Err(failure) => status::failed(context, &balancer, failure).await,
+            Err(failure) => self.failed(&balancer, failure).await,
         }
     }
 }

@@ -6,12 +6,11 @@
 mod apply;
 mod by_hand;
 mod dereference;
+mod error;
 mod restart_limit;
 mod status;
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
 
 use aegis_api::wire::plan::WorkloadPlan;
 use aegis_api::{Kind as _, Workload};
@@ -21,52 +20,13 @@ use aegis_planning::workload::check::check;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
 use aegis_planning::workload::preview::preview as planned;
 use aegis_planning::workload::validate::{ValidatedWorkload, validate};
-use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
+use aegis_runtime::controller::{Action, Reconciler};
+
+pub use error::Error;
+use status::{AT_ONCE, Next};
 
 use crate::context::Context;
 use crate::turns::{self, Turn};
-
-/// Why a reconcile ended early: which step failed. The status says it too.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The engine could not be read.
-    #[error(transparent)]
-    Dereference(#[from] dereference::Error),
-    /// The spec asks for something that cannot be, as things stand.
-    #[error("workload {workload} cannot be reconciled")]
-    Validate { workload: String, source: Invalid },
-    /// A step of the plan failed.
-    #[error(transparent)]
-    Apply(#[from] apply::Error),
-    /// The status could not be stored.
-    #[error(transparent)]
-    Status(#[from] status::Error),
-}
-
-impl ReconcileError for Error {
-    fn category(&self) -> &'static str {
-        match self {
-            Self::Dereference(_) => "observe",
-            Self::Validate { .. } => "invalid",
-            Self::Apply(_) => "apply",
-            Self::Status(_) => "store",
-        }
-    }
-
-    fn on_error(&self) -> OnError {
-        match self {
-            Self::Validate { .. } => OnError::AwaitChange,
-            Self::Dereference(_) | Self::Apply(_) | Self::Status(_) => OnError::Backoff,
-        }
-    }
-}
-
-impl Error {
-    /// Whether it is the spec that cannot be followed, not the engine that does not answer.
-    pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Validate { .. })
-    }
-}
 
 /// What the containers of a Workload would go through if it were stored like this. Reads only.
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
@@ -111,7 +71,7 @@ impl Reconciler for WorkloadReconciler {
         };
         let observed = match dereference::dereference(context, &workload).await {
             Ok(observed) => observed,
-            Err(error) => return status::failed(context, &workload, error.into()).await,
+            Err(error) => return failed(context, &workload, error.into()).await,
         };
         let mut validated = match validate(&workload, observed) {
             Ok(validated) => validated,
@@ -120,7 +80,7 @@ impl Reconciler for WorkloadReconciler {
                     workload: name.to_owned(),
                     source,
                 };
-                return status::failed(context, &workload, error).await;
+                return failed(context, &workload, error).await;
             }
         };
         let mut prepared = check(&validated, plan(&validated));
@@ -141,8 +101,20 @@ impl Reconciler for WorkloadReconciler {
             return Ok(Action::Requeue(AT_ONCE));
         }
         let applied = apply::apply(context, &validated, prepared).await;
-        status::update(context, &workload, &validated, applied).await
+        let next = status::update(context, &workload, &validated, &applied.outcome).await?;
+        match (next, applied.failure) {
+            (Next::LetGo, _) => Ok(Action::AwaitChange),
+            (Next::Look(_), Some(failure)) => Err(failure.into()),
+            (Next::Look(action), None) => Ok(action),
+        }
     }
+}
+
+/// Stores why nothing could be done.
+async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+    let (reason, message) = error.told();
+    status::failed(context, workload, reason, message).await?;
+    Err(error)
 }
 
 /// A turn on the host where the plan begins to restart something sick.
@@ -159,6 +131,3 @@ fn turn(
     let asker = Asker::for_sick(&workload.name, sick);
     turns::take(context, asker).map(Some)
 }
-
-/// Requeues at once: something was done, and the next pass looks at what came of it.
-const AT_ONCE: Duration = Duration::ZERO;

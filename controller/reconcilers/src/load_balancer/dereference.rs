@@ -2,7 +2,7 @@
 //! template. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
@@ -12,7 +12,7 @@ use aegis_planning::load_balancer::observed::{Observed, candidates, file};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
 
-use super::installed_config::is_installed;
+use super::installed_config::InstalledConfig;
 use super::memory::Memory;
 use super::nginx::{self, Nginx};
 use super::receipts;
@@ -54,22 +54,15 @@ pub(super) async fn dereference(
         .as_ref()
         .filter(|container| container.state == ContainerState::Running);
     let address = match running {
-        Some(container) => reachable(context, container).await.map_err(failed)?,
+        Some(container) => reachable(context, container, spec.port).await.map_err(failed)?,
         None => None,
     };
-    let address = address.map(|ip| SocketAddr::new(ip, spec.port));
+    let proved = status.and_then(|status| status.revision.as_deref());
     let served = match (&nginx, address) {
-        (Some(nginx), Some(address)) => {
-            let proved = status.and_then(|status| status.revision.as_deref());
-            nginx.served(address, proved).await
-        }
+        (Some(nginx), Some(address)) => nginx.served(address, proved).await,
         _ => None,
     };
-    let workloads = spec
-        .backends
-        .iter()
-        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
-    let workloads: Vec<Option<Arc<Workload>>> = workloads.collect();
+    let workloads = workloads(context, balancer);
     let ids = candidates(balancer, workloads.iter().flatten());
     let endpoints = context.endpoints.look(&*context.engine, &ids).await;
     let endpoints = endpoints.map_err(|source| Error::Servers {
@@ -80,9 +73,9 @@ pub(super) async fn dereference(
     let on_disk = on_disk(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
     let nginx = nginx.as_ref().filter(|_| running.is_some());
     let draining = status.is_some_and(|status| !status.draining.is_empty());
-    let workers = match nginx {
-        Some(nginx) if draining => Some(nginx.workers().await?),
-        _ => None,
+    let workers = match nginx.filter(|_| draining) {
+        Some(nginx) => Some(nginx.workers().await?),
+        None => None,
     };
     let counted = receipts::count(context, balancer, nginx).await;
     Ok(Observed {
@@ -118,6 +111,25 @@ async fn on_disk(
     }
 }
 
+/// Whether nginx has this file; read once in the life of a controller, and again after something went wrong.
+pub(super) async fn is_installed(
+    memory: &Memory,
+    nginx: &Nginx<'_>,
+    file: &Rendered,
+) -> Result<bool, nginx::Error> {
+    let wanted = InstalledConfig::new(nginx, &file.revision);
+    if memory.with(nginx.balancer(), |known| {
+        known.installed.as_ref() == Some(&wanted)
+    }) {
+        return Ok(true);
+    }
+    let same = nginx.installed().await?.as_deref() == Some(file.text.as_bytes());
+    if same {
+        memory.with(nginx.balancer(), |known| known.installed = Some(wanted));
+    }
+    Ok(same)
+}
+
 /// Ids of containers that their workload marks as draining at this moment, and since when.
 pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<String, Option<Time>> {
     let backends = balancer.spec.backends.iter();
@@ -130,6 +142,15 @@ pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<Str
         .collect()
 }
 
+/// See [`Observed::workloads`].
+fn workloads(context: &Context, balancer: &LoadBalancer) -> Vec<Option<Arc<Workload>>> {
+    let backends = balancer.spec.backends.iter();
+    backends
+        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()))
+        .collect()
+}
+
+/// See [`Observed::dismissed`].
 fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
@@ -150,12 +171,17 @@ async fn template(context: &Context, balancer: &LoadBalancer) -> Result<String, 
     read.map_err(|error| Arc::new(std::io::Error::new(error.kind(), format!("{shown}: {error}"))))
 }
 
-/// The container's address on a network that this controller shares, else on any.
-async fn reachable(context: &Context, container: &ContainerDetails) -> EngineResult<Option<IpAddr>> {
+/// Where the container answers on a network that this controller shares, else on any.
+async fn reachable(
+    context: &Context,
+    container: &ContainerDetails,
+    port: u16,
+) -> EngineResult<Option<SocketAddr>> {
     let own = reach::own_networks(context).await?;
     let addresses = container.networks.iter();
-    Ok(aegis_planning::reach::address(
+    let address = aegis_planning::reach::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         &own,
-    ))
+    );
+    Ok(address.map(|ip| SocketAddr::new(ip, port)))
 }

@@ -1,19 +1,18 @@
 //! The only writer of a LoadBalancer's status, its finalizer and its Events. What the status says is planned.
 
-use aegis_api::error::root_cause;
-use aegis_api::load_balancer::{DrainReceipt, Server};
+use aegis_api::load_balancer::{DrainReceipt, Server, Unavailable};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
 use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus, condition};
-use aegis_planning::load_balancer::plan::{Prepared, Unplanned};
+use aegis_planning::load_balancer::plan::Prepared;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::{Failure, dereference, nginx, receipts};
+use super::{dereference, receipts};
 use crate::context::Context;
-use crate::{fault, load_balancer};
+use crate::fault;
 
 /// What the store did not take.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +38,10 @@ pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Pre
 pub(super) async fn finalize(
     context: &Context,
     balancer: &LoadBalancer,
-    failure: Option<&load_balancer::Error>,
+    failure: Option<&str>,
 ) -> Result<Action, Error> {
     if let Some(finalizers) = finalizer::without(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
-        if let Some(failure) = failure {
-            let (_, why) = told(failure);
+        if let Some(why) = failure {
             let text = format!("nginx is left with its last configuration, all servers marked down: {why}");
             let about = ObjectRef::of(balancer);
             context
@@ -78,6 +76,15 @@ pub(super) async fn update(
     balancer: &LoadBalancer,
     outcome: Outcome,
 ) -> Result<Action, Error> {
+    announce(context, balancer, &outcome);
+    let look_again = outcome.applied.plan.look_again;
+    let status = next(outcome);
+    write(context, balancer, status).await?;
+    Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// Tells of what was done, of what ended, and of what is new.
+fn announce(context: &Context, balancer: &LoadBalancer, outcome: &Outcome) {
     let about = ObjectRef::of(balancer);
     if let Some(reload) = &outcome.applied.reload {
         let servers: Vec<&str> = outcome
@@ -113,10 +120,7 @@ pub(super) async fn update(
         };
         context.events.record(&about, kind, "Drained", text);
     }
-    let before = balancer.status.iter().flat_map(|status| &status.unavailable);
-    let known: Vec<&str> = before.map(|upstream| upstream.upstream.as_str()).collect();
-    let unavailable = outcome.validated.unavailable.iter();
-    for upstream in unavailable.filter(|upstream| !known.contains(&upstream.upstream.as_str())) {
+    for upstream in newly_unavailable(balancer, &outcome.validated.unavailable) {
         let kind = match outcome.validated.as_wanted {
             true => EventType::Normal,
             false => EventType::Warning,
@@ -128,10 +132,16 @@ pub(super) async fn update(
         let (kind, text) = receipts::words(receipt);
         context.events.record(&about, kind, "DrainReceipt", text);
     }
-    let look_again = outcome.applied.plan.look_again;
-    let status = next(outcome);
-    write(context, balancer, status).await?;
-    Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// Upstreams that have had a server until this pass.
+fn newly_unavailable<'a>(balancer: &LoadBalancer, unavailable: &'a [Unavailable]) -> Vec<&'a Unavailable> {
+    let before = balancer.status.iter().flat_map(|status| &status.unavailable);
+    let known: Vec<&str> = before.map(|upstream| upstream.upstream.as_str()).collect();
+    let new = unavailable
+        .iter()
+        .filter(|upstream| !known.contains(&upstream.upstream.as_str()));
+    new.collect()
 }
 
 /// Receipts whose requests were counted in this pass.
@@ -145,42 +155,8 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
     new.map(|(now, _)| now).collect()
 }
 
-/// What is told of an error: the reason of the conditions, and the message.
-fn told(error: &load_balancer::Error) -> (&'static str, String) {
-    use load_balancer::Error;
-    match error {
-        Error::Validate { source, .. } => (source.reason, source.message.clone()),
-        Error::Dereference(error) => ("EngineUnavailable", root_cause(error)),
-        Error::Plan { source, .. } => match source {
-            Unplanned::Template { template, source } => {
-                ("TemplateError", format!("template {template}: {source}"))
-            }
-            Unplanned::Render { template, source } => {
-                ("TemplateError", format!("template {template}: {source}"))
-            }
-        },
-        Error::Apply(error) => told_of_nginx(error.cause()),
-        Error::Astray { source, .. } => told(source),
-        Error::Status(error) => ("Failed", error.to_string()),
-    }
-}
-
-fn told_of_nginx(error: &nginx::Error) -> (&'static str, String) {
-    match error {
-        nginx::Error::Engine { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
-        nginx::Error::Refused { output, .. } => (
-            "ConfigRefused",
-            format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
-        ),
-        nginx::Error::Unproved { .. } => (
-            "ReloadUnproved",
-            format!("{error}; the last good configuration was put back"),
-        ),
-    }
-}
-
 /// Whose addresses they are not, for people.
-fn names(servers: &[Server]) -> String {
+pub(super) fn names(servers: &[Server]) -> String {
     let words = servers.iter().map(|server| {
         let Server {
             upstream,
@@ -193,28 +169,14 @@ fn names(servers: &[Server]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Stores why the last good configuration had to stay, and what of it must not.
+/// Stores why the last good configuration had to stay, and what of it was `contained` since it must not.
 pub(super) async fn failed(
     context: &Context,
     balancer: &LoadBalancer,
-    failure: Failure,
-) -> Result<Action, load_balancer::Error> {
-    let Failure {
-        error,
-        strays,
-        contained,
-    } = failure;
-    let (reason, mut message) = told(&error);
-    let error = match strays.is_empty() {
-        true => error,
-        false => {
-            // First, since long messages are cut.
-            let servers = format!("nginx still sends requests of {}", names(&strays));
-            message = format!("{servers}; {message}");
-            let source = Box::new(error);
-            load_balancer::Error::Astray { servers, source }
-        }
-    };
+    reason: &'static str,
+    mut message: String,
+    contained: Option<Applied>,
+) -> Result<(), Error> {
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
@@ -255,8 +217,7 @@ pub(super) async fn failed(
     context
         .events
         .record(&ObjectRef::of(balancer), EventType::Warning, reason, message);
-    write(context, balancer, status).await?;
-    Err(error)
+    write(context, balancer, status).await
 }
 
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {

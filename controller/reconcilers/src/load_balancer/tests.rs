@@ -17,12 +17,11 @@ use aegis_planning::load_balancer::testing::{
 use aegis_planning::load_balancer::validate::validate;
 
 use super::apply::{self, apply, restore};
-use super::installed_config::is_installed;
+use super::dereference::is_installed;
 use super::memory::Memory;
 use super::nginx::{self, Nginx};
 use super::reload_batch::ReloadBatch;
-use super::status::failed;
-use super::{Error, Failure};
+use super::{Error, Failure, LoadBalancerReconciler};
 use crate::context::Settings;
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +48,9 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
             output: "no".to_owned(),
         },
     };
-    failed(&context, &lb, Failure::from(refused)).await.unwrap_err();
+    let reconciler = LoadBalancerReconciler::new(context.clone());
+    let failure = Failure::from(refused);
+    reconciler.failed(&lb, failure).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
     assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }

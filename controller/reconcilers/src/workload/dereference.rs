@@ -13,7 +13,7 @@ use aegis_planning::host_limit::{Asker, HostRuling, judge};
 use aegis_planning::restart::questions;
 use aegis_planning::workload::dependencies::{dependencies, network_owner};
 use aegis_planning::workload::observed::{NetworkOwner, Observed, adopted_by, rotations};
-use aegis_planning::workload::{restart_limit, rollout};
+use aegis_planning::workload::{restart_limit, template};
 use futures::future::try_join_all;
 
 use crate::context::Context;
@@ -35,40 +35,17 @@ pub enum Error {
 
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
-    let failed = |source| Error::Containers {
-        workload: name.to_owned(),
-        source,
-    };
     let asked = context.clock.now();
     let all = context.engine.list(ListFilter::default()).await;
-    let all = all.map_err(failed)?;
+    let all = all.map_err(|source| Error::Containers {
+        workload: name.to_owned(),
+        source,
+    })?;
     context.lifecycle.engine_answered(asked);
     let instance = context.store.instance_id();
     let rows = Rows::sorted(&all, name, instance);
-    let replicas = replicas(context, &rows.ours).await.map_err(failed)?;
-    let mut base = base(context, workload).await.map_err(failed)?;
-    let owner = base.as_ref().and_then(|base| network_owner(base, &all));
-    let inspected = match owner {
-        Some(owner) => context.engine.inspect(&owner.id).await.map_err(failed)?,
-        None => None,
-    };
-    if let (Some(base), Some(owner)) = (&mut base, owner) {
-        // It has no address of its own: it is reached where its network's owner is.
-        base.networks.clone_from(&owner.networks);
-    }
-    let mine: Vec<&ContainerDetails> = base.iter().chain(&replicas).collect();
-    let known = known(context, &mine)
-        .await
-        .map_err(|source| Error::Surroundings {
-            workload: name.to_owned(),
-            source,
-        })?;
-    let has_image = has_image(context, workload, &replicas)
-        .await
-        .map_err(|source| Error::Image {
-            workload: name.to_owned(),
-            source,
-        })?;
+    let seen = inspect(context, workload, &all, &rows).await?;
+    let mine: Vec<&ContainerDetails> = seen.base.iter().chain(&seen.replicas).collect();
     let opinions = mine.iter().map(|container| {
         let opinion = context.prober.opinion(&container.id, container.started_at);
         (container.id.clone(), opinion)
@@ -93,21 +70,72 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
             context.clock.now(),
         ),
         host: host(context, workload),
-        dependencies: dependencies(&workloads, workload, base.as_ref(), &all),
-        network_owner: inspected.map(as_owner),
+        dependencies: dependencies(&workloads, workload, seen.base.as_ref(), &all),
+        network_owner: seen.network_owner,
         adopted_by: adopted_by(&workloads, workload),
         own_networks: own_networks(context, &all),
         own_container: context.settings.own_container.clone(),
-        taken_names: rows.taken_names(&replicas),
+        taken_names: rows.taken_names(&seen.replicas),
         instance: instance.to_owned(),
         now: context.clock.now(),
         vanishing: rows.vanishing.len(),
         strangers: rows.strangers(name, instance),
+        base: seen.base,
+        replicas: seen.replicas,
+        known: seen.known,
+        has_image: seen.has_image,
+        containers: all,
+    })
+}
+
+/// What the engine shows of a Workload's containers one by one. See [`Observed`] for each.
+struct Seen {
+    base: Option<ContainerDetails>,
+    replicas: Vec<ContainerDetails>,
+    network_owner: Option<NetworkOwner>,
+    known: HashMap<String, Known>,
+    has_image: Option<bool>,
+}
+
+async fn inspect(
+    context: &Context,
+    workload: &Workload,
+    all: &[ContainerSummary],
+    rows: &Rows<'_>,
+) -> Result<Seen, Error> {
+    let name = || workload.name().to_owned();
+    let failed = |source| Error::Containers {
+        workload: name(),
+        source,
+    };
+    let replicas = replicas(context, &rows.ours).await.map_err(failed)?;
+    let mut base = base(context, workload).await.map_err(failed)?;
+    let owner = base.as_ref().and_then(|base| network_owner(base, all));
+    let inspected = match owner {
+        Some(owner) => context.engine.inspect(&owner.id).await.map_err(failed)?,
+        None => None,
+    };
+    if let (Some(base), Some(owner)) = (&mut base, owner) {
+        // It has no address of its own: it is reached where its network's owner is.
+        base.networks.clone_from(&owner.networks);
+    }
+    let mine: Vec<&ContainerDetails> = base.iter().chain(&replicas).collect();
+    let known = known(context, &mine).await;
+    let known = known.map_err(|source| Error::Surroundings {
+        workload: name(),
+        source,
+    })?;
+    let has_image = has_image(context, workload, &replicas).await;
+    let has_image = has_image.map_err(|source| Error::Image {
+        workload: name(),
+        source,
+    })?;
+    Ok(Seen {
         base,
         replicas,
+        network_owner: inspected.map(as_owner),
         known,
         has_image,
-        containers: all,
     })
 }
 
@@ -227,7 +255,7 @@ async fn has_image(
         return Ok(None);
     };
     let before = workload.status.clone().unwrap_or_default();
-    let (template, _) = rollout::template(template, &before);
+    let (template, _) = template::to_run(template, &before);
     let revision = template_revision(template);
     let mut labels = replicas.iter().map(|replica| replica.labels.get(LABEL_REVISION));
     if labels.all(|label| label == Some(&revision)) {

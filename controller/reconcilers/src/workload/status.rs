@@ -1,6 +1,7 @@
 //! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
-use aegis_api::error::root_cause;
+use std::time::Duration;
+
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::{Kind, Workload, WorkloadStatus, condition};
 use aegis_planning::workload::plan::Step;
@@ -11,10 +12,12 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::apply::Applied;
-use super::{AT_ONCE, by_hand};
+use super::by_hand;
 use crate::context::Context;
-use crate::{fault, workload as driver};
+use crate::fault;
+
+/// Requeues at once: something was done, and the next pass looks at what came of it.
+pub(super) const AT_ONCE: Duration = Duration::ZERO;
 
 /// What the store did not take.
 #[derive(Debug, thiserror::Error)]
@@ -44,20 +47,28 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
     })
 }
 
+/// What follows where nothing of a pass has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It was deleted, and nothing of it is left.
+    LetGo,
+    /// It is looked at again.
+    Look(Action),
+}
+
 /// Stores what was observed and done, and says when to look again.
 pub(super) async fn update(
     context: &Context,
     workload: &Workload,
     validated: &ValidatedWorkload,
-    applied: Applied,
-) -> Result<Action, driver::Error> {
-    let outcome = &applied.outcome;
+    outcome: &Outcome,
+) -> Result<Next, Error> {
     announce(context, workload, outcome);
     if validated.deleting {
         let left = validated.vanishing > 0 || validated.instances.iter().any(|instance| instance.index > 0);
         if !left {
             finalize(context, workload).await?;
-            return Ok(Action::AwaitChange);
+            return Ok(Next::LetGo);
         }
     }
     let status = next(validated, outcome);
@@ -77,28 +88,21 @@ pub(super) async fn update(
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     let (look_again, nothing_done) = (outcome.plan.look_again, outcome.done.is_empty());
-    if let Some(failure) = applied.failure {
-        return Err(failure.into());
-    }
-    Ok(match look_again {
+    Ok(Next::Look(match look_again {
         _ if !nothing_done || marked => Action::Requeue(AT_ONCE),
         Some(pause) => Action::Requeue(pause),
         None => Action::AwaitChange,
-    })
+    }))
 }
 
 /// Stores why nothing could be done.
 pub(super) async fn failed(
     context: &Context,
     workload: &Workload,
-    error: driver::Error,
-) -> Result<Action, driver::Error> {
+    reason: &'static str,
+    message: String,
+) -> Result<(), Error> {
     let mut status = workload.status.clone().unwrap_or_default();
-    let (reason, message) = match &error {
-        driver::Error::Validate { source, .. } => (source.reason, source.message.clone()),
-        driver::Error::Dereference(error) => ("EngineUnavailable", root_cause(error)),
-        driver::Error::Apply(_) | driver::Error::Status(_) => ("Failed", error.to_string()),
-    };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
     condition::set(
@@ -122,8 +126,7 @@ pub(super) async fn failed(
     context
         .events
         .record(&ObjectRef::of(workload), EventType::Warning, reason, message);
-    write(context, workload, status).await?;
-    Err(error)
+    write(context, workload, status).await
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {
