@@ -13,6 +13,7 @@ use aegis_reconcilers::{Context, triggers};
 use aegis_server::HostView;
 use futures::StreamExt as _;
 use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// Pause after an event before the picture is drawn again, so that a burst is one picture.
@@ -34,17 +35,14 @@ pub(crate) async fn watch(
     // The engine may have been reached before anybody asked: that counts as news, too.
     link.mark_changed();
     let mut up = false;
-    let mut timer = tokio::time::interval(interval);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = every(interval);
     let mut containers = Vec::new();
     let mut measuring = std::pin::pin!(Fuse::terminated());
     loop {
         let due = tokio::select! {
             () = shutdown.cancelled() => return,
             Ok(()) = link.changed() => {
-                let state = link.borrow_and_update().clone();
-                tell_link(&view, &state);
-                up = state == Link::Up;
+                up = tell_link(&view, &link.borrow_and_update().clone());
                 up
             }
             _ = timer.tick(), if up => true,
@@ -83,9 +81,16 @@ pub(crate) async fn watch(
     }
 }
 
-fn tell_link(view: &HostView, link: &Link) {
+fn every(interval: Duration) -> Interval {
+    let mut timer = tokio::time::interval(interval);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
+
+/// Tells whether the engine answers, which is what this answers, too.
+fn tell_link(view: &HostView, link: &Link) -> bool {
     let news = match link {
-        Link::Connecting => return,
+        Link::Connecting => return false,
         Link::Up => view.set_engine(Ok(())),
         Link::Down(reason) => view.set_engine(Err(reason.clone())),
     };
@@ -94,6 +99,7 @@ fn tell_link(view: &HostView, link: &Link) {
         Link::Up if news => tracing::info!("connected to the Docker engine"),
         _ => {}
     }
+    *link == Link::Up
 }
 
 /// What the host has now; `None` while the engine is away.

@@ -26,6 +26,7 @@ pub mod naming;
 pub mod observed;
 pub mod openapi;
 pub mod policy;
+mod position;
 pub mod probe;
 pub mod proposal;
 pub mod redact;

@@ -16,6 +16,7 @@ use crate::answer::{Fault, listed};
 use crate::budget::{Purse, Spent};
 use crate::prompt::{Prompt, PromptError, Prompts};
 use crate::provider::breaker::Breaker;
+use crate::provider::build::build;
 use crate::provider::config::{ConfigError, ProviderConfig};
 use crate::provider::retry::RetryPolicy;
 use crate::provider::{Delta, Provider, ProviderError, Request, Usage};
@@ -63,7 +64,7 @@ impl Member {
     }
 
     pub(crate) fn configured(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self::new(config.build()?, config.at_once, config.max_tokens))
+        Ok(Self::new(build(config)?, config.at_once, config.max_tokens))
     }
 
     fn breaker(&self, model: &str) -> Arc<Breaker> {

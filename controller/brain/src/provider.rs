@@ -2,6 +2,7 @@
 //! trait, what a call may cost in time, and why one fails. The files below it do the I/O; this one does none.
 
 pub(crate) mod breaker;
+pub(crate) mod build;
 pub(crate) mod config;
 mod http;
 pub(crate) mod lines;

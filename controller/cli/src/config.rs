@@ -8,8 +8,8 @@ use std::time::Duration;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::args::Global;
 use crate::error::CliError;
+use crate::global::Global;
 
 /// Where `make up` puts the controller.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8001";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::client::status::ApiStatus;
-use crate::manifest::Problem;
+use crate::problem::Problem;
 use crate::text;
 
 /// Why a command ended without success. Display is what a person reads after `error: `.

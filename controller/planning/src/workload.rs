@@ -16,6 +16,7 @@ pub mod restart_limit;
 pub mod rollout;
 pub mod standing;
 pub mod status;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod validate;

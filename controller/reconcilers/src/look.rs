@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
+use aegis_api::observed::{ContainerDetails, ContainerState, ProcessRow, Stats, cpu_percent};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_brain::redact::{bound, redact};
@@ -102,74 +102,133 @@ pub(crate) async fn look(
         Err(error @ EngineError::Unreachable { .. }) => return Err(error),
         Err(error) => return Ok((None, vec![format!("{}: {error}", row.name)])),
     };
-    let running = details.state == ContainerState::Running;
-    let addresses = details.networks.iter();
-    let address = aegis_planning::reach::address(
-        addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
-        own_networks,
-    );
-    let target = health
-        .zip(address)
-        .and_then(|(health, ip)| aegis_planning::probe::target(row.id, row.started_at, ip, health));
-    let stats = async {
-        if running {
-            Some(engine.usage(row.id).await)
-        } else {
-            None
+    let readings = Readings::take(context, health, row, own_networks, &details, depth).await;
+    let shown = readings.shown(row, &mut gaps);
+    Ok((Some(evidence(context, row, details, shown)), gaps))
+}
+
+/// What the engine and the probe answered, or why they did not.
+struct Readings {
+    log: EngineResult<Log>,
+    /// `None` where it does not run.
+    stats: Option<EngineResult<Stats>>,
+    /// `None` where it does not run or has no probe.
+    probed: Option<Result<String, String>>,
+    processes: Result<Vec<String>, String>,
+    changes: Result<Vec<String>, String>,
+}
+
+impl Readings {
+    /// Asks for everything at once.
+    async fn take(
+        context: &Context,
+        health: Option<&HealthProbe>,
+        row: &Subject<'_>,
+        own_networks: &BTreeSet<String>,
+        details: &ContainerDetails,
+        depth: Depth,
+    ) -> Self {
+        let engine = &*context.engine;
+        let running = details.state == ContainerState::Running;
+        let addresses = details.networks.iter();
+        let address = aegis_planning::reach::address(
+            addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
+            own_networks,
+        );
+        let target = health
+            .zip(address)
+            .and_then(|(health, ip)| aegis_planning::probe::target(row.id, row.started_at, ip, health));
+        let stats = async {
+            match running {
+                true => Some(engine.usage(row.id).await),
+                false => None,
+            }
+        };
+        let probed = async {
+            match &target {
+                Some(target) if running => Some(probe::ask(engine, &target.question, target.timeout).await),
+                _ => None,
+            }
+        };
+        let closely = depth == Depth::Everything;
+        let processes = async {
+            match running && closely {
+                true => within(engine.processes(row.id)).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let changes = async {
+            match closely {
+                true => within(engine.changes(row.id)).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let now = context.clock.now();
+        let (log, stats, probed, processes, changes) = tokio::join!(
+            log(context, row.id, details, now, depth),
+            stats,
+            probed,
+            processes,
+            changes,
+        );
+        let process = |row: &ProcessRow| format!("{} {}", row.pid, row.command);
+        Self {
+            log,
+            stats,
+            probed,
+            processes: processes.map(|rows| rows.iter().map(process).collect()),
+            changes: changes.map(|rows| rows.iter().map(ToString::to_string).collect()),
         }
-    };
-    let probed = async {
-        match &target {
-            Some(target) if running => Some(probe::ask(engine, &target.question, target.timeout).await),
-            _ => None,
-        }
-    };
-    let closely = depth == Depth::Everything;
-    let processes = async {
-        match running && closely {
-            true => within(engine.processes(row.id)).await,
-            false => Ok(Vec::new()),
-        }
-    };
-    let changes = async {
-        match closely {
-            true => within(engine.changes(row.id)).await,
-            false => Ok(Vec::new()),
-        }
-    };
-    let now = context.clock.now();
-    let (log, stats, probed, processes, changes) = tokio::join!(
-        log(context, row.id, &details, now, depth),
-        stats,
-        probed,
-        processes,
-        changes,
-    );
-    let mut listed = |what: &str, lines: Result<Vec<String>, String>, most: usize| {
-        let lines = lines.unwrap_or_else(|why| {
-            gaps.push(format!("{what} of {}: {why}", row.name));
-            Vec::new()
+    }
+
+    /// What of it can be shown; the rest are gaps.
+    fn shown(self, row: &Subject<'_>, gaps: &mut Vec<String>) -> Shown {
+        let mut listed = |what: &str, lines: Result<Vec<String>, String>, most: usize| {
+            let lines = lines.unwrap_or_else(|why| {
+                gaps.push(format!("{what} of {}: {why}", row.name));
+                Vec::new()
+            });
+            shortened(&lines, most)
+        };
+        let processes = listed("processes", self.processes, MOST_PROCESSES);
+        let filesystem = listed("changed files", self.changes, MOST_CHANGES);
+        let log = self.log.unwrap_or_else(|error| {
+            gaps.push(format!("log of {}: {error}", row.name));
+            Log::default()
         });
-        shortened(&lines, most)
-    };
-    let processes = processes.map(|rows| {
-        rows.iter()
-            .map(|row| format!("{} {}", row.pid, row.command))
-            .collect()
-    });
-    let processes = listed("processes", processes, MOST_PROCESSES);
-    let changes = changes.map(|rows| rows.iter().map(ToString::to_string).collect());
-    let filesystem = listed("changed files", changes, MOST_CHANGES);
-    let log = log.unwrap_or_else(|error| {
-        gaps.push(format!("log of {}: {error}", row.name));
-        Log::default()
-    });
-    let stats = stats.and_then(|stats| {
-        stats
-            .map_err(|error| gaps.push(format!("stats of {}: {error}", row.name)))
-            .ok()
-    });
-    let live_health = match &probed {
+        let stats = self.stats.and_then(|stats| {
+            stats
+                .map_err(|error| gaps.push(format!("stats of {}: {error}", row.name)))
+                .ok()
+        });
+        Shown {
+            log,
+            stats,
+            probed: self.probed,
+            processes,
+            filesystem,
+        }
+    }
+}
+
+/// What can be shown of a container beside its details; what could not be read is empty.
+struct Shown {
+    log: Log,
+    stats: Option<Stats>,
+    probed: Option<Result<String, String>>,
+    processes: Vec<String>,
+    filesystem: Vec<String>,
+}
+
+fn evidence(
+    context: &Context,
+    row: &Subject<'_>,
+    details: ContainerDetails,
+    shown: Shown,
+) -> ContainerEvidence {
+    let running = details.state == ContainerState::Running;
+    let stats = shown.stats.as_ref();
+    let health = match &shown.probed {
         // It may not be up yet: that is no trouble before its start period is over.
         Some(Err(_)) if row.starting => Health::Unknown,
         Some(Ok(_)) => Health::Healthy,
@@ -177,7 +236,7 @@ pub(crate) async fn look(
         None => row.health,
     };
     let trend = context.samples.history().trend(&details.name, details.started_at);
-    let evidence = ContainerEvidence {
+    ContainerEvidence {
         trend: trend.filter(|_| running),
         name: details.name,
         id: details.id,
@@ -191,8 +250,9 @@ pub(crate) async fn look(
         deaths: context.lifecycle.deaths(row.id, context.clock.now()),
         started_at: details.started_at,
         finished_at: details.finished_at,
-        health: live_health,
-        probe: probed
+        health,
+        probe: shown
+            .probed
             .map(|answer| answer.unwrap_or_else(|error| error))
             .or_else(|| row.message.map(|message| bound(&redact(message), LINE_CHARS))),
         docker_health: details.health.as_ref().map(|health| health.status.clone()),
@@ -200,17 +260,14 @@ pub(crate) async fn look(
             .health
             .map(|health| health.log.iter().map(|line| bound(&redact(line), 300)).collect())
             .unwrap_or_default(),
-        cpu_percent: stats
-            .as_ref()
-            .and_then(|stats| context.samples.cpu_percent(row.id, stats)),
-        memory_bytes: stats.as_ref().map(|stats| stats.memory_bytes),
+        cpu_percent: stats.and_then(|stats| context.samples.cpu_percent(row.id, stats)),
+        memory_bytes: stats.map(|stats| stats.memory_bytes),
         memory_limit_bytes: (details.memory_limit > 0).then_some(details.memory_limit),
-        processes,
-        filesystem,
-        recent_error_lines: log.recent_errors,
-        log_tail: log.tail,
-    };
-    Ok((Some(evidence), gaps))
+        processes: shown.processes,
+        filesystem: shown.filesystem,
+        recent_error_lines: shown.log.recent_errors,
+        log_tail: shown.log.tail,
+    }
 }
 
 /// The engine's answer, or why there is none in time.

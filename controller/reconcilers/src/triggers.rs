@@ -139,81 +139,78 @@ pub fn topology(context: &Context) -> BoxStream<'static, ()> {
 
 /// Triggers of the Workload loop.
 pub(crate) fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
-    let store = from_store(
-        context,
-        |store, event| {
-            if is_kind::<Workload>(event) && is_asked(event) {
-                return vec![event.object.name().to_owned()];
-            }
-            if is_kind::<Workload>(event) {
-                return dependants(store, |need| {
-                    need.workload.as_deref() == Some(event.object.name())
-                });
-            }
-            let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
-            let balancers: Vec<_> = balancers
-                .filter_map(|object| object.typed::<LoadBalancer>())
-                .collect();
-            let drains = |lb: &LoadBalancer| {
-                lb.status
-                    .as_ref()
-                    .is_some_and(|status| !status.draining.is_empty())
-            };
-            if balancers.iter().any(|lb| drains(lb)) {
-                // What drains may belong to a workload that no backend names any more.
-                return all::<Workload>(store);
-            }
-            let served = balancers.iter().filter_map(|lb| lb.status.as_ref());
-            let served = served.flat_map(|status| &status.servers);
-            let mut names: BTreeSet<String> = served.map(|server| server.workload.clone()).collect();
-            names.extend(balancers.iter().flat_map(|lb| backends(lb)));
-            names.into_iter().collect()
-        },
-        all::<Workload>,
-    );
-    let engine = from_engine(
-        context,
-        events,
-        |store, event| {
-            // Another controller on this host labels its replicas, too: those are none of ours.
-            let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
-            let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
-            let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
-            let all = store.list::<Workload>();
-            let named = [
-                Some(event.name.as_str()),
-                event
-                    .attributes
-                    .get("oldName")
-                    .map(|name| name.trim_start_matches('/')),
-            ];
-            let adopting = all.iter().filter(|workload| {
-                let container = workload.spec.container.as_ref().map(|name| name.as_str());
-                container.is_some() && named.contains(&container)
-            });
-            let dependants = dependants(store, |need| {
-                need.name == event.name || need.containers.contains(&event.name)
-            });
-            // A network's events name containers by id alone.
-            let listing = all.iter().filter(|workload| {
-                let mut rows = workload.status.iter().flat_map(|status| &status.instances);
-                event.name.is_empty() && rows.any(|row| row.id == event.id)
-            });
-            adopting
-                .chain(listing)
-                .map(|workload| workload.name().to_owned())
-                .chain(labelled)
-                .chain(dependants)
-                .collect()
-        },
-        all::<Workload>,
-    );
+    let store = from_store(context, changed_for, all::<Workload>);
+    let engine = from_engine(context, events, happened_to, all::<Workload>);
     let probes = context
         .prober
         .changes()
         .map(|name| Trigger { name, why: "probe" })
         .boxed();
     vec![store, engine, probes, from_brake(context, all::<Workload>)]
+}
+
+/// The Workloads that a change in the store is something to.
+fn changed_for(store: &Store, event: &StoreEvent) -> Vec<String> {
+    if is_kind::<Workload>(event) && is_asked(event) {
+        return vec![event.object.name().to_owned()];
+    }
+    if is_kind::<Workload>(event) {
+        return dependants(store, |need| {
+            need.workload.as_deref() == Some(event.object.name())
+        });
+    }
+    let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
+    let balancers: Vec<_> = balancers
+        .filter_map(|object| object.typed::<LoadBalancer>())
+        .collect();
+    let drains = |lb: &LoadBalancer| {
+        lb.status
+            .as_ref()
+            .is_some_and(|status| !status.draining.is_empty())
+    };
+    if balancers.iter().any(|lb| drains(lb)) {
+        // What drains may belong to a workload that no backend names any more.
+        return all::<Workload>(store);
+    }
+    let served = balancers.iter().filter_map(|lb| lb.status.as_ref());
+    let served = served.flat_map(|status| &status.servers);
+    let mut names: BTreeSet<String> = served.map(|server| server.workload.clone()).collect();
+    names.extend(balancers.iter().flat_map(|lb| backends(lb)));
+    names.into_iter().collect()
+}
+
+/// The Workloads that an event of the engine is something to.
+fn happened_to(store: &Store, event: &EngineEvent) -> Vec<String> {
+    // Another controller on this host labels its replicas, too: those are none of ours.
+    let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
+    let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
+    let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
+    let all = store.list::<Workload>();
+    let named = [
+        Some(event.name.as_str()),
+        event
+            .attributes
+            .get("oldName")
+            .map(|name| name.trim_start_matches('/')),
+    ];
+    let adopting = all.iter().filter(|workload| {
+        let container = workload.spec.container.as_ref().map(|name| name.as_str());
+        container.is_some() && named.contains(&container)
+    });
+    let dependants = dependants(store, |need| {
+        need.name == event.name || need.containers.contains(&event.name)
+    });
+    // A network's events name containers by id alone.
+    let listing = all.iter().filter(|workload| {
+        let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+        event.name.is_empty() && rows.any(|row| row.id == event.id)
+    });
+    adopting
+        .chain(listing)
+        .map(|workload| workload.name().to_owned())
+        .chain(labelled)
+        .chain(dependants)
+        .collect()
 }
 
 /// Workloads that need something of which this holds.

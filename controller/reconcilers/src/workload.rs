@@ -6,87 +6,27 @@
 mod apply;
 mod by_hand;
 mod dereference;
+mod error;
 mod restart_limit;
 mod status;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use aegis_api::wire::plan::WorkloadPlan;
-use aegis_api::{Kind as _, Reason, Workload};
-use aegis_docker::EngineError;
+use aegis_api::{Kind as _, Workload};
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
 use aegis_planning::workload::preview::preview as planned;
 use aegis_planning::workload::validate::{ValidatedWorkload, validate};
-use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
-use aegis_runtime::store::StoreError;
+use aegis_runtime::controller::{Action, Reconciler};
+
+pub use error::Error;
+use status::{AT_ONCE, Next};
 
 use crate::context::Context;
 use crate::turns::{self, Turn};
-
-/// Why a reconcile ended early. The status says it too.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The engine could not be read.
-    #[error("cannot observe the containers of workload {workload}")]
-    Observe { workload: String, source: EngineError },
-    /// The spec asks for something that cannot be, as things stand.
-    #[error("workload {workload} cannot be reconciled: {message}")]
-    Invalid {
-        workload: String,
-        reason: Reason,
-        message: String,
-    },
-    /// A step failed.
-    #[error("cannot {step} for workload {workload}")]
-    Apply {
-        workload: String,
-        step: String,
-        source: EngineError,
-    },
-    /// The status could not be stored.
-    #[error("cannot store the state of workload {workload}")]
-    Store { workload: String, source: StoreError },
-}
-
-impl Error {
-    fn invalid(workload: &str, invalid: Invalid) -> Self {
-        Self::Invalid {
-            workload: workload.to_owned(),
-            reason: invalid.reason,
-            message: invalid.message,
-        }
-    }
-}
-
-impl ReconcileError for Error {
-    fn category(&self) -> &'static str {
-        match self {
-            Self::Observe { .. } => "observe",
-            Self::Invalid { .. } => "invalid",
-            Self::Apply { .. } => "apply",
-            Self::Store { .. } => "store",
-        }
-    }
-
-    fn on_error(&self) -> OnError {
-        match self {
-            Self::Invalid { .. } => OnError::AwaitChange,
-            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
-        }
-    }
-}
-
-impl Error {
-    /// Whether it is the spec that cannot be followed, not the engine that does not answer.
-    pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Invalid { .. })
-    }
-}
 
 /// What the containers of a Workload would go through if it were stored like this. Reads only.
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
@@ -100,7 +40,10 @@ pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadP
             message: format!("what it would do cannot be worked out: {error}"),
         })
     });
-    told.map_err(|refusal| Error::invalid(workload.name(), refusal))
+    told.map_err(|source| Error::Validate {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 /// Reconciles Workloads.
@@ -128,13 +71,16 @@ impl Reconciler for WorkloadReconciler {
         };
         let observed = match dereference::dereference(context, &workload).await {
             Ok(observed) => observed,
-            Err(error) => return status::failed(context, &workload, error).await,
+            Err(error) => return failed(context, &workload, error.into()).await,
         };
         let mut validated = match validate(&workload, observed) {
             Ok(validated) => validated,
-            Err(invalid) => {
-                let error = Error::invalid(name, invalid);
-                return status::failed(context, &workload, error).await;
+            Err(source) => {
+                let error = Error::Validate {
+                    workload: name.to_owned(),
+                    source,
+                };
+                return failed(context, &workload, error).await;
             }
         };
         let mut prepared = check(&validated, plan(&validated));
@@ -155,8 +101,20 @@ impl Reconciler for WorkloadReconciler {
             return Ok(Action::Requeue(AT_ONCE));
         }
         let applied = apply::apply(context, &validated, prepared).await;
-        status::update(context, &workload, &validated, applied).await
+        let next = status::update(context, &workload, &validated, &applied.outcome).await?;
+        match (next, applied.failure) {
+            (Next::LetGo, _) => Ok(Action::AwaitChange),
+            (Next::Look(_), Some(failure)) => Err(failure.into()),
+            (Next::Look(action), None) => Ok(action),
+        }
     }
+}
+
+/// Stores why nothing could be done.
+async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+    let (reason, message) = error.told();
+    status::failed(context, workload, reason, message).await?;
+    Err(error)
 }
 
 /// A turn on the host where the plan begins to restart something sick.
@@ -173,6 +131,3 @@ fn turn(
     let asker = Asker::for_sick(&workload.name, sick);
     turns::take(context, asker).map(Some)
 }
-
-/// Requeues at once: something was done, and the next pass looks at what came of it.
-const AT_ONCE: Duration = Duration::ZERO;

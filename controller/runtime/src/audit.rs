@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_api::audit::{Actor, Chain, Entry};
 
+use crate::clock::Clock;
+use crate::disk::DiskError;
 use crate::disk::blocking;
-use crate::store::{Clock, StoreError};
 
 /// A file that has grown beyond this is followed by the next, bytes.
 const ROTATE: u64 = 16 << 20;
@@ -53,15 +54,15 @@ struct Inner {
 
 impl AuditLog {
     /// Opens the log of a state directory whose lock is held; mends what a crash left and notes it.
-    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, StoreError> {
+    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, DiskError> {
         Self::open_with(dir, clock, ROTATE).await
     }
 
-    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, StoreError> {
+    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, DiskError> {
         let folder = dir.join(".audit");
         let path = folder.clone();
         let opened = blocking(move || Inner::open(folder, rotate)).await?;
-        let (inner, notes) = opened.map_err(|source| StoreError::disk(path, source))?;
+        let (inner, notes) = opened.map_err(|source| DiskError::io(path, source))?;
         let log = Self {
             inner: Arc::new(Mutex::new(inner)),
             clock,
@@ -76,7 +77,7 @@ impl AuditLog {
     }
 
     /// Writes entries; they are durable when this returns. All of them, or none.
-    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), DiskError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -85,13 +86,13 @@ impl AuditLog {
             let now = log.clock.now();
             let mut inner = log.inner();
             let written = inner.append(&entries, now);
-            written.map_err(|source| StoreError::disk(inner.folder.clone(), source))
+            written.map_err(|source| DiskError::io(inner.folder.clone(), source))
         })
         .await?
     }
 
     /// At most `limit` records after this number; without one, the newest.
-    pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, StoreError> {
+    pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, DiskError> {
         let log = self.clone();
         blocking(move || {
             let (folder, chain) = {
@@ -102,7 +103,7 @@ impl AuditLog {
             let last = chain.next.saturating_sub(1);
             let newest = last.saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
             let lines = read(&folder, after.unwrap_or(newest), limit, last);
-            let lines = lines.map_err(|source| StoreError::disk(folder, source))?;
+            let lines = lines.map_err(|source| DiskError::io(folder, source))?;
             Ok(Page {
                 lines,
                 last,
@@ -393,7 +394,7 @@ mod tests {
         std::fs::create_dir(&next).unwrap();
         assert!(matches!(
             log.append(vec![entry("no")]).await,
-            Err(StoreError::Disk { .. })
+            Err(DiskError::Io { .. })
         ));
         std::fs::remove_dir(&next).unwrap();
         log.append(vec![entry("yes")]).await.unwrap();

@@ -4,6 +4,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod digest;
+mod error;
 pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod folder;
@@ -24,8 +25,9 @@ use std::time::Duration;
 use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
 
+pub use error::DiskError;
+
 use crate::offload::offload;
-use crate::store::StoreError;
 use faults::Faults;
 use home::{Homes, Record};
 use lock::{Lock, LockError};
@@ -55,7 +57,7 @@ impl Disk {
         dir: PathBuf,
         defaults: Arc<Defaults>,
         faults: Faults,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, DiskError> {
         let path = dir.clone();
         blocking(move || make(&path)).await??;
         let mut tries = PATIENCE.0;
@@ -63,10 +65,10 @@ impl Disk {
             let path = dir.clone();
             match blocking(move || Lock::take(&path)).await? {
                 Ok(lock) => break Arc::new(lock),
-                Err(LockError::Disk { path, source }) => return Err(StoreError::disk(path, source)),
+                Err(LockError::Disk { path, source }) => return Err(DiskError::io(path, source)),
                 Err(LockError::Held { holder }) => {
                     if tries == 0 {
-                        return Err(StoreError::Locked { dir, holder });
+                        return Err(DiskError::Locked { dir, holder });
                     }
                 }
             }
@@ -91,7 +93,7 @@ impl Disk {
     }
 
     /// The id of this state directory, made when it is first asked for.
-    pub(crate) async fn instance_id(&self) -> Result<String, StoreError> {
+    pub(crate) async fn instance_id(&self) -> Result<String, DiskError> {
         let disk = self.clone();
         let path = self.dir.join(".instance-id");
         let id = blocking(move || {
@@ -104,19 +106,19 @@ impl Disk {
             let id = uuid::Uuid::new_v4().to_string();
             file::replace(&path, format!("{id}\n").as_bytes(), &disk.faults).map(|()| id)
         });
-        id.await?.map_err(|source| StoreError::disk(path, source))
+        id.await?.map_err(|source| DiskError::io(path, source))
     }
 }
 
 /// Whether a change would still find space below this folder.
-pub(crate) async fn has_room(dir: PathBuf) -> Result<(), StoreError> {
+pub(crate) async fn has_room(dir: PathBuf) -> Result<(), DiskError> {
     let path = dir.clone();
     let free = blocking(move || fs4::available_space(&path)).await?;
     let room = free.and_then(|free| match free {
         ROOM.. => Ok(()),
         _ => Err(std::io::Error::from_raw_os_error(NO_SPACE)),
     });
-    room.map_err(|source| StoreError::disk(dir, source))
+    room.map_err(|source| DiskError::io(dir, source))
 }
 
 /// Containers carry it as a label, so anything a label can hold will do.
@@ -127,17 +129,17 @@ fn is_id(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn make(dir: &std::path::Path) -> Result<(), StoreError> {
+fn make(dir: &std::path::Path) -> Result<(), DiskError> {
     let mut builder = std::fs::DirBuilder::new();
     builder
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|source| StoreError::disk(dir, source))?;
+        .map_err(|source| DiskError::io(dir, source))?;
     Record::read(dir).check(dir)?;
     for info in KINDS.iter() {
         let folder = dir.join(info.plural);
-        file::make_folder(&folder).map_err(|source| StoreError::disk(folder, source))?;
+        file::make_folder(&folder).map_err(|source| DiskError::io(folder, source))?;
     }
     Ok(())
 }
@@ -145,7 +147,7 @@ fn make(dir: &std::path::Path) -> Result<(), StoreError> {
 /// Runs what blocks where it may. It runs to its end even if nobody waits for it any more.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
+) -> Result<T, DiskError> {
     // A task fails only by a panic of the work (there is none) or because the runtime shuts down.
-    offload(work).await.map_err(|_| StoreError::Closed)
+    offload(work).await.map_err(|_| DiskError::Closed)
 }

@@ -6,7 +6,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::compat::{Asked, Refusal};
+use crate::refusal::Refusal;
+use crate::request::Asked;
 use crate::state::ServerState;
 use crate::status::Status;
 

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 use crate::config::ServerConfig;
-use crate::router::refusal;
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 

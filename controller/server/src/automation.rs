@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Acting;
 use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -70,7 +70,7 @@ async fn pause(
                 .automation()
                 .pause(store.actor().clone(), pause.clone())
                 .await;
-            paused.map_err(refused)?;
+            paused.map_err(|error| refused(error.into()))?;
         }
     }
     Ok(Json(view(&state.store)))
@@ -91,7 +91,7 @@ async fn resume(
                 at: now(),
             };
             let resumed = store.automation().resume(store.actor().clone(), resume).await;
-            resumed.map_err(refused)?;
+            resumed.map_err(|error| refused(error.into()))?;
         }
     }
     Ok(Json(view(&state.store)))

@@ -6,8 +6,6 @@ mod book;
 mod gates;
 mod host;
 mod incidents;
-mod refusal;
-mod request;
 mod runbook;
 mod scale;
 mod webhook;
@@ -18,8 +16,6 @@ use axum::routing::{get, post};
 pub(crate) use book::Book;
 pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
-pub(crate) use refusal::Refusal;
-pub(crate) use request::Asked;
 
 use crate::state::ServerState;
 

@@ -12,7 +12,7 @@ use axum::{Extension, Json, Router};
 
 use crate::auth::{Acting, Identity};
 use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 

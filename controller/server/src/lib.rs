@@ -19,6 +19,8 @@ mod metrics;
 mod origin;
 mod probes;
 mod pump;
+mod refusal;
+mod request;
 mod router;
 mod security;
 mod serve;

@@ -7,7 +7,7 @@ use axum::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::router::refusal;
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 

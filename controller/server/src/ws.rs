@@ -13,7 +13,8 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::auth::{BEARER_PROTOCOL, Identity};
-use crate::compat::{Asked, Refusal};
+use crate::refusal::Refusal;
+use crate::request::Asked;
 use crate::state::{MAX_CLIENTS, ServerState};
 
 /// The sub-protocol we speak. Clients that send a token as a second one name this first.

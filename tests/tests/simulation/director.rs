@@ -498,7 +498,7 @@ impl Director {
         };
         self.world.ledger.say("# an operator lets automation go on");
         let (actor, automation) = (Actor::system("operator"), store.automation().clone());
-        self.ask(async move { automation.resume(actor, resume).await })
+        self.ask(async move { Ok(automation.resume(actor, resume).await?) })
             .await;
     }
 

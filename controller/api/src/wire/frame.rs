@@ -21,6 +21,8 @@ pub trait Payload: Serialize {
     fn frame_type(&self) -> FrameType;
 }
 
+/// Makes all that there is to a type of frame from its line in the table: its word, what it carries, its schema, how it is
+/// read and written. One macro, however long: a type's spelling and its contents must not be told in two places.
 macro_rules! frames {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $payload:ty;)*) => {
         /// What a frame is about. Serialises to the wire's spelling.

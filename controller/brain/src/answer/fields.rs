@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::object::{self, Pairs};
-use super::schema::{Kind, Schema};
+use super::schema::{Kind, Schema, normalised};
 use super::{FAULTS, Fault};
 use crate::redact::{bound, redact};
 
@@ -16,14 +16,6 @@ pub(super) struct Fields {
     schema: &'static Schema,
     values: Vec<(&'static str, Value)>,
     faults: Vec<Fault>,
-}
-
-/// A name without what people spell differently: `rootCause`, `Root-Cause` and `root_cause` are one.
-pub(super) fn normalised(name: &str) -> String {
-    name.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 impl Fields {

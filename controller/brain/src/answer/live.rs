@@ -4,8 +4,7 @@
 //! The other fields of the object are shown when they are accepted, not before. Nothing is reworded; control characters
 //! lose their power, and that is all.
 
-use super::fields::normalised;
-use super::schema::Schema;
+use super::schema::{Schema, normalised};
 use crate::redact::bound;
 
 /// How much of an object is held back until it is known to be the answer.

@@ -5,8 +5,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::Fault;
-use super::fields::normalised;
-use super::schema::Schema;
+use super::schema::{Schema, normalised};
 
 /// Most bytes of a text that is searched, and most braces at which an object is looked for.
 const SEARCHED: (usize, usize) = (super::LONGEST_ANSWER, 256);

@@ -36,6 +36,14 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
 }
 
+/// A name without what people spell differently: `rootCause`, `Root-Cause` and `root_cause` are one.
+pub(super) fn normalised(name: &str) -> String {
+    name.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 const ACTIONS: [&str; Action::ALL.len()] = ["RESTART", "SCALE_UP", "SCALE_DOWN", "ROLLBACK", "NOOP"];
 const VERDICTS: [&str; 3] = ["APPROVED", "REJECTED", "NEEDS_REVIEW"];
 

@@ -172,7 +172,7 @@ struct VoteView {
 }
 
 impl View {
-    /// `chars` is the room for logs.
+    /// `chars` is the room for logs. Long because it is one list: each field from what it is made of.
     pub(super) fn of(case: &Case, level: Level, review: Option<(&Proposal, &[Vote])>, chars: usize) -> Self {
         let evidence = &case.evidence;
         let now = evidence.collected_at;

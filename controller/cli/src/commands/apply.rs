@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Session, WaitOptions};
 use crate::client::{Client, DryRun};
 use crate::desired::{Step, step};
 use crate::error::CliError;
-use crate::manifest::{FileArgs, Manifest, Naming, Problem, load};
+use crate::manifest::{FileArgs, Manifest, Naming, load};
 use crate::printer::format::ObjectOutput;
+use crate::problem::Problem;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::text;
 

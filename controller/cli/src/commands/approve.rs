@@ -4,11 +4,11 @@ use aegis_api::Incident;
 use aegis_api::incident::{ApprovalDecision, Phase};
 use serde_json::json;
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
 use crate::printer::columns::aligned;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::{Target, object_of};
 use crate::text;

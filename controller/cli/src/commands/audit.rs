@@ -9,11 +9,11 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Session;
 use crate::client::Body;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::text;
 
 /// Records that are asked for at once.

@@ -7,10 +7,10 @@ use aegis_api::kinds::find;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::target::{Selection, select};
 use crate::text;
 

@@ -4,10 +4,11 @@ use aegis_api::{KINDS, KindInfo, Workload};
 use owo_colors::Style;
 use serde_json::Value;
 
-use super::{Session, version};
+use super::version;
 use crate::client::feed::Feed;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
+use crate::session::Session;
 use crate::text;
 
 /// Check configuration, connection, token and readiness, and say what to do

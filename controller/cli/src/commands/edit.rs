@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Session;
 use crate::client::{DryRun, Shape};
 use crate::desired::LAST_APPLIED;
 use crate::error::CliError;
-use crate::manifest::{Manifest, Naming, Problem, drop_server_owned, parse};
+use crate::manifest::{Manifest, Naming, drop_server_owned, parse};
 use crate::patch;
 use crate::printer::format;
+use crate::problem::Problem;
+use crate::session::Session;
 use crate::target::{Target, object};
 
 /// Change an object in a text editor ($VISUAL, $EDITOR, or vi)

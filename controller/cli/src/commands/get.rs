@@ -5,11 +5,12 @@ mod watch;
 use aegis_api::KindInfo;
 use serde_json::Value;
 
-use super::{Session, events};
+use super::events;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
 use crate::printer::format::{self, Output};
 use crate::printer::table::{Choice, Table, TablePrinter};
+use crate::session::Session;
 use crate::target::{Selection, Target, select};
 
 /// List objects, or show some by name

@@ -5,9 +5,9 @@ use aegis_api::automation::{AutomationView, PauseWanted};
 use reqwest::Method;
 use serde_json::json;
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
+use crate::session::Session;
 use crate::target::{Target, object_of};
 use crate::text;
 

@@ -4,11 +4,11 @@ use aegis_api::restart::CannotRestart;
 use aegis_api::{ConditionType, Duration, Time, Workload};
 use serde_json::{Value, json};
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
 use crate::printer::age::now;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::{Target, object_of};
 use crate::text;

@@ -4,10 +4,10 @@ use aegis_api::Workload;
 use aegis_api::workload::Revision;
 use serde_json::Value;
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::object_of;
 

@@ -5,11 +5,11 @@ use clap::Subcommand;
 
 use super::restart::{self, RestartArgs};
 use super::rollback::{self, RollbackArgs};
-use super::{Session, limit};
 use crate::client::Shape;
 use crate::error::CliError;
 use crate::printer::age::{age, now};
 use crate::printer::columns::aligned;
+use crate::session::{Session, limit};
 use crate::settled;
 use crate::target::object_of;
 use crate::text;

@@ -8,11 +8,11 @@ use aegis_api::{KindInfo, RunbookEntry};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::DryRun;
 use crate::error::CliError;
 use crate::manifest::read_at_most;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::target::Target;
 use crate::text;
 

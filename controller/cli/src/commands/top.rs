@@ -4,10 +4,10 @@ use aegis_api::Workload;
 use aegis_api::wire::ContainerMetrics;
 use clap::ValueEnum;
 
-use super::Session;
 use crate::client::Shape;
 use crate::error::CliError;
 use crate::printer::columns::Columns;
+use crate::session::Session;
 use crate::target::object_of;
 use crate::text;
 

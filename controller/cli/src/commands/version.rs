@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::error::CliError;
 use crate::printer::format::{Output, data};
+use crate::session::Session;
 use crate::text;
 
 /// Show the versions of this program and of the controller

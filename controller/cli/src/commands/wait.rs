@@ -5,9 +5,10 @@ use std::str::FromStr;
 use aegis_api::{ConditionType, KindInfo};
 use serde_json::Value;
 
-use super::{Session, delete, limit};
+use super::delete;
 use crate::error::CliError;
 use crate::printer::jsonpath::Template;
+use crate::session::{Session, limit};
 use crate::settled;
 use crate::target::{Target, select};
 

@@ -4,12 +4,12 @@ use aegis_api::wire::{self, FrameType};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{Session, limit};
 use crate::client::Body;
 use crate::client::feed::{Feed, FeedItem, Frame};
 use crate::error::CliError;
 use crate::printer::feed::{FeedPrinter, incident_of};
 use crate::printer::format;
+use crate::session::{Session, limit};
 use crate::text;
 
 /// Follow what happens, as it happens: incidents, reasoning, votes, actions, probes

@@ -4,11 +4,11 @@ use aegis_api::incident::IncidentStatus;
 use aegis_api::{ConditionType, Incident, Reason};
 use serde_json::Value;
 
-use super::Session;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
 use crate::printer::age::{age, now};
 use crate::printer::describe::event_time;
+use crate::session::Session;
 use crate::settled;
 use crate::target::{Target, object};
 use crate::text;

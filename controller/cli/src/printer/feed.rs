@@ -140,7 +140,6 @@ impl FeedPrinter {
         contents: Option<wire::Frame>,
         incident: &str,
     ) -> Option<(String, String)> {
-        let stage = |stage: &str, message: String| Some((stage.to_owned(), message));
         match contents {
             Some(wire::Frame::IncidentNew(new)) => stage("RECEIVED", with_detail(&new.alert_type, &new.logs)),
             Some(wire::Frame::StatusUpdate(update)) => {
@@ -183,6 +182,13 @@ impl FeedPrinter {
                 };
                 stage("FAILED", format!("{why}{lasted}"))
             }
+            contents => self.of_no_incident(frame, contents),
+        }
+    }
+
+    /// The same of a frame that is no step of an incident's.
+    fn of_no_incident(&self, frame: &Frame, contents: Option<wire::Frame>) -> Option<(String, String)> {
+        match contents {
             Some(wire::Frame::Lagged(_)) => stage(
                 "LAGGED",
                 "this client was too slow: some events are not shown".to_owned(),
@@ -218,6 +224,11 @@ impl FeedPrinter {
             format!(", {} after it was received", span(begun.age(ended)))
         })
     }
+}
+
+/// A line under the name of its stage.
+fn stage(stage: &str, message: String) -> Option<(String, String)> {
+    Some((stage.to_owned(), message))
 }
 
 /// The incident that a frame is about.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use ::bollard::container::LogOutput;
 use ::bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use aegis_api::observed::ExecOutput;
-use futures::StreamExt;
-use tokio::io::AsyncWriteExt;
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::failure;
 use crate::engine::EngineResult;
@@ -39,29 +40,10 @@ pub(super) async fn run(
         .start_exec(&exec.id, None::<StartExecOptions>)
         .await
         .map_err(|error| failed(&error))?;
-    let mut output = Vec::new();
-    if let StartExecResults::Attached {
-        output: mut chunks,
-        input: mut pipe,
-    } = started
-    {
-        let give = async {
-            // One that ends without having read it all has said why.
-            if !input.is_empty() && pipe.write_all(input).await.is_ok() {
-                drop(pipe.shutdown().await);
-            }
-        };
-        let take = async {
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(|error| failed(&error))?.into_bytes();
-                let room = OUTPUT_LIMIT.saturating_sub(output.len());
-                output.extend(chunk.iter().take(room));
-            }
-            Ok(())
-        };
-        let ((), taken) = tokio::join!(give, take);
-        taken?;
-    }
+    let output = match started {
+        StartExecResults::Attached { output, input: pipe } => talk(output, pipe, input, operation).await?,
+        StartExecResults::Detached => Vec::new(),
+    };
     for _ in 0..EXIT_CODE_LOOKS {
         let state = api.inspect_exec(&exec.id).await.map_err(|error| failed(&error))?;
         if let (Some(exit_code), false) = (state.exit_code, state.running.unwrap_or_default()) {
@@ -76,4 +58,31 @@ pub(super) async fn run(
         operation,
         "its output has ended, but the engine knows no exit code",
     ))
+}
+
+/// Gives a command its input and takes what it prints, at the same time: either may fill a pipe.
+async fn talk(
+    mut chunks: impl Stream<Item = Result<LogOutput, ::bollard::errors::Error>> + Unpin,
+    mut pipe: impl AsyncWrite + Unpin,
+    input: &[u8],
+    operation: &str,
+) -> EngineResult<Vec<u8>> {
+    let mut output = Vec::new();
+    let give = async {
+        // One that ends without having read it all has said why.
+        if !input.is_empty() && pipe.write_all(input).await.is_ok() {
+            drop(pipe.shutdown().await);
+        }
+    };
+    let take = async {
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| failure::of(operation, &error))?;
+            let room = OUTPUT_LIMIT.saturating_sub(output.len());
+            output.extend(chunk.into_bytes().iter().take(room));
+        }
+        Ok(())
+    };
+    let ((), taken) = tokio::join!(give, take);
+    taken?;
+    Ok(output)
 }

@@ -58,6 +58,12 @@ impl Observed {
         let container = self.container.as_ref();
         container.is_some_and(|container| container.state == ContainerState::Running)
     }
+
+    /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
+    pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
+        let stopped = self.container.as_ref().filter(|_| !self.runs());
+        stopped.zip(self.file.as_ref()).filter(|_| !self.on_disk)
+    }
 }
 
 /// Ids of containers that nginx serves, or that could be admitted.

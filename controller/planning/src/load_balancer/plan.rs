@@ -10,9 +10,8 @@ use aegis_api::{Reason, Time};
 
 use super::observed::Worker;
 use super::receipts;
-use super::render::{Rendered, render};
+use super::render::{RenderError, Rendered, render};
 use super::validate::ValidatedLoadBalancer;
-use crate::Invalid;
 
 /// Why there is nothing to bring to nginx.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +23,8 @@ pub enum Unplanned {
         source: Arc<std::io::Error>,
     },
     /// The template cannot be rendered.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
+    #[error("cannot render template {template}")]
+    Render { template: String, source: RenderError },
 }
 
 /// Pause between two looks at workers that still finish requests.
@@ -139,11 +138,9 @@ fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
         template: name.to_string(),
         source: source.clone(),
     })?;
-    render(balancer, template).map_err(|message| {
-        Unplanned::Invalid(Invalid {
-            reason: Reason::TemplateError,
-            message: format!("template {name}: {message}"),
-        })
+    render(balancer, template).map_err(|source| Unplanned::Render {
+        template: name.to_string(),
+        source,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Upstreams and template to nginx's configuration and its revision. Pure.
 
+use aegis_api::error::chain;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,17 @@ pub struct Rendered {
     pub revision: String,
     /// The file.
     pub text: String,
+}
+
+/// Why a template gave no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The values have no form for a template.
+    #[error(transparent)]
+    Values(#[from] serde_json::Error),
+    /// What the template engine says with all its causes: it names the line in the innermost one, and draws it over several.
+    #[error("{}", chain(.0).split_whitespace().collect::<Vec<_>>().join(" "))]
+    Template(tera::Error),
 }
 
 /// What a template can use.
@@ -48,8 +60,8 @@ struct ServerValues<'a> {
     container: &'a str,
 }
 
-/// Renders; an error says what the template engine says, with the line.
-pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
+/// Renders.
+pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, RenderError> {
     let mut values = Values {
         name: &balancer.name,
         port: balancer.spec.port,
@@ -70,7 +82,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     };
     let mut hash = Sha256::new();
     hash.update(template);
-    hash.update(serde_json::to_vec(&values).map_err(|error| error.to_string())?);
+    hash.update(serde_json::to_vec(&values)?);
     let digest: String = hash
         .finalize()
         .iter()
@@ -78,8 +90,8 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         .map(|byte| format!("{byte:02x}"))
         .collect();
     values.revision = Some(&digest);
-    let context = tera::Context::from_serialize(&values).map_err(|error| chain(&error))?;
-    let text = tera::Tera::one_off(template, &context, false).map_err(|error| chain(&error))?;
+    let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
+    let text = tera::Tera::one_off(template, &context, false).map_err(RenderError::Template)?;
     Ok(Rendered {
         revision: digest,
         text,
@@ -118,16 +130,4 @@ fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {
     } else {
         format!("/{upstream}/")
     }
-}
-
-/// An error with all its causes: tera names the line in the innermost one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

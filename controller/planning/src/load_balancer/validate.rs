@@ -86,32 +86,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let (container, address) = nginx(balancer, &observed)?;
     let before = balancer.status.clone().unwrap_or_default();
     let deleting = balancer.is_deleting();
-    let mut chosen = Chosen::default();
-    let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
-    for (backend, workload) in spec.backends.iter().zip(&observed.workloads) {
-        let rows = rows(workload.as_deref());
-        chosen.take_note(rows);
-        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
-        if let Some(workload) = workload.as_ref().filter(|_| !deleting) {
-            chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-            upstream.extend(candidates(backend, workload, &observed, &container, &before));
-        }
-    }
-    // In the order of the backends: the first upstream answers `/`.
-    let mut names: Vec<&str> = spec
-        .backends
-        .iter()
-        .map(|backend| backend.upstream.as_str())
-        .collect();
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(*name));
-    for name in names {
-        let candidates = by_upstream.remove(name).unwrap_or_default();
-        chosen.choose(name, &candidates, &before);
-    }
-    for workload in &observed.dismissed {
-        chosen.take_note(rows(Some(workload)));
-    }
+    let chosen = choose(balancer, &observed, &container, &before);
     let is_home = |server: &&Server| is_home(server, &observed.endpoints, &container.networks);
     let (home, strays): (Vec<&Server>, Vec<&Server>) = before.servers.iter().partition(is_home);
     let running = home.iter().map(|server| server.id.clone()).collect();
@@ -119,14 +94,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         true => before.servers.clone(),
         false => strays.into_iter().cloned().collect(),
     };
-    let good = before
-        .config
-        .clone()
-        .zip(before.revision.clone())
-        .map(|(text, revision)| {
-            let gone = strays.iter().map(|server| server.address.as_str()).collect();
-            down::without(&Rendered { revision, text }, &gone)
-        });
+    let good = good(&before, &strays);
     let (unavailable, as_wanted) =
         unavailable::unavailable(spec, &chosen.upstreams, &observed, &container, &before);
     Ok(ValidatedLoadBalancer {
@@ -156,6 +124,46 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         now: observed.now,
         container,
     })
+}
+
+/// Which servers each upstream is to have, and what is known of containers that leave.
+fn choose(
+    balancer: &LoadBalancer,
+    observed: &Observed,
+    container: &ContainerDetails,
+    before: &LoadBalancerStatus,
+) -> Chosen {
+    let backends = &balancer.spec.backends;
+    let mut chosen = Chosen::default();
+    let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
+    for (backend, workload) in backends.iter().zip(&observed.workloads) {
+        let rows = rows(workload.as_deref());
+        chosen.take_note(rows);
+        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
+        if let Some(workload) = workload.as_ref().filter(|_| !balancer.is_deleting()) {
+            chosen.more_to_come |= rows.iter().any(|row| starts_up(row, before, observed.now));
+            upstream.extend(candidates(backend, workload, observed, container, before));
+        }
+    }
+    // In the order of the backends: the first upstream answers `/`.
+    let mut names: Vec<&str> = backends.iter().map(|backend| backend.upstream.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    for name in names {
+        let candidates = by_upstream.remove(name).unwrap_or_default();
+        chosen.choose(name, &candidates, before);
+    }
+    for workload in &observed.dismissed {
+        chosen.take_note(rows(Some(workload)));
+    }
+    chosen
+}
+
+/// The last good configuration without these servers.
+fn good(before: &LoadBalancerStatus, strays: &[Server]) -> Option<Rendered> {
+    let (text, revision) = (before.config.clone()?, before.revision.clone()?);
+    let gone = strays.iter().map(|server| server.address.as_str()).collect();
+    Some(down::without(&Rendered { revision, text }, &gone))
 }
 
 /// nginx's container and where it answers, or why it cannot be configured.

@@ -5,36 +5,12 @@
 
 use std::time::Duration;
 
-use aegis_api::WorkloadStatus;
-use aegis_api::create::template_revision;
 use aegis_api::observed::ContainerState;
-use aegis_api::workload::{ContainerTemplate, Health, RejectedRevision, Revision, Rollout};
+use aegis_api::workload::{Health, RejectedRevision, Rollout};
 
 use super::standing::Standing;
+use super::template::last_good;
 use super::validate::{Instance, Mould, ValidatedWorkload};
-
-/// The template to run: the spec's, or the last good one where the spec's was taken back.
-pub fn template<'a>(
-    asked: &'a ContainerTemplate,
-    before: &'a WorkloadStatus,
-) -> (&'a ContainerTemplate, Option<RejectedRevision>) {
-    let revision = template_revision(asked);
-    let rejected = before
-        .rejected
-        .as_ref()
-        .filter(|rejected| rejected.revision == revision);
-    let good = last_good(before, &revision).and_then(|good| good.template.as_ref());
-    match (rejected, good) {
-        (Some(rejected), Some(good)) => (good, Some(rejected.clone())),
-        _ => (asked, None),
-    }
-}
-
-/// The newest revision other than this one that was ready once and can be made again.
-fn last_good<'a>(before: &'a WorkloadStatus, revision: &str) -> Option<&'a Revision> {
-    let mut newest_first = before.revisions.iter().rev();
-    newest_first.find(|other| other.was_ready && other.revision != revision && other.template.is_some())
-}
 
 /// Whether all of the workload was once ready with this revision.
 fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {

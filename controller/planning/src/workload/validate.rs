@@ -17,7 +17,7 @@ use super::dependencies::remembered;
 use super::ended::{self, Ended};
 use super::observed::{NetworkOwner, Observed, Rotation};
 use super::standing::{Facts, Standing, restart_asked};
-use super::{health, rollout};
+use super::{health, template};
 use crate::Invalid;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
@@ -175,48 +175,22 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         return Err(Invalid { reason, message });
     }
     let before = workload.status.clone().unwrap_or_default();
-    let (mould, revision, image, rejected) = match (&spec.template, &observed.base) {
-        (Some(template), _) => {
-            let (template, rejected) = rollout::template(template, &before);
-            let (revision, image) = (template_revision(template), template.image.to_string());
-            let mould = Mould::Template(Box::new(template.clone()));
-            (mould, Some(revision), Some(image), rejected)
-        }
-        (None, Some(base)) => {
-            let (revision, image) = (clone_revision(base), base.image.clone());
-            (
-                Mould::Clone(Box::new(base.clone())),
-                Some(revision),
-                Some(image),
-                None,
-            )
-        }
-        (None, None) => (Mould::Missing, None, None, None),
+    let (mould, rejected) = mould(spec, observed.base.as_ref(), &before);
+    let (revision, image) = match &mould {
+        Mould::Template(template) => (
+            Some(template_revision(template)),
+            Some(template.image.to_string()),
+        ),
+        Mould::Clone(base) => (Some(clone_revision(base)), Some(base.image.clone())),
+        Mould::Missing => (None, None),
     };
-    let base = observed.base.iter().map(|base| (0, base));
-    let replicas = observed
-        .replicas
-        .iter()
-        .map(|replica| (replica_index(replica, workload.name()), replica));
-    let instances = base.chain(replicas).map(|(index, container)| {
-        let mut names = remembered(workload);
-        names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
-        instance(
-            container,
-            index,
-            revision.as_deref(),
-            workload,
-            &observed,
-            &before,
-            &names,
-        )
-    });
+    let instances = instances(workload, &observed, &before, revision.as_deref());
     Ok(ValidatedWorkload {
         name: workload.name().to_owned(),
         spec: spec.clone(),
         deleting: workload.is_deleting(),
         generation: workload.generation(),
-        instances: instances.collect(),
+        instances,
         vanishing: observed.vanishing,
         taken_names: observed.taken_names,
         rotations: observed.rotations,
@@ -238,6 +212,22 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         rejected,
         before,
     })
+}
+
+/// What replicas are made from, and which revision of the template is not taken since it was rejected.
+fn mould(
+    spec: &WorkloadSpec,
+    base: Option<&ContainerDetails>,
+    before: &WorkloadStatus,
+) -> (Mould, Option<RejectedRevision>) {
+    match (&spec.template, base) {
+        (Some(template), _) => {
+            let (template, rejected) = template::to_run(template, before);
+            (Mould::Template(Box::new(template.clone())), rejected)
+        }
+        (None, Some(base)) => (Mould::Clone(Box::new(base.clone())), None),
+        (None, None) => (Mould::Missing, None),
+    }
 }
 
 fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<bool>) -> Option<Refused> {
@@ -345,6 +335,26 @@ fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
+/// All containers of the workload. `wanted`: the revision that they should have.
+fn instances(
+    workload: &Workload,
+    observed: &Observed,
+    before: &WorkloadStatus,
+    wanted: Option<&str>,
+) -> Vec<Instance> {
+    let mut names = remembered(workload);
+    names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
+    let base = observed.base.iter().map(|base| (0, base));
+    let replicas = observed
+        .replicas
+        .iter()
+        .map(|replica| (replica_index(replica, workload.name()), replica));
+    let all = base.chain(replicas);
+    all.map(|(index, container)| instance(container, index, wanted, workload, observed, before, &names))
+        .collect()
+}
+
+/// Long because it is one list: each field from what is seen of the container.
 fn instance(
     container: &ContainerDetails,
     index: u32,
@@ -364,10 +374,7 @@ fn instance(
         known: observed.known.get(&container.id).unwrap_or(&none),
         names,
     };
-    let obstacle = match container.state {
-        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
-        _ => startable(container, around).err(),
-    };
+    let obstacle = obstacle(container, around);
     let row = before.instances.iter().find(|row| row.id == container.id);
     let facts = Facts {
         restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
@@ -385,22 +392,7 @@ fn instance(
         None => health::view(container, &workload.spec, observed, was_ready.is_some()),
     };
     let health = view.health;
-    let known = ended::Known {
-        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
-        heard_since: observed.heard_since,
-        before: row,
-        now: observed.now,
-    };
-    let ended = ended::judge(container, index == 0, known);
-    let message = match ended {
-        Ended::ByHand => format!(
-            "stopped by hand ({}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
-            view.message,
-            container.name,
-            workload.name()
-        ),
-        Ended::Open { .. } | Ended::Ours | Ended::Startable => view.message,
-    };
+    let ended = ended(container, index, row, observed);
     let addresses = container
         .networks
         .iter()
@@ -412,7 +404,7 @@ fn instance(
         state: container.state,
         started_at: container.started_at,
         health,
-        message,
+        message: message(container, workload, ended, view.message),
         revision,
         addresses: addresses.collect(),
         obstacle,
@@ -424,14 +416,45 @@ fn instance(
         first_ready_at: was_ready.or((health == Health::Healthy).then_some(observed.now)),
         starts_until: view.starts_until,
         docker_restarts: container.state == ContainerState::Restarting,
-        ready_since: ready_since(container, health, row, observed.now),
-        unhealthy_since: (health == Health::Unhealthy).then(|| {
-            let earlier = row.filter(|row| row.started_at == container.started_at);
-            earlier
-                .and_then(|row| row.unhealthy_since)
-                .unwrap_or(observed.now)
-        }),
+        ready_since: ready_since(health, this_run, observed.now),
+        unhealthy_since: unhealthy_since(health, this_run, observed.now),
         before: row.cloned(),
+    }
+}
+
+/// Why it must not be stopped to be started again, or cannot be started.
+fn obstacle(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+    match container.state {
+        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
+        _ => startable(container, around).err(),
+    }
+}
+
+/// What its end means, if it has ended.
+fn ended(
+    container: &ContainerDetails,
+    index: u32,
+    row: Option<&InstanceStatus>,
+    observed: &Observed,
+) -> Ended {
+    let known = ended::Known {
+        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
+        heard_since: observed.heard_since,
+        before: row,
+        now: observed.now,
+    };
+    ended::judge(container, index == 0, known)
+}
+
+/// What is told of its health, and how it is handed back where a person stopped it.
+fn message(container: &ContainerDetails, workload: &Workload, ended: Ended, seen: String) -> String {
+    match ended {
+        Ended::ByHand => format!(
+            "stopped by hand ({seen}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
+            container.name,
+            workload.name()
+        ),
+        Ended::Open { .. } | Ended::Ours | Ended::Startable => seen,
     }
 }
 
@@ -442,19 +465,18 @@ fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option
     network.contains(&lost.reason).then_some(lost)
 }
 
-/// Since when a container is ready; a new start begins anew.
-fn ready_since(
-    container: &ContainerDetails,
-    health: Health,
-    row: Option<&InstanceStatus>,
-    now: Time,
-) -> Option<Time> {
-    let earlier = row
-        .filter(|row| row.started_at == container.started_at)
-        .and_then(|row| row.ready_since);
+/// Since when a container is ready, by its row of this run; a new start begins anew.
+fn ready_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
+    let earlier = this_run.and_then(|row| row.ready_since);
     match health {
         Health::Healthy => Some(earlier.unwrap_or(now)),
         Health::Unknown => earlier,
         Health::Unhealthy => None,
     }
+}
+
+/// Since when a container is unhealthy, by its row of this run.
+fn unhealthy_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
+    let earlier = this_run.and_then(|row| row.unhealthy_since);
+    (health == Health::Unhealthy).then(|| earlier.unwrap_or(now))
 }

@@ -16,11 +16,12 @@ use aegis_planning::load_balancer::testing::{
 };
 use aegis_planning::load_balancer::validate::validate;
 
-use super::apply::{apply, restore};
-use super::on_disk::OnDisk;
-use super::patience::Patience;
-use super::status::failed;
-use super::{Error, Failure, Memory};
+use super::apply::{self, apply, restore};
+use super::dereference::is_installed;
+use super::memory::Memory;
+use super::nginx::{self, Nginx};
+use super::reload_batch::ReloadBatch;
+use super::{Error, Failure, LoadBalancerReconciler};
 use crate::context::Settings;
 
 #[tokio::test(start_paused = true)]
@@ -40,11 +41,16 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
     };
     let stored = store.set_status::<LoadBalancer>("lb", stored.uid(), said).await;
     let lb = stored.unwrap();
-    let refused = Error::Refused {
-        balancer: "lb".to_owned(),
-        output: "no".to_owned(),
+    let refused = apply::Error::Configure {
+        revision: "r".to_owned(),
+        source: nginx::Error::Refused {
+            balancer: "lb".to_owned(),
+            output: "no".to_owned(),
+        },
     };
-    failed(&context, &lb, Failure::from(refused)).await.unwrap_err();
+    let reconciler = LoadBalancerReconciler::new(context.clone());
+    let failure = Failure::from(refused);
+    reconciler.failed(&lb, failure).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
     assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }
@@ -126,28 +132,30 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     let engine = FakeEngine::default();
     let nginx = RunSpec::nginx("nginx").network("net");
     let id = engine.run_container(&nginx).unwrap();
-    let (folder, path) = ("/etc/nginx/conf.d", "/etc/nginx/conf.d/upstream.conf");
+    let mut lb = balancer();
+    lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
+    let nginx = Nginx::new(&engine, "lb", &lb.spec, &id);
     let write = async |text: &str| {
         let files = [("upstream.conf".to_owned(), text.as_bytes().to_vec())];
-        engine.put_files(&id, folder, &files).await.unwrap();
+        engine.put_files(&id, "/etc/nginx/conf.d", &files).await.unwrap();
     };
     let good = Rendered {
         revision: "r".to_owned(),
         text: "good".to_owned(),
     };
-    let look = async |files: &OnDisk| {
-        let looked = files.is(&engine, "lb", &id, path, &good);
+    let look = async |memory: &Memory| {
+        let looked = is_installed(memory, &nginx, &good);
         looked.await.unwrap()
     };
-    let files = OnDisk::default();
+    let memory = Memory::default();
     write("left behind").await;
-    assert!(!look(&files).await);
+    assert!(!look(&memory).await);
     write("good").await;
-    assert!(look(&files).await);
+    assert!(look(&memory).await);
     write("left behind").await;
-    assert!(look(&files).await, "read once in a life");
-    files.forget("lb");
-    assert!(!look(&files).await);
+    assert!(look(&memory).await, "read once in a life");
+    memory.forget("lb");
+    assert!(!look(&memory).await);
 
     let rows = vec![row("a", "10.0.0.1", Health::Healthy)];
     let prepare = |observed| plan(&validate(&balancer(), observed).unwrap()).unwrap();
@@ -183,8 +191,8 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
             revision: "r".to_owned(),
             text: "good".to_owned(),
         });
-        let files = OnDisk::default();
-        restore(&context, &files, &lb, &observed).await.unwrap();
+        let memory = Memory::default();
+        restore(&context, &memory, &lb, &observed).await.unwrap();
         content().await
     };
     assert_eq!(
@@ -316,10 +324,10 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
         starting
     };
     let ready = || row("b", "10.0.0.2", Health::Healthy);
-    let patience = Patience::default();
-    let put_off = |rows| {
+    let mut batch = ReloadBatch::default();
+    let mut put_off = |rows| {
         let (validated, plan) = with(rows);
-        patience.pause(&validated, &plan)
+        batch.pause(&validated, &plan)
     };
 
     assert_eq!(put_off(vec![ready()]), None, "nobody else is on the way");

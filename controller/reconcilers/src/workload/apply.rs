@@ -24,12 +24,24 @@ use crate::context::Context;
 use crate::look::{Depth, Subject, look};
 use crate::{brake, fault};
 
+/// What of a plan could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine failed a step.
+    #[error("cannot {step} for workload {workload}")]
+    Step {
+        workload: String,
+        step: String,
+        source: EngineError,
+    },
+}
+
 /// What became of a plan.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub outcome: Outcome,
     /// The first step that failed, and of what.
-    pub failure: Option<(Step, EngineError)>,
+    pub failure: Option<Error>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -38,46 +50,73 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
     {
         brake::open_incident(context, &workload.name, reason).await;
     }
-    let decided = &plan;
-    let mut running: FuturesUnordered<_> = plan
-        .steps
-        .iter()
-        .cloned()
-        .map(|step| async move {
-            let result = match &step {
-                Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
-                _ => match before(&*context.engine, workload, decided, &step).await {
-                    Ok(None) => take(context, workload, &step).await.map(|()| None),
-                    Ok(Some(why)) => return (step, Err(Failure::Refused(why))),
-                    Err(error) => Err(error),
-                },
-            };
-            let result = result.map_err(Failure::Engine);
-            (step, result)
-        })
-        .collect();
-    let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
-    let mut failure = None;
-    let mut refused = Vec::new();
-    let mut reported = Vec::new();
+    let taken = take_all(context, workload, &plan).await;
+    let reported = report(context, workload, &plan).await;
+    Applied {
+        outcome: Outcome {
+            plan,
+            done: taken.done,
+            failed: taken.failed,
+            refused: taken.refused,
+            captures: taken.captures,
+            reported,
+        },
+        failure: taken.failure,
+    }
+}
+
+/// What became of a plan's steps.
+#[derive(Default)]
+struct Taken {
+    done: Vec<Step>,
+    failed: Vec<FailedStep>,
+    refused: Vec<(Step, Refused)>,
+    captures: Vec<Capture>,
+    failure: Option<Error>,
+}
+
+/// Takes all steps side by side: they are independent of each other.
+async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Taken {
+    let steps = plan.steps.iter().map(|step| async move {
+        let result = match step {
+            Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
+            _ => match before(&*context.engine, workload, plan, step).await {
+                Ok(None) => take(context, workload, step).await.map(|()| None),
+                Ok(Some(why)) => return (step.clone(), Err(Failure::Refused(why))),
+                Err(error) => Err(error),
+            },
+        };
+        (step.clone(), result.map_err(Failure::Engine))
+    });
+    let mut running: FuturesUnordered<_> = steps.collect();
+    let mut taken = Taken::default();
     while let Some((step, result)) = running.next().await {
         match result {
             Ok(capture) => {
-                captures.extend(capture);
-                done.push(step);
+                taken.captures.extend(capture);
+                taken.done.push(step);
             }
-            Err(Failure::Engine(error)) => {
-                failed.push(FailedStep {
+            Err(Failure::Engine(source)) => {
+                taken.failed.push(FailedStep {
                     step: step.clone(),
-                    message: error.to_string(),
-                    is_transient: error.is_transient(),
+                    message: source.to_string(),
+                    is_transient: source.is_transient(),
                 });
-                failure.get_or_insert((step, error));
+                taken.failure.get_or_insert_with(|| Error::Step {
+                    workload: workload.name.clone(),
+                    step: step.words(),
+                    source,
+                });
             }
-            Err(Failure::Refused(why)) => refused.push((step, why)),
+            Err(Failure::Refused(why)) => taken.refused.push((step, why)),
         }
     }
-    drop(running);
+    taken
+}
+
+/// Asks a human where automatic restarts have ended. The names of the incidents that were opened for it.
+async fn report(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Vec<String> {
+    let mut reported = Vec::new();
     for report in &plan.reports {
         match restart_limit::open(&context.store, &workload.name, report).await {
             Ok(true) => reported.push(report.name.clone()),
@@ -87,17 +126,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
             }
         }
     }
-    Applied {
-        outcome: Outcome {
-            plan,
-            done,
-            failed,
-            refused,
-            captures,
-            reported,
-        },
-        failure,
-    }
+    reported
 }
 
 /// The workload, as Events name it.

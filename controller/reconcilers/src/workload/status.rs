@@ -1,5 +1,7 @@
 //! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
+use std::time::Duration;
+
 use aegis_api::condition::{self, Condition, Conditions};
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
@@ -11,9 +13,19 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::apply::Applied;
-use super::{AT_ONCE, Error, by_hand};
+use super::by_hand;
 use crate::context::Context;
+
+/// Requeues at once: something was done, and the next pass looks at what came of it.
+pub(super) const AT_ONCE: Duration = Duration::ZERO;
+
+/// What the store did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status or the finalizers.
+    #[error("cannot store the state of workload {workload}")]
+    Store { workload: String, source: StoreError },
+}
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -35,21 +47,28 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
     })
 }
 
+/// What follows where nothing of a pass has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It was deleted, and nothing of it is left.
+    LetGo,
+    /// It is looked at again.
+    Look(Action),
+}
+
 /// Stores what was observed and done, and says when to look again.
 pub(super) async fn update(
     context: &Context,
     workload: &Workload,
     validated: &ValidatedWorkload,
-    applied: Applied,
-) -> Result<Action, Error> {
-    let name = workload.name();
-    let outcome = &applied.outcome;
+    outcome: &Outcome,
+) -> Result<Next, Error> {
     announce(context, workload, outcome);
     if validated.deleting {
         let left = validated.vanishing > 0 || validated.instances.iter().any(|instance| instance.index > 0);
         if !left {
             finalize(context, workload).await?;
-            return Ok(Action::AwaitChange);
+            return Ok(Next::LetGo);
         }
     }
     let status = next(validated, outcome);
@@ -68,28 +87,21 @@ pub(super) async fn update(
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     let (look_again, nothing_done) = (outcome.plan.look_again, outcome.done.is_empty());
-    if let Some((step, source)) = applied.failure {
-        return Err(Error::Apply {
-            workload: name.to_owned(),
-            step: step.words(),
-            source,
-        });
-    }
-    Ok(match look_again {
+    Ok(Next::Look(match look_again {
         _ if !nothing_done || marked => Action::Requeue(AT_ONCE),
         Some(pause) => Action::Requeue(pause),
         None => Action::AwaitChange,
-    })
+    }))
 }
 
 /// Stores why nothing could be done.
-pub(super) async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+pub(super) async fn failed(
+    context: &Context,
+    workload: &Workload,
+    reason: Reason,
+    message: String,
+) -> Result<(), Error> {
     let mut status = workload.status.clone().unwrap_or_default();
-    let (reason, message) = match &error {
-        Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => (Reason::EngineUnavailable, source.to_string()),
-        Error::Apply { .. } | Error::Store { .. } => (Reason::Failed, error.to_string()),
-    };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
     Conditions::at(&mut status.conditions, generation, now)
@@ -99,8 +111,7 @@ pub(super) async fn failed(context: &Context, workload: &Workload, error: Error)
     context
         .events
         .record(&about, EventType::Warning, reason.as_str(), message);
-    write(context, workload, status).await?;
-    Err(error)
+    write(context, workload, status).await
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {

@@ -6,14 +6,13 @@ use std::path::Path;
 
 use aegis_api::{KINDS, KindInfo};
 
-use super::Disk;
 use super::digest::Digest;
 use super::file::{self, Found, Signature};
 use super::home::Folder;
 use super::layout::{FileName, Key};
 use super::link::{Place, place};
 use super::spec_file;
-use crate::store::StoreError;
+use super::{Disk, DiskError};
 use crate::store::object::Desired;
 
 /// What a folder holds that concerns us.
@@ -93,7 +92,7 @@ impl Disk {
     }
 
     /// Removes what interrupted writes have left behind.
-    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+    pub(crate) fn sweep(&self) -> Result<(), DiskError> {
         for folder in KINDS
             .iter()
             .map(|info| self.dir.join(info.plural))
@@ -112,7 +111,7 @@ impl Disk {
                 }
                 Ok(())
             });
-            swept.map_err(|source| StoreError::disk(folder, source))?;
+            swept.map_err(|source| DiskError::io(folder, source))?;
         }
         Ok(())
     }
@@ -151,42 +150,30 @@ impl Disk {
         let Some(digest) = found.digest() else {
             return Judged::Missing;
         };
-        let (signature, bytes) = match found {
-            Found::Missing => return Judged::Missing,
-            Found::Contents(signature, _) | Found::TooLarge(signature) if known == Some(digest) => {
-                return Judged::Same(signature);
-            }
-            Found::Contents(signature, bytes) => (signature, bytes),
-            Found::Unfit(message) => {
-                return Judged::Bad {
-                    digest,
-                    signature: None,
-                    message,
-                };
-            }
-            Found::TooLarge(signature) => {
-                let message = format!(
-                    "the file is too large: {} bytes at most are read",
-                    spec_file::MAX_BYTES
-                );
-                return Judged::Bad {
-                    digest,
-                    signature: Some(signature),
-                    message,
-                };
-            }
+        let bad = |signature, message| Judged::Bad {
+            digest,
+            signature,
+            message,
         };
-        match spec_file::parse(key, &bytes, &self.defaults) {
-            Ok(desired) => Judged::Good {
-                digest,
-                signature,
-                desired,
+        match found {
+            Found::Missing => Judged::Missing,
+            Found::Contents(signature, _) | Found::TooLarge(signature) if known == Some(digest) => {
+                Judged::Same(signature)
+            }
+            Found::Contents(signature, bytes) => match spec_file::parse(key, &bytes, &self.defaults) {
+                Ok(desired) => Judged::Good {
+                    digest,
+                    signature,
+                    desired,
+                },
+                Err(message) => bad(Some(signature), message),
             },
-            Err(message) => Judged::Bad {
-                digest,
-                signature: Some(signature),
-                message,
-            },
+            Found::Unfit(message) => bad(None, message),
+            Found::TooLarge(signature) => {
+                let most = spec_file::MAX_BYTES;
+                let message = format!("the file is too large: {most} bytes at most are read");
+                bad(Some(signature), message)
+            }
         }
     }
 }

@@ -14,8 +14,7 @@ use aegis_api::{KINDS, KindInfo};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Faults;
-use super::{Disk, file};
-use crate::store::StoreError;
+use super::{Disk, DiskError, file};
 
 /// The name of the record.
 const RECORD: &str = ".folders";
@@ -72,17 +71,17 @@ impl Homes {
 
 impl Disk {
     /// Takes the folders as they are now for the ones that are loaded.
-    pub(crate) fn settle_in(&self) -> Result<(), StoreError> {
+    pub(crate) fn settle_in(&self) -> Result<(), DiskError> {
         let root = std::fs::metadata(self.dir.as_path());
-        let root = root.map_err(|source| StoreError::disk(self.dir.as_path(), source))?;
+        let root = root.map_err(|source| DiskError::io(self.dir.as_path(), source))?;
         self.homes.set("", FolderId::of(&root));
         for info in KINDS.iter() {
             let path = self.dir.join(info.plural);
             let found = std::fs::metadata(&path);
-            let metadata = found.map_err(|source| StoreError::disk(&path, source))?;
+            let metadata = found.map_err(|source| DiskError::io(&path, source))?;
             if !metadata.is_dir() {
                 let source = io::Error::from(io::ErrorKind::NotADirectory);
-                return Err(StoreError::disk(path, source));
+                return Err(DiskError::io(path, source));
             }
             self.homes.set(info.plural, FolderId::of(&metadata));
         }
@@ -156,9 +155,9 @@ impl Folder {
     }
 
     /// The error of a write to it.
-    pub(crate) fn error(&self, dir: &Path, plural: &str) -> Option<StoreError> {
+    pub(crate) fn error(&self, dir: &Path, plural: &str) -> Option<DiskError> {
         let (_, message) = self.fault(dir, plural)?;
-        Some(StoreError::disk(dir.join(plural), io::Error::other(message)))
+        Some(DiskError::io(dir.join(plural), io::Error::other(message)))
     }
 }
 
@@ -188,13 +187,13 @@ impl Record {
     }
 
     /// Refuses to start without a folder that held objects: without them their containers would belong to nobody.
-    pub(crate) fn check(&self, dir: &Path) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), DiskError> {
         let gone = |plural: &&String| {
             std::fs::metadata(dir.join(plural)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         match self.occupied.iter().find(gone) {
             None => Ok(()),
-            Some(plural) => Err(StoreError::disk(
+            Some(plural) => Err(DiskError::io(
                 dir.join(plural),
                 io::Error::new(
                     io::ErrorKind::NotFound,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use aegis_api::FieldError;
 
+use crate::disk::DiskError;
+
 /// Why the store did not do as asked. Display names the object.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -56,11 +58,16 @@ impl StoreError {
         let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
         matches!(self, Self::Disk { source, .. } if full.contains(&source.kind()))
     }
+}
 
-    pub(crate) fn disk(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Disk {
-            path: path.into(),
-            source: Arc::new(source),
+impl From<DiskError> for StoreError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Io { path, source } => Self::Disk { path, source },
+            DiskError::Locked { dir, holder } => Self::Locked { dir, holder },
+            DiskError::Changed { kind, name, message } => Self::Conflict { kind, name, message },
+            DiskError::Refused { kind, name, message } => Self::Refused { kind, name, message },
+            DiskError::Closed => Self::Closed,
         }
     }
 }

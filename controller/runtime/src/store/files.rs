@@ -145,7 +145,7 @@ impl Writer {
             });
             looked.collect()
         });
-        looked.await
+        Ok(looked.await?)
     }
 
     /// The contents are known; only the file's dates are new.

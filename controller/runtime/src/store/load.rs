@@ -46,7 +46,7 @@ pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
         let found = listing.folders.get(info.plural);
         // Nothing is decided on half of what there is.
         if let Some(error) = found.and_then(|folder| folder.error(&disk.dir, info.plural)) {
-            return Err(error);
+            return Err(error.into());
         }
     }
     let keys: BTreeSet<Key> = listing

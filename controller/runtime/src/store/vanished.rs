@@ -350,7 +350,7 @@ impl Writer {
             let disk = self.disk.clone();
             let folder = blocking(move || disk.folder(info)).await?;
             if let Some(error) = folder.error(&self.disk.dir, info.plural) {
-                faults.insert(info.plural, error);
+                faults.insert(info.plural, error.into());
             }
         }
         Ok(faults)

@@ -17,7 +17,7 @@ use super::vanished::Suspect;
 use super::{Change, Clock, Request, Retention, StoreError, retention};
 use crate::audit::AuditLog;
 use crate::disk::Disk;
-use crate::disk::commit::Placed;
+use crate::disk::commit::{Placed, Write};
 use crate::disk::folder::{Judged, Misnamed};
 use crate::disk::home::Record;
 use crate::disk::layout::Key;
@@ -68,7 +68,7 @@ impl Writer {
         notes: Vec<Note>,
     ) -> Result<(), StoreError> {
         if let Err(error) = self.revisions.set_aside(&self.disk).await {
-            put_off(error)?;
+            put_off(error.into())?;
         }
         for note in notes {
             self.note(note);
@@ -136,11 +136,11 @@ impl Writer {
     pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
         let told = sealed.told();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
-            return Ok(sealed.fail(&error));
+            return Ok(sealed.fail(&error.into()));
         }
         let entries = told.iter().map(|(_, entry)| entry.clone()).collect();
         if let Err(error) = self.audit.append(entries).await {
-            return Ok(sealed.fail(&error));
+            return Ok(sealed.fail(&error.into()));
         }
         let results = self.commit(&sealed).await?;
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
@@ -168,7 +168,7 @@ impl Writer {
         };
         let writes = sealed.writes(&self.files);
         if faults.is_empty() {
-            return Ok(self.disk.commit(writes).await);
+            return Ok(self.place(writes).await);
         }
         let why: Vec<Option<StoreError>> = writes
             .iter()
@@ -177,12 +177,17 @@ impl Writer {
         let sound = writes
             .into_iter()
             .filter(|write| !faults.contains_key(write.key.info.plural));
-        let mut written = self.disk.commit(sound.collect()).await.into_iter();
+        let mut written = self.place(sound.collect()).await.into_iter();
         let result = |why: Option<StoreError>| match why {
             Some(error) => Err(error),
             None => written.next().unwrap_or(Err(StoreError::Closed)),
         };
         Ok(why.into_iter().map(result).collect())
+    }
+
+    async fn place(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, StoreError>> {
+        let results = self.disk.commit(writes).await.into_iter();
+        results.map(|result| result.map_err(StoreError::from)).collect()
     }
 
     /// Tells the audit log of changes that it has and that did not come to be.

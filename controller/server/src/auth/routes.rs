@@ -18,7 +18,7 @@ use super::role::Need;
 use super::secret::Digest;
 use super::{Holder, Identity, Source, credentials, limiter, token_routes};
 use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;

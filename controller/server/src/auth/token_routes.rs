@@ -14,7 +14,7 @@ use super::Identity;
 use super::acting::actor;
 use super::tokens::TokenError;
 use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;

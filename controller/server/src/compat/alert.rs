@@ -17,7 +17,7 @@ use aegis_api::{Kind as _, Time, Workload};
 use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
-use super::refusal::Fault;
+use crate::refusal::Fault;
 use body::Body;
 
 pub(super) use names::{Known, Named};

@@ -8,9 +8,9 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use super::refusal::{Fault, Refusal};
-use super::request::Asked;
 use crate::metrics::exposition;
+use crate::refusal::{Fault, Refusal};
+use crate::request::Asked;
 use crate::state::ServerState;
 
 pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {

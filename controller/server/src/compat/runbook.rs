@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::request::Asked;
+use crate::request::Asked;
 use crate::state::ServerState;
 
 /// What is asked where nothing is.

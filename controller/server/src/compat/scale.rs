@@ -16,9 +16,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::refusal::{Fault, Refusal};
-use super::request::{Asked, Named};
 use crate::auth::Acting;
+use crate::refusal::{Fault, Refusal};
+use crate::request::{Asked, Named};
 use crate::state::ServerState;
 use crate::status::Status;
 

@@ -14,9 +14,9 @@ use axum::http::StatusCode;
 use jiff::SignedDuration;
 
 use super::alert::{Alert, Known, Message, Named, Over};
-use super::refusal::Refusal;
 use crate::auth::Acting;
 use crate::body::{ALERT_LIMIT, Whole};
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 

@@ -120,6 +120,7 @@ impl Condition {
         }
     }
 
+    /// Long because it is one list: an arm a condition, with the words that belong to it.
     fn check_containers(&self, facts: Facts<'_>) -> Check {
         let all = count(facts.containers().iter());
         match self {

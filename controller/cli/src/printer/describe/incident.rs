@@ -129,6 +129,13 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         "Evidence",
         (!rows.is_empty()).then(|| aligned(&header, rows)).as_deref(),
     );
+    situation(sheet, evidence);
+    for container in &evidence.containers {
+        super::inside(sheet, container);
+    }
+}
+
+fn situation(sheet: &mut Sheet, evidence: &Evidence) {
     sheet.section("Situation");
     sheet.field(
         "Replicas",
@@ -139,30 +146,7 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
     );
     sheet.field("Can roll back", if evidence.can_roll_back { "yes" } else { "no" });
     for container in &evidence.containers {
-        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.memory_mb) {
-            sheet.field(
-                "Memory trend",
-                format!(
-                    "{}: {:.0} to {:.0} MiB, {:+.1} MiB a minute",
-                    text::line(&container.name),
-                    trend.first,
-                    trend.last,
-                    trend.per_minute
-                ),
-            );
-        }
-        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.cpu_percent) {
-            sheet.field(
-                "CPU trend",
-                format!(
-                    "{}: {:.0} to {:.0} %, at most {:.0} %",
-                    text::line(&container.name),
-                    trend.first,
-                    trend.last,
-                    trend.max
-                ),
-            );
-        }
+        trends(sheet, container);
     }
     for revision in &evidence.revisions {
         sheet.field("Revision", text::line(revision));
@@ -185,8 +169,32 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         sheet.field("Not seen", gap);
     }
     sheet.end_section();
-    for container in &evidence.containers {
-        super::inside(sheet, container);
+}
+
+fn trends(sheet: &mut Sheet, container: &ContainerEvidence) {
+    if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.memory_mb) {
+        sheet.field(
+            "Memory trend",
+            format!(
+                "{}: {:.0} to {:.0} MiB, {:+.1} MiB a minute",
+                text::line(&container.name),
+                trend.first,
+                trend.last,
+                trend.per_minute
+            ),
+        );
+    }
+    if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.cpu_percent) {
+        sheet.field(
+            "CPU trend",
+            format!(
+                "{}: {:.0} to {:.0} %, at most {:.0} %",
+                text::line(&container.name),
+                trend.first,
+                trend.last,
+                trend.max
+            ),
+        );
     }
 }
 

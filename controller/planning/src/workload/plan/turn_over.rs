@@ -98,36 +98,14 @@ pub(super) fn turn_over(
     plan: &mut Prepared,
 ) {
     let mut available = available(workload, staying.iter().copied());
-    let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
-    let stale = staying
-        .iter()
-        .filter(|instance| instance.state == ContainerState::Running)
-        // One that goes as soon as others serve carries the load until then: nobody needs it anew.
-        .filter(|instance| match instance.standing {
-            Standing::Current => false,
-            Standing::Outdated => true,
-            Standing::RestartDue => !lingering.contains(&instance.id),
-        });
-    let mut order: Vec<&Instance> = stale.copied().collect();
-    // Those already draining go on first, so that a pass never starts a second one in their place.
-    order.sort_by_key(|instance| (instance.leaving.is_none(), instance.index));
-    for instance in order {
-        let serves = instance.may_serve();
-        let outdated = instance.is_outdated();
-        if let Some(refused) = workload.irreplaceable.as_ref().filter(|_| outdated) {
+    for instance in stale(staying, lingering) {
+        let refused = workload.irreplaceable.as_ref();
+        if let Some(refused) = refused.filter(|_| instance.is_outdated()) {
             plan.note(refused);
             continue;
         }
-        let step = match outdated {
-            true => Step::Remove {
-                id: instance.id.clone(),
-                name: instance.name.clone(),
-            },
-            false => Step::Restart {
-                id: instance.id.clone(),
-                name: instance.name.clone(),
-            },
-        };
+        let step = step(instance);
+        let serves = instance.may_serve();
         let remaining = match instance.leaving.is_some() {
             true => available,
             false => available.saturating_sub(1),
@@ -140,29 +118,67 @@ pub(super) fn turn_over(
             ));
             continue;
         }
-        let others: Vec<&&Instance> = staying
-            .iter()
-            .filter(|other| other.id != instance.id && other.may_serve())
-            .collect();
-        let others_serve = others.iter().any(|other| !plan.draining.contains_key(&other.id));
-        // In place a process may restart under its requests; what goes for good leaves first, whatever the strategy.
-        if serves && (rolling || outdated) && !others_serve && !others.is_empty() {
-            // All others are on their way out: this one carries the load until they are back.
-            continue;
-        }
-        if serves {
+        if turn_one(workload, staying, instance, step, plan) && serves {
             available = remaining;
-        }
-        if outdated {
-            leave(workload, instance, plan, Leaving::Rollout, step);
-        } else if others_serve && rolling {
-            leave(workload, instance, plan, Leaving::Restart, step);
-        } else {
-            // The last one that serves cannot be taken out: an empty upstream is never written.
-            plan.steps.push(step);
         }
     }
     if let Some(patience) = leeway.patience {
         plan.look_in(patience);
     }
+}
+
+/// What runs and is of yesterday, in the order in which it is turned over.
+fn stale<'a>(staying: &[&'a Instance], lingering: &BTreeSet<String>) -> Vec<&'a Instance> {
+    let stale = staying
+        .iter()
+        .filter(|instance| instance.state == ContainerState::Running)
+        // One that goes as soon as others serve carries the load until then: nobody needs it anew.
+        .filter(|instance| match instance.standing {
+            Standing::Current => false,
+            Standing::Outdated => true,
+            Standing::RestartDue => !lingering.contains(&instance.id),
+        });
+    let mut order: Vec<&Instance> = stale.copied().collect();
+    // Those already draining go on first, so that a pass never starts a second one in their place.
+    order.sort_by_key(|instance| (instance.leaving.is_none(), instance.index));
+    order
+}
+
+fn step(instance: &Instance) -> Step {
+    let (id, name) = (instance.id.clone(), instance.name.clone());
+    match instance.is_outdated() {
+        true => Step::Remove { id, name },
+        false => Step::Restart { id, name },
+    }
+}
+
+/// Takes the step, or has the container leave first; `false` where it has to wait for others.
+fn turn_one(
+    workload: &ValidatedWorkload,
+    staying: &[&Instance],
+    instance: &Instance,
+    step: Step,
+    plan: &mut Prepared,
+) -> bool {
+    let (serves, outdated) = (instance.may_serve(), instance.is_outdated());
+    let rolling = workload.spec.strategy.kind == StrategyType::RollingUpdate;
+    let others: Vec<&&Instance> = staying
+        .iter()
+        .filter(|other| other.id != instance.id && other.may_serve())
+        .collect();
+    let others_serve = others.iter().any(|other| !plan.draining.contains_key(&other.id));
+    // In place a process may restart under its requests; what goes for good leaves first, whatever the strategy.
+    if serves && (rolling || outdated) && !others_serve && !others.is_empty() {
+        // All others are on their way out: this one carries the load until they are back.
+        return false;
+    }
+    if outdated {
+        leave(workload, instance, plan, Leaving::Rollout, step);
+    } else if others_serve && rolling {
+        leave(workload, instance, plan, Leaving::Restart, step);
+    } else {
+        // The last one that serves cannot be taken out: an empty upstream is never written.
+        plan.steps.push(step);
+    }
+    true
 }

@@ -6,7 +6,6 @@ use aegis_api::{ConditionType, Workload, WorkloadStatus};
 use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
 
 use super::*;
-use crate::load_balancer::LoadBalancerReconciler;
 
 const FILE: &str = "/etc/nginx/conf.d/upstream.conf";
 

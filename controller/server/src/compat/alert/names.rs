@@ -12,7 +12,7 @@ use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
 use super::{key, scalar};
-use crate::compat::refusal::Fault;
+use crate::refusal::Fault;
 
 /// Objects in which senders put labels and further fields.
 const HOLDERS: &[&str] = &[
@@ -179,25 +179,10 @@ pub(super) fn find(fields: &Map<String, Value>, known: Known<'_>, target: &str) 
         None => said.iter().filter(|one| known.has(one.name(known))).collect(),
     };
     let Some(first) = decisive.first() else {
-        let container = target.parse().map_err(|error| {
-            fault(
-                "container_name",
-                "value_error",
-                format!("the alert names no container, and the default is none: {error}"),
-            )
-        })?;
-        let by_default = Naming {
-            by_default: true,
-            ..Naming::default()
-        };
-        return Ok(Named {
-            container,
-            naming: Some(by_default),
-        });
+        return by_default(target);
     };
-    let name = first.name(known);
-    let differs = |one: &&&Said| !known.same(one.name(known), name);
-    if let Some(other) = decisive.iter().find(differs) {
+    let differs = |one: &&Said| !known.same(one.name(known), first.name(known));
+    if let Some(other) = decisive.iter().find(|one| differs(one)) {
         let message = format!(
             "{} and {}: which of them is it about? Say it in container_name",
             first.told(known),
@@ -205,21 +190,11 @@ pub(super) fn find(fields: &Map<String, Value>, known: Known<'_>, target: &str) 
         );
         return Err(fault(&first.field, "value_error", message));
     }
-    let container: ContainerName = name.parse().map_err(|error| {
-        let hint = if first.telling == Telling::Contract {
-            ""
-        } else {
-            "; name the container in container_name"
-        };
-        fault(&first.field, "value_error", format!("{error}{hint}"))
-    })?;
+    let container = first.container(known)?;
     let others = said
         .iter()
         .filter(|one| one.telling != Telling::Hint && Some(one.telling) != named);
-    let mut others: Vec<String> = others
-        .filter(|one| differs(&one))
-        .map(|one| one.told(known))
-        .collect();
+    let mut others: Vec<String> = others.filter(differs).map(|one| one.told(known)).collect();
     others.truncate(OTHERS);
     let plain = first.telling == Telling::Contract && others.is_empty();
     let naming = (!plain).then(|| Naming {
@@ -228,6 +203,25 @@ pub(super) fn find(fields: &Map<String, Value>, known: Known<'_>, target: &str) 
         others,
     });
     Ok(Named { container, naming })
+}
+
+/// The alert says nothing of a container: it is about the default.
+fn by_default(target: &str) -> Result<Named, Fault> {
+    let container = target.parse().map_err(|error| {
+        fault(
+            "container_name",
+            "value_error",
+            format!("the alert names no container, and the default is none: {error}"),
+        )
+    })?;
+    let naming = Naming {
+        by_default: true,
+        ..Naming::default()
+    };
+    Ok(Named {
+        container,
+        naming: Some(naming),
+    })
 }
 
 fn fault(field: &str, kind: &'static str, message: impl Into<String>) -> Fault {
@@ -260,6 +254,18 @@ impl Said {
         elsewhere
             .or_else(|| names.find(|name| known.has(name)))
             .unwrap_or(first)
+    }
+
+    /// The container of that name.
+    fn container(&self, known: Known<'_>) -> Result<ContainerName, Fault> {
+        self.name(known).parse().map_err(|error| {
+            let hint = if self.telling == Telling::Contract {
+                ""
+            } else {
+                "; name the container in container_name"
+            };
+            fault(&self.field, "value_error", format!("{error}{hint}"))
+        })
     }
 
     /// For people. A text that is no name is the sender's own: bounded, and quoted with its control characters escaped.

@@ -4,7 +4,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 
-use super::refusal::{Fault, Refusal};
+use crate::refusal::{Fault, Refusal};
 
 /// The query of a request.
 #[derive(FromRequestParts)]

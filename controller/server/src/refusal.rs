@@ -1,4 +1,4 @@
-//! Refusals as these clients read them: an object with `detail`. Pure.
+//! Refusals as the clients of a path read them: of the Kubernetes API a `Status`, of the rest an object with `detail`. Pure.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::status::Status;
 
-/// A failure of one of these routes.
+/// A failure of a route that is none of the Kubernetes API.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Refusal {
     /// A sentence.
@@ -60,6 +60,19 @@ impl IntoResponse for Refusal {
             }
         }
     }
+}
+
+/// A refusal in the shape that the clients of this path read.
+pub(crate) fn refusal(path: &str, status: Status) -> Response {
+    let kubernetes = ["/api", "/apis", "/openapi", "/version"];
+    let below = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if kubernetes.into_iter().any(below) {
+        return status.into_response();
+    }
+    Refusal::from(status).into_response()
 }
 
 fn row(fault: &Fault) -> Value {
