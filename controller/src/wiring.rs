@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::redact::{bound, redact};
 use aegis_brain::Brain;
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
 use aegis_reconcilers::collector::Samples;
 use aegis_reconcilers::docker_events::DockerEvents;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aegis_api::create::{Ownership, clone_revision, clone_spec};
 use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
 use anyhow::Context;
 use futures::StreamExt;

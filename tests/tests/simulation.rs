@@ -8,6 +8,8 @@
 mod acts;
 #[path = "simulation/director.rs"]
 mod director;
+#[path = "simulation/faults.rs"]
+mod faults;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/process.rs"]
@@ -20,8 +22,6 @@ mod run;
 mod scenario;
 #[path = "simulation/settled.rs"]
 mod settled;
-#[path = "simulation/sickroom.rs"]
-mod sickroom;
 #[path = "simulation/world.rs"]
 mod world;
 

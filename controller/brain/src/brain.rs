@@ -16,8 +16,8 @@ use crate::builtin::Analyst;
 use crate::builtin::added::RuleFile;
 use crate::builtin::rules::TableError;
 use crate::case::Case;
-use crate::chain::{Answer, Candidate, Chain, Chunk, Member, OnChunk, Question, millis};
-use crate::council::{self, Opinion, model};
+use crate::chain::{Answer, Candidate, Chain, Chunk, Member, ModelRequest, OnChunk, millis};
+use crate::council::{self, SeatReview, model};
 use crate::known::{self, Known};
 use crate::observer::{Answered, Observer};
 use crate::prompt::{PromptError, Prompts};
@@ -159,8 +159,8 @@ impl Brain {
     }
 
     /// From now on the built-in analyst asks these files' rules first, by the order of the files' names.
-    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
-        self.shared.analyst.take_in(files);
+    pub fn set_rules(&self, files: impl IntoIterator<Item = RuleFile>) {
+        self.shared.analyst.set_rules(files);
     }
 
     /// What is measured as wrong in a case, gravest first; nobody is asked.
@@ -202,15 +202,15 @@ impl Brain {
             self.tell(Some(Answered::analysis(&analysis, &case.recalled)));
             return Ok(analysis);
         }
-        let purse = self.shared.budget.left(None, &[]);
+        let token_budget = self.shared.budget.left(None, &[]);
         let prompt = |chars| self.shared.prompts.analysis(case, chars);
-        let question = Question {
+        let question = ModelRequest {
             schema: &schema::PROPOSAL,
             prompt: &prompt,
             accept: answer::proposal,
         };
         let chain = self.chain(self.routes.analysis());
-        let outcome = chain.ask(&question, purse, on_chunk).await;
+        let outcome = chain.ask(&question, token_budget, on_chunk).await;
         let account = Account {
             usage: outcome.usage,
             attempts: outcome.attempts,
@@ -237,13 +237,13 @@ impl Brain {
             earlier,
         };
         let least = self.shared.least_confidence;
-        let (opinion, asked): (Opinion, Option<Asked>) = if is_by_rule(analysis) {
+        let (opinion, asked): (SeatReview, Option<Asked>) = if is_by_rule(analysis) {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
             let chain = self.chain(self.routes.review(seat));
-            let purse = self.shared.budget.left(Some(analysis), earlier);
-            model::review(&chain, motion, purse, by_rule).await
+            let token_budget = self.shared.budget.left(Some(analysis), earlier);
+            model::review(&chain, motion, token_budget, by_rule).await
         };
         let vote = Vote {
             role: seat,

@@ -63,7 +63,7 @@ impl Analyst {
     }
 
     /// From now on these files are asked before the built-in rules, by the order of their names.
-    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
+    pub fn set_rules(&self, files: impl IntoIterator<Item = RuleFile>) {
         let mut files: Vec<RuleFile> = files.into_iter().collect();
         files.sort_by(|a, b| a.name().cmp(b.name()));
         *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();

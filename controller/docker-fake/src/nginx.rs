@@ -10,7 +10,7 @@ use aegis_api::Time;
 use aegis_api::observed::ProcessRow;
 use tokio::time::Instant;
 
-pub(super) use config::{Config, Place};
+pub(super) use config::{Config, Route};
 
 use super::FakeEngine;
 use super::effects::{Actor, Op};

@@ -1,4 +1,4 @@
-//! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::bollard::Docker`] and the
+//! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::daemon::Docker`] and the
 //! engine in memory of aegis-docker-fake (virtual time, scripted faults). Nothing above may assume which one it has.
 //!
 //! Every operation is idempotent in effect: asking for a state that already holds is a success, and each is bounded in

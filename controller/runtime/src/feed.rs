@@ -83,7 +83,7 @@ impl Feed {
     /// Publishes a frame to every subscriber; never waits. It is serialised here, once.
     pub fn publish<P: Payload>(&self, incident_id: Option<&str>, data: &P) {
         match Draft::new(incident_id, data) {
-            Ok(draft) => self.take_in(draft),
+            Ok(draft) => self.append(draft),
             Err(error) => log_unserialisable(data.frame_type(), &error),
         }
     }
@@ -92,7 +92,7 @@ impl Feed {
     pub fn told(&self, revision: u64) {
         let mut parked = self.inner.parked();
         for draft in parked.told(revision) {
-            self.take_in(draft);
+            self.append(draft);
         }
     }
 
@@ -101,11 +101,11 @@ impl Feed {
     fn take_in_after(&self, revision: u64, draft: Draft) {
         let mut parked = self.inner.parked();
         for draft in parked.park(revision, draft) {
-            self.take_in(draft);
+            self.append(draft);
         }
     }
 
-    fn take_in(&self, draft: Draft) {
+    fn append(&self, draft: Draft) {
         let seq = self.inner.ring().push(draft);
         // Under contention an older number may be sent last; readers read until nothing is left, so none is lost.
         self.inner.latest.send_replace(seq);

@@ -13,11 +13,11 @@ mod change;
 mod driver;
 mod error;
 mod files;
-mod inbox;
 mod load;
 mod memory;
 pub(crate) mod object;
 mod options;
+mod request_queue;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -52,8 +52,8 @@ use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
-use inbox::{Counter, Inbox};
 use memory::Memory;
+use request_queue::{RequestQueue, RequestSender};
 use writer::Writer;
 
 /// The store. Clones share it.
@@ -71,7 +71,7 @@ struct Inner {
     audit: AuditLog,
     automation: Automation,
     memory: Arc<Memory>,
-    requests: Counter,
+    requests: RequestSender,
     news: watch::Receiver<u64>,
     defaults: Arc<Defaults>,
 }
@@ -160,7 +160,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Whether it is what a reconciler notes down, which is no change of anybody's.
-    fn is_note(&self) -> bool {
+    fn is_status_write(&self) -> bool {
         let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
         beside_the_spec && self.actor.role.is_none()
     }
@@ -206,7 +206,7 @@ impl Store {
         let revisions = Revisions::open(&disk, loaded.revision).await?;
         let memory = Arc::new(Memory::loaded(revisions.last(), loaded.objects));
         let (announce, news) = watch::channel(revisions.last());
-        let (requests, inbox) = Inbox::new();
+        let (requests, request_queue) = RequestQueue::new();
         let mut writer = Writer {
             disk,
             audit: audit.clone(),
@@ -218,8 +218,8 @@ impl Store {
             revisions,
             files: loaded.facts.into_iter().collect(),
             dormant: loaded.dormant.into_iter().collect(),
-            unsure: BTreeSet::new(),
-            suspects: BTreeMap::new(),
+            unverified: BTreeSet::new(),
+            recheck: BTreeMap::new(),
             judging: BTreeMap::new(),
             hold: deletion_hold,
             deleted: Vec::new(),
@@ -228,7 +228,7 @@ impl Store {
             finished: false,
         };
         writer
-            .settle(loaded.judged, loaded.rubbish, &loaded.misnamed, loaded.notes)
+            .settle(loaded.judged, loaded.orphaned, &loaded.misnamed, loaded.notes)
             .await?;
         let inner = Inner {
             dir,
@@ -246,7 +246,7 @@ impl Store {
                 actor: Arc::new(Actor::system("controller")),
             },
             StoreDriver {
-                inbox,
+                request_queue,
                 writer,
                 rescan,
                 watch_files,

@@ -3,9 +3,9 @@
 
 mod alert;
 mod book;
-mod gates;
 mod host;
 mod incidents;
+mod keyed_mutex;
 mod refusal;
 mod request;
 mod runbook;
@@ -16,8 +16,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 pub(crate) use book::Book;
-pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
+pub(crate) use keyed_mutex::KeyedMutex;
 pub(crate) use refusal::Refusal;
 pub(crate) use request::Asked;
 

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use crate::auth::{Acting, Identity};
-use crate::body::Whole;
+use crate::body::BoundedBody;
 use crate::compat::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -50,7 +50,7 @@ fn fault(file: BrokenFile, dir: &Path) -> FileFault {
 async fn confirm(
     Extension(identity): Extension<Identity>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<Confirmed>, Refusal> {
     let wanted: Confirm = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body names no held deletions: {error}")))?;

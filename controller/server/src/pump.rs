@@ -35,7 +35,7 @@ async fn brake(store: &Store, feed: &Feed, shutdown: &CancellationToken) {
 }
 
 async fn objects(store: &Store, feed: Feed, shutdown: &CancellationToken) {
-    let mut told = Told {
+    let mut told = ResourcePublisher {
         store: store.clone(),
         feed,
         objects: HashMap::new(),
@@ -55,13 +55,13 @@ async fn objects(store: &Store, feed: Feed, shutdown: &CancellationToken) {
 
 type Key = (&'static str, String);
 
-struct Told {
+struct ResourcePublisher {
     store: Store,
     feed: Feed,
     objects: HashMap<Key, Arc<Stored>>,
 }
 
-impl Told {
+impl ResourcePublisher {
     /// Takes over everything there is; answers the revision from which to follow. `tell`: publishes what differs.
     fn look(&mut self, store: &Store, tell: bool) -> u64 {
         // Read before the lists: what changes in between comes once more from the watch, and is known by its version.
@@ -138,7 +138,7 @@ impl Told {
     }
 }
 
-impl Told {
+impl ResourcePublisher {
     /// Whether a workload's own pause is another than was told before.
     fn pauses(&self, verb: Verb, object: &Stored, workload: &Workload) -> bool {
         let pause = |workload: &Workload| Pause::of(workload.metadata.annotations.as_ref());
@@ -200,7 +200,7 @@ mod tests {
         let info = find("Incident").unwrap();
         server.store.create(info, incident("old"), false).await.unwrap();
         let mut frames = server.feed.subscribe(None);
-        let mut told = Told {
+        let mut told = ResourcePublisher {
             store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),
@@ -234,7 +234,7 @@ mod tests {
     async fn falling_behind_costs_versions_and_no_facts() {
         let server = Server::start().await;
         let info = find("Incident").unwrap();
-        let mut told = Told {
+        let mut told = ResourcePublisher {
             store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),

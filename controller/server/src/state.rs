@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Tokens};
-use crate::compat::{Book, Gates};
+use crate::compat::{Book, KeyedMutex};
 use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::metrics::HttpMetrics;
@@ -115,7 +115,7 @@ pub struct Shared {
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) planners: Semaphore,
     pub(crate) requests: Semaphore,
-    pub(crate) gates: Gates,
+    pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
 }
 
@@ -129,7 +129,7 @@ impl ServerState {
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             planners: Semaphore::new(MAX_PLANNERS),
             requests: Semaphore::new(MAX_REQUESTS),
-            gates: Gates::default(),
+            keyed_mutex: KeyedMutex::default(),
             book: Book::default(),
         };
         Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::ContainerDetails;
 use aegis_docker::Engine;
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use anyhow::Context;
 use bollard::models::{ContainerCreateBody, Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{

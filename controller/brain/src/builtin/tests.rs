@@ -364,7 +364,7 @@ fn i13_what_a_persons_own_rule_recognises_is_a_symptom_while_it_holds() {
     let analyst = Analyst::new().unwrap();
     let text = "- {name: stuck, title: a stuck queue, when: [{logLines: {anyOf: [queue is stuck], atLeast: 1}}], action: RESTART, confidence: 0.9, rootCause: x, justification: x}
 - {name: calm, title: a calm night, when: [{cpuPercent: {below: 50}}], action: NOOP, confidence: 0.9, rootCause: x, justification: x}";
-    analyst.take_in([RuleFile::parse("rules/own.yaml", text).unwrap()]);
+    analyst.set_rules([RuleFile::parse("rules/own.yaml", text).unwrap()]);
     let mut case = named("nothing is wrong, whatever the alert says");
     assert_eq!(
         analyst.symptoms(&case),
@@ -581,7 +581,7 @@ fn the_documented_rule_decides_before_the_built_in_ones_and_is_named_with_its_fi
     let container = case.evidence.containers.first_mut().unwrap();
     container.log_tail = "02:00:01 nightly import started\n".to_owned();
     let before = analyst.analyse(&case);
-    analyst.take_in([
+    analyst.set_rules([
         RuleFile::parse(
             "rules/20-later.yaml",
             &example().replace("nightly-import", "later"),
@@ -611,7 +611,7 @@ fn the_documented_rule_decides_before_the_built_in_ones_and_is_named_with_its_fi
         "{}",
         other.reasoning
     );
-    analyst.take_in([]);
+    analyst.set_rules([]);
     assert_eq!(
         analyst.analyse(&named("it is healthy and saturated")).rule,
         before.rule

@@ -11,7 +11,7 @@ use super::digest::Digest;
 use super::file::{self, Found, Signature};
 use super::home::Folder;
 use super::layout::{FileName, Key};
-use super::link::{Place, place};
+use super::link::{LinkTarget, place};
 use super::spec_file;
 use crate::store::StoreError;
 use crate::store::object::Desired;
@@ -226,9 +226,11 @@ fn list_folder(folder: &Path, dir: &Path, info: &'static KindInfo, listing: &mut
 /// Of the file at this path, also where a link leads to it; of what is no file there is none.
 fn signature(path: &Path, dir: &Path) -> io::Result<Option<Signature>> {
     match place(path, dir)? {
-        Place::Nothing => Err(io::ErrorKind::NotFound.into()),
-        Place::File(path) => std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata))),
-        Place::Unfit(_) => Ok(None),
+        LinkTarget::Nothing => Err(io::ErrorKind::NotFound.into()),
+        LinkTarget::File(path) => {
+            std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata)))
+        }
+        LinkTarget::Unfit(_) => Ok(None),
     }
 }
 

@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
 
     /// Takes one caller's request in; the answer waits until all is durable.
     pub(crate) fn request(&mut self, request: Request) {
-        let own = request.is_note();
+        let own = request.is_status_write();
         let confirmed = matches!(request.change, Change::Confirm { .. });
         let Request {
             info,

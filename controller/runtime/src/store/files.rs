@@ -89,14 +89,14 @@ impl Writer {
         } in self.look(keys).await?
         {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
-                self.suspects.remove(&key);
+                self.recheck.remove(&key);
             }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
                 Judged::Bad { .. } if foreign && !self.concerns(&key) => self.mark_sound(&key, ""),
                 // A folder that is not there says nothing about what people want.
                 Judged::Missing if !matches!(folder, Folder::Same | Folder::Other(_)) => {
-                    self.suspects.remove(&key);
+                    self.recheck.remove(&key);
                     self.tell_folder(key.info, &folder);
                 }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
@@ -105,7 +105,7 @@ impl Writer {
                 Judged::Missing if self.is_in_force(&key) => self.suspect_gone(key),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
                     // A suspect that is seen again before its time does not gain any.
-                    self.suspects.entry(key).or_insert_with(|| Suspect {
+                    self.recheck.entry(key).or_insert_with(|| Suspect {
                         due: Instant::now() + SECOND_LOOK,
                         gone: None,
                     });

@@ -46,7 +46,7 @@ impl Writer {
             due,
             gone: Some(SystemTime::now()),
         };
-        let suspect = self.suspects.entry(key).or_insert(first);
+        let suspect = self.recheck.entry(key).or_insert(first);
         if suspect.gone.is_none() {
             *suspect = first;
         }
@@ -84,7 +84,7 @@ impl Writer {
         // Those that were looked at only for company have their own time.
         let due: Vec<Key> = free
             .into_iter()
-            .filter(|key| !self.suspects.contains_key(key))
+            .filter(|key| !self.recheck.contains_key(key))
             .collect();
         self.deleted.extend(due.iter().map(|key| (key.info.plural, now)));
         Ok(due)
@@ -126,7 +126,7 @@ impl Writer {
     }
 
     fn gone_since(&self, key: &Key) -> Option<SystemTime> {
-        let suspect = self.suspects.get(key).or_else(|| self.judging.get(key));
+        let suspect = self.recheck.get(key).or_else(|| self.judging.get(key));
         suspect.and_then(|suspect| suspect.gone)
     }
 
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     fn hold_one(&mut self, key: &Key, reason: HeldReason, renamed_to: Option<String>) {
-        self.suspects.remove(key);
+        self.recheck.remove(key);
         if let Some(facts) = self.files.get_mut(key) {
             facts.on_disk = None;
         }

@@ -39,9 +39,9 @@ pub(crate) struct Writer {
     pub(crate) files: Files,
     pub(crate) dormant: HashMap<Key, StatusFile>,
     /// Files that may not be what is known about them: to be looked at soon.
-    pub(crate) unsure: BTreeSet<Key>,
+    pub(crate) unverified: BTreeSet<Key>,
     /// Files that were gone or bad at first sight, and when they are looked at once more.
-    pub(crate) suspects: BTreeMap<Key, Suspect>,
+    pub(crate) recheck: BTreeMap<Key, Suspect>,
     /// Those of them that are looked at just now.
     pub(crate) judging: BTreeMap<Key, Suspect>,
     /// How long a file must be gone before that is a deletion.
@@ -63,7 +63,7 @@ impl Writer {
     pub(crate) async fn settle(
         &mut self,
         judged: Vec<(Key, Judged)>,
-        rubbish: Vec<Key>,
+        orphaned: Vec<Key>,
         misnamed: &[Misnamed],
         notes: Vec<Note>,
     ) -> Result<(), StoreError> {
@@ -81,7 +81,7 @@ impl Writer {
             &self.disk.defaults,
             self.clock.now(),
         );
-        for key in &rubbish {
+        for key in &orphaned {
             batch.forget(key);
         }
         let sealed = batch.seal();
@@ -128,7 +128,7 @@ impl Writer {
         }
         let sealed = batch.seal();
         let aftermath = self.carry_out(sealed).await?;
-        self.unsure.extend(aftermath.failures.into_keys());
+        self.unverified.extend(aftermath.failures.into_keys());
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl Writer {
             self.mark_sound(key, "");
             self.dormant.remove(key);
         }
-        self.unsure.extend(aftermath.gone.iter().cloned());
+        self.unverified.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
         Ok(aftermath)
     }
@@ -247,19 +247,19 @@ impl Writer {
 
     /// When the next suspect is to be looked at once more.
     pub(crate) fn second_look(&self) -> Option<Instant> {
-        self.suspects.values().map(|suspect| suspect.due).min()
+        self.recheck.values().map(|suspect| suspect.due).min()
     }
 
-    /// The suspects whose time has come; with one that is gone, for company, all others that are gone.
-    pub(crate) fn take_suspects(&mut self) -> Vec<Key> {
+    /// The recheck whose time has come; with one that is gone, for company, all others that are gone.
+    pub(crate) fn take_recheck(&mut self) -> Vec<Key> {
         let now = Instant::now();
-        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.suspects)
+        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)
             .into_iter()
             .partition(|(_, suspect)| suspect.due <= now);
-        self.suspects = waiting;
+        self.recheck = waiting;
         let company = due.values().any(|suspect| suspect.gone.is_some());
         let others = self
-            .suspects
+            .recheck
             .iter()
             .filter(|(_, suspect)| company && suspect.gone.is_some());
         let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();

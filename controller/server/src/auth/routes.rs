@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::role::Need;
 use super::secret::Digest;
 use super::{Holder, Identity, Source, credentials, limiter, token_routes};
-use crate::body::Whole;
+use crate::body::BoundedBody;
 use crate::compat::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
@@ -67,7 +67,7 @@ async fn login(
     State(state): State<ServerState>,
     peer: Peered,
     headers: HeaderMap,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
     let address = attempt(&state, peer, &headers, now)?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Identity;
 use super::acting::actor;
 use super::tokens::TokenError;
-use crate::body::Whole;
+use crate::body::BoundedBody;
 use crate::compat::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
@@ -32,7 +32,7 @@ pub(super) async fn create(
     Extension(identity): Extension<Identity>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let wanted: TokenWanted = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use super::alert::{Alert, Known, Message, Named, Over};
 use super::refusal::Refusal;
 use crate::auth::Acting;
-use crate::body::{ALERT_LIMIT, Whole};
+use crate::body::{ALERT_LIMIT, BoundedBody};
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -30,7 +30,7 @@ const NAMES: u32 = 100;
 pub(super) async fn webhook(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<ALERT_LIMIT>, Status>,
+    body: Result<BoundedBody<ALERT_LIMIT>, Status>,
 ) -> Result<Json<IncidentResult>, Refusal> {
     let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
     let known = Known {
@@ -40,7 +40,7 @@ pub(super) async fn webhook(
     let now = Time(jiff::Timestamp::now());
     let target = &state.config.target_container;
     let alert = Alert::read(&body?.0, target, known, now).map_err(Refusal::Fields)?;
-    let _turn = state.gates.enter(alert.same()).await;
+    let _turn = state.keyed_mutex.enter(alert.same()).await;
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(&state, &alert);
         let taken = match &alert.message {

@@ -20,7 +20,7 @@ use super::patch::Patch;
 use super::target::Target;
 use super::write::{consistent, refused};
 use super::{input, write};
-use crate::body::{API_LIMIT, Whole};
+use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::{NoPlan, ServerState};
 use crate::status::Status;
 
@@ -35,14 +35,14 @@ pub(super) async fn of_workload(
     State(state): State<ServerState>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Json<WorkloadPlan>, Status> {
     let Path(named) = path.map_err(|_| Status::no_route())?;
     let info = KindInfo::of::<Workload>();
     let _turn = turn(&state)?;
     let wanted = match body.0.is_empty() {
         true => Wanted::Patch(Patch::Merge(json!({}))),
-        false if is_whole(&headers) => Wanted::Whole(input::object(&body.0)?),
+        false if is_whole(&headers) => Wanted::BoundedBody(input::object(&body.0)?),
         false => Wanted::Patch(write::parse(&headers, &body)?),
     };
     let wanted = changed(&state, info, &named.name, wanted).await?;
@@ -88,7 +88,7 @@ fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
 enum Wanted {
     Patch(Patch),
     /// The object, whole.
-    Whole(Value),
+    BoundedBody(Value),
     /// Its spec, whole.
     Spec(Value),
 }
@@ -98,7 +98,7 @@ impl Wanted {
     fn apply(&self, current: &Value) -> Result<Value, String> {
         match self {
             Self::Patch(patch) => patch.apply(current),
-            Self::Whole(object) => Ok(object.clone()),
+            Self::BoundedBody(object) => Ok(object.clone()),
             Self::Spec(spec) => Ok(with_spec(current, spec.clone())),
         }
     }
@@ -125,7 +125,7 @@ async fn changed(
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let Some(current) = state.store.get_stored(info, name) else {
-        let (Wanted::Whole(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
+        let (Wanted::BoundedBody(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
             return Err(Status::not_found(info, name));
         };
         input::settle(&target, &mut object)?;

@@ -14,15 +14,15 @@ const NOTES: usize = 16;
 
 /// Where requests are handed in.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct RequestSender {
     asked: Sender<Request>,
     notes: Sender<Request>,
 }
 
-impl Counter {
+impl RequestSender {
     /// Hands one in, once there is room.
     pub(crate) async fn send(&self, request: Request) -> Result<(), StoreError> {
-        let queue = match request.is_note() {
+        let queue = match request.is_status_write() {
             true => &self.notes,
             false => &self.asked,
         };
@@ -32,16 +32,16 @@ impl Counter {
 
 /// Where the writer takes them.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct RequestQueue {
     asked: Receiver<Request>,
     notes: Receiver<Request>,
 }
 
-impl Inbox {
-    pub(crate) fn new() -> (Counter, Self) {
+impl RequestQueue {
+    pub(crate) fn new() -> (RequestSender, Self) {
         let (ask, asked) = mpsc::channel(WAITING);
         let (note, notes) = mpsc::channel(WAITING);
-        let counter = Counter {
+        let counter = RequestSender {
             asked: ask,
             notes: note,
         };
