@@ -35,7 +35,7 @@ const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// A change writes at least two files and a record of the audit log.
 const ROOM: u64 = 32 * 1024;
-/// ENOSPC, to be told in the system's own words.
+/// ENOSPC, to be reported in the system's own words.
 const NO_SPACE: i32 = 28;
 
 /// An open state directory. Clones share its lock.
@@ -90,7 +90,7 @@ impl Disk {
         self.lock.is_at(&self.dir)
     }
 
-    /// The id of this state directory, made when it is first asked for.
+    /// The id of this state directory, made when it is first read.
     pub(crate) async fn instance_id(&self) -> Result<String, StoreError> {
         let disk = self.clone();
         let path = self.dir.join(".instance-id");
@@ -142,7 +142,7 @@ fn make(dir: &std::path::Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Runs what blocks where it may. It runs to its end even if nobody waits for it any more.
+/// Runs what blocks where it may. It runs to its end even if no caller waits for it any more.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {

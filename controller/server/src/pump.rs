@@ -67,7 +67,7 @@ impl ResourcePublisher {
         // Read before the lists: what changes in between comes once more from the watch, and is known by its version.
         let since = store.revision();
         // Words that waited for what was missed come before it: an analysis may be over by now.
-        self.feed.told(since);
+        self.feed.published_up_to(since);
         let mut gone = self.objects.clone();
         for object in KINDS.iter().flat_map(|info| store.list_stored(info).1) {
             let earlier = gone.remove(&key(&object));
@@ -103,7 +103,7 @@ impl ResourcePublisher {
             self.tell(event.verb, &event.object, event.resource_version);
             self.objects.insert(key, Arc::clone(&event.object));
         }
-        self.feed.told(event.resource_version);
+        self.feed.published_up_to(event.resource_version);
     }
 
     /// Publishes one change. The version told before is still the one in `objects`.

@@ -17,7 +17,7 @@ const PRIVATE: u32 = 0o600;
 /// Longer than any tick of a kernel's clock.
 const SETTLED: jiff::SignedDuration = jiff::SignedDuration::from_millis(25);
 
-/// What tells one version of a file from another without reading it.
+/// What distinguishes one version of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     modified: (i64, i64),
@@ -32,7 +32,7 @@ impl Signature {
         metadata.is_file().then(|| Self::of(&metadata))
     }
 
-    /// Whether it is old enough to tell versions apart: two writes within one tick of the kernel's clock look the same.
+    /// Whether it is old enough to distinguish versions: two writes within one tick of the kernel's clock look the same.
     pub(crate) fn is_settled(&self) -> bool {
         let modified = jiff::Timestamp::new(
             self.modified.0,
@@ -64,7 +64,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// What tells one version from another.
+    /// What distinguishes one version from another.
     pub(crate) fn digest(&self) -> Option<Digest> {
         match self {
             Found::Missing => None,
@@ -236,7 +236,7 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
-/// Keeps a second name (`<file>.rejected`, which nobody reads) for a file that is about to be written over; of one that
+/// Keeps a second name (`<file>.rejected`, which is never read) for a file that is about to be written over; of one that
 /// a link leads to, a copy.
 pub(crate) fn keep_beside(path: &Path, dir: &Path, faults: &Faults) -> io::Result<()> {
     let mut kept = path.as_os_str().to_owned();

@@ -117,7 +117,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether there is something in this file's place that is nobody's object by itself: a sub-folder, or a second name
+    /// Whether there is something in this file's place that is no object by itself: a sub-folder, or a second name
     /// of another object's file.
     pub(crate) fn is_foreign(&self, key: &Key) -> bool {
         let path = key.spec_path(&self.dir);

@@ -1,6 +1,6 @@
 //! Whether each kind's folder is still the one that was loaded: a folder that was moved, unmounted or replaced says
-//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, which tells
-//! the next start what must be there. Does I/O; blocks.
+//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, by which
+//! the next start knows what must be there. Does I/O; blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,12 +20,12 @@ use crate::store::StoreError;
 /// The name of the record.
 const RECORD: &str = ".folders";
 
-/// What tells one folder from another of the same name.
+/// What distinguishes one folder from another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderId {
     device: u64,
     inode: u64,
-    /// Inodes are given out again at once; where the file system knows a birth, that tells.
+    /// Inodes are given out again at once; where the file system knows a birth time, that decides.
     born: Option<SystemTime>,
 }
 
@@ -127,7 +127,7 @@ impl Disk {
 }
 
 impl Folder {
-    /// What a person is told of it, and to do; `None` where all is well.
+    /// What is reported of it, and what a person should do; `None` where all is well.
     pub(crate) fn fault(&self, dir: &Path, plural: &str) -> Option<(&'static str, String)> {
         let kept = "nothing is deleted, the last good versions stay in force, changes are refused";
         match self {
@@ -187,7 +187,7 @@ impl Record {
         file::replace(&dir.join(RECORD), &text, &Faults::default())
     }
 
-    /// Refuses to start without a folder that held objects: without them their containers would belong to nobody.
+    /// Refuses to start without a folder that held objects: without them their containers would have no owner.
     pub(crate) fn check(&self, dir: &Path) -> Result<(), StoreError> {
         let gone = |plural: &&String| {
             std::fs::metadata(dir.join(plural)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -101,7 +101,7 @@ pub(crate) struct Batch<'a> {
     staged: HashMap<Key, Staged>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
-    told: Vec<(Key, Entry)>,
+    audit: Vec<(Key, Entry)>,
 }
 
 /// A batch that is complete.
@@ -109,7 +109,7 @@ pub(crate) struct Sealed {
     staged: Vec<(Key, Staged)>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
-    told: Vec<(Key, Entry)>,
+    audit: Vec<(Key, Entry)>,
 }
 
 /// What a batch leaves to do.
@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
             staged: HashMap::new(),
             events: Vec::new(),
             answers: Vec::new(),
-            told: Vec::new(),
+            audit: Vec::new(),
         }
     }
 
@@ -200,7 +200,7 @@ impl<'a> Batch<'a> {
             && !dry_run
             && !own
         {
-            self.tell(&actor, &key, outcome);
+            self.record(&actor, &key, outcome);
         }
         let result = match outcome {
             Ok(Outcome::Put { object, .. } | Outcome::Gone(object)) if dry_run => Ok(Arc::new(object)),
@@ -212,7 +212,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Notes for the audit log what is about to become of an object.
-    pub(crate) fn tell(&mut self, actor: &Actor, key: &Key, outcome: &Outcome) {
+    pub(crate) fn record(&mut self, actor: &Actor, key: &Key, outcome: &Outcome) {
         let before = self.current(key);
         let (after, gone) = match outcome {
             Outcome::Same(_) => return,
@@ -232,7 +232,7 @@ impl<'a> Batch<'a> {
         entry.resource_version = Some(after.resource_version);
         entry.before = before.map(|before| picture(&before.value));
         entry.after = Some(picture(&after.value)).filter(|_| !gone);
-        self.told.push((key.clone(), entry));
+        self.audit.push((key.clone(), entry));
     }
 
     fn judge(&self, key: &Key, change: Change, dry_run: bool) -> Result<Outcome, StoreError> {
@@ -297,7 +297,7 @@ impl<'a> Batch<'a> {
 
     /// Takes an outcome in that a person's file of this version made; `None`: that its absence made.
     pub(crate) fn stage_from_file(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) {
-        self.tell(&Actor::system("file"), key, &outcome);
+        self.record(&Actor::system("file"), key, &outcome);
         self.accept(key, outcome, accepted);
     }
 
@@ -391,7 +391,7 @@ impl<'a> Batch<'a> {
             staged: self.staged.into_iter().collect(),
             events: self.events,
             answers: self.answers,
-            told: self.told,
+            audit: self.audit,
         }
     }
 }
@@ -403,8 +403,8 @@ impl Sealed {
     }
 
     /// What the audit log is to hold of it, once.
-    pub(crate) fn told(&mut self) -> Vec<(Key, Entry)> {
-        std::mem::take(&mut self.told)
+    pub(crate) fn take_audit(&mut self) -> Vec<(Key, Entry)> {
+        std::mem::take(&mut self.audit)
     }
 
     /// What the files become.

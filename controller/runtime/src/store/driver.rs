@@ -81,7 +81,7 @@ impl StoreDriver {
                 }
                 listed = listed(&mut scan) => {
                     let since = scan.take().map_or(0, |(_, since)| since);
-                    // What was asked for while this one was under way may be about what it had already passed.
+                    // What was requested while this one was under way may be about what it had already passed.
                     if std::mem::take(&mut scan_again) {
                         rescan.reset_immediately();
                     }

@@ -204,7 +204,7 @@ fn restore(key: &Key, file: &StatusFile, defaults: &Arc<Defaults>, notes: &mut V
     }
     let object = build(None).ok()?;
     let message = format!(
-        "the status in {} is not one of a {}: it starts anew",
+        "the status in {} is not one of a {}: it is reset",
         key.status_file(),
         key.info.kind
     );

@@ -134,11 +134,11 @@ impl Writer {
 
     /// Makes a batch durable, publishes and answers it. The audit log has it before: what it cannot hold is refused.
     pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
-        let told = sealed.told();
+        let audited = sealed.take_audit();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
             return Ok(sealed.fail(&error));
         }
-        let entries = told.iter().map(|(_, entry)| entry.clone()).collect();
+        let entries = audited.iter().map(|(_, entry)| entry.clone()).collect();
         if let Err(error) = self.audit.append(entries).await {
             return Ok(sealed.fail(&error));
         }
@@ -146,7 +146,7 @@ impl Writer {
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
-        self.take_back(told, &aftermath).await;
+        self.audit_undone(audited, &aftermath).await;
         for key in &aftermath.placed {
             self.mark_sound(key, "");
             self.dormant.remove(key);
@@ -185,9 +185,9 @@ impl Writer {
         Ok(why.into_iter().map(result).collect())
     }
 
-    /// Tells the audit log of changes that it has and that did not come to be.
-    async fn take_back(&self, told: Vec<(Key, Entry)>, aftermath: &Aftermath) {
-        let undone = told.into_iter().filter_map(|(key, entry)| {
+    /// Records in the audit log which of its changes did not come to be.
+    async fn audit_undone(&self, audited: Vec<(Key, Entry)>, aftermath: &Aftermath) {
+        let undone = audited.into_iter().filter_map(|(key, entry)| {
             let error = aftermath.failures.get(&key)?;
             let mut undone = Entry::about(entry.actor, "undone", &entry.kind, &entry.name);
             undone.resource_version = entry.resource_version;
@@ -216,7 +216,7 @@ impl Writer {
                 let moment = batch.moment();
                 let current = batch.current(key);
                 if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
-                    batch.tell(&Actor::system("retention"), key, &outcome);
+                    batch.record(&Actor::system("retention"), key, &outcome);
                     batch.stage(key, outcome);
                 }
             }
@@ -250,7 +250,7 @@ impl Writer {
         self.recheck.values().map(|suspect| suspect.due).min()
     }
 
-    /// The recheck whose time has come; with one that is gone, for company, all others that are gone.
+    /// The recheck whose time has come; with one that is gone, also all others that are gone.
     pub(crate) fn take_recheck(&mut self) -> Vec<Key> {
         let now = Instant::now();
         let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)
@@ -273,7 +273,7 @@ impl Writer {
     }
 }
 
-/// What fails for want of space alone is done later.
+/// What fails only because the disk is full is done later.
 fn put_off(error: StoreError) -> Result<(), StoreError> {
     if !error.is_full() {
         return Err(error);
