@@ -22,7 +22,7 @@ use rules::{Rule, Table, TableError};
 
 /// The longest account of an analysis, in characters; the shape of `Analysis` promises it.
 const REASONING: usize = 16_000;
-/// The most symptoms that are told of, and the longest words of one, in characters; the shape of an incident promises both.
+/// The most symptoms that are reported, and the longest words of one, in characters; the shape of an incident promises both.
 const SYMPTOMS: usize = 12;
 const SYMPTOM: usize = 300;
 /// The most that a similar case which went well adds to the confidence, and the confidence it never lifts above.

@@ -45,7 +45,7 @@ pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
-    /// One a model: a policy that names a model which does not exist takes the provider from nobody else.
+    /// One a model: a policy that names a model which does not exist takes the provider from no other policy.
     breakers: Mutex<BTreeMap<String, Arc<Breaker>>>,
     slots: Semaphore,
     max_tokens: u32,
@@ -272,7 +272,7 @@ impl<T> Turn<'_, '_, T> {
             drop(slot);
             tokio::time::sleep(pause).await;
         }
-        Err("was asked for ever".to_owned())
+        Err("was retried without end".to_owned())
     }
 
     /// One call. `heard` counts the bytes of what it said.

@@ -95,7 +95,7 @@ impl<'a> Facts<'a> {
         self.every(|container| container.cpu_percent.is_some_and(f64::is_finite))
     }
 
-    /// Containers that the kernel ended for want of memory and that have not come back since.
+    /// Containers that were OOM-killed and that have not come back since.
     pub(crate) fn oom_killed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers()
             .iter()
@@ -151,7 +151,7 @@ impl<'a> Facts<'a> {
             && self.ready() >= self.evidence().desired_replicas
     }
 
-    /// The container that was restarted most, by whomever.
+    /// The container that was restarted most, no matter by whom.
     pub(crate) fn most_restarted(self) -> Option<&'a ContainerEvidence> {
         self.containers()
             .iter()
@@ -199,7 +199,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Lines that report an error, of those that the containers' present processes logged in the last minutes. What
-    /// nobody could date is not of now.
+    /// has no known time does not count as current.
     pub(crate) fn error_lines(self) -> u32 {
         let lines = self
             .containers()
@@ -238,14 +238,10 @@ impl<'a> Facts<'a> {
     /// What is wrong, gravest first; empty where the evidence shows no trouble.
     pub(crate) fn symptoms(self) -> Vec<Symptom> {
         let mut found: Vec<Symptom> = Vec::new();
-        found.extend(self.oom_killed().map(|it| {
-            symptom(
-                SymptomKind::OutOfMemory,
-                it,
-                None,
-                "was killed for want of memory",
-            )
-        }));
+        found.extend(
+            self.oom_killed()
+                .map(|it| symptom(SymptomKind::OutOfMemory, it, None, "was OOM-killed")),
+        );
         if let Some((it, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
             let words = format!("uses {percent:.1} % of its memory limit");
             found.push(symptom(SymptomKind::MemoryHigh, it, Some(percent), words));
@@ -391,7 +387,7 @@ fn crashes(container: &ContainerEvidence) -> impl Iterator<Item = Time> {
     crashes.filter_map(|death| death.at)
 }
 
-/// Whether a container has run anew since it last ended.
+/// Whether a container has started again since it last ended.
 fn came_back(container: &ContainerEvidence) -> bool {
     let began = container.started_at.zip(container.finished_at);
     runs(container) && began.is_some_and(|(started, finished)| started >= finished)

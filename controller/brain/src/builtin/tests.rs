@@ -126,14 +126,14 @@ fn every_recorded_situation_is_judged_as_expected_by_analyst_and_council() {
             "{name}:\n{reasoning}"
         );
         assert_eq!(proposal.replica_count, expect.count, "{name}");
-        // Where nothing decided, what was missing or barred is decisive, and that is told before.
-        let told = match expect.rule.as_str() {
+        // Where nothing decided, what was missing or barred is decisive, and that is stated before.
+        let text = match expect.rule.as_str() {
             "undecided" | "nothing-seen" => reasoning.clone(),
             _ => format!("{} {}", proposal.root_cause, proposal.justification),
         };
         assert!(
-            told.contains(&expect.says),
-            "{name}: {:?} is missing in\n{told}",
+            text.contains(&expect.says),
+            "{name}: {:?} is missing in\n{text}",
             expect.says
         );
         let mut votes = Vec::new();
@@ -194,7 +194,7 @@ fn the_account_names_what_was_seen_what_was_ruled_out_and_why() {
     for part in [
         "web is running, fails its probe, uses 47 of 256 MiB of memory (18.6 %), uses 0.2 % of a core.",
         "It is not a bad rollout: there is no earlier revision.",
-        "It is not an out-of-memory kill: 0 of 1 containers were killed for want of memory.",
+        "It is not an out-of-memory kill: 0 of 1 containers were OOM-killed.",
         "It is not memory pressure: web uses 18.6 % of its memory limit.",
         "So I propose RESTART, 88 % sure.",
     ] {
@@ -207,7 +207,7 @@ fn the_account_names_what_was_seen_what_was_ruled_out_and_why() {
 }
 
 #[test]
-fn i1_what_the_brain_answers_is_dated_by_the_clock_of_whoever_asks() {
+fn i1_what_the_brain_answers_is_dated_by_the_callers_clock() {
     let brain = Brain::new(BrainConfig::default()).unwrap();
     let case = named("load is high");
     let minute = Duration::from_secs(60);

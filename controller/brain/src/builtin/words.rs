@@ -130,7 +130,7 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     }
     if let Some(recent) = evidence.recent_actions.last() {
         let outcome = match (&recent.incident, recent.verified) {
-            (None, _) => "asked for by hand, outside of any incident",
+            (None, _) => "requested by hand, outside of any incident",
             (_, Some(true)) => "which helped",
             (_, Some(false)) => "which did not help",
             (_, None) => "whose outcome is open",
@@ -240,11 +240,7 @@ fn describe(container: &ContainerEvidence) -> String {
     } else {
         format!("is {}", ended(container))
     }];
-    readings.extend(
-        container
-            .oom_killed
-            .then(|| "was killed for want of memory".to_owned()),
-    );
+    readings.extend(container.oom_killed.then(|| "was OOM-killed".to_owned()));
     readings.push(match container.health {
         _ if crate::facts::is_paused(container) => "cannot be probed".to_owned(),
         Health::Healthy => "passes its probe".to_owned(),
