@@ -87,14 +87,14 @@ fn push(samples: &mut VecDeque<f64>, sample: f64) {
     samples.push_back(sample);
 }
 
-/// Looks at the controller again and again.
+/// Polls the controller.
 pub(crate) async fn keep(board: Arc<Board>, client: Client, interval: Duration) {
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         timer.tick().await;
-        let looked = client.look().await;
-        board.take(looked, Timestamp::now());
+        let fetched = client.fetch().await;
+        board.take(fetched, Timestamp::now());
     }
 }
 

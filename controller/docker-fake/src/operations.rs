@@ -101,10 +101,10 @@ impl FakeEngine {
         &'a self,
         op: Op,
         operation: String,
-        look: impl FnOnce(&mut World, &str) -> EngineResult<T> + Send + 'static,
+        work: impl FnOnce(&mut World, &str) -> EngineResult<T> + Send + 'static,
     ) -> BoxFuture<'a, EngineResult<T>> {
         let name = operation.clone();
-        let effect = move |shared: Arc<Shared>| async move { shared.with(|world| look(world, &name)) };
+        let effect = move |shared: Arc<Shared>| async move { shared.with(|world| work(world, &name)) };
         self.perform(op, operation, effect).boxed()
     }
 }

@@ -14,7 +14,7 @@ use super::nginx::Route;
 use super::world::World;
 use aegis_docker::engine::{HttpAnswer, ProbeError};
 
-/// How long a kernel looks for an address that nobody has.
+/// How long a kernel looks for an address that no host has.
 const NO_SUCH_HOST_AFTER: Duration = Duration::from_secs(3);
 
 /// What meets a request.

@@ -1,6 +1,6 @@
 //! The real engine: Docker over its socket. Does I/O; decides nothing. The only folder that names bollard.
 //!
-//! What changes the engine goes through bollard's typed calls; what it tells us, and the body of a creation, go as plain
+//! What changes the engine goes through bollard's typed calls; what it answers, and the body of a creation, go as plain
 //! JSON (see [`wire`]), so that nothing a container has is lost or refused. Every call opens a connection of its own, so an
 //! engine that was restarted is simply there again, and has a bound in time.
 

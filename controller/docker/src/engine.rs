@@ -95,7 +95,7 @@ pub struct HttpAnswer {
     pub latency: Duration,
 }
 
-/// Why a probe got no answer; the text is for people and names the address.
+/// Why a probe got no answer; the text is human-readable and names the address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ProbeError(pub String);

@@ -355,7 +355,7 @@ mod tests {
             ("server { listen 80 }", "unexpected \"}\""),
             ("server { listen 80; }}", "unexpected \"}\""),
             (
-                "server { listen 80; } rubbish",
+                "server { listen 80; } garbage",
                 "unexpected end of file, expecting \";\" or \"}\"",
             ),
             (
