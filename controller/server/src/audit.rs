@@ -10,7 +10,7 @@ use crate::compat::{Asked, Refusal};
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// Records of a page where nobody says how many.
+/// Records of a page where the request does not say how many.
 const USUAL: usize = 100;
 
 pub(crate) fn routes() -> Router<ServerState> {

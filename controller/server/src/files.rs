@@ -65,7 +65,7 @@ async fn confirm(
         deleted: Vec::new(),
         refused: Vec::new(),
     };
-    // Asked for together, they are made durable together.
+    // Requested together, they are made durable together.
     let confirmed = wanted.names.into_iter().map(|name| {
         let store = store.clone();
         async move { (store.confirm_deletion(info, &name).await, name) }

@@ -45,7 +45,7 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     writer.drafts
 }
 
-/// What is new beside the timeline. Each is told once, with the entry it belongs to, or at the end.
+/// What is new beside the timeline. Each is published once, with the entry it belongs to, or at the end.
 struct News<'a> {
     analysis: Option<&'a Analysis>,
     votes: std::collections::VecDeque<&'a Vote>,
@@ -155,7 +155,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What no entry of the timeline told.
+    /// What no entry of the timeline published.
     fn rest(&mut self, news: &mut News<'_>) {
         self.analysis(news.analysis.take());
         self.votes(news);

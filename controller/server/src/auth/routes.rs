@@ -41,7 +41,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/auth/tokens/{name}", delete(token_routes::revoke))
 }
 
-/// Routes that begin a session: whoever asks has none yet.
+/// Routes that begin a session: the caller has none yet.
 pub(crate) fn open_routes() -> Router<ServerState> {
     Router::new()
         .route("/auth/login", post(login))

@@ -25,7 +25,7 @@ impl Default for KeyedMutex {
 
 impl KeyedMutex {
     /// Waits for this key's turn. The turn is held over one durable write: that is its purpose. Turns are taken one at a
-    /// time, so nobody waits for somebody who waits for them.
+    /// time, so no two callers wait for each other.
     pub(super) async fn enter(&self, key: &str) -> Option<MutexGuard<'_, ()>> {
         let hash = usize::try_from(self.hasher.hash_one(key) % 0xffff).unwrap_or_default();
         let gate = self.keyed_mutex.get(hash % GATES)?;

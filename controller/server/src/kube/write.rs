@@ -1,5 +1,5 @@
 //! Changes of objects. All of them go through the store's single writer; what is refused changes nothing. Status is the
-//! controller's: nobody else writes it.
+//! controller's: it has no other writer.
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
     let (info, name) = (target.info, target.name.as_str());
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let edit = move |current: &Stored| {
         let wanted = edit(current).map_err(|why| refused(current, why))?;
         consistent(current, &wanted)?;
@@ -192,13 +192,13 @@ where
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
             return Err(StoreError::Invalid { kind, name, errors });
         }
-        // Where the caller is gone, nobody waits for the finalizers either.
-        drop(tell.send(finalizers(&wanted)));
+        // Where the caller is gone, no one waits for the finalizers either.
+        drop(sender.send(finalizers(&wanted)));
         Ok(wanted)
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let stored = answer(store.edit(info, name, Part::Spec, dry_run, edit).await)?;
-    match told.await {
+    match receiver.await {
         Ok(wanted) if !dry_run && wanted != finalizers(&stored.value) => {
             let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
             answer(store.edit(info, name, Part::Finalizers, false, edit).await)
