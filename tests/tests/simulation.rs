@@ -117,7 +117,7 @@ fn a_leak_in_an_adopted_container_is_resolved_with_exactly_one_restart() {
     assert_eq!(outcome.client_starts("shop"), 1, "{}", outcome.trace);
 }
 
-/// Its address goes to whoever starts next, and its load balancer is not there to notice.
+/// Its address goes to the container that starts next, and its load balancer is not there to notice.
 #[test]
 fn i8_a_stranger_at_the_address_of_the_last_server_gets_nothing() {
     let hand = |hand| Act::Hand {

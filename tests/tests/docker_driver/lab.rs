@@ -187,7 +187,7 @@ async fn clean(raw: &bollard::Docker, tag: &str) -> anyhow::Result<()> {
 impl Drop for Lab {
     #[expect(
         clippy::print_stderr,
-        reason = "whoever runs the test has to know what is left behind"
+        reason = "the person who runs the test has to know what is left behind"
     )]
     fn drop(&mut self) {
         let tag = self.tag.clone();

@@ -479,7 +479,7 @@ impl Director {
         for service in self.world.scenario.services.clone() {
             self.restore(&service);
             if service.adopted && self.world.was_stopped(service.name) {
-                // Whoever stopped it by hand hands it back: nobody else does.
+                // The person who stopped it by hand hands it back: nothing else does.
                 drop(self.world.engine.start_by_hand(service.name));
             }
         }
