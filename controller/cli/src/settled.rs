@@ -1,4 +1,4 @@
-//! When an object has become what was asked for, for `--wait`. Pure but for [`wait`].
+//! When an object has become what is desired, for `--wait`. Pure but for [`wait`].
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// What keeps it, for people.
+/// What keeps it, human-readable.
 fn progress(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let ready = condition(object, "Ready");
@@ -161,16 +161,16 @@ mod tests {
             what: "incident/i".to_owned(),
             seconds: 2.0,
         };
-        let told = with_reason(timeout(), "its phase is VERIFYING").to_string();
+        let message = with_reason(timeout(), "its phase is VERIFYING").to_string();
         assert_eq!(
-            told,
+            message,
             "timed out after 2 s waiting for incident/i (its phase is VERIFYING)"
         );
         assert_eq!(with_reason(timeout(), "").to_string(), timeout().to_string());
     }
 
     #[test]
-    fn what_keeps_an_object_is_told() {
+    fn what_keeps_an_object_is_shown() {
         assert_eq!(progress(&workload(1, 1, "False", 1)), "R: m");
         assert_eq!(progress(&json!({})), "the controller has not looked at it yet");
     }

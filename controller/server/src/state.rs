@@ -23,7 +23,7 @@ pub(crate) const MAX_CLIENTS: usize = 256;
 const MAX_WATCHES: usize = 512;
 /// Most answers to what a change would do that are worked out at once.
 const MAX_PLANNERS: usize = 4;
-/// Most requests at once; more wait a moment, then get 503 with `Retry-After`.
+/// Most requests at once; more wait a moment, then get 429 with `Retry-After`.
 const MAX_REQUESTS: usize = 512;
 
 /// One entry of the runbook that is similar to a text.

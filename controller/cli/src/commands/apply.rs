@@ -55,7 +55,7 @@ pub(crate) async fn run(args: &ApplyArgs, session: &Session) -> Result<(), CliEr
 /// One object; the answer is the object and what became of it.
 async fn apply(client: &Client, manifest: &Manifest, dry: DryRun) -> Result<(Value, &'static str), CliError> {
     let target = manifest.target();
-    // Between the look and the change somebody else may create or delete it: then one more look tells.
+    // Between the read and the change another client may create or delete it: then one more read shows it.
     for last_try in [false, true] {
         let live = client.find(&target).await?;
         let outcome = match (step(manifest, live.as_ref()), live) {
@@ -86,7 +86,7 @@ fn same_version(before: &Value, after: &Value) -> bool {
     version(before).is_some() && version(before) == version(after)
 }
 
-/// Failures of single objects: told at once, while the others go on.
+/// Failures of single objects: reported at once, while the others go on.
 pub(super) struct Failures<'a> {
     session: &'a Session,
     first: Option<CliError>,

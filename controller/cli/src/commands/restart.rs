@@ -60,7 +60,7 @@ async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<St
         .client
         .wait_for(target, &what, Some(ANSWERS_WITHIN), looked)
         .await;
-    // The request is stored: what hinders the look does not undo it, and `why` tells the rest.
+    // The request is stored: a failure to watch it does not undo it, and `why` says the rest.
     let live = waited.ok()?;
     let degraded = settled::condition(&live, "Degraded")?;
     let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();

@@ -73,7 +73,7 @@ pub(super) async fn watch(args: &GetArgs, session: &Session, selection: &Selecti
                         expired = true;
                         break;
                     }
-                    // The next try tells whether there is still anybody to ask.
+                    // The next try shows whether there is still a server to ask.
                     Err(CliError::Unreachable { .. }) => break,
                     Err(error) => return Err(error),
                 }

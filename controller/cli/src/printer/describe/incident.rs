@@ -320,7 +320,7 @@ fn voter(vote: &Vote) -> String {
     let by = match (&asked.provider, &asked.model) {
         (Some(provider), Some(model)) => format!("{provider} {model}"),
         (Some(provider), None) => provider.clone(),
-        (None, _) => "nobody".to_owned(),
+        (None, _) => "no model".to_owned(),
     };
     let cost = format!("{} ms, {} tokens", asked.latency_ms, asked.tokens);
     let prompt = asked.prompt_hash.as_deref().map(|hash| {
