@@ -261,7 +261,7 @@ async function losing(page) {
   await incident("while-away", { override: { action: "RESTART", by: "a test" } });
   await page.getByRole("status").getByText("Live", { exact: true }).first().waitFor();
   const who = await page.evaluate(async () => (await fetch("/api/auth/session")).json());
-  assert.equal(who.user, "admin", "whoever was logged in still is");
+  assert.equal(who.user, "admin", "the user who was logged in still is");
   const row = page
     .locator("a[data-row]", { hasText: "while-away" })
     .or(page.locator('a[data-row][href$="/while-away"]'));
@@ -339,7 +339,7 @@ async function everyPage(browser) {
         await go(page, place);
         await page.getByRole("main").getByRole("heading").first().waitFor();
         if (place.startsWith("/manifests/")) await page.locator(".cm-content").waitFor();
-        // What a page asks for again and again never comes to rest: it is not waited for.
+        // What a page requests again and again never comes to rest: it is not waited for.
         await page.waitForLoadState("networkidle", { timeout: 1500 }).catch(() => undefined);
         found.push(...(await barriers(page, `${place}, ${colorScheme} ${size}`)));
         await fits(page, `${place}, ${colorScheme} ${size}`);

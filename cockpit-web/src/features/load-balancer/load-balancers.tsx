@@ -99,7 +99,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
         <div className="min-w-0 space-y-4">
           <Servers status={status} />
           <Drains status={status} />
-          <Panel title="What is asked for">
+          <Panel title="Desired state">
             <Facts columns={3}>
               <Fact name="Container">
                 <Mono>{spec.container ?? "aegis-lb"}</Mono>
