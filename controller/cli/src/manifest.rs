@@ -175,21 +175,22 @@ fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Ve
             ));
         }
     }
-    let all = || {
-        KINDS
-            .iter()
-            .map(|info| format!("{:?}", info.kind))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let info = match text(&object, "/kind") {
         Some(kind) => KINDS.iter().find(|info| info.kind == kind).ok_or_else(|| {
             fail(
                 "kind",
-                format!("kind: Unsupported value: {kind:?}: supported values: {}", all()),
+                format!(
+                    "kind: Unsupported value: {kind:?}: supported values: {}",
+                    kind_names()
+                ),
             )
         })?,
-        None => return Err(fail("kind", format!("kind: Required value: one of {}", all()))),
+        None => {
+            return Err(fail(
+                "kind",
+                format!("kind: Required value: one of {}", kind_names()),
+            ));
+        }
     };
     match text(&object, "/metadata/namespace").as_deref() {
         None | Some(NAMESPACE) => {}
@@ -218,6 +219,15 @@ fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Ve
         object,
         place,
     })
+}
+
+/// Every kind, quoted, for a refusal.
+fn kind_names() -> String {
+    KINDS
+        .iter()
+        .map(|info| format!("{:?}", info.kind))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Removes what only the server sets, in place.

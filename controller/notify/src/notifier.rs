@@ -195,7 +195,6 @@ impl Notifier {
         }
         let posted = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
         let fresh = news(&status.timeline, posted.as_ref());
-        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed);
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);
@@ -204,8 +203,8 @@ impl Notifier {
                 continue;
             }
             passed = None;
-            let last = ends(entry.status) && incident.is_finished();
-            let vital = ends(entry.status) || entry.status == Stage::AwaitingApproval;
+            let last = is_end(entry.status) && incident.is_finished();
+            let vital = is_end(entry.status) || entry.status == Stage::AwaitingApproval;
             self.outbox
                 .push(Waiting::new(uid, mark, vital, last, card::card(incident, entry)));
         }
@@ -308,6 +307,10 @@ impl Notifier {
             tracing::warn!("{error}: {}", cause.unwrap_or_default());
         }
     }
+}
+
+fn is_end(stage: Stage) -> bool {
+    matches!(stage, Stage::Resolved | Stage::Failed)
 }
 
 /// Half of the pause is fixed and half is jitter; `dice` is uniform in 0 to 1.

@@ -119,14 +119,18 @@ pub(crate) struct Auth {
     ended: watch::Sender<u64>,
 }
 
+/// The holder of a token of the command line or of the first start: it never expires.
+fn builtin_holder(user: &str, role: Role, token: &secrecy::SecretString) -> Holder {
+    Holder {
+        user: user.into(),
+        role,
+        digest: Digest::of(token.expose_secret()),
+        expires_at: None,
+    }
+}
+
 impl Auth {
     pub(crate) fn new(config: &ServerConfig, tokens: Tokens) -> Self {
-        let holder = |user: &str, role, token: &secrecy::SecretString| Holder {
-            user: user.into(),
-            role,
-            digest: Digest::of(token.expose_secret()),
-            expires_at: None,
-        };
         let given = [
             ("admin", Role::Admin, Some(&config.admin_token)),
             ("webhook", Role::Webhook, config.webhook_token.as_ref()),
@@ -134,7 +138,7 @@ impl Auth {
         // A token of nothing is none: it would let in everybody who sends none.
         let set = given.into_iter().filter_map(|(user, role, token)| {
             let token = token.filter(|token| !token.expose_secret().trim().is_empty())?;
-            Some(holder(user, role, token))
+            Some(builtin_holder(user, role, token))
         });
         let builtin = set.collect();
         let sessions = Sessions::default();

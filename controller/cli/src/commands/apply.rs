@@ -82,8 +82,11 @@ async fn apply(client: &Client, manifest: &Manifest, dry: DryRun) -> Result<(Val
 }
 
 fn same_version(before: &Value, after: &Value) -> bool {
-    let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
-    version(before).is_some() && version(before) == version(after)
+    resource_version(before).is_some() && resource_version(before) == resource_version(after)
+}
+
+fn resource_version(object: &Value) -> Option<&Value> {
+    object.pointer("/metadata/resourceVersion")
 }
 
 /// Failures of single objects: reported at once, while the others go on.

@@ -409,46 +409,10 @@ impl Sealed {
 
     /// What the files become.
     pub(crate) fn writes(&self, files: &Files) -> Vec<Write> {
-        let write = |(key, staged): &(Key, Staged)| {
-            let facts = files.get(key).copied().unwrap_or_default();
-            let contents = match (&staged.object, staged.spec) {
-                (None, SpecPlan::Accept(_)) => Contents::Gone { spec: false },
-                // The file of an object that was deleted by hand is the next object's.
-                (None, SpecPlan::Keep | SpecPlan::Put) => Contents::Gone {
-                    spec: facts.accepted.is_some(),
-                },
-                (Some(object), SpecPlan::Put) => {
-                    let replaces = match facts.on_disk {
-                        // A file of which nothing is in force is not there to be replaced.
-                        _ if facts.accepted.is_none() => Replaces::Nothing,
-                        None => Replaces::Nothing,
-                        Some(OnDisk {
-                            digest, sound: true, ..
-                        }) => Replaces::Sound(digest),
-                        Some(OnDisk {
-                            digest, sound: false, ..
-                        }) => Replaces::Broken(digest),
-                    };
-                    Contents::Both {
-                        object: Arc::clone(object),
-                        replaces,
-                    }
-                }
-                (Some(object), SpecPlan::Keep) => Contents::Status {
-                    object: Arc::clone(object),
-                    accepted: facts.accepted,
-                },
-                (Some(object), SpecPlan::Accept(accepted)) => Contents::Status {
-                    object: Arc::clone(object),
-                    accepted,
-                },
-            };
-            Write {
-                key: key.clone(),
-                contents,
-            }
-        };
-        self.staged.iter().map(write).collect()
+        self.staged
+            .iter()
+            .map(|(key, staged)| planned_write(key, staged, files))
+            .collect()
     }
 
     /// Publishes what is durable and answers everybody. `results` are those of [`Self::writes`], in that order.
@@ -504,6 +468,47 @@ impl Sealed {
             failures,
             ..Aftermath::default()
         }
+    }
+}
+
+/// What the files of one object become.
+fn planned_write(key: &Key, staged: &Staged, files: &Files) -> Write {
+    let facts = files.get(key).copied().unwrap_or_default();
+    let contents = match (&staged.object, staged.spec) {
+        (None, SpecPlan::Accept(_)) => Contents::Gone { spec: false },
+        // The file of an object that was deleted by hand is the next object's.
+        (None, SpecPlan::Keep | SpecPlan::Put) => Contents::Gone {
+            spec: facts.accepted.is_some(),
+        },
+        (Some(object), SpecPlan::Put) => {
+            let replaces = match facts.on_disk {
+                // A file of which nothing is in force is not there to be replaced.
+                _ if facts.accepted.is_none() => Replaces::Nothing,
+                None => Replaces::Nothing,
+                Some(OnDisk {
+                    digest, sound: true, ..
+                }) => Replaces::Sound(digest),
+                Some(OnDisk {
+                    digest, sound: false, ..
+                }) => Replaces::Broken(digest),
+            };
+            Contents::Both {
+                object: Arc::clone(object),
+                replaces,
+            }
+        }
+        (Some(object), SpecPlan::Keep) => Contents::Status {
+            object: Arc::clone(object),
+            accepted: facts.accepted,
+        },
+        (Some(object), SpecPlan::Accept(accepted)) => Contents::Status {
+            object: Arc::clone(object),
+            accepted,
+        },
+    };
+    Write {
+        key: key.clone(),
+        contents,
     }
 }
 

@@ -106,11 +106,7 @@ impl Writer {
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<(), StoreError> {
         let requests: Vec<Request> = requests.into_iter().collect();
-        let confirmed = |request: &Request| match &request.change {
-            Change::Confirm { name } => Some(Key::new(request.info, name)),
-            _ => None,
-        };
-        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed).collect();
+        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed_key).collect();
         for key in confirmed {
             if self.memory.is_held(&key) {
                 self.accept_folder(key.info).await?;
@@ -257,11 +253,11 @@ impl Writer {
             .into_iter()
             .partition(|(_, suspect)| suspect.due <= now);
         self.recheck = waiting;
-        let company = due.values().any(|suspect| suspect.gone.is_some());
+        let any_gone = due.values().any(|suspect| suspect.gone.is_some());
         let others = self
             .recheck
             .iter()
-            .filter(|(_, suspect)| company && suspect.gone.is_some());
+            .filter(|(_, suspect)| any_gone && suspect.gone.is_some());
         let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();
         self.judging = due;
         keys
@@ -270,6 +266,14 @@ impl Writer {
     pub(crate) fn note(&self, note: Note) {
         self.events
             .record(&note.about, note.kind, note.reason, note.message);
+    }
+}
+
+/// The object whose held deletion the request confirms.
+fn confirmed_key(request: &Request) -> Option<Key> {
+    match &request.change {
+        Change::Confirm { name } => Some(Key::new(request.info, name)),
+        _ => None,
     }
 }
 

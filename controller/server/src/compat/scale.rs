@@ -60,23 +60,26 @@ pub(super) async fn scale(
 
 /// Replicas beside the base; more than there may be are as many as there may be.
 fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
-    let fault = |message: &str| Fault {
-        place: "query",
-        field: "count".into(),
-        kind: "int_parsing",
-        message: message.to_owned(),
-    };
     let count = match text {
         None => DEFAULT_COUNT,
         Some(text) => text
             .trim()
             .parse()
-            .map_err(|_| fault("Input should be a whole number, 1 or more"))?,
+            .map_err(|_| count_fault("Input should be a whole number, 1 or more"))?,
     };
     if count == 0 {
-        Err(fault("Input should be 1 or more"))
+        Err(count_fault("Input should be 1 or more"))
     } else {
         Ok(count.min(most.max(1)))
+    }
+}
+
+fn count_fault(message: &str) -> Fault {
+    Fault {
+        place: "query",
+        field: "count".into(),
+        kind: "int_parsing",
+        message: message.to_owned(),
     }
 }
 

@@ -7,7 +7,6 @@ use super::review::AccessReview;
 pub(super) fn question(unknown: &[u8]) -> Option<AccessReview> {
     // Unknown{2: raw}; raw: SelfSubjectAccessReview{2: spec}; spec{1: resourceAttributes, 2: nonResourceAttributes}.
     let spec = field(field(unknown, 2)?, 2)?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     if let Some(resource) = field(spec, 1) {
         return Some(AccessReview {
             verb: text(field(resource, 2)?)?,
@@ -22,6 +21,10 @@ pub(super) fn question(unknown: &[u8]) -> Option<AccessReview> {
         verb: text(field(other, 2)?)?,
         ..AccessReview::default()
     })
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 /// The first length-delimited field of this number.
