@@ -82,7 +82,7 @@ fn progress(object: &Value) -> String {
     };
     match (text("/status/phase"), part("reason")) {
         (Some(phase), _) => format!("its phase is {phase}"),
-        (None, "") => "the controller has not looked at it yet".to_owned(),
+        (None, "") => "the controller has not reconciled it yet".to_owned(),
         (None, reason) => text::line(&format!("{reason}: {}", part("message"))),
     }
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_tells_what_kept_the_object() {
+    fn a_timeout_says_what_kept_the_object() {
         let timeout = || CliError::Timeout {
             what: "incident/i".to_owned(),
             seconds: 2.0,
@@ -172,6 +172,6 @@ mod tests {
     #[test]
     fn what_keeps_an_object_is_shown() {
         assert_eq!(progress(&workload(1, 1, "False", 1)), "R: m");
-        assert_eq!(progress(&json!({})), "the controller has not looked at it yet");
+        assert_eq!(progress(&json!({})), "the controller has not reconciled it yet");
     }
 }

@@ -47,9 +47,9 @@ impl Board {
     }
 
     /// Takes what a look brought.
-    pub(crate) fn take(&self, looked: anyhow::Result<Seen>, now: Timestamp) {
+    pub(crate) fn take(&self, fetched: anyhow::Result<Seen>, now: Timestamp) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        match looked {
+        match fetched {
             Ok(seen) => known.saw(seen, now),
             Err(error) => known.missed(format!("{error:#}"), now),
         }

@@ -235,7 +235,7 @@ impl Engine for FakeEngine {
 
     fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
         let questions = questions.clone();
-        self.instantly(Op::Inspect, "look around".to_owned(), move |world, _| {
+        self.instantly(Op::Inspect, "inspect the host".to_owned(), move |world, _| {
             Ok(world.known(&questions))
         })
     }

@@ -177,7 +177,7 @@ async fn an_ailment_that_nothing_cures_survives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_tell_of_deaths_and_health_in_order() {
+async fn events_report_deaths_and_health_in_order() {
     let engine = FakeEngine::default();
     let mut events = engine.events().await.unwrap();
     engine
@@ -572,7 +572,7 @@ fn a_run_in_a_network_without_owner_leaves_a_container_that_starts_once_a_contai
 }
 
 #[test]
-fn whoever_shares_processes_ends_with_the_first_of_them_and_with_no_other() {
+fn a_container_that_shares_processes_ends_with_the_first_of_them_and_with_no_other() {
     let engine = FakeEngine::default();
     let web = |name: &str| RunSpec::new(name, "web:1");
     engine.run_container(&web("first")).unwrap();

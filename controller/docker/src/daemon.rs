@@ -199,7 +199,7 @@ impl Engine for Docker {
 
     fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
         async move {
-            let operation = "look around before a stop or a start";
+            let operation = "inspect the host before a stop or a start";
             self.run(operation, READ_BOUND, self.look_around_now(questions, operation))
                 .await
         }

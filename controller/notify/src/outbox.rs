@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_drops_the_oldest_card_that_tells_no_end() {
+    fn a_full_outbox_drops_the_oldest_card_that_reports_no_end() {
         let mut outbox = Outbox::default();
         outbox.push(waiting(0, true, 10));
         for number in 1..=MOST {

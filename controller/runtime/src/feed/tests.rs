@@ -184,7 +184,7 @@ fn a_payload_is_serialised_once_however_many_read_it() {
 }
 
 #[test]
-fn of_what_tells_how_things_stand_only_the_newest_is_kept() {
+fn of_the_current_state_only_the_newest_frame_is_kept() {
     let feed = Feed::default();
     let mut live = feed.subscribe(None);
     publish(&feed, 1);

@@ -161,7 +161,7 @@ async fn once(
     Extension(identity): Extension<Identity>,
 ) -> Result<Response, Refusal> {
     let holder = identity.holder().cloned();
-    let holder = holder.ok_or_else(|| Status::forbidden("a link is somebody's: send your token"))?;
+    let holder = holder.ok_or_else(|| Status::forbidden("a login link needs an owner: send your token"))?;
     let role = holder.role;
     let (code, expires_at) = state.auth.sessions.code(holder, Timestamp::now());
     let link = LinkMade {

@@ -472,7 +472,7 @@ async fn a_watch_ends_when_its_time_is_up_and_when_the_server_goes() {
 }
 
 #[tokio::test]
-async fn a_watched_table_tells_its_columns_once() {
+async fn a_watched_table_sends_its_columns_once() {
     let server = with(&["db", "web"]).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
     let request = Request::get(format!("{BASE}?watch=true&timeoutSeconds=1"))

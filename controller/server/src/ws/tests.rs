@@ -310,7 +310,7 @@ async fn i12_a_replay_is_no_larger_than_the_feed_may_be_and_still_right() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_the_newest_of_what_tells_how_things_stand() {
+async fn a_client_that_comes_back_gets_the_newest_of_the_current_state() {
     let listening = Listening::start().await;
     listening.publish(1);
     for n in 0..1000 {

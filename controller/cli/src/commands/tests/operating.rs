@@ -225,7 +225,7 @@ async fn plan_shows_what_would_change_and_whether_it_still_applies() {
 }
 
 #[tokio::test]
-async fn why_tells_of_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_well() {
+async fn why_reports_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_well() {
     let server = MockServer::start().await;
     let nothing = json!({"items": []});
     answers(&server, "GET", INCIDENTS, json_body(&nothing)).await;
@@ -266,7 +266,7 @@ async fn why_and_get_agree_on_a_load_balancer_that_serves_a_part() {
 }
 
 #[tokio::test]
-async fn why_tells_conditions_containers_incidents_and_warnings() {
+async fn why_shows_conditions_containers_incidents_and_warnings() {
     let server = MockServer::start().await;
     let mut web = rolling(1);
     web["status"]["instances"] = json!([{"name": "web-1", "id": "i", "index": 1, "state": "running",

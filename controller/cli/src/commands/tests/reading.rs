@@ -341,7 +341,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_doctor_tells_a_stream_that_does_not_come_through() {
+async fn the_doctor_reports_a_stream_that_does_not_come_through() {
     let server = MockServer::start().await;
     answers(&server, "GET", "/health", json_body(&json!({"version": "9.9.9"}))).await;
     answers(&server, "GET", "/version", json_body(&json!({}))).await;

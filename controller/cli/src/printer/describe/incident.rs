@@ -15,7 +15,7 @@ const SHORT_HASH: usize = 12;
 pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     reported(sheet, &incident.spec, now);
     let Some(status) = &incident.status else {
-        sheet.field("Phase", "<the controller has not looked at it yet>");
+        sheet.field("Phase", "<the controller has not reconciled it yet>");
         return;
     };
     sheet.field("Phase", status.phase.as_str());
