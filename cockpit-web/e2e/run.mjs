@@ -164,20 +164,20 @@ async function scaling(page) {
   await page.locator("[data-server]").nth(1).waitFor({ state: "detached" });
 }
 
-/** A plan that waits for a person: no, and then yes. */
+/** A plan that requires approval: no, and then yes. */
 async function deciding(page) {
   await merge(`/remediationpolicies/${workload}`, { spec: { mode: "Approve" } });
   await ask("fill-memory");
   await go(page, "/incidents?show=approval");
   await page.locator("a[data-row]").first().click();
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await page.getByRole("button", { name: "Reject" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Reject" }).click();
   await chip(page, "Failed").waitFor();
 
   await incident("to-approve");
   await go(page, "/incidents/to-approve");
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await page.getByRole("button", { name: "Approve" }).click();
   const dialog = page.getByRole("dialog");
   const { status } = await api("GET", `${group}/incidents/to-approve`);
@@ -202,7 +202,7 @@ async function pausing(page) {
   await ask("fill-memory");
   await go(page, "/incidents?show=approval");
   await page.locator("a[data-row]").first().click();
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await banner.getByText("the switch is replaced. It goes on by itself in").waitFor();
   for (const [width, height] of [
     [360, 780],

@@ -47,7 +47,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The reasoning in pieces of a few words, as somebody would say it.
+    /// The reasoning in pieces of a few words, as they would be said.
     pub fn chunks(&self) -> impl Iterator<Item = &str> {
         words::chunks(&self.reasoning)
     }

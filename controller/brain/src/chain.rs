@@ -29,7 +29,7 @@ const REASON: usize = 500;
 pub enum Chunk<'a> {
     /// The next words.
     Text(&'a str),
-    /// What was streamed so far does not count, and somebody else answers from the beginning.
+    /// What was streamed so far does not count, and the next provider answers from the beginning.
     Restart {
         /// Whose words they were.
         provider: &'a str,
@@ -114,7 +114,7 @@ pub(crate) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Asks until somebody answers, all have failed, or nothing is left to spend.
+    /// Asks until one answers, all have failed, or nothing is left to spend.
     pub(crate) async fn ask<T>(
         &self,
         question: &ModelRequest<'_, T>,

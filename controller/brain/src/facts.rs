@@ -102,14 +102,14 @@ impl<'a> Facts<'a> {
             .filter(|container| container.oom_killed && !came_back(container))
     }
 
-    /// Containers whose process does not run, those that somebody paused left out.
+    /// Containers whose process does not run, those that are paused left out.
     pub(crate) fn down(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers()
             .iter()
             .filter(|container| !runs(container) && !is_paused(container))
     }
 
-    /// Containers that somebody paused: their process is neither sick nor well.
+    /// Containers that are paused: their process is neither sick nor well.
     pub(crate) fn paused(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers().iter().filter(|container| is_paused(container))
     }
@@ -135,7 +135,7 @@ impl<'a> Facts<'a> {
             .filter(|container| runs(container) && passes(container))
     }
 
-    /// Replicas that are ready: as the containers show now if all were looked at, otherwise as the workload's status
+    /// Replicas that are ready: as the containers show now if all were inspected, otherwise as the workload's status
     /// has it, which may lag behind.
     pub(crate) fn ready(self) -> u32 {
         let (evidence, serving) = (self.evidence(), count(self.serving()));
@@ -145,7 +145,7 @@ impl<'a> Facts<'a> {
         evidence.ready_replicas.max(serving)
     }
 
-    /// Whether every replica is ready and every container that was looked at serves.
+    /// Whether every replica is ready and every container that was inspected serves.
     pub(crate) fn all_healthy(self) -> bool {
         self.every(|container| runs(container) && passes(container))
             && self.ready() >= self.evidence().desired_replicas
@@ -393,7 +393,7 @@ fn came_back(container: &ContainerEvidence) -> bool {
     runs(container) && began.is_some_and(|(started, finished)| started >= finished)
 }
 
-/// Whether somebody froze a container's processes.
+/// Whether a container is paused: its processes are frozen.
 pub(crate) fn is_paused(container: &ContainerEvidence) -> bool {
     container.state == "paused"
 }

@@ -31,7 +31,7 @@ impl Known {
     }
 }
 
-/// The proposal of the entry that decides; `None` where none may, and somebody must be asked.
+/// The proposal of the entry that decides; `None` where none may, and a model must be asked.
 pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> Option<Known> {
     let mut alike = case
         .recalled

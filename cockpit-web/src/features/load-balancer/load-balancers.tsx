@@ -45,7 +45,7 @@ function standing(balancer: LoadBalancer) {
   return {
     tone: "warn",
     word: "Not ready",
-    message: ready?.message ?? "the controller has not looked at it yet",
+    message: ready?.message ?? "the controller has not reconciled it yet",
   } as const;
 }
 
