@@ -73,11 +73,11 @@ sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation
 
 .PHONY: crds
-crds: ## write crds/ anew from the Rust types
+crds: ## regenerate crds/ from the Rust types
 	cargo run --quiet -p aegis-api --bin crdgen -- crds
 
 .PHONY: openapi
-openapi: ## write the page's OpenAPI document and its types anew from the Rust types
+openapi: ## regenerate the page's OpenAPI document and its types from the Rust types
 	cargo run --quiet -p aegis-api --bin openapigen -- cockpit-web/src/api/openapi.json
 	cd cockpit-web && npm run --silent api
 

@@ -1,5 +1,5 @@
 //! Keeps the server's picture of the host: containers, their load, the topology, and whether the engine answers. Reads and
-//! tells; what the picture is follows from what was read.
+//! publishes; what the picture is follows from what was read.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 /// Pause after an event before the picture is drawn again, so that a burst is one picture.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`. What is there is told
-/// at once; the counters follow, since an older engine takes a second to read them.
+/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`. What is there is
+/// published at once; the counters follow, since an older engine takes a second to read them.
 pub(crate) async fn watch(
     context: Context,
     events: DockerEvents,
@@ -52,7 +52,7 @@ pub(crate) async fn watch(
                 None => return,
             },
             Some(()) = resources.next() => {
-                connect(&context, &view, &containers, Tell::OnChange);
+                connect(&context, &view, &containers, Publish::OnChange);
                 false
             }
             measured = &mut measuring => {
@@ -69,11 +69,11 @@ pub(crate) async fn watch(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(SETTLE) => {}
         }
-        let Some(seen) = look(&context).await else {
+        let Some(seen) = list_containers(&context).await else {
             continue;
         };
         show(&context, &view, &seen);
-        connect(&context, &view, &seen, Tell::Always);
+        connect(&context, &view, &seen, Publish::Always);
         if measuring.is_terminated() {
             measuring.set(measure(&context, seen.clone(), starts.unknown(&seen)).fuse());
         }
@@ -103,15 +103,15 @@ fn tell_link(view: &HostView, link: &Link) -> bool {
 }
 
 /// What the host has now; `None` while the engine is away.
-async fn look(context: &Context) -> Option<Vec<ContainerSummary>> {
+async fn list_containers(context: &Context) -> Option<Vec<ContainerSummary>> {
     match context.engine.list(ListFilter::default()).await {
         Ok(mut containers) => {
             containers.sort_by(|a, b| a.name.cmp(&b.name));
             Some(containers)
         }
-        // The event stream tells of an engine that is away; saying it every interval would only fill the log.
+        // The event stream reports an engine that is away; saying it every interval would only fill the log.
         Err(error) => {
-            tracing::debug!("the host could not be looked at: {error}");
+            tracing::debug!("the host's containers cannot be listed: {error}");
             None
         }
     }
@@ -149,17 +149,17 @@ fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &
     view.set_metrics(metrics);
 }
 
-/// Whether a picture that is the same as before is told again.
+/// Whether a picture that is the same as before is published again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tell {
+enum Publish {
     Always,
     OnChange,
 }
 
-/// Draws the lines between containers anew.
-fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], tell: Tell) {
+/// Recomputes the lines between containers.
+fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], publish: Publish) {
     let topology = host_picture::topology(context, containers);
-    if view.set_topology(topology) || tell == Tell::Always {
+    if view.set_topology(topology) || publish == Publish::Always {
         context.feed.publish(None, &*view.topology());
     }
 }

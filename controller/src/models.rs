@@ -39,7 +39,7 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
     } else {
         named
     };
-    // Nobody is asked after the built-in analyst. What is configured beside the order a policy may still ask for.
+    // No provider is asked after the built-in analyst. What is configured beside the order a policy may still name.
     let asked: Vec<&str> = order.into_iter().take_while(|name| *name != BUILTIN).collect();
     let beside: Vec<&str> = configured.filter(|name| !asked.contains(name)).collect();
     let providers = asked.iter().copied().chain(beside);
@@ -101,7 +101,7 @@ pub(crate) fn prompts(named: Option<PathBuf>, state_dir: &Path) -> Option<PathBu
     named.or_else(|| own.is_dir().then_some(own))
 }
 
-/// Who is asked, for people.
+/// The providers in the order in which they are asked, for display.
 pub(crate) fn order(config: &BrainConfig) -> String {
     let asked = |name: &str| {
         let mut providers = config.providers.iter();

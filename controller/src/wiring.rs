@@ -1,4 +1,4 @@
-//! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or is told to.
+//! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or the shutdown.
 //! The only file that sees every crate; it decides nothing.
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::error::chain;
 use aegis_api::redact::{bound, redact};
 use aegis_brain::Brain;
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
 use aegis_notify::Notifier;
 use aegis_reconcilers::collector::Samples;
@@ -39,7 +39,7 @@ use crate::{defaults, host, models, notifications, secrets, shutdown};
 /// Most characters of one log line that is handed on.
 const LOG_LINE: usize = 16_384;
 
-/// Runs the controller until it is told to end.
+/// Runs the controller until the shutdown.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
@@ -306,7 +306,7 @@ fn plans(context: &Context) -> aegis_server::Plans {
     })
 }
 
-/// Log lines for people: secrets and control characters go on the way.
+/// Log lines for display: secrets and control characters go on the way.
 fn logs(context: &Context) -> aegis_server::Logs {
     let engine = Arc::clone(&context.engine);
     Arc::new(move |request: LogRequest| {

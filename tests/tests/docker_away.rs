@@ -1,4 +1,4 @@
-//! Promise: without the engine the controller stays up, says so, takes what it is told, and goes on when the engine is
+//! Promise: without the engine the controller stays up, says so, accepts requests, and goes on when the engine is
 //! back, also with what it missed.
 
 use aegis_api::ConditionType;
@@ -8,7 +8,7 @@ use aegis_tests::{World, eventually, manifests};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_away_at_the_start_and_later_is_told_and_waited_for() {
+async fn an_engine_that_is_away_at_the_start_and_later_is_reported_and_waited_for() {
     let world = World::new().await;
     let patient = world.patient("buggy").start().await;
     let name = &patient.name;

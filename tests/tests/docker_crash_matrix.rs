@@ -1,6 +1,6 @@
 //! Promise: `kill -9` between any two steps of a rollout or of healing behind a load balancer loses nothing and does
 //! nothing twice (I1, I2, I8). The next start goes on where it was: each container is made, started and removed once, and
-//! whoever asks through the load balancer is answered all the while.
+//! each client of the load balancer is answered all the while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ struct Stage {
     controller: Controller,
     front: Nginx,
     name: String,
-    // Dropped last: its containers go once nobody makes any.
+    // Dropped last: its containers go once no controller makes any.
     world: World,
 }
 
@@ -82,7 +82,7 @@ impl Stage {
         self.edit(&format!("workloads/{}.yaml", self.name), "plain", "mint");
     }
 
-    /// Asks through nginx again and again until told to end.
+    /// Sends requests through nginx again and again until it is stopped.
     fn clients(&self) -> Clients {
         let (front, go_on) = (self.front.clone(), Arc::new(AtomicBool::new(true)));
         let asked = go_on.clone();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 struct Stage {
     controller: Controller,
     patients: Vec<Container>,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -189,7 +189,7 @@ async fn i6_the_fourth_workload_within_a_minute_pauses_all_automation_until_some
         "{events:#?}"
     );
 
-    // It outlives the controller, and whoever falls ill under it waits, too.
+    // It outlives the controller, and what falls ill under it waits, too.
     stage.controller.kill9();
     stage.controller.start_again(|launch| launch).await;
     assert_eq!(stage.is_paused_by_itself().await, pause);

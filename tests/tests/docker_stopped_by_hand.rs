@@ -1,5 +1,5 @@
 //! Promise: what a person stops stays stopped until they hand it back, and nothing else that ends does: a lone SIGKILL, a
-//! stop of the engine, an end that nobody heard of. A `docker restart` is not raced.
+//! stop of the engine, an end that the controller did not hear of. A `docker restart` is not raced.
 
 use std::process::Command;
 
@@ -23,9 +23,9 @@ fn running(inspected: &Value) -> bool {
 }
 
 async fn is_left_stopped(api: &Api, name: &str) -> Value {
-    api.until("Workload", name, "it is told as stopped by hand", |object| {
-        let told = condition(object, ConditionType::StoppedByHand);
-        let done = told["status"] == "True";
+    api.until("Workload", name, "it is reported as stopped by hand", |object| {
+        let stopped = condition(object, ConditionType::StoppedByHand);
+        let done = stopped["status"] == "True";
         done.then(|| object.clone())
             .ok_or_else(|| object["status"].to_string())
     })
@@ -54,13 +54,13 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
         restarts.map(|event| event["count"].clone()).collect::<Vec<_>>()
     };
     eventually(
-        "it was started again after the SIGKILL, and that was told",
+        "it was started again after the SIGKILL, and that was reported",
         async || {
-            let (starts, told) = (world.events().count(&web.id, "start").await, ours().await);
-            if starts >= 2 && !told.is_empty() {
+            let (starts, reported) = (world.events().count(&web.id, "start").await, ours().await);
+            if starts >= 2 && !reported.is_empty() {
                 Ok(())
             } else {
-                Err(format!("{starts} starts, told {told:?}"))
+                Err(format!("{starts} starts, reported {reported:?}"))
             }
         },
     )
@@ -96,9 +96,9 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     assert_eq!(
         world.events().count(&web.id, "start").await,
         starts,
-        "nobody started it"
+        "it was not started"
     );
-    assert!(!running(&web.inspect().await), "nobody started it");
+    assert!(!running(&web.inspect().await), "it was not started");
     let why = controller.ctl().ok(&["why", &web.name]).await;
     assert!(
         why.contains("StoppedByHand") && why.contains("docker start"),
@@ -114,14 +114,14 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
         looked.then_some(()).ok_or_else(|| object["status"].to_string())
     })
     .await;
-    assert!(!running(&web.inspect().await), "nobody started it");
+    assert!(!running(&web.inspect().await), "it was not started");
 
     docker(&["start", &web.name]);
     api.workload_ready(&web.name, 1).await;
-    eventually("that it was handed back is told", async || {
+    eventually("that it was handed back is reported", async || {
         let events = api.events("Workload", &web.name).await;
-        let told = events.iter().any(|event| event["reason"] == "HandedBack");
-        told.then_some(()).ok_or_else(|| format!("{events:?}"))
+        let reported = events.iter().any(|event| event["reason"] == "HandedBack");
+        reported.then_some(()).ok_or_else(|| format!("{events:?}"))
     })
     .await;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 struct Stage {
     controller: Controller,
     patient: Container,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -226,7 +226,7 @@ async fn every_action_works_from_a_human_s_order_to_its_proof() {
     api.resolved("down").await;
     assert_eq!(world_size(&stage).await, 2);
 
-    // Bounds hold for people, too: what is asked for beyond them is cut to them, and nothing beyond is refused.
+    // Bounds hold for manual changes, too: what is requested beyond them is cut to them, and nothing beyond is refused.
     api.apply(&manifests::ordered("far", name, "SCALE_UP", 100)).await;
     api.resolved("far").await;
     assert_eq!(world_size(&stage).await, 4);
@@ -334,7 +334,7 @@ async fn runs(world: &World, api: &Api, name: &str, release: &str) {
     eventually(&format!("{name} runs release {release}"), async || {
         let mut releases = Vec::new();
         for container in world.containers().await {
-            let env = container.look().await?["Config"]["Env"].clone();
+            let env = container.try_inspect().await?["Config"]["Env"].clone();
             releases.push(
                 env.as_array()
                     .is_some_and(|env| env.iter().any(|pair| *pair == *wanted)),
@@ -427,7 +427,7 @@ async fn a_protected_workload_waits_for_a_human() {
     api.until(
         "Incident",
         "guarded",
-        "a human or nobody",
+        "it waits for a human or has failed",
         |object| match object["status"]["phase"].as_str() {
             Some("AWAITING_APPROVAL" | "FAILED") => Ok(()),
             _ => Err(object["status"].to_string()),
@@ -523,7 +523,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
         "apiVersion: aegisops.io/v1alpha1\nkind: RemediationPolicy\nmetadata: {name: broken}\nspec: {mod: Approve}\n",
     )
     .unwrap();
-    eventually("it is told", async || {
+    eventually("it is reported", async || {
         let listed = stage
             .controller
             .ctl()

@@ -1,4 +1,4 @@
-// What a frame says, in one line for people. Pure.
+// What a frame says, in one human-readable line. Pure.
 
 import type { Frame } from "@/api/types";
 import { duration } from "@/ui/time";

@@ -21,7 +21,7 @@ export function standing(workload: Workload): Standing {
     return { tone: "info", word: "Progressing", busy: true, message: message("Progressing") };
   if (is("Ready")) return { tone: "ok", word: "Ready", busy: false, message: message("Ready") };
   if (!conditions?.length)
-    return { tone: "idle", word: "New", busy: false, message: "the controller has not looked at it yet" };
+    return { tone: "idle", word: "New", busy: false, message: "the controller has not reconciled it yet" };
   return { tone: "warn", word: "Not ready", busy: false, message: message("Ready") };
 }
 

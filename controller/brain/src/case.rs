@@ -1,4 +1,4 @@
-//! Everything the brain is told about one incident. Owns the shape; pure data.
+//! Everything the brain is given about one incident. Owns the shape; pure data.
 //!
 //! What the sender wrote (`alert_type`, `logs`, `details`) is hostile: it chooses nothing but words. What the
 //! controller saw itself is `evidence`.
@@ -31,7 +31,7 @@ pub struct Case {
     pub evidence: Evidence,
     /// Similar entries of the runbook, best first.
     pub recalled: Vec<Recalled>,
-    /// How many replicas there may be, and how many are asked for now.
+    /// How many replicas there may be, and how many are desired now.
     pub replicas: ReplicaBounds,
     /// Whether the workload is protected from automated actions.
     pub protected: bool,
@@ -95,7 +95,7 @@ pub struct ReplicaBounds {
     pub min: u32,
     /// Most.
     pub max: u32,
-    /// Asked for now.
+    /// Desired now.
     pub current: u32,
 }
 

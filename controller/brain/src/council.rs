@@ -13,12 +13,12 @@ use crate::facts::Facts;
 
 /// What a seat thinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Opinion {
+pub(crate) struct SeatReview {
     pub(crate) verdict: Verdict,
     pub(crate) reasoning: String,
 }
 
-impl Opinion {
+impl SeatReview {
     fn new(verdict: Verdict, reasoning: impl Into<String>) -> Self {
         Self {
             verdict,
@@ -27,7 +27,7 @@ impl Opinion {
     }
 
     /// The gravest of `objections` decides and all are named; without one, `otherwise` is why the seat approves.
-    fn from_objections(objections: Vec<Opinion>, otherwise: impl Into<String>) -> Self {
+    fn from_objections(objections: Vec<SeatReview>, otherwise: impl Into<String>) -> Self {
         let rejected = objections
             .iter()
             .any(|objection| objection.verdict == Verdict::Rejected);
@@ -50,7 +50,7 @@ pub(crate) fn review(
     case: &Case,
     proposal: &Proposal,
     earlier: &[Vote],
-) -> Opinion {
+) -> SeatReview {
     let facts = Facts::of(case);
     let mut opinion = match seat {
         Seat::SreAgent => sre::review(least_confidence, proposal),

@@ -1,4 +1,4 @@
-//! What a model is told. Owns the messages, their hash, and the templates they are made from; the words are in files
+//! What a model is given. Owns the messages, their hash, and the templates they are made from; the words are in files
 //! (`prompts/*.tera`), which a person can put others in place of. Reads those files once, when the brain is made; after
 //! that pure: the same case gives the same prompt.
 //!
@@ -227,7 +227,7 @@ impl Prompts {
                 continue;
             }
             room = chars.saturating_sub(facts);
-            // Frames and counts of the lines take room as well; how much, only rendering tells.
+            // Frames and counts of the lines take room as well; how much, only rendering shows.
             for _ in 0..4 {
                 let with_logs = self.case(name, &view(room))?;
                 let length = with_logs.chars().count();

@@ -207,7 +207,7 @@ fn expand_home(path: &Path, env: &Environment) -> PathBuf {
     }
 }
 
-/// The configuration file and its path. Only one that was asked for by name must exist.
+/// The configuration file and its path. Only one that was requested by name must exist.
 fn read_file(global: &Global, env: &Environment) -> Result<(File, PathBuf), CliError> {
     let asked = global
         .config

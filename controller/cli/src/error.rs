@@ -15,7 +15,7 @@ pub(crate) enum CliError {
     /// The configuration file, the token file or the environment is wrong.
     #[error("{0}")]
     Config(String),
-    /// Nobody answers.
+    /// No server answers.
     #[error(
         "cannot reach the controller at {server}: {cause}. Is it running? Try 'make up', or set AEGIS_SERVER."
     )]
@@ -38,7 +38,7 @@ pub(crate) enum CliError {
     /// Files that are not valid; nothing was sent.
     #[error("{}", listed(.0))]
     Manifests(Vec<Problem>),
-    /// It was asked for in vain: the thing itself failed.
+    /// The request was valid; the operation itself failed.
     #[error("{0}")]
     Failed(String),
     /// `diff` found differences; it has shown them already.
@@ -55,7 +55,7 @@ pub(crate) enum CliError {
     Output(std::io::Error),
 }
 
-/// The exit codes, as `--help` tells them.
+/// The exit codes, as `--help` shows them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done

@@ -1,4 +1,4 @@
-//! When an object has become what was asked for, for `--wait`. Pure but for [`wait`].
+//! When an object has become what is desired, for `--wait`. Pure but for [`wait`].
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// What keeps it, for people.
+/// What keeps it, human-readable.
 fn progress(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let ready = condition(object, ConditionType::Ready);
@@ -77,7 +77,7 @@ fn progress(object: &Value) -> String {
     };
     match (text("/status/phase"), part("reason")) {
         (Some(phase), _) => format!("its phase is {phase}"),
-        (None, "") => "the controller has not looked at it yet".to_owned(),
+        (None, "") => "the controller has not reconciled it yet".to_owned(),
         (None, reason) => text::line(&format!("{reason}: {}", part("message"))),
     }
 }
@@ -151,22 +151,22 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_tells_what_kept_the_object() {
+    fn a_timeout_says_what_kept_the_object() {
         let timeout = || CliError::Timeout {
             what: "incident/i".to_owned(),
             seconds: 2.0,
         };
-        let told = with_reason(timeout(), "its phase is VERIFYING").to_string();
+        let message = with_reason(timeout(), "its phase is VERIFYING").to_string();
         assert_eq!(
-            told,
+            message,
             "timed out after 2 s waiting for incident/i (its phase is VERIFYING)"
         );
         assert_eq!(with_reason(timeout(), "").to_string(), timeout().to_string());
     }
 
     #[test]
-    fn what_keeps_an_object_is_told() {
+    fn what_keeps_an_object_is_shown() {
         assert_eq!(progress(&workload(1, 1, "False", 1)), "R: m");
-        assert_eq!(progress(&json!({})), "the controller has not looked at it yet");
+        assert_eq!(progress(&json!({})), "the controller has not reconciled it yet");
     }
 }

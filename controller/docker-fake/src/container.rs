@@ -203,7 +203,7 @@ impl Container {
 
     pub(super) fn serving(&self, now: Instant) -> Serving {
         if self.state == ContainerState::Paused {
-            // The kernel accepts what nobody answers.
+            // The kernel accepts connections that no process answers.
             return Serving::Hangs;
         }
         let Some(up) = self.up_since(now).filter(|_| !self.stopping) else {

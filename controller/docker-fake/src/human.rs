@@ -177,7 +177,7 @@ impl FakeEngine {
         )
     }
 
-    /// The kernel ends it for want of memory; the restart policy applies.
+    /// It is OOM-killed (exit code 137); the restart policy applies.
     pub fn oom(&self, name: &str) -> EngineResult<()> {
         self.end(
             name,
@@ -199,7 +199,7 @@ impl FakeEngine {
         })
     }
 
-    /// `kill 15, die, stop`: whoever stops it, the engine says the same.
+    /// `kill 15, die, stop`: the engine emits the same events for every client that stops it.
     fn stop_as(world: &mut World, id: &str, actor: Actor) {
         let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
         let stops = world.get(id).is_some_and(|container| {

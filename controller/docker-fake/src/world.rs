@@ -331,7 +331,7 @@ impl World {
         }
     }
 
-    /// What the engine deletes by itself goes now, after everything that its end caused was told.
+    /// What the engine deletes by itself goes now, after every event that its end caused.
     pub(super) fn sweep(&mut self) {
         for id in std::mem::take(&mut self.doomed) {
             self.forget(&id, Actor::Engine);

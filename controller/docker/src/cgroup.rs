@@ -103,7 +103,7 @@ fn stats(cpu_total_ns: u64, used: u64, inactive: u64, limit: Option<u64>, pids: 
     Stats {
         read_at: Some(Time(jiff::Timestamp::now())),
         cpu_total_ns,
-        // As `docker stats` counts: without the page cache that nobody uses.
+        // As `docker stats` counts: without the page cache that is not in use.
         memory_bytes: used.saturating_sub(inactive),
         memory_limit_bytes: limit.unwrap_or_default(),
         pids: pids.unwrap_or_default(),

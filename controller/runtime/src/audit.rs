@@ -1,9 +1,9 @@
 //! The audit log on disk: `<state>/.audit/<number of its first record>.jsonl`, appended to and never rewritten, and a head
 //! beside it that says how far it goes. Owns these files; what a record is, `aegis_api::audit` says. Does I/O.
 //!
-//! A record is durable before the change that it tells of: where the disk is full, the change is refused. A change that
+//! A record is durable before the change that it is about: where the disk is full, the change is refused. A change that
 //! then fails all the same is followed by a record which says so. Files are only begun, never removed or renamed, so a
-//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record tells of it.
+//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record says so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -134,23 +134,23 @@ impl Inner {
         let (file, length, last) = mended(&path, &mut notes)?;
         File::open(&folder)?.sync_all()?;
         let head = open(&folder.join("head"))?;
-        let told = read_head(&head)?;
+        let recorded = read_head(&head)?;
         let mut chain = match last.as_deref().map(Chain::after) {
             Some(Ok(chain)) => chain,
             Some(Err(why)) => {
                 notes.push(format!(
                     "the last record cannot be read ({why}); aegisctl audit verify says more"
                 ));
-                told.clone().unwrap_or_default()
+                recorded.clone().unwrap_or_default()
             }
-            None => told.clone().unwrap_or_default(),
+            None => recorded.clone().unwrap_or_default(),
         };
-        if let Some(told) = told
-            && told.next > chain.next
+        if let Some(recorded) = recorded
+            && recorded.next > chain.next
         {
-            let (first, last) = (chain.next, told.next.saturating_sub(1));
+            let (first, last) = (chain.next, recorded.next.saturating_sub(1));
             notes.push(format!("records {first} to {last} are missing at the end"));
-            chain = told;
+            chain = recorded;
         }
         let inner = Self {
             folder,
@@ -181,7 +181,7 @@ impl Inner {
             .write_all_at(text.as_bytes(), self.length)
             .and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            // What is left of it would be written over by the next append; cut off, nobody reads it meanwhile.
+            // What is left of it would be written over by the next append; cut off, no reader sees it meanwhile.
             if let Err(error) = self.file.set_len(self.length) {
                 tracing::warn!(%error, "a part of an audit record stays until the next one");
             }
@@ -273,14 +273,14 @@ fn read_head(mut head: &File) -> io::Result<Option<Chain>> {
     let mut text = String::new();
     head.seek(SeekFrom::Start(0))?;
     head.take(200).read_to_string(&mut text)?;
-    let told = text.trim().split_once(' ').and_then(|(seq, hash)| {
+    let chain = text.trim().split_once(' ').and_then(|(seq, hash)| {
         let seq: u64 = seq.parse().ok()?;
         Some(Chain {
             next: seq.checked_add(1)?,
             prev: hash.to_owned(),
         })
     });
-    Ok(told)
+    Ok(chain)
 }
 
 /// Lines `after + 1` to `last`, at most `limit`. Lines are counted, not read: a damaged one is handed out as it is.

@@ -65,7 +65,7 @@ impl Automation {
             Held {
                 paused: Some(Pause {
                     by: "system:controller".to_owned(),
-                    reason: format!("{} {error}: `aegisctl resume` writes it anew", path.display()),
+                    reason: format!("{} {error}: `aegisctl resume` rewrites it", path.display()),
                     at: None,
                     until: None,
                 }),
@@ -232,10 +232,10 @@ mod tests {
         third.pause(Actor::system("test"), over).await.unwrap();
         assert_eq!(third.paused(), None);
         let page = third.inner.audit.page(None, 10).await.unwrap();
-        let told = page.lines.concat();
+        let records = page.lines.concat();
         assert!(
-            told.contains("\"pause\"") && told.contains("\"resume\"") && told.contains("migration"),
-            "{told}"
+            records.contains("\"pause\"") && records.contains("\"resume\"") && records.contains("migration"),
+            "{records}"
         );
     }
 

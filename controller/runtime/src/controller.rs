@@ -177,7 +177,7 @@ impl<R: Reconciler> Controller<R> {
         self
     }
 
-    /// Tells `observer` of every reconcile; any number.
+    /// Reports every reconcile to `observer`; any number of them.
     pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers.push(observer);
         self
@@ -211,7 +211,7 @@ impl<R: Reconciler> Controller<R> {
             observers,
             random,
         };
-        queue.tell(&Activity::Limit { concurrency });
+        queue.report(&Activity::Limit { concurrency });
         let next_resync = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(next_resync);
         let mut rounds = 0_u64;
@@ -230,12 +230,12 @@ impl<R: Reconciler> Controller<R> {
                     }
                 }
                 Some(due) = queue.scheduler.next(), if runner.has_room() => {
-                    queue.tell(&Activity::Started { waited: due.at.elapsed() });
+                    queue.report(&Activity::Started { waited: due.at.elapsed() });
                     runner.start(due);
                 }
             }
             let depth = queue.scheduler.depth();
-            queue.tell(&Activity::Load {
+            queue.report(&Activity::Load {
                 depth,
                 active: runner.active(),
             });
@@ -257,10 +257,10 @@ async fn drain<R: Reconciler>(runner: &mut Runner<R>, queue: &mut Queue) {
             "reconciles were still running at the shutdown and are dropped"
         );
     }
-    queue.tell(&Activity::Load { depth: 0, active: 0 });
+    queue.report(&Activity::Load { depth: 0, active: 0 });
 }
 
-/// The keys of one loop: which wait, how often each failed or went on at once in a row, and who is told.
+/// The keys of one loop: which wait, how often each failed or went on at once in a row, and its observers.
 struct Queue {
     kind: &'static str,
     scheduler: Scheduler<Arc<str>>,
@@ -287,7 +287,7 @@ impl Queue {
     }
 
     fn add(&mut self, key: Arc<str>, after: Duration, why: &'static str) {
-        self.tell(&Activity::Added { why });
+        self.report(&Activity::Added { why });
         self.scheduler.schedule(key, Instant::now() + after, why);
     }
 
@@ -356,7 +356,7 @@ impl Queue {
         self.scheduler.finish(&key);
         if let Some(after) = requeue {
             if retried {
-                self.tell(&Activity::Retried);
+                self.report(&Activity::Retried);
             }
             self.add(key, after, if retried { "retry" } else { "timer" });
         }
@@ -385,7 +385,7 @@ impl Queue {
         Some(Backoff::RECONCILE.delay(*failures, (self.random)()).min(cap))
     }
 
-    fn tell(&self, activity: &Activity) {
+    fn report(&self, activity: &Activity) {
         for observer in &self.observers {
             observer.activity(self.kind, activity);
         }

@@ -37,7 +37,7 @@ const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// A change writes at least two files and a record of the audit log.
 const ROOM: u64 = 32 * 1024;
-/// ENOSPC, to be told in the system's own words.
+/// ENOSPC, to be reported in the system's own words.
 const NO_SPACE: i32 = 28;
 
 /// An open state directory. Clones share its lock.
@@ -144,7 +144,7 @@ fn make(dir: &std::path::Path) -> Result<(), DiskError> {
     Ok(())
 }
 
-/// Runs what blocks where it may. It runs to its end even if nobody waits for it any more.
+/// Runs what blocks where it may. It runs to its end even if no caller waits for it any more.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DiskError> {

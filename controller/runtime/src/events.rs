@@ -1,4 +1,4 @@
-//! Events in the Kubernetes sense: short notes about objects for people. Owns a bounded memory of them; equal ones
+//! Events in the Kubernetes sense: short human-readable notes about objects. Owns a bounded memory of them; equal ones
 //! within ten minutes become one with a count. No I/O: events do not survive a restart.
 
 use std::collections::{BTreeMap, HashMap};
@@ -76,7 +76,7 @@ pub struct Event {
     pub kind: EventType,
     /// One word in CamelCase, for programs.
     pub reason: String,
-    /// A sentence, for people. Bounded; may quote hostile input.
+    /// A human-readable sentence. Bounded; may quote hostile input.
     pub message: String,
     /// How often it happened.
     pub count: u32,

@@ -13,11 +13,11 @@ mod change;
 mod driver;
 mod error;
 mod files;
-mod inbox;
 mod load;
 mod memory;
 pub(crate) mod object;
 mod options;
+mod request_queue;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -54,8 +54,8 @@ use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
-use inbox::{Counter, Inbox};
 use memory::Memory;
+use request_queue::{RequestQueue, RequestSender};
 use writer::Writer;
 
 /// The store. Clones share it.
@@ -73,7 +73,7 @@ struct Inner {
     audit: AuditLog,
     automation: Automation,
     memory: Arc<Memory>,
-    requests: Counter,
+    requests: RequestSender,
     news: watch::Receiver<u64>,
     defaults: Arc<Defaults>,
 }
@@ -162,7 +162,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Whether it is what a reconciler notes down, which is no change of anybody's.
-    fn is_note(&self) -> bool {
+    fn is_status_write(&self) -> bool {
         let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
         beside_the_spec && self.actor.role.is_none()
     }
@@ -189,7 +189,7 @@ impl Store {
         let instance_id = disk.instance_id().await?;
         let audit = AuditLog::open(&dir, clock.clone()).await?;
         let automation = Automation::open(&dir, clock, audit.clone()).await?;
-        let (requests, inbox) = Inbox::new();
+        let (requests, request_queue) = RequestQueue::new();
         let (rescan, watch_files) = (options.rescan, options.watch_files);
         let (writer, news) = Self::load(options, disk, audit.clone(), events).await?;
         let inner = Inner {
@@ -208,7 +208,7 @@ impl Store {
                 actor: Arc::new(Actor::system("controller")),
             },
             StoreDriver {
-                inbox,
+                request_queue,
                 writer,
                 rescan,
                 watch_files,
@@ -244,8 +244,8 @@ impl Store {
             revisions,
             files: loaded.facts.into_iter().collect(),
             dormant: loaded.dormant.into_iter().collect(),
-            unsure: BTreeSet::new(),
-            suspects: BTreeMap::new(),
+            unverified: BTreeSet::new(),
+            recheck: BTreeMap::new(),
             judging: BTreeMap::new(),
             hold: options.deletion_hold,
             deleted: Vec::new(),
@@ -254,7 +254,7 @@ impl Store {
             finished: false,
         };
         writer
-            .settle(loaded.judged, loaded.rubbish, &loaded.misnamed, loaded.notes)
+            .settle(loaded.judged, loaded.orphaned, &loaded.misnamed, loaded.notes)
             .await?;
         Ok((writer, news))
     }

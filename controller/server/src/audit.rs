@@ -11,7 +11,7 @@ use crate::request::Asked;
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// Records of a page where nobody says how many.
+/// Records of a page where the request does not say how many.
 const USUAL: usize = 100;
 
 pub(crate) fn routes() -> Router<ServerState> {

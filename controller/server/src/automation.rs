@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::auth::Acting;
-use crate::body::Whole;
+use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -50,7 +50,7 @@ pub(crate) fn view(store: &Store) -> AutomationView {
 async fn pause(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<AutomationView>, Refusal> {
     let wanted = wanted(&body?.0)?;
     let at = now();
@@ -79,7 +79,7 @@ async fn pause(
 async fn resume(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<AutomationView>, Refusal> {
     let wanted = wanted(&body?.0)?;
     match wanted.workload {

@@ -16,9 +16,9 @@ pub(crate) const ALERT_LIMIT: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A whole body of at most `LIMIT` bytes.
-pub(crate) struct Whole<const LIMIT: usize>(pub(crate) Bytes);
+pub(crate) struct BoundedBody<const LIMIT: usize>(pub(crate) Bytes);
 
-impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for Whole<LIMIT> {
+impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for BoundedBody<LIMIT> {
     type Rejection = Status;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Status> {

@@ -3,9 +3,9 @@
 
 mod alert;
 mod book;
-mod gates;
 mod host;
 mod incidents;
+mod keyed_mutex;
 mod runbook;
 mod scale;
 mod webhook;
@@ -14,8 +14,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 pub(crate) use book::Book;
-pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
+pub(crate) use keyed_mutex::KeyedMutex;
 
 use crate::state::ServerState;
 

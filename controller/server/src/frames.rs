@@ -45,7 +45,7 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     writer.drafts
 }
 
-/// What is new beside the timeline. Each is told once, with the entry it belongs to, or at the end.
+/// What is new beside the timeline. Each is published once, with the entry it belongs to, or at the end.
 struct News<'a> {
     analysis: Option<&'a Analysis>,
     votes: std::collections::VecDeque<&'a Vote>,
@@ -55,17 +55,6 @@ struct News<'a> {
 
 impl<'a> News<'a> {
     fn between(before: &IncidentStatus, after: &'a IncidentStatus) -> Self {
-        let attempts = |status: &'a IncidentStatus| {
-            status
-                .verification
-                .as_ref()
-                .map(|verification| verification.attempts.as_slice())
-                .unwrap_or_default()
-        };
-        let earlier = before
-            .verification
-            .as_ref()
-            .map(|verification| verification.attempts.as_slice());
         Self {
             analysis: after
                 .analysis
@@ -76,7 +65,7 @@ impl<'a> News<'a> {
                 .council
                 .as_ref()
                 .filter(|decision| before.council.as_ref() != Some(decision)),
-            attempts: later(earlier.unwrap_or_default(), attempts(after), |a, b| {
+            attempts: later(attempts(before), attempts(after), |a, b| {
                 a.number == b.number && a.at == b.at
             }),
         }
@@ -89,6 +78,15 @@ fn votes(status: &IncidentStatus) -> &[Vote] {
         .council
         .as_ref()
         .map_or(&status.votes, |council| &council.votes)
+}
+
+/// Attempts of the verification; none before it has begun.
+fn attempts(status: &IncidentStatus) -> &[Attempt] {
+    status
+        .verification
+        .as_ref()
+        .map(|verification| verification.attempts.as_slice())
+        .unwrap_or_default()
 }
 
 /// What comes after the last of `before`. Lists are bounded at their beginning, so counting would not do.
@@ -155,7 +153,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What no entry of the timeline told.
+    /// What no entry of the timeline published.
     fn rest(&mut self, news: &mut News<'_>) {
         self.analysis(news.analysis.take());
         self.votes(news);

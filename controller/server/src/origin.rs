@@ -11,7 +11,7 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// Set by a proxy to the host that the browser asked for. A page cannot set it on a request that needs no preflight.
+/// Set by a proxy to the host that the browser requested. A page cannot set it on a request that needs no preflight.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Refuses changes, and WebSockets, that a page of another origin asks for.

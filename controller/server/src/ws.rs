@@ -30,7 +30,7 @@ pub(crate) struct Wishes {
     /// Replay frames after this one.
     #[serde(default)]
     since: Option<u64>,
-    /// The stream that `since` counts in; empty to be told its name. Of another stream's frames, those of an earlier
+    /// The stream that `since` counts in; empty to learn its name. Of another stream's frames, those of an earlier
     /// process, none is replayed: everything of this one is.
     #[serde(default)]
     stream: Option<String>,

@@ -1,4 +1,4 @@
-//! What is still missing until everything is as people asked for: the end that every run must reach. Reads the engine
+//! What is still missing until everything is as the specs desire: the end that every run must reach. Reads the engine
 //! and the store only.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDe
     let all = engine.names().into_iter().filter_map(|name| engine.peek(&name));
     all.filter(|container| {
         let label = |key: &str| container.labels.get(key).map(String::as_str);
-        // One that a hand has renamed is nobody's any more.
+        // One that was renamed by hand belongs to no workload any more.
         let ours = label(LABEL_WORKLOAD) == Some(workload)
             && label(LABEL_INSTANCE) != Some("another-controller")
             && has_its_name(&container.name, &container.labels, workload);
@@ -37,7 +37,7 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .template
         .as_ref()
         .map(|template| template.image.as_str());
-    // One that ran well before runs on with what it ran, where there is a probe that tells.
+    // One that ran well before runs on with what it ran, where there is a probe that shows it.
     let status = workload.status.clone().unwrap_or_default();
     let ran_well = status
         .revisions
@@ -45,7 +45,7 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .any(|known| known.was_ready && known.template.is_some());
     let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks(workload));
     let incurable = world.incurable();
-    // Protected: what ended is left to a human, and nobody comes.
+    // Protected: what ended is left to a human, and none comes.
     let left = workload.metadata.annotations.as_ref().is_some_and(|annotations| {
         annotations.get("aegisops.io/protected").map(String::as_str) == Some("true")
     }) && containers(&world.engine, workload.name())
@@ -57,7 +57,7 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
             .any(|container| incurable.contains(&container.id))
 }
 
-/// Whether its probe tells a container that answers wrongly from one that is well.
+/// Whether its probe distinguishes a container that answers wrongly from one that is well.
 fn asks(workload: &Workload) -> bool {
     workload.spec.probe().is_some_and(|probe| probe.http.is_some())
 }
@@ -120,7 +120,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
     }
     if status.ready_replicas != spec.replicas || status.updated_replicas != spec.replicas {
         lacks.push(format!(
-            "its status tells of {} ready and {} updated",
+            "its status reports {} ready and {} updated",
             status.ready_replicas, status.updated_replicas
         ));
     }
@@ -133,7 +133,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
     lacks
 }
 
-/// Containers of ours that no workload asks for.
+/// Containers of ours that no workload desires.
 fn orphans(world: &World, store: &Store, workloads: &BTreeSet<&str>) -> Vec<String> {
     let names = world.engine.names();
     let ours = names.iter().filter(|name| {
@@ -226,9 +226,9 @@ fn unfinished(store: &Store) -> Vec<String> {
             }),
             _ => false,
         };
-        let told =
+        let reported =
             status.phase != Phase::Failed || status.error.as_ref().is_some_and(|error| !error.is_empty());
-        if (!incident.is_finished() && !waits) || !told {
+        if (!incident.is_finished() && !waits) || !reported {
             missing.push(format!(
                 "incident {} is {} ({held:?}, error {:?})",
                 incident.name(),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::acts::{Hand, Illness};
 use super::process::Process;
 use super::scenario::Scenario;
-use super::sickroom;
+use super::faults;
 use super::world::World;
 
 /// How long an incident may take to end, in virtual time.
@@ -172,13 +172,13 @@ pub(crate) fn opens_and_goes_on(scenario: &Scenario, earlier: &Earlier) {
         let state = world.state.path().to_owned();
         place(&folder(earlier.folder), &state);
         if let Some(illness) = earlier.illness {
-            sickroom::infect(&world, "shop", illness);
+            faults::inject(&world, "shop", illness);
         }
         let until = last_moment(&state).0.duration_since(world.engine.now().0);
         tokio::time::sleep(until.unsigned_abs()).await;
         if earlier.restarted {
-            sickroom::lay_hand(&world, "shop", Hand::Stop);
-            sickroom::lay_hand(&world, "shop", Hand::Start);
+            faults::act_by_hand(&world, "shop", Hand::Stop);
+            faults::act_by_hand(&world, "shop", Hand::Start);
         }
         opens_unchanged(&world, earlier).await;
         let before = specs(&state);

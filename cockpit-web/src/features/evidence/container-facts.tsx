@@ -18,7 +18,7 @@ export function ContainerFacts({ container }: { container: ContainerEvidence }) 
           tone={container.state === "running" ? "ok" : "bad"}
           word={container.state ?? "unknown"}
         />
-        {container.oomKilled && <StateChip tone="bad" word="Killed for want of memory" />}
+        {container.oomKilled && <StateChip tone="bad" word="OOM-killed" />}
       </div>
       <Facts>
         {used != null && (

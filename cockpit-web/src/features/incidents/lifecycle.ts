@@ -1,4 +1,4 @@
-// The steps of an incident's life, as its timeline tells them. Pure.
+// The steps of an incident's life, as its timeline reports them. Pure.
 
 import type { Incident, Phase, Stage } from "@/api/types";
 import { phaseOf } from "@/model/incident";

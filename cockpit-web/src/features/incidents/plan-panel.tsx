@@ -115,7 +115,7 @@ function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
     <div className="mb-4 flex flex-wrap items-center gap-3 rounded-md border border-warn/40 bg-warn-tint p-3">
       <Icon name="person" className="size-5 text-warn" />
       <p className="min-w-48 flex-1 text-sm">
-        <strong className="font-semibold">This plan waits for a person.</strong>{" "}
+        <strong className="font-semibold">This plan requires approval.</strong>{" "}
         {foreseen && `${spoken(plan.action)} ${plan.target}: ${foreseen.clients.message}.`}
       </p>
       <div className="flex gap-2">

@@ -16,7 +16,7 @@ const PARTS: Record<TopologyNode["type"], string> = {
   app: "application",
   replica: "replica",
   loadbalancer: "load balancer",
-  dashboard: "page for people",
+  dashboard: "web page",
   unknown: "not looked after",
 };
 

@@ -263,7 +263,7 @@ function Spec({ workload }: { workload: Workload }) {
         : "none";
   return (
     <Panel
-      title="Asked for"
+      title="Desired state"
       actions={
         <Link
           to={`/manifests/Workload/${encodeURIComponent(metadata.name)}`}
@@ -291,7 +291,7 @@ function Spec({ workload }: { workload: Workload }) {
           </Fact>
         )}
         {spec.restartedAt && (
-          <Fact name="Restart asked for">
+          <Fact name="Restart requested">
             <TimeAgo at={spec.restartedAt} />
           </Fact>
         )}

@@ -19,7 +19,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Finds the answer in `text`. Fields that nobody knows and fields that come twice are errors already.
+    /// Finds the answer in `text`. Unknown fields and fields that come twice are errors already.
     pub(super) fn read(text: &str, schema: &'static Schema) -> Result<Self, Vec<Fault>> {
         let Pairs(pairs) = object::find(text, schema).map_err(|fault| vec![fault])?;
         let mut fields = Self {
@@ -102,7 +102,7 @@ impl Fields {
             _ => (None, false),
         };
         let share = number.map(|number: f64| {
-            // Between 1 and 2 nobody can tell a share that is too great from a percentage.
+            // Between 1 and 2 a share that is too great cannot be distinguished from a percentage.
             if percent || number >= 2.0 {
                 number / 100.0
             } else {

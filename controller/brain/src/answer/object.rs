@@ -42,7 +42,7 @@ pub(super) fn find(text: &str, schema: &Schema) -> Result<Pairs, Fault> {
     }
 }
 
-/// What comes after the thinking. Models that were only told to think open no tag, but they close it.
+/// What comes after the thinking. Models that were only instructed to think open no tag, but they close it.
 fn spoken(text: &str) -> &str {
     for (open, close) in [("<think>", "</think>"), ("<thinking>", "</thinking>")] {
         if let Some((_, after)) = text.rsplit_once(close) {

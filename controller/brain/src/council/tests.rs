@@ -67,7 +67,7 @@ fn proposal(action: Action, replica_count: u32) -> Proposal {
     }
 }
 
-fn opinion(seat: Seat, case: &Case, proposal: &Proposal) -> Opinion {
+fn opinion(seat: Seat, case: &Case, proposal: &Proposal) -> SeatReview {
     review(0.6, seat, case, proposal, &[])
 }
 

@@ -125,7 +125,7 @@ struct ContainerView {
 struct ActionView {
     action: String,
     ago: String,
-    /// Absent: it was asked for outside of any incident.
+    /// Absent: it was requested outside of any incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     alert_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! How a provider is set up. Owns the shape and what is wrong with one; the key in it shows itself to nobody. Pure.
+//! How a provider is set up. Owns the shape and what is wrong with one; the key in it is never shown. Pure.
 
 use secrecy::SecretString;
 

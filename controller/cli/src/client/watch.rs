@@ -150,7 +150,7 @@ impl Client {
                             ..
                         }) => None,
                         Ok(WatchEvent { object, .. }) => judge(Some(&object))?,
-                        // The next look tells whether there is still anybody to ask.
+                        // The next request shows whether there is still a server to ask.
                         Err(CliError::Unreachable { .. }) => break,
                         Err(error) if error.is_status(410) => break,
                         Err(error) => return Err(error),

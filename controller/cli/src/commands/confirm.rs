@@ -121,7 +121,7 @@ fn agreed(count: usize, session: &Session) -> Result<bool, CliError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(CliError::Usage(
-            "nobody can be asked here: pass --yes to delete them".to_owned(),
+            "there is no terminal to ask for confirmation: pass --yes to delete them".to_owned(),
         ));
     }
     session.console.write(&format!(

@@ -86,7 +86,7 @@ pub(super) async fn show(
             let event = match change {
                 Ok(event) => event,
                 Err(CliError::Unreachable { .. }) => break,
-                // The oldest ones are forgotten: what is kept is told.
+                // The oldest ones are forgotten: what is kept is shown.
                 Err(error) if error.is_status(410) => {
                     "0".clone_into(&mut since);
                     break;

@@ -133,7 +133,7 @@ async fn tables(args: &GetArgs, session: &Session, kinds: &[&'static KindInfo]) 
     Ok(())
 }
 
-/// Named objects. One that is not there is told, the others are shown, and the command fails.
+/// Named objects. One that is not there is reported, the others are shown, and the command fails.
 async fn objects(args: &GetArgs, session: &Session, targets: &[Target]) -> Result<(), CliError> {
     let mut missing = None;
     let mut items = Vec::new();

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &RollbackArgs, session: &Session) -> Result<(), Cl
 
 fn choose<'a>(workload: &'a Workload, wanted: Option<&str>) -> Result<&'a Revision, String> {
     if workload.spec.container.is_some() {
-        return Err("it adopts a container, whose configuration belongs to whoever made it".to_owned());
+        return Err("it adopts a container, whose configuration belongs to its creator".to_owned());
     }
     let revisions: &[Revision] = workload.status.as_ref().map_or(&[], |status| &status.revisions);
     let current = workload

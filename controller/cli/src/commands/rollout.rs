@@ -80,7 +80,7 @@ async fn status(args: &StatusArgs, session: &Session) -> Result<(), CliError> {
 /// How far it is, and why it is not further.
 fn standing(workload: &Workload) -> String {
     let Some(status) = &workload.status else {
-        return "the controller has not looked at it yet".to_owned();
+        return "the controller has not reconciled it yet".to_owned();
     };
     let counts = format!(
         "{} of {} updated replicas are there, {} ready",

@@ -14,7 +14,7 @@ use crate::text;
 
 /// Follow what happens, as it happens: incidents, reasoning, votes, actions, probes
 ///
-/// A lost connection is made again, and nothing is missed or told twice.
+/// A lost connection is made again, and nothing is missed or shown twice.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WatchArgs {
     /// Only this incident, by its name or the id its sender gave it
@@ -67,7 +67,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
     };
     let mut feed = Feed::connect(&session.client).await?;
     // It may have ended before this began.
-    if let Some(outcome) = view.look_up().await? {
+    if let Some(outcome) = view.poll_incident().await? {
         return outcome;
     }
     loop {
@@ -90,12 +90,12 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
             }
             FeedItem::Gap => {
                 view.say("events may be missing: the controller restarted, or this client was too slow")?;
-                if let Some(outcome) = view.look_up().await? {
+                if let Some(outcome) = view.poll_incident().await? {
                     return outcome;
                 }
             }
             FeedItem::Quiet => {
-                if let Some(outcome) = view.look_up().await? {
+                if let Some(outcome) = view.poll_incident().await? {
                     return outcome;
                 }
             }
@@ -108,11 +108,11 @@ struct View<'a> {
     args: &'a WatchArgs,
     session: &'a Session,
     printer: FeedPrinter,
-    /// The incident that decides when this ends, as it was asked for.
+    /// The incident that decides when this ends, as it was requested.
     followed: Option<String>,
     /// The id that its frames carry, where that is another: a resource's name, and its sender's id for it.
     alias: Option<String>,
-    /// The connection is gone, and that was told.
+    /// The connection is gone, and that was reported.
     is_lost: bool,
 }
 
@@ -153,8 +153,8 @@ impl View<'_> {
                 self.followed = incident_of(frame).filter(|_| self.args.until_resolved);
                 Ok(None)
             }
-            // It may be the one that was asked for by another name.
-            (Some(_), None) if !self.is_followed(incident_of(frame).as_deref()) => self.look_up().await,
+            // It may be the one that was requested by another name.
+            (Some(_), None) if !self.is_followed(incident_of(frame).as_deref()) => self.poll_incident().await,
             _ => Ok(None),
         }
     }
@@ -179,8 +179,8 @@ impl View<'_> {
         }
     }
 
-    /// Asks how the followed incident stands, for the times that no frame told.
-    async fn look_up(&mut self) -> Result<Option<Outcome>, CliError> {
+    /// Asks how the followed incident stands, for the times that no frame reported.
+    async fn poll_incident(&mut self) -> Result<Option<Outcome>, CliError> {
         let Some(followed) = self.followed.clone() else {
             return Ok(None);
         };
@@ -192,7 +192,7 @@ impl View<'_> {
             .await;
         let found = match asked {
             Ok(found) => found,
-            // It is not there yet, or the controller is away: the stream will tell.
+            // It is not there yet, or the controller is away: the stream will report it.
             Err(error) if error.is_not_found() || matches!(error, CliError::Unreachable { .. }) => {
                 return Ok(None);
             }
@@ -210,7 +210,7 @@ impl View<'_> {
         }
     }
 
-    /// Tells of a loss once, however many tries follow.
+    /// Reports a loss once, however many tries follow.
     fn lost(&mut self, cause: &str) -> Result<(), CliError> {
         if std::mem::replace(&mut self.is_lost, true) {
             return Ok(());

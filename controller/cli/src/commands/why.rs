@@ -199,10 +199,10 @@ async fn warnings(target: &Target, session: &Session) -> Result<Vec<String>, Cli
         .unwrap_or_default();
     items.retain(|event| event.get("type").and_then(Value::as_str) == Some("Warning"));
     items.sort_by_key(event_time);
-    let told = items.iter().rev().take(WARNINGS).map(|event| {
+    let latest = items.iter().rev().take(WARNINGS).map(|event| {
         let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
         let ago = event_time(event).map_or_else(String::new, |at| format!("{} ago, ", age(at.age(now()))));
         format!("{ago}{}: {}", text("reason"), text("message"))
     });
-    Ok(told.collect())
+    Ok(latest.collect())
 }

@@ -1,4 +1,5 @@
-//! The live event stream for people: a line a frame, the reasoning word by word. Keeps where the cursor stands; does no I/O.
+//! The live event stream as text: a line a frame, the reasoning word by word. Keeps where the cursor stands; does no
+//! I/O.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,8 @@ const NOISY: [FrameType; 7] = [
     FrameType::Reconcile,
     FrameType::Snapshot,
 ];
-/// Updates that a frame of their own tells better.
-const TOLD_TWICE: [Stage; 6] = [
+/// Updates that a frame of their own shows better.
+const SHOWN_TWICE: [Stage; 6] = [
     Stage::Received,
     Stage::AiComplete,
     Stage::CouncilVote,
@@ -143,7 +144,7 @@ impl FeedPrinter {
         match contents {
             Some(wire::Frame::IncidentNew(new)) => stage("RECEIVED", with_detail(&new.alert_type, &new.logs)),
             Some(wire::Frame::StatusUpdate(update)) => {
-                let shown = self.verbose || !TOLD_TWICE.contains(&update.status);
+                let shown = self.verbose || !SHOWN_TWICE.contains(&update.status);
                 shown.then(|| (update.status.as_str().to_owned(), update.message))
             }
             Some(wire::Frame::AiThinking(thinking)) => stage("ANALYSING", thinking.message),
@@ -347,7 +348,7 @@ mod tests {
                 ("ai.complete", json!({"analysis": analysis})),
                 (
                     "status.update",
-                    json!({"status": "COUNCIL_VOTE", "message": "told twice"}),
+                    json!({"status": "COUNCIL_VOTE", "message": "shown twice"}),
                 ),
                 (
                     "council.vote",

@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::file::{self, Found, Signature};
 use super::home::Folder;
 use super::layout::{FileName, Key};
-use super::link::{Place, place};
+use super::link::{LinkTarget, place};
 use super::spec_file;
 use super::{Disk, DiskError};
 use crate::store::object::Desired;
@@ -116,7 +116,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether there is something in this file's place that is nobody's object by itself: a sub-folder, or a second name
+    /// Whether there is something in this file's place that is no object by itself: a sub-folder, or a second name
     /// of another object's file.
     pub(crate) fn is_foreign(&self, key: &Key) -> bool {
         let path = key.spec_path(&self.dir);
@@ -213,9 +213,11 @@ fn list_folder(folder: &Path, dir: &Path, info: &'static KindInfo, listing: &mut
 /// Of the file at this path, also where a link leads to it; of what is no file there is none.
 fn signature(path: &Path, dir: &Path) -> io::Result<Option<Signature>> {
     match place(path, dir)? {
-        Place::Nothing => Err(io::ErrorKind::NotFound.into()),
-        Place::File(path) => std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata))),
-        Place::Unfit(_) => Ok(None),
+        LinkTarget::Nothing => Err(io::ErrorKind::NotFound.into()),
+        LinkTarget::File(path) => {
+            std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata)))
+        }
+        LinkTarget::Unfit(_) => Ok(None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether each kind's folder is still the one that was loaded: a folder that was moved, unmounted or replaced says
-//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, which tells
-//! the next start what must be there. Does I/O; blocks.
+//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, by which
+//! the next start knows what must be there. Does I/O; blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,12 +19,12 @@ use super::{Disk, DiskError, file};
 /// The name of the record.
 const RECORD: &str = ".folders";
 
-/// What tells one folder from another of the same name.
+/// What distinguishes one folder from another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderId {
     device: u64,
     inode: u64,
-    /// Inodes are given out again at once; where the file system knows a birth, that tells.
+    /// Inodes are given out again at once; where the file system knows a birth time, that decides.
     born: Option<SystemTime>,
 }
 
@@ -126,7 +126,7 @@ impl Disk {
 }
 
 impl Folder {
-    /// What a person is told of it, and to do; `None` where all is well.
+    /// What is reported of it, and what a person should do; `None` where all is well.
     pub(crate) fn fault(&self, dir: &Path, plural: &str) -> Option<(&'static str, String)> {
         let kept = "nothing is deleted, the last good versions stay in force, changes are refused";
         match self {

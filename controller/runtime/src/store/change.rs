@@ -26,7 +26,7 @@ pub(crate) struct Moment {
 pub(crate) enum Outcome {
     /// Nothing differs.
     Same(Arc<Stored>),
-    /// This is its next version. `spec` tells whether what people write has changed.
+    /// This is its next version. `spec`: whether the desired state has changed.
     Put { object: Stored, verb: Verb, spec: bool },
     /// It goes; this is its last version.
     Gone(Stored),
@@ -62,7 +62,7 @@ pub(crate) fn create(
     }
     let system = new_system(moment);
     let object = build(info, name, system, Desired::of(&object), None, defaults)?;
-    // Told last: an object that is invalid is so whether or not the name is free.
+    // Reported last: an object that is invalid is so whether or not the name is free.
     if current.is_some() {
         return Err(StoreError::AlreadyExists {
             kind: info.kind.to_owned(),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
-use super::inbox::Inbox;
+use super::request_queue::RequestQueue;
 use super::writer::Writer;
 use crate::disk::folder::Listing;
 use crate::offload::offload;
@@ -24,7 +24,7 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// The single writer and the watcher of files; runs as one task.
 #[derive(Debug)]
 pub struct StoreDriver {
-    pub(crate) inbox: Inbox,
+    pub(crate) request_queue: RequestQueue,
     pub(crate) writer: Writer,
     pub(crate) rescan: Duration,
     pub(crate) watch_files: bool,
@@ -38,7 +38,7 @@ impl StoreDriver {
     /// later requests get [`StoreError::Closed`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
         let Self {
-            mut inbox,
+            mut request_queue,
             mut writer,
             rescan,
             watch_files,
@@ -66,8 +66,8 @@ impl StoreDriver {
                     }
                 }
                 () = until(writer.second_look()) => {
-                    let suspects = writer.take_suspects();
-                    writer.examine(suspects, true).await?;
+                    let recheck = writer.take_recheck();
+                    writer.examine(recheck, true).await?;
                 }
                 () = watch.changed() => {
                     let now = Instant::now();
@@ -83,7 +83,7 @@ impl StoreDriver {
                     writer.examine(taken.keys.into_iter().collect(), false).await?;
                 }
                 _ = retention.tick() => writer.retire(true).await?,
-                requests = inbox.batch() => {
+                requests = request_queue.batch() => {
                     if requests.is_empty() {
                         break;
                     }
@@ -91,7 +91,7 @@ impl StoreDriver {
                 }
             }
         }
-        inbox.close();
+        request_queue.close();
         writer.keep_record().await;
         Ok(())
     }
@@ -148,9 +148,9 @@ async fn catch_up(writer: &mut Writer) -> Result<(), StoreError> {
     if writer.finished {
         writer.retire(false).await?;
     }
-    if !writer.unsure.is_empty() {
-        let unsure = std::mem::take(&mut writer.unsure);
-        writer.examine(unsure.into_iter().collect(), false).await?;
+    if !writer.unverified.is_empty() {
+        let unverified = std::mem::take(&mut writer.unverified);
+        writer.examine(unverified.into_iter().collect(), false).await?;
     }
     writer.review_held();
     if writer.held_changed {

@@ -52,7 +52,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it is for want of space alone: what failed will succeed when there is some again.
+    /// Whether the disk is full and nothing else is wrong: what failed will succeed when there is space again.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
@@ -72,11 +72,11 @@ impl From<DiskError> for StoreError {
     }
 }
 
-/// The revision asked for is not kept (too old, or from the future): list again.
+/// The requested revision is not kept (too old, or from the future): list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too old resource version: {since} ({oldest})")]
 pub struct Expired {
-    /// What was asked for.
+    /// The requested revision.
     pub since: u64,
     /// The oldest revision from which a watch can start.
     pub oldest: u64,

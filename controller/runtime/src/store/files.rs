@@ -66,11 +66,11 @@ fn about(key: &Key, uid: &str) -> ObjectRef {
 }
 
 /// A spec file and its folder as they were found.
-struct Looked {
+struct Inspected {
     key: Key,
     judged: Judged,
     folder: Folder,
-    /// What is in its place is nobody's object by itself.
+    /// What is in its place is no object by itself.
     foreign: bool,
 }
 
@@ -81,22 +81,22 @@ impl Writer {
             return Ok(());
         }
         let (mut sure, mut gone) = (Vec::new(), Vec::new());
-        for Looked {
+        for Inspected {
             key,
             judged,
             folder,
             foreign,
-        } in self.look(keys).await?
+        } in self.inspect(keys).await?
         {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
-                self.suspects.remove(&key);
+                self.recheck.remove(&key);
             }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
                 Judged::Bad { .. } if foreign && !self.concerns(&key) => self.mark_sound(&key, ""),
                 // A folder that is not there says nothing about what people want.
                 Judged::Missing if !matches!(folder, Folder::Same | Folder::Other(_)) => {
-                    self.suspects.remove(&key);
+                    self.recheck.remove(&key);
                     self.tell_folder(key.info, &folder);
                 }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
@@ -105,7 +105,7 @@ impl Writer {
                 Judged::Missing if self.is_in_force(&key) => self.suspect_gone(key),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
                     // A suspect that is seen again before its time does not gain any.
-                    self.suspects.entry(key).or_insert_with(|| Suspect {
+                    self.recheck.entry(key).or_insert_with(|| Suspect {
                         due: Instant::now() + SECOND_LOOK,
                         gone: None,
                     });
@@ -119,11 +119,11 @@ impl Writer {
         self.take_over(sure).await.map(|_| ())
     }
 
-    async fn look(&self, keys: Vec<Key>) -> Result<Vec<Looked>, StoreError> {
+    async fn inspect(&self, keys: Vec<Key>) -> Result<Vec<Inspected>, StoreError> {
         let known = |key: &Key| self.files.get(key)?.on_disk.map(OnDisk::known);
         let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
         let disk = self.disk.clone();
-        let looked = blocking(move || {
+        let inspected = blocking(move || {
             let judged: Vec<_> = known
                 .into_iter()
                 .map(|(known, key)| (disk.judge(&key, known), key))
@@ -134,7 +134,7 @@ impl Writer {
                 .map(|info| (info.plural, disk.folder(info)))
                 .collect();
             let in_place = disk.is_in_place();
-            let looked = judged.into_iter().map(|(judged, key)| Looked {
+            let found = judged.into_iter().map(|(judged, key)| Inspected {
                 foreign: matches!(judged, Judged::Bad { .. }) && disk.is_foreign(&key),
                 folder: match folders.get(key.info.plural) {
                     Some(folder) if in_place => folder.clone(),
@@ -143,9 +143,9 @@ impl Writer {
                 judged,
                 key,
             });
-            looked.collect()
+            found.collect()
         });
-        Ok(looked.await?)
+        Ok(inspected.await?)
     }
 
     /// The contents are known; only the file's dates are new.
@@ -341,25 +341,25 @@ fn consider(
 ) -> Result<(), String> {
     let current = batch.current(key);
     let moment = batch.moment();
-    let told = |error: StoreError| error.to_string();
-    // Deleted by hand and held by finalizers: what is made anew meanwhile has its turn afterwards.
+    let as_text = |error: StoreError| error.to_string();
+    // Deleted by hand and held by finalizers: what is recreated meanwhile has its turn afterwards.
     let going = batch.is_orphan(key) && current.as_ref().is_some_and(|current| current.is_deleting());
     match (judged, current) {
         (Judged::Same(_), _) => {}
         (Judged::Bad { message, .. }, _) => return Err(message),
         (Judged::Missing | Judged::Good { .. }, _) if going => {}
         (Judged::Missing, Some(current)) => {
-            let outcome = change::mark_deleted(&current, moment).map_err(told)?;
+            let outcome = change::mark_deleted(&current, moment).map_err(as_text)?;
             batch.stage_from_file(key, outcome, None);
         }
         (Judged::Missing, None) if dormant.is_some() => batch.forget(key),
         (Judged::Missing, None) => {}
         (Judged::Good { digest, desired, .. }, Some(current)) => {
-            let outcome = change::respecify(&current, desired, moment).map_err(told)?;
+            let outcome = change::respecify(&current, desired, moment).map_err(as_text)?;
             batch.stage_from_file(key, outcome, Some(digest));
         }
         (Judged::Good { digest, desired, .. }, None) => {
-            let outcome = appear(key, &desired, dormant, moment, batch.defaults()).map_err(told)?;
+            let outcome = appear(key, &desired, dormant, moment, batch.defaults()).map_err(as_text)?;
             batch.stage_from_file(key, outcome, Some(digest));
         }
     }
@@ -404,7 +404,7 @@ fn appear(
     })
 }
 
-/// A file that is wrong in a long way is still told in short.
+/// A file with a long list of errors is still reported in short.
 fn bounded(mut message: String) -> String {
     if let Some((cut, _)) = message.char_indices().nth(MESSAGE_LIMIT) {
         message.truncate(cut);

@@ -29,7 +29,7 @@ pub(crate) struct Loaded {
     /// Sound status files whose object is not valid any more; until its spec file is repaired they only wait.
     pub(crate) dormant: Vec<(Key, StatusFile)>,
     /// Status files that say nothing and have no spec file.
-    pub(crate) rubbish: Vec<Key>,
+    pub(crate) orphaned: Vec<Key>,
     /// Spec files that are not what the status files accepted.
     pub(crate) judged: Vec<(Key, Judged)>,
     pub(crate) misnamed: Vec<Misnamed>,
@@ -109,7 +109,7 @@ impl Loaded {
             }
             self.facts.push((key.clone(), facts));
         } else if garbage && matches!(judged, Judged::Missing) {
-            self.rubbish.push(key);
+            self.orphaned.push(key);
             return;
         }
         if !matches!(judged, Judged::Same(_)) {
@@ -204,7 +204,7 @@ fn restore(key: &Key, file: &StatusFile, defaults: &Arc<Defaults>, notes: &mut V
     }
     let object = build(None).ok()?;
     let message = format!(
-        "the status in {} is not one of a {}: it starts anew",
+        "the status in {} is not one of a {}: it is reset",
         key.status_file(),
         key.info.kind
     );

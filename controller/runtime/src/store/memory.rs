@@ -127,7 +127,7 @@ impl Memory {
         self.write().held.insert(key, held);
     }
 
-    pub(crate) fn let_go(&self, key: &Key) {
+    pub(crate) fn release_held(&self, key: &Key) {
         self.write().held.remove(key);
     }
 

@@ -39,9 +39,9 @@ pub(crate) struct Writer {
     pub(crate) files: Files,
     pub(crate) dormant: HashMap<Key, StatusFile>,
     /// Files that may not be what is known about them: to be looked at soon.
-    pub(crate) unsure: BTreeSet<Key>,
+    pub(crate) unverified: BTreeSet<Key>,
     /// Files that were gone or bad at first sight, and when they are looked at once more.
-    pub(crate) suspects: BTreeMap<Key, Suspect>,
+    pub(crate) recheck: BTreeMap<Key, Suspect>,
     /// Those of them that are looked at just now.
     pub(crate) judging: BTreeMap<Key, Suspect>,
     /// How long a file must be gone before that is a deletion.
@@ -63,7 +63,7 @@ impl Writer {
     pub(crate) async fn settle(
         &mut self,
         judged: Vec<(Key, Judged)>,
-        rubbish: Vec<Key>,
+        orphaned: Vec<Key>,
         misnamed: &[Misnamed],
         notes: Vec<Note>,
     ) -> Result<(), StoreError> {
@@ -81,7 +81,7 @@ impl Writer {
             &self.disk.defaults,
             self.clock.now(),
         );
-        for key in &rubbish {
+        for key in &orphaned {
             batch.forget(key);
         }
         let sealed = batch.seal();
@@ -106,11 +106,7 @@ impl Writer {
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<(), StoreError> {
         let requests: Vec<Request> = requests.into_iter().collect();
-        let confirmed = |request: &Request| match &request.change {
-            Change::Confirm { name } => Some(Key::new(request.info, name)),
-            _ => None,
-        };
-        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed).collect();
+        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed_key).collect();
         for key in confirmed {
             if self.memory.is_held(&key) {
                 self.accept_folder(key.info).await?;
@@ -128,17 +124,17 @@ impl Writer {
         }
         let sealed = batch.seal();
         let aftermath = self.carry_out(sealed).await?;
-        self.unsure.extend(aftermath.failures.into_keys());
+        self.unverified.extend(aftermath.failures.into_keys());
         Ok(())
     }
 
     /// Makes a batch durable, publishes and answers it. The audit log has it before: what it cannot hold is refused.
     pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
-        let told = sealed.told();
+        let audited = sealed.take_audit();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
             return Ok(sealed.fail(&error.into()));
         }
-        let entries = told.iter().map(|(_, entry)| entry.clone()).collect();
+        let entries = audited.iter().map(|(_, entry)| entry.clone()).collect();
         if let Err(error) = self.audit.append(entries).await {
             return Ok(sealed.fail(&error.into()));
         }
@@ -146,12 +142,12 @@ impl Writer {
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
-        self.take_back(told, &aftermath).await;
+        self.audit_undone(audited, &aftermath).await;
         for key in &aftermath.placed {
             self.mark_sound(key, "");
             self.dormant.remove(key);
         }
-        self.unsure.extend(aftermath.gone.iter().cloned());
+        self.unverified.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
         Ok(aftermath)
     }
@@ -190,9 +186,9 @@ impl Writer {
         results.map(|result| result.map_err(StoreError::from)).collect()
     }
 
-    /// Tells the audit log of changes that it has and that did not come to be.
-    async fn take_back(&self, told: Vec<(Key, Entry)>, aftermath: &Aftermath) {
-        let undone = told.into_iter().filter_map(|(key, entry)| {
+    /// Records in the audit log which of its changes did not come to be.
+    async fn audit_undone(&self, audited: Vec<(Key, Entry)>, aftermath: &Aftermath) {
+        let undone = audited.into_iter().filter_map(|(key, entry)| {
             let error = aftermath.failures.get(&key)?;
             let mut undone = Entry::about(entry.actor, "undone", &entry.kind, &entry.name);
             undone.resource_version = entry.resource_version;
@@ -221,7 +217,7 @@ impl Writer {
                 let moment = batch.moment();
                 let current = batch.current(key);
                 if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
-                    batch.tell(&Actor::system("retention"), key, &outcome);
+                    batch.record(&Actor::system("retention"), key, &outcome);
                     batch.stage(key, outcome);
                 }
             }
@@ -252,21 +248,21 @@ impl Writer {
 
     /// When the next suspect is to be looked at once more.
     pub(crate) fn second_look(&self) -> Option<Instant> {
-        self.suspects.values().map(|suspect| suspect.due).min()
+        self.recheck.values().map(|suspect| suspect.due).min()
     }
 
-    /// The suspects whose time has come; with one that is gone, for company, all others that are gone.
-    pub(crate) fn take_suspects(&mut self) -> Vec<Key> {
+    /// The recheck whose time has come; with one that is gone, also all others that are gone.
+    pub(crate) fn take_recheck(&mut self) -> Vec<Key> {
         let now = Instant::now();
-        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.suspects)
+        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)
             .into_iter()
             .partition(|(_, suspect)| suspect.due <= now);
-        self.suspects = waiting;
-        let company = due.values().any(|suspect| suspect.gone.is_some());
+        self.recheck = waiting;
+        let any_gone = due.values().any(|suspect| suspect.gone.is_some());
         let others = self
-            .suspects
+            .recheck
             .iter()
-            .filter(|(_, suspect)| company && suspect.gone.is_some());
+            .filter(|(_, suspect)| any_gone && suspect.gone.is_some());
         let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();
         self.judging = due;
         keys
@@ -278,7 +274,15 @@ impl Writer {
     }
 }
 
-/// What fails for want of space alone is done later.
+/// The object whose held deletion the request confirms.
+fn confirmed_key(request: &Request) -> Option<Key> {
+    match &request.change {
+        Change::Confirm { name } => Some(Key::new(request.info, name)),
+        _ => None,
+    }
+}
+
+/// What fails only because the disk is full is done later.
 fn put_off(error: StoreError) -> Result<(), StoreError> {
     if !error.is_full() {
         return Err(error);

@@ -69,7 +69,7 @@ pub(super) fn no_cookie(secure: bool) -> String {
     cookie(&SecretString::default(), 0, secure)
 }
 
-/// Whether the browser speaks TLS, as far as a proxy before this server tells.
+/// Whether the browser speaks TLS, as far as a proxy before this server says.
 pub(super) fn is_https(headers: &HeaderMap) -> bool {
     let forwarded = headers.get("x-forwarded-proto");
     forwarded.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))

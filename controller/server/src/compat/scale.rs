@@ -24,7 +24,7 @@ use crate::status::Status;
 
 /// How long an answer may wait for what it reports.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause before the store is watched anew.
+/// Pause before the store is watched again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Replicas beside the base where a client does not say how many.
 const DEFAULT_COUNT: u32 = 2;
@@ -60,23 +60,26 @@ pub(super) async fn scale(
 
 /// Replicas beside the base; more than there may be are as many as there may be.
 fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
-    let fault = |message: &str| Fault {
-        place: "query",
-        field: "count".into(),
-        kind: "int_parsing",
-        message: message.to_owned(),
-    };
     let count = match text {
         None => DEFAULT_COUNT,
         Some(text) => text
             .trim()
             .parse()
-            .map_err(|_| fault("Input should be a whole number, 1 or more"))?,
+            .map_err(|_| count_fault("Input should be a whole number, 1 or more"))?,
     };
     if count == 0 {
-        Err(fault("Input should be 1 or more"))
+        Err(count_fault("Input should be 1 or more"))
     } else {
         Ok(count.min(most.max(1)))
+    }
+}
+
+fn count_fault(message: &str) -> Fault {
+    Fault {
+        place: "query",
+        field: "count".into(),
+        kind: "int_parsing",
+        message: message.to_owned(),
     }
 }
 
@@ -142,7 +145,7 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
     match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
         Ok(served) => served,
         Err(_) => {
-            let left = look(state, &name, generation)?
+            let left = observe(state, &name, generation)?
                 .err()
                 .unwrap_or_default()
                 .join("; ");
@@ -155,19 +158,19 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
     }
 }
 
-/// Waits until the workload serves: looks at the whole state after every change of any object.
+/// Waits until the workload serves: checks the whole state after every change of any object.
 async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<Workload>, Refusal> {
     loop {
         let mut changes = state.store.watch(None).map_err(Status::expired)?;
         loop {
-            if let Ok(workload) = look(state, name, generation)? {
+            if let Ok(workload) = observe(state, name, generation)? {
                 return Ok(workload);
             }
             if changes.next().await.is_none() {
                 break;
             }
         }
-        // Fallen behind: watch anew. A store that closed would answer so without end.
+        // Fallen behind: watch again. A store that closed would answer so without end.
         if state.shutdown.is_cancelled() {
             let detail = "the controller is shutting down".to_owned();
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail));
@@ -177,7 +180,7 @@ async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<
 }
 
 /// The workload if it serves, else what is missing.
-fn look(
+fn observe(
     state: &ServerState,
     name: &str,
     generation: i64,

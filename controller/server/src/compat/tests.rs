@@ -87,7 +87,7 @@ async fn an_alert_is_answered_with_the_incident_it_opened() {
 #[tokio::test]
 async fn the_same_alert_again_is_the_same_incident() {
     let server = Server::start().await;
-    let sent = json!({"incident_id": "i-1", "alert_type": "x", "container_name": "nobody-knows-it"});
+    let sent = json!({"incident_id": "i-1", "alert_type": "x", "container_name": "unknown-container"});
     alert(&server, sent.clone()).await;
     alert(&server, sent.clone()).await;
     let open = incidents(&server);
@@ -228,8 +228,8 @@ fn no_alert_whatever_it_holds_is_the_server_s_fault() {
     let check = |bodies: Vec<Value>| {
         let answers = bodies.into_iter().map(|body| alert(&server, body));
         for answer in runtime.block_on(futures::future::join_all(answers)) {
-            let told = (answer.code.as_u16(), &answer.text);
-            prop_assert!(matches!(told.0, 200 | 422), "{:?}", told);
+            let answered = (answer.code.as_u16(), &answer.text);
+            prop_assert!(matches!(answered.0, 200 | 422), "{:?}", answered);
             if answer.code == 200 {
                 let id = answer.json()["incident_id"].as_str().unwrap().to_owned();
                 let path = format!("/incidents/{}", encoded(&id));

@@ -38,7 +38,7 @@ pub(crate) struct Stack {
     pub(crate) token: String,
     pub(crate) docker: Docker,
     _controller: aegis_tests::Controller,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     pub(crate) world: World,
 }
 

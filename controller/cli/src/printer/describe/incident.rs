@@ -15,7 +15,7 @@ const SHORT_HASH: usize = 12;
 pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     reported(sheet, &incident.spec, now);
     let Some(status) = &incident.status else {
-        sheet.field("Phase", "<the controller has not looked at it yet>");
+        sheet.field("Phase", "<the controller has not reconciled it yet>");
         return;
     };
     sheet.field("Phase", status.phase.as_str());
@@ -328,7 +328,7 @@ fn voter(vote: &Vote) -> String {
     let by = match (&asked.provider, &asked.model) {
         (Some(provider), Some(model)) => format!("{provider} {model}"),
         (Some(provider), None) => provider.clone(),
-        (None, _) => "nobody".to_owned(),
+        (None, _) => "no model".to_owned(),
     };
     let cost = format!("{} ms, {} tokens", asked.latency_ms, asked.tokens);
     let prompt = asked.prompt_hash.as_deref().map(|hash| {

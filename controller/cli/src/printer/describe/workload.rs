@@ -13,7 +13,7 @@ use crate::text;
 pub(super) fn write(sheet: &mut Sheet, workload: &Workload, object: &Value, now: Time) {
     wanted(sheet, &workload.spec, object, now);
     let Some(status) = &workload.status else {
-        sheet.field("Status", "<the controller has not looked at it yet>");
+        sheet.field("Status", "<the controller has not reconciled it yet>");
         return;
     };
     let counts = format!(

@@ -49,7 +49,7 @@ async fn what_was_restarted_and_scaled_by_hand_is_evidence_and_is_told_apart_fro
     ];
     assert_eq!(told(&status.evidence.unwrap().recent_actions), by_hand);
     let reasoning = status.analysis.unwrap().reasoning;
-    let said = "The last action here was RESTART, asked for by hand, outside of any incident.";
+    let said = "The last action here was RESTART, requested by hand, outside of any incident.";
     assert!(reasoning.contains(said), "{reasoning}");
 
     ward.apply("Incident", "inc-2", &report).await.unwrap();

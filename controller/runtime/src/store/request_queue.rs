@@ -1,5 +1,5 @@
 //! Who waits for the writer. Two queues: what people and programs ask for, and what reconcilers note down about their
-//! work. However much there is to note, whoever asked waits for few notes: a storm of alerts is taken at the disk's pace.
+//! work. However much there is to note, a request waits for few notes: a storm of alerts is taken at the disk's pace.
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -7,22 +7,22 @@ use super::{Request, StoreError};
 
 /// How many requests of each kind may wait; more callers than that wait to hand theirs in.
 const WAITING: usize = 1024;
-/// The most of what was asked for in one batch.
+/// The most requests in one batch.
 const ASKED: usize = 256;
 /// The most notes in one batch: beyond this files only queue up in the file system's journal.
 const NOTES: usize = 16;
 
 /// Where requests are handed in.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct RequestSender {
     asked: Sender<Request>,
     notes: Sender<Request>,
 }
 
-impl Counter {
+impl RequestSender {
     /// Hands one in, once there is room.
     pub(crate) async fn send(&self, request: Request) -> Result<(), StoreError> {
-        let queue = match request.is_note() {
+        let queue = match request.is_status_write() {
             true => &self.notes,
             false => &self.asked,
         };
@@ -32,23 +32,23 @@ impl Counter {
 
 /// Where the writer takes them.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct RequestQueue {
     asked: Receiver<Request>,
     notes: Receiver<Request>,
 }
 
-impl Inbox {
-    pub(crate) fn new() -> (Counter, Self) {
+impl RequestQueue {
+    pub(crate) fn new() -> (RequestSender, Self) {
         let (ask, asked) = mpsc::channel(WAITING);
         let (note, notes) = mpsc::channel(WAITING);
-        let counter = Counter {
+        let counter = RequestSender {
             asked: ask,
             notes: note,
         };
         (counter, Self { asked, notes })
     }
 
-    /// The next batch, as soon as there is anything; none when nobody can ask any more. Nothing is lost if the caller
+    /// The next batch, as soon as there is anything; none when every sender is gone. Nothing is lost if the caller
     /// stops waiting.
     pub(crate) async fn batch(&mut self) -> Vec<Request> {
         let first = tokio::select! {
@@ -62,7 +62,7 @@ impl Inbox {
         std::iter::once(first).chain(asked).chain(notes).collect()
     }
 
-    /// Whoever still waits learns that nothing happened.
+    /// Callers that still wait learn that nothing happened.
     pub(crate) fn close(&mut self) {
         self.asked.close();
         self.notes.close();

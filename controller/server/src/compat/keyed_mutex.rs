@@ -1,4 +1,4 @@
-//! Gates: alerts about the same trouble are taken one after the other, so that two at once cannot open two incidents.
+//! KeyedMutex: alerts about the same trouble are taken one after the other, so that two at once cannot open two incidents.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -9,26 +9,26 @@ const GATES: usize = 256;
 
 /// A gate for every key; few enough that they need no bookkeeping.
 #[derive(Debug)]
-pub(crate) struct Gates {
-    gates: Vec<Mutex<()>>,
+pub(crate) struct KeyedMutex {
+    keyed_mutex: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
-impl Default for Gates {
+impl Default for KeyedMutex {
     fn default() -> Self {
         Self {
-            gates: (0..GATES).map(|_| Mutex::default()).collect(),
+            keyed_mutex: (0..GATES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
     }
 }
 
-impl Gates {
+impl KeyedMutex {
     /// Waits for this key's turn. The turn is held over one durable write: that is its purpose. Turns are taken one at a
-    /// time, so nobody waits for somebody who waits for them.
+    /// time, so no two callers wait for each other.
     pub(super) async fn enter(&self, key: &str) -> Option<MutexGuard<'_, ()>> {
         let hash = usize::try_from(self.hasher.hash_one(key) % 0xffff).unwrap_or_default();
-        let gate = self.gates.get(hash % GATES)?;
+        let gate = self.keyed_mutex.get(hash % GATES)?;
         Some(gate.lock().await)
     }
 }

@@ -39,17 +39,18 @@ impl Docker {
 /// lists says nothing about the others.
 fn networks(answer: &Value) -> Option<BTreeSet<String>> {
     let rows = answer.as_array()?;
-    let text = |row: &Value, key: &str| {
-        row.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
     if rows.iter().any(|row| text(row, "Scope") == "swarm") {
         return None;
     }
     let keys = rows.iter().flat_map(|row| [text(row, "Id"), text(row, "Name")]);
     Some(keys.filter(|key| !key.is_empty()).collect())
+}
+
+fn text(row: &Value, key: &str) -> String {
+    row.get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

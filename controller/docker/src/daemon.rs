@@ -1,6 +1,6 @@
 //! The real engine: Docker over its socket. Does I/O; decides nothing. The only folder that names bollard.
 //!
-//! What changes the engine goes through bollard's typed calls; what it tells us, and the body of a creation, go as plain
+//! What changes the engine goes through bollard's typed calls; what it answers, and the body of a creation, go as plain
 //! JSON (see [`wire`]), so that nothing a container has is lost or refused. Every call opens a connection of its own, so an
 //! engine that was restarted is simply there again, and has a bound in time.
 
@@ -35,7 +35,7 @@ use crate::engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFi
 use crate::version::EngineInfo;
 use crate::{cgroup, convert, probe, script};
 use failure::bounded;
-use wire::{Place, encoded};
+use wire::{Endpoint, encoded};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// bollard's own bound stays above all of ours, which name the operation.
@@ -50,7 +50,7 @@ const FILES_BOUND: Duration = Duration::from_secs(30);
 /// A Docker engine.
 #[derive(Debug)]
 pub struct Docker {
-    place: Place,
+    place: Endpoint,
     /// Made with the first call that finds a socket: an engine that is away when we start is no reason to fail.
     api: OnceLock<::bollard::Docker>,
     /// What the engine said of itself; forgotten when it stops answering, as another version may come back.
@@ -67,9 +67,9 @@ impl Docker {
             .ok()
             .filter(|host| !host.trim().is_empty());
         let host = host.map(str::to_owned).or(from_env);
-        let place = Place::parse(host.as_deref().unwrap_or(DEFAULT_HOST))?;
+        let place = Endpoint::parse(host.as_deref().unwrap_or(DEFAULT_HOST))?;
         let tls = std::env::var("DOCKER_TLS_VERIFY").is_ok_and(|verify| !verify.trim().is_empty());
-        if tls && matches!(place, Place::Tcp(_)) {
+        if tls && matches!(place, Endpoint::Tcp(_)) {
             let message = "DOCKER_TLS_VERIFY is set, but TLS is not supported: use the engine's socket, or tunnel to it";
             return Err(failure::refused("connect to the engine", message));
         }
@@ -95,7 +95,7 @@ impl Docker {
             return Ok(api);
         }
         let made = match &self.place {
-            Place::Unix(path) => {
+            Endpoint::Unix(path) => {
                 let path = path.to_string_lossy();
                 ::bollard::Docker::connect_with_unix(
                     &path,
@@ -103,7 +103,7 @@ impl Docker {
                     ::bollard::API_DEFAULT_VERSION,
                 )
             }
-            Place::Tcp(address) => ::bollard::Docker::connect_with_http(
+            Endpoint::Tcp(address) => ::bollard::Docker::connect_with_http(
                 address,
                 BOLLARD_BOUND.as_secs(),
                 ::bollard::API_DEFAULT_VERSION,
@@ -199,7 +199,7 @@ impl Engine for Docker {
 
     fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
         async move {
-            let operation = "look around before a stop or a start";
+            let operation = "inspect the host before a stop or a start";
             self.run(operation, READ_BOUND, self.look_around_now(questions, operation))
                 .await
         }

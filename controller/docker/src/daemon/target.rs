@@ -29,7 +29,7 @@ fn is_hex(id: &str) -> bool {
     id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether an answer is about the container that was asked for.
+/// Whether an answer is about the requested container.
 fn is_meant(asked: &str, id: &str, name: &str) -> bool {
     asked == id || asked == name || (asked.len() >= SHORT_ID_LENGTH && is_hex(asked) && id.starts_with(asked))
 }

@@ -1,7 +1,7 @@
 //! Creation of a container with all of its networks. Does I/O.
 //!
 //! An engine before API 1.44 creates it in one network only. The others stand in a label until it has joined them, and a
-//! first start looks there: whoever crashes in between leaves nothing half connected.
+//! first start looks there: a crash in between leaves nothing half connected.
 
 use aegis_api::create::CreateSpec;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_NETWORKS};

@@ -13,7 +13,7 @@ const BUSY: u32 = 990;
 const IDLE: u32 = 10;
 
 /// Makes a container ill. One that is gone by now is spared.
-pub(crate) fn infect(world: &World, container: &str, illness: Illness) {
+pub(crate) fn inject(world: &World, container: &str, illness: Illness) {
     let engine = &world.engine;
     if engine
         .peek(container)
@@ -44,7 +44,7 @@ pub(crate) fn infect(world: &World, container: &str, illness: Illness) {
 }
 
 /// Does to a container what a person can.
-pub(crate) fn lay_hand(world: &World, container: &str, hand: Hand) {
+pub(crate) fn act_by_hand(world: &World, container: &str, hand: Hand) {
     let engine = &world.engine;
     let result = match hand {
         Hand::Kill => engine.kill(container),

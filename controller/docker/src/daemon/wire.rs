@@ -24,7 +24,7 @@ const CONNECT_BOUND: Duration = Duration::from_secs(5);
 
 /// Where the engine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Unix(PathBuf),
     Tcp(String),
 }
@@ -40,7 +40,7 @@ fn boxed(stream: impl Link + 'static) -> Box<dyn Link> {
 /// The body of an answer.
 pub(super) struct Body(http1::Body<Box<dyn Link>>);
 
-impl Place {
+impl Endpoint {
     /// Reads an address as `DOCKER_HOST` has it.
     pub(super) fn parse(host: &str) -> EngineResult<Self> {
         let tcp = host
@@ -103,7 +103,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
@@ -178,16 +178,16 @@ mod tests {
     #[test]
     fn addresses_are_read_as_docker_host_has_them() {
         assert_eq!(
-            Place::parse("unix:///run/docker.sock").unwrap(),
-            Place::Unix("/run/docker.sock".into())
+            Endpoint::parse("unix:///run/docker.sock").unwrap(),
+            Endpoint::Unix("/run/docker.sock".into())
         );
         assert_eq!(
-            Place::parse("tcp://127.0.0.1:2375").unwrap(),
-            Place::Tcp("127.0.0.1:2375".to_owned())
+            Endpoint::parse("tcp://127.0.0.1:2375").unwrap(),
+            Endpoint::Tcp("127.0.0.1:2375".to_owned())
         );
         for host in ["", "ssh://host", "unix://", "/run/docker.sock", "tcp://"] {
             assert!(
-                Place::parse(host)
+                Endpoint::parse(host)
                     .unwrap_err()
                     .to_string()
                     .contains("unix:///path"),
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_unreachable_and_named() {
-        let place = Place::parse("unix:///nowhere/docker.sock").unwrap();
+        let place = Endpoint::parse("unix:///nowhere/docker.sock").unwrap();
         let error = place
             .get("list containers", "/containers/json")
             .await

@@ -41,7 +41,7 @@ pub(super) fn refused(operation: &str, message: impl Into<String>) -> EngineErro
     }
 }
 
-/// An answer that is not what was asked for.
+/// An answer that is not what the request was for.
 pub(super) fn odd(operation: &str, message: impl Into<String>) -> EngineError {
     EngineError::Server {
         operation: operation.to_owned(),
