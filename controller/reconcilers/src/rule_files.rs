@@ -115,7 +115,7 @@ impl RuleFiles {
             }
         }
         if changed {
-            self.brain.take_in(self.in_force.values().cloned());
+            self.brain.set_rules(self.in_force.values().cloned());
         }
     }
 

@@ -13,7 +13,7 @@ mod status;
 mod tests;
 
 use aegis_api::wire::plan::WorkloadPlan;
-use aegis_api::{Kind as _, Workload};
+use aegis_api::{Kind as _, Reason, Workload};
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
 use aegis_planning::workload::check::check;

@@ -29,19 +29,19 @@ pub struct Due<K> {
 pub struct Scheduler<K> {
     slots: HashMap<K, Slot>,
     /// Keys whose time has come, and those whose time has not. Together: every waiting slot.
-    ready: BTreeMap<Slot, K>,
-    later: BTreeMap<Slot, K>,
+    ready: BTreeMap<Order, K>,
+    later: BTreeMap<Order, K>,
     added: u64,
     timer: Option<Pin<Box<Sleep>>>,
     waker: Option<Waker>,
 }
 
 /// The order in which keys run: by time, then in the order they were requested.
-type Slot = (Instant, u64);
+type Order = (Instant, u64);
 
 #[derive(Debug, Clone, Copy)]
 enum Slot {
-    Waiting { place: Slot, why: &'static str },
+    Waiting { place: Order, why: &'static str },
     Running { parked: Option<(Instant, &'static str)> },
 }
 

@@ -46,7 +46,10 @@ mod tests {
         let chunks =
             futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024])));
         let request = Request::new(Body::from_stream(chunks));
-        let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
+        let status = BoundedBody::<4096>::from_request(request, &())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(status.code.as_u16(), 413);
     }
 
@@ -55,7 +58,10 @@ mod tests {
         let request = Request::new(Body::from_stream(futures::stream::pending::<
             Result<Bytes, std::io::Error>,
         >()));
-        let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
+        let status = BoundedBody::<4096>::from_request(request, &())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(status.reason, "Timeout");
     }
 }

@@ -11,9 +11,9 @@ use aegis_runtime::{EventRecorder, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::acts::{Hand, Illness};
+use super::faults;
 use super::process::Process;
 use super::scenario::Scenario;
-use super::faults;
 use super::world::World;
 
 /// How long an incident may take to end, in virtual time.

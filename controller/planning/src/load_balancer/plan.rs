@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
-use aegis_api::{Reason, Time};
 
 use super::observed::Worker;
 use super::receipts;

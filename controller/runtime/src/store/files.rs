@@ -97,7 +97,7 @@ impl Writer {
                 // A folder that is not there says nothing about what people want.
                 Judged::Missing if !matches!(folder, Folder::Same | Folder::Other(_)) => {
                     self.recheck.remove(&key);
-                    self.tell_folder(key.info, &folder);
+                    self.report_folder(key.info, &folder);
                 }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
                 Judged::Missing if self.memory.is_held(&key) => {}
