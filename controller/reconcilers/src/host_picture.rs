@@ -29,7 +29,7 @@ pub fn load(readings: &[Reading], starts: &Starts, now: Time) -> Vec<ContainerMe
 fn row(container: &ContainerSummary) -> ContainerRow {
     ContainerRow {
         name: container.name.clone(),
-        status: container.state.as_str().to_owned(),
+        status: container.state,
         image: container.image.clone(),
         id: container.id.chars().take(12).collect(),
     }
@@ -50,7 +50,7 @@ fn load_of(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMet
         memory_percent: if limit > 0.0 { used / limit * 100.0 } else { 0.0 },
         net_rx_bytes: stats.net_rx_bytes,
         net_tx_bytes: stats.net_tx_bytes,
-        status: reading.container.state.as_str().to_owned(),
+        status: reading.container.state,
         uptime_seconds: starts
             .get(&reading.container.id)
             .map_or(0.0, |start| start.age(now).as_secs_f64()),
@@ -67,7 +67,7 @@ pub fn topology(context: &Context, containers: &[ContainerSummary]) -> Topology 
             let is_own = own.is_some_and(|own| container.id.starts_with(own));
             TopologyContainer {
                 name: container.name.clone(),
-                status: container.state.as_str().to_owned(),
+                status: container.state,
                 image: container.image.clone(),
                 role: container
                     .labels
