@@ -445,9 +445,8 @@ fn an_unchanged_configuration_is_not_loaded_again() {
 fn a_broken_template_is_refused_with_its_line() {
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.template = Ok("upstream {{ name }\n{% for x in %}".to_owned());
-    let error = plan(&validate(&balancer(), observed).unwrap())
-        .unwrap_err()
-        .to_string();
+    let unplanned = plan(&validate(&balancer(), observed).unwrap()).unwrap_err();
+    let error = aegis_api::error::chain(&unplanned);
     assert!(
         error.contains("nginx-upstream.conf.tera") && error.contains("1:"),
         "{error}"
