@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
+use crate::{ContainerId, Time};
 
 mod surroundings;
 
@@ -77,7 +77,7 @@ impl std::fmt::Display for ContainerState {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ContainerSummary {
     /// 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// Without the leading slash.
     pub name: String,
     /// Image as it was named at creation.
@@ -118,7 +118,7 @@ pub fn host_address(text: &str) -> Option<IpAddr> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContainerDetails {
     /// 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// Without the leading slash.
     pub name: String,
     /// Image as it was named at creation.
@@ -269,7 +269,7 @@ pub struct EngineEvent {
     /// Docker's word: `start`, `die`, `oom`, `destroy`, `rename`, `health_status: unhealthy`, …
     pub action: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Container name at the time; empty where a network tells of it.
     pub name: String,
     /// Its labels and further attributes (`exitCode`, `oldName`, …).

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aegis_api::RevisionId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, RejectedRevision, Rollout};
 
@@ -13,9 +14,9 @@ use super::template::last_good;
 use super::validate::{Instance, Mould, ValidatedWorkload};
 
 /// Whether all of the workload was once ready with this revision.
-fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {
+fn ran(workload: &ValidatedWorkload, revision: &RevisionId) -> bool {
     let mut known = workload.before.revisions.iter();
-    known.any(|known| known.revision == revision && known.was_ready)
+    known.any(|known| known.revision == *revision && known.was_ready)
 }
 
 /// The change as it stands after a pass; `None` once everything is as it should be.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Time, WorkloadStatus};
+use aegis_api::{ContainerId, Time, WorkloadStatus};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
@@ -46,13 +46,13 @@ pub struct FailedStep {
 
 /// Whether a container is on its way out that was not before: load balancers have to hear of it.
 pub fn newly_draining(before: &WorkloadStatus, after: &WorkloadStatus) -> bool {
-    let was = |id: &str| before.instances.iter().any(|row| row.id == id && row.draining);
+    let was = |id: &ContainerId| before.instances.iter().any(|row| row.id == *id && row.draining);
     after.instances.iter().any(|row| row.draining && !was(&row.id))
 }
 
 /// The status after a pass.
 pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
-    let removed = |id: &str| {
+    let removed = |id: &ContainerId| {
         outcome
             .done
             .iter()

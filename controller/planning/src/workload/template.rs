@@ -1,6 +1,6 @@
 //! Which template a Workload's replicas are made from: the spec's, unless that was taken back. Pure.
 
-use aegis_api::WorkloadStatus;
+use aegis_api::{RevisionId, WorkloadStatus};
 use aegis_api::create::template_revision;
 use aegis_api::workload::{ContainerTemplate, RejectedRevision, Revision};
 
@@ -22,7 +22,7 @@ pub fn to_run<'a>(
 }
 
 /// The newest revision other than this one that was ready once and can be made again.
-pub(super) fn last_good<'a>(before: &'a WorkloadStatus, revision: &str) -> Option<&'a Revision> {
+pub(super) fn last_good<'a>(before: &'a WorkloadStatus, revision: &RevisionId) -> Option<&'a Revision> {
     let mut newest_first = before.revisions.iter().rev();
-    newest_first.find(|other| other.was_ready && other.revision != revision && other.template.is_some())
+    newest_first.find(|other| other.was_ready && other.revision != *revision && other.template.is_some())
 }

@@ -85,7 +85,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
         .iter()
         .map(|(network, ip)| (network.clone(), ip.unwrap().to_string()));
     let row = InstanceStatus {
-        id,
+        id: id.into(),
         addresses: addresses.collect(),
         ..row("app")
     };
@@ -140,7 +140,10 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     let mut workload: Workload = object("Workload", "web", "{container: app}");
     workload.metadata.generation = Some(7);
     workload.status = Some(WorkloadStatus {
-        instances: vec![InstanceStatus { id, ..row("app") }],
+        instances: vec![InstanceStatus {
+            id: id.into(),
+            ..row("app")
+        }],
         ..WorkloadStatus::default()
     });
     let now = context.clock.now();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::meta::LABEL_REVISION;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, Questions};
-use aegis_api::{Incident, Kind, Workload};
+use aegis_api::{ContainerId, Incident, Kind, Workload};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::hold;
 use aegis_planning::host_limit::{Asker, HostRuling, judge};
@@ -93,7 +93,7 @@ struct Seen {
     base: Option<ContainerDetails>,
     replicas: Vec<ContainerDetails>,
     network_owner: Option<NetworkOwner>,
-    known: HashMap<String, Known>,
+    known: HashMap<ContainerId, Known>,
     has_image: Option<bool>,
 }
 
@@ -205,7 +205,7 @@ async fn base(context: &Context, workload: &Workload) -> Result<Option<Container
 async fn known(
     context: &Context,
     containers: &[&ContainerDetails],
-) -> Result<HashMap<String, Known>, EngineError> {
+) -> Result<HashMap<ContainerId, Known>, EngineError> {
     let mut known = HashMap::new();
     for container in containers {
         // The list of containers is there already.
@@ -258,7 +258,7 @@ async fn has_image(
     let (template, _) = template::to_run(template, &before);
     let revision = template_revision(template);
     let mut labels = replicas.iter().map(|replica| replica.labels.get(LABEL_REVISION));
-    if labels.all(|label| label == Some(&revision)) {
+    if labels.all(|label| label.is_some_and(|label| *label == revision)) {
         return Ok(None);
     }
     let questions = Questions {

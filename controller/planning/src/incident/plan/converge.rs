@@ -7,7 +7,7 @@ use aegis_api::observed::ContainerState;
 use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
-use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, ContainerId, Kind, Reason, Workload, WorkloadStatus};
 
 use super::super::remedy;
 use super::super::validate::ValidatedIncident;
@@ -153,8 +153,8 @@ fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) 
         Action::Restart => {
             // A stand-in was made for the restart, not restarted.
             let evidence = incident.status.evidence.as_ref();
-            let seen = |id: &str| {
-                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == id))
+            let seen = |id: &ContainerId| {
+                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == *id))
             };
             rows()
                 .filter(|row| seen(&row.id))
