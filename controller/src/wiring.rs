@@ -178,7 +178,7 @@ impl Wired {
         let context = &self.context;
         let mut rules = RuleFiles::new(context, Arc::clone(&self.brain));
         // Before the first incident is judged.
-        rules.look().await;
+        rules.rescan().await;
         tasks.spawn("rules", |shutdown| rules.run(shutdown));
         let (index, store) = (self.recall.clone(), context.store.clone());
         tasks.try_spawn("runbook index", move |shutdown| async move {

@@ -10,7 +10,7 @@ use aegis_api::{ContainerId, Time};
 
 /// What to ask of a container.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Question {
+pub enum ProbeRequest {
     /// GET; 200–399 is healthy.
     Http(HttpRequest),
     /// Connect.
@@ -25,7 +25,7 @@ pub struct Target {
     /// Start of this run.
     pub started_at: Option<Time>,
     /// What to ask.
-    pub question: Question,
+    pub question: ProbeRequest,
     /// Pause between probes of a ready container.
     pub interval: Duration,
     /// Bound of one probe.
@@ -38,7 +38,7 @@ pub struct Target {
 
 /// The last word on one run of a container.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Opinion {
+pub struct ProbeResult {
     /// Health.
     pub health: Health,
     /// What the last probe said.
@@ -53,8 +53,8 @@ pub fn target(
     probe: &HealthProbe,
 ) -> Option<Target> {
     let question = match (&probe.http, &probe.tcp) {
-        (Some(http), _) => Question::Http(request(address, http)),
-        (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
+        (Some(http), _) => ProbeRequest::Http(request(address, http)),
+        (None, Some(tcp)) => ProbeRequest::Tcp(SocketAddr::new(address, tcp.port)),
         (None, None) => return None,
     };
     Some(Target {

@@ -62,7 +62,7 @@ impl Endpoints {
     }
 
     /// Where these containers are: those that exist, by id. An error only where the engine answers nothing at all.
-    pub(crate) async fn look(
+    pub(crate) async fn inspect(
         &self,
         engine: &dyn Engine,
         ids: &BTreeSet<ContainerId>,
@@ -203,20 +203,20 @@ mod tests {
         let id = ContainerId::from(engine.run_container(&web).unwrap());
         let ids: BTreeSet<ContainerId> = [id.clone(), "gone".into()].into();
         let endpoints = Endpoints::default();
-        let look = async || endpoints.look(&engine, &ids).await.unwrap();
+        let inspect = async || endpoints.inspect(&engine, &ids).await.unwrap();
         let asked = asked(&engine);
-        let first = look().await;
+        let first = inspect().await;
         assert!(first[&id].is_running() && first.len() == 1, "{first:?}");
         assert_eq!(first[&id].addresses.len(), 1);
-        assert_eq!(look().await, first);
+        assert_eq!(inspect().await, first);
         assert_eq!(asked.load(Ordering::SeqCst), 2);
 
         engine.disconnect("web", "net").unwrap();
         assert_eq!(endpoints.changed(&id), [id.clone()].into());
-        assert!(look().await[&id].addresses.is_empty());
+        assert!(inspect().await[&id].addresses.is_empty());
         engine.remove_by_hand("web").unwrap();
         endpoints.all_changed();
-        assert!(look().await.is_empty());
+        assert!(inspect().await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -226,10 +226,10 @@ mod tests {
         let id = ContainerId::from(engine.run_container(&web).unwrap());
         let ids: BTreeSet<ContainerId> = [id].into();
         let endpoints = Endpoints::default();
-        assert_eq!(endpoints.look(&engine, &ids).await.unwrap().len(), 1);
+        assert_eq!(endpoints.inspect(&engine, &ids).await.unwrap().len(), 1);
         engine.remove_by_hand("web").unwrap();
         tokio::time::advance(KEPT).await;
-        assert!(endpoints.look(&engine, &ids).await.unwrap().is_empty());
+        assert!(endpoints.inspect(&engine, &ids).await.unwrap().is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aegis_api::condition::{Condition, Conditions};
 use aegis_api::policy::Mode;
 use aegis_api::{ConditionType, Kind, Reason, RemediationPolicy, Time};
 use aegis_brain::Brain;
-use aegis_planning::governing::governed;
+use aegis_planning::governing::for_policy;
 use aegis_planning::ledger;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -89,8 +89,8 @@ impl Reconciler for PolicyReconciler {
         let settings = &self.context.settings;
         let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
         let (policies, workloads) = (store.list(), store.list());
-        let governed = governed(&policies, &workloads, policy.name(), cooldown, deadline);
-        status.actions_in_window = ledger::most_in_hour(&store.list(), governed, now);
+        let for_policy = for_policy(&policies, &workloads, policy.name(), cooldown, deadline);
+        status.actions_in_window = ledger::most_in_hour(&store.list(), for_policy, now);
         let host = store.automation().paused();
         status.paused = host
             .map(|pause| format!("all automation is {}", pause.words()))

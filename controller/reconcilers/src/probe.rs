@@ -12,7 +12,7 @@ use aegis_api::redact::{bound, redact};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Time};
 use aegis_docker::{Engine, HttpAnswer};
-use aegis_planning::probe::{Opinion, Question, Target};
+use aegis_planning::probe::{ProbeRequest, ProbeResult, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -72,9 +72,9 @@ fn first_words(body: &str) -> String {
 }
 
 /// Asks once. `Ok` is healthy; both texts are for people.
-pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) -> Result<String, String> {
+pub async fn ask(engine: &dyn Engine, question: &ProbeRequest, timeout: Duration) -> Result<String, String> {
     match question {
-        Question::Http(request) => match engine.http_ask(request, timeout).await {
+        ProbeRequest::Http(request) => match engine.http_ask(request, timeout).await {
             Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
                 "{}: {} in {} ms",
                 request.words(),
@@ -84,7 +84,7 @@ pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) ->
             Ok(answer) => Err(refusal(request, &answer)),
             Err(error) => Err(error.to_string()),
         },
-        Question::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
+        ProbeRequest::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
             Ok(()) => Ok(format!("tcp {address}: open")),
             Err(error) => Err(error.to_string()),
         },
@@ -105,7 +105,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     targets: HashMap<ContainerId, (String, Target)>,
-    opinions: HashMap<ContainerId, (Option<Time>, Opinion)>,
+    opinions: HashMap<ContainerId, (Option<Time>, ProbeResult)>,
     dirty: BTreeSet<String>,
 }
 
@@ -157,10 +157,10 @@ impl Prober {
     }
 
     /// The latest opinion on this run of a container.
-    pub fn opinion(&self, id: &str, started_at: Option<Time>) -> Opinion {
+    pub fn opinion(&self, id: &str, started_at: Option<Time>) -> ProbeResult {
         self.with(|state| match state.opinions.get(id) {
             Some((run, opinion)) if *run == started_at => opinion.clone(),
-            _ => Opinion::default(),
+            _ => ProbeResult::default(),
         })
     }
 
@@ -214,7 +214,7 @@ impl Prober {
             let answer = ask(&*self.0.engine, &target.question, target.timeout).await;
             let health = tally.count(answer.is_ok(), target.successes, target.failures);
             let message = answer.unwrap_or_else(|error| error);
-            self.record(&workload, &target, &Opinion { health, message });
+            self.record(&workload, &target, &ProbeResult { health, message });
             if health == Health::Healthy {
                 pause = FIRST_RETRY.min(target.interval);
                 tokio::time::sleep(target.interval).await;
@@ -225,7 +225,7 @@ impl Prober {
         }
     }
 
-    fn record(&self, workload: &str, target: &Target, opinion: &Opinion) {
+    fn record(&self, workload: &str, target: &Target, opinion: &ProbeResult) {
         let changed = self.with(|state| {
             if !state
                 .targets

@@ -75,13 +75,13 @@ impl RuleFiles {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => self.rescan().await,
             }
         }
     }
 
     /// Looks once, and takes over what is good at first or bad at second sight.
-    pub async fn look(&mut self) {
+    pub async fn rescan(&mut self) {
         let (dir, seen) = (self.store.dir().join(FOLDER), self.seen.clone());
         let found = tokio::task::spawn_blocking(move || list(&dir, &seen)).await;
         let found = match found {

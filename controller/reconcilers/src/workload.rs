@@ -4,11 +4,11 @@
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
 
 mod apply;
-mod by_hand;
 mod dereference;
 mod error;
 mod restart_limit;
 mod status;
+mod stopped_by_hand;
 #[cfg(test)]
 mod tests;
 

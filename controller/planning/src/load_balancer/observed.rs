@@ -35,7 +35,7 @@ pub struct Observed {
     /// not run, without servers whose addresses are not theirs any more, for it would start with them.
     pub file: Option<Rendered>,
     /// It does.
-    pub on_disk: bool,
+    pub installed: bool,
     /// Where the containers are that nginx serves or could serve.
     pub endpoints: Endpoints,
     /// nginx's workers; asked for only while a drain is open.
@@ -43,7 +43,7 @@ pub struct Observed {
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,
     /// Workloads that no backend names any more and nginx serves all the same.
-    pub dismissed: Vec<Arc<Workload>>,
+    pub removed_backends: Vec<Arc<Workload>>,
     /// Receipts of earlier passes with what nginx's log told of them since.
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
@@ -62,7 +62,7 @@ impl Observed {
     /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
     pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
         let stopped = self.container.as_ref().filter(|_| !self.runs());
-        stopped.zip(self.file.as_ref()).filter(|_| !self.on_disk)
+        stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
-use aegis_api::ContainerId;
 
 use super::observed::Worker;
 use super::receipts;
@@ -113,12 +113,12 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
     };
     let step = match (&rendered, &balancer.served) {
         (None, _) => Step::Nothing,
-        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.on_disk => Step::Nothing,
+        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.installed => Step::Nothing,
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     let waits = [
         (!still.is_empty()).then_some(DRAIN_LOOK),
-        balancer.ripens_in,
+        balancer.min_ready_remaining,
         receipts::look_again(&balancer.counted, &receipts, balancer.now),
     ];
     Ok(Prepared {

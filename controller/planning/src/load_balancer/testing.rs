@@ -107,10 +107,10 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
-        on_disk: true,
+        installed: true,
         workers: None,
         workloads: vec![Some(Arc::new(workload))],
-        dismissed: Vec::new(),
+        removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
         now: time("2026-11-22T12:00:00Z"),
     }

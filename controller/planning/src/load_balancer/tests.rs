@@ -378,7 +378,7 @@ fn a_server_that_comes_back_and_leaves_again_has_a_drain_of_its_own() {
 }
 
 /// A load balancer whose backend `old` was taken out of the spec, and what nginx serves of it.
-fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
+fn removed_backends(draining: bool) -> (LoadBalancer, Arc<Workload>) {
     let mut served = server("o", "10.0.0.7");
     (served.upstream, served.workload) = ("old".to_owned(), "old".to_owned());
     let mut workload = Workload::new("old", serde_json::from_str(r#"{"container":"o"}"#).unwrap());
@@ -393,11 +393,11 @@ fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
 
 #[test]
 fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
-    let (lb, old) = dismissed(true);
+    let (lb, old) = removed_backends(true);
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     let row = rows_of(&old)[0].clone();
     observed.endpoints.insert(row.id.clone(), endpoint(&row));
-    observed.dismissed = vec![old];
+    observed.removed_backends = vec![old];
     let plan = prepare(&lb, observed);
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving.unwrap().ids, ["id-o"]);
@@ -406,11 +406,11 @@ fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
 
 #[test]
 fn i8_a_backend_that_was_taken_out_leaves_though_nobody_takes_its_place() {
-    let (lb, old) = dismissed(true);
+    let (lb, old) = removed_backends(true);
     let mut observed = world(Vec::new());
     let row = rows_of(&old)[0].clone();
     observed.endpoints = [(row.id.clone(), endpoint(&row))].into();
-    observed.dismissed = vec![old];
+    observed.removed_backends = vec![old];
     let plan = prepare(&lb, observed);
     assert!(plan.servers.is_empty() && plan.releases.is_empty());
     assert_eq!(plan.leaving.as_ref().unwrap().ids, ["id-o"]);

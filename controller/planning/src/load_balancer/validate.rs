@@ -39,7 +39,7 @@ pub struct ValidatedLoadBalancer {
     /// What is put back where something better turns out not to be: the last good configuration, without `strays`.
     pub good: Option<Rendered>,
     /// The last good configuration lies where nginx reads it.
-    pub on_disk: bool,
+    pub installed: bool,
     pub workers: Option<Vec<Worker>>,
     pub template: Result<String, Arc<std::io::Error>>,
     pub algorithm: Algorithm,
@@ -62,7 +62,7 @@ pub struct ValidatedLoadBalancer {
     /// Containers have just started that are in no rotation yet and may be ready in a moment.
     pub more_to_come: bool,
     /// When a container that is healthy already will have been so for long enough.
-    pub ripens_in: Option<Duration>,
+    pub min_ready_remaining: Option<Duration>,
     /// Why containers leave, by id.
     pub causes: BTreeMap<ContainerId, Leaving>,
     /// Receipts of earlier passes with what nginx's log told of them since.
@@ -104,7 +104,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         address,
         served: observed.served,
         good,
-        on_disk: observed.on_disk,
+        installed: observed.installed,
         workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,
@@ -117,7 +117,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         running,
         marked: chosen.marked,
         more_to_come: chosen.more_to_come,
-        ripens_in: chosen.ripens_in,
+        min_ready_remaining: chosen.min_ready_remaining,
         causes: chosen.causes,
         counted: observed.counted,
         before,
@@ -138,7 +138,7 @@ fn choose(
     let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
     for (backend, workload) in backends.iter().zip(&observed.workloads) {
         let rows = rows(workload.as_deref());
-        chosen.take_note(rows);
+        chosen.observe(rows);
         let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
         if let Some(workload) = workload.as_ref().filter(|_| !balancer.is_deleting()) {
             chosen.more_to_come |= rows.iter().any(|row| starts_up(row, before, observed.now));
@@ -153,8 +153,8 @@ fn choose(
         let candidates = by_upstream.remove(name).unwrap_or_default();
         chosen.choose(name, &candidates, before);
     }
-    for workload in &observed.dismissed {
-        chosen.take_note(rows(Some(workload)));
+    for workload in &observed.removed_backends {
+        chosen.observe(rows(Some(workload)));
     }
     chosen
 }
@@ -201,7 +201,7 @@ struct Chosen {
     held_words: Vec<String>,
     marked: BTreeMap<ContainerId, Option<Time>>,
     more_to_come: bool,
-    ripens_in: Option<Duration>,
+    min_ready_remaining: Option<Duration>,
     causes: BTreeMap<ContainerId, Leaving>,
 }
 
@@ -210,7 +210,7 @@ struct Candidate<'a> {
     row: &'a InstanceStatus,
     server: Server,
     /// How long it must go on being healthy before it counts.
-    ripens_in: Duration,
+    min_ready_remaining: Duration,
 }
 
 /// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has started
@@ -246,7 +246,7 @@ fn candidates<'a>(
                 address: format!("{host}:{}", backend.port),
                 weight: backend.weight,
             },
-            ripens_in: ripens_in(row, min_healthy, observed.now),
+            min_ready_remaining: min_ready_remaining(row, min_healthy, observed.now),
         })
     };
     rows(Some(workload)).iter().filter_map(candidate).collect()
@@ -263,7 +263,7 @@ pub(crate) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &E
     adopted.is_some_and(|name| name.as_str() != endpoint.name)
 }
 
-fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
+fn min_ready_remaining(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
     let since = row.ready_since.or(row.started_at);
     since.map_or(Duration::ZERO, |since| min_healthy.saturating_sub(since.age(now)))
 }
@@ -279,7 +279,7 @@ fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bo
 
 impl Chosen {
     /// Which of these containers are on their way out, and why.
-    fn take_note(&mut self, rows: &[InstanceStatus]) {
+    fn observe(&mut self, rows: &[InstanceStatus]) {
         let marked = rows.iter().filter(|row| row.draining);
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
@@ -304,15 +304,19 @@ impl Chosen {
             row.state == ContainerState::Running && known_good && !row.draining
         };
         let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();
-        let ripe =
-            |candidate: &&&Candidate<'_>| candidate.ripens_in.is_zero() || in_rotation(&candidate.row.id);
+        let ripe = |candidate: &&&Candidate<'_>| {
+            candidate.min_ready_remaining.is_zero() || in_rotation(&candidate.row.id)
+        };
         let mut servers: Vec<Server> = fit.iter().filter(ripe).map(|one| one.server.clone()).collect();
         if servers.is_empty() {
             // Better one that has just become healthy than none.
             servers = fit.iter().map(|one| one.server.clone()).collect();
         } else {
-            let later = fit.iter().filter(|one| !ripe(one)).map(|one| one.ripens_in);
-            self.ripens_in = self.ripens_in.into_iter().chain(later).min();
+            let later = fit
+                .iter()
+                .filter(|one| !ripe(one))
+                .map(|one| one.min_ready_remaining);
+            self.min_ready_remaining = self.min_ready_remaining.into_iter().chain(later).min();
         }
         if servers.is_empty() {
             let held: Vec<&Candidate<'_>> = candidates.iter().filter(|one| is_held(one, &served)).collect();

@@ -6,8 +6,8 @@ use aegis_api::workload::Health;
 use aegis_api::{ConditionType, Reason, WorkloadStatus};
 
 use super::status::{Outcome, cannot};
-use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{by_hand, restart_limit};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
+use super::{restart_limit, stopped_by_hand};
 
 /// A pass, and the status that it led to but for the conditions.
 #[derive(Clone, Copy)]
@@ -48,16 +48,21 @@ pub(super) fn set(
         settled,
     };
     let trouble = TROUBLES.iter().find_map(|trouble| trouble(pass));
-    let by_hand = by_hand::told(workload);
+    let stopped_by_hand = stopped_by_hand::told(workload);
     let taken_back = taken_back(pass);
     let mut conditions = Conditions::at(&mut all, Some(workload.generation), workload.now);
-    ready(pass, &mut conditions, trouble.as_ref(), by_hand.as_deref());
+    ready(
+        pass,
+        &mut conditions,
+        trouble.as_ref(),
+        stopped_by_hand.as_deref(),
+    );
     foreign(workload, &mut conditions);
-    let is_theirs = by_hand.is_some() && trouble.is_none();
+    let is_theirs = stopped_by_hand.is_some() && trouble.is_none();
     progressing(pass, &mut conditions, taken_back.as_deref(), is_theirs);
-    degraded(&mut conditions, trouble, taken_back, by_hand.is_some());
+    degraded(&mut conditions, trouble, taken_back, stopped_by_hand.is_some());
     paused(workload, &mut conditions);
-    by_hand::condition(&mut conditions, by_hand);
+    stopped_by_hand::condition(&mut conditions, stopped_by_hand);
     autoscaling(workload, &mut conditions);
     status.conditions = all;
 }
@@ -106,7 +111,7 @@ fn dependency_down(pass: Pass<'_>) -> Option<Trouble> {
 
 /// The container that is to be adopted is not there.
 fn container_missing(pass: Pass<'_>) -> Option<Trouble> {
-    let missing = matches!(pass.workload.mould, Mould::Missing);
+    let missing = matches!(pass.workload.source, ReplicaSource::Missing);
     let name = pass.workload.spec.container.as_ref().filter(|_| missing)?;
     let text = format!(
         "container {name} does not exist: start it, and it is adopted{}",
@@ -173,13 +178,18 @@ fn taken_back(pass: Pass<'_>) -> Option<String> {
     ))
 }
 
-fn ready(pass: Pass<'_>, conditions: &mut Conditions<'_>, trouble: Option<&Trouble>, by_hand: Option<&str>) {
+fn ready(
+    pass: Pass<'_>,
+    conditions: &mut Conditions<'_>,
+    trouble: Option<&Trouble>,
+    stopped_by_hand: Option<&str>,
+) {
     let ready = format!(
         "{} of {} ready",
         pass.status.ready_replicas, pass.workload.spec.replicas
     );
     let waiting = &pass.outcome.plan.waiting;
-    let (reason, message) = match (trouble, by_hand) {
+    let (reason, message) = match (trouble, stopped_by_hand) {
         (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
         (None, Some(text)) => (Reason::StoppedByHand, format!("{ready}; {text}")),
         (None, None) if pass.settled && pass.status.rejected.is_some() => (Reason::RolledBack, ready),
@@ -225,13 +235,13 @@ fn degraded(
     conditions: &mut Conditions<'_>,
     trouble: Option<Trouble>,
     taken_back: Option<String>,
-    by_hand: bool,
+    stopped_by_hand: bool,
 ) {
     let (status, reason, message) = match (trouble, taken_back) {
         (Some((reason, text)), _) => (true, reason, text),
         (None, Some(text)) => (true, Reason::RolledBack, text),
         // As people asked for it.
-        (None, None) if by_hand => (false, Reason::StoppedByHand, String::new()),
+        (None, None) if stopped_by_hand => (false, Reason::StoppedByHand, String::new()),
         (None, None) => (false, Reason::Healthy, String::new()),
     };
     conditions.set(ConditionType::Degraded, status, reason, message);

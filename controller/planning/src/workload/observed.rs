@@ -11,7 +11,7 @@ use aegis_api::{ConditionType, ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 use crate::serving::names;
 
 /// The world as one Workload sees it.
@@ -26,7 +26,7 @@ pub struct Observed {
     /// Names of all containers on the host: none of them may be taken twice.
     pub taken_names: BTreeSet<String>,
     /// The probes' opinions, by container id.
-    pub opinions: HashMap<ContainerId, Opinion>,
+    pub opinions: HashMap<ContainerId, ProbeResult>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.

@@ -1,7 +1,7 @@
 //! What a Workload's containers need next, as data. Pure: the same spec and observation give the same plan.
 
-mod revive;
-mod turn_over;
+mod restarts;
+mod rolling_update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::observed::Rotation;
 use super::restart_limit::Report;
 use super::rollout;
 use super::standing::Standing;
-use super::validate::{Instance, Mould, ValidatedWorkload};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
+use crate::addressing;
 use crate::probe::{self, Target};
-use crate::reach;
 
-pub(super) use revive::counted_restarts;
+pub(super) use restarts::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,8 +128,8 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
         targets: targets(workload),
         ..Prepared::default()
     };
-    let leeway = turn_over::leeway(workload);
-    let surplus = surplus(workload, leeway.extra);
+    let budget = rolling_update::disruption_budget(workload);
+    let surplus = surplus(workload, budget.surge);
     remove_surplus(workload, &surplus.gone, &mut plan);
     if workload.deleting {
         return plan;
@@ -145,11 +145,11 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
             plan.is_possible(instance);
         }
     }
-    revive::revive(workload, &staying, &mut plan);
-    turn_over::turn_over(workload, &staying, &surplus.lingering, leeway, &mut plan);
-    revive::rejoin(workload, &staying, &mut plan);
-    revive::heal(workload, &staying, &mut plan);
-    create_missing(workload, &staying, leeway.extra, &mut plan);
+    restarts::restart_ended(workload, &staying, &mut plan);
+    rolling_update::rolling_update(workload, &staying, &surplus.pending_removal, budget, &mut plan);
+    restarts::restart_detached(workload, &staying, &mut plan);
+    restarts::restart_unhealthy(workload, &staying, &mut plan);
+    create_missing(workload, &staying, budget.surge, &mut plan);
     if let Some(later) = workload.spec.restarted_at.filter(|at| *at > workload.now) {
         plan.look_in(later.until(workload.now));
     }
@@ -168,7 +168,7 @@ struct Surplus {
     /// They go now.
     gone: BTreeSet<ContainerId>,
     /// They go once those serve that are to stay.
-    lingering: BTreeSet<ContainerId>,
+    pending_removal: BTreeSet<ContainerId>,
 }
 
 /// Replicas beyond the wanted number and those that a change allows itself: those already draining first, then those of
@@ -194,10 +194,10 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
         .len()
         .saturating_sub(wanted_replicas(workload).saturating_add(extra));
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
-    let mut available = turn_over::available(workload, workload.instances.iter());
+    let mut available = rolling_update::available(workload, workload.instances.iter());
     let mut surplus = Surplus::default();
     for instance in replicas.into_iter().take(too_many) {
-        if relied_on && turn_over::counts(workload, instance) {
+        if relied_on && rolling_update::counts(workload, instance) {
             let remaining = match instance.leaving.is_some() {
                 true => available,
                 false => available.saturating_sub(1),
@@ -206,7 +206,7 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
                 let row = instance.before.as_ref().filter(|row| row.draining);
                 // One that was taken out to be restarted goes on with that, or it would be taken out for ever.
                 if row.is_none_or(|row| row.leaving != Some(Leaving::Restart)) {
-                    surplus.lingering.insert(instance.id.clone());
+                    surplus.pending_removal.insert(instance.id.clone());
                 }
                 continue;
             }
@@ -280,7 +280,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
 
 /// How many replicas are still to be made; none while there is nothing to make them from.
 fn missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: usize) -> usize {
-    if matches!(workload.mould, Mould::Missing) {
+    if matches!(workload.source, ReplicaSource::Missing) {
         return 0;
     }
     let present = staying.iter().filter(|instance| instance.index > 0).count();
@@ -334,7 +334,7 @@ fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
 /// The address at which this controller reaches a container: on a network it shares, else on any.
 pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
     let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
-    reach::address(addresses, &workload.own_networks)
+    addressing::address(addresses, &workload.own_networks)
 }
 
 /// Whether any container is not yet what it should be.

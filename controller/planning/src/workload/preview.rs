@@ -16,9 +16,9 @@ use super::check::check;
 use super::observed::Observed;
 use super::plan::{Prepared, Step, is_progressing, plan};
 use super::status::{self, Outcome};
-use super::validate::{Instance, Mould, ValidatedWorkload, validate};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload, validate};
 use crate::Invalid;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 
 /// Passes after which a preview ends, however much is left: what goes through more is told as far as it was looked at.
 const PASSES: usize = 400;
@@ -245,10 +245,10 @@ impl Foreseen {
 
     fn create(&mut self, validated: &ValidatedWorkload, index: u32, name: &str) {
         let id = self.new_id();
-        let mut made = match &validated.mould {
-            Mould::Clone(base) => (**base).clone(),
-            Mould::Template(template) => from_template(template),
-            Mould::Missing => return,
+        let mut made = match &validated.source {
+            ReplicaSource::Clone(base) => (**base).clone(),
+            ReplicaSource::Template(template) => from_template(template),
+            ReplicaSource::Missing => return,
         };
         made.id.clone_from(&id);
         name.clone_into(&mut made.name);
@@ -445,10 +445,10 @@ fn healthy() -> DockerHealth {
     }
 }
 
-fn answers() -> Opinion {
-    Opinion {
+fn answers() -> ProbeResult {
+    ProbeResult {
         health: Health::Healthy,
-        ..Opinion::default()
+        ..ProbeResult::default()
     }
 }
 

@@ -11,7 +11,7 @@ use aegis_api::workload::{Health, RejectedRevision, Rollout};
 
 use super::standing::Standing;
 use super::template::last_good;
-use super::validate::{Instance, Mould, ValidatedWorkload};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
 
 /// Whether all of the workload was once ready with this revision.
 fn ran(workload: &ValidatedWorkload, revision: &RevisionId) -> bool {
@@ -71,7 +71,7 @@ fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
         .rollout
         .as_ref()
         .filter(|rollout| rollout.revision == *revision)?;
-    let templated = matches!(workload.mould, Mould::Template(_)) && workload.rejected.is_none();
+    let templated = matches!(workload.source, ReplicaSource::Template(_)) && workload.rejected.is_none();
     let back = last_good(&workload.before, revision);
     (templated && !ran(workload, revision) && back.is_some()).then_some(rollout)
 }

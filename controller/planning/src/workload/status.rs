@@ -6,7 +6,7 @@ use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
 use aegis_api::{ContainerId, Time, WorkloadStatus};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
-use super::validate::{Instance, Mould, ValidatedWorkload};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
 use super::{conditions, restart_limit, rollout};
 use crate::ledger::HOUR;
 use crate::restart::Refused;
@@ -240,9 +240,9 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
         let again = again.map(|position| status.revisions.remove(position));
         status.revisions.push(again.unwrap_or_else(|| Revision {
             revision: revision.clone(),
-            template: match &workload.mould {
-                Mould::Template(template) => Some((**template).clone()),
-                Mould::Clone(_) | Mould::Missing => None,
+            template: match &workload.source {
+                ReplicaSource::Template(template) => Some((**template).clone()),
+                ReplicaSource::Clone(_) | ReplicaSource::Missing => None,
             },
             image: image.clone(),
             created_at: workload.now,

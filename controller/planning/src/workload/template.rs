@@ -1,8 +1,8 @@
 //! Which template a Workload's replicas are made from: the spec's, unless that was taken back. Pure.
 
-use aegis_api::{RevisionId, WorkloadStatus};
 use aegis_api::create::template_revision;
 use aegis_api::workload::{ContainerTemplate, RejectedRevision, Revision};
+use aegis_api::{RevisionId, WorkloadStatus};
 
 /// The template to run: the spec's, or the last good one where the spec's was taken back.
 pub fn to_run<'a>(

@@ -16,7 +16,7 @@ use super::plan::{Prepared, Step, plan};
 use super::status::{Outcome, next};
 use super::validate::{ValidatedWorkload, validate};
 use crate::host_limit::HostRuling;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
 const STARTED: &str = "2026-11-22T11:00:00Z";
@@ -67,7 +67,7 @@ fn replica(index: u32) -> ContainerDetails {
 pub(super) fn world(replicas: u32) -> Observed {
     let base = container("base");
     let replicas: Vec<ContainerDetails> = (1..=replicas).map(replica).collect();
-    let healthy = Opinion {
+    let healthy = ProbeResult {
         health: Health::Healthy,
         message: String::new(),
     };
@@ -194,7 +194,7 @@ fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
     let sick = observed.replicas[0].id.clone();
     observed.opinions.insert(
         sick,
-        Opinion {
+        ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
         },
@@ -300,7 +300,7 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time(NOW));
     let id = base.id.clone();
-    observed.opinions.insert(id.clone(), Opinion::default());
+    observed.opinions.insert(id.clone(), ProbeResult::default());
     let (_, waiting) = prepare(&workload, observed.clone());
     assert!(
         waiting.steps.is_empty() && waiting.draining.is_empty(),
@@ -308,7 +308,7 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     );
     observed.opinions.insert(
         id,
-        Opinion {
+        ProbeResult {
             health: Health::Healthy,
             message: String::new(),
         },
@@ -429,7 +429,7 @@ fn i8_no_further_replica_leaves_while_the_place_of_one_that_went_is_empty() {
 fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
     for strategy in ["RollingUpdate", "InPlace"] {
         let (workload, mut observed) = outdated(strategy);
-        let sick = Opinion {
+        let sick = ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
         };
@@ -600,7 +600,7 @@ fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: H
     let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
     made.labels.insert(LABEL_REVISION.to_owned(), revision.into());
     observed.taken_names.insert(made.name.clone());
-    let opinion = Opinion {
+    let opinion = ProbeResult {
         health,
         message: "503".to_owned(),
     };
@@ -853,7 +853,7 @@ fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     let mut workload = workload(&format!("{ADOPTS}  restart: {policy}\n"));
     let mut observed = world(0);
     let base = observed.base.as_ref().unwrap();
-    let opinion = Opinion {
+    let opinion = ProbeResult {
         health: Health::Unhealthy,
         message: "503".to_owned(),
     };

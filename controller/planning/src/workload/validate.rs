@@ -25,7 +25,7 @@ use crate::restart::{Refused, Surroundings, owners, replaceable, restartable, st
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
-pub enum Mould {
+pub enum ReplicaSource {
     /// A clone of the adopted container.
     Clone(Box<ContainerDetails>),
     /// A template: the spec's, or the last good one where that does not run.
@@ -136,8 +136,8 @@ pub struct ValidatedWorkload {
     pub spec: WorkloadSpec,
     pub deleting: bool,
     pub generation: i64,
-    pub mould: Mould,
-    /// The revision replicas should have; `None` while the mould is missing.
+    pub source: ReplicaSource,
+    /// The revision replicas should have; `None` while the source is missing.
     pub revision: Option<RevisionId>,
     pub image: Option<String>,
     /// The spec's revision, where it was taken back and another one runs in its place.
@@ -175,14 +175,14 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         return Err(Invalid { reason, message });
     }
     let before = workload.status.clone().unwrap_or_default();
-    let (mould, rejected) = mould(spec, observed.base.as_ref(), &before);
-    let (revision, image) = match &mould {
-        Mould::Template(template) => (
+    let (source, rejected) = source(spec, observed.base.as_ref(), &before);
+    let (revision, image) = match &source {
+        ReplicaSource::Template(template) => (
             Some(template_revision(template)),
             Some(template.image.to_string()),
         ),
-        Mould::Clone(base) => (Some(clone_revision(base)), Some(base.image.clone())),
-        Mould::Missing => (None, None),
+        ReplicaSource::Clone(base) => (Some(clone_revision(base)), Some(base.image.clone())),
+        ReplicaSource::Missing => (None, None),
     };
     let instances = instances(workload, &observed, &before, revision.as_ref());
     Ok(ValidatedWorkload {
@@ -205,8 +205,8 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         restart_is_automatic: observed.restart_is_automatic,
         instance_id: observed.instance,
         now: observed.now,
-        may_double: spec.replicas > 1 || can_double(&mould),
-        mould,
+        may_double: spec.replicas > 1 || can_double(&source),
+        source,
         revision,
         image,
         rejected,
@@ -215,18 +215,18 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
 }
 
 /// What replicas are made from, and which revision of the template is not taken since it was rejected.
-fn mould(
+fn source(
     spec: &WorkloadSpec,
     base: Option<&ContainerDetails>,
     before: &WorkloadStatus,
-) -> (Mould, Option<RejectedRevision>) {
+) -> (ReplicaSource, Option<RejectedRevision>) {
     match (&spec.template, base) {
         (Some(template), _) => {
             let (template, rejected) = template::to_run(template, before);
-            (Mould::Template(Box::new(template.clone())), rejected)
+            (ReplicaSource::Template(Box::new(template.clone())), rejected)
         }
-        (None, Some(base)) => (Mould::Clone(Box::new(base.clone())), None),
-        (None, None) => (Mould::Missing, None),
+        (None, Some(base)) => (ReplicaSource::Clone(Box::new(base.clone())), None),
+        (None, None) => (ReplicaSource::Missing, None),
     }
 }
 
@@ -238,13 +238,13 @@ fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<boo
     replaceable(&format!("workload {}", workload.name()), image?, &known).err()
 }
 
-/// Whether a second container of this mould does no harm to the first: both would write to one volume, or listen on one
+/// Whether a second container of this source does no harm to the first: both would write to one volume, or listen on one
 /// port of the host.
-fn can_double(mould: &Mould) -> bool {
-    let base = match mould {
-        Mould::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
-        Mould::Missing => return false,
-        Mould::Clone(base) => base,
+fn can_double(source: &ReplicaSource) -> bool {
+    let base = match source {
+        ReplicaSource::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
+        ReplicaSource::Missing => return false,
+        ReplicaSource::Clone(base) => base,
     };
     let mounts = base.mounts.as_array().map_or(&[][..], Vec::as_slice);
     let writes = mounts.iter().any(|mount| {

@@ -19,7 +19,7 @@ use futures::future::join_all;
 use super::measure::{self, Aftermath, Measured};
 use super::{Error, IncidentReconciler, ask, evidence, learn};
 use crate::context::Context;
-use crate::{brake, fault, probe, reach};
+use crate::{addressing, brake, fault, probe};
 
 /// What came of a step.
 #[derive(Debug)]
@@ -409,7 +409,7 @@ async fn attempt(
 
 /// Probes every container of the workload at once.
 pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Result<String, String>> {
-    let own = match reach::own_networks(context).await {
+    let own = match addressing::own_networks(context).await {
         Ok(own) => own,
         Err(error) => return vec![Err(error.to_string())],
     };
@@ -423,7 +423,7 @@ pub(super) async fn ask_all(context: &Context, workload: &Workload) -> Vec<Resul
         let question = workload.spec.probe().and_then(|health| {
             let addresses = row.addresses.iter();
             let addresses = addresses.filter_map(|(network, ip)| Some((network, ip.parse().ok()?)));
-            let address = aegis_planning::reach::address(addresses, own)?;
+            let address = aegis_planning::addressing::address(addresses, own)?;
             Some((
                 aegis_planning::probe::target(&row.id, row.started_at, address, health)?.question,
                 health.timeout.std(),

@@ -14,9 +14,9 @@ use aegis_planning::incident::remedy::can_roll_back;
 use aegis_planning::incident::validate::ValidatedIncident;
 use futures::future::join_all;
 
+use crate::addressing;
 use crate::context::Context;
-use crate::look::{Depth, cpu_over_a_second, look};
-use crate::reach;
+use crate::inspect::{Depth, cpu_over_a_second, inspect_evidence};
 
 /// Containers looked at, when a workload has very many: those that are not healthy come first.
 const MOST_CONTAINERS: usize = 20;
@@ -26,7 +26,7 @@ const MOST_EVENTS: usize = 20;
 const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
-pub(super) fn worth_a_look(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
+pub(super) fn worth_inspecting(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
     let goes =
         |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != ContainerState::Running;
     let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
@@ -108,10 +108,10 @@ async fn gather(
     depth: Depth,
 ) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
-    let rows = worth_a_look(&status.instances);
-    let own_networks = reach::own_networks(context).await?;
+    let rows = worth_inspecting(&status.instances);
+    let own_networks = addressing::own_networks(context).await?;
     let looks = rows.iter().take(MOST_CONTAINERS).map(|row| async {
-        look(
+        inspect_evidence(
             context,
             workload.spec.probe(),
             &(*row).into(),

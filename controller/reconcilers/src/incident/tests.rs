@@ -119,7 +119,7 @@ fn what_was_stopped_to_be_removed_is_no_evidence() {
             ..row("drains")
         },
     ];
-    let told = evidence::worth_a_look(&rows);
+    let told = evidence::worth_inspecting(&rows);
     let names: Vec<&str> = told.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["restarting", "crashed", "drains"]);
 }

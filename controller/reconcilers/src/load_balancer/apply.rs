@@ -173,7 +173,7 @@ async fn adjust(
 ) -> Result<Accepted, nginx::Error> {
     let started = context.clock.now();
     // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
-    let reloaded = match balancer.on_disk {
+    let reloaded = match balancer.installed {
         true => fast_reload(memory, nginx, &rendered.text).await?,
         false => FastReload::Impossible,
     };

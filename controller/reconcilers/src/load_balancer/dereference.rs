@@ -16,8 +16,8 @@ use super::installed_config::InstalledConfig;
 use super::memory::Memory;
 use super::nginx::{self, Nginx};
 use super::receipts;
+use crate::addressing;
 use crate::context::Context;
-use crate::reach;
 
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -64,13 +64,13 @@ pub(super) async fn dereference(
     };
     let workloads = workloads(context, balancer);
     let ids = candidates(balancer, workloads.iter().flatten());
-    let endpoints = context.endpoints.look(&*context.engine, &ids).await;
+    let endpoints = context.endpoints.inspect(&*context.engine, &ids).await;
     let endpoints = endpoints.map_err(|source| Error::Servers {
         balancer: balancer.name().to_owned(),
         source,
     })?;
     let file = file(balancer, container.as_ref(), &endpoints);
-    let on_disk = on_disk(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
+    let installed = installed(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
     let nginx = nginx.as_ref().filter(|_| running.is_some());
     let draining = status.is_some_and(|status| !status.draining.is_empty());
     let workers = match nginx.filter(|_| draining) {
@@ -83,11 +83,11 @@ pub(super) async fn dereference(
         address,
         served,
         file,
-        on_disk,
+        installed,
         endpoints,
         workers,
         workloads,
-        dismissed: dismissed(context, balancer),
+        removed_backends: removed_backends(context, balancer),
         template: template(context, balancer).await,
         now: context.clock.now(),
         container,
@@ -95,7 +95,7 @@ pub(super) async fn dereference(
 }
 
 /// Whether this file lies where nginx reads it; so where there is none that should, or no nginx.
-async fn on_disk(
+async fn installed(
     memory: &Memory,
     nginx: Option<&Nginx<'_>>,
     running: bool,
@@ -134,7 +134,7 @@ pub(super) async fn is_installed(
 pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<ContainerId, Option<Time>> {
     let backends = balancer.spec.backends.iter();
     let asked = backends.filter_map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
-    let all = asked.chain(dismissed(context, balancer));
+    let all = asked.chain(removed_backends(context, balancer));
     all.filter_map(|workload| workload.status.clone())
         .flat_map(|status| status.instances)
         .filter(|row| row.draining)
@@ -151,7 +151,7 @@ fn workloads(context: &Context, balancer: &LoadBalancer) -> Vec<Option<Arc<Workl
 }
 
 /// See [`Observed::dismissed`].
-fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
+fn removed_backends(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
     let names = names
@@ -177,9 +177,9 @@ async fn reachable(
     container: &ContainerDetails,
     port: u16,
 ) -> EngineResult<Option<SocketAddr>> {
-    let own = reach::own_networks(context).await?;
+    let own = addressing::own_networks(context).await?;
     let addresses = container.networks.iter();
-    let address = aegis_planning::reach::address(
+    let address = aegis_planning::addressing::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         &own,
     );

@@ -162,7 +162,7 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     let first = prepare(world(rows.clone()));
     let mut observed = world(rows);
     observed.served = first.rendered.map(|rendered| rendered.revision);
-    observed.on_disk = false;
+    observed.installed = false;
     let plan = prepare(observed);
     assert!(matches!(plan.step, Step::Configure(_)), "{plan:?}");
 }
@@ -186,7 +186,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
         observed.container = engine
             .peek("nginx")
             .map(|found| ContainerDetails { state, ..found });
-        observed.on_disk = false;
+        observed.installed = false;
         observed.file = Some(Rendered {
             revision: "r".to_owned(),
             text: "good".to_owned(),
@@ -234,14 +234,14 @@ impl Loaded {
     }
 
     /// The same where the last good file is known to lie in its place, or not to.
-    async fn bring_where(&mut self, rows: Vec<InstanceStatus>, on_disk: bool) -> Vec<Op> {
+    async fn bring_where(&mut self, rows: Vec<InstanceStatus>, installed: bool) -> Vec<Op> {
         let nginx = self.engine.peek("nginx").unwrap();
         let address = nginx.networks.values().flatten().next().unwrap();
         let mut observed = world(rows);
         observed.address = Some((*address, 80).into());
         observed.served = self.lb.status.as_ref().and_then(|status| status.revision.clone());
         observed.container = Some(nginx);
-        observed.on_disk = on_disk;
+        observed.installed = installed;
         let validated = validate(&self.lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
         let before = self.engine.effects().len();

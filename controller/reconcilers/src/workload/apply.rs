@@ -14,14 +14,14 @@ use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, res
 use aegis_planning::workload::observed::Rotation;
 use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{FailedStep, Outcome};
-use aegis_planning::workload::validate::{Mould, ValidatedWorkload};
+use aegis_planning::workload::validate::{ReplicaSource, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::restart_limit;
 use crate::context::Context;
-use crate::look::{Depth, Subject, look};
+use crate::inspect::{Depth, Subject, inspect_evidence};
 use crate::{brake, fault};
 
 /// What of a plan could not be done.
@@ -219,7 +219,7 @@ async fn refusal(
             Ok(restartable(&container, around).err())
         }
         Step::Remove { id, name } => {
-            let (Mould::Template(template), false) = (&workload.mould, workload.deleting) else {
+            let (ReplicaSource::Template(template), false) = (&workload.source, workload.deleting) else {
                 return Ok(None);
             };
             let mut instances = workload.instances.iter();
@@ -308,7 +308,7 @@ async fn capture(
         restarts: known.as_ref().map_or(0, |known| known.restarts),
         restarted_at: known.map(|known| known.restarted_at).unwrap_or_default(),
     };
-    let (seen, gaps) = look(
+    let (seen, gaps) = inspect_evidence(
         context,
         workload.spec.probe(),
         &subject,
@@ -344,10 +344,10 @@ async fn create(
         instance: &workload.instance_id,
         index,
     };
-    let spec = match &workload.mould {
-        Mould::Clone(base) => clone_spec(base, name, &owner),
-        Mould::Template(template) => template_spec(template, name, &owner),
-        Mould::Missing => return Ok(()),
+    let spec = match &workload.source {
+        ReplicaSource::Clone(base) => clone_spec(base, name, &owner),
+        ReplicaSource::Template(template) => template_spec(template, name, &owner),
+        ReplicaSource::Missing => return Ok(()),
     };
     fault::point("workload/create/before-create");
     fault::soon("workload/create/during-create");

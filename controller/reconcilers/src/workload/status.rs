@@ -13,7 +13,7 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::by_hand;
+use super::stopped_by_hand;
 use crate::context::Context;
 
 /// Requeues at once: something was done, and the next pass looks at what came of it.
@@ -72,7 +72,7 @@ pub(super) async fn update(
         }
     }
     let status = next(validated, outcome);
-    by_hand::announce(context, workload, &status);
+    stopped_by_hand::announce(context, workload, &status);
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
         let text = format!(

@@ -6,7 +6,7 @@ use aegis_api::Workload;
 use serde_json::json;
 
 use super::*;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 use crate::workload::observed::NetworkOwner;
 use crate::workload::tests::{container, time, workload, world};
 
@@ -15,7 +15,7 @@ const STARTED: &str = "2026-11-22T11:00:00Z";
 /// A running container whose probe says this, seen so many seconds after its start.
 fn seen(spec: &Workload, container: &ContainerDetails, health: Health, age: i64, was_ready: bool) -> View {
     let mut observed = world(0);
-    let opinion = Opinion {
+    let opinion = ProbeResult {
         health,
         message: "GET http://10.0.0.2:8000/: connection refused".to_owned(),
     };
@@ -170,7 +170,7 @@ fn a_probe_that_shares_no_network_with_its_target_says_so() {
     let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
     let base = container("base");
     let mut observed = world(0);
-    let opinion = Opinion {
+    let opinion = ProbeResult {
         health: Health::Unhealthy,
         message: "no answer within 1000 ms".to_owned(),
     };

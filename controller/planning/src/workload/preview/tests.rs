@@ -203,7 +203,7 @@ fn a_sick_container_that_is_about_to_be_restarted_anyway_is_told() {
     let mut observed = balanced(1);
     observed.opinions.insert(
         container("base").id,
-        Opinion {
+        ProbeResult {
             health: Health::Unhealthy,
             message: "refused".to_owned(),
         },

@@ -10,23 +10,23 @@ use aegis_api::workload::{Leaving, StrategyType};
 
 use super::{Prepared, Step, leave};
 use crate::workload::standing::Standing;
-use crate::workload::validate::{Instance, Mould, ValidatedWorkload};
+use crate::workload::validate::{Instance, ReplicaSource, ValidatedWorkload};
 
 /// How long a restart waits for its stand-in to serve before it goes on without.
-const STAND_IN_PATIENCE: Duration = Duration::from_secs(15);
+const STAND_IN_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a change of containers allows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Leeway {
+pub(super) struct DisruptionBudget {
     /// Replicas beyond the wanted number.
-    pub extra: usize,
+    pub surge: usize,
     /// Containers that must go on serving.
-    pub least: usize,
+    pub min_available: usize,
     /// How long a stand-in is still waited for.
-    pub patience: Option<Duration>,
+    pub stand_in_left: Option<Duration>,
 }
 
-pub(super) fn leeway(workload: &ValidatedWorkload) -> Leeway {
+pub(super) fn disruption_budget(workload: &ValidatedWorkload) -> DisruptionBudget {
     let running = || {
         let instances = workload.instances.iter();
         instances.filter(|instance| instance.state == ContainerState::Running)
@@ -40,12 +40,12 @@ pub(super) fn leeway(workload: &ValidatedWorkload) -> Leeway {
         && max_surge > 0
         && workload.may_double
         && !workload.deleting
-        && !matches!(workload.mould, Mould::Missing);
+        && !matches!(workload.source, ReplicaSource::Missing);
     let in_place = size(strategy.max_unavailable).max(1);
     let beside = size(strategy.max_unavailable).min(wanted.saturating_sub(1));
-    let patience = patience(workload);
+    let left = stand_in_left(workload);
     let relieved =
-        surges && restarts > 0 && !patience.is_zero() && running().any(|one| workload.is_in_rotation(one));
+        surges && restarts > 0 && !left.is_zero() && running().any(|one| workload.is_in_rotation(one));
     let proven = running().any(|one| one.index > 0 && !one.is_outdated() && one.is_proven(workload));
     let unavailable = match (outdated > 0 && surges, relieved) {
         // Nobody knows yet whether the new revision runs at all.
@@ -55,15 +55,15 @@ pub(super) fn leeway(workload: &ValidatedWorkload) -> Leeway {
     };
     let successors = if surges { max_surge.min(outdated) } else { 0 };
     let stand_in = usize::from(relieved && unavailable == 0);
-    Leeway {
-        extra: successors.max(stand_in),
-        least: wanted.saturating_sub(unavailable),
-        patience: (stand_in > 0).then_some(patience),
+    DisruptionBudget {
+        surge: successors.max(stand_in),
+        min_available: wanted.saturating_sub(unavailable),
+        stand_in_left: (stand_in > 0).then_some(left),
     }
 }
 
 /// What is left of the time for which a restart waits for a stand-in.
-fn patience(workload: &ValidatedWorkload) -> Duration {
+fn stand_in_left(workload: &ValidatedWorkload) -> Duration {
     let begun = workload
         .before
         .rollout
@@ -71,7 +71,7 @@ fn patience(workload: &ValidatedWorkload) -> Duration {
         .filter(|rollout| rollout.restarted_at == workload.spec.restarted_at)
         .map(|rollout| rollout.since);
     let waited = begun.map_or(Duration::ZERO, |begun| begun.age(workload.now));
-    STAND_IN_PATIENCE.saturating_sub(waited)
+    STAND_IN_WITHIN.saturating_sub(waited)
 }
 
 /// How many of these serve and are not on their way out.
@@ -91,15 +91,15 @@ pub(super) fn counts(workload: &ValidatedWorkload, instance: &Instance) -> bool 
 }
 
 /// Restarts and replaces what is of yesterday, as far as enough others serve.
-pub(super) fn turn_over(
+pub(super) fn rolling_update(
     workload: &ValidatedWorkload,
     staying: &[&Instance],
-    lingering: &BTreeSet<ContainerId>,
-    leeway: Leeway,
+    pending_removal: &BTreeSet<ContainerId>,
+    budget: DisruptionBudget,
     plan: &mut Prepared,
 ) {
     let mut available = available(workload, staying.iter().copied());
-    for instance in stale(staying, lingering) {
+    for instance in stale(staying, pending_removal) {
         let refused = workload.irreplaceable.as_ref();
         if let Some(refused) = refused.filter(|_| instance.is_outdated()) {
             plan.note(refused);
@@ -111,11 +111,11 @@ pub(super) fn turn_over(
             true => available,
             false => available.saturating_sub(1),
         };
-        if serves && remaining < leeway.least {
+        if serves && remaining < budget.min_available {
             plan.waiting.push(format!(
                 "{} waits until {} others serve ({remaining} do)",
                 step.words(),
-                leeway.least
+                budget.min_available
             ));
             continue;
         }
@@ -123,13 +123,13 @@ pub(super) fn turn_over(
             available = remaining;
         }
     }
-    if let Some(patience) = leeway.patience {
-        plan.look_in(patience);
+    if let Some(left) = budget.stand_in_left {
+        plan.look_in(left);
     }
 }
 
 /// What runs and is of yesterday, in the order in which it is turned over.
-fn stale<'a>(staying: &[&'a Instance], lingering: &BTreeSet<ContainerId>) -> Vec<&'a Instance> {
+fn stale<'a>(staying: &[&'a Instance], pending_removal: &BTreeSet<ContainerId>) -> Vec<&'a Instance> {
     let stale = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running)
@@ -137,7 +137,7 @@ fn stale<'a>(staying: &[&'a Instance], lingering: &BTreeSet<ContainerId>) -> Vec
         .filter(|instance| match instance.standing {
             Standing::Current => false,
             Standing::Outdated => true,
-            Standing::RestartDue => !lingering.contains(&instance.id),
+            Standing::RestartDue => !pending_removal.contains(&instance.id),
         });
     let mut order: Vec<&Instance> = stale.copied().collect();
     // Those already draining go on first, so that a pass never starts a second one in their place.

@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(60);
 
 /// Starts what does not run, with a growing pause for what keeps ending; makes room where it is of another revision.
-pub(super) fn revive(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+pub(super) fn restart_ended(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     for instance in staying {
         let start = |crashed| Step::Start {
             id: instance.id.clone(),
@@ -99,7 +99,7 @@ fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepa
 
 /// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first, and
 /// with what it looked like kept.
-pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let Some(patience) = workload.spec.restart.unhealthy_after else {
         return;
     };
@@ -142,7 +142,7 @@ pub(super) fn heal(workload: &ValidatedWorkload, staying: &[&Instance], plan: &m
 }
 
 /// Restarts what lost its network since the container that owns it started anew: once that one is well.
-pub(super) fn rejoin(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
+pub(super) fn restart_detached(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
     for instance in cut_off.filter(|instance| !instance.is_restart_due()) {
         let waits = !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan);

@@ -87,7 +87,7 @@ pub(crate) enum Depth {
 
 /// What a container looks like now, and what of it could not be seen; nothing if it is gone. An error only where the
 /// engine does not answer at all.
-pub(crate) async fn look(
+pub(crate) async fn inspect_evidence(
     context: &Context,
     health: Option<&HealthProbe>,
     row: &Subject<'_>,
@@ -131,7 +131,7 @@ impl Readings {
         let engine = &*context.engine;
         let running = details.state == ContainerState::Running;
         let addresses = details.networks.iter();
-        let address = aegis_planning::reach::address(
+        let address = aegis_planning::addressing::address(
             addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
             own_networks,
         );
