@@ -195,7 +195,7 @@ impl Notifier {
         }
         let told = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
         let fresh = news(&status.timeline, told.as_ref());
-        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed);
+        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed | Stage::DryRun);
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);

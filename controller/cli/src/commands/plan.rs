@@ -157,6 +157,7 @@ async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Res
             incident.metadata.name.as_deref().unwrap_or_default(),
             plan.hash
         ),
+        (None, Some(_)) if status.phase == Phase::DryRun => "not applied: it was a dry run".to_owned(),
         (None, Some(_)) => format!("not applied yet: {target} is {}", status.phase.as_str()),
     };
     let rows = [

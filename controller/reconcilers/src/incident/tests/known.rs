@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aegis_api::policy::RUNBOOK;
-use aegis_api::{Phase, RunbookEntry};
+use aegis_api::{ConditionType, Phase, RunbookEntry, condition};
 use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::json;
 
@@ -116,4 +116,27 @@ async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
         (status.phase, ward.deeds().len()),
         (Phase::AwaitingApproval, before)
     );
+}
+
+#[tokio::test]
+async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done() {
+    let ward = ward().await;
+    let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "DryRun"});
+    ward.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    let before = ward.deeds().len();
+    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    assert_eq!((status.phase, ward.deeds().len()), (Phase::DryRun, before));
+    assert_eq!((status.error, status.resolved_at), (None, None));
+    let told = "dry run: would RESTART web; nothing was done";
+    let executed = condition::find(&status.conditions, ConditionType::Executed).unwrap();
+    assert_eq!(
+        (
+            executed.status.as_str(),
+            executed.reason.as_str(),
+            executed.message.as_str()
+        ),
+        ("False", "DryRun", told)
+    );
+    assert_eq!(status.timeline.last().unwrap().message, told);
+    assert_eq!(status.plan.unwrap().action, Action::Restart);
 }
