@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::observed::ContainerSummary;
+use aegis_api::{ContainerId, Time};
 use aegis_docker::ListFilter;
 use aegis_reconcilers::collector::{Reading, collect};
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
@@ -58,7 +58,7 @@ pub(crate) async fn watch(
                 false
             }
             measured = &mut measuring => {
-                let (readings, learned): (Vec<Reading>, Vec<(String, Time)>) = measured;
+                let (readings, learned): (Vec<Reading>, Vec<(ContainerId, Time)>) = measured;
                 starts.add(learned, &readings);
                 show_load(&context, &view, &readings, &starts);
                 false
@@ -115,8 +115,8 @@ async fn look(context: &Context) -> Option<Vec<ContainerSummary>> {
 async fn measure(
     context: &Context,
     containers: Vec<ContainerSummary>,
-    unknown: Vec<String>,
-) -> (Vec<Reading>, Vec<(String, Time)>) {
+    unknown: Vec<ContainerId>,
+) -> (Vec<Reading>, Vec<(ContainerId, Time)>) {
     let engine = &*context.engine;
     let starts = unknown.into_iter().map(|id| async move {
         let details = engine.inspect(&id).await.ok()??;

@@ -225,12 +225,12 @@ const BALANCER: [&str; 9] = [
     "balancer/before-write",
     "balancer/during-write",
     "balancer/before-proof",
-    "balancer/before-status",
-    "balancer/after-status",
+    "loadbalancer/before-status",
+    "loadbalancer/after-status",
     "balancer/during-write#2",
     "balancer/before-proof#2",
-    "balancer/before-status#2",
-    "balancer/after-status#2",
+    "loadbalancer/before-status#2",
+    "loadbalancer/after-status#2",
 ];
 
 /// All are, unless `AEGIS_TEST_POINT` names one.
@@ -273,8 +273,8 @@ async fn dying_between_any_two_steps_of_a_new_configuration_fails_no_request_i1_
         "balancer/after-write",
         "balancer/before-reload",
         "balancer/before-proof",
-        "balancer/before-status",
-        "balancer/after-status",
+        "loadbalancer/before-status",
+        "loadbalancer/after-status",
     ];
     let points = points.into_iter().filter(|point| is_asked_for(point));
     let walked = futures::stream::iter(points).map(a_configuration_dies_at);

@@ -77,7 +77,10 @@ async fn a_clone_keeps_everything_and_runs_beside_its_base() -> Outcome {
     lab.docker.start(&id).await?;
     let clone = lab.inspect(&lab.name("replica-1")).await?;
 
-    assert_eq!((clone.state, &clone.id), (ContainerState::Running, &id));
+    assert_eq!(
+        (clone.state, clone.id.as_str()),
+        (ContainerState::Running, id.as_str())
+    );
     for pointer in [
         "/Config/Image",
         "/Config/Env",
@@ -443,8 +446,8 @@ async fn a_list_has_what_was_asked_for_and_where_it_can_be_reached() -> Outcome 
     let found = lab.docker.list(filter).await?;
     assert_eq!(found.len(), 1);
     assert_eq!(
-        (&found[0].id, &found[0].name, found[0].state),
-        (&id, &lab.name("app"), ContainerState::Running)
+        (found[0].id.as_str(), &found[0].name, found[0].state),
+        (id.as_str(), &lab.name("app"), ContainerState::Running)
     );
     assert!(found[0].networks["bridge"].is_some() && found[0].created > 0 && found[0].image == APP);
     Ok(())

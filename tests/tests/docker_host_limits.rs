@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use futures::future::join_all;
@@ -91,7 +92,7 @@ impl Stage {
     async fn all_are_well_or_held(&self) -> BTreeMap<String, usize> {
         let api = self.api();
         let rest = |workload: &Value| {
-            let paused = condition(workload, "Paused")["status"] == "True";
+            let paused = condition(workload, ConditionType::Paused)["status"] == "True";
             let health = &workload["status"]["instances"][0]["health"];
             if paused && (health == "Healthy" || health == "Unhealthy") {
                 Ok(())
@@ -111,7 +112,7 @@ impl Stage {
     async fn all_have_come_to_rest(&self, patients: &[Container]) -> Vec<Value> {
         let api = self.api();
         let rest = |incident: &Value| {
-            let held = condition(incident, "Held");
+            let held = condition(incident, ConditionType::Held);
             let paused = held["status"] == "True" && held["reason"] == "Paused";
             match incident["status"]["phase"].as_str() {
                 Some("RESOLVED" | "AWAITING_APPROVAL") => Ok(incident.clone()),
@@ -127,7 +128,7 @@ impl Stage {
 }
 
 fn why(incident: &Value) -> &str {
-    condition(incident, "PolicyAllows")["reason"]
+    condition(incident, ConditionType::PolicyAllows)["reason"]
         .as_str()
         .unwrap_or_default()
 }
@@ -244,7 +245,9 @@ async fn i6_restarts_of_sick_containers_are_bound_by_the_same_limits() {
     let api = stage.api();
     assert_eq!(stage.all_are_well_or_held().await, before);
     let workload = api.object("Workload", left).await.unwrap();
-    let message = condition(&workload, "Paused")["message"].as_str().unwrap();
+    let message = condition(&workload, ConditionType::Paused)["message"]
+        .as_str()
+        .unwrap();
     assert!(message.contains("aegisctl resume"), "{message}");
 
     stage.controller.ctl().ok(&["resume"]).await;

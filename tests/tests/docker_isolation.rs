@@ -1,5 +1,6 @@
 //! Promise: one bad resource, one hung container, one slow client never stops the others (I9).
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{World, manifests};
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ async fn a_frozen_container_a_missing_image_and_a_sleeping_client_hold_nobody_el
     assert_eq!(world.events().count(&patient.id, "start").await, 2);
     let reason = api
         .until("Workload", &missing, "it says what is wrong", |object| {
-            let ready = condition(object, "Ready");
+            let ready = condition(object, ConditionType::Ready);
             let message = ready["message"].as_str().unwrap_or_default();
             if message.contains("no-such-image") {
                 Ok(ready.clone())

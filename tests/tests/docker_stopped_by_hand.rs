@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, OwnEngine, World, eventually, manifests};
 use serde_json::Value;
@@ -23,7 +24,7 @@ fn running(inspected: &Value) -> bool {
 
 async fn is_left_stopped(api: &Api, name: &str) -> Value {
     api.until("Workload", name, "it is told as stopped by hand", |object| {
-        let told = condition(object, "StoppedByHand");
+        let told = condition(object, ConditionType::StoppedByHand);
         let done = told["status"] == "True";
         done.then(|| object.clone())
             .ok_or_else(|| object["status"].to_string())
@@ -83,7 +84,10 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     api.apply(&manifests::incident("gone", &web.name, &Value::Null))
         .await;
     api.until("Incident", "gone", "a human is asked", |incident| {
-        let (phase, why) = (&incident["status"]["phase"], condition(incident, "PolicyAllows"));
+        let (phase, why) = (
+            &incident["status"]["phase"],
+            condition(incident, ConditionType::PolicyAllows),
+        );
         let asked = phase == "AWAITING_APPROVAL" && why["reason"] == "StoppedByHand";
         asked.then_some(()).ok_or_else(|| incident["status"].to_string())
     })
@@ -106,7 +110,7 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     controller.start_again(|launch| launch).await;
     let api = controller.api();
     api.until("Workload", &web.name, "the new controller has looked", |object| {
-        let looked = condition(object, "StoppedByHand")["status"] == "True";
+        let looked = condition(object, ConditionType::StoppedByHand)["status"] == "True";
         looked.then_some(()).ok_or_else(|| object["status"].to_string())
     })
     .await;

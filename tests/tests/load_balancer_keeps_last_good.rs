@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::binaries::repository;
 use aegis_tests::{Api, Container, Controller, Nginx, World, eventually, manifests};
@@ -68,7 +69,7 @@ impl Stage {
     async fn tells(&self, reason: &str) -> Value {
         self.api
             .until("LoadBalancer", &self.front.name, reason, |object| {
-                let ready = condition(object, "Ready");
+                let ready = condition(object, ConditionType::Ready);
                 if ready["reason"] == reason {
                     Ok(object.clone())
                 } else {
@@ -93,7 +94,9 @@ async fn a_template_with_a_syntax_error_changes_nothing_and_is_told_i8() {
     let before = stage.front.config().await;
     stage.template("syntax.tera").await;
     let object = stage.tells("TemplateError").await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap();
+    let message = condition(&object, ConditionType::Ready)["message"]
+        .as_str()
+        .unwrap();
     assert!(message.contains("syntax.tera"), "{message}");
     assert_eq!(stage.front.config().await, before);
     stage.serves_its_patient().await;
@@ -110,7 +113,7 @@ async fn a_missing_template_changes_nothing_and_is_told_i8() {
     stage.template("nowhere.tera").await;
     let object = stage.tells("TemplateError").await;
     assert!(
-        condition(&object, "Ready")["message"]
+        condition(&object, ConditionType::Ready)["message"]
             .as_str()
             .unwrap()
             .contains("nowhere.tera")
@@ -126,7 +129,9 @@ async fn a_configuration_that_nginx_refuses_never_goes_live_and_its_complaint_is
     let before = stage.front.config().await;
     stage.template("refused.tera").await;
     let object = stage.tells("ConfigRefused").await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap();
+    let message = condition(&object, ConditionType::Ready)["message"]
+        .as_str()
+        .unwrap();
     assert!(
         message.contains("proxy_htp_version"),
         "nginx's own words: {message}"

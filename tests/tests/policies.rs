@@ -1,6 +1,7 @@
 //! Promise: policy is deterministic and stronger than any proposal. It can forbid, wait for a human, only say what it
 //! would do, or hold still; one remediation of a workload runs at a time, and a cooldown outlives a restart (I6).
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use serde_json::{Value, json};
@@ -67,7 +68,7 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         (&plan["action"], &plan["target"]),
         (&"RESTART".into(), &stage.patient.name.as_str().into())
     );
-    let said = condition(&ended, "Executed");
+    let said = condition(&ended, ConditionType::Executed);
     assert_eq!(
         (&said["status"], &said["reason"]),
         (&"False".into(), &"DryRun".into()),
@@ -172,7 +173,7 @@ async fn switched_off_an_incident_waits_and_goes_on_when_it_is_switched_on() {
     let api = stage.api();
     stage.falls_ill("waits").await;
     api.until("Incident", "waits", "held", |object| {
-        let held = condition(object, "Held");
+        let held = condition(object, ConditionType::Held);
         if held["status"] == "True" && held["reason"] == "AutomationOff" {
             Ok(())
         } else {
@@ -204,7 +205,7 @@ async fn a_spent_budget_asks_a_human() {
     stage.falls_ill("second").await;
     let waiting = stage.api().in_phase("second", "AWAITING_APPROVAL").await;
     assert_eq!(
-        condition(&waiting, "PolicyAllows")["reason"],
+        condition(&waiting, ConditionType::PolicyAllows)["reason"],
         "BudgetExhausted",
         "{waiting:#}"
     );
@@ -411,7 +412,7 @@ async fn a_cooldown_holds_across_a_restart_of_the_controller_i6() {
     let api = stage.api();
     stage.falls_ill("second").await;
     api.until("Incident", "second", "held for the cooldown", |object| {
-        let held = condition(object, "Held");
+        let held = condition(object, ConditionType::Held);
         if held["status"] == "True" && held["reason"] == "Cooldown" {
             Ok(())
         } else {
@@ -486,7 +487,7 @@ async fn i6_a_pause_outlives_the_controller_and_holds_incidents_until_somebody_r
     let api = stage.api();
     stage.falls_ill("waits").await;
     let waiting = api.in_phase("waits", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "Paused", "{gate}");
     assert!(
         gate["message"].as_str().unwrap().contains("database migration"),
@@ -513,7 +514,7 @@ async fn i6_a_pause_outlives_the_controller_and_holds_incidents_until_somebody_r
     stage.falls_ill("alone").await;
     let waiting = api.in_phase("alone", "AWAITING_APPROVAL").await;
     assert_eq!(
-        condition(&waiting, "PolicyAllows")["reason"],
+        condition(&waiting, ConditionType::PolicyAllows)["reason"],
         "Paused",
         "{waiting:#}"
     );
@@ -548,7 +549,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     .await;
     stage.falls_ill("doubt").await;
     let waiting = api.in_phase("doubt", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "BrokenPolicy", "{gate}");
     assert!(
         gate["message"].as_str().unwrap().contains("broken.yaml"),
@@ -570,7 +571,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     .await;
     stage.report("none").await;
     let waiting = api.in_phase("none", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "NoPolicy", "{gate}");
     assert!(
         gate["message"]

@@ -22,6 +22,8 @@ mod scenario;
 mod settled;
 #[path = "simulation/sickroom.rs"]
 mod sickroom;
+#[path = "simulation/upgrade.rs"]
+mod upgrade;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -174,4 +176,58 @@ fn i3_a_workload_deleted_while_its_first_replicas_are_made_leaves_none_behind() 
     };
     let outcome = run::run(&scenario);
     assert_eq!(outcome.broken, Vec::<String>::new(), "{}", outcome.trace);
+}
+
+#[test]
+fn i1_i10_what_an_earlier_version_left_opens_unchanged_and_goes_on_in_every_phase() {
+    let left = |folder, phase, illness, ends| upgrade::Earlier {
+        folder,
+        incident: "inc-01",
+        phase,
+        illness,
+        restarted: false,
+        ends,
+    };
+    let leak = Some(Illness::Leak);
+    let cases = [
+        left("received", "RECEIVED", leak, "RESOLVED"),
+        left("analysing", "ANALYSING", leak, "RESOLVED"),
+        left("council-review", "COUNCIL_REVIEW", leak, "RESOLVED"),
+        left("approved", "APPROVED", leak, "RESOLVED"),
+        left("executing", "EXECUTING", leak, "RESOLVED"),
+        upgrade::Earlier {
+            restarted: true,
+            ..left("verifying", "VERIFYING", leak, "RESOLVED")
+        },
+        left("resolved", "RESOLVED", None, "RESOLVED"),
+        left(
+            "awaiting-approval",
+            "AWAITING_APPROVAL",
+            leak,
+            "AWAITING_APPROVAL",
+        ),
+        left("scaling", "SCALING", None, "RESOLVED"),
+        left("failed", "FAILED", Some(Illness::Incurable), "FAILED"),
+        left("dry-run", "APPROVED", leak, "APPROVED"),
+        upgrade::Earlier {
+            incident: "inc-02",
+            ..left("held", "RECEIVED", None, "RESOLVED")
+        },
+    ];
+    for earlier in cases {
+        let mode = match earlier.folder {
+            "awaiting-approval" => "Approve",
+            "dry-run" => "DryRun",
+            _ => "Auto",
+        };
+        let scenario = Scenario {
+            policy: Policy {
+                mode,
+                soak: 4,
+                ..calm().policy
+            },
+            ..calm()
+        };
+        upgrade::opens_and_goes_on(&scenario, &earlier);
+    }
 }

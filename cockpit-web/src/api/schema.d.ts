@@ -1832,6 +1832,8 @@ export interface components {
              */
             servingLeast: number;
         };
+        /** @description What a condition is about. */
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -1896,8 +1898,8 @@ export interface components {
              * @description Sent on all interfaces, bytes.
              */
             net_tx_bytes: number;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
             /**
              * Format: double
              * @description Seconds since its process started.
@@ -1912,9 +1914,11 @@ export interface components {
             image: string;
             /** @description Container name. */
             name: string;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
         };
+        /** @description Docker's states of a container. A word of an engine or a version that has others is read as `unknown`. */
+        ContainerState: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" | "unknown";
         /** @description `council.decision`. */
         CouncilDecided: {
             decision: components["schemas"]["CouncilView"];
@@ -2304,8 +2308,8 @@ export interface components {
             id: string;
             /** @description Image reference. */
             image: string;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
             /** @description Its part in the whole. */
             type: components["schemas"]["NodeType"];
         };
@@ -2407,6 +2411,8 @@ export interface components {
              */
             trust?: number;
         };
+        /** @description Why a condition is as it is. */
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Released" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -5301,8 +5307,11 @@ export interface components {
                     startedAt?: string | null;
                     /** @description Its probe fails, and its start period runs: it serves nobody yet. */
                     starting?: boolean;
-                    /** @description Docker's word for its state: `running`, `exited`, … */
-                    state: string;
+                    /**
+                     * @description Its state, in Docker's word.
+                     * @enum {string}
+                     */
+                    state: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" | "unknown";
                     /**
                      * Format: date-time
                      * @description A person, or a tool, stopped it: the end of the run that they stopped. It is left so until it is started again.

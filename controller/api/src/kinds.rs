@@ -182,6 +182,12 @@ impl KindInfo {
         }
     }
 
+    /// The condition of this kind that a person calls `name`, in any case of letters.
+    pub fn condition(&self, name: &str) -> Option<ConditionType> {
+        let mut conditions = self.conditions.iter().copied();
+        conditions.find(|condition| condition.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// Validates a whole object as a person or a client wrote it and decodes it, with the built-in defaults where it is
     /// silent. Every error names its field.
     pub fn decode(&self, object: Value) -> Result<(Value, AnyKind), Vec<FieldError>> {
@@ -324,6 +330,17 @@ mod tests {
         for kind in ConditionType::ALL {
             assert!(of_kinds.contains(kind), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_kinds_condition_is_found_in_any_case_and_another_kinds_is_not() {
+        let workload = find("wl").unwrap();
+        assert_eq!(
+            workload.condition("stoppedbyhand"),
+            Some(ConditionType::StoppedByHand)
+        );
+        assert_eq!(workload.condition("PolicyAllows"), None);
+        assert_eq!(find("inc").unwrap().condition("Ready"), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod defaults;
 pub mod deletion;
 pub mod detector;
 pub mod error;
+pub mod ids;
 pub mod incident;
 pub mod kinds;
 pub mod lifecycle;
@@ -41,6 +42,7 @@ pub mod yaml;
 
 pub use condition::{ConditionType, Reason};
 pub use detector::{Detector, DetectorSpec, DetectorStatus};
+pub use ids::{ContainerId, RevisionId};
 pub use incident::{Incident, IncidentSpec, IncidentStatus, Phase};
 pub use kinds::{KINDS, Kind, KindInfo};
 pub use load_balancer::{LoadBalancer, LoadBalancerSpec, LoadBalancerStatus};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
+use crate::ids::ContainerId;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
 use crate::validate::{FieldError, Rules};
 use crate::workload::Leaving;
@@ -139,7 +140,7 @@ pub struct LoadBalancerStatus {
     /// Ids of containers marked as draining that are the last of their upstream: kept as long as they run at that address.
     /// Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<String>,
+    pub held: Vec<ContainerId>,
     /// Containers marked as draining that no configuration sends requests to any more, their drain included. Their
     /// Workload may stop them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -160,7 +161,7 @@ pub struct Server {
     /// Container name.
     pub container: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// `address:port` as nginx reaches it.
     pub address: String,
     /// Its share among the servers of its upstream.
@@ -185,7 +186,7 @@ pub struct Unavailable {
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// The `drainingSince` that it answers: one that comes back and leaves once more is released once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -222,7 +223,7 @@ pub struct Drain {
     /// Container names.
     pub containers: Vec<String>,
     /// Container ids.
-    pub ids: Vec<String>,
+    pub ids: Vec<ContainerId>,
     /// `address:port` of each of them in each upstream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
@@ -246,7 +247,7 @@ pub struct DrainReceipt {
     pub containers: Vec<String>,
     /// Container ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ids: Vec<String>,
+    pub ids: Vec<ContainerId>,
     /// `address:port` of each of them in each upstream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ContainerId;
 use crate::lifecycle::Death;
 use crate::scalar::Time;
 use crate::workload::Health;
@@ -354,7 +355,7 @@ pub struct ContainerEvidence {
     /// Container name.
     pub name: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Image reference.
     pub image: String,
     /// `sha256:…` of the image it runs.

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
+use crate::ids::{ContainerId, RevisionId};
+use crate::observed::ContainerState;
 use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
@@ -490,7 +492,7 @@ pub struct WorkloadStatus {
     pub updated_replicas: u32,
     /// The current revision.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<RevisionId>,
     /// One row a container.
     pub instances: Vec<InstanceStatus>,
     /// Templates this workload has run, newest last, at most ten.
@@ -578,18 +580,18 @@ pub struct InstanceStatus {
     /// Container name.
     pub name: String,
     /// Container id, 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// 0 for the adopted container, 1…N for replicas.
     pub index: u32,
     /// Address per network name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
-    /// Docker's word for its state: `running`, `exited`, …
-    pub state: String,
+    /// Its state, in Docker's word.
+    pub state: ContainerState,
     /// What its probe says.
     pub health: Health,
     /// The revision it was made from.
-    pub revision: String,
+    pub revision: RevisionId,
     /// It is on its way out (or about to restart): no LoadBalancer may send it new requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub draining: bool,
@@ -673,7 +675,7 @@ impl InstanceStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// The revision that all replicas are to have.
-    pub revision: String,
+    pub revision: RevisionId,
     /// The restart that all containers are to have seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_at: Option<Time>,
@@ -690,7 +692,7 @@ pub struct Rollout {
 #[serde(rename_all = "camelCase")]
 pub struct RejectedRevision {
     /// The revision.
-    pub revision: String,
+    pub revision: RevisionId,
     /// What was wrong with it.
     pub reason: String,
     /// When it was taken back.
@@ -714,7 +716,7 @@ pub enum Health {
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
     /// Hash of the template (or of the adopted container's configuration).
-    pub revision: String,
+    pub revision: RevisionId,
     /// The template; absent for an adopted container, whose configuration belongs to whoever made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<ContainerTemplate>,

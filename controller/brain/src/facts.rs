@@ -4,6 +4,7 @@
 //! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
 //! logged last week, says nothing about today.
 
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
 use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
@@ -117,7 +118,8 @@ impl<'a> Facts<'a> {
     /// Containers that ended with a failure, or that Docker is restarting.
     pub(crate) fn crashed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.down().filter(|container| {
-            container.state == "restarting" || container.exit_code.is_some_and(|code| code != 0)
+            docker_state(container) == ContainerState::Restarting
+                || container.exit_code.is_some_and(|code| code != 0)
         })
     }
 
@@ -397,14 +399,18 @@ fn came_back(container: &ContainerEvidence) -> bool {
     runs(container) && began.is_some_and(|(started, finished)| started >= finished)
 }
 
+fn docker_state(container: &ContainerEvidence) -> ContainerState {
+    ContainerState::from_word(&container.state)
+}
+
 /// Whether somebody froze a container's processes.
 pub(crate) fn is_paused(container: &ContainerEvidence) -> bool {
-    container.state == "paused"
+    docker_state(container) == ContainerState::Paused
 }
 
 /// Whether a container's process runs.
 pub(crate) fn runs(container: &ContainerEvidence) -> bool {
-    container.state == "running"
+    docker_state(container) == ContainerState::Running
 }
 
 /// Docker's word for a container's state; `unknown` where there is none.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aegis_api::ConditionType;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -38,7 +39,7 @@ pub(crate) fn is_settled(object: &Value) -> Result<bool, CliError> {
 fn is_ready(object: &Value) -> bool {
     let generation = number(object, "/metadata/generation");
     let observed = number(object, "/status/observedGeneration");
-    let ready = condition(object, "Ready");
+    let ready = condition(object, ConditionType::Ready);
     let seen = ready.is_some_and(|ready| {
         ready
             .get("observedGeneration")
@@ -55,16 +56,10 @@ fn has_its_replicas(object: &Value) -> bool {
         .all(|field| number(object, field).unwrap_or(0) == wanted)
 }
 
-/// The condition of this type, in any case of letters.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let is_it = |condition: &&Value| {
-        condition
-            .get("type")
-            .and_then(Value::as_str)
-            .is_some_and(|this| this.eq_ignore_ascii_case(kind))
-    };
-    conditions.iter().find(is_it)
+/// The condition of this type.
+pub(crate) fn condition(object: &Value, kind: ConditionType) -> Option<&Value> {
+    let mut conditions = object.pointer("/status/conditions")?.as_array()?.iter();
+    conditions.find(|condition| condition.get("type").and_then(Value::as_str) == Some(kind.as_str()))
 }
 
 fn number(object: &Value, pointer: &str) -> Option<i64> {
@@ -74,7 +69,7 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
 /// What keeps it, for people.
 fn progress(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let ready = condition(object, "Ready");
+    let ready = condition(object, ConditionType::Ready);
     let part = |name: &str| {
         ready
             .and_then(|ready| ready.get(name)?.as_str())

@@ -282,7 +282,7 @@ impl Container {
             None => format!("Up {} seconds", up.as_secs()),
         });
         ContainerSummary {
-            id: self.id.clone(),
+            id: self.id.as_str().into(),
             name: self.name.clone(),
             image: self.image.clone(),
             state: self.state,
@@ -309,7 +309,7 @@ impl Container {
             .iter()
             .map(|(name, endpoint)| (name.clone(), self.endpoint_settings(endpoint)));
         ContainerDetails {
-            id: self.id.clone(),
+            id: self.id.as_str().into(),
             name: self.name.clone(),
             image: self.image.clone(),
             image_id: self.image_id.clone(),

@@ -145,7 +145,7 @@ impl World {
         );
         let event = EngineEvent {
             action: action.to_owned(),
-            id: container.id.clone(),
+            id: container.id.as_str().into(),
             name: container.name.clone(),
             attributes: all,
         };

@@ -73,7 +73,7 @@ pub(crate) fn summary(row: &Value) -> Option<ContainerSummary> {
         .map(|name| name.trim_start_matches('/'))
         .find(|name| !name.contains('/'));
     Some(ContainerSummary {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.unwrap_or_default().to_owned(),
         image: text(row, "Image").to_owned(),
         state: ContainerState::from_word(text(row, "State")),
@@ -108,7 +108,7 @@ pub(crate) fn details(mut inspect: Value) -> Option<ContainerDetails> {
     let host_config = part(&inspect, "HostConfig");
     let restart_policy = text(part(host_config, "RestartPolicy"), "Name");
     let mut details = ContainerDetails {
-        id,
+        id: id.into(),
         name: text(&inspect, "Name").trim_start_matches('/').to_owned(),
         image: text(config, "Image").to_owned(),
         image_id: text(&inspect, "Image").to_owned(),
@@ -181,7 +181,7 @@ pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
     }
     Some(EngineEvent {
         action: action.to_owned(),
-        id,
+        id: id.into(),
         name: attributes.get("name").cloned().unwrap_or_default(),
         attributes,
     })

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::probe::HttpRequest;
 use aegis_api::workload::{Health, HealthProbe, HttpProbe, Scheme};
+use aegis_api::{ContainerId, Time};
 
 /// What to ask of a container.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Question {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Start of this run.
     pub started_at: Option<Time>,
     /// What to ask.
@@ -46,14 +46,19 @@ pub struct Opinion {
 }
 
 /// The target that a probe specification means for a container at this address, unless Docker itself probes.
-pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &HealthProbe) -> Option<Target> {
+pub fn target(
+    id: &ContainerId,
+    started_at: Option<Time>,
+    address: IpAddr,
+    probe: &HealthProbe,
+) -> Option<Target> {
     let question = match (&probe.http, &probe.tcp) {
         (Some(http), _) => Question::Http(request(address, http)),
         (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
         (None, None) => return None,
     };
     Some(Target {
-        id: id.to_owned(),
+        id: id.clone(),
         started_at,
         question,
         interval: probe.interval.std(),

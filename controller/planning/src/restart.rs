@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, PublishedPort};
 use aegis_api::restart::CannotRestart;
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub struct Surroundings<'a> {
     /// Answers to [`questions`].
     pub known: &'a Known,
     /// Id → name of containers that were there earlier, so that one that is gone can be named.
-    pub names: &'a BTreeMap<String, String>,
+    pub names: &'a BTreeMap<ContainerId, String>,
 }
 
 /// A stop or a start that must not be tried.

@@ -223,7 +223,7 @@ mod tests {
         one.status.as_mut().unwrap().instances[0].draining = true;
         assert!(missing(&one, &balancer(&[]), 2).is_empty());
         let anew = balancer(&["web"]);
-        one.status.as_mut().unwrap().instances[0].id = "another".to_owned();
+        one.status.as_mut().unwrap().instances[0].id = "another".into();
         assert_eq!(
             missing(&one, &anew, 2),
             ["load balancer lb still serves web"],

@@ -5,6 +5,7 @@
 
 mod by_hand;
 pub mod check;
+mod conditions;
 pub mod dependencies;
 pub mod ended;
 mod health;

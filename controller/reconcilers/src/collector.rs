@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent};
+use aegis_api::{ContainerId, Time};
 use aegis_docker::Engine;
 use futures::StreamExt;
 
@@ -20,7 +20,7 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 /// The last readings, by container id, and the history of the load. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
-    last: Arc<Mutex<HashMap<String, Stats>>>,
+    last: Arc<Mutex<HashMap<ContainerId, Stats>>>,
     history: History,
 }
 

@@ -57,18 +57,11 @@ impl Reconciler for DetectorReconciler {
             Reason::NotSupported,
             message,
         );
-        if detector.status.as_ref() != Some(&status) {
-            let uid = detector.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<Detector>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        detector: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*detector, status).await;
+        written.map_err(|source| Error {
+            detector: name.to_owned(),
+            source,
+        })?;
         Ok(Action::AwaitChange)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
 use aegis_planning::load_balancer::home::Endpoint;
@@ -30,7 +31,7 @@ struct Answer {
 
 #[derive(Debug, Default)]
 struct Known {
-    answers: HashMap<String, Answer>,
+    answers: HashMap<ContainerId, Answer>,
     /// Counts what happened: an answer that was under way meanwhile is not kept.
     changes: u64,
 }
@@ -42,13 +43,13 @@ pub struct Endpoints(Arc<Mutex<Known>>);
 impl Endpoints {
     /// Something happened to a container: it is asked about anew, and so are those that share its network. Answers the ids
     /// of all of them.
-    pub(crate) fn changed(&self, id: &str) -> BTreeSet<String> {
+    pub(crate) fn changed(&self, id: &str) -> BTreeSet<ContainerId> {
         let mut known = self.known();
         known.changes = known.changes.wrapping_add(1);
         let sharing = known.answers.iter();
         let sharing = sharing.filter(|(_, answer)| answer.owner.as_deref() == Some(id));
-        let mut ids: BTreeSet<String> = sharing.map(|(id, _)| id.clone()).collect();
-        ids.insert(id.to_owned());
+        let mut ids: BTreeSet<ContainerId> = sharing.map(|(id, _)| id.clone()).collect();
+        ids.insert(id.into());
         known.answers.retain(|id, _| !ids.contains(id));
         ids
     }
@@ -64,8 +65,8 @@ impl Endpoints {
     pub(crate) async fn look(
         &self,
         engine: &dyn Engine,
-        ids: &BTreeSet<String>,
-    ) -> EngineResult<BTreeMap<String, Endpoint>> {
+        ids: &BTreeSet<ContainerId>,
+    ) -> EngineResult<BTreeMap<ContainerId, Endpoint>> {
         let all = ids.iter().map(|id| self.one(engine, id));
         let found = ids.iter().zip(try_join_all(all).await?);
         Ok(found
@@ -96,7 +97,7 @@ impl Endpoints {
                 owner,
                 at: now,
             };
-            known.answers.insert(id.to_owned(), answer);
+            known.answers.insert(id.into(), answer);
         }
         Ok(endpoint)
     }
@@ -118,7 +119,7 @@ async fn ask(engine: &dyn Engine, id: &str) -> EngineResult<(Option<Endpoint>, O
     };
     let endpoint = endpoint(&container, owned.as_ref());
     // Events name containers by id.
-    let owner = owned.map(|owned| owned.id).or(owner);
+    let owner = owned.map(|owned| owned.id.into()).or(owner);
     Ok((Some(endpoint), owner))
 }
 
@@ -198,10 +199,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_container_is_asked_about_once_until_something_happens_to_it() {
         let engine = FakeEngine::default();
-        let id = engine
-            .run_container(&RunSpec::new("web", "app:1").network("net"))
-            .unwrap();
-        let ids: BTreeSet<String> = [id.clone(), "gone".to_owned()].into();
+        let web = RunSpec::new("web", "app:1").network("net");
+        let id = ContainerId::from(engine.run_container(&web).unwrap());
+        let ids: BTreeSet<ContainerId> = [id.clone(), "gone".into()].into();
         let endpoints = Endpoints::default();
         let look = async || endpoints.look(&engine, &ids).await.unwrap();
         let asked = asked(&engine);
@@ -222,10 +222,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn events_that_were_lost_are_made_up_for() {
         let engine = FakeEngine::default();
-        let id = engine
-            .run_container(&RunSpec::new("web", "app:1").network("net"))
-            .unwrap();
-        let ids: BTreeSet<String> = [id].into();
+        let web = RunSpec::new("web", "app:1").network("net");
+        let id = ContainerId::from(engine.run_container(&web).unwrap());
+        let ids: BTreeSet<ContainerId> = [id].into();
         let endpoints = Endpoints::default();
         assert_eq!(endpoints.look(&engine, &ids).await.unwrap().len(), 1);
         engine.remove_by_hand("web").unwrap();

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aegis_api::Time;
 use aegis_api::lifecycle::{Death, LastEnd, Record, What};
 use aegis_api::observed::EngineEvent;
+use aegis_api::{ContainerId, Time};
 
 /// Most containers that are remembered; with 32 happenings each this is some 2 MiB.
 const MOST_CONTAINERS: usize = 1024;
@@ -19,7 +19,7 @@ pub struct Lifecycle(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<String, Record>,
+    records: HashMap<ContainerId, Record>,
     /// Since when the event stream is up without a break.
     up_since: Option<Time>,
     /// When the engine last answered on a connection of its own: one that stops takes no new ones.
@@ -44,7 +44,7 @@ impl State {
             record.add(since, What::Back);
         }
         record.add(at, what);
-        self.records.insert(id.to_owned(), record);
+        self.records.insert(id.into(), record);
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         EngineEvent {
             action: action.to_owned(),
-            id: id.to_owned(),
+            id: id.into(),
             name: "web".to_owned(),
             attributes: attributes.collect(),
         }

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
+use aegis_api::{ContainerId, Time};
 use aegis_brain::redact::{bound, redact};
 use aegis_brain::reports_error;
 use aegis_docker::{EngineError, EngineResult, LogQuery};
@@ -36,7 +36,7 @@ const LISTED_WITHIN: Duration = Duration::from_secs(2);
 /// Whom to look at, and what is known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject<'a> {
-    pub id: &'a str,
+    pub id: &'a ContainerId,
     pub name: &'a str,
     pub started_at: Option<Time>,
     pub health: Health,

@@ -96,18 +96,11 @@ impl Reconciler for PolicyReconciler {
             .map(|pause| format!("all automation is {}", pause.words()))
             .or_else(|| (spec.mode == Mode::Off).then(|| "mode is Off".to_owned()));
         self.judge(&policy, &mut status.conditions, now);
-        if policy.status.as_ref() != Some(&status) {
-            let uid = policy.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<RemediationPolicy>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        policy: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*policy, status).await;
+        written.map_err(|source| Error {
+            policy: name.to_owned(),
+            source,
+        })?;
         Ok(Action::Requeue(LOOK_AGAIN))
     }
 }

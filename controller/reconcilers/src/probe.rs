@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::probe::HttpRequest;
 use aegis_api::redact::{bound, redact};
 use aegis_api::workload::Health;
+use aegis_api::{ContainerId, Time};
 use aegis_docker::{Engine, HttpAnswer};
 use aegis_planning::probe::{Opinion, Question, Target};
 use futures::stream::Stream;
@@ -104,8 +104,8 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    targets: HashMap<String, (String, Target)>,
-    opinions: HashMap<String, (Option<Time>, Opinion)>,
+    targets: HashMap<ContainerId, (String, Target)>,
+    opinions: HashMap<ContainerId, (Option<Time>, Opinion)>,
     dirty: BTreeSet<String>,
 }
 
@@ -181,7 +181,7 @@ impl Prober {
 
     /// Runs the probe loops until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut running: HashMap<String, (Target, tokio::task::AbortHandle)> = HashMap::new();
+        let mut running: HashMap<ContainerId, (Target, tokio::task::AbortHandle)> = HashMap::new();
         let mut loops = JoinSet::new();
         loop {
             let notified = self.0.targets_changed.notified();

@@ -106,18 +106,11 @@ impl Reconciler for RunbookReconciler {
             Reason::Indexed,
             "",
         );
-        if entry.status.as_ref() != Some(&status) {
-            let uid = entry.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<RunbookEntry>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        entry: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*entry, status).await;
+        written.map_err(|source| Error {
+            entry: name.to_owned(),
+            source,
+        })?;
         Ok(Action::AwaitChange)
     }
 }

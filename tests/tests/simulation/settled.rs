@@ -108,7 +108,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
             lacks.push(format!("{} runs since before restartedAt", container.name));
         }
         let revision = container.labels.get(LABEL_REVISION);
-        if revision.is_some() && revision != status.revision.as_ref() {
+        if revision.map(String::as_str) != status.revision.as_deref() && revision.is_some() {
             lacks.push(format!("{} is of revision {revision:?}", container.name));
         }
     }

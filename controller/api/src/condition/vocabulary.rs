@@ -1,7 +1,9 @@
 //! The types and reasons of conditions: one table each, where variant, word and meaning stand together. Pure.
 //!
 //! The word on the wire and on disk is the variant's name. What is stored stays a string, so a version that knows more
-//! words, or fewer, reads the same file: [`Reason::parse`] answers `None` for a word of another version.
+//! words, or fewer, reads the same file: [`Reason::parse`] answers `None` for a word of another version. For the same
+//! reason the CRDs have plain strings there: with an enum a cluster, or a client of an earlier version, would refuse the
+//! objects of a later one. The OpenAPI document has both enums as schemas of their own, which the page takes its names from.
 
 /// An enum whose words are its variants' names.
 macro_rules! vocabulary {

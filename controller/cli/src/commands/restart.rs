@@ -1,7 +1,7 @@
 //! `restart`: each container of a Workload once.
 
 use aegis_api::restart::CannotRestart;
-use aegis_api::{Duration, Time, Workload};
+use aegis_api::{ConditionType, Duration, Time, Workload};
 use serde_json::{Value, json};
 
 use super::{Session, WaitOptions};
@@ -62,7 +62,7 @@ async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<St
         .await;
     // The request is stored: what hinders the look does not undo it, and `why` tells the rest.
     let live = waited.ok()?;
-    let degraded = settled::condition(&live, "Degraded")?;
+    let degraded = settled::condition(&live, ConditionType::Degraded)?;
     let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();
     let refused = word("status") == "True" && CannotRestart::from_reason(word("reason")).is_some();
     refused.then(|| text::line(word("message")))

@@ -1,6 +1,6 @@
 //! `rollout`: how the change of a Workload goes on, in the words of kubectl.
 
-use aegis_api::Workload;
+use aegis_api::{ConditionType, Workload};
 use clap::Subcommand;
 
 use super::restart::{self, RestartArgs};
@@ -87,7 +87,7 @@ fn standing(workload: &Workload) -> String {
         status.updated_replicas, workload.spec.replicas, status.ready_replicas
     );
     let why = status.conditions.iter().filter(|condition| {
-        let bad = if condition.type_ == "Degraded" {
+        let bad = if condition.type_ == ConditionType::Degraded {
             "True"
         } else {
             "False"

@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &TopArgs, session: &Session) -> Result<(), CliErro
             format!("{:.1} MiB", row.memory_mb),
             format!("{:.0} MiB", row.memory_limit_mb),
             format!("{:.1} %", row.memory_percent),
-            text::line(&row.status),
+            row.status.to_string(),
         ]
     }));
     session.console.write(&Columns::default().lay_out(&table))

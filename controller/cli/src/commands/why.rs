@@ -1,7 +1,7 @@
 //! `why`: what keeps an object from being as it should, from what the controller noted on it and around it.
 
-use aegis_api::Incident;
 use aegis_api::incident::IncidentStatus;
+use aegis_api::{ConditionType, Incident, Reason};
 use serde_json::Value;
 
 use super::Session;
@@ -15,7 +15,13 @@ use crate::text;
 
 const INCIDENT: &str = "Incident";
 /// Conditions whose truth is the trouble; of all others it is their absence.
-const TROUBLE: [&str; 5] = ["ForeignContainers", "Degraded", "StoppedByHand", "Held", "Paused"];
+const TROUBLE: [ConditionType; 5] = [
+    ConditionType::ForeignContainers,
+    ConditionType::Degraded,
+    ConditionType::StoppedByHand,
+    ConditionType::Held,
+    ConditionType::Paused,
+];
 /// Warnings that are told, the latest.
 const WARNINGS: usize = 5;
 
@@ -77,9 +83,13 @@ fn conditions(live: &Value) -> Vec<String> {
     let wrong = conditions.into_iter().flatten().filter_map(|condition| {
         let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
         let (kind, status) = (text("type"), text("status"));
-        let bad = if TROUBLE.contains(&kind) { "True" } else { "False" };
+        let bad = match TROUBLE.iter().any(|trouble| *kind == *trouble) {
+            true => "True",
+            false => "False",
+        };
         // "Progressing: False" is how a change ends well, unless it was rolled back.
-        let trouble = status == bad && (kind != "Progressing" || text("reason") == "RolloutFailed");
+        let ended_well = *kind == ConditionType::Progressing && *text("reason") != Reason::RolloutFailed;
+        let trouble = status == bad && !ended_well;
         trouble.then(|| format!("{kind} is {status} ({}): {}", text("reason"), text("message")))
     });
     wrong.collect()

@@ -29,7 +29,7 @@ impl Container {
             |sample: Option<&f64>| sample.map_or_else(String::new, |percent| format!("{percent:.1} %"));
         Self {
             name: text(&row.name),
-            status: text(&row.status),
+            status: row.status.to_string(),
             image: text(&row.image),
             cpu: last(load.cpu.back()),
             memory: last(load.memory.back()),

@@ -29,7 +29,7 @@ impl Docker {
         }
         if !questions.paths.is_empty() {
             let (pid, id) = questions.witness.clone();
-            known.missing_paths = host_files::missing(questions.paths.clone(), pid, id).await;
+            known.missing_paths = host_files::missing(questions.paths.clone(), pid, id.into()).await;
         }
         Ok(known)
     }

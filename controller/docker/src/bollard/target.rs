@@ -45,7 +45,7 @@ impl Docker {
         }
         let found = self.inspect_now(id, operation).await?;
         found
-            .map(|container| container.id)
+            .map(|container| container.id.into())
             .ok_or_else(|| none(id, operation))
     }
 

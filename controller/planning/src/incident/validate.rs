@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{
-    ConditionType, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
+    ConditionType, ContainerId, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
     RemediationPolicySpec, Time, Workload,
 };
 
@@ -50,7 +50,7 @@ pub struct ValidatedIncident {
     /// What automation does on the host beside this workload.
     pub host: HostUse,
     /// Adopted containers that a person stopped, or may have stopped a moment ago.
-    pub stopped: std::collections::BTreeSet<String>,
+    pub stopped: std::collections::BTreeSet<ContainerId>,
     pub limits: HostLimits,
     /// What the host has left.
     pub reading: HostReading,

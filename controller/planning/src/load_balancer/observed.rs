@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{DrainReceipt, Server};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use super::down;
 use super::home::{Endpoints, is_home};
@@ -64,7 +64,7 @@ impl Observed {
 pub fn candidates<'a>(
     balancer: &LoadBalancer,
     workloads: impl Iterator<Item = &'a Arc<Workload>>,
-) -> BTreeSet<String> {
+) -> BTreeSet<ContainerId> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let rows = workloads.filter_map(|workload| workload.status.as_ref());
     let rows = rows.flat_map(|status| &status.instances);

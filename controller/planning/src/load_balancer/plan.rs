@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
-use aegis_api::{Reason, Time};
+use aegis_api::{ContainerId, Reason, Time};
 
 use super::observed::Worker;
 use super::receipts;
@@ -95,10 +95,10 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
             .flat_map(|upstream| upstream.servers.clone())
             .collect(),
     };
-    let ids: BTreeSet<&str> = servers.iter().map(|server| server.id.as_str()).collect();
+    let ids: BTreeSet<&ContainerId> = servers.iter().map(|server| &server.id).collect();
     let (draining, receipts) = continued(balancer, &ids);
     let leaving = leaving(balancer, &ids);
-    let still: BTreeSet<&String> = draining
+    let still: BTreeSet<&ContainerId> = draining
         .iter()
         .chain(&leaving)
         .flat_map(|drain| &drain.ids)
@@ -106,8 +106,8 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
     let released = balancer
         .marked
         .iter()
-        .filter(|(id, _)| !ids.contains(id.as_str()) && !still.contains(id));
-    let release = |(id, since): (&String, &Option<Time>)| Release {
+        .filter(|(id, _)| !ids.contains(id) && !still.contains(id));
+    let release = |(id, since): (&ContainerId, &Option<Time>)| Release {
         id: id.clone(),
         since: *since,
     };
@@ -170,14 +170,14 @@ pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
 }
 
 /// The drain of what leaves with this pass: each container that runs and is in no upstream any more.
-fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Drain> {
+fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&ContainerId>) -> Option<Drain> {
     let left = balancer
         .before
         .servers
         .iter()
-        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id));
+        .filter(|server| !ids.contains(&server.id) && balancer.running.contains(&server.id));
     // One container may have been in several upstreams.
-    let left: BTreeMap<&String, &String> = left.map(|server| (&server.id, &server.container)).collect();
+    let left: BTreeMap<&ContainerId, &String> = left.map(|server| (&server.id, &server.container)).collect();
     let gone = |server: &&Server| left.contains_key(&server.id);
     let addresses: BTreeSet<&String> = balancer
         .before
@@ -194,7 +194,7 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Dra
         addresses: addresses.into_iter().cloned().collect(),
         causes: causes.into_iter().collect(),
         containers: left.values().map(ToString::to_string).collect(),
-        ids: left.keys().map(ToString::to_string).collect(),
+        ids: left.keys().copied().cloned().collect(),
         since: balancer.now,
         deadline: balancer.now.plus(balancer.spec.drain_timeout),
         workers: Vec::new(),
@@ -202,13 +202,16 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Dra
 }
 
 /// The drains of earlier passes that are still open, and the receipts of those that are over.
-fn continued(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> (Vec<Drain>, Vec<DrainReceipt>) {
+fn continued(
+    balancer: &ValidatedLoadBalancer,
+    ids: &BTreeSet<&ContainerId>,
+) -> (Vec<Drain>, Vec<DrainReceipt>) {
     let (mut open, mut receipts) = (Vec::new(), Vec::new());
     for drain in &balancer.before.draining {
         // What is back in rotation leaves anew, if it does.
         let away = drain.containers.iter().zip(&drain.ids);
-        let (containers, away): (Vec<String>, Vec<String>) = away
-            .filter(|(_, id)| !ids.contains(id.as_str()))
+        let (containers, away): (Vec<String>, Vec<ContainerId>) = away
+            .filter(|(_, id)| !ids.contains(id))
             .map(|(container, id)| (container.clone(), id.clone()))
             .unzip();
         if away.is_empty() {

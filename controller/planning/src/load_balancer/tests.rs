@@ -327,7 +327,7 @@ fn a_drain_that_runs_into_its_deadline_says_so() {
 fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
     Drain {
         containers: vec![name.to_owned()],
-        ids: vec![format!("id-{name}")],
+        ids: vec![format!("id-{name}").into()],
         addresses: Vec::new(),
         causes: Vec::new(),
         since: time("2026-11-22T11:59:00Z"),
@@ -369,7 +369,7 @@ fn a_server_that_comes_back_and_leaves_again_has_a_drain_of_its_own() {
     let mut lb = serving(&[server("a", "10.0.0.1")]);
     let mut both = drain("b", "2026-11-22T12:00:05Z", &[7]);
     both.containers.push("c".to_owned());
-    both.ids.push("id-c".to_owned());
+    both.ids.push("id-c".into());
     lb.status.as_mut().unwrap().draining = vec![both];
     let rows = ["a", "c"].map(|name| row(name, "10.0.0.1", Health::Healthy));
     let mut busy = world(rows.to_vec());
@@ -472,7 +472,7 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
         server("c", "10.0.0.3"),
     ]);
     let mut ended = row("b", "10.0.0.2", Health::Unhealthy);
-    ended.state = "exited".to_owned();
+    ended.state = ContainerState::Exited;
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving, None);

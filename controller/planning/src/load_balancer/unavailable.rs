@@ -99,7 +99,7 @@ fn row_words(
     nginx: &ContainerDetails,
 ) -> String {
     let name = &row.name;
-    if row.state != ContainerState::Running.as_str() {
+    if row.state != ContainerState::Running {
         return format!("{name} is {}{}", row.state, message(row));
     }
     match row.health {

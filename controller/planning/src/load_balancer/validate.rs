@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
 
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
@@ -52,19 +52,19 @@ pub struct ValidatedLoadBalancer {
     /// Servers that nginx has, and whose address is not theirs any more: none of these may stay.
     pub strays: Vec<Server>,
     /// Ids kept for want of a ready server, whether or not they should leave.
-    pub held: BTreeSet<String>,
+    pub held: BTreeSet<ContainerId>,
     /// Which those are, for people.
     pub held_words: Vec<String>,
     /// Ids of servers whose container runs at their address: others have no request left to finish.
-    pub running: BTreeSet<String>,
+    pub running: BTreeSet<ContainerId>,
     /// Ids that their workload marked as draining, and since when.
-    pub marked: BTreeMap<String, Option<Time>>,
+    pub marked: BTreeMap<ContainerId, Option<Time>>,
     /// Containers have just started that are in no rotation yet and may be ready in a moment.
     pub more_to_come: bool,
     /// When a container that is healthy already will have been so for long enough.
     pub ripens_in: Option<Duration>,
     /// Why containers leave, by id.
-    pub causes: BTreeMap<String, Leaving>,
+    pub causes: BTreeMap<ContainerId, Leaving>,
     /// Receipts of earlier passes with what nginx's log told of them since.
     pub counted: Vec<DrainReceipt>,
     pub before: LoadBalancerStatus,
@@ -189,12 +189,12 @@ pub fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {
 #[derive(Default)]
 struct Chosen {
     upstreams: Vec<Upstream>,
-    held: BTreeSet<String>,
+    held: BTreeSet<ContainerId>,
     held_words: Vec<String>,
-    marked: BTreeMap<String, Option<Time>>,
+    marked: BTreeMap<ContainerId, Option<Time>>,
     more_to_come: bool,
     ripens_in: Option<Duration>,
-    causes: BTreeMap<String, Leaving>,
+    causes: BTreeMap<ContainerId, Leaving>,
 }
 
 /// A container that an upstream could have: it runs, and nginx reaches it at this address.
@@ -216,10 +216,10 @@ fn candidates<'a>(
 ) -> Vec<Candidate<'a>> {
     let min_healthy = workload.spec.strategy.min_healthy.std();
     // Of which run the engine speaks it does not always say: enough to let a server stay where it is, not to admit one.
-    let stays = |id: &str, endpoint: &Endpoint, host: &str| {
+    let stays = |id: &ContainerId, endpoint: &Endpoint, host: &str| {
         let mut servers = before.servers.iter();
         endpoint.started_at.is_none()
-            && servers.any(|server| server.id == id && home::host_of(&server.address) == host)
+            && servers.any(|server| server.id == *id && home::host_of(&server.address) == host)
     };
     let candidate = |row: &'a InstanceStatus| {
         let endpoint = observed.endpoints.get(&row.id)?;
@@ -262,7 +262,7 @@ fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration
 
 /// Whether a container started so lately that it may well be ready in a moment.
 fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bool {
-    row.state == ContainerState::Running.as_str()
+    row.state == ContainerState::Running
         && row.health != Health::Healthy
         && !row.draining
         && !before.servers.iter().any(|server| server.id == row.id)
@@ -289,11 +289,11 @@ impl Chosen {
             .iter()
             .filter(|server| server.upstream == upstream)
             .collect();
-        let in_rotation = |id: &str| served.iter().any(|server| server.id == id);
+        let in_rotation = |id: &ContainerId| served.iter().any(|server| server.id == *id);
         let fit = |row: &InstanceStatus| {
             let known_good = row.health == Health::Healthy
                 || (row.health == Health::Unknown && !row.starting && in_rotation(&row.id));
-            row.state == ContainerState::Running.as_str() && known_good && !row.draining
+            row.state == ContainerState::Running && known_good && !row.draining
         };
         let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();
         let ripe =
@@ -329,5 +329,5 @@ fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);
     let stays =
         |old: &&Server| old.id == server.id && home::host_of(&old.address) == home::host_of(&server.address);
-    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(stays)
+    row.state == ContainerState::Running && !goes && served.iter().any(stays)
 }

@@ -8,7 +8,7 @@ const OWNER: &str = "3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2
 
 fn web(host_config: Value) -> ContainerDetails {
     ContainerDetails {
-        id: "ab".repeat(32),
+        id: "ab".repeat(32).into(),
         name: "web".to_owned(),
         state: ContainerState::Running,
         host_config,
@@ -18,7 +18,7 @@ fn web(host_config: Value) -> ContainerDetails {
 
 fn row(id: &str, name: &str, state: ContainerState) -> ContainerSummary {
     ContainerSummary {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
         state,
         ..ContainerSummary::default()
@@ -26,7 +26,7 @@ fn row(id: &str, name: &str, state: ContainerState) -> ContainerSummary {
 }
 
 fn verdict(container: &ContainerDetails, rows: &[ContainerSummary], known: &Known) -> Option<Refused> {
-    let names = BTreeMap::from([(OWNER.to_owned(), "vpn".to_owned())]);
+    let names = BTreeMap::from([(OWNER.into(), "vpn".to_owned())]);
     let around = Surroundings {
         containers: rows,
         known,
@@ -197,7 +197,7 @@ fn a_host_port_that_another_container_has_by_now_is_in_the_way() {
         );
     }
     let mut own = held(None);
-    own[0].id = "ab".repeat(32);
+    own[0].id = "ab".repeat(32).into();
     assert_eq!(
         reason(wants("", "8080", "tcp"), &own),
         None,

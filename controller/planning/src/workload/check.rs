@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::StrategyType;
 
@@ -40,7 +41,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Some("the container is none of this workload's".to_owned());
     };
-    if before.iter().any(|earlier| earlier.id() == Some(id.as_str())) {
+    if before.iter().any(|earlier| earlier.id() == Some(id)) {
         return Some("the plan does something else to the same container".to_owned());
     }
     match step {
@@ -138,7 +139,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
             holds.join(", ")
         ));
     }
-    let ended: BTreeSet<&str> = before
+    let ended: BTreeSet<&ContainerId> = before
         .iter()
         .filter(|step| {
             !matches!(
@@ -148,10 +149,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         })
         .filter_map(Step::id)
         .collect();
-    let left = others
-        .iter()
-        .filter(|other| !ended.contains(other.id.as_str()))
-        .count();
+    let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
     let spare = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(usize::MAX);
     let least = if workload.deleting {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_api::workload::{DependencyStatus, Health};
-use aegis_api::{Kind, Workload};
+use aegis_api::{ContainerId, Kind, Workload};
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
@@ -41,7 +41,7 @@ pub fn dependencies(
     if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
         let mut needed = known.containers(workload.name(), &owner.name, &[owner], false);
         // By its id it is known again once it is gone: see [`remembered`].
-        needed.containers.push(owner.id.clone());
+        needed.containers.push(owner.id.to_string());
         found.push(needed);
     } else if let Some(id) = base.and_then(owner_of) {
         let name = remembered(workload).remove(id);
@@ -96,12 +96,12 @@ fn owner_of(container: &ContainerDetails) -> Option<&str> {
 }
 
 /// Id → name of the containers whose networks were shared when the workload was looked at last.
-pub fn remembered(workload: &Workload) -> BTreeMap<String, String> {
+pub fn remembered(workload: &Workload) -> BTreeMap<ContainerId, String> {
     let needed = workload.status.iter().flat_map(|status| &status.dependencies);
     let pairs = needed.filter_map(|needed| {
         let id = needed.containers.iter().find(|id| is_id(id))?;
         let name = needed.containers.iter().find(|name| !is_id(name))?;
-        Some((id.clone(), name.clone()))
+        Some((id.as_str().into(), name.clone()))
     });
     pairs.collect()
 }
@@ -234,7 +234,7 @@ mod tests {
     fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
         let labels = [(PROJECT, "shop"), (SERVICE, service)];
         ContainerSummary {
-            id: format!("{name:x<64}"),
+            id: format!("{name:x<64}").into(),
             name: name.to_owned(),
             image: "app".to_owned(),
             state,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::observed::{ContainerDetails, ContainerSummary, Known};
 use aegis_api::workload::DependencyStatus;
-use aegis_api::{ConditionType, Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ConditionType, ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
@@ -26,7 +26,7 @@ pub struct Observed {
     /// Names of all containers on the host: none of them may be taken twice.
     pub taken_names: BTreeSet<String>,
     /// The probes' opinions, by container id.
-    pub opinions: HashMap<String, Opinion>,
+    pub opinions: HashMap<ContainerId, Opinion>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
@@ -43,7 +43,7 @@ pub struct Observed {
     /// All containers of the host.
     pub containers: Vec<ContainerSummary>,
     /// What a start of a container of the workload would meet, by container id.
-    pub known: HashMap<String, Known>,
+    pub known: HashMap<ContainerId, Known>,
     /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
@@ -55,7 +55,7 @@ pub struct Observed {
     /// Id of this controller's state directory.
     pub instance: String,
     /// How containers' last runs ended, by id, where events told.
-    pub ends: HashMap<String, LastEnd>,
+    pub ends: HashMap<ContainerId, LastEnd>,
     /// Since when events are heard without a break.
     pub heard_since: Option<Time>,
     /// An incident about restarts that were too many is open already.
@@ -76,18 +76,18 @@ pub struct Rotation {
     /// nginx runs: it may be sending requests.
     pub serving: bool,
     /// Ids in the serving configuration.
-    pub servers: BTreeSet<String>,
+    pub servers: BTreeSet<ContainerId>,
     /// Ids it keeps since they are the last of their upstream.
-    pub held: BTreeSet<String>,
+    pub held: BTreeSet<ContainerId>,
     /// Ids it has let go of, and the mark of which pass that answers.
-    pub released: BTreeMap<String, Option<Time>>,
+    pub released: BTreeMap<ContainerId, Option<Time>>,
     /// Its complaint, if it cannot do its work.
     pub trouble: Option<String>,
 }
 
 impl Rotation {
     /// Whether it gives no more requests to a container, marked as on its way out since then.
-    pub(crate) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
+    pub(crate) fn has_released(&self, id: &ContainerId, since: Option<Time>) -> bool {
         self.released.get(id) == Some(&since)
     }
 }

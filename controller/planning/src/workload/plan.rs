@@ -6,6 +6,7 @@ mod turn_over;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
 
@@ -25,17 +26,21 @@ pub enum Step {
     /// Make replica `index` and start it.
     Create { index: u32, name: String },
     /// Start a container that was made but never ran, or whose process ended.
-    Start { id: String, name: String, crashed: bool },
+    Start {
+        id: ContainerId,
+        name: String,
+        crashed: bool,
+    },
     /// Stop and start a container that runs since before `spec.restartedAt`.
-    Restart { id: String, name: String },
+    Restart { id: ContainerId, name: String },
     /// Keep what a container looks like that is about to be healed.
-    Capture { id: String, name: String },
+    Capture { id: ContainerId, name: String },
     /// Stop and start a container that runs and has been sick for too long.
-    Heal { id: String, name: String },
+    Heal { id: ContainerId, name: String },
     /// Stop and start a container whose network's owner started after it.
-    Rejoin { id: String, name: String },
+    Rejoin { id: ContainerId, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
-    Remove { id: String, name: String },
+    Remove { id: ContainerId, name: String },
 }
 
 impl Step {
@@ -53,7 +58,7 @@ impl Step {
     }
 
     /// The container that it is about, unless that is to be made.
-    pub fn id(&self) -> Option<&str> {
+    pub fn id(&self) -> Option<&ContainerId> {
         match self {
             Self::Create { .. } => None,
             Self::Start { id, .. }
@@ -79,7 +84,7 @@ pub struct Prepared {
     /// To be done now.
     pub steps: Vec<Step>,
     /// Ids that get no new requests: on their way out, or about to restart while others can serve.
-    pub draining: BTreeMap<String, Leaving>,
+    pub draining: BTreeMap<ContainerId, Leaving>,
     /// Why something that should happen waits, for people.
     pub waiting: Vec<String>,
     /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
@@ -161,9 +166,9 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
 #[derive(Debug, Default)]
 struct Surplus {
     /// They go now.
-    gone: BTreeSet<String>,
+    gone: BTreeSet<ContainerId>,
     /// They go once those serve that are to stay.
-    lingering: BTreeSet<String>,
+    lingering: BTreeSet<ContainerId>,
 }
 
 /// Replicas beyond the wanted number and those that a change allows itself: those already draining first, then those of
@@ -221,7 +226,7 @@ fn wanted_replicas(workload: &ValidatedWorkload) -> usize {
     usize::try_from(workload.spec.replicas.saturating_sub(adopted)).unwrap_or(usize::MAX)
 }
 
-fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<String>, plan: &mut Prepared) {
+fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<ContainerId>, plan: &mut Prepared) {
     for instance in workload
         .instances
         .iter()

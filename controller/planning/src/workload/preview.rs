@@ -10,7 +10,7 @@ use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Do
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::wire::plan::{ClientImpact, PlannedAction, PlannedStep, WorkloadPlan};
 use aegis_api::workload::{Capture, ContainerTemplate, Health};
-use aegis_api::{Kind, Time, Workload, WorkloadStatus};
+use aegis_api::{ContainerId, Kind, Time, Workload, WorkloadStatus};
 
 use super::check::check;
 use super::observed::Observed;
@@ -175,19 +175,19 @@ impl Foreseen {
 
     /// How many containers serve while the steps of this pass are being taken.
     fn count(&mut self, validated: &ValidatedWorkload, prepared: &Prepared) {
-        let stops: BTreeSet<&str> = prepared.steps.iter().filter_map(stops).collect();
+        let stops: BTreeSet<&ContainerId> = prepared.steps.iter().filter_map(stops).collect();
         let serves = |instance: &&Instance| instance.may_serve();
         let before = validated.instances.iter().filter(serves).count();
         let stays = |instance: &&Instance| {
             instance.may_serve()
-                && !stops.contains(instance.id.as_str())
+                && !stops.contains(&instance.id)
                 && !prepared.draining.contains_key(&instance.id)
         };
         let now = validated.instances.iter().filter(stays).count();
         let stopped = validated
             .instances
             .iter()
-            .filter(|instance| stops.contains(instance.id.as_str()));
+            .filter(|instance| stops.contains(&instance.id));
         let running = stopped.filter(|instance| instance.state == ContainerState::Running);
         for instance in running {
             self.stopped.insert(instance.name.clone());
@@ -233,10 +233,10 @@ impl Foreseen {
     }
 
     /// An id that nobody has.
-    fn new_id(&mut self) -> String {
+    fn new_id(&mut self) -> ContainerId {
         loop {
             self.made = self.made.saturating_add(1);
-            let id = format!("foreseen-{}", self.made);
+            let id = ContainerId::from(format!("foreseen-{}", self.made));
             if !self.world.containers.iter().any(|row| row.id == id) {
                 return id;
             }
@@ -256,7 +256,7 @@ impl Foreseen {
         made.labels.extend([
             (LABEL_WORKLOAD.to_owned(), validated.name.clone()),
             (LABEL_REPLICA.to_owned(), index.to_string()),
-            (LABEL_REVISION.to_owned(), revision),
+            (LABEL_REVISION.to_owned(), revision.into()),
         ]);
         // Nobody asks it anything: any address of its own will do.
         let address = IpAddr::V6(Ipv6Addr::from(u128::from(self.made)));
@@ -303,10 +303,10 @@ impl Foreseen {
         let serving = self.world.base.iter().chain(&self.world.replicas);
         let serving = serving.filter(|container| container.state == ContainerState::Running);
         let serving = serving.filter(|container| !leaves(&container.id));
-        let serving: BTreeSet<String> = serving.map(|container| container.id.clone()).collect();
+        let serving: BTreeSet<ContainerId> = serving.map(|container| container.id.clone()).collect();
         let leaving = after.instances.iter().filter(|row| row.draining);
         let leaving = leaving.map(|row| (row.id.clone(), row.draining_since));
-        let leaving: std::collections::BTreeMap<String, Option<Time>> = leaving.collect();
+        let leaving: std::collections::BTreeMap<ContainerId, Option<Time>> = leaving.collect();
         for rotation in self
             .world
             .rotations
@@ -392,7 +392,7 @@ impl Foreseen {
 }
 
 /// The container that a step stops.
-fn stops(step: &Step) -> Option<&str> {
+fn stops(step: &Step) -> Option<&ContainerId> {
     match step {
         Step::Restart { id, .. }
         | Step::Heal { id, .. }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use aegis_api::WorkloadStatus;
 use aegis_api::create::template_revision;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{ContainerTemplate, Health, RejectedRevision, Revision, Rollout};
+use aegis_api::{RevisionId, WorkloadStatus};
 
 use super::standing::Standing;
 use super::validate::{Instance, Mould, ValidatedWorkload};
@@ -31,15 +31,15 @@ pub fn template<'a>(
 }
 
 /// The newest revision other than this one that was ready once and can be made again.
-fn last_good<'a>(before: &'a WorkloadStatus, revision: &str) -> Option<&'a Revision> {
+fn last_good<'a>(before: &'a WorkloadStatus, revision: &RevisionId) -> Option<&'a Revision> {
     let mut newest_first = before.revisions.iter().rev();
-    newest_first.find(|other| other.was_ready && other.revision != revision && other.template.is_some())
+    newest_first.find(|other| other.was_ready && other.revision != *revision && other.template.is_some())
 }
 
 /// Whether all of the workload was once ready with this revision.
-fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {
+fn ran(workload: &ValidatedWorkload, revision: &RevisionId) -> bool {
     let mut known = workload.before.revisions.iter();
-    known.any(|known| known.revision == revision && known.was_ready)
+    known.any(|known| known.revision == *revision && known.was_ready)
 }
 
 /// The change as it stands after a pass; `None` once everything is as it should be.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::condition::Conditions;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{ConditionType, Reason, Time, WorkloadStatus};
+use aegis_api::{ContainerId, Time, WorkloadStatus};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
 use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{by_hand, restart_limit, rollout};
+use super::{conditions, restart_limit, rollout};
 use crate::ledger::HOUR;
 use crate::restart::Refused;
 
@@ -47,13 +46,13 @@ pub struct FailedStep {
 
 /// Whether a container is on its way out that was not before: load balancers have to hear of it.
 pub fn newly_draining(before: &WorkloadStatus, after: &WorkloadStatus) -> bool {
-    let was = |id: &str| before.instances.iter().any(|row| row.id == id && row.draining);
+    let was = |id: &ContainerId| before.instances.iter().any(|row| row.id == *id && row.draining);
     after.instances.iter().any(|row| row.draining && !was(&row.id))
 }
 
 /// The status after a pass.
 pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
-    let removed = |id: &str| {
+    let removed = |id: &ContainerId| {
         outcome
             .done
             .iter()
@@ -101,7 +100,7 @@ pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
     let settled = count(serving) >= workload.spec.replicas && !is_progressing(workload, &outcome.plan);
     status.rollout = rollout::next(workload, settled);
     remember_revision(workload, &mut status, settled);
-    set_conditions(workload, outcome, &mut status, settled);
+    conditions::set(workload, outcome, &mut status, settled);
     status
 }
 
@@ -141,7 +140,7 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
             .iter()
             .map(|(network, ip)| (network.clone(), ip.to_string()))
             .collect::<BTreeMap<_, _>>(),
-        state: instance.state.as_str().to_owned(),
+        state: instance.state,
         health: instance.health,
         revision: instance.revision.clone(),
         draining: outcome.plan.draining.contains_key(&instance.id),
@@ -261,178 +260,10 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
     }
 }
 
-fn set_conditions(
-    workload: &ValidatedWorkload,
-    outcome: &Outcome,
-    status: &mut WorkloadStatus,
-    settled: bool,
-) {
-    let wanted = workload.spec.replicas;
-    let unhealthy: Vec<String> = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none())
-        .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
-        .collect();
-    let failure = outcome.failed.first().map(|failed| {
-        let reason = match failed.is_transient {
-            true => Reason::StepFailed,
-            false => Reason::StepRefused,
-        };
-        let text = format!("cannot {}: {}", failed.step.words(), failed.message);
-        (reason, text)
-    });
-    let missing = matches!(workload.mould, Mould::Missing)
-        .then(|| {
-            workload.spec.container.as_ref().map(|name| {
-                format!(
-                    "container {name} does not exist: start it, and it is adopted{}",
-                    kept_by(status)
-                )
-            })
-        })
-        .flatten();
-    let ready = format!("{} of {wanted} ready", status.ready_replicas);
-    let cannot = cannot(outcome);
-    let cannot = cannot.first().map(|first| {
-        let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
-        (first.reason.reason(), all.join("; "))
-    });
-    let unknown = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unknown);
-    let unknown: Vec<String> = unknown
-        .filter_map(|row| Some(format!("{}: {}", row.name, row.message.as_deref()?)))
-        .collect();
-    let given_up: Vec<String> = workload
-        .instances
-        .iter()
-        .filter(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand())
-        .filter_map(|instance| {
-            let limit = restart_limit::reached(workload, instance)?;
-            Some(restart_limit::words(workload, instance, limit))
-        })
-        .collect();
-    let given_up = (!given_up.is_empty()).then(|| given_up.join("; "));
-    let by_hand = by_hand::told(workload);
-    let sick = workload
-        .instances
-        .iter()
-        .any(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand());
-    let waits = workload.waits_for().filter(|_| sick);
-    let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
-    let held = workload.no_restarts.as_ref().filter(|_| sick);
-    let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
-    let trouble = failure
-        .or(cannot)
-        .or(held)
-        .or(given_up.map(|text| (Reason::RestartLimit, text)))
-        .or(waits.map(|text| (Reason::DependencyDown, text)))
-        .or(missing.map(|text| (Reason::ContainerMissing, text)))
-        .or_else(|| (!unhealthy.is_empty()).then(|| (Reason::Unhealthy, unhealthy.join("; "))));
-    let (reason, message) = match (&trouble, settled) {
-        (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
-        (None, _) if by_hand.is_some() => {
-            let text = by_hand.clone().unwrap_or_default();
-            (Reason::StoppedByHand, format!("{ready}; {text}"))
-        }
-        (None, true) if status.rejected.is_some() => (Reason::RolledBack, ready),
-        (None, true) => (Reason::Ready, ready),
-        (None, false) if workload.deleting => (Reason::Deleting, outcome.plan.waiting.join("; ")),
-        (None, false) => (
-            Reason::Progressing,
-            [vec![ready], unknown, outcome.plan.waiting.clone()]
-                .concat()
-                .join("; "),
-        ),
-    };
-    let mut conditions = Conditions::at(&mut status.conditions, Some(workload.generation), workload.now);
-    let is_ready = settled && trouble.is_none();
-    conditions.set(ConditionType::Ready, is_ready, reason, message);
-    foreign(workload, &mut conditions);
-    let progress = outcome.plan.waiting.join("; ");
-    let taken_back = status.rejected.as_ref().map(|rejected| {
-        format!(
-            "revision {} was taken back and {} runs: {}; it is tried again once spec.template is changed",
-            rejected.revision,
-            status.revision.as_deref().unwrap_or("the one before"),
-            rejected.reason
-        )
-    });
-    let (progressing, why, progress) = match (&taken_back, settled) {
-        (Some(text), _) => (false, Reason::RolloutFailed, text.clone()),
-        (None, true) => (false, Reason::Settled, progress),
-        (None, false) if by_hand.is_some() && trouble.is_none() => (false, Reason::StoppedByHand, progress),
-        (None, false) => (true, Reason::Working, progress),
-    };
-    conditions.set(ConditionType::Progressing, progressing, why, progress);
-    let (degraded, reason, message) = match trouble {
-        Some((reason, text)) => (true, reason, text),
-        None => match taken_back {
-            Some(text) => (true, Reason::RolledBack, text),
-            // As people asked for it.
-            None if by_hand.is_some() => (false, Reason::StoppedByHand, String::new()),
-            None => (false, Reason::Healthy, String::new()),
-        },
-    };
-    conditions.set(ConditionType::Degraded, degraded, reason, message);
-    paused(workload, &mut conditions);
-    by_hand::condition(&mut conditions, by_hand);
-    if workload.spec.autoscale.is_some() {
-        let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-        conditions.set(
-            ConditionType::AutoscalingActive,
-            false,
-            Reason::NotSupported,
-            message,
-        );
-    }
-}
-
-/// Whether a pause holds automation; a workload that was never paused has no such condition.
-fn paused(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
-    let kind = ConditionType::Paused;
-    let hold = workload.no_restarts.as_ref();
-    match hold.filter(|hold| hold.reason == Reason::Paused) {
-        Some(hold) => {
-            conditions.set(kind, true, Reason::Paused, hold.message.clone());
-        }
-        None if conditions.is_true(kind) => {
-            conditions.set(kind, false, Reason::Resumed, "");
-        }
-        None => {}
-    }
-}
-
 /// What was asked for and is impossible, as the plan or the last look found.
 pub fn cannot(outcome: &Outcome) -> Vec<&Refused> {
     let late = outcome.refused.iter().map(|(_, refused)| refused);
     outcome.plan.cannot.iter().chain(late).collect()
-}
-
-/// Containers that carry the labels of the workload's replicas and are none.
-fn foreign(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
-    let kind = ConditionType::ForeignContainers;
-    if workload.strangers.is_empty() {
-        conditions.remove(kind);
-        return;
-    }
-    let message = format!(
-        "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
-        workload.strangers.join(", ")
-    );
-    conditions.set(kind, true, Reason::NotOurs, message);
-}
-
-/// What keeps the networks of a container that is gone, for whoever tears them down.
-fn kept_by(status: &WorkloadStatus) -> String {
-    match status.instances.len() {
-        0 => String::new(),
-        count => format!(
-            " ({count} clones of it go on serving and stay on its networks until the Workload is deleted)"
-        ),
-    }
 }
 
 fn count(n: usize) -> u32 {

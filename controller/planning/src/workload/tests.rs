@@ -8,7 +8,7 @@ use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION,
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
-use aegis_api::{ConditionType, Reason, Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_api::{ConditionType, ContainerId, Reason, Time, Workload, WorkloadStatus, kinds, yaml};
 
 use super::check::check;
 use super::observed::{NetworkOwner, Observed, Rotation};
@@ -39,7 +39,7 @@ pub(super) const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 
 
 pub(super) fn container(name: &str) -> ContainerDetails {
     ContainerDetails {
-        id: format!("{name:x<64}"),
+        id: format!("{name:x<64}").into(),
         name: name.to_owned(),
         image: "app:1".to_owned(),
         image_id: "sha256:1".to_owned(),
@@ -55,7 +55,7 @@ fn replica(index: u32) -> ContainerDetails {
     for (key, value) in [
         (LABEL_WORKLOAD, "web".to_owned()),
         (LABEL_INSTANCE, "me".to_owned()),
-        (LABEL_REVISION, clone_revision(&container("base"))),
+        (LABEL_REVISION, clone_revision(&container("base")).into()),
         (LABEL_REPLICA, index.to_string()),
     ] {
         made.labels.insert(key.to_owned(), value);
@@ -113,12 +113,12 @@ fn words(prepared: &Prepared) -> Vec<String> {
     prepared.steps.iter().map(Step::words).collect()
 }
 
-fn leaving(prepared: &Prepared) -> BTreeSet<String> {
+fn leaving(prepared: &Prepared) -> BTreeSet<ContainerId> {
     prepared.draining.keys().cloned().collect()
 }
 
 /// What a load balancer says once it has let go of all that leaves with this plan.
-fn releases(prepared: &Prepared) -> BTreeMap<String, Option<Time>> {
+fn releases(prepared: &Prepared) -> BTreeMap<ContainerId, Option<Time>> {
     let ids = prepared.draining.keys().cloned();
     ids.map(|id| (id, Some(time(NOW)))).collect()
 }
@@ -141,7 +141,7 @@ pub(super) fn rotation(servers: &[&str]) -> Rotation {
     Rotation {
         name: "lb".to_owned(),
         serving: true,
-        servers: servers.iter().map(|name| format!("{name:x<64}")).collect(),
+        servers: servers.iter().map(|name| format!("{name:x<64}").into()).collect(),
         ..Rotation::default()
     }
 }
@@ -267,7 +267,7 @@ fn i2_a_restart_that_was_cut_off_between_stop_and_start_is_only_started() {
         &workload(&format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n")),
         observed,
     );
-    let id = format!("{:x<64}", "base");
+    let id = format!("{:x<64}", "base").into();
     assert_eq!(
         plan.steps,
         [Step::Start {
@@ -331,9 +331,9 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             id: observed.base.as_ref().unwrap().id.clone(),
             index: 0,
             addresses: BTreeMap::new(),
-            state: "running".to_owned(),
+            state: ContainerState::Running,
             health: Health::Healthy,
-            revision: String::new(),
+            revision: aegis_api::RevisionId::default(),
             draining: false,
             draining_since: None,
             leaving: None,
@@ -436,7 +436,7 @@ fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
         for replica in &observed.replicas[1..] {
             observed.opinions.insert(replica.id.clone(), sick.clone());
         }
-        let away: BTreeSet<String> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
+        let away: BTreeSet<ContainerId> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
         assert_eq!(leaving(&prepare(&workload, observed).1), away, "{strategy}");
     }
 }
@@ -595,10 +595,10 @@ fn rolling(replicas: u32, strategy: &str) -> (Workload, Observed) {
 }
 
 /// Adds a running replica of the revision that the template asks for.
-fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> String {
+fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> ContainerId {
     let mut made = replica(index);
     let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
-    made.labels.insert(LABEL_REVISION.to_owned(), revision);
+    made.labels.insert(LABEL_REVISION.to_owned(), revision.into());
     observed.taken_names.insert(made.name.clone());
     let opinion = Opinion {
         health,
@@ -733,7 +733,7 @@ fn a_restart_that_waits_too_long_for_its_stand_in_goes_on_without() {
 }
 
 /// As `rolling`, in the middle of the change to `app:2`, after `app:1` had been ready.
-fn changing(strategy: &str) -> (Workload, Observed, String) {
+fn changing(strategy: &str) -> (Workload, Observed, ContainerId) {
     let (mut workload, mut observed) = rolling(2, strategy);
     let wanted = workload.spec.template.clone();
     workload.spec.template.as_mut().unwrap().image = "app:1".parse().unwrap();
@@ -1247,7 +1247,7 @@ fn i6_a_start_of_what_a_person_stopped_is_refused_whoever_plans_it() {
     let id = validated.instances[0].id.clone();
     let plan = Prepared {
         steps: vec![Step::Start {
-            name: id.clone(),
+            name: id.to_string(),
             id,
             crashed: true,
         }],
@@ -1347,13 +1347,19 @@ fn i3_i8_a_plan_that_breaks_a_rule_is_refused_with_the_reason() {
             .join("; ")
     };
     let id = |index: usize| observed.replicas[index].id.clone();
-    let remove = |id: String| Step::Remove { name: id.clone(), id };
-    let restart = |id: String| Step::Restart { name: id.clone(), id };
+    let remove = |id: ContainerId| Step::Remove {
+        name: id.to_string(),
+        id,
+    };
+    let restart = |id: ContainerId| Step::Restart {
+        name: id.to_string(),
+        id,
+    };
     let create = |index: u32, name: &str| Step::Create {
         index,
         name: name.to_owned(),
     };
-    assert!(refusal(&validated, vec![remove("bystander".to_owned())]).contains("none of this workload's"));
+    assert!(refusal(&validated, vec![remove("bystander".into())]).contains("none of this workload's"));
     assert!(refusal(&validated, vec![remove(id(0))]).contains("load balancer lb still sends it requests"));
     assert!(refusal(&validated, vec![restart(id(0))]).contains("has started since spec.restartedAt"));
     assert!(refusal(&validated, vec![create(3, "somebody")]).contains("no name of a replica"));

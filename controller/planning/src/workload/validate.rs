@@ -11,7 +11,7 @@ use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{
     ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
 };
-use aegis_api::{Kind, Reason, Time, Workload, WorkloadSpec, WorkloadStatus};
+use aegis_api::{ContainerId, Kind, Reason, RevisionId, Time, Workload, WorkloadSpec, WorkloadStatus};
 
 use super::dependencies::remembered;
 use super::ended::{self, Ended};
@@ -38,14 +38,14 @@ pub enum Mould {
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub name: String,
-    pub id: String,
+    pub id: ContainerId,
     /// 0 for the adopted container.
     pub index: u32,
     pub state: ContainerState,
     pub started_at: Option<Time>,
     pub health: Health,
     pub message: String,
-    pub revision: String,
+    pub revision: RevisionId,
     pub addresses: BTreeMap<String, IpAddr>,
     /// Docker itself is about to restart it.
     pub docker_restarts: bool,
@@ -138,7 +138,7 @@ pub struct ValidatedWorkload {
     pub generation: i64,
     pub mould: Mould,
     /// The revision replicas should have; `None` while the mould is missing.
-    pub revision: Option<String>,
+    pub revision: Option<RevisionId>,
     pub image: Option<String>,
     /// The spec's revision, where it was taken back and another one runs in its place.
     pub rejected: Option<RejectedRevision>,
@@ -204,7 +204,7 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         instance(
             container,
             index,
-            revision.as_deref(),
+            revision.as_ref(),
             workload,
             &observed,
             &before,
@@ -348,15 +348,18 @@ fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
 fn instance(
     container: &ContainerDetails,
     index: u32,
-    wanted: Option<&str>,
+    wanted: Option<&RevisionId>,
     workload: &Workload,
     observed: &Observed,
     before: &WorkloadStatus,
-    names: &BTreeMap<String, String>,
+    names: &BTreeMap<ContainerId, String>,
 ) -> Instance {
     let revision = match (index, wanted) {
-        (0, Some(wanted)) => wanted.to_owned(),
-        _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
+        (0, Some(wanted)) => wanted.clone(),
+        _ => {
+            let label = container.labels.get(LABEL_REVISION);
+            label.map(|label| label.as_str().into()).unwrap_or_default()
+        }
     };
     let none = Known::default();
     let around = Surroundings {
@@ -372,7 +375,7 @@ fn instance(
     let facts = Facts {
         restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
         restart_possible: obstacle.is_none() || container.state != ContainerState::Running,
-        is_outdated: index > 0 && wanted.is_some_and(|wanted| wanted != revision),
+        is_outdated: index > 0 && wanted.is_some_and(|wanted| *wanted != revision),
     };
     let this_run = row.filter(|row| row.started_at == container.started_at);
     let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));

@@ -1,12 +1,11 @@
 //! The only writer of an Incident's status: what the planner says of a pass is made durable in one write, and people are
 //! told of it.
 
+use aegis_api::IncidentStatus;
 use aegis_api::incident::Stage;
-use aegis_api::{Incident, IncidentStatus};
 use aegis_planning::incident::transition::{Transition, applied};
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::{EventType, ObjectRef};
-use aegis_runtime::store::StoreError;
 
 use super::Error;
 use crate::context::Context;
@@ -23,22 +22,15 @@ pub(super) async fn write(
     if Some(&status) == incident.incident.status.as_ref() {
         return Ok(());
     }
-    let uid = incident.incident.metadata.uid.as_deref().unwrap_or_default();
     let phase = status.phase.as_str();
     fault::point(&format!("incident/before/{phase}"));
-    let stored = context
-        .store
-        .set_status::<Incident>(incident.name(), uid, status)
-        .await;
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => {}
-        Err(source) => {
-            return Err(Error::Store {
-                incident: incident.name().to_owned(),
-                source,
-            });
-        }
-    }
+    context
+        .write_status(&*incident.incident, status)
+        .await
+        .map_err(|source| Error::Store {
+            incident: incident.name().to_owned(),
+            source,
+        })?;
     fault::point(&format!("incident/after/{phase}"));
     Ok(())
 }

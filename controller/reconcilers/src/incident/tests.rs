@@ -79,7 +79,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
         .iter()
         .map(|(network, ip)| (network.clone(), ip.unwrap().to_string()));
     let row = InstanceStatus {
-        id,
+        id: id.into(),
         addresses: addresses.collect(),
         ..row("app")
     };
@@ -100,7 +100,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
 #[test]
 fn what_was_stopped_to_be_removed_is_no_evidence() {
     let stopped = |name: &str, leaving| InstanceStatus {
-        state: "exited".to_owned(),
+        state: aegis_api::observed::ContainerState::Exited,
         leaving,
         ..row(name)
     };
@@ -134,7 +134,10 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     let mut workload: Workload = object("Workload", "web", "{container: app}");
     workload.metadata.generation = Some(7);
     workload.status = Some(WorkloadStatus {
-        instances: vec![InstanceStatus { id, ..row("app") }],
+        instances: vec![InstanceStatus {
+            id: id.into(),
+            ..row("app")
+        }],
         ..WorkloadStatus::default()
     });
     let now = context.clock.now();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::{Engine, EngineResult};
 use aegis_planning::load_balancer::REVISION_PATH;
 use aegis_planning::load_balancer::observed::{Observed, Worker, candidates, file};
@@ -131,7 +131,7 @@ pub(super) async fn dereference(
 }
 
 /// Ids of containers that their workload marks as draining at this moment, and since when.
-pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<String, Option<Time>> {
+pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<ContainerId, Option<Time>> {
     let backends = balancer.spec.backends.iter();
     let asked = backends.filter_map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
     let all = asked.chain(dismissed(context, balancer));

@@ -13,7 +13,6 @@ use aegis_runtime::store::StoreError;
 
 use super::{Error, Failure, dereference, receipts};
 use crate::context::Context;
-use crate::fault;
 
 /// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
 /// deletes it: must be stored before nginx is given the first configuration.
@@ -226,21 +225,9 @@ pub(super) async fn failed(
 }
 
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {
-    if balancer.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
-    fault::point("balancer/before-status");
-    let stored = context
-        .store
-        .set_status::<LoadBalancer>(balancer.name(), uid, status)
-        .await;
-    fault::point("balancer/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            balancer: balancer.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(balancer, status).await;
+    written.map_err(|source| Error::Store {
+        balancer: balancer.name().to_owned(),
+        source,
+    })
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aegis_api::ContainerId;
 use aegis_docker::script;
 use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
 
@@ -25,7 +26,7 @@ pub(super) enum Swap {
 
 /// The container of each load balancer that cannot: one without a shell, or whose user may not write there. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Swaps(Arc<Mutex<HashMap<String, String>>>);
+pub(super) struct Swaps(Arc<Mutex<HashMap<String, ContainerId>>>);
 
 impl Swaps {
     pub(super) fn forget(&self, balancer: &str) {
@@ -78,7 +79,7 @@ impl Swaps {
         }
     }
 
-    fn unable(&self) -> MutexGuard<'_, HashMap<String, String>> {
+    fn unable(&self) -> MutexGuard<'_, HashMap<String, ContainerId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,7 +34,7 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
         .await
         .unwrap();
     let said = LoadBalancerStatus {
-        held: vec!["id-a".to_owned()],
+        held: vec!["id-a".into()],
         releases: vec![release("id-b", None)],
         ..LoadBalancerStatus::default()
     };

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::Kind as _;
 use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
 use aegis_api::observed::{ContainerState, Known, Questions};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
+use aegis_api::{ContainerId, Kind as _};
 use aegis_docker::{Engine, EngineError, ListFilter};
 use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
 use aegis_planning::workload::observed::Rotation;
@@ -141,7 +141,7 @@ async fn still_without_requests(
     step: &Step,
 ) -> Result<(), EngineError> {
     let leaving = step.id().filter(|id| plan.draining.contains_key(*id));
-    let instance = leaving.and_then(|id| workload.instances.iter().find(|instance| instance.id == id));
+    let instance = leaving.and_then(|id| workload.instances.iter().find(|instance| instance.id == *id));
     let Some(instance) = instance.filter(|instance| instance.state == ContainerState::Running) else {
         return Ok(());
     };
@@ -259,9 +259,13 @@ async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
 }
 
 /// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
-async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> Result<Capture, EngineError> {
+async fn capture(
+    context: &Context,
+    workload: &ValidatedWorkload,
+    id: &ContainerId,
+) -> Result<Capture, EngineError> {
     fault::point("workload/capture/before");
-    let Some(instance) = workload.instances.iter().find(|instance| instance.id == id) else {
+    let Some(instance) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Ok(Capture::default());
     };
     let known = instance.before.as_ref().map(Subject::from);
@@ -290,7 +294,7 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
         // By these it is known again, whatever was seen.
         container: ContainerEvidence {
             name: instance.name.clone(),
-            id: id.to_owned(),
+            id: id.clone(),
             started_at: instance.started_at,
             ..seen
         },

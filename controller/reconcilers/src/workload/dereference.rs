@@ -168,7 +168,7 @@ async fn has_image(
     let (template, _) = rollout::template(template, &before);
     let revision = template_revision(template);
     let mut labels = replicas.iter().map(|replica| replica.labels.get(LABEL_REVISION));
-    if labels.all(|label| label == Some(&revision)) {
+    if labels.all(|label| label.is_some_and(|label| *label == revision)) {
         return Ok(None);
     }
     let questions = Questions {

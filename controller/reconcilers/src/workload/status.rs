@@ -14,7 +14,6 @@ use aegis_runtime::store::StoreError;
 use super::apply::Applied;
 use super::{AT_ONCE, Error, by_hand};
 use crate::context::Context;
-use crate::fault;
 
 /// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
 /// before the first of them is made.
@@ -105,22 +104,11 @@ pub(super) async fn failed(context: &Context, workload: &Workload, error: Error)
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {
-    if workload.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    fault::point("workload/before-status");
-    let stored = context
-        .store
-        .set_status::<Workload>(workload.name(), uid(workload), status)
-        .await;
-    fault::point("workload/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            workload: workload.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(workload, status).await;
+    written.map_err(|source| Error::Store {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 async fn finalize(context: &Context, workload: &Workload) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The contract with existing clients, route by route, over a real store.
 
 use aegis_api::kinds::find;
+use aegis_api::observed::ContainerState;
 use aegis_api::wire::{ContainerMetrics, ContainerRow, Edge, EdgeLabel, Node, NodeType, Topology};
 use aegis_api::{Incident, Kind as _};
 use aegis_runtime::{Part, Stored};
@@ -286,10 +287,10 @@ async fn incidents_are_found_by_id_and_by_name_and_listed_by_age() {
 #[tokio::test]
 async fn the_host_is_shown_as_it_was_last_seen() {
     let server = Server::start().await;
-    let (name, running, image) = ("web".to_owned(), "running".to_owned(), "web:1".to_owned());
+    let (name, running, image) = ("web".to_owned(), ContainerState::Running, "web:1".to_owned());
     let row = ContainerRow {
         name: name.clone(),
-        status: running.clone(),
+        status: running,
         image: image.clone(),
         id: "0123456789ab".to_owned(),
     };
@@ -302,7 +303,7 @@ async fn the_host_is_shown_as_it_was_last_seen() {
         memory_percent: 10.0,
         net_rx_bytes: 1,
         net_tx_bytes: 2,
-        status: running.clone(),
+        status: running,
         uptime_seconds: 3.0,
         image: image.clone(),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{Incident, Kind, KindInfo, Time, Workload};
+use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, Time, Workload};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
 use axum::Json;
 use axum::extract::State;
@@ -224,11 +224,11 @@ async fn open(state: &ServerState, store: &Store, opening: Opening<'_>) -> Resul
 fn tell(state: &ServerState, incident: &Incident, named: &Named) {
     let Some(naming) = &named.naming else { return };
     let (kind, reason) = if naming.by_default {
-        (EventType::Warning, "DefaultTarget")
+        (EventType::Warning, Reason::DefaultTarget.as_str())
     } else if naming.others.is_empty() {
-        (EventType::Normal, "ContainerNamed")
+        (EventType::Normal, ConditionType::ContainerNamed.as_str())
     } else {
-        (EventType::Warning, "ContainerNamed")
+        (EventType::Warning, ConditionType::ContainerNamed.as_str())
     };
     let message = naming.told(named.container.as_str());
     state

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::scalar::Time;
 use aegis_api::workload::{Health, InstanceStatus, StrategyType};
 use aegis_api::{Kind, LoadBalancer};
@@ -199,7 +200,7 @@ fn was_fit(evidence: &Evidence, workload: &str, address: &str, at: Time) -> bool
     rows_lately(evidence, workload, at).any(|row| {
         row.addresses.values().any(|ip| ip == address)
             && row.health == Health::Healthy
-            && row.state == "running"
+            && row.state == ContainerState::Running
             && !row.draining
     })
 }

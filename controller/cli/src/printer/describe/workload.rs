@@ -104,7 +104,7 @@ fn instances(sheet: &mut Sheet, instances: &[InstanceStatus], now: Time) {
             vec![
                 text::line(&instance.name),
                 instance.id.chars().take(12).collect(),
-                text::line(&instance.state),
+                instance.state.to_string(),
                 health.to_owned(),
                 text::line(&addresses.join(",")),
                 text::line(&instance.revision),

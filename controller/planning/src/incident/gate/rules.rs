@@ -1,6 +1,7 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
+use aegis_api::observed::ContainerState;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_api::redact::bound;
@@ -29,7 +30,7 @@ pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
 pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
-        .filter(|row| row.state == "paused")
+        .filter(|row| row.state == ContainerState::Paused)
         .map(|row| row.name.as_str());
     let paused: Vec<&str> = paused.collect();
     let names = paused.join(", ");

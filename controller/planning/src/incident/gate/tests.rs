@@ -220,7 +220,7 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     workload.status = Some(serde_json::from_value(json!({"instances": [row(false)]})).unwrap());
     let mut open = stopped.clone();
     open.target = Ok(workload.clone().into());
-    open.stopped = std::collections::BTreeSet::from(["1".to_owned()]);
+    open.stopped = std::collections::BTreeSet::from(["1".into()]);
     let ruled = ruled_on(&open, Action::Restart, Some("APPROVED"), false);
     assert_eq!(word(&ruled), "wait StoppedByHand");
     let by_human = ruled_on(&open, Action::Restart, None, true);

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aegis_api::incident::{Execution, Plan, Stage, Verification};
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
-use aegis_api::{ConditionType, Kind, Phase, Reason, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, ContainerId, Kind, Phase, Reason, Workload, WorkloadStatus};
 
 use super::super::gate::paused_containers;
 use super::super::ladder::{fail, fall_back};
@@ -123,9 +124,9 @@ fn converged(
         Action::Noop => Some(names()),
         Action::Restart => {
             let wanted = plan.patch.restarted_at?;
-            let all = rows
-                .iter()
-                .all(|row| row.state == "running" && row.started_at.is_some_and(|start| start >= wanted));
+            let all = rows.iter().all(|row| {
+                row.state == ContainerState::Running && row.started_at.is_some_and(|start| start >= wanted)
+            });
             (all && !rows.is_empty()).then(names)
         }
         Action::ScaleUp | Action::ScaleDown | Action::Rollback => {
@@ -162,8 +163,8 @@ fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) 
         Action::Restart => {
             // A stand-in was made for the restart, not restarted.
             let evidence = incident.status.evidence.as_ref();
-            let seen = |id: &str| {
-                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == id))
+            let seen = |id: &ContainerId| {
+                evidence.is_none_or(|evidence| evidence.containers.iter().any(|before| before.id == *id))
             };
             rows()
                 .filter(|row| seen(&row.id))

@@ -315,7 +315,7 @@ fn paused(workload: &mut Workload) {
     status.instances = vec![
         row("web-replica-1"),
         InstanceStatus {
-            state: "paused".to_owned(),
+            state: aegis_api::observed::ContainerState::Paused,
             ..row("web-replica-2")
         },
     ];

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use aegis_api::condition::Conditions;
 use aegis_api::incident::{Approval, ApprovalDecision, Attempt, Execution, Override, Plan, Verification};
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::{Analysis, Evidence, Seat, Vote};
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{ConditionType, Phase, Symptom, SymptomKind};
@@ -230,7 +231,7 @@ fn how_the_workload_is(dice: &mut Dice, incident: &mut ValidatedIncident) {
         well("web-replica-3"),
     ];
     if dice.once_in(8) {
-        rows[0].state = "paused".to_owned();
+        rows[0].state = ContainerState::Paused;
     }
     workload.status = (!dice.once_in(16)).then(|| WorkloadStatus {
         instances: rows,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Leaving, StrategyType};
 
@@ -93,7 +94,7 @@ pub(super) fn counts(workload: &ValidatedWorkload, instance: &Instance) -> bool 
 pub(super) fn turn_over(
     workload: &ValidatedWorkload,
     staying: &[&Instance],
-    lingering: &BTreeSet<String>,
+    lingering: &BTreeSet<ContainerId>,
     leeway: Leeway,
     plan: &mut Prepared,
 ) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::proposal::{ContainerEvidence, Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{ConditionType, Kind, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, ContainerId, Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::incident::remedy::can_roll_back;
@@ -27,7 +27,8 @@ const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
 pub(in crate::incident) fn worth_a_look(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
-    let goes = |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != "running";
+    let goes =
+        |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != ContainerState::Running;
     let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
     rows.sort_by_key(|row| (row.health == Health::Healthy, row.index));
     rows
@@ -86,12 +87,12 @@ async fn read_cpu(context: &Context, evidence: &mut Evidence) {
     if unread.is_empty() {
         return;
     }
-    let ids: Vec<String> = unread
+    let ids: Vec<ContainerId> = unread
         .iter()
         .filter_map(|at| evidence.containers.get(*at))
         .map(|container| container.id.clone())
         .collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let ids: Vec<&str> = ids.iter().map(ContainerId::as_str).collect();
     let read = cpu_over_a_second(context, &ids).await;
     for (at, percent) in unread.into_iter().zip(read) {
         if let Some(container) = evidence.containers.get_mut(at) {

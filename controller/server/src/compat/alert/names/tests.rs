@@ -22,7 +22,7 @@ fn workload(name: &str, container: &str) -> Arc<Workload> {
 fn row(name: &str, id: &str) -> ContainerRow {
     ContainerRow {
         name: name.to_owned(),
-        status: "running".to_owned(),
+        status: aegis_api::observed::ContainerState::Running,
         image: "i".to_owned(),
         id: id.to_owned(),
     }
