@@ -79,6 +79,16 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         "{said}"
     );
     assert_ne!(ended["status"]["phase"], "RESOLVED");
+    assert_eq!(ended["status"]["phase"], "DRY_RUN");
+    assert_eq!(ended["status"]["error"], Value::Null);
+    // Clients of the earlier system know no dry run: it is resolved to them, by doing nothing.
+    let result = stage.api().get_ok("/incidents/dry").await;
+    assert_eq!(
+        (&result["status"], &result["dry_run"]),
+        (&"RESOLVED".into(), &true.into())
+    );
+    let told = result["timeline"].as_array().and_then(|timeline| timeline.last());
+    assert_eq!(told.unwrap()["status"], "NOOP", "{result:#}");
     let after = stage.api().object("Workload", &stage.patient.name).await.unwrap();
     assert_eq!(after["spec"], before["spec"]);
     assert_eq!(stage.starts().await, 1);

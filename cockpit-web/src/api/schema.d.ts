@@ -2175,6 +2175,8 @@ export interface components {
             analysis?: components["schemas"]["AnalysisView"] | (null);
             /** @description The council's decision; null before there is one. */
             council_decision?: components["schemas"]["CouncilView"] | (null);
+            /** @description Whether it was a dry run: nothing was done. Absent where it was not. */
+            dry_run?: boolean;
             /** @description Why it failed. */
             error?: string | null;
             /** @description The id the sender gave it; for one that was not sent by webhook its resource name. */
@@ -2352,7 +2354,7 @@ export interface components {
             workload?: string | null;
         };
         /** @description Where an incident stands. */
-        Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
+        Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED" | "DRY_RUN";
         /** @description What is done to a container. */
         PlannedAction: "create" | "start" | "restart" | "remove";
         /** @description One thing done to one container. */
@@ -2467,6 +2469,8 @@ export interface components {
         };
         /** @description `resolved`. */
         ResolvedData: {
+            /** @description Whether it was a dry run: nothing was done. Absent where it was not. */
+            dry_run?: boolean;
             incident_id: string;
             /** Format: date-time */
             resolved_at?: string | null;
@@ -2713,7 +2717,7 @@ export interface components {
          * @description What a timeline entry reports. The wire spells these as the earlier system's clients look for them.
          * @enum {string}
          */
-        Stage: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED";
+        Stage: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED" | "DRY_RUN";
         Status: {
             code: number;
             details?: {
@@ -3677,7 +3681,7 @@ export interface components {
                  * @default RECEIVED
                  * @enum {string}
                  */
-                phase?: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
+                phase?: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED" | "DRY_RUN";
                 /** @description The plan, durable before anything is done. */
                 plan?: {
                     /**
@@ -3861,7 +3865,7 @@ export interface components {
                      * @description What.
                      * @enum {string}
                      */
-                    status: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED";
+                    status: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED" | "DRY_RUN";
                     /**
                      * Format: date-time
                      * @description When.

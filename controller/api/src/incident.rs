@@ -240,9 +240,41 @@ pub enum Phase {
     Resolved,
     /// Ended without a verified fix; a human is needed.
     Failed,
+    /// Ended as a dry run: what would have been done is told, and nothing was done.
+    DryRun,
 }
 
 impl Phase {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 11] = [
+        Self::Received,
+        Self::Analysing,
+        Self::CouncilReview,
+        Self::AwaitingApproval,
+        Self::Approved,
+        Self::Executing,
+        Self::Scaling,
+        Self::Verifying,
+        Self::Resolved,
+        Self::Failed,
+        Self::DryRun,
+    ];
+
+    /// Whether nothing comes after it.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Resolved | Self::Failed | Self::DryRun => true,
+            Self::Received
+            | Self::Analysing
+            | Self::CouncilReview
+            | Self::AwaitingApproval
+            | Self::Approved
+            | Self::Executing
+            | Self::Scaling
+            | Self::Verifying => false,
+        }
+    }
+
     /// As it is spelled on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -256,6 +288,7 @@ impl Phase {
             Phase::Verifying => "VERIFYING",
             Phase::Resolved => "RESOLVED",
             Phase::Failed => "FAILED",
+            Phase::DryRun => "DRY_RUN",
         }
     }
 }
@@ -289,6 +322,7 @@ pub enum Stage {
     Fallback,
     Resolved,
     Failed,
+    DryRun,
 }
 
 impl Stage {
@@ -319,6 +353,7 @@ impl Stage {
             Stage::Fallback => "FALLBACK",
             Stage::Resolved => "RESOLVED",
             Stage::Failed => "FAILED",
+            Stage::DryRun => "DRY_RUN",
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::condition::ConditionType;
+use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
@@ -19,7 +20,7 @@ pub trait Kind:
     Resource<DynamicType = ()>
     + CustomResourceExt
     + HasSpec<Spec: Rules + Fill + PartialEq + Serialize + DeserializeOwned + Send + Sync>
-    + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
+    + HasStatus<Status: Convert + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + Serialize
     + DeserializeOwned
     + Clone
@@ -133,6 +134,7 @@ pub struct KindInfo {
     pub schema: Value,
     schema_check: Result<SchemaCheck, String>,
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
+    convert: fn(&mut Value),
 }
 
 /// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
@@ -176,6 +178,7 @@ impl KindInfo {
             crd,
             schema,
             decode: decode::<K>,
+            convert: K::Status::convert,
         }
     }
 
@@ -197,13 +200,17 @@ impl KindInfo {
             .map(|(object, _)| object)
     }
 
-    /// Like [`decode`](Self::decode), with these defaults. The object is answered as it was written, but for nulls.
+    /// Like [`decode`](Self::decode), with these defaults. The object is answered as it was written, but for nulls, and for
+    /// what an earlier version wrote otherwise in its status.
     pub fn decode_with(
         &self,
         mut object: Value,
         defaults: &Defaults,
     ) -> Result<(Value, AnyKind), Vec<FieldError>> {
         strip_nulls(&mut object);
+        if let Some(status) = object.get_mut("status") {
+            (self.convert)(status);
+        }
         let check = self
             .schema_check
             .as_ref()

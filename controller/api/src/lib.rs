@@ -12,6 +12,7 @@ pub mod access;
 pub mod audit;
 pub mod automation;
 pub mod condition;
+pub mod conversion;
 pub mod create;
 pub mod defaults;
 pub mod deletion;

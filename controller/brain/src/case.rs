@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::policy::RunbookTerms;
-use aegis_api::proposal::{ContainerEvidence, Evidence};
+use aegis_api::proposal::{ContainerEvidence, Evidence, Retrieved};
 use aegis_api::{RunbookEntrySpec, Time};
 
 /// One incident as it is put before the analyst and the council.
@@ -86,6 +86,19 @@ pub struct Recalled {
     pub score: f64,
     /// How often its fix held, 0 to 1.
     pub trust: f64,
+}
+
+impl From<Recalled> for Retrieved {
+    fn from(hit: Recalled) -> Self {
+        Self {
+            entry: hit.name,
+            score: hit.score,
+            recommended: hit.entry.is_recommended(),
+            action: hit.entry.action,
+            root_cause: hit.entry.root_cause,
+            trust: hit.trust,
+        }
+    }
 }
 
 /// Bounds on replicas and where the workload stands between them.

@@ -13,13 +13,13 @@ use crate::text;
 /// Whether a change has been carried out; an error where it never will be.
 ///
 /// A Workload or LoadBalancer: the controller has seen this generation, the condition `Ready` is true, and a Workload has
-/// exactly its replicas. An Incident: it has ended, and well. Other kinds only state what is wanted: they are settled at
+/// exactly its replicas. An Incident: it has ended, and well, or as a dry run. Other kinds only state what is wanted: they are settled at
 /// once.
 pub(crate) fn is_settled(object: &Value) -> Result<bool, CliError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     match text("/kind") {
         Some("Incident") => match text("/status/phase") {
-            Some("RESOLVED") => Ok(true),
+            Some("RESOLVED" | "DRY_RUN") => Ok(true),
             Some("FAILED") => {
                 let why = text("/status/error").unwrap_or("the controller does not say why");
                 let name = text("/metadata/name").unwrap_or_default();
@@ -138,6 +138,7 @@ mod tests {
     fn an_incident_is_settled_when_it_is_resolved_and_an_error_when_it_failed() {
         let incident = |phase: &str| json!({"kind": "Incident", "metadata": {"name": "i"}, "status": {"phase": phase, "error": "why"}});
         assert!(is_settled(&incident("RESOLVED")).unwrap());
+        assert!(is_settled(&incident("DRY_RUN")).unwrap());
         assert!(!is_settled(&incident("VERIFYING")).unwrap());
         assert_eq!(
             is_settled(&incident("FAILED")).unwrap_err().to_string(),

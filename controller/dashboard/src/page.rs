@@ -53,6 +53,7 @@ struct SeenView {
     open: usize,
     resolved: usize,
     failed: usize,
+    dry_runs: usize,
     saved: String,
     manual: String,
     containers: Vec<rows::Container>,
@@ -107,6 +108,7 @@ impl Pages {
             open: sums.open,
             resolved: sums.resolved,
             failed: sums.failed,
+            dry_runs: sums.dry_runs,
             saved: span(sums.saved),
             manual: span(self.manual),
             containers: containers

@@ -27,7 +27,7 @@ pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
         Stage::CouncilDecision => decision(incident, entry),
         Stage::AwaitingApproval => approval(incident, entry),
         Stage::Scaled | Stage::Restarted | Stage::ScaledDown | Stage::RolledBack => action(incident, entry),
-        Stage::Resolved | Stage::Failed => end(incident, entry),
+        Stage::Resolved | Stage::Failed | Stage::DryRun => end(incident, entry),
         _ => vec![paragraph("", &entry.message, Bound::Text)],
     });
     blocks.push(note(&format!(
@@ -62,6 +62,7 @@ fn title(incident: &Incident, stage: Stage) -> String {
         Stage::Scaled | Stage::Restarted | Stage::ScaledDown | Stage::RolledBack => "🔧 Action taken",
         Stage::Resolved => "✅ Resolved",
         Stage::Failed => "❌ Failed",
+        Stage::DryRun => "📝 Dry run",
         other => other.as_str(),
     };
     format!("{what}: {} on {}", incident.spec.alert_type, subject(incident))

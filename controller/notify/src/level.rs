@@ -25,7 +25,7 @@ impl Level {
     /// Whether a stage becomes a card.
     pub(crate) fn wants(self, stage: Stage) -> bool {
         match stage {
-            Stage::Resolved | Stage::Failed | Stage::AwaitingApproval => true,
+            Stage::Resolved | Stage::Failed | Stage::DryRun | Stage::AwaitingApproval => true,
             Stage::Received
             | Stage::CouncilDecision
             | Stage::Scaled
@@ -69,7 +69,12 @@ mod tests {
     #[test]
     fn the_end_and_a_plan_that_requires_approval_are_posted_at_every_level() {
         for level in [Level::All, Level::Important, Level::End] {
-            for stage in [Stage::Resolved, Stage::Failed, Stage::AwaitingApproval] {
+            for stage in [
+                Stage::Resolved,
+                Stage::Failed,
+                Stage::DryRun,
+                Stage::AwaitingApproval,
+            ] {
                 assert!(level.wants(stage), "{level:?} {stage:?}");
             }
         }

@@ -195,6 +195,7 @@ impl Notifier {
         }
         let posted = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
         let fresh = news(&status.timeline, posted.as_ref());
+        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed | Stage::DryRun);
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);

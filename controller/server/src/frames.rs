@@ -33,7 +33,10 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     }
     let mut news = News::between(before, after);
     for entry in later(&before.timeline, &after.timeline, |a, b| a == b) {
-        if matches!(entry.status, Stage::Resolved | Stage::Failed | Stage::Fallback) {
+        if matches!(
+            entry.status,
+            Stage::Resolved | Stage::Failed | Stage::DryRun | Stage::Fallback
+        ) {
             writer.rest(&mut news);
         }
         writer.entry(entry, &mut news);
@@ -129,7 +132,7 @@ impl Writer<'_> {
         let (incident_id, message) = (self.id(), entry.message.clone());
         self.push(wire::StatusUpdate {
             incident_id,
-            status: entry.status,
+            status: wire::known_stage(entry.status),
             message,
         });
         match entry.status {
@@ -275,6 +278,16 @@ impl Writer<'_> {
                 self.push(wire::ResolvedData {
                     incident_id,
                     resolved_at,
+                    dry_run: false,
+                });
+            }
+            // To clients that know no dry run it is resolved, by doing nothing.
+            Phase::DryRun => {
+                let resolved_at = self.status.finished_at;
+                self.push(wire::ResolvedData {
+                    incident_id,
+                    resolved_at,
+                    dry_run: true,
                 });
             }
             Phase::Failed => {

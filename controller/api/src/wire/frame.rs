@@ -211,7 +211,12 @@ payloads! {
     /// `health.check`, one a real attempt.
     HealthCheck { incident_id: String, attempt: u32, healthy: bool }
     /// `resolved`.
-    ResolvedData { incident_id: String, resolved_at: Option<Time> }
+    ResolvedData {
+        incident_id: String, resolved_at: Option<Time>,
+        /// Whether it was a dry run: nothing was done. Absent where it was not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    }
     /// `failed`.
     FailedData { incident_id: String, error: Option<String> }
     /// `heartbeat`.

@@ -193,9 +193,10 @@ fn pending(incident: &Target, phase: Phase, plan: &Plan, now: i64) -> String {
     }
     match phase {
         Phase::AwaitingApproval => format!(
-            "waits for a person: aegisctl approve {0} --plan {1}, or aegisctl reject {0}",
+            "requires approval: aegisctl approve {0} --plan {1}, or aegisctl reject {0}",
             incident.name, plan.hash
         ),
+        Phase::DryRun => "not applied: it was a dry run".to_owned(),
         _ => format!("not applied yet: {incident} is {}", phase.as_str()),
     }
 }

@@ -20,7 +20,8 @@ pub(crate) struct WatchArgs {
     /// Only this incident, by its name or the id its sender gave it
     #[arg(long, value_name = "ID")]
     incident: Option<String>,
-    /// Ends with the incident (or else the first one that appears): 0 when it is RESOLVED, 1 when it FAILED
+    /// Ends with the incident (or else the first one that appears): 0 when it is RESOLVED or was a dry run, 1 when it
+    /// FAILED
     #[arg(long)]
     until_resolved: bool,
     /// Gives up after this time with exit code 124, such as 90s; 0s never
@@ -202,7 +203,11 @@ impl View<'_> {
         self.alias = text("incident_id").map(str::to_owned);
         match text("status").filter(|_| self.args.until_resolved) {
             Some("RESOLVED") => {
-                self.say(&format!("incident {followed} is RESOLVED"))?;
+                let is_dry_run = found.get("dry_run") == Some(&Value::Bool(true));
+                self.say(&match is_dry_run {
+                    true => format!("incident {followed} was a dry run: nothing was done"),
+                    false => format!("incident {followed} is RESOLVED"),
+                })?;
                 Ok(Some(Ok(())))
             }
             Some("FAILED") => Ok(Some(Err(failed(&followed, text("error").unwrap_or(NO_REASON))))),

@@ -169,6 +169,10 @@ impl FeedPrinter {
                 };
                 stage("PROBE", format!("attempt {}: {word}", check.attempt))
             }
+            Some(wire::Frame::Resolved(end)) if end.dry_run => {
+                let lasted = self.lasted(frame, incident);
+                stage("DRY_RUN", format!("nothing was done{lasted}"))
+            }
             Some(wire::Frame::Resolved(_)) => {
                 let lasted = self.lasted(frame, incident);
                 stage("RESOLVED", format!("verified healthy{lasted}"))
@@ -365,6 +369,22 @@ mod tests {
             ],
         );
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_dry_run_is_not_told_as_verified() {
+        let told = shown(
+            false,
+            &[(
+                "resolved",
+                json!({"resolved_at": "2026-01-31T12:00:09Z", "dry_run": true}),
+            )],
+        );
+        assert!(
+            told.contains("DRY_RUN") && told.contains("nothing was done"),
+            "{told}"
+        );
+        assert!(!told.contains("verified"), "{told}");
     }
 
     #[test]

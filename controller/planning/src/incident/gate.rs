@@ -15,6 +15,7 @@ use aegis_api::proposal::{Action, CouncilDecision};
 use super::validate::ValidatedIncident;
 
 pub(crate) use budget::cooldown_until;
+pub(super) use rules::paused_containers;
 
 /// What policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]

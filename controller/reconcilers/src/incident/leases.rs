@@ -30,11 +30,11 @@ impl Leases {
     }
 
     /// Takes the workload of an incident for it, unless the store says already that another works on it; whoever has it
-    /// becomes its rival.
+    /// becomes its active_incident.
     pub(super) fn claim_for(&self, incident: &mut ValidatedIncident, is_over: impl Fn(&str) -> bool) {
         let Ok(workload) = &incident.target else { return };
-        if incident.rival.is_none() {
-            incident.rival = self.claim(workload.name(), incident.name(), is_over).err();
+        if incident.active_incident.is_none() {
+            incident.active_incident = self.claim(workload.name(), incident.name(), is_over).err();
         }
     }
 

@@ -235,3 +235,17 @@ fn a_failure_says_why() {
         json!({"incident_id": "INC-1", "error": "no quorum"})
     );
 }
+
+#[test]
+fn a_dry_run_is_told_as_nothing_done_and_then_as_resolved() {
+    let old = incident(&json!({"phase": "COUNCIL_REVIEW"}));
+    let new = incident(
+        &json!({"phase": "DRY_RUN", "finishedAt": "2026-01-31T12:00:09Z", "timeline": [entry(9, "DRY_RUN")]}),
+    );
+    let drafts = frames(Some(&old), &new);
+    assert_eq!(names(&drafts), ["status.update NOOP", "resolved"]);
+    assert_eq!(
+        drafts[1].frame.data(),
+        json!({"incident_id": "INC-1", "resolved_at": "2026-01-31T12:00:09Z", "dry_run": true})
+    );
+}

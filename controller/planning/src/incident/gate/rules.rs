@@ -1,12 +1,12 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
+use aegis_api::observed::ContainerState;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_api::redact::bound;
-use aegis_api::{ConditionType, Kind, Reason, condition};
+use aegis_api::{ConditionType, Kind, Reason, Workload, condition};
 
-use super::super::plan::paused_containers;
 use super::super::readings::readings;
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
@@ -24,6 +24,23 @@ fn needs_approval(reason: Reason, message: impl Into<String>) -> Option<Ruling> 
 pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
     let hold = case.incident.paused.as_ref()?;
     needs_approval(hold.reason, hold.message.clone())
+}
+
+/// Which containers somebody paused, and what to do about it; `None` where nobody did.
+pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
+    let rows = workload.status.iter().flat_map(|status| &status.instances);
+    let paused = rows
+        .filter(|row| row.state == ContainerState::Paused)
+        .map(|row| row.name.as_str());
+    let paused: Vec<&str> = paused.collect();
+    let names = paused.join(", ");
+    (!paused.is_empty()).then(|| {
+        format!(
+            "{names} {} paused: whoever paused it must unpause it (`docker unpause {}`) before anything can be done",
+            if paused.len() == 1 { "is" } else { "are" },
+            paused.join(" ")
+        )
+    })
 }
 
 /// Nothing can be done to a paused container, and what is asked for meanwhile would befall it once it goes on.

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::governing::Doubt;
-use crate::incident::plan::{Step, plan};
-use crate::incident::testing::{REPORT, incident, judge};
+use crate::incident::next::{Effect, Next};
+use crate::incident::phase::next;
+use crate::incident::testing::{REPORT, held, incident, judge};
 
 #[test]
 fn the_rules_bind_in_this_order() {
@@ -188,19 +189,10 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
             until: None,
             by_itself: false,
         });
-        let step = plan(&incident);
-        assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
-        assert_eq!(
-            matches!(
-                step,
-                Step::Hold {
-                    reason: Reason::Paused,
-                    ..
-                }
-            ),
-            !goes_on,
-            "{step:?}"
-        );
+        let step = next(&incident);
+        let executes = matches!(step, Next::Effect(Effect::Execute(_)));
+        assert_eq!(executes, goes_on, "{step:?}");
+        assert_eq!(held(&step) == Some(Reason::Paused), !goes_on, "{step:?}");
     }
 }
 
@@ -212,7 +204,7 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     };
     let mut stopped = judge(vec![incident(REPORT, "{}")], "{}");
     let mut workload = (**stopped.target.as_ref().unwrap()).clone();
-    let row = |by_hand: bool| {
+    let row = |manual_actions: bool| {
         let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
         if by_hand {
             row["stoppedByHand"] = json!("2026-11-22T11:00:00Z");

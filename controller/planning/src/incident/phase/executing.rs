@@ -1,17 +1,21 @@
-//! Whether a plan that was applied has taken effect, and what ends it where it cannot. Pure.
+//! EXECUTING and SCALING: whether a plan that was applied has taken effect, and what ends it where it cannot.
 
 use std::time::Duration;
 
-use aegis_api::incident::Plan;
+use aegis_api::incident::{Execution, Plan, Stage, Verification};
 use aegis_api::observed::ContainerState;
 use aegis_api::proposal::Action;
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::Health;
-use aegis_api::{ConditionType, ContainerId, Kind, Reason, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, ContainerId, Kind, Phase, Reason, Workload, WorkloadStatus};
 
+use super::super::gate::paused_containers;
+use super::super::ladder::{fail, fall_back};
+use super::super::next::Next;
 use super::super::remedy;
+use super::super::transition::{Field, Transition, What};
 use super::super::validate::ValidatedIncident;
-use super::{Step, fail, fall_back, in_rotation, paused_containers};
+use crate::serving::is_in_rotation;
 
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
@@ -19,62 +23,68 @@ const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
 /// makes containers anew within a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-pub fn converge(incident: &ValidatedIncident, workload: &Workload) -> Step {
+pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     let (Some(plan), Some(execution)) = (&incident.status.plan, &incident.status.execution) else {
-        return fail("the plan is missing from the status");
+        return fail(incident, "the plan is missing from the status");
     };
     if !remedy::is_applied(&plan.patch, &workload.spec) {
-        return fail(format!(
+        let error = format!(
             "somebody changed workload {} (generation {}) before the plan had taken effect",
             plan.target,
             workload.generation()
-        ));
+        );
+        return fail(incident, error);
     }
     let status = workload.status.clone().unwrap_or_default();
     if let Some(containers) = converged(incident, plan, execution.generation, &status, workload) {
         let lb = (!incident.balancers.is_empty()).then(|| in_rotation(incident, &status));
-        return Step::BeginVerification {
-            plan: plan.clone(),
-            containers,
-            lb,
-        };
+        return begin_verification(incident, plan, containers, lb).into();
     }
-    if plan.action != Action::Noop
-        && let Some(message) = paused_containers(workload)
-    {
-        return fail(format!("{} did not take effect: {message}", plan.action));
-    }
-    if plan.action == Action::Restart
-        && status.observed_generation >= execution.generation
-        && let Some(why) = cannot_restart(&status)
-    {
-        return fall_back(incident, format!("RESTART cannot be done: {why}"));
-    }
+    not_converged(incident, workload, plan, execution)
+}
+
+/// It waits, for as long as the plan may still take effect.
+fn not_converged(
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    plan: &Plan,
+    execution: &Execution,
+) -> Next {
+    let action = plan.action;
     // While this controller was away nobody worked on it.
     let began = execution
         .applied_at
         .unwrap_or(incident.now)
         .max(incident.awake_since);
-    if began.age(incident.now) >= REFUSED_FOR
+    let waits = began.age(incident.now);
+    let status = workload.status.clone().unwrap_or_default();
+    if action != Action::Noop
+        && let Some(message) = paused_containers(workload)
+    {
+        return fail(incident, format!("{action} did not take effect: {message}"));
+    }
+    if action == Action::Restart
+        && status.observed_generation >= execution.generation
+        && let Some(why) = cannot_restart(&status)
+    {
+        return fall_back(incident, format!("RESTART cannot be done: {why}"));
+    }
+    if waits >= REFUSED_FOR
         && let Some(message) = impossible(workload)
     {
-        return fall_back(incident, format!("{} cannot take effect: {message}", plan.action));
+        return fall_back(incident, format!("{action} cannot take effect: {message}"));
     }
-    let left = CONVERGE_WITHIN.saturating_sub(began.age(incident.now));
+    let left = CONVERGE_WITHIN.saturating_sub(waits);
     if left.is_zero() {
-        let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready)
-            .map(|ready| ready.message.clone())
-            .unwrap_or_default();
+        let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready);
+        let ready = ready.map(|ready| ready.message.clone()).unwrap_or_default();
+        let secs = CONVERGE_WITHIN.as_secs();
         return fall_back(
             incident,
-            format!(
-                "{} had not taken effect after {} s: {ready}",
-                plan.action,
-                CONVERGE_WITHIN.as_secs()
-            ),
+            format!("{action} had not taken effect after {secs} s: {ready}"),
         );
     }
-    Step::Wait(Some(left))
+    Next::Wait(Some(left))
 }
 
 /// Whether something outside keeps the change from taking effect: then it says nothing about the fix.
@@ -163,4 +173,57 @@ fn acted_on(incident: &ValidatedIncident, plan: &Plan, status: &WorkloadStatus) 
         }
         Action::Rollback | Action::Noop => rows().map(|row| row.name.clone()).collect(),
     }
+}
+
+/// Whether every load balancer that names the workload sends requests to just its present containers.
+pub(super) fn in_rotation(incident: &ValidatedIncident, status: &WorkloadStatus) -> bool {
+    let target = incident.target.as_ref();
+    let target = target.map(|workload| workload.name()).unwrap_or_default();
+    is_in_rotation(&incident.balancers, target, &status.instances)
+}
+
+fn begin_verification(
+    incident: &ValidatedIncident,
+    plan: &Plan,
+    containers: Vec<String>,
+    lb: Option<bool>,
+) -> Transition {
+    let now = incident.now;
+    let names = containers.join(", ");
+    let (stage, text) = match plan.action {
+        Action::Restart => (Stage::Restarted, format!("restarted {names}")),
+        Action::ScaleUp => (Stage::Scaled, format!("made {names}")),
+        Action::ScaleDown => (Stage::ScaledDown, format!("removed {names}")),
+        Action::Rollback => (Stage::RolledBack, format!("rolled back {names}")),
+        Action::Noop => (Stage::Noop, format!("{names} left as it is")),
+    };
+    let mut transition = Transition::new(What::VerificationBegun, Phase::Verifying, now).log(stage, text);
+    if lb == Some(true) {
+        transition = transition.log(Stage::LbConfigured, rotation(incident, plan.action, &names));
+    }
+    let execution = Execution {
+        converged_at: Some(now),
+        containers,
+        lb_configured: lb,
+        ..incident.status.execution.clone().unwrap_or_default()
+    };
+    let verification = Verification {
+        started_at: Some(now),
+        deadline: Some(now.plus(incident.policy.verification.deadline)),
+        ..Verification::default()
+    };
+    transition
+        .log(Stage::Verifying, "probing every container of the workload")
+        .set(Field::Execution(Some(execution)))
+        .set(Field::Verification(Some(verification)))
+}
+
+/// Tells that every load balancer serves what the action left.
+pub(super) fn rotation(incident: &ValidatedIncident, action: Action, names: &str) -> String {
+    let balancers: Vec<&str> = incident.balancers.iter().map(|lb| lb.name()).collect();
+    let verb = match action {
+        Action::ScaleDown => "no longer sends requests to",
+        Action::Restart | Action::ScaleUp | Action::Rollback | Action::Noop => "sends requests to",
+    };
+    format!("{} {verb} {names}", balancers.join(", "))
 }

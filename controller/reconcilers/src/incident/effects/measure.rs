@@ -1,45 +1,16 @@
 //! Whether what is wrong is (still) wrong at this moment: asked right before an action and after it. Reads only.
 
+use aegis_api::Workload;
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
 use aegis_api::symptom::{Symptom, SymptomKind, words};
-use aegis_api::{Time, Workload};
 use aegis_docker::EngineError;
+use aegis_planning::incident::measured::Measured;
+use aegis_planning::incident::phase::Aftermath;
 use aegis_planning::incident::readings::readings;
 use aegis_planning::incident::validate::ValidatedIncident;
 
-use super::{IncidentReconciler, apply, evidence};
-
-/// What was measured.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Measured {
-    /// What is wrong, gravest first.
-    pub symptoms: Vec<Symptom>,
-    /// What was read, for people.
-    pub readings: String,
-    pub at: Time,
-}
-
-/// What of the symptom is left after an action.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Aftermath {
-    /// There was none, or it is not for automation to judge.
-    Unasked,
-    Cleared,
-    Persists(String),
-    /// Its reading is not to be had.
-    Unknown,
-}
-
-impl Aftermath {
-    /// As the status records it.
-    pub(super) fn cleared(&self) -> Option<bool> {
-        match self {
-            Self::Cleared => Some(true),
-            Self::Persists(_) => Some(false),
-            Self::Unasked | Self::Unknown => None,
-        }
-    }
-}
+use super::super::IncidentReconciler;
+use super::{case, evidence};
 
 /// What these readings show as wrong.
 pub(super) fn judge(
@@ -47,7 +18,7 @@ pub(super) fn judge(
     incident: &ValidatedIncident,
     evidence: &Evidence,
 ) -> Vec<Symptom> {
-    let case = apply::case(reconciler, incident, evidence.clone());
+    let case = case::with(reconciler, incident, evidence.clone());
     case.map(|case| reconciler.brain.symptoms(&case))
         .unwrap_or_default()
 }
@@ -67,32 +38,33 @@ pub(super) async fn measure(
     })
 }
 
-/// Whether the gravest symptom that there was is gone.
+/// Whether the gravest symptom that there was is gone. Nothing is measured where the probes are not passed: it is not well.
 pub(super) async fn aftermath(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
     workload: &Workload,
-) -> Result<Aftermath, EngineError> {
+    passed: bool,
+) -> Aftermath {
     let plan = incident.status.plan.as_ref().map(|plan| plan.action);
-    let Some(symptom) = incident
-        .status
-        .symptoms
-        .first()
-        .filter(|_| plan.is_some_and(|action| action != Action::Noop))
-    else {
-        return Ok(Aftermath::Unasked);
+    let acted = plan.is_some_and(|action| action != Action::Noop);
+    let symptom = incident.status.symptoms.first();
+    let Some(symptom) = symptom.filter(|_| passed && acted) else {
+        return Aftermath::Unasked;
     };
     let with_cpu = symptom.kind == SymptomKind::CpuHigh;
-    let read = evidence::readings(&reconciler.context, incident, workload, with_cpu).await?;
+    let read = match evidence::readings(&reconciler.context, incident, workload, with_cpu).await {
+        Ok(read) => read,
+        Err(error) => return Aftermath::Unread(error.to_string()),
+    };
     let left: Vec<Symptom> = judge(reconciler, incident, &read)
         .into_iter()
         .filter(|left| left.kind == symptom.kind)
         .collect();
-    Ok(match left.is_empty() {
+    match left.is_empty() {
         true if is_known(symptom.kind, &read) => Aftermath::Cleared,
         true => Aftermath::Unknown,
         false => Aftermath::Persists(words(&left)),
-    })
+    }
 }
 
 fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {

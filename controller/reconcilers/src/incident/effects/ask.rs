@@ -1,30 +1,29 @@
-//! Asks the brain for the incident reconciler: the words it streams go to the feed as they come, and nobody waits for
+//! Asks the brain: the words it streams go to the feed as they come, and nobody waits for
 //! an answer that nobody needs any more. Changes nothing; does I/O through the brain.
 
-use aegis_api::proposal::{Analysis, Seat};
-use aegis_api::wire::AiRestart;
+use aegis_api::proposal::{Analysis, Seat, Vote};
+use aegis_api::wire::{AiRestart, incident_id};
 use aegis_api::{Incident, Kind, Reason};
-use aegis_brain::{Brain, Case, Chunk};
+use aegis_brain::{Brain, BrainError, Case, Chunk};
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::{EventType, ObjectRef};
 use futures::StreamExt;
 
-use super::IncidentReconciler;
-use super::apply::Outcome;
+use super::super::IncidentReconciler;
 
-/// One analysis.
-pub(super) async fn analyse(
+/// One analysis; `None` where nobody needs it any more.
+pub(in crate::incident) async fn analyse(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
     case: &Case,
-) -> Outcome {
-    let id = super::status::wire_id(&incident.incident);
+) -> Option<Result<Analysis, BrainError>> {
+    let id = incident_id(&incident.incident);
     // People read that it is analysed before they read the words.
     let version = incident.incident.metadata.resource_version.as_deref();
     let revision = version
         .and_then(|version| version.parse().ok())
         .unwrap_or_default();
-    let mut live = reconciler.context.feed.live_answer_after(&id, revision);
+    let mut live = reconciler.context.feed.live_answer_after(id, revision);
     let mut on_chunk = |chunk: Chunk<'_>| match chunk {
         Chunk::Text(text) => live.say(text),
         Chunk::Restart { provider, reason } => {
@@ -36,32 +35,26 @@ pub(super) async fn analyse(
             live.restart(&format!("\n[{provider}: {reason}]\n"), restart);
         }
     };
-    let brain = governed(reconciler, incident);
+    let brain = for_policy(reconciler, incident);
     let analysis = brain.analyse(case, &mut on_chunk);
-    unless_moot(reconciler, incident, async {
-        match analysis.await {
-            Ok(analysis) => Outcome::Analysed(Box::new(analysis)),
-            Err(error) => Outcome::AnalysisFailed(error.to_string()),
-        }
-    })
-    .await
+    cancel_if_superseded(reconciler, incident, analysis).await
 }
 
-/// One seat's vote.
+/// One seat's vote; `None` where nobody needs it any more.
 pub(super) async fn vote(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
     case: &Case,
     seat: Seat,
     analysis: &Analysis,
-) -> Outcome {
-    let brain = governed(reconciler, incident);
+) -> Option<Vote> {
+    let brain = for_policy(reconciler, incident);
     let vote = brain.review(seat, case, analysis, &incident.status.votes);
-    unless_moot(reconciler, incident, async { Outcome::Voted(vote.await) }).await
+    cancel_if_superseded(reconciler, incident, vote).await
 }
 
 /// The brain as the incident's policy wants it; as the controller has it, where the policy names whom nobody knows.
-fn governed(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Brain {
+fn for_policy(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Brain {
     reconciler
         .brain
         .under(&incident.policy.analysis)
@@ -83,15 +76,15 @@ fn governed(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Br
 }
 
 /// The answer; or, where the incident goes away or a human chooses an action meanwhile, an end of the question.
-async fn unless_moot(
+async fn cancel_if_superseded<T>(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
-    answer: impl Future<Output = Outcome>,
-) -> Outcome {
+    answer: impl Future<Output = T>,
+) -> Option<T> {
     tokio::select! {
         biased;
-        outcome = answer => outcome,
-        () = moot(reconciler, incident) => Outcome::Waited(Some(std::time::Duration::ZERO)),
+        answer = answer => Some(answer),
+        () = moot(reconciler, incident) => None,
     }
 }
 

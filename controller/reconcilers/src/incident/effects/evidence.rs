@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerState, ContainerSummary};
-use aegis_api::proposal::{Evidence, Neighbour, RecentAction};
+use aegis_api::proposal::{ContainerEvidence, Evidence, Neighbour, RecentAction};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
 use aegis_api::{ConditionType, ContainerId, Kind, Workload, WorkloadStatus};
 use aegis_brain::redact::{bound, redact};
@@ -26,7 +26,7 @@ const MOST_EVENTS: usize = 20;
 const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
-pub(super) fn worth_inspecting(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
+pub(in crate::incident) fn worth_inspecting(instances: &[InstanceStatus]) -> Vec<&InstanceStatus> {
     let goes =
         |row: &InstanceStatus| row.leaving == Some(Leaving::ScaleIn) && row.state != ContainerState::Running;
     let mut rows: Vec<&InstanceStatus> = instances.iter().filter(|row| !goes(row)).collect();
@@ -35,7 +35,7 @@ pub(super) fn worth_inspecting(instances: &[InstanceStatus]) -> Vec<&InstanceSta
 }
 
 /// Answers an error only where the engine does not answer at all: then nothing was seen, and nothing can be concluded.
-pub(super) async fn collect(
+pub(in crate::incident) async fn collect(
     context: &Context,
     incident: &ValidatedIncident,
     workload: &Workload,
@@ -108,6 +108,42 @@ async fn gather(
     depth: Depth,
 ) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
+    let (containers, mut gaps) = containers(context, workload, &status, depth).await?;
+    let neighbours = neighbours(context, &status).await.unwrap_or_else(|error| {
+        gaps.push(format!("the containers beside it: {error}"));
+        Vec::new()
+    });
+    let revisions = status
+        .revisions
+        .iter()
+        .map(|revision| format!("{} {} {}", revision.revision, revision.image, revision.created_at));
+    let current = status.revisions.last();
+    let mut actions = [&incident.history[..], &incident.manual_actions].concat();
+    actions.sort_by_key(|action| action.at);
+    actions.drain(..actions.len().saturating_sub(MOST_EVENTS));
+    Ok(Evidence {
+        collected_at: Some(context.clock.now()),
+        containers,
+        desired_replicas: workload.spec.replicas,
+        ready_replicas: status.ready_replicas,
+        revisions: revisions.collect(),
+        can_roll_back: can_roll_back(workload),
+        revision_age_secs: current.map(|revision| revision.created_at.age(incident.now).as_secs()),
+        generation: workload.metadata.generation,
+        neighbours,
+        events: events(context, workload),
+        recent_actions: actions,
+        gaps,
+    })
+}
+
+/// What the workload's containers look like, and what could not be seen of them.
+async fn containers(
+    context: &Context,
+    workload: &Workload,
+    status: &WorkloadStatus,
+    depth: Depth,
+) -> Result<(Vec<ContainerEvidence>, Vec<String>), EngineError> {
     let rows = worth_inspecting(&status.instances);
     let own_networks = addressing::own_networks(context).await?;
     let looks = rows.iter().take(MOST_CONTAINERS).map(|row| async {
@@ -135,18 +171,14 @@ async fn gather(
             }
         }
     }
-    if let Some(error) = unreachable.filter(|_| containers.is_empty()) {
-        return Err(error);
+    match unreachable.filter(|_| containers.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((containers, gaps)),
     }
-    let neighbours = neighbours(context, &status).await.unwrap_or_else(|error| {
-        gaps.push(format!("the containers beside it: {error}"));
-        Vec::new()
-    });
-    let revisions = status
-        .revisions
-        .iter()
-        .map(|revision| format!("{} {} {}", revision.revision, revision.image, revision.created_at));
-    let current = status.revisions.last();
+}
+
+/// What was told of the workload lately.
+fn events(context: &Context, workload: &Workload) -> Vec<String> {
     let (_, events) = context.events.list();
     let ours = events
         .iter()
@@ -162,23 +194,7 @@ async fn gather(
         })
         .collect();
     events.drain(..events.len().saturating_sub(MOST_EVENTS));
-    let mut actions = [&incident.history[..], &incident.by_hand].concat();
-    actions.sort_by_key(|action| action.at);
-    actions.drain(..actions.len().saturating_sub(MOST_EVENTS));
-    Ok(Evidence {
-        collected_at: Some(context.clock.now()),
-        containers,
-        desired_replicas: workload.spec.replicas,
-        ready_replicas: status.ready_replicas,
-        revisions: revisions.collect(),
-        can_roll_back: can_roll_back(workload),
-        revision_age_secs: current.map(|revision| revision.created_at.age(incident.now).as_secs()),
-        generation: workload.metadata.generation,
-        neighbours,
-        events,
-        recent_actions: actions,
-        gaps,
-    })
+    events
 }
 
 /// The text that similar incidents are searched with: what was reported, and what the containers say.

@@ -24,7 +24,7 @@ use crate::workload::WorkloadReconciler;
 pub(super) const OTHER: &str = "db";
 pub(super) const BYSTANDER: &str = "payments";
 
-pub(super) struct Ward {
+pub(super) struct Harness {
     pub(super) engine: FakeEngine,
     pub(super) context: Context,
     incidents: IncidentReconciler,
@@ -33,7 +33,7 @@ pub(super) struct Ward {
     _state: tempfile::TempDir,
 }
 
-impl Ward {
+impl Harness {
     /// Workload `web` adopts a container of this name; `policy` governs it.
     pub(super) async fn open(container: &str, policy: &Value, brain: Brain) -> Self {
         let at_once = Duration::from_millis(1);
@@ -58,7 +58,7 @@ impl Ward {
         let probes = CancellationToken::new();
         let (prober, ended) = (context.prober.clone(), probes.clone());
         tokio::spawn(async move { prober.run(ended).await });
-        let ward = Self {
+        let harness = Self {
             engine,
             incidents: IncidentReconciler::new(context.clone(), Arc::new(brain), Recall::default()),
             workloads: WorkloadReconciler::new(context.clone()),
@@ -66,24 +66,24 @@ impl Ward {
             _probes: probes.drop_guard(),
             _state: state,
         };
-        ward.apply("RemediationPolicy", "all", policy).await.unwrap();
+        harness.apply("RemediationPolicy", "all", policy).await.unwrap();
         for (name, adopted) in [("web", container), (OTHER, OTHER)] {
             let health =
                 json!({"http": {"path": "/health", "port": 8000}, "interval": "100ms", "timeout": "200ms"});
             let spec = json!({"container": adopted, "replicas": 1, "health": health});
-            ward.apply("Workload", name, &spec).await.unwrap();
+            harness.apply("Workload", name, &spec).await.unwrap();
         }
         for _ in 0..2000 {
-            ward.pass(&["web", OTHER]).await;
+            harness.pass(&["web", OTHER]).await;
             let ready = |name| {
-                let workload = ward.context.store.get::<Workload>(name).unwrap();
+                let workload = harness.context.store.get::<Workload>(name).unwrap();
                 workload
                     .status
                     .as_ref()
                     .is_some_and(|status| status.ready_replicas == 1)
             };
             if ready("web") && ready(OTHER) {
-                return ward;
+                return harness;
             }
         }
         panic!("the workloads do not get ready");
@@ -222,7 +222,7 @@ impl Ward {
     }
 
     /// What this controller did to containers.
-    pub(super) fn deeds(&self) -> Vec<Effect> {
+    pub(super) fn actions(&self) -> Vec<Effect> {
         let all = self.engine.effects();
         all.into_iter()
             .filter(|effect| effect.actor == Actor::Client)
