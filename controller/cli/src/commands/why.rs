@@ -146,7 +146,7 @@ fn remediation(live: &Value) -> Result<Vec<String>, CliError> {
     }));
     if status.phase == aegis_api::Phase::AwaitingApproval {
         reasons.push(format!(
-            "it waits for a person: aegisctl plan {name}, then approve or reject"
+            "it requires approval: aegisctl plan {name}, then approve or reject"
         ));
     }
     Ok(reasons)

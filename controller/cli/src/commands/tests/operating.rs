@@ -314,7 +314,7 @@ async fn why_shows_conditions_containers_incidents_and_warnings() {
     let run = aegisctl(&server.uri(), &["why", "incident/inc-1"]).await;
     assert!(
         run.out.starts_with("incident/inc-1 is AWAITING_APPROVAL\n")
-            && run.out.contains("it waits for a person"),
+            && run.out.contains("it requires approval"),
         "{run:?}"
     );
 }

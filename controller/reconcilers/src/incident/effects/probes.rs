@@ -5,7 +5,7 @@ use aegis_api::workload::Health;
 use futures::future::join_all;
 
 use crate::context::Context;
-use crate::{probe, reach};
+use crate::{addressing, probe};
 
 /// Probes every container of the workload at once.
 pub(in crate::incident) async fn ask_all(
