@@ -113,14 +113,14 @@ impl Next<'_> {
         let from = if from.is_empty() { "a resource" } else { from };
         let mut text = format!("{} reported by {from}", bound(&spec.alert_type, 100));
         if let (Some(naming), Some(container)) = (&source.naming, &spec.container_name) {
-            let told = naming.told(container.as_str());
-            text.push_str(&format!("; {told}"));
+            let message = naming.message(container.as_str());
+            text.push_str(&format!("; {message}"));
             let reason = if naming.by_default {
                 Reason::DefaultTarget
             } else {
                 Reason::NamedByAlert
             };
-            self.condition(ConditionType::ContainerNamed, !naming.by_default, reason, told);
+            self.condition(ConditionType::ContainerNamed, !naming.by_default, reason, message);
         }
         if let Some(previous) = &source.previous {
             text.push_str(&format!("; the same alert was incident {previous} before"));

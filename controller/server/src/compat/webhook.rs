@@ -230,7 +230,7 @@ fn record_naming(state: &ServerState, incident: &Incident, named: &Named) {
     } else {
         (EventType::Warning, ConditionType::ContainerNamed.as_str())
     };
-    let message = naming.told(named.container.as_str());
+    let message = naming.message(named.container.as_str());
     state
         .events
         .record(&ObjectRef::of(incident), kind, reason, message);

@@ -69,7 +69,7 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
     let naming = source.naming.as_ref().zip(spec.container_name.as_ref());
     sheet.maybe(
         "Named",
-        naming.map(|(naming, container)| naming.told(container.as_str())),
+        naming.map(|(naming, container)| naming.message(container.as_str())),
     );
     sheet.maybe(
         "Before",
