@@ -198,7 +198,7 @@ async fn refusal(
     step: &Step,
 ) -> Result<Option<Refused>, EngineError> {
     match step {
-        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Rejoin { id, .. } => {
+        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::RestartDetached { id, .. } => {
             let Some(container) = engine.inspect(id).await? else {
                 return Ok(None);
             };
@@ -246,7 +246,9 @@ async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> R
             name: _,
             crashed: _,
         } => start(context, id).await,
-        Step::Restart { id, name: _ } | Step::Heal { id, name: _ } | Step::Rejoin { id, name: _ } => {
+        Step::Restart { id, name: _ }
+        | Step::Heal { id, name: _ }
+        | Step::RestartDetached { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
             fault::point("workload/restart/before-stop");

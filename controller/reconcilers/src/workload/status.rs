@@ -181,7 +181,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
-            Step::Rejoin { name, .. } => (
+            Step::RestartDetached { name, .. } => (
                 "Restarted",
                 format!("restarted {name}: the container whose network it shares started after it"),
             ),

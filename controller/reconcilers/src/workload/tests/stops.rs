@@ -118,7 +118,7 @@ async fn what_its_stop_would_delete_is_not_restarted_by_hand() {
     let (count, words) = host.warned("AutoRemove");
     assert_eq!(count, 1, "told once, however often it is looked at");
     assert!(
-        words.contains("started with --rm") && words.contains("run it anew without --rm"),
+        words.contains("started with --rm") && words.contains("run it again without --rm"),
         "{words}"
     );
 
@@ -463,7 +463,7 @@ async fn i8_a_load_balancer_that_is_started_meanwhile_keeps_what_it_may_send_req
     let (_, plan) = prepare(&workload, look().await.unwrap());
     assert_eq!(words(&plan), Vec::<String>::new());
     assert!(
-        plan.waiting[0].contains("waits for load balancer lb"),
+        plan.waiting[0].contains("waiting for load balancer lb"),
         "{:?}",
         plan.waiting
     );

@@ -200,7 +200,9 @@ fn the_field_of_highest_precedence_decides_and_what_others_say_is_reported() {
         (json!({"container_name": "web", "app": "db", "host": "db"}), ""),
     ] {
         let named = find(&body).unwrap();
-        let naming = named.naming.map(|naming| naming.message(named.container.as_str()));
+        let naming = named
+            .naming
+            .map(|naming| naming.message(named.container.as_str()));
         assert_eq!(naming.unwrap_or_default(), reported, "{body}");
     }
 }
