@@ -46,7 +46,7 @@ pub struct Parts<'a> {
 /// Whom the loops answer to.
 #[derive(Default)]
 pub struct Surroundings {
-    /// Who is told of every reconcile.
+    /// Who is notified of every reconcile.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Makes the jitter of each loop, in the order of the loops; without it that of the process.
     pub jitter: Option<Box<dyn FnMut() -> Jitter>>,

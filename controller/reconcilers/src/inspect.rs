@@ -24,16 +24,16 @@ const LOG_LINES: u32 = 200;
 const RECENT: aegis_api::Duration = aegis_api::Duration::from_secs(300);
 /// What lies between two readings of a counter where there is no earlier one.
 const BETWEEN_READINGS: Duration = Duration::from_secs(1);
-/// Restarts of a container that are told of.
+/// Restarts of a container that are listed.
 const MOST_RESTARTS: usize = 10;
 const MOST_PROCESSES: usize = 20;
 const MOST_CHANGES: usize = 40;
 /// Characters of a process's command line, or of a path.
 const LINE_CHARS: usize = 200;
-/// How long an engine may take to list processes or changed files: a look must not hold a restart up.
+/// How long an engine may take to list processes or changed files: an inspection must not delay a restart.
 const LISTED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Whom to look at, and what is known of it.
+/// What to inspect, and what is known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject<'a> {
     pub id: &'a ContainerId,

@@ -22,7 +22,7 @@ const TROUBLE: [ConditionType; 5] = [
     ConditionType::Held,
     ConditionType::Paused,
 ];
-/// Warnings that are told, the latest.
+/// Warnings that are shown, the latest.
 const WARNINGS: usize = 5;
 
 /// Say why an object is not as it should be: conditions, containers, open incidents, warnings

@@ -199,7 +199,7 @@ impl<'a> Nginx<'a> {
     }
 
     /// Tells nginx to load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
-    /// stopped it by hand, and an engine or host that restarts would leave nginx stopped
+    /// stopped it manually, and an engine or host that restarts would leave nginx stopped
     /// (<https://github.com/moby/moby/issues/41302>).
     pub(super) async fn reload(&self) -> Result<(), Error> {
         let failed = self.failed("reload nginx");

@@ -1,6 +1,6 @@
 //! Zero-drop receipts: what became of the requests that servers had when they left, counted from nginx's own log.
 //!
-//! The log is read a moment after the servers were let go, so that the last lines have arrived; nothing waits for that.
+//! The log is read a moment after the servers were drained, so that the last lines have arrived; nothing waits for that.
 //! Reads only; the rest is pure.
 
 use std::time::Duration;
@@ -64,14 +64,14 @@ pub(super) async fn count(
         if !pause(receipt, now).is_zero() {
             continue;
         }
-        let told = match (running, logs) {
+        let counted = match (running, logs) {
             (Some(nginx), true) => read(nginx, receipt).await,
             (None, _) => Err(Uncounted::NotRunning {
                 container: balancer.spec.container.to_string(),
             }),
             (_, false) => Err(Uncounted::NoFormat),
         };
-        match told {
+        match counted {
             Ok(counts) => receipt.requests = Some(counts),
             Err(why) => {
                 let why = why.to_string();

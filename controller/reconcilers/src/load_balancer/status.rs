@@ -83,7 +83,7 @@ pub(super) async fn update(
     Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
 }
 
-/// Tells of what was done, of what ended, and of what is new.
+/// Records Events of what was done, of what ended, and of what is new.
 fn announce(context: &Context, balancer: &LoadBalancer, outcome: &Outcome) {
     let about = ObjectRef::of(balancer);
     if let Some(reload) = &outcome.applied.reload {
@@ -155,7 +155,7 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
     new.map(|(now, _)| now).collect()
 }
 
-/// Whose addresses they are not, for people.
+/// Whose addresses they are not, for display.
 pub(super) fn names(servers: &[Server]) -> String {
     let words = servers.iter().map(|server| {
         let Server {
@@ -190,7 +190,7 @@ pub(super) async fn failed(
         take(&mut status, plan, reload);
     }
     // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as
-    // long as nginx cannot follow it, nobody more is let go.
+    // long as nginx cannot follow it, no further server is drained.
     status.held.clear();
     let marked = dereference::marked(context, balancer);
     status

@@ -161,8 +161,8 @@ async fn before(
     Ok(why)
 }
 
-/// What leaves and runs need not be let go of by a load balancer that does not run. One that was started since it was
-/// looked at serves its last configuration, and may be sending requests again.
+/// What leaves and runs need not be drained by a load balancer that does not run. One that was started since it was
+/// inspected serves its last configuration, and may be sending requests again.
 async fn still_without_requests(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -181,7 +181,7 @@ async fn still_without_requests(
             return Err(EngineError::Refused {
                 operation: step.words(),
                 message: format!(
-                    "load balancer {} was started meanwhile and has not let go of it",
+                    "load balancer {} was started meanwhile and has not drained it",
                     rotation.name
                 ),
             });
@@ -289,7 +289,7 @@ async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
     stopped
 }
 
-/// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
+/// Inspects a container that is about to be restarted as unhealthy. What cannot be inspected delays nothing.
 async fn capture(
     context: &Context,
     workload: &ValidatedWorkload,

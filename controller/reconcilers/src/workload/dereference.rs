@@ -47,8 +47,8 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let seen = inspect(context, workload, &all, &rows).await?;
     let mine: Vec<&ContainerDetails> = seen.base.iter().chain(&seen.replicas).collect();
     let probe_results = mine.iter().map(|container| {
-        let opinion = context.prober.opinion(&container.id, container.started_at);
-        (container.id.clone(), opinion)
+        let result = context.prober.result(&container.id, container.started_at);
+        (container.id.clone(), result)
     });
     let ends = mine.iter().map(|container| {
         let end = context.lifecycle.last_end(&container.id);

@@ -16,7 +16,7 @@ use aegis_runtime::store::StoreError;
 use super::stopped_by_hand;
 use crate::context::Context;
 
-/// Requeues at once: something was done, and the next pass looks at what came of it.
+/// Requeues at once: something was done, and the next pass observes what came of it.
 pub(super) const AT_ONCE: Duration = Duration::ZERO;
 
 /// What the store did not take.
@@ -76,7 +76,7 @@ pub(super) async fn update(
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
         let text = format!(
-            "revision {} is taken back: {}",
+            "revision {} is rolled back: {}",
             rejected.revision, rejected.reason
         );
         let about = ObjectRef::of(workload);
@@ -144,7 +144,7 @@ fn uid(workload: &Workload) -> &str {
     workload.metadata.uid.as_deref().unwrap_or_default()
 }
 
-/// Tells of a refusal, and of containers left alone, once: when the condition begins to say it.
+/// Records an Event of a refusal, and of containers left alone, once: when the condition begins to say it.
 fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     let before = workload

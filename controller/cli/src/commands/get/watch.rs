@@ -74,7 +74,7 @@ fn watched(args: &GetArgs, selection: &Selection) -> Result<(&'static KindInfo, 
 /// Why a stream of changes came to its end.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// The server knows no more what came after that version: all has to be listed anew.
+    /// The server knows no more what came after that version: all has to be listed again.
     Expired,
     /// The connection was cut.
     Cut,
