@@ -105,7 +105,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// What lets somebody in.
+/// What authenticates clients.
 struct Access {
     admin_token: SecretString,
     webhook_token: SecretString,

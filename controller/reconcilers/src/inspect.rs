@@ -1,5 +1,5 @@
-//! What one container looks like from outside: for the evidence of an incident, and for what is kept of a sick container
-//! before its restart takes it away. Reads only; every text is bounded and redacted here, so that nothing further on can
+//! What one container looks like from outside: for the evidence of an incident, and for what is captured of an unhealthy container
+//! before its restart discards it. Reads only; every text is bounded and redacted here, so that nothing further on can
 //! leak it. What cannot be read is a gap, not a failure.
 
 use std::collections::BTreeSet;
@@ -76,7 +76,7 @@ fn restarted_at(row: &InstanceStatus) -> Vec<Time> {
     }
 }
 
-/// How closely a container is looked at.
+/// How closely a container is inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// All there is to see.
@@ -119,7 +119,7 @@ struct Readings {
 }
 
 impl Readings {
-    /// Asks for everything at once.
+    /// Requests everything at once.
     async fn take(
         context: &Context,
         health: Option<&HealthProbe>,

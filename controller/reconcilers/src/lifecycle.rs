@@ -71,7 +71,7 @@ impl Lifecycle {
         });
     }
 
-    /// The event stream is lost: from now on things may happen unheard.
+    /// The event stream is lost: from now on things may happen unobserved.
     pub fn stream_is_lost(&self, at: Time) {
         self.with(|state| {
             // It never was there: nothing is lost that was not lost before.

@@ -16,7 +16,7 @@ use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
-/// The count slides with the hour, so it is looked at again without any change.
+/// The count slides with the hour, so it is counted again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The status could not be stored.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The first pause after a failed probe of a container that is not ready yet.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
-/// Characters of a body that are looked at for its first line, and of the line that is shown.
+/// Characters of a body that are read for its first line, and of the line that is shown.
 const BODY_CHARS: usize = 4096;
 const LINE_CHARS: usize = 160;
 

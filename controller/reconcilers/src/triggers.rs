@@ -123,7 +123,7 @@ fn is_asked(event: &StoreEvent) -> bool {
         || predicate::metadata_changed(old, &event.object.value)
 }
 
-/// A word each time the lines between containers may have changed: somebody's Workload or LoadBalancer did.
+/// A notification each time the lines between containers may have changed: a Workload or LoadBalancer did.
 pub fn topology(context: &Context) -> BoxStream<'static, ()> {
     changes(context.store.clone())
         .filter(|change| {

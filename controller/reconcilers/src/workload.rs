@@ -32,7 +32,7 @@ use crate::turns::{self, Turn};
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
     let observed = dereference::dereference(context, workload).await?;
     let asked = workload.clone();
-    // It may think for a while.
+    // It may compute for a while.
     let answer = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
     let answer = answer.unwrap_or_else(|error| {
         Err(Invalid {
@@ -84,7 +84,7 @@ impl Reconciler for WorkloadReconciler {
             }
         };
         let mut prepared = check(&validated, plan(&validated));
-        // Held until what was observed of the sick is stored: that is what others count.
+        // Held until what was observed as unhealthy is stored: that is what others count.
         let _turn = match turn(context, &validated, &prepared) {
             Ok(turn) => turn,
             Err(ruling) => {
@@ -117,7 +117,7 @@ async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<
     Err(error)
 }
 
-/// A turn on the host where the plan begins to restart something sick.
+/// A turn on the host where the plan begins to restart something unhealthy.
 fn turn(
     context: &Context,
     workload: &ValidatedWorkload,
@@ -127,7 +127,7 @@ fn turn(
     if !steps.any(|step| matches!(step, Step::Capture { .. })) {
         return Ok(None);
     }
-    let sick = workload.instances.iter().map(|instance| instance.unhealthy_since);
-    let asker = Asker::for_sick(&workload.name, sick);
+    let unhealthy = workload.instances.iter().map(|instance| instance.unhealthy_since);
+    let asker = Asker::for_sick(&workload.name, unhealthy);
     turns::take(context, asker).map(Some)
 }

@@ -123,7 +123,7 @@ impl ReconcileError for Error {
         match self {
             Self::Astray { .. } => OnError::BackoffWithin(STRAYS_WITHIN),
             // Each of these changes when a file, the container or the engine does, none of which is an event of the
-            // store: so they are looked at again, ever more rarely.
+            // store: so they are retried, ever more rarely.
             Self::Dereference(_)
             | Self::Validate { .. }
             | Self::Plan { .. }

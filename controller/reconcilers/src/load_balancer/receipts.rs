@@ -18,7 +18,7 @@ use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// Most lines that are looked at for one receipt.
+/// Most lines that are read for one receipt.
 const LINES: u32 = 500_000;
 /// Most time that reading the log may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
@@ -117,7 +117,7 @@ fn add(counts: &mut DrainCounts, receipt: &DrainReceipt, line: &Line) {
     counts.failed += u32::from(matches!(line.status.as_str(), "502" | "504"));
 }
 
-/// A receipt in one sentence, and whether anybody need worry.
+/// A receipt in one sentence, and whether it is a warning.
 pub(super) fn words(receipt: &DrainReceipt) -> (EventType, String) {
     let counts = receipt.requests.unwrap_or_default();
     let took = receipt.started_at.age(receipt.finished_at).as_secs_f64();

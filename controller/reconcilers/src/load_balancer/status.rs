@@ -22,8 +22,8 @@ pub enum Error {
     Store { balancer: String, source: StoreError },
 }
 
-/// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
-/// deletes it: must be stored before nginx is given the first configuration.
+/// Adds the finalizer that keeps the load balancer until its nginx sends no requests to containers any more, however early
+/// it is deleted: must be stored before nginx is given the first configuration.
 pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
     if balancer.is_deleting() || plan.rendered.is_none() {
         return Ok(());

@@ -203,7 +203,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
     assert_eq!(pass(ContainerState::Exited).await, "good");
 }
 
-/// An nginx that serves `a`; brings what each list of servers asks for, and tells what the engine did for the last.
+/// An nginx that serves `a`; brings what each list of servers desires, and answers what the engine did for the last.
 struct Loaded {
     engine: FakeEngine,
     context: crate::context::Context,

@@ -1,4 +1,4 @@
-//! Files in a real folder, looked at as often as the test says.
+//! Files in a real folder, listed as often as the test says.
 
 use aegis_api::proposal::Evidence;
 use aegis_brain::{BrainConfig, Case, ReplicaBounds};

@@ -114,7 +114,7 @@ async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepar
     taken
 }
 
-/// Asks a human where automatic restarts have ended. The names of the incidents that were opened for it.
+/// Requests approval where automatic restarts have ended. The names of the incidents that were opened for it.
 async fn report(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Vec<String> {
     let mut reported = Vec::new();
     for report in &plan.reports {
@@ -147,7 +147,7 @@ enum Failure {
     Refused(Refused),
 }
 
-/// What is looked at once more right before a step.
+/// What is observed once more right before a step.
 async fn before(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -190,8 +190,8 @@ async fn still_without_requests(
     Ok(())
 }
 
-/// Looks again, right before a stop, whether a start can follow. The plan was made from an earlier look; between this one
-/// and the stop the world can still change, which leaves a failed start and no promise.
+/// Checks again, right before a stop, whether a start can follow. The plan was made from an earlier observation; between
+/// this one and the stop the world can still change, which leaves a failed start and no promise.
 async fn refusal(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,

@@ -27,8 +27,8 @@ pub enum Error {
     Store { workload: String, source: StoreError },
 }
 
-/// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
-/// before the first of them is made.
+/// Adds the finalizer that keeps the workload until its replicas are gone, however early it is deleted: must be stored
+/// before the first of them is created.
 pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), Error> {
     if workload.is_deleting() {
         return Ok(());
@@ -52,7 +52,7 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
 pub(super) enum Next {
     /// It was deleted, and nothing of it is left.
     LetGo,
-    /// It is looked at again.
+    /// It is reconciled again.
     Look(Action),
 }
 
@@ -173,7 +173,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     for step in &outcome.done {
         let (reason, text) = match step {
-            Step::Create { name, .. } => ("Created", format!("made and started {name}")),
+            Step::Create { name, .. } => ("Created", format!("created and started {name}")),
             Step::Start {
                 name, crashed: true, ..
             } => ("Restarted", format!("started {name} again after it ended")),
@@ -187,18 +187,18 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
             ),
             Step::Capture { name, .. } => (
                 "Captured",
-                format!("kept what {name} looks like before its restart: status.captures"),
+                format!("captured the state of {name} before its restart: status.captures"),
             ),
             Step::Heal { name, .. } => (
                 "Healed",
-                format!("restarted {name}, which had been sick for too long"),
+                format!("restarted {name}, which had been unhealthy for too long"),
             ),
             Step::Remove { name, .. } => ("Removed", format!("stopped and removed {name}")),
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
     for incident in &outcome.reported {
-        let text = format!("automatic restarts have ended: incident/{incident} asks a human");
+        let text = format!("automatic restarts have ended: incident/{incident} requires approval");
         let reason = Reason::RestartLimit.as_str();
         context.events.record(&about, EventType::Warning, reason, text);
     }

@@ -69,7 +69,7 @@ impl Host {
         }
     }
 
-    /// What somebody finds it in: settled, or with a replica that ended or is gone.
+    /// The state that a change finds it in: settled, or with a replica that ended or is gone.
     fn disturb(&self, dice: &mut Dice) {
         let name = format!("web-replica-{}", 1 + dice.below(3));
         match dice.below(4) {

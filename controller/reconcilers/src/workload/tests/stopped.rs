@@ -48,7 +48,7 @@ impl Host {
         host
     }
 
-    /// So many seconds, with a look four times a second.
+    /// So many seconds, with a reconcile four times a second.
     async fn pass(&self, seconds: u64) {
         for _ in 0..seconds * 4 {
             tokio::time::sleep(Duration::from_millis(250)).await;

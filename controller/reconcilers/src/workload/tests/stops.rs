@@ -246,7 +246,7 @@ async fn nothing_is_stopped_that_could_not_be_started_again_and_it_is_said_why()
                 (0, Some(ContainerState::Running)),
                 "{what}"
             );
-            // A sick owner is a dependency that is waited for, as before.
+            // An unhealthy owner is a dependency that is waited for, as before.
             let waits = heals && obstacle.reason == "NetworkOwnerDown";
             let reason = if waits { "DependencyDown" } else { obstacle.reason };
             assert_eq!(degraded(&workload).reason, reason, "{what}");
@@ -378,7 +378,7 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     assert_eq!(host.engine.peek("web-replica-1").unwrap().image, "app:missing");
 }
 
-/// What the planner makes of a look.
+/// What the planner makes of an observation.
 fn prepare(workload: &Workload, observed: Observed) -> (ValidatedWorkload, Prepared) {
     let validated = validate(workload, observed).unwrap();
     let prepared = check(&validated, plan(&validated));
