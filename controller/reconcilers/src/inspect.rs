@@ -1,4 +1,4 @@
-//! What one container looks like from outside: for the evidence of an incident, and for what is captured of an unhealthy container
+//! What one container is like from outside: for the evidence of an incident, and for the capture of an unhealthy one
 //! before its restart discards it. Reads only; every text is bounded and redacted here, so that nothing further on can
 //! leak it. What cannot be read is a gap, not a failure.
 

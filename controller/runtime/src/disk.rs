@@ -92,7 +92,7 @@ impl Disk {
         self.lock.is_at(&self.dir)
     }
 
-    /// The id of this state directory, made when it is first asked for.
+    /// The id of this state directory, made when it is first requested.
     pub(crate) async fn instance_id(&self) -> Result<String, DiskError> {
         let disk = self.clone();
         let path = self.dir.join(".instance-id");

@@ -32,7 +32,7 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SpecFile {
     pub(crate) digest: Digest,
-    /// Absent where it is not known: the next rescan looks at the contents.
+    /// Absent where it is not known: the next rescan reads the contents.
     pub(crate) signature: Option<Signature>,
     pub(crate) sound: bool,
 }
@@ -415,7 +415,7 @@ impl Sealed {
             .collect()
     }
 
-    /// Publishes what is durable and answers everybody. `results` are those of [`Self::writes`], in that order.
+    /// Publishes what is durable and answers every caller. `results` are those of [`Self::writes`], in that order.
     pub(crate) fn finish(
         self,
         results: Vec<Result<Option<Placed>, StoreError>>,
@@ -454,7 +454,7 @@ impl Sealed {
         aftermath
     }
 
-    /// Answers everybody with one error; nothing has happened.
+    /// Answers every caller with one error; nothing has happened.
     pub(crate) fn fail(self, error: &StoreError) -> Aftermath {
         for (_, answer, _) in self.answers {
             answered(answer, Err(error.clone()));

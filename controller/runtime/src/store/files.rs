@@ -22,7 +22,7 @@ use crate::disk::layout::{FileName, Key};
 use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
 
-/// When a file that was bad at first sight is looked at again; one of an object in force that is gone has longer.
+/// When a file that was bad at first sight is read again; one of an object in force that is gone has longer.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// The longest message about a broken file, in characters.
@@ -75,7 +75,7 @@ struct Inspected {
 }
 
 impl Writer {
-    /// Looks at these spec files. What is gone or bad at first sight is left for a second one.
+    /// Reads these spec files. What is gone or bad at first sight is left for a second one.
     pub(crate) async fn examine(&mut self, keys: Vec<Key>, second_look: bool) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
@@ -197,7 +197,7 @@ impl Writer {
         let aftermath = self.carry_out(sealed).await?;
         for (key, before) in seen {
             match aftermath.failures.get(&key) {
-                // As if it had not been looked at; without a signature the next rescan does.
+                // As if it had not been read; without a signature the next rescan does.
                 Some(error) => {
                     let message = format!("what {} says is not in force: {error}", key.spec_file());
                     self.note(Note::warning(&key, "", "StateNotWritable", message));
@@ -228,7 +228,7 @@ impl Writer {
         }
     }
 
-    /// Compares a listing of every folder with what is known; answers the files worth a look.
+    /// Compares a listing of every folder with what is known; answers the files to be read.
     pub(crate) fn compare(&mut self, listing: &Listing) -> Vec<Key> {
         let mut worth: Vec<Key> = Vec::new();
         let mut listed = HashSet::new();

@@ -26,7 +26,7 @@ const EVENTS_EACH: usize = 20;
 /// A file that was gone or bad at first sight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Suspect {
-    /// When it is looked at once more.
+    /// When it is read once more.
     pub(crate) due: Instant,
     /// Since when the file of an object in force is gone.
     pub(crate) gone: Option<SystemTime>,
@@ -257,7 +257,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks at the folders themselves, as a listing found them.
+    /// Inspects the folders themselves, as a listing found them.
     pub(crate) async fn review_folders(&mut self, listing: &Listing) -> Result<(), StoreError> {
         for info in KINDS.iter() {
             let Some(found) = listing.folders.get(info.plural).cloned() else {

@@ -63,7 +63,7 @@ pub(super) async fn webhook(
         };
         match taken {
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
-            // Somebody else opened or deleted it meanwhile: look again.
+            // Another client opened or deleted it meanwhile: read again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
         }

@@ -140,7 +140,7 @@ impl View<'_> {
                     self.change(event.change, event.object)?;
                 }
                 Err(error) if error.is_status(410) => return Ok(Ended::Expired),
-                // The next try tells whether there is still anybody to ask.
+                // The next try shows whether there is still a server to ask.
                 Err(CliError::Unreachable { .. }) => break,
                 Err(error) => return Err(error),
             }

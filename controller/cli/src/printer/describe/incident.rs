@@ -204,7 +204,7 @@ fn before(action: &RecentAction) -> String {
         .replicas
         .map_or_else(String::new, |replicas| format!(" to {replicas} replicas"));
     let whose = match (&action.incident, action.verified) {
-        (None, _) => "by hand".to_owned(),
+        (None, _) => "manual".to_owned(),
         (Some(incident), Some(true)) => format!("for incident/{incident}, which it helped"),
         (Some(incident), Some(false)) => format!("for incident/{incident}, which it did not help"),
         (Some(incident), None) => format!("for incident/{incident}"),
