@@ -83,7 +83,7 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     let starts = world.events().count(&web.id, "start").await;
     api.apply(&manifests::incident("gone", &web.name, &Value::Null))
         .await;
-    api.until("Incident", "gone", "a human is asked", |incident| {
+    api.until("Incident", "gone", "approval is required", |incident| {
         let (phase, why) = (
             &incident["status"]["phase"],
             condition(incident, ConditionType::PolicyAllows),

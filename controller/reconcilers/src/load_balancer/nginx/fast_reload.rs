@@ -31,7 +31,7 @@ impl Nginx<'_> {
         let output = one_line(&answer.output);
         match answer.exit_code {
             script::RELOADED => Ok(FastReload::Reloaded(output)),
-            script::UNTOLD => Ok(FastReload::NotReloaded(output)),
+            script::NOT_RELOADED => Ok(FastReload::NotReloaded(output)),
             script::REFUSED => Err(self.refused(output)),
             code => {
                 tracing::info!(
