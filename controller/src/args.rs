@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, env = "HEALTH_TIMEOUT_SECS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..60))]
     pub(crate) health_timeout_secs: u64,
     /// With VERIFY_RETRIES the time within which a fix must prove itself, where no policy names a deadline: both
-    /// multiplied. The first look is at once.
+    /// multiplied. The first reading is at once.
     #[arg(long, env = "VERIFY_DELAY_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..600))]
     pub(crate) verify_delay_secs: u64,
     /// See VERIFY_DELAY_SECS.
@@ -153,7 +153,7 @@ pub(crate) struct Models {
     pub(crate) prompts_dir: Option<PathBuf>,
 }
 
-/// A scheme and a host, as browsers send it: no path, and no '*' that would let everybody in.
+/// A scheme and a host, as browsers send it: no path, and no '*' that would admit every origin.
 fn origin(text: &str) -> Result<String, String> {
     let refused =
         || format!("{text:?} is no origin: use SCHEME://HOST[:PORT], such as https://ops.example.org");

@@ -32,7 +32,7 @@ pub(crate) async fn watch(
     let mut notices = std::pin::pin!(events.subscribe());
     let mut resources = triggers::topology(&context);
     let mut link = events.link();
-    // The engine may have been reached before anybody asked: that counts as news, too.
+    // The engine may have been reached before this subscribed: that counts as news, too.
     link.mark_changed();
     let mut up = false;
     let mut timer = every(interval);
@@ -42,7 +42,7 @@ pub(crate) async fn watch(
         let due = tokio::select! {
             () = shutdown.cancelled() => return,
             Ok(()) = link.changed() => {
-                up = tell_link(&view, &link.borrow_and_update().clone());
+                up = log_link(&view, &link.borrow_and_update().clone());
                 up
             }
             _ = timer.tick(), if up => true,
@@ -87,8 +87,8 @@ fn every(interval: Duration) -> Interval {
     timer
 }
 
-/// Tells whether the engine answers, which is what this answers, too.
-fn tell_link(view: &HostView, link: &Link) -> bool {
+/// Logs whether the engine answers, which is what this answers, too.
+fn log_link(view: &HostView, link: &Link) -> bool {
     let news = match link {
         Link::Connecting => return false,
         Link::Up => view.set_engine(Ok(())),

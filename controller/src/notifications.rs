@@ -74,7 +74,7 @@ fn update(event: &StoreEvent) -> Option<Update> {
     }
 }
 
-/// Reads the notifier's counters whenever somebody scrapes.
+/// Reads the notifier's counters at every scrape.
 #[derive(Debug)]
 struct Instruments(Arc<Counters>);
 

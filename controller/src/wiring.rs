@@ -105,7 +105,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// What lets somebody in.
+/// What authenticates clients.
 struct Access {
     admin_token: SecretString,
     webhook_token: SecretString,
@@ -113,7 +113,7 @@ struct Access {
 }
 
 impl Access {
-    /// Tokens that nobody gave are made.
+    /// Tokens that were not given are generated.
     fn open(store: &Store, webhook_token: Option<SecretString>) -> anyhow::Result<Self> {
         let admin_token = secrets::token(store.dir(), "admin-token")?;
         let webhook_token = match webhook_token {
@@ -202,7 +202,7 @@ impl Wired {
         }
     }
 
-    /// What looks at the host and the store, and tells.
+    /// What watches the host and the store, and notifies clients.
     fn spawn_watchers(&self, tasks: &mut Tasks, notifier: Option<Notifier>, interval: Duration) {
         let context = &self.context;
         let (prober, follow, engine) = (

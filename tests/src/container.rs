@@ -43,7 +43,7 @@ impl<'a> Patient<'a> {
             "Image": "aegisops/buggy-app:dev",
             "Labels": {},
             "Env": [format!("CONTAINER_NAME={name}"), "AEGIS_WEBHOOK_URL=http://127.0.0.1:9/webhook"],
-            // Docker's own check runs a program in the container again and again; nothing here looks at it.
+            // Docker's own check runs a program in the container again and again; nothing here reads its result.
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
                 "NetworkMode": world.network(),

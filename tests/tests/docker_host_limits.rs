@@ -1,5 +1,5 @@
 //! Promise: what many workloads have at once is one fault of the host, not many of theirs. Two are remedied at a time, the
-//! fourth within a minute pauses all automation, durably, and a human lets it go on (I6).
+//! fourth within a minute pauses all automation, durably, and a person resumes it (I6).
 
 use std::collections::BTreeMap;
 
@@ -108,7 +108,7 @@ impl Stage {
         self.starts().await
     }
 
-    /// Every incident has ended, or waits for a human; answers them.
+    /// Every incident has ended, or requires approval; answers them.
     async fn all_have_come_to_rest(&self, patients: &[Container]) -> Vec<Value> {
         let api = self.api();
         let rest = |incident: &Value| {

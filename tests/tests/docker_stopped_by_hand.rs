@@ -83,7 +83,7 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     let starts = world.events().count(&web.id, "start").await;
     api.apply(&manifests::incident("gone", &web.name, &Value::Null))
         .await;
-    api.until("Incident", "gone", "a human is asked", |incident| {
+    api.until("Incident", "gone", "approval is required", |incident| {
         let (phase, why) = (
             &incident["status"]["phase"],
             condition(incident, ConditionType::PolicyAllows),
@@ -136,7 +136,7 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_was_not_heard_is_revived() {
+async fn a_stop_that_was_not_observed_is_restarted() {
     let world = World::new().await;
     let mut engine = world.engine_proxy();
     engine.mend();
@@ -157,7 +157,7 @@ async fn a_stop_that_was_not_heard_is_revived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_engine_stops_with_itself_is_revived() {
+async fn what_an_engine_stops_with_itself_is_restarted() {
     OwnEngine::runs(INSIDE, &["aegisops/buggy-app:dev"]);
 }
 

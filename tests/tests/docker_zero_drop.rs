@@ -249,7 +249,7 @@ async fn new_templates_under_load_drop_no_request_and_a_bad_one_is_rolled_back()
         .ctl()
         .ok(&["describe", &format!("workload/{}", stage.name)])
         .await;
-    assert!(described.contains("taken back"), "{described}");
+    assert!(described.contains("rolled back"), "{described}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ pub struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Those of an object, of which this generation was looked at now.
+    /// Those of an object, of which this generation was observed now.
     pub fn at(all: &'a mut Vec<Condition>, generation: Option<i64>, now: Time) -> Self {
         Self { all, generation, now }
     }

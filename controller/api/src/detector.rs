@@ -64,10 +64,10 @@ pub struct DetectorSpec {
     pub alert_type: String,
 }
 
-/// What a detector can look at.
+/// What a detector can inspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Signal {
-    /// A container died, or was killed for want of memory.
+    /// A container died, or was OOM-killed.
     ContainerEvent,
     /// The probe fails.
     Health,

@@ -73,7 +73,7 @@ pub struct IncidentSpec {
     /// Who sent it.
     #[serde(default, skip_serializing_if = "Source::is_empty")]
     pub source: Source,
-    /// When it began, as the sender tells it.
+    /// When it began, as the sender reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Time>,
     /// How often it was reported. A repeat of an open incident raises this instead of opening another.
@@ -159,17 +159,17 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// Why the incident is about this container, for people.
-    pub fn told(&self, container: &str) -> String {
+    /// Why the incident is about this container, human-readable.
+    pub fn message(&self, container: &str) -> String {
         if self.by_default {
             return format!("about {container} by default: the alert names no container");
         }
-        let mut told = format!("about {container}, as {} says", self.field);
+        let mut message = format!("about {container}, as {} says", self.field);
         for other in &self.others {
-            told.push_str("; ");
-            told.push_str(other);
+            message.push_str("; ");
+            message.push_str(other);
         }
-        told
+        message
     }
 }
 
@@ -366,7 +366,7 @@ pub struct TimelineEntry {
     pub ts: Time,
     /// What.
     pub status: Stage,
-    /// For people.
+    /// Human-readable.
     pub message: String,
     /// The council seat it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -530,7 +530,7 @@ pub struct Verification {
     pub health_verified: Option<bool>,
 }
 
-/// One look at every container of the workload.
+/// One inspection of every container of the workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {

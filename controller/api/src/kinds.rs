@@ -409,12 +409,12 @@ mod tests {
     }
 
     #[test]
-    fn the_runbooks_terms_have_bounds_that_a_mistake_is_told() {
+    fn the_runbooks_terms_have_bounds_and_a_mistake_is_reported() {
         let policy = |runbook: Value| {
             let spec = json!({"analysis": {"runbook": runbook}});
             errors("rp", json!({"metadata": {"name": "all"}, "spec": spec})).join("\n")
         };
-        for (runbook, told) in [
+        for (runbook, expected) in [
             (
                 json!({"trust": 0.2}),
                 "spec.analysis.runbook.trust: Invalid value: 0.2: must be 0.5 or more",
@@ -432,7 +432,7 @@ mod tests {
                 "spec.analysis.runbook.trusts: unknown field (did you mean \"trust\"?)",
             ),
         ] {
-            assert!(policy(runbook.clone()).contains(told), "{}", policy(runbook));
+            assert!(policy(runbook.clone()).contains(expected), "{}", policy(runbook));
         }
     }
 

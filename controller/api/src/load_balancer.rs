@@ -177,7 +177,7 @@ pub struct Unavailable {
     pub upstream: String,
     /// Since when.
     pub since: Time,
-    /// What became of its servers, for people; names the containers.
+    /// What became of its servers, human-readable; names the containers.
     pub reason: String,
 }
 
@@ -198,7 +198,7 @@ pub struct Release {
 pub struct Reload {
     /// The revision that was loaded.
     pub revision: String,
-    /// When nginx was told.
+    /// When nginx was sent the reload signal.
     pub at: Time,
     /// When nginx answered with this revision.
     pub proved_at: Time,
@@ -216,7 +216,7 @@ impl LoadBalancerStatus {
 }
 
 /// Servers that were taken out with one reload and may still answer requests that nginx gave them before. Whatever leaves
-/// later has a drain of its own: nobody's time begins anew.
+/// later has a drain of its own: no server's time starts over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
@@ -260,7 +260,7 @@ pub struct DrainReceipt {
     pub finished_at: Time,
     /// True: every request had ended. False: the deadline passed first.
     pub drained: bool,
-    /// What nginx's own log tells of their last requests; absent until it was read.
+    /// What nginx's own log reports of their last requests; absent until it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<DrainCounts>,
     /// Why nothing was counted, if nothing ever will be.

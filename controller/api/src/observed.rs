@@ -131,7 +131,7 @@ pub struct ContainerDetails {
     pub pid: i64,
     /// Exit code of the last run.
     pub exit_code: i64,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom_killed: bool,
     /// The engine's error text of the last start.
     pub error: String,

@@ -152,7 +152,7 @@ impl Seat {
         }
     }
 
-    /// For people.
+    /// Human-readable.
     pub fn title(self) -> &'static str {
         match self {
             Seat::SreAgent => "SRE Agent",
@@ -232,9 +232,9 @@ pub struct CouncilDecision {
     pub votes: Vec<Vote>,
     /// What follows.
     pub final_verdict: Verdict,
-    /// For people: `3/3 approved`.
+    /// Human-readable: `3/3 approved`.
     pub consensus: String,
-    /// For people: why, in one or two sentences.
+    /// Human-readable: why, in one or two sentences.
     pub summary: String,
 }
 
@@ -366,7 +366,7 @@ pub struct ContainerEvidence {
     /// Exit code of the last run, if it is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom_killed: bool,
     /// How often it was restarted, by Docker and by this controller.
     pub restart_count: u64,
@@ -408,7 +408,7 @@ pub struct ContainerEvidence {
     /// Processes inside, each by id and command line, at most twenty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<String>,
-    /// What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it.
+    /// What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystem: Vec<String>,
     /// Lines that report an error, of those that its present process logged within the last five minutes; absent where

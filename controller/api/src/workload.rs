@@ -95,7 +95,7 @@ pub struct WorkloadSpec {
     pub restart: RestartPolicy,
     /// Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
     /// is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-    /// the container whose network the adopted one shares, are known without being told.
+    /// the container whose network the adopted one shares, are known without being named here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub depends_on: Vec<ContainerName>,
@@ -224,7 +224,7 @@ pub struct Strategy {
     /// that has others sends it requests.
     #[serde(default = "no_time")]
     pub min_healthy: Duration,
-    /// How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
+    /// How long a new revision may go without progress before it is rolled back and the last one that was ready runs again.
     #[serde(default = "five_minutes")]
     pub progress_deadline: Duration,
 }
@@ -468,7 +468,7 @@ pub struct AutoscaleTarget {
     pub percent: u32,
 }
 
-/// What autoscaling can look at.
+/// What autoscaling can measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AutoscaleMetric {
     /// CPU of the container's limit, or of one core without one.
@@ -501,11 +501,11 @@ pub struct WorkloadStatus {
     /// The change of all containers that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// The revision that the template asks for and that was taken back since it does not run.
+    /// The revision that the template asks for and that was rolled back since it does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRevision>,
-    /// What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
-    /// was restarted or scaled, also by hand.
+    /// What the spec desired each time that changed, newest last, at most twenty: a later reader sees from it
+    /// who was restarted or scaled, also by hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub demands: Vec<Demand>,
@@ -542,7 +542,7 @@ pub struct DependencyStatus {
     pub trouble: Option<String>,
 }
 
-/// What a spec asked for from a moment on.
+/// What a spec desired from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Demand {
@@ -625,7 +625,7 @@ pub struct InstanceStatus {
     /// When its probe first passed in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_ready_at: Option<Time>,
-    /// Its probe fails, and its start period runs: it serves nobody yet.
+    /// Its probe fails, and its start period runs: it serves no client yet.
     #[serde(default, skip_serializing_if = "is_default")]
     pub starting: bool,
     /// How many runs in a row that ended by a restart of this controller were never healthy.
@@ -639,7 +639,7 @@ pub struct InstanceStatus {
 /// Why a container gets no more requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Leaving {
-    /// Fewer replicas are asked for, or a stand-in has done its work.
+    /// Fewer replicas are desired, or a stand-in has done its work.
     ScaleIn,
     /// It is of another revision, and one of the right revision takes its place.
     Rollout,
@@ -695,7 +695,7 @@ pub struct RejectedRevision {
     pub revision: RevisionId,
     /// What was wrong with it.
     pub reason: String,
-    /// When it was taken back.
+    /// When it was rolled back.
     pub at: Time,
 }
 
@@ -717,7 +717,7 @@ pub enum Health {
 pub struct Revision {
     /// Hash of the template (or of the adopted container's configuration).
     pub revision: RevisionId,
-    /// The template; absent for an adopted container, whose configuration belongs to whoever made it.
+    /// The template; absent for an adopted container, whose configuration belongs to its creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<ContainerTemplate>,
     /// The image it ran.

@@ -237,7 +237,7 @@ impl Brain {
             earlier,
         };
         let least = self.shared.least_confidence;
-        let (opinion, asked): (SeatReview, Option<Asked>) = if is_by_rule(analysis) {
+        let (review, asked): (SeatReview, Option<Asked>) = if is_by_rule(analysis) {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
@@ -247,8 +247,8 @@ impl Brain {
         };
         let vote = Vote {
             role: seat,
-            verdict: opinion.verdict,
-            reasoning: opinion.reasoning,
+            verdict: review.verdict,
+            reasoning: review.reasoning,
             timestamp: answered(case.now, started),
             asked,
         };

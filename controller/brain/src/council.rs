@@ -43,7 +43,7 @@ impl SeatReview {
     }
 }
 
-/// One seat's opinion; `least_confidence` is where a proposer counts as sure of itself.
+/// One seat's review; `least_confidence` is where a proposer counts as sure of itself.
 pub(crate) fn review(
     least_confidence: f64,
     seat: Seat,
@@ -52,7 +52,7 @@ pub(crate) fn review(
     earlier: &[Vote],
 ) -> SeatReview {
     let facts = Facts::of(case);
-    let mut opinion = match seat {
+    let mut review = match seat {
         Seat::SreAgent => sre::review(least_confidence, proposal),
         Seat::SecurityOfficer => security::review(facts, proposal),
         Seat::Auditor => auditor::review(facts, proposal, least_confidence),
@@ -60,13 +60,13 @@ pub(crate) fn review(
     let against = earlier
         .iter()
         .find(|vote| vote.verdict == Verdict::Rejected && vote.role != seat);
-    if let (Verdict::Approved, Some(vote)) = (opinion.verdict, against) {
-        opinion.reasoning.push_str(&format!(
+    if let (Verdict::Approved, Some(vote)) = (review.verdict, against) {
+        review.reasoning.push_str(&format!(
             " The {}'s objection is not mine to judge.",
             vote.role.title()
         ));
     }
-    opinion
+    review
 }
 
 /// Whether an action changes how many replicas there are.

@@ -52,8 +52,8 @@ pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> O
     }
     let known = vouch(recalled, finding);
     let agreed = SEATS.into_iter().all(|seat| {
-        let opinion = council::review(least_confidence, seat, case, &known.proposal, &[]);
-        opinion.verdict == Verdict::Approved
+        let review = council::review(least_confidence, seat, case, &known.proposal, &[]);
+        review.verdict == Verdict::Approved
     });
     agreed.then_some(known)
 }

@@ -6,7 +6,7 @@ use crate::commands::Command;
 use crate::error::EXIT_CODES;
 use crate::global::Global;
 
-/// The command line of AegisOps: what runs, what is sick, and what is done about it.
+/// The command line of AegisOps: what runs, what is unhealthy, and what is done about it.
 #[derive(Debug, Parser)]
 #[command(name = "aegisctl", version, after_help = EXIT_CODES, propagate_version = false)]
 #[command(disable_help_subcommand = true, max_term_width = 110)]

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// meanwhile.
     #[arg(long, env = "AEGIS_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Seconds between two looks at the controller, and between two loads of the page.
+    /// Seconds between two polls of the controller, and between two loads of the page.
     #[arg(
         long,
         env = "AEGIS_DASHBOARD_REFRESH_SECS",

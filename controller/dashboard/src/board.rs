@@ -46,7 +46,7 @@ impl Board {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes what a look brought.
+    /// Takes what a poll brought.
     pub(crate) fn take(&self, fetched: anyhow::Result<Seen>, now: Timestamp) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {

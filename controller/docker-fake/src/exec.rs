@@ -154,7 +154,7 @@ impl World {
             exit_code: if reloaded.exit_code == 0 {
                 script::RELOADED
             } else {
-                script::UNTOLD
+                script::NOT_RELOADED
             },
             output: checked.output + &reloaded.output,
         }

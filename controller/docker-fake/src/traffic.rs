@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// As [`World::outcome`], by an application that may look at more than the path.
+    /// As [`World::outcome`], by an application that may read more than the path.
     fn outcome_of(&mut self, request: &HttpRequest) -> Outcome {
         let outcome = self.outcome(request.address, &request.path);
         let behaviour = self

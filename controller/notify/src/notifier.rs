@@ -1,4 +1,4 @@
-//! The loop: incidents in, posts out. Owns what waits and what was posted. It looks at the whole incident each time, so
+//! The loop: incidents in, posts out. Owns what waits and what was posted. It reads the whole incident each time, so
 //! an update that was missed costs nothing; no caller ever waits for it. Does I/O.
 
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ const SPACING: Duration = Duration::from_secs(1);
 /// How long what waits is still posted at the end.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What the notifier hears.
+/// What the notifier receives.
 #[derive(Debug, Clone)]
 pub enum Update {
     /// All incidents there are, at the start or after a gap.
@@ -120,7 +120,7 @@ impl Notifier {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 update = updates.next() => match update {
-                    Some(update) => self.hear(update).await,
+                    Some(update) => self.receive(update).await,
                     None => break,
                 },
                 () = tokio::time::sleep_until(self.not_before), if due => self.post_next(&mut updates).await,
@@ -136,7 +136,7 @@ impl Notifier {
         self.save().await;
     }
 
-    async fn hear(&mut self, update: Update) {
+    async fn receive(&mut self, update: Update) {
         match update {
             Update::All(incidents) => {
                 for incident in &incidents {
@@ -168,7 +168,7 @@ impl Notifier {
         };
         self.settle(posted, &mark).await;
         for update in heard {
-            self.hear(update).await;
+            self.receive(update).await;
         }
         self.save().await;
     }

@@ -1,5 +1,5 @@
 //! At which of its addresses a container is asked. A controller that runs in a container itself reaches only networks
-//! that it is on: every probe, whoever makes it, must choose alike. Pure.
+//! that it is on: all probes must choose alike. Pure.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

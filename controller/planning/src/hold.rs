@@ -11,7 +11,7 @@ use aegis_api::{Kind, Reason, Time, Workload};
 pub struct Hold {
     /// The reason of conditions.
     pub reason: Reason,
-    /// For people: by whom, why, and how to lift it.
+    /// Human-readable: by whom, why, and how to lift it.
     pub message: String,
     /// When it ends by itself.
     pub until: Option<Time>,
@@ -53,7 +53,7 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
     }
 }
 
-/// Whether automated actions on a workload need a human, always.
+/// Whether automated actions on a workload always require approval.
 pub(crate) fn is_protected(workload: &Workload) -> bool {
     let annotations = workload.metadata.annotations.as_ref();
     annotations

@@ -95,7 +95,7 @@ impl HostUse {
     }
 }
 
-/// Looks at the whole host, except for the workload of who asks where others are counted.
+/// Inspects the whole host, except for the workload of who asks where others are counted.
 pub fn host_use(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],
@@ -172,7 +172,7 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     }
 }
 
-/// Restarts of sick containers by `spec.restart`: a look at one is the first step of each.
+/// Restarts of sick containers by `spec.restart`: an inspection of one is the first step of each.
 fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Window) {
     let Some(status) = &workload.status else { return };
     found.used = found.used.saturating_add(heals_in_hour(status, window));
@@ -180,13 +180,13 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
         return;
     }
     // What has been sick for long enough is about to be restarted, whether or not it has its turn.
-    let patience = workload.spec.restart.unhealthy_after;
+    let unhealthy_after = workload.spec.restart.unhealthy_after;
     let mut sick = status
         .instances
         .iter()
         .filter_map(|row| row.unhealthy_since)
-        .zip(patience.into_iter().cycle());
-    if sick.any(|(since, patience)| !window.is_answered(since) && window.is_due(since.plus(patience))) {
+        .zip(unhealthy_after.into_iter().cycle());
+    if sick.any(|(since, after)| !window.is_answered(since) && window.is_due(since.plus(after))) {
         found.minute.insert(workload.name().to_owned());
     }
     let newest = status.captures.last();
@@ -206,7 +206,7 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
 fn heals_in_hour(status: &WorkloadStatus, window: Window) -> usize {
     let healed = |capture: &Capture| capture.taken_at.is_some_and(|at| window.in_hour(at));
     let heals = status.heals.iter().filter(|at| window.in_hour(**at));
-    // An earlier version told only what they looked like.
+    // An earlier version reported only the captures.
     let captures = status.captures.iter().filter(|capture| healed(capture));
     heals.count().max(captures.count())
 }
@@ -292,12 +292,12 @@ pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<Host
     })
 }
 
-/// For people: the first few, and how many more.
+/// Human-readable: the first few, and how many more.
 fn list(names: &BTreeSet<String>) -> String {
-    let told: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
     match names.len().saturating_sub(NAMED) {
-        0 => told.join(", "),
-        more => format!("{} and {more} more", told.join(", ")),
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

@@ -8,6 +8,6 @@ use aegis_api::Reason;
 pub struct Invalid {
     /// The condition's reason.
     pub reason: Reason,
-    /// For people.
+    /// Human-readable.
     pub message: String,
 }

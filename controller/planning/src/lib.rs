@@ -1,4 +1,4 @@
-//! Everything that decides: what was observed and what is asked for in, a plan or a verdict out. Pure: no engine, no store,
+//! Everything that decides: what was observed and what is desired in, a plan or a verdict out. Pure: no engine, no store,
 //! no clock but the one that is handed in, no tokio. What reads and what acts is in `aegis-reconcilers`.
 
 pub mod addressing;

@@ -222,12 +222,12 @@ mod tests {
         );
         one.status.as_mut().unwrap().instances[0].draining = true;
         assert!(missing(&one, &balancer(&[]), 2).is_empty());
-        let anew = balancer(&["web"]);
+        let recreated = balancer(&["web"]);
         one.status.as_mut().unwrap().instances[0].id = "another".into();
         assert_eq!(
-            missing(&one, &anew, 2),
+            missing(&one, &recreated, 2),
             ["load balancer lb still serves web"],
-            "it was made anew under its name"
+            "it was recreated under its name"
         );
     }
 }

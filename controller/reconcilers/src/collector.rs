@@ -11,7 +11,7 @@ use futures::StreamExt;
 
 use crate::history::{History, Load};
 
-/// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
+/// Readings requested at the same time. Older engines answer each only at their next tick, a second apart: requested one
 /// after the other, a hundred containers would take minutes.
 const AT_ONCE: usize = 128;
 /// A reading younger than this gives a rate too coarse to mean anything.

@@ -33,7 +33,7 @@ pub struct Settings {
     pub log_chars: usize,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// Reads what the host has left; may block for a moment. `None` where it cannot be looked at.
+    /// Reads what the host has left; may block for a moment. `None` where it cannot be read.
     pub host: Option<fn() -> HostReading>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,

@@ -1,7 +1,7 @@
 //! Where containers are now: whether each runs, and at which address. A load balancer sends requests to addresses, and an
-//! address is a container's only as long as the engine says so: what a Workload's status tells may be older.
+//! address is a container's only as long as the engine says so: what a Workload's status reports may be older.
 //!
-//! Owns the answers of the engine, each until the engine tells that something happened to that container, and never for
+//! Owns the answers of the engine, each until the engine reports that something happened to that container, and never for
 //! longer than [`KEPT`]: events can be lost. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 /// How long an answer counts without a word from the engine: less than the pause between two resyncs.
 const KEPT: Duration = Duration::from_secs(20);
-/// An engine that is busy with a container (removing it, say) answers when it is done. Nobody else waits for that.
+/// An engine that is busy with a container (removing it, say) answers when it is done. No other caller waits for that.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct Known {
 pub struct Endpoints(Arc<Mutex<Known>>);
 
 impl Endpoints {
-    /// Something happened to a container: it is asked about anew, and so are those that share its network. Answers the ids
+    /// Something happened to a container: it is inspected again, and so are those that share its network. Answers the ids
     /// of all of them.
     pub(crate) fn changed(&self, id: &str) -> BTreeSet<ContainerId> {
         let mut known = self.known();
@@ -138,7 +138,7 @@ fn network_owner(container: &ContainerDetails) -> Option<&str> {
     mode.strip_prefix("container:")
 }
 
-/// What shares another container's network is at that one's address, unless that one started anew since: then it has none.
+/// What shares another container's network is at that one's address, unless that one restarted since: then it has none.
 fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> Endpoint {
     let shares = network_owner(container).is_some();
     let joined = |owner: &&ContainerDetails| {
@@ -159,7 +159,7 @@ fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> E
     }
 }
 
-/// The second-best answer, from the list: without the time of the start, which a run is told from the next by.
+/// The second-best answer, from the list: without the time of the start, which tells one run from the next.
 async fn listed(engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>> {
     let all = engine.list(ListFilter::default()).await?;
     let row = all.into_iter().find(|row| row.id == id);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shares_a_network_has_its_owners_address_until_that_one_starts_anew() {
+    fn what_shares_a_network_has_its_owners_address_until_that_one_is_restarted() {
         let at = |text: &str| Some(text.parse::<aegis_api::Time>().unwrap());
         let owner = |started: &str| ContainerDetails {
             state: ContainerState::Running,

@@ -1,5 +1,5 @@
 //! The last quarter of an hour of every container's load. Owns the readings (bounded in age, in number and in
-//! containers), what `/metrics/history` answers, and what a trend of them is. No I/O: whoever reads the counters adds them.
+//! containers), what `/metrics/history` answers, and what a trend of them is. No I/O: the collector adds readings.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,7 +109,7 @@ impl History {
 
 #[expect(
     clippy::as_conversions,
-    reason = "bytes to MiB for people: the rounding of u64 to f64 is below what is shown"
+    reason = "bytes to MiB for display: the rounding of u64 to f64 is below what is shown"
 )]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / MIB

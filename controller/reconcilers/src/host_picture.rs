@@ -1,5 +1,5 @@
 //! The picture of the host as clients get it, from what was read of the engine and what is stored: containers, their load,
-//! the topology. Pure but for the reading of the store; whoever watches the engine draws it and tells it.
+//! the topology. Pure but for the reading of the store; the observer that watches the engine draws and publishes it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn row(container: &ContainerSummary) -> ContainerRow {
 
 #[expect(
     clippy::as_conversions,
-    reason = "bytes to MiB for people: the rounding of u64 to f64 is below what is shown"
+    reason = "bytes to MiB for display: the rounding of u64 to f64 is below what is shown"
 )]
 fn load_of(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMetrics> {
     let stats = reading.stats.as_ref()?;
@@ -86,11 +86,11 @@ pub fn topology(context: &Context, containers: &[ContainerSummary]) -> Topology 
     )
 }
 
-/// When each running container started: read once a run, since a list does not tell.
+/// When each running container started: read once a run, since a list does not contain it.
 #[derive(Debug, Default)]
 pub struct Starts {
     known: HashMap<ContainerId, Time>,
-    /// Those that changed since they were last asked for: the answer may be of before.
+    /// Those that changed since they were last requested: the answer may be of before.
     changed: HashSet<ContainerId>,
 }
 
@@ -173,7 +173,7 @@ mod tests {
             "nothing that changes the picture"
         );
         assert!(starts.forget("a", "start"));
-        // Asked before it started anew, answered after.
+        // Asked before it was restarted, answered after.
         starts.add(vec![("a".into(), second(1))], &readings);
         assert_eq!(starts.unknown(&containers), ["a"]);
         starts.add(vec![("a".into(), second(9))], &readings);

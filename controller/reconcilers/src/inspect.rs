@@ -1,5 +1,5 @@
-//! What one container looks like from outside: for the evidence of an incident, and for what is kept of a sick container
-//! before its restart takes it away. Reads only; every text is bounded and redacted here, so that nothing further on can
+//! What one container is like from outside: for the evidence of an incident, and for the capture of an unhealthy one
+//! before its restart discards it. Reads only; every text is bounded and redacted here, so that nothing further on can
 //! leak it. What cannot be read is a gap, not a failure.
 
 use std::collections::BTreeSet;
@@ -24,16 +24,16 @@ const LOG_LINES: u32 = 200;
 const RECENT: aegis_api::Duration = aegis_api::Duration::from_secs(300);
 /// What lies between two readings of a counter where there is no earlier one.
 const BETWEEN_READINGS: Duration = Duration::from_secs(1);
-/// Restarts of a container that are told of.
+/// Restarts of a container that are listed.
 const MOST_RESTARTS: usize = 10;
 const MOST_PROCESSES: usize = 20;
 const MOST_CHANGES: usize = 40;
 /// Characters of a process's command line, or of a path.
 const LINE_CHARS: usize = 200;
-/// How long an engine may take to list processes or changed files: a look must not hold a restart up.
+/// How long an engine may take to list processes or changed files: an inspection must not delay a restart.
 const LISTED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Whom to look at, and what is known of it.
+/// What to inspect, and what is known of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject<'a> {
     pub id: &'a ContainerId,
@@ -76,7 +76,7 @@ fn restarted_at(row: &InstanceStatus) -> Vec<Time> {
     }
 }
 
-/// How closely a container is looked at.
+/// How closely a container is inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// All there is to see.
@@ -119,7 +119,7 @@ struct Readings {
 }
 
 impl Readings {
-    /// Asks for everything at once.
+    /// Requests everything at once.
     async fn take(
         context: &Context,
         health: Option<&HealthProbe>,

@@ -40,7 +40,7 @@ impl State {
         }
         let mut record = Record::default();
         if let Some(since) = self.up_since {
-            // What was before that nobody heard.
+            // What was before that was not observed.
             record.add(since, What::Back);
         }
         record.add(at, what);
@@ -71,7 +71,7 @@ impl Lifecycle {
         });
     }
 
-    /// The event stream is lost: from now on things may happen unheard.
+    /// The event stream is lost: from now on things may happen unobserved.
     pub fn stream_is_lost(&self, at: Time) {
         self.with(|state| {
             // It never was there: nothing is lost that was not lost before.
@@ -105,7 +105,7 @@ impl Lifecycle {
         })
     }
 
-    /// How a container's last run ended, as far as can be told now.
+    /// How a container's last run ended, as far as is known now.
     pub fn last_end(&self, id: &str) -> LastEnd {
         self.with(|state| {
             let record = state.records.get(id);

@@ -5,11 +5,11 @@
 //! server is never written: its location answers 503 instead.
 //!
 //! A server is at its address only as long as the engine says so. Where its container ended, left the network or has
-//! another address, nginx is told at once, on the engine's event, whatever the Workload's status says. What cannot be
+//! another address, nginx is reloaded at once, on the engine's event, whatever the Workload's status says. What cannot be
 //! prevented is the time in between: until nginx has loaded its next configuration (the event, one inspection, one command
-//! and a reload), whoever is given the address meanwhile gets requests. The same holds while this controller or the
-//! engine is away, and while nginx refuses every configuration, as with a broken file of somebody else's beside ours; the
-//! condition then names the upstream and the address.
+//! and a reload), the next container at that address gets requests. The same holds while this controller or the engine is
+//! away, and while nginx refuses every configuration, as with a broken file of another author beside ours; the condition
+//! then names the upstream and the address.
 
 mod apply;
 mod dereference;
@@ -101,7 +101,7 @@ impl LoadBalancerReconciler {
     /// any more.
     async fn contain(&self, balancer: &ValidatedLoadBalancer, error: Error) -> Failure {
         let contained = match contain(balancer).filter(|_| error.is_of_configuration()) {
-            // Why this failed, too, is told by the first error.
+            // Why this failed, too, is reported by the first error.
             Some(plan) => apply::apply(&self.context, &self.memory, balancer, plan)
                 .await
                 .ok(),
@@ -119,7 +119,7 @@ impl LoadBalancerReconciler {
 
     async fn failed(&self, balancer: &LoadBalancer, failure: Failure) -> Result<Action, Error> {
         let error = failure.error.with_strays(&failure.strays);
-        let (reason, message) = error.told();
+        let (reason, message) = error.reason_and_message();
         status::failed(&self.context, balancer, reason, message, failure.contained).await?;
         Err(error)
     }
@@ -147,7 +147,7 @@ impl Reconciler for LoadBalancerReconciler {
             Ok(Pass::Done(outcome)) => Ok(status::update(context, &balancer, *outcome).await?),
             Ok(Pass::PutOff(pause)) => Ok(Action::Requeue(pause)),
             Err(failure) if deleting && failure.contained.is_some() => {
-                let (_, why) = failure.error.told();
+                let (_, why) = failure.error.reason_and_message();
                 Ok(status::finalize(context, &balancer, Some(&why)).await?)
             }
             Err(failure) => self.failed(&balancer, failure).await,

@@ -1,4 +1,4 @@
-//! The RemediationPolicy reconciler: tells how much of the budget is used, and whether the models it names can be asked.
+//! The RemediationPolicy reconciler: reports how much of the budget is used, and whether the models it names can be asked.
 //! Changes nothing in the world, so its steps fit in one file.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
-/// The count slides with the hour, so it is looked at again without any change.
+/// The count slides with the hour, so it is counted again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The status could not be stored.
@@ -49,7 +49,7 @@ impl PolicyReconciler {
         Self { context, brain }
     }
 
-    /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
+    /// Sets whether all of the policy is in force; what is not is reported once as an Event, too.
     fn judge(&self, policy: &RemediationPolicy, conditions: &mut Vec<Condition>, now: Time) {
         let kind = ConditionType::Ready;
         let mut conditions = Conditions::at(conditions, Some(policy.generation()), now);
@@ -158,8 +158,8 @@ mod tests {
             (bad.status.as_str(), bad.reason.as_str()),
             ("False", "UnknownProvider")
         );
-        let told = "no provider is called \"gpt\": there are ollama, builtin";
-        assert!(bad.message.contains(told), "{}", bad.message);
+        let expected = "no provider is called \"gpt\": there are ollama, builtin";
+        assert!(bad.message.contains(expected), "{}", bad.message);
         let (_, events) = events.list();
         let warnings: Vec<_> = events
             .iter()
@@ -167,7 +167,7 @@ mod tests {
             .collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!((warnings[0].about.name.as_str(), warnings[0].count), ("bad", 1));
-        assert!(warnings[0].message.contains(told), "{warnings:?}");
+        assert!(warnings[0].message.contains(expected), "{warnings:?}");
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The first pause after a failed probe of a container that is not ready yet.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
-/// Characters of a body that are looked at for its first line, and of the line that is shown.
+/// Characters of a body that are read for its first line, and of the line that is shown.
 const BODY_CHARS: usize = 4096;
 const LINE_CHARS: usize = 160;
 
@@ -71,7 +71,7 @@ fn first_words(body: &str) -> String {
     bound(&redact(&line), LINE_CHARS)
 }
 
-/// Asks once. `Ok` is healthy; both texts are for people.
+/// Asks once. `Ok` is healthy; both texts are human-readable.
 pub async fn ask(engine: &dyn Engine, question: &ProbeRequest, timeout: Duration) -> Result<String, String> {
     match question {
         ProbeRequest::Http(request) => match engine.http_ask(request, timeout).await {
@@ -99,13 +99,13 @@ struct Inner {
     engine: Arc<dyn Engine>,
     state: Mutex<State>,
     targets_changed: Notify,
-    opinions_changed: Notify,
+    results_changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
     targets: HashMap<ContainerId, (String, Target)>,
-    opinions: HashMap<ContainerId, (Option<Time>, ProbeResult)>,
+    results: HashMap<ContainerId, (Option<Time>, ProbeResult)>,
     dirty: BTreeSet<String>,
 }
 
@@ -122,7 +122,7 @@ impl Prober {
             engine,
             state: Mutex::default(),
             targets_changed: Notify::new(),
-            opinions_changed: Notify::new(),
+            results_changed: Notify::new(),
         }))
     }
 
@@ -145,10 +145,8 @@ impl Prober {
                     changed = true;
                 }
             }
-            let State {
-                targets, opinions, ..
-            } = state;
-            opinions.retain(|id, _| targets.contains_key(id));
+            let State { targets, results, .. } = state;
+            results.retain(|id, _| targets.contains_key(id));
             changed
         });
         if changed {
@@ -156,10 +154,10 @@ impl Prober {
         }
     }
 
-    /// The latest opinion on this run of a container.
-    pub fn opinion(&self, id: &str, started_at: Option<Time>) -> ProbeResult {
-        self.with(|state| match state.opinions.get(id) {
-            Some((run, opinion)) if *run == started_at => opinion.clone(),
+    /// The latest result for this run of a container.
+    pub fn result(&self, id: &str, started_at: Option<Time>) -> ProbeResult {
+        self.with(|state| match state.results.get(id) {
+            Some((run, result)) if *run == started_at => result.clone(),
             _ => ProbeResult::default(),
         })
     }
@@ -174,7 +172,7 @@ impl Prober {
                     return Some((name, prober));
                 }
                 // A change in between has left a permit: it is not missed.
-                prober.0.opinions_changed.notified().await;
+                prober.0.results_changed.notified().await;
             }
         })
     }
@@ -225,7 +223,7 @@ impl Prober {
         }
     }
 
-    fn record(&self, workload: &str, target: &Target, opinion: &ProbeResult) {
+    fn record(&self, workload: &str, target: &Target, result: &ProbeResult) {
         let changed = self.with(|state| {
             if !state
                 .targets
@@ -235,17 +233,17 @@ impl Prober {
                 return false;
             }
             let before = state
-                .opinions
-                .insert(target.id.clone(), (target.started_at, opinion.clone()));
-            let changed = before
-                .is_none_or(|(run, before)| run != target.started_at || before.health != opinion.health);
+                .results
+                .insert(target.id.clone(), (target.started_at, result.clone()));
+            let changed =
+                before.is_none_or(|(run, before)| run != target.started_at || before.health != result.health);
             if changed {
                 state.dirty.insert(workload.to_owned());
             }
             changed
         });
         if changed {
-            self.0.opinions_changed.notify_one();
+            self.0.results_changed.notify_one();
         }
     }
 
@@ -254,7 +252,7 @@ impl Prober {
     }
 }
 
-/// Counts answers into a health: thresholds in a row, and no opinion before the first threshold is reached.
+/// Counts answers into a health: thresholds in a row, and no result before the first threshold is reached.
 #[derive(Debug, Default)]
 struct Tally {
     health: Health,

@@ -1,4 +1,4 @@
-//! The RunbookEntry reconciler: works out trust and use from what is stored, and judges anew what an earlier version
+//! The RunbookEntry reconciler: works out trust and use from what is stored, and judges again what an earlier version
 //! learned. Changes nothing in the world, so its steps fit in one file.
 
 mod rejudge;
@@ -44,7 +44,7 @@ impl RunbookReconciler {
 }
 
 impl RunbookReconciler {
-    /// The entry, judged anew where that is still to be done.
+    /// The entry, judged again where that is still to be done.
     async fn judged(
         &self,
         entry: Arc<RunbookEntry>,

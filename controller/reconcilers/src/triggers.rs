@@ -1,4 +1,4 @@
-//! What makes each kind's loop look at an object: changes in the store, the engine's events, probes. Only names pass
+//! What makes each kind's loop reconcile an object: changes in the store, the engine's events, probes. Only names pass
 //! through here; what a trigger saw is never given to a reconciler. No I/O.
 
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ fn is_change(action: &str) -> bool {
         ))
 }
 
-/// Everything that a pause held or a resume lets go on is looked at.
+/// Everything that a pause held or a resume continues is reconciled.
 fn from_brake(context: &Context, names: fn(&Store) -> Vec<String>) -> BoxStream<'static, Trigger> {
     let store = context.store.clone();
     let changes = context.store.automation().changes();
@@ -116,14 +116,14 @@ fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
     event.object.info.plural == K::PLURAL
 }
 
-/// Whether people changed what they ask for, or attach to it.
+/// Whether people changed the desired state, or what they attach to it.
 fn is_asked(event: &StoreEvent) -> bool {
     let old = event.old.as_ref().map(|old| &*old.value);
     predicate::generation_changed(old, &event.object.value)
         || predicate::metadata_changed(old, &event.object.value)
 }
 
-/// A word each time the lines between containers may have changed: somebody's Workload or LoadBalancer did.
+/// A notification each time the lines between containers may have changed: a Workload or LoadBalancer did.
 pub fn topology(context: &Context) -> BoxStream<'static, ()> {
     changes(context.store.clone())
         .filter(|change| {
@@ -267,8 +267,8 @@ pub(crate) fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<Bo
         context,
         events,
         move |store, event| {
-            // What is known of it is forgotten before anybody is told to look: a server whose container ended or moved must
-            // not wait until its Workload has looked, too.
+            // What is known of it is forgotten before any loop is triggered: a server whose container ended or moved must
+            // not wait until its Workload is reconciled, too.
             let changed = known.changed(&event.id);
             let serves = |lb: &LoadBalancer| {
                 let mut servers = lb.status.iter().flat_map(|status| &status.servers);
@@ -334,7 +334,7 @@ pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<Strin
     open.map(|incident| incident.name().to_owned()).collect()
 }
 
-/// Triggers of a loop that looks at an object only when people change it.
+/// Triggers of a loop that reconciles an object only when people change it.
 pub(crate) fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let names = |_: &Store, event: &StoreEvent| {
         if is_kind::<K>(event) && is_asked(event) {

@@ -1,4 +1,4 @@
-//! The Workload reconciler: makes Docker run what a Workload asks for.
+//! The Workload reconciler: makes Docker run what a Workload's spec desires.
 //!
 //! Adopted containers are started, restarted and watched, never removed. Replicas are made by faithful clone or from
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
@@ -32,15 +32,15 @@ use crate::turns::{self, Turn};
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
     let observed = dereference::dereference(context, workload).await?;
     let asked = workload.clone();
-    // It may think for a while.
-    let told = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
-    let told = told.unwrap_or_else(|error| {
+    // It may compute for a while.
+    let answer = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
+    let answer = answer.unwrap_or_else(|error| {
         Err(Invalid {
             reason: Reason::Failed,
             message: format!("what it would do cannot be worked out: {error}"),
         })
     });
-    told.map_err(|source| Error::Validate {
+    answer.map_err(|source| Error::Validate {
         workload: workload.name().to_owned(),
         source,
     })
@@ -84,7 +84,7 @@ impl Reconciler for WorkloadReconciler {
             }
         };
         let mut prepared = check(&validated, plan(&validated));
-        // Held until the look at what is sick is stored: that is what others count.
+        // Held until what was observed as unhealthy is stored: that is what others count.
         let _turn = match turn(context, &validated, &prepared) {
             Ok(turn) => turn,
             Err(ruling) => {
@@ -112,12 +112,12 @@ impl Reconciler for WorkloadReconciler {
 
 /// Stores why nothing could be done.
 async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
-    let (reason, message) = error.told();
+    let (reason, message) = error.reason_and_message();
     status::failed(context, workload, reason, message).await?;
     Err(error)
 }
 
-/// A turn on the host where the plan begins to restart something sick.
+/// A turn on the host where the plan begins to restart something unhealthy.
 fn turn(
     context: &Context,
     workload: &ValidatedWorkload,
@@ -127,7 +127,7 @@ fn turn(
     if !steps.any(|step| matches!(step, Step::Capture { .. })) {
         return Ok(None);
     }
-    let sick = workload.instances.iter().map(|instance| instance.unhealthy_since);
-    let asker = Asker::for_sick(&workload.name, sick);
+    let unhealthy = workload.instances.iter().map(|instance| instance.unhealthy_since);
+    let asker = Asker::for_sick(&workload.name, unhealthy);
     turns::take(context, asker).map(Some)
 }

@@ -33,7 +33,7 @@ use home::{Homes, Record};
 use lock::{Lock, LockError};
 
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
-const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
+const LOCK_WAIT: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// A change writes at least two files and a record of the audit log.
 const ROOM: u64 = 32 * 1024;
@@ -60,7 +60,7 @@ impl Disk {
     ) -> Result<Self, DiskError> {
         let path = dir.clone();
         blocking(move || make(&path)).await??;
-        let mut tries = PATIENCE.0;
+        let mut tries = LOCK_WAIT.0;
         let lock = loop {
             let path = dir.clone();
             match blocking(move || Lock::take(&path)).await? {
@@ -73,7 +73,7 @@ impl Disk {
                 }
             }
             tries -= 1;
-            tokio::time::sleep(PATIENCE.1).await;
+            tokio::time::sleep(LOCK_WAIT.1).await;
         };
         let disk = Self {
             dir: Arc::new(dir),
@@ -92,7 +92,7 @@ impl Disk {
         self.lock.is_at(&self.dir)
     }
 
-    /// The id of this state directory, made when it is first asked for.
+    /// The id of this state directory, made when it is first requested.
     pub(crate) async fn instance_id(&self) -> Result<String, DiskError> {
         let disk = self.clone();
         let path = self.dir.join(".instance-id");

@@ -22,7 +22,7 @@ const AGGREGATE: Duration = Duration::from_secs(600);
 /// The longest message an event carries, in characters, as Kubernetes has it.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// Whether an event is worth a look.
+/// Whether an event needs attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum EventType {
     /// For information.
@@ -72,7 +72,7 @@ pub struct Event {
     pub uid: String,
     /// What it is about.
     pub about: ObjectRef,
-    /// Whether it is worth a look.
+    /// Whether it needs attention.
     pub kind: EventType,
     /// One word in CamelCase, for programs.
     pub reason: String,

@@ -98,7 +98,7 @@ impl Feed {
 
     /// Publishes a frame once the store's changes up to a revision have been published: words about an incident never
     /// come before the change that they belong to. Where no publisher follows the store, or it is far behind, at once.
-    fn take_in_after(&self, revision: u64, draft: Draft) {
+    fn append_after(&self, revision: u64, draft: Draft) {
         let mut parked = self.inner.parked();
         for draft in parked.park(revision, draft) {
             self.append(draft);

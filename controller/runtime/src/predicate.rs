@@ -1,4 +1,4 @@
-//! Which changes of an object are worth a reconcile. Each predicate looks at the object before and after (whole, as
+//! Which changes of an object are worth a reconcile. Each predicate compares the object before and after (whole, as
 //! JSON; before is `None` for a new one), so it fits a `filter` on a stream of changes. Pure.
 //!
 //! They save work, nothing more: a reconcile that was not needed does nothing, and the resync makes up for one missed.

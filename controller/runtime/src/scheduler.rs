@@ -64,7 +64,7 @@ impl<K: Eq + Hash + Clone> Scheduler<K> {
         Self::default()
     }
 
-    /// Asks for a run of `key` at `at`, which may be now or past.
+    /// Requests a run of `key` at `at`, which may be now or past.
     pub fn schedule(&mut self, key: K, at: Instant, why: &'static str) {
         match self.slots.get_mut(&key) {
             Some(Slot::Running { parked }) => {

@@ -216,7 +216,7 @@ impl Store {
         ))
     }
 
-    /// Loads what lies in the directory, settles what does not fit together, and tells of each revision from then on.
+    /// Loads what lies in the directory, settles what does not fit together, and publishes each revision from then on.
     async fn load(
         options: StoreOptions,
         disk: Disk,
@@ -329,7 +329,7 @@ impl Store {
         self.inner.memory.broken()
     }
 
-    /// Deletions that files ask for and that wait for somebody to confirm them, by kind and name.
+    /// Deletions that files request and that wait for somebody to confirm them, by kind and name.
     pub fn held_deletions(&self) -> Vec<HeldDeletion> {
         self.inner
             .memory

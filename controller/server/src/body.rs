@@ -13,7 +13,7 @@ pub(crate) const API_LIMIT: usize = 1 << 20;
 /// The largest alert, bytes.
 pub(crate) const ALERT_LIMIT: usize = 256 << 10;
 /// How long a client may take to send a body.
-const PATIENCE: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A whole body of at most `LIMIT` bytes.
 pub(crate) struct BoundedBody<const LIMIT: usize>(pub(crate) Bytes);
@@ -23,7 +23,7 @@ impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for BoundedBody<LIMIT> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Status> {
         let body = Limited::new(request.into_body(), LIMIT);
-        match tokio::time::timeout(PATIENCE, body.collect()).await {
+        match tokio::time::timeout(READ_TIMEOUT, body.collect()).await {
             Ok(Ok(whole)) => Ok(Self(whole.to_bytes())),
             Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
                 Err(Status::too_large(LIMIT))

@@ -14,7 +14,7 @@ use crate::status::Status;
 /// Set by a proxy to the host that the browser requested. A page cannot set it on a request that needs no preflight.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Refuses changes, and WebSockets, that a page of another origin asks for.
+/// Refuses changes, and WebSockets, that a page of another origin requests.
 pub(crate) async fn check(State(state): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);

@@ -12,7 +12,7 @@ use axum::routing::get;
 use crate::state::ServerState;
 
 /// How long the store's writer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Router<ServerState> {
     Router::new()
@@ -47,14 +47,14 @@ async fn store(state: &ServerState) -> Result<(), String> {
     }
     let info = KindInfo::of::<Workload>();
     match tokio::time::timeout(
-        PATIENCE,
+        WRITER_TIMEOUT,
         state.store.delete(info, "readiness-probe", None, None, true),
     )
     .await
     {
         Err(_) => Err(format!(
             "the writer did not answer within {} s",
-            PATIENCE.as_secs()
+            WRITER_TIMEOUT.as_secs()
         )),
         Ok(Ok(_) | Err(StoreError::NotFound { .. })) => state.store.has_room().await.map_err(reported),
         Ok(Err(error)) => Err(reported(error)),

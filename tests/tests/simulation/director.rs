@@ -486,7 +486,7 @@ impl Director {
         faults::cure(&self.world);
     }
 
-    /// Automation that paused itself is let go on by a person.
+    /// Automation that paused itself is resumed by a person.
     async fn resume(&self, store: &Store) {
         if store.automation().paused().is_none() {
             return;

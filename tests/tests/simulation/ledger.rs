@@ -114,7 +114,7 @@ impl Ledger {
         self.pages().acknowledged.insert(key, object.resource_version);
     }
 
-    /// A client is about to ask for a deletion.
+    /// A client is about to request a deletion.
     pub(crate) fn ask_deletion(&self, kind: &'static str, name: &str) {
         self.pages().deletions.push((kind, name.to_owned()));
     }

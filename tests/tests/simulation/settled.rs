@@ -30,7 +30,7 @@ pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDe
     .collect()
 }
 
-/// Whether nothing can make this workload well: people ask for an image that is sick or not there.
+/// Whether nothing can make this workload well: people desire an image that is unhealthy or missing.
 fn is_hopeless(world: &World, workload: &Workload) -> bool {
     let image = workload
         .spec

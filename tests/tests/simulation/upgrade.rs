@@ -99,7 +99,7 @@ fn last_moment(state: &Path) -> Time {
     latest
 }
 
-/// Opens the directory and nothing more: what it holds is what was written, nothing is rewritten and nothing is told.
+/// Opens the directory and nothing more: what it holds is what was written, no file is rewritten, no Event recorded.
 async fn opens_unchanged(world: &World, earlier: &Earlier) {
     let before = specs(world.state.path());
     let clock = {
@@ -128,8 +128,8 @@ async fn opens_unchanged(world: &World, earlier: &Earlier) {
         .map(|status| status.phase)
         .unwrap_or_default();
     assert_eq!(phase.as_str(), earlier.phase, "{}", earlier.folder);
-    let told = events.list().1;
-    assert!(told.is_empty(), "{}: {told:#?}", earlier.folder);
+    let recorded = events.list().1;
+    assert!(recorded.is_empty(), "{}: {recorded:#?}", earlier.folder);
     drop(store);
     let closing = CancellationToken::new();
     closing.cancel();

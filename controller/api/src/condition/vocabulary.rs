@@ -128,9 +128,9 @@ vocabulary! {
         RestartLimit,
         /// A sick container waits for what it needs.
         DependencyDown,
-        /// A person stopped the adopted container, or somebody asked for that and it is not yet known who.
+        /// A person stopped the adopted container, or somebody requested that and it is not yet known who.
         StoppedByHand,
-        /// The newest revision was taken back; the one before it serves.
+        /// The newest revision was rolled back; the one before it serves.
         RolledBack,
         /// The workload is being deleted.
         Deleting,
@@ -166,7 +166,7 @@ vocabulary! {
         ImageGone,
 
         // Workload: Progressing.
-        /// A revision was taken back: it is tried again once the template is changed.
+        /// A revision was rolled back: it is tried again once the template is changed.
         RolloutFailed,
         /// The last change is complete.
         Settled,
@@ -186,7 +186,7 @@ vocabulary! {
         NotOurs,
 
         // LoadBalancer.
-        /// nginx serves the configuration that was asked for.
+        /// nginx serves the desired configuration.
         Configured,
         /// No backend has had a ready container yet: nginx keeps what it has.
         NoReadyServers,
@@ -226,7 +226,7 @@ vocabulary! {
         FiresAgain,
 
         // Incident: Held.
-        /// The workload has not been looked at yet.
+        /// The workload has not been reconciled yet.
         WorkloadNotObserved,
         /// Another incident is being remedied on the same workload.
         RemediationUnderWay,
@@ -246,7 +246,7 @@ vocabulary! {
         CouncilNeedsReview,
         /// The action failed too often in a row on this workload.
         FailedBefore,
-        /// The workload is asked for with 0 replicas.
+        /// `spec.replicas` is 0.
         ScaledToZero,
         /// The workload is protected: automation asks first.
         Protected,
@@ -278,7 +278,7 @@ vocabulary! {
         Applied,
         /// The policy has mode DryRun: nothing was done.
         DryRun,
-        /// Every probe that was asked for passed.
+        /// Every requested probe passed.
         ProbesPassed,
         /// What was measured before the action is not measured any more.
         NotMeasuredAnyMore,

@@ -23,7 +23,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
     add(
         "/auth/session",
         json!({"get": {"summary": "Say who one is, by token or cookie", "tags": ["access"],
-        "responses": {"200": session, "401": refused("Nobody who is known.")}}}),
+        "responses": {"200": session, "401": refused("Unknown caller.")}}}),
     );
     let login = json!({"type": "object", "required": ["token"], "properties": {"token": text}});
     add(

@@ -39,7 +39,7 @@ fn merge(document: &mut Value, pointer: &str, more: Map<String, Value>) {
     }
 }
 
-/// Why a request was refused, as the Kubernetes-shaped routes tell it.
+/// Why a request was refused, as the Kubernetes-shaped routes report it.
 fn status_schema() -> Value {
     let text = json!({"type": "string"});
     json!({

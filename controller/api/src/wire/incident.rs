@@ -58,7 +58,7 @@ pub struct CouncilView {
     pub final_verdict: Verdict,
     /// Whether most seats agree on it.
     pub consensus: bool,
-    /// Why, for people.
+    /// Why, human-readable.
     pub summary: String,
 }
 
@@ -82,7 +82,7 @@ pub struct TimelineView {
     pub ts: Time,
     /// What.
     pub status: Stage,
-    /// For people.
+    /// Human-readable.
     pub message: String,
     /// The council seat it is about.
     pub agent: Option<Seat>,
@@ -163,13 +163,13 @@ impl From<&Incident> for IncidentResult {
     }
 }
 
-/// The first line, for an incident that the controller has not looked at yet: it was received when it was made.
+/// The first line, for an incident that the controller has not reconciled yet: it was received when it was made.
 fn received(incident: &Incident) -> Option<TimelineView> {
     let created = incident.metadata.creation_timestamp.as_ref()?;
     let spec = &incident.spec;
     let about = spec.source.naming.as_ref().zip(spec.container_name.as_ref());
     let about = about.map_or_else(String::new, |(naming, container)| {
-        format!(" {};", naming.told(container.as_str()))
+        format!(" {};", naming.message(container.as_str()))
     });
     let message = format!("received;{about} waiting for the controller");
     Some(TimelineView {

@@ -47,7 +47,7 @@ pub enum NodeType {
     Replica,
     /// A container that a LoadBalancer names.
     LoadBalancer,
-    /// A page for people.
+    /// A web page.
     Dashboard,
     /// A bystander.
     Unknown,

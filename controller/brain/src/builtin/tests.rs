@@ -556,11 +556,11 @@ proptest! {
     ) {
         let proposal = Proposal { root_cause: words.clone(), action, justification: words, confidence, replica_count };
         for seat in SEATS {
-            let opinion = crate::council::review(0.6, seat, &case, &proposal, &[]);
-            prop_assert!(!opinion.reasoning.is_empty());
+            let review = crate::council::review(0.6, seat, &case, &proposal, &[]);
+            prop_assert!(!review.reasoning.is_empty());
             let touches = action != Action::Noop;
             if seat == Seat::SecurityOfficer && case.protected && touches {
-                prop_assert_eq!(opinion.verdict, Verdict::Rejected);
+                prop_assert_eq!(review.verdict, Verdict::Rejected);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The reviewers' seats by models: a prompt of its own for each, and its own models where the configuration says so.
-//! Owns how a model's opinion and the rules' opinion become one. Does I/O through the models.
+//! Owns how a model's review and the rules' review become one. Does I/O through the models.
 //!
-//! The rules bind. Of the two opinions the stricter counts: a model can object to what the rules let pass, and cannot
+//! The rules bind. Of the two reviews the stricter counts: a model can object to what the rules let pass, and cannot
 //! let pass what they reject. On a model's proposal a rejection by either reviewer's rules holds for both: a text that
 //! steered the proposer may steer one reviewer as well, and the two would be a quorum. Where the rules reject, no model
 //! is asked, as nothing it says could change the vote. A model that fails, in whatever way, abstains: its seat says
@@ -54,7 +54,7 @@ pub(crate) fn rules(least_confidence: f64, motion: Motion<'_>) -> SeatReview {
     SeatReview::new(Verdict::Rejected, reasoning)
 }
 
-/// The seat's opinion, and what a model had to do with it.
+/// The seat's review, and what a model had to do with it.
 pub(crate) async fn review(
     chain: &Chain<'_>,
     motion: Motion<'_>,

@@ -1,4 +1,4 @@
-//! From a provider's configuration to the provider. Connects to nobody yet.
+//! From a provider's configuration to the provider. Opens no connection yet.
 
 use super::Provider;
 use super::config::{ConfigError, ProviderConfig, ProviderKind};

@@ -119,8 +119,8 @@ impl Feed {
                     None => continue,
                 }
             };
-            let patience = if self.fresh { QUIET_AFTER } else { PING_AFTER };
-            let message = match tokio::time::timeout(patience, socket.next()).await {
+            let limit = if self.fresh { QUIET_AFTER } else { PING_AFTER };
+            let message = match tokio::time::timeout(limit, socket.next()).await {
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(error))) => return Ok(self.lose(root_cause(&error))),
                 Ok(None) => return Ok(self.lose("the connection was closed".to_owned())),

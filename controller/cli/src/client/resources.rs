@@ -143,7 +143,7 @@ impl Client {
         .await
     }
 
-    /// Asks for an object's removal; finalizers may keep it for a while.
+    /// Requests an object's removal; finalizers may keep it for a while.
     pub(crate) async fn delete(&self, target: &Target, dry: DryRun) -> Result<Value, CliError> {
         let options = match dry {
             DryRun::None => json!({"propagationPolicy": "Background"}),

@@ -18,7 +18,7 @@ pub(crate) struct DoctorArgs {}
 /// What a check found.
 enum Finding {
     Good(String),
-    /// It works, but look at it.
+    /// It works, with a warning.
     Note(String),
     Bad {
         error: CliError,

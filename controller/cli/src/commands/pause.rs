@@ -15,7 +15,7 @@ const ACCEPT: &str = "application/json";
 
 /// Pause automation: nothing is restarted or healed by itself, no incident acts without a human
 ///
-/// Without a workload, on the whole host. What people ask for (scale, restart, apply, approve) goes on, and so do load
+/// Without a workload, on the whole host. What people request (scale, restart, apply, approve) goes on, and so do load
 /// balancers. It outlives restarts of the controller. Examples: `pause --reason "database migration" --for 2h`, `pause
 /// workload/web`.
 #[derive(Debug, clap::Args)]

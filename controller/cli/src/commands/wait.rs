@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert!(check(goal, kind).is_ok(), "{goal} {kind}");
         }
-        for (goal, kind, told) in [
+        for (goal, kind, expected) in [
             (
                 "condition=Reddy",
                 "lb",
@@ -219,7 +219,7 @@ mod tests {
         ] {
             let error = check(goal, kind).unwrap_err();
             assert_eq!(error.exit_code(), 2);
-            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 

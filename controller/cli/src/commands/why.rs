@@ -22,7 +22,7 @@ const TROUBLE: [ConditionType; 5] = [
     ConditionType::Held,
     ConditionType::Paused,
 ];
-/// Warnings that are told, the latest.
+/// Warnings that are shown, the latest.
 const WARNINGS: usize = 5;
 
 /// Say why an object is not as it should be: conditions, containers, open incidents, warnings
@@ -98,11 +98,11 @@ fn conditions(live: &Value) -> Vec<String> {
 /// Containers that are not healthy.
 fn instances(live: &Value) -> Vec<String> {
     let instances = live.pointer("/status/instances").and_then(Value::as_array);
-    let sick = instances.into_iter().flatten().filter_map(|instance| {
+    let unhealthy = instances.into_iter().flatten().filter_map(|instance| {
         let text = |field: &str| instance.get(field).and_then(Value::as_str).unwrap_or_default();
-        let sick = text("health") != "Healthy";
+        let is_unhealthy = text("health") != "Healthy";
         let message = Some(text("message")).filter(|message| !message.is_empty());
-        sick.then(|| {
+        is_unhealthy.then(|| {
             let message = message.map_or_else(String::new, |message| format!(": {message}"));
             format!(
                 "{} is {}, {}{message}",
@@ -112,7 +112,7 @@ fn instances(live: &Value) -> Vec<String> {
             )
         })
     });
-    sick.collect()
+    unhealthy.collect()
 }
 
 /// How far an incident is, and on whom it waits.

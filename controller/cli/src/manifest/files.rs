@@ -1,4 +1,4 @@
-//! Which files are meant, and their texts. Reads files; looks at no resource.
+//! Which files are meant, and their texts. Reads files; inspects no resource.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Texts within Slack's limits and without power: redacted, bounded, escaped as Slack asks for (`&`, `<`, `>`), and shown
+//! Texts within Slack's limits and without power: redacted, bounded, escaped as Slack requires (`&`, `<`, `>`), and shown
 //! as plain text, in which nothing is a mention, a link or a format. Pure.
 
 use aegis_api::redact::{bound, redact};

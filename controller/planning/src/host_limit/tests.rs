@@ -54,7 +54,7 @@ fn word(incidents: &[Arc<Incident>], workloads: &[Arc<Workload>], resumed: Optio
     asked(incidents, workloads, resumed, None)
 }
 
-/// What the workload `me` is told, where it has been sick since then.
+/// The ruling on the workload `me`, where it has been sick since then.
 fn asked(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],

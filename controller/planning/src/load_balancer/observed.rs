@@ -1,4 +1,4 @@
-//! The world as one LoadBalancer sees it, as data, and what of it is worth looking at. Pure.
+//! The world as one LoadBalancer sees it, as data, and what of it is worth inspecting. Pure.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,13 +38,13 @@ pub struct Observed {
     pub installed: bool,
     /// Where the containers are that nginx serves or could serve.
     pub endpoints: Endpoints,
-    /// nginx's workers; asked for only while a drain is open.
+    /// nginx's workers; read only while a drain is open.
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,
     /// Workloads that no backend names any more and nginx serves all the same.
     pub removed_backends: Vec<Arc<Workload>>,
-    /// Receipts of earlier passes with what nginx's log told of them since.
+    /// Receipts of earlier passes with what nginx's log reported of them since.
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
     pub template: Result<String, Arc<std::io::Error>>,

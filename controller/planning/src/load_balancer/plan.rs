@@ -28,7 +28,7 @@ pub enum Unplanned {
     Render { template: String, source: RenderError },
 }
 
-/// Pause between two looks at workers that still finish requests.
+/// Pause between two inspections of workers that still finish requests.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What to do about the configuration.
@@ -206,7 +206,7 @@ fn continued(
 ) -> (Vec<Drain>, Vec<DrainReceipt>) {
     let (mut open, mut receipts) = (Vec::new(), Vec::new());
     for drain in &balancer.before.draining {
-        // What is back in rotation leaves anew, if it does.
+        // What is back in rotation leaves again, if it does.
         let away = drain.containers.iter().zip(&drain.ids);
         let (containers, away): (Vec<String>, Vec<ContainerId>) = away
             .filter(|(_, id)| !ids.contains(id))

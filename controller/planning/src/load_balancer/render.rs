@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
-/// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
-/// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
-pub(crate) const NOBODY: &str = "127.0.0.1:1";
+/// Where no process listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
+/// read `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
+pub(crate) const NO_SERVER: &str = "127.0.0.1:1";
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,12 +104,12 @@ fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>
         weight: server.weight,
         container: &server.container,
     });
-    let nobody = ServerValues {
-        address: NOBODY,
+    let no_server = ServerValues {
+        address: NO_SERVER,
         weight: 1,
-        container: "nobody",
+        container: "none",
     };
-    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(nobody);
+    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(no_server);
     servers.chain(stand_in).collect()
 }
 

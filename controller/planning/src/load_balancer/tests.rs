@@ -90,7 +90,7 @@ fn text(plan: Prepared) -> String {
 /// A backend `web` whose only server `a` was last seen healthy at 10.0.0.1, and what the engine says of it by now.
 type Change = fn(&mut Observed);
 
-/// However stale its Workload's status is, nobody who is not `a` gets a request.
+/// However stale its Workload's status is, no server but `a` gets a request.
 #[test]
 fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     fn endpoint_of(observed: &mut Observed) -> &mut Endpoint {
@@ -117,7 +117,7 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
         ("renamed", |observed| {
             endpoint_of(observed).name = "a-aside".to_owned();
         }),
-        ("started anew", |observed| {
+        ("restarted", |observed| {
             endpoint_of(observed).started_at = Some(time("2026-11-22T11:59:59Z"));
         }),
         ("its workload deleted", |observed| observed.workloads = vec![None]),
@@ -157,7 +157,7 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     }
 }
 
-/// The list of containers, which is asked where an inspection fails, does not tell when they started.
+/// The list of containers, which is asked where an inspection fails, does not say when they started.
 #[test]
 fn i8_a_container_whose_run_is_not_known_stays_where_it_is_and_is_not_admitted() {
     let servers = |lb: &LoadBalancer, ip: &str| {
@@ -185,7 +185,7 @@ fn since_when_an_upstream_has_no_server_is_kept() {
 }
 
 #[test]
-fn what_people_scaled_to_nothing_is_told_and_is_no_trouble() {
+fn what_people_scaled_to_nothing_is_reported_and_is_no_trouble() {
     let mut observed = world(Vec::new());
     let mut workload = Workload::new(
         "web",
@@ -235,7 +235,7 @@ fn i8_what_an_earlier_life_left_in_nginx_is_not_kept() {
 
 /// A template of before there was `unavailable`, and one that has it and forgets the server.
 #[test]
-fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_nobody() {
+fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_no_server() {
     let old = "# unavailable is not looked at\n{% for u in upstreams %}upstream {{ u.name }} {\n{% for s in u.servers %}    \
                server {{ s.address }};\n{% endfor %}}\n{% endfor %}";
     let rendered = |template: &str| {
@@ -256,7 +256,7 @@ fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_nobody() {
 }
 
 #[test]
-fn i8_a_load_balancer_that_is_deleted_leaves_nobody_in_nginx_and_drains() {
+fn i8_a_load_balancer_that_is_deleted_leaves_no_server_in_nginx_and_drains() {
     let mut lb = serving(&[server("a", "10.0.0.1")]);
     lb.status.as_mut().unwrap().revision = Some("r".to_owned());
     lb.metadata.deletion_timestamp = Some(time("2026-11-22T12:00:00Z").meta());
@@ -405,7 +405,7 @@ fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
 }
 
 #[test]
-fn i8_a_backend_that_was_taken_out_leaves_though_nobody_takes_its_place() {
+fn i8_a_backend_that_was_taken_out_leaves_though_none_takes_its_place() {
     let (lb, old) = removed_backends(true);
     let mut observed = world(Vec::new());
     let row = rows_of(&old)[0].clone();

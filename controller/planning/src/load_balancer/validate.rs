@@ -51,9 +51,9 @@ pub struct ValidatedLoadBalancer {
     pub as_wanted: bool,
     /// Servers that nginx has, and whose address is not theirs any more: none of these may stay.
     pub strays: Vec<Server>,
-    /// Ids kept for want of a ready server, whether or not they should leave.
+    /// Ids kept for lack of a ready server, whether or not they should leave.
     pub held: BTreeSet<ContainerId>,
-    /// Which those are, for people.
+    /// Which those are, human-readable.
     pub held_words: Vec<String>,
     /// Ids of servers whose container runs at their address: others have no request left to finish.
     pub running: BTreeSet<ContainerId>,
@@ -65,7 +65,7 @@ pub struct ValidatedLoadBalancer {
     pub min_ready_remaining: Option<Duration>,
     /// Why containers leave, by id.
     pub causes: BTreeMap<ContainerId, Leaving>,
-    /// Receipts of earlier passes with what nginx's log told of them since.
+    /// Receipts of earlier passes with what nginx's log reported of them since.
     pub counted: Vec<DrainReceipt>,
     pub before: LoadBalancerStatus,
     pub now: Time,
@@ -73,7 +73,7 @@ pub struct ValidatedLoadBalancer {
 
 impl ValidatedLoadBalancer {
     /// Nothing was ever configured here, and there is nothing to balance yet: nginx keeps what it has, or what its image
-    /// came with. Where it serves a revision, that is from an earlier life, and nobody knows whose addresses it names.
+    /// came with. Where it serves a revision, that is from an earlier life, and it is unknown whose addresses it names.
     pub(crate) fn keeps_what_it_has(&self) -> bool {
         let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
         let never = self.before.revision.is_none() && self.before.servers.is_empty();
@@ -213,8 +213,8 @@ struct Candidate<'a> {
     min_ready_remaining: Duration,
 }
 
-/// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has started
-/// anew since is none of these until its Workload knows it as healthy.
+/// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has
+/// restarted since is none of these until its Workload knows it as healthy.
 fn candidates<'a>(
     backend: &Backend,
     workload: &'a Workload,
@@ -252,7 +252,7 @@ fn candidates<'a>(
     rows(Some(workload)).iter().filter_map(candidate).collect()
 }
 
-/// Whether a row of a Workload's status tells of this run of its container.
+/// Whether a row of a Workload's status is about this run of its container.
 pub(crate) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     row.started_at.is_none() || row.started_at == endpoint.started_at
 }
@@ -334,7 +334,7 @@ impl Chosen {
     }
 }
 
-/// Whether a server may stay for want of a better one: it is merely sick or about to be restarted, and still runs where
+/// Whether a server may stay for lack of a better one: it is merely sick or about to be restarted, and still runs where
 /// nginx sends its requests. One that is to go for good leaves first, and its address with it.
 fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let Candidate { row, server, .. } = candidate;

@@ -116,11 +116,12 @@ fn the_owner_of_a_shared_namespace_must_be_there_and_run() {
 #[test]
 fn a_refusal_names_the_owner_and_the_command_that_helps() {
     let mut container = web(json!({ "NetworkMode": format!("container:{OWNER}") }));
-    let told = |container: &ContainerDetails| verdict(container, &[], &Known::default()).unwrap().to_string();
+    let message =
+        |container: &ContainerDetails| verdict(container, &[], &Known::default()).unwrap().to_string();
     let begin =
         "web runs in the network of container vpn (3f2a3f2a3f2a), which no longer exists: recreate web";
     assert_eq!(
-        told(&container),
+        message(&container),
         format!("{begin}: docker rm web, then docker run it again")
     );
     for (key, value) in [("project", "shop"), ("service", "web")] {
@@ -129,7 +130,7 @@ fn a_refusal_names_the_owner_and_the_command_that_helps() {
             .insert(format!("com.docker.compose.{key}"), value.to_owned());
     }
     assert_eq!(
-        told(&container),
+        message(&container),
         format!("{begin}, e.g. docker compose -p shop up -d --force-recreate web")
     );
 }

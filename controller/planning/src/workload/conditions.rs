@@ -1,4 +1,4 @@
-//! The conditions that a Workload's status has after a pass: which of several troubles is told, and what the pass says
+//! The conditions that a Workload's status has after a pass: which of several troubles is reported, and what the pass says
 //! where there is none. Pure.
 
 use aegis_api::condition::Conditions;
@@ -15,14 +15,14 @@ struct Pass<'a> {
     workload: &'a ValidatedWorkload,
     outcome: &'a Outcome,
     status: &'a WorkloadStatus,
-    /// As many containers serve as are asked for, and nothing is under way.
+    /// As many containers serve as are desired, and nothing is under way.
     settled: bool,
 }
 
-/// Something that is wrong: why, and in words for people.
+/// Something that is wrong: why, and in human-readable words.
 type Trouble = (Reason, String);
 
-/// What can be wrong, in the order in which it binds: the first is told as the reason of `Ready` and `Degraded`.
+/// What can be wrong, in the order in which it binds: the first is reported as the reason of `Ready` and `Degraded`.
 const TROUBLES: [fn(Pass<'_>) -> Option<Trouble>; 7] = [
     step_failed,
     cannot_restart,
@@ -48,8 +48,8 @@ pub(super) fn set(
         settled,
     };
     let trouble = TROUBLES.iter().find_map(|trouble| trouble(pass));
-    let stopped_by_hand = stopped_by_hand::told(workload);
-    let taken_back = taken_back(pass);
+    let stopped_by_hand = stopped_by_hand::message(workload);
+    let rolled_back = rolled_back(pass);
     let mut conditions = Conditions::at(&mut all, Some(workload.generation), workload.now);
     ready(
         pass,
@@ -59,8 +59,8 @@ pub(super) fn set(
     );
     foreign(workload, &mut conditions);
     let is_theirs = stopped_by_hand.is_some() && trouble.is_none();
-    progressing(pass, &mut conditions, taken_back.as_deref(), is_theirs);
-    degraded(&mut conditions, trouble, taken_back, stopped_by_hand.is_some());
+    progressing(pass, &mut conditions, rolled_back.as_deref(), is_theirs);
+    degraded(&mut conditions, trouble, rolled_back, stopped_by_hand.is_some());
     paused(workload, &mut conditions);
     stopped_by_hand::condition(&mut conditions, stopped_by_hand);
     autoscaling(workload, &mut conditions);
@@ -78,7 +78,7 @@ fn step_failed(pass: Pass<'_>) -> Option<Trouble> {
     Some((reason, text))
 }
 
-/// A stop that was asked for could not be undone, or a start would fail.
+/// A requested stop could not be undone, or a start would fail.
 fn cannot_restart(pass: Pass<'_>) -> Option<Trouble> {
     let cannot = cannot(pass.outcome);
     let reason = cannot.first()?.reason.reason();
@@ -137,14 +137,14 @@ impl<'a> Pass<'a> {
         self.sick().next().is_some()
     }
 
-    /// The containers that stay and whose probe fails, for people; empty where there are none.
+    /// The containers that stay and whose probe fails, human-readable; empty where there are none.
     fn unhealthy(self) -> String {
         let rows = self.status.instances.iter();
         let sick = rows.filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none());
-        let told: Vec<String> = sick
+        let messages: Vec<String> = sick
             .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
             .collect();
-        told.join("; ")
+        messages.join("; ")
     }
 
     /// What is said of containers whose probe has said nothing yet.
@@ -157,7 +157,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// What keeps the networks of a container that is gone, for whoever tears them down.
+/// What keeps the networks of a container that is gone, for the one that tears them down.
 fn kept_by(status: &WorkloadStatus) -> String {
     match status.instances.len() {
         0 => String::new(),
@@ -167,11 +167,11 @@ fn kept_by(status: &WorkloadStatus) -> String {
     }
 }
 
-/// That a revision was taken back, for people.
-fn taken_back(pass: Pass<'_>) -> Option<String> {
+/// That a revision was rolled back, human-readable.
+fn rolled_back(pass: Pass<'_>) -> Option<String> {
     let rejected = pass.status.rejected.as_ref()?;
     Some(format!(
-        "revision {} was taken back and {} runs: {}; it is tried again once spec.template is changed",
+        "revision {} was rolled back and {} runs: {}; it is tried again once spec.template is changed",
         rejected.revision,
         pass.status.revision.as_deref().unwrap_or("the one before"),
         rejected.reason
@@ -219,28 +219,28 @@ fn foreign(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
 }
 
 /// `is_theirs`: people stopped what is missing, and nothing else is wrong.
-fn progressing(pass: Pass<'_>, conditions: &mut Conditions<'_>, taken_back: Option<&str>, is_theirs: bool) {
-    let (status, reason) = match (taken_back, pass.settled) {
+fn progressing(pass: Pass<'_>, conditions: &mut Conditions<'_>, rolled_back: Option<&str>, is_theirs: bool) {
+    let (status, reason) = match (rolled_back, pass.settled) {
         (Some(_), _) => (false, Reason::RolloutFailed),
         (None, true) => (false, Reason::Settled),
         (None, false) if is_theirs => (false, Reason::StoppedByHand),
         (None, false) => (true, Reason::Working),
     };
     let waiting = || pass.outcome.plan.waiting.join("; ");
-    let message = taken_back.map_or_else(waiting, str::to_owned);
+    let message = rolled_back.map_or_else(waiting, str::to_owned);
     conditions.set(ConditionType::Progressing, status, reason, message);
 }
 
 fn degraded(
     conditions: &mut Conditions<'_>,
     trouble: Option<Trouble>,
-    taken_back: Option<String>,
+    rolled_back: Option<String>,
     stopped_by_hand: bool,
 ) {
-    let (status, reason, message) = match (trouble, taken_back) {
+    let (status, reason, message) = match (trouble, rolled_back) {
         (Some((reason, text)), _) => (true, reason, text),
         (None, Some(text)) => (true, Reason::RolledBack, text),
-        // As people asked for it.
+        // As the spec desires it.
         (None, None) if stopped_by_hand => (false, Reason::StoppedByHand, String::new()),
         (None, None) => (false, Reason::Healthy, String::new()),
     };

@@ -65,11 +65,11 @@ fn is_one_off(row: &ContainerSummary) -> bool {
 
 /// Names and conditions of the services that a container of Compose depends on.
 fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
-    let told = base
+    let label = base
         .labels
         .get(DEPENDS_ON)
         .filter(|_| base.labels.contains_key(PROJECT));
-    let entries = told.into_iter().flat_map(|told| told.split(','));
+    let entries = label.into_iter().flat_map(|label| label.split(','));
     entries.filter_map(|entry| {
         let mut parts = entry.trim().split(':');
         let service = parts.next().filter(|service| !service.is_empty())?;
@@ -95,7 +95,7 @@ fn owner_of(container: &ContainerDetails) -> Option<&str> {
         .strip_prefix("container:")
 }
 
-/// Id → name of the containers whose networks were shared when the workload was looked at last.
+/// Id → name of the containers whose networks were shared when the workload was observed last.
 pub fn remembered(workload: &Workload) -> BTreeMap<ContainerId, String> {
     let needed = workload.status.iter().flat_map(|status| &status.dependencies);
     let pairs = needed.filter_map(|needed| {
@@ -125,7 +125,7 @@ impl Known<'_> {
         let ready = needed.status.as_ref().map_or(0, |status| status.ready_replicas);
         let trouble =
             (ready == 0 && needed.spec.replicas > 0).then(|| "no container of it is ready".to_owned());
-        self.told(of, name, Some(name.to_owned()), Vec::new(), trouble)
+        self.status(of, name, Some(name.to_owned()), Vec::new(), trouble)
     }
 
     /// A dependency on containers, of which one that is well is enough.
@@ -150,10 +150,10 @@ impl Known<'_> {
             .find_map(|row| self.owner(row))
             .map(|owner| owner.name().to_owned());
         let names = rows.iter().map(|row| row.name.clone()).collect();
-        self.told(of, name, owner, names, trouble)
+        self.status(of, name, owner, names, trouble)
     }
 
-    fn told(
+    fn status(
         &self,
         of: &str,
         name: &str,
@@ -214,8 +214,8 @@ impl Known<'_> {
                 continue;
             }
             let workload = self.workloads.iter().find(|workload| workload.name() == name);
-            let told = workload.iter().flat_map(|workload| &workload.spec.depends_on);
-            open.extend(told.map(AsRef::as_ref));
+            let named = workload.iter().flat_map(|workload| &workload.spec.depends_on);
+            open.extend(named.map(AsRef::as_ref));
             let known = workload
                 .iter()
                 .flat_map(|workload| &workload.status)
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
+    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_named() {
         let web = stored("web", "");
         let stored = [web.clone()];
         let all = [
@@ -293,12 +293,12 @@ mod tests {
         }
         base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
         let found = dependencies(&stored, &web, Some(&base), &all);
-        let told: Vec<(&str, Option<&str>)> = found
+        let names: Vec<(&str, Option<&str>)> = found
             .iter()
             .map(|dependency| (dependency.name.as_str(), dependency.trouble.as_deref()))
             .collect();
         assert_eq!(
-            told,
+            names,
             [
                 ("db", Some("shop_db_1 is exited")),
                 ("init", None),

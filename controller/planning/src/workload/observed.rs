@@ -25,8 +25,8 @@ pub struct Observed {
     pub vanishing: usize,
     /// Names of all containers on the host: none of them may be taken twice.
     pub taken_names: BTreeSet<String>,
-    /// The probes' opinions, by container id.
-    pub opinions: HashMap<ContainerId, ProbeResult>,
+    /// The probes' results, by container id.
+    pub probe_results: HashMap<ContainerId, ProbeResult>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
@@ -38,7 +38,7 @@ pub struct Observed {
     /// The container whose network the adopted one shares.
     pub network_owner: Option<NetworkOwner>,
     /// Containers whose labels say that this controller made them for the workload, and whose names do not: run by
-    /// somebody from an image that was committed from a replica, or renamed. They are nobody's.
+    /// somebody from an image that was committed from a replica, or renamed. They belong to no workload.
     pub strangers: Vec<String>,
     /// All containers of the host.
     pub containers: Vec<ContainerSummary>,
@@ -54,7 +54,7 @@ pub struct Observed {
     pub own_container: Option<String>,
     /// Id of this controller's state directory.
     pub instance: String,
-    /// How containers' last runs ended, by id, where events told.
+    /// How containers' last runs ended, by id, where events showed it.
     pub ends: HashMap<ContainerId, LastEnd>,
     /// Since when events are heard without a break.
     pub heard_since: Option<Time>,
@@ -79,7 +79,7 @@ pub struct Rotation {
     pub servers: BTreeSet<ContainerId>,
     /// Ids it keeps since they are the last of their upstream.
     pub held: BTreeSet<ContainerId>,
-    /// Ids it has let go of, and the mark of which pass that answers.
+    /// Ids it has drained, and the mark of which pass that answers.
     pub released: BTreeMap<ContainerId, Option<Time>>,
     /// Its complaint, if it cannot do its work.
     pub trouble: Option<String>,
@@ -115,7 +115,7 @@ pub fn rotations(
             .status
             .as_ref()
             .is_some_and(|status| status.uses(workload, ids));
-        // One that is being deleted lets go of what it serves, and takes up nothing more.
+        // One that is being deleted drains what it serves, and takes up nothing more.
         uses || (names(lb, workload) && !lb.is_deleting())
     });
     naming
@@ -150,10 +150,10 @@ pub fn adopted_by(workloads: &[Arc<Workload>], workload: &Workload) -> Option<St
             workload.name().to_owned(),
         )
     };
-    let rivals = workloads.iter().filter(|other| {
+    let others = workloads.iter().filter(|other| {
         other.name() != workload.name()
             && other.spec.container.as_ref() == Some(container)
             && age(other) < age(workload)
     });
-    rivals.map(|rival| rival.name().to_owned()).next()
+    others.map(|other| other.name().to_owned()).next()
 }

@@ -38,18 +38,18 @@ pub enum Step {
     /// Stop and start a container that runs and has been sick for too long.
     Heal { id: ContainerId, name: String },
     /// Stop and start a container whose network's owner started after it.
-    Rejoin { id: ContainerId, name: String },
+    RestartDetached { id: ContainerId, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
     Remove { id: ContainerId, name: String },
 }
 
 impl Step {
-    /// For people: `restart buggy-app-v2`.
+    /// Human-readable: `restart buggy-app-v2`.
     pub fn words(&self) -> String {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::Rejoin { name, .. } => {
+            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::RestartDetached { name, .. } => {
                 format!("restart {name}")
             }
             Self::Capture { name, .. } => format!("look at {name} before its restart"),
@@ -64,7 +64,7 @@ impl Step {
             Self::Start { id, .. }
             | Self::Restart { id, .. }
             | Self::Heal { id, .. }
-            | Self::Rejoin { id, .. }
+            | Self::RestartDetached { id, .. }
             | Self::Capture { id, .. }
             | Self::Remove { id, .. } => Some(id),
         }
@@ -78,14 +78,14 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// What to do, what to wait for, and what to tell.
+/// What to do, what to wait for, and what to report.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prepared {
     /// To be done now.
     pub steps: Vec<Step>,
     /// Ids that get no new requests: on their way out, or about to restart while others can serve.
     pub draining: BTreeMap<ContainerId, Leaving>,
-    /// Why something that should happen waits, for people.
+    /// Why something that should happen waits, human-readable.
     pub waiting: Vec<String>,
     /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
     pub cannot: Vec<crate::restart::Refused>,
@@ -245,7 +245,7 @@ fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<ContainerId>,
     }
 }
 
-/// Marks a container as draining and does `step` once every load balancer has let go of it.
+/// Marks a container as draining and does `step` once every load balancer has drained it.
 fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared, why: Leaving, step: Step) {
     plan.draining.insert(instance.id.clone(), why);
     let marked = instance.was_draining();
@@ -255,14 +255,14 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
         let leaves = other.was_draining() || plan.draining.contains_key(&other.id);
         other.id != instance.id && other.may_serve() && !leaves
     });
-    let lets_go = |rotation: &Rotation| {
+    let is_drained = |rotation: &Rotation| {
         let done = !rotation.serving || instance.is_released_by(rotation);
         done || (is_last && rotation.held.contains(&instance.id))
     };
     let holding: Vec<&Rotation> = workload
         .rotations
         .iter()
-        .filter(|rotation| serves && !(marked && lets_go(rotation)))
+        .filter(|rotation| serves && !(marked && is_drained(rotation)))
         .collect();
     if holding.is_empty() {
         plan.steps.push(step);
@@ -272,7 +272,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     let trouble = holding.iter().find_map(|rotation| rotation.trouble.as_deref());
     let why = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     plan.waiting.push(format!(
-        "{} waits for load balancer {} to let go of it{why}",
+        "{}: waiting for load balancer {} to drain it{why}",
         step.words(),
         names.join(", ")
     ));

@@ -1,6 +1,6 @@
-//! A change of all containers as a whole: when it began, whether it gets on, and when a revision is taken back. Pure.
+//! A change of all containers as a whole: when it began, whether it gets on, and when a revision is rolled back. Pure.
 //!
-//! A revision that does not run is taken back by running the last one that did; the spec stays as its author wrote it. It
+//! A revision that does not run is rolled back by running the last one that did; the spec stays as its author wrote it. It
 //! is tried again once the template is another one.
 
 use std::time::Duration;
@@ -63,7 +63,7 @@ fn fresh(workload: &ValidatedWorkload) -> impl Iterator<Item = &Instance> {
         .filter(|instance| instance.standing == Standing::Current)
 }
 
-/// The change that could be taken back: one to a new template, with a good one before it.
+/// The change that could be rolled back: one to a new template, with a good one before it.
 fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
     let revision = workload.revision.as_ref()?;
     let rollout = workload
@@ -76,7 +76,7 @@ fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
     (templated && !ran(workload, revision) && back.is_some()).then_some(rollout)
 }
 
-/// The revision to be taken back, if the one that is being rolled out does not run.
+/// The revision to be rolled back, if the one that is being rolled out does not run.
 pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
     let rollout = revocable(workload)?;
     let ended = fresh(workload).find(|instance| {
@@ -93,7 +93,7 @@ pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
     let late = rollout.progressed_at.age(workload.now) >= workload.spec.strategy.progress_deadline.std();
     let reason = match (ended, sick, late) {
         (Some(ended), _, _) => format!(
-            "{} ended again after it was started anew: {}",
+            "{} ended again after it was restarted: {}",
             ended.name, ended.message
         ),
         (None, Some(sick), _) => format!("{} was ready and is no more: {}", sick.name, sick.message),

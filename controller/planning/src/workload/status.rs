@@ -15,9 +15,9 @@ use crate::restart::Refused;
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
 const DEMANDS: usize = 20;
-/// How many looks at sick containers are kept.
+/// How many inspections of sick containers are kept.
 const CAPTURES: usize = 3;
-/// How many restarts of sick containers are told: more than the actions that a host is usually granted in an hour.
+/// How many restarts of sick containers are reported: more than the actions that a host is usually granted in an hour.
 const HEALS: usize = 200;
 
 /// What became of a plan.
@@ -112,7 +112,7 @@ fn captures(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Capture> {
     all
 }
 
-/// Restarts of sick containers in the last hour: a look at one is the first step of each.
+/// Restarts of sick containers in the last hour: an inspection of one is the first step of each.
 fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
     let before = workload.before.heals.iter().copied();
     let now = outcome.captures.iter().filter_map(|capture| capture.taken_at);
@@ -129,8 +129,8 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
         matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
     });
     let before = instance.before.as_ref();
-    let told = counts(workload, outcome, instance, crashed);
-    let restarts = told.restarts;
+    let counts = counts(workload, outcome, instance, crashed);
+    let restarts = counts.restarts;
     InstanceStatus {
         name: instance.name.clone(),
         id: instance.id.clone(),
@@ -159,14 +159,14 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
                 .and_then(|row| row.last_restart_at)
                 .filter(|_| restarts > 0)
         },
-        recent_restarts: told.recent,
+        recent_restarts: counts.recent,
         unhealthy_since: instance.unhealthy_since,
         // A healthy probe's words change with every latency: storing them would be a write a probe.
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
             .then(|| instance.message.clone()),
         first_ready_at: instance.first_ready_at,
         starting: instance.starts_until.is_some(),
-        fruitless_restarts: told.fruitless,
+        fruitless_restarts: counts.fruitless,
         stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
     }
 }
@@ -178,7 +178,7 @@ struct Counts {
     fruitless: u32,
 }
 
-/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew; an incident's
+/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts again; an incident's
 /// restart is one more attempt.
 fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, crashed: bool) -> Counts {
     let asked = outcome.done.iter().any(|step| {
@@ -260,7 +260,7 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
     }
 }
 
-/// What was asked for and is impossible, as the plan or the last look found.
+/// What was requested and is impossible, as the plan or the last observation found.
 pub fn cannot(outcome: &Outcome) -> Vec<&Refused> {
     let late = outcome.refused.iter().map(|(_, refused)| refused);
     outcome.plan.cannot.iter().chain(late).collect()

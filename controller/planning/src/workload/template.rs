@@ -1,10 +1,10 @@
-//! Which template a Workload's replicas are made from: the spec's, unless that was taken back. Pure.
+//! Which template a Workload's replicas are made from: the spec's, unless that was rolled back. Pure.
 
 use aegis_api::create::template_revision;
 use aegis_api::workload::{ContainerTemplate, RejectedRevision, Revision};
 use aegis_api::{RevisionId, WorkloadStatus};
 
-/// The template to run: the spec's, or the last good one where the spec's was taken back.
+/// The template to run: the spec's, or the last good one where the spec's was rolled back.
 pub fn to_run<'a>(
     asked: &'a ContainerTemplate,
     before: &'a WorkloadStatus,

@@ -73,7 +73,7 @@ pub(super) fn world(replicas: u32) -> Observed {
     };
     let all = replicas.iter().chain([&base]);
     Observed {
-        opinions: all
+        probe_results: all
             .clone()
             .map(|c| (c.id.clone(), healthy.clone()))
             .collect::<HashMap<_, _>>(),
@@ -117,7 +117,7 @@ fn leaving(prepared: &Prepared) -> BTreeSet<ContainerId> {
     prepared.draining.keys().cloned().collect()
 }
 
-/// What a load balancer says once it has let go of all that leaves with this plan.
+/// What a load balancer says once it has drained all that leaves with this plan.
 fn releases(prepared: &Prepared) -> BTreeMap<ContainerId, Option<Time>> {
     let ids = prepared.draining.keys().cloned();
     ids.map(|id| (id, Some(time(NOW)))).collect()
@@ -192,7 +192,7 @@ fn the_replacement_of_a_replica_that_the_engine_is_removing_waits_for_its_name()
 fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
     let mut observed = world(3);
     let sick = observed.replicas[0].id.clone();
-    observed.opinions.insert(
+    observed.probe_results.insert(
         sick,
         ProbeResult {
             health: Health::Unhealthy,
@@ -204,7 +204,7 @@ fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
 }
 
 #[test]
-fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
+fn i8_a_replica_goes_only_after_the_load_balancer_has_drained_it() {
     let mut workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
     let mut observed = world(2);
     observed.rotations = vec![rotation(&["base", "web-replica-1", "web-replica-2"])];
@@ -212,7 +212,7 @@ fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
     assert_eq!(words(&plan), Vec::<String>::new());
     assert_eq!(plan.draining.len(), 1);
     assert!(
-        plan.waiting[0].contains("waits for load balancer lb"),
+        plan.waiting[0].contains("waiting for load balancer lb"),
         "{:?}",
         plan.waiting
     );
@@ -300,13 +300,13 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time(NOW));
     let id = base.id.clone();
-    observed.opinions.insert(id.clone(), ProbeResult::default());
+    observed.probe_results.insert(id.clone(), ProbeResult::default());
     let (_, waiting) = prepare(&workload, observed.clone());
     assert!(
         waiting.steps.is_empty() && waiting.draining.is_empty(),
         "{waiting:?}"
     );
-    observed.opinions.insert(
+    observed.probe_results.insert(
         id,
         ProbeResult {
             health: Health::Healthy,
@@ -434,7 +434,7 @@ fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
             message: "500".to_owned(),
         };
         for replica in &observed.replicas[1..] {
-            observed.opinions.insert(replica.id.clone(), sick.clone());
+            observed.probe_results.insert(replica.id.clone(), sick.clone());
         }
         let away: BTreeSet<ContainerId> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
         assert_eq!(leaving(&prepare(&workload, observed).1), away, "{strategy}");
@@ -467,7 +467,7 @@ fn i8_what_was_held_as_the_last_stays_while_another_can_take_over() {
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(words(&plan), Vec::<String>::new());
     assert!(
-        plan.waiting[0].contains("waits for load balancer"),
+        plan.waiting[0].contains("waiting for load balancer"),
         "{:?}",
         plan.waiting
     );
@@ -496,7 +496,7 @@ fn i8_a_replica_that_only_waits_to_go_is_not_restarted_under_its_requests() {
     remembered(&mut workload, observed.clone());
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time(NOW));
-    observed.opinions.remove(&base.id);
+    observed.probe_results.remove(&base.id);
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(words(&plan), Vec::<String>::new(), "it carries the load");
     assert!(plan.draining.is_empty(), "{plan:?}");
@@ -514,7 +514,7 @@ fn a_replica_that_was_taken_out_to_be_restarted_is_restarted() {
     remembered(&mut workload, observed.clone());
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time("2026-11-22T11:59:30Z"));
-    observed.opinions.remove(&base.id);
+    observed.probe_results.remove(&base.id);
     observed.replicas[2].started_at = Some(time("2026-11-22T11:59:30Z"));
     observed.now = time("2026-11-22T12:01:00Z");
     remembered(&mut workload, observed.clone());
@@ -565,7 +565,7 @@ fn i3_a_container_of_another_workload_or_of_this_controller_is_not_adopted() {
 }
 
 #[test]
-fn a_missing_base_stops_nothing_else_and_is_told() {
+fn a_missing_base_stops_nothing_else_and_is_reported() {
     let mut observed = world(1);
     observed.base = None;
     let workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
@@ -600,11 +600,11 @@ fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: H
     let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
     made.labels.insert(LABEL_REVISION.to_owned(), revision.into());
     observed.taken_names.insert(made.name.clone());
-    let opinion = ProbeResult {
+    let result = ProbeResult {
         health,
         message: "503".to_owned(),
     };
-    observed.opinions.insert(made.id.clone(), opinion);
+    observed.probe_results.insert(made.id.clone(), result);
     let id = made.id.clone();
     observed.replicas.push(made);
     id
@@ -622,7 +622,7 @@ fn i8_the_first_of_a_new_revision_must_be_ready_before_any_of_the_old_one_leaves
     let (_, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
 
-    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Healthy;
     let (_, plan) = prepare(&workload, observed);
     assert_eq!(
         leaving(&plan).len(),
@@ -676,11 +676,11 @@ fn i8_the_only_replica_restarts_behind_a_stand_in() {
 
     // Until it is back, the stand-in stays.
     observed.replicas[0].started_at = Some(time(NOW));
-    observed.opinions.get_mut(&only).unwrap().health = Health::Unknown;
+    observed.probe_results.get_mut(&only).unwrap().health = Health::Unknown;
     let (_, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
     remembered(&mut workload, observed.clone());
-    observed.opinions.get_mut(&only).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&only).unwrap().health = Health::Healthy;
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(leaving(&plan), BTreeSet::from([stand_in]));
     observed.replicas.truncate(1);
@@ -754,7 +754,7 @@ fn reject(workload: &Workload, observed: Observed) -> Option<String> {
 }
 
 #[test]
-fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_one_runs() {
+fn a_revision_that_does_not_get_ready_in_time_is_rolled_back_and_the_last_good_one_runs() {
     let (mut workload, mut observed, bad) = changing("progressDeadline: 1m");
     assert_eq!(reject(&workload, observed.clone()), None);
     let plan = prepare(&workload, observed.clone()).1;
@@ -790,7 +790,7 @@ fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_on
 }
 
 #[test]
-fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_taken_back_without() {
+fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_rolled_back_without() {
     let (mut workload, mut observed, _) = changing("progressDeadline: 1m");
     let wanted = workload.spec.template.clone();
     let rows = workload.status.as_mut().unwrap();
@@ -816,12 +816,12 @@ fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_taken_back
 }
 
 #[test]
-fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
+fn a_revision_that_ends_twice_or_falls_sick_is_rolled_back_at_once() {
     let (mut workload, mut observed, id) = changing("");
-    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Healthy;
     remembered(&mut workload, observed.clone());
     assert_eq!(reject(&workload, observed.clone()), None);
-    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Unhealthy;
     let reason = reject(&workload, observed).unwrap();
     assert!(reason.contains("was ready and is no more"), "{reason}");
 
@@ -839,12 +839,12 @@ fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
 }
 
 #[test]
-fn a_revision_that_ran_once_is_not_taken_back_for_a_later_fault() {
+fn a_revision_that_ran_once_is_not_rolled_back_for_a_later_fault() {
     let (mut workload, mut observed, id) = changing("progressDeadline: 1m");
     let revision = workload.status.as_mut().unwrap().revisions.last_mut().unwrap();
     revision.was_ready = true;
     observed.now = time("2026-11-22T12:05:00Z");
-    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Unhealthy;
     assert_eq!(reject(&workload, observed), None);
 }
 
@@ -853,11 +853,11 @@ fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     let mut workload = workload(&format!("{ADOPTS}  restart: {policy}\n"));
     let mut observed = world(0);
     let base = observed.base.as_ref().unwrap();
-    let opinion = ProbeResult {
+    let result = ProbeResult {
         health: Health::Unhealthy,
         message: "503".to_owned(),
     };
-    observed.opinions.insert(base.id.clone(), opinion);
+    observed.probe_results.insert(base.id.clone(), result);
     remembered(&mut workload, observed.clone());
     let row = &mut workload.status.as_mut().unwrap().instances[0];
     row.unhealthy_since = Some(time("2026-11-22T11:59:00Z"));
@@ -920,7 +920,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
         ready.message
     );
 
-    // Nor is it started again after it ended for want of the root.
+    // Nor is it started again after it ended because of the root.
     let mut ended = observed.clone();
     ended.base.as_mut().unwrap().state = ContainerState::Exited;
     assert!(prepare(&workload, ended).1.steps.is_empty());
@@ -970,7 +970,7 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
 
 /// A reboot while automation has paused by itself brings everything back; what we stopped comes back in any case.
 #[test]
-fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_whoever_paused() {
+fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_always() {
     let held = |by_itself| crate::hold::Hold {
         reason: Reason::Paused,
         message: "paused".to_owned(),
@@ -1009,7 +1009,7 @@ fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stoppe
 }
 
 #[test]
-fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_anew() {
+fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_again() {
     for (restart_is_automatic, counted) in [(true, 3), (false, 0)] {
         let (mut workload, mut observed) = sick(
             "{unhealthyAfter: 30s}",
@@ -1038,7 +1038,7 @@ fn i6_what_is_sick_waits_where_the_host_allows_no_more_and_one_workload_too_many
         let taken_at = |workload: &mut Workload, at: &str| {
             workload.status.as_mut().unwrap().captures[0].taken_at = Some(time(at));
         };
-        // Whoever has been looked at a moment ago has had its turn; that does not stand for ever.
+        // What has been inspected a moment ago has had its turn; that does not stand for ever.
         taken_at(&mut workload, "2026-11-22T11:59:58Z");
         assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
         taken_at(&mut workload, "2026-11-22T11:58:58Z");
@@ -1175,9 +1175,12 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     assert!(words(&plan).is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
     for kind in [ConditionType::Ready, ConditionType::StoppedByHand] {
-        let told = aegis_api::condition::find(&status.conditions, kind).unwrap();
-        assert!(told.message.contains("docker start base"), "{told:?}");
-        assert!(told.message.contains("aegisctl restart workload/web"), "{told:?}");
+        let condition = aegis_api::condition::find(&status.conditions, kind).unwrap();
+        assert!(condition.message.contains("docker start base"), "{condition:?}");
+        assert!(
+            condition.message.contains("aegisctl restart workload/web"),
+            "{condition:?}"
+        );
     }
     let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
@@ -1190,19 +1193,19 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     ));
     adopting.status = Some(status);
 
-    // After a restart of this controller nobody knows how it ended: the status does.
+    // After a restart of this controller only the status knows how it ended.
     let unheard = || {
         let mut observed = ended(LastEnd::Unseen);
         observed.heard_since = Some(time(NOW));
         observed
     };
     assert!(words(&prepare(&adopting, unheard()).1).is_empty());
-    // That it ended once more, while nobody looked, is another end.
+    // That it ended once more, while it was not observed, is another end.
     let mut again = unheard();
     again.base.as_mut().unwrap().finished_at = Some(time("2026-11-22T11:59:58Z"));
     assert_eq!(words(&prepare(&adopting, again).1), ["start base"]);
 
-    // Whoever starts it hands it back, with all its attempts.
+    // The one that starts it hands it back, with all its attempts.
     let mut restarted = adopting.clone();
     restarted.spec.restarted_at = Some(time("2026-11-22T11:59:58Z"));
     assert_eq!(words(&prepare(&restarted, unheard()).1), ["start base"]);
@@ -1242,7 +1245,7 @@ fn what_crashed_is_started_at_once_and_what_was_asked_to_stop_waits_for_the_verd
 }
 
 #[test]
-fn i6_a_start_of_what_a_person_stopped_is_refused_whoever_plans_it() {
+fn i6_a_start_of_what_a_person_stopped_is_refused_in_every_plan() {
     let (validated, _) = prepare(&workload(ADOPTS), ended(by(Cause::Human)));
     let id = validated.instances[0].id.clone();
     let plan = Prepared {
@@ -1299,7 +1302,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         degraded.message
     );
 
-    // While the incident is open there is no second one; a person's restart gives it all its attempts anew.
+    // While the incident is open there is no second one; a person's restart gives it all its attempts again.
     observed.restarts_reported = true;
     assert_eq!(prepare(&workload, observed.clone()).1.reports, []);
     workload.spec.restarted_at = Some(observed.now);

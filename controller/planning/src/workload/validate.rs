@@ -65,7 +65,7 @@ pub struct Instance {
     pub obstacle: Option<Refused>,
     /// The spec asks to restart it, whether or not that is possible.
     pub restart_asked: bool,
-    /// How it stands to what is asked for.
+    /// How it stands to what is desired.
     pub standing: Standing,
     /// Why it is on its way out since an earlier pass, if the reason still holds.
     pub leaving: Option<Leaving>,
@@ -88,7 +88,7 @@ impl Instance {
         self.state == ContainerState::Running && self.health == Health::Healthy
     }
 
-    /// Whether it lost its network for good: only one that is made anew has one.
+    /// Whether it lost its network for good: only one that is recreated has one.
     pub(crate) fn is_stranded(&self) -> bool {
         let reason = self.obstacle.as_ref().map(|refused| refused.reason);
         self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
@@ -117,7 +117,7 @@ impl Instance {
                 .is_some_and(|since| since.age(workload.now) >= min_healthy)
     }
 
-    /// Whether this load balancer has let go of it, after the last pass had it on its way out.
+    /// Whether this load balancer has drained it, after the last pass had it on its way out.
     pub fn is_released_by(&self, rotation: &Rotation) -> bool {
         let row = self.before.as_ref().filter(|row| row.draining);
         row.is_some_and(|row| rotation.has_released(&self.id, row.draining_since))
@@ -140,7 +140,7 @@ pub struct ValidatedWorkload {
     /// The revision replicas should have; `None` while the source is missing.
     pub revision: Option<RevisionId>,
     pub image: Option<String>,
-    /// The spec's revision, where it was taken back and another one runs in its place.
+    /// The spec's revision, where it was rolled back and another one runs in its place.
     pub rejected: Option<RejectedRevision>,
     /// Whether two copies of one container can run side by side without harm.
     pub may_double: bool,
@@ -267,7 +267,7 @@ impl ValidatedWorkload {
         (!troubles.is_empty()).then(|| troubles.join(", "))
     }
 
-    /// Whether an adopted container lost its network: its owner has started anew, and it has not.
+    /// Whether an adopted container lost its network: its owner has restarted, and it has not.
     pub(crate) fn is_cut_off(&self, instance: &Instance) -> bool {
         let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
         let runs = instance.index == 0 && instance.state == ContainerState::Running;
@@ -449,7 +449,7 @@ fn ended(
     ended::judge(container, index == 0, known)
 }
 
-/// What is told of its health, and how it is handed back where a person stopped it.
+/// What is reported of its health, and how it is handed back where a person stopped it.
 fn message(container: &ContainerDetails, workload: &Workload, ended: Ended, seen: String) -> String {
     match ended {
         Ended::ByHand => format!(
@@ -461,14 +461,14 @@ fn message(container: &ContainerDetails, workload: &Workload, ended: Ended, seen
     }
 }
 
-/// Nobody reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
+/// No client reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
 fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
     let lost = owners(container, around).filter(|_| container.state == ContainerState::Running)?;
     let network = [CannotRestart::NetworkOwnerGone, CannotRestart::NetworkOwnerDown];
     network.contains(&lost.reason).then_some(lost)
 }
 
-/// Since when a container is ready, by its row of this run; a new start begins anew.
+/// Since when a container is ready, by its row of this run; a new start resets it.
 fn ready_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
     let earlier = this_run.and_then(|row| row.ready_since);
     match health {

@@ -42,8 +42,8 @@ impl Error {
 struct Accepted {
     /// What `nginx -t` said of it.
     check: String,
-    /// When nginx was told to load it; `None` if it has to be told yet.
-    told_at: Option<Time>,
+    /// When nginx was signalled to load it; `None` if that is still to be done.
+    reloaded_at: Option<Time>,
 }
 
 pub(super) async fn apply(
@@ -123,10 +123,10 @@ async fn configure(
         true => adjust(context, memory, &nginx, balancer, rendered).await,
         false => replace(&nginx, rendered).await,
     };
-    let Accepted { check, told_at } = accepted.map_err(failed)?;
-    let at = told_at.unwrap_or_else(|| context.clock.now());
+    let Accepted { check, reloaded_at } = accepted.map_err(failed)?;
+    let at = reloaded_at.unwrap_or_else(|| context.clock.now());
     let loaded = async {
-        if told_at.is_none() {
+        if reloaded_at.is_none() {
             fault::point("balancer/before-reload");
             nginx.reload().await?;
         }
@@ -177,12 +177,12 @@ async fn adjust(
         true => fast_reload(memory, nginx, &rendered.text).await?,
         false => FastReload::Impossible,
     };
-    let (check, told_at) = match reloaded {
-        FastReload::Told(check) => (check, Some(started)),
-        FastReload::Untold(check) => (check, None),
+    let (check, reloaded_at) = match reloaded {
+        FastReload::Reloaded(check) => (check, Some(started)),
+        FastReload::NotReloaded(check) => (check, None),
         FastReload::Impossible => (write_and_test(nginx, balancer, &rendered.text).await?, None),
     };
-    Ok(Accepted { check, told_at })
+    Ok(Accepted { check, reloaded_at })
 }
 
 /// Tries a container that is not known to need the steps one by one.
@@ -217,7 +217,10 @@ async fn write_and_test(
 async fn replace(nginx: &Nginx<'_>, rendered: &Rendered) -> Result<Accepted, nginx::Error> {
     let check = nginx.test_staged(&rendered.text).await?;
     nginx.write(&rendered.text).await?;
-    Ok(Accepted { check, told_at: None })
+    Ok(Accepted {
+        check,
+        reloaded_at: None,
+    })
 }
 
 /// Puts the last good file back, without servers that are none any more, and lets nginx load it.

@@ -1,4 +1,4 @@
-//! Why a LoadBalancer's reconcile ended early: the errors of its steps, what is told of each, and what follows. Pure.
+//! Why a LoadBalancer's reconcile ended early: the errors of its steps, what is reported of each, and what follows. Pure.
 
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ impl Error {
         }
     }
 
-    /// What is told of it: the reason of the conditions, and the message.
-    pub(super) fn told(&self) -> (Reason, String) {
+    /// What is reported of it: the reason of the conditions, and the message.
+    pub(super) fn reason_and_message(&self) -> (Reason, String) {
         match self {
             Self::Validate { source, .. } => (source.reason, source.message.clone()),
             Self::Dereference(error) => (Reason::EngineUnavailable, root_cause(error)),
@@ -75,9 +75,9 @@ impl Error {
                     (Reason::TemplateError, format!("template {template}: {source}"))
                 }
             },
-            Self::Apply(error) => told_of_nginx(error.cause()),
+            Self::Apply(error) => nginx_reason_and_message(error.cause()),
             Self::Astray { servers, source } => {
-                let (reason, message) = source.told();
+                let (reason, message) = source.reason_and_message();
                 // First, since long messages are cut.
                 (reason, format!("{servers}; {message}"))
             }
@@ -86,7 +86,7 @@ impl Error {
     }
 }
 
-fn told_of_nginx(error: &nginx::Error) -> (Reason, String) {
+fn nginx_reason_and_message(error: &nginx::Error) -> (Reason, String) {
     match error {
         nginx::Error::Engine { step, source, .. } => (Reason::StepFailed, format!("cannot {step}: {source}")),
         nginx::Error::Refused { output, .. } => (
@@ -123,7 +123,7 @@ impl ReconcileError for Error {
         match self {
             Self::Astray { .. } => OnError::BackoffWithin(STRAYS_WITHIN),
             // Each of these changes when a file, the container or the engine does, none of which is an event of the
-            // store: so they are looked at again, ever more rarely.
+            // store: so they are retried, ever more rarely.
             Self::Dereference(_)
             | Self::Validate { .. }
             | Self::Plan { .. }

@@ -198,8 +198,8 @@ impl<'a> Nginx<'a> {
         self.engine.put_files(self.container, folder, &files).await
     }
 
-    /// Tells nginx to load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
-    /// stopped it by hand, and an engine or host that restarts would leave nginx stopped
+    /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
+    /// stopped it manually, and an engine or host that restarts would leave nginx stopped
     /// (<https://github.com/moby/moby/issues/41302>).
     pub(super) async fn reload(&self) -> Result<(), Error> {
         let failed = self.failed("reload nginx");

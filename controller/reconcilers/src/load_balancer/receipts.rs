@@ -1,6 +1,6 @@
 //! Zero-drop receipts: what became of the requests that servers had when they left, counted from nginx's own log.
 //!
-//! The log is read a moment after the servers were let go, so that the last lines have arrived; nothing waits for that.
+//! The log is read a moment after the servers were drained, so that the last lines have arrived; nothing waits for that.
 //! Reads only; the rest is pure.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// Most lines that are looked at for one receipt.
+/// Most lines that are read for one receipt.
 const LINES: u32 = 500_000;
 /// Most time that reading the log may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
@@ -64,14 +64,14 @@ pub(super) async fn count(
         if !pause(receipt, now).is_zero() {
             continue;
         }
-        let told = match (running, logs) {
+        let counted = match (running, logs) {
             (Some(nginx), true) => read(nginx, receipt).await,
             (None, _) => Err(Uncounted::NotRunning {
                 container: balancer.spec.container.to_string(),
             }),
             (_, false) => Err(Uncounted::NoFormat),
         };
-        match told {
+        match counted {
             Ok(counts) => receipt.requests = Some(counts),
             Err(why) => {
                 let why = why.to_string();
@@ -117,7 +117,7 @@ fn add(counts: &mut DrainCounts, receipt: &DrainReceipt, line: &Line) {
     counts.failed += u32::from(matches!(line.status.as_str(), "502" | "504"));
 }
 
-/// A receipt in one sentence, and whether anybody need worry.
+/// A receipt in one sentence, and whether it is a warning.
 pub(super) fn words(receipt: &DrainReceipt) -> (EventType, String) {
     let counts = receipt.requests.unwrap_or_default();
     let took = receipt.started_at.age(receipt.finished_at).as_secs_f64();

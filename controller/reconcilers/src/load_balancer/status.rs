@@ -22,8 +22,8 @@ pub enum Error {
     Store { balancer: String, source: StoreError },
 }
 
-/// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
-/// deletes it: must be stored before nginx is given the first configuration.
+/// Adds the finalizer that keeps the load balancer until its nginx sends no requests to containers any more, however early
+/// it is deleted: must be stored before nginx is given the first configuration.
 pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
     if balancer.is_deleting() || plan.rendered.is_none() {
         return Ok(());
@@ -83,7 +83,7 @@ pub(super) async fn update(
     Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
 }
 
-/// Tells of what was done, of what ended, and of what is new.
+/// Records Events of what was done, of what ended, and of what is new.
 fn announce(context: &Context, balancer: &LoadBalancer, outcome: &Outcome) {
     let about = ObjectRef::of(balancer);
     if let Some(reload) = &outcome.applied.reload {
@@ -155,7 +155,7 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
     new.map(|(now, _)| now).collect()
 }
 
-/// Whose addresses they are not, for people.
+/// Whose addresses they are not, for display.
 pub(super) fn names(servers: &[Server]) -> String {
     let words = servers.iter().map(|server| {
         let Server {
@@ -190,7 +190,7 @@ pub(super) async fn failed(
         take(&mut status, plan, reload);
     }
     // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as
-    // long as nginx cannot follow it, nobody more is let go.
+    // long as nginx cannot follow it, no further server is drained.
     status.held.clear();
     let marked = dereference::marked(context, balancer);
     status

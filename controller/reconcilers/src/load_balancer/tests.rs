@@ -25,7 +25,7 @@ use super::{Error, Failure, LoadBalancerReconciler};
 use crate::context::Settings;
 
 #[tokio::test(start_paused = true)]
-async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
+async fn i8_what_was_said_before_a_failure_drains_no_server() {
     let engine = FakeEngine::default();
     let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
     let store = &context.store;
@@ -203,7 +203,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
     assert_eq!(pass(ContainerState::Exited).await, "good");
 }
 
-/// An nginx that serves `a`; brings what each list of servers asks for, and tells what the engine did for the last.
+/// An nginx that serves `a`; brings what each list of servers desires, and answers what the engine did for the last.
 struct Loaded {
     engine: FakeEngine,
     context: crate::context::Context,
@@ -330,7 +330,7 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
         batch.pause(&validated, &plan)
     };
 
-    assert_eq!(put_off(vec![ready()]), None, "nobody else is on the way");
+    assert_eq!(put_off(vec![ready()]), None, "no other server is on the way");
     let long_sick = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
     assert_eq!(
         put_off(vec![ready(), long_sick]),

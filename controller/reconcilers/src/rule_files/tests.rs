@@ -1,4 +1,4 @@
-//! Files in a real folder, looked at as often as the test says.
+//! Files in a real folder, listed as often as the test says.
 
 use aegis_api::proposal::Evidence;
 use aegis_brain::{BrainConfig, Case, ReplicaBounds};
@@ -103,7 +103,7 @@ async fn a_file_is_in_force_at_the_first_look_and_a_deleted_one_no_more_at_the_s
 }
 
 #[tokio::test]
-async fn a_broken_file_is_told_and_its_last_good_rules_stay_in_force() {
+async fn a_broken_file_is_reported_and_its_last_good_rules_stay_in_force() {
     let mut world = World::new().await;
     world.write("a.yaml", RULE);
     world.rules.rescan().await;
@@ -111,7 +111,7 @@ async fn a_broken_file_is_told_and_its_last_good_rules_stay_in_force() {
     world.rules.rescan().await;
     assert!(
         world.context.store.broken_files().is_empty(),
-        "half of a change is not told"
+        "half of a change is not reported"
     );
     for _ in 0..3 {
         world.rules.rescan().await;
@@ -119,11 +119,11 @@ async fn a_broken_file_is_told_and_its_last_good_rules_stay_in_force() {
     let expected = "rules/a.yaml: line 5, column 3: [0].action: unknown variant `DELETE`, expected one of `RESTART`, `SCALE_UP`, `SCALE_DOWN`, `ROLLBACK`, `NOOP`";
     let broken = world.context.store.broken_files();
     assert_eq!((broken.len(), broken[0].message.as_str()), (1, expected));
-    let told = (
+    let event = (
         "InvalidFile".to_owned(),
         format!("{expected} (its last good version stays in force)"),
     );
-    assert_eq!(world.events(), [told]);
+    assert_eq!(world.events(), [event]);
     assert_eq!(world.decides().await, "mine (rules/a.yaml)");
 
     world.write("a.yaml", &RULE.replace("mine", "mended"));
@@ -134,7 +134,7 @@ async fn a_broken_file_is_told_and_its_last_good_rules_stay_in_force() {
 }
 
 #[tokio::test]
-async fn a_broken_file_that_is_deleted_is_not_told_any_more() {
+async fn a_broken_file_that_is_deleted_is_not_reported_any_more() {
     let mut world = World::new().await;
     world.write("a.yaml", "- [");
     world.rules.rescan().await;

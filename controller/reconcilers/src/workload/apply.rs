@@ -114,7 +114,7 @@ async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepar
     taken
 }
 
-/// Asks a human where automatic restarts have ended. The names of the incidents that were opened for it.
+/// Requests approval where automatic restarts have ended. The names of the incidents that were opened for it.
 async fn report(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Vec<String> {
     let mut reported = Vec::new();
     for report in &plan.reports {
@@ -147,7 +147,7 @@ enum Failure {
     Refused(Refused),
 }
 
-/// What is looked at once more right before a step.
+/// What is observed once more right before a step.
 async fn before(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -161,8 +161,8 @@ async fn before(
     Ok(why)
 }
 
-/// What leaves and runs need not be let go of by a load balancer that does not run. One that was started since it was
-/// looked at serves its last configuration, and may be sending requests again.
+/// What leaves and runs need not be drained by a load balancer that does not run. One that was started since it was
+/// inspected serves its last configuration, and may be sending requests again.
 async fn still_without_requests(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -181,7 +181,7 @@ async fn still_without_requests(
             return Err(EngineError::Refused {
                 operation: step.words(),
                 message: format!(
-                    "load balancer {} was started meanwhile and has not let go of it",
+                    "load balancer {} was started meanwhile and has not drained it",
                     rotation.name
                 ),
             });
@@ -190,15 +190,15 @@ async fn still_without_requests(
     Ok(())
 }
 
-/// Looks again, right before a stop, whether a start can follow. The plan was made from an earlier look; between this one
-/// and the stop the world can still change, which leaves a failed start and no promise.
+/// Checks again, right before a stop, whether a start can follow. The plan was made from an earlier observation; between
+/// this one and the stop the world can still change, which leaves a failed start and no promise.
 async fn refusal(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
     step: &Step,
 ) -> Result<Option<Refused>, EngineError> {
     match step {
-        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Rejoin { id, .. } => {
+        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::RestartDetached { id, .. } => {
             let Some(container) = engine.inspect(id).await? else {
                 return Ok(None);
             };
@@ -246,7 +246,9 @@ async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> R
             name: _,
             crashed: _,
         } => start(context, id).await,
-        Step::Restart { id, name: _ } | Step::Heal { id, name: _ } | Step::Rejoin { id, name: _ } => {
+        Step::Restart { id, name: _ }
+        | Step::Heal { id, name: _ }
+        | Step::RestartDetached { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
             fault::point("workload/restart/before-stop");
@@ -287,7 +289,7 @@ async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
     stopped
 }
 
-/// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
+/// Inspects a container that is about to be restarted as unhealthy. What cannot be inspected delays nothing.
 async fn capture(
     context: &Context,
     workload: &ValidatedWorkload,

@@ -1,5 +1,5 @@
 //! Everything a Workload reconcile reads: its containers, the load balancers that send them requests, the probes'
-//! opinions. Reads only.
+//! results. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -46,9 +46,9 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let rows = Rows::sorted(&all, name, instance);
     let seen = inspect(context, workload, &all, &rows).await?;
     let mine: Vec<&ContainerDetails> = seen.base.iter().chain(&seen.replicas).collect();
-    let opinions = mine.iter().map(|container| {
-        let opinion = context.prober.opinion(&container.id, container.started_at);
-        (container.id.clone(), opinion)
+    let probe_results = mine.iter().map(|container| {
+        let result = context.prober.result(&container.id, container.started_at);
+        (container.id.clone(), result)
     });
     let ends = mine.iter().map(|container| {
         let end = context.lifecycle.last_end(&container.id);
@@ -58,7 +58,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
     let incidents = context.store.list::<Incident>();
     let workloads = context.store.list::<Workload>();
     Ok(Observed {
-        opinions: opinions.collect(),
+        probe_results: probe_results.collect(),
         ends: ends.collect(),
         heard_since: context.lifecycle.up_since(),
         restarts_reported: restart_limit::is_reported(&incidents, name),

@@ -1,4 +1,4 @@
-//! Why a Workload's reconcile ended early: the errors of its steps, what is told of each, and what follows. Pure.
+//! Why a Workload's reconcile ended early: the errors of its steps, what is reported of each, and what follows. Pure.
 
 use aegis_api::Reason;
 use aegis_api::error::root_cause;
@@ -13,7 +13,7 @@ pub enum Error {
     /// The engine could not be read.
     #[error(transparent)]
     Dereference(#[from] dereference::Error),
-    /// The spec asks for something that cannot be, as things stand.
+    /// The spec desires something that cannot be, as things stand.
     #[error("workload {workload} cannot be reconciled")]
     Validate { workload: String, source: Invalid },
     /// A step of the plan failed.
@@ -48,8 +48,8 @@ impl Error {
         matches!(self, Self::Validate { .. })
     }
 
-    /// What is told of it: the reason of the conditions, and the message.
-    pub(super) fn told(&self) -> (Reason, String) {
+    /// What is reported of it: the reason of the conditions, and the message.
+    pub(super) fn reason_and_message(&self) -> (Reason, String) {
         match self {
             Self::Validate { source, .. } => (source.reason, source.message.clone()),
             Self::Dereference(error) => (Reason::EngineUnavailable, root_cause(error)),

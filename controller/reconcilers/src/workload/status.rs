@@ -16,7 +16,7 @@ use aegis_runtime::store::StoreError;
 use super::stopped_by_hand;
 use crate::context::Context;
 
-/// Requeues at once: something was done, and the next pass looks at what came of it.
+/// Requeues at once: something was done, and the next pass observes what came of it.
 pub(super) const AT_ONCE: Duration = Duration::ZERO;
 
 /// What the store did not take.
@@ -27,8 +27,8 @@ pub enum Error {
     Store { workload: String, source: StoreError },
 }
 
-/// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
-/// before the first of them is made.
+/// Adds the finalizer that keeps the workload until its replicas are gone, however early it is deleted: must be stored
+/// before the first of them is created.
 pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), Error> {
     if workload.is_deleting() {
         return Ok(());
@@ -52,7 +52,7 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
 pub(super) enum Next {
     /// It was deleted, and nothing of it is left.
     LetGo,
-    /// It is looked at again.
+    /// It is reconciled again.
     Look(Action),
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn update(
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
         let text = format!(
-            "revision {} is taken back: {}",
+            "revision {} is rolled back: {}",
             rejected.revision, rejected.reason
         );
         let about = ObjectRef::of(workload);
@@ -144,7 +144,7 @@ fn uid(workload: &Workload) -> &str {
     workload.metadata.uid.as_deref().unwrap_or_default()
 }
 
-/// Tells of a refusal, and of containers left alone, once: when the condition begins to say it.
+/// Records an Event of a refusal, and of containers left alone, once: when the condition begins to say it.
 fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     let before = workload
@@ -173,7 +173,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     for step in &outcome.done {
         let (reason, text) = match step {
-            Step::Create { name, .. } => ("Created", format!("made and started {name}")),
+            Step::Create { name, .. } => ("Created", format!("created and started {name}")),
             Step::Start {
                 name, crashed: true, ..
             } => ("Restarted", format!("started {name} again after it ended")),
@@ -181,24 +181,24 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
-            Step::Rejoin { name, .. } => (
+            Step::RestartDetached { name, .. } => (
                 "Restarted",
                 format!("restarted {name}: the container whose network it shares started after it"),
             ),
             Step::Capture { name, .. } => (
                 "Captured",
-                format!("kept what {name} looks like before its restart: status.captures"),
+                format!("captured the state of {name} before its restart: status.captures"),
             ),
             Step::Heal { name, .. } => (
                 "Healed",
-                format!("restarted {name}, which had been sick for too long"),
+                format!("restarted {name}, which had been unhealthy for too long"),
             ),
             Step::Remove { name, .. } => ("Removed", format!("stopped and removed {name}")),
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
     for incident in &outcome.reported {
-        let text = format!("automatic restarts have ended: incident/{incident} asks a human");
+        let text = format!("automatic restarts have ended: incident/{incident} requires approval");
         let reason = Reason::RestartLimit.as_str();
         context.events.record(&about, EventType::Warning, reason, text);
     }

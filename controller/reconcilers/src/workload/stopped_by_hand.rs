@@ -1,11 +1,11 @@
-//! The Events that tell that a person stopped a Workload's container, and that it was handed back.
+//! The Events that report that a person stopped a Workload's container, and that it was handed back.
 
 use aegis_api::{ConditionType, Workload, WorkloadStatus, condition};
 use aegis_runtime::events::{EventType, ObjectRef};
 
 use crate::context::Context;
 
-/// Tells once of a stop, and once of its end.
+/// Reports a stop once, and its end once.
 pub(super) fn announce(context: &Context, workload: &Workload, status: &WorkloadStatus) {
     let kind = ConditionType::StoppedByHand;
     let before = workload.status.as_ref();

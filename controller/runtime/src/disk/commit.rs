@@ -198,7 +198,7 @@ impl Disk {
         }
     }
 
-    /// A person may have changed the file since it was last looked at; their work is not written over.
+    /// A person may have changed the file since it was last read; their work is not written over.
     fn check_replaced(&self, key: &Key, replaces: Replaces) -> Result<(), DiskError> {
         let path = key.spec_path(&self.dir);
         let found = file::read(&path, spec_file::MAX_BYTES, &self.dir)

@@ -127,7 +127,7 @@ impl Disk {
     /// Reads and judges one person's file, unless it is the version `known`.
     pub(crate) fn judge(&self, key: &Key, known: Option<Known>) -> Judged {
         let path = key.spec_path(&self.dir);
-        // Most often it is one of our own writes that is looked at, and its dates are enough to know it by.
+        // Most often it is one of our own writes that is read, and its dates are enough to know it by.
         if let Some(signature) = known.and_then(|known| known.signature)
             && signature.is_settled()
             && Signature::at(&path) == Some(signature)
@@ -138,7 +138,7 @@ impl Disk {
         let found = match file::read(&path, spec_file::MAX_BYTES, &self.dir) {
             Ok(found) => found,
             Err(error) => {
-                // Without a signature it is looked at again with every rescan.
+                // Without a signature it is read again with every rescan.
                 let message = format!("the file cannot be read: {error}");
                 return Judged::Bad {
                     digest: Digest::of(message.as_bytes()),

@@ -186,7 +186,7 @@ impl Record {
         file::replace(&dir.join(RECORD), &text, &Faults::default())
     }
 
-    /// Refuses to start without a folder that held objects: without them their containers would belong to nobody.
+    /// Refuses to start without a folder that held objects: without them their containers would belong to no object.
     pub(crate) fn check(&self, dir: &Path) -> Result<(), DiskError> {
         let gone = |plural: &&String| {
             std::fs::metadata(dir.join(plural)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -150,7 +150,7 @@ impl LiveAnswer {
                     to,
                     chunk: at,
                 });
-                self.feed.take_in_after(self.after, draft);
+                self.feed.append_after(self.after, draft);
             }
             Err(error) => log_unserialisable(FrameType::AiStream, &error),
         }

@@ -23,21 +23,21 @@ use crate::disk::revision::Revisions;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Facts {
     /// The file as it was last judged; `None`: there is none.
-    pub(crate) on_disk: Option<OnDisk>,
+    pub(crate) spec_file: Option<SpecFile>,
     /// The version of the file that the object in force was read from; `None` once it was deleted by hand.
     pub(crate) accepted: Option<Digest>,
 }
 
 /// A spec file as it was last judged.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OnDisk {
+pub(crate) struct SpecFile {
     pub(crate) digest: Digest,
-    /// Absent where it is not known: the next rescan looks at the contents.
+    /// Absent where it is not known: the next rescan reads the contents.
     pub(crate) signature: Option<Signature>,
     pub(crate) sound: bool,
 }
 
-impl OnDisk {
+impl SpecFile {
     pub(crate) fn known(self) -> Known {
         Known {
             digest: self.digest,
@@ -48,19 +48,19 @@ impl OnDisk {
 
 impl Judged {
     /// The file as it is known from now on.
-    pub(crate) fn on_disk(&self) -> Option<OnDisk> {
+    pub(crate) fn spec_file(&self) -> Option<SpecFile> {
         match self {
             Judged::Missing | Judged::Same(_) => None,
             Judged::Good {
                 digest, signature, ..
-            } => Some(OnDisk {
+            } => Some(SpecFile {
                 digest: *digest,
                 signature: Some(*signature),
                 sound: true,
             }),
             Judged::Bad {
                 digest, signature, ..
-            } => Some(OnDisk {
+            } => Some(SpecFile {
                 digest: *digest,
                 signature: *signature,
                 sound: false,
@@ -415,7 +415,7 @@ impl Sealed {
             .collect()
     }
 
-    /// Publishes what is durable and answers everybody. `results` are those of [`Self::writes`], in that order.
+    /// Publishes what is durable and answers every caller. `results` are those of [`Self::writes`], in that order.
     pub(crate) fn finish(
         self,
         results: Vec<Result<Option<Placed>, StoreError>>,
@@ -454,7 +454,7 @@ impl Sealed {
         aftermath
     }
 
-    /// Answers everybody with one error; nothing has happened.
+    /// Answers every caller with one error; nothing has happened.
     pub(crate) fn fail(self, error: &StoreError) -> Aftermath {
         for (_, answer, _) in self.answers {
             answered(answer, Err(error.clone()));
@@ -481,14 +481,14 @@ fn planned_write(key: &Key, staged: &Staged, files: &Files) -> Write {
             spec: facts.accepted.is_some(),
         },
         (Some(object), SpecPlan::Put) => {
-            let replaces = match facts.on_disk {
+            let replaces = match facts.spec_file {
                 // A file of which nothing is in force is not there to be replaced.
                 _ if facts.accepted.is_none() => Replaces::Nothing,
                 None => Replaces::Nothing,
-                Some(OnDisk {
+                Some(SpecFile {
                     digest, sound: true, ..
                 }) => Replaces::Sound(digest),
-                Some(OnDisk {
+                Some(SpecFile {
                     digest, sound: false, ..
                 }) => Replaces::Broken(digest),
             };
@@ -518,7 +518,7 @@ fn learn(files: &mut Files, key: &Key, staged: &Staged, placed: Option<Placed>, 
     if let Some(Placed { digest, signature }) = placed {
         aftermath.placed.push(key.clone());
         *facts = Facts {
-            on_disk: Some(OnDisk {
+            spec_file: Some(SpecFile {
                 digest,
                 signature: Some(signature),
                 sound: true,

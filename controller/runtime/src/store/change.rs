@@ -32,7 +32,7 @@ pub(crate) enum Outcome {
     Gone(Stored),
 }
 
-/// The name that an object to be made asks for.
+/// The name that an object to be created requests.
 pub(crate) fn name_of(info: &KindInfo, object: &Value) -> Result<String, StoreError> {
     let name = object
         .pointer("/metadata/name")
@@ -205,7 +205,7 @@ fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Res
     })
 }
 
-/// A deletion that somebody asks for, if the object is the one they mean.
+/// A deletion that a caller requests, if the object is the one they mean.
 pub(crate) fn delete(
     current: &Arc<Stored>,
     uid: Option<&str>,

@@ -14,7 +14,7 @@ use crate::disk::folder::Listing;
 use crate::offload::offload;
 use crate::watch::FileWatch;
 
-/// A changed file is looked at when nothing has happened for this long …
+/// A changed file is read when nothing has happened for this long …
 const QUIET: Duration = Duration::from_millis(50);
 /// … or when it has gone on for this long.
 const IMPATIENT: Duration = Duration::from_millis(300);
@@ -34,7 +34,7 @@ pub struct StoreDriver {
 type Scan = JoinHandle<Listing>;
 
 impl StoreDriver {
-    /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
+    /// Writes what callers request and takes over what people write, until `shutdown`. Ends after the batch at hand;
     /// later requests get [`StoreError::Closed`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
         let Self {
@@ -97,7 +97,7 @@ impl StoreDriver {
     }
 }
 
-/// The periodic look at all folders.
+/// The periodic rescan of all folders.
 struct Rescan {
     due: Interval,
     /// The one that is under way.
@@ -128,7 +128,7 @@ impl Rescan {
 
     /// The one that was under way has ended. Answers the revision it began at.
     fn end(&mut self) -> u64 {
-        // What was asked for while this one was under way may be about what it had already passed.
+        // What was requested while this one was under way may be about what it had already passed.
         if std::mem::take(&mut self.again) {
             self.due.reset_immediately();
         }
@@ -176,7 +176,7 @@ fn start_watch(writer: &Writer, wanted: bool) -> FileWatch {
         return FileWatch::none();
     }
     FileWatch::start(&writer.disk.dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, "files cannot be watched; only the rescan finds changes by hand");
+        tracing::warn!(%error, "files cannot be watched; only the rescan finds manual changes");
         FileWatch::none()
     })
 }

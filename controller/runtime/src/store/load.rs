@@ -8,7 +8,7 @@ use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
 
 use super::StoreError;
-use super::batch::{Facts, OnDisk};
+use super::batch::{Facts, SpecFile};
 use super::files::Note;
 use super::object::Stored;
 use crate::disk::Disk;
@@ -93,7 +93,7 @@ impl Loaded {
         if let Some(status) = status {
             self.revision = self.revision.max(status.metadata.resource_version);
             let mut facts = Facts {
-                on_disk: None,
+                spec_file: None,
                 accepted: status.accepted_file,
             };
             match object {
@@ -101,7 +101,7 @@ impl Loaded {
                 None => self.dormant.push((key.clone(), *status)),
             }
             if let (Judged::Same(signature), Some(digest)) = (&judged, facts.accepted) {
-                facts.on_disk = Some(OnDisk {
+                facts.spec_file = Some(SpecFile {
                     digest,
                     signature: Some(*signature),
                     sound: true,

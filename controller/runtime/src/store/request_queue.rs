@@ -1,4 +1,4 @@
-//! Who waits for the writer. Two queues: what people and programs ask for, and what reconcilers note down about their
+//! Who waits for the writer. Two queues: what people and programs request, and what reconcilers note down about their
 //! work. However much there is to note, a request waits for few notes: a storm of alerts is taken at the disk's pace.
 
 use tokio::sync::mpsc::{self, Receiver, Sender};

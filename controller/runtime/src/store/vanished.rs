@@ -26,7 +26,7 @@ const EVENTS_EACH: usize = 20;
 /// A file that was gone or bad at first sight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Suspect {
-    /// When it is looked at once more.
+    /// When it is read once more.
     pub(crate) due: Instant,
     /// Since when the file of an object in force is gone.
     pub(crate) gone: Option<SystemTime>,
@@ -111,7 +111,7 @@ impl Writer {
             .map(|key| Sought {
                 key: key.clone(),
                 since: self.gone_since(key),
-                signature: self.files.get(key).and_then(|facts| facts.on_disk?.signature),
+                signature: self.files.get(key).and_then(|facts| facts.spec_file?.signature),
             })
             .collect();
         let disk = self.disk.clone();
@@ -181,7 +181,7 @@ impl Writer {
     fn hold_one(&mut self, key: &Key, reason: HeldReason, renamed_to: Option<String>) {
         self.recheck.remove(key);
         if let Some(facts) = self.files.get_mut(key) {
-            facts.on_disk = None;
+            facts.spec_file = None;
         }
         if let Some(to) = &renamed_to {
             let message = format!(
@@ -214,7 +214,10 @@ impl Writer {
     /// Ends holds whose file is back or whose object goes.
     pub(crate) fn review_held(&mut self) {
         for (key, _) in self.memory.held() {
-            let back = self.files.get(&key).is_some_and(|facts| facts.on_disk.is_some());
+            let back = self
+                .files
+                .get(&key)
+                .is_some_and(|facts| facts.spec_file.is_some());
             let stays = self.is_in_force(&key);
             if stays && !back {
                 continue;
@@ -254,7 +257,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Looks at the folders themselves, as a listing found them.
+    /// Inspects the folders themselves, as a listing found them.
     pub(crate) async fn review_folders(&mut self, listing: &Listing) -> Result<(), StoreError> {
         for info in KINDS.iter() {
             let Some(found) = listing.folders.get(info.plural).cloned() else {

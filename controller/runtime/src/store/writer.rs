@@ -38,11 +38,11 @@ pub(crate) struct Writer {
     pub(crate) revisions: Revisions,
     pub(crate) files: Files,
     pub(crate) dormant: HashMap<Key, StatusFile>,
-    /// Files that may not be what is known about them: to be looked at soon.
+    /// Files that may not be what is known about them: to be read again soon.
     pub(crate) unverified: BTreeSet<Key>,
-    /// Files that were gone or bad at first sight, and when they are looked at once more.
+    /// Files that were gone or bad at first sight, and when they are read once more.
     pub(crate) recheck: BTreeMap<Key, Suspect>,
-    /// Those of them that are looked at just now.
+    /// Those of them that are read just now.
     pub(crate) judging: BTreeMap<Key, Suspect>,
     /// How long a file must be gone before that is a deletion.
     pub(crate) hold: Duration,
@@ -59,7 +59,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// What loading leaves to do: differences between the files and what was in force are acted on at once, for what
     /// was half written when an earlier process died is not going to be completed. On a full disk that waits: what is
-    /// stored is served all the same, and files are looked at again with each rescan.
+    /// stored is served all the same, and files are read again with each rescan.
     pub(crate) async fn settle(
         &mut self,
         judged: Vec<(Key, Judged)>,
@@ -100,7 +100,7 @@ impl Writer {
         }
     }
 
-    /// Carries out what callers ask for, as one batch.
+    /// Carries out what callers request, as one batch.
     pub(crate) async fn requests(
         &mut self,
         requests: impl IntoIterator<Item = Request>,
@@ -246,7 +246,7 @@ impl Writer {
         self.carry_out(sealed).await.map(|_| ())
     }
 
-    /// When the next suspect is to be looked at once more.
+    /// When the next recheck is due.
     pub(crate) fn second_look(&self) -> Option<Instant> {
         self.recheck.values().map(|suspect| suspect.due).min()
     }

@@ -23,7 +23,7 @@ use crate::state::ServerState;
 use crate::status::Status;
 
 /// How long an answer may wait for what it reports.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause before the store is watched again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Replicas beside the base where a client does not say how many.
@@ -142,7 +142,7 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
         .await
         .map_err(|error| Status::from_store(KindInfo::of::<Workload>(), error))?
         .generation();
-    match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
+    match tokio::time::timeout(TIMEOUT, served(state, &name, generation)).await {
         Ok(served) => served,
         Err(_) => {
             let left = observe(state, &name, generation)?
@@ -151,7 +151,7 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
                 .join("; ");
             let detail = format!(
                 "workload {name} does not serve after {} s: {left}",
-                PATIENCE.as_secs()
+                TIMEOUT.as_secs()
             );
             Err(Refusal::Plain(StatusCode::GATEWAY_TIMEOUT, detail))
         }

@@ -63,7 +63,7 @@ pub(super) async fn webhook(
         };
         match taken {
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
-            // Somebody else opened or deleted it meanwhile: look again.
+            // Another client opened or deleted it meanwhile: read again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
         }
@@ -230,7 +230,7 @@ fn record_naming(state: &ServerState, incident: &Incident, named: &Named) {
     } else {
         (EventType::Warning, ConditionType::ContainerNamed.as_str())
     };
-    let message = naming.told(named.container.as_str());
+    let message = naming.message(named.container.as_str());
     state
         .events
         .record(&ObjectRef::of(incident), kind, reason, message);

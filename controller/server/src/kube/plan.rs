@@ -75,7 +75,7 @@ pub(super) async fn of_incident(
     answer(&state, workload).await
 }
 
-/// Few at a time: an answer takes a look at the engine, and some thought.
+/// Few at a time: an answer takes an inspection by the engine, and some computing.
 fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
     state
         .planners

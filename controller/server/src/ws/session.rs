@@ -16,9 +16,9 @@ use super::{Wishes, snapshot};
 use crate::auth::Identity;
 use crate::state::ServerState;
 
-/// How often the server asks for a sign of life.
+/// How often the server sends a ping.
 const PING: Duration = Duration::from_secs(30);
-/// How long a client may give none.
+/// How long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(90);
 /// How long one message may take to leave.
 const SEND: Duration = Duration::from_secs(15);

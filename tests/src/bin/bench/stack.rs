@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use serde_json::{Value, json};
 
-/// Pause between two looks at whether something has come about.
+/// Pause between two checks whether something has come about.
 const LOOK: Duration = Duration::from_millis(2);
 /// The longest anything may take.
 const BOUND: Duration = Duration::from_secs(180);

@@ -12,7 +12,7 @@ use aegis_docker_fake::{Actor, Effect, LoadedConfig, Op};
 use super::Evidence;
 use crate::world::BALANCER;
 
-/// How long ago a look at the workloads may be when nginx loads what came of it.
+/// How long ago the workloads may have been observed when nginx loads what came of it.
 const LOOKED: Duration = Duration::from_secs(60);
 
 /// I8, all of it.
@@ -127,7 +127,7 @@ fn host(address: &str) -> &str {
 }
 
 /// The workload behind an upstream is of the same name in this simulation. A server that was not in rotation is
-/// admitted only if a look at its workload showed it as healthy and not on its way out.
+/// admitted only if an observation of its workload showed it as healthy and not on its way out.
 fn admitted_healthy(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

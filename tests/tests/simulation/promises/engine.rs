@@ -222,7 +222,7 @@ pub(crate) fn i3_bystanders_are_left_alone(evidence: &Evidence) -> Vec<String> {
             Op::Create | Op::Remove | Op::Rename => made.contains(effect.id.as_str()),
             Op::Start | Op::Stop | Op::Die => made.contains(effect.id.as_str()) || adopts,
             Op::Exec | Op::PutFiles => called(BALANCER),
-            // Whom the engine signals it no longer restarts.
+            // What the engine signals it no longer restarts.
             Op::Signal => false,
             _ => true,
         };

@@ -74,7 +74,7 @@ fn watched(args: &GetArgs, selection: &Selection) -> Result<(&'static KindInfo, 
 /// Why a stream of changes came to its end.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
-    /// The server knows no more what came after that version: all has to be listed anew.
+    /// The server knows no more what came after that version: all has to be listed again.
     Expired,
     /// The connection was cut.
     Cut,
@@ -140,7 +140,7 @@ impl View<'_> {
                     self.change(event.change, event.object)?;
                 }
                 Err(error) if error.is_status(410) => return Ok(Ended::Expired),
-                // The next try tells whether there is still anybody to ask.
+                // The next try shows whether there is still a server to ask.
                 Err(CliError::Unreachable { .. }) => break,
                 Err(error) => return Err(error),
             }

@@ -69,7 +69,7 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
     let naming = source.naming.as_ref().zip(spec.container_name.as_ref());
     sheet.maybe(
         "Named",
-        naming.map(|(naming, container)| naming.told(container.as_str())),
+        naming.map(|(naming, container)| naming.message(container.as_str())),
     );
     sheet.maybe(
         "Before",
@@ -204,7 +204,7 @@ fn before(action: &RecentAction) -> String {
         .replicas
         .map_or_else(String::new, |replicas| format!(" to {replicas} replicas"));
     let whose = match (&action.incident, action.verified) {
-        (None, _) => "by hand".to_owned(),
+        (None, _) => "manual".to_owned(),
         (Some(incident), Some(true)) => format!("for incident/{incident}, which it helped"),
         (Some(incident), Some(false)) => format!("for incident/{incident}, which it did not help"),
         (Some(incident), None) => format!("for incident/{incident}"),

@@ -1,4 +1,4 @@
-//! A Workload's page: what it asks for, and each container. Pure.
+//! A Workload's page: its desired state, and each container. Pure.
 
 use aegis_api::workload::{Capture, Health, HealthProbe, InstanceStatus, WorkloadSpec, WorkloadStatus};
 use aegis_api::{Time, Workload};

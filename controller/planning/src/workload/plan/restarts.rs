@@ -17,7 +17,7 @@ use crate::workload::validate::{Instance, ValidatedWorkload};
 /// A container that ran this long is forgiven its earlier ends.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
-/// How long after the look at a container its restart still belongs to it.
+/// How long after the inspection of a container its restart still belongs to it.
 const TURN: Duration = Duration::from_secs(60);
 /// When it is looked again whether the host allows one more restart.
 const SOON: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(super) fn restart_ended(workload: &ValidatedWorkload, staying: &[&Instance],
                 | ContainerState::Dead
         );
         if idle && instance.is_outdated() {
-            // It serves nobody: one of the right revision takes its place, however often this one failed to run.
+            // It serves no client: one of the right revision takes its place, however often this one failed to run.
             plan.steps.push(Step::Remove {
                 id: instance.id.clone(),
                 name: instance.name.clone(),
@@ -77,7 +77,7 @@ pub(super) fn restart_ended(workload: &ValidatedWorkload, staying: &[&Instance],
     }
 }
 
-/// Whether nobody else has a say in it: a person who stopped it, or who may be restarting it just now.
+/// Whether nothing else decides on it: a person who stopped it, or who may be restarting it just now.
 fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     match instance.ended {
         Ended::Startable | Ended::Ours => true,
@@ -100,7 +100,7 @@ fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepa
 /// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first, and
 /// with what it looked like kept.
 pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
-    let Some(patience) = workload.spec.restart.unhealthy_after else {
+    let Some(unhealthy_after) = workload.spec.restart.unhealthy_after else {
         return;
     };
     let sick = staying
@@ -111,7 +111,7 @@ pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instan
         let Some(since) = instance.unhealthy_since else {
             continue;
         };
-        let left = patience.std().saturating_sub(since.age(workload.now));
+        let left = unhealthy_after.std().saturating_sub(since.age(workload.now));
         if !left.is_zero() {
             plan.look_in(left);
         } else if !automation_may(workload, instance, plan) || !roots_are_well(workload, instance, plan) {
@@ -141,7 +141,7 @@ pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instan
     }
 }
 
-/// Restarts what lost its network since the container that owns it started anew: once that one is well.
+/// Restarts what lost its network since the container that owns it restarted: once that one is well.
 pub(super) fn restart_detached(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let cut_off = staying.iter().filter(|instance| workload.is_cut_off(instance));
     for instance in cut_off.filter(|instance| !instance.is_restart_due()) {
@@ -150,7 +150,7 @@ pub(super) fn restart_detached(workload: &ValidatedWorkload, staying: &[&Instanc
             continue;
         }
         let (id, name) = (instance.id.clone(), instance.name.clone());
-        let step = Step::Rejoin { id, name };
+        let step = Step::RestartDetached { id, name };
         let others_serve = staying
             .iter()
             .any(|other| other.id != instance.id && other.may_serve());
@@ -188,7 +188,7 @@ fn ended_may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut
     by_itself || automation_may(workload, instance, plan)
 }
 
-/// Whether anything may be restarted that nobody asked for; says who or what keeps it, otherwise.
+/// Whether anything may be restarted without a request; says who or what keeps it, otherwise.
 fn automation_may(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     let Some(hold) = &workload.no_restarts else {
         return true;

@@ -48,7 +48,7 @@ pub(super) fn disruption_budget(workload: &ValidatedWorkload) -> DisruptionBudge
         surges && restarts > 0 && !left.is_zero() && running().any(|one| workload.is_in_rotation(one));
     let proven = running().any(|one| one.index > 0 && !one.is_outdated() && one.is_proven(workload));
     let unavailable = match (outdated > 0 && surges, relieved) {
-        // Nobody knows yet whether the new revision runs at all.
+        // It is not known yet whether the new revision runs at all.
         (true, _) if !proven => 0,
         (true, _) | (false, true) => beside,
         (false, false) => in_place,
@@ -133,7 +133,7 @@ fn stale<'a>(staying: &[&'a Instance], pending_removal: &BTreeSet<ContainerId>) 
     let stale = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running)
-        // One that goes as soon as others serve carries the load until then: nobody needs it anew.
+        // One that goes as soon as others serve carries the load until then: it needs no replacement.
         .filter(|instance| match instance.standing {
             Standing::Current => false,
             Standing::Outdated => true,

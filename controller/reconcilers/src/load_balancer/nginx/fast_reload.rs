@@ -10,10 +10,10 @@ use crate::fault;
 /// What the command came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::load_balancer) enum FastReload {
-    /// nginx accepts the file, and was told to load it. What `nginx -t` said.
-    Told(String),
-    /// nginx accepts the file, and could not be told. What `nginx -t` said.
-    Untold(String),
+    /// nginx accepts the file, and was signalled to load it. What `nginx -t` said.
+    Reloaded(String),
+    /// nginx accepts the file, and could not be signalled to load it. What `nginx -t` said.
+    NotReloaded(String),
     /// It cannot be done here, as in a container without a shell, or whose user may not write there; the steps are to be
     /// taken one by one.
     Impossible,
@@ -30,8 +30,8 @@ impl Nginx<'_> {
         let answer = answer.map_err(self.failed("write, check and load the configuration"))?;
         let output = one_line(&answer.output);
         match answer.exit_code {
-            script::RELOADED => Ok(FastReload::Told(output)),
-            script::UNTOLD => Ok(FastReload::Untold(output)),
+            script::RELOADED => Ok(FastReload::Reloaded(output)),
+            script::NOT_RELOADED => Ok(FastReload::NotReloaded(output)),
             script::REFUSED => Err(self.refused(output)),
             code => {
                 tracing::info!(

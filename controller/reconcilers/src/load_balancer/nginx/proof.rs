@@ -15,7 +15,7 @@ const ASK_AT_ONCE: usize = 4;
 /// The word of an old worker is not taken for nginx's.
 const ASK_AGAIN: u32 = 8;
 const ASK_PAUSE: Duration = Duration::from_millis(20);
-/// How long nginx may take to serve what it was told to load.
+/// How long nginx may take to serve what it was signalled to load.
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ impl Nginx<'_> {
         served
     }
 
-    /// Waits until nginx, told to load its files, serves this revision; at most [`PROOF_WITHIN`].
+    /// Waits until nginx, signalled to load its files, serves this revision; at most [`PROOF_WITHIN`].
     pub(in crate::load_balancer) async fn prove(
         &self,
         address: SocketAddr,

@@ -199,7 +199,7 @@ async fn i8_a_broken_template_keeps_no_stranger_in_nginx() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_served_is_told() {
+async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_served_is_reported() {
     let rig = Rig::new().await;
     rig.neighbour("invalid_directive on;\n").await;
     rig.replace_by_a_stranger();

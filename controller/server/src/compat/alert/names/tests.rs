@@ -170,7 +170,7 @@ fn the_default_target_is_for_alerts_that_name_nothing() {
         let named = find(&body).unwrap_or_else(|fault| panic!("{body}: {fault}"));
         assert_eq!(named.container.as_str(), TARGET, "{body}");
         assert_eq!(
-            named.naming.unwrap().told(TARGET),
+            named.naming.unwrap().message(TARGET),
             "about buggy-app-v2 by default: the alert names no container",
             "{body}"
         );
@@ -200,7 +200,9 @@ fn the_field_of_highest_precedence_decides_and_what_others_say_is_reported() {
         (json!({"container_name": "web", "app": "db", "host": "db"}), ""),
     ] {
         let named = find(&body).unwrap();
-        let naming = named.naming.map(|naming| naming.told(named.container.as_str()));
+        let naming = named
+            .naming
+            .map(|naming| naming.message(named.container.as_str()));
         assert_eq!(naming.unwrap_or_default(), reported, "{body}");
     }
 }
