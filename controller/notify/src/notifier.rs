@@ -195,7 +195,6 @@ impl Notifier {
         }
         let posted = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
         let fresh = news(&status.timeline, posted.as_ref());
-        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed | Stage::DryRun);
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);
@@ -311,7 +310,7 @@ impl Notifier {
 }
 
 fn is_end(stage: Stage) -> bool {
-    matches!(stage, Stage::Resolved | Stage::Failed)
+    matches!(stage, Stage::Resolved | Stage::Failed | Stage::DryRun)
 }
 
 /// Half of the pause is fixed and half is jitter; `dice` is uniform in 0 to 1.

@@ -3,12 +3,12 @@
 
 mod asking;
 mod by_hand;
+mod harness;
 mod hearsay;
 mod injections;
 mod known;
 mod repeats;
 mod sender;
-mod harness;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};

@@ -204,9 +204,9 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     };
     let mut stopped = judge(vec![incident(REPORT, "{}")], "{}");
     let mut workload = (**stopped.target.as_ref().unwrap()).clone();
-    let row = |manual_actions: bool| {
+    let row = |stopped: bool| {
         let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
-        if by_hand {
+        if stopped {
             row["stoppedByHand"] = json!("2026-11-22T11:00:00Z");
         }
         row

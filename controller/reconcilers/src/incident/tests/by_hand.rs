@@ -31,7 +31,8 @@ async fn what_was_restarted_and_scaled_by_hand_is_evidence_and_is_told_apart_fro
     let now = harness.context.clock.now();
     harness.ask(move |spec| spec.restarted_at = Some(now)).await;
 
-    harness.engine
+    harness
+        .engine
         .ail("app", Ailment::new(Symptom::Unhealthy, Cure::Restart))
         .unwrap();
     let report = json!({"workloadRef": "web", "alertType": "UNHEALTHY"});

@@ -47,7 +47,11 @@ async fn restarted_often(brain: Brain) -> Harness {
 }
 
 fn starts(harness: &Harness) -> usize {
-    harness.actions().iter().filter(|action| action.op == Op::Start).count()
+    harness
+        .actions()
+        .iter()
+        .filter(|action| action.op == Op::Start)
+        .count()
 }
 
 #[tokio::test]
@@ -117,17 +121,21 @@ async fn i7_a_restart_after_which_the_log_reports_as_many_errors_has_not_helped(
     let harness = Harness::open("app", &policy, Brain::new(BrainConfig::default()).unwrap()).await;
     let errors = || {
         for _ in 0..9 {
-            harness.engine.say("app", true, "error: cannot open ledger").unwrap();
+            harness
+                .engine
+                .say("app", true, "error: cannot open ledger")
+                .unwrap();
         }
     };
     errors();
-    harness.apply(
-        "Incident",
-        "inc-1",
-        &json!({"workloadRef": "web", "alertType": "odd"}),
-    )
-    .await
-    .unwrap();
+    harness
+        .apply(
+            "Incident",
+            "inc-1",
+            &json!({"workloadRef": "web", "alertType": "odd"}),
+        )
+        .await
+        .unwrap();
     let status = harness.drive("inc-1").await.status.unwrap();
     assert_eq!(status.symptoms[0].kind, SymptomKind::ErrorBurst);
     assert_eq!(
@@ -135,13 +143,14 @@ async fn i7_a_restart_after_which_the_log_reports_as_many_errors_has_not_helped(
         (Phase::Resolved, Action::Restart)
     );
     // What the process before logged is not of now: without new errors nothing is wrong.
-    harness.apply(
-        "Incident",
-        "inc-2",
-        &json!({"workloadRef": "web", "alertType": "odd"}),
-    )
-    .await
-    .unwrap();
+    harness
+        .apply(
+            "Incident",
+            "inc-2",
+            &json!({"workloadRef": "web", "alertType": "odd"}),
+        )
+        .await
+        .unwrap();
     let status = harness.drive("inc-2").await.status.unwrap();
     assert_eq!(status.plan.unwrap().action, Action::Noop);
 }
@@ -166,12 +175,14 @@ async fn a_plan_that_waited_ends_as_a_noop_once_the_fault_is_gone_also_where_a_h
         harness.set_status("inc-1", aged).await;
         match approve {
             true => {
-                harness.edit_incident("inc-1", move |spec| {
-                    spec.approval =
-                        serde_json::from_value(json!({"decision": "Approve", "by": "ada", "planHash": hash}))
-                            .unwrap();
-                })
-                .await;
+                harness
+                    .edit_incident("inc-1", move |spec| {
+                        spec.approval = serde_json::from_value(
+                            json!({"decision": "Approve", "by": "ada", "planHash": hash}),
+                        )
+                        .unwrap();
+                    })
+                    .await;
             }
             false => harness.set_mode("all", "Auto").await,
         }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::harness::{OTHER, Harness, brain, saying, scripted_model};
+use super::harness::{Harness, OTHER, brain, saying, scripted_model};
 use super::*;
 
 #[derive(Deserialize)]
@@ -134,7 +134,8 @@ async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_
     }
     let before = harness.actions().len();
     let spec = report(&attempt.text, places, &container);
-    harness.apply("Incident", "inc", &spec)
+    harness
+        .apply("Incident", "inc", &spec)
         .await
         .unwrap_or_else(|error| panic!("{name}: {error}"));
     let ended = harness.drive("inc").await;
@@ -142,7 +143,8 @@ async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_
 
     let actions = harness.actions().split_off(before);
     for action in &actions {
-        let own = action.container == container || action.container.starts_with(&format!("{container}-replica-"));
+        let own =
+            action.container == container || action.container.starts_with(&format!("{container}-replica-"));
         assert!(own && !action.bystander, "{name}: {action:?}");
         let closed = matches!(
             action.op,

@@ -38,7 +38,8 @@ async fn harness() -> Harness {
 
 /// An incident of a workload that this ailment befell, once it is over.
 async fn incident(harness: &Harness, name: &str, cure: Cure) -> IncidentStatus {
-    harness.engine
+    harness
+        .engine
         .ail("app", Ailment::new(Symptom::Unhealthy, cure))
         .unwrap();
     let spec = json!({"workloadRef": "web", "alertType": "STUCK", "logs": LOGS});
@@ -99,7 +100,10 @@ async fn a_policy_that_wants_a_model_asked_every_time_is_obeyed() {
     let harness = harness().await;
     let policy =
         json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "analysis": {"runbook": {"trust": 1.0}}});
-    harness.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, "analyst");
 }
@@ -108,7 +112,10 @@ async fn a_policy_that_wants_a_model_asked_every_time_is_obeyed() {
 async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
     let harness = harness().await;
     let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "Approve"});
-    harness.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
     let before = harness.actions().len();
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
@@ -122,7 +129,10 @@ async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
 async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done() {
     let harness = harness().await;
     let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "DryRun"});
-    harness.apply("RemediationPolicy", "careful", &policy).await.unwrap();
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
     let before = harness.actions().len();
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!((status.phase, harness.actions().len()), (Phase::DryRun, before));

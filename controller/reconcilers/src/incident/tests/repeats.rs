@@ -16,12 +16,13 @@ async fn third(brain: Brain) -> (Harness, Incident) {
         json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
     let harness = Harness::open("app", &policy, brain).await;
     // Each incident finds it sick at once, not in a start period after the restart before.
-    harness.ask(|spec| {
-        if let Some(health) = &mut spec.health {
-            health.start_period = Some(aegis_api::Duration::from_secs(0));
-        }
-    })
-    .await;
+    harness
+        .ask(|spec| {
+            if let Some(health) = &mut spec.health {
+                health.start_period = Some(aegis_api::Duration::from_secs(0));
+            }
+        })
+        .await;
     let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
     harness.engine.ail("app", incurable).unwrap();
     let mut ended = None;
@@ -41,7 +42,11 @@ async fn third(brain: Brain) -> (Harness, Incident) {
 }
 
 fn restarts(harness: &Harness) -> usize {
-    harness.actions().iter().filter(|action| action.op == Op::Start).count()
+    harness
+        .actions()
+        .iter()
+        .filter(|action| action.op == Op::Start)
+        .count()
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use super::*;
 async fn waiting(source: Value) -> Harness {
     let brain = Brain::new(BrainConfig::default()).unwrap();
     let harness = Harness::open("app", &json!({"mode": "Approve", "cooldown": "0s"}), brain).await;
-    harness.engine
+    harness
+        .engine
         .ail("app", Ailment::new(Symptom::Unhealthy, Cure::Never))
         .unwrap();
     let spec = json!({"containerName": "app", "alertType": "UNHEALTHY", "source": source});
