@@ -83,7 +83,10 @@ pub(super) fn carry_out(incident: &ValidatedIncident, workload: &Workload) -> St
     match ruling {
         Ruling::Allow => Step::Execute(plan.clone()),
         // Approved, it has its turn already.
-        Ruling::Wait { reason, .. } if reason == Reason::HostBusy => Step::Execute(plan.clone()),
+        Ruling::Wait {
+            reason: Reason::HostBusy,
+            ..
+        } => Step::Execute(plan.clone()),
         Ruling::Wait { reason, message } => Step::Hold {
             reason,
             message,
