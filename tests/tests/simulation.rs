@@ -208,7 +208,8 @@ fn i1_i10_what_an_earlier_version_left_opens_unchanged_and_goes_on_in_every_phas
         ),
         left("scaling", "SCALING", None, "RESOLVED"),
         left("failed", "FAILED", Some(Illness::Incurable), "FAILED"),
-        left("dry-run", "APPROVED", leak, "APPROVED"),
+        // It was stored as APPROVED, and finished: now that is a phase of its own.
+        left("dry-run", "DRY_RUN", leak, "DRY_RUN"),
         upgrade::Earlier {
             incident: "inc-02",
             ..left("held", "RECEIVED", None, "RESOLVED")

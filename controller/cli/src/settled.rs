@@ -13,8 +13,8 @@ use crate::text;
 /// Whether a change has been carried out; an error where it never will be.
 ///
 /// A Workload or LoadBalancer: the controller has seen this generation, the condition `Ready` is true, and a Workload has
-/// exactly its replicas. An Incident: it has ended, and well, or as a dry run. Other kinds only state what is wanted: they are settled at
-/// once.
+/// exactly its replicas. An Incident: it has ended, and well, or as a dry run. Other kinds only state what is wanted: they
+/// are settled at once.
 pub(crate) fn is_settled(object: &Value) -> Result<bool, CliError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     match text("/kind") {

@@ -26,7 +26,7 @@ pub(crate) struct Earlier {
     pub(crate) folder: &'static str,
     /// The incident that was under way.
     pub(crate) incident: &'static str,
-    /// The phase its status was written in.
+    /// The phase its status is read in.
     pub(crate) phase: &'static str,
     /// What is wrong with the container that it is about.
     pub(crate) illness: Option<Illness>,
