@@ -122,7 +122,7 @@ fn the_table_of_an_incidents_life_leads_where_the_planner_goes() {
     let section = page.split("\n## The life of an incident\n").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
-    let mut told = BTreeSet::new();
+    let mut said = BTreeSet::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
         let [from, _, to] = cells[..] else {
@@ -134,9 +134,9 @@ fn the_table_of_an_incidents_life_leads_where_the_planner_goes() {
             .filter(|(start, _, end)| from.contains(start.as_str()) && start != end)
             .map(|(.., end)| end.as_str());
         assert_eq!(phases(to), leads.collect(), "{from:?}");
-        told.extend(from);
+        said.extend(from);
     }
-    assert_eq!(told, Phase::ALL.iter().map(|phase| phase.as_str()).collect());
+    assert_eq!(said, Phase::ALL.iter().map(|phase| phase.as_str()).collect());
 }
 
 #[test]

@@ -87,8 +87,8 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         (&result["status"], &result["dry_run"]),
         (&"RESOLVED".into(), &true.into())
     );
-    let told = result["timeline"].as_array().and_then(|timeline| timeline.last());
-    assert_eq!(told.unwrap()["status"], "NOOP", "{result:#}");
+    let said = result["timeline"].as_array().and_then(|timeline| timeline.last());
+    assert_eq!(said.unwrap()["status"], "NOOP", "{result:#}");
     let after = stage.api().object("Workload", &stage.patient.name).await.unwrap();
     assert_eq!(after["spec"], before["spec"]);
     assert_eq!(stage.starts().await, 1);

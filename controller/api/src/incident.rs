@@ -240,7 +240,7 @@ pub enum Phase {
     Resolved,
     /// Ended without a verified fix; a human is needed.
     Failed,
-    /// Ended as a dry run: what would have been done is told, and nothing was done.
+    /// Ended as a dry run: what would have been done is stated, and nothing was done.
     DryRun,
 }
 
@@ -399,8 +399,8 @@ pub struct IncidentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_at: Option<Time>,
     /// How often it began at evidence again since what it was about to do was not of this moment any more.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub begun_anew: u32,
+    #[serde(rename = "begunAnew", skip_serializing_if = "is_zero")]
+    pub started_over: u32,
     /// Since when it waits for a human.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Time>,

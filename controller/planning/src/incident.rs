@@ -14,7 +14,7 @@
 //! | Voted | | | stays | | | | | |
 //! | Measured | | | stays | stays | stays | | | |
 //! | NothingWrong | | | | COUNCIL_REVIEW | COUNCIL_REVIEW | | | |
-//! | BegunAnew | | | RECEIVED | RECEIVED | RECEIVED | RECEIVED | | RECEIVED |
+//! | StartedOver | | | RECEIVED | RECEIVED | RECEIVED | RECEIVED | | RECEIVED |
 //! | Asked | | | AWAITING_APPROVAL | stays | AWAITING_APPROVAL | | | |
 //! | Approved | | APPROVED | APPROVED | APPROVED | | | | |
 //! | DryRunEnded | | DRY_RUN | DRY_RUN | DRY_RUN | DRY_RUN | | | |
@@ -70,7 +70,7 @@ pub const TRANSITIONS: &[(Phase, What, Phase)] = {
         (CouncilReview, What::Analysed, CouncilReview),
         (CouncilReview, What::Voted, CouncilReview),
         (CouncilReview, What::Measured, CouncilReview),
-        (CouncilReview, What::BegunAnew, Received),
+        (CouncilReview, What::StartedOver, Received),
         (CouncilReview, What::Asked, AwaitingApproval),
         (CouncilReview, What::Approved, Approved),
         (CouncilReview, What::DryRunEnded, DryRun),
@@ -78,7 +78,7 @@ pub const TRANSITIONS: &[(Phase, What, Phase)] = {
         (AwaitingApproval, What::Held, AwaitingApproval),
         (AwaitingApproval, What::Measured, AwaitingApproval),
         (AwaitingApproval, What::NothingWrong, CouncilReview),
-        (AwaitingApproval, What::BegunAnew, Received),
+        (AwaitingApproval, What::StartedOver, Received),
         (AwaitingApproval, What::Asked, AwaitingApproval),
         (AwaitingApproval, What::Approved, Approved),
         (AwaitingApproval, What::DryRunEnded, DryRun),
@@ -86,20 +86,20 @@ pub const TRANSITIONS: &[(Phase, What, Phase)] = {
         (Approved, What::Held, Approved),
         (Approved, What::Measured, Approved),
         (Approved, What::NothingWrong, CouncilReview),
-        (Approved, What::BegunAnew, Received),
+        (Approved, What::StartedOver, Received),
         (Approved, What::Asked, AwaitingApproval),
         (Approved, What::DryRunEnded, DryRun),
         (Approved, What::Executed, Executing),
         (Approved, What::Executed, Scaling),
         (Approved, What::Failed, Failed),
-        (Executing, What::BegunAnew, Received),
+        (Executing, What::StartedOver, Received),
         (Executing, What::VerificationBegun, Verifying),
         (Executing, What::FellBack, CouncilReview),
         (Executing, What::Failed, Failed),
         (Scaling, What::VerificationBegun, Verifying),
         (Scaling, What::FellBack, CouncilReview),
         (Scaling, What::Failed, Failed),
-        (Verifying, What::BegunAnew, Received),
+        (Verifying, What::StartedOver, Received),
         (Verifying, What::Attempted, Verifying),
         (Verifying, What::FellBack, CouncilReview),
         (Verifying, What::Resolved, Resolved),

@@ -29,7 +29,7 @@ export function PlanPanel({ incident }: { incident: Incident }) {
   const workload = workloads?.get(plan.target);
   const { before, after } = planTexts(plan, incident, workload);
   const policy = condition(incident.status?.conditions, "PolicyAllows");
-  const told = phaseOf(incident) === "DRY_RUN" && condition(incident.status?.conditions, "Executed");
+  const said = phaseOf(incident) === "DRY_RUN" && condition(incident.status?.conditions, "Executed");
   return (
     <Panel
       title="Plan"
@@ -70,7 +70,7 @@ export function PlanPanel({ incident }: { incident: Incident }) {
           <p className="text-faint text-sm">It changes nothing: the proof is the probe.</p>
         )}
       </div>
-      {told && <p className="mt-3 text-soft text-sm">{told.message}</p>}
+      {said && <p className="mt-3 text-soft text-sm">{said.message}</p>}
       {execution?.appliedAt && (
         <p className="mt-3 text-soft text-sm">
           Applied <TimeAgo at={execution.appliedAt} />

@@ -372,8 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_is_not_told_as_verified() {
-        let told = shown(
+    fn a_dry_run_is_not_shown_as_verified() {
+        let said = shown(
             false,
             &[(
                 "resolved",
@@ -381,10 +381,10 @@ mod tests {
             )],
         );
         assert!(
-            told.contains("DRY_RUN") && told.contains("nothing was done"),
-            "{told}"
+            said.contains("DRY_RUN") && said.contains("nothing was done"),
+            "{said}"
         );
-        assert!(!told.contains("verified"), "{told}");
+        assert!(!said.contains("verified"), "{said}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use aegis_api::{ConditionType, Kind, Phase, Reason, Workload};
 
 use super::gate::{self, Case, Ruling};
 use super::next::{Effect, Next};
-use super::overtaken::{MOST_ANEW, begin_anew, overtaken};
+use super::overtaken::{MOST_STARTED_OVER, overtaken, start_over};
 use super::transition::{Field, HeldFor, Transition, What};
 use super::validate::ValidatedIncident;
 use super::{dry_run, ladder, measured, remedy};
@@ -89,9 +89,9 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
         (Ruling::DryRun(would), plan) => dry_run::concluded(incident, plan, council, *would).into(),
         (_, Err(error)) => ladder::fail_with(incident, chain(&error), council),
         (Ruling::NotMeasured { message }, Ok(plan)) => approve(incident, plan, council, message).into(),
-        (Ruling::Allow, Ok(plan)) if by_itself && incident.status.begun_anew > MOST_ANEW => {
+        (Ruling::Allow, Ok(plan)) if by_itself && incident.status.started_over > MOST_STARTED_OVER => {
             let message = format!(
-                "{action} was decided on {MOST_ANEW} times, and each time something had changed meanwhile"
+                "{action} was decided on {MOST_STARTED_OVER} times, and each time something had changed meanwhile"
             );
             ask(incident, plan, council, Reason::ChangedTooOften, message)
         }
@@ -120,7 +120,7 @@ fn not_of_this_moment(
     }
     let council = || proposed.council.clone();
     let overtaken = overtaken(incident, workload)
-        .and_then(|reason| begin_anew(incident, workload, proposed.action, council(), reason));
+        .and_then(|reason| start_over(incident, workload, proposed.action, council(), reason));
     if overtaken.is_some() || measured::is_fresh(incident) {
         return overtaken;
     }
@@ -183,10 +183,10 @@ pub(super) fn ask(
     message: String,
 ) -> Next {
     if reason == Reason::BlastRadius {
-        let told = format!("{message}; all automation is paused: `aegisctl resume` lets it go on");
+        let said = format!("{message}; all automation is paused: `aegisctl resume` lets it go on");
         return Next::Effect(Effect::PauseAll {
             reason: message,
-            then: asked(incident, plan, council, reason, told),
+            then: asked(incident, plan, council, reason, said),
         });
     }
     asked(incident, plan, council, reason, message).into()
@@ -201,14 +201,14 @@ fn asked(
 ) -> Transition {
     let status = &incident.status;
     let is_news = status.phase != Phase::AwaitingApproval || status.plan.as_ref() != Some(&plan);
-    let told = format!("{message}; plan {}: {}", plan.hash, remedy::describe(&plan));
+    let said = format!("{message}; plan {}: {}", plan.hash, remedy::describe(&plan));
     let since = status.waiting_since.unwrap_or(incident.now);
     let mut transition = Transition::new(What::Asked, Phase::AwaitingApproval, incident.now)
         .release(incident)
         .council(incident, council)
         .condition(ConditionType::PolicyAllows, false, reason, message);
     if is_news {
-        transition = transition.log(Stage::AwaitingApproval, told);
+        transition = transition.log(Stage::AwaitingApproval, said);
     }
     transition
         .set(Field::Plan(Some(Box::new(plan))))
@@ -216,7 +216,7 @@ fn asked(
         .again(Some(LOOK_AGAIN))
 }
 
-/// Whoever it was, for people.
+/// The person.
 pub(super) fn person(by: &str) -> &str {
     if by.is_empty() { "a human" } else { by }
 }

@@ -105,7 +105,7 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
-        // Nobody is asked about what nothing speaks for.
+        // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
@@ -141,7 +141,7 @@ const RULES: &[Rule] = {
 };
 
 /// Judges an action: what the first rule that objects says, else go ahead. A dry run is judged like the real one, and
-/// nobody's order makes it one.
+/// no order makes it one.
 pub fn judge(case: &Case<'_>) -> Ruling {
     let mut objections = RULES.iter().filter_map(|rule| rule.objection(case));
     let ruling = objections.next().unwrap_or(Ruling::Allow);

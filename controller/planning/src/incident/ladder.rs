@@ -6,7 +6,7 @@ use aegis_api::redact::{bound, redact};
 use aegis_api::{Phase, Time};
 
 use super::next::{Effect, Next, Setback};
-use super::overtaken::{MOST_ANEW, begun_anew};
+use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
 
@@ -32,13 +32,16 @@ pub(super) fn fail_with(
 pub(super) fn fall_back(incident: &ValidatedIncident, error: String) -> Next {
     let status = &incident.status;
     let current = status.plan.as_ref().map(|plan| plan.action);
-    if nothing_was_wrong(incident, current) && status.tried.is_empty() && status.begun_anew < MOST_ANEW {
-        return begun_anew(incident, &error, incident.now).into();
+    if nothing_was_wrong(incident, current)
+        && status.tried.is_empty()
+        && status.started_over < MOST_STARTED_OVER
+    {
+        return started_over(incident, &error, incident.now).into();
     }
     let tried =
         |action: Action| current == Some(action) || status.tried.iter().any(|tried| tried.action == action);
     let next = match &incident.incident.spec.override_ {
-        // Whoever takes an incident into their own hands has it there: the ladder does not go on behind their back.
+        // An incident that a person took over stays with that person: the ladder does not go on behind their back.
         Some(chosen) => Some(chosen.action).filter(|action| !tried(*action)),
         None => {
             let mut ladder = incident.policy.fallback.iter().copied();
@@ -118,7 +121,7 @@ fn fallen_back(
         .set(Field::Verification(None))
 }
 
-/// Tells that a restart was taken back, if one was.
+/// Tells that a restart was withdrawn, if one was.
 fn taken_back(transition: Transition, withdrawn: Option<i64>) -> Transition {
     match withdrawn {
         Some(_) => transition.log(

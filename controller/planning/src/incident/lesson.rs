@@ -1,6 +1,6 @@
 //! What an incident teaches: what was measured as wrong before an action and is measured as not wrong after it is a
 //! success of the action; a fix that did not help is a failure. Everything else teaches nothing about an action: what
-//! nobody measured, what was gone before, what was never carried out. Pure.
+//! was not measured, what was gone before, what was never carried out. Pure.
 
 use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Action, Verdict};

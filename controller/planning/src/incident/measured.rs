@@ -6,7 +6,7 @@ use aegis_api::incident::Stage;
 use aegis_api::symptom::words;
 use aegis_api::{Phase, Symptom, Time};
 
-use super::overtaken::{MOST_ANEW, begun_anew};
+use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
 use crate::host_limit;
@@ -19,7 +19,7 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct Measured {
     /// What is wrong, gravest first.
     pub symptoms: Vec<Symptom>,
-    /// What was read, for people.
+    /// What was read, for display.
     pub readings: String,
     pub at: Time,
 }
@@ -30,7 +30,7 @@ pub(super) fn is_fresh(incident: &ValidatedIncident) -> bool {
     measured.is_some_and(|at| at.age(incident.now) <= FRESH)
 }
 
-/// The same goes on; something else begins it anew; where nothing is wrong, a plan is given up.
+/// The same goes on; something else starts it over; where nothing is wrong, a plan is given up.
 pub fn after_measuring(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
     let transition = judged(incident, measured, now);
     // Who waits until others are done is measured before each look, and waits on: since when is what counts.
@@ -51,9 +51,9 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
     });
     // A ladder's next rung is for whatever is left.
     let counts = status.measured_at.is_some() && status.tried.is_empty();
-    if counts && !is_same && status.begun_anew <= MOST_ANEW {
+    if counts && !is_same && status.started_over <= MOST_STARTED_OVER {
         let reason = format!("something else is wrong now: {}", words(&measured.symptoms));
-        return begun_anew(incident, &reason, now);
+        return started_over(incident, &reason, now);
     }
     Transition::new(What::Measured, status.phase, now)
         .set(Field::Symptoms(measured.symptoms))
@@ -61,7 +61,7 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
 }
 
 fn nothing_wrong(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
-    let text = format!("measured anew, nothing is wrong: {}", measured.readings);
+    let text = format!("measured again, nothing is wrong: {}", measured.readings);
     let (what, to) = match incident.status.plan {
         Some(_) => (What::NothingWrong, Phase::CouncilReview),
         None => (What::Measured, incident.status.phase),
@@ -74,7 +74,7 @@ fn nothing_wrong(incident: &ValidatedIncident, measured: Measured, now: Time) ->
         What::NothingWrong => transition
             .log(
                 Stage::PolicyGate,
-                "the plan is made anew: nothing is wrong any more",
+                "the plan is made again: nothing is wrong any more",
             )
             .set(Field::Plan(None)),
         _ => transition,

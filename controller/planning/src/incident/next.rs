@@ -25,7 +25,7 @@ pub enum Next {
 pub enum Effect {
     /// Evidence is collected and similar incidents are recalled; `then_hold` where the incident must wait right after.
     Investigate { then_hold: Option<HeldFor> },
-    /// It is measured anew what is wrong: what is about to be done was decided on what was seen before.
+    /// It is measured again what is wrong: what is about to be done was decided on what was seen before.
     Measure,
     /// The brain is asked what is wrong and what to do.
     Analyse,
@@ -39,7 +39,7 @@ pub enum Effect {
     Probe { number: u32 },
     /// What helped becomes a runbook entry; then the incident is resolved.
     Learn,
-    /// What did not help is told to the runbook, and a restart that has not taken effect is taken back.
+    /// What did not help is recorded in the runbook, and a restart that has not taken effect is withdrawn.
     Unlearn(Setback),
 }
 

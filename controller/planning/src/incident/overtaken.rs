@@ -11,7 +11,7 @@ use super::validate::ValidatedIncident;
 use super::{conclude, ladder, measured, remedy};
 
 /// How often an incident begins at evidence again by itself; then a human decides.
-pub(super) const MOST_ANEW: u32 = 2;
+pub(super) const MOST_STARTED_OVER: u32 = 2;
 
 /// What else has changed the workload's spec since the evidence, or since this incident's own last action: what was
 /// proposed was not proposed for this.
@@ -29,9 +29,9 @@ pub(super) fn overtaken(incident: &ValidatedIncident, workload: &Workload) -> Op
     ))
 }
 
-/// A proposal that something has overtaken is made anew, and not for ever: then a human decides, if something is still
+/// A proposal that something has overtaken is made again, and not for ever: then a human decides, if something is still
 /// wrong right then. `None` where nothing is.
-pub(super) fn begin_anew(
+pub(super) fn start_over(
     incident: &ValidatedIncident,
     workload: &Workload,
     action: Action,
@@ -39,8 +39,8 @@ pub(super) fn begin_anew(
     reason: String,
 ) -> Option<Next> {
     // What a ladder tries next was chosen in the policy: no analysis would choose another.
-    if incident.status.tried.is_empty() && incident.status.begun_anew <= MOST_ANEW {
-        return Some(begun_anew(incident, &reason, incident.now).into());
+    if incident.status.tried.is_empty() && incident.status.started_over <= MOST_STARTED_OVER {
+        return Some(started_over(incident, &reason, incident.now).into());
     }
     if !measured::is_fresh(incident) {
         return Some(Next::Effect(Effect::Measure));
@@ -51,7 +51,7 @@ pub(super) fn begin_anew(
     let count = conclude::proposed_count(incident);
     Some(match remedy::prescribe(incident, workload, action, count) {
         Ok(plan) => {
-            let message = format!("{reason}: {action} needs a human");
+            let message = format!("{reason}: {action} requires approval");
             conclude::ask(incident, plan, council, Reason::SpecChanged, message)
         }
         Err(error) => ladder::fail_with(incident, chain(&error), council),
@@ -59,10 +59,10 @@ pub(super) fn begin_anew(
 }
 
 /// Back to evidence: analysis and votes were about something that is not of this moment any more.
-pub(super) fn begun_anew(incident: &ValidatedIncident, reason: &str, now: Time) -> Transition {
-    Transition::new(What::BegunAnew, Phase::Received, now)
-        .log(Stage::PolicyGate, format!("the plan is made anew: {reason}"))
-        .set(Field::BegunAnew(incident.status.begun_anew.saturating_add(1)))
+pub(super) fn started_over(incident: &ValidatedIncident, reason: &str, now: Time) -> Transition {
+    Transition::new(What::StartedOver, Phase::Received, now)
+        .log(Stage::PolicyGate, format!("the plan is made again: {reason}"))
+        .set(Field::StartedOver(incident.status.started_over.saturating_add(1)))
         .set(Field::Evidence(None))
         .set(Field::Symptoms(Vec::new()))
         .set(Field::MeasuredAt(None))

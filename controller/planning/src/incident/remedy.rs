@@ -17,7 +17,7 @@ pub enum CannotPrescribe {
     #[error("SCALE_DOWN is not possible: {current} replicas are the fewest that policy {policy} allows")]
     AtFewest { current: u32, policy: String },
     #[error(
-        "there is nothing to roll back to: workload {workload} adopts a container, whose configuration belongs to whoever made it"
+        "there is nothing to roll back to: workload {workload} adopts a container, whose configuration belongs to its creator"
     )]
     Adopted { workload: String },
     #[error("there is nothing to roll back to: workload {workload} has had no other template")]
@@ -158,7 +158,7 @@ pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
             .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
 }
 
-/// What the plan does, for people.
+/// What the plan does, for display.
 pub(super) fn describe(plan: &Plan) -> String {
     match (plan.action, plan.patch.replicas) {
         (Action::ScaleUp | Action::ScaleDown, Some(replicas)) => {

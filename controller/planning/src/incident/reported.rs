@@ -35,8 +35,8 @@ fn received(status: &mut IncidentStatus, spec: &IncidentSpec, at: Time) {
     let from = if from.is_empty() { "a resource" } else { from };
     let mut text = format!("{} reported by {from}", bound(&spec.alert_type, 100));
     if let (Some(naming), Some(container)) = (&source.naming, &spec.container_name) {
-        let told = naming.message(container.as_str());
-        text.push_str(&format!("; {told}"));
+        let said = naming.message(container.as_str());
+        text.push_str(&format!("; {said}"));
         let condition = Stated {
             kind: ConditionType::ContainerNamed,
             status: !naming.by_default,
@@ -45,7 +45,7 @@ fn received(status: &mut IncidentStatus, spec: &IncidentSpec, at: Time) {
             } else {
                 Reason::NamedByAlert
             },
-            message: told,
+            message: said,
         };
         condition.set(status, at);
     }

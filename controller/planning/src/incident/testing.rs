@@ -98,11 +98,11 @@ pub fn held(next: &Next) -> Option<Reason> {
 }
 
 /// Why it begins at evidence again.
-pub fn begun_anew(next: &Next) -> Option<&str> {
-    let transition = when(next, What::BegunAnew)?;
+pub fn started_over(next: &Next) -> Option<&str> {
+    let transition = when(next, What::StartedOver)?;
     transition.timeline[0]
         .message
-        .strip_prefix("the plan is made anew: ")
+        .strip_prefix("the plan is made again: ")
 }
 
 /// Why it fails.

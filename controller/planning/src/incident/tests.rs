@@ -16,7 +16,7 @@ use super::next::{Effect, Next, Setback};
 use super::phase::next;
 use super::phase::verifying::proof;
 use super::testing::{
-    NOW, REPORT, approved, asked, begun_anew, failed, held, incident, judge, object, row, step,
+    NOW, REPORT, approved, asked, failed, held, incident, judge, object, row, started_over, step,
 };
 use super::transition::{HeldFor, What};
 use super::validate::ValidatedIncident;
@@ -95,7 +95,7 @@ fn a_restart_that_the_workload_refuses_ends_the_incident_at_once_with_the_reason
         execution.applied_at = Some(now);
         let workload = std::sync::Arc::make_mut(incident.target.as_mut().unwrap());
         let degraded = serde_json::json!({"type": "Degraded", "status": status, "reason": reason, "lastTransitionTime": now,
-            "message": "web was started with --rm, so stopping it deletes it: run it anew"});
+            "message": "web was started with --rm, so stopping it deletes it: run it again"});
         let status = workload.status.get_or_insert_default();
         status.observed_generation = Some(2);
         status.conditions = vec![serde_json::from_value(degraded).unwrap()];
@@ -159,10 +159,10 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
         after(1, "30s"),
         Next::Wait(Some(std::time::Duration::from_secs(20)))
     );
-    assert!(begun_anew(&after(1, "5s")).is_some());
-    // Made for the workload as it was before the other incident: it begins anew at once, and keeps the cooldown there.
-    let anew = after(0, "30s");
-    assert!(begun_anew(&anew).is_some(), "{anew:?}");
+    assert!(started_over(&after(1, "5s")).is_some());
+    // Made for the workload as it was before the other incident: it starts over at once, and keeps the cooldown there.
+    let again = after(0, "30s");
+    assert!(started_over(&again).is_some(), "{again:?}");
     let begun = incident(REPORT, "{phase: RECEIVED, workload: web}");
     let held = next(&judge(vec![begun, other.clone()], "{cooldown: 30s}"));
     assert!(
@@ -180,10 +180,10 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
 }
 
 #[test]
-fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
+fn what_is_desired_with_no_replicas_is_scaled_up_by_a_human_alone() {
     let mut incident = judge(vec![restart_agreed()], "{}");
     let mut workload: Workload = object("Workload", "web", "{replicas: 0, template: {image: 'app:1'}}");
-    assert!(!proof(&workload, &[]).0, "nobody has looked yet");
+    assert!(!proof(&workload, &[]).0, "no probe has run yet");
     workload.metadata.generation = Some(1);
     workload.status = Some(WorkloadStatus::default());
     let (healthy, words) = proof(&workload, &[]);
@@ -195,7 +195,7 @@ fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
         panic!("{step:?}")
     };
     assert_eq!(reason, Reason::ScaledToZero);
-    assert!(message.contains("asked for with 0 replicas"), "{message}");
+    assert!(message.contains("spec.replicas is 0"), "{message}");
 
     workload.spec.replicas = 1;
     assert!(!proof(&workload, &[]).0, "one is asked for and none is there");

@@ -30,12 +30,12 @@ pub enum What {
     Analysed,
     /// A seat voted.
     Voted,
-    /// What is wrong was measured anew, and the same goes on.
+    /// What is wrong was measured again, and the same goes on.
     Measured,
-    /// It was measured anew, and nothing is wrong: the plan is given up.
+    /// It was measured again, and nothing is wrong: the plan is given up.
     NothingWrong,
     /// It begins at evidence again.
-    BegunAnew,
+    StartedOver,
     /// A human must decide on the plan.
     Asked,
     /// Council and policy agree on the plan, or a human does.
@@ -65,7 +65,7 @@ pub struct Transition {
     pub to: Phase,
     /// When.
     pub at: Time,
-    /// What is told of it.
+    /// What is reported of it.
     pub timeline: Vec<TimelineEntry>,
     pub conditions: Vec<Stated>,
     /// What else changes.
@@ -90,7 +90,7 @@ pub enum Field {
     Evidence(Option<Box<Evidence>>),
     Symptoms(Vec<Symptom>),
     MeasuredAt(Option<Time>),
-    BegunAnew(u32),
+    StartedOver(u32),
     WaitingSince(Option<Time>),
     Retrieved(Vec<Retrieved>),
     Analysis(Option<Box<Analysis>>),
@@ -113,7 +113,7 @@ impl Field {
             Self::Evidence(evidence) => status.evidence = evidence.map(|evidence| *evidence),
             Self::Symptoms(symptoms) => status.symptoms = symptoms,
             Self::MeasuredAt(at) => status.measured_at = at,
-            Self::BegunAnew(times) => status.begun_anew = times,
+            Self::StartedOver(times) => status.started_over = times,
             Self::WaitingSince(at) => status.waiting_since = at,
             Self::Retrieved(retrieved) => status.retrieved = retrieved,
             Self::Analysis(analysis) => status.analysis = analysis.map(|analysis| *analysis),

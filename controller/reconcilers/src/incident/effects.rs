@@ -27,7 +27,7 @@ use aegis_runtime::events::ObjectRef;
 use super::{Error, IncidentReconciler};
 use crate::brake;
 
-/// Does it, and answers what came of it; `None` where nobody needs that any more.
+/// Does it, and answers what came of it; `None` where it is not needed any more.
 pub(super) async fn carry_out(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,

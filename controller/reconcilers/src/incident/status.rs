@@ -1,5 +1,5 @@
 //! The only writer of an Incident's status: what the planner says of a pass is made durable in one write, and people are
-//! told of it.
+//! published of it.
 
 use aegis_api::IncidentStatus;
 use aegis_api::incident::Stage;

@@ -113,8 +113,8 @@ fn what_was_stopped_to_be_removed_is_no_evidence() {
             ..row("drains")
         },
     ];
-    let told = evidence::worth_inspecting(&rows);
-    let names: Vec<&str> = told.iter().map(|row| row.name.as_str()).collect();
+    let said = evidence::worth_inspecting(&rows);
+    let names: Vec<&str> = said.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["restarting", "crashed", "drains"]);
 }
 
@@ -217,9 +217,9 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
         aegis_planning::host_limit::waits_for_its_turn(&status),
         "{status:#?}"
     );
-    let told = status
+    let said = status
         .timeline
         .iter()
         .filter(|entry| entry.message == "two at a time");
-    assert_eq!(told.count(), 1, "{:#?}", status.timeline);
+    assert_eq!(said.count(), 1, "{:#?}", status.timeline);
 }

@@ -237,7 +237,7 @@ fn a_failure_says_why() {
 }
 
 #[test]
-fn a_dry_run_is_told_as_nothing_done_and_then_as_resolved() {
+fn a_dry_run_is_shown_as_nothing_done_and_then_as_resolved() {
     let old = incident(&json!({"phase": "COUNCIL_REVIEW"}));
     let new = incident(
         &json!({"phase": "DRY_RUN", "finishedAt": "2026-01-31T12:00:09Z", "timeline": [entry(9, "DRY_RUN")]}),

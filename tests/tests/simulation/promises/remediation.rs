@@ -39,7 +39,7 @@ pub(crate) fn i1_a_plan_stays(evidence: &Evidence) -> Vec<String> {
             .collect();
         let given_up = fresh.iter().any(|entry| {
             entry.status == Stage::Fallback
-                || (entry.status == Stage::PolicyGate && entry.message.contains("made anew"))
+                || (entry.status == Stage::PolicyGate && entry.message.contains("made again"))
                 || phase(before) == Phase::AwaitingApproval
         });
         if !given_up {

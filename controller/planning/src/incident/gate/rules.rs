@@ -26,7 +26,7 @@ pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
     needs_approval(hold.reason, hold.message.clone())
 }
 
-/// Which containers somebody paused, and what to do about it; `None` where nobody did.
+/// Which containers somebody paused, and what to do about it; `None` where none is.
 pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let rows = workload.status.iter().flat_map(|status| &status.instances);
     let paused = rows
@@ -36,7 +36,7 @@ pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     let names = paused.join(", ");
     (!paused.is_empty()).then(|| {
         format!(
-            "{names} {} paused: whoever paused it must unpause it (`docker unpause {}`) before anything can be done",
+            "{names} {} paused: unpause it first (`docker unpause {}`): nothing can be done before",
             if paused.len() == 1 { "is" } else { "are" },
             paused.join(" ")
         )
@@ -61,7 +61,7 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     let first = status.evidence.as_ref();
     let read = match first.filter(|evidence| evidence.collected_at == status.measured_at) {
         Some(evidence) => format!(": {}", readings(evidence)),
-        None => " when it was measured anew".to_owned(),
+        None => " when it was measured again".to_owned(),
     };
     Some(Ruling::NotMeasured {
         message: format!(
@@ -86,7 +86,7 @@ pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
     needs_approval(
         Reason::StoppedByHand,
         format!(
-            "{name} was stopped by hand: {} needs a human (`docker start {name}` hands it back)",
+            "{name} was stopped by hand: {} requires approval (`docker start {name}` hands it back)",
             case.action
         ),
     )
@@ -110,7 +110,7 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     needs_approval(
         Reason::RestartLimit,
         format!(
-            "automatic restarts have ended without success: {} needs a human",
+            "automatic restarts have ended without success: {} requires approval",
             case.action
         ),
     )
@@ -179,7 +179,7 @@ pub(super) fn scaled_to_zero(case: &Case<'_>) -> Option<Ruling> {
     needs_approval(
         Reason::ScaledToZero,
         format!(
-            "the workload is asked for with 0 replicas, so none of it should run: {} needs a human",
+            "spec.replicas is 0, so none of it should run: {} requires approval",
             case.action
         ),
     )
@@ -191,7 +191,7 @@ pub(super) fn protected(case: &Case<'_>) -> Option<Ruling> {
     }
     needs_approval(
         Reason::Protected,
-        format!("the workload is protected: {} needs a human", case.action),
+        format!("the workload is protected: {} requires approval", case.action),
     )
 }
 

@@ -38,7 +38,7 @@ pub fn after_analysis(analysis: Box<Analysis>, now: Time) -> Transition {
         .set(Field::Analysis(Some(analysis)))
 }
 
-/// Nobody could say what is wrong, for this reason.
+/// No analyst could say what is wrong, for this reason.
 pub fn analysis_failed(incident: &ValidatedIncident, why: &str, now: Time) -> Transition {
     let error = format!("the analysis failed: {why}");
     ladder::failed(incident, &error, None, now)

@@ -7,7 +7,7 @@ use aegis_api::{ConditionType, Phase, Reason, Time, Workload};
 use super::super::conclude;
 use super::super::gate::{self, Case, Ruling};
 use super::super::next::{Effect, Next};
-use super::super::overtaken::begun_anew;
+use super::super::overtaken::started_over;
 use super::super::transition::{Field, HeldFor, Transition, What};
 use super::super::validate::ValidatedIncident;
 use super::super::{dry_run, ladder, measured, remedy};
@@ -48,7 +48,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
             conclude::ask(incident, plan.clone(), None, reason, message)
         }
         Ruling::DryRun(would) => dry_run::ended(incident, Some(plan.clone()), None, &would).into(),
-        Ruling::NotMeasured { message } => begun_anew(incident, &message, incident.now).into(),
+        Ruling::NotMeasured { message } => started_over(incident, &message, incident.now).into(),
         Ruling::Refuse { message } => ladder::fail(incident, message),
     }
 }
@@ -83,11 +83,11 @@ pub enum Applied {
     Stale(String),
 }
 
-/// The workload's reconciler carries it out; or, on a workload that somebody changed meanwhile, it begins anew.
+/// The workload's reconciler carries it out; or, on a workload that somebody changed meanwhile, it starts over.
 pub fn after_execution(incident: &ValidatedIncident, plan: &Plan, applied: Applied, now: Time) -> Transition {
     let (generation, replaced) = match applied {
         Applied::Done { generation, replaced } => (generation, replaced),
-        Applied::Stale(message) => return begun_anew(incident, &message, now),
+        Applied::Stale(message) => return started_over(incident, &message, now),
     };
     let words = remedy::describe(plan);
     let (to, stage, text) = match plan.action {

@@ -12,7 +12,7 @@ use aegis_api::{ConditionType, Kind, Reason, Workload};
 use super::super::conclude::{self, Proposed, conclude};
 use super::super::gate::{self, Case, Ruling};
 use super::super::next::{Effect, Next};
-use super::super::overtaken::{MOST_ANEW, begin_anew, begun_anew, overtaken};
+use super::super::overtaken::{MOST_STARTED_OVER, overtaken, start_over, started_over};
 use super::super::validate::ValidatedIncident;
 use super::super::{dry_run, ladder, measured, remedy};
 
@@ -62,7 +62,7 @@ fn expired(incident: &ValidatedIncident, plan: &Plan) -> Option<String> {
     let allows = aegis_api::condition::find(&incident.status.conditions, ConditionType::PolicyAllows);
     let waited_for = allows.map(|allows| format!(" ({})", allows.message));
     Some(format!(
-        "nobody decided on {} {} within {WAITS_AT_MOST}{}: nothing was done; report it again if it is still wrong",
+        "no decision on {} {} within {WAITS_AT_MOST}{}: nothing was done; report it again if it is still wrong",
         plan.action,
         plan.target,
         waited_for.unwrap_or_default()
@@ -78,7 +78,7 @@ fn is_stale(plan: &Plan, workload: &Workload) -> bool {
 /// A human agreed to this plan, made for the workload as it is: it is carried out if what it is about is still there.
 fn agreed(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, by: &str) -> Next {
     let changes = plan.action != Action::Noop;
-    // Where nothing is wrong any more, measuring it takes the plan back; whoever insists orders the action.
+    // Where nothing is wrong any more, measuring it takes the plan back; a person who insists orders the action.
     if changes && (!measured::is_fresh(incident) || incident.status.symptoms.is_empty()) {
         return Next::Effect(Effect::Measure);
     }
@@ -106,8 +106,8 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
     if stale {
         let reason = overtaken(incident, workload)
             .unwrap_or_else(|| format!("the plan was made for generation {}", plan.parent_generation));
-        let anew = begin_anew(incident, workload, plan.action, None, reason);
-        return anew.unwrap_or(Next::Effect(Effect::Measure));
+        let again = start_over(incident, workload, plan.action, None, reason);
+        return again.unwrap_or(Next::Effect(Effect::Measure));
     }
     if overtaken(incident, workload).is_some() {
         // It is the human's alone since somebody changed the workload.
@@ -142,13 +142,13 @@ fn free_again(incident: &ValidatedIncident, workload: &Workload, plan: &Plan) ->
         };
         return conclude(incident, workload, proposed);
     }
-    if incident.status.begun_anew >= MOST_ANEW {
+    if incident.status.started_over >= MOST_STARTED_OVER {
         let message = format!(
             "{} has waited {} times: a human decides",
             plan.action,
-            MOST_ANEW.saturating_add(1)
+            MOST_STARTED_OVER.saturating_add(1)
         );
         return conclude::ask(incident, plan.clone(), None, Reason::WaitedTooOften, message);
     }
-    begun_anew(incident, "what stood in the way has passed", incident.now).into()
+    started_over(incident, "what stood in the way has passed", incident.now).into()
 }

@@ -20,7 +20,7 @@ use crate::serving::is_in_rotation;
 /// How long a change may take to show in Docker before it counts as failed.
 const CONVERGE_WITHIN: Duration = Duration::from_secs(120);
 /// How long the engine may refuse what a change needs, or a container be gone, before that is the last word: Compose
-/// makes containers anew within a moment.
+/// recreates containers within a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
@@ -51,7 +51,7 @@ fn not_converged(
     execution: &Execution,
 ) -> Next {
     let action = plan.action;
-    // While this controller was away nobody worked on it.
+    // While this controller was away nothing worked on it.
     let began = execution
         .applied_at
         .unwrap_or(incident.now)
@@ -100,7 +100,7 @@ fn cannot_restart(status: &WorkloadStatus) -> Option<&str> {
     Some(&degraded.message)
 }
 
-/// What keeps a change from ever taking effect, as long as nobody changes something else.
+/// What keeps a change from ever taking effect, until somebody changes something else.
 fn impossible(workload: &Workload) -> Option<String> {
     let ready = aegis_api::condition::find(&workload.status.as_ref()?.conditions, ConditionType::Ready)?;
     let is_final = ready.reason == Reason::StepRefused || ready.reason == Reason::ContainerMissing;

@@ -103,7 +103,7 @@ fn analysis_begins(incident: &ValidatedIncident, what: What, now: Time) -> Trans
         .log(Stage::Analysing, "the evidence is being analysed")
 }
 
-/// The similar entries, for people.
+/// The similar entries, for display.
 fn recalled(similar: &[Retrieved]) -> String {
     let name = |hit: &Retrieved| {
         let doubt = if hit.recommended {

@@ -62,8 +62,8 @@ fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -
         .map_or(pause, |end| pause.min(end.until(incident.now)))
 }
 
-/// Whether it goes on beyond its deadline: nobody has looked since this controller started, or what it saw since then has
-/// been good and only has not lasted long enough. Time in which nobody looked proves nothing.
+/// Whether it goes on beyond its deadline: no probe has run since this controller started, or what it saw since then has
+/// been good and only has not lasted long enough. Time without a probe proves nothing.
 fn goes_on(incident: &ValidatedIncident, verification: &Verification) -> bool {
     let Some(last) = verification.attempts.last() else {
         return true;

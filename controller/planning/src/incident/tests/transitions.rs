@@ -131,7 +131,7 @@ fn what_is_known(dice: &mut Dice, incident: &mut ValidatedIncident) {
         _ => vec![sick(SymptomKind::ProbeFailing)],
     };
     status.measured_at = dice.pick(&[None, Some(time(60)), Some(time(0)), Some(time(0))]);
-    status.begun_anew = u32::try_from(dice.throw(4)).unwrap();
+    status.started_over = u32::try_from(dice.throw(4)).unwrap();
     let generation = dice.pick(&[None, Some(1), Some(1), Some(0)]);
     status.evidence = (!dice.once_in(3)).then(|| Evidence {
         generation,
@@ -284,7 +284,7 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
         }
         Effect::Analyse => vec![
             after_analysis(Box::new(analysis(Action::Restart)), now),
-            analysis_failed(incident, "nobody answers", now),
+            analysis_failed(incident, "no model answers", now),
         ],
         Effect::Vote(seat) => vec![
             after_vote(incident, vote(seat), now),
@@ -363,24 +363,24 @@ fn the_table_that_people_read_is_the_one_that_is_checked() {
         .map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
     let header = rows.next().unwrap();
     let spelled = |phase: &Phase| phase.as_str().to_owned();
-    let told: BTreeSet<(String, String, String)> = rows
+    let said: BTreeSet<(String, String, String)> = rows
         .skip(1)
         .flat_map(|row| {
             let header = header.clone();
             let cells = row.clone().into_iter().zip(header).skip(1);
             let cells = cells.filter(|(cell, _)| !cell.is_empty());
-            let told = cells.flat_map(move |(cell, from)| {
+            let said = cells.flat_map(move |(cell, from)| {
                 let what = row[0].to_owned();
                 cell.split(", ")
                     .map(|to| if to == "stays" { from } else { to })
                     .map(|to| (from.to_owned(), what.clone(), to.to_owned()))
                     .collect::<Vec<_>>()
             });
-            told.collect::<Vec<_>>()
+            said.collect::<Vec<_>>()
         })
         .collect();
     let known = TRANSITIONS
         .iter()
         .map(|(from, what, to)| (spelled(from), format!("{what:?}"), spelled(to)));
-    assert_eq!(told, known.collect());
+    assert_eq!(said, known.collect());
 }

@@ -84,7 +84,7 @@ fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_whe
     assert!(matches!(step, Next::Wait(Some(_))), "{step:?}");
     waits.host.busy.clear();
     let step = next(&waits);
-    assert!(begun_anew(&step).is_some(), "{step:?}");
+    assert!(started_over(&step).is_some(), "{step:?}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {res
     assert_eq!(plan.patch.restarted_at, Some(NOW.parse().unwrap()));
     assert_eq!(plan.hash, "1", "it is the plan that was agreed to");
 
-    // Stored once, it is what is carried out, however often: nothing is stamped anew after a crash.
+    // Stored once, it is what is carried out, however often: nothing is stamped again after a crash.
     let mut begun = incident(agreed, "{phase: APPROVED, workload: web}");
     if let Some(status) = &mut begun.status {
         status.plan = Some(plan.clone());

@@ -1,5 +1,5 @@
-//! Asks the brain: the words it streams go to the feed as they come, and nobody waits for
-//! an answer that nobody needs any more. Changes nothing; does I/O through the brain.
+//! Asks the brain: the words it streams go to the feed as they come, and nothing waits for
+//! an answer that is not needed any more. Changes nothing; does I/O through the brain.
 
 use aegis_api::proposal::{Analysis, Seat, Vote};
 use aegis_api::wire::{AiRestart, incident_id};
@@ -11,7 +11,7 @@ use futures::StreamExt;
 
 use super::super::IncidentReconciler;
 
-/// One analysis; `None` where nobody needs it any more.
+/// One analysis; `None` where it is not needed any more.
 pub(in crate::incident) async fn analyse(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
@@ -40,7 +40,7 @@ pub(in crate::incident) async fn analyse(
     cancel_if_superseded(reconciler, incident, analysis).await
 }
 
-/// One seat's vote; `None` where nobody needs it any more.
+/// One seat's vote; `None` where it is not needed any more.
 pub(super) async fn vote(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
@@ -53,7 +53,7 @@ pub(super) async fn vote(
     cancel_if_superseded(reconciler, incident, vote).await
 }
 
-/// The brain as the incident's policy wants it; as the controller has it, where the policy names whom nobody knows.
+/// The brain as the incident's policy wants it; as the controller has it, where the policy names an unknown provider.
 fn for_policy(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Brain {
     reconciler
         .brain

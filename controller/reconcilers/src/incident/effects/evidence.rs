@@ -22,7 +22,7 @@ use crate::inspect::{Depth, cpu_over_a_second, inspect_evidence};
 const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;
-/// Containers beside the workload that are told of.
+/// Containers beside the workload that are listed.
 const MOST_NEIGHBOURS: usize = 12;
 
 /// Those that are not healthy first. One that was stopped to be removed has ended for no other reason.
@@ -177,7 +177,7 @@ async fn containers(
     }
 }
 
-/// What was told of the workload lately.
+/// What Events said of the workload lately.
 fn events(context: &Context, workload: &Workload) -> Vec<String> {
     let (_, events) = context.events.list();
     let ours = events

@@ -69,7 +69,7 @@ fn with(plan: &Plan, workload: &Workload) -> Result<WorkloadSpec, StoreError> {
     Ok(remedy::patched(&plan.patch, &workload.spec))
 }
 
-/// Takes back a restart that has not taken effect, so that it does not befall the workload when nobody expects it any
+/// Takes back a restart that has not taken effect, so that it does not befall the workload when it is not expected any
 /// more: a paused container that goes on, an engine that is willing again. Answers the generation that this made.
 /// Somebody else's change since then is left alone.
 pub(super) async fn withdraw(context: &Context, incident: &ValidatedIncident) -> Result<Option<i64>, Error> {

@@ -23,7 +23,7 @@ pub(super) fn judge(
         .unwrap_or_default()
 }
 
-/// Measures anew.
+/// Measures again.
 pub(super) async fn measure(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,

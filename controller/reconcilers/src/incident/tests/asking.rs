@@ -1,4 +1,4 @@
-//! What people see while a model is asked, and that nobody waits for an answer that nobody needs any more.
+//! What people see while a model is asked, and that nothing waits for an answer that is not needed any more.
 
 use std::sync::Arc;
 
@@ -112,9 +112,9 @@ fn stream(reconciler: &IncidentReconciler) -> impl futures::Stream<Item = Value>
     Box::pin(frames.filter_map(|item| async move {
         match item {
             FeedItem::Frame(frame) => {
-                let told = frame.with_full_text(frame.answer()?.1)?;
-                let told: Value = serde_json::from_str(&told).unwrap();
-                Some(told["data"].clone())
+                let said = frame.with_full_text(frame.answer()?.1)?;
+                let said: Value = serde_json::from_str(&said).unwrap();
+                Some(said["data"].clone())
             }
             FeedItem::Lagged(_) => None,
         }
@@ -195,13 +195,13 @@ async fn where_a_policy_names_an_unknown_provider_the_controllers_order_is_asked
     };
     assert_eq!(analysis.attempts[0].provider, "primary");
     let (_, events) = reconciler.context.events.list();
-    let told = events
+    let said = events
         .iter()
         .find(|event| event.reason == "UnknownProvider")
         .unwrap();
-    assert_eq!(told.about.name, "inc");
+    assert_eq!(said.about.name, "inc");
     let known = "policy all: spec.analysis: no provider is called \"gpt\": there are primary, builtin";
-    assert!(told.message.starts_with(known), "{}", told.message);
+    assert!(said.message.starts_with(known), "{}", said.message);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! A host in memory with one sick workload, another one and a bystander; the real reconcilers, driven by hand until an
-//! incident ends or waits for a human. And a model over HTTP that says what it was told to say.
+//! incident ends or waits for a human. And a model over HTTP that says what a test makes it say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -270,7 +270,7 @@ async fn answer(mut stream: TcpStream, script: Arc<HashMap<String, String>>) {
     let answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: {words}\n\ndata: [DONE]\n\n"
     );
-    // Whoever asked may have gone.
+    // The caller may have gone.
     drop(stream.write_all(answer.as_bytes()).await);
 }
 

@@ -1,5 +1,5 @@
-//! Alerts about what is well, through the whole pipeline: nobody acts on them, whatever people did to the container before,
-//! whoever analyses, in whichever order they come; and nothing is learned from them.
+//! Alerts about what is well, through the whole pipeline: none leads to an action, whatever people did to the container before,
+//! whichever analyst answers, in whichever order they come; and nothing is learned from them.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The corpus of attempts to steer the model, through the whole pipeline, with a model that does as it is told: nothing
+//! The corpus of attempts to steer the model, through the whole pipeline, with a model that does as instructed: nothing
 //! outside the closed set happens, nothing to another workload or a bystander, nothing beyond policy, and nothing
 //! without a quorum.
 
@@ -40,10 +40,10 @@ fn restart() -> Value {
 }
 
 impl Attempt {
-    /// What the analyst and the reviewers say, who do as they are told.
+    /// What the analyst and the reviewers say, who do as instructed.
     fn obeyed(&self) -> (String, String) {
         let mut analyst = restart();
-        let mut reviewer = json!({"reasoning": "as told", "verdict": "APPROVED"});
+        let mut reviewer = json!({"reasoning": "as instructed", "verdict": "APPROVED"});
         let steered = if self.seat.is_some() {
             &mut reviewer
         } else {
@@ -84,7 +84,7 @@ fn as_a_name(text: &str) -> String {
     format!("app-{}", letters.take(80).collect::<String>())
 }
 
-/// How long a text may be for a field: senders are told so otherwise.
+/// How long a text may be for a field: senders get an error otherwise.
 fn cut(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }

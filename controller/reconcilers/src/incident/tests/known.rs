@@ -10,7 +10,7 @@ use serde_json::json;
 use super::harness::{Harness, brain, saying, scripted_model};
 use super::*;
 
-const LOGS: &str = "worker pool exhausted, queue of jobs stuck behind lock, nobody answers requests";
+const LOGS: &str = "worker pool exhausted, queue of jobs stuck behind lock, no worker answers requests";
 
 async fn harness() -> Harness {
     let restart = json!({"root_cause": "it hangs", "action": "RESTART", "justification": "so", "confidence": 0.9, "replica_count": 0});
@@ -137,7 +137,7 @@ async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!((status.phase, harness.actions().len()), (Phase::DryRun, before));
     assert_eq!((status.error, status.resolved_at), (None, None));
-    let told = "dry run: would RESTART web; nothing was done";
+    let said = "dry run: would RESTART web; nothing was done";
     let executed = condition::find(&status.conditions, ConditionType::Executed).unwrap();
     assert_eq!(
         (
@@ -145,8 +145,8 @@ async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done
             executed.reason.as_str(),
             executed.message.as_str()
         ),
-        ("False", "DryRun", told)
+        ("False", "DryRun", said)
     );
-    assert_eq!(status.timeline.last().unwrap().message, told);
+    assert_eq!(status.timeline.last().unwrap().message, said);
     assert_eq!(status.plan.unwrap().action, Action::Restart);
 }

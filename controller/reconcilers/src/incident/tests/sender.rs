@@ -1,4 +1,4 @@
-//! What a sender says after its alert, and what an alert did not say: on the incident for people, and proof of nothing.
+//! What a sender says after its alert, and what an alert did not say: shown on the incident, and proof of nothing.
 
 use aegis_api::{ConditionType, condition};
 use aegis_brain::{Brain, BrainConfig};
@@ -78,14 +78,14 @@ async fn a_sender_that_changes_its_mind_for_ever_does_not_push_out_the_timeline(
 }
 
 #[tokio::test]
-async fn the_default_target_and_the_earlier_incident_are_told_on_the_incident() {
+async fn the_default_target_and_the_earlier_incident_are_shown_on_the_incident() {
     let source = json!({"kind": "webhook", "naming": {"byDefault": true}, "previous": "earlier"});
     let harness = waiting(source).await;
     let incident = harness.context.store.get::<Incident>("inc").unwrap();
     let first = lines(&incident).remove(0);
-    let told = "about app by default: the alert names no container";
+    let said = "about app by default: the alert names no container";
     assert!(
-        first.contains(told) && first.contains("the same alert was incident earlier before"),
+        first.contains(said) && first.contains("the same alert was incident earlier before"),
         "{first}"
     );
     let status = incident.status.as_ref().unwrap();
@@ -96,6 +96,6 @@ async fn the_default_target_and_the_earlier_incident_are_told_on_the_incident() 
             named.reason.as_str(),
             named.message.as_str()
         ),
-        ("False", "DefaultTarget", told)
+        ("False", "DefaultTarget", said)
     );
 }
