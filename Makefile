@@ -45,13 +45,14 @@ test: engine ## all tests, on real containers and a real nginx
 	cargo test --workspace --no-fail-fast
 
 .PHONY: lint
-lint: ## formatting, clippy with warnings as errors, dependencies, the cockpit's types and rules, the shell scripts
+lint: ## formatting, clippy with warnings as errors, dependencies, house words, the cockpit's types and rules, the shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@.ci/dependencies
+	@.ci/words
 	@compose/cockpit.sh lint
-	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies
+	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words
 
 .PHONY: bench
 bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn

@@ -739,7 +739,7 @@ export interface paths {
                         "application/json": components["schemas"]["SessionView"];
                     };
                 };
-                /** @description Nobody who is known. */
+                /** @description Unknown caller. */
                 401: {
                     headers: {
                         [name: string]: unknown;
@@ -1944,7 +1944,7 @@ export interface components {
             consensus: boolean;
             /** @description What follows. */
             final_verdict: components["schemas"]["Verdict"];
-            /** @description Why, for people. */
+            /** @description Why, human-readable. */
             summary: string;
             /** @description One a seat, in the order in which they landed. */
             votes: components["schemas"]["VoteView"][];
@@ -2200,7 +2200,7 @@ export interface components {
         Lagged: {
             /**
              * Format: uint64
-             * @description So many numbers went to frames that were let go of before they could be read.
+             * @description So many numbers went to frames that were dropped before they could be read.
              */
             missed: number;
         };
@@ -2597,7 +2597,7 @@ export interface components {
              */
             confidence?: number;
             /**
-             * @description The container it was about; `unknown` where that was not told.
+             * @description The container it was about; `unknown` where that was not reported.
              * @default unknown
              */
             container_name?: string;
@@ -2638,7 +2638,7 @@ export interface components {
              */
             severity?: string;
         };
-        /** @description `scale.event`; without an incident for a change that a person asked for. */
+        /** @description `scale.event`; without an incident for a change that a person requested. */
         ScaleData: {
             event: components["schemas"]["ScaleEvent"];
             incident_id?: string | null;
@@ -2756,7 +2756,7 @@ export interface components {
         TimelineView: {
             /** @description The council seat it is about. */
             agent?: components["schemas"]["Seat"] | (null);
-            /** @description For people. */
+            /** @description Human-readable. */
             message: string;
             /** @description What. */
             status: components["schemas"]["Stage"];
@@ -2771,7 +2771,7 @@ export interface components {
             /** @description Every token but those of the first start, by name. */
             tokens: components["schemas"]["TokenRow"][];
         };
-        /** @description What `POST /auth/tokens` answers: the only time that the secret is told. */
+        /** @description What `POST /auth/tokens` answers: the only time that the secret is shown. */
         TokenMade: {
             /**
              * Format: date-time
@@ -2939,7 +2939,7 @@ export interface components {
                  */
                 severity?: "info" | "warning" | "critical";
                 /**
-                 * @description What a detector can look at.
+                 * @description What a detector can inspect.
                  * @enum {string|null}
                  */
                 signal?: "ContainerEvent" | "Health" | "Cpu" | "Memory" | "Restarts" | "LogPattern" | "HttpLatency" | "HttpErrorRatio" | null;
@@ -3139,7 +3139,7 @@ export interface components {
                 };
                 /**
                  * Format: date-time
-                 * @description When it began, as the sender tells it.
+                 * @description When it began, as the sender reports it.
                  */
                 startsAt?: string | null;
                 /** @description Name of the Workload that is sick. Absent where the sender named only a container that no Workload covers. */
@@ -3258,14 +3258,14 @@ export interface components {
                 }[];
                 /** @description The council's decision. */
                 council?: {
-                    /** @description For people: `3/3 approved`. */
+                    /** @description Human-readable: `3/3 approved`. */
                     consensus: string;
                     /**
                      * @description What follows.
                      * @enum {string}
                      */
                     finalVerdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
-                    /** @description For people: why, in one or two sentences. */
+                    /** @description Human-readable: why, in one or two sentences. */
                     summary: string;
                     /** @description One vote a seat, in the order in which they landed. */
                     votes: {
@@ -3371,7 +3371,7 @@ export interface components {
                              */
                             exitCode?: number;
                             /**
-                             * @description The kernel ended it for want of memory.
+                             * @description The kernel OOM-killed it.
                              * @default false
                              */
                             oom?: boolean;
@@ -3393,7 +3393,7 @@ export interface components {
                          * @description Exit code of the last run, if it is not running.
                          */
                         exitCode?: number | null;
-                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        /** @description What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it. */
                         filesystem?: string[];
                         /**
                          * Format: date-time
@@ -3438,7 +3438,7 @@ export interface components {
                          */
                         name?: string;
                         /**
-                         * @description The kernel ended it for want of memory.
+                         * @description The kernel OOM-killed it.
                          * @default false
                          */
                         oomKilled?: boolean;
@@ -3841,7 +3841,7 @@ export interface components {
                      * @enum {string}
                      */
                     kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing";
-                    /** @description For people: container and reading. */
+                    /** @description Human-readable: container and reading. */
                     message: string;
                     /**
                      * Format: double
@@ -3859,7 +3859,7 @@ export interface components {
                      * @enum {string|null}
                      */
                     agent?: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR" | null;
-                    /** @description For people. */
+                    /** @description Human-readable. */
                     message: string;
                     /**
                      * @description What.
@@ -4150,7 +4150,7 @@ export interface components {
                 lastReload?: {
                     /**
                      * Format: date-time
-                     * @description When nginx was told.
+                     * @description When nginx was sent the reload signal.
                      */
                     at: string;
                     /** @description What `nginx -t` said. */
@@ -4185,7 +4185,7 @@ export interface components {
                     finishedAt: string;
                     /** @description Container ids. */
                     ids?: string[];
-                    /** @description What nginx's own log tells of their last requests; absent until it was read. */
+                    /** @description What nginx's own log reports of their last requests; absent until it was read. */
                     requests?: {
                         /**
                          * Format: uint32
@@ -4261,7 +4261,7 @@ export interface components {
                 }[];
                 /** @description Upstreams without a server: their locations answer 503 with `Retry-After`. */
                 unavailable?: {
-                    /** @description What became of its servers, for people; names the containers. */
+                    /** @description What became of its servers, human-readable; names the containers. */
                     reason: string;
                     /**
                      * Format: date-time
@@ -4329,9 +4329,9 @@ export interface components {
                     };
                     /** @description Providers of their own for the reviewers. */
                     seats?: {
-                        /** @description Who votes for the Auditor. Absent: whoever is asked for the analysis. */
+                        /** @description Who votes for the Auditor. Absent: the provider of the analysis. */
                         auditor?: string | null;
-                        /** @description Who votes for the Security Officer. Absent: whoever is asked for the analysis. */
+                        /** @description Who votes for the Security Officer. Absent: the provider of the analysis. */
                         securityOfficer?: string | null;
                     };
                 };
@@ -4376,7 +4376,7 @@ export interface components {
                     days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
                     /** @description When it ends, `HH:MM` UTC; before `start` means the next day. */
                     end: string;
-                    /** @description Why, for people. */
+                    /** @description Why, human-readable. */
                     reason?: string;
                     /** @description When it begins, `HH:MM` UTC. */
                     start: string;
@@ -4580,8 +4580,8 @@ export interface components {
                  */
                 severity?: "info" | "warning" | "critical";
                 /**
-                 * @description What was measured as wrong before and no longer after. Empty where nobody measured: an entry that people wrote or
-                 *     imported, or one that an earlier version learned.
+                 * @description What was measured as wrong before and no longer after. Empty where nothing was measured: an entry that people
+                 *     wrote or imported, or one that an earlier version learned.
                  */
                 symptom?: string;
                 /** @description Why the successes that were counted do not count; absent where they do. The next one that does takes it away. */
@@ -4700,7 +4700,7 @@ export interface components {
                 /**
                  * @description Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
                  *     is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-                 *     the container whose network the adopted one shares, are known without being told.
+                 *     the container whose network the adopted one shares, are known without being named here.
                  */
                 dependsOn?: string[];
                 /**
@@ -4840,7 +4840,7 @@ export interface components {
                      */
                     minHealthy?: string;
                     /**
-                     * @description How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
+                     * @description How long a new revision may go without progress before it is rolled back and the last one that was ready runs again.
                      * @default 5m
                      */
                     progressDeadline?: string;
@@ -4982,7 +4982,7 @@ export interface components {
                              */
                             exitCode?: number;
                             /**
-                             * @description The kernel ended it for want of memory.
+                             * @description The kernel OOM-killed it.
                              * @default false
                              */
                             oom?: boolean;
@@ -5004,7 +5004,7 @@ export interface components {
                          * @description Exit code of the last run, if it is not running.
                          */
                         exitCode?: number | null;
-                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        /** @description What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it. */
                         filesystem?: string[];
                         /**
                          * Format: date-time
@@ -5049,7 +5049,7 @@ export interface components {
                          */
                         name?: string;
                         /**
-                         * @description The kernel ended it for want of memory.
+                         * @description The kernel OOM-killed it.
                          * @default false
                          */
                         oomKilled?: boolean;
@@ -5193,8 +5193,8 @@ export interface components {
                     type: string;
                 }[];
                 /**
-                 * @description What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
-                 *     was restarted or scaled, also by hand.
+                 * @description What the spec desired each time that changed, newest last, at most twenty: a later reader sees from it
+                 *     who was restarted or scaled, also by hand.
                  */
                 demands?: {
                     /**
@@ -5305,7 +5305,7 @@ export interface components {
                      * @description When its process started.
                      */
                     startedAt?: string | null;
-                    /** @description Its probe fails, and its start period runs: it serves nobody yet. */
+                    /** @description Its probe fails, and its start period runs: it serves no client yet. */
                     starting?: boolean;
                     /**
                      * @description Its state, in Docker's word.
@@ -5334,11 +5334,11 @@ export interface components {
                  * @default 0
                  */
                 readyReplicas?: number;
-                /** @description The revision that the template asks for and that was taken back since it does not run. */
+                /** @description The revision that the template asks for and that was rolled back since it does not run. */
                 rejected?: {
                     /**
                      * Format: date-time
-                     * @description When it was taken back.
+                     * @description When it was rolled back.
                      */
                     at: string;
                     /** @description What was wrong with it. */
@@ -5365,7 +5365,7 @@ export interface components {
                     image: string;
                     /** @description Hash of the template (or of the adopted container's configuration). */
                     revision: string;
-                    /** @description The template; absent for an adopted container, whose configuration belongs to whoever made it. */
+                    /** @description The template; absent for an adopted container, whose configuration belongs to its creator. */
                     template?: {
                         /** @description Replaces the image's command. */
                         command?: string[];
@@ -5500,7 +5500,7 @@ export interface components {
         };
         /** @description What every object has. */
         "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {
-            /** @description Texts for people and tools. */
+            /** @description Texts for display and for tools. */
             annotations?: {
                 [key: string]: string;
             };

@@ -20,6 +20,8 @@ use crate::answer::Fault;
 use crate::case::Case;
 use view::{LEVELS, View};
 
+/// Logs get at least this part of a prompt, as long as anything else can be shortened for it.
+const LEAST_OF_LOGS: usize = 10;
 /// The templates that come along, by the name under which a folder can hold another.
 const EMBEDDED: [(&str, &str); 6] = [
     ("analysis.tera", include_str!("../prompts/analysis.tera")),
@@ -232,11 +234,15 @@ impl Prompts {
                 let with_logs = self.case(name, &view(room))?;
                 let length = with_logs.chars().count();
                 if length <= chars {
-                    return Ok(with_logs);
+                    text = with_logs;
+                    break;
                 }
                 room = room.saturating_sub(length - chars + 16);
             }
-            break;
+            // Logs squeezed to nothing are worth less than the containers whose frames they made room for.
+            if room >= chars / LEAST_OF_LOGS || level.is_last() {
+                break;
+            }
         }
         Ok(text.chars().take(chars).collect())
     }
