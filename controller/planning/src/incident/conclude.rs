@@ -86,7 +86,7 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
     } = proposed;
     match (ruling, plan) {
         (Ruling::Refuse { message }, _) => ladder::fail_with(incident, message, council),
-        (Ruling::DryRun(would), plan) => dry_run::concluded(incident, plan, council, *would).into(),
+        (Ruling::DryRun(would), plan) => dry_run::concluded(incident, plan, council, &would).into(),
         (_, Err(error)) => ladder::fail_with(incident, chain(&error), council),
         (Ruling::NotMeasured { message }, Ok(plan)) => approve(incident, plan, council, message).into(),
         (Ruling::Allow, Ok(plan)) if by_itself && incident.status.started_over > MOST_STARTED_OVER => {
@@ -120,7 +120,7 @@ fn not_of_this_moment(
     }
     let council = || proposed.council.clone();
     let overtaken = overtaken(incident, workload)
-        .and_then(|reason| start_over(incident, workload, proposed.action, council(), reason));
+        .and_then(|reason| start_over(incident, workload, proposed.action, council(), &reason));
     if overtaken.is_some() || measured::is_fresh(incident) {
         return overtaken;
     }

@@ -19,10 +19,10 @@ pub(super) fn concluded(
     incident: &ValidatedIncident,
     plan: Result<Plan, CannotPrescribe>,
     council: Option<CouncilDecision>,
-    would: Ruling,
+    would: &Ruling,
 ) -> Transition {
     match plan {
-        Ok(plan) => ended(incident, Some(plan), council, &would),
+        Ok(plan) => ended(incident, Some(plan), council, would),
         Err(error) => {
             let message = chain(&error);
             ended(incident, None, council, &Ruling::Refuse { message })

@@ -43,7 +43,7 @@ pub fn after_measuring(incident: &ValidatedIncident, measured: Measured, now: Ti
 fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
     let status = &incident.status;
     if measured.symptoms.is_empty() {
-        return nothing_wrong(incident, measured, now);
+        return nothing_wrong(incident, &measured, now);
     }
     let is_same = measured.symptoms.iter().any(|now| {
         let mut before = status.symptoms.iter();
@@ -60,7 +60,7 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
         .set(Field::MeasuredAt(Some(measured.at)))
 }
 
-fn nothing_wrong(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
+fn nothing_wrong(incident: &ValidatedIncident, measured: &Measured, now: Time) -> Transition {
     let text = format!("measured again, nothing is wrong: {}", measured.readings);
     let (what, to) = match incident.status.plan {
         Some(_) => (What::NothingWrong, Phase::CouncilReview),

@@ -36,11 +36,11 @@ pub(super) fn start_over(
     workload: &Workload,
     action: Action,
     council: Option<CouncilDecision>,
-    reason: String,
+    reason: &str,
 ) -> Option<Next> {
     // What a ladder tries next was chosen in the policy: no analysis would choose another.
     if incident.status.tried.is_empty() && incident.status.started_over <= MOST_STARTED_OVER {
-        return Some(started_over(incident, &reason, incident.now).into());
+        return Some(started_over(incident, reason, incident.now).into());
     }
     if !measured::is_fresh(incident) {
         return Some(Next::Effect(Effect::Measure));

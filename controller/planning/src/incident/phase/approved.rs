@@ -42,7 +42,10 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     match ruling {
         Ruling::Allow => execute(),
         // Approved, it has its turn already.
-        Ruling::Wait { reason, .. } if reason == Reason::HostBusy => execute(),
+        Ruling::Wait {
+            reason: Reason::HostBusy,
+            ..
+        } => execute(),
         Ruling::Wait { reason, message } => held(incident, reason, message),
         Ruling::NeedsApproval { reason, message } => {
             conclude::ask(incident, plan.clone(), None, reason, message)

@@ -106,7 +106,7 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
     if stale {
         let reason = overtaken(incident, workload)
             .unwrap_or_else(|| format!("the plan was made for generation {}", plan.parent_generation));
-        let again = start_over(incident, workload, plan.action, None, reason);
+        let again = start_over(incident, workload, plan.action, None, &reason);
         return again.unwrap_or(Next::Effect(Effect::Measure));
     }
     if overtaken(incident, workload).is_some() {
