@@ -45,13 +45,14 @@ test: engine ## all tests, on real containers and a real nginx
 	cargo test --workspace --no-fail-fast
 
 .PHONY: lint
-lint: ## formatting, clippy with warnings as errors, dependencies, the cockpit's types and rules, the shell scripts
+lint: ## formatting, clippy with warnings as errors, dependencies, house words, the cockpit's types and rules, the shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@.ci/dependencies
+	@.ci/words
 	@compose/cockpit.sh lint
-	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies
+	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words
 
 .PHONY: bench
 bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn
@@ -73,11 +74,11 @@ sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation
 
 .PHONY: crds
-crds: ## write crds/ anew from the Rust types
+crds: ## regenerate crds/ from the Rust types
 	cargo run --quiet -p aegis-api --bin crdgen -- crds
 
 .PHONY: openapi
-openapi: ## write the page's OpenAPI document and its types anew from the Rust types
+openapi: ## regenerate the page's OpenAPI document and its types from the Rust types
 	cargo run --quiet -p aegis-api --bin openapigen -- cockpit-web/src/api/openapi.json
 	cd cockpit-web && npm run --silent api
 

@@ -26,7 +26,7 @@ export default defineConfig({
     setupFiles: ["./test/setup.ts"],
     include: ["src/**/*.test.{ts,tsx}", "test/**/*.test.ts"],
     css: false,
-    // A busy machine loads a page of components slowly; a test that hangs is still told.
+    // A busy machine loads a page of components slowly; a test that hangs is still reported.
     testTimeout: 30_000,
   },
 });

@@ -3,7 +3,7 @@
 # Uses what `docker` reaches already; otherwise installs Debian's docker.io and starts dockerd.
 #
 #   engine.sh           make sure of both
-#   engine.sh stop      stop the engine, if it was this script that started it and nobody else uses it
+#   engine.sh stop      stop the engine, if it was this script that started it and no other process uses it
 #
 # An engine that this script started is noted in /run/aegisops/engine (pid, start time, log).
 set -euo pipefail

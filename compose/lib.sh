@@ -186,5 +186,5 @@ cockpit_link() {
     cockpit="http://$at:$AEGIS_COCKPIT_PORT"
     AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE" 2>/dev/null) AEGIS_SERVER="http://$at:$AEGIS_API_PORT" \
         "$(binary aegisctl)" token once --url "$cockpit/api" 2>/dev/null ||
-        printf '%s/      (make token prints what it asks for)\n' "$cockpit"
+        printf '%s/      (make token prints the token for it)\n' "$cockpit"
 }

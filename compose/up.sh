@@ -67,7 +67,7 @@ check_ports() {
     done
 }
 
-# The directory is kept between runs and may be edited by whoever made it: the agent runs as its owner.
+# The directory is kept between runs and may be edited by its owner: the agent runs as its owner.
 prepare_state() {
     mkdir -p "$SECRETS_DIR" 2>/dev/null || die "cannot make the state directory $AEGIS_STATE_DIR" \
         "choose one that you may write to: AEGIS_STATE_DIR=… make up"
@@ -83,7 +83,7 @@ prepare_state() {
         (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$WEBHOOK_TOKEN_FILE")
         chown "$AEGIS_UID" "$WEBHOOK_TOKEN_FILE"
     fi
-    # The dashboard runs as a user that owns nothing here: it may read the file, and nobody else comes past .secrets.
+    # The dashboard runs as a user that owns nothing here: it may read the file, and no other user comes past .secrets.
     mkdir -p "${DASHBOARD_TOKEN_FILE%/*}" && chown "$AEGIS_UID" "${DASHBOARD_TOKEN_FILE%/*}"
     chmod 755 "${DASHBOARD_TOKEN_FILE%/*}"
     AEGIS_WEBHOOK_TOKEN=$(cat "$WEBHOOK_TOKEN_FILE")
@@ -96,7 +96,7 @@ find_socket() {
         die "the agent needs the engine's socket, and docker is reached through ${DOCKER_HOST:-the context $(docker context show)}" \
             "use an engine on this machine, or name its socket: AEGIS_DOCKER_SOCK=/path make up"
     DOCKER_GID=$(stat -L -c %g "$AEGIS_DOCKER_SOCK")
-    # A rootless engine maps whoever runs it to root inside, owner of the socket and of the state directory alike.
+    # A rootless engine maps the user who runs it to root inside, owner of the socket and of the state directory alike.
     if docker info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; then
         AEGIS_UID=0 DOCKER_GID=0
     fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command where it may mount what it likes: nobody else sees it, and it is gone when the command ends.
+# Runs a command where it may mount what it likes: no other process sees it, and it is gone when the command ends.
 #
 #   own-mounts.sh COMMAND...
 set -euo pipefail

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) healthcheck: bool,
 
-    /// The name this service has for whoever gets its alerts.
+    /// The name this service has for the receiver of its alerts.
     #[arg(long, env = "CONTAINER_NAME", default_value = "buggy-app-v2", value_parser = not_empty)]
     pub(crate) container_name: String,
 
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// Asked of the definition, as the environment of whoever runs the tests may set any of them.
+    /// Asked of the definition, as the environment of the tests may set any of them.
     #[test]
     fn the_defaults_are_those_of_the_stack() {
         let command = Args::command();

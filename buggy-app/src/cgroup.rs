@@ -60,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// Reads anew; a handful of small files that the kernel makes up, so it does not block.
+    /// Reads again; a handful of small files that the kernel makes up, so it does not block.
     ///
     /// # Errors
     /// When neither a cgroup nor `/proc` can be read.

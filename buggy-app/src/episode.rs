@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// While an episode lasts and its alert was taken, it is told again this often.
+/// While an episode lasts and its alert was taken, it is sent again this often.
 pub(crate) const REPEAT: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// An episode ends this many percent points below the threshold, so that usage around it is one episode, not many.
@@ -42,7 +42,7 @@ pub(crate) enum Delivery {
     Acknowledged,
     /// The receiver understood and does not want it; asking again at once would change nothing.
     Refused,
-    /// Nobody answered, or not in a state to.
+    /// No answer, or the receiver was in no state to give one.
     Failed,
 }
 

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) fn ask(port: u16) -> anyhow::Result<()> {
     let address = (Ipv4Addr::LOCALHOST, port).into();
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
-        .with_context(|| format!("nobody listens on {address}"))?;
+        .with_context(|| format!("no process listens on {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream

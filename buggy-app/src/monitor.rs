@@ -26,7 +26,7 @@ pub(crate) struct Monitor {
 impl Monitor {
     pub(crate) async fn run(self) {
         let started = Instant::now();
-        // The host name tells replicas apart that were cloned with one container name.
+        // The host name distinguishes replicas that were cloned with one container name.
         let short_host: String = self.hostname.chars().take(12).collect();
         let mut watch = Watch::new(self.threshold, &format!("{}-{short_host}", self.container_name));
         let mut history = VecDeque::with_capacity(HISTORY);

@@ -78,7 +78,7 @@ struct Work {
     takes_ms: Option<Whole<0, 60_000>>,
 }
 
-/// The ordinary request: as slow as it asks for, slowed down and failed as the faults say.
+/// The ordinary request: as slow as it requests, slowed down and failed as the faults say.
 async fn hello(State(app): Shared, Params(work): Params<Work>) -> Response {
     let takes = work.takes_ms.map_or(0, Whole::get);
     tokio::time::sleep(app.faults.delay() + Duration::from_millis(takes)).await;
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_tells_memory_process_and_start() {
+    async fn health_reports_memory_process_and_start() {
         let (app, _end) = app();
         let (status, body) = ask(&app, "GET", "/health").await;
         assert_eq!((status, &body["status"]), (200, &Value::from("ok")));

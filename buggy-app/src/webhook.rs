@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_a_failure() {
+    async fn a_receiver_that_cannot_be_reached_is_a_failure() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/", listener.local_addr().unwrap())
             .parse()

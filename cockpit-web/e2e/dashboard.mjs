@@ -49,7 +49,7 @@ try {
   await looks(browser, "live");
 
   await ask("kill-controller");
-  // The page loads itself anew: nobody touches it.
+  // The page reloads itself, without an input.
   await page.getByText("The controller is away since").waitFor();
   await page.getByText("What follows is old").waitFor();
   await page.getByRole("cell", { name: "RESOLVED", exact: true }).waitFor();

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What a browser logs of answers that a scenario asks for. */
+/** What a browser logs of answers that a scenario provokes. */
 const EXPECTED =
   /status of (4\d\d|50[234])|ERR_(CONNECTION|EMPTY|INCOMPLETE)|WebSocket connection|Cross-Origin-Opener-Policy/;
 
@@ -38,7 +38,7 @@ export async function open(browser, base, options = {}) {
   return { page, wrong, close: () => context.close() };
 }
 
-/** To another page the way a click goes: without loading anew. */
+/** To another page the way a click goes: without a reload. */
 export async function go(page, path) {
   await page.evaluate((to) => {
     history.pushState({}, "", to);

@@ -164,20 +164,20 @@ async function scaling(page) {
   await page.locator("[data-server]").nth(1).waitFor({ state: "detached" });
 }
 
-/** A plan that waits for a person: no, and then yes. */
+/** A plan that requires approval: no, and then yes. */
 async function deciding(page) {
   await merge(`/remediationpolicies/${workload}`, { spec: { mode: "Approve" } });
   await ask("fill-memory");
   await go(page, "/incidents?show=approval");
   await page.locator("a[data-row]").first().click();
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await page.getByRole("button", { name: "Reject" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Reject" }).click();
   await chip(page, "Failed").waitFor();
 
   await incident("to-approve");
   await go(page, "/incidents/to-approve");
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await page.getByRole("button", { name: "Approve" }).click();
   const dialog = page.getByRole("dialog");
   const { status } = await api("GET", `${group}/incidents/to-approve`);
@@ -202,7 +202,7 @@ async function pausing(page) {
   await ask("fill-memory");
   await go(page, "/incidents?show=approval");
   await page.locator("a[data-row]").first().click();
-  await page.getByText("This plan waits for a person.").waitFor();
+  await page.getByText("This plan requires approval.").waitFor();
   await banner.getByText("the switch is replaced. It goes on by itself in").waitFor();
   for (const [width, height] of [
     [360, 780],
@@ -261,7 +261,7 @@ async function losing(page) {
   await incident("while-away", { override: { action: "RESTART", by: "a test" } });
   await page.getByRole("status").getByText("Live", { exact: true }).first().waitFor();
   const who = await page.evaluate(async () => (await fetch("/api/auth/session")).json());
-  assert.equal(who.user, "admin", "whoever was logged in still is");
+  assert.equal(who.user, "admin", "the user who was logged in still is");
   const row = page
     .locator("a[data-row]", { hasText: "while-away" })
     .or(page.locator('a[data-row][href$="/while-away"]'));
@@ -339,7 +339,7 @@ async function everyPage(browser) {
         await go(page, place);
         await page.getByRole("main").getByRole("heading").first().waitFor();
         if (place.startsWith("/manifests/")) await page.locator(".cm-content").waitFor();
-        // What a page asks for again and again never comes to rest: it is not waited for.
+        // What a page requests again and again never comes to rest: it is not waited for.
         await page.waitForLoadState("networkidle", { timeout: 1500 }).catch(() => undefined);
         found.push(...(await barriers(page, `${place}, ${colorScheme} ${size}`)));
         await fits(page, `${place}, ${colorScheme} ${size}`);

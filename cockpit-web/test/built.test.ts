@@ -70,7 +70,7 @@ test("the types are those of the committed OpenAPI document: otherwise run `make
   execFileSync("node", [cli, ...api.split(" ").slice(1), "--check"], { stdio: "pipe" });
 });
 
-test("what npm fetches is told by its hash, and no registry is named", () => {
+test("what npm fetches is pinned by its hash, and no registry is named", () => {
   type Entry = { integrity?: string; resolved?: string; optional?: boolean; os?: string[]; libc?: string[] };
   const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as { packages: Record<string, Entry> };
   const packages = Object.entries(lock.packages).filter(([name]) => name !== "");

@@ -54,8 +54,8 @@ pub(crate) struct Args {
     /// Seconds between two readings of the containers' counters.
     #[arg(long, env = "METRICS_INTERVAL_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..3600))]
     pub(crate) metrics_interval_secs: u64,
-    /// Memory for the frames of the live stream, MiB. At the bound the oldest go: a client that had not read them is told
-    /// that it missed some, one that comes back for them gets a snapshot.
+    /// Memory for the frames of the live stream, MiB. At the bound the oldest go: a client that had not read them is
+    /// notified that it missed some, one that comes back for them gets a snapshot.
     #[arg(long, env = "AEGIS_FEED_MEMORY_MB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "MIB")]
     pub(crate) feed_memory_mb: u16,
     /// Container of a LoadBalancer that names none.
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, env = "HEALTH_TIMEOUT_SECS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..60))]
     pub(crate) health_timeout_secs: u64,
     /// With VERIFY_RETRIES the time within which a fix must prove itself, where no policy names a deadline: both
-    /// multiplied. The first look is at once.
+    /// multiplied. The first reading is at once.
     #[arg(long, env = "VERIFY_DELAY_SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..600))]
     pub(crate) verify_delay_secs: u64,
     /// See VERIFY_DELAY_SECS.
@@ -96,7 +96,7 @@ pub(crate) struct Args {
     pub(crate) notifications: Notifications,
 }
 
-/// Whom the stages of an incident are told.
+/// Where the stages of an incident are posted.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Notifications")]
 pub(crate) struct Notifications {
@@ -156,7 +156,7 @@ pub(crate) struct Models {
     pub(crate) prompts_dir: Option<PathBuf>,
 }
 
-/// A scheme and a host, as browsers send it: no path, and no '*' that would let everybody in.
+/// A scheme and a host, as browsers send it: no path, and no '*' that would admit every origin.
 fn origin(text: &str) -> Result<String, String> {
     let refused =
         || format!("{text:?} is no origin: use SCHEME://HOST[:PORT], such as https://ops.example.org");
@@ -186,7 +186,7 @@ pub(crate) enum AnonymousRole {
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Human-readable.
     Text,
     /// For collectors.
     Json,

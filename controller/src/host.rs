@@ -1,10 +1,10 @@
 //! Keeps the server's picture of the host: containers, their load, the topology, and whether the engine answers. Reads and
-//! tells; what the picture is follows from what was read.
+//! publishes; what the picture is follows from what was read.
 
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::observed::ContainerSummary;
+use aegis_api::{ContainerId, Time};
 use aegis_docker::ListFilter;
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
 use aegis_reconcilers::host_picture::{self, Starts};
@@ -14,13 +14,14 @@ use aegis_signals::collector::{Reading, collect};
 use aegis_signals::journal::Journal;
 use futures::StreamExt as _;
 use futures::future::{Fuse, FusedFuture as _, FutureExt as _};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// Pause after an event before the picture is drawn again, so that a burst is one picture.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`. What is there is told
-/// at once; the counters follow, since an older engine takes a second to read them.
+/// Draws the picture every `interval` and whenever a container comes or goes, until `shutdown`. What is there is
+/// published at once; the counters follow, since an older engine takes a second to read them.
 pub(crate) async fn watch(
     context: Context,
     events: DockerEvents,
@@ -36,20 +37,17 @@ pub(crate) async fn watch(
     let mut notices = std::pin::pin!(events.subscribe());
     let mut resources = triggers::topology(&context);
     let mut link = events.link();
-    // The engine may have been reached before anybody asked: that counts as news, too.
+    // The engine may have been reached before this subscribed: that counts as news, too.
     link.mark_changed();
     let mut up = false;
-    let mut timer = tokio::time::interval(interval);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut timer = every(interval);
     let mut containers = Vec::new();
     let mut measuring = std::pin::pin!(Fuse::terminated());
     loop {
         let due = tokio::select! {
             () = shutdown.cancelled() => return,
             Ok(()) = link.changed() => {
-                let state = link.borrow_and_update().clone();
-                tell_link(&view, &state);
-                up = state == Link::Up;
+                up = log_link(&view, &link.borrow_and_update().clone());
                 up
             }
             _ = timer.tick(), if up => true,
@@ -59,11 +57,11 @@ pub(crate) async fn watch(
                 None => return,
             },
             Some(()) = resources.next() => {
-                connect(&context, &view, &containers, Tell::OnChange);
+                connect(&context, &view, &containers, Publish::OnChange);
                 false
             }
             measured = &mut measuring => {
-                let (readings, learned): (Vec<Reading>, Vec<(String, Time)>) = measured;
+                let (readings, learned): (Vec<Reading>, Vec<(ContainerId, Time)>) = measured;
                 starts.add(learned, &readings);
                 show_load(&context, &view, &readings, &starts);
                 journal.keep(context.samples.history(), context.clock.now()).await;
@@ -77,11 +75,11 @@ pub(crate) async fn watch(
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(SETTLE) => {}
         }
-        let Some(seen) = look(&context).await else {
+        let Some(seen) = list_containers(&context).await else {
             continue;
         };
         show(&context, &view, &seen);
-        connect(&context, &view, &seen, Tell::Always);
+        connect(&context, &view, &seen, Publish::Always);
         if measuring.is_terminated() {
             measuring.set(measure(&context, seen.clone(), starts.unknown(&seen)).fuse());
         }
@@ -89,9 +87,16 @@ pub(crate) async fn watch(
     }
 }
 
-fn tell_link(view: &HostView, link: &Link) {
+fn every(interval: Duration) -> Interval {
+    let mut timer = tokio::time::interval(interval);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}
+
+/// Logs whether the engine answers, which is what this answers, too.
+fn log_link(view: &HostView, link: &Link) -> bool {
     let news = match link {
-        Link::Connecting => return,
+        Link::Connecting => return false,
         Link::Up => view.set_engine(Ok(())),
         Link::Down(reason) => view.set_engine(Err(reason.clone())),
     };
@@ -100,18 +105,19 @@ fn tell_link(view: &HostView, link: &Link) {
         Link::Up if news => tracing::info!("connected to the Docker engine"),
         _ => {}
     }
+    *link == Link::Up
 }
 
 /// What the host has now; `None` while the engine is away.
-async fn look(context: &Context) -> Option<Vec<ContainerSummary>> {
+async fn list_containers(context: &Context) -> Option<Vec<ContainerSummary>> {
     match context.engine.list(ListFilter::default()).await {
         Ok(mut containers) => {
             containers.sort_by(|a, b| a.name.cmp(&b.name));
             Some(containers)
         }
-        // The event stream tells of an engine that is away; saying it every interval would only fill the log.
+        // The event stream reports an engine that is away; saying it every interval would only fill the log.
         Err(error) => {
-            tracing::debug!("the host could not be looked at: {error}");
+            tracing::debug!("the host's containers cannot be listed: {error}");
             None
         }
     }
@@ -121,8 +127,8 @@ async fn look(context: &Context) -> Option<Vec<ContainerSummary>> {
 async fn measure(
     context: &Context,
     containers: Vec<ContainerSummary>,
-    unknown: Vec<String>,
-) -> (Vec<Reading>, Vec<(String, Time)>) {
+    unknown: Vec<ContainerId>,
+) -> (Vec<Reading>, Vec<(ContainerId, Time)>) {
     let engine = &*context.engine;
     let starts = unknown.into_iter().map(|id| async move {
         let details = engine.inspect(&id).await.ok()??;
@@ -149,17 +155,17 @@ fn show_load(context: &Context, view: &HostView, readings: &[Reading], starts: &
     view.set_metrics(metrics);
 }
 
-/// Whether a picture that is the same as before is told again.
+/// Whether a picture that is the same as before is published again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tell {
+enum Publish {
     Always,
     OnChange,
 }
 
-/// Draws the lines between containers anew.
-fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], tell: Tell) {
+/// Recomputes the lines between containers.
+fn connect(context: &Context, view: &HostView, containers: &[ContainerSummary], publish: Publish) {
     let topology = host_picture::topology(context, containers);
-    if view.set_topology(topology) || tell == Tell::Always {
+    if view.set_topology(topology) || publish == Publish::Always {
         context.feed.publish(None, &*view.topology());
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Limits {
     /// Workloads that are remedied at the same time on the host.
     #[arg(long, env = "AEGIS_HOST_CONCURRENCY", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_concurrency: u32,
-    /// Workloads that may be acted on within a minute; one more pauses all automation until somebody resumes.
+    /// Workloads that may be acted on within a minute; one more pauses all automation until it is resumed.
     #[arg(long, env = "AEGIS_HOST_BLAST_RADIUS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_blast_radius: u32,
     /// Load of the host, per core, above which automation does not scale up.

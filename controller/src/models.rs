@@ -21,20 +21,17 @@ const OLLAMA_URL: &str = "http://127.0.0.1:11434";
 
 /// The brain's configuration. Without a model it is the built-in analyst alone.
 pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
-    let key = models
-        .fastrtr_api_key
-        .as_ref()
-        .filter(|key| !key.expose_secret().trim().is_empty());
-    let base = given(models.fastrtr_base_url.as_deref());
-    let ollama = given(models.ollama_base_url.as_deref());
     let named: Vec<&str> = models
         .providers
         .iter()
         .map(|name| name.trim())
         .filter(|name| !name.is_empty())
         .collect();
-    let primary = (key.is_some() || base.is_some()).then_some(FASTROUTER);
-    let local = ollama.is_some().then_some(OLLAMA);
+    let primary =
+        (key(models).is_some() || given(models.fastrtr_base_url.as_deref()).is_some()).then_some(FASTROUTER);
+    let local = given(models.ollama_base_url.as_deref())
+        .is_some()
+        .then_some(OLLAMA);
     let configured = primary.into_iter().chain(local);
     let order: Vec<&str> = if named.is_empty() {
         // What is configured, the primary one first. A server of one's own may need no key.
@@ -42,37 +39,12 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
     } else {
         named
     };
-    // Nobody is asked after the built-in analyst. What is configured beside the order a policy may still ask for.
+    // No provider is asked after the built-in analyst. What is configured beside the order a policy may still name.
     let asked: Vec<&str> = order.into_iter().take_while(|name| *name != BUILTIN).collect();
     let beside: Vec<&str> = configured.filter(|name| !asked.contains(name)).collect();
-    let mut providers = Vec::new();
-    for name in asked.iter().copied().chain(beside) {
-        let mut provider = match name {
-            FASTROUTER if key.is_none() && base.is_none() => {
-                bail!(
-                    "the order of providers names {FASTROUTER}: set FASTRTR_API_KEY, or FASTRTR_BASE_URL for a server that needs no key"
-                )
-            }
-            FASTROUTER => ProviderConfig {
-                key: key.map(|key| SecretString::from(key.expose_secret().trim())),
-                ..ProviderConfig::new(
-                    FASTROUTER,
-                    ProviderKind::OpenAi,
-                    base.unwrap_or(FASTROUTER_URL),
-                    given(Some(&models.fastrtr_model)).unwrap_or(FASTRTR_MODEL),
-                )
-            },
-            OLLAMA => ProviderConfig::new(
-                OLLAMA,
-                ProviderKind::Ollama,
-                ollama.unwrap_or(OLLAMA_URL),
-                given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
-            ),
-            other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
-        };
-        provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
-        providers.push(provider);
-    }
+    let providers = asked.iter().copied().chain(beside);
+    let providers: anyhow::Result<Vec<_>> = providers.map(|name| provider(models, name)).collect();
+    let providers = providers?;
     let call = Duration::from_secs(models.llm_timeout_secs);
     let budget = Budget::default();
     Ok(BrainConfig {
@@ -88,13 +60,48 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
     })
 }
 
+fn key(models: &Models) -> Option<&SecretString> {
+    let key = models.fastrtr_api_key.as_ref();
+    key.filter(|key| !key.expose_secret().trim().is_empty())
+}
+
+/// How the provider of this name is asked.
+fn provider(models: &Models, name: &str) -> anyhow::Result<ProviderConfig> {
+    let (key, base) = (key(models), given(models.fastrtr_base_url.as_deref()));
+    let mut provider = match name {
+        FASTROUTER if key.is_none() && base.is_none() => {
+            bail!(
+                "the order of providers names {FASTROUTER}: set FASTRTR_API_KEY, or FASTRTR_BASE_URL for a server that needs no key"
+            )
+        }
+        FASTROUTER => ProviderConfig {
+            key: key.map(|key| SecretString::from(key.expose_secret().trim())),
+            ..ProviderConfig::new(
+                FASTROUTER,
+                ProviderKind::OpenAi,
+                base.unwrap_or(FASTROUTER_URL),
+                given(Some(&models.fastrtr_model)).unwrap_or(FASTRTR_MODEL),
+            )
+        },
+        OLLAMA => ProviderConfig::new(
+            OLLAMA,
+            ProviderKind::Ollama,
+            given(models.ollama_base_url.as_deref()).unwrap_or(OLLAMA_URL),
+            given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
+        ),
+        other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
+    };
+    provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
+    Ok(provider)
+}
+
 /// Where a person's own templates are: the folder that is named, or `prompts` in the state directory if there is one.
 pub(crate) fn prompts(named: Option<PathBuf>, state_dir: &Path) -> Option<PathBuf> {
     let own = state_dir.join("prompts");
     named.or_else(|| own.is_dir().then_some(own))
 }
 
-/// Who is asked, for people.
+/// The providers in the order in which they are asked, for display.
 pub(crate) fn order(config: &BrainConfig) -> String {
     let asked = |name: &str| {
         let mut providers = config.providers.iter();

@@ -30,7 +30,7 @@ pub(crate) async fn notifier(
     let file = store.dir().join(".notify").join("slack.json");
     let notifier = Notifier::open(slack, args.slack_notify, file).await;
     registry.register_collector(Box::new(Instruments(notifier.counters())));
-    tracing::info!("incidents are told to Slack ({})", words(args.slack_notify));
+    tracing::info!("incidents are posted to Slack ({})", words(args.slack_notify));
     Ok(Some(notifier))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn updates(store: &Store) -> BoxStream<'static, Update> {
         let mut changes: BoxStream<'static, StoreEvent> = match watching {
             Some(changes) => changes,
             None => {
-                // First the watch, then the list: what changes in between is told twice, and looked at twice.
+                // First the watch, then the list: what changes in between comes twice, and is inspected twice.
                 let changes = store.watch(None).ok()?;
                 let all = store.list::<Incident>();
                 return Some((Some(Update::All(all)), (store, Some(changes))));
@@ -74,7 +74,7 @@ fn update(event: &StoreEvent) -> Option<Update> {
     }
 }
 
-/// Reads the notifier's counters whenever somebody scrapes.
+/// Reads the notifier's counters at every scrape.
 #[derive(Debug)]
 struct Instruments(Arc<Counters>);
 

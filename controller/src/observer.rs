@@ -1,4 +1,4 @@
-//! Tells of every reconcile as a frame on the live stream. The log has it from the loop itself.
+//! Publishes every reconcile as a frame on the live stream. The log has it from the loop itself.
 
 use aegis_api::wire::{ReconcileData, ReconcileError};
 use aegis_reconcilers::Context;

@@ -63,21 +63,23 @@ pub(crate) fn token(state_dir: &Path, name: &str) -> anyhow::Result<SecretString
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let write = || -> std::io::Result<()> {
-        let temporary = folder.join(format!(".{name}.new"));
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(format!("{made}\n").as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    write(&folder, name, &made).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(SecretString::from(made))
+}
+
+/// Under another name first, so that a crash leaves no half of a token in its place.
+fn write(folder: &Path, name: &str, token: &str) -> std::io::Result<()> {
+    let temporary = folder.join(format!(".{name}.new"));
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(format!("{token}\n").as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, folder.join(name))
 }
 
 #[cfg(test)]

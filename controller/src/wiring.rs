@@ -1,13 +1,16 @@
-//! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or is told to.
+//! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or the shutdown.
 //! The only file that sees every crate; it decides nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::error::chain;
 use aegis_api::redact::{bound, redact};
 use aegis_brain::Brain;
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
+use aegis_notify::Notifier;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::probe::Prober;
@@ -23,6 +26,8 @@ use aegis_signals::lifecycle::Lifecycle;
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use prometheus_client::registry::Registry;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +39,7 @@ use crate::{defaults, host, models, notifications, secrets, shutdown};
 /// Most characters of one log line that is handed on.
 const LOG_LINE: usize = 16_384;
 
-/// Runs the controller until it is told to end.
+/// Runs the controller until the shutdown.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
@@ -53,111 +58,37 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         ..StoreOptions::new(&args.state_dir)
     };
     let (store, driver) = Store::open(options, events.clone()).await?;
-    let admin_token = secrets::token(store.dir(), "admin-token")?;
-    let webhook_token = match webhook_token {
-        Some(token) => token,
-        None => secrets::token(store.dir(), "webhook-token")?,
-    };
-    let tokens = Tokens::open(store.dir())?;
-    let listener = tokio::net::TcpListener::bind(args.listen)
-        .await
-        .with_context(|| {
-            format!(
-                "cannot listen on {}: is the port taken? move it with --listen or AEGIS_LISTEN",
-                args.listen
-            )
-        })?;
+    let access = Access::open(&store, webhook_token)?;
+    let listener = listen(args.listen).await?;
     let engine: Arc<dyn Engine> =
         Arc::new(Docker::connect(args.docker_host.as_deref())?.for_instance(store.instance_id()));
     let context = context(&args, store, engine, events);
-    let recall = Recall::default();
-    let docker_events = DockerEvents::new(&context);
-    let view = HostView::new().with_history(history(&context, args.metrics_interval_secs));
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let http = HttpMetrics::new(&mut registry);
     let notifier = notifications::notifier(&args.notifications, &context.store, &mut registry).await?;
-    let brain = Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry))));
-    let state = ServerState::new(
-        ServerParts {
-            config: ServerConfig {
-                anonymous_role: args.anonymous_role.map(role),
-                admin_token,
-                webhook_token: Some(webhook_token),
-                target_container: args.target_container.clone(),
-                max_replicas: args.max_replicas,
-                allowed_origins: args.allowed_origins.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            store: context.store.clone(),
-            events: context.events.clone(),
-            feed: context.feed.clone(),
-            host: view.clone(),
-            registry: Arc::new(registry),
-            http,
-            recall: rag(&context, &recall),
-            logs: logs(&context),
-            plans: plans(&context),
-            shutdown: shutdown.clone(),
-        },
-        tokens,
-    );
+    let parts = Wired {
+        docker_events: DockerEvents::new(&context),
+        recall: Recall::default(),
+        view: HostView::new().with_history(history(&context, args.metrics_interval_secs)),
+        brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
+        context,
+    };
+    let state = parts.server(&args, access, registry, http, shutdown.clone());
     let mut tasks = Tasks {
         set: JoinSet::new(),
-        shutdown: shutdown.clone(),
+        shutdown,
         store: StoreTask::start(driver),
     };
-    let mut rules = RuleFiles::new(&context, Arc::clone(&brain));
-    // Before the first incident is judged.
-    rules.look().await;
     if args.default_detectors {
-        detector::defaults::give(&context.store).await?;
+        detector::defaults::give(&parts.context.store).await?;
     }
-    tasks.spawn("rules", |shutdown| rules.run(shutdown));
-    let (index, store) = (recall.clone(), context.store.clone());
-    tasks.try_spawn("runbook index", move |shutdown| async move {
-        tokio::task::spawn_blocking(move || index.prepare(&store)).await?;
-        shutdown.cancelled().await;
-        Ok(())
-    });
-    let parts = Parts {
-        context: &context,
-        events: &docker_events,
-        brain: &brain,
-        recall: &recall,
-    };
-    let surroundings = Surroundings {
-        observers: vec![metrics, Arc::new(FeedObserver::new(context.clone()))],
-        jitter: None,
-        shutdown: shutdown.clone(),
-    };
-    for (kind, run) in aegis_reconcilers::controllers(parts, surroundings) {
-        tasks.spawn(kind, |_| run);
-    }
-    let (prober, follow, engine) = (
-        context.prober.clone(),
-        docker_events.clone(),
-        Arc::clone(&context.engine),
+    parts.spawn_reconcilers(&mut tasks, metrics).await;
+    parts.spawn_watchers(
+        &mut tasks,
+        notifier,
+        Duration::from_secs(args.metrics_interval_secs),
     );
-    tasks.spawn("probes", |shutdown| async move { prober.run(shutdown).await });
-    tasks.spawn("docker events", |shutdown| async move {
-        follow.run(engine, shutdown).await;
-    });
-    if let Some(notifier) = notifier {
-        let updates = notifications::updates(&context.store);
-        tasks.spawn("notifications", |shutdown| notifier.run(updates, shutdown));
-    }
-    let counted = context.clone();
-    tasks.spawn("requests", |shutdown| requests::run(counted, shutdown));
-    let interval = Duration::from_secs(args.metrics_interval_secs);
-    let watched = context.clone();
-    tasks.spawn("host", move |shutdown| {
-        host::watch(watched, docker_events, view, interval, shutdown)
-    });
-    let (store, feed) = (context.store.clone(), context.feed.clone());
-    tasks.spawn("frames", move |shutdown| {
-        aegis_server::pump(store, feed, shutdown)
-    });
     let router = aegis_server::router(state);
     tasks.try_spawn("http", move |shutdown| async move {
         Ok(aegis_server::serve(listener, router, shutdown).await?)
@@ -166,9 +97,141 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tracing::info!(
         "serving on http://{}, state in {}",
         args.listen,
-        context.store.dir().display()
+        parts.context.store.dir().display()
     );
     tasks.join().await
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: is the port taken? move it with --listen or AEGIS_LISTEN")
+    })
+}
+
+/// What authenticates clients.
+struct Access {
+    admin_token: SecretString,
+    webhook_token: SecretString,
+    tokens: Tokens,
+}
+
+impl Access {
+    /// Tokens that were not given are generated.
+    fn open(store: &Store, webhook_token: Option<SecretString>) -> anyhow::Result<Self> {
+        let admin_token = secrets::token(store.dir(), "admin-token")?;
+        let webhook_token = match webhook_token {
+            Some(token) => token,
+            None => secrets::token(store.dir(), "webhook-token")?,
+        };
+        Ok(Self {
+            admin_token,
+            webhook_token,
+            tokens: Tokens::open(store.dir())?,
+        })
+    }
+}
+
+/// What several of the tasks share.
+struct Wired {
+    context: Context,
+    docker_events: DockerEvents,
+    recall: Recall,
+    view: HostView,
+    brain: Arc<Brain>,
+}
+
+impl Wired {
+    fn server(
+        &self,
+        args: &Args,
+        access: Access,
+        registry: Registry,
+        http: HttpMetrics,
+        shutdown: CancellationToken,
+    ) -> ServerState {
+        let context = &self.context;
+        ServerState::new(
+            ServerParts {
+                config: ServerConfig {
+                    anonymous_role: args.anonymous_role.map(role),
+                    admin_token: access.admin_token,
+                    webhook_token: Some(access.webhook_token),
+                    target_container: args.target_container.clone(),
+                    max_replicas: args.max_replicas,
+                    allowed_origins: args.allowed_origins.clone(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                },
+                store: context.store.clone(),
+                events: context.events.clone(),
+                feed: context.feed.clone(),
+                host: self.view.clone(),
+                registry: Arc::new(registry),
+                http,
+                recall: rag(context, &self.recall),
+                logs: logs(context),
+                plans: plans(context),
+                shutdown,
+            },
+            access.tokens,
+        )
+    }
+
+    /// The loop of each kind, and what incidents are judged by.
+    async fn spawn_reconcilers(&self, tasks: &mut Tasks, metrics: Arc<Metrics>) {
+        let context = &self.context;
+        let mut rules = RuleFiles::new(context, Arc::clone(&self.brain));
+        // Before the first incident is judged.
+        rules.rescan().await;
+        tasks.spawn("rules", |shutdown| rules.run(shutdown));
+        let (index, store) = (self.recall.clone(), context.store.clone());
+        tasks.try_spawn("runbook index", move |shutdown| async move {
+            tokio::task::spawn_blocking(move || index.prepare(&store)).await?;
+            shutdown.cancelled().await;
+            Ok(())
+        });
+        let parts = Parts {
+            context,
+            events: &self.docker_events,
+            brain: &self.brain,
+            recall: &self.recall,
+        };
+        let surroundings = Surroundings {
+            observers: vec![metrics, Arc::new(FeedObserver::new(context.clone()))],
+            jitter: None,
+            shutdown: tasks.shutdown.clone(),
+        };
+        for (kind, run) in aegis_reconcilers::controllers(parts, surroundings) {
+            tasks.spawn(kind, |_| run);
+        }
+    }
+
+    /// What watches the host and the store, and notifies clients.
+    fn spawn_watchers(&self, tasks: &mut Tasks, notifier: Option<Notifier>, interval: Duration) {
+        let context = &self.context;
+        let (prober, follow, engine) = (
+            context.prober.clone(),
+            self.docker_events.clone(),
+            Arc::clone(&context.engine),
+        );
+        tasks.spawn("probes", |shutdown| async move { prober.run(shutdown).await });
+        tasks.spawn("docker events", |shutdown| async move {
+            follow.run(engine, shutdown).await;
+        });
+        if let Some(notifier) = notifier {
+            let updates = notifications::updates(&context.store);
+            tasks.spawn("notifications", |shutdown| notifier.run(updates, shutdown));
+        }
+        let counted = context.clone();
+        tasks.spawn("requests", |shutdown| requests::run(counted, shutdown));
+        let (watched, events, view) = (context.clone(), self.docker_events.clone(), self.view.clone());
+        tasks.spawn("host", move |shutdown| {
+            host::watch(watched, events, view, interval, shutdown)
+        });
+        let (store, feed) = (context.store.clone(), context.feed.clone());
+        tasks.spawn("frames", move |shutdown| {
+            aegis_server::pump(store, feed, shutdown)
+        });
+    }
 }
 
 fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventRecorder) -> Context {
@@ -249,7 +312,7 @@ fn plans(context: &Context) -> aegis_server::Plans {
         async move {
             let planned = aegis_reconcilers::preview(&context, &workload).await;
             planned.map_err(|error| match error.is_invalid() {
-                true => aegis_server::NoPlan::Invalid(error.to_string()),
+                true => aegis_server::NoPlan::Invalid(chain(&error)),
                 false => aegis_server::NoPlan::Unknown(format!("{:#}", anyhow::Error::from(error))),
             })
         }
@@ -257,7 +320,7 @@ fn plans(context: &Context) -> aegis_server::Plans {
     })
 }
 
-/// Log lines for people: secrets and control characters go on the way.
+/// Log lines for display: secrets and control characters go on the way.
 fn logs(context: &Context) -> aegis_server::Logs {
     let engine = Arc::clone(&context.engine);
     Arc::new(move |request: LogRequest| {

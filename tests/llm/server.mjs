@@ -1,5 +1,5 @@
 // OpenAI's chat completions, streamed, over llama.cpp: what `make test-llm` points the controller at. One question at a
-// time, and only what the controller asks for; no llama-server comes prebuilt from a package registry.
+// time, and only what the controller requests; no llama-server comes prebuilt from a package registry.
 //
 // node server.mjs MODEL.gguf: prints one line of JSON with its url, then one for each answer; ends with its standard input.
 
@@ -17,7 +17,7 @@ const LONGEST_TEXT = 120;
 const NUMBERS = { integer: [0], number: [0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1] };
 const BODY = 1024 * 1024;
 
-const tell = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const llama = await getLlama({ build: "never", gpu: false, logLevel: "error" });
 const model = await llama.loadModel({ modelPath: process.argv[2] });
@@ -60,7 +60,7 @@ async function answer(asked, signal, onText) {
     const used = sequence.tokenMeter.diff(before);
     const [prompt, completion] = [used.usedInputTokens, used.usedOutputTokens];
     const seconds = (performance.now() - (first ?? started)) / 1000;
-    tell({
+    report({
       asked: name,
       schema: Boolean(schema),
       prompt_tokens: prompt,
@@ -72,7 +72,7 @@ async function answer(asked, signal, onText) {
     });
     return { prompt, completion, finish: reply.stopReason === "maxTokens" ? "length" : "stop" };
   } catch (error) {
-    tell({ asked: name, schema: Boolean(schema), finish: String(error), said });
+    report({ asked: name, schema: Boolean(schema), finish: String(error), said });
     throw error;
   } finally {
     session.dispose({ disposeSequence: false });
@@ -124,7 +124,7 @@ async function serve(request, response) {
     response.end("data: [DONE]\n\n");
   });
   turn = mine.catch((error) => {
-    tell({ error: String(error) });
+    report({ error: String(error) });
     if (response.writable) {
       send({ error: { message: String(error) } });
       response.end();
@@ -134,5 +134,5 @@ async function serve(request, response) {
 }
 
 const server = createServer((request, response) => void serve(request, response));
-server.listen(0, "127.0.0.1", () => tell({ url: `http://127.0.0.1:${server.address().port}/v1` }));
+server.listen(0, "127.0.0.1", () => report({ url: `http://127.0.0.1:${server.address().port}/v1` }));
 process.stdin.on("end", () => process.exit(0)).resume();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aegis_api::kinds;
+use aegis_api::{ConditionType, kinds};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -183,8 +183,9 @@ impl Api {
         self.until("Workload", name, &format!("{ready} ready"), |object| {
             let status = &object["status"];
             let current = status["observedGeneration"] == object["metadata"]["generation"];
-            let fine =
-                current && condition(object, "Ready")["status"] == "True" && status["readyReplicas"] == ready;
+            let fine = current
+                && condition(object, ConditionType::Ready)["status"] == "True"
+                && status["readyReplicas"] == ready;
             let rows = status["instances"].as_array().map_or(0, Vec::len);
             if fine && u64::try_from(rows) == Ok(ready) {
                 Ok(object.clone())
@@ -203,7 +204,8 @@ impl Api {
             &format!("{servers} servers in rotation"),
             |object| {
                 let status = &object["status"];
-                let fine = condition(object, "Ready")["status"] == "True" && status["serverCount"] == servers;
+                let fine = condition(object, ConditionType::Ready)["status"] == "True"
+                    && status["serverCount"] == servers;
                 if fine {
                     Ok(object.clone())
                 } else {
@@ -267,10 +269,14 @@ impl Api {
 }
 
 /// An object's condition of this type; null where it has none.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+pub fn condition(object: &Value, kind: ConditionType) -> &Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions
-        .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == kind))
+        .and_then(|conditions| {
+            conditions
+                .iter()
+                .find(|condition| condition["type"] == kind.as_str())
+        })
         .unwrap_or(&Value::Null)
 }
 

@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// How long the browser may be busy with one step before it counts as hanging.
 const STEP: Duration = Duration::from_secs(180);
-/// How a line begins in which the browser asks for something.
+/// How a line begins in which the browser requests something.
 const ASKS: &str = "@ ";
 
 /// The container that serves the page.
@@ -104,7 +104,7 @@ impl Browser {
         }
     }
 
-    /// What it asks for next; `None` when it has ended well. What it says besides is shown.
+    /// What it requests next; `None` when it has ended well. What it says besides is shown.
     pub fn asks(&mut self) -> Option<String> {
         loop {
             match self.lines.recv_timeout(STEP) {
@@ -126,7 +126,7 @@ impl Browser {
         None
     }
 
-    /// Tells it that what it asked for is done.
+    /// Reports to it that its request is done.
     pub fn done(&mut self) {
         writeln!(self.answers, "done").expect("the browser listens");
     }

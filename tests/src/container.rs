@@ -43,7 +43,7 @@ impl<'a> Patient<'a> {
             "Image": "aegisops/buggy-app:dev",
             "Labels": {},
             "Env": [format!("CONTAINER_NAME={name}"), "AEGIS_WEBHOOK_URL=http://127.0.0.1:9/webhook"],
-            // Docker's own check runs a program in the container again and again; nothing here looks at it.
+            // Docker's own check runs a program in the container again and again; nothing here reads its result.
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
                 "NetworkMode": world.network(),
@@ -138,13 +138,13 @@ impl Container {
 
     /// Everything the engine says of it.
     pub async fn inspect(&self) -> Value {
-        self.look()
+        self.try_inspect()
             .await
             .unwrap_or_else(|error| panic!("cannot inspect {}: {error}", self.name))
     }
 
     /// Everything the engine says of it, if it is there.
-    pub async fn look(&self) -> Result<Value, String> {
+    pub async fn try_inspect(&self) -> Result<Value, String> {
         let details = self
             .docker
             .inspect_container(&self.id, None::<InspectContainerOptions>)
@@ -196,7 +196,7 @@ impl Container {
         .await;
     }
 
-    /// Asks for a fault and expects it to be taken.
+    /// Requests a fault and expects it to be accepted.
     pub async fn trigger(&self, fault: &str) {
         let (status, body) = self
             .get(&format!("/trigger_{fault}"))
@@ -251,7 +251,7 @@ impl Container {
         removed.unwrap_or_else(|error| panic!("cannot remove {}: {error}", self.name));
     }
 
-    /// Everything it wrote, for people.
+    /// Everything it wrote, human-readable.
     pub async fn log(&self) -> String {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
         let lines = self.docker.logs(&self.id, Some(options));

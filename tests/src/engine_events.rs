@@ -1,7 +1,7 @@
 //! What the engine says happened to a world's containers, from the world's beginning on.
 //!
-//! The engine keeps only its last 256 events, so they are followed; what is asked for is the union of both, so that
-//! nothing is missing that had happened when it was asked for.
+//! The engine keeps only its last 256 events, so they are followed; a request gets the union of both, so that
+//! nothing is missing that had happened when it was made.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -70,7 +70,7 @@ impl EngineEvents {
             };
             self.seen
                 .lock()
-                .expect("nobody panics with the lock")
+                .expect("the lock is not poisoned")
                 .insert(event, ());
         }
     }
@@ -81,7 +81,7 @@ impl EngineEvents {
         let until = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
         self.take(self.docker.events(Some(self.query(Some(&until)))))
             .await;
-        let seen = self.seen.lock().expect("nobody panics with the lock");
+        let seen = self.seen.lock().expect("the lock is not poisoned");
         seen.keys().cloned().collect()
     }
 

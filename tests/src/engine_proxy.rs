@@ -55,14 +55,14 @@ impl EngineProxy {
         std::fs::remove_file(&self.path).expect("the socket is there");
         if let Some(forwarding) = self.forwarding.take() {
             forwarding.abort();
-            // It ends by being told to, which is an error to whoever waits for it.
+            // It ends because it was aborted, which its waiter sees as an error.
             let _ = forwarding.await;
         }
     }
 
     /// Every connection breaks, the stream of events among them; new ones are taken at once.
     pub fn break_connections(&self) {
-        // Nobody listening means that there is no connection to break.
+        // No receiver means that there is no connection to break.
         let _ = self.lines.breaks.send(());
     }
 
@@ -131,7 +131,7 @@ async fn pump(
             return;
         }
     }
-    // Gone is gone: there is nobody left to tell.
+    // Gone is gone: no peer is left to report a failure to.
     let _ = to.shutdown().await;
 }
 

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take. Generous: it bounds a hang and measures nothing.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Looks until it answers `Ok`; panics with the last `Err` when [`PATIENCE`] has passed.
+/// Looks until it answers `Ok`; panics with the last `Err` when [`TIMEOUT`] has passed.
 pub async fn eventually<T>(what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> T {
-    within(PATIENCE, what, look).await
+    within(TIMEOUT, what, look).await
 }
 
 /// As [`eventually`], with a bound of one's own.

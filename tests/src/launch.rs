@@ -173,11 +173,11 @@ impl Launch {
     }
 }
 
-/// A port that nobody listens on. Below those that the kernel picks for outgoing connections, which could otherwise take
+/// A port that no process listens on. Below those that the kernel picks for outgoing connections, which could otherwise take
 /// it before its controller does, and never the same one twice in this process.
 fn free_port(ip: IpAddr) -> SocketAddr {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().expect("nobody panics with it");
+    let mut given = GIVEN.lock().expect("the lock is not poisoned");
     for _ in 0..1000 {
         let port = rand::random_range(15_000_u16..30_000);
         let address = SocketAddr::new(ip, port);

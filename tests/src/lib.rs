@@ -28,7 +28,7 @@ pub mod world;
 pub use api::Api;
 pub use container::Container;
 pub use controller::Controller;
-pub use eventually::{PATIENCE, eventually};
+pub use eventually::{TIMEOUT, eventually};
 pub use nginx::Nginx;
 pub use own_engine::OwnEngine;
 pub use world::World;

@@ -48,7 +48,7 @@ impl Live {
                         Some(Ok(Message::Text(text))) => {
                             counted.fetch_add(text.len(), Ordering::Relaxed);
                             let frame = serde_json::from_str(&text).unwrap_or(Value::String(text.to_string()));
-                            kept.lock().expect("nobody panics with the lock").push(frame);
+                            kept.lock().expect("the lock is not poisoned").push(frame);
                         }
                         Some(Ok(_)) => {}
                         Some(Err(_)) | None => break,
@@ -74,7 +74,7 @@ impl Live {
 
     /// Every frame so far.
     pub fn frames(&self) -> Vec<Value> {
-        self.frames.lock().expect("nobody panics with the lock").clone()
+        self.frames.lock().expect("the lock is not poisoned").clone()
     }
 
     /// The frames of one incident so far.

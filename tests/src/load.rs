@@ -82,7 +82,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Requests per second that are asked for (`AEGIS_LOAD_RPS`); a slow machine answers fewer.
+    /// Requests per second that are desired (`AEGIS_LOAD_RPS`); a slow machine answers fewer.
     pub fn rate() -> u32 {
         let set = std::env::var("AEGIS_LOAD_RPS")
             .ok()

@@ -51,14 +51,14 @@ pub fn policy(workload: &str, spec: &Value) -> Value {
     json!({"apiVersion": API_VERSION, "kind": "RemediationPolicy", "metadata": {"name": workload}, "spec": all})
 }
 
-/// An Incident by hand, with these further fields of its spec.
+/// An Incident written manually, with these further fields of its spec.
 pub fn incident(name: &str, workload: &str, spec: &Value) -> Value {
     let mut all = json!({"workloadRef": workload, "alertType": "health_check_failed"});
     merge(&mut all, spec);
     json!({"apiVersion": API_VERSION, "kind": "Incident", "metadata": {"name": name}, "spec": all})
 }
 
-/// An Incident in which a human has chosen the action already.
+/// An Incident whose action was ordered by a person.
 pub fn ordered(name: &str, workload: &str, action: &str, count: u32) -> Value {
     let order = json!({"action": action, "replicaCount": count, "by": "a test"});
     incident(name, workload, &json!({"override": order}))

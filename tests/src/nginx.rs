@@ -103,7 +103,7 @@ impl Nginx {
         Ok((status, answer.text().await.map_err(|error| error.to_string())?))
     }
 
-    /// The host name of whoever answers a request through nginx.
+    /// The host name of the container that answers a request through nginx.
     pub async fn who_answers(&self) -> Result<String, String> {
         let (status, body) = self.get("/").await?;
         let answer: Value = serde_json::from_str(&body).unwrap_or_default();

@@ -39,7 +39,7 @@ impl OwnEngine {
             .args(["--ignored", "--exact", test, "--nocapture"])
             .status()
             .expect("the script runs");
-        assert!(status.success(), "what happened inside is told above");
+        assert!(status.success(), "what happened inside is logged above");
     }
 
     /// The engine of the test that runs inside of it: started, with its images.

@@ -42,7 +42,7 @@ impl Shape {
     /// What is not as it should be, each with its place; nothing if all is well.
     pub fn faults(self, value: &Value) -> Vec<String> {
         let mut faults = Vec::new();
-        self.look("$", value, &mut faults);
+        self.check("$", value, &mut faults);
         faults
     }
 
@@ -52,7 +52,7 @@ impl Shape {
         assert!(faults.is_empty(), "{what}: {}\n{value:#}", faults.join("; "));
     }
 
-    fn look(self, place: &str, value: &Value, faults: &mut Vec<String>) {
+    fn check(self, place: &str, value: &Value, faults: &mut Vec<String>) {
         let text = value.as_str();
         let number = value.as_f64();
         let fine = match self {
@@ -71,13 +71,13 @@ impl Shape {
             Self::Anything => true,
             Self::OrNull(shape) => {
                 if !value.is_null() {
-                    shape.look(place, value, faults);
+                    shape.check(place, value, faults);
                 }
                 true
             }
             Self::List(shape) => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    shape.look(&format!("{place}[{index}]"), item, faults);
+                    shape.check(&format!("{place}[{index}]"), item, faults);
                 }
                 value.is_array()
             }
@@ -101,7 +101,7 @@ impl Shape {
     ) {
         for (key, shape) in keys {
             match value.get(key) {
-                Some(field) => shape.look(&format!("{place}.{key}"), field, faults),
+                Some(field) => shape.check(&format!("{place}.{key}"), field, faults),
                 None => faults.push(format!("{place}.{key} is missing")),
             }
         }

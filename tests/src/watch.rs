@@ -36,7 +36,7 @@ impl Watch {
                 while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     if let Ok(event) = serde_json::from_slice::<Value>(&line) {
-                        kept.lock().expect("nobody panics with the lock").push(event);
+                        kept.lock().expect("the lock is not poisoned").push(event);
                     }
                 }
             }
@@ -55,7 +55,7 @@ impl Watch {
 
     /// Every version so far, oldest first.
     pub fn versions(&self) -> Vec<Value> {
-        let seen = self.seen.lock().expect("nobody panics with the lock");
+        let seen = self.seen.lock().expect("the lock is not poisoned");
         seen.iter().map(|event| event["object"].clone()).collect()
     }
 }

@@ -13,7 +13,7 @@ struct Stage {
     api: Api,
     patient: Container,
     front: Nginx,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -133,7 +133,7 @@ async fn a_bad_webhook_is_refused_and_the_field_is_named() {
         assert!(answer.to_string().contains(field), "{body}: {answer}");
     }
     assert_eq!(stage.api.get_ok("/incidents").await, json!([]));
-    let (status, answer) = stage.api.get("/incidents/nobody").await;
+    let (status, answer) = stage.api.get("/incidents/missing").await;
     assert_eq!((status, answer), (404, json!({"detail": "Incident not found."})));
 }
 
@@ -199,7 +199,7 @@ async fn an_incident_s_result_its_runbook_entry_and_retrieval_have_the_shapes_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_containers_metrics_and_topology_tell_of_the_host() {
+async fn health_containers_metrics_and_topology_report_the_host() {
     let stage = stage().await;
     let health = stage.api.get_ok("/health").await;
     assert_eq!(fields(&health), names("status mode version ws_clients"));

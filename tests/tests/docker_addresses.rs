@@ -1,5 +1,5 @@
-//! Promise: requests go to a container only while it has the address. Whoever gets the address of one that is gone gets none
-//! of its requests, and clients are told at once to come back later (I8).
+//! Promise: requests go to a container only while it has the address. A container that gets the address of one that is gone
+//! gets none of its requests, and clients get 503 with `Retry-After` at once (I8).
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ struct Stage {
     docker: Docker,
     http: reqwest::Client,
     strangers: usize,
-    // Dropped last: its containers go once nobody makes any.
+    // Dropped last: its containers go once no controller makes any.
     world: World,
 }
 
@@ -100,12 +100,12 @@ impl Stage {
             if stranger.ip().await == Some(address) {
                 return stranger;
             }
-            assert!(self.strangers < 20, "nobody gets {address}");
+            assert!(self.strangers < 20, "no container gets {address}");
         }
     }
 
-    /// Waits until clients of this path are told to come back later; after that nobody else ever answers.
-    async fn tells_to_come_back(&self, path: &str, stranger: &Container) {
+    /// Waits until clients of this path get 503; after that no other container ever answers.
+    async fn answers_unavailable(&self, path: &str, stranger: &Container) {
         eventually(&format!("{path} answers 503"), async || {
             match self.ask(path).await? {
                 Answer::Later(_) => Ok(()),
@@ -192,7 +192,7 @@ async fn i8_who_gets_the_address_of_a_container_that_is_gone_gets_none_of_its_re
     let address = ip(&removed).await;
     removed.remove_by_force().await;
     let stranger = stage.stranger(address).await;
-    stage.tells_to_come_back("/removed/", &stranger).await;
+    stage.answers_unavailable("/removed/", &stranger).await;
     let why = stage.why().await;
     let said = [
         "is not as it should be",
@@ -213,7 +213,7 @@ async fn i8_who_gets_the_address_of_a_container_that_is_gone_gets_none_of_its_re
         .await;
     disconnected.expect("it can leave its network");
     let stranger = stage.stranger(address).await;
-    stage.tells_to_come_back("/left/", &stranger).await;
+    stage.answers_unavailable("/left/", &stranger).await;
 
     // aegisctl scale --replicas=0
     let replica = stage.world.replica_names(&scaled).await.remove(0);
@@ -232,15 +232,15 @@ async fn i8_who_gets_the_address_of_a_container_that_is_gone_gets_none_of_its_re
     })
     .await;
     let stranger = stage.stranger(address).await;
-    stage.tells_to_come_back("/scaled/", &stranger).await;
+    stage.answers_unavailable("/scaled/", &stranger).await;
 
-    // The Workload is deleted; its container goes later, and nobody looks after it any more.
+    // The Workload is deleted; its container goes later, and no resource names it any more.
     let address = ip(&forgotten).await;
     api.delete("Workload", &forgotten.name).await;
     api.gone("Workload", &forgotten.name).await;
     forgotten.remove_by_force().await;
     let stranger = stage.stranger(address).await;
-    stage.tells_to_come_back("/forgotten/", &stranger).await;
+    stage.answers_unavailable("/forgotten/", &stranger).await;
 
     // While no controller runs.
     let address = ip(&killed).await;
@@ -248,7 +248,7 @@ async fn i8_who_gets_the_address_of_a_container_that_is_gone_gets_none_of_its_re
     killed.remove_by_force().await;
     let stranger = stage.stranger(address).await;
     stage.controller.start_again(|launch| launch).await;
-    stage.tells_to_come_back("/killed/", &stranger).await;
+    stage.answers_unavailable("/killed/", &stranger).await;
 
     // The LoadBalancer is deleted.
     stage.is_answered_by("/", &steady).await;
@@ -257,8 +257,8 @@ async fn i8_who_gets_the_address_of_a_container_that_is_gone_gets_none_of_its_re
     api.gone("LoadBalancer", &stage.front.name).await;
     last.remove_by_force().await;
     let stranger = stage.stranger(address).await;
-    stage.tells_to_come_back("/last/", &stranger).await;
-    stage.tells_to_come_back("/", &stranger).await;
+    stage.answers_unavailable("/last/", &stranger).await;
+    stage.answers_unavailable("/", &stranger).await;
     let (status, health) = stage.front.get("/lb-health").await.expect("nginx answers");
     assert_eq!((status, health.contains("ok")), (200, true), "{health}");
 }

@@ -1,13 +1,14 @@
-//! Promise: without the engine the controller stays up, says so, takes what it is told, and goes on when the engine is
+//! Promise: without the engine the controller stays up, says so, accepts requests, and goes on when the engine is
 //! back, also with what it missed.
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::launch::WEBHOOK_TOKEN;
 use aegis_tests::{World, eventually, manifests};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_away_at_the_start_and_later_is_told_and_waited_for() {
+async fn an_engine_that_is_away_at_the_start_and_later_is_reported_and_waited_for() {
     let world = World::new().await;
     let patient = world.patient("buggy").start().await;
     let name = &patient.name;
@@ -23,7 +24,7 @@ async fn an_engine_that_is_away_at_the_start_and_later_is_told_and_waited_for() 
     api.apply(&manifests::adopting(name, 2)).await;
     api.apply(&manifests::policy(name, &Value::Null)).await;
     api.until("Workload", name, "it says what is missing", |object| {
-        let ready = condition(object, "Ready");
+        let ready = condition(object, ConditionType::Ready);
         if ready["reason"] == "EngineUnavailable" {
             Ok(())
         } else {

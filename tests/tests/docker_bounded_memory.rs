@@ -1,4 +1,4 @@
-//! Promise: what a model says, and what is told of it, is bounded in bytes (I12).
+//! Promise: what a model says, and what is reported of it, is bounded in bytes (I12).
 
 use aegis_tests::model::{Speech, TalkativeModel};
 use aegis_tests::{Api, World, eventually, manifests};

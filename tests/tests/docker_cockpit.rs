@@ -40,7 +40,7 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
             ("BALANCER", &front.name),
         ],
     );
-    // What nobody may find in a log: the token, a link's code, the cookie of a session.
+    // What must be in no log: the token, a link's code, the cookie of a session.
     let mut secrets = vec![controller.admin_token()];
     let mut logs = String::new();
     while let Some(what) = browser.asks() {
@@ -60,7 +60,7 @@ async fn an_engineer_watches_decides_scales_edits_and_loses_nothing_in_a_real_br
             }
             other => match other.strip_prefix("forget ") {
                 Some(secret) => secrets.push(secret.to_owned()),
-                None => panic!("the browser asks for {other:?}, which this test does not know"),
+                None => panic!("the browser requests {other:?}, which this test does not know"),
             },
         }
         browser.done();

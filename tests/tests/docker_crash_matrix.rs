@@ -1,6 +1,6 @@
 //! Promise: `kill -9` between any two steps of a rollout or of healing behind a load balancer loses nothing and does
 //! nothing twice (I1, I2, I8). The next start goes on where it was: each container is made, started and removed once, and
-//! whoever asks through the load balancer is answered all the while.
+//! each client of the load balancer is answered all the while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ struct Stage {
     controller: Controller,
     front: Nginx,
     name: String,
-    // Dropped last: its containers go once nobody makes any.
+    // Dropped last: its containers go once no controller makes any.
     world: World,
 }
 
@@ -82,7 +82,7 @@ impl Stage {
         self.edit(&format!("workloads/{}.yaml", self.name), "plain", "mint");
     }
 
-    /// Asks through nginx again and again until told to end.
+    /// Sends requests through nginx again and again until it is stopped.
     fn clients(&self) -> Clients {
         let (front, go_on) = (self.front.clone(), Arc::new(AtomicBool::new(true)));
         let asked = go_on.clone();
@@ -225,12 +225,12 @@ const BALANCER: [&str; 9] = [
     "balancer/before-write",
     "balancer/during-write",
     "balancer/before-proof",
-    "balancer/before-status",
-    "balancer/after-status",
+    "loadbalancer/before-status",
+    "loadbalancer/after-status",
     "balancer/during-write#2",
     "balancer/before-proof#2",
-    "balancer/before-status#2",
-    "balancer/after-status#2",
+    "loadbalancer/before-status#2",
+    "loadbalancer/after-status#2",
 ];
 
 /// All are, unless `AEGIS_TEST_POINT` names one.
@@ -273,8 +273,8 @@ async fn dying_between_any_two_steps_of_a_new_configuration_fails_no_request_i1_
         "balancer/after-write",
         "balancer/before-reload",
         "balancer/before-proof",
-        "balancer/before-status",
-        "balancer/after-status",
+        "loadbalancer/before-status",
+        "loadbalancer/after-status",
     ];
     let points = points.into_iter().filter(|point| is_asked_for(point));
     let walked = futures::stream::iter(points).map(a_configuration_dies_at);

@@ -20,7 +20,7 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
     let dashboard = Dashboard::start(&world, address).await;
     dashboard
         .shows(
-            "nobody is there",
+            "no controller runs",
             &["The controller is away since", "Nothing was heard"],
         )
         .await;
@@ -84,13 +84,13 @@ async fn the_dashboard_shows_everything_without_scripts_and_says_when_the_contro
                     .shows("it is back", &["ready, version", "RESOLVED"])
                     .await;
             }
-            other => panic!("the browser asks for {other:?}, which this test does not know"),
+            other => panic!("the browser requests {other:?}, which this test does not know"),
         }
         browser.done();
     }
 }
 
-/// The token is in a file alone, the process is nobody in particular, and the page only shows.
+/// The token is in a file alone, the process runs as an unprivileged user, and the page only shows.
 async fn nothing_is_given_away(dashboard: &Dashboard, token: &str) {
     let inspected = dashboard.container.inspect().await;
     assert!(

@@ -1,5 +1,5 @@
 //! Promise: the root comes first. What is sick is not restarted while something it needs is sick itself, and what shares
-//! the network of a container that started anew is restarted after it.
+//! the network of a container that was restarted is restarted after it.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The driver against the real engine: what it asks for is what happens, and what it says of it is so.
+//! The driver against the real engine: what it requests is what happens, and what it says of it is so.
 
 #[path = "docker_driver/lab.rs"]
 mod lab;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aegis_api::create::{Ownership, clone_revision, clone_spec};
 use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
 use anyhow::Context;
 use futures::StreamExt;
@@ -77,7 +77,10 @@ async fn a_clone_keeps_everything_and_runs_beside_its_base() -> Outcome {
     lab.docker.start(&id).await?;
     let clone = lab.inspect(&lab.name("replica-1")).await?;
 
-    assert_eq!((clone.state, &clone.id), (ContainerState::Running, &id));
+    assert_eq!(
+        (clone.state, clone.id.as_str()),
+        (ContainerState::Running, id.as_str())
+    );
     for pointer in [
         "/Config/Image",
         "/Config/Env",
@@ -216,37 +219,37 @@ async fn a_process_that_ignores_sigterm_is_killed_after_the_containers_own_grace
 #[tokio::test]
 async fn errors_say_what_was_asked_and_what_the_engine_answered() -> Outcome {
     let lab = Lab::new("errors")?;
-    let nobody = lab.name("nobody");
+    let missing = lab.name("missing");
     for (said, error) in [
-        ("start container", lab.docker.start(&nobody).await.unwrap_err()),
+        ("start container", lab.docker.start(&missing).await.unwrap_err()),
         (
             "stop container",
-            lab.docker.stop(&nobody, None).await.unwrap_err(),
+            lab.docker.stop(&missing, None).await.unwrap_err(),
         ),
         (
             "send HUP to container",
-            lab.docker.signal(&nobody, "HUP").await.unwrap_err(),
+            lab.docker.signal(&missing, "HUP").await.unwrap_err(),
         ),
         (
             "run true in container",
-            lab.docker.exec(&nobody, &["true"], &[]).await.unwrap_err(),
+            lab.docker.exec(&missing, &["true"], &[]).await.unwrap_err(),
         ),
         (
             "read /x of container",
-            lab.docker.read_files(&nobody, "/x").await.unwrap_err(),
+            lab.docker.read_files(&missing, "/x").await.unwrap_err(),
         ),
         (
             "read counters of container",
-            lab.docker.stats(&nobody).await.unwrap_err(),
+            lab.docker.stats(&missing).await.unwrap_err(),
         ),
         (
             "list processes of container",
-            lab.docker.processes(&nobody).await.unwrap_err(),
+            lab.docker.processes(&missing).await.unwrap_err(),
         ),
     ] {
         let text = error.to_string();
         assert!(
-            error.is_not_found() && text.contains(said) && text.contains(&nobody),
+            error.is_not_found() && text.contains(said) && text.contains(&missing),
             "{text}"
         );
     }
@@ -443,8 +446,8 @@ async fn a_list_has_what_was_asked_for_and_where_it_can_be_reached() -> Outcome 
     let found = lab.docker.list(filter).await?;
     assert_eq!(found.len(), 1);
     assert_eq!(
-        (&found[0].id, &found[0].name, found[0].state),
-        (&id, &lab.name("app"), ContainerState::Running)
+        (found[0].id.as_str(), &found[0].name, found[0].state),
+        (id.as_str(), &lab.name("app"), ContainerState::Running)
     );
     assert!(found[0].networks["bridge"].is_some() && found[0].created > 0 && found[0].image == APP);
     Ok(())
@@ -617,7 +620,7 @@ async fn counters_are_read_and_make_rates() -> Outcome {
 }
 
 #[tokio::test]
-async fn log_lines_tell_their_stream_and_a_terminals_do_not_confuse() -> Outcome {
+async fn log_lines_name_their_stream_and_a_terminals_do_not_confuse() -> Outcome {
     let lab = Lab::new("logs")?;
     let body = json!({ "Image": NGINX, "Entrypoint": ["nginx", "-T", "-e", "/dev/stderr"], "Cmd": [] });
     let mut tty = body.clone();
@@ -703,7 +706,7 @@ async fn a_followed_log_ends_with_its_container() -> Outcome {
 }
 
 #[tokio::test]
-async fn events_tell_of_a_container_from_its_creation_to_its_end() -> Outcome {
+async fn events_report_a_container_from_its_creation_to_its_end() -> Outcome {
     let lab = Lab::new("events")?;
     let events = lab.docker.events().await?;
     let id = lab.run("app", json!({ "Image": APP })).await?;
@@ -744,7 +747,13 @@ async fn an_engine_that_was_away_is_simply_there_again() -> Outcome {
     assert!(docker.start("x").await.unwrap_err().is_transient());
     std::os::unix::fs::symlink("/var/run/docker.sock", &socket)?;
     docker.list(ListFilter::default()).await?;
-    assert!(docker.start("aegistest-nobody").await.unwrap_err().is_not_found());
+    assert!(
+        docker
+            .start("aegistest-missing")
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
     std::fs::remove_file(&socket)?;
     assert!(matches!(
         docker.info().await,

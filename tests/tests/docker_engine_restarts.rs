@@ -1,5 +1,5 @@
 //! Promise: a Docker engine that restarts, whose connections break, or whose answers get lost in the middle of a change
-//! doubles nothing and loses nothing (I2): the change goes on and ends as it was asked for.
+//! doubles nothing and loses nothing (I2): the change goes on and ends as the spec desires.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ struct Stage {
     controller: Controller,
     front: Nginx,
     name: String,
-    // Dropped last: its containers go once nobody makes any.
+    // Dropped last: its containers go once no controller makes any.
     world: World,
 }
 
@@ -55,7 +55,7 @@ impl Stage {
 
     async fn settles(&self) -> Value {
         let api = self.controller.api();
-        eventually("the change ends as it was asked for", async || {
+        eventually("the change ends as the spec desires", async || {
             let workload = api.object("workloads", &self.name).await.ok_or("gone")?;
             let balancer = api
                 .object("loadbalancers", &self.front.name)
@@ -111,7 +111,7 @@ async fn connections_that_break_and_answers_that_get_lost_in_a_rollout_double_no
     let launch = world.controller().flag("--docker-host", &engine.host());
     let stage = Stage::new(world, launch.start().await).await;
 
-    // What was asked for takes effect and nobody hears of it: creating, starting, stopping, removing.
+    // Each request takes effect and its answer is lost: creating, starting, stopping, removing.
     engine.swallow_answers(4);
     stage.change_the_template("mint").await;
     stage.settles().await;
@@ -127,7 +127,7 @@ async fn connections_that_break_and_answers_that_get_lost_in_a_rollout_double_no
     }
     stage.ended_well().await;
 
-    // Nobody answers at all for a while.
+    // The engine does not answer at all for a while.
     stage.change_the_template("plain").await;
     stage.is_in_the_middle().await;
     engine.cut().await;

@@ -22,7 +22,7 @@ async fn a_full_disk_takes_no_change_and_loses_none_i1() {
         .args(["--ignored", "--exact", INSIDE, "--nocapture"])
         .status()
         .expect("the script runs");
-    assert!(status.success(), "what happened inside is told above");
+    assert!(status.success(), "what happened inside is logged above");
 }
 
 /// What takes all the space that is left.
@@ -48,7 +48,7 @@ impl Ballast {
     }
 }
 
-/// Everything that somebody asked for and was told is stored.
+/// Everything that a client requested and that was acknowledged as stored.
 async fn acknowledged(controller: &Controller) -> Value {
     let api = controller.api();
     let mut all = serde_json::Map::new();
@@ -85,21 +85,21 @@ async fn inside_a_small_state_directory() {
     let ballast = Ballast::fill(&state);
     let before = acknowledged(&controller).await;
 
-    // Whoever wants to change something is told what to do about it.
+    // A client that wants to change something gets an error that says what to do about it.
     let scaled = controller
         .ctl()
         .run(&["scale", &format!("workload/{name}"), "--replicas=3"])
         .await;
     assert_eq!(scaled.code, 1, "{scaled:?}");
-    let told = [
+    let expected = [
         "No space left on device",
         "nothing was changed",
         "free some space",
     ];
-    for words in told {
+    for words in expected {
         assert!(scaled.stderr.contains(words), "{words}: {}", scaled.stderr);
     }
-    // An alert is not taken, so whoever sends it sends it again.
+    // An alert is not accepted, so its sender sends it again.
     let alert = json!({"incident_id": "when-full", "alert_type": "manual", "container_name": name});
     let monitor = controller.api_as(Some(WEBHOOK_TOKEN));
     let (status, body) = monitor.post("/webhook", &alert).await;

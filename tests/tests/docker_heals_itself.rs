@@ -203,14 +203,14 @@ fn the_frames_come_in_the_order_of_the_pipeline(frames: &[Value]) {
 }
 
 fn the_stream_grows_chunk_by_chunk(frames: &[Value]) {
-    let mut told = String::new();
+    let mut streamed = String::new();
     for frame in frames.iter().filter(|frame| frame["type"] == "ai.stream") {
-        told.push_str(frame["data"]["chunk"].as_str().unwrap_or_default());
-        assert_eq!(frame["data"]["full_text"], told.as_str());
+        streamed.push_str(frame["data"]["chunk"].as_str().unwrap_or_default());
+        assert_eq!(frame["data"]["full_text"], streamed.as_str());
     }
     assert!(
         frames.iter().filter(|frame| frame["type"] == "ai.stream").count() > 3,
-        "it is streamed: {told}"
+        "it is streamed: {streamed}"
     );
 }
 

@@ -1,8 +1,9 @@
 //! Promise: what many workloads have at once is one fault of the host, not many of theirs. Two are remedied at a time, the
-//! fourth within a minute pauses all automation, durably, and a human lets it go on (I6).
+//! fourth within a minute pauses all automation, durably, and a person resumes it (I6).
 
 use std::collections::BTreeMap;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use futures::future::join_all;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 struct Stage {
     controller: Controller,
     patients: Vec<Container>,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -91,7 +92,7 @@ impl Stage {
     async fn all_are_well_or_held(&self) -> BTreeMap<String, usize> {
         let api = self.api();
         let rest = |workload: &Value| {
-            let paused = condition(workload, "Paused")["status"] == "True";
+            let paused = condition(workload, ConditionType::Paused)["status"] == "True";
             let health = &workload["status"]["instances"][0]["health"];
             if paused && (health == "Healthy" || health == "Unhealthy") {
                 Ok(())
@@ -107,11 +108,11 @@ impl Stage {
         self.starts().await
     }
 
-    /// Every incident has ended, or waits for a human; answers them.
+    /// Every incident has ended, or requires approval; answers them.
     async fn all_have_come_to_rest(&self, patients: &[Container]) -> Vec<Value> {
         let api = self.api();
         let rest = |incident: &Value| {
-            let held = condition(incident, "Held");
+            let held = condition(incident, ConditionType::Held);
             let paused = held["status"] == "True" && held["reason"] == "Paused";
             match incident["status"]["phase"].as_str() {
                 Some("RESOLVED" | "AWAITING_APPROVAL") => Ok(incident.clone()),
@@ -127,7 +128,7 @@ impl Stage {
 }
 
 fn why(incident: &Value) -> &str {
-    condition(incident, "PolicyAllows")["reason"]
+    condition(incident, ConditionType::PolicyAllows)["reason"]
         .as_str()
         .unwrap_or_default()
 }
@@ -188,7 +189,7 @@ async fn i6_the_fourth_workload_within_a_minute_pauses_all_automation_until_some
         "{events:#?}"
     );
 
-    // It outlives the controller, and whoever falls ill under it waits, too.
+    // It outlives the controller, and what falls ill under it waits, too.
     stage.controller.kill9();
     stage.controller.start_again(|launch| launch).await;
     assert_eq!(stage.is_paused_by_itself().await, pause);
@@ -244,7 +245,9 @@ async fn i6_restarts_of_sick_containers_are_bound_by_the_same_limits() {
     let api = stage.api();
     assert_eq!(stage.all_are_well_or_held().await, before);
     let workload = api.object("Workload", left).await.unwrap();
-    let message = condition(&workload, "Paused")["message"].as_str().unwrap();
+    let message = condition(&workload, ConditionType::Paused)["message"]
+        .as_str()
+        .unwrap();
     assert!(message.contains("aegisctl resume"), "{message}");
 
     stage.controller.ctl().ok(&["resume"]).await;

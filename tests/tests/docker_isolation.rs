@@ -1,11 +1,12 @@
 //! Promise: one bad resource, one hung container, one slow client never stops the others (I9).
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{World, manifests};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_container_a_missing_image_and_a_sleeping_client_hold_nobody_else_up_i9() {
+async fn a_frozen_container_a_missing_image_and_a_sleeping_client_hold_nothing_else_up_i9() {
     let world = World::new().await;
     let (frozen, patient) = (
         world.patient("frozen").start().await,
@@ -22,7 +23,7 @@ async fn a_frozen_container_a_missing_image_and_a_sleeping_client_hold_nobody_el
     let image = json!({"image": format!("aegisops/no-such-image:{}", world.id())});
     api.apply(&manifests::templated(&missing, world.network(), 2, &image))
         .await;
-    let orphan = json!({"spec": {"backends": [{"workload": "nobody", "port": 1, "upstream": "nobody"}]}});
+    let orphan = json!({"spec": {"backends": [{"workload": "absent", "port": 1, "upstream": "absent"}]}});
     let mut balancer = manifests::balancing(&world.name("no-such-nginx"), &patient.name);
     balancer["spec"]["backends"] = orphan["spec"]["backends"].clone();
     api.apply(&balancer).await;
@@ -39,7 +40,7 @@ async fn a_frozen_container_a_missing_image_and_a_sleeping_client_hold_nobody_el
     assert_eq!(world.events().count(&patient.id, "start").await, 2);
     let reason = api
         .until("Workload", &missing, "it says what is wrong", |object| {
-            let ready = condition(object, "Ready");
+            let ready = condition(object, ConditionType::Ready);
             let message = ready["message"].as_str().unwrap_or_default();
             if message.contains("no-such-image") {
                 Ok(ready.clone())

@@ -1,5 +1,5 @@
-//! Promise: what a change would do is told before it is made, by what then does it: the steps that `aegisctl plan` shows are
-//! the steps that the engine sees, for scaling out and in, a restart of one behind a load balancer, and a new template.
+//! Promise: what a change would do is shown before it is made, by what then does it: the steps that `aegisctl plan` shows
+//! are the steps that the engine sees, for scaling out and in, a restart of one behind a load balancer, and a new template.
 
 use aegis_tests::{Controller, Nginx, World, eventually, manifests};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 struct Stage {
     controller: Controller,
     front: Nginx,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -51,15 +51,15 @@ impl Stage {
         .await;
     }
 
-    /// What `aegisctl` tells beforehand.
+    /// What `aegisctl plan` shows beforehand.
     async fn plan(&self, change: &[&str]) -> Value {
         let asked: Vec<&str> = [&["plan"], change, &["-o", "json"]].concat();
-        let told = self.controller.ctl().ok(&asked).await;
-        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"))
+        let shown = self.controller.ctl().ok(&asked).await;
+        serde_json::from_str(&shown).unwrap_or_else(|error| panic!("{error}: {shown}"))
     }
 
-    /// Tells the change, makes it, and compares.
-    async fn does_what_it_told(&self, name: &str, change: &[&str], make: &[&str], replicas: u64) -> Value {
+    /// Shows the change, makes it, and compares.
+    async fn does_what_it_showed(&self, name: &str, change: &[&str], make: &[&str], replicas: u64) -> Value {
         let before = self.world.events().so_far().await.len();
         let plan = self.plan(change).await;
         assert_eq!(
@@ -70,7 +70,7 @@ impl Stage {
         assert_eq!(plan["complete"], true, "{plan:#}");
         self.controller.ctl().ok(make).await;
         let steps = plan["steps"].as_array().expect("steps");
-        eventually("as many steps are taken as were told", async || {
+        eventually("as many steps are taken as were shown", async || {
             let taken = self.taken(name, before).await;
             match taken.len() >= steps.len() {
                 true => Ok(()),
@@ -80,17 +80,17 @@ impl Stage {
         .await;
         self.settles_at(name, replicas).await;
         let taken = self.taken(name, before).await;
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         // Steps of one pass are taken at the same time: their order among each other means nothing.
         for pass in steps.chunk_by(|a, b| a["pass"] == b["pass"]) {
             let mut pass: Vec<String> = pass.iter().map(words).collect();
-            let mut seen: Vec<String> = taken.iter().skip(told.len()).take(pass.len()).cloned().collect();
+            let mut seen: Vec<String> = taken.iter().skip(shown.len()).take(pass.len()).cloned().collect();
             pass.sort_unstable();
             seen.sort_unstable();
-            assert_eq!(pass, seen, "told {steps:#?}, taken {taken:#?}");
-            told.extend(pass);
+            assert_eq!(pass, seen, "shown {steps:#?}, taken {taken:#?}");
+            shown.extend(pass);
         }
-        assert_eq!(told.len(), taken.len(), "told {told:#?}, taken {taken:#?}");
+        assert_eq!(shown.len(), taken.len(), "shown {shown:#?}, taken {taken:#?}");
         plan
     }
 
@@ -124,14 +124,14 @@ fn words(step: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scaling_and_restarting_an_adopted_container_take_the_steps_that_were_told() {
+async fn scaling_and_restarting_an_adopted_container_take_the_steps_that_were_shown() {
     let world = World::new().await;
     let patient = world.patient("shop").start().await;
     let name = patient.name.clone();
     let stage = stage(&manifests::adopting(&name, 1), world).await;
     let target = format!("workload/{name}");
     let plan = stage
-        .does_what_it_told(
+        .does_what_it_showed(
             &name,
             &[&target, "--replicas=3"],
             &["scale", &target, "--replicas=3"],
@@ -140,7 +140,7 @@ async fn scaling_and_restarting_an_adopted_container_take_the_steps_that_were_to
         .await;
     assert_eq!(plan["clients"]["message"], "nothing that runs is stopped");
     let plan = stage
-        .does_what_it_told(
+        .does_what_it_showed(
             &name,
             &[&target, "--replicas=1"],
             &["scale", &target, "--replicas=1"],
@@ -149,7 +149,7 @@ async fn scaling_and_restarting_an_adopted_container_take_the_steps_that_were_to
         .await;
     assert_eq!(plan["untouched"], json!([name]));
     let plan = stage
-        .does_what_it_told(&name, &[&target, "--restart"], &["restart", &target], 1)
+        .does_what_it_showed(&name, &[&target, "--restart"], &["restart", &target], 1)
         .await;
     // A stand-in answers meanwhile.
     assert_eq!(plan["clients"]["servingLeast"], 1, "{plan:#}");
@@ -165,7 +165,7 @@ async fn scaling_and_restarting_an_adopted_container_take_the_steps_that_were_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_template_takes_the_steps_that_were_told() {
+async fn a_new_template_takes_the_steps_that_were_shown() {
     let world = World::new().await;
     let name = world.name("web");
     let mut workload = manifests::templated(&name, world.network(), 2, &Value::Null);
@@ -176,7 +176,7 @@ async fn a_new_template_takes_the_steps_that_were_told() {
     std::fs::write(&file, workload.to_string()).expect("a file");
     let file = file.to_str().expect("a path");
     let plan = stage
-        .does_what_it_told(&name, &["-f", file], &["apply", "-f", file], 2)
+        .does_what_it_showed(&name, &["-f", file], &["apply", "-f", file], 2)
         .await;
     assert_eq!(plan["clients"]["servingLeast"], 2, "{plan:#}");
     let message = plan["clients"]["message"].as_str().unwrap_or_default();

@@ -44,8 +44,9 @@ async fn a_real_model_drives_an_incident_to_its_end() {
 
     patient.fill_memory(87.0).await;
     let name = world.name("real-model");
-    let told = json!({"alertType": "memory_leak", "severity": "critical", "logs": "memory at 87% of 128 MB and rising; requests get slower"});
-    api.apply(&manifests::incident(&name, &patient.name, &told)).await;
+    let alert = json!({"alertType": "memory_leak", "severity": "critical", "logs": "memory at 87% of 128 MB and rising; requests get slower"});
+    api.apply(&manifests::incident(&name, &patient.name, &alert))
+        .await;
     let incident = within(BOUND, "the incident ends", async || {
         let incident = api.object("Incident", &name).await.unwrap_or_default();
         let phase = incident["status"]["phase"].as_str().unwrap_or_default();
@@ -64,7 +65,7 @@ async fn a_real_model_drives_an_incident_to_its_end() {
     let mut proposals = said.iter().filter(|line| line["asked"] == "proposal");
     assert!(
         proposals.clone().count() > 0,
-        "the model was asked for a proposal: {said:#?}"
+        "a proposal was requested of the model: {said:#?}"
     );
     assert!(
         said.iter().all(|line| line["schema"] == true),
@@ -97,7 +98,7 @@ async fn a_real_model_drives_an_incident_to_its_end() {
     assert_eq!(
         bystander.started_at().await,
         bystander_started,
-        "nobody else was touched"
+        "no other container was touched"
     );
     let own = [patient.name.as_str(), bystander.name.as_str()];
     let replicas = world.replica_names(&patient.name).await;
@@ -266,7 +267,7 @@ impl Llama {
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                heard.lock().expect("nobody panics with it").push(line);
+                heard.lock().expect("the lock is not poisoned").push(line);
             }
         });
         let mut llama = Self {
@@ -276,7 +277,7 @@ impl Llama {
             _stdin: stdin,
         };
         llama.url = eventually("llama.cpp has loaded the model", async || {
-            let said = llama.said.lock().expect("nobody panics with it").clone();
+            let said = llama.said.lock().expect("the lock is not poisoned").clone();
             let url = said
                 .iter()
                 .find_map(|line| line["url"].as_str().map(str::to_owned));
@@ -288,14 +289,14 @@ impl Llama {
 
     /// Its answers so far.
     fn said(&self) -> Vec<Value> {
-        let mut said = self.said.lock().expect("nobody panics with it").clone();
+        let mut said = self.said.lock().expect("the lock is not poisoned").clone();
         said.retain(|line| line["asked"].is_string());
         said
     }
 
     fn report(&self) {
         println!("--- what the model said ---");
-        for line in self.said.lock().expect("nobody panics with it").iter().skip(1) {
+        for line in self.said.lock().expect("the lock is not poisoned").iter().skip(1) {
             if !line["asked"].is_string() {
                 println!("{line}");
                 continue;

@@ -23,7 +23,7 @@ async fn headlines(slack: &MockServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
+async fn a_healed_incident_is_notified_at_received_decision_action_and_end() {
     let slack = MockServer::start().await;
     let pause = ResponseTemplate::new(429).insert_header("retry-after", "1");
     Mock::given(method("POST"))
@@ -51,12 +51,12 @@ async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
         json!({"incident_id": "slack-1", "alert_type": "HANG <!channel>", "container_name": patient.name});
     let (status, body) = api.post("/webhook", &alert).await;
     assert_eq!(status, 200, "{body}");
-    let told = eventually("the end is told", async || {
-        let told = headlines(&slack).await;
-        if told.iter().any(|text| text.contains("Resolved")) {
-            Ok(told)
+    let sent = eventually("the end is notified", async || {
+        let sent = headlines(&slack).await;
+        if sent.iter().any(|text| text.contains("Resolved")) {
+            Ok(sent)
         } else {
-            Err(format!("{told:?}"))
+            Err(format!("{sent:?}"))
         }
     })
     .await;
@@ -68,9 +68,9 @@ async fn a_healed_incident_is_told_at_received_decision_action_and_end() {
         "Action taken",
         "Resolved",
     ];
-    assert_eq!(told.len(), words.len(), "{told:?}");
-    for (text, word) in told.iter().zip(words) {
-        assert!(text.contains(word), "{text} should tell {word}");
+    assert_eq!(sent.len(), words.len(), "{sent:?}");
+    for (text, word) in sent.iter().zip(words) {
+        assert!(text.contains(word), "{text} should contain {word}");
         assert!(text.contains("&lt;!channel&gt;"), "{text}");
     }
 }

@@ -1,8 +1,9 @@
 //! Promise: what a person stops stays stopped until they hand it back, and nothing else that ends does: a lone SIGKILL, a
-//! stop of the engine, an end that nobody heard of. A `docker restart` is not raced.
+//! stop of the engine, an end that the controller did not hear of. A `docker restart` is not raced.
 
 use std::process::Command;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, OwnEngine, World, eventually, manifests};
 use serde_json::Value;
@@ -22,9 +23,9 @@ fn running(inspected: &Value) -> bool {
 }
 
 async fn is_left_stopped(api: &Api, name: &str) -> Value {
-    api.until("Workload", name, "it is told as stopped by hand", |object| {
-        let told = condition(object, "StoppedByHand");
-        let done = told["status"] == "True";
+    api.until("Workload", name, "it is reported as stopped by hand", |object| {
+        let stopped = condition(object, ConditionType::StoppedByHand);
+        let done = stopped["status"] == "True";
         done.then(|| object.clone())
             .ok_or_else(|| object["status"].to_string())
     })
@@ -53,13 +54,13 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
         restarts.map(|event| event["count"].clone()).collect::<Vec<_>>()
     };
     eventually(
-        "it was started again after the SIGKILL, and that was told",
+        "it was started again after the SIGKILL, and that was reported",
         async || {
-            let (starts, told) = (world.events().count(&web.id, "start").await, ours().await);
-            if starts >= 2 && !told.is_empty() {
+            let (starts, reported) = (world.events().count(&web.id, "start").await, ours().await);
+            if starts >= 2 && !reported.is_empty() {
                 Ok(())
             } else {
-                Err(format!("{starts} starts, told {told:?}"))
+                Err(format!("{starts} starts, reported {reported:?}"))
             }
         },
     )
@@ -82,8 +83,11 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     let starts = world.events().count(&web.id, "start").await;
     api.apply(&manifests::incident("gone", &web.name, &Value::Null))
         .await;
-    api.until("Incident", "gone", "a human is asked", |incident| {
-        let (phase, why) = (&incident["status"]["phase"], condition(incident, "PolicyAllows"));
+    api.until("Incident", "gone", "approval is required", |incident| {
+        let (phase, why) = (
+            &incident["status"]["phase"],
+            condition(incident, ConditionType::PolicyAllows),
+        );
         let asked = phase == "AWAITING_APPROVAL" && why["reason"] == "StoppedByHand";
         asked.then_some(()).ok_or_else(|| incident["status"].to_string())
     })
@@ -92,9 +96,9 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     assert_eq!(
         world.events().count(&web.id, "start").await,
         starts,
-        "nobody started it"
+        "it was not started"
     );
-    assert!(!running(&web.inspect().await), "nobody started it");
+    assert!(!running(&web.inspect().await), "it was not started");
     let why = controller.ctl().ok(&["why", &web.name]).await;
     assert!(
         why.contains("StoppedByHand") && why.contains("docker start"),
@@ -106,18 +110,18 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
     controller.start_again(|launch| launch).await;
     let api = controller.api();
     api.until("Workload", &web.name, "the new controller has looked", |object| {
-        let looked = condition(object, "StoppedByHand")["status"] == "True";
+        let looked = condition(object, ConditionType::StoppedByHand)["status"] == "True";
         looked.then_some(()).ok_or_else(|| object["status"].to_string())
     })
     .await;
-    assert!(!running(&web.inspect().await), "nobody started it");
+    assert!(!running(&web.inspect().await), "it was not started");
 
     docker(&["start", &web.name]);
     api.workload_ready(&web.name, 1).await;
-    eventually("that it was handed back is told", async || {
+    eventually("that it was handed back is reported", async || {
         let events = api.events("Workload", &web.name).await;
-        let told = events.iter().any(|event| event["reason"] == "HandedBack");
-        told.then_some(()).ok_or_else(|| format!("{events:?}"))
+        let reported = events.iter().any(|event| event["reason"] == "HandedBack");
+        reported.then_some(()).ok_or_else(|| format!("{events:?}"))
     })
     .await;
 
@@ -132,7 +136,7 @@ async fn i6_what_a_person_stops_stays_stopped_until_they_hand_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_was_not_heard_is_revived() {
+async fn a_stop_that_was_not_observed_is_restarted() {
     let world = World::new().await;
     let mut engine = world.engine_proxy();
     engine.mend();
@@ -153,7 +157,7 @@ async fn a_stop_that_was_not_heard_is_revived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_engine_stops_with_itself_is_revived() {
+async fn what_an_engine_stops_with_itself_is_restarted() {
     OwnEngine::runs(INSIDE, &["aegisops/buggy-app:dev"]);
 }
 

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 3;
 struct Case {
     controller: Controller,
     patient: Container,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 

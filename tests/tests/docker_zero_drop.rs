@@ -1,6 +1,6 @@
 //! Promise: whatever this controller does to containers behind a load balancer, no client notices: scaling out and in,
-//! restarts, new templates, bad ones that are taken back, healing, and a controller that dies in the middle of it. The
-//! receipts that it writes tell what clients saw.
+//! restarts, new templates, bad ones that are rolled back, healing, and a controller that dies in the middle of it. The
+//! receipts that it writes report what clients saw.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ struct Stage {
     controller: Controller,
     front: Nginx,
     name: String,
-    // Dropped last: its containers go once nobody makes any.
+    // Dropped last: its containers go once no controller makes any.
     world: World,
 }
 
@@ -129,7 +129,7 @@ fn instant(value: &Value) -> Timestamp {
         .expect("an instant")
 }
 
-/// Nobody's request failed, and the receipts say so, too, with the clients' own numbers.
+/// No client's request failed, and the receipts say so, too, with the clients' own numbers.
 fn nothing_was_dropped(what: &str, tally: &Tally, receipts: &[Value]) {
     println!(
         "{what}: {} answered at {:.0}/s by {:?}, {} failed, {} repeated over a new connection, receipts {}",
@@ -157,11 +157,12 @@ fn nothing_was_dropped(what: &str, tally: &Tally, receipts: &[Value]) {
             .flatten()
             .filter_map(Value::as_str);
         let seen: usize = ids.map(|id| tally.answered_late(&id[..12], start, end)).sum();
-        let told = usize::try_from(counts["inFlight"].as_u64().expect("a number")).expect("a small number");
+        let reported =
+            usize::try_from(counts["inFlight"].as_u64().expect("a number")).expect("a small number");
         // A client learns of an answer a moment after nginx has sent it.
         assert!(
-            told <= seen + 2 && seen <= told + 25,
-            "{what}: clients had {seen} late answers of those who left, the receipt tells of {told}: {receipt}"
+            reported <= seen + 2 && seen <= reported + 25,
+            "{what}: clients had {seen} late answers of those who left, the receipt reports {reported}: {receipt}"
         );
     }
 }
@@ -211,7 +212,7 @@ async fn scaling_and_restarting_under_load_drops_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_templates_under_load_drop_no_request_and_a_bad_one_is_taken_back() {
+async fn new_templates_under_load_drop_no_request_and_a_bad_one_is_rolled_back() {
     let stage = stage(3, json!({"progressDeadline": "20s"})).await;
 
     let (load, since) = (stage.load().await, Timestamp::now());
@@ -229,7 +230,7 @@ async fn new_templates_under_load_drop_no_request_and_a_bad_one_is_taken_back() 
         .await;
     let api = stage.controller.api();
     let workload = api
-        .until(KIND, &stage.name, "its new template is taken back", |workload| {
+        .until(KIND, &stage.name, "its new template is rolled back", |workload| {
             let rejected = &workload["status"]["rejected"]["reason"];
             rejected
                 .as_str()
@@ -241,14 +242,14 @@ async fn new_templates_under_load_drop_no_request_and_a_bad_one_is_taken_back() 
     stage.settles_at(3).await;
     let receipts = stage.receipts(since).await;
     nothing_was_dropped("a bad template", &load.stop().await, &receipts);
-    assert_eq!(stage.rotation().await, good, "nobody who served was touched");
+    assert_eq!(stage.rotation().await, good, "no serving container was touched");
     assert_eq!(stage.world.replica_names(&stage.name).await.len(), 3);
-    let told = stage
+    let described = stage
         .controller
         .ctl()
         .ok(&["describe", &format!("workload/{}", stage.name)])
         .await;
-    assert!(told.contains("taken back"), "{told}");
+    assert!(described.contains("rolled back"), "{described}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,7 +290,7 @@ async fn healing_and_a_controller_that_dies_drop_no_request() {
     api.until(KIND, &stage.name, "its change is under way", |workload| {
         let draining = workload["status"]["instances"].as_array().into_iter().flatten();
         let any = draining.into_iter().any(|row| row["draining"] == true);
-        any.then_some(()).ok_or_else(|| "nobody drains".to_owned())
+        any.then_some(()).ok_or_else(|| "no container drains".to_owned())
     })
     .await;
     stage.controller.kill9();
@@ -299,7 +300,7 @@ async fn healing_and_a_controller_that_dies_drop_no_request() {
     let receipts = stage.receipts(since).await;
     nothing_was_dropped("kill -9 of the controller", &load.stop().await, &receipts);
 
-    // What nobody could have announced: a replica is killed.
+    // What cannot be announced: a replica is killed.
     let load = stage.load().await;
     let victim = stage
         .world

@@ -6,6 +6,8 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aegis_api::Phase;
+use aegis_planning::incident::TRANSITIONS;
 use aegis_tests::binaries::{binary, repository};
 
 /// A page of the documentation, by its path in the repository.
@@ -104,6 +106,37 @@ fn each_test_of_an_invariant_that_the_docs_name_exists_and_none_is_without_one()
             assert!(source.contains(&format!("fn {name}(")), "{file} has no {name}");
         }
     }
+}
+
+/// The phases between backticks.
+fn phases(cell: &str) -> BTreeSet<&str> {
+    let words = cell.split('`').skip(1).step_by(2);
+    words
+        .filter(|word| Phase::ALL.iter().any(|phase| phase.as_str() == *word))
+        .collect()
+}
+
+#[test]
+fn the_table_of_an_incidents_life_leads_where_the_planner_goes() {
+    let page = read_to_string(repository().join("docs/architecture.md")).unwrap();
+    let section = page.split("\n## The life of an incident\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let mut said = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [from, _, to] = cells[..] else {
+            panic!("not three cells: {row}")
+        };
+        let from = phases(from);
+        let leads = TRANSITIONS
+            .iter()
+            .filter(|(start, _, end)| from.contains(start.as_str()) && start != end)
+            .map(|(.., end)| end.as_str());
+        assert_eq!(phases(to), leads.collect(), "{from:?}");
+        said.extend(from);
+    }
+    assert_eq!(said, Phase::ALL.iter().map(|phase| phase.as_str()).collect());
 }
 
 #[test]

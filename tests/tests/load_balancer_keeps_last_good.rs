@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::binaries::repository;
 use aegis_tests::{Api, Container, Controller, Nginx, World, eventually, manifests};
@@ -64,11 +65,11 @@ impl Stage {
         self.api.merge_ok("LoadBalancer", &self.front.name, &patch).await;
     }
 
-    /// Waits until the resource tells this reason, and answers the whole of it.
-    async fn tells(&self, reason: &str) -> Value {
+    /// Waits until the resource is `Ready` or not for this reason, and answers the whole of it.
+    async fn reports(&self, reason: &str) -> Value {
         self.api
             .until("LoadBalancer", &self.front.name, reason, |object| {
-                let ready = condition(object, "Ready");
+                let ready = condition(object, ConditionType::Ready);
                 if ready["reason"] == reason {
                     Ok(object.clone())
                 } else {
@@ -87,30 +88,32 @@ impl Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_with_a_syntax_error_changes_nothing_and_is_told_i8() {
+async fn a_template_with_a_syntax_error_changes_nothing_and_is_reported_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     let before = stage.front.config().await;
     stage.template("syntax.tera").await;
-    let object = stage.tells("TemplateError").await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap();
+    let object = stage.reports("TemplateError").await;
+    let message = condition(&object, ConditionType::Ready)["message"]
+        .as_str()
+        .unwrap();
     assert!(message.contains("syntax.tera"), "{message}");
     assert_eq!(stage.front.config().await, before);
     stage.serves_its_patient().await;
 
     stage.template(GOOD).await;
-    stage.tells("Ready").await;
+    stage.reports("Ready").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_template_changes_nothing_and_is_told_i8() {
+async fn a_missing_template_changes_nothing_and_is_reported_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     let before = stage.front.config().await;
     stage.template("nowhere.tera").await;
-    let object = stage.tells("TemplateError").await;
+    let object = stage.reports("TemplateError").await;
     assert!(
-        condition(&object, "Ready")["message"]
+        condition(&object, ConditionType::Ready)["message"]
             .as_str()
             .unwrap()
             .contains("nowhere.tera")
@@ -120,13 +123,15 @@ async fn a_missing_template_changes_nothing_and_is_told_i8() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configuration_that_nginx_refuses_never_goes_live_and_its_complaint_is_told_i8() {
+async fn a_configuration_that_nginx_refuses_never_goes_live_and_its_complaint_is_reported_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     let before = stage.front.config().await;
     stage.template("refused.tera").await;
-    let object = stage.tells("ConfigRefused").await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap();
+    let object = stage.reports("ConfigRefused").await;
+    let message = condition(&object, ConditionType::Ready)["message"]
+        .as_str()
+        .unwrap();
     assert!(
         message.contains("proxy_htp_version"),
         "nginx's own words: {message}"
@@ -140,17 +145,17 @@ async fn a_configuration_that_nginx_refuses_never_goes_live_and_its_complaint_is
     stage.serves_its_patient().await;
 
     stage.template(GOOD).await;
-    stage.tells("Ready").await;
+    stage.reports("Ready").await;
     stage.serves_its_patient().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_that_cannot_be_proved_is_taken_back_i8() {
+async fn a_reload_that_cannot_be_proved_is_rolled_back_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     let before = stage.front.config().await;
     stage.template("unproved.tera").await;
-    stage.tells("ReloadUnproved").await;
+    stage.reports("ReloadUnproved").await;
     // It is tried again and again, with growing pauses; between two tries the last good one is live.
     eventually("the last good configuration is back", async || {
         if stage.front.config().await == before {
@@ -168,7 +173,7 @@ async fn an_upstream_is_never_emptied_even_when_nothing_is_healthy_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     stage.patient.trigger("hang").await;
-    let object = stage.tells("LastServersHeld").await;
+    let object = stage.reports("LastServersHeld").await;
     assert_eq!(object["status"]["serverCount"], 1);
     assert_eq!(stage.front.servers().await.len(), 1);
     // Its health hangs, its requests do not: they are still served.
@@ -206,7 +211,7 @@ async fn a_server_is_admitted_only_when_it_is_healthy_i8() {
             },
         )
         .await;
-    let object = stage.tells("Partial").await;
+    let object = stage.reports("Partial").await;
     assert_eq!(object["status"]["serverCount"], 1, "{object:#}");
     let config = stage.front.config().await;
     assert!(!config.contains("upstream sick {"), "{config}");
@@ -218,7 +223,7 @@ async fn an_nginx_that_was_restarted_gets_its_configuration_again_i8() {
     let world = World::new().await;
     let stage = stage(&world).await;
     stage.front.container.remove_by_force().await;
-    stage.tells("ContainerMissing").await;
+    stage.reports("ContainerMissing").await;
     let front = world.nginx("lb").await;
     eventually("the new nginx serves the patient", async || {
         let host = front.who_answers().await?;

@@ -262,7 +262,7 @@ async fn stage() -> Stage {
     }
 }
 
-/// The page: reads everything again and again until it is told to end, and answers what it found wrong and how often it
+/// The page: reads everything again and again until it is stopped, and answers what it found wrong and how often it
 /// has looked.
 async fn page(api: Api, ended: Arc<AtomicBool>) -> (usize, Vec<String>) {
     let (mut looks, mut faults) = (0, Vec::new());
@@ -340,7 +340,7 @@ impl Stage {
         Object(&[("detail", Text)]).of("/scale/sideways", &sideways);
     }
 
-    /// Alerts as scripts send them: at once 200, more fields than anybody asked for, and what is wrong by its name.
+    /// Alerts as scripts send them: at once 200, more fields than the controller knows, and what is wrong by its name.
     async fn alerts(&self) {
         let alert = json!({
             "incident_id": "INC-1", "alert_type": "manual", "logs": "all is well", "container_name": self.patient.name,
@@ -381,7 +381,7 @@ impl Stage {
             REFUSED.of("/webhook", &refused);
             assert_eq!(refused["detail"][0]["loc"], json!(["body", field]));
         }
-        let missing = self.api.get("/incidents/nobody").await;
+        let missing = self.api.get("/incidents/missing").await;
         assert_eq!(missing, (404, json!({"detail": "Incident not found."})));
     }
 
@@ -398,9 +398,9 @@ impl Stage {
                 .await;
             self.ended(name, "RESOLVED").await;
         }
-        let nobody = json!({"incident_id": "INC-2", "alert_type": "health_check_failed",
-            "container_name": self.world.name("nobody")});
-        let (code, body) = self.post("/webhook", &nobody).await;
+        let alert = json!({"incident_id": "INC-2", "alert_type": "health_check_failed",
+            "container_name": self.world.name("missing")});
+        let (code, body) = self.post("/webhook", &alert).await;
         assert_eq!(code, 200, "{body}");
         let failed = self.ended("INC-2", "FAILED").await;
         RESULT.of("a failed incident", &failed);
@@ -495,7 +495,7 @@ fn the_frames_are_as_known(live: &Live) -> BTreeSet<String> {
     heard
 }
 
-/// What a client looks for is in a timeline, and was told live.
+/// What a client looks for is in a timeline, and was published live.
 async fn every_status_is_seen(stage: &Stage, live: &Live) {
     let all = stage.api.get_ok("/incidents").await;
     let timelines = all.as_array().into_iter().flatten().flat_map(|one| {
@@ -515,12 +515,15 @@ async fn every_status_is_seen(stage: &Stage, live: &Live) {
             timelines.contains(status),
             "{status} is in no timeline: {timelines:?}"
         );
-        assert!(updates.contains(status), "{status} was never told: {updates:?}");
+        assert!(
+            updates.contains(status),
+            "{status} was never published: {updates:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scraper_a_page_and_a_browser_tab_are_told_apart() {
+async fn a_scraper_a_page_and_a_browser_tab_are_distinguished() {
     let world = World::new().await;
     let origin = "http://localhost:3000";
     let launch = world

@@ -1,6 +1,7 @@
 //! Promise: policy is deterministic and stronger than any proposal. It can forbid, wait for a human, only say what it
 //! would do, or hold still; one remediation of a workload runs at a time, and a cooldown outlives a restart (I6).
 
+use aegis_api::ConditionType;
 use aegis_tests::api::condition;
 use aegis_tests::{Api, Container, Controller, World, eventually, manifests};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 struct Stage {
     controller: Controller,
     patient: Container,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     world: World,
 }
 
@@ -67,7 +68,7 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         (&plan["action"], &plan["target"]),
         (&"RESTART".into(), &stage.patient.name.as_str().into())
     );
-    let said = condition(&ended, "Executed");
+    let said = condition(&ended, ConditionType::Executed);
     assert_eq!(
         (&said["status"], &said["reason"]),
         (&"False".into(), &"DryRun".into()),
@@ -78,6 +79,16 @@ async fn a_dry_run_says_what_it_would_do_and_does_nothing() {
         "{said}"
     );
     assert_ne!(ended["status"]["phase"], "RESOLVED");
+    assert_eq!(ended["status"]["phase"], "DRY_RUN");
+    assert_eq!(ended["status"]["error"], Value::Null);
+    // Clients of the earlier system know no dry run: it is resolved to them, by doing nothing.
+    let result = stage.api().get_ok("/incidents/dry").await;
+    assert_eq!(
+        (&result["status"], &result["dry_run"]),
+        (&"RESOLVED".into(), &true.into())
+    );
+    let said = result["timeline"].as_array().and_then(|timeline| timeline.last());
+    assert_eq!(said.unwrap()["status"], "NOOP", "{result:#}");
     let after = stage.api().object("Workload", &stage.patient.name).await.unwrap();
     assert_eq!(after["spec"], before["spec"]);
     assert_eq!(stage.starts().await, 1);
@@ -162,7 +173,7 @@ async fn switched_off_an_incident_waits_and_goes_on_when_it_is_switched_on() {
     let api = stage.api();
     stage.falls_ill("waits").await;
     api.until("Incident", "waits", "held", |object| {
-        let held = condition(object, "Held");
+        let held = condition(object, ConditionType::Held);
         if held["status"] == "True" && held["reason"] == "AutomationOff" {
             Ok(())
         } else {
@@ -194,7 +205,7 @@ async fn a_spent_budget_asks_a_human() {
     stage.falls_ill("second").await;
     let waiting = stage.api().in_phase("second", "AWAITING_APPROVAL").await;
     assert_eq!(
-        condition(&waiting, "PolicyAllows")["reason"],
+        condition(&waiting, ConditionType::PolicyAllows)["reason"],
         "BudgetExhausted",
         "{waiting:#}"
     );
@@ -225,7 +236,7 @@ async fn every_action_works_from_a_human_s_order_to_its_proof() {
     api.resolved("down").await;
     assert_eq!(world_size(&stage).await, 2);
 
-    // Bounds hold for people, too: what is asked for beyond them is cut to them, and nothing beyond is refused.
+    // Bounds hold for manual changes, too: what is requested beyond them is cut to them, and nothing beyond is refused.
     api.apply(&manifests::ordered("far", name, "SCALE_UP", 100)).await;
     api.resolved("far").await;
     assert_eq!(world_size(&stage).await, 4);
@@ -333,7 +344,7 @@ async fn runs(world: &World, api: &Api, name: &str, release: &str) {
     eventually(&format!("{name} runs release {release}"), async || {
         let mut releases = Vec::new();
         for container in world.containers().await {
-            let env = container.look().await?["Config"]["Env"].clone();
+            let env = container.try_inspect().await?["Config"]["Env"].clone();
             releases.push(
                 env.as_array()
                     .is_some_and(|env| env.iter().any(|pair| *pair == *wanted)),
@@ -401,7 +412,7 @@ async fn a_cooldown_holds_across_a_restart_of_the_controller_i6() {
     let api = stage.api();
     stage.falls_ill("second").await;
     api.until("Incident", "second", "held for the cooldown", |object| {
-        let held = condition(object, "Held");
+        let held = condition(object, ConditionType::Held);
         if held["status"] == "True" && held["reason"] == "Cooldown" {
             Ok(())
         } else {
@@ -426,7 +437,7 @@ async fn a_protected_workload_waits_for_a_human() {
     api.until(
         "Incident",
         "guarded",
-        "a human or nobody",
+        "it waits for a human or has failed",
         |object| match object["status"]["phase"].as_str() {
             Some("AWAITING_APPROVAL" | "FAILED") => Ok(()),
             _ => Err(object["status"].to_string()),
@@ -476,7 +487,7 @@ async fn i6_a_pause_outlives_the_controller_and_holds_incidents_until_somebody_r
     let api = stage.api();
     stage.falls_ill("waits").await;
     let waiting = api.in_phase("waits", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "Paused", "{gate}");
     assert!(
         gate["message"].as_str().unwrap().contains("database migration"),
@@ -503,7 +514,7 @@ async fn i6_a_pause_outlives_the_controller_and_holds_incidents_until_somebody_r
     stage.falls_ill("alone").await;
     let waiting = api.in_phase("alone", "AWAITING_APPROVAL").await;
     assert_eq!(
-        condition(&waiting, "PolicyAllows")["reason"],
+        condition(&waiting, ConditionType::PolicyAllows)["reason"],
         "Paused",
         "{waiting:#}"
     );
@@ -522,7 +533,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
         "apiVersion: aegisops.io/v1alpha1\nkind: RemediationPolicy\nmetadata: {name: broken}\nspec: {mod: Approve}\n",
     )
     .unwrap();
-    eventually("it is told", async || {
+    eventually("it is reported", async || {
         let listed = stage
             .controller
             .ctl()
@@ -538,7 +549,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     .await;
     stage.falls_ill("doubt").await;
     let waiting = api.in_phase("doubt", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "BrokenPolicy", "{gate}");
     assert!(
         gate["message"].as_str().unwrap().contains("broken.yaml"),
@@ -560,7 +571,7 @@ async fn i5_without_a_policy_or_with_a_broken_one_an_incident_waits_and_says_wha
     .await;
     stage.report("none").await;
     let waiting = api.in_phase("none", "AWAITING_APPROVAL").await;
-    let gate = condition(&waiting, "PolicyAllows");
+    let gate = condition(&waiting, ConditionType::PolicyAllows);
     assert_eq!(gate["reason"], "NoPolicy", "{gate}");
     assert!(
         gate["message"]

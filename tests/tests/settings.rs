@@ -50,7 +50,7 @@ fn a_variable_that_is_set_to_nothing_is_not_set_in_any_program() {
     let mut wrong = Command::new(binary("aegis-controller"));
     let wrong = wrong
         .env_clear()
-        .env("AEGIS_ANONYMOUS_ROLE", "nobody")
+        .env("AEGIS_ANONYMOUS_ROLE", "unknown")
         .arg("--healthcheck")
         .output()
         .unwrap();
@@ -93,7 +93,7 @@ fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_
             .env("AEGIS_WEBHOOK_TOKEN", token)
             .arg("--state-dir")
             .arg(state.path());
-        // Nobody may listen there: one that gets so far ends, too.
+        // No process may listen there: one that gets so far ends, too.
         command.args(["--listen", "192.0.2.1:1"]).output().unwrap()
     };
     let refused = start("secret");

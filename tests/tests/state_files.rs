@@ -1,5 +1,5 @@
-//! Promise: the state directory is a person's to edit. What they write takes effect, what they break is told by line and
-//! field and harms nothing else, and one controller owns it.
+//! Promise: the state directory is a person's to edit. What they write takes effect, what they break is reported by line
+//! and field and harms nothing else, and one controller owns it.
 
 use std::path::{Path, PathBuf};
 
@@ -70,7 +70,7 @@ async fn a_file_made_edited_and_deleted_by_hand_takes_effect_and_keeps_its_comme
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_file_is_told_by_line_and_field_and_its_last_good_version_stays_in_force_over_a_restart() {
+async fn a_broken_file_is_shown_by_line_and_field_and_its_last_good_version_stays_in_force_over_a_restart() {
     let world = World::new().await;
     let (patient, other) = (
         world.patient("buggy").start().await,
@@ -83,7 +83,7 @@ async fn a_broken_file_is_told_by_line_and_field_and_its_last_good_version_stays
     api.workload_ready(&patient.name, 2).await;
 
     save(&path, &text(&patient.name, "many"));
-    is_told(&controller, &patient.name).await;
+    is_reported(&controller, &patient.name).await;
 
     // Everything else goes on.
     save(&file(&controller, &other.name), &text(&other.name, "2"));
@@ -92,7 +92,7 @@ async fn a_broken_file_is_told_by_line_and_field_and_its_last_good_version_stays
 
     controller.kill9();
     controller.start_again(|launch| launch).await;
-    is_told(&controller, &patient.name).await;
+    is_reported(&controller, &patient.name).await;
     in_force(&world, &controller, &patient.name).await;
     // In force means: the controller still acts for it.
     world
@@ -162,7 +162,7 @@ impl Canaries {
 }
 
 /// `aegisctl doctor` says this.
-async fn doctor_tells(controller: &Controller, words: &str) {
+async fn doctor_reports(controller: &Controller, words: &str) {
     eventually(&format!("the doctor says: {words}"), async || {
         let said = controller.ctl().run(&["doctor"]).await.all();
         if said.contains(words) { Ok(()) } else { Err(said) }
@@ -236,13 +236,13 @@ async fn template_containers_stay_whatever_becomes_of_their_file_and_go_when_it_
     for (name, (_, happens, _)) in workloads.iter().zip(LOSSES) {
         happens(&file(&controller, name));
     }
-    for (_, _, told) in LOSSES {
-        doctor_tells(&controller, told).await;
+    for (_, _, words) in LOSSES {
+        doctor_reports(&controller, words).await;
     }
     canaries.decided(&controller).await;
     assert_eq!(ids(&world, &workloads).await, before);
     // None of the others was taken for a deletion.
-    doctor_tells(&controller, "deletions of 1 workloads are held: backup-").await;
+    doctor_reports(&controller, "deletions of 1 workloads are held: backup-").await;
 
     controller.kill9();
     controller.start_again(|launch| launch).await;
@@ -286,14 +286,14 @@ async fn template_containers_stay_whatever_becomes_of_the_folder_of_their_files(
     std::fs::set_permissions(&folder, usual).unwrap();
 
     std::fs::rename(&folder, &away).unwrap();
-    doctor_tells(&controller, "workloads: the folder is not there").await;
+    doctor_reports(&controller, "workloads: the folder is not there").await;
     canaries.decided(&controller).await;
     assert_eq!(ids(&world, &workloads).await, before, "the folder moved");
-    assert!(!folder.exists(), "nobody makes it again");
+    assert!(!folder.exists(), "it is not recreated");
 
     // What an unmounted disk leaves is an empty folder, too.
     std::fs::create_dir(&folder).unwrap();
-    doctor_tells(&controller, "deletions of 1 workloads are held").await;
+    doctor_reports(&controller, "deletions of 1 workloads are held").await;
     canaries.decided(&controller).await;
     assert_eq!(
         ids(&world, &workloads).await,
@@ -303,7 +303,7 @@ async fn template_containers_stay_whatever_becomes_of_the_folder_of_their_files(
 
     std::fs::remove_dir(&folder).unwrap();
     std::os::unix::fs::symlink(&empty, &folder).unwrap();
-    doctor_tells(&controller, "workloads: another folder is in its place").await;
+    doctor_reports(&controller, "workloads: another folder is in its place").await;
     canaries.decided(&controller).await;
     assert_eq!(ids(&world, &workloads).await, before, "a link to an empty folder");
 
@@ -317,16 +317,16 @@ async fn template_containers_stay_whatever_becomes_of_the_folder_of_their_files(
 }
 
 /// An Event and `aegisctl get` name the file, the line and the field, and what is allowed.
-async fn is_told(controller: &Controller, workload: &str) {
+async fn is_reported(controller: &Controller, workload: &str) {
     let file = format!("{workload}.yaml");
     let complete =
         |text: &str| text.contains(&file) && text.contains("line 8") && text.contains("spec.replicas");
-    eventually("an Event tells what is broken", async || {
+    eventually("an Event reports what is broken", async || {
         let events = controller.api().events("Workload", workload).await;
-        let told = events
+        let reported = events
             .iter()
             .any(|event| event["type"] == "Warning" && event["message"].as_str().is_some_and(complete));
-        if told {
+        if reported {
             Ok(())
         } else {
             Err(Value::from(events).to_string())
@@ -349,7 +349,7 @@ async fn in_force(world: &World, controller: &Controller, workload: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_that_is_not_yaml_is_told_by_line_and_stops_nothing() {
+async fn a_text_that_is_not_yaml_is_reported_by_line_and_stops_nothing() {
     let world = World::new().await;
     let controller = world.controller().start().await;
     let api = controller.api();
@@ -358,14 +358,14 @@ async fn a_text_that_is_not_yaml_is_told_by_line_and_stops_nothing() {
         "apiVersion: aegisops.io/v1alpha1\nkind: [Workload\nspec: {}\n",
     );
 
-    eventually("an Event tells it", async || {
+    eventually("an Event reports it", async || {
         let events = api.events("Workload", "bad").await;
-        let told = |event: &Value| {
+        let reports = |event: &Value| {
             event["message"]
                 .as_str()
                 .is_some_and(|text| text.contains("bad.yaml") && text.contains("line"))
         };
-        if events.iter().any(told) {
+        if events.iter().any(reports) {
             Ok(())
         } else {
             Err(Value::from(events).to_string())
@@ -407,7 +407,7 @@ async fn a_second_controller_on_the_same_directory_refuses_and_says_why() {
 
     let answer = first.api().get("/readyz").await;
     assert_eq!(answer.0, 200, "the first one is unharmed: {answer:?}");
-    // Even a lock that was never given back hinders nobody.
+    // Even a lock that was never released hinders no other controller.
     first.kill9();
     drop(world.controller().start().await);
 }

@@ -10,7 +10,7 @@ const BASE = "/apis/aegisops.io/v1alpha1";
 /** A merge patch, or the operations of a JSON patch. */
 export type Change = object | readonly Operation[];
 
-/** What a workload's containers would go through with this change; asked anew when the workload is another one. */
+/** What a workload's containers would go through with this change; requested again when the workload is another one. */
 export function useWorkloadPlan(
   name: string,
   generation: number | undefined,

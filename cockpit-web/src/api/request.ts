@@ -1,4 +1,4 @@
-// The one place that calls fetch. Adds what the session asks for; turns every refusal into an error that says what
+// The one place that calls fetch. Adds what the session requires; turns every refusal into an error that says what
 // happened in the server's words.
 
 import type { Failure } from "./types";

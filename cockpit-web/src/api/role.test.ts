@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { forbidden } from "./role";
 
-test("a role is told what it may not do, and what it takes", () => {
+test("a role is shown what it may not do, and what it takes", () => {
   expect(forbidden("viewer", "Workload")).toContain("operator");
   expect(forbidden("viewer", "Detector")).toContain("admin");
   expect(forbidden("operator", "Workload")).toBeUndefined();

@@ -1,4 +1,4 @@
-// What the role of whoever looks allows.
+// What the viewing user's role allows.
 
 import { createContext, useContext } from "react";
 import type { Kind, Role, Session } from "./types";

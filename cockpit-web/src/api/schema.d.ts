@@ -739,7 +739,7 @@ export interface paths {
                         "application/json": components["schemas"]["SessionView"];
                     };
                 };
-                /** @description Nobody who is known. */
+                /** @description Unknown caller. */
                 401: {
                     headers: {
                         [name: string]: unknown;
@@ -1832,6 +1832,8 @@ export interface components {
              */
             servingLeast: number;
         };
+        /** @description What a condition is about. */
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -1896,8 +1898,8 @@ export interface components {
              * @description Sent on all interfaces, bytes.
              */
             net_tx_bytes: number;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
             /**
              * Format: double
              * @description Seconds since its process started.
@@ -1912,9 +1914,11 @@ export interface components {
             image: string;
             /** @description Container name. */
             name: string;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
         };
+        /** @description Docker's states of a container. A word of an engine or a version that has others is read as `unknown`. */
+        ContainerState: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" | "unknown";
         /** @description `council.decision`. */
         CouncilDecided: {
             decision: components["schemas"]["CouncilView"];
@@ -1940,7 +1944,7 @@ export interface components {
             consensus: boolean;
             /** @description What follows. */
             final_verdict: components["schemas"]["Verdict"];
-            /** @description Why, for people. */
+            /** @description Why, human-readable. */
             summary: string;
             /** @description One a seat, in the order in which they landed. */
             votes: components["schemas"]["VoteView"][];
@@ -2171,6 +2175,8 @@ export interface components {
             analysis?: components["schemas"]["AnalysisView"] | (null);
             /** @description The council's decision; null before there is one. */
             council_decision?: components["schemas"]["CouncilView"] | (null);
+            /** @description Whether it was a dry run: nothing was done. Absent where it was not. */
+            dry_run?: boolean;
             /** @description Why it failed. */
             error?: string | null;
             /** @description The id the sender gave it; for one that was not sent by webhook its resource name. */
@@ -2194,7 +2200,7 @@ export interface components {
         Lagged: {
             /**
              * Format: uint64
-             * @description So many numbers went to frames that were let go of before they could be read.
+             * @description So many numbers went to frames that were dropped before they could be read.
              */
             missed: number;
         };
@@ -2302,8 +2308,8 @@ export interface components {
             id: string;
             /** @description Image reference. */
             image: string;
-            /** @description Docker's word for its state. */
-            status: string;
+            /** @description Its state, in Docker's word. */
+            status: components["schemas"]["ContainerState"];
             /** @description Its part in the whole. */
             type: components["schemas"]["NodeType"];
         };
@@ -2348,7 +2354,7 @@ export interface components {
             workload?: string | null;
         };
         /** @description Where an incident stands. */
-        Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
+        Phase: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED" | "DRY_RUN";
         /** @description What is done to a container. */
         PlannedAction: "create" | "start" | "restart" | "remove";
         /** @description One thing done to one container. */
@@ -2405,6 +2411,8 @@ export interface components {
              */
             trust?: number;
         };
+        /** @description Why a condition is as it is. */
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Released" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -2461,6 +2469,8 @@ export interface components {
         };
         /** @description `resolved`. */
         ResolvedData: {
+            /** @description Whether it was a dry run: nothing was done. Absent where it was not. */
+            dry_run?: boolean;
             incident_id: string;
             /** Format: date-time */
             resolved_at?: string | null;
@@ -2587,7 +2597,7 @@ export interface components {
              */
             confidence?: number;
             /**
-             * @description The container it was about; `unknown` where that was not told.
+             * @description The container it was about; `unknown` where that was not reported.
              * @default unknown
              */
             container_name?: string;
@@ -2628,7 +2638,7 @@ export interface components {
              */
             severity?: string;
         };
-        /** @description `scale.event`; without an incident for a change that a person asked for. */
+        /** @description `scale.event`; without an incident for a change that a person requested. */
         ScaleData: {
             event: components["schemas"]["ScaleEvent"];
             incident_id?: string | null;
@@ -2707,7 +2717,7 @@ export interface components {
          * @description What a timeline entry reports. The wire spells these as the earlier system's clients look for them.
          * @enum {string}
          */
-        Stage: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED";
+        Stage: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED" | "DRY_RUN";
         Status: {
             code: number;
             details?: {
@@ -2746,7 +2756,7 @@ export interface components {
         TimelineView: {
             /** @description The council seat it is about. */
             agent?: components["schemas"]["Seat"] | (null);
-            /** @description For people. */
+            /** @description Human-readable. */
             message: string;
             /** @description What. */
             status: components["schemas"]["Stage"];
@@ -2761,7 +2771,7 @@ export interface components {
             /** @description Every token but those of the first start, by name. */
             tokens: components["schemas"]["TokenRow"][];
         };
-        /** @description What `POST /auth/tokens` answers: the only time that the secret is told. */
+        /** @description What `POST /auth/tokens` answers: the only time that the secret is shown. */
         TokenMade: {
             /**
              * Format: date-time
@@ -2934,7 +2944,7 @@ export interface components {
                  */
                 severity?: "info" | "warning" | "critical";
                 /**
-                 * @description What a detector can look at.
+                 * @description What a detector can inspect.
                  * @enum {string|null}
                  */
                 signal?: "ContainerEvent" | "OutOfMemory" | "Down" | "Restarts" | "Health" | "Spin" | "Cpu" | "Throttling" | "Memory" | "MemoryGrowth" | "Pids" | "LogErrors" | "LogPattern" | "ReplicasMissing" | "HttpLatency" | "HttpErrorRatio" | "NoServer" | "CpuAnomaly" | "MemoryAnomaly" | "HostDisk" | "HostInodes" | "HostMemory" | "EngineAway" | null;
@@ -3035,7 +3045,7 @@ export interface components {
                     firing: boolean;
                     /** @description The Incident that it opened or joined, while it fires. */
                     incident?: string | null;
-                    /** @description For people: what was read. */
+                    /** @description What was read, human-readable. */
                     message?: string;
                     /**
                      * Format: date-time
@@ -3157,7 +3167,7 @@ export interface components {
                 };
                 /**
                  * Format: date-time
-                 * @description When it began, as the sender tells it.
+                 * @description When it began, as the sender reports it.
                  */
                 startsAt?: string | null;
                 /** @description Name of the Workload that is sick. Absent where the sender named only a container that no Workload covers. */
@@ -3276,14 +3286,14 @@ export interface components {
                 }[];
                 /** @description The council's decision. */
                 council?: {
-                    /** @description For people: `3/3 approved`. */
+                    /** @description Human-readable: `3/3 approved`. */
                     consensus: string;
                     /**
                      * @description What follows.
                      * @enum {string}
                      */
                     finalVerdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
-                    /** @description For people: why, in one or two sentences. */
+                    /** @description Human-readable: why, in one or two sentences. */
                     summary: string;
                     /** @description One vote a seat, in the order in which they landed. */
                     votes: {
@@ -3389,7 +3399,7 @@ export interface components {
                              */
                             exitCode?: number;
                             /**
-                             * @description The kernel ended it for want of memory.
+                             * @description The kernel OOM-killed it.
                              * @default false
                              */
                             oom?: boolean;
@@ -3411,7 +3421,7 @@ export interface components {
                          * @description Exit code of the last run, if it is not running.
                          */
                         exitCode?: number | null;
-                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        /** @description What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it. */
                         filesystem?: string[];
                         /**
                          * Format: date-time
@@ -3456,7 +3466,7 @@ export interface components {
                          */
                         name?: string;
                         /**
-                         * @description The kernel ended it for want of memory.
+                         * @description The kernel OOM-killed it.
                          * @default false
                          */
                         oomKilled?: boolean;
@@ -3709,7 +3719,7 @@ export interface components {
                  * @default RECEIVED
                  * @enum {string}
                  */
-                phase?: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED";
+                phase?: "RECEIVED" | "ANALYSING" | "COUNCIL_REVIEW" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "VERIFYING" | "RESOLVED" | "FAILED" | "DRY_RUN";
                 /** @description The plan, durable before anything is done. */
                 plan?: {
                     /**
@@ -3869,7 +3879,7 @@ export interface components {
                      * @enum {string}
                      */
                     kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing";
-                    /** @description For people: container and reading. */
+                    /** @description Human-readable: container and reading. */
                     message: string;
                     /**
                      * Format: double
@@ -3887,13 +3897,13 @@ export interface components {
                      * @enum {string|null}
                      */
                     agent?: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR" | null;
-                    /** @description For people. */
+                    /** @description Human-readable. */
                     message: string;
                     /**
                      * @description What.
                      * @enum {string}
                      */
-                    status: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED";
+                    status: "RECEIVED" | "HELD" | "EVIDENCE_COLLECTED" | "RAG_RETRIEVAL" | "ANALYSING" | "AI_COMPLETE" | "COUNCIL_REVIEW" | "COUNCIL_VOTE" | "COUNCIL_DECISION" | "POLICY_GATE" | "AWAITING_APPROVAL" | "APPROVED" | "EXECUTING" | "SCALING" | "SCALED" | "LB_CONFIGURED" | "RESTARTED" | "SCALED_DOWN" | "ROLLED_BACK" | "NOOP" | "VERIFYING" | "FALLBACK" | "RESOLVED" | "FAILED" | "DRY_RUN";
                     /**
                      * Format: date-time
                      * @description When.
@@ -4178,7 +4188,7 @@ export interface components {
                 lastReload?: {
                     /**
                      * Format: date-time
-                     * @description When nginx was told.
+                     * @description When nginx was sent the reload signal.
                      */
                     at: string;
                     /** @description What `nginx -t` said. */
@@ -4213,7 +4223,7 @@ export interface components {
                     finishedAt: string;
                     /** @description Container ids. */
                     ids?: string[];
-                    /** @description What nginx's own log tells of their last requests; absent until it was read. */
+                    /** @description What nginx's own log reports of their last requests; absent until it was read. */
                     requests?: {
                         /**
                          * Format: uint32
@@ -4289,7 +4299,7 @@ export interface components {
                 }[];
                 /** @description Upstreams without a server: their locations answer 503 with `Retry-After`. */
                 unavailable?: {
-                    /** @description What became of its servers, for people; names the containers. */
+                    /** @description What became of its servers, human-readable; names the containers. */
                     reason: string;
                     /**
                      * Format: date-time
@@ -4357,9 +4367,9 @@ export interface components {
                     };
                     /** @description Providers of their own for the reviewers. */
                     seats?: {
-                        /** @description Who votes for the Auditor. Absent: whoever is asked for the analysis. */
+                        /** @description Who votes for the Auditor. Absent: the provider of the analysis. */
                         auditor?: string | null;
-                        /** @description Who votes for the Security Officer. Absent: whoever is asked for the analysis. */
+                        /** @description Who votes for the Security Officer. Absent: the provider of the analysis. */
                         securityOfficer?: string | null;
                     };
                 };
@@ -4404,7 +4414,7 @@ export interface components {
                     days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
                     /** @description When it ends, `HH:MM` UTC; before `start` means the next day. */
                     end: string;
-                    /** @description Why, for people. */
+                    /** @description Why, human-readable. */
                     reason?: string;
                     /** @description When it begins, `HH:MM` UTC. */
                     start: string;
@@ -4608,8 +4618,8 @@ export interface components {
                  */
                 severity?: "info" | "warning" | "critical";
                 /**
-                 * @description What was measured as wrong before and no longer after. Empty where nobody measured: an entry that people wrote or
-                 *     imported, or one that an earlier version learned.
+                 * @description What was measured as wrong before and no longer after. Empty where nothing was measured: an entry that people
+                 *     wrote or imported, or one that an earlier version learned.
                  */
                 symptom?: string;
                 /** @description Why the successes that were counted do not count; absent where they do. The next one that does takes it away. */
@@ -4728,7 +4738,7 @@ export interface components {
                 /**
                  * @description Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
                  *     is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-                 *     the container whose network the adopted one shares, are known without being told.
+                 *     the container whose network the adopted one shares, are known without being named here.
                  */
                 dependsOn?: string[];
                 /**
@@ -4868,7 +4878,7 @@ export interface components {
                      */
                     minHealthy?: string;
                     /**
-                     * @description How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
+                     * @description How long a new revision may go without progress before it is rolled back and the last one that was ready runs again.
                      * @default 5m
                      */
                     progressDeadline?: string;
@@ -5010,7 +5020,7 @@ export interface components {
                              */
                             exitCode?: number;
                             /**
-                             * @description The kernel ended it for want of memory.
+                             * @description The kernel OOM-killed it.
                              * @default false
                              */
                             oom?: boolean;
@@ -5032,7 +5042,7 @@ export interface components {
                          * @description Exit code of the last run, if it is not running.
                          */
                         exitCode?: number | null;
-                        /** @description What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it. */
+                        /** @description What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it. */
                         filesystem?: string[];
                         /**
                          * Format: date-time
@@ -5077,7 +5087,7 @@ export interface components {
                          */
                         name?: string;
                         /**
-                         * @description The kernel ended it for want of memory.
+                         * @description The kernel OOM-killed it.
                          * @default false
                          */
                         oomKilled?: boolean;
@@ -5231,8 +5241,8 @@ export interface components {
                     type: string;
                 }[];
                 /**
-                 * @description What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
-                 *     was restarted or scaled, also by hand.
+                 * @description What the spec desired each time that changed, newest last, at most twenty: a later reader sees from it
+                 *     who was restarted or scaled, also by hand.
                  */
                 demands?: {
                     /**
@@ -5343,10 +5353,13 @@ export interface components {
                      * @description When its process started.
                      */
                     startedAt?: string | null;
-                    /** @description Its probe fails, and its start period runs: it serves nobody yet. */
+                    /** @description Its probe fails, and its start period runs: it serves no client yet. */
                     starting?: boolean;
-                    /** @description Docker's word for its state: `running`, `exited`, … */
-                    state: string;
+                    /**
+                     * @description Its state, in Docker's word.
+                     * @enum {string}
+                     */
+                    state: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead" | "unknown";
                     /**
                      * Format: date-time
                      * @description A person, or a tool, stopped it: the end of the run that they stopped. It is left so until it is started again.
@@ -5369,11 +5382,11 @@ export interface components {
                  * @default 0
                  */
                 readyReplicas?: number;
-                /** @description The revision that the template asks for and that was taken back since it does not run. */
+                /** @description The revision that the template asks for and that was rolled back since it does not run. */
                 rejected?: {
                     /**
                      * Format: date-time
-                     * @description When it was taken back.
+                     * @description When it was rolled back.
                      */
                     at: string;
                     /** @description What was wrong with it. */
@@ -5400,7 +5413,7 @@ export interface components {
                     image: string;
                     /** @description Hash of the template (or of the adopted container's configuration). */
                     revision: string;
-                    /** @description The template; absent for an adopted container, whose configuration belongs to whoever made it. */
+                    /** @description The template; absent for an adopted container, whose configuration belongs to its creator. */
                     template?: {
                         /** @description Replaces the image's command. */
                         command?: string[];
@@ -5535,7 +5548,7 @@ export interface components {
         };
         /** @description What every object has. */
         "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {
-            /** @description Texts for people and tools. */
+            /** @description Texts for display and for tools. */
             annotations?: {
                 [key: string]: string;
             };

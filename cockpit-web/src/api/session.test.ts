@@ -22,7 +22,7 @@ test("after a login every change carries the token against forged requests, and 
   expect(fetched.mock.calls.every(([path]) => !path.includes("secret"))).toBe(true);
 });
 
-test("nobody is logged in where the server says so, and too many tries are told with the time to wait", async () => {
+test("no user is logged in where the server says so, and too many tries are reported with the time to wait", async () => {
   answer(() => Response.json({}, { status: 401 }));
   expect(await current()).toBeUndefined();
   await expect(login("x")).rejects.toThrow("not known");
@@ -30,7 +30,7 @@ test("nobody is logged in where the server says so, and too many tries are told 
   await expect(login("x")).rejects.toThrow("in 7 s");
 });
 
-test("a refusal is told in the server's words, with the fields it names", async () => {
+test("a refusal is reported in the server's words, with the fields it names", async () => {
   const details = { causes: [{ field: "spec.replicas", message: "too many" }] };
   answer(() =>
     Response.json({ code: 422, message: "Workload is invalid", reason: "Invalid", details }, { status: 422 }),

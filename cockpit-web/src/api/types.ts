@@ -41,6 +41,9 @@ export type ContainerEvidence = Present<Evidence["containers"]>[number];
 export type Verification = Present<IncidentStatus["verification"]>;
 export type RunbookEntry = ObjectOf<"RunbookEntry">;
 export type Condition = Present<WorkloadStatus["conditions"]>[number];
+export type ConditionType = Schemas["ConditionType"];
+export type Reason = Schemas["Reason"];
+export type ContainerState = Schemas["ContainerState"];
 
 export type Session = Schemas["SessionView"];
 export type Role = Schemas["Role"];

@@ -84,7 +84,7 @@ function Pages() {
   );
 }
 
-/** Lets those in who are logged in; others see the landing page, or the login if they asked for a page. */
+/** Lets those in who are logged in; others see the landing page, or the login if they requested a page. */
 function Guarded() {
   const { state, check } = useSessionState();
   const { pathname, search } = useLocation();

@@ -33,7 +33,7 @@ beforeEach(() => {
   });
 });
 
-test("before login there is the product's name and its state, and nothing of the host is asked for", async () => {
+test("before login there is the product's name and its state, and nothing of the host is requested", async () => {
   render(<App />);
   expect(await screen.findByRole("heading", { name: "AegisOps" })).toBeDefined();
   expect(await screen.findByText("Running")).toBeDefined();

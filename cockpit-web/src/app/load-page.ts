@@ -1,5 +1,5 @@
 // Pages are loaded when they are opened. A load that fails is tried again: the network may have changed under it. What
-// still fails may be of a version that is gone, and then the page itself is loaded anew, once.
+// still fails may be of a version that is gone, and then the page itself is reloaded, once.
 
 import { type ComponentType, lazy } from "react";
 

@@ -64,7 +64,7 @@ function stage(path: string, schedule: (work: () => void) => void = (work) => wo
   );
   const say = (line: string) =>
     socket.onmessage?.call(socket as unknown as WebSocket, { data: line } as MessageEvent);
-  // The query cache tells its readers in a task of its own.
+  // The query cache notifies its readers in a task of its own.
   const replay = (lines: readonly string[]) =>
     act(async () => {
       lines.forEach(say);
@@ -173,7 +173,7 @@ test("frames that arrive twice change nothing, and a list that answers late undo
   expect(late.size).toBe(4);
 });
 
-test("a snapshot instead of a replay makes the pages ask anew", async () => {
+test("a snapshot instead of a replay makes the pages ask again", async () => {
   const { queries, live, replay } = stage("/");
   await ready(queries);
   await replay(recorded.slice(0, 50));
@@ -226,17 +226,17 @@ test("a workload shows what it needs, and what its containers looked like before
   }
 });
 
-test("a thousand frames that wait for one frame of the screen are told to the pages a few times, not a thousand", async () => {
+test("a thousand frames that wait for one frame of the screen are published to the pages a few times, not a thousand", async () => {
   const works: (() => void)[] = [];
   const { live, replay } = stage("/", (work) => works.push(work));
   const workload = frames.find((frame) => frame.type === "resource" && frame.data.kind === "Workload");
   const flood = Array.from({ length: 1000 }, (_, n) => JSON.stringify({ ...workload, seq: 1 + n }));
   await replay(flood);
-  let told = 0;
-  live.subscribe(() => told++);
+  let notified = 0;
+  live.subscribe(() => notified++);
   await act(async () => {
     while (works.length > 0) works.shift()?.();
   });
   expect(live.logged).toBe(1000);
-  expect(told).toBeLessThanOrEqual(Math.ceil(1000 / 64));
+  expect(notified).toBeLessThanOrEqual(Math.ceil(1000 / 64));
 });

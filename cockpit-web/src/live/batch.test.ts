@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Batch } from "./batch";
 
-/** A screen whose frames come when asked for, and a clock that each taken message moves. */
+/** A screen whose frames come on request, and a clock that each taken message moves. */
 function screen(perMessage: number) {
   const works: (() => void)[] = [];
   let time = 0;

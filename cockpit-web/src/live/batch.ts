@@ -1,5 +1,5 @@
 // Back-pressure: messages wait in a queue and are worked off once a frame of the screen, for as long as the screen can
-// spare. What a batch means is decided by whoever takes it. Owns no clock: both are given.
+// spare. What a batch means is decided by its receiver. Owns no clock: both are given.
 
 export type Schedule = (work: () => void) => void;
 

@@ -77,7 +77,7 @@ test("after a drop it resumes by number, and what comes twice is taken once", ()
   connection.stop();
 });
 
-test("frames that were overwritten are told as a gap", () => {
+test("frames that were overwritten are reported as a gap", () => {
   const { connection, gaps, say } = world();
   connection.start();
   say("heartbeat", 10, { status: "connected" });
@@ -102,7 +102,7 @@ test("numbers that a replay leaves out are no gap: newer metrics took the place 
   connection.stop();
 });
 
-test("a restarted controller counts anew: everything since its start is asked for", () => {
+test("a restarted controller counts from the beginning: everything since its start is requested", () => {
   const { connection, sockets, received, gaps, say, drop } = world();
   connection.start();
   say("heartbeat", 900, { status: "connected" });

@@ -31,7 +31,7 @@ export type ConnectionOptions = {
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
-/** Without a word for so long the server is asked for one. */
+/** After a silence of so long a message is requested of the server. */
 const SILENCE_MS = 10_000;
 const DEAD_MS = 20_000;
 const RESTARTED = "the controller was restarted";
@@ -188,7 +188,7 @@ export class Connection {
     }
     if (last !== undefined && frame.seq <= last) return "known";
     // A number that is left out was that of metrics, containers or a topology that newer ones have replaced: what is
-    // lost is told as `lagged`.
+    // lost is reported as `lagged`.
     this.#last = frame.seq;
     return undefined;
   }

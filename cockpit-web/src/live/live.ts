@@ -49,7 +49,7 @@ export class Live {
       refused,
       schedule,
       receive: (frames, gap) => this.#receive(frames, gap),
-      changed: () => this.#tell(),
+      changed: () => this.#notify(),
     });
   }
 
@@ -73,7 +73,7 @@ export class Live {
     return this.#reasoning.of(incidentId);
   }
 
-  /** A list that was read, brought up to what frames have told since. */
+  /** A list that was read, brought up to what frames have published since. */
   merge<K extends Kind>(kind: K, listed: Iterable<ObjectOf<K>>): Objects<K> {
     return this.#recent.merge(kind, listed);
   }
@@ -83,7 +83,7 @@ export class Live {
     return () => this.#listeners.delete(listener);
   };
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 
@@ -97,7 +97,7 @@ export class Live {
     for (const kind of changed) this.#refresh(kind);
     this.#log.append(logged);
     if (gap) this.#lost(gap);
-    this.#tell();
+    this.#notify();
   }
 
   #apply(frame: Received["frame"], changed: Set<Kind>): void {

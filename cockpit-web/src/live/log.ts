@@ -7,7 +7,7 @@ export type LogEntry = {
   /** Unique among entries; rises. */
   id: number;
   frame: Frame | undefined;
-  /** How many frames are missing here, where that is so; `undefined` as a value: nobody knows. */
+  /** How many frames are missing here, where that is so; `undefined` as a value: it is not known. */
   gap?: { missed: number | undefined; at: string; why: string };
   size: number;
 };

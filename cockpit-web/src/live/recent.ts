@@ -1,14 +1,14 @@
-// The newest version of every object that a frame told of. A list that was asked for before a frame came and answered
+// The newest version of every object that a frame published. A list that was requested before a frame came and answered
 // after it would otherwise undo the frame.
 
 import type { AnyObject, Kind, ObjectOf, ResourceFrame } from "@/api/types";
 
-type Told = { revision: number; object: AnyObject | undefined };
+type Published = { revision: number; object: AnyObject | undefined };
 
 export type Objects<K extends Kind> = ReadonlyMap<string, ObjectOf<K>>;
 
 export class Recent {
-  readonly #told = new Map<Kind, Map<string, Told>>();
+  readonly #published = new Map<Kind, Map<string, Published>>();
 
   take(data: ResourceFrame["data"]): void {
     const ofKind = this.#of(data.kind);
@@ -23,25 +23,25 @@ export class Recent {
   merge<K extends Kind>(kind: K, listed: Iterable<ObjectOf<K>>): Objects<K> {
     const merged = new Map<string, ObjectOf<K>>();
     for (const object of listed) merged.set(object.metadata.name, object);
-    for (const [name, told] of this.#of(kind)) {
+    for (const [name, published] of this.#of(kind)) {
       const held = merged.get(name);
-      if (held && revisionOf(held) > told.revision) continue;
-      if (told.object) merged.set(name, told.object as ObjectOf<K>);
+      if (held && revisionOf(held) > published.revision) continue;
+      if (published.object) merged.set(name, published.object as ObjectOf<K>);
       else merged.delete(name);
     }
     return merged;
   }
 
-  /** Another controller, or frames were missed: only what is asked for anew counts. */
+  /** Another controller, or frames were missed: only what is requested again counts. */
   forget(): void {
-    this.#told.clear();
+    this.#published.clear();
   }
 
-  #of(kind: Kind): Map<string, Told> {
-    let ofKind = this.#told.get(kind);
+  #of(kind: Kind): Map<string, Published> {
+    let ofKind = this.#published.get(kind);
     if (!ofKind) {
       ofKind = new Map();
-      this.#told.set(kind, ofKind);
+      this.#published.set(kind, ofKind);
     }
     return ofKind;
   }

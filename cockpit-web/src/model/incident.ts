@@ -14,6 +14,7 @@ export const PHASES: readonly Phase[] = [
   "VERIFYING",
   "RESOLVED",
   "FAILED",
+  "DRY_RUN",
 ];
 
 export function phaseOf(incident: Incident): Phase {
@@ -21,13 +22,13 @@ export function phaseOf(incident: Incident): Phase {
 }
 
 export function isOpen(incident: Incident): boolean {
-  const phase = phaseOf(incident);
-  return phase !== "RESOLVED" && phase !== "FAILED";
+  return !["RESOLVED", "FAILED", "DRY_RUN"].includes(phaseOf(incident));
 }
 
 export function toneOfPhase(phase: Phase): Tone {
   if (phase === "RESOLVED") return "ok";
   if (phase === "FAILED") return "bad";
+  if (phase === "DRY_RUN") return "idle";
   return phase === "AWAITING_APPROVAL" ? "warn" : "info";
 }
 

@@ -1,4 +1,4 @@
-// What a frame says, in one line for people. Pure.
+// What a frame says, in one human-readable line. Pure.
 
 import type { Frame } from "@/api/types";
 import { duration } from "@/ui/time";
@@ -52,7 +52,9 @@ export function words(frame: Frame): Words {
         `attempt ${frame.data.attempt} ${frame.data.healthy ? "passed" : "failed"}`,
       );
     case "resolved":
-      return line("ok", "Resolved", id, "verified");
+      return frame.data.dry_run
+        ? line("idle", "Dry run", id, "nothing was done")
+        : line("ok", "Resolved", id, "verified");
     case "failed":
       return line("bad", "Failed", id, frame.data.error ?? "without a reason");
     case "reconcile": {

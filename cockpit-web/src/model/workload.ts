@@ -1,9 +1,12 @@
 // Questions about a workload that several pages ask. Pure.
 
-import type { Condition, Instance, LoadBalancer, Workload } from "@/api/types";
+import type { Condition, ConditionType, ContainerState, Instance, LoadBalancer, Workload } from "@/api/types";
 import type { Tone } from "@/ui/tone";
 
-export function condition(conditions: readonly Condition[] | undefined, type: string): Condition | undefined {
+export function condition(
+  conditions: readonly Condition[] | undefined,
+  type: ConditionType,
+): Condition | undefined {
   return conditions?.find((candidate) => candidate.type === type);
 }
 
@@ -12,8 +15,8 @@ export type Standing = { tone: Tone; word: string; busy: boolean; message: strin
 /** How it stands: what its conditions amount to. */
 export function standing(workload: Workload): Standing {
   const conditions = workload.status?.conditions;
-  const is = (type: string) => condition(conditions, type)?.status === "True";
-  const message = (type: string) => condition(conditions, type)?.message ?? "";
+  const is = (type: ConditionType) => condition(conditions, type)?.status === "True";
+  const message = (type: ConditionType) => condition(conditions, type)?.message ?? "";
   if (workload.metadata.deletionTimestamp)
     return { tone: "warn", word: "Going", busy: true, message: "it is being removed" };
   if (is("Degraded")) return { tone: "bad", word: "Degraded", busy: false, message: message("Degraded") };
@@ -21,7 +24,7 @@ export function standing(workload: Workload): Standing {
     return { tone: "info", word: "Progressing", busy: true, message: message("Progressing") };
   if (is("Ready")) return { tone: "ok", word: "Ready", busy: false, message: message("Ready") };
   if (!conditions?.length)
-    return { tone: "idle", word: "New", busy: false, message: "the controller has not looked at it yet" };
+    return { tone: "idle", word: "New", busy: false, message: "the controller has not reconciled it yet" };
   return { tone: "warn", word: "Not ready", busy: false, message: message("Ready") };
 }
 
@@ -29,7 +32,12 @@ export function toneOfHealth(instance: Instance): { tone: Tone; word: string } {
   if (instance.draining) return { tone: "warn", word: "Draining" };
   if (instance.health === "Healthy") return { tone: "ok", word: "Healthy" };
   if (instance.health === "Unhealthy") return { tone: "bad", word: "Unhealthy" };
-  return { tone: "idle", word: instance.state === "running" ? "Not probed" : instance.state };
+  return { tone: "idle", word: isRunning(instance.state) ? "Not probed" : instance.state };
+}
+
+/** Whether a container runs; `state` may be missing, or of another version. */
+export function isRunning(state: string | undefined): boolean {
+  return state === ("running" satisfies ContainerState);
 }
 
 export function desired(workload: Workload): number {

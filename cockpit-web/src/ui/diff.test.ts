@@ -4,7 +4,7 @@ import { diffLines, hunks } from "./diff";
 const show = (before: string, after: string) =>
   diffLines(before, after).map((line) => `${{ same: " ", added: "+", removed: "-" }[line.kind]}${line.text}`);
 
-test("a changed line is told as removed and added, between what stayed", () => {
+test("a changed line is shown as removed and added, between what stayed", () => {
   expect(show("a\nb\nc\n", "a\nx\nc\n")).toEqual([" a", "-b", "+x", " c"]);
 });
 

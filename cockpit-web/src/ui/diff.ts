@@ -2,7 +2,7 @@
 
 export type DiffLine = { kind: "same" | "added" | "removed"; text: string };
 
-/** Past this many cells the middle is told as removed and added: a diff nobody would read anyway. */
+/** Past this many cells the middle is shown as removed and added: a diff too long to be read anyway. */
 const MOST_CELLS = 4_000_000;
 
 export function diffLines(before: string, after: string): DiffLine[] {

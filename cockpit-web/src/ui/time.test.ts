@@ -3,7 +3,7 @@ import { duration, relative } from "./time";
 
 const now = Date.parse("2026-01-31T12:00:00Z");
 
-test("a time is told in the coarsest unit that fits, past or to come", () => {
+test("a time is shown in the coarsest unit that fits, past or to come", () => {
   expect(relative("2026-01-31T11:59:59Z", now)).toBe("just now");
   expect(relative("2026-01-31T11:59:20Z", now)).toBe("40 s ago");
   expect(relative("2026-01-31T11:57:00Z", now)).toBe("3 min ago");

@@ -1,4 +1,4 @@
-// Times for people: relative words, exact text, durations. Pure.
+// Human-readable times: relative words, exact text, durations. Pure.
 
 const UNITS: readonly [number, string][] = [
   [86_400, "d"],

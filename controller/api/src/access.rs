@@ -1,4 +1,4 @@
-//! Who may use the controller, as `/auth` tells it: roles, sessions, tokens without their secrets. Owns the shapes; what a
+//! Who may use the controller, as `/auth` shows it: roles, sessions, tokens without their secrets. Owns the shapes; what a
 //! role may do is the server's. Pure.
 
 use std::fmt;
@@ -110,7 +110,7 @@ pub struct TokenList {
     pub tokens: Vec<TokenRow>,
 }
 
-/// What `POST /auth/tokens` answers: the only time that the secret is told.
+/// What `POST /auth/tokens` answers: the only time that the secret is shown.
 #[derive(Clone, Serialize, JsonSchema)]
 pub struct TokenMade {
     /// What is kept of it.
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_once_is_not_in_the_debugger_s_words() {
+    fn what_is_shown_once_is_not_in_the_debugger_s_words() {
         let link = LinkMade {
             path: "/auth/once?code=c0de".to_owned(),
             code: "c0de".to_owned(),

@@ -1,5 +1,5 @@
 //! The audit log's format: one JSON object a line, each sealed with the hash of the one before. Owns what a record holds
-//! and how the chain is checked, for the controller that writes it and for whoever verifies it elsewhere. Pure.
+//! and how the chain is checked, for the controller that writes it and for the one that verifies it elsewhere. Pure.
 //!
 //! A line ends in `,"hash":"<SHA-256>"}`, and the hash is of the line's bytes before that. `prev` inside those bytes is the
 //! hash of the line before, so none can be edited, removed, added or moved without breaking all that follow.
@@ -290,9 +290,9 @@ mod tests {
         let mut swapped = sound.clone();
         swapped.swap(1, 2);
         assert_eq!(broken_at(&swapped), Some(1));
-        // Written anew with a right hash of its own, it is the next one that does not follow.
+        // Written again with a right hash of its own, it is the next one that does not follow.
         let mut forged = sound.clone();
-        let entry = Entry::about(Actor::system("nobody"), "update", "Workload", "web");
+        let entry = Entry::about(Actor::system("forger"), "update", "Workload", "web");
         let prev = Chain::after(&sound[1]).unwrap().prev;
         forged[2] = entry.seal(3, Time(jiff::Timestamp::UNIX_EPOCH), &prev).0;
         assert_eq!(broken_at(&forged), Some(3));

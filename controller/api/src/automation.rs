@@ -54,7 +54,7 @@ impl Pause {
         self.until.is_none_or(|until| now < until)
     }
 
-    /// For people: `paused by ada since … until …: reason`.
+    /// Human-readable: `paused by ada since … until …: reason`.
     pub fn words(&self) -> String {
         let mut text = "paused".to_owned();
         if !self.by.is_empty() {

@@ -1,4 +1,4 @@
-//! Defaults of the resources that whoever starts the controller may choose: a value that the store is given, and fills in
+//! Defaults of the resources that the operator of the controller may choose: a value that the store is given, and fills in
 //! what it reads with. A resource always wins, and its file stays as it was written. Pure.
 
 use serde::Serialize;

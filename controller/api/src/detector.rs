@@ -79,14 +79,14 @@ pub struct DetectorSpec {
     pub alert_type: String,
 }
 
-/// What a detector can look at.
+/// What a detector can inspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Signal {
-    /// A container crashed, or was killed for want of memory; what people, this controller or the engine stopped did not.
+    /// A container crashed, or was OOM-killed; what people, this controller or the engine stopped did not.
     ContainerEvent,
-    /// A container was killed for want of memory.
+    /// A container was OOM-killed.
     OutOfMemory,
-    /// A container does not run, and nobody stopped it.
+    /// A container does not run, and was not stopped on purpose.
     Down,
     /// Crashes of one container within ten minutes.
     Restarts,
@@ -108,7 +108,7 @@ pub enum Signal {
     LogErrors,
     /// Log lines of the last five minutes that match.
     LogPattern,
-    /// Fewer replicas are ready than are asked for.
+    /// Fewer replicas are ready than desired.
     ReplicasMissing,
     /// 95th percentile from the load balancer, in milliseconds.
     HttpLatency,
@@ -131,7 +131,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// From which value it is trouble where nobody says; `None` for one that has no bound.
+    /// From which value it is trouble where the spec sets no threshold; `None` for one that has no bound.
     pub fn default_threshold(self) -> Option<f64> {
         Some(match self {
             Self::Restarts => bounds::CRASH_LOOP.into(),
@@ -236,7 +236,7 @@ pub struct DetectorWorkload {
     /// The container that decides, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// For people: what was read.
+    /// What was read, human-readable.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 300))]
     pub message: String,

@@ -73,7 +73,7 @@ pub struct IncidentSpec {
     /// Who sent it.
     #[serde(default, skip_serializing_if = "Source::is_empty")]
     pub source: Source,
-    /// When it began, as the sender tells it.
+    /// When it began, as the sender reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Time>,
     /// How often it was reported. A repeat of an open incident raises this instead of opening another.
@@ -159,17 +159,17 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// Why the incident is about this container, for people.
-    pub fn told(&self, container: &str) -> String {
+    /// Why the incident is about this container, human-readable.
+    pub fn message(&self, container: &str) -> String {
         if self.by_default {
             return format!("about {container} by default: the alert names no container");
         }
-        let mut told = format!("about {container}, as {} says", self.field);
+        let mut message = format!("about {container}, as {} says", self.field);
         for other in &self.others {
-            told.push_str("; ");
-            told.push_str(other);
+            message.push_str("; ");
+            message.push_str(other);
         }
-        told
+        message
     }
 }
 
@@ -240,9 +240,41 @@ pub enum Phase {
     Resolved,
     /// Ended without a verified fix; a human is needed.
     Failed,
+    /// Ended as a dry run: what would have been done is stated, and nothing was done.
+    DryRun,
 }
 
 impl Phase {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 11] = [
+        Self::Received,
+        Self::Analysing,
+        Self::CouncilReview,
+        Self::AwaitingApproval,
+        Self::Approved,
+        Self::Executing,
+        Self::Scaling,
+        Self::Verifying,
+        Self::Resolved,
+        Self::Failed,
+        Self::DryRun,
+    ];
+
+    /// Whether nothing comes after it.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Resolved | Self::Failed | Self::DryRun => true,
+            Self::Received
+            | Self::Analysing
+            | Self::CouncilReview
+            | Self::AwaitingApproval
+            | Self::Approved
+            | Self::Executing
+            | Self::Scaling
+            | Self::Verifying => false,
+        }
+    }
+
     /// As it is spelled on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -256,6 +288,7 @@ impl Phase {
             Phase::Verifying => "VERIFYING",
             Phase::Resolved => "RESOLVED",
             Phase::Failed => "FAILED",
+            Phase::DryRun => "DRY_RUN",
         }
     }
 }
@@ -289,6 +322,7 @@ pub enum Stage {
     Fallback,
     Resolved,
     Failed,
+    DryRun,
 }
 
 impl Stage {
@@ -319,6 +353,7 @@ impl Stage {
             Stage::Fallback => "FALLBACK",
             Stage::Resolved => "RESOLVED",
             Stage::Failed => "FAILED",
+            Stage::DryRun => "DRY_RUN",
         }
     }
 }
@@ -331,7 +366,7 @@ pub struct TimelineEntry {
     pub ts: Time,
     /// What.
     pub status: Stage,
-    /// For people.
+    /// Human-readable.
     pub message: String,
     /// The council seat it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -364,8 +399,8 @@ pub struct IncidentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_at: Option<Time>,
     /// How often it began at evidence again since what it was about to do was not of this moment any more.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub begun_anew: u32,
+    #[serde(rename = "begunAnew", skip_serializing_if = "is_zero")]
+    pub started_over: u32,
     /// Since when it waits for a human.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<Time>,
@@ -495,7 +530,7 @@ pub struct Verification {
     pub health_verified: Option<bool>,
 }
 
-/// One look at every container of the workload.
+/// One inspection of every container of the workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {

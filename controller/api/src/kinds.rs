@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::condition::ConditionType;
+use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
@@ -18,7 +20,7 @@ pub trait Kind:
     Resource<DynamicType = ()>
     + CustomResourceExt
     + HasSpec<Spec: Rules + Fill + PartialEq + Serialize + DeserializeOwned + Send + Sync>
-    + HasStatus<Status: Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
+    + HasStatus<Status: Convert + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + Serialize
     + DeserializeOwned
     + Clone
@@ -29,6 +31,8 @@ pub trait Kind:
 {
     /// Lower-case plural: its folder in the state directory and its segment in URLs.
     const PLURAL: &'static str;
+    /// The types of the conditions that its status may have.
+    const CONDITIONS: &'static [ConditionType];
 
     /// Its row of the table.
     fn info() -> &'static KindInfo;
@@ -50,9 +54,10 @@ pub trait Kind:
 }
 
 macro_rules! kinds {
-    ($($kind:ident $plural:literal),* $(,)?) => {
+    ($($kind:ident $plural:literal [$($condition:ident),*]),* $(,)?) => {
         $(impl Kind for $kind {
             const PLURAL: &'static str = $plural;
+            const CONDITIONS: &'static [ConditionType] = &[$(ConditionType::$condition),*];
 
             fn info() -> &'static KindInfo {
                 static INFO: LazyLock<KindInfo> = LazyLock::new(KindInfo::new::<$kind>);
@@ -93,12 +98,14 @@ impl Kinds {
 }
 
 kinds! {
-    Workload "workloads",
-    LoadBalancer "loadbalancers",
-    Incident "incidents",
-    RemediationPolicy "remediationpolicies",
-    Detector "detectors",
-    RunbookEntry "runbookentries",
+    Workload "workloads" [Ready, Progressing, Degraded, Paused, StoppedByHand, ForeignContainers, AutoscalingActive],
+    LoadBalancer "loadbalancers" [Ready, Degraded],
+    Incident "incidents" [
+        ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned
+    ],
+    RemediationPolicy "remediationpolicies" [Ready],
+    Detector "detectors" [Ready],
+    RunbookEntry "runbookentries" [Ready],
 }
 
 /// A typed object behind `Any`, as [`KindInfo::decode`] makes it.
@@ -117,6 +124,8 @@ pub struct KindInfo {
     pub short_names: Vec<String>,
     /// `all`, `aegis`.
     pub categories: Vec<String>,
+    /// The types of the conditions that its status may have.
+    pub conditions: &'static [ConditionType],
     /// Whether it has the scale subresource.
     pub scalable: bool,
     /// Its CustomResourceDefinition.
@@ -125,6 +134,7 @@ pub struct KindInfo {
     pub schema: Value,
     schema_check: Result<SchemaCheck, String>,
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
+    convert: fn(&mut Value),
 }
 
 /// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
@@ -162,12 +172,20 @@ impl KindInfo {
             singular: names.singular.unwrap_or_default(),
             short_names: names.short_names.unwrap_or_default(),
             categories: names.categories.unwrap_or_default(),
+            conditions: K::CONDITIONS,
             scalable,
             schema_check: SchemaCheck::new(&with_meta(&schema)),
             crd,
             schema,
             decode: decode::<K>,
+            convert: K::Status::convert,
         }
+    }
+
+    /// The condition of this kind that a person calls `name`, in any case of letters.
+    pub fn condition(&self, name: &str) -> Option<ConditionType> {
+        let mut conditions = self.conditions.iter().copied();
+        conditions.find(|condition| condition.as_str().eq_ignore_ascii_case(name))
     }
 
     /// Validates a whole object as a person or a client wrote it and decodes it, with the built-in defaults where it is
@@ -182,13 +200,17 @@ impl KindInfo {
             .map(|(object, _)| object)
     }
 
-    /// Like [`decode`](Self::decode), with these defaults. The object is answered as it was written, but for nulls.
+    /// Like [`decode`](Self::decode), with these defaults. The object is answered as it was written, but for nulls, and for
+    /// what an earlier version wrote otherwise in its status.
     pub fn decode_with(
         &self,
         mut object: Value,
         defaults: &Defaults,
     ) -> Result<(Value, AnyKind), Vec<FieldError>> {
         strip_nulls(&mut object);
+        if let Some(status) = object.get_mut("status") {
+            (self.convert)(status);
+        }
         let check = self
             .schema_check
             .as_ref()
@@ -303,6 +325,25 @@ mod tests {
     }
 
     #[test]
+    fn every_condition_is_some_kinds() {
+        let of_kinds: Vec<ConditionType> = KINDS.iter().flat_map(|info| info.conditions).copied().collect();
+        for kind in ConditionType::ALL {
+            assert!(of_kinds.contains(kind), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kinds_condition_is_found_in_any_case_and_another_kinds_is_not() {
+        let workload = find("wl").unwrap();
+        assert_eq!(
+            workload.condition("stoppedbyhand"),
+            Some(ConditionType::StoppedByHand)
+        );
+        assert_eq!(workload.condition("PolicyAllows"), None);
+        assert_eq!(find("inc").unwrap().condition("Ready"), None);
+    }
+
+    #[test]
     fn kinds_answer_to_all_their_names() {
         for name in ["wl", "workload", "workloads", "Workload", "WORKLOADS"] {
             assert_eq!(find(name).unwrap().kind, "Workload");
@@ -368,12 +409,12 @@ mod tests {
     }
 
     #[test]
-    fn the_runbooks_terms_have_bounds_that_a_mistake_is_told() {
+    fn the_runbooks_terms_have_bounds_and_a_mistake_is_reported() {
         let policy = |runbook: Value| {
             let spec = json!({"analysis": {"runbook": runbook}});
             errors("rp", json!({"metadata": {"name": "all"}, "spec": spec})).join("\n")
         };
-        for (runbook, told) in [
+        for (runbook, expected) in [
             (
                 json!({"trust": 0.2}),
                 "spec.analysis.runbook.trust: Invalid value: 0.2: must be 0.5 or more",
@@ -391,7 +432,7 @@ mod tests {
                 "spec.analysis.runbook.trusts: unknown field (did you mean \"trust\"?)",
             ),
         ] {
-            assert!(policy(runbook.clone()).contains(told), "{}", policy(runbook));
+            assert!(policy(runbook.clone()).contains(expected), "{}", policy(runbook));
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! The shape that rules read is [`Death`]: `{at, cause, exitCode, oom, signal, restartedBy}`, oldest first, at most
 //! [`MOST_DEATHS`] within [`DEATHS_WITHIN`]. [`Death::is_crash`] is the one definition of a crash: a process that ended
-//! without anybody's asking, with another exit code than 0, by a lone SIGKILL, or for want of memory.
+//! without anybody's asking, with another exit code than 0, by a lone SIGKILL, or because the kernel OOM-killed it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use crate::scalar::Time;
 pub const OUTLIVED: Duration = Duration::from_secs(15);
 /// Within which a start makes a stop the first half of a restart; also how long events may be on their way.
 pub const RESTARTS_WITHIN: Duration = Duration::from_secs(2);
-/// How far back deaths are told of.
+/// How far back deaths are reported.
 pub const DEATHS_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// Most deaths that are told of.
+/// Most deaths that are reported.
 pub const MOST_DEATHS: usize = 20;
 /// Most happenings kept of a container: some 1 KiB.
 const MOST_KEPT: usize = 32;
@@ -44,7 +44,7 @@ const SIGWINCH: u8 = 28;
 /// Who made a container end, or start again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Cause {
-    /// Nobody asked: its process ended, the kernel killed it, or a lone SIGKILL did.
+    /// No stop was requested: its process ended, the kernel killed it, or a lone SIGKILL did.
     Process,
     /// This controller.
     Controller,
@@ -60,7 +60,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// For people: `by a person or a tool`.
+    /// Human-readable: `by a person or a tool`.
     pub fn words(self) -> &'static str {
         match self {
             Self::Process => "by itself",
@@ -84,18 +84,18 @@ pub struct Death {
     pub cause: Cause,
     /// Its exit code.
     pub exit_code: i64,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom: bool,
     /// The last signal that somebody sent it through the engine before it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<u8>,
-    /// Who started it again; absent while nobody has.
+    /// Who started it again; absent while it has not been started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarted_by: Option<Cause>,
 }
 
 impl Death {
-    /// Whether it counts as a crash. What people, this controller or the engine stopped does not, nor what nobody knows.
+    /// Whether it counts as a crash. What people, this controller or the engine stopped does not, nor what is unknown.
     pub fn is_crash(&self) -> bool {
         self.cause == Cause::Process && (self.oom || self.exit_code != 0)
     }
@@ -106,15 +106,15 @@ impl Death {
 pub enum What {
     /// A signal was sent to it through the engine.
     Kill(u8),
-    /// The kernel killed a process of it for want of memory.
+    /// The kernel OOM-killed a process of it.
     Oom,
     /// Its process ended.
     Die(i64),
-    /// A stop that somebody asked for is done.
+    /// A requested stop is done.
     Stop,
     /// Its process started.
     Start,
-    /// A restart that somebody asked for is done.
+    /// A requested restart is done.
     Restart,
     /// We are about to stop it.
     OwnStop,
@@ -165,12 +165,12 @@ fn signal_number(text: &str) -> Option<u8> {
     })
 }
 
-/// How the present or last run of a container ended, as far as can be told now.
+/// How the present or last run of a container ended, as far as is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastEnd {
     /// No end of it is on record.
     Unseen,
-    /// Somebody asked for it: whether a person did shows at `until`.
+    /// It was requested: whether a person did shows at `until`.
     Open {
         /// When it ended.
         at: Time,

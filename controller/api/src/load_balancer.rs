@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
+use crate::ids::ContainerId;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
 use crate::validate::{FieldError, Rules};
 use crate::workload::Leaving;
@@ -139,7 +140,7 @@ pub struct LoadBalancerStatus {
     /// Ids of containers marked as draining that are the last of their upstream: kept as long as they run at that address.
     /// Their Workload may stop them all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<String>,
+    pub held: Vec<ContainerId>,
     /// Containers marked as draining that no configuration sends requests to any more, their drain included. Their
     /// Workload may stop them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -160,7 +161,7 @@ pub struct Server {
     /// Container name.
     pub container: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// `address:port` as nginx reaches it.
     pub address: String,
     /// Its share among the servers of its upstream.
@@ -176,7 +177,7 @@ pub struct Unavailable {
     pub upstream: String,
     /// Since when.
     pub since: Time,
-    /// What became of its servers, for people; names the containers.
+    /// What became of its servers, human-readable; names the containers.
     pub reason: String,
 }
 
@@ -185,7 +186,7 @@ pub struct Unavailable {
 #[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// The `drainingSince` that it answers: one that comes back and leaves once more is released once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -197,7 +198,7 @@ pub struct Release {
 pub struct Reload {
     /// The revision that was loaded.
     pub revision: String,
-    /// When nginx was told.
+    /// When nginx was sent the reload signal.
     pub at: Time,
     /// When nginx answered with this revision.
     pub proved_at: Time,
@@ -215,14 +216,14 @@ impl LoadBalancerStatus {
 }
 
 /// Servers that were taken out with one reload and may still answer requests that nginx gave them before. Whatever leaves
-/// later has a drain of its own: nobody's time begins anew.
+/// later has a drain of its own: no server's time starts over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
     /// Container names.
     pub containers: Vec<String>,
     /// Container ids.
-    pub ids: Vec<String>,
+    pub ids: Vec<ContainerId>,
     /// `address:port` of each of them in each upstream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
@@ -246,7 +247,7 @@ pub struct DrainReceipt {
     pub containers: Vec<String>,
     /// Container ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ids: Vec<String>,
+    pub ids: Vec<ContainerId>,
     /// `address:port` of each of them in each upstream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
@@ -259,7 +260,7 @@ pub struct DrainReceipt {
     pub finished_at: Time,
     /// True: every request had ended. False: the deadline passed first.
     pub drained: bool,
-    /// What nginx's own log tells of their last requests; absent until it was read.
+    /// What nginx's own log reports of their last requests; absent until it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<DrainCounts>,
     /// Why nothing was counted, if nothing ever will be.

@@ -16,7 +16,7 @@ pub const LABEL_INSTANCE: &str = "io.aegisops.instance";
 /// Container label: which replica this is, counted from 1.
 pub const LABEL_REPLICA: &str = "io.aegisops.replica";
 /// Container label: the name it was made under. An image that was committed from a container brings all labels along; what
-/// is run from it has another name, and so is nobody's.
+/// is run from it has another name, and so belongs to no workload.
 pub const LABEL_NAME: &str = "io.aegisops.name";
 /// Container label: holds the networks that a container has yet to join before its first start, on engines that create it in one only.
 /// Written and read by the driver, so that a crash between creating and joining leaves no container that is half connected.

@@ -4,14 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerId, Time};
 
 mod surroundings;
 
 pub use surroundings::{Known, Questions};
 
-/// Docker's states of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// Docker's states of a container. A word of an engine or a version that has others is read as `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ContainerState {
     /// Made, never started.
     Created,
@@ -29,6 +33,7 @@ pub enum ContainerState {
     Dead,
     /// A word we do not know.
     #[default]
+    #[serde(other)]
     Unknown,
 }
 
@@ -62,11 +67,17 @@ impl ContainerState {
     }
 }
 
+impl std::fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// A row of `docker ps -a`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ContainerSummary {
     /// 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// Without the leading slash.
     pub name: String,
     /// Image as it was named at creation.
@@ -107,7 +118,7 @@ pub fn host_address(text: &str) -> Option<IpAddr> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ContainerDetails {
     /// 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// Without the leading slash.
     pub name: String,
     /// Image as it was named at creation.
@@ -120,7 +131,7 @@ pub struct ContainerDetails {
     pub pid: i64,
     /// Exit code of the last run.
     pub exit_code: i64,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom_killed: bool,
     /// The engine's error text of the last start.
     pub error: String,
@@ -278,9 +289,36 @@ pub struct EngineEvent {
     /// Docker's word: `start`, `die`, `oom`, `destroy`, `rename`, `health_status: unhealthy`, …
     pub action: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Container name at the time; empty where a network tells of it.
     pub name: String,
     /// Its labels and further attributes (`exitCode`, `oldName`, …).
     pub attributes: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_stored_as_dockers_word_and_one_that_is_not_known_is_unknown() {
+        for word in [
+            "created",
+            "running",
+            "paused",
+            "restarting",
+            "removing",
+            "exited",
+            "dead",
+            "unknown",
+        ] {
+            let state: ContainerState = serde_json::from_value(word.into()).unwrap();
+            assert_eq!((state.as_str(), state), (word, ContainerState::from_word(word)));
+            assert_eq!(serde_json::to_value(state).unwrap(), word);
+        }
+        for word in ["", "stopping", "Running"] {
+            let state: ContainerState = serde_json::from_value(word.into()).unwrap();
+            assert_eq!(state, ContainerState::Unknown, "{word}");
+        }
+    }
 }

@@ -195,7 +195,7 @@ pub struct FreezeWindow {
     /// When it ends, `HH:MM` UTC; before `start` means the next day.
     #[schemars(regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
     pub end: String,
-    /// Why, for people.
+    /// Why, human-readable.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub reason: String,
@@ -318,7 +318,7 @@ impl Rules for RemediationPolicySpec {
             out.push(FieldError::invalid(
                 format!("{path}.council.seats"),
                 "SRE_AGENT",
-                "at least one reviewer (SECURITY_OFFICER or AUDITOR) must sit: nobody approves their own proposal alone",
+                "at least one reviewer (SECURITY_OFFICER or AUDITOR) must sit: no seat approves its own proposal alone",
             ));
         }
     }

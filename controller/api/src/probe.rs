@@ -31,7 +31,7 @@ impl HttpRequest {
         }
     }
 
-    /// For people: `GET https://10.0.0.2:8443/health`.
+    /// Human-readable: `GET https://10.0.0.2:8443/health`.
     pub fn words(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("GET {scheme}://{}{}", self.address, self.path)

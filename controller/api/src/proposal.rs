@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ContainerId;
 use crate::lifecycle::Death;
 use crate::scalar::Time;
 use crate::signals::Growth;
@@ -152,7 +153,7 @@ impl Seat {
         }
     }
 
-    /// For people.
+    /// Human-readable.
     pub fn title(self) -> &'static str {
         match self {
             Seat::SreAgent => "SRE Agent",
@@ -232,9 +233,9 @@ pub struct CouncilDecision {
     pub votes: Vec<Vote>,
     /// What follows.
     pub final_verdict: Verdict,
-    /// For people: `3/3 approved`.
+    /// Human-readable: `3/3 approved`.
     pub consensus: String,
-    /// For people: why, in one or two sentences.
+    /// Human-readable: why, in one or two sentences.
     pub summary: String,
 }
 
@@ -358,7 +359,7 @@ pub struct ContainerEvidence {
     /// Container name.
     pub name: String,
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Image reference.
     pub image: String,
     /// `sha256:…` of the image it runs.
@@ -369,7 +370,7 @@ pub struct ContainerEvidence {
     /// Exit code of the last run, if it is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom_killed: bool,
     /// How often it was restarted, by Docker and by this controller.
     pub restart_count: u64,
@@ -411,7 +412,7 @@ pub struct ContainerEvidence {
     /// Processes inside, each by id and command line, at most twenty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processes: Vec<String>,
-    /// What differs from its image, as `docker diff` tells it, at most forty paths; volumes are no part of it.
+    /// What differs from its image, as `docker diff` shows it, at most forty paths; volumes are no part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filesystem: Vec<String>,
     /// Lines that report an error, of those that its present process logged within the last five minutes; absent where

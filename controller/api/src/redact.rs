@@ -186,7 +186,7 @@ fn neutralise(text: &str) -> String {
 }
 
 /// What follows a control sequence (ECMA-48: `[`, parameters, one final byte), given the text after its escape. Only
-/// short ones count, so that nobody can hide a text in one.
+/// short ones count, so that no text can be hidden in one.
 fn control_sequence(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix('[')?;
     let length = parameters

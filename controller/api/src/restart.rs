@@ -1,5 +1,7 @@
 //! Why a container is not stopped to be started again: the reasons that stand in a Workload's condition `Degraded`. Pure.
 
+use crate::condition::Reason;
+
 /// Why a start would fail, or why a stop could not be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CannotRestart {
@@ -50,22 +52,27 @@ impl CannotRestart {
     ];
 
     /// As the condition's reason has it.
-    pub fn as_str(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::AutoRemove => "AutoRemove",
-            Self::SwarmTask => "SwarmTask",
-            Self::NetworkOwnerGone => "NetworkOwnerGone",
-            Self::NetworkOwnerDown => "NetworkOwnerDown",
-            Self::NamespaceOwnerGone => "NamespaceOwnerGone",
-            Self::NamespaceOwnerDown => "NamespaceOwnerDown",
-            Self::NetworkGone => "NetworkGone",
-            Self::PortTaken => "PortTaken",
-            Self::LinkDown => "LinkDown",
-            Self::BindSourceGone => "BindSourceGone",
-            Self::DeviceGone => "DeviceGone",
-            Self::RuntimeGone => "RuntimeGone",
-            Self::ImageGone => "ImageGone",
+            Self::AutoRemove => Reason::AutoRemove,
+            Self::SwarmTask => Reason::SwarmTask,
+            Self::NetworkOwnerGone => Reason::NetworkOwnerGone,
+            Self::NetworkOwnerDown => Reason::NetworkOwnerDown,
+            Self::NamespaceOwnerGone => Reason::NamespaceOwnerGone,
+            Self::NamespaceOwnerDown => Reason::NamespaceOwnerDown,
+            Self::NetworkGone => Reason::NetworkGone,
+            Self::PortTaken => Reason::PortTaken,
+            Self::LinkDown => Reason::LinkDown,
+            Self::BindSourceGone => Reason::BindSourceGone,
+            Self::DeviceGone => Reason::DeviceGone,
+            Self::RuntimeGone => Reason::RuntimeGone,
+            Self::ImageGone => Reason::ImageGone,
         }
+    }
+
+    /// The reason's word.
+    pub fn as_str(self) -> &'static str {
+        self.reason().as_str()
     }
 
     /// Reads a condition's reason; `None` for any other.

@@ -76,8 +76,8 @@ pub struct RunbookEntrySpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2000))]
     pub verified_by: String,
-    /// What was measured as wrong before and no longer after. Empty where nobody measured: an entry that people wrote or
-    /// imported, or one that an earlier version learned.
+    /// What was measured as wrong before and no longer after. Empty where nothing was measured: an entry that people
+    /// wrote or imported, or one that an earlier version learned.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2000))]
     pub symptom: String,

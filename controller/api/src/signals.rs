@@ -1,5 +1,6 @@
 //! What is measured of containers, of the requests to them and of the host: plain data, as the rings keep it, and the
-//! bounds from which a reading is a symptom. Whoever measures fills it in; what judges it is in `aegis-planning`. Pure.
+//! bounds from which a reading is a symptom. The reconciler of detectors fills it in; what judges it is in
+//! `aegis-planning`. Pure.
 
 pub mod bounds;
 mod growth;
@@ -83,7 +84,7 @@ pub struct ContainerSignals<'a> {
     pub state: ContainerState,
     /// Exit code of the last run, where it does not run.
     pub exit_code: Option<i64>,
-    /// The kernel ended it for want of memory.
+    /// The kernel OOM-killed it.
     pub oom_killed: bool,
     /// When its process started.
     pub started_at: Option<Time>,
@@ -95,7 +96,7 @@ pub struct ContainerSignals<'a> {
     pub docker_unhealthy: Option<bool>,
     /// Its start period runs: that it does not answer yet is no trouble.
     pub starting: bool,
-    /// A person, or a tool, stopped it, or nobody can tell yet whether one did.
+    /// A person, or a tool, stopped it, or it is not known yet whether one did.
     pub stopped_by_hand: bool,
     /// Its memory limit, bytes; absent where it has none.
     pub memory_limit_bytes: Option<u64>,

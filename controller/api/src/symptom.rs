@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum SymptomKind {
     /// A condition of a person's own rule holds.
     Rule,
-    /// The kernel ended it for want of memory, and it has not come back since.
+    /// The kernel OOM-killed it, and it has not come back since.
     OutOfMemory,
     /// Memory is near its limit.
     MemoryHigh,
@@ -25,7 +25,7 @@ pub enum SymptomKind {
     CpuHigh,
     /// Its log reports errors in a burst, now.
     ErrorBurst,
-    /// Fewer replicas are ready than are asked for.
+    /// Fewer replicas are ready than desired.
     ReplicasMissing,
 }
 
@@ -56,7 +56,7 @@ pub struct Symptom {
     /// The reading, in the unit of its kind: percent of the limit, of a core, restarts, lines, replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// For people: container and reading.
+    /// Human-readable: container and reading.
     #[schemars(length(max = 300))]
     pub message: String,
 }
@@ -76,7 +76,7 @@ impl SymptomKind {
     }
 }
 
-/// For people, each symptom's words.
+/// Human-readable: each symptom's words.
 pub fn words(symptoms: &[Symptom]) -> String {
     let words: Vec<&str> = symptoms.iter().map(|symptom| symptom.message.as_str()).collect();
     words.join("; ")

@@ -9,6 +9,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
+use crate::position::Position;
+
 /// Why a field is refused, in the words of the Kubernetes API (`details.causes[].reason`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -50,7 +52,7 @@ pub struct FieldError {
     /// What is wrong and what is allowed, without the field.
     pub message: String,
     /// Where it stands in the YAML text it came from.
-    pub position: Option<crate::yaml::Position>,
+    pub position: Option<Position>,
 }
 
 impl FieldError {
@@ -130,24 +132,11 @@ impl SchemaCheck {
         let pointer = error.instance_path().as_str().to_owned();
         let field = field_path(object, &pointer);
         let value = shown(error.instance());
-        let join = |name: &str| {
-            if field.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{field}.{name}")
-            }
-        };
+        let join = |name: &str| joined(&field, name);
         let invalid = |allowed: String| FieldError::invalid(field.clone(), &value, allowed);
         let found = match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
-                let known = self.known_fields(&pointer);
-                for name in unexpected {
-                    let hint = nearest(name, &known)
-                        .map(|near| format!(" (did you mean {near:?}?)"))
-                        .unwrap_or_default();
-                    let message = format!("unknown field{hint}: allowed here are {}", known.join(", "));
-                    out.push(FieldError::new(join(name), Cause::Unknown, message));
-                }
+                out.extend(self.unknown_fields(&pointer, &field, unexpected));
                 return;
             }
             ValidationErrorKind::Required { property } => {
@@ -196,6 +185,18 @@ impl SchemaCheck {
         out.push(found);
     }
 
+    fn unknown_fields(&self, pointer: &str, field: &str, unexpected: &[String]) -> Vec<FieldError> {
+        let known = self.known_fields(pointer);
+        let explain = |name: &String| {
+            let hint = nearest(name, &known)
+                .map(|near| format!(" (did you mean {near:?}?)"))
+                .unwrap_or_default();
+            let message = format!("unknown field{hint}: allowed here are {}", known.join(", "));
+            FieldError::new(joined(field, name), Cause::Unknown, message)
+        };
+        unexpected.iter().map(explain).collect()
+    }
+
     /// Names of the properties that the schema has at the place where `pointer` leads in the object.
     fn known_fields(&self, pointer: &str) -> Vec<String> {
         let mut node = Some(&self.schema);
@@ -213,6 +214,15 @@ impl SchemaCheck {
         properties
             .map(|properties| properties.keys().cloned().collect())
             .unwrap_or_default()
+    }
+}
+
+/// The path of a field's own field; the object itself has no path.
+fn joined(field: &str, name: &str) -> String {
+    if field.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{field}.{name}")
     }
 }
 

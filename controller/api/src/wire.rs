@@ -17,6 +17,8 @@ pub use host::{
     ContainerMetrics, ContainerRow, HealthAnswer, MetricHistory, MetricSample, MetricSeries, Removed,
     ScaleEvent,
 };
-pub use incident::{AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id};
+pub use incident::{
+    AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id, known_phase, known_stage,
+};
 pub use runbook::{RagAnswer, RagRow, RunbookList, RunbookView};
 pub use topology::{Edge, EdgeLabel, LABEL_ROLE, Node, NodeType, Topology, TopologyContainer};

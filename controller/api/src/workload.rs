@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
+use crate::ids::{ContainerId, RevisionId};
+use crate::observed::ContainerState;
 use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
@@ -93,7 +95,7 @@ pub struct WorkloadSpec {
     pub restart: RestartPolicy,
     /// Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
     /// is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-    /// the container whose network the adopted one shares, are known without being told.
+    /// the container whose network the adopted one shares, are known without being named here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub depends_on: Vec<ContainerName>,
@@ -222,7 +224,7 @@ pub struct Strategy {
     /// that has others sends it requests.
     #[serde(default = "no_time")]
     pub min_healthy: Duration,
-    /// How long a new revision may go without progress before it is taken back and the last one that was ready runs again.
+    /// How long a new revision may go without progress before it is rolled back and the last one that was ready runs again.
     #[serde(default = "five_minutes")]
     pub progress_deadline: Duration,
 }
@@ -466,7 +468,7 @@ pub struct AutoscaleTarget {
     pub percent: u32,
 }
 
-/// What autoscaling can look at.
+/// What autoscaling can measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AutoscaleMetric {
     /// CPU of the container's limit, or of one core without one.
@@ -490,7 +492,7 @@ pub struct WorkloadStatus {
     pub updated_replicas: u32,
     /// The current revision.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<RevisionId>,
     /// One row a container.
     pub instances: Vec<InstanceStatus>,
     /// Templates this workload has run, newest last, at most ten.
@@ -499,11 +501,11 @@ pub struct WorkloadStatus {
     /// The change of all containers that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// The revision that the template asks for and that was taken back since it does not run.
+    /// The revision that the template asks for and that was rolled back since it does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRevision>,
-    /// What the spec asked for each time that changed, newest last, at most twenty: whoever looks back sees from it who
-    /// was restarted or scaled, also by hand.
+    /// What the spec desired each time that changed, newest last, at most twenty: a later reader sees from it
+    /// who was restarted or scaled, also by hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub demands: Vec<Demand>,
@@ -540,7 +542,7 @@ pub struct DependencyStatus {
     pub trouble: Option<String>,
 }
 
-/// What a spec asked for from a moment on.
+/// What a spec desired from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Demand {
@@ -578,18 +580,18 @@ pub struct InstanceStatus {
     /// Container name.
     pub name: String,
     /// Container id, 64 hex characters.
-    pub id: String,
+    pub id: ContainerId,
     /// 0 for the adopted container, 1…N for replicas.
     pub index: u32,
     /// Address per network name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
-    /// Docker's word for its state: `running`, `exited`, …
-    pub state: String,
+    /// Its state, in Docker's word.
+    pub state: ContainerState,
     /// What its probe says.
     pub health: Health,
     /// The revision it was made from.
-    pub revision: String,
+    pub revision: RevisionId,
     /// It is on its way out (or about to restart): no LoadBalancer may send it new requests.
     #[serde(default, skip_serializing_if = "is_default")]
     pub draining: bool,
@@ -623,7 +625,7 @@ pub struct InstanceStatus {
     /// When its probe first passed in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_ready_at: Option<Time>,
-    /// Its probe fails, and its start period runs: it serves nobody yet.
+    /// Its probe fails, and its start period runs: it serves no client yet.
     #[serde(default, skip_serializing_if = "is_default")]
     pub starting: bool,
     /// How many runs in a row that ended by a restart of this controller were never healthy.
@@ -637,7 +639,7 @@ pub struct InstanceStatus {
 /// Why a container gets no more requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Leaving {
-    /// Fewer replicas are asked for, or a stand-in has done its work.
+    /// Fewer replicas are desired, or a stand-in has done its work.
     ScaleIn,
     /// It is of another revision, and one of the right revision takes its place.
     Rollout,
@@ -673,7 +675,7 @@ impl InstanceStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// The revision that all replicas are to have.
-    pub revision: String,
+    pub revision: RevisionId,
     /// The restart that all containers are to have seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restarted_at: Option<Time>,
@@ -690,10 +692,10 @@ pub struct Rollout {
 #[serde(rename_all = "camelCase")]
 pub struct RejectedRevision {
     /// The revision.
-    pub revision: String,
+    pub revision: RevisionId,
     /// What was wrong with it.
     pub reason: String,
-    /// When it was taken back.
+    /// When it was rolled back.
     pub at: Time,
 }
 
@@ -714,8 +716,8 @@ pub enum Health {
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
     /// Hash of the template (or of the adopted container's configuration).
-    pub revision: String,
-    /// The template; absent for an adopted container, whose configuration belongs to whoever made it.
+    pub revision: RevisionId,
+    /// The template; absent for an adopted container, whose configuration belongs to its creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<ContainerTemplate>,
     /// The image it ran.

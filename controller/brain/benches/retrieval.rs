@@ -19,13 +19,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
-/// Queries, and entries added afterwards, of which percentiles are told.
+/// Queries, and entries added afterwards, of which percentiles are reported.
 const QUERIES: usize = 300;
 const ADDED: usize = 100;
 /// The entries are a real runbook's, each with other numbers and with words of this many, drawn as language draws them.
 const WORDS: f64 = 20_000.0;
 const WORDS_AN_ENTRY: usize = 12;
-/// The process that measures one size is told it by this.
+/// The environment variable that gives the process which measures one size that size.
 const ENTRIES: &str = "AEGIS_BENCH_ENTRIES";
 /// A python that has scikit-learn.
 const PYTHON: &str = "AEGIS_BENCH_PYTHON";

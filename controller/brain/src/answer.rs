@@ -3,7 +3,7 @@
 //!
 //! Tolerant in form: fences, prose and thinking around the object, names in any case, `85%` for 0.85. Strict in
 //! substance: a closed set of actions, every field, every range, no field beyond, and one answer only. What is wrong is
-//! listed field by field, so that the model can be told.
+//! listed field by field, so that the model can be asked to repair it.
 
 mod fields;
 pub(crate) mod live;
@@ -23,7 +23,7 @@ const JUSTIFICATION: usize = 4000;
 const REPLICAS: u32 = 200;
 /// The longest reasoning of a vote, in characters.
 const BALLOT_REASONING: usize = 4000;
-/// Most errors that are listed: a longer list helps nobody.
+/// Most errors that are listed: a longer list helps no model.
 const FAULTS: usize = 12;
 
 /// What is wrong with a field of an answer.

@@ -1,5 +1,5 @@
 //! The brain as the incident reconciler sees it: one analysis, one vote a seat. Owns who is asked: the configured models
-//! in their order, and in the end the built-in analyst and the deterministic reviewers, who need nobody. Its only I/O is
+//! in their order, and in the end the built-in analyst and the deterministic reviewers, who need no model. Its only I/O is
 //! the models' HTTP; what time it is the case says.
 
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use crate::builtin::Analyst;
 use crate::builtin::added::RuleFile;
 use crate::builtin::rules::TableError;
 use crate::case::Case;
-use crate::chain::{Answer, Candidate, Chain, Chunk, Member, OnChunk, Question, millis};
-use crate::council::{self, Opinion, model};
+use crate::chain::{Answer, Candidate, Chain, Chunk, Member, ModelRequest, OnChunk, millis};
+use crate::council::{self, SeatReview, model};
 use crate::known::{self, Known};
 use crate::observer::{Answered, Observer};
 use crate::prompt::{PromptError, Prompts};
@@ -104,7 +104,7 @@ struct Shared {
 }
 
 impl Brain {
-    /// Sets up the analyst, the models and the reviewers. Connects to nobody yet.
+    /// Sets up the analyst, the models and the reviewers. Opens no connection yet.
     pub fn new(config: BrainConfig) -> Result<Self, BrainError> {
         let mut members = Vec::new();
         for (at, provider) in config.providers.iter().enumerate() {
@@ -159,11 +159,11 @@ impl Brain {
     }
 
     /// From now on the built-in analyst asks these files' rules first, by the order of the files' names.
-    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
-        self.shared.analyst.take_in(files);
+    pub fn set_rules(&self, files: impl IntoIterator<Item = RuleFile>) {
+        self.shared.analyst.set_rules(files);
     }
 
-    /// What is measured as wrong in a case, gravest first; nobody is asked.
+    /// What is measured as wrong in a case, gravest first; no model is asked.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
         self.shared.analyst.symptoms(case)
     }
@@ -176,7 +176,7 @@ impl Brain {
         self.with_routes(self.routes.under(policy))
     }
 
-    /// The same brain, which tells `observer` what it was asked and what that took.
+    /// The same brain, which reports to `observer` what it was asked and what that took.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
         Self {
@@ -185,32 +185,32 @@ impl Brain {
         }
     }
 
-    fn tell(&self, answered: Option<Answered<'_>>) {
+    fn report(&self, answered: Option<Answered<'_>>) {
         if let (Some(observer), Some(answered)) = (&self.observer, answered) {
             observer.answered(&answered);
         }
     }
 
-    /// Says what is wrong and proposes what to do; where the runbook knows well enough, nobody is asked. The reasoning
+    /// Says what is wrong and proposes what to do; where the runbook knows well enough, no model is asked. The reasoning
     /// goes to `on_chunk` piece by piece as it is made; all pieces since the last [`Chunk::Restart`] together are the
     /// analysis' `reasoning`, secrets and what exceeds its length left out. Dropping the future ends the call to the model.
     pub async fn analyse(&self, case: &Case, on_chunk: &mut OnChunk<'_>) -> Result<Analysis, BrainError> {
         let started = Instant::now();
         let analyst = &self.shared.analyst;
         if let Some(known) = known::decide(analyst, case, self.shared.least_confidence) {
-            let analysis = Account::of_nobody(case.now, started).of_runbook(known, on_chunk);
-            self.tell(Some(Answered::analysis(&analysis, &case.recalled)));
+            let analysis = Account::of_no_model(case.now, started).of_runbook(known, on_chunk);
+            self.report(Some(Answered::analysis(&analysis, &case.recalled)));
             return Ok(analysis);
         }
-        let purse = self.shared.budget.left(None, &[]);
+        let token_budget = self.shared.budget.left(None, &[]);
         let prompt = |chars| self.shared.prompts.analysis(case, chars);
-        let question = Question {
+        let question = ModelRequest {
             schema: &schema::PROPOSAL,
             prompt: &prompt,
             accept: answer::proposal,
         };
         let chain = self.chain(self.routes.analysis());
-        let outcome = chain.ask(&question, purse, on_chunk).await;
+        let outcome = chain.ask(&question, token_budget, on_chunk).await;
         let account = Account {
             usage: outcome.usage,
             attempts: outcome.attempts,
@@ -221,7 +221,7 @@ impl Brain {
             Some(answer) => account.of_model(answer, on_chunk),
             None => account.of_analyst(analyst, case, on_chunk),
         };
-        self.tell(Some(Answered::analysis(&analysis, &case.recalled)));
+        self.report(Some(Answered::analysis(&analysis, &case.recalled)));
         Ok(analysis)
     }
 
@@ -237,22 +237,22 @@ impl Brain {
             earlier,
         };
         let least = self.shared.least_confidence;
-        let (opinion, asked): (Opinion, Option<Asked>) = if is_by_rule(analysis) {
+        let (review, asked): (SeatReview, Option<Asked>) = if is_by_rule(analysis) {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
             let chain = self.chain(self.routes.review(seat));
-            let purse = self.shared.budget.left(Some(analysis), earlier);
-            model::review(&chain, motion, purse, by_rule).await
+            let token_budget = self.shared.budget.left(Some(analysis), earlier);
+            model::review(&chain, motion, token_budget, by_rule).await
         };
         let vote = Vote {
             role: seat,
-            verdict: opinion.verdict,
-            reasoning: opinion.reasoning,
+            verdict: review.verdict,
+            reasoning: review.reasoning,
             timestamp: answered(case.now, started),
             asked,
         };
-        self.tell(Answered::vote(&vote));
+        self.report(Answered::vote(&vote));
         vote
     }
 
@@ -276,7 +276,7 @@ impl Brain {
     }
 }
 
-/// What an analysis took, whoever made it.
+/// What an analysis took, no matter what made it: a model, the runbook or the built-in analyst.
 struct Account {
     usage: Usage,
     attempts: Vec<FailedAttempt>,
@@ -285,8 +285,8 @@ struct Account {
 }
 
 impl Account {
-    /// Of an analysis for which nobody was asked.
-    fn of_nobody(asked_at: Time, started: Instant) -> Self {
+    /// Of an analysis for which no model was asked.
+    fn of_no_model(asked_at: Time, started: Instant) -> Self {
         Self {
             usage: Usage::default(),
             attempts: Vec::new(),
@@ -368,7 +368,7 @@ fn is_by_rule(analysis: &Analysis) -> bool {
     [BUILTIN, RUNBOOK].contains(&analysis.provider.as_str())
 }
 
-/// When the answer to a question that was asked at `started` came, by the clock of whoever asked.
+/// When the answer to a question that was asked at `started` came, by the caller's clock.
 fn answered(asked_at: Time, started: Instant) -> Time {
     asked_at.plus(Duration::from_millis(millis(started.elapsed())))
 }

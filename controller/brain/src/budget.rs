@@ -27,7 +27,7 @@ impl Default for Budget {
 
 impl Budget {
     /// What is left of it now.
-    pub(crate) fn left(self, analysis: Option<&Analysis>, votes: &[Vote]) -> Purse {
+    pub(crate) fn left(self, analysis: Option<&Analysis>, votes: &[Vote]) -> TokenBudget {
         let asked = votes.iter().filter_map(|vote| vote.asked.as_ref());
         let spent = analysis
             .map(|analysis| (analysis.tokens, analysis.latency_ms))
@@ -36,7 +36,7 @@ impl Budget {
             .fold((0_u64, 0_u64), |sum, (tokens, millis)| {
                 (sum.0.saturating_add(tokens), sum.1.saturating_add(millis))
             });
-        Purse {
+        TokenBudget {
             tokens: self.tokens.saturating_sub(spent.0),
             deadline: Instant::now() + self.wall.saturating_sub(Duration::from_millis(spent.1)),
         }
@@ -45,7 +45,7 @@ impl Budget {
 
 /// What is left while models are being asked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Purse {
+pub(crate) struct TokenBudget {
     tokens: u64,
     /// When the time is used up.
     pub(crate) deadline: Instant,
@@ -63,7 +63,7 @@ pub(crate) enum Spent {
 /// An answer of fewer tokens is not worth asking for.
 const LEAST_ANSWER: u64 = 200;
 
-impl Purse {
+impl TokenBudget {
     /// The most tokens that an answer to a prompt of this size may have, `wanted` at most.
     pub(crate) fn allow(&self, prompt_tokens: u64, wanted: u32) -> Result<u32, Spent> {
         if self.deadline <= Instant::now() {
@@ -96,13 +96,13 @@ mod tests {
             tokens: 2000,
             wall: Duration::from_secs(10),
         };
-        let mut purse = budget.left(None, &[]);
-        assert_eq!(purse.allow(500, 1000), Ok(1000));
-        purse.spend(1000);
-        assert_eq!(purse.allow(500, 1000), Ok(500));
-        assert_eq!(purse.allow(801, 1000), Err(Spent::Tokens));
-        purse.spend(u64::MAX);
-        assert_eq!(purse.allow(0, 1000), Err(Spent::Tokens));
+        let mut token_budget = budget.left(None, &[]);
+        assert_eq!(token_budget.allow(500, 1000), Ok(1000));
+        token_budget.spend(1000);
+        assert_eq!(token_budget.allow(500, 1000), Ok(500));
+        assert_eq!(token_budget.allow(801, 1000), Err(Spent::Tokens));
+        token_budget.spend(u64::MAX);
+        assert_eq!(token_budget.allow(0, 1000), Err(Spent::Tokens));
     }
 
     #[tokio::test(start_paused = true)]
@@ -111,9 +111,12 @@ mod tests {
             tokens: 2000,
             wall: Duration::from_secs(10),
         };
-        let purse = budget.left(None, &[]);
-        assert!(purse.has_time_for(Duration::from_secs(9)) && !purse.has_time_for(Duration::from_secs(11)));
+        let token_budget = budget.left(None, &[]);
+        assert!(
+            token_budget.has_time_for(Duration::from_secs(9))
+                && !token_budget.has_time_for(Duration::from_secs(11))
+        );
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(purse.allow(1, 1000), Err(Spent::Time));
+        assert_eq!(token_budget.allow(1, 1000), Err(Spent::Time));
     }
 }

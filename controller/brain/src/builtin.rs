@@ -22,7 +22,7 @@ use rules::{Rule, Table, TableError};
 
 /// The longest account of an analysis, in characters; the shape of `Analysis` promises it.
 const REASONING: usize = 16_000;
-/// The most symptoms that are told of, and the longest words of one, in characters; the shape of an incident promises both.
+/// The most symptoms that are reported, and the longest words of one, in characters; the shape of an incident promises both.
 const SYMPTOMS: usize = 12;
 const SYMPTOM: usize = 300;
 /// The most that a similar case which went well adds to the confidence, and the confidence it never lifts above.
@@ -47,7 +47,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The reasoning in pieces of a few words, as somebody would say it.
+    /// The reasoning in pieces of a few words, as they would be said.
     pub fn chunks(&self) -> impl Iterator<Item = &str> {
         words::chunks(&self.reasoning)
     }
@@ -63,7 +63,7 @@ impl Analyst {
     }
 
     /// From now on these files are asked before the built-in rules, by the order of their names.
-    pub fn take_in(&self, files: impl IntoIterator<Item = RuleFile>) {
+    pub fn set_rules(&self, files: impl IntoIterator<Item = RuleFile>) {
         let mut files: Vec<RuleFile> = files.into_iter().collect();
         files.sort_by(|a, b| a.name().cmp(b.name()));
         *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();

@@ -1,4 +1,4 @@
-//! Everything the brain is told about one incident. Owns the shape; pure data.
+//! Everything the brain is given about one incident. Owns the shape; pure data.
 //!
 //! What the sender wrote (`alert_type`, `logs`, `details`) is hostile: it chooses nothing but words. What the
 //! controller saw itself is `evidence`.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::policy::RunbookTerms;
-use aegis_api::proposal::{ContainerEvidence, Evidence};
+use aegis_api::proposal::{ContainerEvidence, Evidence, Retrieved};
 use aegis_api::{RunbookEntrySpec, Time};
 
 /// One incident as it is put before the analyst and the council.
@@ -31,7 +31,7 @@ pub struct Case {
     pub evidence: Evidence,
     /// Similar entries of the runbook, best first.
     pub recalled: Vec<Recalled>,
-    /// How many replicas there may be, and how many are asked for now.
+    /// How many replicas there may be, and how many are desired now.
     pub replicas: ReplicaBounds,
     /// Whether the workload is protected from automated actions.
     pub protected: bool,
@@ -88,6 +88,19 @@ pub struct Recalled {
     pub trust: f64,
 }
 
+impl From<Recalled> for Retrieved {
+    fn from(hit: Recalled) -> Self {
+        Self {
+            entry: hit.name,
+            score: hit.score,
+            recommended: hit.entry.is_recommended(),
+            action: hit.entry.action,
+            root_cause: hit.entry.root_cause,
+            trust: hit.trust,
+        }
+    }
+}
+
 /// Bounds on replicas and where the workload stands between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicaBounds {
@@ -95,7 +108,7 @@ pub struct ReplicaBounds {
     pub min: u32,
     /// Most.
     pub max: u32,
-    /// Asked for now.
+    /// Desired now.
     pub current: u32,
 }
 

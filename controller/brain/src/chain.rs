@@ -13,9 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::answer::live::Live;
 use crate::answer::schema::Schema;
 use crate::answer::{Fault, listed};
-use crate::budget::{Purse, Spent};
+use crate::budget::{Spent, TokenBudget};
 use crate::prompt::{Prompt, PromptError, Prompts};
 use crate::provider::breaker::Breaker;
+use crate::provider::build::build;
 use crate::provider::config::{ConfigError, ProviderConfig};
 use crate::provider::retry::RetryPolicy;
 use crate::provider::{Delta, Provider, ProviderError, Request, Usage};
@@ -29,7 +30,7 @@ const REASON: usize = 500;
 pub enum Chunk<'a> {
     /// The next words.
     Text(&'a str),
-    /// What was streamed so far does not count, and somebody else answers from the beginning.
+    /// What was streamed so far does not count, and the next provider answers from the beginning.
     Restart {
         /// Whose words they were.
         provider: &'a str,
@@ -45,7 +46,7 @@ pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
-    /// One a model: a policy that names a model which does not exist takes the provider from nobody else.
+    /// One a model: a policy that names a model which does not exist takes the provider from no other policy.
     breakers: Mutex<BTreeMap<String, Arc<Breaker>>>,
     slots: Semaphore,
     max_tokens: u32,
@@ -63,7 +64,7 @@ impl Member {
     }
 
     pub(crate) fn configured(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self::new(config.build()?, config.at_once, config.max_tokens))
+        Ok(Self::new(build(config)?, config.at_once, config.max_tokens))
     }
 
     fn breaker(&self, model: &str) -> Arc<Breaker> {
@@ -80,7 +81,7 @@ pub(crate) struct Candidate<'a> {
 }
 
 /// What is asked, of any model.
-pub(crate) struct Question<'a, T> {
+pub(crate) struct ModelRequest<'a, T> {
     pub(crate) schema: &'static Schema,
     /// The prompt, in at most so many characters.
     pub(crate) prompt: &'a (dyn Fn(usize) -> Result<Prompt, PromptError> + Sync),
@@ -114,11 +115,11 @@ pub(crate) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Asks until somebody answers, all have failed, or nothing is left to spend.
+    /// Asks until one answers, all have failed, or nothing is left to spend.
     pub(crate) async fn ask<T>(
         &self,
-        question: &Question<'_, T>,
-        mut purse: Purse,
+        question: &ModelRequest<'_, T>,
+        mut token_budget: TokenBudget,
         on_chunk: &mut OnChunk<'_>,
     ) -> Outcome<T> {
         let mut attempts = Vec::new();
@@ -130,7 +131,7 @@ impl Chain<'_> {
                 member,
                 model,
                 question,
-                purse: &mut purse,
+                token_budget: &mut token_budget,
                 usage: Usage::default(),
                 shown: String::new(),
                 on_chunk,
@@ -178,8 +179,8 @@ struct Turn<'t, 'd, T> {
     chain: &'t Chain<'t>,
     member: &'t Member,
     model: &'t str,
-    question: &'t Question<'t, T>,
-    purse: &'t mut Purse,
+    question: &'t ModelRequest<'t, T>,
+    token_budget: &'t mut TokenBudget,
     usage: Usage,
     shown: String,
     on_chunk: &'t mut OnChunk<'d>,
@@ -226,7 +227,7 @@ impl<T> Turn<'_, '_, T> {
         let mut last: Option<ProviderError> = None;
         let breaker = self.member.breaker(self.model);
         for retry in 0.. {
-            let slot = match timeout_at(self.purse.deadline, self.member.slots.acquire()).await {
+            let slot = match timeout_at(self.token_budget.deadline, self.member.slots.acquire()).await {
                 Ok(slot) => slot,
                 Err(_) => return Err(Spent::Time.to_string()),
             };
@@ -235,7 +236,7 @@ impl<T> Turn<'_, '_, T> {
                 Err(open) => return Err(last.map_or_else(|| open.to_string(), |error| error.to_string())),
             };
             let estimate = Usage::estimate(prompt.bytes(), 0);
-            let max_tokens = match self.purse.allow(estimate.prompt, self.member.max_tokens) {
+            let max_tokens = match self.token_budget.allow(estimate.prompt, self.member.max_tokens) {
                 Ok(max_tokens) => max_tokens,
                 Err(spent) => return Err(spent.to_string()),
             };
@@ -244,7 +245,7 @@ impl<T> Turn<'_, '_, T> {
                 prompt,
                 schema: self.question.schema,
                 max_tokens,
-                deadline: self.purse.deadline,
+                deadline: self.token_budget.deadline,
             };
             let mut heard = 0;
             let error = match self.once(request, &mut heard).await {
@@ -263,7 +264,7 @@ impl<T> Turn<'_, '_, T> {
                 self.spend(Usage::estimate(prompt.bytes(), heard));
             }
             let pause = self.chain.retry.pause(retry, error.retry_after(), rand::random());
-            let pause = pause.filter(|pause| error.is_retryable() && self.purse.has_time_for(*pause));
+            let pause = pause.filter(|pause| error.is_retryable() && self.token_budget.has_time_for(*pause));
             let Some(pause) = pause else {
                 return Err(error.to_string());
             };
@@ -272,7 +273,7 @@ impl<T> Turn<'_, '_, T> {
             drop(slot);
             tokio::time::sleep(pause).await;
         }
-        Err("was asked for ever".to_owned())
+        Err("was retried without end".to_owned())
     }
 
     /// One call. `heard` counts the bytes of what it said.
@@ -303,7 +304,7 @@ impl<T> Turn<'_, '_, T> {
 
     fn spend(&mut self, usage: Usage) {
         self.usage += usage;
-        self.purse.spend(usage.total());
+        self.token_budget.spend(usage.total());
     }
 
     /// What was shown does not count.

@@ -13,12 +13,12 @@ use crate::facts::Facts;
 
 /// What a seat thinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Opinion {
+pub(crate) struct SeatReview {
     pub(crate) verdict: Verdict,
     pub(crate) reasoning: String,
 }
 
-impl Opinion {
+impl SeatReview {
     fn new(verdict: Verdict, reasoning: impl Into<String>) -> Self {
         Self {
             verdict,
@@ -27,7 +27,7 @@ impl Opinion {
     }
 
     /// The gravest of `objections` decides and all are named; without one, `otherwise` is why the seat approves.
-    fn from_objections(objections: Vec<Opinion>, otherwise: impl Into<String>) -> Self {
+    fn from_objections(objections: Vec<SeatReview>, otherwise: impl Into<String>) -> Self {
         let rejected = objections
             .iter()
             .any(|objection| objection.verdict == Verdict::Rejected);
@@ -43,16 +43,16 @@ impl Opinion {
     }
 }
 
-/// One seat's opinion; `least_confidence` is where a proposer counts as sure of itself.
+/// One seat's review; `least_confidence` is where a proposer counts as sure of itself.
 pub(crate) fn review(
     least_confidence: f64,
     seat: Seat,
     case: &Case,
     proposal: &Proposal,
     earlier: &[Vote],
-) -> Opinion {
+) -> SeatReview {
     let facts = Facts::of(case);
-    let mut opinion = match seat {
+    let mut review = match seat {
         Seat::SreAgent => sre::review(least_confidence, proposal),
         Seat::SecurityOfficer => security::review(facts, proposal),
         Seat::Auditor => auditor::review(facts, proposal, least_confidence),
@@ -60,13 +60,13 @@ pub(crate) fn review(
     let against = earlier
         .iter()
         .find(|vote| vote.verdict == Verdict::Rejected && vote.role != seat);
-    if let (Verdict::Approved, Some(vote)) = (opinion.verdict, against) {
-        opinion.reasoning.push_str(&format!(
+    if let (Verdict::Approved, Some(vote)) = (review.verdict, against) {
+        review.reasoning.push_str(&format!(
             " The {}'s objection is not mine to judge.",
             vote.role.title()
         ));
     }
-    opinion
+    review
 }
 
 /// Whether an action changes how many replicas there are.

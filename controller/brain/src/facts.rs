@@ -5,6 +5,7 @@
 //! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
 //! logged last week, says nothing about today.
 
+use aegis_api::observed::ContainerState;
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
 use aegis_api::signals::bounds;
 use aegis_api::symptom::{Symptom, SymptomKind};
@@ -93,21 +94,21 @@ impl<'a> Facts<'a> {
         self.every(|container| container.cpu_percent.is_some_and(f64::is_finite))
     }
 
-    /// Containers that the kernel ended for want of memory and that have not come back since.
+    /// Containers that were OOM-killed and that have not come back since.
     pub(crate) fn oom_killed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers()
             .iter()
             .filter(|container| container.oom_killed && !came_back(container))
     }
 
-    /// Containers whose process does not run, those that somebody paused left out.
+    /// Containers whose process does not run, those that are paused left out.
     pub(crate) fn down(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers()
             .iter()
             .filter(|container| !runs(container) && !is_paused(container))
     }
 
-    /// Containers that somebody paused: their process is neither sick nor well.
+    /// Containers that are paused: their process is neither sick nor well.
     pub(crate) fn paused(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers().iter().filter(|container| is_paused(container))
     }
@@ -115,7 +116,8 @@ impl<'a> Facts<'a> {
     /// Containers that ended with a failure, or that Docker is restarting.
     pub(crate) fn crashed(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.down().filter(|container| {
-            container.state == "restarting" || container.exit_code.is_some_and(|code| code != 0)
+            docker_state(container) == ContainerState::Restarting
+                || container.exit_code.is_some_and(|code| code != 0)
         })
     }
 
@@ -133,7 +135,7 @@ impl<'a> Facts<'a> {
             .filter(|container| runs(container) && passes(container))
     }
 
-    /// Replicas that are ready: as the containers show now if all were looked at, otherwise as the workload's status
+    /// Replicas that are ready: as the containers show now if all were inspected, otherwise as the workload's status
     /// has it, which may lag behind.
     pub(crate) fn ready(self) -> u32 {
         let (evidence, serving) = (self.evidence(), count(self.serving()));
@@ -143,13 +145,13 @@ impl<'a> Facts<'a> {
         evidence.ready_replicas.max(serving)
     }
 
-    /// Whether every replica is ready and every container that was looked at serves.
+    /// Whether every replica is ready and every container that was inspected serves.
     pub(crate) fn all_healthy(self) -> bool {
         self.every(|container| runs(container) && passes(container))
             && self.ready() >= self.evidence().desired_replicas
     }
 
-    /// The container that was restarted most, by whomever.
+    /// The container that was restarted most, no matter by whom.
     pub(crate) fn most_restarted(self) -> Option<&'a ContainerEvidence> {
         self.containers()
             .iter()
@@ -197,7 +199,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Lines that report an error, of those that the containers' present processes logged in the last minutes. What
-    /// nobody could date is not of now.
+    /// has no known time does not count as current.
     pub(crate) fn error_lines(self) -> u32 {
         let lines = self
             .containers()
@@ -236,14 +238,10 @@ impl<'a> Facts<'a> {
     /// What is wrong, gravest first; empty where the evidence shows no trouble.
     pub(crate) fn symptoms(self) -> Vec<Symptom> {
         let mut found: Vec<Symptom> = Vec::new();
-        found.extend(self.oom_killed().map(|it| {
-            symptom(
-                SymptomKind::OutOfMemory,
-                it,
-                None,
-                "was killed for want of memory",
-            )
-        }));
+        found.extend(
+            self.oom_killed()
+                .map(|it| symptom(SymptomKind::OutOfMemory, it, None, "was OOM-killed")),
+        );
         if let Some((it, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
             let words = format!("uses {percent:.1} % of its memory limit");
             found.push(symptom(SymptomKind::MemoryHigh, it, Some(percent), words));
@@ -391,20 +389,24 @@ fn crashes(container: &ContainerEvidence) -> impl Iterator<Item = Time> {
     crashes.filter_map(|death| death.at)
 }
 
-/// Whether a container has run anew since it last ended.
+/// Whether a container has started again since it last ended.
 fn came_back(container: &ContainerEvidence) -> bool {
     let began = container.started_at.zip(container.finished_at);
     runs(container) && began.is_some_and(|(started, finished)| started >= finished)
 }
 
+fn docker_state(container: &ContainerEvidence) -> ContainerState {
+    ContainerState::from_word(&container.state)
+}
+
 /// Whether somebody froze a container's processes.
 pub(crate) fn is_paused(container: &ContainerEvidence) -> bool {
-    container.state == "paused"
+    docker_state(container) == ContainerState::Paused
 }
 
 /// Whether a container's process runs.
 pub(crate) fn runs(container: &ContainerEvidence) -> bool {
-    container.state == "running"
+    docker_state(container) == ContainerState::Running
 }
 
 /// Docker's word for a container's state; `unknown` where there is none.

@@ -31,7 +31,7 @@ impl Known {
     }
 }
 
-/// The proposal of the entry that decides; `None` where none may, and somebody must be asked.
+/// The proposal of the entry that decides; `None` where none may, and a model must be asked.
 pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> Option<Known> {
     let mut alike = case
         .recalled
@@ -50,10 +50,10 @@ pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> O
     if finding.proposal.action != action {
         return None;
     }
-    let known = attest(recalled, finding);
+    let known = vouch(recalled, finding);
     let agreed = SEATS.into_iter().all(|seat| {
-        let opinion = council::review(least_confidence, seat, case, &known.proposal, &[]);
-        opinion.verdict == Verdict::Approved
+        let review = council::review(least_confidence, seat, case, &known.proposal, &[]);
+        review.verdict == Verdict::Approved
     });
     agreed.then_some(known)
 }
@@ -65,7 +65,7 @@ fn is_proved(recalled: &Recalled, least_trust: f64) -> bool {
 }
 
 /// What the evidence calls for, in the entry's name.
-fn attest(recalled: &Recalled, finding: Finding) -> Known {
+fn vouch(recalled: &Recalled, finding: Finding) -> Known {
     let outcomes = &recalled.entry.outcomes;
     let failed = match outcomes.failures {
         0 => "never failed".to_owned(),

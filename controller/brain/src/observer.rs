@@ -5,7 +5,7 @@ use aegis_api::proposal::{Analysis, FailedAttempt, Seat, Vote};
 
 use crate::case::Recalled;
 
-/// Is told of every analysis and of every vote on which a model was asked.
+/// Is notified of every analysis and of every vote on which a model was asked.
 pub trait Observer: Send + Sync + std::fmt::Debug {
     /// An answer is there, or every model has failed.
     fn answered(&self, answered: &Answered<'_>);
@@ -16,7 +16,7 @@ pub trait Observer: Send + Sync + std::fmt::Debug {
 pub struct Answered<'a> {
     /// What was asked: `analysis`, `security_officer` or `auditor`.
     pub purpose: &'static str,
-    /// Provider and model, or analyst and rule, of the answer; absent where nobody gave one. Which entry of the runbook
+    /// Provider and model, or analyst and rule, of the answer; absent where none was given. Which entry of the runbook
     /// decided is left out: there may be very many.
     pub by: Option<(&'a str, &'a str)>,
     /// Tokens of that answer, in and out.

@@ -1,4 +1,4 @@
-//! What a model is told. Owns the messages, their hash, and the templates they are made from; the words are in files
+//! What a model is given. Owns the messages, their hash, and the templates they are made from; the words are in files
 //! (`prompts/*.tera`), which a person can put others in place of. Reads those files once, when the brain is made; after
 //! that pure: the same case gives the same prompt.
 //!
@@ -20,6 +20,8 @@ use crate::answer::Fault;
 use crate::case::Case;
 use view::{LEVELS, View};
 
+/// Logs get at least this part of a prompt, as long as anything else can be shortened for it.
+const LEAST_OF_LOGS: usize = 10;
 /// The templates that come along, by the name under which a folder can hold another.
 const EMBEDDED: [(&str, &str); 6] = [
     ("analysis.tera", include_str!("../prompts/analysis.tera")),
@@ -227,16 +229,20 @@ impl Prompts {
                 continue;
             }
             room = chars.saturating_sub(facts);
-            // Frames and counts of the lines take room as well; how much, only rendering tells.
+            // Frames and counts of the lines take room as well; how much, only rendering shows.
             for _ in 0..4 {
                 let with_logs = self.case(name, &view(room))?;
                 let length = with_logs.chars().count();
                 if length <= chars {
-                    return Ok(with_logs);
+                    text = with_logs;
+                    break;
                 }
                 room = room.saturating_sub(length - chars + 16);
             }
-            break;
+            // Logs squeezed to nothing are worth less than the containers whose frames they made room for.
+            if room >= chars / LEAST_OF_LOGS || level.is_last() {
+                break;
+            }
         }
         Ok(text.chars().take(chars).collect())
     }

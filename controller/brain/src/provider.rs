@@ -2,6 +2,7 @@
 //! trait, what a call may cost in time, and why one fails. The files below it do the I/O; this one does none.
 
 pub(crate) mod breaker;
+pub(crate) mod build;
 pub(crate) mod config;
 mod http;
 pub(crate) mod lines;
@@ -25,7 +26,7 @@ use crate::prompt::Prompt;
 pub(crate) trait Provider: Send + Sync + std::fmt::Debug {
     /// The provider's configured name.
     fn name(&self) -> &str;
-    /// The model that is asked where nobody says otherwise.
+    /// The model that is asked where neither policy nor settings say otherwise.
     fn model(&self) -> &str;
     /// Most characters a prompt for this model may have.
     fn prompt_chars(&self) -> usize;
@@ -43,7 +44,7 @@ pub(crate) type Sink<'a> = &'a mut (dyn FnMut(Delta<'_>) + Send);
 /// A few words of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delta<'a> {
-    /// What it thinks before it answers, where the provider tells that apart.
+    /// What it thinks before it answers, where the provider marks that as such.
     Thought(&'a str),
     /// Its answer.
     Text(&'a str),

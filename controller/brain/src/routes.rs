@@ -58,7 +58,7 @@ impl Routes {
         &self.analysis
     }
 
-    /// Nobody is asked for the SRE seat: it stands by its own proposal or does not.
+    /// The SRE seat has no model: it stands by its own proposal or does not.
     pub(crate) fn review(&self, seat: Seat) -> &[String] {
         let own = match seat {
             Seat::SreAgent => return &[],

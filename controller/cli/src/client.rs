@@ -33,7 +33,7 @@ pub(crate) struct Client {
     authorization: Option<HeaderValue>,
     request_timeout: Option<Duration>,
     console: Console,
-    /// The time by the server's clock, as its last answer told it, to the second.
+    /// The time by the server's clock, as its last answer stated it, to the second.
     server_time: Arc<Mutex<Option<Time>>>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Body<'a> {
 }
 
 impl Client {
-    /// Prepares a client; connects to nobody yet.
+    /// Prepares a client; does not connect yet.
     pub(crate) fn new(settings: &Settings, console: Console) -> Result<Self, CliError> {
         install_crypto_provider();
         let authorization = settings

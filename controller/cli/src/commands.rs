@@ -33,81 +33,67 @@ pub(crate) mod wait;
 pub(crate) mod watch;
 pub(crate) mod why;
 
-use std::time::Duration;
+use clap::Subcommand;
 
-use serde_json::Value;
-
-use crate::args::{Args, Command};
-use crate::client::{Client, ListQuery, Shape};
-use crate::config::{self, Environment, Settings};
+use crate::client::Client;
+use crate::config::{self, Environment};
 use crate::console::Console;
 use crate::error::CliError;
-use crate::target::{Selection, Target};
+use crate::global::Global;
+use crate::session::Session;
 
-/// What a verb works with.
-#[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) client: Client,
-    pub(crate) console: Console,
-    pub(crate) env: Environment,
-    pub(crate) settings: Settings,
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Get(get::GetArgs),
+    Describe(describe::DescribeArgs),
+    Apply(apply::ApplyArgs),
+    Create(create::CreateArgs),
+    Edit(edit::EditArgs),
+    Patch(patch::PatchArgs),
+    Label(label::LabelArgs),
+    Annotate(label::AnnotateArgs),
+    Delete(delete::DeleteArgs),
+    Confirm(confirm::ConfirmArgs),
+    Diff(diff::DiffArgs),
+    Scale(scale::ScaleArgs),
+    Restart(restart::RestartArgs),
+    Rollout(rollout::RolloutArgs),
+    #[command(visible_alias = "undo")]
+    Rollback(rollback::RollbackArgs),
+    Plan(plan::PlanArgs),
+    Approve(approve::ApproveArgs),
+    Reject(approve::RejectArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    Why(why::WhyArgs),
+    Top(top::TopArgs),
+    Wait(wait::WaitArgs),
+    Watch(watch::WatchArgs),
+    Logs(logs::LogsArgs),
+    Events(events::EventsArgs),
+    Runbook(runbook::RunbookArgs),
+    Explain(explain::ExplainArgs),
+    ApiResources(api_resources::ApiResourcesArgs),
+    Audit(audit::AuditArgs),
+    Auth(auth::AuthArgs),
+    Token(token::TokenArgs),
+    Doctor(doctor::DoctorArgs),
+    Version(version::VersionArgs),
+    Completion(completion::CompletionArgs),
 }
 
-impl Session {
-    /// The objects of a selection; whole kinds are listed, with these labels only.
-    async fn targets(&self, selection: Selection, labels: Option<&str>) -> Result<Vec<Target>, CliError> {
-        let kinds = match selection {
-            Selection::Objects(targets) => return Ok(targets),
-            Selection::Kinds(kinds) => kinds,
-        };
-        let query = ListQuery {
-            labels: labels.map(str::to_owned),
-            fields: None,
-        };
-        let mut targets = Vec::new();
-        for info in kinds {
-            let list = self.client.list(info, &query, Shape::Objects).await?;
-            let items = list.get("items").and_then(Value::as_array);
-            let names = items
-                .into_iter()
-                .flatten()
-                .filter_map(|item| item.pointer("/metadata/name")?.as_str());
-            targets.extend(names.map(|name| Target {
-                info,
-                name: name.to_owned(),
-            }));
-        }
-        Ok(targets)
-    }
-}
-
-/// How long to wait for a change to be carried out.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct WaitOptions {
-    /// Waits until the change is carried out: a Workload ready with all its replicas, an Incident resolved
-    #[arg(long)]
-    wait: bool,
-    /// How long to wait, such as 90s or 5m; 0s without end
-    #[arg(long, value_name = "TIME", default_value = "120s")]
-    timeout: aegis_api::Duration,
-}
-
-impl WaitOptions {
-    fn limit(&self) -> Option<Duration> {
-        limit(self.timeout)
-    }
-}
-
-/// A limit as people write it: zero is none.
-fn limit(timeout: aegis_api::Duration) -> Option<Duration> {
-    Some(timeout.std()).filter(|limit| !limit.is_zero())
-}
-
-/// Carries out a command line.
-pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Result<(), CliError> {
-    let command = match args.command {
+/// Carries out a verb. `grammar`: the whole command line as clap knows it.
+pub(crate) async fn run(
+    command: Command,
+    global: &Global,
+    grammar: fn() -> clap::Command,
+    env: Environment,
+    console: &Console,
+) -> Result<(), CliError> {
+    let command = match command {
         // These need no server, and must work where the configuration is broken.
-        Command::Completion(args) => return completion::run(&args, console),
+        Command::Completion(args) => return completion::run(&args, grammar(), console),
         Command::Explain(args) => return explain::run(&args, console),
         other => other,
     };
@@ -116,7 +102,7 @@ pub(crate) async fn run(args: Args, env: Environment, console: &Console) -> Resu
     {
         return done;
     }
-    let settings = config::resolve(&args.global, &env)?;
+    let settings = config::resolve(global, &env)?;
     let client = Client::new(&settings, console.clone())?;
     let session = Session {
         client,

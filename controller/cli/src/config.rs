@@ -8,8 +8,8 @@ use std::time::Duration;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::args::Global;
 use crate::error::CliError;
+use crate::global::Global;
 
 /// Where `make up` puts the controller.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8001";
@@ -207,7 +207,7 @@ fn expand_home(path: &Path, env: &Environment) -> PathBuf {
     }
 }
 
-/// The configuration file and its path. Only one that was asked for by name must exist.
+/// The configuration file and its path. Only one that was requested by name must exist.
 fn read_file(global: &Global, env: &Environment) -> Result<(File, PathBuf), CliError> {
     let asked = global
         .config

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use owo_colors::{OwoColorize, Style};
 
-use crate::args::Color;
 use crate::error::CliError;
+use crate::global::Color;
 
 /// Two sinks and whether they take colours. Cheap to clone; clones share the sinks.
 #[derive(Clone)]

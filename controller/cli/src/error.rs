@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use crate::client::status::ApiStatus;
-use crate::manifest::Problem;
+use crate::problem::Problem;
 use crate::text;
 
 /// Why a command ended without success. Display is what a person reads after `error: `.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The command line asks for something that cannot be meant.
+    /// The command line requests something that cannot be meant.
     #[error("{0}")]
     Usage(String),
     /// The configuration file, the token file or the environment is wrong.
     #[error("{0}")]
     Config(String),
-    /// Nobody answers.
+    /// No server answers.
     #[error(
         "cannot reach the controller at {server}: {cause}. Is it running? Try 'make up', or set AEGIS_SERVER."
     )]
@@ -38,7 +38,7 @@ pub(crate) enum CliError {
     /// Files that are not valid; nothing was sent.
     #[error("{}", listed(.0))]
     Manifests(Vec<Problem>),
-    /// It was asked for in vain: the thing itself failed.
+    /// The request was valid; the operation itself failed.
     #[error("{0}")]
     Failed(String),
     /// `diff` found differences; it has shown them already.
@@ -55,7 +55,7 @@ pub(crate) enum CliError {
     Output(std::io::Error),
 }
 
-/// The exit codes, as `--help` tells them.
+/// The exit codes, as `--help` shows them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done

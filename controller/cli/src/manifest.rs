@@ -5,7 +5,6 @@
 
 mod files;
 
-use std::fmt;
 use std::rc::Rc;
 
 use aegis_api::yaml::{Document, Position};
@@ -13,6 +12,7 @@ use aegis_api::{API_VERSION, KINDS, KindInfo, NAMESPACE};
 use serde_json::Value;
 
 use crate::error::CliError;
+use crate::problem::Problem;
 use crate::target::Target;
 pub(crate) use files::{FileArgs, read_at_most};
 
@@ -32,24 +32,6 @@ struct Place {
     source: Rc<str>,
     document: Rc<Document>,
     prefix: String,
-}
-
-/// One thing that is wrong with a file. Display: `web.yaml:7:3: spec.replicaz: unknown field …`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
-    pub(crate) source: String,
-    pub(crate) position: Option<Position>,
-    pub(crate) message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)?;
-        if let Some(Position { line, column }) = self.position {
-            write!(f, ":{line}:{column}")?;
-        }
-        write!(f, ": {}", self.message)
-    }
 }
 
 /// What metadata only the server sets: an object that was saved with `get -o yaml` can be applied as it is.
@@ -162,35 +144,8 @@ fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Ve
             "a resource is a map with apiVersion, kind, metadata and spec".to_owned(),
         ));
     }
-    match text(&object, "/apiVersion") {
-        Some(version) if version == API_VERSION => {}
-        Some(version) => {
-            let message = format!("Unsupported value: {version:?}: supported values: {API_VERSION:?}");
-            return Err(fail("apiVersion", format!("apiVersion: {message}")));
-        }
-        None => {
-            return Err(fail(
-                "apiVersion",
-                format!("apiVersion: Required value: {API_VERSION}"),
-            ));
-        }
-    }
-    let all = || {
-        KINDS
-            .iter()
-            .map(|info| format!("{:?}", info.kind))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let info = match text(&object, "/kind") {
-        Some(kind) => KINDS.iter().find(|info| info.kind == kind).ok_or_else(|| {
-            fail(
-                "kind",
-                format!("kind: Unsupported value: {kind:?}: supported values: {}", all()),
-            )
-        })?,
-        None => return Err(fail("kind", format!("kind: Required value: one of {}", all()))),
-    };
+    check_version(text(&object, "/apiVersion").as_deref()).map_err(|message| fail("apiVersion", message))?;
+    let info = kind(text(&object, "/kind").as_deref()).map_err(|message| fail("kind", message))?;
     match text(&object, "/metadata/namespace").as_deref() {
         None | Some(NAMESPACE) => {}
         Some(other) => {
@@ -218,6 +173,26 @@ fn check(mut object: Value, place: Place, naming: Naming) -> Result<Manifest, Ve
         object,
         place,
     })
+}
+
+fn check_version(version: Option<&str>) -> Result<(), String> {
+    match version {
+        Some(API_VERSION) => Ok(()),
+        Some(version) => Err(format!(
+            "apiVersion: Unsupported value: {version:?}: supported values: {API_VERSION:?}"
+        )),
+        None => Err(format!("apiVersion: Required value: {API_VERSION}")),
+    }
+}
+
+fn kind(kind: Option<&str>) -> Result<&'static KindInfo, String> {
+    let all: Vec<String> = KINDS.iter().map(|info| format!("{:?}", info.kind)).collect();
+    let all = all.join(", ");
+    let Some(kind) = kind else {
+        return Err(format!("kind: Required value: one of {all}"));
+    };
+    let found = KINDS.iter().find(|info| info.kind == kind);
+    found.ok_or_else(|| format!("kind: Unsupported value: {kind:?}: supported values: {all}"))
 }
 
 /// Removes what only the server sets, in place.

@@ -1,7 +1,8 @@
-//! When an object has become what was asked for, for `--wait`. Pure but for [`wait`].
+//! When an object has become what is desired, for `--wait`. Pure but for [`wait`].
 
 use std::time::Duration;
 
+use aegis_api::ConditionType;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -12,13 +13,13 @@ use crate::text;
 /// Whether a change has been carried out; an error where it never will be.
 ///
 /// A Workload or LoadBalancer: the controller has seen this generation, the condition `Ready` is true, and a Workload has
-/// exactly its replicas. An Incident: it has ended, and well. Other kinds only state what is wanted: they are settled at
-/// once.
+/// exactly its replicas. An Incident: it has ended, and well, or as a dry run. Other kinds only state what is wanted: they
+/// are settled at once.
 pub(crate) fn is_settled(object: &Value) -> Result<bool, CliError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     match text("/kind") {
         Some("Incident") => match text("/status/phase") {
-            Some("RESOLVED") => Ok(true),
+            Some("RESOLVED" | "DRY_RUN") => Ok(true),
             Some("FAILED") => {
                 let why = text("/status/error").unwrap_or("the controller does not say why");
                 let name = text("/metadata/name").unwrap_or_default();
@@ -38,7 +39,7 @@ pub(crate) fn is_settled(object: &Value) -> Result<bool, CliError> {
 fn is_ready(object: &Value) -> bool {
     let generation = number(object, "/metadata/generation");
     let observed = number(object, "/status/observedGeneration");
-    let ready = condition(object, "Ready");
+    let ready = condition(object, ConditionType::Ready);
     let seen = ready.is_some_and(|ready| {
         ready
             .get("observedGeneration")
@@ -55,26 +56,20 @@ fn has_its_replicas(object: &Value) -> bool {
         .all(|field| number(object, field).unwrap_or(0) == wanted)
 }
 
-/// The condition of this type, in any case of letters.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let is_it = |condition: &&Value| {
-        condition
-            .get("type")
-            .and_then(Value::as_str)
-            .is_some_and(|this| this.eq_ignore_ascii_case(kind))
-    };
-    conditions.iter().find(is_it)
+/// The condition of this type.
+pub(crate) fn condition(object: &Value, kind: ConditionType) -> Option<&Value> {
+    let mut conditions = object.pointer("/status/conditions")?.as_array()?.iter();
+    conditions.find(|condition| condition.get("type").and_then(Value::as_str) == Some(kind.as_str()))
 }
 
 fn number(object: &Value, pointer: &str) -> Option<i64> {
     object.pointer(pointer).and_then(Value::as_i64)
 }
 
-/// What keeps it, for people.
+/// What keeps it, human-readable.
 fn progress(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let ready = condition(object, "Ready");
+    let ready = condition(object, ConditionType::Ready);
     let part = |name: &str| {
         ready
             .and_then(|ready| ready.get(name)?.as_str())
@@ -82,7 +77,7 @@ fn progress(object: &Value) -> String {
     };
     match (text("/status/phase"), part("reason")) {
         (Some(phase), _) => format!("its phase is {phase}"),
-        (None, "") => "the controller has not looked at it yet".to_owned(),
+        (None, "") => "the controller has not reconciled it yet".to_owned(),
         (None, reason) => text::line(&format!("{reason}: {}", part("message"))),
     }
 }
@@ -143,6 +138,7 @@ mod tests {
     fn an_incident_is_settled_when_it_is_resolved_and_an_error_when_it_failed() {
         let incident = |phase: &str| json!({"kind": "Incident", "metadata": {"name": "i"}, "status": {"phase": phase, "error": "why"}});
         assert!(is_settled(&incident("RESOLVED")).unwrap());
+        assert!(is_settled(&incident("DRY_RUN")).unwrap());
         assert!(!is_settled(&incident("VERIFYING")).unwrap());
         assert_eq!(
             is_settled(&incident("FAILED")).unwrap_err().to_string(),
@@ -156,22 +152,22 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_tells_what_kept_the_object() {
+    fn a_timeout_says_what_kept_the_object() {
         let timeout = || CliError::Timeout {
             what: "incident/i".to_owned(),
             seconds: 2.0,
         };
-        let told = with_reason(timeout(), "its phase is VERIFYING").to_string();
+        let message = with_reason(timeout(), "its phase is VERIFYING").to_string();
         assert_eq!(
-            told,
+            message,
             "timed out after 2 s waiting for incident/i (its phase is VERIFYING)"
         );
         assert_eq!(with_reason(timeout(), "").to_string(), timeout().to_string());
     }
 
     #[test]
-    fn what_keeps_an_object_is_told() {
+    fn what_keeps_an_object_is_shown() {
         assert_eq!(progress(&workload(1, 1, "False", 1)), "R: m");
-        assert_eq!(progress(&json!({})), "the controller has not looked at it yet");
+        assert_eq!(progress(&json!({})), "the controller has not reconciled it yet");
     }
 }

@@ -26,10 +26,11 @@ pub(crate) struct Args {
         default_value = "http://127.0.0.1:8001"
     )]
     pub(crate) server: String,
-    /// File that holds a token of the role viewer. Read at every look, so that it may be made, or made anew, meanwhile.
+    /// File that holds a token of the role viewer. Read with every request, so that it may be created or replaced
+    /// meanwhile.
     #[arg(long, env = "AEGIS_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Seconds between two looks at the controller, and between two loads of the page.
+    /// Seconds between two polls of the controller, and between two loads of the page.
     #[arg(
         long,
         env = "AEGIS_DASHBOARD_REFRESH_SECS",

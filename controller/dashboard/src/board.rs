@@ -46,10 +46,10 @@ impl Board {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes what a look brought.
-    pub(crate) fn take(&self, looked: anyhow::Result<Seen>, now: Timestamp) {
+    /// Takes what a poll brought.
+    pub(crate) fn take(&self, fetched: anyhow::Result<Seen>, now: Timestamp) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        match looked {
+        match fetched {
             Ok(seen) => known.saw(seen, now),
             Err(error) => known.missed(format!("{error:#}"), now),
         }
@@ -87,14 +87,14 @@ fn push(samples: &mut VecDeque<f64>, sample: f64) {
     samples.push_back(sample);
 }
 
-/// Looks at the controller again and again.
+/// Polls the controller.
 pub(crate) async fn keep(board: Arc<Board>, client: Client, interval: Duration) {
     let mut timer = tokio::time::interval(interval);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         timer.tick().await;
-        let looked = client.look().await;
-        board.take(looked, Timestamp::now());
+        let fetched = client.fetch().await;
+        board.take(fetched, Timestamp::now());
     }
 }
 

@@ -1,5 +1,5 @@
-//! The controller over REST: what it tells at one moment. Does I/O, bounds every answer in time and size, and never shows
-//! the token.
+//! The controller over REST: what it reports at one moment. Does I/O, bounds every answer in time and size, and never
+//! shows the token.
 
 use std::path::PathBuf;
 use std::sync::Once;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer, bytes.
 const LARGEST: usize = 32 << 20;
 
-/// What the controller tells at one moment.
+/// What the controller reports at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) health: HealthAnswer,
@@ -56,8 +56,8 @@ impl Client {
         })
     }
 
-    /// Looks at everything the page shows.
-    pub(crate) async fn look(&self) -> anyhow::Result<Seen> {
+    /// Fetches everything the page shows.
+    pub(crate) async fn fetch(&self) -> anyhow::Result<Seen> {
         let token = self.token().await?;
         let token = token.as_ref();
         let (health, unready, containers, metrics, incidents, runbook) = futures::try_join!(
@@ -222,29 +222,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_is_read_at_every_look_and_never_told() {
+    async fn the_token_is_read_with_every_request_and_never_shown() {
         let server = controller("secret-1").await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         let client = client(&server.uri(), &file);
-        let told = |error: anyhow::Error| format!("{error:#}");
-        assert!(told(client.look().await.unwrap_err()).contains("cannot be read"));
+        let text = |error: anyhow::Error| format!("{error:#}");
+        assert!(text(client.fetch().await.unwrap_err()).contains("cannot be read"));
         std::fs::write(&file, "\n").unwrap();
-        assert!(told(client.look().await.unwrap_err()).contains("yet"));
+        assert!(text(client.fetch().await.unwrap_err()).contains("yet"));
         std::fs::write(&file, "secret-0\n").unwrap();
-        let refused = told(client.look().await.unwrap_err());
+        let refused = text(client.fetch().await.unwrap_err());
         assert!(
             refused.contains("does not accept") && !refused.contains("secret"),
             "{refused}"
         );
         std::fs::write(&file, "secret-1\n").unwrap();
-        let seen = client.look().await.unwrap();
+        let seen = client.fetch().await.unwrap();
         assert_eq!(seen.health.version, "1");
         assert_eq!(seen.unready.as_deref(), Some("docker: away"));
     }
 
     #[tokio::test]
-    async fn a_controller_that_is_not_there_is_told_by_its_reason() {
+    async fn a_controller_that_is_not_there_is_shown_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, "t").unwrap();
@@ -252,7 +252,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let client = client(&format!("http://{address}"), &file);
-        let error = format!("{:#}", client.look().await.unwrap_err());
+        let error = format!("{:#}", client.fetch().await.unwrap_err());
         assert!(error.contains("refused"), "{error}");
     }
 

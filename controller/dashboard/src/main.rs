@@ -45,11 +45,11 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     tokio::select! {
         () = board::keep(Arc::clone(&board), client, args.interval()) => Ok(()),
         ended = serve::run(args.listen, board, pages) => ended,
-        ended = told_to_end() => ended,
+        ended = terminated() => ended,
     }
 }
 
-async fn told_to_end() -> anyhow::Result<()> {
+async fn terminated() -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = term.recv() => {}

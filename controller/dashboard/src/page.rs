@@ -31,7 +31,7 @@ pub(crate) struct Pages {
 #[derive(Debug, Serialize)]
 struct View {
     title: String,
-    /// Seconds until the next load; nothing where the reader asked for a page that stands still.
+    /// Seconds until the next load; nothing where the reader requested a page that is not reloaded.
     refresh: Option<u32>,
     away: Option<AwayView>,
     seen: Option<SeenView>,
@@ -53,6 +53,7 @@ struct SeenView {
     open: usize,
     resolved: usize,
     failed: usize,
+    dry_runs: usize,
     saved: String,
     manual: String,
     containers: Vec<rows::Container>,
@@ -107,6 +108,7 @@ impl Pages {
             open: sums.open,
             resolved: sums.resolved,
             failed: sums.failed,
+            dry_runs: sums.dry_runs,
             saved: span(sums.saved),
             manual: span(self.manual),
             containers: containers
@@ -133,7 +135,7 @@ impl Pages {
     }
 }
 
-/// What a tab, or a window's title on a wall, says at a glance.
+/// The title: the state in a few words, for a tab or for a screen on a wall.
 fn title(away: Option<&Away>, seen: Option<&SeenView>) -> String {
     match (away, seen) {
         (Some(_), _) => "AegisOps: the controller is away".to_owned(),

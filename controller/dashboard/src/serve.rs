@@ -89,8 +89,8 @@ async fn page(State(served): State<Served>, RawQuery(query): RawQuery) -> Respon
         Ok(html) => Html(html).into_response(),
         Err(error) => {
             tracing::error!("{error:#}");
-            let told = "the page cannot be rendered; the log of the dashboard says why\n";
-            (StatusCode::INTERNAL_SERVER_ERROR, told).into_response()
+            let message = "the page cannot be rendered; the log of the dashboard says why\n";
+            (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
         }
     }
 }

@@ -65,9 +65,9 @@ pub struct Behaviour {
     pub body: String,
     /// Ports it listens on; empty for every port.
     pub ports: Vec<u16>,
-    /// It answers 400 to whoever does not name this host.
+    /// It answers 400 to a client that does not name this host.
     pub host: Option<String>,
-    /// It answers 400 to whoever does not come over TLS.
+    /// It answers 400 to a client that does not come over TLS.
     pub tls: bool,
     /// Memory in use, bytes.
     pub memory_bytes: u64,

@@ -53,7 +53,7 @@ impl Default for FaultPlan {
 pub enum When {
     /// Nothing has happened yet.
     Before,
-    /// It has taken effect; its caller has not been told.
+    /// It has taken effect; its caller has no answer yet.
     After,
 }
 
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dice_of_one_seed_fall_the_same_and_as_often_as_told() {
+    fn dice_of_one_seed_fall_the_same_and_as_often_as_configured() {
         let plan = FaultPlan {
             seed: 7,
             unreachable: 0.25,

@@ -208,7 +208,7 @@ impl Container {
 
     pub(super) fn serving(&self, now: Instant) -> Serving {
         if self.state == ContainerState::Paused {
-            // The kernel accepts what nobody answers.
+            // The kernel accepts connections that no process answers.
             return Serving::Hangs;
         }
         let Some(up) = self.up_since(now).filter(|_| !self.stopping) else {
@@ -287,7 +287,7 @@ impl Container {
             None => format!("Up {} seconds", up.as_secs()),
         });
         ContainerSummary {
-            id: self.id.clone(),
+            id: self.id.as_str().into(),
             name: self.name.clone(),
             image: self.image.clone(),
             state: self.state,
@@ -314,7 +314,7 @@ impl Container {
             .iter()
             .map(|(name, endpoint)| (name.clone(), self.endpoint_settings(endpoint)));
         ContainerDetails {
-            id: self.id.clone(),
+            id: self.id.as_str().into(),
             name: self.name.clone(),
             image: self.image.clone(),
             image_id: self.image_id.clone(),

@@ -59,7 +59,7 @@ pub struct Effect {
     pub owner: Option<String>,
     /// Whether a test made it with [`FakeEngine::create_bystander`].
     pub bystander: bool,
-    /// Signal, command, files, exit code: whatever tells more.
+    /// Signal, command, files, exit code: whatever says more.
     pub detail: String,
 }
 
@@ -100,7 +100,7 @@ impl FakeEngine {
             .collect()
     }
 
-    /// How often containers of this name were started, whoever did it.
+    /// How often containers of this name were started, by any actor.
     pub fn starts(&self, name: &str) -> usize {
         self.effects_on(name)
             .iter()

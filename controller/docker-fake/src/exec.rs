@@ -149,14 +149,14 @@ impl World {
                 ..checked
             };
         }
-        let told = self.exec(id, &command(&["nginx", "-s", "reload", "-c", main]), &[]);
+        let reloaded = self.exec(id, &command(&["nginx", "-s", "reload", "-c", main]), &[]);
         ExecOutput {
-            exit_code: if told.exit_code == 0 {
+            exit_code: if reloaded.exit_code == 0 {
                 script::RELOADED
             } else {
-                script::UNTOLD
+                script::NOT_RELOADED
             },
-            output: checked.output + &told.output,
+            output: checked.output + &reloaded.output,
         }
     }
 

@@ -70,7 +70,7 @@ impl FakeEngine {
         self.shared.with(|world| world.add_network(name));
     }
 
-    /// Makes and starts a container by hand; answers its id. Image and networks come into being if they are not there.
+    /// Creates and starts a container manually; answers its id. Image and networks come into being if they are not there.
     pub fn run_container(&self, spec: &RunSpec) -> EngineResult<String> {
         self.run(spec, false)
     }
@@ -177,7 +177,7 @@ impl FakeEngine {
         )
     }
 
-    /// The kernel ends it for want of memory; the restart policy applies.
+    /// It is OOM-killed (exit code 137); the restart policy applies.
     pub fn oom(&self, name: &str) -> EngineResult<()> {
         self.end(
             name,
@@ -199,7 +199,7 @@ impl FakeEngine {
         })
     }
 
-    /// `kill 15, die, stop`: whoever stops it, the engine says the same.
+    /// `kill 15, die, stop`: the engine emits the same events for every client that stops it.
     fn stop_as(world: &mut World, id: &str, actor: Actor) {
         let exit_code = world.get(id).map_or(0, super::container::Container::stopped_with);
         let stops = world.get(id).is_some_and(|container| {
@@ -233,7 +233,7 @@ impl FakeEngine {
         self.set_down(true);
     }
 
-    /// The engine is there again, and starts what its restart policies ask for.
+    /// The engine is there again, and starts what its restart policies say.
     pub fn start_engine(&self) {
         self.set_down(false);
         self.shared.with(|world| {
@@ -353,7 +353,7 @@ impl FakeEngine {
         });
     }
 
-    /// A look at a container that costs no time and meets no faults, for assertions.
+    /// An inspection of a container that costs no time and meets no faults, for assertions.
     pub fn peek(&self, name: &str) -> Option<ContainerDetails> {
         self.shared
             .with(|world| world.get(name).map(|container| container.details(world.instant)))

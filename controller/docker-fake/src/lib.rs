@@ -65,13 +65,14 @@ pub struct FakeOptions {
     pub reload_takes: Duration,
     /// How long nginx's old workers live on after a reload.
     pub old_workers_for: Duration,
-    /// How long they still take every second request: until their master tells them not to.
+    /// How long they still take every second request: until their master stops them from accepting.
     pub old_workers_accept_for: Duration,
     /// There is a shell in every container.
     pub shells: bool,
     /// A container that is started again gets another address.
     pub addresses_change: bool,
-    /// Whoever starts gets the lowest address that is free, as with Docker: also one that another container had before.
+    /// A container that starts gets the lowest address that is free, as with Docker: also one that another container
+    /// had before.
     pub addresses_reused: bool,
     /// What the engine says of itself.
     pub info: EngineInfo,
@@ -183,7 +184,7 @@ impl Shared {
         let result = work(&mut world);
         world.sweep();
         for event in world.outbox.drain(..) {
-            // No receiver is no failure: nobody listens to the engine just now.
+            // No receiver is no failure: no client listens to the engine just now.
             drop(self.events.send(Feed::Event(event)));
         }
         let timers = std::mem::take(&mut world.timers);
@@ -195,9 +196,9 @@ impl Shared {
         result
     }
 
-    /// Looks at the world without touching it.
-    fn look<T>(&self, look: impl FnOnce(&World) -> T) -> T {
-        look(&self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Reads the world without changing it.
+    fn read<T>(&self, read: impl FnOnce(&World) -> T) -> T {
+        read(&self.world.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Without a runtime (a test that never waits) there is no time that could pass.

@@ -22,7 +22,7 @@ pub(super) struct Timer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Docker's health check may have another opinion now.
+    /// Docker's health check may have another result now.
     Health,
     /// The process ends by itself.
     Crash,

@@ -10,7 +10,7 @@ use aegis_api::Time;
 use aegis_api::observed::ProcessRow;
 use tokio::time::Instant;
 
-pub(super) use config::{Config, Place};
+pub(super) use config::{Config, Route};
 
 use super::FakeEngine;
 use super::effects::{Actor, Op};
@@ -81,17 +81,20 @@ impl Nginx {
 
     /// Processes at `now`, with the titles they give themselves, master first.
     pub(super) fn processes(&self, master: i64, now: Instant) -> Vec<ProcessRow> {
-        let row = |pid, title: &str| ProcessRow {
-            pid,
-            command: format!("nginx: {title}"),
-        };
         let mut rows = vec![
-            row(master, "master process nginx -g daemon off;"),
-            row(self.worker, "worker process"),
+            process_row(master, "master process nginx -g daemon off;"),
+            process_row(self.worker, "worker process"),
         ];
         let old = self.old_workers.iter().filter(|(_, until)| *until > now);
-        rows.extend(old.map(|(pid, _)| row(*pid, "worker process is shutting down")));
+        rows.extend(old.map(|(pid, _)| process_row(*pid, "worker process is shutting down")));
         rows
+    }
+}
+
+fn process_row(pid: i64, title: &str) -> ProcessRow {
+    ProcessRow {
+        pid,
+        command: format!("nginx: {title}"),
     }
 }
 

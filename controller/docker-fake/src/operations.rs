@@ -101,10 +101,10 @@ impl FakeEngine {
         &'a self,
         op: Op,
         operation: String,
-        look: impl FnOnce(&mut World, &str) -> EngineResult<T> + Send + 'static,
+        work: impl FnOnce(&mut World, &str) -> EngineResult<T> + Send + 'static,
     ) -> BoxFuture<'a, EngineResult<T>> {
         let name = operation.clone();
-        let effect = move |shared: Arc<Shared>| async move { shared.with(|world| look(world, &name)) };
+        let effect = move |shared: Arc<Shared>| async move { shared.with(|world| work(world, &name)) };
         self.perform(op, operation, effect).boxed()
     }
 }
@@ -235,7 +235,7 @@ impl Engine for FakeEngine {
 
     fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
         let questions = questions.clone();
-        self.instantly(Op::Inspect, "look around".to_owned(), move |world, _| {
+        self.instantly(Op::Inspect, "inspect the host".to_owned(), move |world, _| {
             Ok(world.known(&questions))
         })
     }

@@ -1,4 +1,4 @@
-//! What the fake engine tells about containers over time: counters, logs, events.
+//! What the fake engine reports about containers over time: counters, logs, events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl FakeEngine {
                     // Registered before the look, so that no line is missed in between.
                     let mut written = std::pin::pin!(shared.logged.notified());
                     written.as_mut().enable();
-                    let (lines, running) = shared.look(|world| world.lines(&id, from, query));
+                    let (lines, running) = shared.read(|world| world.lines(&id, from, query));
                     if !lines.is_empty() || !running || !query.follow {
                         let next = from + lines.len();
                         return Some((

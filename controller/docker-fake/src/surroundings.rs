@@ -15,7 +15,7 @@ const START_FAILED: i64 = 128;
 
 impl World {
     /// Names of containers in `container:NAME` become ids when a container is made. Whose processes or memory it shares must
-    /// be there by then; whose network, the engine asks at the start, and by the name where nobody had it.
+    /// be there by then; whose network, the engine asks at the start, and by the name where no container had it.
     pub(super) fn resolve_owners(&self, host_config: &mut Value, operation: &str) -> EngineResult<()> {
         for key in ["NetworkMode", "PidMode", "IpcMode"] {
             let Some(mode) = host_config.get_mut(key) else {
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Whoever lives in a process namespace ends with its first process.
+    /// Every process of a process namespace ends with its first one.
     pub(super) fn end_sharers(&mut self, first: &str) {
         let shares = self
             .containers

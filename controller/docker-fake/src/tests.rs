@@ -177,7 +177,7 @@ async fn an_ailment_that_nothing_cures_survives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_tell_of_deaths_and_health_in_order() {
+async fn events_report_deaths_and_health_in_order() {
     let engine = FakeEngine::default();
     let mut events = engine.events().await.unwrap();
     engine
@@ -512,7 +512,7 @@ async fn a_crash_point_holds_the_caller_before_or_after_the_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_people_do_is_told_apart_from_what_the_client_does() {
+async fn what_people_do_is_distinguished_from_what_the_client_does() {
     let engine = app();
     engine.create_bystander("web-replica-9").unwrap();
     engine.kill("web-replica-9").unwrap();
@@ -550,7 +550,7 @@ fn outcome(engine: &FakeEngine, name: &str) -> Option<(ContainerState, i64)> {
 }
 
 #[test]
-fn a_run_in_the_network_of_nobody_leaves_a_container_that_starts_once_somebody_has_the_name() {
+fn a_run_in_a_network_without_owner_leaves_a_container_that_starts_once_a_container_has_the_name() {
     let engine = FakeEngine::default();
     let run = |spec: RunSpec| engine.run_container(&spec);
     let web = |name: &str| RunSpec::new(name, "web:1");
@@ -566,13 +566,13 @@ fn a_run_in_the_network_of_nobody_leaves_a_container_that_starts_once_somebody_h
     let error = run(web("own").shares("NetworkMode", "own")).unwrap_err();
     assert!(matches!(error, EngineError::Server { .. }), "{error}");
     assert_eq!(outcome(&engine, "own"), Some((ContainerState::Created, 128)));
-    let error = run(web("debug").shares("PidMode", "nobody")).unwrap_err();
+    let error = run(web("debug").shares("PidMode", "missing")).unwrap_err();
     assert!(matches!(error, EngineError::Refused { .. }), "{error}");
     assert_eq!(outcome(&engine, "debug"), None, "nothing is made");
 }
 
 #[test]
-fn whoever_shares_processes_ends_with_the_first_of_them_and_with_no_other() {
+fn a_container_that_shares_processes_ends_with_the_first_of_them_and_with_no_other() {
     let engine = FakeEngine::default();
     let web = |name: &str| RunSpec::new(name, "web:1");
     engine.run_container(&web("first")).unwrap();

@@ -10,11 +10,11 @@ use super::FakeEngine;
 use super::chaos::When;
 use super::container::Serving;
 use super::effects::Op;
-use super::nginx::Place;
+use super::nginx::Route;
 use super::world::World;
 use aegis_docker::engine::{HttpAnswer, ProbeError};
 
-/// How long a kernel looks for an address that nobody has.
+/// How long a kernel looks for an address that no host has.
 const NO_SUCH_HOST_AFTER: Duration = Duration::from_secs(3);
 
 /// What meets a request.
@@ -55,19 +55,19 @@ impl World {
         }
         let place = nginx
             .config(instant)
-            .map_or(Place::Closed, |config| config.place(port, path));
+            .map_or(Route::Closed, |config| config.place(port, path));
         let (id, turn) = (container.id.clone(), nginx.turn);
         if let Some(nginx) = self.get_mut(&id).and_then(|container| container.nginx.as_mut()) {
             nginx.turn = nginx.turn.wrapping_add(1);
         }
         match place {
-            Place::Closed => Outcome::Refused,
-            Place::Answer(status, body) => Outcome::Answer { status, body, after },
-            Place::Servers(servers) => self.hand_on(&servers, turn, path),
+            Route::Closed => Outcome::Refused,
+            Route::Answer(status, body) => Outcome::Answer { status, body, after },
+            Route::Servers(servers) => self.hand_on(&servers, turn, path),
         }
     }
 
-    /// As [`World::outcome`], by an application that may look at more than the path.
+    /// As [`World::outcome`], by an application that may read more than the path.
     fn outcome_of(&mut self, request: &HttpRequest) -> Outcome {
         let outcome = self.outcome(request.address, &request.path);
         let behaviour = self

@@ -145,7 +145,7 @@ impl World {
         );
         let event = EngineEvent {
             action: action.to_owned(),
-            id: container.id.clone(),
+            id: container.id.as_str().into(),
             name: container.name.clone(),
             attributes: all,
         };
@@ -157,40 +157,14 @@ impl World {
         let mut config = spec.body.as_object().cloned().unwrap_or_default();
         let mut host_config = config.remove("HostConfig").unwrap_or_else(|| json!({}));
         self.resolve_owners(&mut host_config, &operation)?;
-        if let Some(other) = self.get(&spec.name) {
-            let message = format!(
-                "the container name \"/{}\" is already in use by container {}",
-                spec.name, other.id
-            );
-            return Err(EngineError::Conflict { operation, message });
-        }
+        self.name_is_free(spec, &operation)?;
         let image = self.image_of(spec, &operation)?;
         let (image_id, behaviour, nginx) = (image.id.clone(), image.behaviour.clone(), image.nginx);
         let image_labels = image.labels.clone();
-
-        // Of the network that it is made in, the engine asks at the start.
-        let mut joined = spec.extra_networks.keys();
-        if let Some(unknown) = joined.find(|name| !self.networks.contains_key(*name)) {
-            return Err(EngineError::NotFound {
-                operation,
-                message: format!("network {unknown} not found"),
-            });
-        }
+        self.networks_exist(spec, &operation)?;
         let endpoints = self.endpoints_of(spec);
         let id = self.new_id();
-        config.remove("NetworkingConfig");
-        let short = id.get(..12).unwrap_or_default();
-        config
-            .entry("Hostname")
-            .or_insert_with(|| Value::String(short.to_owned()));
-        let own = config
-            .get("Labels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten();
-        let own = own.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
-        let labels: BTreeMap<String, String> = image_labels.into_iter().chain(own).collect();
-        config.insert("Labels".to_owned(), json!(labels));
+        let labels = complete(&mut config, &id, image_labels);
         let container = Container {
             id: id.clone(),
             name: spec.name.clone(),
@@ -230,6 +204,32 @@ impl World {
         self.log(&id, actor, Op::Create, image_name(spec));
         self.emit(&id, "create", &[]);
         Ok(id)
+    }
+
+    fn name_is_free(&self, spec: &CreateSpec, operation: &str) -> EngineResult<()> {
+        let Some(other) = self.get(&spec.name) else {
+            return Ok(());
+        };
+        let message = format!(
+            "the container name \"/{}\" is already in use by container {}",
+            spec.name, other.id
+        );
+        Err(EngineError::Conflict {
+            operation: operation.to_owned(),
+            message,
+        })
+    }
+
+    /// Of the network that it is made in, the engine asks at the start.
+    fn networks_exist(&self, spec: &CreateSpec, operation: &str) -> EngineResult<()> {
+        let mut joined = spec.extra_networks.keys();
+        match joined.find(|name| !self.networks.contains_key(*name)) {
+            Some(unknown) => Err(EngineError::NotFound {
+                operation: operation.to_owned(),
+                message: format!("network {unknown} not found"),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn image_of(&self, spec: &CreateSpec, operation: &str) -> EngineResult<&Image> {
@@ -331,12 +331,34 @@ impl World {
         }
     }
 
-    /// What the engine deletes by itself goes now, after everything that its end caused was told.
+    /// What the engine deletes by itself goes now, after every event that its end caused.
     pub(super) fn sweep(&mut self) {
         for id in std::mem::take(&mut self.doomed) {
             self.forget(&id, Actor::Engine);
         }
     }
+}
+
+/// Gives a container's configuration what the engine adds to it, and answers all of its labels.
+fn complete(
+    config: &mut Map<String, Value>,
+    id: &str,
+    image_labels: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    config.remove("NetworkingConfig");
+    let short = id.get(..12).unwrap_or_default();
+    config
+        .entry("Hostname")
+        .or_insert_with(|| Value::String(short.to_owned()));
+    let own = config
+        .get("Labels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let own = own.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+    let labels: BTreeMap<String, String> = image_labels.into_iter().chain(own).collect();
+    config.insert("Labels".to_owned(), json!(labels));
+    labels
 }
 
 fn image_name(spec: &CreateSpec) -> &str {

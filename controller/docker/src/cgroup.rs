@@ -96,7 +96,7 @@ fn first(root: &Path, place: &str) -> Option<Stats> {
     })
 }
 
-/// As `docker stats` counts: without the page cache that nobody uses.
+/// As `docker stats` counts: without the page cache that is not in use.
 fn in_use(used: u64, inactive: u64) -> u64 {
     used.saturating_sub(inactive)
 }

@@ -75,7 +75,7 @@ pub(crate) fn summary(row: &Value) -> Option<ContainerSummary> {
         .map(|name| name.trim_start_matches('/'))
         .find(|name| !name.contains('/'));
     Some(ContainerSummary {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.unwrap_or_default().to_owned(),
         image: text(row, "Image").to_owned(),
         state: ContainerState::from_word(text(row, "State")),
@@ -90,16 +90,17 @@ pub(crate) fn summary(row: &Value) -> Option<ContainerSummary> {
 /// Ports that lead nowhere on the host have no `PublicPort`.
 fn published(ports: &Value) -> Vec<PublishedPort> {
     let ports = ports.as_array().into_iter().flatten();
-    let read = |port: &Value| {
-        Some(PublishedPort {
-            address: host_address(text(port, "IP")),
-            port: u16::try_from(number(port, "PublicPort"))
-                .ok()
-                .filter(|port| *port > 0)?,
-            protocol: text(port, "Type").to_owned(),
-        })
-    };
-    ports.filter_map(read).collect()
+    ports.filter_map(published_port).collect()
+}
+
+fn published_port(port: &Value) -> Option<PublishedPort> {
+    Some(PublishedPort {
+        address: host_address(text(port, "IP")),
+        port: u16::try_from(number(port, "PublicPort"))
+            .ok()
+            .filter(|port| *port > 0)?,
+        protocol: text(port, "Type").to_owned(),
+    })
 }
 
 /// The answer of `GET /containers/{id}/json`; `None` without an id.
@@ -110,7 +111,7 @@ pub(crate) fn details(mut inspect: Value) -> Option<ContainerDetails> {
     let host_config = part(&inspect, "HostConfig");
     let restart_policy = text(part(host_config, "RestartPolicy"), "Name");
     let mut details = ContainerDetails {
-        id,
+        id: id.into(),
         name: text(&inspect, "Name").trim_start_matches('/').to_owned(),
         image: text(config, "Image").to_owned(),
         image_id: text(&inspect, "Image").to_owned(),
@@ -183,7 +184,7 @@ pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
     }
     Some(EngineEvent {
         action: action.to_owned(),
-        id,
+        id: id.into(),
         name: attributes.get("name").cloned().unwrap_or_default(),
         attributes,
     })
@@ -227,14 +228,15 @@ fn memory_in_use(memory: &Value) -> u64 {
     usage.checked_sub(cache).unwrap_or(usage)
 }
 
+fn words(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items
+        .map(|item| item.as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
 /// The answer of `GET /containers/{id}/top`.
 pub(crate) fn processes(answer: &Value) -> Vec<ProcessRow> {
-    let words = |value: &Value| -> Vec<String> {
-        let items = value.as_array().into_iter().flatten();
-        items
-            .map(|item| item.as_str().unwrap_or_default().to_owned())
-            .collect()
-    };
     let titles = words(part(answer, "Titles"));
     let column = titles.iter().position(|title| title == "PID").unwrap_or(0);
     let rows = part(answer, "Processes")

@@ -1,4 +1,4 @@
-//! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::bollard::Docker`] and the
+//! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::daemon::Docker`] and the
 //! engine in memory of aegis-docker-fake (virtual time, scripted faults). Nothing above may assume which one it has.
 //!
 //! Every operation is idempotent in effect: asking for a state that already holds is a success, and each is bounded in
@@ -95,7 +95,7 @@ pub struct HttpAnswer {
     pub latency: Duration,
 }
 
-/// Why a probe got no answer; the text is for people and names the address.
+/// Why a probe got no answer; the text is human-readable and names the address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ProbeError(pub String);

@@ -8,11 +8,11 @@ use std::path::Path;
 
 /// Those of `paths` that are not there; none where that cannot be known.
 pub(crate) async fn missing(paths: Vec<String>, pid: i64, container: String) -> BTreeSet<String> {
-    let look = move || match sees_host(Path::new("/proc"), Path::new("/"), pid, &container) {
+    let check = move || match sees_host(Path::new("/proc"), Path::new("/"), pid, &container) {
         true => absent(paths),
         false => BTreeSet::new(),
     };
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    tokio::task::spawn_blocking(check).await.unwrap_or_default()
 }
 
 fn absent(paths: Vec<String>) -> BTreeSet<String> {
@@ -27,13 +27,13 @@ fn sees_host(proc: &Path, root: &Path, pid: i64, container: &str) -> bool {
         return false;
     }
     let groups = std::fs::read_to_string(proc.join(pid.to_string()).join("cgroup")).unwrap_or_default();
-    let place = |path: &Path| {
-        std::fs::metadata(path)
-            .ok()
-            .map(|found| (found.dev(), found.ino()))
-    };
-    let own = place(root);
-    groups.contains(container) && own.is_some() && own == place(&proc.join("1/root"))
+    let own = device_and_inode(root);
+    groups.contains(container) && own.is_some() && own == device_and_inode(&proc.join("1/root"))
+}
+
+fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One HTTP/1.1 request over one fresh connection. Does I/O; knows neither Docker nor probes.
 //!
-//! The connection is driven by whoever waits for the answer or reads its body, not by a task: nothing outlives the caller,
-//! and nothing is pooled that an engine's restart could leave stale.
+//! The connection is driven by the caller that waits for the answer or reads its body, not by a task: nothing outlives
+//! the caller, and nothing is pooled that an engine's restart could leave stale.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -158,7 +158,7 @@ mod tests {
             "",
             "HTTP/1.1 200 OK\r\nContent-Le",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
-            "rubbish\r\n\r\n",
+            "garbage\r\n\r\n",
         ] {
             assert!(answered_with(answer).await.is_err(), "{answer:?}");
         }

@@ -2,9 +2,9 @@
 //! is an engine in memory, in a crate of its own (aegis-docker-fake).
 //! Does I/O; decides nothing.
 
-pub mod bollard;
 mod cgroup;
 mod convert;
+pub mod daemon;
 pub mod engine;
 mod host_files;
 mod http1;

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_get_names_the_host_and_headers_that_it_is_told() {
+    async fn a_get_names_the_host_and_headers_that_it_is_given() {
         let (listener, address) = listening().await;
         let mut request = HttpRequest::new(address, "/health");
         request.host = Some("shop.example.test".to_owned());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_speaks_no_tls_is_told_apart_from_silence() {
+    async fn a_server_that_speaks_no_tls_is_distinguished_from_silence() {
         let (listener, address) = listening().await;
         let mut request = HttpRequest::new(address, "/");
         request.tls = true;

@@ -4,13 +4,13 @@
 /// Arguments: the live file, how many bytes come on standard input, nginx's main configuration.
 pub const SWAP_AND_RELOAD: &str = include_str!("script/swap-and-reload.sh");
 
-/// nginx was told to load the file.
+/// nginx was signalled to reload the file.
 pub const RELOADED: i64 = 0;
 /// nginx refuses the file; the one before is back in its place.
 pub const REFUSED: i64 = 71;
-/// nginx accepts the file, which is in its place, and could not be told to load it. Any other code, such as that of a
-/// container without a shell, tells nothing: the steps are to be taken one by one.
-pub const UNTOLD: i64 = 72;
+/// nginx accepts the file, which is in its place, and could not be signalled to reload it. Any other code, such as that
+/// of a container without a shell, says nothing: the steps are to be taken one by one.
+pub const NOT_RELOADED: i64 = 72;
 /// The command that runs [`SWAP_AND_RELOAD`].
 pub fn swap_and_reload<'a>(live: &'a str, bytes: &'a str, main: &'a str) -> [&'a str; 7] {
     ["sh", "-c", SWAP_AND_RELOAD, "aegis-reload", live, bytes, main]

@@ -1,5 +1,5 @@
 //! One card: what Slack's Block Kit shows of a stage of an incident. Pure. Texts of an incident are hostile: they are
-//! redacted, bounded and shown as plain text, so that they can mention nobody, link to nowhere and format nothing.
+//! redacted, bounded and shown as plain text, so that they can mention no user, link to no address and format nothing.
 //! Limits: <https://docs.slack.dev/reference/block-kit/blocks> (50 blocks a message, 3,000 characters a section's text,
 //! 150 a header's, 10 fields of 2,000 characters, 10 elements a context).
 
@@ -27,7 +27,7 @@ pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
         Stage::CouncilDecision => decision(incident, entry),
         Stage::AwaitingApproval => approval(incident, entry),
         Stage::Scaled | Stage::Restarted | Stage::ScaledDown | Stage::RolledBack => action(incident, entry),
-        Stage::Resolved | Stage::Failed => end(incident, entry),
+        Stage::Resolved | Stage::Failed | Stage::DryRun => end(incident, entry),
         _ => vec![paragraph("", &entry.message, Bound::Text)],
     });
     blocks.push(note(&format!(
@@ -39,7 +39,7 @@ pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
     json!({ "text": summary(&format!("{title}: {}", entry.message)), "blocks": blocks })
 }
 
-/// What was not posted, told with the next card.
+/// What was not posted, reported with the next card.
 pub(crate) fn dropped(count: u64) -> Value {
     let text = format!("{count} earlier messages were dropped: Slack took them too slowly or refused them");
     json!({ "text": summary(&text), "blocks": [note(&text)] })
@@ -62,6 +62,7 @@ fn title(incident: &Incident, stage: Stage) -> String {
         Stage::Scaled | Stage::Restarted | Stage::ScaledDown | Stage::RolledBack => "🔧 Action taken",
         Stage::Resolved => "✅ Resolved",
         Stage::Failed => "❌ Failed",
+        Stage::DryRun => "📝 Dry run",
         other => other.as_str(),
     };
     format!("{what}: {} on {}", incident.spec.alert_type, subject(incident))

@@ -1,5 +1,5 @@
-//! What people have been told: one mark for each open incident, in a file beside the resources, so that a restart repeats
-//! no card and loses none. Owns the file; bounded by the number of open incidents and by [`MOST`].
+//! What people have been notified of: one mark for each open incident, in a file beside the resources, so that a
+//! restart repeats no card and loses none. Owns the file; bounded by the number of open incidents and by [`MOST`].
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ const MOST: usize = 4_096;
 /// A file larger than this is not one of ours.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// The ledger could not be read or written. What was told may be told again after a restart.
+/// The ledger could not be read or written. What was posted may be posted again after a restart.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep {} up to date", path.display())]
 pub struct LedgerError {
@@ -36,7 +36,7 @@ struct Line {
     mark: Option<Mark>,
 }
 
-/// What people have been told.
+/// What people have been notified of.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: Option<PathBuf>,
@@ -63,7 +63,7 @@ impl Ledger {
             Ok(contents) => contents,
             Err(error) => {
                 tracing::warn!(
-                    "{} cannot be read: {error}; people may be told again of open incidents",
+                    "{} cannot be read: {error}; notifications of open incidents may be repeated",
                     path.display()
                 );
                 Contents::default()
@@ -76,7 +76,7 @@ impl Ledger {
         }
     }
 
-    /// Whether the incident is known; otherwise it is noted, as one of which nothing has been told.
+    /// Whether the incident is known; otherwise it is noted, as one of which nothing has been posted.
     pub(crate) fn note(&mut self, uid: &str) -> bool {
         if self.contents.incidents.contains_key(uid) {
             return true;
@@ -113,7 +113,7 @@ impl Ledger {
         }
     }
 
-    /// Nothing more will be told of this incident.
+    /// Nothing more will be posted about this incident.
     pub(crate) fn close(&mut self, uid: &str) {
         self.dirty |= self.contents.incidents.remove(uid).is_some();
     }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_told_outlives_a_restart() {
+    async fn what_was_posted_outlives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify/slack.json");
         let mut ledger = Ledger::open(path.clone()).await;
@@ -189,10 +189,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_rubbish_is_an_empty_ledger() {
+    async fn a_file_of_garbage_is_an_empty_ledger() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slack.json");
-        std::fs::write(&path, "rubbish").unwrap();
+        std::fs::write(&path, "garbage").unwrap();
         assert!(!Ledger::open(path).await.knows("a"));
     }
 

@@ -25,7 +25,7 @@ impl Level {
     /// Whether a stage becomes a card.
     pub(crate) fn wants(self, stage: Stage) -> bool {
         match stage {
-            Stage::Resolved | Stage::Failed | Stage::AwaitingApproval => true,
+            Stage::Resolved | Stage::Failed | Stage::DryRun | Stage::AwaitingApproval => true,
             Stage::Received
             | Stage::CouncilDecision
             | Stage::Scaled
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_read_in_any_case_and_a_wrong_one_is_told_what_is_allowed() {
+    fn a_level_is_read_in_any_case_and_a_wrong_one_is_refused_with_what_is_allowed() {
         assert_eq!("ALL".parse(), Ok(Level::All));
         assert_eq!(" important ".parse(), Ok(Level::Important));
         assert_eq!("end".parse(), Ok(Level::End));
@@ -67,9 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_and_a_plan_that_requires_approval_are_told_at_every_level() {
+    fn the_end_and_a_plan_that_requires_approval_are_posted_at_every_level() {
         for level in [Level::All, Level::Important, Level::End] {
-            for stage in [Stage::Resolved, Stage::Failed, Stage::AwaitingApproval] {
+            for stage in [
+                Stage::Resolved,
+                Stage::Failed,
+                Stage::DryRun,
+                Stage::AwaitingApproval,
+            ] {
                 assert!(level.wants(stage), "{level:?} {stage:?}");
             }
         }

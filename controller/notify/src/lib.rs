@@ -1,5 +1,5 @@
-//! Tells people what becomes of an incident: one card a stage, sent to a Slack incoming webhook. Reads incidents and
-//! changes none; remediation never waits for it. `card` and `stage` are pure; `slack` and `ledger` do I/O.
+//! Notifies people of what becomes of an incident: one card a stage, sent to a Slack incoming webhook. Reads incidents
+//! and changes none; remediation never waits for it. `card` and `stage` are pure; `slack` and `ledger` do I/O.
 
 mod card;
 mod ledger;

@@ -1,5 +1,5 @@
-//! The loop: incidents in, posts out. Owns what waits and what was told. It looks at the whole incident each time, so an
-//! update that was missed costs nothing; nobody ever waits for it. Does I/O.
+//! The loop: incidents in, posts out. Owns what waits and what was posted. It reads the whole incident each time, so
+//! an update that was missed costs nothing; no caller ever waits for it. Does I/O.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const SPACING: Duration = Duration::from_secs(1);
 /// How long what waits is still posted at the end.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What the notifier hears.
+/// What the notifier receives.
 #[derive(Debug, Clone)]
 pub enum Update {
     /// All incidents there are, at the start or after a gap.
@@ -74,7 +74,7 @@ impl Counters {
     }
 }
 
-/// Tells a Slack webhook what becomes of incidents.
+/// Posts what becomes of incidents to a Slack webhook.
 #[derive(Debug)]
 pub struct Notifier {
     slack: Slack,
@@ -89,7 +89,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// `file` is where it remembers what was told.
+    /// `file` is where it remembers what was posted.
     pub async fn open(slack: Slack, level: Level, file: PathBuf) -> Self {
         Self::with(slack, level, Ledger::open(file).await)
     }
@@ -113,14 +113,14 @@ impl Notifier {
         Arc::clone(&self.counters)
     }
 
-    /// Posts until it is told to end, and then for a moment what still waits.
+    /// Posts until the shutdown, and then for a moment what still waits.
     pub async fn run(mut self, mut updates: BoxStream<'static, Update>, shutdown: CancellationToken) {
         loop {
             let due = self.outbox.front().is_some();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 update = updates.next() => match update {
-                    Some(update) => self.hear(update).await,
+                    Some(update) => self.receive(update).await,
                     None => break,
                 },
                 () = tokio::time::sleep_until(self.not_before), if due => self.post_next(&mut updates).await,
@@ -131,19 +131,19 @@ impl Notifier {
                 self.deliver().await;
             }
         };
-        // What is not told now is told after the next start.
+        // What is not posted now is posted after the next start.
         drop(tokio::time::timeout(GRACE, rest).await);
         self.save().await;
     }
 
-    async fn hear(&mut self, update: Update) {
+    async fn receive(&mut self, update: Update) {
         match update {
             Update::All(incidents) => {
                 for incident in &incidents {
-                    self.look(incident);
+                    self.enqueue(incident);
                 }
             }
-            Update::Changed(incident) => self.look(&incident),
+            Update::Changed(incident) => self.enqueue(&incident),
             Update::Gone(uid) => self.ledger.close(&uid),
         }
         self.save().await;
@@ -168,7 +168,7 @@ impl Notifier {
         };
         self.settle(posted, &mark).await;
         for update in heard {
-            self.hear(update).await;
+            self.receive(update).await;
         }
         self.save().await;
     }
@@ -182,20 +182,19 @@ impl Notifier {
         self.settle(posted, &mark).await;
     }
 
-    fn look(&mut self, incident: &Incident) {
+    fn enqueue(&mut self, incident: &Incident) {
         let (Some(uid), Some(status)) = (incident.metadata.uid.as_deref(), &incident.status) else {
             return;
         };
         if !self.ledger.knows(uid) {
-            // What had ended before this process began was told then, or is past.
+            // What had ended before this process began was posted then, or is past.
             if status.finished_at.is_some_and(|at| at < self.started) {
                 return;
             }
             self.ledger.note(uid);
         }
-        let told = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
-        let fresh = news(&status.timeline, told.as_ref());
-        let ends = |stage| matches!(stage, Stage::Resolved | Stage::Failed);
+        let posted = self.outbox.newest(uid).or_else(|| self.ledger.mark(uid)).cloned();
+        let fresh = news(&status.timeline, posted.as_ref());
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);
@@ -204,8 +203,8 @@ impl Notifier {
                 continue;
             }
             passed = None;
-            let last = ends(entry.status) && incident.is_finished();
-            let vital = ends(entry.status) || entry.status == Stage::AwaitingApproval;
+            let last = is_end(entry.status) && incident.is_finished();
+            let vital = is_end(entry.status) || entry.status == Stage::AwaitingApproval;
             self.outbox
                 .push(Waiting::new(uid, mark, vital, last, card::card(incident, entry)));
         }
@@ -225,7 +224,7 @@ impl Notifier {
                 self.counters.sent.fetch_add(1, Ordering::Relaxed);
                 self.done(mark);
                 self.not_before = now + self.spacing;
-                return self.tell_of_dropped().await;
+                return self.report_dropped().await;
             }
             Posted::BodyRefused { why } => {
                 // Better a plain line than nothing.
@@ -295,7 +294,7 @@ impl Notifier {
         );
     }
 
-    async fn tell_of_dropped(&mut self) {
+    async fn report_dropped(&mut self) {
         let count = self.outbox.take_dropped();
         if count > 0 && self.slack.post(&card::dropped(count)).await != Posted::Taken {
             self.outbox.count_dropped(count);
@@ -308,6 +307,10 @@ impl Notifier {
             tracing::warn!("{error}: {}", cause.unwrap_or_default());
         }
     }
+}
+
+fn is_end(stage: Stage) -> bool {
+    matches!(stage, Stage::Resolved | Stage::Failed | Stage::DryRun)
 }
 
 /// Half of the pause is fixed and half is jitter; `dice` is uniform in 0 to 1.

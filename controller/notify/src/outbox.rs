@@ -1,5 +1,5 @@
-//! Cards that wait to be posted, oldest first; bounded in number and bytes. Where it is full the oldest card that tells no
-//! end is dropped, and counted. Pure.
+//! Cards that wait to be posted, oldest first; bounded in number and bytes. Where it is full the oldest card that
+//! reports no end is dropped, and counted. Pure.
 
 use std::collections::VecDeque;
 
@@ -17,9 +17,9 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub(crate) struct Waiting {
     /// The incident's uid.
     pub(crate) uid: String,
-    /// What counts as told once it is posted, or given up.
+    /// What counts as posted once it is, or given up.
     pub(crate) mark: Mark,
-    /// Whether it tells the end, or asks somebody to act.
+    /// Whether it reports the end, or asks somebody to act.
     pub(crate) vital: bool,
     /// Whether nothing follows it.
     pub(crate) last: bool,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_drops_the_oldest_card_that_tells_no_end() {
+    fn a_full_outbox_drops_the_oldest_card_that_reports_no_end() {
         let mut outbox = Outbox::default();
         outbox.push(waiting(0, true, 10));
         for number in 1..=MOST {

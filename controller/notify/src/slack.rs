@@ -42,7 +42,7 @@ pub struct Slack {
 pub(crate) enum Posted {
     /// It was taken.
     Taken,
-    /// Later, perhaps: after the pause that was asked for, if one was.
+    /// Later, perhaps: after the pause that was requested (`Retry-After`), if one was.
     Later { why: String, after: Option<Duration> },
     /// The body was refused; another one may be taken.
     BodyRefused { why: String },
@@ -51,7 +51,7 @@ pub(crate) enum Posted {
 }
 
 impl Slack {
-    /// Connects to nobody yet.
+    /// Does not connect yet.
     pub fn new(url: &SecretString) -> Result<Self, ConfigError> {
         let text = url.expose_secret().trim();
         let parsed = Url::parse(text).map_err(|_| ConfigError::Url)?;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_told_without_showing_it() {
+    fn an_address_that_cannot_be_used_is_refused_without_showing_it() {
         for wrong in ["", "hooks.slack.com/services/T/B/secret", "ftp://a/secret"] {
             let error = Slack::new(&SecretString::from(wrong)).unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -1,12 +1,12 @@
-//! Which entries of an incident's timeline people have not been told of yet. Pure: a mark names the last entry that was
-//! told, and what stands behind it is news. The timeline drops its oldest entries, so a mark is no position.
+//! Which entries of an incident's timeline people have not been notified of yet. Pure: a mark names the last entry that
+//! was posted, and what stands behind it is news. The timeline drops its oldest entries, so a mark is no position.
 
 use aegis_api::Time;
 use aegis_api::incident::TimelineEntry;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The last entry of a timeline that was told.
+/// The last entry of a timeline that was posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// When it was entered.
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_mark_that_fell_off_the_timeline_counts_by_its_time() {
-        let told = entry(1, Stage::Received);
+        let posted = entry(1, Stage::Received);
         let timeline = [entry(1, Stage::Held), entry(2, Stage::Analysing)];
-        assert_eq!(news(&timeline, Some(&Mark::of(&told))), &timeline[1..]);
+        assert_eq!(news(&timeline, Some(&Mark::of(&posted))), &timeline[1..]);
     }
 }

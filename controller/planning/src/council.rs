@@ -78,7 +78,7 @@ fn summary(verdict: Verdict, tally: &Tally, sitting: &[Seat], quorum: u32) -> St
             tally.approvals
         ),
         Verdict::NeedsReview if tally.approvals >= quorum => {
-            "A human must look: no reviewer agrees, and nobody approves their own proposal alone.".to_owned()
+            "A human must look: no reviewer agrees, and no seat approves its own proposal alone.".to_owned()
         }
         Verdict::NeedsReview => {
             format!(

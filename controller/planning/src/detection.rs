@@ -70,7 +70,7 @@ pub struct Finding {
     pub value: Option<f64>,
     /// The container that decided, where it was one.
     pub container: Option<String>,
-    /// For people: a sentence.
+    /// What was found, a human-readable sentence.
     pub message: String,
 }
 
@@ -108,11 +108,11 @@ impl Finding {
 pub enum Condition {
     /// A container crashed within [`bounds::DIED_WITHIN`]. Value: crashes.
     Died,
-    /// A container does not run, and nobody stopped it. Value: how many.
+    /// A container does not run, and was not stopped on purpose. Value: how many.
     Down,
     /// A container crashed this often within [`bounds::CRASH_LOOP_WITHIN`]. Value: crashes.
     CrashLoop { crashes: f64 },
-    /// The kernel ended a container for want of memory. Value: how often.
+    /// A container was OOM-killed. Value: how often.
     OutOfMemory,
     /// A container runs, and its probe or Docker's health check fails. Value: how many.
     Unhealthy,
@@ -132,7 +132,7 @@ pub enum Condition {
     ErrorBurst { lines: f64 },
     /// Lines match the detector's pattern. Value: lines within [`bounds::LOG_WITHIN`].
     LogPattern { lines: f64 },
-    /// Fewer replicas are ready than are asked for. Value: how many are missing.
+    /// Fewer replicas are ready than desired. Value: how many are missing.
     ReplicasMissing,
     /// Requests are answered with 5xx. Value: percent within [`bounds::REQUESTS_WITHIN`].
     HttpErrors { percent: f64 },

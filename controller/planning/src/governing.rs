@@ -82,7 +82,7 @@ pub fn governing(
 }
 
 /// The workloads that a policy governs: it selects them, and none selects them more closely.
-pub fn governed<'a>(
+pub fn for_policy<'a>(
     policies: &'a [Arc<RemediationPolicy>],
     workloads: &'a [Arc<Workload>],
     policy: &'a str,

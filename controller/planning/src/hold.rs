@@ -4,14 +4,14 @@
 use aegis_api::audit::Actor;
 use aegis_api::automation::Pause;
 use aegis_api::meta::ANNOTATION_PROTECTED;
-use aegis_api::{Kind, Time, Workload};
+use aegis_api::{Kind, Reason, Time, Workload};
 
 /// What keeps automation from a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// The reason of conditions.
-    pub reason: &'static str,
-    /// For people: by whom, why, and how to lift it.
+    pub reason: Reason,
+    /// Human-readable: by whom, why, and how to lift it.
     pub message: String,
     /// When it ends by itself.
     pub until: Option<Time>,
@@ -22,20 +22,13 @@ pub struct Hold {
 /// The part of the controller that pauses automation, to the audit log.
 pub const BLAST_RADIUS_PART: &str = "blast-radius";
 
-/// Reason where a pause holds automation.
-pub(crate) const PAUSED: &str = "Paused";
-/// Reason where a person stopped a container, and the condition that says so.
-pub const STOPPED_BY_HAND: &str = "StoppedByHand";
-/// Reason where a workload is protected.
-pub(crate) const PROTECTED: &str = "Protected";
-
 /// The pause that is in force for a workload: the host's, or its own.
 pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
     let name = workload.name();
     let own = || {
         let pause = Pause::of(workload.metadata.annotations.as_ref()).filter(|pause| pause.holds(now))?;
         Some(Hold {
-            reason: PAUSED,
+            reason: Reason::Paused,
             message: format!(
                 "automation for workload {name} is {}; `aegisctl resume workload/{name}` lets it go on",
                 pause.words()
@@ -45,7 +38,7 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
         })
     };
     let host = host.filter(|pause| pause.holds(now)).map(|pause| Hold {
-        reason: PAUSED,
+        reason: Reason::Paused,
         message: format!(
             "all automation is {}; `aegisctl resume` lets it go on",
             pause.words()
@@ -60,7 +53,7 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
     }
 }
 
-/// Whether automated actions on a workload need a human, always.
+/// Whether automated actions on a workload always require approval.
 pub(crate) fn is_protected(workload: &Workload) -> bool {
     let annotations = workload.metadata.annotations.as_ref();
     annotations
@@ -72,7 +65,7 @@ pub(crate) fn is_protected(workload: &Workload) -> bool {
 pub fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
     let protected = || {
         is_protected(workload).then(|| Hold {
-            reason: PROTECTED,
+            reason: Reason::Protected,
             message: format!(
                 "workload {name} is protected ({ANNOTATION_PROTECTED}): `aegisctl restart workload/{name}` restarts it",
                 name = workload.name()
@@ -119,20 +112,20 @@ mod tests {
             (
                 &[],
                 Some(&host),
-                Some(PAUSED),
+                Some(Reason::Paused),
                 "all automation is paused by ada; `aegisctl resume`",
             ),
             (
                 &[("aegisops.io/paused", "true")],
                 None,
-                Some(PAUSED),
+                Some(Reason::Paused),
                 "`aegisctl resume workload/web`",
             ),
             (&[("aegisops.io/paused", "false")], None, None, ""),
             (
                 &[("aegisops.io/protected", "true")],
                 None,
-                Some(PROTECTED),
+                Some(Reason::Protected),
                 "`aegisctl restart workload/web`",
             ),
             (&[("aegisops.io/protected", "yes")], None, None, ""),

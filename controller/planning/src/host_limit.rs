@@ -8,19 +8,16 @@ use std::time::Duration;
 use aegis_api::incident::ApprovalDecision;
 use aegis_api::proposal::Action;
 use aegis_api::workload::{Capture, Health};
-use aegis_api::{Incident, IncidentStatus, Kind, Phase, Time, Workload, WorkloadStatus, condition};
+use aegis_api::{
+    ConditionType, Incident, IncidentStatus, Kind, Phase, Reason, Time, Workload, WorkloadStatus, condition,
+};
 
-use crate::hold::PAUSED;
 use crate::ledger::{self, HOUR};
 
 /// The window in which many workloads at once are taken for one fault of the host, not many of theirs.
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many workloads a message names.
 const NAMED: usize = 5;
-/// Reason where automation waits for its turn on the host.
-pub const HOST_BUSY: &str = "HostBusy";
-/// Reason where so many workloads are concerned that automation pauses itself.
-pub const BLAST_RADIUS: &str = "BlastRadius";
 
 /// The limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,7 +95,7 @@ impl HostUse {
     }
 }
 
-/// Looks at the whole host, except for the workload of who asks where others are counted.
+/// Inspects the whole host, except for the workload of who asks where others are counted.
 pub fn host_use(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],
@@ -161,7 +158,7 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     let plan = status.plan.as_ref().filter(|plan| plan.action != Action::Noop);
     let under_way = plan.filter(|_| !incident.is_finished() && is_remedied(status.phase));
     // One that was caught by a pause has done nothing yet.
-    if under_way.is_some() && !is_held(status, PAUSED) {
+    if under_way.is_some() && !is_held(status, Reason::Paused) {
         found.busy.insert(workload.to_owned());
     }
     if is_ordered(incident) || opened(incident).is_some_and(|at| window.is_answered(at)) {
@@ -175,7 +172,7 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     }
 }
 
-/// Restarts of sick containers by `spec.restart`: a look at one is the first step of each.
+/// Restarts of sick containers by `spec.restart`: an inspection of one is the first step of each.
 fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Window) {
     let Some(status) = &workload.status else { return };
     found.used = found.used.saturating_add(heals_in_hour(status, window));
@@ -183,13 +180,13 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
         return;
     }
     // What has been sick for long enough is about to be restarted, whether or not it has its turn.
-    let patience = workload.spec.restart.unhealthy_after;
+    let unhealthy_after = workload.spec.restart.unhealthy_after;
     let mut sick = status
         .instances
         .iter()
         .filter_map(|row| row.unhealthy_since)
-        .zip(patience.into_iter().cycle());
-    if sick.any(|(since, patience)| !window.is_answered(since) && window.is_due(since.plus(patience))) {
+        .zip(unhealthy_after.into_iter().cycle());
+    if sick.any(|(since, after)| !window.is_answered(since) && window.is_due(since.plus(after))) {
         found.minute.insert(workload.name().to_owned());
     }
     let newest = status.captures.last();
@@ -209,7 +206,7 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
 fn heals_in_hour(status: &WorkloadStatus, window: Window) -> usize {
     let healed = |capture: &Capture| capture.taken_at.is_some_and(|at| window.in_hour(at));
     let heals = status.heals.iter().filter(|at| window.in_hour(**at));
-    // An earlier version told only what they looked like.
+    // An earlier version reported only the captures.
     let captures = status.captures.iter().filter(|capture| healed(capture));
     heals.count().max(captures.count())
 }
@@ -247,17 +244,17 @@ pub fn is_ordered(incident: &Incident) -> bool {
 /// Since when it waits until others have done.
 fn waits_since(incident: &Incident) -> Option<Time> {
     let status = incident.status.as_ref().filter(|_| !incident.is_finished())?;
-    let held = condition::find(&status.conditions, "Held")?;
+    let held = condition::find(&status.conditions, ConditionType::Held)?;
     waits_for_its_turn(status).then_some(Time(held.last_transition_time.0))
 }
 
 /// Whether an incident is held until others are done.
 pub fn waits_for_its_turn(status: &IncidentStatus) -> bool {
-    is_held(status, HOST_BUSY)
+    is_held(status, Reason::HostBusy)
 }
 
-fn is_held(status: &IncidentStatus, reason: &str) -> bool {
-    condition::is_true_for(&status.conditions, "Held", reason)
+fn is_held(status: &IncidentStatus, reason: Reason) -> bool {
+    condition::is_true_for(&status.conditions, ConditionType::Held, reason)
 }
 
 /// What keeps automation from acting on one more workload.
@@ -295,12 +292,12 @@ pub fn judge(limits: &HostLimits, used: &HostUse, workload: &str) -> Option<Host
     })
 }
 
-/// For people: the first few, and how many more.
+/// Human-readable: the first few, and how many more.
 fn list(names: &BTreeSet<String>) -> String {
-    let told: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
     match names.len().saturating_sub(NAMED) {
-        0 => told.join(", "),
-        more => format!("{} and {more} more", told.join(", ")),
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
     };
     let current = status.plan.as_ref().zip(status.execution.as_ref());
     let current = current.map(|(plan, execution)| {
-        // What was taken back before it took effect neither helped nor failed.
+        // What was withdrawn before it took effect neither helped nor failed.
         let verified = verified.filter(|_| execution.withdrawn.is_none());
         (plan.action, execution.applied_at, verified)
     });

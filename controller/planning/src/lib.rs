@@ -1,6 +1,7 @@
-//! Everything that decides: what was observed and what is asked for in, a plan or a verdict out. Pure: no engine, no store,
+//! Everything that decides: what was observed and what is desired in, a plan or a verdict out. Pure: no engine, no store,
 //! no clock but the one that is handed in, no tokio. What reads and what acts is in `aegis-reconcilers`.
 
+pub mod addressing;
 pub mod council;
 pub mod covering;
 pub mod detection;
@@ -13,7 +14,6 @@ mod invalid;
 pub mod ledger;
 pub mod load_balancer;
 pub mod probe;
-pub mod reach;
 pub mod restart;
 pub mod serving;
 pub mod workload;

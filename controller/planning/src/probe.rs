@@ -4,13 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::probe::HttpRequest;
 use aegis_api::workload::{Health, HealthProbe, HttpProbe, Scheme};
+use aegis_api::{ContainerId, Time};
 
 /// What to ask of a container.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Question {
+pub enum ProbeRequest {
     /// GET; 200–399 is healthy.
     Http(HttpRequest),
     /// Connect.
@@ -21,11 +21,11 @@ pub enum Question {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// Container id.
-    pub id: String,
+    pub id: ContainerId,
     /// Start of this run.
     pub started_at: Option<Time>,
     /// What to ask.
-    pub question: Question,
+    pub question: ProbeRequest,
     /// Pause between probes of a ready container.
     pub interval: Duration,
     /// Bound of one probe.
@@ -38,7 +38,7 @@ pub struct Target {
 
 /// The last word on one run of a container.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Opinion {
+pub struct ProbeResult {
     /// Health.
     pub health: Health,
     /// What the last probe said.
@@ -46,14 +46,19 @@ pub struct Opinion {
 }
 
 /// The target that a probe specification means for a container at this address, unless Docker itself probes.
-pub fn target(id: &str, started_at: Option<Time>, address: IpAddr, probe: &HealthProbe) -> Option<Target> {
+pub fn target(
+    id: &ContainerId,
+    started_at: Option<Time>,
+    address: IpAddr,
+    probe: &HealthProbe,
+) -> Option<Target> {
     let question = match (&probe.http, &probe.tcp) {
-        (Some(http), _) => Question::Http(request(address, http)),
-        (None, Some(tcp)) => Question::Tcp(SocketAddr::new(address, tcp.port)),
+        (Some(http), _) => ProbeRequest::Http(request(address, http)),
+        (None, Some(tcp)) => ProbeRequest::Tcp(SocketAddr::new(address, tcp.port)),
         (None, None) => return None,
     };
     Some(Target {
-        id: id.to_owned(),
+        id: id.clone(),
         started_at,
         question,
         interval: probe.interval.std(),

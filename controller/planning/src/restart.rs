@@ -5,10 +5,11 @@
 //! does not tell without trying stays out: ports that processes of the host hold, volume plugins, a full disk. A named
 //! volume is not looked for, since the engine keeps it for as long as a container refers to it, running or not; nor is the
 //! image, which a start does not need. Between this look and the stop the world may still change: nothing rules out that
-//! an owner dies in that instant, so a failed start stays possible and is told as a failure.
+//! an owner dies in that instant, so a failed start stays possible and is reported as a failure.
 
 use std::collections::BTreeMap;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, PublishedPort};
 use aegis_api::restart::CannotRestart;
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub struct Surroundings<'a> {
     /// Answers to [`questions`].
     pub known: &'a Known,
     /// Id → name of containers that were there earlier, so that one that is gone can be named.
-    pub names: &'a BTreeMap<String, String>,
+    pub names: &'a BTreeMap<ContainerId, String>,
 }
 
 /// A stop or a start that must not be tried.
@@ -34,7 +35,7 @@ pub struct Surroundings<'a> {
 pub struct Refused {
     /// For programs.
     pub reason: CannotRestart,
-    /// What stands in the way, for people.
+    /// What stands in the way, human-readable.
     pub message: String,
     /// What they can do about it.
     pub remedy: String,
@@ -64,7 +65,7 @@ pub fn restartable(container: &ContainerDetails, around: Surroundings<'_>) -> Re
     if needs::flag(container, "AutoRemove") {
         let message = format!("{name} was started with --rm, so stopping it deletes it");
         let remedy = format!(
-            "run it anew without --rm (docker update cannot change that); `docker restart {name}` by hand keeps it"
+            "run it again without --rm (docker update cannot change that); `docker restart {name}` by hand keeps it"
         );
         return refuse(CannotRestart::AutoRemove, message, remedy);
     }

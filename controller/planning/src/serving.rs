@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aegis_api::load_balancer::Server;
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{Kind as _, LoadBalancer, Workload, condition};
+use aegis_api::{ConditionType, Kind as _, LoadBalancer, Workload, condition};
 
 /// What is missing until the workload has exactly the containers that this generation asks for, all ready, and every
 /// load balancer that names it sends requests to all of them and to no other. Empty: nothing.
@@ -27,7 +27,7 @@ pub fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], generation:
             status.ready_replicas
         ));
     }
-    if let Some(ready) = condition::find(&status.conditions, "Ready")
+    if let Some(ready) = condition::find(&status.conditions, ConditionType::Ready)
         && ready.status != "True"
     {
         missing.push(format!("{}: {}", ready.reason, ready.message));
@@ -222,12 +222,12 @@ mod tests {
         );
         one.status.as_mut().unwrap().instances[0].draining = true;
         assert!(missing(&one, &balancer(&[]), 2).is_empty());
-        let anew = balancer(&["web"]);
-        one.status.as_mut().unwrap().instances[0].id = "another".to_owned();
+        let recreated = balancer(&["web"]);
+        one.status.as_mut().unwrap().instances[0].id = "another".into();
         assert_eq!(
-            missing(&one, &anew, 2),
+            missing(&one, &recreated, 2),
             ["load balancer lb still serves web"],
-            "it was made anew under its name"
+            "it was recreated under its name"
         );
     }
 }

@@ -3,8 +3,8 @@
 //! Adopted containers are started, restarted and watched, never removed. Replicas are made by faithful clone or from
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
 
-mod by_hand;
 pub mod check;
+mod conditions;
 pub mod dependencies;
 pub mod ended;
 mod health;
@@ -15,6 +15,8 @@ pub mod restart_limit;
 pub mod rollout;
 pub mod standing;
 pub mod status;
+mod stopped_by_hand;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod validate;

@@ -1,5 +1,5 @@
 //! The loops, one a kind, put together: the one assembly, which the controller runs and the simulation proves. Owns how
-//! many objects are reconciled at a time and how often all are looked at. No I/O of its own.
+//! many objects are reconciled at a time and how often all are resynced. No I/O of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::runbook::RunbookReconciler;
 use crate::triggers;
 use crate::workload::WorkloadReconciler;
 
-/// The net under events: every object is looked at this often, whether or not anything was heard of it.
+/// The net under events: every object is reconciled this often, whether or not an event came in.
 const RESYNC: Duration = Duration::from_secs(30);
 
 /// Where the jitter of one loop comes from: numbers in `0.0..1.0`.
@@ -43,10 +43,10 @@ pub struct Parts<'a> {
     pub recall: &'a Recall,
 }
 
-/// Whom the loops answer to.
+/// What the loops report to.
 #[derive(Default)]
 pub struct Surroundings {
-    /// Who is told of every reconcile.
+    /// Who is notified of every reconcile.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Makes the jitter of each loop, in the order of the loops; without it that of the process.
     pub jitter: Option<Box<dyn FnMut() -> Jitter>>,
@@ -78,7 +78,7 @@ pub fn controllers(
         surroundings,
         all: Vec::new(),
     };
-    // What reconciles a kind, what triggers it, how many at a time, and what is looked at with every resync.
+    // What reconciles a kind, what triggers it, how many at a time, and what is reconciled with every resync.
     loops.add(
         WorkloadReconciler::new(context.clone()),
         triggers::workloads(context, events),

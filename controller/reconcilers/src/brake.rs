@@ -36,7 +36,7 @@ pub(crate) async fn pause_all(context: &Context, about: &ObjectRef, reason: &str
     true
 }
 
-/// Calls a human where no incident does: the pause came from restarts by `spec.restart`.
+/// Requests approval where no incident does: the pause came from restarts by `spec.restart`.
 pub(crate) async fn open_incident(context: &Context, workload: &str, reason: &str) {
     let id = format!("blast-radius {workload} {}", context.clock.now());
     let own = OwnIncident {

@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aegis_api::Duration;
 use aegis_api::signals::HostSignals;
+use aegis_api::{Duration, Kind};
 use aegis_docker::Engine;
 use aegis_planning::host_limit::HostLimits;
 use aegis_planning::host_reading::HostReading;
 use aegis_runtime::events::EventRecorder;
 use aegis_runtime::feed::Feed;
-use aegis_runtime::store::{Clock, Store};
+use aegis_runtime::store::{Clock, Store, StoreError};
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
 
 use crate::endpoints::Endpoints;
+use crate::fault;
 use crate::probe::Prober;
 use crate::turns::Turns;
 
@@ -33,10 +34,10 @@ pub struct Settings {
     pub log_chars: usize,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// Reads what the host has left; may block for a moment. `None` where it cannot be looked at.
+    /// Reads what the host has left; may block for a moment. `None` where it cannot be read.
     pub host: Option<fn() -> HostReading>,
     /// Reads the host, and the file system of this folder, for detectors; may block for a moment. `None` where it cannot
-    /// be looked at.
+    /// be read.
     pub host_signals: Option<fn(&Path) -> HostSignals>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,
@@ -83,6 +84,28 @@ pub struct Context {
     pub clock: Clock,
     /// The environment's defaults.
     pub settings: Arc<Settings>,
+}
+
+impl Context {
+    /// Stores the status of an object where it says something new. An object that is gone needs none any more.
+    pub(crate) async fn write_status<K: Kind>(
+        &self,
+        object: &K,
+        status: K::Status,
+    ) -> Result<(), StoreError> {
+        if object.status() == Some(&status) {
+            return Ok(());
+        }
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        let kind = &K::info().singular;
+        fault::point(&format!("{kind}/before-status"));
+        let stored = self.store.set_status::<K>(object.name(), uid, status).await;
+        fault::point(&format!("{kind}/after-status"));
+        match stored {
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl std::fmt::Debug for Context {

@@ -3,12 +3,12 @@
 //!
 //! That a detector fires, and since when, is stored before its incident is opened, and the incident's name follows from
 //! both: after a restart the same incident is opened, once. How long a condition has held that does not fire yet is
-//! measured anew.
+//! measured from the start again.
 
 pub mod defaults;
 mod episode;
+mod inspections;
 mod lines;
-mod looks;
 mod status;
 mod survey;
 #[cfg(test)]
@@ -30,12 +30,12 @@ use futures::stream::BoxStream;
 
 use crate::context::Context;
 use crate::docker_events::DockerEvents;
+use inspections::Inspections;
 use lines::Lines;
-use looks::Looks;
 use survey::Survey;
 
-/// How soon a detector looks again that waits for time to pass, or looks at the host.
-const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// How soon a detector evaluates again that waits for time to pass, or watches the host.
+const EVALUATE_AGAIN: Duration = Duration::from_secs(3);
 
 /// What the detector found could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ impl ReconcileError for Error {
 #[derive(Debug, Clone)]
 pub struct DetectorReconciler {
     context: Context,
-    looks: Looks,
+    inspections: Inspections,
     lines: Lines,
     states: Arc<Mutex<HashMap<String, Standing>>>,
     /// One episode is opened at a time: two detectors that fire on the same trouble have one incident.
@@ -80,16 +80,16 @@ impl DetectorReconciler {
     pub fn new(context: Context) -> Self {
         Self {
             context,
-            looks: Looks::default(),
+            inspections: Inspections::default(),
             lines: Lines::default(),
             states: Arc::default(),
             opening: Arc::default(),
         }
     }
 
-    /// What makes it look: people's changes, every round of readings, and the engine's events.
+    /// What makes it evaluate: people's changes, every round of readings, and the engine's events.
     pub(crate) fn triggers(&self, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
-        triggers::all(&self.context, events, &self.looks)
+        triggers::all(&self.context, events, &self.inspections)
     }
 
     /// What the detector watches, measured now: each workload that it selects, or the host.
@@ -117,7 +117,7 @@ impl DetectorReconciler {
     ) -> Vec<(Option<String>, Finding)> {
         let survey = Survey {
             context: &self.context,
-            looks: &self.looks,
+            inspections: &self.inspections,
             lines: &self.lines,
             condition,
             pattern: detector.spec.pattern.as_deref(),
@@ -149,7 +149,7 @@ impl DetectorReconciler {
         let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = all.entry(detector.name().to_owned()).or_default();
         if standing.generation != detector.generation() {
-            // Another condition may be asked for: what waits, waits anew; what fires is stored.
+            // It may be another condition now: what waits starts again; what fires is stored.
             standing.states.clear();
             standing.generation = detector.generation();
         }
@@ -191,7 +191,7 @@ impl DetectorReconciler {
         rows: &mut [DetectorWorkload],
     ) -> Result<u64, StoreError> {
         let Watch::Workloads(condition) = watch else {
-            // Automation can do nothing about the host: people are told by an Event.
+            // Automation can do nothing about the host: an Event reports it.
             return Ok(0);
         };
         let mut opened = 0;
@@ -239,7 +239,7 @@ impl Reconciler for DetectorReconciler {
         self.store(&detector, &mut next, now)
             .await
             .map_err(failed("the state"))?;
-        status::tell(&self.context, &detector, &next);
+        status::report(&self.context, &detector, &next);
         let opened = self
             .open(&detector, &watch, &mut rows)
             .await
@@ -251,7 +251,7 @@ impl Reconciler for DetectorReconciler {
             .map_err(failed("the incidents"))?;
         let again = waits || matches!(watch, Watch::Host(_));
         Ok(if again {
-            Action::Requeue(LOOK_AGAIN)
+            Action::Requeue(EVALUATE_AGAIN)
         } else {
             Action::AwaitChange
         })

@@ -1,5 +1,5 @@
-//! One subscription to the engine's events for everybody who wants them: reconnects, and tells that it did, so that
-//! subscribers look at everything again. What happens to each container is on record before a subscriber hears of it.
+//! One subscription to the engine's events for every subscriber: reconnects, and notifies them, so that
+//! subscribers rescan everything. What happens to each container is on record before a subscriber hears of it.
 //! Does I/O through the engine only.
 
 use std::sync::Arc;
@@ -19,12 +19,12 @@ const BACKLOG: usize = 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// What a subscriber is told.
+/// What a subscriber is notified of.
 #[derive(Debug, Clone)]
 pub enum Notice {
     /// Something happened to a container.
     Event(Arc<EngineEvent>),
-    /// Events may have been missed: look at everything.
+    /// Events may have been missed: everything has to be read again.
     Rescan,
 }
 
@@ -59,7 +59,7 @@ impl DockerEvents {
         }
     }
 
-    /// Notices from now on. A subscriber that falls behind is told to rescan.
+    /// Notices from now on. A subscriber that falls behind is notified to rescan.
     pub fn subscribe(&self) -> impl Stream<Item = Notice> + Send + 'static {
         tokio_stream::wrappers::BroadcastStream::new(self.sender.subscribe())
             .map(|notice| notice.unwrap_or(Notice::Rescan))
@@ -112,7 +112,7 @@ impl DockerEvents {
     }
 
     fn send(&self, notice: Notice) {
-        // An error means that nobody subscribes at the moment, which is no loss: who subscribes later reads the whole state.
+        // An error means that there is no subscriber at the moment, which is no loss: a later one reads the whole state.
         drop(self.sender.send(notice));
     }
 }

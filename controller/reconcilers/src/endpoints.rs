@@ -1,13 +1,14 @@
 //! Where containers are now: whether each runs, and at which address. A load balancer sends requests to addresses, and an
-//! address is a container's only as long as the engine says so: what a Workload's status tells may be older.
+//! address is a container's only as long as the engine says so: what a Workload's status reports may be older.
 //!
-//! Owns the answers of the engine, each until the engine tells that something happened to that container, and never for
+//! Owns the answers of the engine, each until the engine reports that something happened to that container, and never for
 //! longer than [`KEPT`]: events can be lost. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_docker::{Engine, EngineError, EngineResult, ListFilter};
 use aegis_planning::load_balancer::home::Endpoint;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 
 /// How long an answer counts without a word from the engine: less than the pause between two resyncs.
 const KEPT: Duration = Duration::from_secs(20);
-/// An engine that is busy with a container (removing it, say) answers when it is done. Nobody else waits for that.
+/// An engine that is busy with a container (removing it, say) answers when it is done. No other caller waits for that.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ struct Answer {
 
 #[derive(Debug, Default)]
 struct Known {
-    answers: HashMap<String, Answer>,
+    answers: HashMap<ContainerId, Answer>,
     /// Counts what happened: an answer that was under way meanwhile is not kept.
     changes: u64,
 }
@@ -40,15 +41,15 @@ struct Known {
 pub struct Endpoints(Arc<Mutex<Known>>);
 
 impl Endpoints {
-    /// Something happened to a container: it is asked about anew, and so are those that share its network. Answers the ids
+    /// Something happened to a container: it is inspected again, and so are those that share its network. Answers the ids
     /// of all of them.
-    pub(crate) fn changed(&self, id: &str) -> BTreeSet<String> {
+    pub(crate) fn changed(&self, id: &str) -> BTreeSet<ContainerId> {
         let mut known = self.known();
         known.changes = known.changes.wrapping_add(1);
         let sharing = known.answers.iter();
         let sharing = sharing.filter(|(_, answer)| answer.owner.as_deref() == Some(id));
-        let mut ids: BTreeSet<String> = sharing.map(|(id, _)| id.clone()).collect();
-        ids.insert(id.to_owned());
+        let mut ids: BTreeSet<ContainerId> = sharing.map(|(id, _)| id.clone()).collect();
+        ids.insert(id.into());
         known.answers.retain(|id, _| !ids.contains(id));
         ids
     }
@@ -61,11 +62,11 @@ impl Endpoints {
     }
 
     /// Where these containers are: those that exist, by id. An error only where the engine answers nothing at all.
-    pub(crate) async fn look(
+    pub(crate) async fn inspect(
         &self,
         engine: &dyn Engine,
-        ids: &BTreeSet<String>,
-    ) -> EngineResult<BTreeMap<String, Endpoint>> {
+        ids: &BTreeSet<ContainerId>,
+    ) -> EngineResult<BTreeMap<ContainerId, Endpoint>> {
         let all = ids.iter().map(|id| self.one(engine, id));
         let found = ids.iter().zip(try_join_all(all).await?);
         Ok(found
@@ -96,7 +97,7 @@ impl Endpoints {
                 owner,
                 at: now,
             };
-            known.answers.insert(id.to_owned(), answer);
+            known.answers.insert(id.into(), answer);
         }
         Ok(endpoint)
     }
@@ -118,7 +119,7 @@ async fn ask(engine: &dyn Engine, id: &str) -> EngineResult<(Option<Endpoint>, O
     };
     let endpoint = endpoint(&container, owned.as_ref());
     // Events name containers by id.
-    let owner = owned.map(|owned| owned.id).or(owner);
+    let owner = owned.map(|owned| owned.id.into()).or(owner);
     Ok((Some(endpoint), owner))
 }
 
@@ -137,7 +138,7 @@ fn network_owner(container: &ContainerDetails) -> Option<&str> {
     mode.strip_prefix("container:")
 }
 
-/// What shares another container's network is at that one's address, unless that one started anew since: then it has none.
+/// What shares another container's network is at that one's address, unless that one restarted since: then it has none.
 fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> Endpoint {
     let shares = network_owner(container).is_some();
     let joined = |owner: &&ContainerDetails| {
@@ -158,7 +159,7 @@ fn endpoint(container: &ContainerDetails, owner: Option<&ContainerDetails>) -> E
     }
 }
 
-/// The second-best answer, from the list: without the time of the start, which a run is told from the next by.
+/// The second-best answer, from the list: without the time of the start, which tells one run from the next.
 async fn listed(engine: &dyn Engine, id: &str) -> EngineResult<Option<Endpoint>> {
     let all = engine.list(ListFilter::default()).await?;
     let row = all.into_iter().find(|row| row.id == id);
@@ -198,43 +199,41 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_container_is_asked_about_once_until_something_happens_to_it() {
         let engine = FakeEngine::default();
-        let id = engine
-            .run_container(&RunSpec::new("web", "app:1").network("net"))
-            .unwrap();
-        let ids: BTreeSet<String> = [id.clone(), "gone".to_owned()].into();
+        let web = RunSpec::new("web", "app:1").network("net");
+        let id = ContainerId::from(engine.run_container(&web).unwrap());
+        let ids: BTreeSet<ContainerId> = [id.clone(), "gone".into()].into();
         let endpoints = Endpoints::default();
-        let look = async || endpoints.look(&engine, &ids).await.unwrap();
+        let inspect = async || endpoints.inspect(&engine, &ids).await.unwrap();
         let asked = asked(&engine);
-        let first = look().await;
+        let first = inspect().await;
         assert!(first[&id].is_running() && first.len() == 1, "{first:?}");
         assert_eq!(first[&id].addresses.len(), 1);
-        assert_eq!(look().await, first);
+        assert_eq!(inspect().await, first);
         assert_eq!(asked.load(Ordering::SeqCst), 2);
 
         engine.disconnect("web", "net").unwrap();
         assert_eq!(endpoints.changed(&id), [id.clone()].into());
-        assert!(look().await[&id].addresses.is_empty());
+        assert!(inspect().await[&id].addresses.is_empty());
         engine.remove_by_hand("web").unwrap();
         endpoints.all_changed();
-        assert!(look().await.is_empty());
+        assert!(inspect().await.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn events_that_were_lost_are_made_up_for() {
         let engine = FakeEngine::default();
-        let id = engine
-            .run_container(&RunSpec::new("web", "app:1").network("net"))
-            .unwrap();
-        let ids: BTreeSet<String> = [id].into();
+        let web = RunSpec::new("web", "app:1").network("net");
+        let id = ContainerId::from(engine.run_container(&web).unwrap());
+        let ids: BTreeSet<ContainerId> = [id].into();
         let endpoints = Endpoints::default();
-        assert_eq!(endpoints.look(&engine, &ids).await.unwrap().len(), 1);
+        assert_eq!(endpoints.inspect(&engine, &ids).await.unwrap().len(), 1);
         engine.remove_by_hand("web").unwrap();
         tokio::time::advance(KEPT).await;
-        assert!(endpoints.look(&engine, &ids).await.unwrap().is_empty());
+        assert!(endpoints.inspect(&engine, &ids).await.unwrap().is_empty());
     }
 
     #[test]
-    fn what_shares_a_network_has_its_owners_address_until_that_one_starts_anew() {
+    fn what_shares_a_network_has_its_owners_address_until_that_one_is_restarted() {
         let at = |text: &str| Some(text.parse::<aegis_api::Time>().unwrap());
         let owner = |started: &str| ContainerDetails {
             state: ContainerState::Running,

@@ -1,7 +1,7 @@
-//! Fault points: places at which a test build can be told to die as by `kill -9`: `AEGIS_FAULT=<point>`, or `<point>#3` for
+//! Fault points: places at which a test build can be made to die as by `kill -9`: `AEGIS_FAULT=<point>`, or `<point>#3` for
 //! the third time that it is passed. Without the feature `fault-points` they are nothing at all.
 
-/// Dies here if this is the point that was asked for.
+/// Dies here if this is the requested point.
 #[cfg(feature = "fault-points")]
 pub(crate) fn point(name: &str) {
     if is_armed(name) {
@@ -9,7 +9,7 @@ pub(crate) fn point(name: &str) {
     }
 }
 
-/// Dies a moment after this point if it is the one that was asked for: while what follows is under way.
+/// Dies a moment after this point if it is the requested one: while what follows is under way.
 #[cfg(feature = "fault-points")]
 pub(crate) fn soon(name: &str) {
     if is_armed(name) {

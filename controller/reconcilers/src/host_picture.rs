@@ -1,12 +1,12 @@
 //! The picture of the host as clients get it, from what was read of the engine and what is stored: containers, their load,
-//! the topology. Pure but for the reading of the store; whoever watches the engine draws it and tells it.
+//! the topology. Pure but for the reading of the store; the observer that watches the engine draws and publishes it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerState, ContainerSummary};
 use aegis_api::wire::{ContainerMetrics, ContainerRow, LABEL_ROLE, Topology, TopologyContainer};
-use aegis_api::{LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, LoadBalancer, Time, Workload};
 use aegis_signals::collector::Reading;
 
 use crate::context::Context;
@@ -29,7 +29,7 @@ pub fn load(readings: &[Reading], starts: &Starts, now: Time) -> Vec<ContainerMe
 fn row(container: &ContainerSummary) -> ContainerRow {
     ContainerRow {
         name: container.name.clone(),
-        status: container.state.as_str().to_owned(),
+        status: container.state,
         image: container.image.clone(),
         id: container.id.chars().take(12).collect(),
     }
@@ -37,7 +37,7 @@ fn row(container: &ContainerSummary) -> ContainerRow {
 
 #[expect(
     clippy::as_conversions,
-    reason = "bytes to MiB for people: the rounding of u64 to f64 is below what is shown"
+    reason = "bytes to MiB for display: the rounding of u64 to f64 is below what is shown"
 )]
 fn load_of(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMetrics> {
     let stats = reading.stats.as_ref()?;
@@ -50,7 +50,7 @@ fn load_of(reading: &Reading, starts: &Starts, now: Time) -> Option<ContainerMet
         memory_percent: if limit > 0.0 { used / limit * 100.0 } else { 0.0 },
         net_rx_bytes: stats.net_rx_bytes,
         net_tx_bytes: stats.net_tx_bytes,
-        status: reading.container.state.as_str().to_owned(),
+        status: reading.container.state,
         uptime_seconds: starts
             .get(&reading.container.id)
             .map_or(0.0, |start| start.age(now).as_secs_f64()),
@@ -67,7 +67,7 @@ pub fn topology(context: &Context, containers: &[ContainerSummary]) -> Topology 
             let is_own = own.is_some_and(|own| container.id.starts_with(own));
             TopologyContainer {
                 name: container.name.clone(),
-                status: container.state.as_str().to_owned(),
+                status: container.state,
                 image: container.image.clone(),
                 role: container
                     .labels
@@ -86,12 +86,12 @@ pub fn topology(context: &Context, containers: &[ContainerSummary]) -> Topology 
     )
 }
 
-/// When each running container started: read once a run, since a list does not tell.
+/// When each running container started: read once a run, since a list does not contain it.
 #[derive(Debug, Default)]
 pub struct Starts {
-    known: HashMap<String, Time>,
-    /// Those that changed since they were last asked for: the answer may be of before.
-    changed: HashSet<String>,
+    known: HashMap<ContainerId, Time>,
+    /// Those that changed since they were last requested: the answer may be of before.
+    changed: HashSet<ContainerId>,
 }
 
 impl Starts {
@@ -107,7 +107,7 @@ impl Starts {
         );
         if changed {
             self.known.remove(id);
-            self.changed.insert(id.to_owned());
+            self.changed.insert(id.into());
         }
         changed
     }
@@ -119,7 +119,7 @@ impl Starts {
     }
 
     /// Ids of running containers whose start is not known yet.
-    pub fn unknown(&mut self, containers: &[ContainerSummary]) -> Vec<String> {
+    pub fn unknown(&mut self, containers: &[ContainerSummary]) -> Vec<ContainerId> {
         self.changed.clear();
         let running = containers
             .iter()
@@ -131,7 +131,7 @@ impl Starts {
     }
 
     /// Adds what was learned and drops what is gone.
-    pub fn add(&mut self, learned: Vec<(String, Time)>, readings: &[Reading]) {
+    pub fn add(&mut self, learned: Vec<(ContainerId, Time)>, readings: &[Reading]) {
         let current = learned.into_iter().filter(|(id, _)| !self.changed.contains(id));
         self.known.extend(current);
         self.known
@@ -145,7 +145,7 @@ mod tests {
 
     fn container(id: &str) -> ContainerSummary {
         ContainerSummary {
-            id: id.to_owned(),
+            id: id.into(),
             name: format!("name-{id}"),
             state: ContainerState::Running,
             ..ContainerSummary::default()
@@ -167,20 +167,17 @@ mod tests {
         let (containers, readings) = ([container("a"), container("b")], [reading("a"), reading("b")]);
         let mut starts = Starts::default();
         assert_eq!(starts.unknown(&containers), ["a", "b"]);
-        starts.add(
-            vec![("a".to_owned(), second(1)), ("b".to_owned(), second(2))],
-            &readings,
-        );
+        starts.add(vec![("a".into(), second(1)), ("b".into(), second(2))], &readings);
         assert!(starts.unknown(&containers).is_empty());
         assert!(
             !starts.forget("a", "exec_create"),
             "nothing that changes the picture"
         );
         assert!(starts.forget("a", "start"));
-        // Asked before it started anew, answered after.
-        starts.add(vec![("a".to_owned(), second(1))], &readings);
+        // Asked before it was restarted, answered after.
+        starts.add(vec![("a".into(), second(1))], &readings);
         assert_eq!(starts.unknown(&containers), ["a"]);
-        starts.add(vec![("a".to_owned(), second(9))], &readings);
+        starts.add(vec![("a".into(), second(9))], &readings);
         assert_eq!(starts.get("a"), Some(second(9)));
         starts.add(Vec::new(), &[reading("b")]);
         assert_eq!(starts.get("a"), None, "what is gone is forgotten");

@@ -1,15 +1,12 @@
-//! The Incident reconciler: evidence, retrieval, analysis, council, policy, plan, execution, verification, learning.
+//! The Incident reconciler: reads, asks the planner what comes next, does what is to be done, and stores what came of it.
 //!
 //! Each pass takes one step and stores what came of it before the next one begins, so that a crash anywhere resumes
 //! where it was. Asking the model is a step like any other: the answer lands in the status, and the next pass judges it.
+//! Which steps there are, and where they lead, is in [`aegis_planning::incident`].
 
-mod apply;
-mod ask;
 mod dereference;
-mod evidence;
-mod learn;
+mod effects;
 mod leases;
-mod measure;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::Action as Remedy;
-use aegis_api::{Incident, Kind, Time};
+use aegis_api::{Incident, Time};
 use aegis_brain::Brain;
 use aegis_planning::host_limit::{self, HostRuling};
-use aegis_planning::incident::plan::{Step, plan};
+use aegis_planning::incident::next::Next;
+use aegis_planning::incident::phase::next;
 use aegis_planning::incident::validate::{ValidatedIncident, validate};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
@@ -31,7 +29,7 @@ use crate::recall::Recall;
 use crate::turns::{self, Turn};
 use leases::Leases;
 
-pub(crate) use learn::entry_name;
+pub(crate) use effects::learn::entry_name;
 
 /// Why a pass ended early. Nothing is lost: the next one repeats the step.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +84,9 @@ impl IncidentReconciler {
 const SHORTLY: Duration = Duration::from_millis(100);
 
 impl IncidentReconciler {
-    /// A turn on the host where the step is automation's and changes something.
-    fn turn(&self, incident: &ValidatedIncident, step: &Step) -> Result<Option<Turn>, HostRuling> {
-        let (Step::Approve { plan, .. }, Ok(workload)) = (step, &incident.target) else {
+    /// A turn on the host where automation approves a plan that changes something.
+    fn turn(&self, incident: &ValidatedIncident, next: &Next) -> Result<Option<Turn>, HostRuling> {
+        let (Some(plan), Ok(workload)) = (next.approved(), &incident.target) else {
             return Ok(None);
         };
         if plan.action == Remedy::Noop || host_limit::is_ordered(&incident.incident) {
@@ -98,15 +96,15 @@ impl IncidentReconciler {
     }
 
     /// The incident in the world as it is now, and what comes next.
-    async fn look(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Step) {
+    async fn inspect_evidence(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Next) {
         let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
         let mut validated = validate(incident, &observed);
         self.leases.claim_for(&mut validated, |holder| {
             let holder = self.context.store.get::<Incident>(holder);
             holder.is_none_or(|holder| holder.is_finished())
         });
-        let step = plan(&validated);
-        (validated, step)
+        let next = next(&validated);
+        (validated, next)
     }
 }
 
@@ -123,15 +121,26 @@ impl Reconciler for IncidentReconciler {
             self.leases.release(name);
             return Ok(Action::AwaitChange);
         }
-        let (validated, step) = self.look(&incident).await;
+        let (incident, next) = self.inspect_evidence(&incident).await;
         // Among those that are about to act at this moment, too, the limits of the host hold.
-        let Ok(_turn) = self.turn(&validated, &step) else {
+        let Ok(_turn) = self.turn(&incident, &next) else {
             return Ok(Action::Requeue(SHORTLY));
         };
-        if step.lets_go(&validated) {
+        if next.releases_lease(&incident) {
             self.leases.release(incident.name());
         }
-        let outcome = apply::apply(self, &validated, step).await?;
-        status::update(&self.context, &validated, outcome).await
+        let (transition, otherwise) = match next {
+            Next::Transition(transition) => (Some(transition), None),
+            Next::Effect(effect) => {
+                let transition = effects::carry_out(self, &incident, effect).await?;
+                (transition, Some(Duration::ZERO))
+            }
+            Next::Wait(pause) => (None, pause),
+        };
+        let again = transition
+            .as_ref()
+            .map_or(otherwise, |transition| transition.again);
+        status::write(&self.context, &incident, transition).await?;
+        Ok(again.map_or(Action::AwaitChange, Action::Requeue))
     }
 }

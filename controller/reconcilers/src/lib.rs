@@ -1,6 +1,7 @@
 //! One reconciler a kind. Each is the same five steps: dereference (all reads), validate and plan (pure: they are in
 //! `aegis-planning`), apply (the only place that changes anything) and status (the only writer of that kind's status).
 
+mod addressing;
 mod assembly;
 mod brake;
 mod broken_policies;
@@ -12,12 +13,11 @@ mod fault;
 pub mod host_picture;
 pub mod host_reading;
 pub mod incident;
+mod inspect;
 pub mod load_balancer;
-mod look;
 mod own_incident;
 pub mod policy;
 pub mod probe;
-mod reach;
 pub mod recall;
 pub mod requests;
 pub mod rule_files;

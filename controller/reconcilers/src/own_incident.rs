@@ -1,4 +1,4 @@
-//! Incidents that this controller opens by itself, to ask a human. Stores, and decides nothing.
+//! Incidents that this controller opens by itself, to request approval. Stores, and decides nothing.
 
 use aegis_api::incident::CONTROLLER;
 use aegis_api::{API_VERSION, Incident, KindInfo};

@@ -1,14 +1,14 @@
-//! The RemediationPolicy reconciler: tells how much of the budget is used, and whether the models it names can be asked.
+//! The RemediationPolicy reconciler: reports how much of the budget is used, and whether the models it names can be asked.
 //! Changes nothing in the world, so its steps fit in one file.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::condition::{self, Condition};
+use aegis_api::condition::{Condition, Conditions};
 use aegis_api::policy::Mode;
-use aegis_api::{Kind, RemediationPolicy, Time};
+use aegis_api::{ConditionType, Kind, Reason, RemediationPolicy, Time};
 use aegis_brain::Brain;
-use aegis_planning::governing::governed;
+use aegis_planning::governing::for_policy;
 use aegis_planning::ledger;
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -16,9 +16,7 @@ use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
 
-/// Reason where a policy names a provider that is not configured.
-pub(crate) const UNKNOWN_PROVIDER: &str = "UnknownProvider";
-/// The count slides with the hour, so it is looked at again without any change.
+/// The count slides with the hour, so it is counted again without any change.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The status could not be stored.
@@ -51,31 +49,27 @@ impl PolicyReconciler {
         Self { context, brain }
     }
 
-    /// Sets whether all of the policy is in force; what is not is told once as an Event, too.
+    /// Sets whether all of the policy is in force; what is not is reported once as an Event, too.
     fn judge(&self, policy: &RemediationPolicy, conditions: &mut Vec<Condition>, now: Time) {
-        let generation = Some(policy.generation());
+        let kind = ConditionType::Ready;
+        let mut conditions = Conditions::at(conditions, Some(policy.generation()), now);
         let Err(error) = self.brain.under(&policy.spec.analysis) else {
-            condition::set(conditions, "Ready", true, "InForce", "", generation, now);
+            conditions.set(kind, true, Reason::InForce, "");
             return;
         };
         let message = format!(
             "spec.analysis: {error}; until it names one of these, incidents are put before the controller's own order, and the rest of the policy is in force"
         );
-        let known = condition::find(conditions, "Ready").is_some_and(|ready| ready.message == message);
+        let known = conditions
+            .find(kind)
+            .is_some_and(|ready| ready.message == message);
+        let reason = Reason::UnknownProvider;
         if !known {
             let about = ObjectRef::of(policy);
             let events = &self.context.events;
-            events.record(&about, EventType::Warning, UNKNOWN_PROVIDER, message.clone());
+            events.record(&about, EventType::Warning, reason.as_str(), message.clone());
         }
-        condition::set(
-            conditions,
-            "Ready",
-            false,
-            UNKNOWN_PROVIDER,
-            message,
-            generation,
-            now,
-        );
+        conditions.set(kind, false, reason, message);
     }
 }
 
@@ -95,32 +89,25 @@ impl Reconciler for PolicyReconciler {
         let settings = &self.context.settings;
         let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
         let (policies, workloads) = (store.list(), store.list());
-        let governed = governed(&policies, &workloads, policy.name(), cooldown, deadline);
-        status.actions_in_window = ledger::most_in_hour(&store.list(), governed, now);
+        let for_policy = for_policy(&policies, &workloads, policy.name(), cooldown, deadline);
+        status.actions_in_window = ledger::most_in_hour(&store.list(), for_policy, now);
         let host = store.automation().paused();
         status.paused = host
             .map(|pause| format!("all automation is {}", pause.words()))
             .or_else(|| (spec.mode == Mode::Off).then(|| "mode is Off".to_owned()));
         self.judge(&policy, &mut status.conditions, now);
-        if policy.status.as_ref() != Some(&status) {
-            let uid = policy.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<RemediationPolicy>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        policy: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*policy, status).await;
+        written.map_err(|source| Error {
+            policy: name.to_owned(),
+            source,
+        })?;
         Ok(Action::Requeue(LOOK_AGAIN))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use aegis_api::{Incident, kinds};
+    use aegis_api::{Incident, condition, kinds};
     use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
     use aegis_docker_fake::FakeEngine;
     use serde_json::json;
@@ -161,16 +148,18 @@ mod tests {
                 .status
                 .clone()
                 .unwrap();
-            condition::find(&status.conditions, "Ready").unwrap().clone()
+            condition::find(&status.conditions, ConditionType::Ready)
+                .unwrap()
+                .clone()
         };
         assert_eq!(ready("good").reason, "InForce");
         let bad = ready("bad");
         assert_eq!(
             (bad.status.as_str(), bad.reason.as_str()),
-            ("False", UNKNOWN_PROVIDER)
+            ("False", "UnknownProvider")
         );
-        let told = "no provider is called \"gpt\": there are ollama, builtin";
-        assert!(bad.message.contains(told), "{}", bad.message);
+        let expected = "no provider is called \"gpt\": there are ollama, builtin";
+        assert!(bad.message.contains(expected), "{}", bad.message);
         let (_, events) = events.list();
         let warnings: Vec<_> = events
             .iter()
@@ -178,7 +167,7 @@ mod tests {
             .collect();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!((warnings[0].about.name.as_str(), warnings[0].count), ("bad", 1));
-        assert!(warnings[0].message.contains(told), "{warnings:?}");
+        assert!(warnings[0].message.contains(expected), "{warnings:?}");
     }
 
     #[tokio::test]

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::probe::HttpRequest;
 use aegis_api::redact::{bound, redact};
 use aegis_api::workload::Health;
+use aegis_api::{ContainerId, Time};
 use aegis_docker::{Engine, HttpAnswer};
-use aegis_planning::probe::{Opinion, Question, Target};
+use aegis_planning::probe::{ProbeRequest, ProbeResult, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The first pause after a failed probe of a container that is not ready yet.
 const FIRST_RETRY: Duration = Duration::from_millis(25);
-/// Characters of a body that are looked at for its first line, and of the line that is shown.
+/// Characters of a body that are read for its first line, and of the line that is shown.
 const BODY_CHARS: usize = 4096;
 const LINE_CHARS: usize = 160;
 
@@ -71,10 +71,10 @@ fn first_words(body: &str) -> String {
     bound(&redact(&line), LINE_CHARS)
 }
 
-/// Asks once. `Ok` is healthy; both texts are for people.
-pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) -> Result<String, String> {
+/// Asks once. `Ok` is healthy; both texts are human-readable.
+pub async fn ask(engine: &dyn Engine, question: &ProbeRequest, timeout: Duration) -> Result<String, String> {
     match question {
-        Question::Http(request) => match engine.http_ask(request, timeout).await {
+        ProbeRequest::Http(request) => match engine.http_ask(request, timeout).await {
             Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
                 "{}: {} in {} ms",
                 request.words(),
@@ -84,7 +84,7 @@ pub async fn ask(engine: &dyn Engine, question: &Question, timeout: Duration) ->
             Ok(answer) => Err(refusal(request, &answer)),
             Err(error) => Err(error.to_string()),
         },
-        Question::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
+        ProbeRequest::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
             Ok(()) => Ok(format!("tcp {address}: open")),
             Err(error) => Err(error.to_string()),
         },
@@ -99,13 +99,13 @@ struct Inner {
     engine: Arc<dyn Engine>,
     state: Mutex<State>,
     targets_changed: Notify,
-    opinions_changed: Notify,
+    results_changed: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    targets: HashMap<String, (String, Target)>,
-    opinions: HashMap<String, (Option<Time>, Opinion)>,
+    targets: HashMap<ContainerId, (String, Target)>,
+    results: HashMap<ContainerId, (Option<Time>, ProbeResult)>,
     dirty: BTreeSet<String>,
 }
 
@@ -122,7 +122,7 @@ impl Prober {
             engine,
             state: Mutex::default(),
             targets_changed: Notify::new(),
-            opinions_changed: Notify::new(),
+            results_changed: Notify::new(),
         }))
     }
 
@@ -145,10 +145,8 @@ impl Prober {
                     changed = true;
                 }
             }
-            let State {
-                targets, opinions, ..
-            } = state;
-            opinions.retain(|id, _| targets.contains_key(id));
+            let State { targets, results, .. } = state;
+            results.retain(|id, _| targets.contains_key(id));
             changed
         });
         if changed {
@@ -156,11 +154,11 @@ impl Prober {
         }
     }
 
-    /// The latest opinion on this run of a container.
-    pub fn opinion(&self, id: &str, started_at: Option<Time>) -> Opinion {
-        self.with(|state| match state.opinions.get(id) {
-            Some((run, opinion)) if *run == started_at => opinion.clone(),
-            _ => Opinion::default(),
+    /// The latest result for this run of a container.
+    pub fn result(&self, id: &str, started_at: Option<Time>) -> ProbeResult {
+        self.with(|state| match state.results.get(id) {
+            Some((run, result)) if *run == started_at => result.clone(),
+            _ => ProbeResult::default(),
         })
     }
 
@@ -174,14 +172,14 @@ impl Prober {
                     return Some((name, prober));
                 }
                 // A change in between has left a permit: it is not missed.
-                prober.0.opinions_changed.notified().await;
+                prober.0.results_changed.notified().await;
             }
         })
     }
 
     /// Runs the probe loops until `shutdown`.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut running: HashMap<String, (Target, tokio::task::AbortHandle)> = HashMap::new();
+        let mut running: HashMap<ContainerId, (Target, tokio::task::AbortHandle)> = HashMap::new();
         let mut loops = JoinSet::new();
         loop {
             let notified = self.0.targets_changed.notified();
@@ -214,7 +212,7 @@ impl Prober {
             let answer = ask(&*self.0.engine, &target.question, target.timeout).await;
             let health = tally.count(answer.is_ok(), target.successes, target.failures);
             let message = answer.unwrap_or_else(|error| error);
-            self.record(&workload, &target, &Opinion { health, message });
+            self.record(&workload, &target, &ProbeResult { health, message });
             if health == Health::Healthy {
                 pause = FIRST_RETRY.min(target.interval);
                 tokio::time::sleep(target.interval).await;
@@ -225,7 +223,7 @@ impl Prober {
         }
     }
 
-    fn record(&self, workload: &str, target: &Target, opinion: &Opinion) {
+    fn record(&self, workload: &str, target: &Target, result: &ProbeResult) {
         let changed = self.with(|state| {
             if !state
                 .targets
@@ -235,17 +233,17 @@ impl Prober {
                 return false;
             }
             let before = state
-                .opinions
-                .insert(target.id.clone(), (target.started_at, opinion.clone()));
-            let changed = before
-                .is_none_or(|(run, before)| run != target.started_at || before.health != opinion.health);
+                .results
+                .insert(target.id.clone(), (target.started_at, result.clone()));
+            let changed =
+                before.is_none_or(|(run, before)| run != target.started_at || before.health != result.health);
             if changed {
                 state.dirty.insert(workload.to_owned());
             }
             changed
         });
         if changed {
-            self.0.opinions_changed.notify_one();
+            self.0.results_changed.notify_one();
         }
     }
 
@@ -254,7 +252,7 @@ impl Prober {
     }
 }
 
-/// Counts answers into a health: thresholds in a row, and no opinion before the first threshold is reached.
+/// Counts answers into a health: thresholds in a row, and no result before the first threshold is reached.
 #[derive(Debug, Default)]
 struct Tally {
     health: Health,

@@ -60,7 +60,7 @@ impl Recall {
 }
 
 impl State {
-    /// Both lists are in the order of names, and what has not changed is the same object: it costs a glance.
+    /// Both lists are in the order of names, and what has not changed is the same object: comparing them is cheap.
     fn follow(&mut self, entries: Vec<Arc<RunbookEntry>>) {
         let held = std::mem::take(&mut self.held);
         let mut before = held.iter().peekable();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_that_come_change_and_go_are_followed_as_if_the_index_were_made_anew() {
+    async fn entries_that_come_change_and_go_are_followed_as_if_the_index_were_rebuilt() {
         let (context, _state) =
             crate::context::tests::over(&FakeEngine::default(), Settings::default()).await;
         let recall = Recall::default();
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(same("name resolution failed")[0].0, "rb-b");
         assert_eq!(same("certificate expired")[0].0, "rb-c");
         assert!(same("pool exhausted").is_empty() && same("disk full").is_empty());
-        // Deleted and made again under its name: the generation begins anew, the object is another.
+        // Deleted and made again under its name: the generation begins again at 1, the object is another.
         context
             .store
             .delete(info, "rb-c", None, None, false)

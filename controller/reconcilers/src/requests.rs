@@ -1,8 +1,8 @@
-//! Counts requests from the logs of load balancers, while a detector asks for them: nobody pays for what nobody reads.
+//! Counts requests from the logs of load balancers, only while a detector needs them: reading a log costs the engine.
 //!
 //! Each nginx whose configuration logs in the format `aegis_receipt` is followed; a line counts for the workload of the
 //! server that answered. What no server answered (a location without one) counts for none: that no server is left is a
-//! signal of its own. After a restart counting begins anew. Does I/O through the engine only.
+//! signal of its own. After a restart counting begins from zero. Does I/O through the engine only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 
-/// How often it is looked at whom to follow.
-const LOOK: Duration = Duration::from_secs(3);
+/// How often the load balancers to follow are listed.
+const LISTED: Duration = Duration::from_secs(3);
 /// Name of the log format in a configuration that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
 
@@ -36,13 +36,13 @@ struct Line<'a> {
 pub async fn run(context: Context, shutdown: CancellationToken) {
     let mut followed: BTreeMap<String, AbortHandle> = BTreeMap::new();
     let mut tasks = JoinSet::new();
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval(LISTED);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             Some(_) = tasks.join_next() => continue,
-            _ = looks.tick() => {}
+            _ = ticks.tick() => {}
         }
         let wanted = if is_asked(&context) {
             balancers(&context)
@@ -65,7 +65,7 @@ pub async fn run(context: Context, shutdown: CancellationToken) {
     }
 }
 
-/// Whether a detector looks at requests.
+/// Whether a detector needs requests.
 fn is_asked(context: &Context) -> bool {
     let asks = |detector: &Detector| {
         let signal = matches!(
@@ -155,7 +155,7 @@ struct Servers {
 
 /// Addresses that are remembered.
 const MOST_SERVERS: usize = 4096;
-/// How often they are read anew.
+/// How often they are read again.
 const READ: Duration = Duration::from_secs(1);
 
 impl Servers {

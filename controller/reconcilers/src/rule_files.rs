@@ -1,5 +1,5 @@
-//! The analyst's rules that people keep in `<state>/rules/*.yaml`: notices what they write within a second and tells the
-//! brain. Owns which version of each file is in force; what a rule means is the brain's. Reads that folder, writes nothing.
+//! The analyst's rules that people keep in `<state>/rules/*.yaml`: notices what they write within a second and gives it to
+//! the brain. Owns which version of each file is in force; what a rule means is the brain's. Reads only.
 //!
 //! The folder is listed twice a second, which costs one system call a file and works on every file system. What is broken
 //! or gone counts at the second look only, as an editor may be in the middle of it.
@@ -20,7 +20,7 @@ use crate::context::Context;
 
 /// The folder in the state directory.
 const FOLDER: &str = "rules";
-/// From one look to the next; two of them are within a second.
+/// From one listing to the next; two of them are within a second.
 const LOOK: Duration = Duration::from_millis(400);
 /// A file that changed so lately may change again without its dates telling.
 const FRESH: Duration = Duration::from_secs(2);
@@ -75,13 +75,13 @@ impl RuleFiles {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => self.rescan().await,
             }
         }
     }
 
     /// Looks once, and takes over what is good at first or bad at second sight.
-    pub async fn look(&mut self) {
+    pub async fn rescan(&mut self) {
         let (dir, seen) = (self.store.dir().join(FOLDER), self.seen.clone());
         let found = tokio::task::spawn_blocking(move || list(&dir, &seen)).await;
         let found = match found {
@@ -115,7 +115,7 @@ impl RuleFiles {
             }
         }
         if changed {
-            self.brain.take_in(self.in_force.values().cloned());
+            self.brain.set_rules(self.in_force.values().cloned());
         }
     }
 

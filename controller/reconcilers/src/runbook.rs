@@ -1,4 +1,4 @@
-//! The RunbookEntry reconciler: works out trust and use from what is stored, and judges anew what an earlier version
+//! The RunbookEntry reconciler: works out trust and use from what is stored, and judges again what an earlier version
 //! learned. Changes nothing in the world, so its steps fit in one file.
 
 mod rejudge;
@@ -6,8 +6,8 @@ mod rejudge;
 use std::sync::Arc;
 
 use aegis_api::audit::Actor;
-use aegis_api::condition;
-use aegis_api::{Incident, Kind, RunbookEntry};
+use aegis_api::condition::Conditions;
+use aegis_api::{ConditionType, Incident, Kind, Reason, RunbookEntry};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
 
@@ -44,7 +44,7 @@ impl RunbookReconciler {
 }
 
 impl RunbookReconciler {
-    /// The entry, judged anew where that is still to be done.
+    /// The entry, judged again where that is still to be done.
     async fn judged(
         &self,
         entry: Arc<RunbookEntry>,
@@ -99,27 +99,18 @@ impl Reconciler for RunbookReconciler {
         status.trust = (entry.spec.outcomes.trust() * 10_000.0).round() / 10_000.0;
         status.times_recalled = u64::try_from(uses.len()).unwrap_or(u64::MAX);
         status.last_used = uses.into_iter().flatten().max().or(status.last_used);
-        condition::set(
-            &mut status.conditions,
-            "Ready",
+        let now = self.context.clock.now();
+        Conditions::at(&mut status.conditions, generation, now).set(
+            ConditionType::Ready,
             true,
-            "Indexed",
+            Reason::Indexed,
             "",
-            generation,
-            self.context.clock.now(),
         );
-        if entry.status.as_ref() != Some(&status) {
-            let uid = entry.metadata.uid.as_deref().unwrap_or_default();
-            match store.set_status::<RunbookEntry>(name, uid, status).await {
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(source) => {
-                    return Err(Error {
-                        entry: name.to_owned(),
-                        source,
-                    });
-                }
-            }
-        }
+        let written = self.context.write_status(&*entry, status).await;
+        written.map_err(|source| Error {
+            entry: name.to_owned(),
+            source,
+        })?;
         Ok(Action::AwaitChange)
     }
 }

@@ -1,4 +1,4 @@
-//! What makes each kind's loop look at an object: changes in the store, the engine's events, probes. Only names pass
+//! What makes each kind's loop reconcile an object: changes in the store, the engine's events, probes. Only names pass
 //! through here; what a trigger saw is never given to a reconciler. No I/O.
 
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ fn is_change(action: &str) -> bool {
         ))
 }
 
-/// Everything that a pause held or a resume lets go on is looked at.
+/// Everything that a pause held or a resume continues is reconciled.
 fn from_brake(context: &Context, names: fn(&Store) -> Vec<String>) -> BoxStream<'static, Trigger> {
     let store = context.store.clone();
     let changes = context.store.automation().changes();
@@ -116,14 +116,14 @@ fn is_kind<K: Kind>(event: &StoreEvent) -> bool {
     event.object.info.plural == K::PLURAL
 }
 
-/// Whether people changed what they ask for, or attach to it.
+/// Whether people changed the desired state, or what they attach to it.
 fn is_asked(event: &StoreEvent) -> bool {
     let old = event.old.as_ref().map(|old| &*old.value);
     predicate::generation_changed(old, &event.object.value)
         || predicate::metadata_changed(old, &event.object.value)
 }
 
-/// A word each time the lines between containers may have changed: somebody's Workload or LoadBalancer did.
+/// A notification each time the lines between containers may have changed: a Workload or LoadBalancer did.
 pub fn topology(context: &Context) -> BoxStream<'static, ()> {
     changes(context.store.clone())
         .filter(|change| {
@@ -139,81 +139,78 @@ pub fn topology(context: &Context) -> BoxStream<'static, ()> {
 
 /// Triggers of the Workload loop.
 pub(crate) fn workloads(context: &Context, events: &DockerEvents) -> Vec<BoxStream<'static, Trigger>> {
-    let store = from_store(
-        context,
-        |store, event| {
-            if is_kind::<Workload>(event) && is_asked(event) {
-                return vec![event.object.name().to_owned()];
-            }
-            if is_kind::<Workload>(event) {
-                return dependants(store, |need| {
-                    need.workload.as_deref() == Some(event.object.name())
-                });
-            }
-            let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
-            let balancers: Vec<_> = balancers
-                .filter_map(|object| object.typed::<LoadBalancer>())
-                .collect();
-            let drains = |lb: &LoadBalancer| {
-                lb.status
-                    .as_ref()
-                    .is_some_and(|status| !status.draining.is_empty())
-            };
-            if balancers.iter().any(|lb| drains(lb)) {
-                // What drains may belong to a workload that no backend names any more.
-                return all::<Workload>(store);
-            }
-            let served = balancers.iter().filter_map(|lb| lb.status.as_ref());
-            let served = served.flat_map(|status| &status.servers);
-            let mut names: BTreeSet<String> = served.map(|server| server.workload.clone()).collect();
-            names.extend(balancers.iter().flat_map(|lb| backends(lb)));
-            names.into_iter().collect()
-        },
-        all::<Workload>,
-    );
-    let engine = from_engine(
-        context,
-        events,
-        |store, event| {
-            // Another controller on this host labels its replicas, too: those are none of ours.
-            let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
-            let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
-            let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
-            let all = store.list::<Workload>();
-            let named = [
-                Some(event.name.as_str()),
-                event
-                    .attributes
-                    .get("oldName")
-                    .map(|name| name.trim_start_matches('/')),
-            ];
-            let adopting = all.iter().filter(|workload| {
-                let container = workload.spec.container.as_ref().map(|name| name.as_str());
-                container.is_some() && named.contains(&container)
-            });
-            let dependants = dependants(store, |need| {
-                need.name == event.name || need.containers.contains(&event.name)
-            });
-            // A network's events name containers by id alone.
-            let listing = all.iter().filter(|workload| {
-                let mut rows = workload.status.iter().flat_map(|status| &status.instances);
-                event.name.is_empty() && rows.any(|row| row.id == event.id)
-            });
-            adopting
-                .chain(listing)
-                .map(|workload| workload.name().to_owned())
-                .chain(labelled)
-                .chain(dependants)
-                .collect()
-        },
-        all::<Workload>,
-    );
+    let store = from_store(context, changed_for, all::<Workload>);
+    let engine = from_engine(context, events, happened_to, all::<Workload>);
     let probes = context
         .prober
         .changes()
         .map(|name| Trigger { name, why: "probe" })
         .boxed();
     vec![store, engine, probes, from_brake(context, all::<Workload>)]
+}
+
+/// The Workloads that a change in the store is something to.
+fn changed_for(store: &Store, event: &StoreEvent) -> Vec<String> {
+    if is_kind::<Workload>(event) && is_asked(event) {
+        return vec![event.object.name().to_owned()];
+    }
+    if is_kind::<Workload>(event) {
+        return dependants(store, |need| {
+            need.workload.as_deref() == Some(event.object.name())
+        });
+    }
+    let balancers = [Some(&event.object), event.old.as_ref()].into_iter().flatten();
+    let balancers: Vec<_> = balancers
+        .filter_map(|object| object.typed::<LoadBalancer>())
+        .collect();
+    let drains = |lb: &LoadBalancer| {
+        lb.status
+            .as_ref()
+            .is_some_and(|status| !status.draining.is_empty())
+    };
+    if balancers.iter().any(|lb| drains(lb)) {
+        // What drains may belong to a workload that no backend names any more.
+        return all::<Workload>(store);
+    }
+    let served = balancers.iter().filter_map(|lb| lb.status.as_ref());
+    let served = served.flat_map(|status| &status.servers);
+    let mut names: BTreeSet<String> = served.map(|server| server.workload.clone()).collect();
+    names.extend(balancers.iter().flat_map(|lb| backends(lb)));
+    names.into_iter().collect()
+}
+
+/// The Workloads that an event of the engine is something to.
+fn happened_to(store: &Store, event: &EngineEvent) -> Vec<String> {
+    // Another controller on this host labels its replicas, too: those are none of ours.
+    let instance = event.attributes.get(LABEL_INSTANCE).map(String::as_str);
+    let labelled = event.attributes.get(LABEL_WORKLOAD).cloned();
+    let labelled = labelled.filter(|_| instance == Some(store.instance_id()));
+    let all = store.list::<Workload>();
+    let named = [
+        Some(event.name.as_str()),
+        event
+            .attributes
+            .get("oldName")
+            .map(|name| name.trim_start_matches('/')),
+    ];
+    let adopting = all.iter().filter(|workload| {
+        let container = workload.spec.container.as_ref().map(|name| name.as_str());
+        container.is_some() && named.contains(&container)
+    });
+    let dependants = dependants(store, |need| {
+        need.name == event.name || need.containers.contains(&event.name)
+    });
+    // A network's events name containers by id alone.
+    let listing = all.iter().filter(|workload| {
+        let mut rows = workload.status.iter().flat_map(|status| &status.instances);
+        event.name.is_empty() && rows.any(|row| row.id == event.id)
+    });
+    adopting
+        .chain(listing)
+        .map(|workload| workload.name().to_owned())
+        .chain(labelled)
+        .chain(dependants)
+        .collect()
 }
 
 /// Workloads that need something of which this holds.
@@ -270,8 +267,8 @@ pub(crate) fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<Bo
         context,
         events,
         move |store, event| {
-            // What is known of it is forgotten before anybody is told to look: a server whose container ended or moved must
-            // not wait until its Workload has looked, too.
+            // What is known of it is forgotten before any loop is triggered: a server whose container ended or moved must
+            // not wait until its Workload is reconciled, too.
             let changed = known.changed(&event.id);
             let serves = |lb: &LoadBalancer| {
                 let mut servers = lb.status.iter().flat_map(|status| &status.servers);
@@ -337,7 +334,7 @@ pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<Strin
     open.map(|incident| incident.name().to_owned()).collect()
 }
 
-/// Triggers of a loop that looks at an object only when people change it.
+/// Triggers of a loop that reconciles an object only when people change it.
 pub(crate) fn own<K: Kind>(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     let names = |_: &Store, event: &StoreEvent| {
         if is_kind::<K>(event) && is_asked(event) {

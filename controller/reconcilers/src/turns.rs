@@ -40,8 +40,8 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// Takes a turn for the workload unless `judge`, told the other workloads that have one, is against it. It must read
-    /// what it judges by itself: nobody else takes a turn meanwhile.
+    /// Takes a turn for the workload unless `judge`, given the other workloads that have one, is against it. It must read
+    /// what it judges by itself: no other workload takes a turn meanwhile.
     fn take(
         &self,
         workload: &str,

@@ -1,106 +1,49 @@
-//! The Workload reconciler: makes Docker run what a Workload asks for.
+//! The Workload reconciler: makes Docker run what a Workload's spec desires.
 //!
 //! Adopted containers are started, restarted and watched, never removed. Replicas are made by faithful clone or from
 //! a template, replaced when they are gone, and removed only after every load balancer has let them go.
 
 mod apply;
-mod by_hand;
 mod dereference;
+mod error;
 mod restart_limit;
 mod status;
+mod stopped_by_hand;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use aegis_api::wire::plan::WorkloadPlan;
-use aegis_api::{Kind as _, Workload};
-use aegis_docker::EngineError;
+use aegis_api::{Kind as _, Reason, Workload};
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
 use aegis_planning::workload::preview::preview as planned;
 use aegis_planning::workload::validate::{ValidatedWorkload, validate};
-use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
-use aegis_runtime::store::StoreError;
+use aegis_runtime::controller::{Action, Reconciler};
+
+pub use error::Error;
+use status::{AT_ONCE, Next};
 
 use crate::context::Context;
 use crate::turns::{self, Turn};
-
-/// Why a reconcile ended early. The status says it too.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The engine could not be read.
-    #[error("cannot observe the containers of workload {workload}")]
-    Observe { workload: String, source: EngineError },
-    /// The spec asks for something that cannot be, as things stand.
-    #[error("workload {workload} cannot be reconciled: {message}")]
-    Invalid {
-        workload: String,
-        reason: &'static str,
-        message: String,
-    },
-    /// A step failed.
-    #[error("cannot {step} for workload {workload}")]
-    Apply {
-        workload: String,
-        step: String,
-        source: EngineError,
-    },
-    /// The status could not be stored.
-    #[error("cannot store the state of workload {workload}")]
-    Store { workload: String, source: StoreError },
-}
-
-impl Error {
-    fn invalid(workload: &str, invalid: Invalid) -> Self {
-        Self::Invalid {
-            workload: workload.to_owned(),
-            reason: invalid.reason,
-            message: invalid.message,
-        }
-    }
-}
-
-impl ReconcileError for Error {
-    fn category(&self) -> &'static str {
-        match self {
-            Self::Observe { .. } => "observe",
-            Self::Invalid { .. } => "invalid",
-            Self::Apply { .. } => "apply",
-            Self::Store { .. } => "store",
-        }
-    }
-
-    fn on_error(&self) -> OnError {
-        match self {
-            Self::Invalid { .. } => OnError::AwaitChange,
-            Self::Observe { .. } | Self::Apply { .. } | Self::Store { .. } => OnError::Backoff,
-        }
-    }
-}
-
-impl Error {
-    /// Whether it is the spec that cannot be followed, not the engine that does not answer.
-    pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Invalid { .. })
-    }
-}
 
 /// What the containers of a Workload would go through if it were stored like this. Reads only.
 pub async fn preview(context: &Context, workload: &Workload) -> Result<WorkloadPlan, Error> {
     let observed = dereference::dereference(context, workload).await?;
     let asked = workload.clone();
-    // It may think for a while.
-    let told = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
-    let told = told.unwrap_or_else(|error| {
+    // It may compute for a while.
+    let answer = tokio::task::spawn_blocking(move || planned(&asked, observed)).await;
+    let answer = answer.unwrap_or_else(|error| {
         Err(Invalid {
-            reason: "Failed",
+            reason: Reason::Failed,
             message: format!("what it would do cannot be worked out: {error}"),
         })
     });
-    told.map_err(|refusal| Error::invalid(workload.name(), refusal))
+    answer.map_err(|source| Error::Validate {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 /// Reconciles Workloads.
@@ -128,17 +71,20 @@ impl Reconciler for WorkloadReconciler {
         };
         let observed = match dereference::dereference(context, &workload).await {
             Ok(observed) => observed,
-            Err(error) => return status::failed(context, &workload, error).await,
+            Err(error) => return failed(context, &workload, error.into()).await,
         };
         let mut validated = match validate(&workload, observed) {
             Ok(validated) => validated,
-            Err(invalid) => {
-                let error = Error::invalid(name, invalid);
-                return status::failed(context, &workload, error).await;
+            Err(source) => {
+                let error = Error::Validate {
+                    workload: name.to_owned(),
+                    source,
+                };
+                return failed(context, &workload, error).await;
             }
         };
         let mut prepared = check(&validated, plan(&validated));
-        // Held until the look at what is sick is stored: that is what others count.
+        // Held until what was observed as unhealthy is stored: that is what others count.
         let _turn = match turn(context, &validated, &prepared) {
             Ok(turn) => turn,
             Err(ruling) => {
@@ -155,11 +101,23 @@ impl Reconciler for WorkloadReconciler {
             return Ok(Action::Requeue(AT_ONCE));
         }
         let applied = apply::apply(context, &validated, prepared).await;
-        status::update(context, &workload, &validated, applied).await
+        let next = status::update(context, &workload, &validated, &applied.outcome).await?;
+        match (next, applied.failure) {
+            (Next::LetGo, _) => Ok(Action::AwaitChange),
+            (Next::Look(_), Some(failure)) => Err(failure.into()),
+            (Next::Look(action), None) => Ok(action),
+        }
     }
 }
 
-/// A turn on the host where the plan begins to restart something sick.
+/// Stores why nothing could be done.
+async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+    let (reason, message) = error.reason_and_message();
+    status::failed(context, workload, reason, message).await?;
+    Err(error)
+}
+
+/// A turn on the host where the plan begins to restart something unhealthy.
 fn turn(
     context: &Context,
     workload: &ValidatedWorkload,
@@ -169,10 +127,7 @@ fn turn(
     if !steps.any(|step| matches!(step, Step::Capture { .. })) {
         return Ok(None);
     }
-    let sick = workload.instances.iter().map(|instance| instance.unhealthy_since);
-    let asker = Asker::for_sick(&workload.name, sick);
+    let unhealthy = workload.instances.iter().map(|instance| instance.unhealthy_since);
+    let asker = Asker::for_sick(&workload.name, unhealthy);
     turns::take(context, asker).map(Some)
 }
-
-/// Requeues at once: something was done, and the next pass looks at what came of it.
-const AT_ONCE: Duration = Duration::ZERO;

@@ -1,9 +1,9 @@
 //! The audit log on disk: `<state>/.audit/<number of its first record>.jsonl`, appended to and never rewritten, and a head
 //! beside it that says how far it goes. Owns these files; what a record is, `aegis_api::audit` says. Does I/O.
 //!
-//! A record is durable before the change that it tells of: where the disk is full, the change is refused. A change that
+//! A record is durable before the change that it is about: where the disk is full, the change is refused. A change that
 //! then fails all the same is followed by a record which says so. Files are only begun, never removed or renamed, so a
-//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record tells of it.
+//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record says so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_api::audit::{Actor, Chain, Entry};
 
+use crate::clock::Clock;
+use crate::disk::DiskError;
 use crate::disk::blocking;
-use crate::store::{Clock, StoreError};
 
 /// A file that has grown beyond this is followed by the next, bytes.
 const ROTATE: u64 = 16 << 20;
@@ -53,15 +54,15 @@ struct Inner {
 
 impl AuditLog {
     /// Opens the log of a state directory whose lock is held; mends what a crash left and notes it.
-    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, StoreError> {
+    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, DiskError> {
         Self::open_with(dir, clock, ROTATE).await
     }
 
-    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, StoreError> {
+    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, DiskError> {
         let folder = dir.join(".audit");
         let path = folder.clone();
         let opened = blocking(move || Inner::open(folder, rotate)).await?;
-        let (inner, notes) = opened.map_err(|source| StoreError::disk(path, source))?;
+        let (inner, notes) = opened.map_err(|source| DiskError::io(path, source))?;
         let log = Self {
             inner: Arc::new(Mutex::new(inner)),
             clock,
@@ -76,7 +77,7 @@ impl AuditLog {
     }
 
     /// Writes entries; they are durable when this returns. All of them, or none.
-    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), DiskError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -85,13 +86,13 @@ impl AuditLog {
             let now = log.clock.now();
             let mut inner = log.inner();
             let written = inner.append(&entries, now);
-            written.map_err(|source| StoreError::disk(inner.folder.clone(), source))
+            written.map_err(|source| DiskError::io(inner.folder.clone(), source))
         })
         .await?
     }
 
     /// At most `limit` records after this number; without one, the newest.
-    pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, StoreError> {
+    pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, DiskError> {
         let log = self.clone();
         blocking(move || {
             let (folder, chain) = {
@@ -102,7 +103,7 @@ impl AuditLog {
             let last = chain.next.saturating_sub(1);
             let newest = last.saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
             let lines = read(&folder, after.unwrap_or(newest), limit, last);
-            let lines = lines.map_err(|source| StoreError::disk(folder, source))?;
+            let lines = lines.map_err(|source| DiskError::io(folder, source))?;
             Ok(Page {
                 lines,
                 last,
@@ -133,23 +134,23 @@ impl Inner {
         let (file, length, last) = mended(&path, &mut notes)?;
         File::open(&folder)?.sync_all()?;
         let head = open(&folder.join("head"))?;
-        let told = read_head(&head)?;
+        let recorded = read_head(&head)?;
         let mut chain = match last.as_deref().map(Chain::after) {
             Some(Ok(chain)) => chain,
             Some(Err(why)) => {
                 notes.push(format!(
                     "the last record cannot be read ({why}); aegisctl audit verify says more"
                 ));
-                told.clone().unwrap_or_default()
+                recorded.clone().unwrap_or_default()
             }
-            None => told.clone().unwrap_or_default(),
+            None => recorded.clone().unwrap_or_default(),
         };
-        if let Some(told) = told
-            && told.next > chain.next
+        if let Some(recorded) = recorded
+            && recorded.next > chain.next
         {
-            let (first, last) = (chain.next, told.next.saturating_sub(1));
+            let (first, last) = (chain.next, recorded.next.saturating_sub(1));
             notes.push(format!("records {first} to {last} are missing at the end"));
-            chain = told;
+            chain = recorded;
         }
         let inner = Self {
             folder,
@@ -180,7 +181,7 @@ impl Inner {
             .write_all_at(text.as_bytes(), self.length)
             .and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            // What is left of it would be written over by the next append; cut off, nobody reads it meanwhile.
+            // What is left of it would be written over by the next append; cut off, no reader sees it meanwhile.
             if let Err(error) = self.file.set_len(self.length) {
                 tracing::warn!(%error, "a part of an audit record stays until the next one");
             }
@@ -272,14 +273,14 @@ fn read_head(mut head: &File) -> io::Result<Option<Chain>> {
     let mut text = String::new();
     head.seek(SeekFrom::Start(0))?;
     head.take(200).read_to_string(&mut text)?;
-    let told = text.trim().split_once(' ').and_then(|(seq, hash)| {
+    let chain = text.trim().split_once(' ').and_then(|(seq, hash)| {
         let seq: u64 = seq.parse().ok()?;
         Some(Chain {
             next: seq.checked_add(1)?,
             prev: hash.to_owned(),
         })
     });
-    Ok(told)
+    Ok(chain)
 }
 
 /// Lines `after + 1` to `last`, at most `limit`. Lines are counted, not read: a damaged one is handed out as it is.
@@ -393,7 +394,7 @@ mod tests {
         std::fs::create_dir(&next).unwrap();
         assert!(matches!(
             log.append(vec![entry("no")]).await,
-            Err(StoreError::Disk { .. })
+            Err(DiskError::Io { .. })
         ));
         std::fs::remove_dir(&next).unwrap();
         log.append(vec![entry("yes")]).await.unwrap();

@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::audit::AuditLog;
+use crate::clock::Clock;
+use crate::disk::DiskError;
 use crate::disk::blocking;
-use crate::store::{Clock, StoreError};
 
 const FILE: &str = ".automation.json";
 const KIND: &str = "Automation";
@@ -55,7 +56,7 @@ struct Held {
 
 impl Automation {
     /// Reads what an earlier run left.
-    pub(crate) async fn open(dir: &Path, clock: Clock, audit: AuditLog) -> Result<Self, StoreError> {
+    pub(crate) async fn open(dir: &Path, clock: Clock, audit: AuditLog) -> Result<Self, DiskError> {
         let path = dir.join(FILE);
         let file = path.clone();
         let read = blocking(move || read(&file)).await?;
@@ -64,7 +65,7 @@ impl Automation {
             Held {
                 paused: Some(Pause {
                     by: "system:controller".to_owned(),
-                    reason: format!("{} {error}: `aegisctl resume` writes it anew", path.display()),
+                    reason: format!("{} {error}: `aegisctl resume` rewrites it", path.display()),
                     at: None,
                     until: None,
                 }),
@@ -102,7 +103,7 @@ impl Automation {
     }
 
     /// Pauses all automation. It holds from this moment on, whether or not it can be stored.
-    pub async fn pause(&self, actor: Actor, pause: Pause) -> Result<(), StoreError> {
+    pub async fn pause(&self, actor: Actor, pause: Pause) -> Result<(), DiskError> {
         let _turn = self.inner.changing.lock().await;
         let before = self.held();
         let held = Held {
@@ -121,7 +122,7 @@ impl Automation {
     }
 
     /// Lets automation go on, once that is stored.
-    pub async fn resume(&self, actor: Actor, resume: Resume) -> Result<(), StoreError> {
+    pub async fn resume(&self, actor: Actor, resume: Resume) -> Result<(), DiskError> {
         let _turn = self.inner.changing.lock().await;
         let before = self.held();
         let held = Held {
@@ -152,10 +153,10 @@ impl Automation {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    async fn store(&self, held: Held) -> Result<(), StoreError> {
+    async fn store(&self, held: Held) -> Result<(), DiskError> {
         let path = self.inner.path.clone();
         let written = blocking(move || write(&path, &held)).await?;
-        written.map_err(|source| StoreError::disk(self.inner.path.clone(), source))
+        written.map_err(|source| DiskError::io(self.inner.path.clone(), source))
     }
 }
 
@@ -231,10 +232,10 @@ mod tests {
         third.pause(Actor::system("test"), over).await.unwrap();
         assert_eq!(third.paused(), None);
         let page = third.inner.audit.page(None, 10).await.unwrap();
-        let told = page.lines.concat();
+        let records = page.lines.concat();
         assert!(
-            told.contains("\"pause\"") && told.contains("\"resume\"") && told.contains("migration"),
-            "{told}"
+            records.contains("\"pause\"") && records.contains("\"resume\"") && records.contains("migration"),
+            "{records}"
         );
     }
 

@@ -1,7 +1,7 @@
 //! One kind's reconcile loop: triggers → scheduler → runner → what follows. Owns the wiring between them, the retries
 //! and the resync. Does no I/O; whatever the world needs is the [`Reconciler`]'s.
 //!
-//! Level-triggered: a reconciler is given a name and looks at the whole state itself. What a trigger saw is not passed on.
+//! Level-triggered: a reconciler is given a name and observes the whole state itself. What a trigger saw is not passed on.
 
 mod observe;
 
@@ -23,7 +23,7 @@ use crate::scheduler::Scheduler;
 
 pub use observe::{Activity, Observer, Reconciled};
 
-/// What a reconcile that went well asks for.
+/// What a reconcile that went well requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Look again after this time, or earlier if something triggers it.
@@ -43,14 +43,14 @@ pub enum OnError {
     AwaitChange,
 }
 
-/// Brings one object of a kind closer to what it asks for.
+/// Brings one object of a kind closer to its desired state.
 pub trait Reconciler: Send + Sync + 'static {
     /// Why it could not.
     type Error: ReconcileError;
     /// The kind, such as `Workload`.
     const KIND: &'static str;
 
-    /// Looks at the whole state of the object of this name (which may be gone) and does what is to be done.
+    /// Observes the whole state of the object of this name (which may be gone) and does what is to be done.
     /// Never called for one name twice at a time. It may be dropped at any await, as in a crash.
     fn reconcile(&self, name: &str) -> impl Future<Output = Result<Action, Self::Error>> + Send;
 }
@@ -63,7 +63,7 @@ pub trait ReconcileError: std::error::Error + Send + Sync + 'static {
     fn on_error(&self) -> OnError;
 }
 
-/// A reason to look at an object.
+/// A reason to reconcile an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
     /// The object's name.
@@ -150,7 +150,7 @@ impl<R: Reconciler> Controller<R> {
         self
     }
 
-    /// Looks at every one of `names` when the loop starts, and again about every `every`: each round comes up to a
+    /// Reconciles every one of `names` when the loop starts, and again about every `every`: each round comes up to a
     /// tenth early or late, and the names of later rounds are spread over a tenth of the time.
     pub fn resync(
         mut self,
@@ -177,7 +177,7 @@ impl<R: Reconciler> Controller<R> {
         self
     }
 
-    /// Tells `observer` of every reconcile; any number.
+    /// Reports every reconcile to `observer`; any number of them.
     pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers.push(observer);
         self
@@ -211,7 +211,7 @@ impl<R: Reconciler> Controller<R> {
             observers,
             random,
         };
-        queue.tell(&Activity::Limit { concurrency });
+        queue.report(&Activity::Limit { concurrency });
         let next_resync = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(next_resync);
         let mut rounds = 0_u64;
@@ -230,12 +230,12 @@ impl<R: Reconciler> Controller<R> {
                     }
                 }
                 Some(due) = queue.scheduler.next(), if runner.has_room() => {
-                    queue.tell(&Activity::Started { waited: due.at.elapsed() });
+                    queue.report(&Activity::Started { waited: due.at.elapsed() });
                     runner.start(due);
                 }
             }
             let depth = queue.scheduler.depth();
-            queue.tell(&Activity::Load {
+            queue.report(&Activity::Load {
                 depth,
                 active: runner.active(),
             });
@@ -257,10 +257,10 @@ async fn drain<R: Reconciler>(runner: &mut Runner<R>, queue: &mut Queue) {
             "reconciles were still running at the shutdown and are dropped"
         );
     }
-    queue.tell(&Activity::Load { depth: 0, active: 0 });
+    queue.report(&Activity::Load { depth: 0, active: 0 });
 }
 
-/// The keys of one loop: which wait, how often each failed or went on at once in a row, and who is told.
+/// The keys of one loop: which wait, how often each failed or went on at once in a row, and its observers.
 struct Queue {
     kind: &'static str,
     scheduler: Scheduler<Arc<str>>,
@@ -287,7 +287,7 @@ impl Queue {
     }
 
     fn add(&mut self, key: Arc<str>, after: Duration, why: &'static str) {
-        self.tell(&Activity::Added { why });
+        self.report(&Activity::Added { why });
         self.scheduler.schedule(key, Instant::now() + after, why);
     }
 
@@ -356,13 +356,13 @@ impl Queue {
         self.scheduler.finish(&key);
         if let Some(after) = requeue {
             if retried {
-                self.tell(&Activity::Retried);
+                self.report(&Activity::Retried);
             }
             self.add(key, after, if retried { "retry" } else { "timer" });
         }
     }
 
-    /// The pause before a key runs again that asks for `after`: none, [`AT_ONCE`] times in a row.
+    /// The pause before a key runs again that requests `after`: none, [`AT_ONCE`] times in a row.
     fn pause(&mut self, key: &Arc<str>, after: Duration) -> Duration {
         if after.is_zero() {
             let runs = self.at_once.entry(Arc::clone(key)).or_default();
@@ -385,7 +385,7 @@ impl Queue {
         Some(Backoff::RECONCILE.delay(*failures, (self.random)()).min(cap))
     }
 
-    fn tell(&self, activity: &Activity) {
+    fn report(&self, activity: &Activity) {
         for observer in &self.observers {
             observer.activity(self.kind, activity);
         }

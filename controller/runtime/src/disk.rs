@@ -4,6 +4,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod digest;
+mod error;
 pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod folder;
@@ -24,18 +25,19 @@ use std::time::Duration;
 use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
 
+pub use error::DiskError;
+
 use crate::offload::offload;
-use crate::store::StoreError;
 use faults::Faults;
 use home::{Homes, Record};
 use lock::{Lock, LockError};
 
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
-const PATIENCE: (u32, Duration) = (20, Duration::from_millis(50));
+const LOCK_WAIT: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// A change writes at least two files and a record of the audit log.
 const ROOM: u64 = 32 * 1024;
-/// ENOSPC, to be told in the system's own words.
+/// ENOSPC, to be reported in the system's own words.
 const NO_SPACE: i32 = 28;
 
 /// An open state directory. Clones share its lock.
@@ -55,23 +57,23 @@ impl Disk {
         dir: PathBuf,
         defaults: Arc<Defaults>,
         faults: Faults,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, DiskError> {
         let path = dir.clone();
         blocking(move || make(&path)).await??;
-        let mut tries = PATIENCE.0;
+        let mut tries = LOCK_WAIT.0;
         let lock = loop {
             let path = dir.clone();
             match blocking(move || Lock::take(&path)).await? {
                 Ok(lock) => break Arc::new(lock),
-                Err(LockError::Disk { path, source }) => return Err(StoreError::disk(path, source)),
+                Err(LockError::Disk { path, source }) => return Err(DiskError::io(path, source)),
                 Err(LockError::Held { holder }) => {
                     if tries == 0 {
-                        return Err(StoreError::Locked { dir, holder });
+                        return Err(DiskError::Locked { dir, holder });
                     }
                 }
             }
             tries -= 1;
-            tokio::time::sleep(PATIENCE.1).await;
+            tokio::time::sleep(LOCK_WAIT.1).await;
         };
         let disk = Self {
             dir: Arc::new(dir),
@@ -90,8 +92,8 @@ impl Disk {
         self.lock.is_at(&self.dir)
     }
 
-    /// The id of this state directory, made when it is first asked for.
-    pub(crate) async fn instance_id(&self) -> Result<String, StoreError> {
+    /// The id of this state directory, made when it is first requested.
+    pub(crate) async fn instance_id(&self) -> Result<String, DiskError> {
         let disk = self.clone();
         let path = self.dir.join(".instance-id");
         let id = blocking(move || {
@@ -104,19 +106,19 @@ impl Disk {
             let id = uuid::Uuid::new_v4().to_string();
             file::replace(&path, format!("{id}\n").as_bytes(), &disk.faults).map(|()| id)
         });
-        id.await?.map_err(|source| StoreError::disk(path, source))
+        id.await?.map_err(|source| DiskError::io(path, source))
     }
 }
 
 /// Whether a change would still find space below this folder.
-pub(crate) async fn has_room(dir: PathBuf) -> Result<(), StoreError> {
+pub(crate) async fn has_room(dir: PathBuf) -> Result<(), DiskError> {
     let path = dir.clone();
     let free = blocking(move || fs4::available_space(&path)).await?;
     let room = free.and_then(|free| match free {
         ROOM.. => Ok(()),
         _ => Err(std::io::Error::from_raw_os_error(NO_SPACE)),
     });
-    room.map_err(|source| StoreError::disk(dir, source))
+    room.map_err(|source| DiskError::io(dir, source))
 }
 
 /// Containers carry it as a label, so anything a label can hold will do.
@@ -127,25 +129,25 @@ fn is_id(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn make(dir: &std::path::Path) -> Result<(), StoreError> {
+fn make(dir: &std::path::Path) -> Result<(), DiskError> {
     let mut builder = std::fs::DirBuilder::new();
     builder
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|source| StoreError::disk(dir, source))?;
+        .map_err(|source| DiskError::io(dir, source))?;
     Record::read(dir).check(dir)?;
     for info in KINDS.iter() {
         let folder = dir.join(info.plural);
-        file::make_folder(&folder).map_err(|source| StoreError::disk(folder, source))?;
+        file::make_folder(&folder).map_err(|source| DiskError::io(folder, source))?;
     }
     Ok(())
 }
 
-/// Runs what blocks where it may. It runs to its end even if nobody waits for it any more.
+/// Runs what blocks where it may. It runs to its end even if no caller waits for it any more.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
+) -> Result<T, DiskError> {
     // A task fails only by a panic of the work (there is none) or because the runtime shuts down.
-    offload(work).await.map_err(|_| StoreError::Closed)
+    offload(work).await.map_err(|_| DiskError::Closed)
 }

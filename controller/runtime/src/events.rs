@@ -1,4 +1,4 @@
-//! Events in the Kubernetes sense: short notes about objects for people. Owns a bounded memory of them; equal ones
+//! Events in the Kubernetes sense: short human-readable notes about objects. Owns a bounded memory of them; equal ones
 //! within ten minutes become one with a count. No I/O: events do not survive a restart.
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +22,7 @@ const AGGREGATE: Duration = Duration::from_secs(600);
 /// The longest message an event carries, in characters, as Kubernetes has it.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// Whether an event is worth a look.
+/// Whether an event needs attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum EventType {
     /// For information.
@@ -72,11 +72,11 @@ pub struct Event {
     pub uid: String,
     /// What it is about.
     pub about: ObjectRef,
-    /// Whether it is worth a look.
+    /// Whether it needs attention.
     pub kind: EventType,
     /// One word in CamelCase, for programs.
     pub reason: String,
-    /// A sentence, for people. Bounded; may quote hostile input.
+    /// A human-readable sentence. Bounded; may quote hostile input.
     pub message: String,
     /// How often it happened.
     pub count: u32,

@@ -1,9 +1,9 @@
 //! The feed: the one stream of frames that people watch live (`/ws`, `aegisctl watch`). Owns their numbering and a
-//! memory of them that is bounded in bytes; a slow subscriber is told that it missed some and never waited for. No I/O.
+//! memory of them that is bounded in bytes; a slow subscriber is notified of what it missed and never waited for. No I/O.
 //!
-//! What happened is kept in order and replayed. What only tells how things stand (metrics, containers, topology) is kept
+//! What happened is kept in order and replayed. What only shows the current state (metrics, containers, topology) is kept
 //! as the newest frame of each type. At the bound the oldest frames of what happened go: a subscriber that had not read
-//! them is told `lagged`, one that comes back for them gets a snapshot.
+//! them is sent `lagged`, one that comes back for them gets a snapshot.
 
 mod answer;
 mod frame;
@@ -83,29 +83,29 @@ impl Feed {
     /// Publishes a frame to every subscriber; never waits. It is serialised here, once.
     pub fn publish<P: Payload>(&self, incident_id: Option<&str>, data: &P) {
         match Draft::new(incident_id, data) {
-            Ok(draft) => self.take_in(draft),
+            Ok(draft) => self.append(draft),
             Err(error) => log_unserialisable(data.frame_type(), &error),
         }
     }
 
     /// Says that what the store's changes up to this revision mean has been published.
-    pub fn told(&self, revision: u64) {
+    pub fn published_up_to(&self, revision: u64) {
         let mut parked = self.inner.parked();
-        for draft in parked.told(revision) {
-            self.take_in(draft);
+        for draft in parked.published_up_to(revision) {
+            self.append(draft);
         }
     }
 
-    /// Publishes a frame once the store's changes up to a revision have been told: words about an incident never come
-    /// before the change that they belong to. Where nobody follows the store, or is far behind, at once.
-    fn take_in_after(&self, revision: u64, draft: Draft) {
+    /// Publishes a frame once the store's changes up to a revision have been published: words about an incident never
+    /// come before the change that they belong to. Where no publisher follows the store, or it is far behind, at once.
+    fn append_after(&self, revision: u64, draft: Draft) {
         let mut parked = self.inner.parked();
         for draft in parked.park(revision, draft) {
-            self.take_in(draft);
+            self.append(draft);
         }
     }
 
-    fn take_in(&self, draft: Draft) {
+    fn append(&self, draft: Draft) {
         let seq = self.inner.ring().push(draft);
         // Under contention an older number may be sent last; readers read until nothing is left, so none is lost.
         self.inner.latest.send_replace(seq);
@@ -182,7 +182,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Whether the number asked for is no longer (or not yet) kept: the reader needs a snapshot, and gets only frames
+    /// Whether the requested number is no longer (or not yet) kept: the reader needs a snapshot, and gets only frames
     /// published from now on.
     pub fn too_old(&self) -> bool {
         self.too_old

@@ -1,5 +1,5 @@
-//! A stream over anything that is numbered and kept for a while. Owns the waiting; what is read, and what a reader
-//! that fell behind is told, belongs to the caller. No I/O.
+//! A stream over anything that is numbered and kept for a while. Owns the waiting; what is read, and what is reported
+//! to a reader that fell behind, belongs to the caller. No I/O.
 
 use std::collections::VecDeque;
 

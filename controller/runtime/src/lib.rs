@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod automation;
 pub mod backoff;
+mod clock;
 pub mod controller;
 mod disk;
 pub mod events;
@@ -19,13 +20,15 @@ mod watch;
 
 pub use audit::AuditLog;
 pub use automation::Automation;
+pub use clock::Clock;
 pub use controller::{
     Action, Activity, Controller, Observer, OnError, ReconcileError, Reconciled, Reconciler, Trigger,
 };
+pub use disk::DiskError;
 pub use events::{Event, EventRecorder, EventType, ObjectRef};
 pub use feed::{Feed, FeedItem, Frame, LiveAnswer, Subscription};
 pub use metrics::Metrics;
 pub use store::{
-    BrokenFile, Clock, Expired, Part, Retention, Store, StoreDriver, StoreError, StoreEvent, StoreOptions,
-    Stored, Verb,
+    BrokenFile, Expired, Part, Retention, Store, StoreDriver, StoreError, StoreEvent, StoreOptions, Stored,
+    Verb,
 };

@@ -123,7 +123,7 @@ impl Metrics {
             "Keys that wait although their time has come",
             self.depth.clone(),
         );
-        registry.register("workqueue_adds", "Keys asked for", self.adds.clone());
+        registry.register("workqueue_adds", "Keys added", self.adds.clone());
         registry.register(
             "workqueue_queue_duration_seconds",
             "Time a key waited after it was due",
@@ -136,7 +136,7 @@ impl Metrics {
         );
         registry.register(
             "workqueue_retries",
-            "Keys asked for again after a failure",
+            "Keys added again after a failure",
             self.retries.clone(),
         );
     }

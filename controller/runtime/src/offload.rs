@@ -15,7 +15,7 @@ pub fn stay_on_this_thread() {
     INLINE.set(true);
 }
 
-/// Does what blocks where it may. It runs to its end even if nobody waits for it.
+/// Does what blocks where it may. It runs to its end even if no caller waits for it.
 pub fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     if INLINE.get() {
         tokio::spawn(async move { work() })

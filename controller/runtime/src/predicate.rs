@@ -1,4 +1,4 @@
-//! Which changes of an object are worth a reconcile. Each predicate looks at the object before and after (whole, as
+//! Which changes of an object are worth a reconcile. Each predicate compares the object before and after (whole, as
 //! JSON; before is `None` for a new one), so it fits a `filter` on a stream of changes. Pure.
 //!
 //! They save work, nothing more: a reconcile that was not needed does nothing, and the resync makes up for one missed.
@@ -10,7 +10,7 @@ pub fn changed(old: Option<&Value>, new: &Value) -> bool {
     old != Some(new)
 }
 
-/// What people ask for differs: the object is new, its generation or spec changed, or its deletion was asked for.
+/// What is desired differs: the object is new, its generation or spec changed, or its deletion was requested.
 /// A write of its status alone is none of these.
 pub fn generation_changed(old: Option<&Value>, new: &Value) -> bool {
     let Some(old) = old else { return true };
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_made_anew_under_its_old_name_is_a_change() {
+    fn an_object_recreated_under_its_old_name_is_a_change() {
         let (old, mut new) = (object(1, 0), object(1, 0));
         new["metadata"]["uid"] = json!("v");
         assert!(generation_changed(Some(&old), &new));

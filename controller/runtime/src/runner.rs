@@ -91,7 +91,7 @@ impl<R: Reconciler> Runner<R> {
 async fn reconcile<R: Reconciler>(reconciler: &R, key: &str, deadline: Duration) -> Outcome {
     // The call itself is inside the block too, so that one which panics before its first await is caught as well.
     // Unwind safety: the future is dropped right here, and what a reconciler
-    // keeps between runs are caches behind locks that a panic does not close, and a stale one is measured anew (I1).
+    // keeps between runs are caches behind locks that a panic does not close, and a stale one is measured again (I1).
     let run = AssertUnwindSafe(async { reconciler.reconcile(key).await }).catch_unwind();
     match tokio::time::timeout(deadline, run).await {
         Ok(Ok(Ok(action))) => Outcome::Done(action),

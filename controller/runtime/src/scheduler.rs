@@ -1,8 +1,8 @@
 //! When which key runs next. Owns one slot a key: the key waits for its time, or it runs, never both and never twice.
 //! Does no I/O; its only clock is tokio's timer, so it works in paused time.
 //!
-//! A key that is asked for again while it waits keeps the earlier time. One that is asked for while it runs is parked
-//! and waits again as soon as [`Scheduler::finish`] says that the run is over: however often it was asked for, that is
+//! A key that is requested again while it waits keeps the earlier time. One that is requested while it runs is parked
+//! and waits again as soon as [`Scheduler::finish`] says that the run is over: however often it was requested, that is
 //! one more run.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 pub struct Due<K> {
     /// The key.
     pub key: K,
-    /// What asked for the run; of several, what asked for the earliest.
+    /// What requested the run; of several, what requested the earliest.
     pub why: &'static str,
     /// The time it was wanted for.
     pub at: Instant,
@@ -29,19 +29,19 @@ pub struct Due<K> {
 pub struct Scheduler<K> {
     slots: HashMap<K, Slot>,
     /// Keys whose time has come, and those whose time has not. Together: every waiting slot.
-    ready: BTreeMap<Place, K>,
-    later: BTreeMap<Place, K>,
+    ready: BTreeMap<Order, K>,
+    later: BTreeMap<Order, K>,
     added: u64,
     timer: Option<Pin<Box<Sleep>>>,
     waker: Option<Waker>,
 }
 
-/// The order in which keys run: by time, then in the order they were asked for.
-type Place = (Instant, u64);
+/// The order in which keys run: by time, then in the order they were requested.
+type Order = (Instant, u64);
 
 #[derive(Debug, Clone, Copy)]
 enum Slot {
-    Waiting { place: Place, why: &'static str },
+    Waiting { place: Order, why: &'static str },
     Running { parked: Option<(Instant, &'static str)> },
 }
 
@@ -64,7 +64,7 @@ impl<K: Eq + Hash + Clone> Scheduler<K> {
         Self::default()
     }
 
-    /// Asks for a run of `key` at `at`, which may be now or past.
+    /// Requests a run of `key` at `at`, which may be now or past.
     pub fn schedule(&mut self, key: K, at: Instant, why: &'static str) {
         match self.slots.get_mut(&key) {
             Some(Slot::Running { parked }) => {
@@ -84,7 +84,7 @@ impl<K: Eq + Hash + Clone> Scheduler<K> {
         }
     }
 
-    /// Says that the run of `key` is over; what was asked for meanwhile waits from now on. Of a key that does not run
+    /// Says that the run of `key` is over; what was requested meanwhile waits from now on. Of a key that does not run
     /// it means nothing.
     pub fn finish(&mut self, key: &K) {
         let Some(Slot::Running { parked }) = self.slots.get(key) else {

@@ -13,11 +13,11 @@ mod change;
 mod driver;
 mod error;
 mod files;
-mod inbox;
 mod load;
 mod memory;
 pub(crate) mod object;
 mod options;
+mod request_queue;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,9 @@ use tokio::sync::{oneshot, watch};
 pub use driver::StoreDriver;
 pub use error::{Expired, StoreError};
 pub use object::Stored;
-pub use options::{Clock, Retention, StoreOptions};
+pub use options::{Retention, StoreOptions};
+
+pub use crate::clock::Clock;
 
 use crate::audit::AuditLog;
 use crate::automation::Automation;
@@ -52,8 +54,8 @@ use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
 use crate::events::EventRecorder;
-use inbox::{Counter, Inbox};
 use memory::Memory;
+use request_queue::{RequestQueue, RequestSender};
 use writer::Writer;
 
 /// The store. Clones share it.
@@ -71,7 +73,7 @@ struct Inner {
     audit: AuditLog,
     automation: Automation,
     memory: Arc<Memory>,
-    requests: Counter,
+    requests: RequestSender,
     news: watch::Receiver<u64>,
     defaults: Arc<Defaults>,
 }
@@ -160,7 +162,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Whether it is what a reconciler notes down, which is no change of anybody's.
-    fn is_note(&self) -> bool {
+    fn is_status_write(&self) -> bool {
         let beside_the_spec = matches!(&self.change, Change::Edit { part, .. } if *part != Part::Spec);
         beside_the_spec && self.actor.role.is_none()
     }
@@ -181,61 +183,21 @@ impl Store {
         events: EventRecorder,
         faults: Faults,
     ) -> Result<(Store, StoreDriver), StoreError> {
-        let StoreOptions {
-            dir,
-            rescan,
-            retention,
-            watch_files,
-            deletion_hold,
-            clock,
-            defaults,
-        } = options;
-        let defaults = Arc::new(defaults);
+        let (dir, clock) = (options.dir.clone(), options.clock.clone());
+        let defaults = Arc::new(options.defaults.clone());
         let disk = Disk::open(dir.clone(), Arc::clone(&defaults), faults).await?;
         let instance_id = disk.instance_id().await?;
         let audit = AuditLog::open(&dir, clock.clone()).await?;
-        let automation = Automation::open(&dir, clock.clone(), audit.clone()).await?;
-        let loaded = {
-            let disk = disk.clone();
-            blocking(move || load::load(&disk)).await??
-        };
-        let record = {
-            let disk = disk.clone();
-            blocking(move || Record::read(&disk.dir)).await?
-        };
-        let revisions = Revisions::open(&disk, loaded.revision).await?;
-        let memory = Arc::new(Memory::loaded(revisions.last(), loaded.objects));
-        let (announce, news) = watch::channel(revisions.last());
-        let (requests, inbox) = Inbox::new();
-        let mut writer = Writer {
-            disk,
-            audit: audit.clone(),
-            memory: Arc::clone(&memory),
-            announce,
-            events,
-            clock,
-            retention,
-            revisions,
-            files: loaded.facts.into_iter().collect(),
-            dormant: loaded.dormant.into_iter().collect(),
-            unsure: BTreeSet::new(),
-            suspects: BTreeMap::new(),
-            judging: BTreeMap::new(),
-            hold: deletion_hold,
-            deleted: Vec::new(),
-            record,
-            held_changed: false,
-            finished: false,
-        };
-        writer
-            .settle(loaded.judged, loaded.rubbish, &loaded.misnamed, loaded.notes)
-            .await?;
+        let automation = Automation::open(&dir, clock, audit.clone()).await?;
+        let (requests, request_queue) = RequestQueue::new();
+        let (rescan, watch_files) = (options.rescan, options.watch_files);
+        let (writer, news) = Self::load(options, disk, audit.clone(), events).await?;
         let inner = Inner {
             dir,
             instance_id,
             audit,
             automation,
-            memory,
+            memory: Arc::clone(&writer.memory),
             requests,
             news,
             defaults,
@@ -246,12 +208,55 @@ impl Store {
                 actor: Arc::new(Actor::system("controller")),
             },
             StoreDriver {
-                inbox,
+                request_queue,
                 writer,
                 rescan,
                 watch_files,
             },
         ))
+    }
+
+    /// Loads what lies in the directory, settles what does not fit together, and publishes each revision from then on.
+    async fn load(
+        options: StoreOptions,
+        disk: Disk,
+        audit: AuditLog,
+        events: EventRecorder,
+    ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
+        let loaded = {
+            let disk = disk.clone();
+            blocking(move || load::load(&disk)).await??
+        };
+        let record = {
+            let disk = disk.clone();
+            blocking(move || Record::read(&disk.dir)).await?
+        };
+        let revisions = Revisions::open(&disk, loaded.revision).await?;
+        let (announce, news) = watch::channel(revisions.last());
+        let mut writer = Writer {
+            disk,
+            audit,
+            memory: Arc::new(Memory::loaded(revisions.last(), loaded.objects)),
+            announce,
+            events,
+            clock: options.clock,
+            retention: options.retention,
+            revisions,
+            files: loaded.facts.into_iter().collect(),
+            dormant: loaded.dormant.into_iter().collect(),
+            unverified: BTreeSet::new(),
+            recheck: BTreeMap::new(),
+            judging: BTreeMap::new(),
+            hold: options.deletion_hold,
+            deleted: Vec::new(),
+            record,
+            held_changed: false,
+            finished: false,
+        };
+        writer
+            .settle(loaded.judged, loaded.orphaned, &loaded.misnamed, loaded.notes)
+            .await?;
+        Ok((writer, news))
     }
 
     /// The same store on behalf of somebody: the audit log names them for every change they make.
@@ -316,7 +321,7 @@ impl Store {
 
     /// Whether a change would still find space on the state directory's disk.
     pub async fn has_room(&self) -> Result<(), StoreError> {
-        disk::has_room(self.inner.dir.clone()).await
+        Ok(disk::has_room(self.inner.dir.clone()).await?)
     }
 
     /// Files of people that are not in force as they are.
@@ -324,7 +329,7 @@ impl Store {
         self.inner.memory.broken()
     }
 
-    /// Deletions that files ask for and that wait for somebody to confirm them, by kind and name.
+    /// Deletions that files request and that wait for somebody to confirm them, by kind and name.
     pub fn held_deletions(&self) -> Vec<HeldDeletion> {
         self.inner
             .memory

@@ -58,7 +58,7 @@ impl FileWatch {
         Ok(watch)
     }
 
-    /// Watches again folders that were removed and made anew; the others stay watched.
+    /// Watches again folders that were removed and recreated; the others stay watched.
     pub(crate) fn renew(&mut self, dir: &Path) -> notify::Result<()> {
         let Some(watcher) = &mut self.watcher else {
             return Ok(());

@@ -6,11 +6,12 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::compat::{Asked, Refusal};
+use crate::refusal::Refusal;
+use crate::request::Asked;
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// Records of a page where nobody says how many.
+/// Records of a page where the request does not say how many.
 const USUAL: usize = 100;
 
 pub(crate) fn routes() -> Router<ServerState> {

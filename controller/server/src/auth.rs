@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
 use crate::config::ServerConfig;
-use crate::router::refusal;
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -41,7 +41,7 @@ use sessions::Sessions;
 use sessions::file::SessionFile;
 pub use tokens::{TokenError, Tokens};
 
-/// Whoever sends no token, where that is allowed.
+/// The user of requests without a token, where that is allowed.
 const ANONYMOUS: &str = "system:anonymous";
 /// What a page sends with every change.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
@@ -97,7 +97,7 @@ impl Identity {
         }
     }
 
-    /// Whose token is behind it; nobody's if none was sent.
+    /// The holder of the token behind it; `None` if none was sent.
     fn holder(&self) -> Option<&Holder> {
         match &self.source {
             Source::Anonymous => None,
@@ -119,14 +119,18 @@ pub(crate) struct Auth {
     ended: watch::Sender<u64>,
 }
 
+/// The holder of a token of the command line or of the first start: it never expires.
+fn builtin_holder(user: &str, role: Role, token: &secrecy::SecretString) -> Holder {
+    Holder {
+        user: user.into(),
+        role,
+        digest: Digest::of(token.expose_secret()),
+        expires_at: None,
+    }
+}
+
 impl Auth {
     pub(crate) fn new(config: &ServerConfig, tokens: Tokens) -> Self {
-        let holder = |user: &str, role, token: &secrecy::SecretString| Holder {
-            user: user.into(),
-            role,
-            digest: Digest::of(token.expose_secret()),
-            expires_at: None,
-        };
         let given = [
             ("admin", Role::Admin, Some(&config.admin_token)),
             ("webhook", Role::Webhook, config.webhook_token.as_ref()),
@@ -134,7 +138,7 @@ impl Auth {
         // A token of nothing is none: it would let in everybody who sends none.
         let set = given.into_iter().filter_map(|(user, role, token)| {
             let token = token.filter(|token| !token.expose_secret().trim().is_empty())?;
-            Some(holder(user, role, token))
+            Some(builtin_holder(user, role, token))
         });
         let builtin = set.collect();
         let sessions = Sessions::default();
@@ -202,7 +206,7 @@ impl Auth {
         })
     }
 
-    /// Whether somebody who was let in may stay; a session is used herewith.
+    /// Whether an authenticated client may stay; the call counts as a use of its session.
     pub(crate) fn still(&self, identity: &Identity) -> bool {
         let now = Timestamp::now();
         match &identity.source {
@@ -222,7 +226,7 @@ impl Auth {
         self.session_file.save(&self.sessions, now).await;
     }
 
-    /// Tells whoever is connected that somebody may be here no more, and writes which sessions are left.
+    /// Notifies the connections that one of them may be unauthorized now, and writes which sessions are left.
     async fn end(&self, now: Timestamp) {
         self.ended.send_modify(|count| *count = count.wrapping_add(1));
         self.session_file.save(&self.sessions, now).await;

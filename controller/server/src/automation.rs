@@ -11,8 +11,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::auth::Acting;
-use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::body::BoundedBody;
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -50,7 +50,7 @@ pub(crate) fn view(store: &Store) -> AutomationView {
 async fn pause(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<AutomationView>, Refusal> {
     let wanted = wanted(&body?.0)?;
     let at = now();
@@ -70,7 +70,7 @@ async fn pause(
                 .automation()
                 .pause(store.actor().clone(), pause.clone())
                 .await;
-            paused.map_err(refused)?;
+            paused.map_err(|error| refused(error.into()))?;
         }
     }
     Ok(Json(view(&state.store)))
@@ -79,7 +79,7 @@ async fn pause(
 async fn resume(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<AutomationView>, Refusal> {
     let wanted = wanted(&body?.0)?;
     match wanted.workload {
@@ -91,7 +91,7 @@ async fn resume(
                 at: now(),
             };
             let resumed = store.automation().resume(store.actor().clone(), resume).await;
-            resumed.map_err(refused)?;
+            resumed.map_err(|error| refused(error.into()))?;
         }
     }
     Ok(Json(view(&state.store)))

@@ -13,17 +13,17 @@ pub(crate) const API_LIMIT: usize = 1 << 20;
 /// The largest alert, bytes.
 pub(crate) const ALERT_LIMIT: usize = 256 << 10;
 /// How long a client may take to send a body.
-const PATIENCE: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A whole body of at most `LIMIT` bytes.
-pub(crate) struct Whole<const LIMIT: usize>(pub(crate) Bytes);
+pub(crate) struct BoundedBody<const LIMIT: usize>(pub(crate) Bytes);
 
-impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for Whole<LIMIT> {
+impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for BoundedBody<LIMIT> {
     type Rejection = Status;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Status> {
         let body = Limited::new(request.into_body(), LIMIT);
-        match tokio::time::timeout(PATIENCE, body.collect()).await {
+        match tokio::time::timeout(READ_TIMEOUT, body.collect()).await {
             Ok(Ok(whole)) => Ok(Self(whole.to_bytes())),
             Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
                 Err(Status::too_large(LIMIT))
@@ -46,7 +46,10 @@ mod tests {
         let chunks =
             futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024])));
         let request = Request::new(Body::from_stream(chunks));
-        let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
+        let status = BoundedBody::<4096>::from_request(request, &())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(status.code.as_u16(), 413);
     }
 
@@ -55,7 +58,10 @@ mod tests {
         let request = Request::new(Body::from_stream(futures::stream::pending::<
             Result<Bytes, std::io::Error>,
         >()));
-        let status = Whole::<4096>::from_request(request, &()).await.err().unwrap();
+        let status = BoundedBody::<4096>::from_request(request, &())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(status.reason, "Timeout");
     }
 }

@@ -3,11 +3,9 @@
 
 mod alert;
 mod book;
-mod gates;
 mod host;
 mod incidents;
-mod refusal;
-mod request;
+mod keyed_mutex;
 mod runbook;
 mod scale;
 mod webhook;
@@ -16,10 +14,8 @@ use axum::Router;
 use axum::routing::{get, post};
 
 pub(crate) use book::Book;
-pub(crate) use gates::Gates;
 pub(crate) use incidents::by_age;
-pub(crate) use refusal::Refusal;
-pub(crate) use request::Asked;
+pub(crate) use keyed_mutex::KeyedMutex;
 
 use crate::state::ServerState;
 

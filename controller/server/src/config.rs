@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::auth::Role;
 
-/// What the server must be told. Secrets are redacted in every debug output.
+/// The server's configuration. Secrets are redacted in every debug output.
 #[derive(Debug)]
 pub struct ServerConfig {
     /// What a client without a token may do; `None`: nothing.
@@ -19,6 +19,6 @@ pub struct ServerConfig {
     pub max_replicas: u32,
     /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
     pub allowed_origins: Vec<String>,
-    /// The controller's version, as `/health` tells it.
+    /// The controller's version, as `/health` reports it.
     pub version: String,
 }

@@ -1,4 +1,4 @@
-//! `/docs` and `/openapi.json`: what this server offers, for people and for generators. Static: they say nothing about
+//! `/docs` and `/openapi.json`: what this server offers, for readers and for generators. Static: they say nothing about
 //! this host, and are open. No scripts, no other origin.
 
 use std::fmt::Write as _;

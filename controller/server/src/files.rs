@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use crate::auth::{Acting, Identity};
-use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::body::BoundedBody;
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -50,7 +50,7 @@ fn fault(file: BrokenFile, dir: &Path) -> FileFault {
 async fn confirm(
     Extension(identity): Extension<Identity>,
     Acting(store): Acting,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Json<Confirmed>, Refusal> {
     let wanted: Confirm = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body names no held deletions: {error}")))?;
@@ -65,7 +65,7 @@ async fn confirm(
         deleted: Vec::new(),
         refused: Vec::new(),
     };
-    // Asked for together, they are made durable together.
+    // Requested together, they are made durable together.
     let confirmed = wanted.names.into_iter().map(|name| {
         let store = store.clone();
         async move { (store.confirm_deletion(info, &name).await, name) }

@@ -33,7 +33,10 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     }
     let mut news = News::between(before, after);
     for entry in later(&before.timeline, &after.timeline, |a, b| a == b) {
-        if matches!(entry.status, Stage::Resolved | Stage::Failed | Stage::Fallback) {
+        if matches!(
+            entry.status,
+            Stage::Resolved | Stage::Failed | Stage::DryRun | Stage::Fallback
+        ) {
             writer.rest(&mut news);
         }
         writer.entry(entry, &mut news);
@@ -45,7 +48,7 @@ pub fn frames(old: Option<&Incident>, new: &Incident) -> Vec<Draft> {
     writer.drafts
 }
 
-/// What is new beside the timeline. Each is told once, with the entry it belongs to, or at the end.
+/// What is new beside the timeline. Each is published once, with the entry it belongs to, or at the end.
 struct News<'a> {
     analysis: Option<&'a Analysis>,
     votes: std::collections::VecDeque<&'a Vote>,
@@ -55,17 +58,6 @@ struct News<'a> {
 
 impl<'a> News<'a> {
     fn between(before: &IncidentStatus, after: &'a IncidentStatus) -> Self {
-        let attempts = |status: &'a IncidentStatus| {
-            status
-                .verification
-                .as_ref()
-                .map(|verification| verification.attempts.as_slice())
-                .unwrap_or_default()
-        };
-        let earlier = before
-            .verification
-            .as_ref()
-            .map(|verification| verification.attempts.as_slice());
         Self {
             analysis: after
                 .analysis
@@ -76,7 +68,7 @@ impl<'a> News<'a> {
                 .council
                 .as_ref()
                 .filter(|decision| before.council.as_ref() != Some(decision)),
-            attempts: later(earlier.unwrap_or_default(), attempts(after), |a, b| {
+            attempts: later(attempts(before), attempts(after), |a, b| {
                 a.number == b.number && a.at == b.at
             }),
         }
@@ -89,6 +81,15 @@ fn votes(status: &IncidentStatus) -> &[Vote] {
         .council
         .as_ref()
         .map_or(&status.votes, |council| &council.votes)
+}
+
+/// Attempts of the verification; none before it has begun.
+fn attempts(status: &IncidentStatus) -> &[Attempt] {
+    status
+        .verification
+        .as_ref()
+        .map(|verification| verification.attempts.as_slice())
+        .unwrap_or_default()
 }
 
 /// What comes after the last of `before`. Lists are bounded at their beginning, so counting would not do.
@@ -131,7 +132,7 @@ impl Writer<'_> {
         let (incident_id, message) = (self.id(), entry.message.clone());
         self.push(wire::StatusUpdate {
             incident_id,
-            status: entry.status,
+            status: wire::known_stage(entry.status),
             message,
         });
         match entry.status {
@@ -155,7 +156,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What no entry of the timeline told.
+    /// What no entry of the timeline published.
     fn rest(&mut self, news: &mut News<'_>) {
         self.analysis(news.analysis.take());
         self.votes(news);
@@ -277,6 +278,16 @@ impl Writer<'_> {
                 self.push(wire::ResolvedData {
                     incident_id,
                     resolved_at,
+                    dry_run: false,
+                });
+            }
+            // To clients that know no dry run it is resolved, by doing nothing.
+            Phase::DryRun => {
+                let resolved_at = self.status.finished_at;
+                self.push(wire::ResolvedData {
+                    incident_id,
+                    resolved_at,
+                    dry_run: true,
                 });
             }
             Phase::Failed => {

@@ -1,5 +1,5 @@
-//! `HostView`: the newest snapshots of what the host has. Written by whoever watches the engine, read by handlers;
-//! neither waits for the other. No I/O.
+//! `HostView`: the newest snapshots of what the host has. Written by the task that watches the engine, read by
+//! handlers; neither waits for the other. No I/O.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ impl HostView {
         Arc::clone(&self.inner.topology.borrow())
     }
 
-    /// Whether the engine answers; why not, for people.
+    /// Whether the engine answers; why not, human-readable.
     pub fn engine(&self) -> Result<(), Arc<str>> {
         self.inner.engine.borrow().clone()
     }

@@ -1,7 +1,8 @@
 //! The HTTP and WebSocket surface: the Kubernetes-shaped API, the wire contract of the earlier system, `/ws`, metrics
 //! and probes. Reads and writes the store and nothing else: the only way it changes the world is to change a spec.
 //!
-//! What the host has (containers, metrics, topology) is written into [`HostView`] by whoever wires this crate up.
+//! What the host has (containers, metrics, topology) is written into [`HostView`] by the program that wires this crate
+//! up.
 
 mod audit;
 mod auth;
@@ -19,6 +20,8 @@ mod metrics;
 mod origin;
 mod probes;
 mod pump;
+mod refusal;
+mod request;
 mod router;
 mod security;
 mod serve;

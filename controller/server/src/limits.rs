@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::router::refusal;
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 

@@ -111,11 +111,10 @@ impl HttpMetrics {
 
     /// Takes down what is read, not counted.
     fn read(&self, state: &ServerState) {
-        let set = |gauge: &Gauge, value| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        set(&self.clients, state.ws_clients());
-        set(&self.feed, state.feed.bytes());
-        set(&self.feed_limit, state.feed.limit());
-        set(&self.changes, state.store.watch_bytes());
+        set_gauge(&self.clients, state.ws_clients());
+        set_gauge(&self.feed, state.feed.bytes());
+        set_gauge(&self.feed_limit, state.feed.limit());
+        set_gauge(&self.changes, state.store.watch_bytes());
         self.firing.clear();
         for detector in state.store.list::<Detector>() {
             let rows = detector.status.iter().flat_map(|status| &status.workloads);
@@ -138,6 +137,10 @@ impl HttpMetrics {
         let alone = i64::try_from(view.workloads.len()).unwrap_or(i64::MAX);
         self.workloads_paused.set(alone);
     }
+}
+
+fn set_gauge(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
 /// Counts a request and its answer.

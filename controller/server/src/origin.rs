@@ -7,14 +7,14 @@ use axum::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::router::refusal;
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// Set by a proxy to the host that the browser asked for. A page cannot set it on a request that needs no preflight.
+/// Set by a proxy to the host that the browser requested. A page cannot set it on a request that needs no preflight.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Refuses changes, and WebSockets, that a page of another origin asks for.
+/// Refuses changes, and WebSockets, that a page of another origin requests.
 pub(crate) async fn check(State(state): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);

@@ -12,7 +12,7 @@ use axum::routing::get;
 use crate::state::ServerState;
 
 /// How long the store's writer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) fn routes() -> Router<ServerState> {
     Router::new()
@@ -40,29 +40,29 @@ async fn ready(State(state): State<ServerState>) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, failed.join("\n"))
 }
 
-/// Whether the single writer answers: it is asked for the rehearsal of a deletion of nothing.
+/// Whether the single writer answers: it gets a dry run of a deletion of nothing.
 async fn store(state: &ServerState) -> Result<(), String> {
     if state.shutdown.is_cancelled() {
         return Err("the controller is shutting down".to_owned());
     }
     let info = KindInfo::of::<Workload>();
     match tokio::time::timeout(
-        PATIENCE,
+        WRITER_TIMEOUT,
         state.store.delete(info, "readiness-probe", None, None, true),
     )
     .await
     {
         Err(_) => Err(format!(
             "the writer did not answer within {} s",
-            PATIENCE.as_secs()
+            WRITER_TIMEOUT.as_secs()
         )),
-        Ok(Ok(_) | Err(StoreError::NotFound { .. })) => state.store.has_room().await.map_err(told),
-        Ok(Err(error)) => Err(told(error)),
+        Ok(Ok(_) | Err(StoreError::NotFound { .. })) => state.store.has_room().await.map_err(reported),
+        Ok(Err(error)) => Err(reported(error)),
     }
 }
 
 /// With the system's own words.
 #[expect(clippy::needless_pass_by_value, reason = "it ends a chain of results")]
-fn told(error: StoreError) -> String {
+fn reported(error: StoreError) -> String {
     aegis_api::error::chain(&error)
 }

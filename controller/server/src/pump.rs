@@ -1,5 +1,5 @@
-//! The pump: follows the store and publishes what changes mean into the feed. Keeps the last version it told of every
-//! object, so that falling behind costs intermediate versions and no facts.
+//! The pump: follows the store and publishes what changes mean into the feed. Keeps the last version it published of
+//! every object, so that falling behind costs intermediate versions and no facts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::frames::frames;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Publishes every change of every object, and of the host's brake, until `shutdown`. What is there at the start is not
-/// told again.
+/// published again.
 pub async fn pump(store: Store, feed: Feed, shutdown: CancellationToken) {
     tokio::join!(
         brake(&store, &feed, &shutdown),
@@ -35,58 +35,59 @@ async fn brake(store: &Store, feed: &Feed, shutdown: &CancellationToken) {
 }
 
 async fn objects(store: &Store, feed: Feed, shutdown: &CancellationToken) {
-    let mut told = Told {
+    let mut publisher = ResourcePublisher {
         store: store.clone(),
         feed,
         objects: HashMap::new(),
     };
-    let mut since = told.look(store, false);
+    let mut since = publisher.observe(store, false);
     while !shutdown.is_cancelled() {
         if let Ok(mut changes) = store.watch(Some(since)) {
             while let Some(Some(event)) = shutdown.run_until_cancelled(changes.next()).await {
-                told.change(&event);
+                publisher.change(&event);
             }
         }
         // The stream ended: too far behind, or the store is closing.
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-        since = told.look(store, true);
+        since = publisher.observe(store, true);
     }
 }
 
 type Key = (&'static str, String);
 
-struct Told {
+struct ResourcePublisher {
     store: Store,
     feed: Feed,
     objects: HashMap<Key, Arc<Stored>>,
 }
 
-impl Told {
-    /// Takes over everything there is; answers the revision from which to follow. `tell`: publishes what differs.
-    fn look(&mut self, store: &Store, tell: bool) -> u64 {
+impl ResourcePublisher {
+    /// Takes over everything there is; answers the revision from which to follow. `publish`: also publishes what
+    /// differs.
+    fn observe(&mut self, store: &Store, publish: bool) -> u64 {
         // Read before the lists: what changes in between comes once more from the watch, and is known by its version.
         let since = store.revision();
         // Words that waited for what was missed come before it: an analysis may be over by now.
-        self.feed.told(since);
+        self.feed.published_up_to(since);
         let mut gone = self.objects.clone();
         for object in KINDS.iter().flat_map(|info| store.list_stored(info).1) {
             let earlier = gone.remove(&key(&object));
             let same = earlier
                 .as_ref()
                 .is_some_and(|earlier| earlier.resource_version == object.resource_version);
-            if tell && !same {
+            if publish && !same {
                 let verb = if earlier.is_some() {
                     Verb::Modified
                 } else {
                     Verb::Added
                 };
-                self.tell(verb, &object, object.resource_version);
+                self.publish(verb, &object, object.resource_version);
             }
             self.objects.insert(key(&object), object);
         }
         for (key, object) in gone {
             self.objects.remove(&key);
-            self.tell(Verb::Deleted, &object, since);
+            self.publish(Verb::Deleted, &object, since);
         }
         since
     }
@@ -96,18 +97,18 @@ impl Told {
         let known = self.objects.get(&key).map(|known| known.resource_version);
         if event.verb == Verb::Deleted {
             if known.is_some_and(|known| known < event.resource_version) {
-                self.tell(Verb::Deleted, &event.object, event.resource_version);
+                self.publish(Verb::Deleted, &event.object, event.resource_version);
                 self.objects.remove(&key);
             }
         } else if known.is_none_or(|known| known < event.resource_version) {
-            self.tell(event.verb, &event.object, event.resource_version);
+            self.publish(event.verb, &event.object, event.resource_version);
             self.objects.insert(key, Arc::clone(&event.object));
         }
-        self.feed.told(event.resource_version);
+        self.feed.published_up_to(event.resource_version);
     }
 
-    /// Publishes one change. The version told before is still the one in `objects`.
-    fn tell(&self, verb: Verb, object: &Arc<Stored>, revision: u64) {
+    /// Publishes one change. The version published before is still the one in `objects`.
+    fn publish(&self, verb: Verb, object: &Arc<Stored>, revision: u64) {
         let data = ResourceData {
             verb: word(verb).to_owned(),
             kind: object.info.kind.to_owned(),
@@ -138,8 +139,8 @@ impl Told {
     }
 }
 
-impl Told {
-    /// Whether a workload's own pause is another than was told before.
+impl ResourcePublisher {
+    /// Whether a workload's own pause is another than was published before.
     fn pauses(&self, verb: Verb, object: &Stored, workload: &Workload) -> bool {
         let pause = |workload: &Workload| Pause::of(workload.metadata.annotations.as_ref());
         let known = self.objects.get(&key(object));
@@ -200,15 +201,15 @@ mod tests {
         let info = find("Incident").unwrap();
         server.store.create(info, incident("old"), false).await.unwrap();
         let mut frames = server.feed.subscribe(None);
-        let mut told = Told {
+        let mut publisher = ResourcePublisher {
             store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),
         };
-        let since = told.look(&server.store, false);
+        let since = publisher.observe(&server.store, false);
         let mut changes = server.store.watch(Some(since)).unwrap();
         server.store.create(info, incident("new"), false).await.unwrap();
-        told.change(&changes.next().await.unwrap());
+        publisher.change(&changes.next().await.unwrap());
         assert_eq!(next(&mut frames).await, "resource new ADDED");
         assert_eq!(next(&mut frames).await, "incident.new new ");
         let edit = |current: &Stored| {
@@ -222,11 +223,11 @@ mod tests {
             .edit(info, "new", Part::Status, false, edit)
             .await
             .unwrap();
-        told.change(&changes.next().await.unwrap());
+        publisher.change(&changes.next().await.unwrap());
         assert_eq!(next(&mut frames).await, "resource new MODIFIED");
         assert_eq!(next(&mut frames).await, "status.update new RECEIVED");
         server.store.delete(info, "new", None, None, false).await.unwrap();
-        told.change(&changes.next().await.unwrap());
+        publisher.change(&changes.next().await.unwrap());
         assert_eq!(next(&mut frames).await, "resource new DELETED");
     }
 
@@ -234,13 +235,13 @@ mod tests {
     async fn falling_behind_costs_versions_and_no_facts() {
         let server = Server::start().await;
         let info = find("Incident").unwrap();
-        let mut told = Told {
+        let mut publisher = ResourcePublisher {
             store: server.store.clone(),
             feed: server.feed.clone(),
             objects: HashMap::new(),
         };
         server.store.create(info, incident("gone"), false).await.unwrap();
-        told.look(&server.store, false);
+        publisher.observe(&server.store, false);
         let mut frames = server.feed.subscribe(None);
         server
             .store
@@ -248,16 +249,16 @@ mod tests {
             .await
             .unwrap();
         server.store.create(info, incident("new"), false).await.unwrap();
-        let since = told.look(&server.store, true);
+        let since = publisher.observe(&server.store, true);
         assert_eq!(next(&mut frames).await, "resource new ADDED");
         assert_eq!(next(&mut frames).await, "incident.new new ");
         assert_eq!(next(&mut frames).await, "resource gone DELETED");
         assert_eq!(since, server.store.revision());
-        assert_eq!(told.objects.len(), 1);
+        assert_eq!(publisher.objects.len(), 1);
     }
 
     #[tokio::test]
-    async fn the_pump_runs_until_it_is_told_to_end() {
+    async fn the_pump_runs_until_the_shutdown() {
         let server = Server::start().await;
         let mut frames = server.feed.subscribe(None);
         let pumping = tokio::spawn(pump(
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_pause_and_its_end_is_told_of_the_host_and_of_one_workload() {
+    async fn every_pause_and_its_end_is_published_of_the_host_and_of_one_workload() {
         let server = Server::start().await;
         let mut frames = server.feed.subscribe(None);
         let (store, feed) = (server.store.clone(), server.feed.clone());

@@ -4,15 +4,17 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
-use crate::compat::{self, Refusal};
+use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
-use crate::{audit, auth, automation, documents, files, kube, limits, metrics, origin, probes, security, ws};
+use crate::{
+    audit, auth, automation, compat, documents, files, kube, limits, metrics, origin, probes, security, ws,
+};
 
 /// Every route over this state.
 pub fn router(state: ServerState) -> Router {
@@ -46,19 +48,6 @@ pub fn router(state: ServerState) -> Router {
         .layer(CatchPanicLayer::custom(limits::on_panic))
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .with_state(state)
-}
-
-/// A refusal in the shape that the clients of this path read.
-pub(crate) fn refusal(path: &str, status: Status) -> Response {
-    let kubernetes = ["/api", "/apis", "/openapi", "/version"];
-    let below = |root: &str| {
-        path.strip_prefix(root)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if kubernetes.into_iter().any(below) {
-        return status.into_response();
-    }
-    Refusal::from(status).into_response()
 }
 
 async fn no_route(OriginalUri(uri): OriginalUri) -> Response {

@@ -28,7 +28,7 @@ const HEAD: Duration = Duration::from_secs(60);
 const HEAD_BYTES: usize = 64 << 10;
 /// How long requests under way may take to end on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
-/// Pause after the system refused a new connection (for want of file descriptors, say).
+/// Pause after the system refused a new connection (for lack of file descriptors, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` on `listener` until `shutdown`, then lets requests under way end, for ten seconds at most.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Tokens};
-use crate::compat::{Book, Gates};
+use crate::compat::{Book, KeyedMutex};
 use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::metrics::HttpMetrics;
@@ -23,7 +23,7 @@ pub(crate) const MAX_CLIENTS: usize = 256;
 const MAX_WATCHES: usize = 512;
 /// Most answers to what a change would do that are worked out at once.
 const MAX_PLANNERS: usize = 4;
-/// Most requests at once; more wait a moment, then are told to come back.
+/// Most requests at once; more wait a moment, then get 429 with `Retry-After`.
 const MAX_REQUESTS: usize = 512;
 
 /// One entry of the runbook that is similar to a text.
@@ -51,11 +51,11 @@ pub struct LogRequest {
     pub timestamps: bool,
 }
 
-/// Log lines of a container; the error is for people.
+/// Log lines of a container; the error is human-readable.
 pub type Logs =
     Arc<dyn Fn(LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, String>, String>> + Send + Sync>;
 
-/// Why it cannot be said what a change would do; both for people.
+/// Why it cannot be said what a change would do; both are human-readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoPlan {
     /// The spec cannot be followed as things stand.
@@ -115,7 +115,7 @@ pub struct Shared {
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) planners: Semaphore,
     pub(crate) requests: Semaphore,
-    pub(crate) gates: Gates,
+    pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
 }
 
@@ -129,7 +129,7 @@ impl ServerState {
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             planners: Semaphore::new(MAX_PLANNERS),
             requests: Semaphore::new(MAX_REQUESTS),
-            gates: Gates::default(),
+            keyed_mutex: KeyedMutex::default(),
             book: Book::default(),
         };
         Self {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 /// Seconds after which an overloaded server may be asked again.
 const COME_BACK: u64 = 1;
 
-/// A failure, as the API tells it.
+/// A failure, as the API reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Status {
     pub(crate) code: StatusCode,
@@ -219,8 +219,8 @@ impl Status {
             );
         }
         if self.code == StatusCode::TOO_MANY_REQUESTS || self.code == StatusCode::SERVICE_UNAVAILABLE {
-            let told = self.details.get("retryAfterSeconds").and_then(Value::as_u64);
-            headers.insert(RETRY_AFTER, HeaderValue::from(told.unwrap_or(COME_BACK)));
+            let given = self.details.get("retryAfterSeconds").and_then(Value::as_u64);
+            headers.insert(RETRY_AFTER, HeaderValue::from(given.unwrap_or(COME_BACK)));
         }
         headers
     }

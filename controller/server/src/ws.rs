@@ -13,7 +13,8 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::auth::{BEARER_PROTOCOL, Identity};
-use crate::compat::{Asked, Refusal};
+use crate::refusal::Refusal;
+use crate::request::Asked;
 use crate::state::{MAX_CLIENTS, ServerState};
 
 /// The sub-protocol we speak. Clients that send a token as a second one name this first.
@@ -29,7 +30,7 @@ pub(crate) struct Wishes {
     /// Replay frames after this one.
     #[serde(default)]
     since: Option<u64>,
-    /// The stream that `since` counts in; empty to be told its name. Of another stream's frames, those of an earlier
+    /// The stream that `since` counts in; empty to learn its name. Of another stream's frames, those of an earlier
     /// process, none is replayed: everything of this one is.
     #[serde(default)]
     stream: Option<String>,

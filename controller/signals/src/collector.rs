@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::observed::{ContainerState, ContainerSummary, Stats, cpu_percent, throttled_percent};
 use aegis_api::signals::Sample;
+use aegis_api::{ContainerId, Time};
 use aegis_docker::Engine;
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use tokio_stream::wrappers::WatchStream;
 use crate::rings::History;
 use crate::traffic::Traffic;
 
-/// Readings asked for at the same time. Older engines answer each only at their next tick, a second apart: asked for one
+/// Readings requested at the same time. Older engines answer each only at their next tick, a second apart: requested one
 /// after the other, a hundred containers would take minutes.
 const AT_ONCE: usize = 128;
 /// A reading younger than this gives a rate too coarse to mean anything.
@@ -24,7 +24,7 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 /// The last readings, by container id, and the history of the load. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
-    last: Arc<Mutex<HashMap<String, Stats>>>,
+    last: Arc<Mutex<HashMap<ContainerId, Stats>>>,
     history: History,
     traffic: Traffic,
     rounds: watch::Sender<u64>,
@@ -75,12 +75,12 @@ impl Samples {
         self.rounds.send_modify(|rounds| *rounds = rounds.wrapping_add(1));
     }
 
-    /// Requests to workloads, where somebody counts them.
+    /// Requests to workloads, while they are counted.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// A word after each round of readings.
+    /// One item after each round of readings.
     pub fn rounds(&self) -> impl Stream<Item = ()> + Send + 'static {
         WatchStream::from_changes(self.rounds.subscribe()).map(|_| ())
     }

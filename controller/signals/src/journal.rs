@@ -1,7 +1,7 @@
 //! The file that the coarse ring survives in: `<state>/.signals/<hour>.jsonl`, a line a minute, a file an hour, the last
 //! twenty-five of them. Owns that folder.
 //!
-//! A line is written by one append, so that at most the last one is torn; a line that cannot be read is told of and
+//! A line is written by one append, so that at most the last one is torn; a line that cannot be read is logged and
 //! passed over. Nothing is synced: a minute that is lost is one reading less. Bounds: 500 containers of some 40
 //! bytes a line make 20 KB a minute, 30 MB a day; a hundred make 6 MB. A file of more than [`LARGEST`] is not read.
 
@@ -42,7 +42,7 @@ impl Journal {
         Self(Arc::new(state.join(FOLDER)))
     }
 
-    /// Reads back what is not older than a day. What cannot be read is told of, and is no error.
+    /// Reads back what is not older than a day. What cannot be read is logged, and is no error.
     pub async fn restore(&self, history: &History, now: Time) {
         let (journal, history) = (self.clone(), history.clone());
         let read = tokio::task::spawn_blocking(move || journal.read(&history, minute_of(now)));

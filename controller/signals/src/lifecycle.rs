@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aegis_api::Time;
 use aegis_api::lifecycle::{Death, LastEnd, Record, What};
 use aegis_api::observed::EngineEvent;
+use aegis_api::{ContainerId, Time};
 
 /// Most containers that are remembered; with 32 happenings each this is some 2 MiB.
 const MOST_CONTAINERS: usize = 1024;
@@ -19,7 +19,7 @@ pub struct Lifecycle(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<String, Record>,
+    records: HashMap<ContainerId, Record>,
     /// Since when the event stream is up without a break.
     up_since: Option<Time>,
     /// Since when it is not; `None` before it was there for the first time.
@@ -42,11 +42,11 @@ impl State {
         }
         let mut record = Record::default();
         if let Some(since) = self.up_since {
-            // What was before that nobody heard.
+            // What was before that was not observed.
             record.add(since, What::Back);
         }
         record.add(at, what);
-        self.records.insert(id.to_owned(), record);
+        self.records.insert(id.into(), record);
     }
 }
 
@@ -74,7 +74,7 @@ impl Lifecycle {
         });
     }
 
-    /// The event stream is lost: from now on things may happen unheard.
+    /// The event stream is lost: from now on things may happen unobserved.
     pub fn stream_is_lost(&self, at: Time) {
         self.with(|state| {
             // It never was there: nothing is lost that was not lost before.
@@ -109,7 +109,7 @@ impl Lifecycle {
         })
     }
 
-    /// How a container's last run ended, as far as can be told now.
+    /// How a container's last run ended, as far as is known now.
     pub fn last_end(&self, id: &str) -> LastEnd {
         self.with(|state| {
             let record = state.records.get(id);
@@ -147,7 +147,7 @@ mod tests {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         EngineEvent {
             action: action.to_owned(),
-            id: id.to_owned(),
+            id: id.into(),
             name: "web".to_owned(),
             attributes: attributes.collect(),
         }

@@ -1,6 +1,6 @@
 //! The readings of every container: a fine ring of a quarter of an hour, and a coarse one of a day. Owns both (bounded in
-//! age, in number and in containers), what `/metrics/history` answers, and what a trend of them is. No I/O: whoever reads
-//! the counters adds them.
+//! age, in number and in containers), what `/metrics/history` answers, and what a trend of them is. No I/O: the
+//! collector adds readings.
 //!
 //! Bounds: a container has at most [`MOST_SAMPLES`] readings of 80 bytes and a day's minutes of 12, together some 46 KiB;
 //! [`MOST_CONTAINERS`] of them 23 MiB. Room is made when a ring grows, not for a reading.
@@ -174,7 +174,7 @@ impl Kept {
     }
 }
 
-/// What is kept, while it is looked at.
+/// What is kept, while it is read.
 #[derive(Debug)]
 pub struct View<'a>(&'a Kept);
 
@@ -312,7 +312,7 @@ fn finite(value: Option<f32>) -> Option<f64> {
 
 #[expect(
     clippy::as_conversions,
-    reason = "bytes to MiB for people: the rounding of u64 to f64 is below what is shown"
+    reason = "bytes to MiB for display: the rounding of u64 to f64 is below what is shown"
 )]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / MIB

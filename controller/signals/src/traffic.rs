@@ -1,5 +1,5 @@
 //! Requests to each workload, as a load balancer's log tells of them: spans of ten seconds for five minutes, and minutes
-//! for six hours before those. Owns the counts, in memory alone. No I/O: whoever reads the log counts.
+//! for six hours before those. Owns the counts, in memory alone. No I/O: what reads the log counts.
 //!
 //! Bounds: a workload has at most 391 spans of some 80 bytes, 31 KiB; [`MOST_WORKLOADS`] of them 6 MiB.
 
@@ -54,7 +54,7 @@ impl Traffic {
         spans.make_contiguous();
     }
 
-    /// Looks at the spans of a workload, oldest first; `None` where nobody counts its requests.
+    /// Looks at the spans of a workload, oldest first; `None` where its requests are not counted.
     pub fn with<T>(&self, workload: &str, look: impl FnOnce(Option<&[Requests]>) -> T) -> T {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         look(all.get(workload).map(|spans| spans.as_slices().0))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::ContainerDetails;
 use aegis_docker::Engine;
-use aegis_docker::bollard::Docker;
+use aegis_docker::daemon::Docker;
 use anyhow::Context;
 use bollard::models::{ContainerCreateBody, Ipam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{
@@ -187,7 +187,7 @@ async fn clean(raw: &bollard::Docker, tag: &str) -> anyhow::Result<()> {
 impl Drop for Lab {
     #[expect(
         clippy::print_stderr,
-        reason = "whoever runs the test has to know what is left behind"
+        reason = "the person who runs the test has to know what is left behind"
     )]
     fn drop(&mut self) {
         let tag = self.tag.clone();

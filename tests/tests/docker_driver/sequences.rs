@@ -30,13 +30,13 @@ const NETWORKS: [&str; 2] = ["n0", "n1"];
 const SETTLES_WITHIN: Duration = Duration::from_secs(20);
 
 fn sequences() -> u64 {
-    let told = std::env::var("AEGIS_SEQUENCES").ok();
-    told.map_or(SEQUENCES, |told| {
-        told.parse().expect("AEGIS_SEQUENCES is a number")
+    let configured = std::env::var("AEGIS_SEQUENCES").ok();
+    configured.map_or(SEQUENCES, |count| {
+        count.parse().expect("AEGIS_SEQUENCES is a number")
     })
 }
 
-/// A port that no other slot listens on: whoever shares a network shares its ports.
+/// A port that no other slot listens on: containers that share a network share its ports.
 fn port_of(slot: &str) -> String {
     let place = SLOTS.iter().position(|other| *other == slot).expect("a slot");
     (8000 + place).to_string()
@@ -291,10 +291,10 @@ impl InMemory {
         details.is_some_and(|details| details.host_config["PidMode"].is_string())
     }
 
-    fn look(&self) -> Seen {
+    fn observe(&self) -> Seen {
         let none = BTreeMap::new();
-        let look = |slot: &&'static str| seen(self.0.peek(slot).as_ref(), &none);
-        SLOTS.iter().map(look).collect()
+        let observed = |slot: &&'static str| seen(self.0.peek(slot).as_ref(), &none);
+        SLOTS.iter().map(observed).collect()
     }
 }
 
@@ -395,7 +395,7 @@ impl<'a> Real<'a> {
         Ok(outcome)
     }
 
-    async fn look(&self) -> anyhow::Result<Seen> {
+    async fn observe(&self) -> anyhow::Result<Seen> {
         let mut all = Vec::new();
         for slot in SLOTS {
             let details = self.lab.docker.inspect(&self.name(slot)).await?;
@@ -408,7 +408,7 @@ impl<'a> Real<'a> {
     async fn settled(&self, expected: &Seen) -> anyhow::Result<Seen> {
         let end = tokio::time::Instant::now() + SETTLES_WITHIN;
         loop {
-            let now = self.look().await?;
+            let now = self.observe().await?;
             if now == *expected || tokio::time::Instant::now() > end {
                 return Ok(now);
             }
@@ -439,14 +439,14 @@ async fn compare(real: &Real<'_>, seed: u64) -> anyhow::Result<()> {
         let expected = memory.give(slot, command);
         let done = real.give(slot, command).await?;
         so_far.push(format!("{slot} {command:?}"));
-        let told = format!("seed {seed}: {}", so_far.join(", "));
+        let steps = format!("seed {seed}: {}", so_far.join(", "));
         anyhow::ensure!(
             done == expected,
-            "{told}: comes to {done:?}, in memory to {expected:?}"
+            "{steps}: comes to {done:?}, in memory to {expected:?}"
         );
-        let expected = memory.look();
+        let expected = memory.observe();
         let found = real.settled(&expected).await?;
-        anyhow::ensure!(found == expected, "{told}: is {found:?}, in memory {expected:?}");
+        anyhow::ensure!(found == expected, "{steps}: is {found:?}, in memory {expected:?}");
     }
     Ok(())
 }
@@ -471,8 +471,8 @@ async fn random_commands_of_a_person_lead_to_the_same_states_in_memory_and_on_th
                 if failed.is_none() {
                     break;
                 }
-                let told = failed.map(|difference| format!("{difference:#}"));
-                differences.extend(told.filter(|_| left == 0));
+                let difference = failed.map(|difference| format!("{difference:#}"));
+                differences.extend(difference.filter(|_| left == 0));
             }
         }
         differences

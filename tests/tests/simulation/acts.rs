@@ -14,7 +14,7 @@ pub(crate) enum Act {
         alert: &'static str,
         by_container: bool,
     },
-    /// A container falls ill and nobody says so.
+    /// A container falls ill and no alert says so.
     FallIll {
         service: usize,
         nth: usize,
@@ -41,7 +41,7 @@ pub(crate) enum Act {
         nth: usize,
         hand: Hand,
     },
-    /// Whoever made the adopted container brings it back.
+    /// The adopted container is brought back by its owner.
     Restore {
         service: usize,
     },

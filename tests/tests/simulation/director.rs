@@ -16,10 +16,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::acts::{Act, Hand, Moment, Weather};
+use super::faults;
 use super::process::Process;
 use super::scenario::{Scenario, Service};
 use super::settled;
-use super::sickroom;
 use super::world::{BALANCER, NETWORK, World, adopted, balancer, incident, workload};
 
 /// How long everything may take to converge once the faults have ended: a workload in the longest pause of a crash
@@ -258,7 +258,7 @@ impl Director {
                 let service = self.service(service);
                 let container = self.container(&service, nth);
                 if let (Some(illness), Some(container)) = (illness, &container) {
-                    sickroom::infect(&self.world, container, illness);
+                    faults::inject(&self.world, container, illness);
                 }
                 self.incidents += 1;
                 let named = container.filter(|_| by_container);
@@ -271,7 +271,7 @@ impl Director {
                 illness,
             } => {
                 if let Some(container) = self.container(&self.service(service), nth) {
-                    sickroom::infect(&self.world, &container, illness);
+                    faults::inject(&self.world, &container, illness);
                 }
             }
             Act::Scale { service, replicas } => {
@@ -305,7 +305,7 @@ impl Director {
             Act::Hand { service, nth, hand } => {
                 let service = self.service(service);
                 if let Some(container) = self.container(&service, nth) {
-                    sickroom::lay_hand(&self.world, &container, hand);
+                    faults::act_by_hand(&self.world, &container, hand);
                 }
             }
             Act::Restore { service } => {
@@ -335,9 +335,9 @@ impl Director {
                 let made = self.world.engine.create_bystander_on(&name, NETWORK);
                 made.expect("the name is free");
             }
-            Act::Balancer(hand) => sickroom::lay_hand(&self.world, BALANCER, hand),
+            Act::Balancer(hand) => faults::act_by_hand(&self.world, BALANCER, hand),
             Act::Weather { kind, seed } => {
-                self.world.engine.faults(sickroom::faults(kind, seed));
+                self.world.engine.faults(faults::faults(kind, seed));
                 self.stormy = kind != Weather::Fine;
                 self.note_calm();
             }
@@ -479,14 +479,14 @@ impl Director {
         for service in self.world.scenario.services.clone() {
             self.restore(&service);
             if service.adopted && self.world.was_stopped(service.name) {
-                // Whoever stopped it by hand hands it back: nobody else does.
+                // The person who stopped it by hand hands it back: nothing else does.
                 drop(self.world.engine.start_by_hand(service.name));
             }
         }
-        sickroom::cure(&self.world);
+        faults::cure(&self.world);
     }
 
-    /// Automation that paused itself is let go on by a person.
+    /// Automation that paused itself is resumed by a person.
     async fn resume(&self, store: &Store) {
         if store.automation().paused().is_none() {
             return;
@@ -498,7 +498,7 @@ impl Director {
         };
         self.world.ledger.say("# an operator lets automation go on");
         let (actor, automation) = (Actor::system("operator"), store.automation().clone());
-        self.ask(async move { automation.resume(actor, resume).await })
+        self.ask(async move { Ok(automation.resume(actor, resume).await?) })
             .await;
     }
 

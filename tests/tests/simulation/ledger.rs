@@ -1,5 +1,5 @@
-//! The record of one run: every durable change of a resource in order, what people asked for and were told, and a trace
-//! for people. Owns no judgement but one: nothing acknowledged may be missing after a crash (I10).
+//! The record of one run: every durable change of a resource in order, what people requested and what was acknowledged,
+//! and a human-readable trace. Owns no judgement but one: nothing acknowledged may be missing after a crash (I10).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,9 +30,9 @@ struct Pages {
     records: Vec<Record>,
     latest: BTreeMap<Key, Arc<Stored>>,
     acknowledged: BTreeMap<Key, u64>,
-    /// Deletions that were asked for, whether or not they were answered.
+    /// Deletions that were requested, whether or not they were answered.
     deletions: Vec<Key>,
-    /// Workload specs that people asked for.
+    /// Workload specs that people requested.
     wishes: Vec<(String, Value)>,
     broken: Vec<String>,
     /// When the controller ended last.
@@ -108,13 +108,13 @@ impl Ledger {
         });
     }
 
-    /// A client was told that this is stored.
+    /// A client got the acknowledgement that this is stored.
     pub(crate) fn acknowledge(&self, object: &Stored) {
         let key = (object.info.kind, object.name().to_owned());
         self.pages().acknowledged.insert(key, object.resource_version);
     }
 
-    /// A client is about to ask for a deletion.
+    /// A client is about to request a deletion.
     pub(crate) fn ask_deletion(&self, kind: &'static str, name: &str) {
         self.pages().deletions.push((kind, name.to_owned()));
     }
@@ -253,7 +253,7 @@ impl Observer for Ledger {
     }
 }
 
-/// What a change means, for people; nothing where it is only detail.
+/// What a change means, human-readable; nothing where it is only detail.
 fn news(old: Option<&Stored>, new: &Stored, verb: Verb) -> Option<String> {
     let name = format!("{} {}", new.info.kind, new.name());
     let pick = |object: Option<&Stored>, pointer: &str| {

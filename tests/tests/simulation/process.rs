@@ -97,7 +97,7 @@ impl Kill {
         }
     }
 
-    /// Takes back what was armed.
+    /// Withdraws what was armed.
     pub(crate) fn disarm(&self) {
         for counter in [&self.steps, &self.changes, &self.stored] {
             counter.store(NEVER, Ordering::SeqCst);
@@ -274,7 +274,7 @@ impl Process {
         });
     }
 
-    /// A task that ended or panicked although nobody told it to.
+    /// A task that ended or panicked although it was not stopped.
     pub(crate) fn casualty(&mut self) -> Option<String> {
         match self.tasks.try_join_next()? {
             Ok(name) => Some(format!("the task {name:?} ended by itself")),

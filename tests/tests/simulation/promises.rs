@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::ledger::Record;
 use super::world::World;
 
-/// The record of one run, as the promises look at it.
+/// The record of one run, as the promises read it.
 pub(crate) struct Evidence {
     pub(crate) records: Vec<Record>,
     pub(crate) effects: Vec<Effect>,

@@ -121,7 +121,7 @@ fn attempt(seed: u64) -> Option<String> {
     if first.broken.is_empty() {
         return None;
     }
-    // Told at once: making it simpler takes many more runs, and may fail where files were written in another order.
+    // Reported at once: making it simpler takes many more runs, and may fail where files were written in another order.
     println!("{}\nseed {seed} fails:\n{}", first.trace, first.broken.join("\n"));
     let mut last = first;
     let simplest = tree.simplest(SIMPLIFICATIONS, |candidate| {

@@ -21,7 +21,7 @@ pub(crate) struct Scenario {
     pub(crate) policy: Policy,
     /// A container that is started again gets another address.
     pub(crate) addresses_change: bool,
-    /// Whoever starts gets the lowest address that is free, whoever had it before.
+    /// A container that starts gets the lowest address that is free, no matter which had it before.
     pub(crate) addresses_reused: bool,
     /// What happens, and how many milliseconds after what came before it.
     pub(crate) acts: Vec<(u64, Act)>,

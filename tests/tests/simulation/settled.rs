@@ -1,4 +1,4 @@
-//! What is still missing until everything is as people asked for: the end that every run must reach. Reads the engine
+//! What is still missing until everything is as the specs desire: the end that every run must reach. Reads the engine
 //! and the store only.
 
 use std::collections::BTreeSet;
@@ -7,7 +7,9 @@ use aegis_api::create::has_its_name;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REVISION, LABEL_WORKLOAD};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::policy::Mode;
-use aegis_api::{Incident, Kind, LoadBalancer, Phase, RemediationPolicy, Workload, condition};
+use aegis_api::{
+    ConditionType, Incident, Kind, LoadBalancer, Phase, Reason, RemediationPolicy, Workload, condition,
+};
 use aegis_docker_fake::FakeEngine;
 use aegis_runtime::Store;
 
@@ -18,7 +20,7 @@ pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDe
     let all = engine.names().into_iter().filter_map(|name| engine.peek(&name));
     all.filter(|container| {
         let label = |key: &str| container.labels.get(key).map(String::as_str);
-        // One that a hand has renamed is nobody's any more.
+        // One that was renamed by hand belongs to no workload any more.
         let ours = label(LABEL_WORKLOAD) == Some(workload)
             && label(LABEL_INSTANCE) != Some("another-controller")
             && has_its_name(&container.name, &container.labels, workload);
@@ -28,14 +30,14 @@ pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDe
     .collect()
 }
 
-/// Whether nothing can make this workload well: people ask for an image that is sick or not there.
+/// Whether nothing can make this workload well: people desire an image that is unhealthy or missing.
 fn is_hopeless(world: &World, workload: &Workload) -> bool {
     let image = workload
         .spec
         .template
         .as_ref()
         .map(|template| template.image.as_str());
-    // One that ran well before runs on with what it ran, where there is a probe that tells.
+    // One that ran well before runs on with what it ran, where there is a probe that shows it.
     let status = workload.status.clone().unwrap_or_default();
     let ran_well = status
         .revisions
@@ -43,7 +45,7 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
         .any(|known| known.was_ready && known.template.is_some());
     let bad = matches!(image, Some("app:sick" | "app:missing")) && !(ran_well && asks(workload));
     let incurable = world.incurable();
-    // Protected: what ended is left to a human, and nobody comes.
+    // Protected: what ended is left to a human, and none comes.
     let left = workload.metadata.annotations.as_ref().is_some_and(|annotations| {
         annotations.get("aegisops.io/protected").map(String::as_str) == Some("true")
     }) && containers(&world.engine, workload.name())
@@ -55,7 +57,7 @@ fn is_hopeless(world: &World, workload: &Workload) -> bool {
             .any(|container| incurable.contains(&container.id))
 }
 
-/// Whether its probe tells a container that answers wrongly from one that is well.
+/// Whether its probe distinguishes a container that answers wrongly from one that is well.
 fn asks(workload: &Workload) -> bool {
     workload.spec.probe().is_some_and(|probe| probe.http.is_some())
 }
@@ -106,7 +108,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
             lacks.push(format!("{} runs since before restartedAt", container.name));
         }
         let revision = container.labels.get(LABEL_REVISION);
-        if revision.is_some() && revision != status.revision.as_ref() {
+        if revision.map(String::as_str) != status.revision.as_deref() && revision.is_some() {
             lacks.push(format!("{} is of revision {revision:?}", container.name));
         }
     }
@@ -118,20 +120,20 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
     }
     if status.ready_replicas != spec.replicas || status.updated_replicas != spec.replicas {
         lacks.push(format!(
-            "its status tells of {} ready and {} updated",
+            "its status reports {} ready and {} updated",
             status.ready_replicas, status.updated_replicas
         ));
     }
-    if !condition::is_true(&status.conditions, "Ready") {
+    if !condition::is_true(&status.conditions, ConditionType::Ready) {
         lacks.push(format!(
             "it is not Ready: {:?}",
-            condition::find(&status.conditions, "Ready")
+            condition::find(&status.conditions, ConditionType::Ready)
         ));
     }
     lacks
 }
 
-/// Containers of ours that no workload asks for.
+/// Containers of ours that no workload desires.
 fn orphans(world: &World, store: &Store, workloads: &BTreeSet<&str>) -> Vec<String> {
     let names = world.engine.names();
     let ours = names.iter().filter(|name| {
@@ -195,8 +197,8 @@ fn out_of_rotation(world: &World, store: &Store) -> Vec<String> {
         }
     }
     let status = balancer.status.clone().unwrap_or_default();
-    if all_well && !condition::is_true(&status.conditions, "Ready") {
-        let ready = condition::find(&status.conditions, "Ready");
+    if all_well && !condition::is_true(&status.conditions, ConditionType::Ready) {
+        let ready = condition::find(&status.conditions, ConditionType::Ready);
         missing.push(format!("the load balancer is not Ready: {ready:?}"));
     }
     if !status.draining.is_empty() {
@@ -214,18 +216,19 @@ fn unfinished(store: &Store) -> Vec<String> {
     let mut missing = Vec::new();
     for incident in incidents {
         let status = incident.status.clone().unwrap_or_default();
-        let held = condition::find(&status.conditions, "Held").filter(|held| held.status == "True");
+        let held =
+            condition::find(&status.conditions, ConditionType::Held).filter(|held| held.status == "True");
         let waits = match status.phase {
-            Phase::AwaitingApproval => condition::find(&status.conditions, "PolicyAllows")
+            Phase::AwaitingApproval => condition::find(&status.conditions, ConditionType::PolicyAllows)
                 .is_some_and(|allows| allows.status == "False" && !allows.message.is_empty()),
             Phase::Received => held.is_some_and(|held| {
-                held.reason == "AutomationOff" || (off && held.reason == "RemediationUnderWay")
+                held.reason == Reason::AutomationOff || (off && held.reason == Reason::RemediationUnderWay)
             }),
             _ => false,
         };
-        let told =
+        let reported =
             status.phase != Phase::Failed || status.error.as_ref().is_some_and(|error| !error.is_empty());
-        if (!incident.is_finished() && !waits) || !told {
+        if (!incident.is_finished() && !waits) || !reported {
             missing.push(format!(
                 "incident {} is {} ({held:?}, error {:?})",
                 incident.name(),

@@ -11,9 +11,9 @@ use aegis_runtime::{EventRecorder, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::acts::{Hand, Illness};
+use super::faults;
 use super::process::Process;
 use super::scenario::Scenario;
-use super::sickroom;
 use super::world::World;
 
 /// How long an incident may take to end, in virtual time.
@@ -26,7 +26,7 @@ pub(crate) struct Earlier {
     pub(crate) folder: &'static str,
     /// The incident that was under way.
     pub(crate) incident: &'static str,
-    /// The phase its status was written in.
+    /// The phase its status is read in.
     pub(crate) phase: &'static str,
     /// What is wrong with the container that it is about.
     pub(crate) illness: Option<Illness>,
@@ -99,7 +99,7 @@ fn last_moment(state: &Path) -> Time {
     latest
 }
 
-/// Opens the directory and nothing more: what it holds is what was written, nothing is rewritten and nothing is told.
+/// Opens the directory and nothing more: what it holds is what was written, no file is rewritten, no Event recorded.
 async fn opens_unchanged(world: &World, earlier: &Earlier) {
     let before = specs(world.state.path());
     let clock = {
@@ -128,8 +128,8 @@ async fn opens_unchanged(world: &World, earlier: &Earlier) {
         .map(|status| status.phase)
         .unwrap_or_default();
     assert_eq!(phase.as_str(), earlier.phase, "{}", earlier.folder);
-    let told = events.list().1;
-    assert!(told.is_empty(), "{}: {told:#?}", earlier.folder);
+    let recorded = events.list().1;
+    assert!(recorded.is_empty(), "{}: {recorded:#?}", earlier.folder);
     drop(store);
     let closing = CancellationToken::new();
     closing.cancel();
@@ -172,13 +172,13 @@ pub(crate) fn opens_and_goes_on(scenario: &Scenario, earlier: &Earlier) {
         let state = world.state.path().to_owned();
         place(&folder(earlier.folder), &state);
         if let Some(illness) = earlier.illness {
-            sickroom::infect(&world, "shop", illness);
+            faults::inject(&world, "shop", illness);
         }
         let until = last_moment(&state).0.duration_since(world.engine.now().0);
         tokio::time::sleep(until.unsigned_abs()).await;
         if earlier.restarted {
-            sickroom::lay_hand(&world, "shop", Hand::Stop);
-            sickroom::lay_hand(&world, "shop", Hand::Start);
+            faults::act_by_hand(&world, "shop", Hand::Stop);
+            faults::act_by_hand(&world, "shop", Hand::Start);
         }
         opens_unchanged(&world, earlier).await;
         let before = specs(&state);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::API_VERSION;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
+use aegis_api::{API_VERSION, ContainerId};
 use aegis_docker_fake::{Ailment, Behaviour, Cure, FakeEngine, FakeOptions, RunSpec, Symptom};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) state: tempfile::TempDir,
     pub(crate) templates: PathBuf,
-    incurable: Mutex<BTreeSet<String>>,
+    incurable: Mutex<BTreeSet<ContainerId>>,
     stopped: Mutex<BTreeSet<String>>,
 }
 
@@ -129,7 +129,7 @@ impl World {
         stopped.contains(name)
     }
 
-    pub(crate) fn incurable(&self) -> BTreeSet<String> {
+    pub(crate) fn incurable(&self) -> BTreeSet<ContainerId> {
         self.incurable
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -82,7 +82,7 @@ function stage(shown: AutomationView, role: Role = "operator", workload?: string
 
 const banner = () => screen.queryByRole("complementary", { name: "Automation is paused" });
 
-test("a pause is shown when a frame tells it, and is gone when one ends it", async () => {
+test("a pause is shown when a frame reports it, and is gone when one ends it", async () => {
   const { say } = stage(FREE);
   await screen.findByRole("button", { name: "Pause automation" });
   expect(banner()).toBeNull();
@@ -114,7 +114,7 @@ test("somebody who may pauses with a reason and an end, and resumes", async () =
   expect(asked[1]).toEqual({ path: "/api/automation/resume", body: { reason: "" } });
 });
 
-test("whoever may not is told why, and sees the pause all the same", async () => {
+test("a user who may not is shown why, and sees the pause all the same", async () => {
   stage(PAUSED, "viewer");
   await vi.waitFor(() => expect(banner()).not.toBeNull());
   for (const button of screen.getAllByRole("button", { name: "Resume automation" })) {

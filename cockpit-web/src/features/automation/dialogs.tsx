@@ -98,8 +98,8 @@ function PauseDialog({ workload, onClose }: DialogProps) {
         <>
           <p>
             {workload
-              ? `Nothing of ${workload} is restarted or healed by itself, and its incidents wait for a person.`
-              : "Nothing on this host is restarted or healed by itself, and incidents wait for a person."}{" "}
+              ? `Nothing of ${workload} is restarted or healed by itself, and its incidents require approval.`
+              : "Nothing on this host is restarted or healed by itself, and incidents require approval."}{" "}
             Scaling, rollouts, approvals and load balancers go on.
           </p>
           <Reason value={reason} hint="for those who find it paused" onChange={setReason} />
@@ -139,7 +139,7 @@ function ResumeDialog({ workload, onClose }: DialogProps) {
       consequence={
         <>
           <p>
-            Incidents that wait for it are looked at again at once, and what is still sick is remedied by
+            Incidents that wait for it are reconciled again at once, and what is still sick is remedied by
             itself.
           </p>
           <Reason value={reason} hint="for the audit log" onChange={setReason} />

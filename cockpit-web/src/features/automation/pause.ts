@@ -1,4 +1,4 @@
-// What a pause means for people: who it is from, whether it still holds, how long it is to last. Pure.
+// What a pause means to a reader: who it is from, whether it still holds, how long it is to last. Pure.
 
 import type { Pause } from "@/api/types";
 
@@ -17,7 +17,7 @@ export function pausedBy(pause: Pause): string {
 
 export type Span = { words: string; seconds?: number };
 
-/** How long a pause can be asked for. */
+/** How long a requested pause can be. */
 export const SPANS: readonly Span[] = [
   { words: "until somebody resumes" },
   { words: "15 minutes", seconds: 900 },

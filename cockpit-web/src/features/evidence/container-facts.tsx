@@ -1,6 +1,7 @@
 // One container as it was before anything was done to it. All of it may be hostile: it is shown as text.
 
 import type { ContainerEvidence } from "@/api/types";
+import { isRunning } from "@/model/workload";
 import { CodeBlock, Fact, Facts, Mono } from "@/ui/data";
 import { StateChip } from "@/ui/state-chip";
 import { TimeAgo } from "@/ui/time-ago";
@@ -15,10 +16,10 @@ export function ContainerFacts({ container }: { container: ContainerEvidence }) 
         <h3 className="break-all font-medium text-sm">{container.name}</h3>
         <StateChip
           plain
-          tone={container.state === "running" ? "ok" : "bad"}
+          tone={isRunning(container.state) ? "ok" : "bad"}
           word={container.state ?? "unknown"}
         />
-        {container.oomKilled && <StateChip tone="bad" word="Killed for want of memory" />}
+        {container.oomKilled && <StateChip tone="bad" word="OOM-killed" />}
       </div>
       <Facts>
         {used != null && (

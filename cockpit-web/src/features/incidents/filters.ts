@@ -3,7 +3,7 @@
 import type { Incident } from "@/api/types";
 import { isOpen, phaseOf } from "@/model/incident";
 
-export type Show = "all" | "open" | "approval" | "resolved" | "failed";
+export type Show = "all" | "open" | "approval" | "resolved" | "failed" | "dry-run";
 
 export type Filters = { show: Show; workload: string; severity: string; text: string };
 
@@ -13,6 +13,7 @@ export const SHOWS: readonly [Show, string][] = [
   ["approval", "Need approval"],
   ["resolved", "Resolved"],
   ["failed", "Failed"],
+  ["dry-run", "Dry runs"],
 ];
 
 export function readFilters(search: URLSearchParams): Filters {
@@ -37,6 +38,8 @@ function shown(incident: Incident, show: Show): boolean {
       return phaseOf(incident) === "RESOLVED";
     case "failed":
       return phaseOf(incident) === "FAILED";
+    case "dry-run":
+      return phaseOf(incident) === "DRY_RUN";
   }
 }
 

@@ -1,4 +1,4 @@
-// The steps of an incident's life, as its timeline tells them. Pure.
+// The steps of an incident's life, as its timeline reports them. Pure.
 
 import type { Incident, Phase, Stage } from "@/api/types";
 import { phaseOf } from "@/model/incident";
@@ -53,10 +53,12 @@ export function lifecycle(incident: Incident): Step[] {
   const furthest = reached.findLastIndex((at) => at !== undefined);
   return STEPS.map((step, index): Step => {
     const at = reached[index];
-    if (phase === "FAILED") {
+    if (phase === "FAILED" || phase === "DRY_RUN") {
       if (step.name === "Resolved") {
-        const failed = timeline.findLast((entry) => entry.status === "FAILED");
-        return { name: "Failed", at: failed?.ts, state: "failed" };
+        const end = timeline.findLast((entry) => entry.status === phase);
+        return phase === "FAILED"
+          ? { name: "Failed", at: end?.ts, state: "failed" }
+          : { name: "Dry run", at: end?.ts, state: "done" };
       }
       return { name: step.name, at, state: at && index <= furthest ? "done" : "ahead" };
     }

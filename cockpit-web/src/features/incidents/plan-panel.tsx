@@ -29,6 +29,7 @@ export function PlanPanel({ incident }: { incident: Incident }) {
   const workload = workloads?.get(plan.target);
   const { before, after } = planTexts(plan, incident, workload);
   const policy = condition(incident.status?.conditions, "PolicyAllows");
+  const said = phaseOf(incident) === "DRY_RUN" && condition(incident.status?.conditions, "Executed");
   return (
     <Panel
       title="Plan"
@@ -69,6 +70,7 @@ export function PlanPanel({ incident }: { incident: Incident }) {
           <p className="text-faint text-sm">It changes nothing: the proof is the probe.</p>
         )}
       </div>
+      {said && <p className="mt-3 text-soft text-sm">{said.message}</p>}
       {execution?.appliedAt && (
         <p className="mt-3 text-soft text-sm">
           Applied <TimeAgo at={execution.appliedAt} />
@@ -115,7 +117,7 @@ function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
     <div className="mb-4 flex flex-wrap items-center gap-3 rounded-md border border-warn/40 bg-warn-tint p-3">
       <Icon name="person" className="size-5 text-warn" />
       <p className="min-w-48 flex-1 text-sm">
-        <strong className="font-semibold">This plan waits for a person.</strong>{" "}
+        <strong className="font-semibold">This plan requires approval.</strong>{" "}
         {foreseen && `${spoken(plan.action)} ${plan.target}: ${foreseen.clients.message}.`}
       </p>
       <div className="flex gap-2">

@@ -6,7 +6,7 @@ import { lifecycle, type Step } from "./lifecycle";
 const LOOKS: Record<Step["state"], { icon: IconName; look: string; word: string }> = {
   done: { icon: "check", look: "border-ok bg-ok-tint text-ok", word: "done" },
   now: { icon: "spin", look: "border-info bg-info-tint text-info", word: "under way" },
-  waiting: { icon: "person", look: "border-warn bg-warn-tint text-warn", word: "waits for a person" },
+  waiting: { icon: "person", look: "border-warn bg-warn-tint text-warn", word: "requires approval" },
   failed: { icon: "cross", look: "border-bad bg-bad-tint text-bad", word: "failed" },
   ahead: { icon: "idle", look: "border-line bg-sunken text-faint", word: "not reached" },
 };

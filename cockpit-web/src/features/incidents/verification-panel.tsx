@@ -15,7 +15,8 @@ export function VerificationPanel({ incident }: { incident: Incident }) {
   const attempts = verification?.attempts ?? [];
   const proof = condition(status?.conditions, "HealthVerified");
   const learned = status?.learned;
-  if (!verification && !status?.finishedAt) return null;
+  // Of a dry run there is nothing to prove.
+  if (!verification && (!status?.finishedAt || status.phase === "DRY_RUN")) return null;
   return (
     <Panel
       title="Verification"

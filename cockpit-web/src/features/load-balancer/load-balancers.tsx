@@ -45,7 +45,7 @@ function standing(balancer: LoadBalancer) {
   return {
     tone: "warn",
     word: "Not ready",
-    message: ready?.message ?? "the controller has not looked at it yet",
+    message: ready?.message ?? "the controller has not reconciled it yet",
   } as const;
 }
 
@@ -99,7 +99,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
         <div className="min-w-0 space-y-4">
           <Servers status={status} />
           <Drains status={status} />
-          <Panel title="What is asked for">
+          <Panel title="Desired state">
             <Facts columns={3}>
               <Fact name="Container">
                 <Mono>{spec.container ?? "aegis-lb"}</Mono>

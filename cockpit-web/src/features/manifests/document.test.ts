@@ -27,7 +27,7 @@ test("a good manifest has no problems, and its kind and name are read", () => {
   expect(read(good, schemas)).toMatchObject({ kind: "Workload", name: "web" });
 });
 
-test("each mistake is told at its line, with what is allowed", () => {
+test("each mistake is reported at its line, with what is allowed", () => {
   expect(problems(good.replace("replicas: 2", "replicas: two"))).toEqual(["7: must be an integer"]);
   expect(problems(good.replace("port: 80", "port: 99999"))).toEqual(["10: must be 65535 or less"]);
   const [misspelt] = problems(good.replace("replicas", "replcas"));
@@ -35,7 +35,7 @@ test("each mistake is told at its line, with what is allowed", () => {
   expect(problems("kind: Pod\nmetadata:\n  name: x\n")[0]).toMatch(/^1: kind must be one of .*Workload/);
 });
 
-test("broken YAML is told at its line before anything else", () => {
+test("broken YAML is reported at its line before anything else", () => {
   expect(problems("kind: Workload\nspec: [1,\n")[0]).toMatch(/^[23]: /);
 });
 

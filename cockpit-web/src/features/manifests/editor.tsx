@@ -78,7 +78,7 @@ type Props = {
 export default function Editor({ label, text, readOnly = false, problems, schemas, onChange }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
-  /** Texts that this editor has told of and that have not come back yet. */
+  /** Texts that this editor has reported and that have not come back yet. */
   const own = useRef<string[]>([]);
   const placing = useRef(false);
   const latest = useRef({ schemas, onChange, text });

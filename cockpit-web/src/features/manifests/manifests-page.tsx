@@ -276,7 +276,7 @@ function Workbench({ kind, live, schemas }: BenchProps) {
             <>
               <p>
                 {live
-                  ? "What is asked for changes at once; the controller then makes it so:"
+                  ? "The desired state changes at once; the controller then reconciles it:"
                   : "It is written to the state directory, and the controller acts on it at once."}
               </p>
               <DiffView label="What changes" before={liveText} after={text} />

@@ -3,7 +3,7 @@ import { bytes, linePath, rates, roundUp } from "./chart";
 
 const frame = { width: 100, height: 10, from: 0, to: 100_000, max: 10 };
 
-test("a curve breaks where nobody looked, and is cut off at the top", () => {
+test("a curve breaks where nothing was measured, and is cut off at the top", () => {
   const points = [
     { at: 0, value: 0 },
     { at: 10_000, value: 5 },
@@ -13,7 +13,7 @@ test("a curve breaks where nobody looked, and is cut off at the top", () => {
   expect(linePath([{ at: -1, value: 1 }], frame)).toBe("");
 });
 
-test("a counter becomes a rate, and one that began anew is no fall", () => {
+test("a counter becomes a rate, and one that was reset is no fall", () => {
   const counted = [
     { at: 0, value: 100 },
     { at: 2000, value: 300 },

@@ -3,7 +3,7 @@
 export type Point = { at: number; value: number };
 export type Frame = { width: number; height: number; from: number; to: number; max: number };
 
-/** A gap longer than this between two points is no line: nobody looked then. */
+/** A gap longer than this between two points is no line: nothing was measured then. */
 const BREAK_MS = 20_000;
 
 export function x(frame: Frame, at: number): number {
@@ -34,7 +34,7 @@ export function roundUp(value: number): number {
   return step * size;
 }
 
-/** Growth a second of a counter; where it fell it began anew. */
+/** Growth a second of a counter; where it fell it was reset. */
 export function rates(points: readonly Point[]): Point[] {
   const out: Point[] = [];
   for (let index = 1; index < points.length; index++) {

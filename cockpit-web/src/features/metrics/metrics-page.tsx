@@ -9,6 +9,7 @@ import { join, KEPT_MS, type Sample, type Series } from "@/live/history";
 import { useContainers, useLiveSeries, useObjects } from "@/live/hooks";
 import { beganAt, endedAt, phaseOf } from "@/model/incident";
 import { spoken } from "@/model/words";
+import { isRunning } from "@/model/workload";
 import { useNow } from "@/ui/clock";
 import { Empty, Loading } from "@/ui/empty";
 import { SearchBox } from "@/ui/field";
@@ -154,7 +155,7 @@ const Container = memo(function Container({ name, samples, incidents, to }: Cont
               {spoken(incident.spec.alertType)}
             </Link>
           ))}
-          {status && <StateChip plain tone={status === "running" ? "ok" : "bad"} word={status} />}
+          {status && <StateChip plain tone={isRunning(status) ? "ok" : "bad"} word={status} />}
         </span>
       }
       className="[contain-intrinsic-size:auto_14rem] [content-visibility:auto]"

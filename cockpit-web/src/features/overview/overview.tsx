@@ -1,4 +1,4 @@
-// The host at a glance: what a wall screen shows.
+// The host on one page: what a wall screen shows.
 
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
@@ -94,7 +94,7 @@ function Numbers({
         label="Replicas ready"
         value={`${ready} / ${wanted}`}
         tone={ready < wanted ? "text-warn" : ""}
-        note={ready < wanted ? `${wanted - ready} missing` : "as asked for"}
+        note={ready < wanted ? `${wanted - ready} missing` : "as desired"}
       />
       <Stat
         label="Mean time to resolve, today"

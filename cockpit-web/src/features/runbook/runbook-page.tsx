@@ -303,7 +303,7 @@ function Delete({ entry, onClose }: { entry: RunbookEntry; onClose: () => void }
           The next analysis no longer knows that{" "}
           <strong className="font-semibold">{spoken(entry.spec.action).toLowerCase()}</strong> helped{" "}
           {times(entry.spec.outcomes?.successes ?? 0)} against “{entry.spec.alertType}”. This cannot be
-          undone; a similar incident that is verified teaches it anew.
+          undone; a similar incident that is verified teaches it again.
         </p>
       }
       verb="Delete"

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Topology } from "@/api/types";
+import type { Topology, TopologyNode } from "@/api/types";
 import { layout, NODE } from "./layout";
 
-const node = (id: string, type: Topology["nodes"][number]["type"]) => ({
+const node = (id: string, type: TopologyNode["type"]): TopologyNode => ({
   id,
   type,
   status: "running",

@@ -19,7 +19,7 @@ const COLUMN: Record<TopologyNode["type"], number> = {
   unknown: 3,
 };
 
-/** `groupOf` tells which workload a container belongs to, so that its replicas stand together. */
+/** `groupOf` answers which workload a container belongs to, so that its replicas stand together. */
 export function layout(topology: Topology, groupOf: (name: string) => string, upright: boolean): Layout {
   const columns: TopologyNode[][] = [[], [], [], []];
   for (const node of topology.nodes) columns[COLUMN[node.type]]?.push(node);

@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "react";
 import { useNavigate } from "react-router";
-import type { TopologyNode } from "@/api/types";
+import type { ContainerState, TopologyNode } from "@/api/types";
 import { useObjects, useTopology } from "@/live/hooks";
 import { toneOfHealth } from "@/model/workload";
 import { Empty, Failure, Loading } from "@/ui/empty";
@@ -16,7 +16,7 @@ const PARTS: Record<TopologyNode["type"], string> = {
   app: "application",
   replica: "replica",
   loadbalancer: "load balancer",
-  dashboard: "page for people",
+  dashboard: "web page",
   unknown: "not looked after",
 };
 
@@ -26,7 +26,7 @@ const EDGES = {
   spawned: { words: "made", look: "stroke-line-strong", dash: "" },
 } as const;
 
-const STATES: Record<string, Tone> = {
+const STATES: Partial<Record<ContainerState, Tone>> = {
   running: "ok",
   exited: "bad",
   dead: "bad",
@@ -71,7 +71,11 @@ export default function TopologyPage() {
   const placed = useMemo(
     () =>
       data &&
-      layout(data, (name) => known({ id: name, type: "app", status: "", image: "" }).workload ?? "", upright),
+      layout(
+        data,
+        (name) => known({ id: name, type: "app", status: "unknown", image: "" }).workload ?? "",
+        upright,
+      ),
     [data, known, upright],
   );
   return (

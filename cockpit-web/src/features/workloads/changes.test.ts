@@ -20,7 +20,7 @@ function workload(names: readonly string[], changes: Partial<Workload["spec"]> =
   };
 }
 
-test("a restart is asked for a moment after the last start, also when the browser's clock is behind", () => {
+test("a restart is requested a moment after the last start, also when the browser's clock is behind", () => {
   const at = restartInstant(workload(["web"]), new Date("2026-01-31T11:00:00Z"));
   expect(at).toBe("2026-01-31T12:00:00.501Z");
 });

@@ -5,7 +5,7 @@ import type { Revision, Workload } from "@/api/types";
 /** Why there is nothing to go back to. */
 export function rollbackBlocked(workload: Workload): string | undefined {
   if (workload.spec.container) {
-    return "It adopts a container, whose configuration belongs to whoever made it.";
+    return "It adopts a container, whose configuration belongs to its creator.";
   }
   return earlier(workload).length > 0 ? undefined : "There is no earlier revision with a template.";
 }

@@ -58,7 +58,7 @@ function ScaleDialog({ workload, onClose }: DialogProps) {
         ? `It has ${wanted} replica${wanted === 1 ? "" : "s"} already.`
         : undefined;
   const check = useWorkloadPlan(name, generation, change, !invalid);
-  // An engine that does not answer keeps nobody from scaling.
+  // An engine that does not answer prevents no scaling.
   const refused = !invalid && check.error instanceof ApiError && check.error.code < 500;
   return (
     <Confirm
@@ -138,7 +138,7 @@ function RollbackDialog({ workload, onClose }: DialogProps) {
   const to = choices.find((revision) => revision.revision === chosen);
   const { name, generation } = workload.metadata;
   const change: Operation[] = [
-    // Only if nobody changed it meanwhile.
+    // Only if there was no other write meanwhile.
     { op: "test", path: "/metadata/generation", value: generation },
     { op: "replace", path: "/spec/template", value: to?.template },
   ];

@@ -2,7 +2,7 @@
 
 import { useMemo } from "react";
 import { Link, useParams } from "react-router";
-import type { Workload } from "@/api/types";
+import type { ConditionType, Workload } from "@/api/types";
 import { PauseControl } from "@/features/automation/dialogs";
 import { ContainerFacts } from "@/features/evidence/container-facts";
 import { useMetrics, useObjects } from "@/live/hooks";
@@ -263,7 +263,7 @@ function Spec({ workload }: { workload: Workload }) {
         : "none";
   return (
     <Panel
-      title="Asked for"
+      title="Desired state"
       actions={
         <Link
           to={`/manifests/Workload/${encodeURIComponent(metadata.name)}`}
@@ -291,7 +291,7 @@ function Spec({ workload }: { workload: Workload }) {
           </Fact>
         )}
         {spec.restartedAt && (
-          <Fact name="Restart asked for">
+          <Fact name="Restart requested">
             <TimeAgo at={spec.restartedAt} />
           </Fact>
         )}
@@ -318,7 +318,11 @@ function Spec({ workload }: { workload: Workload }) {
   );
 }
 
-const WANTED: Record<string, string> = { Ready: "True", Progressing: "False", Degraded: "False" };
+const WANTED: Partial<Record<ConditionType, string>> = {
+  Ready: "True",
+  Progressing: "False",
+  Degraded: "False",
+};
 
 function Conditions({ workload }: { workload: Workload }) {
   const conditions = workload.status?.conditions ?? [];
@@ -327,7 +331,8 @@ function Conditions({ workload }: { workload: Workload }) {
       {conditions.length === 0 && <Empty icon="clock" title="None yet" />}
       <ul>
         {conditions.map((one) => {
-          const good = WANTED[one.type] === undefined || WANTED[one.type] === one.status;
+          const wanted = WANTED[one.type as ConditionType];
+          const good = wanted === undefined || wanted === one.status;
           return (
             <li
               key={one.type}

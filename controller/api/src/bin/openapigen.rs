@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a program for people")]
+#[expect(clippy::print_stderr, reason = "a command-line program")]
 fn fail(why: &str) -> ExitCode {
     eprintln!("error: {why}");
     ExitCode::FAILURE

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::networks::{Networks, networks, shares_namespace};
 use super::{CreateSpec, OWNERSHIP_LABELS, Ownership, revision};
+use crate::ids::RevisionId;
 use crate::meta::LABEL_NETWORKS;
 use crate::observed::ContainerDetails;
 
@@ -29,10 +30,10 @@ pub fn clone_spec(base: &ContainerDetails, name: &str, owner: &Ownership<'_>) ->
 
 /// 10 hex characters over what [`clone_spec`] keeps of `base`, its image included. Two containers that Compose made from
 /// one service definition and image have the same.
-pub fn clone_revision(base: &ContainerDetails) -> String {
+pub fn clone_revision(base: &ContainerDetails) -> RevisionId {
     let (mut body, networks) = kept(base);
     body.insert("ExtraNetworks".to_owned(), networks.extra.into_iter().collect());
-    revision::hash(&Value::Object(body), &base.image_id)
+    revision::hash(&Value::Object(body), &base.image_id).into()
 }
 
 fn kept(base: &ContainerDetails) -> (Map<String, Value>, Networks) {

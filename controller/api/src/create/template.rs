@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ids::RevisionId;
 use crate::workload::{ContainerTemplate, Healthcheck, VolumeMount};
 use serde_json::{Map, Value, json};
 
@@ -27,10 +28,10 @@ pub fn template_spec(template: &ContainerTemplate, name: &str, owner: &Ownership
 }
 
 /// 10 hex characters over the template as written, so that it is the same with every version of this program.
-pub fn template_revision(template: &ContainerTemplate) -> String {
+pub fn template_revision(template: &ContainerTemplate) -> RevisionId {
     // A template is plain data with text keys, which always serialises; Debug is as good a source for the hash otherwise.
     let value = serde_json::to_value(template).unwrap_or_else(|_| Value::String(format!("{template:?}")));
-    revision::hash(&value, "")
+    revision::hash(&value, "").into()
 }
 
 fn body(template: &ContainerTemplate) -> Map<String, Value> {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What happened, and at which second.
-type Told<'a> = &'a [(i64, What)];
+type Events<'a> = &'a [(i64, What)];
 
 fn second(seconds: i64) -> Time {
     Time(jiff::Timestamp::from_second(1_900_000_000 + seconds).unwrap())
@@ -20,9 +20,9 @@ fn record(happenings: &[(i64, What)]) -> Record {
 use What::{Back, Die, Kill, Lost, Oom, OwnStart, OwnStop, OwnStopFailed, Restart, Start, Stop};
 
 #[test]
-fn what_ended_a_container_is_told_from_its_events() {
+fn what_ended_a_container_is_known_from_its_events() {
     // (what it is, what happened, when the engine last answered, the cause, whether it is a crash)
-    let cases: &[(&str, Told<'_>, i64, Cause, bool)] = &[
+    let cases: &[(&str, Events<'_>, i64, Cause, bool)] = &[
         (
             "docker stop",
             &[(0, Start), (50, Kill(15)), (51, Die(0)), (51, Stop)],
@@ -142,7 +142,7 @@ fn what_ended_a_container_is_told_from_its_events() {
             false,
         ),
         (
-            "an engine that takes long to stop and answers nobody meanwhile",
+            "an engine that takes long to stop and answers no request meanwhile",
             &[
                 (0, Start),
                 (50, Kill(15)),
@@ -203,8 +203,8 @@ fn what_ended_a_container_is_told_from_its_events() {
 }
 
 #[test]
-fn who_started_it_again_is_told_too() {
-    let cases: &[(&str, Told<'_>, Cause)] = &[
+fn who_started_it_again_is_reported_too() {
+    let cases: &[(&str, Events<'_>, Cause)] = &[
         (
             "docker restart",
             &[
@@ -244,7 +244,7 @@ fn who_started_it_again_is_told_too() {
             Cause::Controller,
         ),
         (
-            "nobody knows",
+            "unknown",
             &[(50, Die(1)), (51, Lost(None)), (52, Back), (53, Start)],
             Cause::Unknown,
         ),
@@ -289,7 +289,7 @@ fn a_crash_is_known_at_once() {
 }
 
 #[test]
-fn a_record_and_what_is_told_of_it_are_bounded() {
+fn a_record_and_what_is_reported_of_it_are_bounded() {
     let mut record = Record::default();
     for at in 0..500 {
         record.add(second(at), Start);

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::ContainerId;
+
 /// What to ask the engine about the surroundings of a container before it is stopped or started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Questions {
@@ -15,7 +17,7 @@ pub struct Questions {
     /// Which of these paths of the host are missing, as far as this process sees the host's files.
     pub paths: Vec<String>,
     /// Process id and id of a running container, by which it is known whether it sees them; 0 and empty for none.
-    pub witness: (i64, String),
+    pub witness: (i64, ContainerId),
     /// Whether this image is there.
     pub image: Option<String>,
 }

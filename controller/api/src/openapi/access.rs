@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::access::{LinkMade, SessionView, TokenList, TokenMade, TokenRow, TokenWanted};
 use crate::audit::Actor;
 
-/// Adds the routes.
+/// Adds the routes. Long because it is one list: a route after the other, as the document has them.
 pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerator) {
     let session = answer::<SessionView>(generator, "Who one is.");
     let refused = |description: &str| {
@@ -23,7 +23,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
     add(
         "/auth/session",
         json!({"get": {"summary": "Say who one is, by token or cookie", "tags": ["access"],
-        "responses": {"200": session, "401": refused("Nobody who is known.")}}}),
+        "responses": {"200": session, "401": refused("Unknown caller.")}}}),
     );
     let login = json!({"type": "object", "required": ["token"], "properties": {"token": text}});
     add(

@@ -103,7 +103,7 @@ fn meta_schemas() -> Map<String, Value> {
             "generateName": text("Prefix of a name that the server makes."),
             "namespace": text("Always `default`: a controller manages one host."),
             "labels": texts("Short texts to select objects by."),
-            "annotations": texts("Texts for people and tools."),
+            "annotations": texts("Texts for display and for tools."),
             "finalizers": {"type": "array", "items": {"type": "string"},
                 "description": "Who still has work to do before the object may go."},
             "ownerReferences": {"type": "array", "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},

@@ -1,4 +1,4 @@
-//! The routes that tell what a change would do before it is made. Pure.
+//! The routes that report what a change would do before it is made. Pure.
 
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};

@@ -5,12 +5,17 @@ use serde_json::{Map, Value, json};
 
 use super::kubernetes::{kubernetes_document, list_schema};
 use super::{frames, rest};
+use crate::condition::{ConditionType, Reason};
 
 /// The document; `version` is the controller's.
 pub fn whole_document(version: &str) -> Value {
     let (mut document, mut generator) = rest::with_generator(version);
     let mut added = Map::new();
     frames::add(&mut added, &mut generator);
+    // Nothing refers to these two: the fields themselves are open strings in every document, so that a client that knows
+    // fewer words than the server takes its objects. They are there to name what is known.
+    generator.subschema_for::<ConditionType>();
+    generator.subschema_for::<Reason>();
     added.extend(generator.take_definitions(true));
     added.insert("Event".to_owned(), event_schema());
     added.insert("EventList".to_owned(), list_schema("Event", "Event"));
@@ -34,7 +39,7 @@ fn merge(document: &mut Value, pointer: &str, more: Map<String, Value>) {
     }
 }
 
-/// Why a request was refused, as the Kubernetes-shaped routes tell it.
+/// Why a request was refused, as the Kubernetes-shaped routes report it.
 fn status_schema() -> Value {
     let text = json!({"type": "string"});
     json!({
@@ -101,9 +106,9 @@ mod tests {
                 "{reference}"
             );
         }
-        let any = document["components"]["schemas"]["Frame"]["oneOf"]
-            .as_array()
-            .unwrap();
+        let schemas = &document["components"]["schemas"];
+        assert!(schemas["ConditionType"].is_object() && schemas["Reason"].is_object());
+        let any = schemas["Frame"]["oneOf"].as_array().unwrap();
         assert_eq!(any.len(), 21);
     }
 }

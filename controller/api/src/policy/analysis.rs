@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::known::RunbookTerms;
 use crate::validate::{FieldError, Rules};
 
-/// Name of the analyst that needs no model. It is always there, and answers when nobody else does.
+/// Name of the analyst that needs no model. It is always there, and answers when no other does.
 pub const BUILTIN: &str = "builtin";
 
 /// Who analyses and reviews the incidents of a policy.
@@ -36,11 +36,11 @@ pub struct AnalysisPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SeatProviders {
-    /// Who votes for the Security Officer. Absent: whoever is asked for the analysis.
+    /// Who votes for the Security Officer. Absent: the provider of the analysis.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub security_officer: Option<String>,
-    /// Who votes for the Auditor. Absent: whoever is asked for the analysis.
+    /// Who votes for the Auditor. Absent: the provider of the analysis.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub auditor: Option<String>,

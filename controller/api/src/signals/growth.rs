@@ -16,7 +16,7 @@ use crate::signals::bounds;
 const BLOCKS: (usize, usize) = (8, 5);
 /// Student's t for 99 %, one-sided, with 3 to 6 degrees of freedom: two fewer than blocks.
 const STUDENT: [f64; 4] = [4.541, 3.747, 3.365, 3.143];
-/// Seconds below which nothing is told of growth.
+/// Seconds below which no growth is reported.
 const LEAST_SECS: u64 = 120;
 /// Minutes below which it is not sure, and over which what has just set in is looked for.
 const SURE_MINUTES: f64 = 5.0;

@@ -21,6 +21,8 @@ pub trait Payload: Serialize {
     fn frame_type(&self) -> FrameType;
 }
 
+/// Makes all that there is to a type of frame from its line in the table: its word, what it carries, its schema, how it is
+/// read and written. One macro, however long: a type's spelling and its contents must not be written in two places.
 macro_rules! frames {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $payload:ty;)*) => {
         /// What a frame is about. Serialises to the wire's spelling.
@@ -146,7 +148,7 @@ frames! {
 }
 
 impl FrameType {
-    /// Whether a newer frame of this type makes an older one worthless: it tells how things stand, not what happened.
+    /// Whether a newer frame of this type makes an older one worthless: it reports how things stand, not what happened.
     pub fn is_periodic(self) -> bool {
         matches!(
             self,
@@ -204,12 +206,17 @@ payloads! {
     CouncilDecided { incident_id: String, decision: CouncilView }
     /// `docker.action`.
     DockerAction { incident_id: String, action: Action, container: String }
-    /// `scale.event`; without an incident for a change that a person asked for.
+    /// `scale.event`; without an incident for a change that a person requested.
     ScaleData { incident_id: Option<String>, event: ScaleEvent }
     /// `health.check`, one a real attempt.
     HealthCheck { incident_id: String, attempt: u32, healthy: bool }
     /// `resolved`.
-    ResolvedData { incident_id: String, resolved_at: Option<Time> }
+    ResolvedData {
+        incident_id: String, resolved_at: Option<Time>,
+        /// Whether it was a dry run: nothing was done. Absent where it was not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    }
     /// `failed`.
     FailedData { incident_id: String, error: Option<String> }
     /// `heartbeat`.
@@ -231,7 +238,7 @@ payloads! {
 /// `lagged`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lagged {
-    /// So many numbers went to frames that were let go of before they could be read.
+    /// So many numbers went to frames that were dropped before they could be read.
     pub missed: u64,
 }
 
@@ -297,7 +304,7 @@ pub struct ResourceData {
     /// The store's revision that the change made.
     #[serde(rename = "resourceVersion")]
     pub resource_version: String,
-    /// The whole object after the change; for a deletion as it last was. Shared with whoever holds it.
+    /// The whole object after the change; for a deletion as it last was. Shared with every holder.
     pub object: Arc<Value>,
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::observed::ContainerState;
 use crate::scalar::Time;
 
 /// A row of `/containers`.
@@ -10,8 +11,8 @@ use crate::scalar::Time;
 pub struct ContainerRow {
     /// Container name.
     pub name: String,
-    /// Docker's word for its state.
-    pub status: String,
+    /// Its state, in Docker's word.
+    pub status: ContainerState,
     /// Image reference.
     pub image: String,
     /// First 12 characters of its id.
@@ -35,8 +36,8 @@ pub struct ContainerMetrics {
     pub net_rx_bytes: u64,
     /// Sent on all interfaces, bytes.
     pub net_tx_bytes: u64,
-    /// Docker's word for its state.
-    pub status: String,
+    /// Its state, in Docker's word.
+    pub status: ContainerState,
     /// Seconds since its process started.
     pub uptime_seconds: f64,
     /// Image reference.

@@ -29,6 +29,9 @@ pub struct IncidentResult {
     pub replicas_spawned: usize,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineView>,
+    /// Whether it was a dry run: nothing was done. Absent where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// What the analysis proposes.
@@ -55,7 +58,7 @@ pub struct CouncilView {
     pub final_verdict: Verdict,
     /// Whether most seats agree on it.
     pub consensus: bool,
-    /// Why, for people.
+    /// Why, human-readable.
     pub summary: String,
 }
 
@@ -79,10 +82,26 @@ pub struct TimelineView {
     pub ts: Time,
     /// What.
     pub status: Stage,
-    /// For people.
+    /// Human-readable.
     pub message: String,
     /// The council seat it is about.
     pub agent: Option<Seat>,
+}
+
+/// A phase as clients of the earlier system know it: a dry run is resolved to them, by doing nothing.
+pub fn known_phase(phase: Phase) -> Phase {
+    match phase {
+        Phase::DryRun => Phase::Resolved,
+        known => known,
+    }
+}
+
+/// A stage of the timeline as they know it.
+pub fn known_stage(stage: Stage) -> Stage {
+    match stage {
+        Stage::DryRun => Stage::Noop,
+        known => known,
+    }
 }
 
 /// The id under which clients know an incident.
@@ -109,7 +128,13 @@ impl IncidentResult {
                 message,
                 agent: None,
             }],
+            dry_run: false,
         }
+    }
+
+    /// Where it stands, to those who know dry runs.
+    pub fn phase(&self) -> Phase {
+        if self.dry_run { Phase::DryRun } else { self.status }
     }
 }
 
@@ -126,22 +151,25 @@ impl From<&Incident> for IncidentResult {
             alert_type: incident.spec.alert_type.clone(),
             analysis: status.analysis.as_ref().map(AnalysisView::from),
             council_decision: status.council.as_ref().map(CouncilView::from),
-            status: status.phase,
-            resolved_at: status.resolved_at,
+            status: known_phase(status.phase),
+            resolved_at: status
+                .resolved_at
+                .or(status.finished_at.filter(|_| status.phase == Phase::DryRun)),
             error: status.error.clone(),
             replicas_spawned: spawned(status),
             timeline,
+            dry_run: status.phase == Phase::DryRun,
         }
     }
 }
 
-/// The first line, for an incident that the controller has not looked at yet: it was received when it was made.
+/// The first line, for an incident that the controller has not reconciled yet: it was received when it was made.
 fn received(incident: &Incident) -> Option<TimelineView> {
     let created = incident.metadata.creation_timestamp.as_ref()?;
     let spec = &incident.spec;
     let about = spec.source.naming.as_ref().zip(spec.container_name.as_ref());
     let about = about.map_or_else(String::new, |(naming, container)| {
-        format!(" {};", naming.told(container.as_str()))
+        format!(" {};", naming.message(container.as_str()))
     });
     let message = format!("received;{about} waiting for the controller");
     Some(TimelineView {
@@ -205,7 +233,7 @@ impl From<&TimelineEntry> for TimelineView {
     fn from(entry: &TimelineEntry) -> Self {
         Self {
             ts: entry.ts,
-            status: entry.status,
+            status: known_stage(entry.status),
             message: entry.message.clone(),
             agent: entry.agent,
         }
@@ -239,6 +267,25 @@ mod tests {
                     "message": "received; waiting for the controller", "agent": null}],
             })
         );
+    }
+
+    #[test]
+    fn a_dry_run_is_resolved_by_doing_nothing_to_clients_that_know_no_dry_run() {
+        let said = "dry run: would RESTART web; nothing was done";
+        let result = IncidentResult::from(&incident(&json!({
+            "phase": "DRY_RUN", "finishedAt": "2026-01-31T12:00:09Z",
+            "timeline": [{"ts": "2026-01-31T12:00:09Z", "status": "DRY_RUN", "message": said}],
+        })));
+        assert_eq!(result.phase(), Phase::DryRun);
+        let wire = serde_json::to_value(result).unwrap();
+        assert_eq!(
+            (&wire["status"], &wire["error"]),
+            (&json!("RESOLVED"), &Value::Null)
+        );
+        assert_eq!(wire["resolved_at"], "2026-01-31T12:00:09Z");
+        assert_eq!(wire["timeline"][0]["status"], "NOOP");
+        assert_eq!(wire["timeline"][0]["message"], said);
+        assert_eq!(wire["dry_run"], true);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct RunbookView {
     /// Its logs.
     #[serde(default)]
     pub logs: String,
-    /// The container it was about; `unknown` where that was not told.
+    /// The container it was about; `unknown` where that was not reported.
     #[serde(default = "unknown")]
     pub container_name: String,
     /// Its severity, in capitals.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::observed::ContainerState;
 use crate::{LoadBalancer, Workload};
 
 /// Container label that says which part of AegisOps a container is: `agent` or `dashboard`.
@@ -28,8 +29,8 @@ pub struct Node {
     /// Its part in the whole.
     #[serde(rename = "type")]
     pub kind: NodeType,
-    /// Docker's word for its state.
-    pub status: String,
+    /// Its state, in Docker's word.
+    pub status: ContainerState,
     /// Image reference.
     pub image: String,
 }
@@ -46,7 +47,7 @@ pub enum NodeType {
     Replica,
     /// A container that a LoadBalancer names.
     LoadBalancer,
-    /// A page for people.
+    /// A web page.
     Dashboard,
     /// A bystander.
     Unknown,
@@ -80,8 +81,8 @@ pub enum EdgeLabel {
 pub struct TopologyContainer {
     /// Name.
     pub name: String,
-    /// Docker's word for its state.
-    pub status: String,
+    /// Its state, in Docker's word.
+    pub status: ContainerState,
     /// Image reference.
     pub image: String,
     /// Value of its label [`LABEL_ROLE`].
@@ -126,7 +127,7 @@ fn node(container: &TopologyContainer, kind: NodeType) -> Node {
     Node {
         id: container.name.clone(),
         kind,
-        status: container.status.clone(),
+        status: container.status,
         image: container.image.clone(),
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     fn container(name: &str, role: Option<&str>) -> TopologyContainer {
         TopologyContainer {
             name: name.to_owned(),
-            status: "running".to_owned(),
+            status: ContainerState::Running,
             image: "i".to_owned(),
             role: role.map(str::to_owned),
         }

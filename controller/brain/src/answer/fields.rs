@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::object::{self, Pairs};
-use super::schema::{Kind, Schema};
+use super::schema::{Kind, Schema, normalised};
 use super::{FAULTS, Fault};
 use crate::redact::{bound, redact};
 
@@ -18,16 +18,8 @@ pub(super) struct Fields {
     faults: Vec<Fault>,
 }
 
-/// A name without what people spell differently: `rootCause`, `Root-Cause` and `root_cause` are one.
-pub(super) fn normalised(name: &str) -> String {
-    name.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
 impl Fields {
-    /// Finds the answer in `text`. Fields that nobody knows and fields that come twice are errors already.
+    /// Finds the answer in `text`. Unknown fields and fields that come twice are errors already.
     pub(super) fn read(text: &str, schema: &'static Schema) -> Result<Self, Vec<Fault>> {
         let Pairs(pairs) = object::find(text, schema).map_err(|fault| vec![fault])?;
         let mut fields = Self {
@@ -110,7 +102,7 @@ impl Fields {
             _ => (None, false),
         };
         let share = number.map(|number: f64| {
-            // Between 1 and 2 nobody can tell a share that is too great from a percentage.
+            // Between 1 and 2 a share that is too great cannot be distinguished from a percentage.
             if percent || number >= 2.0 {
                 number / 100.0
             } else {

@@ -1,17 +1,16 @@
 //! What people see while a model answers: its prose as it is, and of its JSON object the reasoning, unescaped. Owns the
-//! telling apart, character by character, because the words come in pieces of any size. Pure.
+//! separation, character by character, because the words come in pieces of any size. Pure.
 //!
 //! The other fields of the object are shown when they are accepted, not before. Nothing is reworded; control characters
 //! lose their power, and that is all.
 
-use super::fields::normalised;
-use super::schema::Schema;
+use super::schema::{Schema, normalised};
 use crate::redact::bound;
 
 /// How much of an object is held back until it is known to be the answer.
 const HELD: usize = 80;
 
-/// Tells prose from the answer's object.
+/// Separates prose from the answer's object.
 #[derive(Debug)]
 pub(crate) struct Live {
     schema: &'static Schema,
@@ -120,7 +119,7 @@ impl Live {
     }
 }
 
-/// What a model writes around its thinking, where the provider does not tell it apart.
+/// What a model writes around its thinking, where the provider does not mark it as such.
 const THINKING: [(&str, bool); 4] = [
     ("<think>", true),
     ("<thinking>", true),

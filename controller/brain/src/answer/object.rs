@@ -5,8 +5,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::Fault;
-use super::fields::normalised;
-use super::schema::Schema;
+use super::schema::{Schema, normalised};
 
 /// Most bytes of a text that is searched, and most braces at which an object is looked for.
 const SEARCHED: (usize, usize) = (super::LONGEST_ANSWER, 256);
@@ -43,7 +42,7 @@ pub(super) fn find(text: &str, schema: &Schema) -> Result<Pairs, Fault> {
     }
 }
 
-/// What comes after the thinking. Models that were only told to think open no tag, but they close it.
+/// What comes after the thinking. Models that were only instructed to think open no tag, but they close it.
 fn spoken(text: &str) -> &str {
     for (open, close) in [("<think>", "</think>"), ("<thinking>", "</thinking>")] {
         if let Some((_, after)) = text.rsplit_once(close) {

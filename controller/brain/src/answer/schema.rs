@@ -1,4 +1,4 @@
-//! The shapes of a model's answers: what it is asked for by schema, and what is known when it answers. Pure data.
+//! The shapes of a model's answers: what a schema requests of it, and what is known when it answers. Pure data.
 //!
 //! Reasoning comes first and the order is kept on the wire: a model that must name the action before it has thought
 //! guesses. Ranges are not in the schema, as many servers refuse a schema that has some; they are checked here.
@@ -34,6 +34,14 @@ pub(crate) enum Kind {
     Number,
     Integer,
     OneOf(&'static [&'static str]),
+}
+
+/// A name without what people spell differently: `rootCause`, `Root-Cause` and `root_cause` are one.
+pub(super) fn normalised(name: &str) -> String {
+    name.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 const ACTIONS: [&str; Action::ALL.len()] = ["RESTART", "SCALE_UP", "SCALE_DOWN", "ROLLBACK", "NOOP"];

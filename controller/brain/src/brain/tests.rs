@@ -64,7 +64,7 @@ pub(crate) fn case() -> Case {
 
 /// An answer that counts.
 const RESTART: &str = r#"{"root_cause": "a leak", "action": "RESTART", "justification": "memory is at 97 %", "confidence": 0.9, "replica_count": 0}"#;
-/// As above, and told apart from it.
+/// As above, and different from it.
 const SCALE: &str = r#"{"root_cause": "load", "action": "SCALE_UP", "justification": "memory is at 97 %", "confidence": 0.8, "replica_count": 1}"#;
 
 /// No test waits for these; one that tests a timeout sets its own.
@@ -157,11 +157,11 @@ fn a_configuration_that_cannot_work_is_refused_by_name() {
     assert!(with(|it| it.base_url = "http://u:p@h".into()).contains("password"));
     assert!(with(|it| it.model = " ".into()).contains("names no model"));
     let config = BrainConfig {
-        routes: Some(Routes::all(["nobody"])),
+        routes: Some(Routes::all(["missing"])),
         ..BrainConfig::default()
     };
     assert_eq!(
         Brain::new(config).unwrap_err().to_string(),
-        "no provider is called \"nobody\": there are builtin"
+        "no provider is called \"missing\": there are builtin"
     );
 }

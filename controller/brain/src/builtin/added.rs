@@ -1,5 +1,5 @@
 //! Rules that a person adds: one file of them, read and judged. Owns what an error says, so that it can be acted on. Pure:
-//! whoever reads the folder brings name and text.
+//! the caller, who reads the folder, brings name and text.
 
 use aegis_api::yaml::{Document, Position, parse};
 
@@ -149,8 +149,8 @@ mod tests {
             ),
             (
                 "it is busy",
-                "'{nobody}'",
-                "rules/a.yaml: line 8, column 3: [0].rootCause: rule \"night\" uses the placeholder {nobody}, which does not exist",
+                "'{missing}'",
+                "rules/a.yaml: line 8, column 3: [0].rootCause: rule \"night\" uses the placeholder {missing}, which does not exist",
             ),
             (
                 "  title: the night batch\n",

@@ -11,7 +11,7 @@ use aegis_api::proposal::Action;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Condition {
-    /// A container was killed for want of memory.
+    /// A container was OOM-killed.
     OomKilled(bool),
     /// Memory of the container that uses most of its limit, in percent.
     MemoryPercent(Range),
@@ -34,7 +34,7 @@ pub enum Condition {
     Crashed(bool),
     /// Whether anything in the evidence is a symptom.
     Symptoms(bool),
-    /// How often the container that was restarted most ever was, by whomever: it says nothing about today.
+    /// How often the container that was restarted most ever was, no matter by whom: it says nothing about today.
     RestartCount(Range),
     /// Crashed again and again within the last ten minutes: what was stopped, or restarted by people or by this
     /// controller, did not crash.
@@ -45,7 +45,7 @@ pub enum Condition {
     RevisionAgeSecs(Range),
     /// Whether there is an earlier revision to go back to.
     CanRollBack(bool),
-    /// Replicas the workload asks for.
+    /// Replicas the workload desires.
     DesiredReplicas(Range),
     /// Error lines that the containers logged within the last five minutes, since they last started.
     ErrorLines(Range),

@@ -126,14 +126,14 @@ fn every_recorded_situation_is_judged_as_expected_by_analyst_and_council() {
             "{name}:\n{reasoning}"
         );
         assert_eq!(proposal.replica_count, expect.count, "{name}");
-        // Where nothing decided, what was missing or barred is decisive, and that is told before.
-        let told = match expect.rule.as_str() {
+        // Where nothing decided, what was missing or barred is decisive, and that is stated before.
+        let text = match expect.rule.as_str() {
             "undecided" | "nothing-seen" => reasoning.clone(),
             _ => format!("{} {}", proposal.root_cause, proposal.justification),
         };
         assert!(
-            told.contains(&expect.says),
-            "{name}: {:?} is missing in\n{told}",
+            text.contains(&expect.says),
+            "{name}: {:?} is missing in\n{text}",
             expect.says
         );
         let mut votes = Vec::new();
@@ -194,7 +194,7 @@ fn the_account_names_what_was_seen_what_was_ruled_out_and_why() {
     for part in [
         "web is running, fails its probe, uses 47 of 256 MiB of memory (18.6 %), uses 0.2 % of a core.",
         "It is not a bad rollout: there is no earlier revision.",
-        "It is not an out-of-memory kill: 0 of 1 containers were killed for want of memory.",
+        "It is not an out-of-memory kill: 0 of 1 containers were OOM-killed.",
         "It is not memory pressure: web uses 18.6 % of its memory limit.",
         "So I propose RESTART, 88 % sure.",
     ] {
@@ -207,7 +207,7 @@ fn the_account_names_what_was_seen_what_was_ruled_out_and_why() {
 }
 
 #[test]
-fn i1_what_the_brain_answers_is_dated_by_the_clock_of_whoever_asks() {
+fn i1_what_the_brain_answers_is_dated_by_the_callers_clock() {
     let brain = Brain::new(BrainConfig::default()).unwrap();
     let case = named("load is high");
     let minute = Duration::from_secs(60);
@@ -364,7 +364,7 @@ fn i13_what_a_persons_own_rule_recognises_is_a_symptom_while_it_holds() {
     let analyst = Analyst::new().unwrap();
     let text = "- {name: stuck, title: a stuck queue, when: [{logLines: {anyOf: [queue is stuck], atLeast: 1}}], action: RESTART, confidence: 0.9, rootCause: x, justification: x}
 - {name: calm, title: a calm night, when: [{cpuPercent: {below: 50}}], action: NOOP, confidence: 0.9, rootCause: x, justification: x}";
-    analyst.take_in([RuleFile::parse("rules/own.yaml", text).unwrap()]);
+    analyst.set_rules([RuleFile::parse("rules/own.yaml", text).unwrap()]);
     let mut case = named("nothing is wrong, whatever the alert says");
     assert_eq!(
         analyst.symptoms(&case),
@@ -556,11 +556,11 @@ proptest! {
     ) {
         let proposal = Proposal { root_cause: words.clone(), action, justification: words, confidence, replica_count };
         for seat in SEATS {
-            let opinion = crate::council::review(0.6, seat, &case, &proposal, &[]);
-            prop_assert!(!opinion.reasoning.is_empty());
+            let review = crate::council::review(0.6, seat, &case, &proposal, &[]);
+            prop_assert!(!review.reasoning.is_empty());
             let touches = action != Action::Noop;
             if seat == Seat::SecurityOfficer && case.protected && touches {
-                prop_assert_eq!(opinion.verdict, Verdict::Rejected);
+                prop_assert_eq!(review.verdict, Verdict::Rejected);
             }
         }
     }
@@ -581,7 +581,7 @@ fn the_documented_rule_decides_before_the_built_in_ones_and_is_named_with_its_fi
     let container = case.evidence.containers.first_mut().unwrap();
     container.log_tail = "02:00:01 nightly import started\n".to_owned();
     let before = analyst.analyse(&case);
-    analyst.take_in([
+    analyst.set_rules([
         RuleFile::parse(
             "rules/20-later.yaml",
             &example().replace("nightly-import", "later"),
@@ -611,7 +611,7 @@ fn the_documented_rule_decides_before_the_built_in_ones_and_is_named_with_its_fi
         "{}",
         other.reasoning
     );
-    analyst.take_in([]);
+    analyst.set_rules([]);
     assert_eq!(
         analyst.analyse(&named("it is healthy and saturated")).rule,
         before.rule

@@ -66,7 +66,7 @@ const PLACEHOLDERS: [(&str, Filler); 25] = [
     ("count", |_, count| count.to_string()),
 ];
 
-/// A template with its placeholders filled in. What is filled in is not looked at again.
+/// A template with its placeholders filled in. What is filled in is not expanded again.
 pub(super) fn fill(template: &str, facts: Facts<'_>, count: u32) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     for part in parts(template) {
@@ -119,7 +119,7 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     )];
     said.extend(facts.containers().iter().take(DESCRIBED).map(describe));
     if let more @ 1.. = facts.containers().len().saturating_sub(DESCRIBED) {
-        said.push(format!("{more} more containers were looked at."));
+        said.push(format!("{more} more containers were inspected."));
     }
     if facts.soonest_full().is_some() {
         let name = name_of(facts.soonest_full().map(|(container, _)| container));
@@ -130,7 +130,7 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     }
     if let Some(recent) = evidence.recent_actions.last() {
         let outcome = match (&recent.incident, recent.verified) {
-            (None, _) => "asked for by hand, outside of any incident",
+            (None, _) => "requested by hand, outside of any incident",
             (_, Some(true)) => "which helped",
             (_, Some(false)) => "which did not help",
             (_, None) => "whose outcome is open",
@@ -240,11 +240,7 @@ fn describe(container: &ContainerEvidence) -> String {
     } else {
         format!("is {}", ended(container))
     }];
-    readings.extend(
-        container
-            .oom_killed
-            .then(|| "was killed for want of memory".to_owned()),
-    );
+    readings.extend(container.oom_killed.then(|| "was OOM-killed".to_owned()));
     readings.push(match container.health {
         _ if crate::facts::is_paused(container) => "cannot be probed".to_owned(),
         Health::Healthy => "passes its probe".to_owned(),
@@ -287,7 +283,7 @@ fn trouble(facts: Facts<'_>) -> String {
         more => named.push(format!("{more} more")),
     }
     if facts.containers().is_empty() {
-        "no container could be looked at".to_owned()
+        "no container could be inspected".to_owned()
     } else if named.is_empty() {
         "no clear symptom".to_owned()
     } else {

@@ -2,12 +2,12 @@
 
 use aegis_api::proposal::{Action, Proposal, Verdict};
 
-use super::Opinion;
+use super::SeatReview;
 use crate::facts::{CPU, CPU_IDLE, Facts};
 use crate::redact::bound;
 
 /// `least_confidence` is where a proposer counts as sure of itself.
-pub(super) fn review(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Opinion {
+pub(super) fn review(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> SeatReview {
     let (grounds, objection) = match support(facts, proposal, least_confidence) {
         Ok(grounds) => (grounds, None),
         Err(objection) => (String::new(), Some(objection)),
@@ -15,15 +15,15 @@ pub(super) fn review(facts: Facts<'_>, proposal: &Proposal, least_confidence: f6
     let further = repetition(facts, proposal.action)
         .into_iter()
         .chain(completeness(facts));
-    Opinion::from_objections(objection.into_iter().chain(further).collect(), grounds)
+    SeatReview::from_objections(objection.into_iter().chain(further).collect(), grounds)
 }
 
-fn reject(reason: impl Into<String>) -> Opinion {
-    Opinion::new(Verdict::Rejected, reason)
+fn reject(reason: impl Into<String>) -> SeatReview {
+    SeatReview::new(Verdict::Rejected, reason)
 }
 
 /// What in the evidence speaks for the action; if nothing does, the objection.
-fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Result<String, Opinion> {
+fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Result<String, SeatReview> {
     let symptoms = facts.trouble();
     match proposal.action {
         Action::Restart => {
@@ -40,14 +40,14 @@ fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Resu
     }
 }
 
-fn carried(grounds: &[String], action: &str) -> Result<String, Opinion> {
+fn carried(grounds: &[String], action: &str) -> Result<String, SeatReview> {
     if grounds.is_empty() {
         return Err(reject(format!("Nothing in the evidence speaks for {action}.")));
     }
     Ok(format!("The evidence carries {action}: {}.", grounds.join("; ")))
 }
 
-fn idleness(facts: Facts<'_>) -> Result<String, Opinion> {
+fn idleness(facts: Facts<'_>) -> Result<String, SeatReview> {
     let Some((container, percent)) = facts.worst_cpu().filter(|_| facts.cpu_known()) else {
         return Err(reject(
             "The evidence does not show that there are too many replicas.",
@@ -61,7 +61,7 @@ fn idleness(facts: Facts<'_>) -> Result<String, Opinion> {
     }
     if percent >= CPU_IDLE {
         let reason = format!("{name} uses {percent:.1} % of a core: neither busy nor idle.");
-        return Err(Opinion::new(Verdict::NeedsReview, reason));
+        return Err(SeatReview::new(Verdict::NeedsReview, reason));
     }
     Ok(format!(
         "The evidence carries SCALE_DOWN: {name}, the busiest, idles at {percent:.1} % of a core."
@@ -70,7 +70,7 @@ fn idleness(facts: Facts<'_>) -> Result<String, Opinion> {
 
 /// Doing nothing is right where nothing is wrong. A NOOP that asks for a human itself is not rejected, so that the
 /// human gets it.
-fn quiet(symptoms: &[String], unsure: bool) -> Result<String, Opinion> {
+fn quiet(symptoms: &[String], unsure: bool) -> Result<String, SeatReview> {
     if symptoms.is_empty() {
         return Ok("The evidence shows no trouble.".to_owned());
     }
@@ -80,10 +80,10 @@ fn quiet(symptoms: &[String], unsure: bool) -> Result<String, Opinion> {
     } else {
         Verdict::Rejected
     };
-    Err(Opinion::new(verdict, reason))
+    Err(SeatReview::new(verdict, reason))
 }
 
-fn repetition(facts: Facts<'_>, action: Action) -> Option<Opinion> {
+fn repetition(facts: Facts<'_>, action: Action) -> Option<SeatReview> {
     if action == Action::Noop {
         return None;
     }
@@ -99,14 +99,14 @@ fn repetition(facts: Facts<'_>, action: Action) -> Option<Opinion> {
     let reason = || format!("{action} is what was done last, and it did not help.");
     facts
         .just_failed(action)
-        .then(|| Opinion::new(Verdict::NeedsReview, reason()))
+        .then(|| SeatReview::new(Verdict::NeedsReview, reason()))
 }
 
-fn completeness(facts: Facts<'_>) -> Option<Opinion> {
+fn completeness(facts: Facts<'_>) -> Option<SeatReview> {
     let gaps = &facts.evidence().gaps;
     if !gaps.is_empty() {
         let named: Vec<String> = gaps.iter().take(3).map(|gap| bound(gap, 200)).collect();
-        return Some(Opinion::new(
+        return Some(SeatReview::new(
             Verdict::NeedsReview,
             format!("The evidence has gaps: {}.", named.join("; ")),
         ));
@@ -114,5 +114,5 @@ fn completeness(facts: Facts<'_>) -> Option<Opinion> {
     let evidence = facts.evidence();
     let blind =
         evidence.containers.is_empty() && (evidence.desired_replicas > 0 || evidence.collected_at.is_none());
-    blind.then(|| Opinion::new(Verdict::NeedsReview, "No container was seen at all."))
+    blind.then(|| SeatReview::new(Verdict::NeedsReview, "No container was seen at all."))
 }

@@ -1,7 +1,7 @@
 //! The reviewers' seats by models: a prompt of its own for each, and its own models where the configuration says so.
-//! Owns how a model's opinion and the rules' opinion become one. Does I/O through the models.
+//! Owns how a model's review and the rules' review become one. Does I/O through the models.
 //!
-//! The rules bind. Of the two opinions the stricter counts: a model can object to what the rules let pass, and cannot
+//! The rules bind. Of the two reviews the stricter counts: a model can object to what the rules let pass, and cannot
 //! let pass what they reject. On a model's proposal a rejection by either reviewer's rules holds for both: a text that
 //! steered the proposer may steer one reviewer as well, and the two would be a quorum. Where the rules reject, no model
 //! is asked, as nothing it says could change the vote. A model that fails, in whatever way, abstains: its seat says
@@ -10,11 +10,11 @@
 use aegis_api::proposal::{Asked, Proposal, Seat, Verdict, Vote};
 use tokio::time::Instant;
 
-use super::Opinion;
+use super::SeatReview;
 use crate::answer::{self, schema};
-use crate::budget::Purse;
+use crate::budget::TokenBudget;
 use crate::case::Case;
-use crate::chain::{Chain, Question, millis};
+use crate::chain::{Chain, ModelRequest, millis};
 use crate::redact::{bound, redact};
 
 /// The longest reasoning of a vote, in characters.
@@ -30,7 +30,7 @@ pub(crate) struct Motion<'a> {
 }
 
 /// What the rules say of a model's proposal, from this seat.
-pub(crate) fn rules(least_confidence: f64, motion: Motion<'_>) -> Opinion {
+pub(crate) fn rules(least_confidence: f64, motion: Motion<'_>) -> SeatReview {
     let by = |seat| {
         super::review(
             least_confidence,
@@ -51,16 +51,16 @@ pub(crate) fn rules(least_confidence: f64, motion: Motion<'_>) -> Opinion {
         return own;
     }
     let reasoning = format!("The {}'s rules forbid it: {}", other.title(), others.reasoning);
-    Opinion::new(Verdict::Rejected, reasoning)
+    SeatReview::new(Verdict::Rejected, reasoning)
 }
 
-/// The seat's opinion, and what a model had to do with it.
+/// The seat's review, and what a model had to do with it.
 pub(crate) async fn review(
     chain: &Chain<'_>,
     motion: Motion<'_>,
-    purse: Purse,
-    by_rule: Opinion,
-) -> (Opinion, Option<Asked>) {
+    token_budget: TokenBudget,
+    by_rule: SeatReview,
+) -> (SeatReview, Option<Asked>) {
     if by_rule.verdict == Verdict::Rejected || chain.candidates.is_empty() {
         return (by_rule, None);
     }
@@ -72,12 +72,12 @@ pub(crate) async fn review(
         earlier,
     } = motion;
     let prompt = |chars| chain.prompts.review(seat, case, proposal, earlier, chars);
-    let question = Question {
+    let question = ModelRequest {
         schema: &schema::BALLOT,
         prompt: &prompt,
         accept: answer::ballot,
     };
-    let outcome = chain.ask(&question, purse, &mut |_| {}).await;
+    let outcome = chain.ask(&question, token_budget, &mut |_| {}).await;
     let mut asked = Asked {
         provider: None,
         model: None,
@@ -97,14 +97,14 @@ pub(crate) async fn review(
             reasons.join("; ")
         );
         return (
-            Opinion::new(Verdict::NeedsReview, bound(&reasoning, REASONING)),
+            SeatReview::new(Verdict::NeedsReview, bound(&reasoning, REASONING)),
             Some(asked),
         );
     };
     asked.provider = Some(answer.provider);
     asked.model = Some(answer.model);
     asked.prompt_hash = Some(answer.prompt_hash);
-    let by_model = Opinion::new(
+    let by_model = SeatReview::new(
         answer.value.verdict,
         bound(&redact(&answer.value.reasoning), REASONING),
     );
@@ -112,7 +112,7 @@ pub(crate) async fn review(
 }
 
 /// The stricter of the two; where the rules object to what the model approves, both are heard.
-fn stricter(by_model: Opinion, by_rule: &Opinion) -> Opinion {
+fn stricter(by_model: SeatReview, by_rule: &SeatReview) -> SeatReview {
     if strictness(by_rule.verdict) <= strictness(by_model.verdict) {
         return by_model;
     }
@@ -122,7 +122,7 @@ fn stricter(by_model: Opinion, by_rule: &Opinion) -> Opinion {
         by_model.verdict.as_str(),
         by_model.reasoning
     );
-    Opinion::new(by_rule.verdict, bound(&reasoning, REASONING))
+    SeatReview::new(by_rule.verdict, bound(&reasoning, REASONING))
 }
 
 fn strictness(verdict: Verdict) -> u8 {

@@ -2,10 +2,10 @@
 
 use aegis_api::proposal::{Action, Proposal, Verdict};
 
-use super::Opinion;
+use super::SeatReview;
 use crate::facts::{Facts, count};
 
-pub(super) fn review(facts: Facts<'_>, proposal: &Proposal) -> Opinion {
+pub(super) fn review(facts: Facts<'_>, proposal: &Proposal) -> SeatReview {
     let mut objections = protection(facts, proposal);
     objections.extend(match proposal.action {
         Action::Restart => disruption(facts, Action::Restart),
@@ -14,7 +14,7 @@ pub(super) fn review(facts: Facts<'_>, proposal: &Proposal) -> Opinion {
         Action::ScaleDown => shrinkage(facts, proposal.replica_count),
         Action::Noop => Vec::new(),
     });
-    Opinion::from_objections(objections, approval(proposal.action))
+    SeatReview::from_objections(objections, approval(proposal.action))
 }
 
 fn approval(action: Action) -> &'static str {
@@ -27,18 +27,18 @@ fn approval(action: Action) -> &'static str {
     }
 }
 
-fn reject(reason: impl Into<String>) -> Opinion {
-    Opinion::new(Verdict::Rejected, reason)
+fn reject(reason: impl Into<String>) -> SeatReview {
+    SeatReview::new(Verdict::Rejected, reason)
 }
 
-fn protection(facts: Facts<'_>, proposal: &Proposal) -> Vec<Opinion> {
+fn protection(facts: Facts<'_>, proposal: &Proposal) -> Vec<SeatReview> {
     if facts.case.protected && proposal.action != Action::Noop {
         return vec![reject("The workload is protected from automated actions.")];
     }
     Vec::new()
 }
 
-fn disruption(facts: Facts<'_>, action: Action) -> Vec<Opinion> {
+fn disruption(facts: Facts<'_>, action: Action) -> Vec<SeatReview> {
     let leaks = action == Action::Restart && facts.leak().is_some();
     if facts.symptoms().is_empty() && facts.strain().is_empty() && !leaks {
         let reason = format!("{action} would interrupt a workload that shows no trouble at all.");
@@ -51,7 +51,7 @@ fn disruption(facts: Facts<'_>, action: Action) -> Vec<Opinion> {
                 "{action} would also take {}, the last of several servers that still works.",
                 last.name
             );
-            vec![Opinion::new(Verdict::NeedsReview, reason)]
+            vec![SeatReview::new(Verdict::NeedsReview, reason)]
         }
         _ => Vec::new(),
     }
@@ -71,7 +71,7 @@ fn strained(facts: Facts<'_>, name: &str) -> bool {
     memory || cpu || leak
 }
 
-fn growth(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
+fn growth(facts: Facts<'_>, by: u32) -> Vec<SeatReview> {
     let bounds = facts.case.replicas;
     let wanted = bounds.current.saturating_add(by);
     let mut objections = Vec::new();
@@ -91,7 +91,7 @@ fn growth(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
     objections
 }
 
-fn shrinkage(facts: Facts<'_>, by: u32) -> Vec<Opinion> {
+fn shrinkage(facts: Facts<'_>, by: u32) -> Vec<SeatReview> {
     let bounds = facts.case.replicas;
     let mut objections = Vec::new();
     let least = bounds.min.max(1);

@@ -2,20 +2,20 @@
 
 use aegis_api::proposal::{Proposal, Verdict};
 
-use super::{Opinion, scales};
+use super::{SeatReview, scales};
 
-pub(super) fn review(least_confidence: f64, proposal: &Proposal) -> Opinion {
+pub(super) fn review(least_confidence: f64, proposal: &Proposal) -> SeatReview {
     let confidence = proposal.confidence;
     if !(0.0..=1.0).contains(&confidence) {
         let reason = format!("This is no proposal of mine: a confidence of {confidence} means nothing.");
-        return Opinion::new(Verdict::Rejected, reason);
+        return SeatReview::new(Verdict::Rejected, reason);
     }
     if scales(proposal.action) != (proposal.replica_count > 0) {
         let reason = format!(
             "This is no proposal of mine: {} by {} means nothing.",
             proposal.action, proposal.replica_count
         );
-        return Opinion::new(Verdict::Rejected, reason);
+        return SeatReview::new(Verdict::Rejected, reason);
     }
     let percent = confidence * 100.0;
     if confidence < least_confidence {
@@ -24,9 +24,9 @@ pub(super) fn review(least_confidence: f64, proposal: &Proposal) -> Opinion {
             "I am {percent:.0} % sure of {}: below {least:.0} % a human should look.",
             proposal.action
         );
-        return Opinion::new(Verdict::NeedsReview, reason);
+        return SeatReview::new(Verdict::NeedsReview, reason);
     }
-    Opinion::new(
+    SeatReview::new(
         Verdict::Approved,
         format!(
             "I am {percent:.0} % sure that {} is right: {}",

@@ -67,18 +67,18 @@ fn proposal(action: Action, replica_count: u32) -> Proposal {
     }
 }
 
-fn opinion(seat: Seat, case: &Case, proposal: &Proposal) -> Opinion {
+fn review_alone(seat: Seat, case: &Case, proposal: &Proposal) -> SeatReview {
     review(0.6, seat, case, proposal, &[])
 }
 
 #[track_caller]
 fn says(seat: Seat, case: &Case, proposal: &Proposal, verdict: Verdict, words: &str) {
-    let opinion = opinion(seat, case, proposal);
-    assert_eq!(opinion.verdict, verdict, "{}", opinion.reasoning);
+    let answer = review_alone(seat, case, proposal);
+    assert_eq!(answer.verdict, verdict, "{}", answer.reasoning);
     assert!(
-        opinion.reasoning.contains(words),
+        answer.reasoning.contains(words),
         "{words:?} is missing in {:?}",
-        opinion.reasoning
+        answer.reasoning
     );
 }
 
@@ -447,16 +447,16 @@ fn a_seat_that_approves_mentions_another_ones_objection() {
         timestamp: EPOCH,
         asked: None,
     }];
-    let opinion = review(
+    let answer = review(
         0.6,
         Seat::Auditor,
         &leaking(),
         &proposal(Action::Restart, 0),
         &against,
     );
-    assert_eq!(opinion.verdict, Verdict::Approved);
+    assert_eq!(answer.verdict, Verdict::Approved);
     assert!(
-        opinion
+        answer
             .reasoning
             .ends_with("The Security Officer's objection is not mine to judge.")
     );

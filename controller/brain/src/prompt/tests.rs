@@ -130,7 +130,7 @@ fn everything_that_was_seen_is_in_the_prompt() {
         "protected from automated actions",
         "ROLLBACK was tried in this incident and did not help: \"did not start\"",
         "0 of 1 replicas are ready",
-        "container \"web-1\", image \"web:2\": state \"running\", exit code 137, killed for want of memory, restarted 4 times, \
+        "container \"web-1\", image \"web:2\": state \"running\", exit code 137, OOM-killed, restarted 4 times, \
          by the controller 0 s, 0 s ago, started 0 s ago, last ended 0 s ago, probe fails \"HTTP 503\", Docker's health check \"unhealthy\", CPU 5.0 % of a core, \
          memory 250 MiB of 256 MiB (97.7 %)",
         "- health check: \"curl: (7) refused\"",
@@ -145,8 +145,8 @@ fn everything_that_was_seen_is_in_the_prompt() {
         "RESTART 0 s ago after \"CRASH\": it helped",
         "RESTART 0 s ago after \"CRASH\": it did not help",
         "RESTART 0 s ago after \"CRASH\": its outcome is open",
-        "SCALE_UP to 3 replicas 0 s ago, asked for by hand, outside of any incident\n",
-        "RESTART 0 s ago, asked for by hand, outside of any incident\n",
+        "SCALE_UP to 3 replicas 0 s ago, requested by hand, outside of any incident\n",
+        "RESTART 0 s ago, requested by hand, outside of any incident\n",
         "event \"2026-01-02T00:00:00Z Unhealthy HTTP 503\"",
         "42 % similar, trusted 75 %: \"HIGH_MEMORY\" was \"an old leak\"; RESTART helped",
         "Log of \"web-1\", its end",
@@ -160,7 +160,7 @@ fn everything_that_was_seen_is_in_the_prompt() {
 }
 
 #[test]
-fn a_fix_that_keeps_failing_is_told_as_a_warning() {
+fn a_fix_that_keeps_failing_is_shown_as_a_warning() {
     let mut case = full();
     case.recalled[0].entry.outcomes.failures = 3;
     let text = analysis(&case, ROOM);
@@ -224,7 +224,7 @@ fn a_prompt_keeps_to_its_size_and_gives_up_what_matters_least() {
         assert!(length <= room, "{length} of {room}");
         assert!(length > room / 2, "{length} of {room} could be used");
         for words in [
-            "killed for want of memory",
+            "OOM-killed",
             "allowed: 1 to 6",
             "the last line",
             "more containers, not listed",

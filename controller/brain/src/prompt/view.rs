@@ -125,7 +125,7 @@ struct ContainerView {
 struct ActionView {
     action: String,
     ago: String,
-    /// Absent: it was asked for outside of any incident.
+    /// Absent: it was requested outside of any incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     alert_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,7 +172,7 @@ struct VoteView {
 }
 
 impl View {
-    /// `chars` is the room for logs.
+    /// `chars` is the room for logs. Long because it is one list: each field from what it is made of.
     pub(super) fn of(case: &Case, level: Level, review: Option<(&Proposal, &[Vote])>, chars: usize) -> Self {
         let evidence = &case.evidence;
         let now = evidence.collected_at;

@@ -31,12 +31,12 @@ impl Default for State {
     }
 }
 
-/// Leave to call. Dropped without a word, as when the call is cancelled, it counts neither way.
+/// Leave to call. Dropped without a reported outcome, as when the call is cancelled, it counts neither way.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     breaker: &'a Breaker,
     trial: bool,
-    told: bool,
+    reported: bool,
 }
 
 /// The circuit is open.
@@ -50,7 +50,7 @@ impl Breaker {
         let permit = |trial| Permit {
             breaker: self,
             trial,
-            told: false,
+            reported: false,
         };
         self.with(|state| match *state {
             State::Closed { .. } => Ok(permit(false)),
@@ -71,13 +71,13 @@ impl Breaker {
 impl Permit<'_> {
     /// The provider answered.
     pub(crate) fn succeeded(mut self) {
-        self.told = true;
+        self.reported = true;
         self.breaker.with(|state| *state = State::default());
     }
 
     /// It did not; `asked` is how long it wants to be left alone.
     pub(crate) fn failed(mut self, now: Instant, asked: Option<Duration>) {
-        self.told = true;
+        self.reported = true;
         let asked = asked.map(|asked| asked.min(PAUSE.1));
         let open = |pause: Duration| State::Open {
             until: now + pause.max(asked.unwrap_or_default()),
@@ -99,7 +99,7 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.told || !self.trial {
+        if self.reported || !self.trial {
             return;
         }
         self.breaker.with(|state| {

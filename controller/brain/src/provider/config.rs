@@ -1,10 +1,8 @@
-//! How a provider is set up. Owns the shape and what is wrong with one; the key in it shows itself to nobody. Pure.
+//! How a provider is set up. Owns the shape and what is wrong with one; the key in it is never shown. Pure.
 
 use secrecy::SecretString;
 
-use super::ollama::Ollama;
-use super::openai::OpenAi;
-use super::{Provider, Timeouts};
+use super::Timeouts;
 
 /// One provider.
 #[derive(Debug, Clone)]
@@ -94,15 +92,5 @@ impl ProviderConfig {
                 ProviderKind::Ollama => 1,
             },
         }
-    }
-
-    pub(crate) fn build(&self) -> Result<Box<dyn Provider>, ConfigError> {
-        if self.model.trim().is_empty() {
-            return Err(ConfigError::Model(self.name.clone()));
-        }
-        Ok(match self.kind {
-            ProviderKind::OpenAi => Box::new(OpenAi::new(self)?),
-            ProviderKind::Ollama => Box::new(Ollama::new(self)?),
-        })
     }
 }

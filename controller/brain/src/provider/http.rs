@@ -34,7 +34,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// `path` below the configured base. Connects to nobody yet.
+    /// `path` below the configured base. Opens no connection yet.
     pub(super) fn new(config: &ProviderConfig, path: &str) -> Result<Self, ConfigError> {
         let broken = |why: String| ConfigError::Url {
             provider: config.name.clone(),

@@ -1,6 +1,6 @@
 //! Bytes into lines, however they were cut on the way. Owns the buffer and its bound. Pure.
 //!
-//! Line ends are ASCII, and no byte of a UTF-8 sequence of several is, so lines can be told apart before anything is
+//! Line ends are ASCII, and no byte of a UTF-8 sequence of several is, so lines can be separated before anything is
 //! decoded: a character that arrives in halves is whole again once its line is.
 
 /// A line ends with CRLF, LF or CR.

@@ -254,7 +254,7 @@ impl Answer<'_> {
                 completion: counts.completion_tokens,
             });
         }
-        // Only one choice was asked for.
+        // Only one choice was requested.
         let Some(choice) = chunk.choices.into_iter().flatten().next() else {
             return Ok(Progress::Quiet);
         };

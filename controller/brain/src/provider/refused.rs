@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most models that something is remembered of.
 const MODELS: usize = 256;
-/// Most times that one question is asked anew.
+/// Most times that one question is retried.
 const TRIES: usize = 8;
 /// What servers say, in small letters, of a question that is too large for the model.
 const OF_SIZE: [&str; 3] = ["context length", "context window", "too large"];

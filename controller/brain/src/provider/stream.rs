@@ -20,7 +20,7 @@ pub(super) trait Protocol {
     fn feed(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError>;
     /// Whether the answer is complete, whatever else may come.
     fn is_complete(&self) -> bool;
-    /// The stream is over; what was not told yet goes to `sink`.
+    /// The stream is over; what was not passed on yet goes to `sink`.
     fn finish(self, sink: Sink<'_>) -> Result<Completion, ProviderError>;
 }
 

@@ -21,7 +21,7 @@ use crate::error::CliError;
 const PING_AFTER: Duration = Duration::from_secs(20);
 /// Unanswered questions after which it is taken for lost.
 const MAX_PINGS: u32 = 3;
-/// How long a new connection may say nothing before the caller is told that there is nothing to catch up on.
+/// How long a new connection may say nothing before the caller learns that there is nothing to catch up on.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
@@ -51,13 +51,13 @@ fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T
     Ok(value.as_str().and_then(|text| text.parse().ok()))
 }
 
-/// What a feed tells.
+/// What a feed yields.
 #[derive(Debug)]
 pub(crate) enum FeedItem {
     Frame(Box<Frame>),
-    /// Frames may be missing: the server counts anew, or this client was too slow for it.
+    /// Frames may be missing: the server counts from 1 again, or this client was too slow for it.
     Gap,
-    /// A new connection has nothing to tell for now: what there was to catch up on is through.
+    /// A new connection has nothing to report for now: what there was to catch up on is through.
     Quiet,
     /// The connection is gone; the next item comes from a new one.
     Lost {
@@ -65,7 +65,7 @@ pub(crate) enum FeedItem {
     },
 }
 
-/// What a message is, beside what was told already.
+/// What a message is, beside what was yielded already.
 enum News {
     Known,
     Next,
@@ -107,7 +107,7 @@ impl Feed {
         Ok(feed)
     }
 
-    /// The next thing to tell. Errors are those that another try would not mend.
+    /// The next item. Errors are those that another try would not mend.
     pub(crate) async fn next(&mut self) -> Result<FeedItem, CliError> {
         if let Some(frame) = self.waiting.take() {
             return Ok(FeedItem::Frame(frame));
@@ -119,8 +119,8 @@ impl Feed {
                     None => continue,
                 }
             };
-            let patience = if self.fresh { QUIET_AFTER } else { PING_AFTER };
-            let message = match tokio::time::timeout(patience, socket.next()).await {
+            let limit = if self.fresh { QUIET_AFTER } else { PING_AFTER };
+            let message = match tokio::time::timeout(limit, socket.next()).await {
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(error))) => return Ok(self.lose(root_cause(&error))),
                 Ok(None) => return Ok(self.lose("the connection was closed".to_owned())),
@@ -193,7 +193,7 @@ impl Feed {
         }
     }
 
-    /// Whether a frame was told before.
+    /// Whether a frame was yielded before.
     fn place(&mut self, frame: &Frame) -> News {
         self.retry = FIRST_RETRY;
         let Some(seq) = frame.seq else { return News::Next };
@@ -201,7 +201,7 @@ impl Feed {
         if let Some((last, last_time)) = self.last
             && seq <= last
         {
-            // A number told before, at a later time: the controller restarted and counts anew.
+            // A number seen before, at a later time: the controller restarted and counts from 1 again.
             let newer = frame
                 .timestamp
                 .zip(last_time)

@@ -14,7 +14,7 @@ pub(super) const ACCEPT_JSON: &str = "application/json";
 /// A table that the server has laid out; columns come from one place.
 pub(super) const ACCEPT_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
-/// What a list or an object is asked for as.
+/// The form in which a list or an object is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     Objects,
@@ -143,7 +143,7 @@ impl Client {
         .await
     }
 
-    /// Asks for an object's removal; finalizers may keep it for a while.
+    /// Requests an object's removal; finalizers may keep it for a while.
     pub(crate) async fn delete(&self, target: &Target, dry: DryRun) -> Result<Value, CliError> {
         let options = match dry {
             DryRun::None => json!({"propagationPolicy": "Background"}),

@@ -54,7 +54,7 @@ impl ApiStatus {
         self.details.as_ref().map_or(&[], |details| &details.causes)
     }
 
-    /// For people: the message, or one line a refused field.
+    /// Human-readable: the message, or one line a refused field.
     pub(crate) fn explain(&self) -> String {
         let causes = self.causes();
         if causes.is_empty() {

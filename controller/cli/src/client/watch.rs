@@ -112,8 +112,8 @@ impl Client {
         Err(CliError::Api(Box::new(status)))
     }
 
-    /// Waits until `judge` is satisfied with the object (`None`: there is none). Looks at the whole object each time, so
-    /// that nothing is missed between a look and a watch.
+    /// Waits until `judge` is satisfied with the object (`None`: there is none). Reads the whole object each time, so
+    /// that nothing is missed between a read and a watch.
     pub(crate) async fn wait_for<T>(
         &self,
         target: &Target,
@@ -150,7 +150,7 @@ impl Client {
                             ..
                         }) => None,
                         Ok(WatchEvent { object, .. }) => judge(Some(&object))?,
-                        // The next look tells whether there is still anybody to ask.
+                        // The next request shows whether there is still a server to ask.
                         Err(CliError::Unreachable { .. }) => break,
                         Err(error) if error.is_status(410) => break,
                         Err(error) => return Err(error),

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::Session;
 use crate::error::CliError;
 use crate::printer::columns::{Columns, aligned};
 use crate::printer::jsonpath::plain;
+use crate::session::Session;
 use crate::text;
 
 /// List the kinds that the server has

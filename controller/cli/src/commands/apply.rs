@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Session, WaitOptions};
 use crate::client::{Client, DryRun};
 use crate::desired::{Step, step};
 use crate::error::CliError;
-use crate::manifest::{FileArgs, Manifest, Naming, Problem, load};
+use crate::manifest::{FileArgs, Manifest, Naming, load};
 use crate::printer::format::ObjectOutput;
+use crate::problem::Problem;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::text;
 
@@ -55,7 +56,7 @@ pub(crate) async fn run(args: &ApplyArgs, session: &Session) -> Result<(), CliEr
 /// One object; the answer is the object and what became of it.
 async fn apply(client: &Client, manifest: &Manifest, dry: DryRun) -> Result<(Value, &'static str), CliError> {
     let target = manifest.target();
-    // Between the look and the change somebody else may create or delete it: then one more look tells.
+    // Between the read and the change another client may create or delete it: then one more read shows it.
     for last_try in [false, true] {
         let live = client.find(&target).await?;
         let outcome = match (step(manifest, live.as_ref()), live) {
@@ -82,11 +83,14 @@ async fn apply(client: &Client, manifest: &Manifest, dry: DryRun) -> Result<(Val
 }
 
 fn same_version(before: &Value, after: &Value) -> bool {
-    let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
-    version(before).is_some() && version(before) == version(after)
+    resource_version(before).is_some() && resource_version(before) == resource_version(after)
 }
 
-/// Failures of single objects: told at once, while the others go on.
+fn resource_version(object: &Value) -> Option<&Value> {
+    object.pointer("/metadata/resourceVersion")
+}
+
+/// Failures of single objects: reported at once, while the others go on.
 pub(super) struct Failures<'a> {
     session: &'a Session,
     first: Option<CliError>,

@@ -2,13 +2,13 @@
 
 use aegis_api::Incident;
 use aegis_api::incident::{ApprovalDecision, Phase};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
 use crate::printer::columns::aligned;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::{Target, object_of};
 use crate::text;
@@ -45,8 +45,12 @@ pub(crate) async fn approve(args: &ApproveArgs, session: &Session) -> Result<(),
     let target = decide(&args.decision, ApprovalDecision::Approve, session).await?;
     session.console.line(format!("{target} approved"))?;
     if args.wait.wait {
-        settled::wait(&session.client, &target, args.wait.limit()).await?;
-        session.console.line(format!("{target} is resolved"))?;
+        let ended = settled::wait(&session.client, &target, args.wait.limit()).await?;
+        let phase = ended.pointer("/status/phase").and_then(Value::as_str);
+        session.console.line(match phase {
+            Some("DRY_RUN") => format!("{target} was a dry run: nothing was done"),
+            _ => format!("{target} is resolved"),
+        })?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! `audit`: who changed what, and whether the log of it is as it was written. The chain is checked here, not by the
-//! controller that is asked for it.
+//! controller that serves it.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Session;
 use crate::client::Body;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::text;
 
-/// Records that are asked for at once.
+/// Records that are requested at once.
 const PAGE: usize = 1000;
 
-/// Show who changed what, and verify that nobody changed the log
+/// Show who changed what, and verify that the log was not changed
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
     #[command(subcommand)]
@@ -190,8 +190,8 @@ impl Check {
     }
 
     /// The log ends here; its head says how far it should go.
-    fn end(self, told: Option<u64>, console: &Console) -> Result<(), CliError> {
-        let wanted = self.noted.map(|(seq, _)| seq).max(told);
+    fn end(self, recorded: Option<u64>, console: &Console) -> Result<(), CliError> {
+        let wanted = self.noted.map(|(seq, _)| seq).max(recorded);
         if let Some(seq) = wanted.filter(|seq| *seq > self.count) {
             let first = self.count + 1;
             return Err(CliError::Failed(format!(

@@ -5,9 +5,9 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
+use crate::session::Session;
 use crate::target::{Selection, select};
 use crate::text;
 

@@ -1,9 +1,7 @@
 //! `completion`: a script that teaches a shell this program's words. Needs no server.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::args::Args;
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -14,8 +12,12 @@ pub(crate) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionArgs, console: &Console) -> Result<(), CliError> {
+pub(crate) fn run(
+    args: &CompletionArgs,
+    mut grammar: clap::Command,
+    console: &Console,
+) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "aegisctl", &mut script);
+    clap_complete::generate(args.shell, &mut grammar, "aegisctl", &mut script);
     console.write(&String::from_utf8_lossy(&script))
 }

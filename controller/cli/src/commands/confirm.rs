@@ -7,10 +7,10 @@ use aegis_api::kinds::find;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::target::{Selection, select};
 use crate::text;
 
@@ -121,7 +121,7 @@ fn agreed(count: usize, session: &Session) -> Result<bool, CliError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(CliError::Usage(
-            "nobody can be asked here: pass --yes to delete them".to_owned(),
+            "there is no terminal to ask for confirmation: pass --yes to delete them".to_owned(),
         ));
     }
     session.console.write(&format!(

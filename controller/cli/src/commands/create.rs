@@ -1,11 +1,11 @@
 //! `create`: stores new objects; ones that are there already are refused.
 
-use super::Session;
 use super::apply::Failures;
 use crate::client::DryRun;
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Naming, load};
 use crate::printer::format::{ObjectOutput, reference};
+use crate::session::Session;
 
 /// Create objects from files; metadata.generateName asks for a name with a random ending
 #[derive(Debug, clap::Args)]

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Session, limit};
 use crate::client::DryRun;
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Naming, load};
+use crate::session::{Session, limit};
 use crate::target::{Selection, Target, objects, select};
 
 /// Delete objects by name, by label or from files

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::Session;
 use crate::client::Shape;
 use crate::error::CliError;
 use crate::printer::age::now;
 use crate::printer::describe::describe;
+use crate::session::Session;
 use crate::target::{Target, select};
 
 /// Show everything about an object: what is wanted, how it stands, its history, its Events

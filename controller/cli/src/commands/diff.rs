@@ -4,12 +4,12 @@ use owo_colors::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
-use super::Session;
 use crate::client::DryRun;
 use crate::desired::{LAST_APPLIED, Step, step};
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Manifest, Naming, drop_server_owned, load};
 use crate::printer::format;
+use crate::session::Session;
 
 /// Show what apply would change; exits with 1 if there is anything
 ///

@@ -4,10 +4,11 @@ use aegis_api::{KINDS, KindInfo, Workload};
 use owo_colors::Style;
 use serde_json::Value;
 
-use super::{Session, version};
+use super::version;
 use crate::client::feed::Feed;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
+use crate::session::Session;
 use crate::text;
 
 /// Check configuration, connection, token and readiness, and say what to do
@@ -17,7 +18,7 @@ pub(crate) struct DoctorArgs {}
 /// What a check found.
 enum Finding {
     Good(String),
-    /// It works, but look at it.
+    /// It works, with a warning.
     Note(String),
     Bad {
         error: CliError,
@@ -29,26 +30,26 @@ pub(crate) async fn run(_: &DoctorArgs, session: &Session) -> Result<(), CliErro
     let settings = &session.settings;
     let mut report = Report { session, first: None };
     let server = format!("{} (from {})", session.client.server(), settings.server_origin);
-    report.tell("server", Finding::Good(server))?;
+    report.print("server", Finding::Good(server))?;
     let token = match &settings.token {
         Some((_, origin)) => Finding::Good(format!("set (from {origin})")),
         None => Finding::Note("none: only what is open to everybody will work".to_owned()),
     };
-    report.tell("token", token)?;
+    report.print("token", token)?;
     let reachable = reachable(session).await;
     let goes_on = !matches!(reachable, Finding::Bad { .. });
-    report.tell("reachable", reachable)?;
+    report.print("reachable", reachable)?;
     if goes_on {
         let accepted = accepted(session).await;
         let may_read = !matches!(accepted, Finding::Bad { .. });
-        report.tell("accepted", accepted)?;
-        report.tell("ready", ready(session).await)?;
-        // One bad token is told once.
+        report.print("accepted", accepted)?;
+        report.print("ready", ready(session).await)?;
+        // One bad token is reported once.
         if may_read {
-            report.tell("events", events(session).await)?;
-            report.tell("files", files(session).await)?;
+            report.print("events", events(session).await)?;
+            report.print("files", files(session).await)?;
             for (name, finding) in state_files(session).await {
-                report.tell(name, finding)?;
+                report.print(name, finding)?;
             }
         }
     }
@@ -61,7 +62,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn tell(&mut self, name: &str, finding: Finding) -> Result<(), CliError> {
+    fn print(&mut self, name: &str, finding: Finding) -> Result<(), CliError> {
         let console = &self.session.console;
         let line = |word: &str, style: Style, what: &str| {
             console.line(format!(

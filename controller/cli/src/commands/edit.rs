@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::Session;
 use crate::client::{DryRun, Shape};
 use crate::desired::LAST_APPLIED;
 use crate::error::CliError;
-use crate::manifest::{Manifest, Naming, Problem, drop_server_owned, parse};
+use crate::manifest::{Manifest, Naming, drop_server_owned, parse};
 use crate::patch;
 use crate::printer::format;
+use crate::problem::Problem;
+use crate::session::Session;
 use crate::target::{Target, object};
 
 /// Change an object in a text editor ($VISUAL, $EDITOR, or vi)
@@ -135,23 +136,23 @@ fn heading(target: &Target, reasons: &[Reason]) -> String {
     if !reasons.is_empty() {
         out.push_str("#| It was not stored:\n");
     }
-    for line in told(reasons) {
+    for line in reason_lines(reasons) {
         out.push_str(&format!("#|   {line}\n"));
     }
     out
 }
 
 /// The reasons, one a line. The text stands below a heading of two lines and these.
-fn told(reasons: &[Reason]) -> Vec<String> {
+fn reason_lines(reasons: &[Reason]) -> Vec<String> {
     let above = u64::try_from(reasons.len() + 2).unwrap_or(u64::MAX);
-    let tell = |reason: &Reason| {
+    let describe = |reason: &Reason| {
         let message = crate::text::line(&reason.message);
         match reason.line {
             Some(line) => format!("line {}: {message}", line.saturating_add(above)),
             None => message,
         }
     };
-    reasons.iter().map(tell).collect()
+    reasons.iter().map(describe).collect()
 }
 
 fn without_heading(text: &str) -> String {
@@ -243,6 +244,6 @@ fn given_up(file: tempfile::NamedTempFile, reasons: &[Reason]) -> CliError {
     let kept = keep(file);
     CliError::Failed(format!(
         "not stored:\n  {}\nYour text is kept in {kept}",
-        told(reasons).join("\n  ")
+        reason_lines(reasons).join("\n  ")
     ))
 }

@@ -3,13 +3,13 @@
 use futures::StreamExt;
 use serde_json::Value;
 
-use super::Session;
 use crate::client::watch::{Change, resource_version};
 use crate::error::CliError;
 use crate::printer::age::now;
 use crate::printer::columns::Columns;
 use crate::printer::describe::{event_row, event_time};
 use crate::printer::format::{self, Output};
+use crate::session::Session;
 use crate::target::objects;
 
 /// List what the controller noted about objects, oldest first
@@ -86,7 +86,7 @@ pub(super) async fn show(
             let event = match change {
                 Ok(event) => event,
                 Err(CliError::Unreachable { .. }) => break,
-                // The oldest ones are forgotten: what is kept is told.
+                // The oldest ones are forgotten: what is kept is shown.
                 Err(error) if error.is_status(410) => {
                     "0".clone_into(&mut since);
                     break;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_tells_its_type_its_bounds_and_what_it_is_for() {
+    fn a_field_shows_its_type_its_bounds_and_what_it_is_for() {
         let text = explained("workload.spec.replicas", false);
         assert!(
             text.contains("FIELD:") && text.contains("replicas <integer> 0 to 200 default 1"),

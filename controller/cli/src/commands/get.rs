@@ -5,11 +5,12 @@ mod watch;
 use aegis_api::KindInfo;
 use serde_json::Value;
 
-use super::{Session, events};
+use super::events;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
 use crate::printer::format::{self, Output};
 use crate::printer::table::{Choice, Table, TablePrinter};
+use crate::session::Session;
 use crate::target::{Selection, Target, select};
 
 /// List objects, or show some by name
@@ -132,7 +133,7 @@ async fn tables(args: &GetArgs, session: &Session, kinds: &[&'static KindInfo]) 
     Ok(())
 }
 
-/// Named objects. One that is not there is told, the others are shown, and the command fails.
+/// Named objects. One that is not there is reported, the others are shown, and the command fails.
 async fn objects(args: &GetArgs, session: &Session, targets: &[Target]) -> Result<(), CliError> {
     let mut missing = None;
     let mut items = Vec::new();

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::Session;
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
 use crate::printer::format::ObjectOutput;
+use crate::session::Session;
 use crate::target::{Selection, Target, select};
 use crate::text;
 

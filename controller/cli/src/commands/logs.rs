@@ -4,9 +4,9 @@ use aegis_api::workload::WorkloadStatus;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use serde_json::Value;
 
-use super::Session;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
+use crate::session::Session;
 use crate::target::{Target, objects};
 use crate::text;
 

@@ -1,9 +1,9 @@
 //! `patch`: changes some fields of an object.
 
-use super::Session;
 use crate::client::DryRun;
 use crate::error::CliError;
 use crate::printer::format::ObjectOutput;
+use crate::session::Session;
 use crate::target::object;
 
 /// Change fields of an object by a merge patch, in JSON or YAML; null removes a field

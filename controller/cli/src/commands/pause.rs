@@ -5,9 +5,9 @@ use aegis_api::automation::{AutomationView, PauseWanted};
 use reqwest::Method;
 use serde_json::json;
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
+use crate::session::Session;
 use crate::target::{Target, object_of};
 use crate::text;
 
@@ -15,7 +15,7 @@ const ACCEPT: &str = "application/json";
 
 /// Pause automation: nothing is restarted or healed by itself, no incident acts without a human
 ///
-/// Without a workload, on the whole host. What people ask for (scale, restart, apply, approve) goes on, and so do load
+/// Without a workload, on the whole host. What people request (scale, restart, apply, approve) goes on, and so do load
 /// balancers. It outlives restarts of the controller. Examples: `pause --reason "database migration" --for 2h`, `pause
 /// workload/web`.
 #[derive(Debug, clap::Args)]

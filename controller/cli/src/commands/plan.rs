@@ -4,11 +4,10 @@ mod containers;
 
 use std::path::PathBuf;
 
-use aegis_api::incident::Phase;
+use aegis_api::incident::{IncidentStatus, Phase, Plan};
 use aegis_api::{Incident, KindInfo, Workload};
 use serde_json::{Map, Value, json};
 
-use super::Session;
 use super::diff::unified;
 use super::restart::instant_of;
 use crate::client::Shape;
@@ -17,6 +16,7 @@ use crate::error::CliError;
 use crate::manifest::{FileArgs, Naming, load};
 use crate::printer::columns::aligned;
 use crate::printer::format::{self, ObjectOutput};
+use crate::session::Session;
 use crate::target::{Target, object};
 use crate::text;
 use containers::Change;
@@ -124,12 +124,8 @@ async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Res
     let incident: Incident = serde_json::from_value(live)
         .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
     let status = incident.status.unwrap_or_default();
-    let Some(plan) = status.plan else {
-        let phase = status.phase.as_str();
-        let why = status
-            .error
-            .map_or_else(|| format!("its phase is {phase}"), |error| text::line(&error));
-        return Err(CliError::Failed(format!("{target} has no plan: {why}")));
+    let Some(plan) = &status.plan else {
+        return Err(no_plan(target, &status));
     };
     let workload = Target {
         info: KindInfo::of::<Workload>(),
@@ -146,18 +142,7 @@ async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Res
     let stands = match (applied, generation) {
         (Some(at), _) => format!("applied at {at}"),
         (None, None) => format!("{workload} is gone: it does not apply"),
-        (None, Some(now)) if now != plan.parent_generation => {
-            format!(
-                "made for generation {}, and it is {now} now: it does not apply",
-                plan.parent_generation
-            )
-        }
-        (None, Some(_)) if status.phase == Phase::AwaitingApproval => format!(
-            "waits for a person: aegisctl approve {0} --plan {1}, or aegisctl reject {0}",
-            incident.metadata.name.as_deref().unwrap_or_default(),
-            plan.hash
-        ),
-        (None, Some(_)) => format!("not applied yet: {target} is {}", status.phase.as_str()),
+        (None, Some(now)) => pending(target, status.phase, plan, now),
     };
     let rows = [
         ("action", format!("{} on {workload}", plan.action)),
@@ -188,6 +173,32 @@ async fn of_incident(args: &PlanArgs, target: &Target, session: &Session) -> Res
         session.console.write(&format::yaml(&json!({"patch": patch}))?)?;
     }
     Ok(())
+}
+
+fn no_plan(incident: &Target, status: &IncidentStatus) -> CliError {
+    let why = match &status.error {
+        Some(error) => text::line(error),
+        None => format!("its phase is {}", status.phase.as_str()),
+    };
+    CliError::Failed(format!("{incident} has no plan: {why}"))
+}
+
+/// How a plan stands that was not applied, of a Workload that is at this generation now.
+fn pending(incident: &Target, phase: Phase, plan: &Plan, now: i64) -> String {
+    if now != plan.parent_generation {
+        return format!(
+            "made for generation {}, and it is {now} now: it does not apply",
+            plan.parent_generation
+        );
+    }
+    match phase {
+        Phase::AwaitingApproval => format!(
+            "requires approval: aegisctl approve {0} --plan {1}, or aegisctl reject {0}",
+            incident.name, plan.hash
+        ),
+        Phase::DryRun => "not applied: it was a dry run".to_owned(),
+        _ => format!("not applied yet: {incident} is {}", phase.as_str()),
+    }
 }
 
 /// The fields of the spec that the plan sets, as they are and as they would be.

@@ -1,14 +1,14 @@
 //! `restart`: each container of a Workload once.
 
 use aegis_api::restart::CannotRestart;
-use aegis_api::{Duration, Time, Workload};
+use aegis_api::{ConditionType, Duration, Time, Workload};
 use serde_json::{Value, json};
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
 use crate::printer::age::now;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::{Target, object_of};
 use crate::text;
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Result<(), Cli
 /// has begun may take as long as the containers take to stop, and is not waited for.
 async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<String> {
     let generation = asked.pointer("/metadata/generation").and_then(Value::as_i64)?;
-    let looked = |object: Option<&Value>| {
+    let judge = |object: Option<&Value>| {
         let seen = object.filter(|object| {
             let observed = object
                 .pointer("/status/observedGeneration")
@@ -58,11 +58,11 @@ async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<St
     let what = target.to_string();
     let waited = session
         .client
-        .wait_for(target, &what, Some(ANSWERS_WITHIN), looked)
+        .wait_for(target, &what, Some(ANSWERS_WITHIN), judge)
         .await;
-    // The request is stored: what hinders the look does not undo it, and `why` tells the rest.
+    // The request is stored: a failure to watch it does not undo it, and `why` says the rest.
     let live = waited.ok()?;
-    let degraded = settled::condition(&live, "Degraded")?;
+    let degraded = settled::condition(&live, ConditionType::Degraded)?;
     let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();
     let refused = word("status") == "True" && CannotRestart::from_reason(word("reason")).is_some();
     refused.then(|| text::line(word("message")))

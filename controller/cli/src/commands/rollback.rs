@@ -4,10 +4,10 @@ use aegis_api::Workload;
 use aegis_api::workload::Revision;
 use serde_json::Value;
 
-use super::{Session, WaitOptions};
 use crate::client::{DryRun, Shape};
 use crate::error::CliError;
 use crate::patch;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::object_of;
 
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &RollbackArgs, session: &Session) -> Result<(), Cl
 
 fn choose<'a>(workload: &'a Workload, wanted: Option<&str>) -> Result<&'a Revision, String> {
     if workload.spec.container.is_some() {
-        return Err("it adopts a container, whose configuration belongs to whoever made it".to_owned());
+        return Err("it adopts a container, whose configuration belongs to its creator".to_owned());
     }
     let revisions: &[Revision] = workload.status.as_ref().map_or(&[], |status| &status.revisions);
     let current = workload

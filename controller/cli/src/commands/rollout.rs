@@ -1,15 +1,15 @@
 //! `rollout`: how the change of a Workload goes on, in the words of kubectl.
 
-use aegis_api::Workload;
+use aegis_api::{ConditionType, Workload};
 use clap::Subcommand;
 
 use super::restart::{self, RestartArgs};
 use super::rollback::{self, RollbackArgs};
-use super::{Session, limit};
 use crate::client::Shape;
 use crate::error::CliError;
 use crate::printer::age::{age, now};
 use crate::printer::columns::aligned;
+use crate::session::{Session, limit};
 use crate::settled;
 use crate::target::object_of;
 use crate::text;
@@ -80,14 +80,14 @@ async fn status(args: &StatusArgs, session: &Session) -> Result<(), CliError> {
 /// How far it is, and why it is not further.
 fn standing(workload: &Workload) -> String {
     let Some(status) = &workload.status else {
-        return "the controller has not looked at it yet".to_owned();
+        return "the controller has not reconciled it yet".to_owned();
     };
     let counts = format!(
         "{} of {} updated replicas are there, {} ready",
         status.updated_replicas, workload.spec.replicas, status.ready_replicas
     );
     let why = status.conditions.iter().filter(|condition| {
-        let bad = if condition.type_ == "Degraded" {
+        let bad = if condition.type_ == ConditionType::Degraded {
             "True"
         } else {
             "False"

@@ -8,11 +8,11 @@ use aegis_api::{KindInfo, RunbookEntry};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::DryRun;
 use crate::error::CliError;
 use crate::manifest::read_at_most;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::target::Target;
 use crate::text;
 
@@ -168,6 +168,16 @@ async fn store(
     Ok("replaced")
 }
 
+/// A field of an entry, as a table shows it.
+fn cell(row: &Value, name: &str) -> String {
+    match row.get(name) {
+        Some(Value::String(text)) => text::brief(text, 60),
+        Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
 async fn search(text: &str, session: &Session) -> Result<(), CliError> {
     let answer = session.client.recall(text).await?;
     let rows = answer
@@ -179,12 +189,6 @@ async fn search(text: &str, session: &Session) -> Result<(), CliError> {
         session.console.remark("No entry is similar.");
         return Ok(());
     }
-    let cell = |row: &Value, name: &str| match row.get(name) {
-        Some(Value::String(text)) => text::brief(text, 60),
-        Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
-        Some(other) => other.to_string(),
-        None => String::new(),
-    };
     let columns = [
         "similarity_score",
         "trust",

@@ -1,8 +1,8 @@
 //! `scale`: how many containers a Workload has.
 
-use super::{Session, WaitOptions};
 use crate::client::DryRun;
 use crate::error::CliError;
+use crate::session::{Session, WaitOptions};
 use crate::settled;
 use crate::target::object;
 

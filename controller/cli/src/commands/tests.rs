@@ -13,7 +13,7 @@ mod runbook;
 mod tokens;
 mod waiting;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -52,7 +52,7 @@ async fn with_env(server: &str, line: &[&str], env: impl Into<Environment>) -> R
             };
         }
     };
-    let code = match super::run(args, env.into(), &console).await {
+    let code = match super::run(args.command, &args.global, Args::command, env.into(), &console).await {
         Ok(()) => 0,
         Err(error) => {
             if !error.is_silent() {

@@ -6,10 +6,10 @@ use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::client::Body;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
+use crate::session::Session;
 use crate::text;
 
 const ACCEPT: &str = "application/json";

@@ -4,10 +4,10 @@ use aegis_api::Workload;
 use aegis_api::wire::ContainerMetrics;
 use clap::ValueEnum;
 
-use super::Session;
 use crate::client::Shape;
 use crate::error::CliError;
 use crate::printer::columns::Columns;
+use crate::session::Session;
 use crate::target::object_of;
 use crate::text;
 
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &TopArgs, session: &Session) -> Result<(), CliErro
             format!("{:.1} MiB", row.memory_mb),
             format!("{:.0} MiB", row.memory_limit_mb),
             format!("{:.1} %", row.memory_percent),
-            text::line(&row.status),
+            row.status.to_string(),
         ]
     }));
     session.console.write(&Columns::default().lay_out(&table))

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Session;
 use crate::error::CliError;
 use crate::printer::format::{Output, data};
+use crate::session::Session;
 use crate::text;
 
 /// Show the versions of this program and of the controller
@@ -59,7 +59,7 @@ async fn ask(session: &Session) -> Result<(String, Option<String>), CliError> {
     }
 }
 
-/// The controller's version, which it tells everybody.
+/// The controller's version, which it shows to every client.
 pub(super) async fn controller(session: &Session) -> Result<String, CliError> {
     Ok(text_of(&session.client.raw(&["health"]).await?, "version"))
 }

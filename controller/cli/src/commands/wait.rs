@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use aegis_api::{ConditionType, KindInfo};
 use serde_json::Value;
 
-use super::{Session, delete, limit};
+use super::delete;
 use crate::error::CliError;
 use crate::printer::jsonpath::Template;
+use crate::session::{Session, limit};
 use crate::settled;
 use crate::target::{Target, select};
 
@@ -35,8 +37,15 @@ pub(crate) struct WaitArgs {
 enum Goal {
     Delete,
     Settled,
-    Condition { kind: String, status: String },
-    Value { path: Template, text: Option<String> },
+    /// As a person calls it: which kind it is of is said elsewhere on the line.
+    Condition {
+        name: String,
+        status: String,
+    },
+    Value {
+        path: Template,
+        text: Option<String>,
+    },
 }
 
 impl FromStr for Goal {
@@ -46,9 +55,9 @@ impl FromStr for Goal {
             None if words == "delete" => Ok(Self::Delete),
             None if words == "settled" => Ok(Self::Settled),
             Some(("condition", condition)) if !condition.is_empty() => {
-                let (kind, status) = condition.split_once('=').unwrap_or((condition, "True"));
+                let (name, status) = condition.split_once('=').unwrap_or((condition, "True"));
                 Ok(Self::Condition {
-                    kind: kind.to_owned(),
+                    name: name.to_owned(),
                     status: status.to_owned(),
                 })
             }
@@ -73,11 +82,28 @@ impl FromStr for Goal {
 }
 
 impl Goal {
-    fn is_met(&self, object: &Value) -> bool {
+    /// Refuses a condition that objects of this kind never have: it would be waited for in vain.
+    fn check(&self, info: &KindInfo) -> Result<(), CliError> {
+        let Self::Condition { name, .. } = self else {
+            return Ok(());
+        };
+        if info.condition(name).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = info.conditions.iter().map(|known| known.as_str()).collect();
+        Err(CliError::Usage(format!(
+            "kind {} has no condition {name:?}: use {}",
+            info.kind,
+            known.join(", ")
+        )))
+    }
+
+    fn is_met(&self, object: &Value, info: &KindInfo) -> bool {
         match self {
             Self::Delete | Self::Settled => false,
-            Self::Condition { kind, status } => settled::condition(object, kind)
-                .and_then(|condition| condition.get("status")?.as_str())
+            Self::Condition { name, status } => info
+                .condition(name)
+                .and_then(|kind: ConditionType| settled::condition(object, kind)?.get("status")?.as_str())
                 .is_some_and(|now| now.eq_ignore_ascii_case(status)),
             Self::Value { path, text } => {
                 let now = path.render(object);
@@ -90,7 +116,7 @@ impl Goal {
         match self {
             Self::Delete => "be gone".to_owned(),
             Self::Settled => "settle".to_owned(),
-            Self::Condition { kind, status } => format!("have condition {kind}={status}"),
+            Self::Condition { name, status } => format!("have condition {name}={status}"),
             Self::Value { text: Some(text), .. } => format!("have the value {text:?}"),
             Self::Value { text: None, .. } => "have a value there".to_owned(),
         }
@@ -103,6 +129,9 @@ pub(crate) async fn run(args: &WaitArgs, session: &Session) -> Result<(), CliErr
         .await?;
     if targets.is_empty() {
         return Err(CliError::NotFound("no resources found to wait for".to_owned()));
+    }
+    for target in &targets {
+        args.goal.check(target.info)?;
     }
     for target in &targets {
         reach(args, session, target).await?;
@@ -125,7 +154,7 @@ async fn reach(args: &WaitArgs, session: &Session, target: &Target) -> Result<()
         goal => {
             let what = format!("{target} to {}", goal.words());
             let judge = |object: Option<&Value>| match object {
-                Some(object) => Ok(goal.is_met(object).then_some(())),
+                Some(object) => Ok(goal.is_met(object, target.info).then_some(())),
                 None => Err(CliError::NotFound(format!("there is no {target}"))),
             };
             session
@@ -138,13 +167,17 @@ async fn reach(args: &WaitArgs, session: &Session, target: &Target) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use aegis_api::kinds;
     use serde_json::json;
+
+    use super::*;
 
     fn met(goal: &str) -> bool {
         let object =
             json!({"status": {"phase": "RESOLVED", "conditions": [{"type": "Ready", "status": "True"}]}});
-        goal.parse::<Goal>().unwrap().is_met(&object)
+        goal.parse::<Goal>()
+            .unwrap()
+            .is_met(&object, kinds::find("wl").unwrap())
     }
 
     #[test]
@@ -155,6 +188,39 @@ mod tests {
         assert!(met(
             r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}=True"#
         ));
+    }
+
+    #[test]
+    fn a_condition_that_the_kind_never_has_is_refused_with_those_that_it_has() {
+        let check = |goal: &str, kind: &str| {
+            let info = kinds::find(kind).unwrap();
+            goal.parse::<Goal>().unwrap().check(info)
+        };
+        for (goal, kind) in [
+            ("condition=ready", "wl"),
+            ("condition=Degraded=False", "lb"),
+            ("condition=policyAllows", "inc"),
+            ("jsonpath={.status.phase}", "inc"),
+            ("delete", "rp"),
+        ] {
+            assert!(check(goal, kind).is_ok(), "{goal} {kind}");
+        }
+        for (goal, kind, expected) in [
+            (
+                "condition=Reddy",
+                "lb",
+                "kind LoadBalancer has no condition \"Reddy\": use Ready, Degraded",
+            ),
+            (
+                "condition=Ready=False",
+                "inc",
+                "kind Incident has no condition \"Ready\": use ContainerNamed,",
+            ),
+        ] {
+            let error = check(goal, kind).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[test]

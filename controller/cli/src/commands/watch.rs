@@ -4,23 +4,24 @@ use aegis_api::wire::{self, FrameType};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{Session, limit};
 use crate::client::Body;
 use crate::client::feed::{Feed, FeedItem, Frame};
 use crate::error::CliError;
 use crate::printer::feed::{FeedPrinter, incident_of};
 use crate::printer::format;
+use crate::session::{Session, limit};
 use crate::text;
 
 /// Follow what happens, as it happens: incidents, reasoning, votes, actions, probes
 ///
-/// A lost connection is made again, and nothing is missed or told twice.
+/// A lost connection is made again, and nothing is missed or shown twice.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WatchArgs {
     /// Only this incident, by its name or the id its sender gave it
     #[arg(long, value_name = "ID")]
     incident: Option<String>,
-    /// Ends with the incident (or else the first one that appears): 0 when it is RESOLVED, 1 when it FAILED
+    /// Ends with the incident (or else the first one that appears): 0 when it is RESOLVED or was a dry run, 1 when it
+    /// FAILED
     #[arg(long)]
     until_resolved: bool,
     /// Gives up after this time with exit code 124, such as 90s; 0s never
@@ -67,7 +68,7 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
     };
     let mut feed = Feed::connect(&session.client).await?;
     // It may have ended before this began.
-    if let Some(outcome) = view.look_up().await? {
+    if let Some(outcome) = view.poll_incident().await? {
         return outcome;
     }
     loop {
@@ -90,12 +91,12 @@ async fn follow(args: &WatchArgs, session: &Session) -> Result<(), CliError> {
             }
             FeedItem::Gap => {
                 view.say("events may be missing: the controller restarted, or this client was too slow")?;
-                if let Some(outcome) = view.look_up().await? {
+                if let Some(outcome) = view.poll_incident().await? {
                     return outcome;
                 }
             }
             FeedItem::Quiet => {
-                if let Some(outcome) = view.look_up().await? {
+                if let Some(outcome) = view.poll_incident().await? {
                     return outcome;
                 }
             }
@@ -108,11 +109,11 @@ struct View<'a> {
     args: &'a WatchArgs,
     session: &'a Session,
     printer: FeedPrinter,
-    /// The incident that decides when this ends, as it was asked for.
+    /// The incident that decides when this ends, as it was requested.
     followed: Option<String>,
     /// The id that its frames carry, where that is another: a resource's name, and its sender's id for it.
     alias: Option<String>,
-    /// The connection is gone, and that was told.
+    /// The connection is gone, and that was reported.
     is_lost: bool,
 }
 
@@ -153,8 +154,8 @@ impl View<'_> {
                 self.followed = incident_of(frame).filter(|_| self.args.until_resolved);
                 Ok(None)
             }
-            // It may be the one that was asked for by another name.
-            (Some(_), None) if !self.is_followed(incident_of(frame).as_deref()) => self.look_up().await,
+            // It may be the one that was requested by another name.
+            (Some(_), None) if !self.is_followed(incident_of(frame).as_deref()) => self.poll_incident().await,
             _ => Ok(None),
         }
     }
@@ -179,8 +180,8 @@ impl View<'_> {
         }
     }
 
-    /// Asks how the followed incident stands, for the times that no frame told.
-    async fn look_up(&mut self) -> Result<Option<Outcome>, CliError> {
+    /// Asks how the followed incident stands, for the times that no frame reported.
+    async fn poll_incident(&mut self) -> Result<Option<Outcome>, CliError> {
         let Some(followed) = self.followed.clone() else {
             return Ok(None);
         };
@@ -192,7 +193,7 @@ impl View<'_> {
             .await;
         let found = match asked {
             Ok(found) => found,
-            // It is not there yet, or the controller is away: the stream will tell.
+            // It is not there yet, or the controller is away: the stream will report it.
             Err(error) if error.is_not_found() || matches!(error, CliError::Unreachable { .. }) => {
                 return Ok(None);
             }
@@ -202,7 +203,11 @@ impl View<'_> {
         self.alias = text("incident_id").map(str::to_owned);
         match text("status").filter(|_| self.args.until_resolved) {
             Some("RESOLVED") => {
-                self.say(&format!("incident {followed} is RESOLVED"))?;
+                let is_dry_run = found.get("dry_run") == Some(&Value::Bool(true));
+                self.say(&match is_dry_run {
+                    true => format!("incident {followed} was a dry run: nothing was done"),
+                    false => format!("incident {followed} is RESOLVED"),
+                })?;
                 Ok(Some(Ok(())))
             }
             Some("FAILED") => Ok(Some(Err(failed(&followed, text("error").unwrap_or(NO_REASON))))),
@@ -210,7 +215,7 @@ impl View<'_> {
         }
     }
 
-    /// Tells of a loss once, however many tries follow.
+    /// Reports a loss once, however many tries follow.
     fn lost(&mut self, cause: &str) -> Result<(), CliError> {
         if std::mem::replace(&mut self.is_lost, true) {
             return Ok(());

@@ -1,22 +1,28 @@
 //! `why`: what keeps an object from being as it should, from what the controller noted on it and around it.
 
-use aegis_api::Incident;
 use aegis_api::incident::IncidentStatus;
+use aegis_api::{ConditionType, Incident, Reason};
 use serde_json::Value;
 
-use super::Session;
 use crate::client::{ListQuery, Shape};
 use crate::error::CliError;
 use crate::printer::age::{age, now};
 use crate::printer::describe::event_time;
+use crate::session::Session;
 use crate::settled;
 use crate::target::{Target, object};
 use crate::text;
 
 const INCIDENT: &str = "Incident";
 /// Conditions whose truth is the trouble; of all others it is their absence.
-const TROUBLE: [&str; 5] = ["ForeignContainers", "Degraded", "StoppedByHand", "Held", "Paused"];
-/// Warnings that are told, the latest.
+const TROUBLE: [ConditionType; 5] = [
+    ConditionType::ForeignContainers,
+    ConditionType::Degraded,
+    ConditionType::StoppedByHand,
+    ConditionType::Held,
+    ConditionType::Paused,
+];
+/// Warnings that are shown, the latest.
 const WARNINGS: usize = 5;
 
 /// Say why an object is not as it should be: conditions, containers, open incidents, warnings
@@ -77,9 +83,13 @@ fn conditions(live: &Value) -> Vec<String> {
     let wrong = conditions.into_iter().flatten().filter_map(|condition| {
         let text = |field: &str| condition.get(field).and_then(Value::as_str).unwrap_or_default();
         let (kind, status) = (text("type"), text("status"));
-        let bad = if TROUBLE.contains(&kind) { "True" } else { "False" };
+        let bad = match TROUBLE.iter().any(|trouble| *kind == *trouble) {
+            true => "True",
+            false => "False",
+        };
         // "Progressing: False" is how a change ends well, unless it was rolled back.
-        let trouble = status == bad && (kind != "Progressing" || text("reason") == "RolloutFailed");
+        let ended_well = *kind == ConditionType::Progressing && *text("reason") != Reason::RolloutFailed;
+        let trouble = status == bad && !ended_well;
         trouble.then(|| format!("{kind} is {status} ({}): {}", text("reason"), text("message")))
     });
     wrong.collect()
@@ -88,11 +98,11 @@ fn conditions(live: &Value) -> Vec<String> {
 /// Containers that are not healthy.
 fn instances(live: &Value) -> Vec<String> {
     let instances = live.pointer("/status/instances").and_then(Value::as_array);
-    let sick = instances.into_iter().flatten().filter_map(|instance| {
+    let unhealthy = instances.into_iter().flatten().filter_map(|instance| {
         let text = |field: &str| instance.get(field).and_then(Value::as_str).unwrap_or_default();
-        let sick = text("health") != "Healthy";
+        let is_unhealthy = text("health") != "Healthy";
         let message = Some(text("message")).filter(|message| !message.is_empty());
-        sick.then(|| {
+        is_unhealthy.then(|| {
             let message = message.map_or_else(String::new, |message| format!(": {message}"));
             format!(
                 "{} is {}, {}{message}",
@@ -102,7 +112,7 @@ fn instances(live: &Value) -> Vec<String> {
             )
         })
     });
-    sick.collect()
+    unhealthy.collect()
 }
 
 /// How far an incident is, and on whom it waits.
@@ -136,7 +146,7 @@ fn remediation(live: &Value) -> Result<Vec<String>, CliError> {
     }));
     if status.phase == aegis_api::Phase::AwaitingApproval {
         reasons.push(format!(
-            "it waits for a person: aegisctl plan {name}, then approve or reject"
+            "it requires approval: aegisctl plan {name}, then approve or reject"
         ));
     }
     Ok(reasons)
@@ -189,10 +199,10 @@ async fn warnings(target: &Target, session: &Session) -> Result<Vec<String>, Cli
         .unwrap_or_default();
     items.retain(|event| event.get("type").and_then(Value::as_str) == Some("Warning"));
     items.sort_by_key(event_time);
-    let told = items.iter().rev().take(WARNINGS).map(|event| {
+    let latest = items.iter().rev().take(WARNINGS).map(|event| {
         let text = |field: &str| event.get(field).and_then(Value::as_str).unwrap_or_default();
         let ago = event_time(event).map_or_else(String::new, |at| format!("{} ago, ", age(at.age(now()))));
         format!("{ago}{}: {}", text("reason"), text("message"))
     });
-    Ok(told.collect())
+    Ok(latest.collect())
 }

@@ -1,4 +1,4 @@
-//! Which files are meant, and their texts. Reads files; looks at no resource.
+//! Which files are meant, and their texts. Reads files; inspects no resource.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn walk(folder: &Path, recursive: bool, out: &mut Vec<PathBuf>) -> Result<(), Cl
     Ok(())
 }
 
-/// A file's name for people, and its text.
+/// A file's name for display, and its text.
 pub(super) fn read(path: &Path) -> Result<(String, String), CliError> {
     // One byte more than a text may have is enough for the parser to refuse it.
     read_at_most(
@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<(String, String), CliError> {
     )
 }
 
-/// A file's name for people, and the beginning of its text.
+/// A file's name for display, and the beginning of its text.
 pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<(String, String), CliError> {
     let mut text = String::new();
     if path == Path::new("-") {

@@ -7,18 +7,22 @@ use aegis_api::Time;
 /// `45s`, `3m12s`, `5h`, `12d`: two units where the second one still matters, as kubectl writes ages.
 pub(crate) fn age(span: Duration) -> String {
     let secs = span.as_secs();
-    let two = |big: u64, unit: &str, small: u64, small_unit: &str| match small {
-        0 => format!("{big}{unit}"),
-        _ => format!("{big}{unit}{small}{small_unit}"),
-    };
     match secs {
         0..120 => format!("{secs}s"),
-        120..600 => two(secs / 60, "m", secs % 60, "s"),
+        120..600 => two_units(secs / 60, "m", secs % 60, "s"),
         600..10_800 => format!("{}m", secs / 60),
-        10_800..28_800 => two(secs / 3600, "h", secs % 3600 / 60, "m"),
+        10_800..28_800 => two_units(secs / 3600, "h", secs % 3600 / 60, "m"),
         28_800..172_800 => format!("{}h", secs / 3600),
-        172_800..691_200 => two(secs / 86_400, "d", secs % 86_400 / 3600, "h"),
+        172_800..691_200 => two_units(secs / 86_400, "d", secs % 86_400 / 3600, "h"),
         _ => format!("{}d", secs / 86_400),
+    }
+}
+
+/// Without the smaller unit where nothing of it is left.
+fn two_units(big: u64, unit: &str, small: u64, small_unit: &str) -> String {
+    match small {
+        0 => format!("{big}{unit}"),
+        _ => format!("{big}{unit}{small}{small_unit}"),
     }
 }
 

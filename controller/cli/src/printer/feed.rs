@@ -1,4 +1,5 @@
-//! The live event stream for people: a line a frame, the reasoning word by word. Keeps where the cursor stands; does no I/O.
+//! The live event stream as text: a line a frame, the reasoning word by word. Keeps where the cursor stands; does no
+//! I/O.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +25,8 @@ const NOISY: [FrameType; 7] = [
     FrameType::Reconcile,
     FrameType::Snapshot,
 ];
-/// Updates that a frame of their own tells better.
-const TOLD_TWICE: [Stage; 6] = [
+/// Updates that a frame of their own shows better.
+const SHOWN_TWICE: [Stage; 6] = [
     Stage::Received,
     Stage::AiComplete,
     Stage::CouncilVote,
@@ -140,11 +141,10 @@ impl FeedPrinter {
         contents: Option<wire::Frame>,
         incident: &str,
     ) -> Option<(String, String)> {
-        let stage = |stage: &str, message: String| Some((stage.to_owned(), message));
         match contents {
             Some(wire::Frame::IncidentNew(new)) => stage("RECEIVED", with_detail(&new.alert_type, &new.logs)),
             Some(wire::Frame::StatusUpdate(update)) => {
-                let shown = self.verbose || !TOLD_TWICE.contains(&update.status);
+                let shown = self.verbose || !SHOWN_TWICE.contains(&update.status);
                 shown.then(|| (update.status.as_str().to_owned(), update.message))
             }
             Some(wire::Frame::AiThinking(thinking)) => stage("ANALYSING", thinking.message),
@@ -169,6 +169,10 @@ impl FeedPrinter {
                 };
                 stage("PROBE", format!("attempt {}: {word}", check.attempt))
             }
+            Some(wire::Frame::Resolved(end)) if end.dry_run => {
+                let lasted = self.lasted(frame, incident);
+                stage("DRY_RUN", format!("nothing was done{lasted}"))
+            }
             Some(wire::Frame::Resolved(_)) => {
                 let lasted = self.lasted(frame, incident);
                 stage("RESOLVED", format!("verified healthy{lasted}"))
@@ -183,6 +187,13 @@ impl FeedPrinter {
                 };
                 stage("FAILED", format!("{why}{lasted}"))
             }
+            contents => self.of_no_incident(frame, contents),
+        }
+    }
+
+    /// The same of a frame that is no step of an incident's.
+    fn of_no_incident(&self, frame: &Frame, contents: Option<wire::Frame>) -> Option<(String, String)> {
+        match contents {
             Some(wire::Frame::Lagged(_)) => stage(
                 "LAGGED",
                 "this client was too slow: some events are not shown".to_owned(),
@@ -218,6 +229,11 @@ impl FeedPrinter {
             format!(", {} after it was received", span(begun.age(ended)))
         })
     }
+}
+
+/// A line under the name of its stage.
+fn stage(stage: &str, message: String) -> Option<(String, String)> {
+    Some((stage.to_owned(), message))
 }
 
 /// The incident that a frame is about.
@@ -336,7 +352,7 @@ mod tests {
                 ("ai.complete", json!({"analysis": analysis})),
                 (
                     "status.update",
-                    json!({"status": "COUNCIL_VOTE", "message": "told twice"}),
+                    json!({"status": "COUNCIL_VOTE", "message": "shown twice"}),
                 ),
                 (
                     "council.vote",
@@ -353,6 +369,22 @@ mod tests {
             ],
         );
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_dry_run_is_not_shown_as_verified() {
+        let said = shown(
+            false,
+            &[(
+                "resolved",
+                json!({"resolved_at": "2026-01-31T12:00:09Z", "dry_run": true}),
+            )],
+        );
+        assert!(
+            said.contains("DRY_RUN") && said.contains("nothing was done"),
+            "{said}"
+        );
+        assert!(!said.contains("verified"), "{said}");
     }
 
     #[test]

@@ -49,12 +49,12 @@ pub(crate) struct ObjectOutput {
 }
 
 impl ObjectOutput {
-    /// Whether the object itself is asked for, not a line about it.
+    /// Whether the object itself is requested, not a line about it.
     pub(crate) fn is_data(&self) -> bool {
         self.output.is_some()
     }
 
-    /// The object in the format that was asked for, or else this line about it.
+    /// The object in the requested format, or else this line about it.
     pub(crate) fn write(&self, object: &Value, line: &str) -> Result<String, CliError> {
         match &self.output {
             None => Ok(format!("{line}\n")),

@@ -73,7 +73,7 @@ impl TablePrinter {
 
     /// The table's rows as text; under the headers the first time. `note` is appended to each row.
     pub(crate) fn print(&mut self, table: &Table, note: &str) -> String {
-        // A watch tells the columns in its first table only.
+        // A watch sends the columns in its first table only.
         if !table.column_definitions.is_empty() {
             self.definitions.clone_from(&table.column_definitions);
         }

@@ -29,7 +29,7 @@ impl Container {
             |sample: Option<&f64>| sample.map_or_else(String::new, |percent| format!("{percent:.1} %"));
         Self {
             name: text(&row.name),
-            status: text(&row.status),
+            status: row.status.to_string(),
             image: text(&row.image),
             cpu: last(load.cpu.back()),
             memory: last(load.memory.back()),
@@ -83,7 +83,8 @@ fn progress(phase: Phase) -> Option<usize> {
     Some(match phase {
         Phase::Received => 0,
         Phase::Analysing => 1,
-        Phase::CouncilReview | Phase::AwaitingApproval | Phase::Approved => 2,
+        // Where a dry run ends: what comes next it only tells.
+        Phase::CouncilReview | Phase::AwaitingApproval | Phase::Approved | Phase::DryRun => 2,
         Phase::Executing | Phase::Scaling => 3,
         Phase::Verifying => 4,
         Phase::Resolved => 5,
@@ -95,11 +96,12 @@ impl Incident {
     /// The row as of `at`, when the controller was asked.
     pub(super) fn new(one: &IncidentResult, at: Timestamp) -> Self {
         let analysis = one.analysis.as_ref();
+        let phase = one.phase();
         Self {
             id: text(&one.incident_id),
             alert: text(&one.alert_type),
-            status: name(&one.status),
-            ended: has_ended(one.status),
+            status: name(&phase),
+            ended: phase.is_end(),
             stages: stages(one),
             began: one
                 .timeline
@@ -113,14 +115,11 @@ impl Incident {
     }
 }
 
-fn has_ended(phase: Phase) -> bool {
-    matches!(phase, Phase::Resolved | Phase::Failed)
-}
-
 fn stages(one: &IncidentResult) -> Vec<Stage> {
-    let failed = progress(one.status).is_none();
+    let phase = one.phase();
+    let failed = progress(phase).is_none();
     // Of a failed one, what it had reached: the votes and the analysis that it left.
-    let reached = progress(one.status).unwrap_or(match (&one.analysis, &one.council_decision) {
+    let reached = progress(phase).unwrap_or(match (&one.analysis, &one.council_decision) {
         (_, Some(_)) => 3,
         (Some(_), None) => 2,
         (None, None) => 1,
@@ -128,7 +127,7 @@ fn stages(one: &IncidentResult) -> Vec<Stage> {
     let state = |index: usize| match index.cmp(&reached) {
         std::cmp::Ordering::Less => StageState::Done,
         std::cmp::Ordering::Equal if failed => StageState::Failed,
-        std::cmp::Ordering::Equal if one.status == Phase::Resolved => StageState::Done,
+        std::cmp::Ordering::Equal if phase.is_end() => StageState::Done,
         std::cmp::Ordering::Equal => StageState::Now,
         std::cmp::Ordering::Greater => StageState::Ahead,
     };
@@ -147,7 +146,7 @@ fn lasted(one: &IncidentResult, at: Timestamp) -> Option<SignedDuration> {
     let last = one.timeline.last().map_or(at, |entry| entry.ts.0);
     let end = match one.resolved_at {
         Some(end) => end.0,
-        None if has_ended(one.status) => last,
+        None if one.phase().is_end() => last,
         None => at,
     };
     Some(end.duration_since(start).max(SignedDuration::ZERO))
@@ -159,6 +158,7 @@ pub(super) struct Sums {
     pub(super) open: usize,
     pub(super) resolved: usize,
     pub(super) failed: usize,
+    pub(super) dry_runs: usize,
     /// How much sooner the resolved ones were resolved than a person would have.
     pub(super) saved: SignedDuration,
 }
@@ -167,8 +167,9 @@ impl Sums {
     pub(super) fn of(incidents: &[IncidentResult], manual: SignedDuration, at: Timestamp) -> Self {
         let mut sums = Self::default();
         for one in incidents {
-            match one.status {
+            match one.phase() {
                 Phase::Failed => sums.failed += 1,
+                Phase::DryRun => sums.dry_runs += 1,
                 Phase::Resolved => {
                     sums.resolved += 1;
                     let took = lasted(one, at).unwrap_or(manual);
@@ -224,6 +225,9 @@ mod tests {
         assert_eq!(of("AWAITING_APPROVAL"), "xx>...");
         assert_eq!(of("SCALING"), "xxx>..");
         assert_eq!(of("RESOLVED"), "xxxxxx");
+        let mut dry_run = incident("RESOLVED", 0, Some(60));
+        dry_run.dry_run = true;
+        assert_eq!(states(&dry_run), "xxx...");
         let mut failed = incident("FAILED", 0, None);
         assert_eq!(states(&failed), "xxx!..");
         failed.council_decision = None;
@@ -234,7 +238,10 @@ mod tests {
 
     #[test]
     fn the_time_saved_is_what_a_person_would_have_taken_more() {
+        let mut dry_run = incident("RESOLVED", 0, Some(60));
+        dry_run.dry_run = true;
         let incidents = [
+            dry_run,
             incident("RESOLVED", 0, Some(60)),
             incident("RESOLVED", 0, Some(100_000)),
             incident("FAILED", 0, None),
@@ -247,6 +254,7 @@ mod tests {
                 open: 1,
                 resolved: 2,
                 failed: 1,
+                dry_runs: 1,
                 saved: SignedDuration::from_mins(14)
             }
         );

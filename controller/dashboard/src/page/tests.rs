@@ -124,7 +124,7 @@ fn what_comes_from_outside_is_text_and_never_markup() {
     seen.health.version = evil.to_owned();
     seen.unready = Some(evil.to_owned());
     seen.containers[0].name = evil.to_owned();
-    seen.containers[0].status = evil.to_owned();
+    seen.containers[0].status = serde_json::from_value(evil.into()).unwrap();
     seen.containers[0].image = evil.to_owned();
     seen.metrics[0].name = evil.to_owned();
     for incident in &mut seen.incidents {

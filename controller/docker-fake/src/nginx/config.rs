@@ -21,7 +21,7 @@ pub(crate) struct Config {
 
 /// What a configuration says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Route {
     /// It answers by itself.
     Answer(u16, String),
     /// One of these servers answers.
@@ -164,7 +164,7 @@ impl Config {
     }
 
     /// What it does with a request from outside for `path` on `port`.
-    pub(crate) fn place(&self, port: u16, path: &str) -> Place {
+    pub(crate) fn place(&self, port: u16, path: &str) -> Route {
         let path = path.split('?').next().unwrap_or_default();
         let listening = self.servers.iter().filter(|server| listens(server, port));
         let locations = || {
@@ -174,7 +174,7 @@ impl Config {
                 .filter(|inner| inner.name == "location")
         };
         if listening.clone().next().is_none() {
-            return Place::Closed;
+            return Route::Closed;
         }
         let exact = locations().find(|location| location.arg(0) == "=" && location.arg(1) == path);
         let prefix = |location: &&Directive| match location.args.as_slice() {
@@ -191,20 +191,20 @@ impl Config {
         };
         match exact.or_else(longest) {
             Some(location) => self.answer(location),
-            None => Place::Answer(404, String::new()),
+            None => Route::Answer(404, String::new()),
         }
     }
 
-    fn answer(&self, location: &Directive) -> Place {
+    fn answer(&self, location: &Directive) -> Route {
         for inner in location.inner() {
             if inner.name == "return" {
-                return Place::Answer(inner.arg(0).parse().unwrap_or(200), inner.arg(1).to_owned());
+                return Route::Answer(inner.arg(0).parse().unwrap_or(200), inner.arg(1).to_owned());
             }
             if inner.name == "stub_status" {
-                return Place::Answer(200, "Active connections: 1 \n".to_owned());
+                return Route::Answer(200, "Active connections: 1 \n".to_owned());
             }
             if let Some(target) = proxied(inner) {
-                return Place::Servers(
+                return Route::Servers(
                     self.upstreams
                         .get(target)
                         .cloned()
@@ -212,7 +212,7 @@ impl Config {
                 );
             }
         }
-        Place::Answer(404, String::new())
+        Route::Answer(404, String::new())
     }
 
     /// What `location = /aegis-revision` answers.
@@ -220,7 +220,7 @@ impl Config {
         let locations = self.servers.iter().flat_map(Directive::inner);
         let mut named = locations.filter(|inner| inner.arg(0) == "=" && inner.arg(1) == REVISION_PATH);
         match self.answer(named.next()?) {
-            Place::Answer(200, text) => Some(text.trim().to_owned()),
+            Route::Answer(200, text) => Some(text.trim().to_owned()),
             _ => None,
         }
     }
@@ -326,17 +326,17 @@ mod tests {
         assert_eq!(config.upstreams["app"], ["172.18.0.2:8000"]);
         assert_eq!(
             config.place(80, "/aegis-revision"),
-            Place::Answer(200, "abc123\n".to_owned())
+            Route::Answer(200, "abc123\n".to_owned())
         );
         assert_eq!(
             config.place(80, "/x?y=1"),
-            Place::Servers(vec!["172.18.0.2:8000".to_owned()])
+            Route::Servers(vec!["172.18.0.2:8000".to_owned()])
         );
         assert_eq!(
             config.place(80, "/api/x"),
-            Place::Servers(vec!["web:9000".to_owned()])
+            Route::Servers(vec!["web:9000".to_owned()])
         );
-        assert_eq!(config.place(8081, "/"), Place::Closed);
+        assert_eq!(config.place(8081, "/"), Route::Closed);
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
             ("server { listen 80 }", "unexpected \"}\""),
             ("server { listen 80; }}", "unexpected \"}\""),
             (
-                "server { listen 80; } rubbish",
+                "server { listen 80; } garbage",
                 "unexpected end of file, expecting \";\" or \"}\"",
             ),
             (

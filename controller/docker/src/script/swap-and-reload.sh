@@ -1,7 +1,7 @@
 # Puts standard input in the place of nginx's file $1, and has nginx check and load it: one command instead of three.
 # $2: how many bytes there must be; $3: nginx's main configuration.
-# Exit code 0: told to reload; 70: nothing was touched; 71: refused, and the file is as it was; 72: accepted, but nginx
-# could not be told; 73: refused, and the file could not be put back.
+# Exit code 0: signalled to reload; 70: nothing was touched; 71: refused, and the file is as it was; 72: accepted, but nginx
+# could not be signalled; 73: refused, and the file could not be put back.
 umask 022
 # Of this run alone: one that was given up on may still be at work.
 new="${1%/*}/.${1##*/}.$$-new"

@@ -95,9 +95,9 @@ fn more_than_was_said_is_not_read() {
 }
 
 #[test]
-fn an_nginx_that_cannot_be_told_says_so() {
-    let lab = Lab::new("untold");
+fn an_nginx_that_cannot_be_signalled_says_so() {
+    let lab = Lab::new("not-reloaded");
     std::fs::write(lab.0.join("pidless"), "").unwrap();
-    assert_eq!(i64::from(lab.run("after", 5)), UNTOLD);
+    assert_eq!(i64::from(lab.run("after", 5)), NOT_RELOADED);
     lab.is("after", None);
 }

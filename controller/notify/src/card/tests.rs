@@ -144,7 +144,7 @@ fn every_stage_stays_within_slack_s_limits_whatever_the_incident_says() {
 }
 
 #[test]
-fn what_an_incident_says_is_shown_as_plain_text_and_mentions_nobody() {
+fn what_an_incident_says_is_shown_as_plain_text_and_mentions_no_user() {
     let incident = incident("u", "<!channel> password=hunter2", &STAGES);
     for entry in &incident.status.as_ref().unwrap().timeline {
         let card = card(&incident, entry);
@@ -165,7 +165,7 @@ fn what_an_incident_says_is_shown_as_plain_text_and_mentions_nobody() {
 }
 
 #[test]
-fn the_decision_tells_cause_action_votes_and_verdict() {
+fn the_decision_shows_cause_action_votes_and_verdict() {
     let incident = incident("u", "a leak in the cache", &[Stage::CouncilDecision]);
     let entry = incident.status.as_ref().unwrap().timeline.first().unwrap();
     let whole = card(&incident, entry).to_string();

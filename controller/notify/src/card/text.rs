@@ -1,4 +1,4 @@
-//! Texts within Slack's limits and without power: redacted, bounded, escaped as Slack asks for (`&`, `<`, `>`), and shown
+//! Texts within Slack's limits and without power: redacted, bounded, escaped as Slack requires (`&`, `<`, `>`), and shown
 //! as plain text, in which nothing is a mention, a link or a format. Pure.
 
 use aegis_api::redact::{bound, redact};
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_text_mentions_nobody_and_links_nowhere() {
+    fn hostile_text_mentions_no_user_and_links_nowhere() {
         let text = safe("<!channel> <https://evil.test|here> a & b", 100);
         assert_eq!(text, "&lt;!channel&gt; &lt;https://evil.test|here&gt; a &amp; b");
     }

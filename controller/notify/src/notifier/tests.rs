@@ -97,13 +97,13 @@ async fn cards_come_at_received_decision_action_and_end_in_that_order() {
     let words = ["Incident received", "Council decided", "Action taken", "Resolved"];
     assert_eq!(posts.len(), words.len(), "{posts:?}");
     for (post, word) in posts.iter().zip(words) {
-        assert!(post.contains(word), "{post} should tell {word}");
+        assert!(post.contains(word), "{post} should say {word}");
     }
     running.end().await;
 }
 
 #[tokio::test]
-async fn every_entry_is_told_where_all_are_asked_for() {
+async fn every_entry_is_posted_where_all_are_wanted() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let running = run(&server, Level::All, file(&folder)).await;
     running.changed("a", &STORY);
@@ -131,7 +131,7 @@ async fn a_restart_repeats_no_card_and_loses_none() {
 }
 
 #[tokio::test]
-async fn what_had_ended_before_the_first_start_is_not_told() {
+async fn what_had_ended_before_the_first_start_is_not_posted() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let running = run(&server, Level::Important, file(&folder)).await;
     let mut old = incident("old", "a leak", &STORY);
@@ -215,7 +215,7 @@ async fn a_webhook_that_was_revoked_is_left_alone_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_holds_nobody_up() {
+async fn a_receiver_that_hangs_blocks_no_sender() {
     let (server, folder) = (MockServer::start().await, tempfile::tempdir().unwrap());
     let hang = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     Mock::given(method("POST"))
@@ -225,7 +225,7 @@ async fn a_receiver_that_hangs_holds_nobody_up() {
     let running = run(&server, Level::Important, file(&folder)).await;
     running.changed("a", &STORY[..1]);
     posts(&server, 1).await;
-    // Two thousand updates are taken in while the post hangs: nobody who sends them waits.
+    // Two thousand updates are taken in while the post hangs: no sender of them waits.
     for number in 0..1_000 {
         running.changed(&number.to_string(), &STORY[..2]);
     }

@@ -1,5 +1,5 @@
-//! Which Incident an episode has: the trouble of one class on one workload for as long as it lasts has one, whoever
-//! opened it. Pure.
+//! Which Incident an episode has: the trouble of one class on one workload for as long as it lasts has one, also
+//! where an alert opened it. Pure.
 
 use aegis_api::proposal::Action;
 use aegis_api::symptom::SymptomClass;
@@ -8,7 +8,7 @@ use aegis_api::{Incident, Phase, Time};
 /// The source of incidents that detectors open.
 pub const DETECTOR: &str = "detector";
 
-/// Every class, for whoever looks for all fingerprints of a workload.
+/// Every class: a workload has a fingerprint for each.
 const CLASSES: [SymptomClass; 5] = [
     SymptomClass::Availability,
     SymptomClass::Memory,

@@ -1,4 +1,4 @@
-//! Conditions over how containers end: only what nobody asked for counts. Pure.
+//! Conditions over how containers end: only what was not requested counts. Pure.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) fn died(container: &ContainerSignals<'_>, signals: &WorkloadSignals<'
         let words = format!("{}, {ago} s ago", ended(death));
         return Finding::new(Verdict::True, Some(crashes.into()), words);
     }
-    // Too early to tell, or the word of who asked for it was lost.
+    // Too early to know, or the event that says who requested it was lost.
     let unknown = |(_, death): (Time, &Death)| death.cause == Cause::Unknown && death.restarted_by.is_none();
     if recent(container, signals, within).any(unknown) {
         return Finding::unknown("ended, and it is not known yet who ended it");
@@ -52,7 +52,7 @@ pub(super) fn died(container: &ContainerSignals<'_>, signals: &WorkloadSignals<'
 
 fn ended(death: &Death) -> String {
     if death.oom {
-        "was killed for want of memory (OOMKilled)".to_owned()
+        "was OOMKilled (exit code 137)".to_owned()
     } else {
         format!("crashed with exit code {}", death.exit_code)
     }
@@ -87,7 +87,7 @@ pub(super) fn crash_loop(
 pub(super) fn out_of_memory(container: &ContainerSignals<'_>, signals: &WorkloadSignals<'_>) -> Finding {
     let within = bounds::DIED_WITHIN.std();
     let (kills, _) = counted(recent(container, signals, within).filter(|(_, death)| death.oom));
-    let words = "was killed for want of memory (OOMKilled)";
+    let words = "was OOMKilled (exit code 137)";
     if kills > 0 {
         return Finding::new(Verdict::True, Some(kills.into()), words);
     }

@@ -6,7 +6,7 @@ use aegis_api::signals::{LATENCY_MS, Requests, WorkloadSignals, bounds};
 
 use super::{Finding, Verdict};
 
-/// The sum of those that began within the last `within`; `None` where nobody counted any span of it.
+/// The sum of those that began within the last `within`; `None` where no span of it was counted.
 pub(super) fn sum(requests: &[Requests], now: Time, within: std::time::Duration) -> Option<Requests> {
     let inside = requests
         .iter()

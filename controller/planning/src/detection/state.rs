@@ -9,7 +9,7 @@ use aegis_api::{Duration, Time};
 
 use super::Verdict;
 
-/// How long a condition may be Unknown without what is waited for starting anew.
+/// How long a condition may be Unknown without what is waited for starting again.
 const GAP: Duration = bounds::FRESH;
 
 /// How long is waited.
@@ -32,7 +32,7 @@ pub struct State {
     pub clearing: Option<Time>,
     /// When it was last known.
     pub known: Option<Time>,
-    /// An action resolved its incident, and the condition still held: to fire anew it must hold for as long as clearing
+    /// An action resolved its incident, and the condition still held: to fire again it must hold for as long as clearing
     /// would have taken.
     pub cured: bool,
 }

@@ -54,7 +54,7 @@ fn word(incidents: &[Arc<Incident>], workloads: &[Arc<Workload>], resumed: Optio
     asked(incidents, workloads, resumed, None)
 }
 
-/// What the workload `me` is told, where it has been sick since then.
+/// The ruling on the workload `me`, where it has been sick since then.
 fn asked(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],
@@ -210,7 +210,7 @@ fn i6_two_workloads_at_a_time_are_remedied_and_the_third_waits() {
         let mut sick = (*healed("b", seconds)).clone();
         let row = json!({"name": "b", "id": "1", "index": 0, "state": "running", "health": health, "revision": "r"});
         if let Some(status) = &mut sick.status {
-            status.captures[0].container.id = "1".to_owned();
+            status.captures[0].container.id = "1".into();
             status.instances = vec![serde_json::from_value(row).unwrap()];
         }
         assert_eq!(

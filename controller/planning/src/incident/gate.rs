@@ -8,12 +8,14 @@ mod rules;
 mod tests;
 mod window;
 
+use aegis_api::Reason;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};
 
 use super::validate::ValidatedIncident;
 
 pub(crate) use budget::cooldown_until;
+pub(super) use rules::paused_containers;
 
 /// What policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +25,11 @@ pub enum Ruling {
     /// Nothing measured is wrong: nothing is done, and the workload's own probe must prove that nothing is wrong.
     NotMeasured { message: String },
     /// A human must decide.
-    NeedsApproval { reason: &'static str, message: String },
+    NeedsApproval { reason: Reason, message: String },
     /// Do nothing, and say what would have been ruled otherwise.
     DryRun(Box<Ruling>),
     /// Not yet: it goes on by itself when others have done.
-    Wait { reason: &'static str, message: String },
+    Wait { reason: Reason, message: String },
     /// Not at all.
     Refuse { message: String },
 }
@@ -103,7 +105,7 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
-        // Nobody is asked about what nothing speaks for.
+        // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
         rule("RestartLimit", Automation, Anything, rules::restart_limit),
@@ -139,7 +141,7 @@ const RULES: &[Rule] = {
 };
 
 /// Judges an action: what the first rule that objects says, else go ahead. A dry run is judged like the real one, and
-/// nobody's order makes it one.
+/// no order makes it one.
 pub fn judge(case: &Case<'_>) -> Ruling {
     let mut objections = RULES.iter().filter_map(|rule| rule.objection(case));
     let ruling = objections.next().unwrap_or(Ruling::Allow);

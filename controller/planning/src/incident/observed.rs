@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
-use aegis_api::{Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
+use aegis_api::{ContainerId, Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
 
 use crate::governing::BrokenPolicy;
 use crate::host_limit::HostLimits;
@@ -21,7 +21,7 @@ pub struct Observed {
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not
     /// say so yet.
-    pub stopped: BTreeSet<String>,
+    pub stopped: BTreeSet<ContainerId>,
     /// The brake of the host, if it is on.
     pub paused: Option<Pause>,
     /// When somebody last let automation go on.

@@ -6,7 +6,7 @@ use aegis_api::redact::bound;
 /// The longest account of readings, in characters.
 const READINGS: usize = 600;
 
-/// What was read, for people, and what was not.
+/// What was read, for display, and what was not.
 pub fn readings(evidence: &Evidence) -> String {
     let mut read: Vec<String> = evidence.containers.iter().map(describe_container).collect();
     if !evidence.gaps.is_empty() {
@@ -22,7 +22,7 @@ pub fn describe_container(container: &ContainerEvidence) -> String {
         text.push_str(&format!(", memory {percent:.0} % of its limit"));
     }
     if container.oom_killed {
-        text.push_str(", was ended for want of memory");
+        text.push_str(", was OOM-killed");
     }
     if let Some(code) = container.exit_code {
         text.push_str(&format!(", exit code {code}"));

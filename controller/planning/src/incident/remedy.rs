@@ -2,11 +2,29 @@
 
 use aegis_api::incident::{Patch, Plan};
 use aegis_api::proposal::Action;
-use aegis_api::scalar::ResourceName;
+use aegis_api::scalar::{InvalidScalar, ResourceName};
+use aegis_api::workload::ContainerTemplate;
 use aegis_api::{Kind, Time, Workload, WorkloadSpec};
 use sha2::{Digest, Sha256};
 
 use super::validate::ValidatedIncident;
+
+/// Why no plan can be made of an action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotPrescribe {
+    #[error("SCALE_UP is not possible: {current} replicas are the most that policy {policy} allows")]
+    AtMost { current: u32, policy: String },
+    #[error("SCALE_DOWN is not possible: {current} replicas are the fewest that policy {policy} allows")]
+    AtFewest { current: u32, policy: String },
+    #[error(
+        "there is nothing to roll back to: workload {workload} adopts a container, whose configuration belongs to its creator"
+    )]
+    Adopted { workload: String },
+    #[error("there is nothing to roll back to: workload {workload} has had no other template")]
+    NoOtherTemplate { workload: String },
+    #[error("no plan can name workload {workload}")]
+    Unnamed { workload: String, source: InvalidScalar },
+}
 
 /// Makes the plan, or says why the action cannot be taken.
 pub(crate) fn prescribe(
@@ -14,50 +32,13 @@ pub(crate) fn prescribe(
     workload: &Workload,
     action: Action,
     count: u32,
-) -> Result<Plan, String> {
-    let target: ResourceName = workload
-        .name()
-        .parse()
-        .map_err(|error| format!("workload {}: {error}", workload.name()))?;
-    let current = workload.spec.replicas;
-    let (min, max) = (incident.policy.replicas.min, incident.max_replicas);
-    let patch = match action {
-        Action::Noop => Patch::default(),
-        Action::Restart => Patch {
-            restarted_at: Some(incident.now),
-            ..Patch::default()
-        },
-        Action::ScaleUp => {
-            let wanted = current.saturating_add(count.max(1)).min(max);
-            if wanted <= current {
-                return Err(format!(
-                    "SCALE_UP is not possible: {current} replicas are the most that policy {} allows",
-                    incident.policy_name
-                ));
-            }
-            Patch {
-                replicas: Some(wanted),
-                ..Patch::default()
-            }
-        }
-        Action::ScaleDown => {
-            let wanted = current.saturating_sub(count.max(1)).max(min);
-            if wanted >= current {
-                return Err(format!(
-                    "SCALE_DOWN is not possible: {current} replicas are the fewest that policy {} allows",
-                    incident.policy_name
-                ));
-            }
-            Patch {
-                replicas: Some(wanted),
-                ..Patch::default()
-            }
-        }
-        Action::Rollback => Patch {
-            template: Some(previous_template(workload)?),
-            ..Patch::default()
-        },
-    };
+) -> Result<Plan, CannotPrescribe> {
+    let target = workload.name().parse();
+    let target: ResourceName = target.map_err(|source| CannotPrescribe::Unnamed {
+        workload: workload.name().to_owned(),
+        source,
+    })?;
+    let patch = patch(incident, workload, action, count)?;
     let parent_generation = workload.generation();
     let hash = hash(action, &target, parent_generation, &patch);
     Ok(Plan {
@@ -70,18 +51,59 @@ pub(crate) fn prescribe(
     })
 }
 
+/// What the workload's spec becomes, within the bounds of the policy.
+fn patch(
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    action: Action,
+    count: u32,
+) -> Result<Patch, CannotPrescribe> {
+    let current = workload.spec.replicas;
+    let policy = || incident.policy_name.clone();
+    let replicas = |wanted| Patch {
+        replicas: Some(wanted),
+        ..Patch::default()
+    };
+    match action {
+        Action::Noop => Ok(Patch::default()),
+        Action::Restart => Ok(Patch {
+            restarted_at: Some(incident.now),
+            ..Patch::default()
+        }),
+        Action::ScaleUp => match current.saturating_add(count.max(1)).min(incident.max_replicas) {
+            wanted if wanted > current => Ok(replicas(wanted)),
+            _ => Err(CannotPrescribe::AtMost {
+                current,
+                policy: policy(),
+            }),
+        },
+        Action::ScaleDown => match current
+            .saturating_sub(count.max(1))
+            .max(incident.policy.replicas.min)
+        {
+            wanted if wanted < current => Ok(replicas(wanted)),
+            _ => Err(CannotPrescribe::AtFewest {
+                current,
+                policy: policy(),
+            }),
+        },
+        Action::Rollback => Ok(Patch {
+            template: Some(previous_template(workload)?),
+            ..Patch::default()
+        }),
+    }
+}
+
 /// Whether a workload has been something else that it could be again.
 pub fn can_roll_back(workload: &Workload) -> bool {
     previous_template(workload).is_ok()
 }
 
 /// The newest earlier template, one that was once ready before any other.
-fn previous_template(workload: &Workload) -> Result<aegis_api::workload::ContainerTemplate, String> {
+fn previous_template(workload: &Workload) -> Result<ContainerTemplate, CannotPrescribe> {
+    let name = || workload.name().to_owned();
     if workload.spec.container.is_some() {
-        return Err(format!(
-            "there is nothing to roll back to: workload {} adopts a container, whose configuration belongs to whoever made it",
-            workload.name()
-        ));
+        return Err(CannotPrescribe::Adopted { workload: name() });
     }
     let revisions = workload
         .status
@@ -99,12 +121,7 @@ fn previous_template(workload: &Workload) -> Result<aegis_api::workload::Contain
         .or_else(|| earlier().next());
     found
         .and_then(|revision| revision.template.clone())
-        .ok_or_else(|| {
-            format!(
-                "there is nothing to roll back to: workload {} has had no other template",
-                workload.name()
-            )
-        })
+        .ok_or_else(|| CannotPrescribe::NoOtherTemplate { workload: name() })
 }
 
 fn hash(action: Action, target: &ResourceName, generation: i64, patch: &Patch) -> String {
@@ -139,6 +156,16 @@ pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
         && template
             .as_ref()
             .is_none_or(|wanted| spec.template.as_ref() == Some(wanted))
+}
+
+/// What the plan does, for display.
+pub(super) fn describe(plan: &Plan) -> String {
+    match (plan.action, plan.patch.replicas) {
+        (Action::ScaleUp | Action::ScaleDown, Some(replicas)) => {
+            format!("{} {} to {replicas} replicas", plan.action, plan.target)
+        }
+        _ => format!("{} {}", plan.action, plan.target),
+    }
 }
 
 /// Whether it is this plan that the workload's spec carries: a restart that somebody else asked for since is another one.

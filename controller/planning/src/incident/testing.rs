@@ -8,13 +8,17 @@
 
 use std::sync::Arc;
 
+use aegis_api::incident::Plan;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{
-    Incident, IncidentStatus, Kind, RemediationPolicy, Symptom, SymptomKind, Time, Workload, kinds, yaml,
+    ConditionType, Incident, IncidentStatus, Kind, Reason, RemediationPolicy, Symptom, SymptomKind, Time,
+    Workload, kinds, yaml,
 };
 
+use super::next::{Effect, Next, Setback};
 use super::observed::Observed;
-use super::plan::{Step, plan};
+use super::phase::next;
+use super::transition::{Field, Transition, What};
 use super::validate::{ValidatedIncident, validate};
 use crate::host_limit::HostLimits;
 use crate::host_reading::HostReading;
@@ -55,8 +59,62 @@ pub fn found_sick(status: IncidentStatus) -> IncidentStatus {
 }
 
 /// What comes next for an incident about a settled workload of three replicas.
-pub fn step(incident: Incident, policy: &str) -> Step {
-    plan(&judge(vec![incident], policy))
+pub fn step(incident: Incident, policy: &str) -> Next {
+    next(&judge(vec![incident], policy))
+}
+
+fn when(next: &Next, what: What) -> Option<&Transition> {
+    next.transition().filter(|transition| transition.what == what)
+}
+
+/// The plan that is approved, and why.
+pub fn approved(next: &Next) -> Option<(&Plan, &str)> {
+    let transition = when(next, What::Approved)?;
+    let allows = transition
+        .conditions
+        .iter()
+        .find(|it| it.kind == ConditionType::PolicyAllows)?;
+    Some((transition.plan()?, &allows.message))
+}
+
+/// The plan that a human is asked about, and why.
+pub fn asked(next: &Next) -> Option<(&Plan, Reason, &str)> {
+    let transition = when(next, What::Asked)?;
+    let allows = transition
+        .conditions
+        .iter()
+        .find(|it| it.kind == ConditionType::PolicyAllows)?;
+    Some((transition.plan()?, allows.reason, &allows.message))
+}
+
+/// The reason for which it is held.
+pub fn held(next: &Next) -> Option<Reason> {
+    let transition = when(next, What::Held)?;
+    let held = transition
+        .conditions
+        .iter()
+        .find(|it| it.kind == ConditionType::Held)?;
+    Some(held.reason)
+}
+
+/// Why it begins at evidence again.
+pub fn started_over(next: &Next) -> Option<&str> {
+    let transition = when(next, What::StartedOver)?;
+    transition.timeline[0]
+        .message
+        .strip_prefix("the plan is made again: ")
+}
+
+/// Why it fails.
+pub fn failed(next: &Next) -> Option<&str> {
+    if let Next::Effect(Effect::Unlearn(Setback::Fail { error, .. })) = next {
+        return Some(error);
+    }
+    let mut fields = when(next, What::Failed)?.fields.iter();
+    fields.find_map(|field| match field {
+        Field::Error(error) => error.as_deref(),
+        _ => None,
+    })
 }
 
 /// A policy that lets automation act, unless it says otherwise.

@@ -2,6 +2,7 @@
 
 mod measured;
 mod proposals;
+mod transitions;
 mod verifying;
 mod waiting;
 
@@ -9,11 +10,15 @@ use std::sync::Arc;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::InstanceStatus;
-use aegis_api::{Incident, IncidentStatus, Time, Workload, WorkloadStatus};
+use aegis_api::{Incident, IncidentStatus, Reason, Time, Workload, WorkloadStatus};
 
-use super::plan::verify::proof;
-use super::plan::{Step, plan};
-use super::testing::{NOW, REPORT, incident, judge, object, row, step};
+use super::next::{Effect, Next, Setback};
+use super::phase::next;
+use super::phase::verifying::proof;
+use super::testing::{
+    NOW, REPORT, approved, asked, failed, held, incident, judge, object, row, started_over, step,
+};
+use super::transition::{HeldFor, What};
 use super::validate::ValidatedIncident;
 
 const LADDER: &str = "{fallback: [RESTART]}";
@@ -34,7 +39,7 @@ tried: [{{action: NOOP, planHash: '1', error: it did not help}}]
 fn a_rung_of_the_ladder_follows_by_itself_where_the_council_had_agreed() {
     let step = step(incident(REPORT, &after_a_noop("APPROVED")), LADDER);
     assert!(
-        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Restart),
+        approved(&step).is_some_and(|(plan, _)| plan.action == Action::Restart),
         "{step:?}"
     );
 }
@@ -43,7 +48,7 @@ fn a_rung_of_the_ladder_follows_by_itself_where_the_council_had_agreed() {
 fn i5_a_rung_after_a_plan_that_only_a_human_approved_waits_for_a_human_again() {
     let step = step(incident(REPORT, &after_a_noop("NEEDS_REVIEW")), LADDER);
     assert!(
-        matches!(&step, Step::AskHuman { plan, reason: "CouncilNeedsReview", .. } if plan.action == Action::Restart),
+        matches!(asked(&step), Some((plan, Reason::CouncilNeedsReview, _)) if plan.action == Action::Restart),
         "{step:?}"
     );
 }
@@ -57,7 +62,7 @@ tried: [{action: SCALE_UP, planHash: '1', error: it did not help}]
 ";
     let step = step(incident(REPORT, status), LADDER);
     assert!(
-        matches!(&step, Step::AskHuman { plan, .. } if plan.action == Action::Restart),
+        asked(&step).is_some_and(|(plan, ..)| plan.action == Action::Restart),
         "{step:?}"
     );
 }
@@ -90,12 +95,13 @@ fn a_restart_that_the_workload_refuses_ends_the_incident_at_once_with_the_reason
         execution.applied_at = Some(now);
         let workload = std::sync::Arc::make_mut(incident.target.as_mut().unwrap());
         let degraded = serde_json::json!({"type": "Degraded", "status": status, "reason": reason, "lastTransitionTime": now,
-            "message": "web was started with --rm, so stopping it deletes it: run it anew"});
+            "message": "web was started with --rm, so stopping it deletes it: run it again"});
         let status = workload.status.get_or_insert_default();
         status.observed_generation = Some(2);
         status.conditions = vec![serde_json::from_value(degraded).unwrap()];
-        let step = plan(&incident);
-        let ended = matches!(&step, Step::Fail { error, .. } if error.starts_with("RESTART cannot be done: web was started with --rm"));
+        let step = next(&incident);
+        let ended = failed(&step)
+            .is_some_and(|error| error.starts_with("RESTART cannot be done: web was started with --rm"));
         assert_eq!(ended, ends, "{reason}: {step:?}");
     }
 }
@@ -105,7 +111,7 @@ fn an_action_that_a_human_chose_is_not_repeated_and_not_followed_by_the_ladder()
     let chosen =
         "{workloadRef: web, alertType: odd, override: {action: SCALE_UP, replicaCount: 1, by: operator}}";
     let step = step(incident(chosen, &too_late("SCALE_UP")), LADDER);
-    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+    assert!(failed(&step).is_some(), "{step:?}");
 }
 
 #[test]
@@ -115,10 +121,10 @@ fn an_action_that_a_human_chose_while_another_was_under_way_comes_next() {
     assert!(
         matches!(
             step,
-            Step::FallBack {
+            Next::Effect(Effect::Unlearn(Setback::FallBack {
                 action: Action::Noop,
                 ..
-            }
+            }))
         ),
         "{step:?}"
     );
@@ -145,48 +151,51 @@ execution: {appliedAt: '2026-11-22T11:59:50Z'}
 ";
     let mut other = incident(REPORT, done);
     other.metadata.name = Some("other".to_owned());
-    let next = |parent: u8, cooldown: &str| {
+    let after = |parent: u8, cooldown: &str| {
         let incidents = vec![incident(REPORT, &waits(parent)), other.clone()];
-        plan(&judge(incidents, &format!("{{cooldown: {cooldown}}}")))
+        next(&judge(incidents, &format!("{{cooldown: {cooldown}}}")))
     };
     assert_eq!(
-        next(1, "30s"),
-        Step::Wait(Some(std::time::Duration::from_secs(20)))
+        after(1, "30s"),
+        Next::Wait(Some(std::time::Duration::from_secs(20)))
     );
-    assert!(matches!(next(1, "5s"), Step::BeginAnew { .. }));
-    // Made for the workload as it was before the other incident: it begins anew at once, and keeps the cooldown there.
-    let anew = next(0, "30s");
-    assert!(matches!(anew, Step::BeginAnew { .. }), "{anew:?}");
+    assert!(started_over(&after(1, "5s")).is_some());
+    // Made for the workload as it was before the other incident: it starts over at once, and keeps the cooldown there.
+    let again = after(0, "30s");
+    assert!(started_over(&again).is_some(), "{again:?}");
     let begun = incident(REPORT, "{phase: RECEIVED, workload: web}");
-    let held = plan(&judge(vec![begun, other.clone()], "{cooldown: 30s}"));
+    let held = next(&judge(vec![begun, other.clone()], "{cooldown: 30s}"));
     assert!(
         matches!(
             &held,
-            Step::Investigate {
-                then_hold: Some(("Cooldown", ..))
-            }
+            Next::Effect(Effect::Investigate {
+                then_hold: Some(HeldFor {
+                    reason: Reason::Cooldown,
+                    ..
+                })
+            })
         ),
         "{held:?}"
     );
 }
 
 #[test]
-fn who_is_asked_for_with_no_replicas_is_scaled_up_by_nobody_but_a_human() {
+fn what_is_desired_with_no_replicas_is_scaled_up_by_a_human_alone() {
     let mut incident = judge(vec![restart_agreed()], "{}");
     let mut workload: Workload = object("Workload", "web", "{replicas: 0, template: {image: 'app:1'}}");
-    assert!(!proof(&workload, &[]).0, "nobody has looked yet");
+    assert!(!proof(&workload, &[]).0, "no probe has run yet");
     workload.metadata.generation = Some(1);
     workload.status = Some(WorkloadStatus::default());
     let (healthy, words) = proof(&workload, &[]);
     assert!(healthy, "{words}");
 
     incident.target = Ok(Arc::new(workload.clone()));
-    let step = plan(&incident);
-    let Step::AskHuman { reason, message, .. } = &step else {
+    let step = next(&incident);
+    let Some((_, reason, message)) = asked(&step) else {
         panic!("{step:?}")
     };
-    assert_eq!(*reason, "ScaledToZero");
-    assert!(message.contains("asked for with 0 replicas"), "{message}");
+    assert_eq!(reason, Reason::ScaledToZero);
+    assert!(message.contains("spec.replicas is 0"), "{message}");
 
     workload.spec.replicas = 1;
     assert!(!proof(&workload, &[]).0, "one is asked for and none is there");
@@ -228,26 +237,26 @@ votes: [{}]
 
 #[test]
 fn a_fix_that_failed_twice_in_other_incidents_of_the_workload_is_not_tried_a_third_time() {
-    let next = |others: &[(&str, &str)]| {
+    let after = |others: &[(&str, &str)]| {
         let mut all = vec![restart_agreed()];
         for (number, (at, phase)) in others.iter().enumerate() {
             all.push(restarted_before(&format!("before-{number}"), at, phase));
         }
-        plan(&judge(all, "{}"))
+        next(&judge(all, "{}"))
     };
     let (one, two) = ("2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z");
-    let step = next(&[(one, "FAILED"), (two, "FAILED")]);
-    let Step::AskHuman { reason, message, .. } = &step else {
+    let step = after(&[(one, "FAILED"), (two, "FAILED")]);
+    let Some((_, reason, message)) = asked(&step) else {
         panic!("{step:?}")
     };
-    assert_eq!(*reason, "FailedBefore");
+    assert_eq!(reason, Reason::FailedBefore);
     assert!(message.contains("RESTART failed 2 times in a row"), "{message}");
     for sound in [
         &[(one, "FAILED")][..],
         &[(one, "FAILED"), (two, "RESOLVED")],
         &[("2026-11-20T09:00:00Z", "FAILED"), (two, "FAILED")],
     ] {
-        let step = next(sound);
-        assert!(matches!(step, Step::Approve { .. }), "{sound:?}: {step:?}");
+        let step = after(sound);
+        assert!(approved(&step).is_some(), "{sound:?}: {step:?}");
     }
 }

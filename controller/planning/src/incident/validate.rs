@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use aegis_api::proposal::{Action, RecentAction};
+use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{
-    Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, RemediationPolicySpec, Time, Workload,
+    ConditionType, ContainerId, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
+    RemediationPolicySpec, Time, Workload,
 };
 
 use super::observed::Observed;
@@ -18,10 +20,19 @@ use crate::host_reading::HostReading;
 use crate::ledger;
 use crate::serving::naming;
 
-/// Why an incident waits for another one on the same workload.
-pub(crate) const REMEDIATION_UNDER_WAY: &str = "RemediationUnderWay";
 /// How far back actions on the workload are looked at.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
+
+/// Why an incident is about no workload.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoTarget {
+    #[error("workload {0} does not exist: apply it, or name another")]
+    Missing(ResourceName),
+    #[error("the incident names neither a workload nor a container")]
+    Unnamed,
+    #[error("no Workload covers container {0}: apply one that adopts it, so that it may be healed")]
+    Uncovered(ContainerName),
+}
 
 /// An incident with all that planning needs.
 #[derive(Debug, Clone)]
@@ -29,7 +40,7 @@ pub struct ValidatedIncident {
     pub incident: Arc<Incident>,
     pub status: IncidentStatus,
     /// The workload; the error says why there is none.
-    pub target: Result<Arc<Workload>, String>,
+    pub target: Result<Arc<Workload>, NoTarget>,
     pub policy_name: String,
     pub policy: RemediationPolicySpec,
     /// Why a human is asked, whatever the policy says.
@@ -39,20 +50,20 @@ pub struct ValidatedIncident {
     /// What automation does on the host beside this workload.
     pub host: HostUse,
     /// Adopted containers that a person stopped, or may have stopped a moment ago.
-    pub stopped: std::collections::BTreeSet<String>,
+    pub stopped: std::collections::BTreeSet<ContainerId>,
     pub limits: HostLimits,
     /// What the host has left.
     pub reading: HostReading,
     /// Why automation holds still for the workload.
     pub paused: Option<Hold>,
     /// Another incident whose remediation of the same workload is under way.
-    pub rival: Option<String>,
+    pub active_incident: Option<String>,
     /// What earlier incidents did to the workload, oldest first; what this one did is not among it.
     pub history: Vec<RecentAction>,
     /// Actions on the workload within the hour, this incident's earlier rungs among them.
     pub actions_in_hour: u32,
     /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
-    pub by_hand: Vec<RecentAction>,
+    pub manual_actions: Vec<RecentAction>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started.
@@ -69,15 +80,10 @@ impl ValidatedIncident {
 pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncident {
     let status = incident.status.clone().unwrap_or_default();
     let target = target(incident, &status, &observed.workloads);
-    let labels = target
-        .as_ref()
-        .ok()
-        .and_then(|workload| workload.metadata.labels.clone())
-        .unwrap_or_default();
-    let name = target
-        .as_ref()
-        .map(|workload| workload.name())
-        .unwrap_or_default();
+    let about = target.as_deref().ok();
+    let labels = about.and_then(|workload| workload.metadata.labels.clone());
+    let labels = labels.unwrap_or_default();
+    let name = about.map(|workload| workload.name()).unwrap_or_default();
     let Governing {
         name: policy_name,
         spec: policy,
@@ -90,15 +96,11 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         observed.cooldown,
         observed.verification_deadline,
     );
-    let about = target.as_ref().ok();
-    let rival = about.and_then(|workload| rival(incident, workload.name(), observed));
-    let protected = target.as_ref().is_ok_and(|workload| hold::is_protected(workload));
-    let paused = target
-        .as_ref()
-        .ok()
-        .and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
+    let active_incident = about.and_then(|workload| active_incident(incident, workload.name(), observed));
+    let protected = about.is_some_and(hold::is_protected);
+    let paused = about.and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
     let balancers = naming(&observed.balancers, name);
-    let host = host(incident, target.as_deref().ok(), observed);
+    let host = host(incident, about, observed);
     ValidatedIncident {
         incident: Arc::clone(incident),
         max_replicas: policy
@@ -107,10 +109,9 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             .unwrap_or(observed.max_replicas.saturating_add(1)),
         history: history(incident, name, observed),
         actions_in_hour: ledger::actions_in_hour(&observed.incidents, name, observed.now),
-        by_hand: target.as_ref().map_or_else(
-            |_| Vec::new(),
-            |workload| by_hand(workload, &observed.incidents, observed.now),
-        ),
+        manual_actions: about
+            .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
+            .unwrap_or_default(),
         balancers: balancers.cloned().collect(),
         awake_since: observed.awake_since,
         now: observed.now,
@@ -125,7 +126,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         stopped: observed.stopped.clone(),
         limits: observed.limits,
         reading: observed.reading,
-        rival,
+        active_incident,
     }
 }
 
@@ -147,20 +148,17 @@ fn target(
     incident: &Incident,
     status: &IncidentStatus,
     workloads: &[Arc<Workload>],
-) -> Result<Arc<Workload>, String> {
+) -> Result<Arc<Workload>, NoTarget> {
     let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
     if let Some(name) = status.workload.as_ref().or(incident.spec.workload_ref.as_ref()) {
-        return by_name(name.as_str())
-            .ok_or_else(|| format!("workload {name} does not exist: apply it, or name another"));
+        return by_name(name.as_str()).ok_or_else(|| NoTarget::Missing(name.clone()));
     }
     let Some(container) = &incident.spec.container_name else {
-        return Err("the incident names neither a workload nor a container".to_owned());
+        return Err(NoTarget::Unnamed);
     };
-    covering(workloads, container.as_str()).cloned().ok_or_else(|| {
-        format!(
-            "no Workload covers container {container}: apply one that adopts it, so that it may be healed"
-        )
-    })
+    covering(workloads, container.as_str())
+        .cloned()
+        .ok_or_else(|| NoTarget::Uncovered(container.clone()))
 }
 
 /// Whether the remediation of an incident is past its beginning and not over: it has the workload to itself.
@@ -172,11 +170,11 @@ fn is_active(phase: Phase) -> bool {
         | Phase::Executing
         | Phase::Scaling
         | Phase::Verifying => true,
-        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed => false,
+        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed | Phase::DryRun => false,
     }
 }
 
-fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
+fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
     let mine = incident
         .status
         .as_ref()
@@ -223,9 +221,11 @@ fn rival(incident: &Incident, workload: &str, observed: &Observed) -> Option<Str
 /// One that waits for another incident is next as soon as that one is over.
 fn only_waits(incident: &Incident) -> bool {
     let conditions = incident.status.iter().flat_map(|status| &status.conditions);
-    conditions
-        .into_iter()
-        .any(|held| held.type_ == "Held" && held.status == "True" && held.reason != REMEDIATION_UNDER_WAY)
+    conditions.into_iter().any(|held| {
+        held.type_ == ConditionType::Held
+            && held.status == "True"
+            && held.reason != Reason::RemediationUnderWay
+    })
 }
 
 fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<RecentAction> {
@@ -242,7 +242,7 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
 }
 
 /// What of the Workload's spec changed without an incident's plan.
-fn by_hand(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
+fn manual_actions(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
     let planned = |generation: i64| {
         let mut statuses = incidents.iter().filter_map(|incident| incident.status.as_ref());
         statuses.any(|status| {

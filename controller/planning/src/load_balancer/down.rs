@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::membership::{DOWN, server_line};
-use super::render::{NOBODY, Rendered};
+use super::render::{NO_SERVER, Rendered};
 
 /// The configuration without these servers; as it is where it has none of them.
 pub fn without(good: &Rendered, addresses: &BTreeSet<&str>) -> Rendered {
@@ -44,7 +44,7 @@ fn marked(line: &str, addresses: &BTreeSet<&str>) -> String {
     }
 }
 
-/// The line with an address that stands by itself replaced by one that nobody has.
+/// The line with an address that stands by itself replaced by one where no process listens.
 fn replaced(line: &str, address: &str) -> String {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '[');
     let mut rest = line;
@@ -52,7 +52,7 @@ fn replaced(line: &str, address: &str) -> String {
     while let Some((before, after)) = rest.split_once(address) {
         let alone = !before.ends_with(is_part) && !after.starts_with(|c: char| c.is_ascii_digit());
         done.push_str(before);
-        done.push_str(if alone { NOBODY } else { address });
+        done.push_str(if alone { NO_SERVER } else { address });
         rest = after;
     }
     done + rest

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use aegis_api::Time;
 use aegis_api::load_balancer::Server;
 use aegis_api::observed::ContainerState;
+use aegis_api::{ContainerId, Time};
 
 /// One container as the engine sees it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Endpoint {
 }
 
 /// Containers by id, those that exist.
-pub type Endpoints = BTreeMap<String, Endpoint>;
+pub type Endpoints = BTreeMap<ContainerId, Endpoint>;
 /// The networks that nginx is on.
 pub type Networks = BTreeMap<String, Option<IpAddr>>;
 

@@ -1,4 +1,4 @@
-//! The world as one LoadBalancer sees it, as data, and what of it is worth looking at. Pure.
+//! The world as one LoadBalancer sees it, as data, and what of it is worth inspecting. Pure.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{DrainReceipt, Server};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use super::down;
 use super::home::{Endpoints, is_home};
@@ -35,16 +35,16 @@ pub struct Observed {
     /// not run, without servers whose addresses are not theirs any more, for it would start with them.
     pub file: Option<Rendered>,
     /// It does.
-    pub on_disk: bool,
+    pub installed: bool,
     /// Where the containers are that nginx serves or could serve.
     pub endpoints: Endpoints,
-    /// nginx's workers; asked for only while a drain is open.
+    /// nginx's workers; read only while a drain is open.
     pub workers: Option<Vec<Worker>>,
     /// The backends' Workloads, in the order of the backends; `None` where there is no such Workload.
     pub workloads: Vec<Option<Arc<Workload>>>,
     /// Workloads that no backend names any more and nginx serves all the same.
-    pub dismissed: Vec<Arc<Workload>>,
-    /// Receipts of earlier passes with what nginx's log told of them since.
+    pub removed_backends: Vec<Arc<Workload>>,
+    /// Receipts of earlier passes with what nginx's log reported of them since.
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
     pub template: Result<String, Arc<std::io::Error>>,
@@ -58,13 +58,19 @@ impl Observed {
         let container = self.container.as_ref();
         container.is_some_and(|container| container.state == ContainerState::Running)
     }
+
+    /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
+    pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
+        let stopped = self.container.as_ref().filter(|_| !self.runs());
+        stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
+    }
 }
 
 /// Ids of containers that nginx serves, or that could be admitted.
 pub fn candidates<'a>(
     balancer: &LoadBalancer,
     workloads: impl Iterator<Item = &'a Arc<Workload>>,
-) -> BTreeSet<String> {
+) -> BTreeSet<ContainerId> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let rows = workloads.filter_map(|workload| workload.status.as_ref());
     let rows = rows.flat_map(|status| &status.instances);

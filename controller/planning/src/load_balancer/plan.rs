@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::Time;
 use aegis_api::load_balancer::{Drain, DrainReceipt, Release, Server};
 use aegis_api::workload::Leaving;
 
 use super::observed::Worker;
 use super::receipts;
-use super::render::{Rendered, render};
+use super::render::{RenderError, Rendered, render};
 use super::validate::ValidatedLoadBalancer;
-use crate::Invalid;
 
 /// Why there is nothing to bring to nginx.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +24,11 @@ pub enum Unplanned {
         source: Arc<std::io::Error>,
     },
     /// The template cannot be rendered.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
+    #[error("cannot render template {template}")]
+    Render { template: String, source: RenderError },
 }
 
-/// Pause between two looks at workers that still finish requests.
+/// Pause between two inspections of workers that still finish requests.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What to do about the configuration.
@@ -95,10 +95,10 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
             .flat_map(|upstream| upstream.servers.clone())
             .collect(),
     };
-    let ids: BTreeSet<&str> = servers.iter().map(|server| server.id.as_str()).collect();
+    let ids: BTreeSet<&ContainerId> = servers.iter().map(|server| &server.id).collect();
     let (draining, receipts) = continued(balancer, &ids);
     let leaving = leaving(balancer, &ids);
-    let still: BTreeSet<&String> = draining
+    let still: BTreeSet<&ContainerId> = draining
         .iter()
         .chain(&leaving)
         .flat_map(|drain| &drain.ids)
@@ -106,19 +106,19 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
     let released = balancer
         .marked
         .iter()
-        .filter(|(id, _)| !ids.contains(id.as_str()) && !still.contains(id));
-    let release = |(id, since): (&String, &Option<Time>)| Release {
+        .filter(|(id, _)| !ids.contains(id) && !still.contains(id));
+    let release = |(id, since): (&ContainerId, &Option<Time>)| Release {
         id: id.clone(),
         since: *since,
     };
     let step = match (&rendered, &balancer.served) {
         (None, _) => Step::Nothing,
-        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.on_disk => Step::Nothing,
+        (Some(rendered), Some(served)) if *served == rendered.revision && balancer.installed => Step::Nothing,
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     let waits = [
         (!still.is_empty()).then_some(DRAIN_LOOK),
-        balancer.ripens_in,
+        balancer.min_ready_remaining,
         receipts::look_again(&balancer.counted, &receipts, balancer.now),
     ];
     Ok(Prepared {
@@ -139,11 +139,9 @@ fn rendered(balancer: &ValidatedLoadBalancer) -> Result<Rendered, Unplanned> {
         template: name.to_string(),
         source: source.clone(),
     })?;
-    render(balancer, template).map_err(|message| {
-        Unplanned::Invalid(Invalid {
-            reason: "TemplateError",
-            message: format!("template {name}: {message}"),
-        })
+    render(balancer, template).map_err(|source| Unplanned::Render {
+        template: name.to_string(),
+        source,
     })
 }
 
@@ -170,14 +168,14 @@ pub fn contain(balancer: &ValidatedLoadBalancer) -> Option<Prepared> {
 }
 
 /// The drain of what leaves with this pass: each container that runs and is in no upstream any more.
-fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Drain> {
+fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&ContainerId>) -> Option<Drain> {
     let left = balancer
         .before
         .servers
         .iter()
-        .filter(|server| !ids.contains(server.id.as_str()) && balancer.running.contains(&server.id));
+        .filter(|server| !ids.contains(&server.id) && balancer.running.contains(&server.id));
     // One container may have been in several upstreams.
-    let left: BTreeMap<&String, &String> = left.map(|server| (&server.id, &server.container)).collect();
+    let left: BTreeMap<&ContainerId, &String> = left.map(|server| (&server.id, &server.container)).collect();
     let gone = |server: &&Server| left.contains_key(&server.id);
     let addresses: BTreeSet<&String> = balancer
         .before
@@ -194,7 +192,7 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Dra
         addresses: addresses.into_iter().cloned().collect(),
         causes: causes.into_iter().collect(),
         containers: left.values().map(ToString::to_string).collect(),
-        ids: left.keys().map(ToString::to_string).collect(),
+        ids: left.keys().copied().cloned().collect(),
         since: balancer.now,
         deadline: balancer.now.plus(balancer.spec.drain_timeout),
         workers: Vec::new(),
@@ -202,13 +200,16 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> Option<Dra
 }
 
 /// The drains of earlier passes that are still open, and the receipts of those that are over.
-fn continued(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&str>) -> (Vec<Drain>, Vec<DrainReceipt>) {
+fn continued(
+    balancer: &ValidatedLoadBalancer,
+    ids: &BTreeSet<&ContainerId>,
+) -> (Vec<Drain>, Vec<DrainReceipt>) {
     let (mut open, mut receipts) = (Vec::new(), Vec::new());
     for drain in &balancer.before.draining {
-        // What is back in rotation leaves anew, if it does.
+        // What is back in rotation leaves again, if it does.
         let away = drain.containers.iter().zip(&drain.ids);
-        let (containers, away): (Vec<String>, Vec<String>) = away
-            .filter(|(_, id)| !ids.contains(id.as_str()))
+        let (containers, away): (Vec<String>, Vec<ContainerId>) = away
+            .filter(|(_, id)| !ids.contains(id))
             .map(|(container, id)| (container.clone(), id.clone()))
             .unzip();
         if away.is_empty() {

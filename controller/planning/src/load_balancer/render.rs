@@ -1,13 +1,14 @@
 //! Upstreams and template to nginx's configuration and its revision. Pure.
 
+use aegis_api::error::chain;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
-/// Where nobody listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
-/// look at `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
-pub(crate) const NOBODY: &str = "127.0.0.1:1";
+/// Where no process listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
+/// read `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
+pub(crate) const NO_SERVER: &str = "127.0.0.1:1";
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,17 @@ pub struct Rendered {
     pub revision: String,
     /// The file.
     pub text: String,
+}
+
+/// Why a template gave no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The values have no form for a template.
+    #[error(transparent)]
+    Values(#[from] serde_json::Error),
+    /// What the template engine says with all its causes: it names the line in the innermost one, and draws it over several.
+    #[error("{}", chain(.0).split_whitespace().collect::<Vec<_>>().join(" "))]
+    Template(tera::Error),
 }
 
 /// What a template can use.
@@ -48,8 +60,8 @@ struct ServerValues<'a> {
     container: &'a str,
 }
 
-/// Renders; an error says what the template engine says, with the line.
-pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, String> {
+/// Renders.
+pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, RenderError> {
     let mut values = Values {
         name: &balancer.name,
         port: balancer.spec.port,
@@ -70,7 +82,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     };
     let mut hash = Sha256::new();
     hash.update(template);
-    hash.update(serde_json::to_vec(&values).map_err(|error| error.to_string())?);
+    hash.update(serde_json::to_vec(&values)?);
     let digest: String = hash
         .finalize()
         .iter()
@@ -78,8 +90,8 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         .map(|byte| format!("{byte:02x}"))
         .collect();
     values.revision = Some(&digest);
-    let context = tera::Context::from_serialize(&values).map_err(|error| chain(&error))?;
-    let text = tera::Tera::one_off(template, &context, false).map_err(|error| chain(&error))?;
+    let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
+    let text = tera::Tera::one_off(template, &context, false).map_err(RenderError::Template)?;
     Ok(Rendered {
         revision: digest,
         text,
@@ -92,12 +104,12 @@ fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>
         weight: server.weight,
         container: &server.container,
     });
-    let nobody = ServerValues {
-        address: NOBODY,
+    let no_server = ServerValues {
+        address: NO_SERVER,
         weight: 1,
-        container: "nobody",
+        container: "none",
     };
-    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(nobody);
+    let stand_in = (upstream.servers.is_empty() && !knows_unavailable).then_some(no_server);
     servers.chain(stand_in).collect()
 }
 
@@ -118,16 +130,4 @@ fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {
     } else {
         format!("/{upstream}/")
     }
-}
-
-/// An error with all its causes: tera names the line in the innermost one.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,8 @@
 //! What a LoadBalancer's status says after a pass. Pure: the reconciler stores it.
 
+use aegis_api::condition::Conditions;
 use aegis_api::load_balancer::Reload;
-use aegis_api::{LoadBalancerStatus, condition};
+use aegis_api::{ConditionType, LoadBalancerStatus, Reason};
 
 use super::plan::Prepared;
 use super::receipts;
@@ -44,25 +45,17 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     let servers = plan.servers.len();
     let (reason, message) = words(&balancer, servers, plan.rendered.is_none());
     let (ready, degraded) = match reason {
-        "Ready" => (true, false),
-        "NoReadyServers" => (false, false),
+        Reason::Ready => (true, false),
+        Reason::NoReadyServers => (false, false),
         _ => (false, !(balancer.as_wanted && balancer.held.is_empty())),
     };
-    let trouble = if degraded {
-        (reason, message.clone())
-    } else {
-        ("Configured", String::new())
+    let (why, trouble) = match degraded {
+        true => (reason, message.clone()),
+        false => (Reason::Configured, String::new()),
     };
-    condition::set(&mut conditions, "Ready", ready, reason, message, generation, now);
-    condition::set(
-        &mut conditions,
-        "Degraded",
-        degraded,
-        trouble.0,
-        trouble.1,
-        generation,
-        now,
-    );
+    Conditions::at(&mut conditions, generation, now)
+        .set(ConditionType::Ready, ready, reason, message)
+        .set(ConditionType::Degraded, degraded, why, trouble);
     let kept = plan.rendered.is_none();
     let (revision, config) = match plan.rendered {
         Some(rendered) => (Some(rendered.revision), Some(rendered.text)),
@@ -89,7 +82,7 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
 }
 
 /// Reason and message of the condition `Ready`. `kept`: nothing was ever configured.
-fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'static str, String) {
+fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (Reason, String) {
     let counted = match servers {
         1 => "1 server".to_owned(),
         _ => format!("{servers} servers"),
@@ -110,7 +103,7 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'sta
         let why = words.join("; ");
         let text =
             format!("no backend has a ready container yet: nginx keeps its present configuration ({why})");
-        return ("NoReadyServers", text);
+        return (Reason::NoReadyServers, text);
     }
     let held = (!balancer.held_words.is_empty()).then(|| {
         let held = balancer.held_words.join(", ");
@@ -118,9 +111,9 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (&'sta
     });
     words.extend(held);
     match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
-        (_, true, true) => ("Ready", format!("{counted} in rotation")),
-        (_, true, false) => ("LastServersHeld", words.join("; ")),
-        (0, ..) => ("NoServers", words.join("; ")),
-        _ => ("Partial", format!("{counted}; {}", words.join("; "))),
+        (_, true, true) => (Reason::Ready, format!("{counted} in rotation")),
+        (_, true, false) => (Reason::LastServersHeld, words.join("; ")),
+        (0, ..) => (Reason::NoServers, words.join("; ")),
+        _ => (Reason::Partial, format!("{counted}; {}", words.join("; "))),
     }
 }

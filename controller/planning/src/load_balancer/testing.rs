@@ -33,12 +33,12 @@ pub fn balancer() -> LoadBalancer {
 pub fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
     InstanceStatus {
         name: name.to_owned(),
-        id: format!("id-{name}"),
+        id: format!("id-{name}").into(),
         index: 1,
         addresses: [("net".to_owned(), ip.to_owned())].into(),
-        state: "running".to_owned(),
+        state: ContainerState::Running,
         health,
-        revision: "r".to_owned(),
+        revision: "r".into(),
         draining: false,
         draining_since: None,
         leaving: None,
@@ -61,7 +61,7 @@ pub fn server(name: &str, ip: &str) -> Server {
         upstream: "web".to_owned(),
         workload: "web".to_owned(),
         container: name.to_owned(),
-        id: format!("id-{name}"),
+        id: format!("id-{name}").into(),
         address: format!("{ip}:8000"),
         weight: 1,
     }
@@ -72,7 +72,7 @@ pub fn endpoint(row: &InstanceStatus) -> Endpoint {
     let addresses = row.addresses.iter();
     Endpoint {
         name: row.name.clone(),
-        state: ContainerState::from_word(&row.state),
+        state: row.state,
         started_at: row.started_at,
         addresses: addresses
             .map(|(network, ip)| (network.clone(), ip.parse().unwrap()))
@@ -91,7 +91,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         ..WorkloadStatus::default()
     });
     let container = ContainerDetails {
-        id: "nginx-id".to_owned(),
+        id: "nginx-id".into(),
         name: "nginx".to_owned(),
         state: ContainerState::Running,
         networks: [("net".to_owned(), Some("10.0.0.9".parse().unwrap()))].into(),
@@ -107,10 +107,10 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         container: Some(container),
         address: Some("10.0.0.9:80".parse().unwrap()),
         served: None,
-        on_disk: true,
+        installed: true,
         workers: None,
         workloads: vec![Some(Arc::new(workload))],
-        dismissed: Vec::new(),
+        removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
         now: time("2026-11-22T12:00:00Z"),
     }
@@ -127,7 +127,7 @@ pub fn serving(servers: &[Server]) -> LoadBalancer {
 
 pub fn release(id: &str, since: Option<&str>) -> Release {
     Release {
-        id: id.to_owned(),
+        id: id.into(),
         since: since.map(time),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aegis_api::load_balancer::{Drain, LoadBalancerStatus};
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
-use aegis_api::{LoadBalancer, Workload, WorkloadStatus, condition};
+use aegis_api::{ConditionType, LoadBalancer, Workload, WorkloadStatus, condition};
 
 use super::home::Endpoint;
 use super::observed::{Observed, Worker};
@@ -90,7 +90,7 @@ fn text(plan: Prepared) -> String {
 /// A backend `web` whose only server `a` was last seen healthy at 10.0.0.1, and what the engine says of it by now.
 type Change = fn(&mut Observed);
 
-/// However stale its Workload's status is, nobody who is not `a` gets a request.
+/// However stale its Workload's status is, no server but `a` gets a request.
 #[test]
 fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     fn endpoint_of(observed: &mut Observed) -> &mut Endpoint {
@@ -117,7 +117,7 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
         ("renamed", |observed| {
             endpoint_of(observed).name = "a-aside".to_owned();
         }),
-        ("started anew", |observed| {
+        ("restarted", |observed| {
             endpoint_of(observed).started_at = Some(time("2026-11-22T11:59:59Z"));
         }),
         ("its workload deleted", |observed| observed.workloads = vec![None]),
@@ -138,9 +138,12 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
                 status.servers.is_empty() && status.held.is_empty(),
                 "{what}: {status:?}"
             );
-            let ready = condition::find(&status.conditions, "Ready").unwrap();
+            let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
             assert_eq!((&*ready.reason, &*ready.status), ("NoServers", "False"), "{what}");
-            assert!(condition::is_true(&status.conditions, "Degraded"), "{what}");
+            assert!(
+                condition::is_true(&status.conditions, ConditionType::Degraded),
+                "{what}"
+            );
             let named = [
                 "upstream web answers 503 since 2026-11-22T12:00:00Z",
                 if what.contains("workload") { "web" } else { "a " },
@@ -154,7 +157,7 @@ fn i8_an_address_is_a_servers_only_as_long_as_the_engine_says_so() {
     }
 }
 
-/// The list of containers, which is asked where an inspection fails, does not tell when they started.
+/// The list of containers, which is asked where an inspection fails, does not say when they started.
 #[test]
 fn i8_a_container_whose_run_is_not_known_stays_where_it_is_and_is_not_admitted() {
     let servers = |lb: &LoadBalancer, ip: &str| {
@@ -182,7 +185,7 @@ fn since_when_an_upstream_has_no_server_is_kept() {
 }
 
 #[test]
-fn what_people_scaled_to_nothing_is_told_and_is_no_trouble() {
+fn what_people_scaled_to_nothing_is_reported_and_is_no_trouble() {
     let mut observed = world(Vec::new());
     let mut workload = Workload::new(
         "web",
@@ -191,9 +194,9 @@ fn what_people_scaled_to_nothing_is_told_and_is_no_trouble() {
     workload.status = Some(WorkloadStatus::default());
     observed.workloads = vec![Some(Arc::new(workload))];
     let status = status_after(&serving(&[server("a", "10.0.0.1")]), observed);
-    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert!(ready.message.contains("workload web is scaled to 0"), "{ready:?}");
-    assert!(!condition::is_true(&status.conditions, "Degraded"));
+    assert!(!condition::is_true(&status.conditions, ConditionType::Degraded));
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn i8_one_upstream_without_a_server_does_not_fall_to_another() {
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.workloads.insert(0, None);
     let status = status_after(&lb, observed.clone());
-    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!((&*ready.reason, &*ready.status), ("Partial", "False"));
     let text = text(prepare(&lb, observed));
     let (_, root) = text.split_once("location / {").unwrap();
@@ -232,7 +235,7 @@ fn i8_what_an_earlier_life_left_in_nginx_is_not_kept() {
 
 /// A template of before there was `unavailable`, and one that has it and forgets the server.
 #[test]
-fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_nobody() {
+fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_no_server() {
     let old = "# unavailable is not looked at\n{% for u in upstreams %}upstream {{ u.name }} {\n{% for s in u.servers %}    \
                server {{ s.address }};\n{% endfor %}}\n{% endfor %}";
     let rendered = |template: &str| {
@@ -253,7 +256,7 @@ fn i8_a_template_that_knows_nothing_of_it_sends_requests_to_nobody() {
 }
 
 #[test]
-fn i8_a_load_balancer_that_is_deleted_leaves_nobody_in_nginx_and_drains() {
+fn i8_a_load_balancer_that_is_deleted_leaves_no_server_in_nginx_and_drains() {
     let mut lb = serving(&[server("a", "10.0.0.1")]);
     lb.status.as_mut().unwrap().revision = Some("r".to_owned());
     lb.metadata.deletion_timestamp = Some(time("2026-11-22T12:00:00Z").meta());
@@ -324,7 +327,7 @@ fn a_drain_that_runs_into_its_deadline_says_so() {
 fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
     Drain {
         containers: vec![name.to_owned()],
-        ids: vec![format!("id-{name}")],
+        ids: vec![format!("id-{name}").into()],
         addresses: Vec::new(),
         causes: Vec::new(),
         since: time("2026-11-22T11:59:00Z"),
@@ -366,7 +369,7 @@ fn a_server_that_comes_back_and_leaves_again_has_a_drain_of_its_own() {
     let mut lb = serving(&[server("a", "10.0.0.1")]);
     let mut both = drain("b", "2026-11-22T12:00:05Z", &[7]);
     both.containers.push("c".to_owned());
-    both.ids.push("id-c".to_owned());
+    both.ids.push("id-c".into());
     lb.status.as_mut().unwrap().draining = vec![both];
     let rows = ["a", "c"].map(|name| row(name, "10.0.0.1", Health::Healthy));
     let mut busy = world(rows.to_vec());
@@ -375,7 +378,7 @@ fn a_server_that_comes_back_and_leaves_again_has_a_drain_of_its_own() {
 }
 
 /// A load balancer whose backend `old` was taken out of the spec, and what nginx serves of it.
-fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
+fn removed_backends(draining: bool) -> (LoadBalancer, Arc<Workload>) {
     let mut served = server("o", "10.0.0.7");
     (served.upstream, served.workload) = ("old".to_owned(), "old".to_owned());
     let mut workload = Workload::new("old", serde_json::from_str(r#"{"container":"o"}"#).unwrap());
@@ -390,11 +393,11 @@ fn dismissed(draining: bool) -> (LoadBalancer, Arc<Workload>) {
 
 #[test]
 fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
-    let (lb, old) = dismissed(true);
+    let (lb, old) = removed_backends(true);
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     let row = rows_of(&old)[0].clone();
     observed.endpoints.insert(row.id.clone(), endpoint(&row));
-    observed.dismissed = vec![old];
+    observed.removed_backends = vec![old];
     let plan = prepare(&lb, observed);
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving.unwrap().ids, ["id-o"]);
@@ -402,12 +405,12 @@ fn i8_a_server_of_a_backend_that_was_taken_out_drains_like_any_other() {
 }
 
 #[test]
-fn i8_a_backend_that_was_taken_out_leaves_though_nobody_takes_its_place() {
-    let (lb, old) = dismissed(true);
+fn i8_a_backend_that_was_taken_out_leaves_though_none_takes_its_place() {
+    let (lb, old) = removed_backends(true);
     let mut observed = world(Vec::new());
     let row = rows_of(&old)[0].clone();
     observed.endpoints = [(row.id.clone(), endpoint(&row))].into();
-    observed.dismissed = vec![old];
+    observed.removed_backends = vec![old];
     let plan = prepare(&lb, observed);
     assert!(plan.servers.is_empty() && plan.releases.is_empty());
     assert_eq!(plan.leaving.as_ref().unwrap().ids, ["id-o"]);
@@ -442,9 +445,8 @@ fn an_unchanged_configuration_is_not_loaded_again() {
 fn a_broken_template_is_refused_with_its_line() {
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.template = Ok("upstream {{ name }\n{% for x in %}".to_owned());
-    let error = plan(&validate(&balancer(), observed).unwrap())
-        .unwrap_err()
-        .to_string();
+    let unplanned = plan(&validate(&balancer(), observed).unwrap()).unwrap_err();
+    let error = aegis_api::error::chain(&unplanned);
     assert!(
         error.contains("nginx-upstream.conf.tera") && error.contains("1:"),
         "{error}"
@@ -469,7 +471,7 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
         server("c", "10.0.0.3"),
     ]);
     let mut ended = row("b", "10.0.0.2", Health::Unhealthy);
-    ended.state = "exited".to_owned();
+    ended.state = ContainerState::Exited;
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving, None);

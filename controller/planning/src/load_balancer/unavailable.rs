@@ -1,4 +1,4 @@
-//! What people are told of an upstream that no server is left in, or whose last servers are held. Pure.
+//! What is reported of an upstream that no server is left in, or whose last servers are held. Pure.
 
 use aegis_api::load_balancer::{Backend, LoadBalancerStatus, Unavailable};
 use aegis_api::observed::{ContainerDetails, ContainerState};
@@ -99,7 +99,7 @@ fn row_words(
     nginx: &ContainerDetails,
 ) -> String {
     let name = &row.name;
-    if row.state != ContainerState::Running.as_str() {
+    if row.state != ContainerState::Running {
         return format!("{name} is {}{}", row.state, message(row));
     }
     match row.health {
@@ -126,7 +126,7 @@ fn row_words(
         return format!("{name} is on no network of {}", nginx.name);
     }
     if !is_same_run(row, endpoint) {
-        return format!("{name} has just started anew");
+        return format!("{name} has just restarted");
     }
     format!("{name} is leaving")
 }

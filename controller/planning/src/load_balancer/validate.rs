@@ -8,7 +8,7 @@ use std::time::Duration;
 use aegis_api::load_balancer::{Algorithm, Backend, DrainReceipt, LoadBalancerStatus, Server, Unavailable};
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, LoadBalancerSpec, Time, Workload};
+use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time, Workload};
 
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
@@ -39,7 +39,7 @@ pub struct ValidatedLoadBalancer {
     /// What is put back where something better turns out not to be: the last good configuration, without `strays`.
     pub good: Option<Rendered>,
     /// The last good configuration lies where nginx reads it.
-    pub on_disk: bool,
+    pub installed: bool,
     pub workers: Option<Vec<Worker>>,
     pub template: Result<String, Arc<std::io::Error>>,
     pub algorithm: Algorithm,
@@ -51,21 +51,21 @@ pub struct ValidatedLoadBalancer {
     pub as_wanted: bool,
     /// Servers that nginx has, and whose address is not theirs any more: none of these may stay.
     pub strays: Vec<Server>,
-    /// Ids kept for want of a ready server, whether or not they should leave.
-    pub held: BTreeSet<String>,
-    /// Which those are, for people.
+    /// Ids kept for lack of a ready server, whether or not they should leave.
+    pub held: BTreeSet<ContainerId>,
+    /// Which those are, human-readable.
     pub held_words: Vec<String>,
     /// Ids of servers whose container runs at their address: others have no request left to finish.
-    pub running: BTreeSet<String>,
+    pub running: BTreeSet<ContainerId>,
     /// Ids that their workload marked as draining, and since when.
-    pub marked: BTreeMap<String, Option<Time>>,
+    pub marked: BTreeMap<ContainerId, Option<Time>>,
     /// Containers have just started that are in no rotation yet and may be ready in a moment.
     pub more_to_come: bool,
     /// When a container that is healthy already will have been so for long enough.
-    pub ripens_in: Option<Duration>,
+    pub min_ready_remaining: Option<Duration>,
     /// Why containers leave, by id.
-    pub causes: BTreeMap<String, Leaving>,
-    /// Receipts of earlier passes with what nginx's log told of them since.
+    pub causes: BTreeMap<ContainerId, Leaving>,
+    /// Receipts of earlier passes with what nginx's log reported of them since.
     pub counted: Vec<DrainReceipt>,
     pub before: LoadBalancerStatus,
     pub now: Time,
@@ -73,7 +73,7 @@ pub struct ValidatedLoadBalancer {
 
 impl ValidatedLoadBalancer {
     /// Nothing was ever configured here, and there is nothing to balance yet: nginx keeps what it has, or what its image
-    /// came with. Where it serves a revision, that is from an earlier life, and nobody knows whose addresses it names.
+    /// came with. Where it serves a revision, that is from an earlier life, and it is unknown whose addresses it names.
     pub(crate) fn keeps_what_it_has(&self) -> bool {
         let empty = self.upstreams.iter().all(|upstream| upstream.servers.is_empty());
         let never = self.before.revision.is_none() && self.before.servers.is_empty();
@@ -86,32 +86,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let (container, address) = nginx(balancer, &observed)?;
     let before = balancer.status.clone().unwrap_or_default();
     let deleting = balancer.is_deleting();
-    let mut chosen = Chosen::default();
-    let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
-    for (backend, workload) in spec.backends.iter().zip(&observed.workloads) {
-        let rows = rows(workload.as_deref());
-        chosen.take_note(rows);
-        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
-        if let Some(workload) = workload.as_ref().filter(|_| !deleting) {
-            chosen.more_to_come |= rows.iter().any(|row| starts_up(row, &before, observed.now));
-            upstream.extend(candidates(backend, workload, &observed, &container, &before));
-        }
-    }
-    // In the order of the backends: the first upstream answers `/`.
-    let mut names: Vec<&str> = spec
-        .backends
-        .iter()
-        .map(|backend| backend.upstream.as_str())
-        .collect();
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(*name));
-    for name in names {
-        let candidates = by_upstream.remove(name).unwrap_or_default();
-        chosen.choose(name, &candidates, &before);
-    }
-    for workload in &observed.dismissed {
-        chosen.take_note(rows(Some(workload)));
-    }
+    let chosen = choose(balancer, &observed, &container, &before);
     let is_home = |server: &&Server| is_home(server, &observed.endpoints, &container.networks);
     let (home, strays): (Vec<&Server>, Vec<&Server>) = before.servers.iter().partition(is_home);
     let running = home.iter().map(|server| server.id.clone()).collect();
@@ -119,14 +94,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         true => before.servers.clone(),
         false => strays.into_iter().cloned().collect(),
     };
-    let good = before
-        .config
-        .clone()
-        .zip(before.revision.clone())
-        .map(|(text, revision)| {
-            let gone = strays.iter().map(|server| server.address.as_str()).collect();
-            down::without(&Rendered { revision, text }, &gone)
-        });
+    let good = good(&before, &strays);
     let (unavailable, as_wanted) =
         unavailable::unavailable(spec, &chosen.upstreams, &observed, &container, &before);
     Ok(ValidatedLoadBalancer {
@@ -136,7 +104,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         address,
         served: observed.served,
         good,
-        on_disk: observed.on_disk,
+        installed: observed.installed,
         workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,
@@ -149,7 +117,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         running,
         marked: chosen.marked,
         more_to_come: chosen.more_to_come,
-        ripens_in: chosen.ripens_in,
+        min_ready_remaining: chosen.min_ready_remaining,
         causes: chosen.causes,
         counted: observed.counted,
         before,
@@ -158,24 +126,64 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     })
 }
 
+/// Which servers each upstream is to have, and what is known of containers that leave.
+fn choose(
+    balancer: &LoadBalancer,
+    observed: &Observed,
+    container: &ContainerDetails,
+    before: &LoadBalancerStatus,
+) -> Chosen {
+    let backends = &balancer.spec.backends;
+    let mut chosen = Chosen::default();
+    let mut by_upstream: BTreeMap<&str, Vec<Candidate<'_>>> = BTreeMap::new();
+    for (backend, workload) in backends.iter().zip(&observed.workloads) {
+        let rows = rows(workload.as_deref());
+        chosen.observe(rows);
+        let upstream = by_upstream.entry(backend.upstream.as_str()).or_default();
+        if let Some(workload) = workload.as_ref().filter(|_| !balancer.is_deleting()) {
+            chosen.more_to_come |= rows.iter().any(|row| starts_up(row, before, observed.now));
+            upstream.extend(candidates(backend, workload, observed, container, before));
+        }
+    }
+    // In the order of the backends: the first upstream answers `/`.
+    let mut names: Vec<&str> = backends.iter().map(|backend| backend.upstream.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    for name in names {
+        let candidates = by_upstream.remove(name).unwrap_or_default();
+        chosen.choose(name, &candidates, before);
+    }
+    for workload in &observed.removed_backends {
+        chosen.observe(rows(Some(workload)));
+    }
+    chosen
+}
+
+/// The last good configuration without these servers.
+fn good(before: &LoadBalancerStatus, strays: &[Server]) -> Option<Rendered> {
+    let (text, revision) = (before.config.clone()?, before.revision.clone()?);
+    let gone = strays.iter().map(|server| server.address.as_str()).collect();
+    Some(down::without(&Rendered { revision, text }, &gone))
+}
+
 /// nginx's container and where it answers, or why it cannot be configured.
 fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetails, SocketAddr), Invalid> {
     let name = &balancer.spec.container;
     let invalid = |reason, message| Invalid { reason, message };
     let Some(container) = observed.container.clone() else {
         let message = format!("container {name} does not exist: start it, and it is configured");
-        return Err(invalid("ContainerMissing", message));
+        return Err(invalid(Reason::ContainerMissing, message));
     };
     if container.state != ContainerState::Running {
         let state = container.state.as_str();
         let message = format!("container {name} is {state}: start it, and it is configured");
-        return Err(invalid("ContainerNotRunning", message));
+        return Err(invalid(Reason::ContainerNotRunning, message));
     }
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
             let message = format!("container {name} has no address on any network");
-            Err(invalid("NoAddress", message))
+            Err(invalid(Reason::NoAddress, message))
         }
     }
 }
@@ -189,12 +197,12 @@ pub fn rows(workload: Option<&Workload>) -> &[InstanceStatus] {
 #[derive(Default)]
 struct Chosen {
     upstreams: Vec<Upstream>,
-    held: BTreeSet<String>,
+    held: BTreeSet<ContainerId>,
     held_words: Vec<String>,
-    marked: BTreeMap<String, Option<Time>>,
+    marked: BTreeMap<ContainerId, Option<Time>>,
     more_to_come: bool,
-    ripens_in: Option<Duration>,
-    causes: BTreeMap<String, Leaving>,
+    min_ready_remaining: Option<Duration>,
+    causes: BTreeMap<ContainerId, Leaving>,
 }
 
 /// A container that an upstream could have: it runs, and nginx reaches it at this address.
@@ -202,11 +210,11 @@ struct Candidate<'a> {
     row: &'a InstanceStatus,
     server: Server,
     /// How long it must go on being healthy before it counts.
-    ripens_in: Duration,
+    min_ready_remaining: Duration,
 }
 
-/// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has started
-/// anew since is none of these until its Workload knows it as healthy.
+/// What a backend's Workload has to offer. Its status may be older than what the engine says: a container that has
+/// restarted since is none of these until its Workload knows it as healthy.
 fn candidates<'a>(
     backend: &Backend,
     workload: &'a Workload,
@@ -216,10 +224,10 @@ fn candidates<'a>(
 ) -> Vec<Candidate<'a>> {
     let min_healthy = workload.spec.strategy.min_healthy.std();
     // Of which run the engine speaks it does not always say: enough to let a server stay where it is, not to admit one.
-    let stays = |id: &str, endpoint: &Endpoint, host: &str| {
+    let stays = |id: &ContainerId, endpoint: &Endpoint, host: &str| {
         let mut servers = before.servers.iter();
         endpoint.started_at.is_none()
-            && servers.any(|server| server.id == id && home::host_of(&server.address) == host)
+            && servers.any(|server| server.id == *id && home::host_of(&server.address) == host)
     };
     let candidate = |row: &'a InstanceStatus| {
         let endpoint = observed.endpoints.get(&row.id)?;
@@ -238,13 +246,13 @@ fn candidates<'a>(
                 address: format!("{host}:{}", backend.port),
                 weight: backend.weight,
             },
-            ripens_in: ripens_in(row, min_healthy, observed.now),
+            min_ready_remaining: min_ready_remaining(row, min_healthy, observed.now),
         })
     };
     rows(Some(workload)).iter().filter_map(candidate).collect()
 }
 
-/// Whether a row of a Workload's status tells of this run of its container.
+/// Whether a row of a Workload's status is about this run of its container.
 pub(crate) fn is_same_run(row: &InstanceStatus, endpoint: &Endpoint) -> bool {
     row.started_at.is_none() || row.started_at == endpoint.started_at
 }
@@ -255,14 +263,14 @@ pub(crate) fn is_renamed(workload: &Workload, row: &InstanceStatus, endpoint: &E
     adopted.is_some_and(|name| name.as_str() != endpoint.name)
 }
 
-fn ripens_in(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
+fn min_ready_remaining(row: &InstanceStatus, min_healthy: Duration, now: Time) -> Duration {
     let since = row.ready_since.or(row.started_at);
     since.map_or(Duration::ZERO, |since| min_healthy.saturating_sub(since.age(now)))
 }
 
 /// Whether a container started so lately that it may well be ready in a moment.
 fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bool {
-    row.state == ContainerState::Running.as_str()
+    row.state == ContainerState::Running
         && row.health != Health::Healthy
         && !row.draining
         && !before.servers.iter().any(|server| server.id == row.id)
@@ -271,7 +279,7 @@ fn starts_up(row: &InstanceStatus, before: &LoadBalancerStatus, now: Time) -> bo
 
 impl Chosen {
     /// Which of these containers are on their way out, and why.
-    fn take_note(&mut self, rows: &[InstanceStatus]) {
+    fn observe(&mut self, rows: &[InstanceStatus]) {
         let marked = rows.iter().filter(|row| row.draining);
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
@@ -289,22 +297,26 @@ impl Chosen {
             .iter()
             .filter(|server| server.upstream == upstream)
             .collect();
-        let in_rotation = |id: &str| served.iter().any(|server| server.id == id);
+        let in_rotation = |id: &ContainerId| served.iter().any(|server| server.id == *id);
         let fit = |row: &InstanceStatus| {
             let known_good = row.health == Health::Healthy
                 || (row.health == Health::Unknown && !row.starting && in_rotation(&row.id));
-            row.state == ContainerState::Running.as_str() && known_good && !row.draining
+            row.state == ContainerState::Running && known_good && !row.draining
         };
         let fit: Vec<&Candidate<'_>> = candidates.iter().filter(|candidate| fit(candidate.row)).collect();
-        let ripe =
-            |candidate: &&&Candidate<'_>| candidate.ripens_in.is_zero() || in_rotation(&candidate.row.id);
+        let ripe = |candidate: &&&Candidate<'_>| {
+            candidate.min_ready_remaining.is_zero() || in_rotation(&candidate.row.id)
+        };
         let mut servers: Vec<Server> = fit.iter().filter(ripe).map(|one| one.server.clone()).collect();
         if servers.is_empty() {
             // Better one that has just become healthy than none.
             servers = fit.iter().map(|one| one.server.clone()).collect();
         } else {
-            let later = fit.iter().filter(|one| !ripe(one)).map(|one| one.ripens_in);
-            self.ripens_in = self.ripens_in.into_iter().chain(later).min();
+            let later = fit
+                .iter()
+                .filter(|one| !ripe(one))
+                .map(|one| one.min_ready_remaining);
+            self.min_ready_remaining = self.min_ready_remaining.into_iter().chain(later).min();
         }
         if servers.is_empty() {
             let held: Vec<&Candidate<'_>> = candidates.iter().filter(|one| is_held(one, &served)).collect();
@@ -322,12 +334,12 @@ impl Chosen {
     }
 }
 
-/// Whether a server may stay for want of a better one: it is merely sick or about to be restarted, and still runs where
+/// Whether a server may stay for lack of a better one: it is merely sick or about to be restarted, and still runs where
 /// nginx sends its requests. One that is to go for good leaves first, and its address with it.
 fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let Candidate { row, server, .. } = candidate;
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);
     let stays =
         |old: &&Server| old.id == server.id && home::host_of(&old.address) == home::host_of(&server.address);
-    row.state == ContainerState::Running.as_str() && !goes && served.iter().any(stays)
+    row.state == ContainerState::Running && !goes && served.iter().any(stays)
 }

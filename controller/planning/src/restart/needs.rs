@@ -1,6 +1,7 @@
 //! What the configuration of a container needs to be there when it starts. Pure: reads the engine's own JSON, in which
 //! any field may be absent or odd.
 
+use aegis_api::ContainerId;
 use aegis_api::observed::{ContainerDetails, ContainerState, PublishedPort, Questions, host_address};
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ pub fn questions(container: &ContainerDetails) -> Questions {
         paths: paths.map(|path| (*path).to_owned()).collect(),
         witness: match running {
             true => (container.pid, container.id.clone()),
-            false => (0, String::new()),
+            false => (0, ContainerId::default()),
         },
         image: None,
     }

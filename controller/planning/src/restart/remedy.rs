@@ -2,7 +2,7 @@
 
 use aegis_api::observed::ContainerDetails;
 
-/// How a container is made anew, by whoever made it.
+/// How its creator recreates a container.
 pub(super) fn recreate(container: &ContainerDetails) -> String {
     let label = |key: &str| container.labels.get(key).filter(|value| !value.is_empty());
     let name = &container.name;

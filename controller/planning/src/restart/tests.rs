@@ -8,7 +8,7 @@ const OWNER: &str = "3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2a3f2
 
 fn web(host_config: Value) -> ContainerDetails {
     ContainerDetails {
-        id: "ab".repeat(32),
+        id: "ab".repeat(32).into(),
         name: "web".to_owned(),
         state: ContainerState::Running,
         host_config,
@@ -18,7 +18,7 @@ fn web(host_config: Value) -> ContainerDetails {
 
 fn row(id: &str, name: &str, state: ContainerState) -> ContainerSummary {
     ContainerSummary {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
         state,
         ..ContainerSummary::default()
@@ -26,7 +26,7 @@ fn row(id: &str, name: &str, state: ContainerState) -> ContainerSummary {
 }
 
 fn verdict(container: &ContainerDetails, rows: &[ContainerSummary], known: &Known) -> Option<Refused> {
-    let names = BTreeMap::from([(OWNER.to_owned(), "vpn".to_owned())]);
+    let names = BTreeMap::from([(OWNER.into(), "vpn".to_owned())]);
     let around = Surroundings {
         containers: rows,
         known,
@@ -116,11 +116,12 @@ fn the_owner_of_a_shared_namespace_must_be_there_and_run() {
 #[test]
 fn a_refusal_names_the_owner_and_the_command_that_helps() {
     let mut container = web(json!({ "NetworkMode": format!("container:{OWNER}") }));
-    let told = |container: &ContainerDetails| verdict(container, &[], &Known::default()).unwrap().to_string();
+    let message =
+        |container: &ContainerDetails| verdict(container, &[], &Known::default()).unwrap().to_string();
     let begin =
         "web runs in the network of container vpn (3f2a3f2a3f2a), which no longer exists: recreate web";
     assert_eq!(
-        told(&container),
+        message(&container),
         format!("{begin}: docker rm web, then docker run it again")
     );
     for (key, value) in [("project", "shop"), ("service", "web")] {
@@ -129,7 +130,7 @@ fn a_refusal_names_the_owner_and_the_command_that_helps() {
             .insert(format!("com.docker.compose.{key}"), value.to_owned());
     }
     assert_eq!(
-        told(&container),
+        message(&container),
         format!("{begin}, e.g. docker compose -p shop up -d --force-recreate web")
     );
 }
@@ -197,7 +198,7 @@ fn a_host_port_that_another_container_has_by_now_is_in_the_way() {
         );
     }
     let mut own = held(None);
-    own[0].id = "ab".repeat(32);
+    own[0].id = "ab".repeat(32).into();
     assert_eq!(
         reason(wants("", "8080", "tcp"), &own),
         None,

@@ -1,8 +1,9 @@
-//! A second opinion on every plan before anything is done: decides nothing that the planner decides, knows only what must
+//! A second check of every plan before anything is done: decides nothing that the planner decides, knows only what must
 //! never happen, and takes out each step that would. Pure.
 
 use std::collections::BTreeSet;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::StrategyType;
 
@@ -34,32 +35,36 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Start { id, .. } | Step::Capture { id, .. } => (id, false),
         Step::Restart { id, .. }
         | Step::Heal { id, .. }
-        | Step::Rejoin { id, .. }
+        | Step::RestartDetached { id, .. }
         | Step::Remove { id, .. } => (id, true),
     };
     let Some(target) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Some("the container is none of this workload's".to_owned());
     };
-    if before.iter().any(|earlier| earlier.id() == Some(id.as_str())) {
+    if before.iter().any(|earlier| earlier.id() == Some(id)) {
         return Some("the plan does something else to the same container".to_owned());
     }
     match step {
         Step::Remove { .. } if target.index == 0 => {
             Some("the container was adopted: it is not ours to remove".to_owned())
         }
-        Step::Restart { .. } | Step::Heal { .. } | Step::Rejoin { .. } if workload.deleting => {
+        Step::Restart { .. } | Step::Heal { .. } | Step::RestartDetached { .. } if workload.deleting => {
             Some("the workload is being deleted".to_owned())
         }
-        Step::Restart { .. } | Step::Heal { .. } | Step::Rejoin { .. } if target.obstacle.is_some() => target
-            .obstacle
-            .as_ref()
-            .map(|refused| format!("it could not be started again: {}", refused.message)),
+        Step::Restart { .. } | Step::Heal { .. } | Step::RestartDetached { .. }
+            if target.obstacle.is_some() =>
+        {
+            target
+                .obstacle
+                .as_ref()
+                .map(|refused| format!("it could not be started again: {}", refused.message))
+        }
         Step::Restart { .. } if !target.restart_asked => {
             Some("it has started since spec.restartedAt already".to_owned())
         }
-        Step::Rejoin { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
-        // Nobody reaches it.
-        Step::Rejoin { .. } => None,
+        Step::RestartDetached { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
+        // No client reaches it.
+        Step::RestartDetached { .. } => None,
         Step::Heal { .. } if workload.waits_for().is_some() => {
             Some("what it needs is not well itself".to_owned())
         }
@@ -138,7 +143,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
             holds.join(", ")
         ));
     }
-    let ended: BTreeSet<&str> = before
+    let ended: BTreeSet<&ContainerId> = before
         .iter()
         .filter(|step| {
             !matches!(
@@ -148,10 +153,7 @@ fn serving(workload: &ValidatedWorkload, before: &[Step], target: &Instance) -> 
         })
         .filter_map(Step::id)
         .collect();
-    let left = others
-        .iter()
-        .filter(|other| !ended.contains(other.id.as_str()))
-        .count();
+    let left = others.iter().filter(|other| !ended.contains(&other.id)).count();
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
     let spare = usize::try_from(workload.spec.strategy.max_unavailable.max(1)).unwrap_or(usize::MAX);
     let least = if workload.deleting {

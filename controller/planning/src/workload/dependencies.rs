@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary};
 use aegis_api::workload::{DependencyStatus, Health};
-use aegis_api::{Kind, Workload};
+use aegis_api::{ContainerId, Kind, Workload};
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
@@ -41,7 +41,7 @@ pub fn dependencies(
     if let Some(owner) = base.and_then(|base| network_owner(base, all)) {
         let mut needed = known.containers(workload.name(), &owner.name, &[owner], false);
         // By its id it is known again once it is gone: see [`remembered`].
-        needed.containers.push(owner.id.clone());
+        needed.containers.push(owner.id.to_string());
         found.push(needed);
     } else if let Some(id) = base.and_then(owner_of) {
         let name = remembered(workload).remove(id);
@@ -65,11 +65,11 @@ fn is_one_off(row: &ContainerSummary) -> bool {
 
 /// Names and conditions of the services that a container of Compose depends on.
 fn services(base: &ContainerDetails) -> impl Iterator<Item = (&str, &str)> {
-    let told = base
+    let label = base
         .labels
         .get(DEPENDS_ON)
         .filter(|_| base.labels.contains_key(PROJECT));
-    let entries = told.into_iter().flat_map(|told| told.split(','));
+    let entries = label.into_iter().flat_map(|label| label.split(','));
     entries.filter_map(|entry| {
         let mut parts = entry.trim().split(':');
         let service = parts.next().filter(|service| !service.is_empty())?;
@@ -95,13 +95,13 @@ fn owner_of(container: &ContainerDetails) -> Option<&str> {
         .strip_prefix("container:")
 }
 
-/// Id → name of the containers whose networks were shared when the workload was looked at last.
-pub fn remembered(workload: &Workload) -> BTreeMap<String, String> {
+/// Id → name of the containers whose networks were shared when the workload was observed last.
+pub fn remembered(workload: &Workload) -> BTreeMap<ContainerId, String> {
     let needed = workload.status.iter().flat_map(|status| &status.dependencies);
     let pairs = needed.filter_map(|needed| {
         let id = needed.containers.iter().find(|id| is_id(id))?;
         let name = needed.containers.iter().find(|name| !is_id(name))?;
-        Some((id.clone(), name.clone()))
+        Some((id.as_str().into(), name.clone()))
     });
     pairs.collect()
 }
@@ -125,7 +125,7 @@ impl Known<'_> {
         let ready = needed.status.as_ref().map_or(0, |status| status.ready_replicas);
         let trouble =
             (ready == 0 && needed.spec.replicas > 0).then(|| "no container of it is ready".to_owned());
-        self.told(of, name, Some(name.to_owned()), Vec::new(), trouble)
+        self.status(of, name, Some(name.to_owned()), Vec::new(), trouble)
     }
 
     /// A dependency on containers, of which one that is well is enough.
@@ -150,10 +150,10 @@ impl Known<'_> {
             .find_map(|row| self.owner(row))
             .map(|owner| owner.name().to_owned());
         let names = rows.iter().map(|row| row.name.clone()).collect();
-        self.told(of, name, owner, names, trouble)
+        self.status(of, name, owner, names, trouble)
     }
 
-    fn told(
+    fn status(
         &self,
         of: &str,
         name: &str,
@@ -214,8 +214,8 @@ impl Known<'_> {
                 continue;
             }
             let workload = self.workloads.iter().find(|workload| workload.name() == name);
-            let told = workload.iter().flat_map(|workload| &workload.spec.depends_on);
-            open.extend(told.map(AsRef::as_ref));
+            let named = workload.iter().flat_map(|workload| &workload.spec.depends_on);
+            open.extend(named.map(AsRef::as_ref));
             let known = workload
                 .iter()
                 .flat_map(|workload| &workload.status)
@@ -234,7 +234,7 @@ mod tests {
     fn row(name: &str, service: &str, state: ContainerState, status: &str) -> ContainerSummary {
         let labels = [(PROJECT, "shop"), (SERVICE, service)];
         ContainerSummary {
-            id: format!("{name:x<64}"),
+            id: format!("{name:x<64}").into(),
             name: name.to_owned(),
             image: "app".to_owned(),
             state,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_told() {
+    fn what_compose_wrote_and_the_owner_of_the_network_are_known_without_being_named() {
         let web = stored("web", "");
         let stored = [web.clone()];
         let all = [
@@ -293,12 +293,12 @@ mod tests {
         }
         base.host_config = serde_json::json!({"NetworkMode": format!("container:{}", all[4].id)});
         let found = dependencies(&stored, &web, Some(&base), &all);
-        let told: Vec<(&str, Option<&str>)> = found
+        let names: Vec<(&str, Option<&str>)> = found
             .iter()
             .map(|dependency| (dependency.name.as_str(), dependency.trouble.as_deref()))
             .collect();
         assert_eq!(
-            told,
+            names,
             [
                 ("db", Some("shop_db_1 is exited")),
                 ("init", None),

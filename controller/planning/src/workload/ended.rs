@@ -34,7 +34,7 @@ pub enum Ended {
 /// What is known of an end beside the container itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    /// What events told.
+    /// What events showed.
     pub last_end: &'a LastEnd,
     /// Since when they are heard without a break.
     pub heard_since: Option<Time>,
@@ -47,8 +47,8 @@ pub(super) fn judge(container: &ContainerDetails, adopted: bool, known: Known<'_
     if container.state != ContainerState::Exited {
         return Ended::Startable;
     }
-    let told = known.before.and_then(|row| row.stopped_by_hand);
-    if adopted && told.is_some() && told == container.finished_at {
+    let reported = known.before.and_then(|row| row.stopped_by_hand);
+    if adopted && reported.is_some() && reported == container.finished_at {
         return Ended::ByHand;
     }
     match known.last_end {
@@ -76,7 +76,7 @@ fn restarts(stopped: Time, now: Time) -> Ended {
     }
 }
 
-/// It was seen before its events were heard: they are on their way, unless it ended while nobody listened.
+/// It was seen before its events were heard: they are on their way, unless it ended while events were not watched.
 fn unheard(container: &ContainerDetails, known: Known<'_>) -> Ended {
     let heard = known.heard_since.zip(container.finished_at);
     match heard {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_whose_events_are_on_their_way_is_waited_for_and_one_that_nobody_heard_is_not() {
+    fn an_end_whose_events_are_on_their_way_is_waited_for_and_one_that_was_not_heard_is_not() {
         let at = |finished, heard, now| judge(&exited(finished), true, known(&LastEnd::Unseen, heard, now));
         assert_eq!(at(50, Some(0), 50), Ended::Open { until: time(52) });
         assert_eq!(at(50, Some(0), 52), Ended::Startable);
@@ -168,7 +168,7 @@ mod tests {
             Ended::Startable,
             "it ended before anybody listened"
         );
-        assert_eq!(at(50, None, 50), Ended::Startable, "nobody listens");
+        assert_eq!(at(50, None, 50), Ended::Startable, "events are not watched");
         assert_eq!(at(5000, Some(0), 50), Ended::Startable, "by another clock");
     }
 }

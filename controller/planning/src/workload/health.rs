@@ -1,7 +1,7 @@
-//! Health of a container as its workload's probe defines it, and why where nobody can tell. Pure.
+//! Health of a container as its workload's probe defines it, and why where it is unknown. Pure.
 //!
 //! One that has not been healthy once in its run has a start period: within it a probe that fails says nothing against it,
-//! and nothing for it either: it serves nobody.
+//! and nothing for it either: it serves no client.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::observed::Observed;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
     pub health: Health,
-    /// For people; empty where all is well.
+    /// Human-readable; empty where all is well.
     pub message: String,
     /// Its probe fails, which does not count until then.
     pub starts_until: Option<Time>,
@@ -28,7 +28,7 @@ pub(super) fn view(
     observed: &Observed,
     was_ready: bool,
 ) -> View {
-    let (health, message) = told(container, spec, observed);
+    let (health, message) = own_health(container, spec, observed);
     let starts = container.started_at.filter(|_| {
         let running = container.state == ContainerState::Running;
         running && health == Health::Unhealthy && !was_ready
@@ -51,7 +51,7 @@ pub(super) fn view(
     }
 }
 
-/// As asked for; else a minute, or what the container's own Docker health check allows itself.
+/// As the spec says; else a minute, or what the container's own Docker health check allows itself.
 fn start_period(container: &ContainerDetails, spec: &WorkloadSpec) -> Duration {
     if let Some(asked) = spec.probe().and_then(|probe| probe.start_period) {
         return asked.std();
@@ -64,11 +64,11 @@ fn start_period(container: &ContainerDetails, spec: &WorkloadSpec) -> Duration {
 }
 
 /// What its probe says; a container that does not run has none.
-fn told(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
+fn own_health(container: &ContainerDetails, spec: &WorkloadSpec, observed: &Observed) -> (Health, String) {
     if container.state != ContainerState::Running {
         let words = match container.state {
             ContainerState::Exited if container.oom_killed => {
-                format!("ended for want of memory (exit code {})", container.exit_code)
+                format!("OOM-killed (exit code {})", container.exit_code)
             }
             ContainerState::Exited => format!("exited with code {}", container.exit_code),
             other => other.as_str().to_owned(),
@@ -106,26 +106,30 @@ fn by_docker(container: &ContainerDetails, probe: Option<&workload::HealthProbe>
 
 /// What our own probe says, or why it says nothing.
 fn asked(container: &ContainerDetails, observed: &Observed) -> (Health, String) {
-    let opinion = observed.opinions.get(&container.id).cloned().unwrap_or_default();
+    let result = observed
+        .probe_results
+        .get(&container.id)
+        .cloned()
+        .unwrap_or_default();
     let addresses = || container.networks.iter().filter(|(_, address)| address.is_some());
     if addresses().next().is_none() {
         return (Health::Unknown, no_address(container, observed));
     }
     let shared = addresses().any(|(network, _)| observed.own_networks.contains(network));
-    let message = match (opinion.health, opinion.message.is_empty()) {
-        (Health::Healthy, _) => opinion.message,
+    let message = match (result.health, result.message.is_empty()) {
+        (Health::Healthy, _) => result.message,
         (_, true) => "not probed yet".to_owned(),
         (_, false) if !shared && !observed.own_networks.is_empty() => {
             let own: Vec<&str> = observed.own_networks.iter().map(String::as_str).collect();
             format!(
                 "{} (it shares no network with this controller, which is on {})",
-                opinion.message,
+                result.message,
                 own.join(", ")
             )
         }
-        (_, false) => opinion.message,
+        (_, false) => result.message,
     };
-    (opinion.health, message)
+    (result.health, message)
 }
 
 /// Why a container that runs has no address to probe.

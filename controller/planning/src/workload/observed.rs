@@ -7,11 +7,11 @@ use std::sync::Arc;
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::observed::{ContainerDetails, ContainerSummary, Known};
 use aegis_api::workload::DependencyStatus;
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
+use aegis_api::{ConditionType, ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 use crate::serving::names;
 
 /// The world as one Workload sees it.
@@ -25,8 +25,8 @@ pub struct Observed {
     pub vanishing: usize,
     /// Names of all containers on the host: none of them may be taken twice.
     pub taken_names: BTreeSet<String>,
-    /// The probes' opinions, by container id.
-    pub opinions: HashMap<String, Opinion>,
+    /// The probes' results, by container id.
+    pub probe_results: HashMap<ContainerId, ProbeResult>,
     /// Load balancers that name the workload.
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
@@ -38,12 +38,12 @@ pub struct Observed {
     /// The container whose network the adopted one shares.
     pub network_owner: Option<NetworkOwner>,
     /// Containers whose labels say that this controller made them for the workload, and whose names do not: run by
-    /// somebody from an image that was committed from a replica, or renamed. They are nobody's.
+    /// somebody from an image that was committed from a replica, or renamed. They belong to no workload.
     pub strangers: Vec<String>,
     /// All containers of the host.
     pub containers: Vec<ContainerSummary>,
     /// What a start of a container of the workload would meet, by container id.
-    pub known: HashMap<String, Known>,
+    pub known: HashMap<ContainerId, Known>,
     /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
@@ -54,8 +54,8 @@ pub struct Observed {
     pub own_container: Option<String>,
     /// Id of this controller's state directory.
     pub instance: String,
-    /// How containers' last runs ended, by id, where events told.
-    pub ends: HashMap<String, LastEnd>,
+    /// How containers' last runs ended, by id, where events showed it.
+    pub ends: HashMap<ContainerId, LastEnd>,
     /// Since when events are heard without a break.
     pub heard_since: Option<Time>,
     /// An incident about restarts that were too many is open already.
@@ -76,18 +76,18 @@ pub struct Rotation {
     /// nginx runs: it may be sending requests.
     pub serving: bool,
     /// Ids in the serving configuration.
-    pub servers: BTreeSet<String>,
+    pub servers: BTreeSet<ContainerId>,
     /// Ids it keeps since they are the last of their upstream.
-    pub held: BTreeSet<String>,
-    /// Ids it has let go of, and the mark of which pass that answers.
-    pub released: BTreeMap<String, Option<Time>>,
+    pub held: BTreeSet<ContainerId>,
+    /// Ids it has drained, and the mark of which pass that answers.
+    pub released: BTreeMap<ContainerId, Option<Time>>,
     /// Its complaint, if it cannot do its work.
     pub trouble: Option<String>,
 }
 
 impl Rotation {
     /// Whether it gives no more requests to a container, marked as on its way out since then.
-    pub(crate) fn has_released(&self, id: &str, since: Option<Time>) -> bool {
+    pub(crate) fn has_released(&self, id: &ContainerId, since: Option<Time>) -> bool {
         self.released.get(id) == Some(&since)
     }
 }
@@ -115,13 +115,13 @@ pub fn rotations(
             .status
             .as_ref()
             .is_some_and(|status| status.uses(workload, ids));
-        // One that is being deleted lets go of what it serves, and takes up nothing more.
+        // One that is being deleted drains what it serves, and takes up nothing more.
         uses || (names(lb, workload) && !lb.is_deleting())
     });
     naming
         .map(|lb| {
             let status = lb.status.clone().unwrap_or_default();
-            let ready = aegis_api::condition::find(&status.conditions, "Ready");
+            let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready);
             Rotation {
                 name: lb.name().to_owned(),
                 container: lb.spec.container.to_string(),
@@ -150,10 +150,10 @@ pub fn adopted_by(workloads: &[Arc<Workload>], workload: &Workload) -> Option<St
             workload.name().to_owned(),
         )
     };
-    let rivals = workloads.iter().filter(|other| {
+    let others = workloads.iter().filter(|other| {
         other.name() != workload.name()
             && other.spec.container.as_ref() == Some(container)
             && age(other) < age(workload)
     });
-    rivals.map(|rival| rival.name().to_owned()).next()
+    others.map(|other| other.name().to_owned()).next()
 }

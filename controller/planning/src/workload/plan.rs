@@ -1,11 +1,12 @@
 //! What a Workload's containers need next, as data. Pure: the same spec and observation give the same plan.
 
-mod revive;
-mod turn_over;
+mod restarts;
+mod rolling_update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aegis_api::ContainerId;
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::{Health, Leaving};
 
@@ -13,11 +14,11 @@ use super::observed::Rotation;
 use super::restart_limit::Report;
 use super::rollout;
 use super::standing::Standing;
-use super::validate::{Instance, Mould, ValidatedWorkload};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
+use crate::addressing;
 use crate::probe::{self, Target};
-use crate::reach;
 
-pub(super) use revive::counted_restarts;
+pub(super) use restarts::counted_restarts;
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,26 +26,30 @@ pub enum Step {
     /// Make replica `index` and start it.
     Create { index: u32, name: String },
     /// Start a container that was made but never ran, or whose process ended.
-    Start { id: String, name: String, crashed: bool },
+    Start {
+        id: ContainerId,
+        name: String,
+        crashed: bool,
+    },
     /// Stop and start a container that runs since before `spec.restartedAt`.
-    Restart { id: String, name: String },
+    Restart { id: ContainerId, name: String },
     /// Keep what a container looks like that is about to be healed.
-    Capture { id: String, name: String },
+    Capture { id: ContainerId, name: String },
     /// Stop and start a container that runs and has been sick for too long.
-    Heal { id: String, name: String },
+    Heal { id: ContainerId, name: String },
     /// Stop and start a container whose network's owner started after it.
-    Rejoin { id: String, name: String },
+    RestartDetached { id: ContainerId, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
-    Remove { id: String, name: String },
+    Remove { id: ContainerId, name: String },
 }
 
 impl Step {
-    /// For people: `restart buggy-app-v2`.
+    /// Human-readable: `restart buggy-app-v2`.
     pub fn words(&self) -> String {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::Rejoin { name, .. } => {
+            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::RestartDetached { name, .. } => {
                 format!("restart {name}")
             }
             Self::Capture { name, .. } => format!("look at {name} before its restart"),
@@ -53,13 +58,13 @@ impl Step {
     }
 
     /// The container that it is about, unless that is to be made.
-    pub fn id(&self) -> Option<&str> {
+    pub fn id(&self) -> Option<&ContainerId> {
         match self {
             Self::Create { .. } => None,
             Self::Start { id, .. }
             | Self::Restart { id, .. }
             | Self::Heal { id, .. }
-            | Self::Rejoin { id, .. }
+            | Self::RestartDetached { id, .. }
             | Self::Capture { id, .. }
             | Self::Remove { id, .. } => Some(id),
         }
@@ -73,14 +78,14 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// What to do, what to wait for, and what to tell.
+/// What to do, what to wait for, and what to report.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Prepared {
     /// To be done now.
     pub steps: Vec<Step>,
     /// Ids that get no new requests: on their way out, or about to restart while others can serve.
-    pub draining: BTreeMap<String, Leaving>,
-    /// Why something that should happen waits, for people.
+    pub draining: BTreeMap<ContainerId, Leaving>,
+    /// Why something that should happen waits, human-readable.
     pub waiting: Vec<String>,
     /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
     pub cannot: Vec<crate::restart::Refused>,
@@ -123,8 +128,8 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
         targets: targets(workload),
         ..Prepared::default()
     };
-    let leeway = turn_over::leeway(workload);
-    let surplus = surplus(workload, leeway.extra);
+    let budget = rolling_update::disruption_budget(workload);
+    let surplus = surplus(workload, budget.surge);
     remove_surplus(workload, &surplus.gone, &mut plan);
     if workload.deleting {
         return plan;
@@ -140,11 +145,11 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
             plan.is_possible(instance);
         }
     }
-    revive::revive(workload, &staying, &mut plan);
-    turn_over::turn_over(workload, &staying, &surplus.lingering, leeway, &mut plan);
-    revive::rejoin(workload, &staying, &mut plan);
-    revive::heal(workload, &staying, &mut plan);
-    create_missing(workload, &staying, leeway.extra, &mut plan);
+    restarts::restart_ended(workload, &staying, &mut plan);
+    rolling_update::rolling_update(workload, &staying, &surplus.pending_removal, budget, &mut plan);
+    restarts::restart_detached(workload, &staying, &mut plan);
+    restarts::restart_unhealthy(workload, &staying, &mut plan);
+    create_missing(workload, &staying, budget.surge, &mut plan);
     if let Some(later) = workload.spec.restarted_at.filter(|at| *at > workload.now) {
         plan.look_in(later.until(workload.now));
     }
@@ -161,9 +166,9 @@ pub fn plan(workload: &ValidatedWorkload) -> Prepared {
 #[derive(Debug, Default)]
 struct Surplus {
     /// They go now.
-    gone: BTreeSet<String>,
+    gone: BTreeSet<ContainerId>,
     /// They go once those serve that are to stay.
-    lingering: BTreeSet<String>,
+    pending_removal: BTreeSet<ContainerId>,
 }
 
 /// Replicas beyond the wanted number and those that a change allows itself: those already draining first, then those of
@@ -189,10 +194,10 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
         .len()
         .saturating_sub(wanted_replicas(workload).saturating_add(extra));
     let wanted = usize::try_from(workload.spec.replicas).unwrap_or(usize::MAX);
-    let mut available = turn_over::available(workload, workload.instances.iter());
+    let mut available = rolling_update::available(workload, workload.instances.iter());
     let mut surplus = Surplus::default();
     for instance in replicas.into_iter().take(too_many) {
-        if relied_on && turn_over::counts(workload, instance) {
+        if relied_on && rolling_update::counts(workload, instance) {
             let remaining = match instance.leaving.is_some() {
                 true => available,
                 false => available.saturating_sub(1),
@@ -201,7 +206,7 @@ fn surplus(workload: &ValidatedWorkload, extra: usize) -> Surplus {
                 let row = instance.before.as_ref().filter(|row| row.draining);
                 // One that was taken out to be restarted goes on with that, or it would be taken out for ever.
                 if row.is_none_or(|row| row.leaving != Some(Leaving::Restart)) {
-                    surplus.lingering.insert(instance.id.clone());
+                    surplus.pending_removal.insert(instance.id.clone());
                 }
                 continue;
             }
@@ -221,7 +226,7 @@ fn wanted_replicas(workload: &ValidatedWorkload) -> usize {
     usize::try_from(workload.spec.replicas.saturating_sub(adopted)).unwrap_or(usize::MAX)
 }
 
-fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<String>, plan: &mut Prepared) {
+fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<ContainerId>, plan: &mut Prepared) {
     for instance in workload
         .instances
         .iter()
@@ -240,7 +245,7 @@ fn remove_surplus(workload: &ValidatedWorkload, surplus: &BTreeSet<String>, plan
     }
 }
 
-/// Marks a container as draining and does `step` once every load balancer has let go of it.
+/// Marks a container as draining and does `step` once every load balancer has drained it.
 fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared, why: Leaving, step: Step) {
     plan.draining.insert(instance.id.clone(), why);
     let marked = instance.was_draining();
@@ -250,14 +255,14 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
         let leaves = other.was_draining() || plan.draining.contains_key(&other.id);
         other.id != instance.id && other.may_serve() && !leaves
     });
-    let lets_go = |rotation: &Rotation| {
+    let is_drained = |rotation: &Rotation| {
         let done = !rotation.serving || instance.is_released_by(rotation);
         done || (is_last && rotation.held.contains(&instance.id))
     };
     let holding: Vec<&Rotation> = workload
         .rotations
         .iter()
-        .filter(|rotation| serves && !(marked && lets_go(rotation)))
+        .filter(|rotation| serves && !(marked && is_drained(rotation)))
         .collect();
     if holding.is_empty() {
         plan.steps.push(step);
@@ -267,7 +272,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
     let trouble = holding.iter().find_map(|rotation| rotation.trouble.as_deref());
     let why = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     plan.waiting.push(format!(
-        "{} waits for load balancer {} to let go of it{why}",
+        "{}: waiting for load balancer {} to drain it{why}",
         step.words(),
         names.join(", ")
     ));
@@ -275,7 +280,7 @@ fn leave(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared,
 
 /// How many replicas are still to be made; none while there is nothing to make them from.
 fn missing(workload: &ValidatedWorkload, staying: &[&Instance], extra: usize) -> usize {
-    if matches!(workload.mould, Mould::Missing) {
+    if matches!(workload.source, ReplicaSource::Missing) {
         return 0;
     }
     let present = staying.iter().filter(|instance| instance.index > 0).count();
@@ -329,7 +334,7 @@ fn targets(workload: &ValidatedWorkload) -> Vec<Target> {
 /// The address at which this controller reaches a container: on a network it shares, else on any.
 pub fn address(workload: &ValidatedWorkload, instance: &Instance) -> Option<std::net::IpAddr> {
     let addresses = instance.addresses.iter().map(|(network, ip)| (network, *ip));
-    reach::address(addresses, &workload.own_networks)
+    addressing::address(addresses, &workload.own_networks)
 }
 
 /// Whether any container is not yet what it should be.

@@ -1,4 +1,4 @@
-//! What the containers of a Workload will go through until they are as its spec asks, told before anything is done: the
+//! What the containers of a Workload will go through until they are as its spec asks, shown before anything is done: the
 //! planner itself, pass after pass, in a world in which every step succeeds and every load balancer does its work. Pure.
 
 use std::collections::BTreeSet;
@@ -10,21 +10,21 @@ use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Do
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::wire::plan::{ClientImpact, PlannedAction, PlannedStep, WorkloadPlan};
 use aegis_api::workload::{Capture, ContainerTemplate, Health};
-use aegis_api::{Kind, Time, Workload, WorkloadStatus};
+use aegis_api::{ContainerId, Kind, Time, Workload, WorkloadStatus};
 
 use super::check::check;
 use super::observed::Observed;
 use super::plan::{Prepared, Step, is_progressing, plan};
 use super::status::{self, Outcome};
-use super::validate::{Instance, Mould, ValidatedWorkload, validate};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload, validate};
 use crate::Invalid;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 
-/// Passes after which a preview ends, however much is left: what goes through more is told as far as it was looked at.
+/// Passes after which a preview ends, however much is left: what goes through more is shown as far as it was computed.
 const PASSES: usize = 400;
-/// How many containers all passes together look at: what is more is told as far as it was looked at.
+/// How many containers all passes together look at: what is more is shown as far as it was computed.
 const BUDGET: usize = 20_000;
-/// How often in a row nothing but time passes before what is left is told as waiting.
+/// How often in a row nothing but time passes before what is left is shown as waiting.
 const PAUSES: usize = 6;
 /// How much time one pass takes, and the most that one only waits for.
 const PASS: Duration = Duration::from_secs(1);
@@ -37,11 +37,11 @@ pub fn preview(workload: &Workload, observed: Observed) -> Result<WorkloadPlan, 
     for _ in 0..PASSES {
         match foreseen.pass()? {
             Progress::Made => pauses = 0,
-            Progress::Settled => return Ok(foreseen.told(true)),
+            Progress::Settled => return Ok(foreseen.plan(true)),
             Progress::None => pauses += 1,
         }
         if pauses >= PAUSES {
-            return Ok(foreseen.told(false));
+            return Ok(foreseen.plan(false));
         }
         if foreseen.looked_at >= BUDGET {
             break;
@@ -49,8 +49,8 @@ pub fn preview(workload: &Workload, observed: Observed) -> Result<WorkloadPlan, 
     }
     foreseen
         .waiting
-        .push("it goes on like this: only the first steps are told".to_owned());
-    Ok(foreseen.told(false))
+        .push("it goes on like this: only the first steps are shown".to_owned());
+    Ok(foreseen.plan(false))
 }
 
 /// What a pass has changed.
@@ -68,7 +68,7 @@ struct Foreseen {
     steps: Vec<PlannedStep>,
     /// Containers that are stopped at some time.
     stopped: BTreeSet<String>,
-    /// Those of them that serve until then, and that nobody drains.
+    /// Those of them that serve until then, and that no load balancer drains.
     cut_off: BTreeSet<String>,
     looked_at: usize,
     /// How many containers serve: before anything is done, at least, and now.
@@ -135,10 +135,10 @@ impl Foreseen {
         for step in &steps {
             self.take(&validated, step);
         }
-        let opinions = self.everybody_answers(&validated);
+        let answered = self.everybody_answers(&validated);
         self.release(&after);
         self.workload.status = Some(after);
-        let made = marked || opinions || !steps.is_empty();
+        let made = marked || answered || !steps.is_empty();
         let pause = look_again.filter(|_| !made).unwrap_or(PASS);
         let pause = pause.clamp(PASS, LONGEST_PAUSE);
         self.world.now = self
@@ -152,13 +152,13 @@ impl Foreseen {
         })
     }
 
-    /// Puts the steps on the list, in the order in which people would tell them.
+    /// Puts the steps on the list, in the order in which people would list them.
     fn note(&mut self, prepared: &Prepared) {
         for step in &prepared.steps {
             let (action, container) = match step {
                 Step::Create { name, .. } => (PlannedAction::Create, name),
                 Step::Start { name, .. } => (PlannedAction::Start, name),
-                Step::Restart { name, .. } | Step::Heal { name, .. } | Step::Rejoin { name, .. } => {
+                Step::Restart { name, .. } | Step::Heal { name, .. } | Step::RestartDetached { name, .. } => {
                     (PlannedAction::Restart, name)
                 }
                 Step::Remove { name, .. } => (PlannedAction::Remove, name),
@@ -175,19 +175,19 @@ impl Foreseen {
 
     /// How many containers serve while the steps of this pass are being taken.
     fn count(&mut self, validated: &ValidatedWorkload, prepared: &Prepared) {
-        let stops: BTreeSet<&str> = prepared.steps.iter().filter_map(stops).collect();
+        let stops: BTreeSet<&ContainerId> = prepared.steps.iter().filter_map(stops).collect();
         let serves = |instance: &&Instance| instance.may_serve();
         let before = validated.instances.iter().filter(serves).count();
         let stays = |instance: &&Instance| {
             instance.may_serve()
-                && !stops.contains(instance.id.as_str())
+                && !stops.contains(&instance.id)
                 && !prepared.draining.contains_key(&instance.id)
         };
         let now = validated.instances.iter().filter(stays).count();
         let stopped = validated
             .instances
             .iter()
-            .filter(|instance| stops.contains(instance.id.as_str()));
+            .filter(|instance| stops.contains(&instance.id));
         let running = stopped.filter(|instance| instance.state == ContainerState::Running);
         for instance in running {
             self.stopped.insert(instance.name.clone());
@@ -217,7 +217,7 @@ impl Foreseen {
             Step::Start { id, .. }
             | Step::Restart { id, .. }
             | Step::Heal { id, .. }
-            | Step::Rejoin { id, .. } => {
+            | Step::RestartDetached { id, .. } => {
                 let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
                 let Some(container) = ours.find(|container| container.id == *id) else {
                     return;
@@ -227,16 +227,16 @@ impl Foreseen {
                 if let Some(row) = row {
                     row.state = ContainerState::Running;
                 }
-                self.world.opinions.insert(id.clone(), answers());
+                self.world.probe_results.insert(id.clone(), answers());
             }
         }
     }
 
-    /// An id that nobody has.
-    fn new_id(&mut self) -> String {
+    /// An id that no container has.
+    fn new_id(&mut self) -> ContainerId {
         loop {
             self.made = self.made.saturating_add(1);
-            let id = format!("foreseen-{}", self.made);
+            let id = ContainerId::from(format!("foreseen-{}", self.made));
             if !self.world.containers.iter().any(|row| row.id == id) {
                 return id;
             }
@@ -245,10 +245,10 @@ impl Foreseen {
 
     fn create(&mut self, validated: &ValidatedWorkload, index: u32, name: &str) {
         let id = self.new_id();
-        let mut made = match &validated.mould {
-            Mould::Clone(base) => (**base).clone(),
-            Mould::Template(template) => from_template(template),
-            Mould::Missing => return,
+        let mut made = match &validated.source {
+            ReplicaSource::Clone(base) => (**base).clone(),
+            ReplicaSource::Template(template) => from_template(template),
+            ReplicaSource::Missing => return,
         };
         made.id.clone_from(&id);
         name.clone_into(&mut made.name);
@@ -256,9 +256,9 @@ impl Foreseen {
         made.labels.extend([
             (LABEL_WORKLOAD.to_owned(), validated.name.clone()),
             (LABEL_REPLICA.to_owned(), index.to_string()),
-            (LABEL_REVISION.to_owned(), revision),
+            (LABEL_REVISION.to_owned(), revision.into()),
         ]);
-        // Nobody asks it anything: any address of its own will do.
+        // It is not probed: any address of its own will do.
         let address = IpAddr::V6(Ipv6Addr::from(u128::from(self.made)));
         for at in made.networks.values_mut() {
             *at = Some(address);
@@ -275,18 +275,18 @@ impl Foreseen {
             ..ContainerSummary::default()
         });
         self.world.taken_names.insert(made.name.clone());
-        self.world.opinions.insert(id, answers());
+        self.world.probe_results.insert(id, answers());
         self.world.replicas.push(made);
     }
 
-    /// Whoever runs and of whom nothing is known yet turns out to be well.
+    /// What runs and of which nothing is known yet turns out to be well.
     fn everybody_answers(&mut self, validated: &ValidatedWorkload) -> bool {
         let open = |instance: &&Instance| {
             instance.state == ContainerState::Running && instance.health == Health::Unknown
         };
         let open: Vec<&Instance> = validated.instances.iter().filter(open).collect();
         for instance in &open {
-            self.world.opinions.insert(instance.id.clone(), answers());
+            self.world.probe_results.insert(instance.id.clone(), answers());
             let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
             if let Some(container) = ours.find(|container| container.id == instance.id)
                 && let Some(health) = &mut container.health
@@ -297,16 +297,16 @@ impl Foreseen {
         !open.is_empty()
     }
 
-    /// Load balancers let go of what leaves, and take up what serves.
+    /// Load balancers drain what leaves, and take up what serves.
     fn release(&mut self, after: &WorkloadStatus) {
         let leaves = |id: &str| after.instances.iter().any(|row| row.id == id && row.draining);
         let serving = self.world.base.iter().chain(&self.world.replicas);
         let serving = serving.filter(|container| container.state == ContainerState::Running);
         let serving = serving.filter(|container| !leaves(&container.id));
-        let serving: BTreeSet<String> = serving.map(|container| container.id.clone()).collect();
+        let serving: BTreeSet<ContainerId> = serving.map(|container| container.id.clone()).collect();
         let leaving = after.instances.iter().filter(|row| row.draining);
         let leaving = leaving.map(|row| (row.id.clone(), row.draining_since));
-        let leaving: std::collections::BTreeMap<String, Option<Time>> = leaving.collect();
+        let leaving: std::collections::BTreeMap<ContainerId, Option<Time>> = leaving.collect();
         for rotation in self
             .world
             .rotations
@@ -319,7 +319,7 @@ impl Foreseen {
         }
     }
 
-    fn told(self, complete: bool) -> WorkloadPlan {
+    fn plan(self, complete: bool) -> WorkloadPlan {
         let complete = complete && self.refused.is_empty();
         let (before, least, after) = self.serving.unwrap_or_default();
         let touched: BTreeSet<&str> = self.steps.iter().map(|step| step.container.as_str()).collect();
@@ -359,7 +359,7 @@ impl Foreseen {
         waits
     }
 
-    /// What clients notice, for people.
+    /// What clients notice, human-readable.
     fn words(&self, before: usize, least: usize) -> String {
         let name = self.workload.name();
         let stopped: Vec<&str> = self.stopped.iter().map(String::as_str).collect();
@@ -377,7 +377,7 @@ impl Foreseen {
             .collect();
         let cut_off: Vec<&str> = self.cut_off.iter().map(String::as_str).collect();
         match (cut_off.join(", ").as_str(), balancers.join(", ").as_str()) {
-            ("", "") => format!("nobody is sent to {} when it is stopped", stopped.join(", ")),
+            ("", "") => format!("no request is sent to {} when it is stopped", stopped.join(", ")),
             ("", balancers) => format!(
                 "no request is dropped: {balancers} drains each container before it stops, and at least {least} of {before} go on serving"
             ),
@@ -392,11 +392,11 @@ impl Foreseen {
 }
 
 /// The container that a step stops.
-fn stops(step: &Step) -> Option<&str> {
+fn stops(step: &Step) -> Option<&ContainerId> {
     match step {
         Step::Restart { id, .. }
         | Step::Heal { id, .. }
-        | Step::Rejoin { id, .. }
+        | Step::RestartDetached { id, .. }
         | Step::Remove { id, .. } => Some(id),
         Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => None,
     }
@@ -445,10 +445,10 @@ fn healthy() -> DockerHealth {
     }
 }
 
-fn answers() -> Opinion {
-    Opinion {
+fn answers() -> ProbeResult {
+    ProbeResult {
         health: Health::Healthy,
-        ..Opinion::default()
+        ..ProbeResult::default()
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Report {
     pub name: String,
     /// The container that it is about.
     pub container: String,
-    /// For people.
+    /// Human-readable.
     pub text: String,
 }
 
@@ -65,7 +65,7 @@ pub fn reached(workload: &ValidatedWorkload, instance: &Instance) -> Option<Limi
         .map(|oldest| Limit::Until(oldest.plus(policy.window)))
 }
 
-/// For people.
+/// Human-readable.
 pub fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) -> String {
     let (name, message) = (&instance.name, &instance.message);
     let ask = format!("`aegisctl restart workload/{}`", workload.name);

@@ -1,45 +1,22 @@
-//! A change of all containers as a whole: when it began, whether it gets on, and when a revision is taken back. Pure.
+//! A change of all containers as a whole: when it began, whether it gets on, and when a revision is rolled back. Pure.
 //!
-//! A revision that does not run is taken back by running the last one that did; the spec stays as its author wrote it. It
+//! A revision that does not run is rolled back by running the last one that did; the spec stays as its author wrote it. It
 //! is tried again once the template is another one.
 
 use std::time::Duration;
 
-use aegis_api::WorkloadStatus;
-use aegis_api::create::template_revision;
+use aegis_api::RevisionId;
 use aegis_api::observed::ContainerState;
-use aegis_api::workload::{ContainerTemplate, Health, RejectedRevision, Revision, Rollout};
+use aegis_api::workload::{Health, RejectedRevision, Rollout};
 
 use super::standing::Standing;
-use super::validate::{Instance, Mould, ValidatedWorkload};
-
-/// The template to run: the spec's, or the last good one where the spec's was taken back.
-pub fn template<'a>(
-    asked: &'a ContainerTemplate,
-    before: &'a WorkloadStatus,
-) -> (&'a ContainerTemplate, Option<RejectedRevision>) {
-    let revision = template_revision(asked);
-    let rejected = before
-        .rejected
-        .as_ref()
-        .filter(|rejected| rejected.revision == revision);
-    let good = last_good(before, &revision).and_then(|good| good.template.as_ref());
-    match (rejected, good) {
-        (Some(rejected), Some(good)) => (good, Some(rejected.clone())),
-        _ => (asked, None),
-    }
-}
-
-/// The newest revision other than this one that was ready once and can be made again.
-fn last_good<'a>(before: &'a WorkloadStatus, revision: &str) -> Option<&'a Revision> {
-    let mut newest_first = before.revisions.iter().rev();
-    newest_first.find(|other| other.was_ready && other.revision != revision && other.template.is_some())
-}
+use super::template::last_good;
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
 
 /// Whether all of the workload was once ready with this revision.
-fn ran(workload: &ValidatedWorkload, revision: &str) -> bool {
+fn ran(workload: &ValidatedWorkload, revision: &RevisionId) -> bool {
     let mut known = workload.before.revisions.iter();
-    known.any(|known| known.revision == revision && known.was_ready)
+    known.any(|known| known.revision == *revision && known.was_ready)
 }
 
 /// The change as it stands after a pass; `None` once everything is as it should be.
@@ -86,7 +63,7 @@ fn fresh(workload: &ValidatedWorkload) -> impl Iterator<Item = &Instance> {
         .filter(|instance| instance.standing == Standing::Current)
 }
 
-/// The change that could be taken back: one to a new template, with a good one before it.
+/// The change that could be rolled back: one to a new template, with a good one before it.
 fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
     let revision = workload.revision.as_ref()?;
     let rollout = workload
@@ -94,12 +71,12 @@ fn revocable(workload: &ValidatedWorkload) -> Option<&Rollout> {
         .rollout
         .as_ref()
         .filter(|rollout| rollout.revision == *revision)?;
-    let templated = matches!(workload.mould, Mould::Template(_)) && workload.rejected.is_none();
+    let templated = matches!(workload.source, ReplicaSource::Template(_)) && workload.rejected.is_none();
     let back = last_good(&workload.before, revision);
     (templated && !ran(workload, revision) && back.is_some()).then_some(rollout)
 }
 
-/// The revision to be taken back, if the one that is being rolled out does not run.
+/// The revision to be rolled back, if the one that is being rolled out does not run.
 pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
     let rollout = revocable(workload)?;
     let ended = fresh(workload).find(|instance| {
@@ -116,7 +93,7 @@ pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
     let late = rollout.progressed_at.age(workload.now) >= workload.spec.strategy.progress_deadline.std();
     let reason = match (ended, sick, late) {
         (Some(ended), _, _) => format!(
-            "{} ended again after it was started anew: {}",
+            "{} ended again after it was restarted: {}",
             ended.name, ended.message
         ),
         (None, Some(sick), _) => format!("{} was ready and is no more: {}", sick.name, sick.message),

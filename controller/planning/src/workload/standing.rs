@@ -4,10 +4,10 @@
 use aegis_api::workload::{InstanceStatus, Leaving};
 use aegis_api::{Time, WorkloadSpec};
 
-/// How a container stands to what is asked for.
+/// How a container stands to what is desired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
-    /// As asked for.
+    /// As desired.
     #[default]
     Current,
     /// A replica of another revision than the workload's: it is replaced, whatever else is due.

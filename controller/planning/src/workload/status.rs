@@ -3,29 +3,22 @@
 use std::collections::BTreeMap;
 
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
-use aegis_api::{Time, WorkloadStatus, condition};
+use aegis_api::{ContainerId, Time, WorkloadStatus};
 
 use super::plan::{Prepared, Step, counted_restarts, is_progressing};
-use super::validate::{Instance, Mould, ValidatedWorkload};
-use super::{by_hand, restart_limit, rollout};
-use crate::hold::{PAUSED, STOPPED_BY_HAND};
+use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
+use super::{conditions, restart_limit, rollout};
 use crate::ledger::HOUR;
 use crate::restart::Refused;
 
-/// Why a workload is not ready where the engine refuses a step: trying again changes nothing.
-pub(crate) const STEP_REFUSED: &str = "StepRefused";
-/// Why it is not, where the container that it adopts is not there.
-pub(crate) const CONTAINER_MISSING: &str = "ContainerMissing";
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
 /// How many changes of what the spec asks for are.
 const DEMANDS: usize = 20;
-/// How many looks at sick containers are kept.
+/// How many inspections of sick containers are kept.
 const CAPTURES: usize = 3;
-/// How many restarts of sick containers are told: more than the actions that a host is usually granted in an hour.
+/// How many restarts of sick containers are reported: more than the actions that a host is usually granted in an hour.
 const HEALS: usize = 200;
-/// Condition that stands while containers claim to be replicas and are not.
-pub const FOREIGN: &str = "ForeignContainers";
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -53,13 +46,13 @@ pub struct FailedStep {
 
 /// Whether a container is on its way out that was not before: load balancers have to hear of it.
 pub fn newly_draining(before: &WorkloadStatus, after: &WorkloadStatus) -> bool {
-    let was = |id: &str| before.instances.iter().any(|row| row.id == id && row.draining);
+    let was = |id: &ContainerId| before.instances.iter().any(|row| row.id == *id && row.draining);
     after.instances.iter().any(|row| row.draining && !was(&row.id))
 }
 
 /// The status after a pass.
 pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
-    let removed = |id: &str| {
+    let removed = |id: &ContainerId| {
         outcome
             .done
             .iter()
@@ -107,7 +100,7 @@ pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
     let settled = count(serving) >= workload.spec.replicas && !is_progressing(workload, &outcome.plan);
     status.rollout = rollout::next(workload, settled);
     remember_revision(workload, &mut status, settled);
-    set_conditions(workload, outcome, &mut status, settled);
+    conditions::set(workload, outcome, &mut status, settled);
     status
 }
 
@@ -119,7 +112,7 @@ fn captures(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Capture> {
     all
 }
 
-/// Restarts of sick containers in the last hour: a look at one is the first step of each.
+/// Restarts of sick containers in the last hour: an inspection of one is the first step of each.
 fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
     let before = workload.before.heals.iter().copied();
     let now = outcome.captures.iter().filter_map(|capture| capture.taken_at);
@@ -136,8 +129,8 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
         matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
     });
     let before = instance.before.as_ref();
-    let told = counts(workload, outcome, instance, crashed);
-    let restarts = told.restarts;
+    let counts = counts(workload, outcome, instance, crashed);
+    let restarts = counts.restarts;
     InstanceStatus {
         name: instance.name.clone(),
         id: instance.id.clone(),
@@ -147,7 +140,7 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
             .iter()
             .map(|(network, ip)| (network.clone(), ip.to_string()))
             .collect::<BTreeMap<_, _>>(),
-        state: instance.state.as_str().to_owned(),
+        state: instance.state,
         health: instance.health,
         revision: instance.revision.clone(),
         draining: outcome.plan.draining.contains_key(&instance.id),
@@ -166,14 +159,14 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
                 .and_then(|row| row.last_restart_at)
                 .filter(|_| restarts > 0)
         },
-        recent_restarts: told.recent,
+        recent_restarts: counts.recent,
         unhealthy_since: instance.unhealthy_since,
         // A healthy probe's words change with every latency: storing them would be a write a probe.
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
             .then(|| instance.message.clone()),
         first_ready_at: instance.first_ready_at,
         starting: instance.starts_until.is_some(),
-        fruitless_restarts: told.fruitless,
+        fruitless_restarts: counts.fruitless,
         stopped_by_hand: instance.finished_at.filter(|_| instance.is_stopped_by_hand()),
     }
 }
@@ -185,7 +178,7 @@ struct Counts {
     fruitless: u32,
 }
 
-/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts anew; an incident's
+/// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts again; an incident's
 /// restart is one more attempt.
 fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, crashed: bool) -> Counts {
     let asked = outcome.done.iter().any(|step| {
@@ -247,9 +240,9 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
         let again = again.map(|position| status.revisions.remove(position));
         status.revisions.push(again.unwrap_or_else(|| Revision {
             revision: revision.clone(),
-            template: match &workload.mould {
-                Mould::Template(template) => Some((**template).clone()),
-                Mould::Clone(_) | Mould::Missing => None,
+            template: match &workload.source {
+                ReplicaSource::Template(template) => Some((**template).clone()),
+                ReplicaSource::Clone(_) | ReplicaSource::Missing => None,
             },
             image: image.clone(),
             created_at: workload.now,
@@ -267,207 +260,10 @@ fn remember_revision(workload: &ValidatedWorkload, status: &mut WorkloadStatus, 
     }
 }
 
-fn set_conditions(
-    workload: &ValidatedWorkload,
-    outcome: &Outcome,
-    status: &mut WorkloadStatus,
-    settled: bool,
-) {
-    let (now, generation) = (workload.now, Some(workload.generation));
-    let wanted = workload.spec.replicas;
-    let unhealthy: Vec<String> = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none())
-        .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
-        .collect();
-    let failure = outcome.failed.first().map(|failed| {
-        let reason = match failed.is_transient {
-            true => "StepFailed",
-            false => STEP_REFUSED,
-        };
-        let text = format!("cannot {}: {}", failed.step.words(), failed.message);
-        (reason, text)
-    });
-    let missing = matches!(workload.mould, Mould::Missing)
-        .then(|| {
-            workload.spec.container.as_ref().map(|name| {
-                format!(
-                    "container {name} does not exist: start it, and it is adopted{}",
-                    kept_by(status)
-                )
-            })
-        })
-        .flatten();
-    let ready = format!("{} of {wanted} ready", status.ready_replicas);
-    let cannot = cannot(outcome);
-    let cannot = cannot.first().map(|first| {
-        let all: Vec<String> = cannot.iter().map(ToString::to_string).collect();
-        (first.reason.as_str(), all.join("; "))
-    });
-    let unknown = status
-        .instances
-        .iter()
-        .filter(|row| row.health == Health::Unknown);
-    let unknown: Vec<String> = unknown
-        .filter_map(|row| Some(format!("{}: {}", row.name, row.message.as_deref()?)))
-        .collect();
-    let given_up: Vec<String> = workload
-        .instances
-        .iter()
-        .filter(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand())
-        .filter_map(|instance| {
-            let limit = restart_limit::reached(workload, instance)?;
-            Some(restart_limit::words(workload, instance, limit))
-        })
-        .collect();
-    let given_up = (!given_up.is_empty()).then(|| given_up.join("; "));
-    let by_hand = by_hand::told(workload);
-    let sick = workload
-        .instances
-        .iter()
-        .any(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand());
-    let waits = workload.waits_for().filter(|_| sick);
-    let waits = waits.map(|roots| format!("waits for what it needs: {roots}; {}", unhealthy.join("; ")));
-    let held = workload.no_restarts.as_ref().filter(|_| sick);
-    let held = held.map(|hold| (hold.reason, format!("{}; {}", unhealthy.join("; "), hold.message)));
-    let trouble = failure
-        .or(cannot)
-        .or(held)
-        .or(given_up.map(|text| ("RestartLimit", text)))
-        .or(waits.map(|text| ("DependencyDown", text)))
-        .or(missing.map(|text| (CONTAINER_MISSING, text)))
-        .or_else(|| (!unhealthy.is_empty()).then(|| ("Unhealthy", unhealthy.join("; "))));
-    let (reason, message) = match (&trouble, settled) {
-        (Some((reason, text)), _) => (*reason, format!("{ready}; {text}")),
-        (None, _) if by_hand.is_some() => {
-            let text = by_hand.clone().unwrap_or_default();
-            (STOPPED_BY_HAND, format!("{ready}; {text}"))
-        }
-        (None, true) if status.rejected.is_some() => ("RolledBack", ready),
-        (None, true) => ("Ready", ready),
-        (None, false) if workload.deleting => ("Deleting", outcome.plan.waiting.join("; ")),
-        (None, false) => (
-            "Progressing",
-            [vec![ready], unknown, outcome.plan.waiting.clone()]
-                .concat()
-                .join("; "),
-        ),
-    };
-    let conditions = &mut status.conditions;
-    condition::set(
-        conditions,
-        "Ready",
-        settled && trouble.is_none(),
-        reason,
-        message,
-        generation,
-        now,
-    );
-    foreign(workload, conditions, generation);
-    let progress = outcome.plan.waiting.join("; ");
-    let taken_back = status.rejected.as_ref().map(|rejected| {
-        format!(
-            "revision {} was taken back and {} runs: {}; it is tried again once spec.template is changed",
-            rejected.revision,
-            status.revision.as_deref().unwrap_or("the one before"),
-            rejected.reason
-        )
-    });
-    let (progressing, why, progress) = match (&taken_back, settled) {
-        (Some(text), _) => (false, "RolloutFailed", text.clone()),
-        (None, true) => (false, "Settled", progress),
-        (None, false) if by_hand.is_some() && trouble.is_none() => (false, STOPPED_BY_HAND, progress),
-        (None, false) => (true, "Working", progress),
-    };
-    condition::set(
-        conditions,
-        "Progressing",
-        progressing,
-        why,
-        progress,
-        generation,
-        now,
-    );
-    let (degraded, reason, message) = match trouble {
-        Some((reason, text)) => (true, reason, text),
-        None => match taken_back {
-            Some(text) => (true, "RolledBack", text),
-            // As people asked for it.
-            None if by_hand.is_some() => (false, STOPPED_BY_HAND, String::new()),
-            None => (false, "Healthy", String::new()),
-        },
-    };
-    condition::set(conditions, "Degraded", degraded, reason, message, generation, now);
-    let pause = workload.no_restarts.as_ref().filter(|hold| hold.reason == PAUSED);
-    let was = condition::is_true(conditions, PAUSED);
-    match pause {
-        Some(hold) => condition::set(
-            conditions,
-            PAUSED,
-            true,
-            "Paused",
-            hold.message.clone(),
-            generation,
-            now,
-        ),
-        None if was => condition::set(conditions, PAUSED, false, "Resumed", "", generation, now),
-        None => {}
-    }
-    by_hand::condition(conditions, by_hand, generation, now);
-    if workload.spec.autoscale.is_some() {
-        let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-        condition::set(
-            conditions,
-            "AutoscalingActive",
-            false,
-            "NotSupported",
-            message,
-            generation,
-            now,
-        );
-    }
-}
-
-/// What was asked for and is impossible, as the plan or the last look found.
+/// What was requested and is impossible, as the plan or the last observation found.
 pub fn cannot(outcome: &Outcome) -> Vec<&Refused> {
     let late = outcome.refused.iter().map(|(_, refused)| refused);
     outcome.plan.cannot.iter().chain(late).collect()
-}
-
-/// Containers that carry the labels of the workload's replicas and are none.
-fn foreign(
-    workload: &ValidatedWorkload,
-    conditions: &mut Vec<condition::Condition>,
-    generation: Option<i64>,
-) {
-    if workload.strangers.is_empty() {
-        conditions.retain(|condition| condition.type_ != FOREIGN);
-        return;
-    }
-    let message = format!(
-        "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
-        workload.strangers.join(", ")
-    );
-    condition::set(
-        conditions,
-        FOREIGN,
-        true,
-        "NotOurs",
-        message,
-        generation,
-        workload.now,
-    );
-}
-
-/// What keeps the networks of a container that is gone, for whoever tears them down.
-fn kept_by(status: &WorkloadStatus) -> String {
-    match status.instances.len() {
-        0 => String::new(),
-        count => format!(
-            " ({count} clones of it go on serving and stay on its networks until the Workload is deleted)"
-        ),
-    }
 }
 
 fn count(n: usize) -> u32 {

@@ -8,7 +8,7 @@ use aegis_api::meta::{LABEL_INSTANCE, LABEL_NAME, LABEL_REPLICA, LABEL_REVISION,
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::{Capture, DependencyStatus, Health, InstanceStatus};
-use aegis_api::{Time, Workload, WorkloadStatus, kinds, yaml};
+use aegis_api::{ConditionType, ContainerId, Reason, Time, Workload, WorkloadStatus, kinds, yaml};
 
 use super::check::check;
 use super::observed::{NetworkOwner, Observed, Rotation};
@@ -16,7 +16,7 @@ use super::plan::{Prepared, Step, plan};
 use super::status::{Outcome, next};
 use super::validate::{ValidatedWorkload, validate};
 use crate::host_limit::HostRuling;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
 const STARTED: &str = "2026-11-22T11:00:00Z";
@@ -39,7 +39,7 @@ pub(super) const ADOPTS: &str = "  container: base\n  health:\n    http: {port: 
 
 pub(super) fn container(name: &str) -> ContainerDetails {
     ContainerDetails {
-        id: format!("{name:x<64}"),
+        id: format!("{name:x<64}").into(),
         name: name.to_owned(),
         image: "app:1".to_owned(),
         image_id: "sha256:1".to_owned(),
@@ -55,7 +55,7 @@ fn replica(index: u32) -> ContainerDetails {
     for (key, value) in [
         (LABEL_WORKLOAD, "web".to_owned()),
         (LABEL_INSTANCE, "me".to_owned()),
-        (LABEL_REVISION, clone_revision(&container("base"))),
+        (LABEL_REVISION, clone_revision(&container("base")).into()),
         (LABEL_REPLICA, index.to_string()),
     ] {
         made.labels.insert(key.to_owned(), value);
@@ -67,13 +67,13 @@ fn replica(index: u32) -> ContainerDetails {
 pub(super) fn world(replicas: u32) -> Observed {
     let base = container("base");
     let replicas: Vec<ContainerDetails> = (1..=replicas).map(replica).collect();
-    let healthy = Opinion {
+    let healthy = ProbeResult {
         health: Health::Healthy,
         message: String::new(),
     };
     let all = replicas.iter().chain([&base]);
     Observed {
-        opinions: all
+        probe_results: all
             .clone()
             .map(|c| (c.id.clone(), healthy.clone()))
             .collect::<HashMap<_, _>>(),
@@ -113,12 +113,12 @@ fn words(prepared: &Prepared) -> Vec<String> {
     prepared.steps.iter().map(Step::words).collect()
 }
 
-fn leaving(prepared: &Prepared) -> BTreeSet<String> {
+fn leaving(prepared: &Prepared) -> BTreeSet<ContainerId> {
     prepared.draining.keys().cloned().collect()
 }
 
-/// What a load balancer says once it has let go of all that leaves with this plan.
-fn releases(prepared: &Prepared) -> BTreeMap<String, Option<Time>> {
+/// What a load balancer says once it has drained all that leaves with this plan.
+fn releases(prepared: &Prepared) -> BTreeMap<ContainerId, Option<Time>> {
     let ids = prepared.draining.keys().cloned();
     ids.map(|id| (id, Some(time(NOW)))).collect()
 }
@@ -141,7 +141,7 @@ pub(super) fn rotation(servers: &[&str]) -> Rotation {
     Rotation {
         name: "lb".to_owned(),
         serving: true,
-        servers: servers.iter().map(|name| format!("{name:x<64}")).collect(),
+        servers: servers.iter().map(|name| format!("{name:x<64}").into()).collect(),
         ..Rotation::default()
     }
 }
@@ -192,9 +192,9 @@ fn the_replacement_of_a_replica_that_the_engine_is_removing_waits_for_its_name()
 fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
     let mut observed = world(3);
     let sick = observed.replicas[0].id.clone();
-    observed.opinions.insert(
+    observed.probe_results.insert(
         sick,
-        Opinion {
+        ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
         },
@@ -204,7 +204,7 @@ fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
 }
 
 #[test]
-fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
+fn i8_a_replica_goes_only_after_the_load_balancer_has_drained_it() {
     let mut workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
     let mut observed = world(2);
     observed.rotations = vec![rotation(&["base", "web-replica-1", "web-replica-2"])];
@@ -212,7 +212,7 @@ fn i8_a_replica_goes_only_after_the_load_balancer_has_let_go_of_it() {
     assert_eq!(words(&plan), Vec::<String>::new());
     assert_eq!(plan.draining.len(), 1);
     assert!(
-        plan.waiting[0].contains("waits for load balancer lb"),
+        plan.waiting[0].contains("waiting for load balancer lb"),
         "{:?}",
         plan.waiting
     );
@@ -267,7 +267,7 @@ fn i2_a_restart_that_was_cut_off_between_stop_and_start_is_only_started() {
         &workload(&format!("{ADOPTS}  restartedAt: 2026-11-22T11:59:59Z\n")),
         observed,
     );
-    let id = format!("{:x<64}", "base");
+    let id = format!("{:x<64}", "base").into();
     assert_eq!(
         plan.steps,
         [Step::Start {
@@ -300,15 +300,15 @@ fn several_replicas_restart_one_after_the_other_drained_first() {
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time(NOW));
     let id = base.id.clone();
-    observed.opinions.insert(id.clone(), Opinion::default());
+    observed.probe_results.insert(id.clone(), ProbeResult::default());
     let (_, waiting) = prepare(&workload, observed.clone());
     assert!(
         waiting.steps.is_empty() && waiting.draining.is_empty(),
         "{waiting:?}"
     );
-    observed.opinions.insert(
+    observed.probe_results.insert(
         id,
-        Opinion {
+        ProbeResult {
             health: Health::Healthy,
             message: String::new(),
         },
@@ -331,9 +331,9 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             id: observed.base.as_ref().unwrap().id.clone(),
             index: 0,
             addresses: BTreeMap::new(),
-            state: "running".to_owned(),
+            state: ContainerState::Running,
             health: Health::Healthy,
-            revision: String::new(),
+            revision: aegis_api::RevisionId::default(),
             draining: false,
             draining_since: None,
             leaving: None,
@@ -429,14 +429,14 @@ fn i8_no_further_replica_leaves_while_the_place_of_one_that_went_is_empty() {
 fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
     for strategy in ["RollingUpdate", "InPlace"] {
         let (workload, mut observed) = outdated(strategy);
-        let sick = Opinion {
+        let sick = ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
         };
         for replica in &observed.replicas[1..] {
-            observed.opinions.insert(replica.id.clone(), sick.clone());
+            observed.probe_results.insert(replica.id.clone(), sick.clone());
         }
-        let away: BTreeSet<String> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
+        let away: BTreeSet<ContainerId> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
         assert_eq!(leaving(&prepare(&workload, observed).1), away, "{strategy}");
     }
 }
@@ -467,7 +467,7 @@ fn i8_what_was_held_as_the_last_stays_while_another_can_take_over() {
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(words(&plan), Vec::<String>::new());
     assert!(
-        plan.waiting[0].contains("waits for load balancer"),
+        plan.waiting[0].contains("waiting for load balancer"),
         "{:?}",
         plan.waiting
     );
@@ -496,7 +496,7 @@ fn i8_a_replica_that_only_waits_to_go_is_not_restarted_under_its_requests() {
     remembered(&mut workload, observed.clone());
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time(NOW));
-    observed.opinions.remove(&base.id);
+    observed.probe_results.remove(&base.id);
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(words(&plan), Vec::<String>::new(), "it carries the load");
     assert!(plan.draining.is_empty(), "{plan:?}");
@@ -514,7 +514,7 @@ fn a_replica_that_was_taken_out_to_be_restarted_is_restarted() {
     remembered(&mut workload, observed.clone());
     let base = observed.base.as_mut().unwrap();
     base.started_at = Some(time("2026-11-22T11:59:30Z"));
-    observed.opinions.remove(&base.id);
+    observed.probe_results.remove(&base.id);
     observed.replicas[2].started_at = Some(time("2026-11-22T11:59:30Z"));
     observed.now = time("2026-11-22T12:01:00Z");
     remembered(&mut workload, observed.clone());
@@ -565,14 +565,14 @@ fn i3_a_container_of_another_workload_or_of_this_controller_is_not_adopted() {
 }
 
 #[test]
-fn a_missing_base_stops_nothing_else_and_is_told() {
+fn a_missing_base_stops_nothing_else_and_is_reported() {
     let mut observed = world(1);
     observed.base = None;
     let workload = workload(&format!("{ADOPTS}  replicas: 2\n"));
     let (validated, plan) = prepare(&workload, observed);
     assert!(plan.steps.is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "ContainerMissing")
@@ -595,16 +595,16 @@ fn rolling(replicas: u32, strategy: &str) -> (Workload, Observed) {
 }
 
 /// Adds a running replica of the revision that the template asks for.
-fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> String {
+fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> ContainerId {
     let mut made = replica(index);
     let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
-    made.labels.insert(LABEL_REVISION.to_owned(), revision);
+    made.labels.insert(LABEL_REVISION.to_owned(), revision.into());
     observed.taken_names.insert(made.name.clone());
-    let opinion = Opinion {
+    let result = ProbeResult {
         health,
         message: "503".to_owned(),
     };
-    observed.opinions.insert(made.id.clone(), opinion);
+    observed.probe_results.insert(made.id.clone(), result);
     let id = made.id.clone();
     observed.replicas.push(made);
     id
@@ -622,7 +622,7 @@ fn i8_the_first_of_a_new_revision_must_be_ready_before_any_of_the_old_one_leaves
     let (_, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
 
-    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Healthy;
     let (_, plan) = prepare(&workload, observed);
     assert_eq!(
         leaving(&plan).len(),
@@ -676,11 +676,11 @@ fn i8_the_only_replica_restarts_behind_a_stand_in() {
 
     // Until it is back, the stand-in stays.
     observed.replicas[0].started_at = Some(time(NOW));
-    observed.opinions.get_mut(&only).unwrap().health = Health::Unknown;
+    observed.probe_results.get_mut(&only).unwrap().health = Health::Unknown;
     let (_, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty() && plan.draining.is_empty(), "{plan:?}");
     remembered(&mut workload, observed.clone());
-    observed.opinions.get_mut(&only).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&only).unwrap().health = Health::Healthy;
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!(leaving(&plan), BTreeSet::from([stand_in]));
     observed.replicas.truncate(1);
@@ -733,7 +733,7 @@ fn a_restart_that_waits_too_long_for_its_stand_in_goes_on_without() {
 }
 
 /// As `rolling`, in the middle of the change to `app:2`, after `app:1` had been ready.
-fn changing(strategy: &str) -> (Workload, Observed, String) {
+fn changing(strategy: &str) -> (Workload, Observed, ContainerId) {
     let (mut workload, mut observed) = rolling(2, strategy);
     let wanted = workload.spec.template.clone();
     workload.spec.template.as_mut().unwrap().image = "app:1".parse().unwrap();
@@ -754,7 +754,7 @@ fn reject(workload: &Workload, observed: Observed) -> Option<String> {
 }
 
 #[test]
-fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_one_runs() {
+fn a_revision_that_does_not_get_ready_in_time_is_rolled_back_and_the_last_good_one_runs() {
     let (mut workload, mut observed, bad) = changing("progressDeadline: 1m");
     assert_eq!(reject(&workload, observed.clone()), None);
     let plan = prepare(&workload, observed.clone()).1;
@@ -772,7 +772,7 @@ fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_on
     observed.taken_names.remove(&gone.name);
     remembered(&mut workload, observed.clone());
     let status = workload.status.clone().unwrap();
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("True", "RolledBack")
@@ -790,7 +790,7 @@ fn a_revision_that_does_not_get_ready_in_time_is_taken_back_and_the_last_good_on
 }
 
 #[test]
-fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_taken_back_without() {
+fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_rolled_back_without() {
     let (mut workload, mut observed, _) = changing("progressDeadline: 1m");
     let wanted = workload.spec.template.clone();
     let rows = workload.status.as_mut().unwrap();
@@ -816,12 +816,12 @@ fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_taken_back
 }
 
 #[test]
-fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
+fn a_revision_that_ends_twice_or_falls_sick_is_rolled_back_at_once() {
     let (mut workload, mut observed, id) = changing("");
-    observed.opinions.get_mut(&id).unwrap().health = Health::Healthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Healthy;
     remembered(&mut workload, observed.clone());
     assert_eq!(reject(&workload, observed.clone()), None);
-    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Unhealthy;
     let reason = reject(&workload, observed).unwrap();
     assert!(reason.contains("was ready and is no more"), "{reason}");
 
@@ -839,12 +839,12 @@ fn a_revision_that_ends_twice_or_falls_sick_is_taken_back_at_once() {
 }
 
 #[test]
-fn a_revision_that_ran_once_is_not_taken_back_for_a_later_fault() {
+fn a_revision_that_ran_once_is_not_rolled_back_for_a_later_fault() {
     let (mut workload, mut observed, id) = changing("progressDeadline: 1m");
     let revision = workload.status.as_mut().unwrap().revisions.last_mut().unwrap();
     revision.was_ready = true;
     observed.now = time("2026-11-22T12:05:00Z");
-    observed.opinions.get_mut(&id).unwrap().health = Health::Unhealthy;
+    observed.probe_results.get_mut(&id).unwrap().health = Health::Unhealthy;
     assert_eq!(reject(&workload, observed), None);
 }
 
@@ -853,11 +853,11 @@ fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     let mut workload = workload(&format!("{ADOPTS}  restart: {policy}\n"));
     let mut observed = world(0);
     let base = observed.base.as_ref().unwrap();
-    let opinion = Opinion {
+    let result = ProbeResult {
         health: Health::Unhealthy,
         message: "503".to_owned(),
     };
-    observed.opinions.insert(base.id.clone(), opinion);
+    observed.probe_results.insert(base.id.clone(), result);
     remembered(&mut workload, observed.clone());
     let row = &mut workload.status.as_mut().unwrap().instances[0];
     row.unhealthy_since = Some(time("2026-11-22T11:59:00Z"));
@@ -912,7 +912,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
     let (validated, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(ready.reason, "DependencyDown");
     assert!(
         ready.message.contains("db (no container of it is ready)"),
@@ -920,7 +920,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
         ready.message
     );
 
-    // Nor is it started again after it ended for want of the root.
+    // Nor is it started again after it ended because of the root.
     let mut ended = observed.clone();
     ended.base.as_mut().unwrap().state = ContainerState::Exited;
     assert!(prepare(&workload, ended).1.steps.is_empty());
@@ -931,7 +931,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
 
 #[test]
 fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_by_itself() {
-    for reason in [crate::hold::PAUSED, crate::hold::PROTECTED] {
+    for reason in [Reason::Paused, Reason::Protected] {
         let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
         observed.no_restarts = Some(crate::hold::Hold {
             reason,
@@ -942,11 +942,11 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
         let (validated, plan) = prepare(&workload, observed.clone());
         assert!(plan.steps.is_empty(), "sick: {plan:?}");
         let status = next(&validated, &applied(plan, Vec::new()));
-        let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+        let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
         assert_eq!(ready.reason, reason);
         assert!(ready.message.contains("ada said so"), "{}", ready.message);
-        let paused = aegis_api::condition::is_true(&status.conditions, "Paused");
-        assert_eq!(paused, reason == crate::hold::PAUSED);
+        let paused = aegis_api::condition::is_true(&status.conditions, ConditionType::Paused);
+        assert_eq!(paused, reason == Reason::Paused);
 
         let mut ended = observed.clone();
         ended.base.as_mut().unwrap().state = ContainerState::Exited;
@@ -970,9 +970,9 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
 
 /// A reboot while automation has paused by itself brings everything back; what we stopped comes back in any case.
 #[test]
-fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_whoever_paused() {
+fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stopped_always() {
     let held = |by_itself| crate::hold::Hold {
-        reason: crate::hold::PAUSED,
+        reason: Reason::Paused,
         message: "paused".to_owned(),
         until: None,
         by_itself,
@@ -1009,7 +1009,7 @@ fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stoppe
 }
 
 #[test]
-fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_anew() {
+fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_again() {
     for (restart_is_automatic, counted) in [(true, 3), (false, 0)] {
         let (mut workload, mut observed) = sick(
             "{unhealthyAfter: 30s}",
@@ -1038,7 +1038,7 @@ fn i6_what_is_sick_waits_where_the_host_allows_no_more_and_one_workload_too_many
         let taken_at = |workload: &mut Workload, at: &str| {
             workload.status.as_mut().unwrap().captures[0].taken_at = Some(time(at));
         };
-        // Whoever has been looked at a moment ago has had its turn; that does not stand for ever.
+        // What has been inspected a moment ago has had its turn; that does not stand for ever.
         taken_at(&mut workload, "2026-11-22T11:59:58Z");
         assert_eq!(words(&prepare(&workload, observed.clone()).1), ["restart base"]);
         taken_at(&mut workload, "2026-11-22T11:58:58Z");
@@ -1132,7 +1132,7 @@ fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restar
         "the first one is forgotten then"
     );
     let status = next(&validated, &applied(plan, Vec::new()));
-    let degraded = aegis_api::condition::find(&status.conditions, "Degraded").unwrap();
+    let degraded = aegis_api::condition::find(&status.conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "RestartLimit");
     assert!(
         degraded.message.contains("left to a human"),
@@ -1174,32 +1174,38 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     let (validated, plan) = prepare(&adopting, ended(by(Cause::Human)));
     assert!(words(&plan).is_empty(), "{plan:?}");
     let status = next(&validated, &applied(plan, Vec::new()));
-    for kind in ["Ready", "StoppedByHand"] {
-        let told = aegis_api::condition::find(&status.conditions, kind).unwrap();
-        assert!(told.message.contains("docker start base"), "{told:?}");
-        assert!(told.message.contains("aegisctl restart workload/web"), "{told:?}");
+    for kind in [ConditionType::Ready, ConditionType::StoppedByHand] {
+        let condition = aegis_api::condition::find(&status.conditions, kind).unwrap();
+        assert!(condition.message.contains("docker start base"), "{condition:?}");
+        assert!(
+            condition.message.contains("aegisctl restart workload/web"),
+            "{condition:?}"
+        );
     }
-    let ready = aegis_api::condition::find(&status.conditions, "Ready").unwrap();
+    let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "StoppedByHand")
     );
-    assert!(!aegis_api::condition::is_true(&status.conditions, "Degraded"));
+    assert!(!aegis_api::condition::is_true(
+        &status.conditions,
+        ConditionType::Degraded
+    ));
     adopting.status = Some(status);
 
-    // After a restart of this controller nobody knows how it ended: the status does.
+    // After a restart of this controller only the status knows how it ended.
     let unheard = || {
         let mut observed = ended(LastEnd::Unseen);
         observed.heard_since = Some(time(NOW));
         observed
     };
     assert!(words(&prepare(&adopting, unheard()).1).is_empty());
-    // That it ended once more, while nobody looked, is another end.
+    // That it ended once more, while it was not observed, is another end.
     let mut again = unheard();
     again.base.as_mut().unwrap().finished_at = Some(time("2026-11-22T11:59:58Z"));
     assert_eq!(words(&prepare(&adopting, again).1), ["start base"]);
 
-    // Whoever starts it hands it back, with all its attempts.
+    // The one that starts it hands it back, with all its attempts.
     let mut restarted = adopting.clone();
     restarted.spec.restarted_at = Some(time("2026-11-22T11:59:58Z"));
     assert_eq!(words(&prepare(&restarted, unheard()).1), ["start base"]);
@@ -1209,10 +1215,10 @@ fn i6_what_a_person_stopped_stays_stopped_and_says_how_to_hand_it_back() {
     let status = next(&validated, &applied(plan, Vec::new()));
     assert!(!aegis_api::condition::is_true(
         &status.conditions,
-        "StoppedByHand"
+        ConditionType::StoppedByHand
     ));
     assert!(
-        aegis_api::condition::is_true(&status.conditions, "Ready"),
+        aegis_api::condition::is_true(&status.conditions, ConditionType::Ready),
         "{status:?}"
     );
 }
@@ -1239,12 +1245,12 @@ fn what_crashed_is_started_at_once_and_what_was_asked_to_stop_waits_for_the_verd
 }
 
 #[test]
-fn i6_a_start_of_what_a_person_stopped_is_refused_whoever_plans_it() {
+fn i6_a_start_of_what_a_person_stopped_is_refused_in_every_plan() {
     let (validated, _) = prepare(&workload(ADOPTS), ended(by(Cause::Human)));
     let id = validated.instances[0].id.clone();
     let plan = Prepared {
         steps: vec![Step::Start {
-            name: id.clone(),
+            name: id.to_string(),
             id,
             crashed: true,
         }],
@@ -1288,7 +1294,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
     }
     assert_eq!((restarts, reports.len()), (3, 1), "{reports:?}");
     let conditions = &workload.status.as_ref().unwrap().conditions;
-    let degraded = aegis_api::condition::find(conditions, "Degraded").unwrap();
+    let degraded = aegis_api::condition::find(conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "RestartLimit");
     assert!(
         degraded.message.contains("another restart cannot help"),
@@ -1296,7 +1302,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         degraded.message
     );
 
-    // While the incident is open there is no second one; a person's restart gives it all its attempts anew.
+    // While the incident is open there is no second one; a person's restart gives it all its attempts again.
     observed.restarts_reported = true;
     assert_eq!(prepare(&workload, observed.clone()).1.reports, []);
     workload.spec.restarted_at = Some(observed.now);
@@ -1344,13 +1350,19 @@ fn i3_i8_a_plan_that_breaks_a_rule_is_refused_with_the_reason() {
             .join("; ")
     };
     let id = |index: usize| observed.replicas[index].id.clone();
-    let remove = |id: String| Step::Remove { name: id.clone(), id };
-    let restart = |id: String| Step::Restart { name: id.clone(), id };
+    let remove = |id: ContainerId| Step::Remove {
+        name: id.to_string(),
+        id,
+    };
+    let restart = |id: ContainerId| Step::Restart {
+        name: id.to_string(),
+        id,
+    };
     let create = |index: u32, name: &str| Step::Create {
         index,
         name: name.to_owned(),
     };
-    assert!(refusal(&validated, vec![remove("bystander".to_owned())]).contains("none of this workload's"));
+    assert!(refusal(&validated, vec![remove("bystander".into())]).contains("none of this workload's"));
     assert!(refusal(&validated, vec![remove(id(0))]).contains("load balancer lb still sends it requests"));
     assert!(refusal(&validated, vec![restart(id(0))]).contains("has started since spec.restartedAt"));
     assert!(refusal(&validated, vec![create(3, "somebody")]).contains("no name of a replica"));

@@ -11,13 +11,13 @@ use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{
     ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
 };
-use aegis_api::{Kind, Time, Workload, WorkloadSpec, WorkloadStatus};
+use aegis_api::{ContainerId, Kind, Reason, RevisionId, Time, Workload, WorkloadSpec, WorkloadStatus};
 
 use super::dependencies::remembered;
 use super::ended::{self, Ended};
 use super::observed::{NetworkOwner, Observed, Rotation};
 use super::standing::{Facts, Standing, restart_asked};
-use super::{health, rollout};
+use super::{health, template};
 use crate::Invalid;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
@@ -25,7 +25,7 @@ use crate::restart::{Refused, Surroundings, owners, replaceable, restartable, st
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
-pub enum Mould {
+pub enum ReplicaSource {
     /// A clone of the adopted container.
     Clone(Box<ContainerDetails>),
     /// A template: the spec's, or the last good one where that does not run.
@@ -38,14 +38,14 @@ pub enum Mould {
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub name: String,
-    pub id: String,
+    pub id: ContainerId,
     /// 0 for the adopted container.
     pub index: u32,
     pub state: ContainerState,
     pub started_at: Option<Time>,
     pub health: Health,
     pub message: String,
-    pub revision: String,
+    pub revision: RevisionId,
     pub addresses: BTreeMap<String, IpAddr>,
     /// Docker itself is about to restart it.
     pub docker_restarts: bool,
@@ -65,7 +65,7 @@ pub struct Instance {
     pub obstacle: Option<Refused>,
     /// The spec asks to restart it, whether or not that is possible.
     pub restart_asked: bool,
-    /// How it stands to what is asked for.
+    /// How it stands to what is desired.
     pub standing: Standing,
     /// Why it is on its way out since an earlier pass, if the reason still holds.
     pub leaving: Option<Leaving>,
@@ -88,7 +88,7 @@ impl Instance {
         self.state == ContainerState::Running && self.health == Health::Healthy
     }
 
-    /// Whether it lost its network for good: only one that is made anew has one.
+    /// Whether it lost its network for good: only one that is recreated has one.
     pub(crate) fn is_stranded(&self) -> bool {
         let reason = self.obstacle.as_ref().map(|refused| refused.reason);
         self.state == ContainerState::Running && reason == Some(CannotRestart::NetworkOwnerGone)
@@ -117,7 +117,7 @@ impl Instance {
                 .is_some_and(|since| since.age(workload.now) >= min_healthy)
     }
 
-    /// Whether this load balancer has let go of it, after the last pass had it on its way out.
+    /// Whether this load balancer has drained it, after the last pass had it on its way out.
     pub fn is_released_by(&self, rotation: &Rotation) -> bool {
         let row = self.before.as_ref().filter(|row| row.draining);
         row.is_some_and(|row| rotation.has_released(&self.id, row.draining_since))
@@ -136,11 +136,11 @@ pub struct ValidatedWorkload {
     pub spec: WorkloadSpec,
     pub deleting: bool,
     pub generation: i64,
-    pub mould: Mould,
-    /// The revision replicas should have; `None` while the mould is missing.
-    pub revision: Option<String>,
+    pub source: ReplicaSource,
+    /// The revision replicas should have; `None` while the source is missing.
+    pub revision: Option<RevisionId>,
     pub image: Option<String>,
-    /// The spec's revision, where it was taken back and another one runs in its place.
+    /// The spec's revision, where it was rolled back and another one runs in its place.
     pub rejected: Option<RejectedRevision>,
     /// Whether two copies of one container can run side by side without harm.
     pub may_double: bool,
@@ -175,48 +175,22 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         return Err(Invalid { reason, message });
     }
     let before = workload.status.clone().unwrap_or_default();
-    let (mould, revision, image, rejected) = match (&spec.template, &observed.base) {
-        (Some(template), _) => {
-            let (template, rejected) = rollout::template(template, &before);
-            let (revision, image) = (template_revision(template), template.image.to_string());
-            let mould = Mould::Template(Box::new(template.clone()));
-            (mould, Some(revision), Some(image), rejected)
-        }
-        (None, Some(base)) => {
-            let (revision, image) = (clone_revision(base), base.image.clone());
-            (
-                Mould::Clone(Box::new(base.clone())),
-                Some(revision),
-                Some(image),
-                None,
-            )
-        }
-        (None, None) => (Mould::Missing, None, None, None),
+    let (source, rejected) = source(spec, observed.base.as_ref(), &before);
+    let (revision, image) = match &source {
+        ReplicaSource::Template(template) => (
+            Some(template_revision(template)),
+            Some(template.image.to_string()),
+        ),
+        ReplicaSource::Clone(base) => (Some(clone_revision(base)), Some(base.image.clone())),
+        ReplicaSource::Missing => (None, None),
     };
-    let base = observed.base.iter().map(|base| (0, base));
-    let replicas = observed
-        .replicas
-        .iter()
-        .map(|replica| (replica_index(replica, workload.name()), replica));
-    let instances = base.chain(replicas).map(|(index, container)| {
-        let mut names = remembered(workload);
-        names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
-        instance(
-            container,
-            index,
-            revision.as_deref(),
-            workload,
-            &observed,
-            &before,
-            &names,
-        )
-    });
+    let instances = instances(workload, &observed, &before, revision.as_ref());
     Ok(ValidatedWorkload {
         name: workload.name().to_owned(),
         spec: spec.clone(),
         deleting: workload.is_deleting(),
         generation: workload.generation(),
-        instances: instances.collect(),
+        instances,
         vanishing: observed.vanishing,
         taken_names: observed.taken_names,
         rotations: observed.rotations,
@@ -231,13 +205,29 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         restart_is_automatic: observed.restart_is_automatic,
         instance_id: observed.instance,
         now: observed.now,
-        may_double: spec.replicas > 1 || can_double(&mould),
-        mould,
+        may_double: spec.replicas > 1 || can_double(&source),
+        source,
         revision,
         image,
         rejected,
         before,
     })
+}
+
+/// What replicas are made from, and which revision of the template is not taken since it was rejected.
+fn source(
+    spec: &WorkloadSpec,
+    base: Option<&ContainerDetails>,
+    before: &WorkloadStatus,
+) -> (ReplicaSource, Option<RejectedRevision>) {
+    match (&spec.template, base) {
+        (Some(template), _) => {
+            let (template, rejected) = template::to_run(template, before);
+            (ReplicaSource::Template(Box::new(template.clone())), rejected)
+        }
+        (None, Some(base)) => (ReplicaSource::Clone(Box::new(base.clone())), None),
+        (None, None) => (ReplicaSource::Missing, None),
+    }
 }
 
 fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<bool>) -> Option<Refused> {
@@ -248,13 +238,13 @@ fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<boo
     replaceable(&format!("workload {}", workload.name()), image?, &known).err()
 }
 
-/// Whether a second container of this mould does no harm to the first: both would write to one volume, or listen on one
+/// Whether a second container of this source does no harm to the first: both would write to one volume, or listen on one
 /// port of the host.
-fn can_double(mould: &Mould) -> bool {
-    let base = match mould {
-        Mould::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
-        Mould::Missing => return false,
-        Mould::Clone(base) => base,
+fn can_double(source: &ReplicaSource) -> bool {
+    let base = match source {
+        ReplicaSource::Template(template) => return template.volumes.iter().all(|volume| volume.read_only),
+        ReplicaSource::Missing => return false,
+        ReplicaSource::Clone(base) => base,
     };
     let mounts = base.mounts.as_array().map_or(&[][..], Vec::as_slice);
     let writes = mounts.iter().any(|mount| {
@@ -277,7 +267,7 @@ impl ValidatedWorkload {
         (!troubles.is_empty()).then(|| troubles.join(", "))
     }
 
-    /// Whether an adopted container lost its network: its owner has started anew, and it has not.
+    /// Whether an adopted container lost its network: its owner has restarted, and it has not.
     pub(crate) fn is_cut_off(&self, instance: &Instance) -> bool {
         let owner = self.network_owner.as_ref().and_then(|owner| owner.started_at);
         let runs = instance.index == 0 && instance.state == ContainerState::Running;
@@ -294,14 +284,14 @@ impl ValidatedWorkload {
 }
 
 /// Why the workload must not be touched as things stand.
-fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, String)> {
+fn refusal(workload: &Workload, observed: &Observed) -> Option<(Reason, String)> {
     if workload.is_deleting() {
         return None;
     }
     let container = workload.spec.container.as_ref()?;
     if let Some(owner) = &observed.adopted_by {
         return Some((
-            "AlreadyAdopted",
+            Reason::AlreadyAdopted,
             format!("container {container} is adopted by workload {owner} already: delete one of the two"),
         ));
     }
@@ -312,7 +302,7 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
         .is_some_and(|own| base.id.starts_with(own))
     {
         return Some((
-            "AdoptsItself",
+            Reason::AdoptsItself,
             format!("container {container} is the one this controller runs in: it cannot restart itself"),
         ));
     }
@@ -322,7 +312,7 @@ fn refusal(workload: &Workload, observed: &Observed) -> Option<(&'static str, St
         return None;
     }
     Some((
-        "NotAdoptable",
+        Reason::NotAdoptable,
         format!("container {container} was made for workload {owner}: name that workload instead"),
     ))
 }
@@ -345,18 +335,41 @@ fn replica_index(container: &ContainerDetails, workload: &str) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-fn instance(
-    container: &ContainerDetails,
-    index: u32,
-    wanted: Option<&str>,
+/// All containers of the workload. `wanted`: the revision that they should have.
+fn instances(
     workload: &Workload,
     observed: &Observed,
     before: &WorkloadStatus,
-    names: &BTreeMap<String, String>,
+    wanted: Option<&RevisionId>,
+) -> Vec<Instance> {
+    let mut names = remembered(workload);
+    names.retain(|id, _| !observed.containers.iter().any(|row| row.id == *id));
+    let base = observed.base.iter().map(|base| (0, base));
+    let replicas = observed
+        .replicas
+        .iter()
+        .map(|replica| (replica_index(replica, workload.name()), replica));
+    let all = base.chain(replicas);
+    all.map(|(index, container)| instance(container, index, wanted, workload, observed, before, &names))
+        .collect()
+}
+
+/// Long because it is one list: each field from what is seen of the container.
+fn instance(
+    container: &ContainerDetails,
+    index: u32,
+    wanted: Option<&RevisionId>,
+    workload: &Workload,
+    observed: &Observed,
+    before: &WorkloadStatus,
+    names: &BTreeMap<ContainerId, String>,
 ) -> Instance {
     let revision = match (index, wanted) {
-        (0, Some(wanted)) => wanted.to_owned(),
-        _ => container.labels.get(LABEL_REVISION).cloned().unwrap_or_default(),
+        (0, Some(wanted)) => wanted.clone(),
+        _ => {
+            let label = container.labels.get(LABEL_REVISION);
+            label.map(|label| label.as_str().into()).unwrap_or_default()
+        }
     };
     let none = Known::default();
     let around = Surroundings {
@@ -364,15 +377,12 @@ fn instance(
         known: observed.known.get(&container.id).unwrap_or(&none),
         names,
     };
-    let obstacle = match container.state {
-        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
-        _ => startable(container, around).err(),
-    };
+    let obstacle = obstacle(container, around);
     let row = before.instances.iter().find(|row| row.id == container.id);
     let facts = Facts {
         restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
         restart_possible: obstacle.is_none() || container.state != ContainerState::Running,
-        is_outdated: index > 0 && wanted.is_some_and(|wanted| wanted != revision),
+        is_outdated: index > 0 && wanted.is_some_and(|wanted| *wanted != revision),
     };
     let this_run = row.filter(|row| row.started_at == container.started_at);
     let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
@@ -385,22 +395,7 @@ fn instance(
         None => health::view(container, &workload.spec, observed, was_ready.is_some()),
     };
     let health = view.health;
-    let known = ended::Known {
-        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
-        heard_since: observed.heard_since,
-        before: row,
-        now: observed.now,
-    };
-    let ended = ended::judge(container, index == 0, known);
-    let message = match ended {
-        Ended::ByHand => format!(
-            "stopped by hand ({}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
-            view.message,
-            container.name,
-            workload.name()
-        ),
-        Ended::Open { .. } | Ended::Ours | Ended::Startable => view.message,
-    };
+    let ended = ended(container, index, row, observed);
     let addresses = container
         .networks
         .iter()
@@ -412,7 +407,7 @@ fn instance(
         state: container.state,
         started_at: container.started_at,
         health,
-        message,
+        message: message(container, workload, ended, view.message),
         revision,
         addresses: addresses.collect(),
         obstacle,
@@ -424,37 +419,67 @@ fn instance(
         first_ready_at: was_ready.or((health == Health::Healthy).then_some(observed.now)),
         starts_until: view.starts_until,
         docker_restarts: container.state == ContainerState::Restarting,
-        ready_since: ready_since(container, health, row, observed.now),
-        unhealthy_since: (health == Health::Unhealthy).then(|| {
-            let earlier = row.filter(|row| row.started_at == container.started_at);
-            earlier
-                .and_then(|row| row.unhealthy_since)
-                .unwrap_or(observed.now)
-        }),
+        ready_since: ready_since(health, this_run, observed.now),
+        unhealthy_since: unhealthy_since(health, this_run, observed.now),
         before: row.cloned(),
     }
 }
 
-/// Nobody reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
+/// Why it must not be stopped to be started again, or cannot be started.
+fn obstacle(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+    match container.state {
+        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
+        _ => startable(container, around).err(),
+    }
+}
+
+/// What its end means, if it has ended.
+fn ended(
+    container: &ContainerDetails,
+    index: u32,
+    row: Option<&InstanceStatus>,
+    observed: &Observed,
+) -> Ended {
+    let known = ended::Known {
+        last_end: observed.ends.get(&container.id).unwrap_or(&LastEnd::Unseen),
+        heard_since: observed.heard_since,
+        before: row,
+        now: observed.now,
+    };
+    ended::judge(container, index == 0, known)
+}
+
+/// What is reported of its health, and how it is handed back where a person stopped it.
+fn message(container: &ContainerDetails, workload: &Workload, ended: Ended, seen: String) -> String {
+    match ended {
+        Ended::ByHand => format!(
+            "stopped by hand ({seen}): `docker start {}` or `aegisctl restart workload/{}` hands it back",
+            container.name,
+            workload.name()
+        ),
+        Ended::Open { .. } | Ended::Ours | Ended::Startable => seen,
+    }
+}
+
+/// No client reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
 fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
     let lost = owners(container, around).filter(|_| container.state == ContainerState::Running)?;
     let network = [CannotRestart::NetworkOwnerGone, CannotRestart::NetworkOwnerDown];
     network.contains(&lost.reason).then_some(lost)
 }
 
-/// Since when a container is ready; a new start begins anew.
-fn ready_since(
-    container: &ContainerDetails,
-    health: Health,
-    row: Option<&InstanceStatus>,
-    now: Time,
-) -> Option<Time> {
-    let earlier = row
-        .filter(|row| row.started_at == container.started_at)
-        .and_then(|row| row.ready_since);
+/// Since when a container is ready, by its row of this run; a new start resets it.
+fn ready_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
+    let earlier = this_run.and_then(|row| row.ready_since);
     match health {
         Health::Healthy => Some(earlier.unwrap_or(now)),
         Health::Unknown => earlier,
         Health::Unhealthy => None,
     }
+}
+
+/// Since when a container is unhealthy, by its row of this run.
+fn unhealthy_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
+    let earlier = this_run.and_then(|row| row.unhealthy_since);
+    (health == Health::Unhealthy).then(|| earlier.unwrap_or(now))
 }

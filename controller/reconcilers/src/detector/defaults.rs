@@ -1,5 +1,5 @@
 //! The detectors that a state directory begins with. Given once, as ordinary files: a marker in the directory keeps that
-//! they were, so that whoever deletes them keeps them deleted. Does I/O through the store, and writes the marker.
+//! they were, so that those which are deleted stay deleted. Does I/O through the store, and writes the marker.
 
 use aegis_api::yaml;
 use aegis_api::{Detector, Kind, KindInfo};
@@ -11,7 +11,7 @@ const FILES: &str = include_str!("defaults.yaml");
 /// Beside the resources.
 const MARKER: &str = ".detectors-given";
 
-/// Gives them to a directory that has none of anybody else, and was never given any. Answers how many were made.
+/// Gives them to a directory that has none of other origin, and was never given any. Answers how many were made.
 pub async fn give(store: &Store) -> Result<usize, StoreError> {
     let marker = store.dir().join(MARKER);
     if marker.exists() {
@@ -63,7 +63,7 @@ mod tests {
     use crate::context::{Settings, tests::over};
 
     #[tokio::test]
-    async fn they_are_given_once_and_who_deletes_them_keeps_them_deleted() {
+    async fn they_are_given_once_and_stay_deleted() {
         let (context, _state) = over(&FakeEngine::default(), Settings::default()).await;
         let store = &context.store;
         assert_eq!(give(store).await.unwrap(), 10);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_has_some_is_given_none_and_a_start_that_was_cut_short_is_finished() {
+    async fn a_directory_that_has_some_is_given_none_and_a_start_that_was_cut_short_is_finished() {
         let (context, _state) = over(&FakeEngine::default(), Settings::default()).await;
         let store = &context.store;
         give(store).await.unwrap();

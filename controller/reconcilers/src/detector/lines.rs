@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aegis_api::Time;
 use aegis_api::detector::compiled;
+use aegis_api::{ContainerId, Time};
 use aegis_brain::reports_error;
 use aegis_docker::{Engine, EngineResult, LogQuery};
 use futures::StreamExt;
 
-use crate::look::undated;
+use crate::inspect::undated;
 
 /// How long a count is good for.
 const EVERY: Duration = Duration::from_secs(15);
@@ -22,10 +22,10 @@ const MOST_LINES: u32 = 1000;
 /// Counts that are kept.
 const MOST: usize = 4096;
 
-/// What is asked of one container's log.
+/// What is counted in one container's log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Question {
-    id: String,
+struct Query {
+    id: ContainerId,
     /// Lines that report an error, where there is no pattern.
     pattern: Option<String>,
     /// Lines of before do not count.
@@ -33,7 +33,7 @@ struct Question {
 }
 
 /// When each was last read, and how many lines there were.
-type Counts = HashMap<Question, (Time, Option<u32>)>;
+type Counts = HashMap<Query, (Time, Option<u32>)>;
 
 /// The counts. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -44,16 +44,16 @@ impl Lines {
     pub(super) async fn count(
         &self,
         engine: &dyn Engine,
-        id: &str,
+        id: &ContainerId,
         pattern: Option<&str>,
         (since, acted_at, now): (Time, Option<Time>, Time),
     ) -> Option<u32> {
-        let question = Question {
-            id: id.to_owned(),
+        let query = Query {
+            id: id.clone(),
             pattern: pattern.map(str::to_owned),
             acted_at,
         };
-        let known = self.with(|counts| counts.get(&question).copied());
+        let known = self.with(|counts| counts.get(&query).copied());
         if let Some((at, count)) = known
             && at <= now
             && at.age(now) < EVERY
@@ -66,7 +66,7 @@ impl Lines {
             if counts.len() >= MOST {
                 counts.retain(|_, (at, _)| at.age(now) < EVERY);
             }
-            counts.insert(question, (now, count));
+            counts.insert(query, (now, count));
         });
         count
     }
@@ -103,7 +103,7 @@ async fn read(
             Some(pattern) => pattern.is_match(text),
             None => reports_error(text),
         };
-        // What nobody could date is not of now.
+        // A line without a date is not of now.
         if hits && at.is_some_and(|at| at >= since) {
             count = count.saturating_add(1);
         }

@@ -1,14 +1,14 @@
 //! The only writer of a Detector's status. It is written when something fires or does no more, and else at most once a
 //! minute, where a value has moved so much that people would see it: readings come every few seconds.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aegis_api::condition;
+use aegis_api::condition::{self, Conditions};
 use aegis_api::detector::DetectorWorkload;
 use aegis_api::redact::bound;
 use aegis_api::scalar::ResourceName;
-use aegis_api::{Detector, DetectorStatus, Kind, Time};
+use aegis_api::{ConditionType, Detector, DetectorStatus, Kind, Reason, Time};
 use aegis_planning::detection::{Finding, State};
 use aegis_planning::ledger::count;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -60,23 +60,20 @@ pub(super) fn next(detector: &Detector, rows: &[DetectorWorkload], now: Time) ->
     status.workloads = listed(rows);
     let blind = !rows.is_empty() && rows.iter().all(|row| row.condition == "Unknown");
     let (reason, message) = match rows.first().filter(|_| blind) {
-        Some(row) => ("NotMeasured", row.message.clone()),
-        None => ("Evaluated", String::new()),
+        Some(row) => (Reason::NotMeasured, row.message.clone()),
+        None => (Reason::Evaluated, String::new()),
     };
-    condition::set(
-        &mut status.conditions,
-        "Ready",
+    Conditions::at(&mut status.conditions, generation, now).set(
+        ConditionType::Ready,
         !blind,
         reason,
         message,
-        generation,
-        now,
     );
     status
 }
 
-/// Tells people what fires from now on, and what does no more.
-pub(super) fn tell(context: &Context, detector: &Detector, next: &DetectorStatus) {
+/// Reports by Events what fires from now on, and what does no more.
+pub(super) fn report(context: &Context, detector: &Detector, next: &DetectorStatus) {
     let before = detector.status.as_ref();
     let fired = |row: &DetectorWorkload| {
         let mut rows = before.into_iter().flat_map(|status| &status.workloads);
@@ -101,7 +98,7 @@ fn is_news(before: &DetectorStatus, next: &DetectorStatus) -> bool {
     let key = |row: &DetectorWorkload| (row.workload.clone(), row.firing, row.since, row.incident.clone());
     let rows = |status: &DetectorStatus| status.workloads.iter().map(key).collect::<Vec<_>>();
     let ready = |status: &DetectorStatus| {
-        let ready = condition::find(&status.conditions, "Ready");
+        let ready = condition::find(&status.conditions, ConditionType::Ready);
         ready.map(|ready| (ready.status.clone(), ready.reason.clone()))
     };
     before.observed_generation != next.observed_generation
@@ -132,24 +129,17 @@ impl DetectorReconciler {
         now: Time,
     ) -> Result<(), StoreError> {
         let current = self.context.store.get::<Detector>(detector.name());
-        let before = current
-            .and_then(|current| current.status.clone())
-            .unwrap_or_default();
+        let is_same = |current: &Arc<Detector>| current.metadata.uid == detector.metadata.uid;
+        let Some(current) = current.filter(is_same) else {
+            return Ok(());
+        };
+        let before = current.status.clone().unwrap_or_default();
         let written = self.written(detector.name(), None);
         let is_due = written.is_none_or(|at| at.age(now) >= SELDOM);
         if !(is_news(&before, next) || is_due && has_moved(&before, next)) {
             return Ok(());
         }
-        let uid = detector.metadata.uid.as_deref().unwrap_or_default();
-        let stored = self
-            .context
-            .store
-            .set_status::<Detector>(detector.name(), uid, next.clone())
-            .await;
-        match stored {
-            Ok(_) | Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        self.context.write_status(&*current, next.clone()).await?;
         self.written(detector.name(), Some(now));
         Ok(())
     }

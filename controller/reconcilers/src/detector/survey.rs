@@ -1,4 +1,4 @@
-//! Everything that a condition over a workload reads: its containers as they look, how they ended, what their probes say,
+//! Everything that a condition over a workload reads: its containers as inspected, how they ended, what their probes say,
 //! their readings. Reads only.
 
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use aegis_api::{Kind, LoadBalancer, Time, Workload, WorkloadStatus};
 use aegis_planning::detection::{Condition, Finding};
 use futures::future::join_all;
 
+use super::inspections::{Inspected, Inspections};
 use super::lines::Lines;
-use super::looks::{Look, Looks};
 use crate::context::Context;
 
 /// What is surveyed, and with what.
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
     pub context: &'a Context,
-    pub looks: &'a Looks,
+    pub inspections: &'a Inspections,
     pub lines: &'a Lines,
     pub condition: &'a Condition,
     pub pattern: Option<&'a str>,
@@ -29,7 +29,7 @@ pub(super) struct Survey<'a> {
 
 /// One container as it was found.
 struct Seen {
-    look: Arc<Look>,
+    container: Arc<Inspected>,
     health: Health,
     starting: bool,
     by_hand: bool,
@@ -53,19 +53,19 @@ impl Survey<'_> {
             let containers: Vec<ContainerSignals<'_>> = seen
                 .iter()
                 .map(|seen| ContainerSignals {
-                    name: &seen.look.name,
-                    state: seen.look.state,
-                    exit_code: Some(seen.look.exit_code),
-                    oom_killed: seen.look.oom_killed,
-                    started_at: seen.look.started_at,
-                    finished_at: seen.look.finished_at,
+                    name: &seen.container.name,
+                    state: seen.container.state,
+                    exit_code: Some(seen.container.exit_code),
+                    oom_killed: seen.container.oom_killed,
+                    started_at: seen.container.started_at,
+                    finished_at: seen.container.finished_at,
                     health: seen.health,
-                    docker_unhealthy: seen.look.docker_unhealthy,
+                    docker_unhealthy: seen.container.docker_unhealthy,
                     starting: seen.starting,
                     stopped_by_hand: seen.by_hand,
-                    memory_limit_bytes: seen.look.memory_limit,
-                    samples: view.samples(&seen.look.name),
-                    history: view.minutes(&seen.look.name),
+                    memory_limit_bytes: seen.container.memory_limit,
+                    samples: view.samples(&seen.container.name),
+                    history: view.minutes(&seen.container.name),
                     deaths: &seen.deaths,
                     error_lines: seen.errors,
                     matching_lines: seen.matching,
@@ -86,12 +86,12 @@ impl Survey<'_> {
         })
     }
 
-    /// `None` where it is gone, and of one that the engine does not tell of a container in an unknown state.
+    /// `None` where it is gone, and a container in an unknown state where the engine does not answer.
     async fn see(&self, row: &InstanceStatus, acted_at: Option<Time>) -> Option<Seen> {
         let context = self.context;
-        let look = match self.looks.of(&*context.engine, &row.id).await {
-            Ok(look) => look?,
-            Err(_) => Arc::new(Look {
+        let container = match self.inspections.of(&*context.engine, &row.id).await {
+            Ok(container) => container?,
+            Err(_) => Arc::new(Inspected {
                 name: row.name.clone(),
                 state: ContainerState::Unknown,
                 exit_code: 0,
@@ -102,20 +102,20 @@ impl Survey<'_> {
                 memory_limit: None,
             }),
         };
-        let (errors, matching) = self.count_lines(row, &look, acted_at).await;
+        let (errors, matching) = self.count_lines(row, &container, acted_at).await;
         Some(Seen {
-            health: context.prober.opinion(&row.id, look.started_at).health,
+            health: context.prober.result(&row.id, container.started_at).health,
             starting: row.starting,
-            by_hand: row.stopped_by_hand.is_some() || self.is_asked(&row.id),
+            by_hand: row.stopped_by_hand.is_some() || self.is_requested(&row.id),
             deaths: self.deaths(&row.id),
-            look,
+            container,
             errors,
             matching,
         })
     }
 
-    /// Whether somebody asked for a container's end, or it is too early to tell.
-    fn is_asked(&self, id: &str) -> bool {
+    /// Whether a container's end was requested, or it is too early to know.
+    fn is_requested(&self, id: &str) -> bool {
         let reads = matches!(
             self.condition,
             Condition::Down | Condition::OutOfMemory | Condition::ReplicasMissing
@@ -142,12 +142,12 @@ impl Survey<'_> {
     async fn count_lines(
         &self,
         row: &InstanceStatus,
-        look: &Look,
+        container: &Inspected,
         acted_at: Option<Time>,
     ) -> (Option<u32>, Option<u32>) {
         let within = bounds::LOG_WITHIN.signed();
         let oldest = Time(self.now.0.checked_sub(within).unwrap_or(jiff::Timestamp::MIN));
-        let since = [look.started_at, acted_at]
+        let since = [container.started_at, acted_at]
             .into_iter()
             .flatten()
             .fold(oldest, std::cmp::max);

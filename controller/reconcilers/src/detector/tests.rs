@@ -1,4 +1,4 @@
-//! The default detectors over the engine in memory, with every loop of the controller, no alert of anybody's, and time that
+//! The default detectors over the engine in memory, with every loop of the controller, no alert at all, and time that
 //! jumps: what is found, how soon, and what is not.
 
 mod agreement;
@@ -152,7 +152,7 @@ async fn a_crash_is_an_incident_within_a_quarter_of_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_illness_is_found_without_anybody_telling() {
+async fn each_fault_is_found_without_an_alert() {
     for (illness, alerts, within) in [
         ("kill", &["CONTAINER_CRASHED"][..], 1),
         ("oom", &["OOM_KILLED", "CONTAINER_CRASHED"], 1),
@@ -221,14 +221,14 @@ async fn an_alert_that_was_first_has_the_episode() {
     life.engine.hang("web").unwrap();
     life.apply(
         "Incident",
-        "told",
+        "alerted",
         json!({"workloadRef": "web", "alertType": "API_SLOW", "source": {"kind": "webhook"}}),
     )
     .await;
     life.pass(60).await;
     assert_eq!(life.incidents(), ["API_SLOW"]);
     let row = life.row("unhealthy");
-    assert_eq!(row.incident.unwrap().as_str(), "told");
+    assert_eq!(row.incident.unwrap().as_str(), "alerted");
     life.end().await;
 }
 
@@ -315,12 +315,12 @@ async fn a_quiet_week(life: &Life) {
 }
 
 impl Life {
-    fn told(&self) -> Vec<String> {
+    fn alerts(&self) -> Vec<String> {
         let incidents = self.context.store.list::<Incident>();
-        let told = incidents
+        let alerts = incidents
             .iter()
             .map(|it| format!("{}: {}", it.spec.alert_type, it.spec.logs));
-        told.collect()
+        alerts.collect()
     }
 }
 
@@ -328,7 +328,7 @@ impl Life {
 async fn what_people_and_engines_do_every_week_opens_nothing() {
     let (life, _state) = well().await;
     a_quiet_week(&life).await;
-    assert_eq!(life.told(), [""; 0]);
+    assert_eq!(life.alerts(), [""; 0]);
     life.end().await;
 }
 
@@ -353,7 +353,7 @@ async fn without_hysteresis_the_same_week_opens_incidents() {
             .unwrap();
     }
     a_quiet_week(&life).await;
-    assert!(!life.told().is_empty());
+    assert!(!life.alerts().is_empty());
     life.end().await;
 }
 
@@ -402,13 +402,17 @@ async fn errors_that_a_load_balancer_logs_are_found_and_too_few_requests_say_not
     }
     let row = life.row("errors");
     assert!(row.firing, "{row:?}");
-    assert_eq!(life.told().len(), 1, "{:?}", life.told());
-    assert!(life.told()[0].starts_with("TOO_MANY_5XX"), "{:?}", life.told());
+    assert_eq!(life.alerts().len(), 1, "{:?}", life.alerts());
+    assert!(
+        life.alerts()[0].starts_with("TOO_MANY_5XX"),
+        "{:?}",
+        life.alerts()
+    );
     life.end().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_of_the_host_is_told_of_and_opens_no_incident() {
+async fn a_full_disk_of_the_host_is_reported_and_opens_no_incident() {
     let engine = FakeEngine::default();
     let settings = Settings {
         host_signals: Some(|_| aegis_api::signals::HostSignals {

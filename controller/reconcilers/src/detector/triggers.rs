@@ -1,5 +1,5 @@
-//! What makes a detector look: a change of its spec, a round of readings, an event of the engine. Events come in bursts,
-//! and what a container's removal looks like at first is its death: they are waited for a moment. No I/O.
+//! What makes a detector evaluate: a change of its spec, a round of readings, an event of the engine. Events come in bursts,
+//! and a container's removal begins with its death: they are waited for a moment. No I/O.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use aegis_runtime::store::Store;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, Stream, StreamExt};
 
-use super::looks::Looks;
+use super::inspections::Inspections;
 use crate::context::Context;
 use crate::docker_events::{DockerEvents, Notice};
 use crate::triggers;
@@ -20,18 +20,18 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub(super) fn all(
     context: &Context,
     events: &DockerEvents,
-    looks: &Looks,
+    inspections: &Inspections,
 ) -> Vec<BoxStream<'static, Trigger>> {
-    let looks = looks.clone();
+    let inspections = inspections.clone();
     let heard = events.subscribe().filter_map(move |notice| {
         let heard = match notice {
             Notice::Event(event) if event.action.starts_with("exec_") => None,
             Notice::Event(event) => {
-                looks.changed(&event.id);
+                inspections.changed(&event.id);
                 Some(())
             }
             Notice::Rescan => {
-                looks.all_changed();
+                inspections.all_changed();
                 Some(())
             }
         };

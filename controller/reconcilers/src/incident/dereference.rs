@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::lifecycle::{Cause, LastEnd};
-use aegis_api::{Incident, Phase, Time, Workload};
+use aegis_api::{ContainerId, Incident, Phase, Time, Workload};
 use aegis_planning::host_reading::HostReading;
 use aegis_planning::incident::observed::Observed;
 
@@ -32,7 +32,7 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
     }
 }
 
-fn stopped(context: &Context, workloads: &[Arc<Workload>]) -> BTreeSet<String> {
+fn stopped(context: &Context, workloads: &[Arc<Workload>]) -> BTreeSet<ContainerId> {
     let adopting = workloads
         .iter()
         .filter(|workload| workload.spec.container.is_some());

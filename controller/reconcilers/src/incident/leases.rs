@@ -29,12 +29,12 @@ impl Leases {
         }
     }
 
-    /// Takes the workload of an incident for it, unless the store says already that another works on it; whoever has it
-    /// becomes its rival.
+    /// Takes the workload of an incident for it, unless the store says already that another works on it; the one that has it
+    /// becomes its active_incident.
     pub(super) fn claim_for(&self, incident: &mut ValidatedIncident, is_over: impl Fn(&str) -> bool) {
         let Ok(workload) = &incident.target else { return };
-        if incident.rival.is_none() {
-            incident.rival = self.claim(workload.name(), incident.name(), is_over).err();
+        if incident.active_incident.is_none() {
+            incident.active_incident = self.claim(workload.name(), incident.name(), is_over).err();
         }
     }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i6_one_incident_has_a_workload_until_it_is_over_or_lets_go() {
+    fn i6_one_incident_has_a_workload_until_it_is_over_or_releases_its_lease() {
         let leases = Leases::default();
         let open = |_: &str| false;
         assert_eq!(leases.claim("web", "a", open), Ok(()));

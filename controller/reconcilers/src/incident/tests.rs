@@ -3,23 +3,23 @@
 
 mod asking;
 mod by_hand;
+mod harness;
 mod hearsay;
 mod injections;
 mod known;
 mod repeats;
 mod sender;
-mod ward;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};
-use aegis_api::{Incident, IncidentStatus, Kind, Time, Workload, WorkloadStatus, kinds};
+use aegis_api::{Incident, IncidentStatus, Kind, Phase, Reason, Time, Workload, WorkloadStatus, kinds};
 use aegis_docker_fake::{FakeEngine, RunSpec};
-use aegis_planning::incident::plan::{Step, plan};
-use aegis_planning::incident::testing::{REPORT, found_sick, incident, judge, object, row};
+use aegis_planning::incident::phase::next;
+use aegis_planning::incident::testing::{REPORT, approved, asked, found_sick, incident, judge, object, row};
 use aegis_planning::incident::validate::ValidatedIncident;
 
+use super::effects::{evidence, probes};
 use super::leases::Leases;
-use super::{apply, evidence};
 use crate::context::Settings;
 
 #[test]
@@ -29,9 +29,9 @@ phase: AWAITING_APPROVAL
 workload: web
 plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, createdAt: '2026-11-22T11:00:00Z'}
 ";
-    let approved =
+    let agreed =
         "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: operator, planHash: '1'}}";
-    let (one, mut other) = (incident(approved, waits), incident(approved, waits));
+    let (one, mut other) = (incident(agreed, waits), incident(agreed, waits));
     other.metadata.name = Some("other".to_owned());
     let leases = Leases::default();
     let claimed = |incidents: Vec<Incident>| {
@@ -41,23 +41,17 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     };
 
     let first = claimed(vec![one.clone(), other.clone()]);
-    let begins = plan(&first);
-    assert!(matches!(begins, Step::Approve { .. }), "{begins:?}");
-    assert!(!begins.lets_go(&first));
+    let begins = next(&first);
+    assert!(approved(&begins).is_some(), "{begins:?}");
+    assert!(!begins.releases_lease(&first));
 
     let second = claimed(vec![other, one]);
-    let asks = plan(&second);
+    let asks = next(&second);
     assert!(
-        matches!(
-            asks,
-            Step::AskHuman {
-                reason: "RemediationUnderWay",
-                ..
-            }
-        ),
+        matches!(asked(&asks), Some((_, Reason::RemediationUnderWay, _))),
         "{asks:?}"
     );
-    assert!(asks.lets_go(&second));
+    assert!(asks.releases_lease(&second));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +79,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
         .iter()
         .map(|(network, ip)| (network.clone(), ip.unwrap().to_string()));
     let row = InstanceStatus {
-        id,
+        id: id.into(),
         addresses: addresses.collect(),
         ..row("app")
     };
@@ -98,7 +92,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
     let evidence = evidence::collect(&context, &incident, &workload).await.unwrap();
     let probe = evidence.containers[0].probe.clone().unwrap();
     assert!(probe.contains(&reached.to_string()), "{probe}");
-    let answers = apply::ask_all(&context, &workload).await;
+    let answers = probes::ask_all(&context, &workload).await;
     let (Ok(proof) | Err(proof)) = &answers[0];
     assert!(proof.contains(&reached.to_string()), "{proof}");
 }
@@ -106,7 +100,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
 #[test]
 fn what_was_stopped_to_be_removed_is_no_evidence() {
     let stopped = |name: &str, leaving| InstanceStatus {
-        state: "exited".to_owned(),
+        state: aegis_api::observed::ContainerState::Exited,
         leaving,
         ..row(name)
     };
@@ -119,8 +113,8 @@ fn what_was_stopped_to_be_removed_is_no_evidence() {
             ..row("drains")
         },
     ];
-    let told = evidence::worth_a_look(&rows);
-    let names: Vec<&str> = told.iter().map(|row| row.name.as_str()).collect();
+    let said = evidence::worth_inspecting(&rows);
+    let names: Vec<&str> = said.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["restarting", "crashed", "drains"]);
 }
 
@@ -140,7 +134,10 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
     let mut workload: Workload = object("Workload", "web", "{container: app}");
     workload.metadata.generation = Some(7);
     workload.status = Some(WorkloadStatus {
-        instances: vec![InstanceStatus { id, ..row("app") }],
+        instances: vec![InstanceStatus {
+            id: id.into(),
+            ..row("app")
+        }],
         ..WorkloadStatus::default()
     });
     let now = context.clock.now();
@@ -175,7 +172,8 @@ async fn evidence_holds_how_the_load_went_and_who_stands_beside() {
 
 #[tokio::test]
 async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it_is_measured() {
-    use super::measure::Measured;
+    use aegis_planning::incident::measured::{Measured, after_measuring};
+    use aegis_planning::incident::transition::{HeldFor, Transition};
     let engine = FakeEngine::default();
     let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
     let object = serde_json::json!({
@@ -185,22 +183,30 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
     let info = kinds::find("Incident").unwrap();
     context.store.create(info, object, false).await.unwrap();
     for _ in 0..3 {
-        let outcomes = [
-            apply::Outcome::Held {
-                reason: aegis_planning::host_limit::HOST_BUSY,
-                message: "two at a time".to_owned(),
-                until: None,
-            },
-            apply::Outcome::Measured(Measured {
-                symptoms: found_sick(IncidentStatus::default()).symptoms,
-                readings: String::new(),
-                at: context.clock.now(),
-            }),
-        ];
-        for outcome in outcomes {
+        for measures in [false, true] {
             let stored = context.store.get::<Incident>("inc").unwrap();
-            let judged = judge(vec![(*stored).clone()], "{}");
-            super::status::update(&context, &judged, outcome).await.unwrap();
+            let mut judged = judge(vec![(*stored).clone()], "{}");
+            // It waits once it has been judged.
+            judged.status.phase = Phase::CouncilReview;
+            let now = context.clock.now();
+            let transition = if measures {
+                let measured = Measured {
+                    symptoms: found_sick(IncidentStatus::default()).symptoms,
+                    readings: String::new(),
+                    at: now,
+                };
+                after_measuring(&judged, measured, now)
+            } else {
+                let held = HeldFor {
+                    reason: Reason::HostBusy,
+                    message: "two at a time".to_owned(),
+                    until: None,
+                };
+                Transition::held(&judged, held, now)
+            };
+            super::status::write(&context, &judged, Some(transition))
+                .await
+                .unwrap();
         }
     }
     let status = context
@@ -214,9 +220,9 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
         aegis_planning::host_limit::waits_for_its_turn(&status),
         "{status:#?}"
     );
-    let told = status
+    let said = status
         .timeline
         .iter()
         .filter(|entry| entry.message == "two at a time");
-    assert_eq!(told.count(), 1, "{:#?}", status.timeline);
+    assert_eq!(said.count(), 1, "{:#?}", status.timeline);
 }

@@ -1,38 +1,49 @@
 //! The only place that changes nginx: stage, check, write, load, prove; and put the last good file back otherwise.
 
-use std::time::Duration;
-
 use aegis_api::load_balancer::Reload;
 use aegis_api::{Kind, LoadBalancer, Time};
-use aegis_docker::EngineError;
 use aegis_planning::load_balancer::membership::{only_availability_differs, only_servers_differ};
 use aegis_planning::load_balancer::observed::Observed;
 use aegis_planning::load_balancer::plan::{Prepared, Step};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::status::Applied;
 use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
-use aegis_planning::load_balancer::{REVISION_PATH, staging};
 
-use super::dereference::{served_revisions, workers};
-use super::on_disk::OnDisk;
-use super::swap::Swap;
-use super::{Error, Memory};
+use super::installed_config::InstalledConfig;
+use super::memory::Memory;
+use super::nginx::{self, FastReload, Nginx, Proof};
 use crate::context::Context;
 use crate::fault;
 
-/// How long nginx may take to serve what it was told to load.
-const PROOF_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_LOOK: Duration = Duration::from_millis(2);
-const LAST_LOOK: Duration = Duration::from_millis(50);
+/// Which configuration nginx could not be given.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The new one. The last good one stays.
+    #[error("revision {revision} cannot be brought to nginx")]
+    Configure { revision: String, source: nginx::Error },
+    /// The last good one, after the new one had failed.
+    #[error("last good revision {revision} cannot be put back")]
+    PutBack { revision: String, source: nginx::Error },
+    /// The last good one, which an nginx that does not run should find.
+    #[error("last good revision {revision} cannot be put where nginx starts with it")]
+    Restore { revision: String, source: nginx::Error },
+}
 
-/// Whose answers prove that nginx serves a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    /// Those of all that are asked: the workers of before take no request any more.
-    Everybody,
-    /// One new worker's. Enough where servers only join: the workers of before know none that may not serve, so it does
-    /// not matter when they go.
-    Anybody,
+impl Error {
+    /// What nginx failed at.
+    pub(super) fn cause(&self) -> &nginx::Error {
+        let (Self::Configure { source, .. } | Self::PutBack { source, .. } | Self::Restore { source, .. }) =
+            self;
+        source
+    }
+}
+
+/// A configuration that nginx accepts and that lies in its place.
+struct Accepted {
+    /// What `nginx -t` said of it.
+    check: String,
+    /// When nginx was signalled to load it; `None` if that is still to be done.
+    reloaded_at: Option<Time>,
 }
 
 pub(super) async fn apply(
@@ -62,23 +73,21 @@ pub(super) async fn apply(
 /// names, before an nginx that does not run is started with it.
 pub(super) async fn restore(
     context: &Context,
-    on_disk: &OnDisk,
+    memory: &Memory,
     balancer: &LoadBalancer,
     observed: &Observed,
 ) -> Result<(), Error> {
-    let stopped = observed.container.as_ref().filter(|_| !observed.runs());
-    let (Some(file), Some(container), false) = (&observed.file, stopped, observed.on_disk) else {
+    let Some((container, file)) = observed.to_restore() else {
         return Ok(());
     };
-    let (folder, name) = split(balancer.spec.config_path.as_str());
-    let files = [(name.to_owned(), file.text.as_bytes().to_vec())];
-    let put = context.engine.put_files(&container.id, folder, &files).await;
-    put.map_err(|source| Error::Apply {
-        balancer: balancer.name().to_owned(),
-        step: "put the last good configuration back",
+    let nginx = Nginx::new(&*context.engine, balancer.name(), &balancer.spec, &container.id);
+    let put = nginx.restore(&file.text).await;
+    put.map_err(|source| Error::Restore {
+        revision: file.revision.clone(),
         source,
     })?;
-    on_disk.holds(balancer.name(), &container.id, &file.revision);
+    let installed = InstalledConfig::new(&nginx, &file.revision);
+    memory.with(balancer.name(), |known| known.installed = Some(installed));
     Ok(())
 }
 
@@ -89,52 +98,47 @@ async fn configure(
     rendered: &Rendered,
     plan: &Prepared,
 ) -> Result<(Reload, Vec<i64>), Error> {
-    memory.on_disk.forget(&balancer.name);
+    let nginx = Nginx::new(
+        &*context.engine,
+        &balancer.name,
+        &balancer.spec,
+        &balancer.container.id,
+    );
+    let failed = |source| Error::Configure {
+        revision: rendered.revision.clone(),
+        source,
+    };
+    memory.with(&balancer.name, |known| known.installed = None);
     // Who serves now matters only to a drain: it ends when all of them are gone.
     let before = match plan.leaving {
-        Some(_) => workers(&*context.engine, &balancer.container.id).await,
-        None => Ok(Vec::new()),
+        Some(_) => nginx.workers().await.map_err(failed)?,
+        None => Vec::new(),
     };
-    let before = before.map_err(|source| Error::Apply {
-        balancer: balancer.name.clone(),
-        step: "list nginx's workers",
-        source,
-    })?;
     let adjusts = adjusts(balancer, rendered);
     let proof = match adjusts && plan.only_joins(&balancer.before.servers) {
         true => Proof::Anybody,
         false => Proof::Everybody,
     };
-    let started = context.clock.now();
-    // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
-    let swapped = match adjusts && balancer.on_disk {
-        true => memory.swaps.swap(context, balancer, &rendered.text).await?,
-        false => Swap::Impossible,
+    let accepted = match adjusts {
+        true => adjust(context, memory, &nginx, balancer, rendered).await,
+        false => replace(&nginx, rendered).await,
     };
-    let (check, told_at) = match swapped {
-        Swap::Told(check) => (check, Some(started)),
-        Swap::Untold(check) => (check, None),
-        Swap::Impossible if adjusts => (adjust(context, balancer, rendered).await?, None),
-        Swap::Impossible => (replace(context, balancer, rendered).await?, None),
-    };
-    let at = told_at.unwrap_or_else(|| context.clock.now());
+    let Accepted { check, reloaded_at } = accepted.map_err(failed)?;
+    let at = reloaded_at.unwrap_or_else(|| context.clock.now());
     let loaded = async {
-        if told_at.is_none() {
+        if reloaded_at.is_none() {
             fault::point("balancer/before-reload");
-            reload(context, balancer).await?;
+            nginx.reload().await?;
         }
-        prove(context, balancer, &rendered.revision, proof).await
+        nginx.prove(balancer.address, &rendered.revision, proof).await
     };
-    let proved_at = match loaded.await {
-        Ok(proved_at) => proved_at,
-        Err(error) => {
-            put_back(context, balancer).await?;
-            return Err(error);
-        }
-    };
-    memory
-        .on_disk
-        .holds(&balancer.name, &balancer.container.id, &rendered.revision);
+    if let Err(error) = loaded.await {
+        put_back(&nginx, balancer).await?;
+        return Err(failed(error));
+    }
+    let proved_at = context.clock.now();
+    let installed = InstalledConfig::new(&nginx, &rendered.revision);
+    memory.with(&balancer.name, |known| known.installed = Some(installed));
     let reload = Reload {
         revision: rendered.revision.clone(),
         at,
@@ -158,196 +162,85 @@ fn adjusts(balancer: &ValidatedLoadBalancer, rendered: &Rendered) -> bool {
             || (same_spec && only_availability_differs(template, before, after)))
 }
 
-/// Writes the file and lets nginx judge it in its place; the last good one is put back if it refuses.
+/// Writes the file and lets nginx judge it in its place, in one command where that can be done; the last good one is put
+/// back if it refuses.
 async fn adjust(
     context: &Context,
+    memory: &Memory,
+    nginx: &Nginx<'_>,
     balancer: &ValidatedLoadBalancer,
     rendered: &Rendered,
-) -> Result<String, Error> {
-    write(context, balancer, &rendered.text).await?;
-    let checked = test(context, balancer, balancer.spec.main_config_path.as_str()).await;
+) -> Result<Accepted, nginx::Error> {
+    let started = context.clock.now();
+    // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
+    let reloaded = match balancer.installed {
+        true => fast_reload(memory, nginx, &rendered.text).await?,
+        false => FastReload::Impossible,
+    };
+    let (check, reloaded_at) = match reloaded {
+        FastReload::Reloaded(check) => (check, Some(started)),
+        FastReload::NotReloaded(check) => (check, None),
+        FastReload::Impossible => (write_and_test(nginx, balancer, &rendered.text).await?, None),
+    };
+    Ok(Accepted { check, reloaded_at })
+}
+
+/// Tries a container that is not known to need the steps one by one.
+async fn fast_reload(memory: &Memory, nginx: &Nginx<'_>, text: &str) -> Result<FastReload, nginx::Error> {
+    let needs_steps = |container: &Option<String>| container.as_deref() == Some(nginx.container());
+    if memory.with(nginx.balancer(), |known| needs_steps(&known.needs_steps)) {
+        return Ok(FastReload::Impossible);
+    }
+    let reloaded = nginx.fast_reload(text).await?;
+    if reloaded == FastReload::Impossible {
+        let container = nginx.container().to_owned();
+        memory.with(nginx.balancer(), |known| known.needs_steps = Some(container));
+    }
+    Ok(reloaded)
+}
+
+/// The same in steps.
+async fn write_and_test(
+    nginx: &Nginx<'_>,
+    balancer: &ValidatedLoadBalancer,
+    text: &str,
+) -> Result<String, nginx::Error> {
+    nginx.write(text).await?;
+    let checked = nginx.test().await;
     if let (Err(_), Some(good)) = (&checked, &balancer.good) {
-        write(context, balancer, &good.text).await?;
+        nginx.write(&good.text).await?;
     }
     checked
 }
 
 /// Lets nginx judge the whole configuration with the new file in it, and only then touches the live file.
-async fn replace(
-    context: &Context,
-    balancer: &ValidatedLoadBalancer,
-    rendered: &Rendered,
-) -> Result<String, Error> {
-    let engine = &context.engine;
-    let id = &balancer.container.id;
-    let failed = |step| {
-        move |source: EngineError| Error::Apply {
-            balancer: balancer.name.clone(),
-            step,
-            source,
-        }
-    };
-    let main_path = balancer.spec.main_config_path.as_str();
-    let (folder, file) = split(balancer.spec.config_path.as_str());
-    let (main, beside) = tokio::try_join!(engine.read_files(id, main_path), engine.read_files(id, folder))
-        .map_err(failed("read nginx's configuration"))?;
-    let main = main
-        .into_iter()
-        .next()
-        .map(|(_, content)| String::from_utf8_lossy(&content).into_owned())
-        .unwrap_or_default();
-    let present: Vec<String> = beside.into_iter().map(|(name, _)| name).collect();
-    let staged_main = staging::main_with_staged(&main, folder, file, &present);
-    let files = [
-        (
-            format!("{}/{file}", staging::FOLDER),
-            rendered.text.clone().into_bytes(),
-        ),
-        (
-            format!("{}/nginx.conf", staging::FOLDER),
-            staged_main.into_bytes(),
-        ),
-    ];
-    engine
-        .put_files(id, folder, &files)
-        .await
-        .map_err(failed("stage the new configuration"))?;
-    let staged = format!("{folder}/{}/nginx.conf", staging::FOLDER);
-    let output = test(context, balancer, &staged).await?;
-    write(context, balancer, &rendered.text).await?;
-    Ok(output)
-}
-
-/// What `nginx -t` says of a main configuration that it accepts.
-async fn test(context: &Context, balancer: &ValidatedLoadBalancer, main: &str) -> Result<String, Error> {
-    let command = ["nginx", "-t", "-c", main];
-    let answer = context.engine.exec(&balancer.container.id, &command, &[]).await;
-    let answer = answer.map_err(|source| Error::Apply {
-        balancer: balancer.name.clone(),
-        step: "run nginx -t",
-        source,
-    })?;
-    let output = answer.output.split_whitespace().collect::<Vec<_>>().join(" ");
-    if answer.exit_code != 0 {
-        return Err(Error::Refused {
-            balancer: balancer.name.clone(),
-            output,
-        });
-    }
-    Ok(output)
-}
-
-async fn write(context: &Context, balancer: &ValidatedLoadBalancer, text: &str) -> Result<(), Error> {
-    let (folder, file) = split(balancer.spec.config_path.as_str());
-    let files = [(file.to_owned(), text.as_bytes().to_vec())];
-    fault::point("balancer/before-write");
-    let put = context
-        .engine
-        .put_files(&balancer.container.id, folder, &files)
-        .await;
-    fault::point("balancer/after-write");
-    put.map_err(|source| Error::Apply {
-        balancer: balancer.name.clone(),
-        step: "write the configuration",
-        source,
+async fn replace(nginx: &Nginx<'_>, rendered: &Rendered) -> Result<Accepted, nginx::Error> {
+    let check = nginx.test_staged(&rendered.text).await?;
+    nginx.write(&rendered.text).await?;
+    Ok(Accepted {
+        check,
+        reloaded_at: None,
     })
 }
 
-/// Tells nginx to load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
-/// stopped it by hand, and an engine or host that restarts would leave nginx stopped
-/// (<https://github.com/moby/moby/issues/41302>).
-async fn reload(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
-    let main = balancer.spec.main_config_path.as_str();
-    let failed = |source: EngineError| Error::Apply {
-        balancer: balancer.name.clone(),
-        step: "reload nginx",
-        source,
-    };
-    let engine = &context.engine;
-    let id = &balancer.container.id;
-    let answer = engine.exec(id, &["nginx", "-s", "reload", "-c", main], &[]).await;
-    let answer = answer.map_err(failed)?;
-    if answer.exit_code == 0 {
-        return Ok(());
-    }
-    test(context, balancer, main).await?;
-    // The configuration is good, so its master could not be found: its process id may lie where the command line says.
-    tracing::warn!(
-        balancer = balancer.name,
-        output = answer.output,
-        "nginx -s reload failed, so the engine signals nginx: a restart policy of unless-stopped no longer applies to it"
-    );
-    engine.signal(id, "HUP").await.map_err(failed)
-}
-
-/// Waits until nginx, told to load its files, serves this revision.
-async fn prove(
-    context: &Context,
-    balancer: &ValidatedLoadBalancer,
-    revision: &str,
-    proof: Proof,
-) -> Result<Time, Error> {
-    fault::point("balancer/before-proof");
-    let start = tokio::time::Instant::now();
-    let mut pause = FIRST_LOOK;
-    loop {
-        let served = served_revisions(context, balancer.address).await;
-        let mut others = served.iter().filter(|served| served.as_deref() != Some(revision));
-        let (count, other) = (others.clone().count(), others.next_back());
-        let proved = match proof {
-            Proof::Everybody => count == 0,
-            Proof::Anybody => count < served.len(),
-        };
-        if proved {
-            return Ok(context.clock.now());
-        }
-        if start.elapsed() >= PROOF_WITHIN {
-            return Err(Error::Unproved {
-                balancer: balancer.name.clone(),
-                revision: revision.to_owned(),
-                message: match other.cloned().flatten() {
-                    Some(other) => format!("it still serves {other} after {} s", PROOF_WITHIN.as_secs()),
-                    None => format!(
-                        "GET {} does not answer with it; does the template have that location?",
-                        REVISION_PATH
-                    ),
-                },
-            });
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_LOOK);
-    }
-}
-
 /// Puts the last good file back, without servers that are none any more, and lets nginx load it.
-async fn put_back(context: &Context, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
+async fn put_back(nginx: &Nginx<'_>, balancer: &ValidatedLoadBalancer) -> Result<(), Error> {
     let Some(good) = &balancer.good else {
         return Ok(());
     };
-    write(context, balancer, &good.text).await?;
-    if balancer.before.revision.as_ref() != Some(&good.revision) {
-        // As it is now, without some of its servers, nginx has not seen it.
-        test(context, balancer, balancer.spec.main_config_path.as_str()).await?;
-    }
-    reload(context, balancer).await?;
-    prove(context, balancer, &good.revision, Proof::Everybody).await?;
-    Ok(())
-}
-
-/// Folder and file name of an absolute path.
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("/", path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_splits_into_folder_and_file() {
-        assert_eq!(
-            split("/etc/nginx/conf.d/upstream.conf"),
-            ("/etc/nginx/conf.d", "upstream.conf")
-        );
-    }
+    let put = async {
+        nginx.write(&good.text).await?;
+        if balancer.before.revision.as_ref() != Some(&good.revision) {
+            // As it is now, without some of its servers, nginx has not seen it.
+            nginx.test().await?;
+        }
+        nginx.reload().await?;
+        nginx
+            .prove(balancer.address, &good.revision, Proof::Everybody)
+            .await
+    };
+    put.await.map_err(|source| Error::PutBack {
+        revision: good.revision.clone(),
+        source,
+    })
 }

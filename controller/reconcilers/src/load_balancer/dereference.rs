@@ -2,139 +2,139 @@
 //! template. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
-use aegis_api::{Kind, LoadBalancer, Time, Workload};
-use aegis_docker::{Engine, EngineResult};
-use aegis_planning::load_balancer::REVISION_PATH;
-use aegis_planning::load_balancer::observed::{Observed, Worker, candidates, file};
+use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
+use aegis_docker::{EngineError, EngineResult};
+use aegis_planning::load_balancer::observed::{Observed, candidates, file};
+use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
 
-use super::on_disk::OnDisk;
-use super::{Error, receipts};
+use super::installed_config::InstalledConfig;
+use super::memory::Memory;
+use super::nginx::{self, Nginx};
+use super::receipts;
+use crate::addressing;
 use crate::context::Context;
-use crate::reach;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-const WORKER: &str = "nginx: worker process";
-const SHUTTING_DOWN: &str = "worker process is shutting down";
-/// For a moment after a reload workers of the old configuration answer, too, and a kernel gives one connection after the
-/// other to the worker that had the last: several at once reach several.
-const ASK_AT_ONCE: usize = 4;
-/// The word of an old worker is not taken for nginx's.
-const ASK_AGAIN: u32 = 8;
-const ASK_PAUSE: Duration = Duration::from_millis(20);
-
-/// nginx's workers as the container's process titles tell.
-pub(super) async fn workers(engine: &dyn Engine, id: &str) -> EngineResult<Vec<Worker>> {
-    let rows = engine.processes(id).await?;
-    let workers = rows.into_iter().filter(|row| row.command.contains(WORKER));
-    Ok(workers
-        .map(|row| Worker {
-            pid: row.pid,
-            shutting_down: row.command.contains(SHUTTING_DOWN),
-        })
-        .collect())
+/// What could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// nginx's container.
+    #[error("cannot observe the container of load balancer {balancer}")]
+    Container { balancer: String, source: EngineError },
+    /// The containers that are served, or could be.
+    #[error("cannot observe the servers of load balancer {balancer}")]
+    Servers { balancer: String, source: EngineError },
+    /// What is in nginx's container.
+    #[error(transparent)]
+    Nginx(#[from] nginx::Error),
 }
 
 pub(super) async fn dereference(
     context: &Context,
-    on_disk: &OnDisk,
+    memory: &Memory,
     balancer: &LoadBalancer,
 ) -> Result<Observed, Error> {
-    let name = balancer.name();
     let spec = &balancer.spec;
-    let observe = |source| Error::Observe {
-        balancer: name.to_owned(),
+    let status = balancer.status.as_ref();
+    let failed = |source| Error::Container {
+        balancer: balancer.name().to_owned(),
         source,
     };
-    let container = context
-        .engine
-        .inspect(spec.container.as_str())
-        .await
-        .map_err(observe)?;
+    let container = context.engine.inspect(spec.container.as_str()).await;
+    let container = container.map_err(failed)?;
     let container = container.filter(|container| container.name == spec.container.as_str());
+    let nginx = container
+        .as_ref()
+        .map(|container| Nginx::new(&*context.engine, balancer.name(), spec, &container.id));
     let running = container
         .as_ref()
         .filter(|container| container.state == ContainerState::Running);
     let address = match running {
-        Some(container) => reachable(context, container)
-            .await
-            .map_err(observe)?
-            .map(|ip| SocketAddr::new(ip, spec.port)),
+        Some(container) => reachable(context, container, spec.port).await.map_err(failed)?,
         None => None,
     };
-    let proved = balancer
-        .status
-        .as_ref()
-        .and_then(|status| status.revision.as_deref());
-    let mut served = None;
-    for attempt in 0..ASK_AGAIN {
-        let Some(address) = address else { break };
-        if attempt > 0 {
-            tokio::time::sleep(ASK_PAUSE).await;
-        }
-        let mut answers = served_revisions(context, address).await;
-        let known = answers.iter().position(|answer| answer.as_deref() == proved);
-        served = answers.swap_remove(known.unwrap_or_default());
-        if known.is_some() || proved.is_none() {
-            break;
-        }
-    }
-    let workloads = spec
-        .backends
-        .iter()
-        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
-    let workloads: Vec<Option<Arc<Workload>>> = workloads.collect();
-    let ids = candidates(balancer, workloads.iter().flatten());
-    let endpoints = context.endpoints.look(&*context.engine, &ids).await;
-    let endpoints = endpoints.map_err(observe)?;
-    let file = file(balancer, container.as_ref(), &endpoints);
-    let on_disk = match (&container, &file) {
-        (Some(container), Some(file)) => {
-            let path = spec.config_path.as_str();
-            let same = on_disk.is(&*context.engine, name, &container.id, path, file);
-            match same.await {
-                // One that is on its way out, for example, shows its files no more.
-                Err(_) if running.is_none() => true,
-                looked => looked.map_err(observe)?,
-            }
-        }
-        _ => true,
-    };
-    let draining = balancer
-        .status
-        .as_ref()
-        .is_some_and(|status| !status.draining.is_empty());
-    let workers = match running {
-        Some(container) if draining => Some(workers(&*context.engine, &container.id).await.map_err(observe)?),
+    let proved = status.and_then(|status| status.revision.as_deref());
+    let served = match (&nginx, address) {
+        (Some(nginx), Some(address)) => nginx.served(address, proved).await,
         _ => None,
     };
-    let counted = receipts::count(context, balancer, running).await;
+    let workloads = workloads(context, balancer);
+    let ids = candidates(balancer, workloads.iter().flatten());
+    let endpoints = context.endpoints.inspect(&*context.engine, &ids).await;
+    let endpoints = endpoints.map_err(|source| Error::Servers {
+        balancer: balancer.name().to_owned(),
+        source,
+    })?;
+    let file = file(balancer, container.as_ref(), &endpoints);
+    let installed = installed(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
+    let nginx = nginx.as_ref().filter(|_| running.is_some());
+    let draining = status.is_some_and(|status| !status.draining.is_empty());
+    let workers = match nginx.filter(|_| draining) {
+        Some(nginx) => Some(nginx.workers().await?),
+        None => None,
+    };
+    let counted = receipts::count(context, balancer, nginx).await;
     Ok(Observed {
         counted,
         address,
         served,
         file,
-        on_disk,
+        installed,
         endpoints,
         workers,
         workloads,
-        dismissed: dismissed(context, balancer),
+        removed_backends: removed_backends(context, balancer),
         template: template(context, balancer).await,
         now: context.clock.now(),
         container,
     })
 }
 
+/// Whether this file lies where nginx reads it; so where there is none that should, or no nginx.
+async fn installed(
+    memory: &Memory,
+    nginx: Option<&Nginx<'_>>,
+    running: bool,
+    file: Option<&Rendered>,
+) -> Result<bool, nginx::Error> {
+    let (Some(nginx), Some(file)) = (nginx, file) else {
+        return Ok(true);
+    };
+    match is_installed(memory, nginx, file).await {
+        // One that is on its way out, for example, shows its files no more.
+        Err(_) if !running => Ok(true),
+        looked => looked,
+    }
+}
+
+/// Whether nginx has this file; read once in the life of a controller, and again after something went wrong.
+pub(super) async fn is_installed(
+    memory: &Memory,
+    nginx: &Nginx<'_>,
+    file: &Rendered,
+) -> Result<bool, nginx::Error> {
+    let wanted = InstalledConfig::new(nginx, &file.revision);
+    if memory.with(nginx.balancer(), |known| {
+        known.installed.as_ref() == Some(&wanted)
+    }) {
+        return Ok(true);
+    }
+    let same = nginx.installed().await?.as_deref() == Some(file.text.as_bytes());
+    if same {
+        memory.with(nginx.balancer(), |known| known.installed = Some(wanted));
+    }
+    Ok(same)
+}
+
 /// Ids of containers that their workload marks as draining at this moment, and since when.
-pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<String, Option<Time>> {
+pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<ContainerId, Option<Time>> {
     let backends = balancer.spec.backends.iter();
     let asked = backends.filter_map(|backend| context.store.get::<Workload>(backend.workload.as_str()));
-    let all = asked.chain(dismissed(context, balancer));
+    let all = asked.chain(removed_backends(context, balancer));
     all.filter_map(|workload| workload.status.clone())
         .flat_map(|status| status.instances)
         .filter(|row| row.draining)
@@ -142,7 +142,16 @@ pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<Str
         .collect()
 }
 
-fn dismissed(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
+/// See [`Observed::workloads`].
+fn workloads(context: &Context, balancer: &LoadBalancer) -> Vec<Option<Arc<Workload>>> {
+    let backends = balancer.spec.backends.iter();
+    backends
+        .map(|backend| context.store.get::<Workload>(backend.workload.as_str()))
+        .collect()
+}
+
+/// See [`Observed::dismissed`].
+fn removed_backends(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();
     let names = names
@@ -162,22 +171,17 @@ async fn template(context: &Context, balancer: &LoadBalancer) -> Result<String, 
     read.map_err(|error| Arc::new(std::io::Error::new(error.kind(), format!("{shown}: {error}"))))
 }
 
-/// The revisions that nginx answers several requests at once with, each if it answers with one. There is at least one.
-pub(super) async fn served_revisions(context: &Context, address: SocketAddr) -> Vec<Option<String>> {
-    let ask = async || {
-        let answer = context.engine.http_get(address, REVISION_PATH, ANSWER_WITHIN);
-        let answer = answer.await.ok()?;
-        (answer.status == 200).then(|| answer.body.trim().to_owned())
-    };
-    futures::future::join_all((0..ASK_AT_ONCE).map(|_| ask())).await
-}
-
-/// The container's address on a network that this controller shares, else on any.
-async fn reachable(context: &Context, container: &ContainerDetails) -> EngineResult<Option<IpAddr>> {
-    let own = reach::own_networks(context).await?;
+/// Where the container answers on a network that this controller shares, else on any.
+async fn reachable(
+    context: &Context,
+    container: &ContainerDetails,
+    port: u16,
+) -> EngineResult<Option<SocketAddr>> {
+    let own = addressing::own_networks(context).await?;
     let addresses = container.networks.iter();
-    Ok(aegis_planning::reach::address(
+    let address = aegis_planning::addressing::address(
         addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
         &own,
-    ))
+    );
+    Ok(address.map(|ip| SocketAddr::new(ip, port)))
 }

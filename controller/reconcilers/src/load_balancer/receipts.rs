@@ -1,27 +1,42 @@
 //! Zero-drop receipts: what became of the requests that servers had when they left, counted from nginx's own log.
 //!
-//! The log is read a moment after the servers were let go, so that the last lines have arrived; nothing waits for that.
+//! The log is read a moment after the servers were drained, so that the last lines have arrived; nothing waits for that.
 //! Reads only; the rest is pure.
 
 use std::time::Duration;
 
 use aegis_api::load_balancer::{DrainCounts, DrainReceipt};
-use aegis_api::observed::ContainerDetails;
 use aegis_api::{Kind, LoadBalancer, Time};
-use aegis_docker::{Engine, EngineResult, LogQuery};
+use aegis_docker::{EngineError, EngineResult};
 use aegis_planning::load_balancer::receipts::{is_open, pause};
 use aegis_runtime::events::EventType;
 use futures::StreamExt;
 use serde::Deserialize;
 
+use super::nginx::Nginx;
 use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// Most lines that are looked at for one receipt.
+/// Most lines that are read for one receipt.
 const LINES: u32 = 500_000;
 /// Most time that reading the log may take.
 const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the requests of a drain were not counted. The receipt says it.
+#[derive(Debug, thiserror::Error)]
+enum Uncounted {
+    #[error("container {container} does not run")]
+    NotRunning { container: String },
+    #[error("the template logs nothing in the format {FORMAT}")]
+    NoFormat,
+    #[error("reading the log took longer than {} s", READ_WITHIN.as_secs())]
+    TooSlow,
+    /// What the engine says is all that there is to say.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
 /// One line of nginx's log. nginx writes `-` where it has nothing to say, so all are texts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Line {
@@ -34,7 +49,7 @@ struct Line {
 pub(super) async fn count(
     context: &Context,
     balancer: &LoadBalancer,
-    running: Option<&ContainerDetails>,
+    running: Option<&Nginx<'_>>,
 ) -> Vec<DrainReceipt> {
     let Some(status) = &balancer.status else {
         return Vec::new();
@@ -49,14 +64,17 @@ pub(super) async fn count(
         if !pause(receipt, now).is_zero() {
             continue;
         }
-        let told = match (running, logs) {
-            (Some(container), true) => read(&*context.engine, &container.id, receipt).await,
-            (None, _) => Err(format!("container {} does not run", balancer.spec.container)),
-            (_, false) => Err(format!("the template logs nothing in the format {FORMAT}")),
+        let counted = match (running, logs) {
+            (Some(nginx), true) => read(nginx, receipt).await,
+            (None, _) => Err(Uncounted::NotRunning {
+                container: balancer.spec.container.to_string(),
+            }),
+            (_, false) => Err(Uncounted::NoFormat),
         };
-        match told {
+        match counted {
             Ok(counts) => receipt.requests = Some(counts),
             Err(why) => {
+                let why = why.to_string();
                 tracing::debug!(balancer = balancer.name(), why, "a drain could not be counted");
                 receipt.uncounted = Some(why);
             }
@@ -65,16 +83,9 @@ pub(super) async fn count(
     receipts
 }
 
-async fn read(engine: &dyn Engine, id: &str, receipt: &DrainReceipt) -> Result<DrainCounts, String> {
+async fn read(nginx: &Nginx<'_>, receipt: &DrainReceipt) -> Result<DrainCounts, Uncounted> {
     let counting = async {
-        let query = LogQuery {
-            tail: LINES,
-            follow: false,
-            timestamps: false,
-            // Lines are stamped when the engine reads them, never before they are written.
-            since: receipt.started_at.unix_seconds(),
-        };
-        let mut lines = engine.logs(id, query).await?;
+        let mut lines = nginx.log(receipt.started_at, LINES).await?;
         let mut counts = DrainCounts::default();
         while let Some(line) = lines.next().await {
             if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
@@ -83,13 +94,8 @@ async fn read(engine: &dyn Engine, id: &str, receipt: &DrainReceipt) -> Result<D
         }
         EngineResult::Ok(counts)
     };
-    match tokio::time::timeout(READ_WITHIN, counting).await {
-        Ok(counted) => counted.map_err(|error| error.to_string()),
-        Err(_) => Err(format!(
-            "reading the log took longer than {} s",
-            READ_WITHIN.as_secs()
-        )),
-    }
+    let counted = tokio::time::timeout(READ_WITHIN, counting).await;
+    Ok(counted.map_err(|_| Uncounted::TooSlow)??)
 }
 
 /// Counts a line if it is of a request that a leaving server had.
@@ -111,7 +117,7 @@ fn add(counts: &mut DrainCounts, receipt: &DrainReceipt, line: &Line) {
     counts.failed += u32::from(matches!(line.status.as_str(), "502" | "504"));
 }
 
-/// A receipt in one sentence, and whether anybody need worry.
+/// A receipt in one sentence, and whether it is a warning.
 pub(super) fn words(receipt: &DrainReceipt) -> (EventType, String) {
     let counts = receipt.requests.unwrap_or_default();
     let took = receipt.started_at.age(receipt.finished_at).as_secs_f64();

@@ -1,8 +1,9 @@
 //! The only writer of a LoadBalancer's status, its finalizer and its Events. What the status says is planned.
 
-use aegis_api::load_balancer::{DrainReceipt, Server};
+use aegis_api::condition::Conditions;
+use aegis_api::load_balancer::{DrainReceipt, Server, Unavailable};
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Kind, LoadBalancer, LoadBalancerStatus, condition};
+use aegis_api::{ConditionType, Kind, LoadBalancer, LoadBalancerStatus, Reason};
 use aegis_planning::load_balancer::plan::Prepared;
 use aegis_planning::load_balancer::status::{Applied, Outcome, next, take};
 use aegis_runtime::controller::Action;
@@ -10,12 +11,19 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::{Error, Failure, dereference, receipts};
+use super::{dereference, receipts};
 use crate::context::Context;
-use crate::fault;
 
-/// Sees to it that the load balancer stays until its nginx sends no requests to containers any more, however early somebody
-/// deletes it: must be stored before nginx is given the first configuration.
+/// What the store did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status or the finalizers.
+    #[error("cannot store the state of load balancer {balancer}")]
+    Store { balancer: String, source: StoreError },
+}
+
+/// Adds the finalizer that keeps the load balancer until its nginx sends no requests to containers any more, however early
+/// it is deleted: must be stored before nginx is given the first configuration.
 pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Prepared) -> Result<(), Error> {
     if balancer.is_deleting() || plan.rendered.is_none() {
         return Ok(());
@@ -30,11 +38,10 @@ pub(super) async fn claim(context: &Context, balancer: &LoadBalancer, plan: &Pre
 pub(super) async fn finalize(
     context: &Context,
     balancer: &LoadBalancer,
-    failure: Option<&Error>,
+    failure: Option<&str>,
 ) -> Result<Action, Error> {
     if let Some(finalizers) = finalizer::without(&balancer.metadata, LOAD_BALANCER_FINALIZER) {
-        if let Some(failure) = failure {
-            let (_, why) = told(failure);
+        if let Some(why) = failure {
             let text = format!("nginx is left with its last configuration, all servers marked down: {why}");
             let about = ObjectRef::of(balancer);
             context
@@ -69,6 +76,15 @@ pub(super) async fn update(
     balancer: &LoadBalancer,
     outcome: Outcome,
 ) -> Result<Action, Error> {
+    announce(context, balancer, &outcome);
+    let look_again = outcome.applied.plan.look_again;
+    let status = next(outcome);
+    write(context, balancer, status).await?;
+    Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// Records Events of what was done, of what ended, and of what is new.
+fn announce(context: &Context, balancer: &LoadBalancer, outcome: &Outcome) {
     let about = ObjectRef::of(balancer);
     if let Some(reload) = &outcome.applied.reload {
         let servers: Vec<&str> = outcome
@@ -104,10 +120,7 @@ pub(super) async fn update(
         };
         context.events.record(&about, kind, "Drained", text);
     }
-    let before = balancer.status.iter().flat_map(|status| &status.unavailable);
-    let known: Vec<&str> = before.map(|upstream| upstream.upstream.as_str()).collect();
-    let unavailable = outcome.validated.unavailable.iter();
-    for upstream in unavailable.filter(|upstream| !known.contains(&upstream.upstream.as_str())) {
+    for upstream in newly_unavailable(balancer, &outcome.validated.unavailable) {
         let kind = match outcome.validated.as_wanted {
             true => EventType::Normal,
             false => EventType::Warning,
@@ -119,10 +132,16 @@ pub(super) async fn update(
         let (kind, text) = receipts::words(receipt);
         context.events.record(&about, kind, "DrainReceipt", text);
     }
-    let look_again = outcome.applied.plan.look_again;
-    let status = next(outcome);
-    write(context, balancer, status).await?;
-    Ok(look_again.map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// Upstreams that have had a server until this pass.
+fn newly_unavailable<'a>(balancer: &LoadBalancer, unavailable: &'a [Unavailable]) -> Vec<&'a Unavailable> {
+    let before = balancer.status.iter().flat_map(|status| &status.unavailable);
+    let known: Vec<&str> = before.map(|upstream| upstream.upstream.as_str()).collect();
+    let new = unavailable
+        .iter()
+        .filter(|upstream| !known.contains(&upstream.upstream.as_str()));
+    new.collect()
 }
 
 /// Receipts whose requests were counted in this pass.
@@ -136,30 +155,8 @@ fn newly_counted<'a>(balancer: &LoadBalancer, counted: &'a [DrainReceipt]) -> Ve
     new.map(|(now, _)| now).collect()
 }
 
-/// What is told of an error: the reason of the conditions, and the message.
-fn told(error: &Error) -> (&'static str, String) {
-    match error {
-        Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Template { template, source, .. } => {
-            ("TemplateError", format!("template {template}: {source}"))
-        }
-        Error::Apply { step, source, .. } => ("StepFailed", format!("cannot {step}: {source}")),
-        Error::Refused { output, .. } => (
-            "ConfigRefused",
-            format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
-        ),
-        Error::Unproved { .. } => (
-            "ReloadUnproved",
-            format!("{error}; the last good configuration was put back"),
-        ),
-        Error::Astray { source, .. } => told(source),
-        Error::Store { .. } => ("Failed", error.to_string()),
-    }
-}
-
-/// Whose addresses they are not, for people.
-fn names(servers: &[Server]) -> String {
+/// Whose addresses they are not, for display.
+pub(super) fn names(servers: &[Server]) -> String {
     let words = servers.iter().map(|server| {
         let Server {
             upstream,
@@ -172,28 +169,14 @@ fn names(servers: &[Server]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Stores why the last good configuration had to stay, and what of it must not.
+/// Stores why the last good configuration had to stay, and what of it was `contained` since it must not.
 pub(super) async fn failed(
     context: &Context,
     balancer: &LoadBalancer,
-    failure: Failure,
-) -> Result<Action, Error> {
-    let Failure {
-        error,
-        strays,
-        contained,
-    } = failure;
-    let (reason, mut message) = told(&error);
-    let error = match strays.is_empty() {
-        true => error,
-        false => {
-            // First, since long messages are cut.
-            let servers = format!("nginx still sends requests of {}", names(&strays));
-            message = format!("{servers}; {message}");
-            let source = Box::new(error);
-            Error::Astray { servers, source }
-        }
-    };
+    reason: Reason,
+    mut message: String,
+    contained: Option<Applied>,
+) -> Result<(), Error> {
     let mut status = balancer.status.clone().unwrap_or_default();
     let (generation, now) = (Some(balancer.generation()), context.clock.now());
     status.observed_generation = generation;
@@ -207,53 +190,26 @@ pub(super) async fn failed(
         take(&mut status, plan, reload);
     }
     // Who is the last of an upstream, and who is out of rotation for good, was said of a world that has moved on: as
-    // long as nginx cannot follow it, nobody more is let go.
+    // long as nginx cannot follow it, no further server is drained.
     status.held.clear();
     let marked = dereference::marked(context, balancer);
     status
         .releases
         .retain(|release| marked.get(&release.id) == Some(&release.since));
-    condition::set(
-        &mut status.conditions,
-        "Ready",
-        false,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
-    condition::set(
-        &mut status.conditions,
-        "Degraded",
-        true,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
+    Conditions::at(&mut status.conditions, generation, now)
+        .set(ConditionType::Ready, false, reason, message.clone())
+        .set(ConditionType::Degraded, true, reason, message.clone());
+    let about = ObjectRef::of(balancer);
     context
         .events
-        .record(&ObjectRef::of(balancer), EventType::Warning, reason, message);
-    write(context, balancer, status).await?;
-    Err(error)
+        .record(&about, EventType::Warning, reason.as_str(), message);
+    write(context, balancer, status).await
 }
 
 async fn write(context: &Context, balancer: &LoadBalancer, status: LoadBalancerStatus) -> Result<(), Error> {
-    if balancer.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let uid = balancer.metadata.uid.as_deref().unwrap_or_default();
-    fault::point("balancer/before-status");
-    let stored = context
-        .store
-        .set_status::<LoadBalancer>(balancer.name(), uid, status)
-        .await;
-    fault::point("balancer/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            balancer: balancer.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(balancer, status).await;
+    written.map_err(|source| Error::Store {
+        balancer: balancer.name().to_owned(),
+        source,
+    })
 }

@@ -16,15 +16,16 @@ use aegis_planning::load_balancer::testing::{
 };
 use aegis_planning::load_balancer::validate::validate;
 
-use super::apply::{apply, restore};
-use super::on_disk::OnDisk;
-use super::patience::Patience;
-use super::status::failed;
-use super::{Error, Failure, Memory};
+use super::apply::{self, apply, restore};
+use super::dereference::is_installed;
+use super::memory::Memory;
+use super::nginx::{self, Nginx};
+use super::reload_batch::ReloadBatch;
+use super::{Error, Failure, LoadBalancerReconciler};
 use crate::context::Settings;
 
 #[tokio::test(start_paused = true)]
-async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
+async fn i8_what_was_said_before_a_failure_drains_no_server() {
     let engine = FakeEngine::default();
     let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
     let store = &context.store;
@@ -34,17 +35,22 @@ async fn i8_what_was_said_before_a_failure_lets_nobody_go() {
         .await
         .unwrap();
     let said = LoadBalancerStatus {
-        held: vec!["id-a".to_owned()],
+        held: vec!["id-a".into()],
         releases: vec![release("id-b", None)],
         ..LoadBalancerStatus::default()
     };
     let stored = store.set_status::<LoadBalancer>("lb", stored.uid(), said).await;
     let lb = stored.unwrap();
-    let refused = Error::Refused {
-        balancer: "lb".to_owned(),
-        output: "no".to_owned(),
+    let refused = apply::Error::Configure {
+        revision: "r".to_owned(),
+        source: nginx::Error::Refused {
+            balancer: "lb".to_owned(),
+            output: "no".to_owned(),
+        },
     };
-    failed(&context, &lb, Failure::from(refused)).await.unwrap_err();
+    let reconciler = LoadBalancerReconciler::new(context.clone());
+    let failure = Failure::from(refused);
+    reconciler.failed(&lb, failure).await.unwrap_err();
     let status = store.get::<LoadBalancer>("lb").unwrap().status.clone().unwrap();
     assert!(status.held.is_empty() && status.releases.is_empty(), "{status:?}");
 }
@@ -126,35 +132,37 @@ async fn i8_a_file_that_a_dead_controller_left_behind_is_noticed() {
     let engine = FakeEngine::default();
     let nginx = RunSpec::nginx("nginx").network("net");
     let id = engine.run_container(&nginx).unwrap();
-    let (folder, path) = ("/etc/nginx/conf.d", "/etc/nginx/conf.d/upstream.conf");
+    let mut lb = balancer();
+    lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
+    let nginx = Nginx::new(&engine, "lb", &lb.spec, &id);
     let write = async |text: &str| {
         let files = [("upstream.conf".to_owned(), text.as_bytes().to_vec())];
-        engine.put_files(&id, folder, &files).await.unwrap();
+        engine.put_files(&id, "/etc/nginx/conf.d", &files).await.unwrap();
     };
     let good = Rendered {
         revision: "r".to_owned(),
         text: "good".to_owned(),
     };
-    let look = async |files: &OnDisk| {
-        let looked = files.is(&engine, "lb", &id, path, &good);
+    let look = async |memory: &Memory| {
+        let looked = is_installed(memory, &nginx, &good);
         looked.await.unwrap()
     };
-    let files = OnDisk::default();
+    let memory = Memory::default();
     write("left behind").await;
-    assert!(!look(&files).await);
+    assert!(!look(&memory).await);
     write("good").await;
-    assert!(look(&files).await);
+    assert!(look(&memory).await);
     write("left behind").await;
-    assert!(look(&files).await, "read once in a life");
-    files.forget("lb");
-    assert!(!look(&files).await);
+    assert!(look(&memory).await, "read once in a life");
+    memory.forget("lb");
+    assert!(!look(&memory).await);
 
     let rows = vec![row("a", "10.0.0.1", Health::Healthy)];
     let prepare = |observed| plan(&validate(&balancer(), observed).unwrap()).unwrap();
     let first = prepare(world(rows.clone()));
     let mut observed = world(rows);
     observed.served = first.rendered.map(|rendered| rendered.revision);
-    observed.on_disk = false;
+    observed.installed = false;
     let plan = prepare(observed);
     assert!(matches!(plan.step, Step::Configure(_)), "{plan:?}");
 }
@@ -178,13 +186,13 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
         observed.container = engine
             .peek("nginx")
             .map(|found| ContainerDetails { state, ..found });
-        observed.on_disk = false;
+        observed.installed = false;
         observed.file = Some(Rendered {
             revision: "r".to_owned(),
             text: "good".to_owned(),
         });
-        let files = OnDisk::default();
-        restore(&context, &files, &lb, &observed).await.unwrap();
+        let memory = Memory::default();
+        restore(&context, &memory, &lb, &observed).await.unwrap();
         content().await
     };
     assert_eq!(
@@ -195,7 +203,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
     assert_eq!(pass(ContainerState::Exited).await, "good");
 }
 
-/// An nginx that serves `a`; brings what each list of servers asks for, and tells what the engine did for the last.
+/// An nginx that serves `a`; brings what each list of servers desires, and answers what the engine did for the last.
 struct Loaded {
     engine: FakeEngine,
     context: crate::context::Context,
@@ -226,14 +234,14 @@ impl Loaded {
     }
 
     /// The same where the last good file is known to lie in its place, or not to.
-    async fn bring_where(&mut self, rows: Vec<InstanceStatus>, on_disk: bool) -> Vec<Op> {
+    async fn bring_where(&mut self, rows: Vec<InstanceStatus>, installed: bool) -> Vec<Op> {
         let nginx = self.engine.peek("nginx").unwrap();
         let address = nginx.networks.values().flatten().next().unwrap();
         let mut observed = world(rows);
         observed.address = Some((*address, 80).into());
         observed.served = self.lb.status.as_ref().and_then(|status| status.revision.clone());
         observed.container = Some(nginx);
-        observed.on_disk = on_disk;
+        observed.installed = installed;
         let validated = validate(&self.lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
         let before = self.engine.effects().len();
@@ -316,13 +324,13 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
         starting
     };
     let ready = || row("b", "10.0.0.2", Health::Healthy);
-    let patience = Patience::default();
-    let put_off = |rows| {
+    let mut batch = ReloadBatch::default();
+    let mut put_off = |rows| {
         let (validated, plan) = with(rows);
-        patience.pause(&validated, &plan)
+        batch.pause(&validated, &plan)
     };
 
-    assert_eq!(put_off(vec![ready()]), None, "nobody else is on the way");
+    assert_eq!(put_off(vec![ready()]), None, "no other server is on the way");
     let long_sick = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
     assert_eq!(
         put_off(vec![ready(), long_sick]),

@@ -1,4 +1,4 @@
-//! Judges anew what an earlier version learned: a success counts only where the incident's record shows something that
+//! Judges again what an earlier version learned: a success counts only where the incident's record shows something that
 //! was measured as wrong. Once for each entry, and recorded in it. Pure.
 //!
 //! What people wrote or imported, and what this version learned, is not judged: the first is theirs, the second has its
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_incident_wrote_and_nobody_measured_is_judged_and_once() {
+    fn only_what_an_incident_wrote_without_a_measurement_is_judged_and_once() {
         let learned = entry(&["odd-1"], 6);
         assert!(is_due("rb-odd-1", &learned));
         assert!(

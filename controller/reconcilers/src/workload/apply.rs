@@ -3,33 +3,45 @@
 
 use std::collections::BTreeMap;
 
-use aegis_api::Kind as _;
 use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
 use aegis_api::observed::{ContainerState, Known, Questions};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
+use aegis_api::{ContainerId, Kind as _};
 use aegis_docker::{Engine, EngineError, ListFilter};
 use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
 use aegis_planning::workload::observed::Rotation;
 use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{FailedStep, Outcome};
-use aegis_planning::workload::validate::{Mould, ValidatedWorkload};
+use aegis_planning::workload::validate::{ReplicaSource, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::restart_limit;
 use crate::context::Context;
-use crate::look::{Depth, Subject, look};
+use crate::inspect::{Depth, Subject, inspect_evidence};
 use crate::{brake, fault};
+
+/// What of a plan could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine failed a step.
+    #[error("cannot {step} for workload {workload}")]
+    Step {
+        workload: String,
+        step: String,
+        source: EngineError,
+    },
+}
 
 /// What became of a plan.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub outcome: Outcome,
     /// The first step that failed, and of what.
-    pub failure: Option<(Step, EngineError)>,
+    pub failure: Option<Error>,
 }
 
 pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan: Prepared) -> Applied {
@@ -38,46 +50,73 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
     {
         brake::open_incident(context, &workload.name, reason).await;
     }
-    let decided = &plan;
-    let mut running: FuturesUnordered<_> = plan
-        .steps
-        .iter()
-        .cloned()
-        .map(|step| async move {
-            let result = match &step {
-                Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
-                _ => match before(&*context.engine, workload, decided, &step).await {
-                    Ok(None) => take(context, workload, &step).await.map(|()| None),
-                    Ok(Some(why)) => return (step, Err(Failure::Refused(why))),
-                    Err(error) => Err(error),
-                },
-            };
-            let result = result.map_err(Failure::Engine);
-            (step, result)
-        })
-        .collect();
-    let (mut done, mut failed, mut captures) = (Vec::new(), Vec::new(), Vec::new());
-    let mut failure = None;
-    let mut refused = Vec::new();
-    let mut reported = Vec::new();
+    let taken = take_all(context, workload, &plan).await;
+    let reported = report(context, workload, &plan).await;
+    Applied {
+        outcome: Outcome {
+            plan,
+            done: taken.done,
+            failed: taken.failed,
+            refused: taken.refused,
+            captures: taken.captures,
+            reported,
+        },
+        failure: taken.failure,
+    }
+}
+
+/// What became of a plan's steps.
+#[derive(Default)]
+struct Taken {
+    done: Vec<Step>,
+    failed: Vec<FailedStep>,
+    refused: Vec<(Step, Refused)>,
+    captures: Vec<Capture>,
+    failure: Option<Error>,
+}
+
+/// Takes all steps side by side: they are independent of each other.
+async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Taken {
+    let steps = plan.steps.iter().map(|step| async move {
+        let result = match step {
+            Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
+            _ => match before(&*context.engine, workload, plan, step).await {
+                Ok(None) => take(context, workload, step).await.map(|()| None),
+                Ok(Some(why)) => return (step.clone(), Err(Failure::Refused(why))),
+                Err(error) => Err(error),
+            },
+        };
+        (step.clone(), result.map_err(Failure::Engine))
+    });
+    let mut running: FuturesUnordered<_> = steps.collect();
+    let mut taken = Taken::default();
     while let Some((step, result)) = running.next().await {
         match result {
             Ok(capture) => {
-                captures.extend(capture);
-                done.push(step);
+                taken.captures.extend(capture);
+                taken.done.push(step);
             }
-            Err(Failure::Engine(error)) => {
-                failed.push(FailedStep {
+            Err(Failure::Engine(source)) => {
+                taken.failed.push(FailedStep {
                     step: step.clone(),
-                    message: error.to_string(),
-                    is_transient: error.is_transient(),
+                    message: source.to_string(),
+                    is_transient: source.is_transient(),
                 });
-                failure.get_or_insert((step, error));
+                taken.failure.get_or_insert_with(|| Error::Step {
+                    workload: workload.name.clone(),
+                    step: step.words(),
+                    source,
+                });
             }
-            Err(Failure::Refused(why)) => refused.push((step, why)),
+            Err(Failure::Refused(why)) => taken.refused.push((step, why)),
         }
     }
-    drop(running);
+    taken
+}
+
+/// Requests approval where automatic restarts have ended. The names of the incidents that were opened for it.
+async fn report(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Vec<String> {
+    let mut reported = Vec::new();
     for report in &plan.reports {
         match restart_limit::open(&context.store, &workload.name, report).await {
             Ok(true) => reported.push(report.name.clone()),
@@ -87,17 +126,7 @@ pub(super) async fn apply(context: &Context, workload: &ValidatedWorkload, plan:
             }
         }
     }
-    Applied {
-        outcome: Outcome {
-            plan,
-            done,
-            failed,
-            refused,
-            captures,
-            reported,
-        },
-        failure,
-    }
+    reported
 }
 
 /// The workload, as Events name it.
@@ -118,7 +147,7 @@ enum Failure {
     Refused(Refused),
 }
 
-/// What is looked at once more right before a step.
+/// What is observed once more right before a step.
 async fn before(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -132,8 +161,8 @@ async fn before(
     Ok(why)
 }
 
-/// What leaves and runs need not be let go of by a load balancer that does not run. One that was started since it was
-/// looked at serves its last configuration, and may be sending requests again.
+/// What leaves and runs need not be drained by a load balancer that does not run. One that was started since it was
+/// inspected serves its last configuration, and may be sending requests again.
 async fn still_without_requests(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
@@ -141,7 +170,7 @@ async fn still_without_requests(
     step: &Step,
 ) -> Result<(), EngineError> {
     let leaving = step.id().filter(|id| plan.draining.contains_key(*id));
-    let instance = leaving.and_then(|id| workload.instances.iter().find(|instance| instance.id == id));
+    let instance = leaving.and_then(|id| workload.instances.iter().find(|instance| instance.id == *id));
     let Some(instance) = instance.filter(|instance| instance.state == ContainerState::Running) else {
         return Ok(());
     };
@@ -152,7 +181,7 @@ async fn still_without_requests(
             return Err(EngineError::Refused {
                 operation: step.words(),
                 message: format!(
-                    "load balancer {} was started meanwhile and has not let go of it",
+                    "load balancer {} was started meanwhile and has not drained it",
                     rotation.name
                 ),
             });
@@ -161,15 +190,15 @@ async fn still_without_requests(
     Ok(())
 }
 
-/// Looks again, right before a stop, whether a start can follow. The plan was made from an earlier look; between this one
-/// and the stop the world can still change, which leaves a failed start and no promise.
+/// Checks again, right before a stop, whether a start can follow. The plan was made from an earlier observation; between
+/// this one and the stop the world can still change, which leaves a failed start and no promise.
 async fn refusal(
     engine: &dyn Engine,
     workload: &ValidatedWorkload,
     step: &Step,
 ) -> Result<Option<Refused>, EngineError> {
     match step {
-        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::Rejoin { id, .. } => {
+        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::RestartDetached { id, .. } => {
             let Some(container) = engine.inspect(id).await? else {
                 return Ok(None);
             };
@@ -190,7 +219,7 @@ async fn refusal(
             Ok(restartable(&container, around).err())
         }
         Step::Remove { id, name } => {
-            let (Mould::Template(template), false) = (&workload.mould, workload.deleting) else {
+            let (ReplicaSource::Template(template), false) = (&workload.source, workload.deleting) else {
                 return Ok(None);
             };
             let mut instances = workload.instances.iter();
@@ -217,7 +246,9 @@ async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> R
             name: _,
             crashed: _,
         } => start(context, id).await,
-        Step::Restart { id, name: _ } | Step::Heal { id, name: _ } | Step::Rejoin { id, name: _ } => {
+        Step::Restart { id, name: _ }
+        | Step::Heal { id, name: _ }
+        | Step::RestartDetached { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.
             fault::point("workload/restart/before-stop");
@@ -258,10 +289,14 @@ async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
     stopped
 }
 
-/// Looks at a container that is about to be healed. What cannot be seen holds nothing up.
-async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> Result<Capture, EngineError> {
+/// Inspects a container that is about to be restarted as unhealthy. What cannot be inspected delays nothing.
+async fn capture(
+    context: &Context,
+    workload: &ValidatedWorkload,
+    id: &ContainerId,
+) -> Result<Capture, EngineError> {
     fault::point("workload/capture/before");
-    let Some(instance) = workload.instances.iter().find(|instance| instance.id == id) else {
+    let Some(instance) = workload.instances.iter().find(|instance| instance.id == *id) else {
         return Ok(Capture::default());
     };
     let known = instance.before.as_ref().map(Subject::from);
@@ -275,7 +310,7 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
         restarts: known.as_ref().map_or(0, |known| known.restarts),
         restarted_at: known.map(|known| known.restarted_at).unwrap_or_default(),
     };
-    let (seen, gaps) = look(
+    let (seen, gaps) = inspect_evidence(
         context,
         workload.spec.probe(),
         &subject,
@@ -290,7 +325,7 @@ async fn capture(context: &Context, workload: &ValidatedWorkload, id: &str) -> R
         // By these it is known again, whatever was seen.
         container: ContainerEvidence {
             name: instance.name.clone(),
-            id: id.to_owned(),
+            id: id.clone(),
             started_at: instance.started_at,
             ..seen
         },
@@ -311,10 +346,10 @@ async fn create(
         instance: &workload.instance_id,
         index,
     };
-    let spec = match &workload.mould {
-        Mould::Clone(base) => clone_spec(base, name, &owner),
-        Mould::Template(template) => template_spec(template, name, &owner),
-        Mould::Missing => return Ok(()),
+    let spec = match &workload.source {
+        ReplicaSource::Clone(base) => clone_spec(base, name, &owner),
+        ReplicaSource::Template(template) => template_spec(template, name, &owner),
+        ReplicaSource::Missing => return Ok(()),
     };
     fault::point("workload/create/before-create");
     fault::soon("workload/create/during-create");

@@ -1,158 +1,248 @@
 //! Everything a Workload reconcile reads: its containers, the load balancers that send them requests, the probes'
-//! opinions. Reads only.
+//! results. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::meta::LABEL_REVISION;
-use aegis_api::observed::{ContainerDetails, ContainerState, Questions};
-use aegis_api::{Incident, Kind, Workload};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, Questions};
+use aegis_api::{ContainerId, Incident, Kind, Workload};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::hold;
 use aegis_planning::host_limit::{Asker, HostRuling, judge};
 use aegis_planning::restart::questions;
 use aegis_planning::workload::dependencies::{dependencies, network_owner};
 use aegis_planning::workload::observed::{NetworkOwner, Observed, adopted_by, rotations};
-use aegis_planning::workload::{restart_limit, rollout};
+use aegis_planning::workload::{restart_limit, template};
 use futures::future::try_join_all;
 
-use super::Error;
 use crate::context::Context;
 use crate::turns;
 
+/// What the engine could not tell.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Which containers there are, or what one of them is like.
+    #[error("cannot observe the containers of workload {workload}")]
+    Containers { workload: String, source: EngineError },
+    /// What a start of one of them would meet.
+    #[error("cannot observe what the containers of workload {workload} need")]
+    Surroundings { workload: String, source: EngineError },
+    /// Whether the image of the template is there.
+    #[error("cannot observe the image of workload {workload}")]
+    Image { workload: String, source: EngineError },
+}
+
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
-    let observe = |source: EngineError| Error::Observe {
+    let asked = context.clock.now();
+    let all = context.engine.list(ListFilter::default()).await;
+    let all = all.map_err(|source| Error::Containers {
         workload: name.to_owned(),
         source,
-    };
-    let asked = context.clock.now();
-    let all = context
-        .engine
-        .list(ListFilter::default())
-        .await
-        .map_err(observe)?;
+    })?;
     context.lifecycle.engine_answered(asked);
     let instance = context.store.instance_id();
-    let (ours, others): (Vec<_>, Vec<_>) = all
-        .iter()
-        .partition(|row| is_ours(&row.name, &row.labels, name, instance));
-    let strangers = others.iter().filter(|row| claims(&row.labels, name, instance));
-    let mut strangers: Vec<String> = strangers.map(|row| row.name.clone()).collect();
-    strangers.sort_unstable();
-    // Asked about a container that it is removing, the engine answers only when that is done.
-    let (vanishing, ours): (Vec<_>, Vec<_>) = ours
-        .into_iter()
-        .partition(|row| row.state == ContainerState::Removing);
-    let details = try_join_all(ours.iter().map(|row| context.engine.inspect(&row.id)))
-        .await
-        .map_err(observe)?;
-    // One that went between the list and its inspection has left its name, too.
-    let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
-    let taken_names = others.iter().chain(&vanishing).map(|row| &row.name);
-    let taken_names = taken_names.chain(replicas.iter().map(|replica| &replica.name));
-    let taken_names = taken_names.cloned().collect();
-    replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-    let base = match &workload.spec.container {
-        Some(container) => context
-            .engine
-            .inspect(container.as_str())
-            .await
-            .map_err(observe)?,
-        None => None,
-    };
-    // An id prefix would match too: only the exact name is the one that was meant.
-    let base = base.filter(|base| {
-        workload
-            .spec
-            .container
-            .as_ref()
-            .is_some_and(|name| name.as_str() == base.name)
+    let rows = Rows::sorted(&all, name, instance);
+    let seen = inspect(context, workload, &all, &rows).await?;
+    let mine: Vec<&ContainerDetails> = seen.base.iter().chain(&seen.replicas).collect();
+    let probe_results = mine.iter().map(|container| {
+        let result = context.prober.result(&container.id, container.started_at);
+        (container.id.clone(), result)
     });
-    let owner = base.as_ref().and_then(|base| network_owner(base, &all));
-    let inspected = match owner {
-        Some(owner) => context.engine.inspect(&owner.id).await.map_err(observe)?,
-        None => None,
-    };
-    let mut base = base;
-    if let (Some(base), Some(owner)) = (&mut base, owner) {
-        // It has no address of its own: it is reached where its network's owner is.
-        base.networks.clone_from(&owner.networks);
-    }
-    let mut known = HashMap::new();
-    for container in base.iter().chain(&replicas) {
-        // The list of containers is there already.
-        let asked = Questions {
-            containers: false,
-            ..questions(container)
-        };
-        if !asked.is_empty() {
-            let answer = context.engine.look_around(&asked).await.map_err(observe)?;
-            known.insert(container.id.clone(), answer);
-        }
-    }
-    let has_image = has_image(context, workload, &replicas).await.map_err(observe)?;
-    let opinions = base.iter().chain(&replicas).map(|container| {
-        (
-            container.id.clone(),
-            context.prober.opinion(&container.id, container.started_at),
-        )
-    });
-    let ends = base.iter().chain(&replicas).map(|container| {
+    let ends = mine.iter().map(|container| {
         let end = context.lifecycle.last_end(&container.id);
         (container.id.clone(), end)
     });
-    let running: BTreeMap<&str, bool> = all
-        .iter()
-        .map(|row| (row.name.as_str(), row.state == ContainerState::Running))
-        .collect();
-    let own = context.settings.own_container.as_deref();
-    let own_networks = all
-        .iter()
-        .filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
-    let ids = base
-        .iter()
-        .chain(&replicas)
-        .map(|container| container.id.as_str());
-    let ids: BTreeSet<&str> = ids.collect();
+    let ids: BTreeSet<&str> = mine.iter().map(|container| container.id.as_str()).collect();
     let incidents = context.store.list::<Incident>();
     let workloads = context.store.list::<Workload>();
     Ok(Observed {
-        opinions: opinions.collect(),
+        probe_results: probe_results.collect(),
         ends: ends.collect(),
         heard_since: context.lifecycle.up_since(),
         restarts_reported: restart_limit::is_reported(&incidents, name),
         restart_is_automatic: restart_limit::is_automatic(&incidents, workload),
-        rotations: rotations(&context.store.list(), name, &ids, &running),
+        rotations: rotations(&context.store.list(), name, &ids, &running(&all)),
         no_restarts: hold::no_restarts(
             workload,
             context.store.automation().paused().as_ref(),
             context.clock.now(),
         ),
         host: host(context, workload),
-        dependencies: dependencies(&workloads, workload, base.as_ref(), &all),
-        network_owner: inspected.map(|owner| NetworkOwner {
-            started_at: owner
-                .started_at
-                .filter(|_| owner.state == ContainerState::Running),
-            name: owner.name,
-        }),
+        dependencies: dependencies(&workloads, workload, seen.base.as_ref(), &all),
+        network_owner: seen.network_owner,
         adopted_by: adopted_by(&workloads, workload),
-        own_networks: own_networks
-            .flat_map(|row| row.networks.keys().cloned())
-            .collect(),
-        own_container: own.map(str::to_owned),
-        taken_names,
+        own_networks: own_networks(context, &all),
+        own_container: context.settings.own_container.clone(),
+        taken_names: rows.taken_names(&seen.replicas),
         instance: instance.to_owned(),
         now: context.clock.now(),
-        base,
-        replicas,
-        vanishing: vanishing.len(),
-        strangers,
-        known,
-        has_image,
+        vanishing: rows.vanishing.len(),
+        strangers: rows.strangers(name, instance),
+        base: seen.base,
+        replicas: seen.replicas,
+        known: seen.known,
+        has_image: seen.has_image,
         containers: all,
     })
+}
+
+/// What the engine shows of a Workload's containers one by one. See [`Observed`] for each.
+struct Seen {
+    base: Option<ContainerDetails>,
+    replicas: Vec<ContainerDetails>,
+    network_owner: Option<NetworkOwner>,
+    known: HashMap<ContainerId, Known>,
+    has_image: Option<bool>,
+}
+
+async fn inspect(
+    context: &Context,
+    workload: &Workload,
+    all: &[ContainerSummary],
+    rows: &Rows<'_>,
+) -> Result<Seen, Error> {
+    let name = || workload.name().to_owned();
+    let failed = |source| Error::Containers {
+        workload: name(),
+        source,
+    };
+    let replicas = replicas(context, &rows.ours).await.map_err(failed)?;
+    let mut base = base(context, workload).await.map_err(failed)?;
+    let owner = base.as_ref().and_then(|base| network_owner(base, all));
+    let inspected = match owner {
+        Some(owner) => context.engine.inspect(&owner.id).await.map_err(failed)?,
+        None => None,
+    };
+    if let (Some(base), Some(owner)) = (&mut base, owner) {
+        // It has no address of its own: it is reached where its network's owner is.
+        base.networks.clone_from(&owner.networks);
+    }
+    let mine: Vec<&ContainerDetails> = base.iter().chain(&replicas).collect();
+    let known = known(context, &mine).await;
+    let known = known.map_err(|source| Error::Surroundings {
+        workload: name(),
+        source,
+    })?;
+    let has_image = has_image(context, workload, &replicas).await;
+    let has_image = has_image.map_err(|source| Error::Image {
+        workload: name(),
+        source,
+    })?;
+    Ok(Seen {
+        base,
+        replicas,
+        network_owner: inspected.map(as_owner),
+        known,
+        has_image,
+    })
+}
+
+/// The containers of the host as they stand to one Workload.
+struct Rows<'a> {
+    /// Replicas of it.
+    ours: Vec<&'a ContainerSummary>,
+    /// Replicas of it that the engine is removing. Asked about one of these, it answers only when that is done.
+    vanishing: Vec<&'a ContainerSummary>,
+    others: Vec<&'a ContainerSummary>,
+}
+
+impl<'a> Rows<'a> {
+    fn sorted(all: &'a [ContainerSummary], workload: &str, instance: &str) -> Self {
+        let (ours, others): (Vec<_>, Vec<_>) = all
+            .iter()
+            .partition(|row| is_ours(&row.name, &row.labels, workload, instance));
+        let (vanishing, ours) = ours
+            .into_iter()
+            .partition(|row| row.state == ContainerState::Removing);
+        Self {
+            ours,
+            vanishing,
+            others,
+        }
+    }
+
+    /// See [`Observed::strangers`].
+    fn strangers(&self, workload: &str, instance: &str) -> Vec<String> {
+        let strangers = self.others.iter();
+        let strangers = strangers.filter(|row| claims(&row.labels, workload, instance));
+        let mut strangers: Vec<String> = strangers.map(|row| row.name.clone()).collect();
+        strangers.sort_unstable();
+        strangers
+    }
+
+    /// See [`Observed::taken_names`]. A replica that went between the list and its inspection has left its name, too.
+    fn taken_names(&self, replicas: &[ContainerDetails]) -> BTreeSet<String> {
+        let taken = self.others.iter().chain(&self.vanishing).map(|row| &row.name);
+        let taken = taken.chain(replicas.iter().map(|replica| &replica.name));
+        taken.cloned().collect()
+    }
+}
+
+/// What these replicas are like that are still there, by name.
+async fn replicas(
+    context: &Context,
+    rows: &[&ContainerSummary],
+) -> Result<Vec<ContainerDetails>, EngineError> {
+    let details = try_join_all(rows.iter().map(|row| context.engine.inspect(&row.id))).await?;
+    let mut replicas: Vec<ContainerDetails> = details.into_iter().flatten().collect();
+    replicas.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+    Ok(replicas)
+}
+
+/// The container that the workload adopts, if it does and there is one.
+async fn base(context: &Context, workload: &Workload) -> Result<Option<ContainerDetails>, EngineError> {
+    let Some(name) = &workload.spec.container else {
+        return Ok(None);
+    };
+    let found = context.engine.inspect(name.as_str()).await?;
+    // An id prefix would match too: only the exact name is the one that was meant.
+    Ok(found.filter(|found| found.name == name.as_str()))
+}
+
+/// What a start of these would meet, by id.
+async fn known(
+    context: &Context,
+    containers: &[&ContainerDetails],
+) -> Result<HashMap<ContainerId, Known>, EngineError> {
+    let mut known = HashMap::new();
+    for container in containers {
+        // The list of containers is there already.
+        let asked = Questions {
+            containers: false,
+            ..questions(container)
+        };
+        if !asked.is_empty() {
+            let answer = context.engine.look_around(&asked).await?;
+            known.insert(container.id.clone(), answer);
+        }
+    }
+    Ok(known)
+}
+
+/// Which containers run, by name.
+fn running(all: &[ContainerSummary]) -> BTreeMap<&str, bool> {
+    let rows = all.iter();
+    rows.map(|row| (row.name.as_str(), row.state == ContainerState::Running))
+        .collect()
+}
+
+fn as_owner(container: ContainerDetails) -> NetworkOwner {
+    let runs = container.state == ContainerState::Running;
+    NetworkOwner {
+        started_at: container.started_at.filter(|_| runs),
+        name: container.name,
+    }
+}
+
+/// The networks of the container that this controller runs in, if it runs in one.
+fn own_networks(context: &Context, all: &[ContainerSummary]) -> BTreeSet<String> {
+    let own = context.settings.own_container.as_deref();
+    let own = all
+        .iter()
+        .filter(|row| own.is_some_and(|own| row.id.starts_with(own)));
+    own.flat_map(|row| row.networks.keys().cloned()).collect()
 }
 
 /// Whether the image of the template is there, where some replica has to be replaced by one of it.
@@ -165,10 +255,10 @@ async fn has_image(
         return Ok(None);
     };
     let before = workload.status.clone().unwrap_or_default();
-    let (template, _) = rollout::template(template, &before);
+    let (template, _) = template::to_run(template, &before);
     let revision = template_revision(template);
     let mut labels = replicas.iter().map(|replica| replica.labels.get(LABEL_REVISION));
-    if labels.all(|label| label == Some(&revision)) {
+    if labels.all(|label| label.is_some_and(|label| *label == revision)) {
         return Ok(None);
     }
     let questions = Questions {

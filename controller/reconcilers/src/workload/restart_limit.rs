@@ -1,4 +1,4 @@
-//! Opens the incident that asks a human where automatic restarts have ended. Stores, and decides nothing.
+//! Opens the incident that requests approval where automatic restarts have ended. Stores, and decides nothing.
 
 use aegis_api::incident::RESTART_LIMIT;
 use aegis_planning::workload::restart_limit::{Report, fingerprint};

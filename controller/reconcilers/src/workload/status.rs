@@ -1,22 +1,34 @@
 //! The only writer of a Workload's status, its finalizer and its Events. What the status says is planned.
 
+use std::time::Duration;
+
+use aegis_api::condition::{self, Condition, Conditions};
 use aegis_api::meta::WORKLOAD_FINALIZER;
-use aegis_api::{Kind, Workload, WorkloadStatus, condition};
+use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
 use aegis_planning::workload::plan::Step;
-use aegis_planning::workload::status::{FOREIGN, Outcome, cannot, newly_draining, next};
+use aegis_planning::workload::status::{Outcome, cannot, newly_draining, next};
 use aegis_planning::workload::validate::ValidatedWorkload;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::finalizer;
 use aegis_runtime::store::StoreError;
 
-use super::apply::Applied;
-use super::{AT_ONCE, Error, by_hand};
+use super::stopped_by_hand;
 use crate::context::Context;
-use crate::fault;
 
-/// Sees to it that the workload stays until its replicas are gone, however early somebody deletes it: must be stored
-/// before the first of them is made.
+/// Requeues at once: something was done, and the next pass observes what came of it.
+pub(super) const AT_ONCE: Duration = Duration::ZERO;
+
+/// What the store did not take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The status or the finalizers.
+    #[error("cannot store the state of workload {workload}")]
+    Store { workload: String, source: StoreError },
+}
+
+/// Adds the finalizer that keeps the workload until its replicas are gone, however early it is deleted: must be stored
+/// before the first of them is created.
 pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), Error> {
     if workload.is_deleting() {
         return Ok(());
@@ -35,106 +47,79 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
     })
 }
 
+/// What follows where nothing of a pass has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It was deleted, and nothing of it is left.
+    LetGo,
+    /// It is reconciled again.
+    Look(Action),
+}
+
 /// Stores what was observed and done, and says when to look again.
 pub(super) async fn update(
     context: &Context,
     workload: &Workload,
     validated: &ValidatedWorkload,
-    applied: Applied,
-) -> Result<Action, Error> {
-    let name = workload.name();
-    let outcome = &applied.outcome;
+    outcome: &Outcome,
+) -> Result<Next, Error> {
     announce(context, workload, outcome);
     if validated.deleting {
         let left = validated.vanishing > 0 || validated.instances.iter().any(|instance| instance.index > 0);
         if !left {
             finalize(context, workload).await?;
-            return Ok(Action::AwaitChange);
+            return Ok(Next::LetGo);
         }
     }
     let status = next(validated, outcome);
-    by_hand::announce(context, workload, &status);
+    stopped_by_hand::announce(context, workload, &status);
     let rejected = status.rejected.clone().filter(|_| validated.rejected.is_none());
     if let Some(rejected) = &rejected {
         let text = format!(
-            "revision {} is taken back: {}",
+            "revision {} is rolled back: {}",
             rejected.revision, rejected.reason
         );
         let about = ObjectRef::of(workload);
-        context
-            .events
-            .record(&about, EventType::Warning, "RolledBack", text);
+        let reason = Reason::RolledBack.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
     announce_refusals(context, workload, &status, outcome);
     let marked = rejected.is_some() || newly_draining(&validated.before, &status);
     write(context, workload, status).await?;
     let (look_again, nothing_done) = (outcome.plan.look_again, outcome.done.is_empty());
-    if let Some((step, source)) = applied.failure {
-        return Err(Error::Apply {
-            workload: name.to_owned(),
-            step: step.words(),
-            source,
-        });
-    }
-    Ok(match look_again {
+    Ok(Next::Look(match look_again {
         _ if !nothing_done || marked => Action::Requeue(AT_ONCE),
         Some(pause) => Action::Requeue(pause),
         None => Action::AwaitChange,
-    })
+    }))
 }
 
 /// Stores why nothing could be done.
-pub(super) async fn failed(context: &Context, workload: &Workload, error: Error) -> Result<Action, Error> {
+pub(super) async fn failed(
+    context: &Context,
+    workload: &Workload,
+    reason: Reason,
+    message: String,
+) -> Result<(), Error> {
     let mut status = workload.status.clone().unwrap_or_default();
-    let (reason, message) = match &error {
-        Error::Invalid { reason, message, .. } => (*reason, message.clone()),
-        Error::Observe { source, .. } => ("EngineUnavailable", source.to_string()),
-        Error::Apply { .. } | Error::Store { .. } => ("Failed", error.to_string()),
-    };
     let (generation, now) = (Some(workload.generation()), context.clock.now());
     status.observed_generation = generation;
-    condition::set(
-        &mut status.conditions,
-        "Ready",
-        false,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
-    condition::set(
-        &mut status.conditions,
-        "Degraded",
-        true,
-        reason,
-        message.clone(),
-        generation,
-        now,
-    );
+    Conditions::at(&mut status.conditions, generation, now)
+        .set(ConditionType::Ready, false, reason, message.clone())
+        .set(ConditionType::Degraded, true, reason, message.clone());
+    let about = ObjectRef::of(workload);
     context
         .events
-        .record(&ObjectRef::of(workload), EventType::Warning, reason, message);
-    write(context, workload, status).await?;
-    Err(error)
+        .record(&about, EventType::Warning, reason.as_str(), message);
+    write(context, workload, status).await
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {
-    if workload.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    fault::point("workload/before-status");
-    let stored = context
-        .store
-        .set_status::<Workload>(workload.name(), uid(workload), status)
-        .await;
-    fault::point("workload/after-status");
-    match stored {
-        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
-        Err(source) => Err(Error::Store {
-            workload: workload.name().to_owned(),
-            source,
-        }),
-    }
+    let written = context.write_status(workload, status).await;
+    written.map_err(|source| Error::Store {
+        workload: workload.name().to_owned(),
+        source,
+    })
 }
 
 async fn finalize(context: &Context, workload: &Workload) -> Result<(), Error> {
@@ -159,27 +144,28 @@ fn uid(workload: &Workload) -> &str {
     workload.metadata.uid.as_deref().unwrap_or_default()
 }
 
-/// Tells of a refusal, and of containers left alone, once: when the condition begins to say it.
+/// Records an Event of a refusal, and of containers left alone, once: when the condition begins to say it.
 fn announce_refusals(context: &Context, workload: &Workload, status: &WorkloadStatus, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     let before = workload
         .status
         .as_ref()
         .map(|status| status.conditions.as_slice());
-    let news = |kind: &str| {
-        let said = |conditions: &[condition::Condition]| {
+    let news = |kind: ConditionType| {
+        let said = |conditions: &[Condition]| {
             condition::find(conditions, kind).map(|found| (found.status.clone(), found.message.clone()))
         };
         said(&status.conditions).filter(|now| before.and_then(said).as_ref() != Some(now))
     };
-    if news("Degraded").is_some() {
+    if news(ConditionType::Degraded).is_some() {
         for refused in cannot(outcome) {
             let (reason, text) = (refused.reason.as_str(), refused.to_string());
             context.events.record(&about, EventType::Warning, reason, text);
         }
     }
-    if let Some((_, text)) = news(FOREIGN) {
-        context.events.record(&about, EventType::Warning, "NotOurs", text);
+    if let Some((_, text)) = news(ConditionType::ForeignContainers) {
+        let reason = Reason::NotOurs.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
 }
 
@@ -187,7 +173,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
     let about = ObjectRef::of(workload);
     for step in &outcome.done {
         let (reason, text) = match step {
-            Step::Create { name, .. } => ("Created", format!("made and started {name}")),
+            Step::Create { name, .. } => ("Created", format!("created and started {name}")),
             Step::Start {
                 name, crashed: true, ..
             } => ("Restarted", format!("started {name} again after it ended")),
@@ -195,27 +181,26 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
                 name, crashed: false, ..
             } => ("Started", format!("started {name}")),
             Step::Restart { name, .. } => ("Restarted", format!("restarted {name}")),
-            Step::Rejoin { name, .. } => (
+            Step::RestartDetached { name, .. } => (
                 "Restarted",
                 format!("restarted {name}: the container whose network it shares started after it"),
             ),
             Step::Capture { name, .. } => (
                 "Captured",
-                format!("kept what {name} looks like before its restart: status.captures"),
+                format!("captured the state of {name} before its restart: status.captures"),
             ),
             Step::Heal { name, .. } => (
                 "Healed",
-                format!("restarted {name}, which had been sick for too long"),
+                format!("restarted {name}, which had been unhealthy for too long"),
             ),
             Step::Remove { name, .. } => ("Removed", format!("stopped and removed {name}")),
         };
         context.events.record(&about, EventType::Normal, reason, text);
     }
     for incident in &outcome.reported {
-        let text = format!("automatic restarts have ended: incident/{incident} asks a human");
-        context
-            .events
-            .record(&about, EventType::Warning, "RestartLimit", text);
+        let text = format!("automatic restarts have ended: incident/{incident} requires approval");
+        let reason = Reason::RestartLimit.as_str();
+        context.events.record(&about, EventType::Warning, reason, text);
     }
     for refusal in &outcome.plan.refused {
         let text = format!("{}: {}", refusal.step.words(), refusal.reason);
@@ -227,7 +212,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
         context.events.record(
             &about,
             EventType::Warning,
-            "StepFailed",
+            Reason::StepFailed.as_str(),
             format!("cannot {}: {}", failed.step.words(), failed.message),
         );
     }

@@ -1,4 +1,4 @@
-//! What a loop tells those who watch it: metrics, the event stream. Owns the shapes. Pure.
+//! What a loop reports to its observers: metrics, the event stream. Owns the shapes. Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub struct Reconciled<'a> {
     pub kind: &'static str,
     /// The object's name.
     pub name: &'a str,
-    /// What asked for it.
+    /// What triggered it.
     pub trigger: &'static str,
     /// `success`, `requeue` or `error`.
     pub result: &'a str,
@@ -29,12 +29,12 @@ pub enum Activity {
         /// How many.
         concurrency: usize,
     },
-    /// A key was asked for.
+    /// A key was requested.
     Added {
         /// By what.
         why: &'static str,
     },
-    /// A key was asked for because its last run failed.
+    /// A key was requested because its last run failed.
     Retried,
     /// A key began to run.
     Started {

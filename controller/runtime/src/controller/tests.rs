@@ -33,7 +33,7 @@ fn fails(follow: OnError) -> Result<Action, Failure> {
 
 type Script = Box<dyn Fn(String, u32) -> BoxFuture<'static, Result<Action, Failure>> + Send + Sync>;
 
-/// Runs a script that is told the name and which run of it this is, counted from 1; fails a test that lets two runs of
+/// Runs a script that is given the name and which run of it this is, counted from 1; fails a test that lets two runs of
 /// one name overlap.
 struct Scripted {
     script: Script,
@@ -80,9 +80,9 @@ struct Seen {
     at: Instant,
 }
 
-struct Tell(mpsc::Sender<Seen>);
+struct Recorder(mpsc::Sender<Seen>);
 
-impl Observer for Tell {
+impl Observer for Recorder {
     fn reconciled(&self, r: &Reconciled<'_>) {
         let seen = Seen {
             name: r.name.to_owned(),
@@ -130,10 +130,10 @@ where
         most: Mutex::default(),
     });
     let (triggers, fed) = mpsc::channel(4096);
-    let (tell, seen) = mpsc::channel(4096);
+    let (record, seen) = mpsc::channel(4096);
     let controller = Controller::new(Arc::clone(&scripted))
         .trigger(tokio_stream::wrappers::ReceiverStream::new(fed))
-        .observe(Arc::new(Tell(tell)))
+        .observe(Arc::new(Recorder(record)))
         .random(|| 0.0);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(shape(controller).run(shutdown.clone()));

@@ -16,8 +16,7 @@ use super::file::{self, Found, Prepared, Signature};
 use super::layout::Key;
 use super::spec_file;
 use super::status_file::StatusFile;
-use super::{Disk, blocking};
-use crate::store::StoreError;
+use super::{Disk, DiskError, blocking};
 use crate::store::object::Stored;
 
 /// How many files are made durable at once. More than this only queue up in the file system's journal.
@@ -72,7 +71,7 @@ struct Ready {
 impl Disk {
     /// Writes a batch. Answers for each write, in order, its spec file if it has written one. What has failed has left
     /// no trace, except where an error of the disk itself came between two renames.
-    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, StoreError>> {
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, DiskError>> {
         if writes.is_empty() {
             return Vec::new();
         }
@@ -92,7 +91,7 @@ impl Disk {
         }
     }
 
-    fn prepare(&self, write: Write) -> Result<Ready, StoreError> {
+    fn prepare(&self, write: Write) -> Result<Ready, DiskError> {
         let Write { key, contents } = write;
         let mut ready = Ready {
             key,
@@ -111,7 +110,7 @@ impl Disk {
                 let path = ready.key.spec_path(&self.dir);
                 let prepared = file::writable(&path, &self.dir)
                     .and_then(|path| file::prepare(&path, text.as_bytes(), &self.faults));
-                ready.spec = Some((prepared.map_err(|source| StoreError::disk(path, source))?, digest));
+                ready.spec = Some((prepared.map_err(|source| DiskError::io(path, source))?, digest));
                 (object, Some(digest))
             }
             Contents::Status { object, accepted } => (object, *accepted),
@@ -122,7 +121,7 @@ impl Disk {
             .render()
             .map_err(|message| refused(&ready.key, message))
             .and_then(|bytes| {
-                file::prepare(&path, &bytes, &self.faults).map_err(|source| StoreError::disk(path, source))
+                file::prepare(&path, &bytes, &self.faults).map_err(|source| DiskError::io(path, source))
             });
         match status {
             Ok(status) => ready.status = Some(status),
@@ -134,8 +133,8 @@ impl Disk {
         Ok(ready)
     }
 
-    fn place(&self, batch: Vec<Result<Ready, StoreError>>) -> Vec<Result<Option<Placed>, StoreError>> {
-        let mut folders: BTreeMap<PathBuf, Option<StoreError>> = BTreeMap::new();
+    fn place(&self, batch: Vec<Result<Ready, DiskError>>) -> Vec<Result<Option<Placed>, DiskError>> {
+        let mut folders: BTreeMap<PathBuf, Option<DiskError>> = BTreeMap::new();
         let mut results = Vec::with_capacity(batch.len());
         let mut placed = Vec::with_capacity(batch.len());
         for ready in batch {
@@ -150,7 +149,7 @@ impl Disk {
         }
         for (folder, failure) in &mut folders {
             if let Err(source) = file::sync_folder(folder, &self.faults) {
-                *failure = Some(StoreError::disk(folder, source));
+                *failure = Some(DiskError::io(folder, source));
             }
         }
         let folder_failed = |key: &Key| folders.get(&key.folder(&self.dir)).cloned().flatten();
@@ -163,12 +162,12 @@ impl Disk {
             .collect()
     }
 
-    fn place_spec(&self, mut ready: Ready) -> Result<(Ready, Option<Placed>), StoreError> {
+    fn place_spec(&self, mut ready: Ready) -> Result<(Ready, Option<Placed>), DiskError> {
         let path = ready.key.spec_path(&self.dir);
         match &ready.contents {
             Contents::Status { .. } | Contents::Gone { spec: false } => Ok((ready, None)),
             Contents::Gone { spec: true } => {
-                file::remove(&path, &self.faults).map_err(|source| StoreError::disk(&path, source))?;
+                file::remove(&path, &self.faults).map_err(|source| DiskError::io(&path, source))?;
                 Ok((ready, None))
             }
             Contents::Both { replaces, .. } => {
@@ -192,18 +191,18 @@ impl Disk {
                     Ok(signature) => Ok((ready, Some(Placed { digest, signature }))),
                     Err(source) => {
                         self.discard(ready);
-                        Err(StoreError::disk(path, source))
+                        Err(DiskError::io(path, source))
                     }
                 }
             }
         }
     }
 
-    /// A person may have changed the file since it was last looked at; their work is not written over.
-    fn check_replaced(&self, key: &Key, replaces: Replaces) -> Result<(), StoreError> {
+    /// A person may have changed the file since it was last read; their work is not written over.
+    fn check_replaced(&self, key: &Key, replaces: Replaces) -> Result<(), DiskError> {
         let path = key.spec_path(&self.dir);
         let found = file::read(&path, spec_file::MAX_BYTES, &self.dir)
-            .map_err(|source| StoreError::disk(&path, source))?;
+            .map_err(|source| DiskError::io(&path, source))?;
         if let Found::Unfit(why) = &found
             && !path.is_symlink()
         {
@@ -228,7 +227,7 @@ impl Disk {
                     format!("{file} was changed by hand just now: try again")
                 }
             };
-            return Err(StoreError::Conflict {
+            return Err(DiskError::Changed {
                 kind: key.info.kind.to_owned(),
                 name: key.name.clone(),
                 message,
@@ -236,12 +235,12 @@ impl Disk {
         }
         if matches!(replaces, Replaces::Broken(_)) {
             file::keep_beside(&path, &self.dir, &self.faults)
-                .map_err(|source| StoreError::disk(path, source))?;
+                .map_err(|source| DiskError::io(path, source))?;
         }
         Ok(())
     }
 
-    fn place_status(&self, ready: Ready, spec: Option<Placed>) -> Result<(Key, Option<Placed>), StoreError> {
+    fn place_status(&self, ready: Ready, spec: Option<Placed>) -> Result<(Key, Option<Placed>), DiskError> {
         let Ready {
             key,
             contents,
@@ -250,7 +249,7 @@ impl Disk {
         } = ready;
         let Some(status) = status else {
             let path = key.status_path(&self.dir);
-            file::remove(&path, &self.faults).map_err(|source| StoreError::disk(path, source))?;
+            file::remove(&path, &self.faults).map_err(|source| DiskError::io(path, source))?;
             return Ok((key, spec));
         };
         let path = status.path.clone();
@@ -267,7 +266,7 @@ impl Disk {
                     // A new object that is not there after all. If this fails too, its file counts as a person's.
                     drop(file::remove(&key.spec_path(&self.dir), &self.faults));
                 }
-                Err(StoreError::disk(path, source))
+                Err(DiskError::io(path, source))
             }
         }
     }
@@ -282,8 +281,8 @@ impl Disk {
     }
 }
 
-fn refused(key: &Key, message: String) -> StoreError {
-    StoreError::Refused {
+fn refused(key: &Key, message: String) -> DiskError {
+    DiskError::Refused {
         kind: key.info.kind.to_owned(),
         name: key.name.clone(),
         message,

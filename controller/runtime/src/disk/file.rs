@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::digest::Digest;
 use super::faults::Faults;
 use super::layout::temporary_name;
-use super::link::{Place, place};
+use super::link::{LinkTarget, place};
 
 /// Mode of a new file: specs may hold secrets.
 const PRIVATE: u32 = 0o600;
@@ -17,7 +17,7 @@ const PRIVATE: u32 = 0o600;
 /// Longer than any tick of a kernel's clock.
 const SETTLED: jiff::SignedDuration = jiff::SignedDuration::from_millis(25);
 
-/// What tells one version of a file from another without reading it.
+/// What distinguishes one version of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature {
     modified: (i64, i64),
@@ -32,7 +32,7 @@ impl Signature {
         metadata.is_file().then(|| Self::of(&metadata))
     }
 
-    /// Whether it is old enough to tell versions apart: two writes within one tick of the kernel's clock look the same.
+    /// Whether it is old enough to distinguish versions: two writes within one tick of the kernel's clock look the same.
     pub(crate) fn is_settled(&self) -> bool {
         let modified = jiff::Timestamp::new(
             self.modified.0,
@@ -64,7 +64,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// What tells one version from another.
+    /// What distinguishes one version from another.
     pub(crate) fn digest(&self) -> Option<Digest> {
         match self {
             Found::Missing => None,
@@ -78,9 +78,9 @@ impl Found {
 /// Reads a regular file of at most `limit` bytes, for a state directory `dir`; a symbolic link as [`place`] allows.
 pub(crate) fn read(path: &Path, limit: usize, dir: &Path) -> io::Result<Found> {
     let path = match place(path, dir)? {
-        Place::Nothing => return Ok(Found::Missing),
-        Place::File(path) => path,
-        Place::Unfit(why) => return Ok(Found::Unfit(why)),
+        LinkTarget::Nothing => return Ok(Found::Missing),
+        LinkTarget::File(path) => path,
+        LinkTarget::Unfit(why) => return Ok(Found::Unfit(why)),
     };
     let metadata = match std::fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
@@ -236,7 +236,7 @@ pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
     }
 }
 
-/// Keeps a second name (`<file>.rejected`, which nobody reads) for a file that is about to be written over; of one that
+/// Keeps a second name (`<file>.rejected`, which is never read) for a file that is about to be written over; of one that
 /// a link leads to, a copy.
 pub(crate) fn keep_beside(path: &Path, dir: &Path, faults: &Faults) -> io::Result<()> {
     let mut kept = path.as_os_str().to_owned();
@@ -245,16 +245,16 @@ pub(crate) fn keep_beside(path: &Path, dir: &Path, faults: &Faults) -> io::Resul
     remove(&kept, faults)?;
     faults.step("link", path)?;
     match place(path, dir)? {
-        Place::File(target) if target != path => std::fs::copy(target, &kept).map(|_| ()),
-        Place::File(_) | Place::Nothing | Place::Unfit(_) => std::fs::hard_link(path, &kept),
+        LinkTarget::File(target) if target != path => std::fs::copy(target, &kept).map(|_| ()),
+        LinkTarget::File(_) | LinkTarget::Nothing | LinkTarget::Unfit(_) => std::fs::hard_link(path, &kept),
     }
 }
 
 /// The file that is written in the place of this one: what a link leads to is, and the link stays.
 pub(crate) fn writable(path: &Path, dir: &Path) -> io::Result<PathBuf> {
     match place(path, dir)? {
-        Place::File(target) => Ok(target),
-        Place::Nothing | Place::Unfit(_) => Ok(path.to_owned()),
+        LinkTarget::File(target) => Ok(target),
+        LinkTarget::Nothing | LinkTarget::Unfit(_) => Ok(path.to_owned()),
     }
 }
 

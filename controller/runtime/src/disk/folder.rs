@@ -6,14 +6,13 @@ use std::path::Path;
 
 use aegis_api::{KINDS, KindInfo};
 
-use super::Disk;
 use super::digest::Digest;
 use super::file::{self, Found, Signature};
 use super::home::Folder;
 use super::layout::{FileName, Key};
-use super::link::{Place, place};
+use super::link::{LinkTarget, place};
 use super::spec_file;
-use crate::store::StoreError;
+use super::{Disk, DiskError};
 use crate::store::object::Desired;
 
 /// What a folder holds that concerns us.
@@ -93,7 +92,7 @@ impl Disk {
     }
 
     /// Removes what interrupted writes have left behind.
-    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+    pub(crate) fn sweep(&self) -> Result<(), DiskError> {
         for folder in KINDS
             .iter()
             .map(|info| self.dir.join(info.plural))
@@ -112,12 +111,12 @@ impl Disk {
                 }
                 Ok(())
             });
-            swept.map_err(|source| StoreError::disk(folder, source))?;
+            swept.map_err(|source| DiskError::io(folder, source))?;
         }
         Ok(())
     }
 
-    /// Whether there is something in this file's place that is nobody's object by itself: a sub-folder, or a second name
+    /// Whether there is something in this file's place that is no object by itself: a sub-folder, or a second name
     /// of another object's file.
     pub(crate) fn is_foreign(&self, key: &Key) -> bool {
         let path = key.spec_path(&self.dir);
@@ -128,7 +127,7 @@ impl Disk {
     /// Reads and judges one person's file, unless it is the version `known`.
     pub(crate) fn judge(&self, key: &Key, known: Option<Known>) -> Judged {
         let path = key.spec_path(&self.dir);
-        // Most often it is one of our own writes that is looked at, and its dates are enough to know it by.
+        // Most often it is one of our own writes that is read, and its dates are enough to know it by.
         if let Some(signature) = known.and_then(|known| known.signature)
             && signature.is_settled()
             && Signature::at(&path) == Some(signature)
@@ -139,7 +138,7 @@ impl Disk {
         let found = match file::read(&path, spec_file::MAX_BYTES, &self.dir) {
             Ok(found) => found,
             Err(error) => {
-                // Without a signature it is looked at again with every rescan.
+                // Without a signature it is read again with every rescan.
                 let message = format!("the file cannot be read: {error}");
                 return Judged::Bad {
                     digest: Digest::of(message.as_bytes()),
@@ -151,42 +150,30 @@ impl Disk {
         let Some(digest) = found.digest() else {
             return Judged::Missing;
         };
-        let (signature, bytes) = match found {
-            Found::Missing => return Judged::Missing,
-            Found::Contents(signature, _) | Found::TooLarge(signature) if known == Some(digest) => {
-                return Judged::Same(signature);
-            }
-            Found::Contents(signature, bytes) => (signature, bytes),
-            Found::Unfit(message) => {
-                return Judged::Bad {
-                    digest,
-                    signature: None,
-                    message,
-                };
-            }
-            Found::TooLarge(signature) => {
-                let message = format!(
-                    "the file is too large: {} bytes at most are read",
-                    spec_file::MAX_BYTES
-                );
-                return Judged::Bad {
-                    digest,
-                    signature: Some(signature),
-                    message,
-                };
-            }
+        let bad = |signature, message| Judged::Bad {
+            digest,
+            signature,
+            message,
         };
-        match spec_file::parse(key, &bytes, &self.defaults) {
-            Ok(desired) => Judged::Good {
-                digest,
-                signature,
-                desired,
+        match found {
+            Found::Missing => Judged::Missing,
+            Found::Contents(signature, _) | Found::TooLarge(signature) if known == Some(digest) => {
+                Judged::Same(signature)
+            }
+            Found::Contents(signature, bytes) => match spec_file::parse(key, &bytes, &self.defaults) {
+                Ok(desired) => Judged::Good {
+                    digest,
+                    signature,
+                    desired,
+                },
+                Err(message) => bad(Some(signature), message),
             },
-            Err(message) => Judged::Bad {
-                digest,
-                signature: Some(signature),
-                message,
-            },
+            Found::Unfit(message) => bad(None, message),
+            Found::TooLarge(signature) => {
+                let most = spec_file::MAX_BYTES;
+                let message = format!("the file is too large: {most} bytes at most are read");
+                bad(Some(signature), message)
+            }
         }
     }
 }
@@ -226,9 +213,11 @@ fn list_folder(folder: &Path, dir: &Path, info: &'static KindInfo, listing: &mut
 /// Of the file at this path, also where a link leads to it; of what is no file there is none.
 fn signature(path: &Path, dir: &Path) -> io::Result<Option<Signature>> {
     match place(path, dir)? {
-        Place::Nothing => Err(io::ErrorKind::NotFound.into()),
-        Place::File(path) => std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata))),
-        Place::Unfit(_) => Ok(None),
+        LinkTarget::Nothing => Err(io::ErrorKind::NotFound.into()),
+        LinkTarget::File(path) => {
+            std::fs::symlink_metadata(path).map(|metadata| Some(Signature::of(&metadata)))
+        }
+        LinkTarget::Unfit(_) => Ok(None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether each kind's folder is still the one that was loaded: a folder that was moved, unmounted or replaced says
-//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, which tells
-//! the next start what must be there. Does I/O; blocks.
+//! nothing about what people want of the objects in it. Owns the folders' identities and `<dir>/.folders`, by which
+//! the next start knows what must be there. Does I/O; blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,18 +14,17 @@ use aegis_api::{KINDS, KindInfo};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Faults;
-use super::{Disk, file};
-use crate::store::StoreError;
+use super::{Disk, DiskError, file};
 
 /// The name of the record.
 const RECORD: &str = ".folders";
 
-/// What tells one folder from another of the same name.
+/// What distinguishes one folder from another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FolderId {
     device: u64,
     inode: u64,
-    /// Inodes are given out again at once; where the file system knows a birth, that tells.
+    /// Inodes are given out again at once; where the file system knows a birth time, that decides.
     born: Option<SystemTime>,
 }
 
@@ -72,17 +71,17 @@ impl Homes {
 
 impl Disk {
     /// Takes the folders as they are now for the ones that are loaded.
-    pub(crate) fn settle_in(&self) -> Result<(), StoreError> {
+    pub(crate) fn settle_in(&self) -> Result<(), DiskError> {
         let root = std::fs::metadata(self.dir.as_path());
-        let root = root.map_err(|source| StoreError::disk(self.dir.as_path(), source))?;
+        let root = root.map_err(|source| DiskError::io(self.dir.as_path(), source))?;
         self.homes.set("", FolderId::of(&root));
         for info in KINDS.iter() {
             let path = self.dir.join(info.plural);
             let found = std::fs::metadata(&path);
-            let metadata = found.map_err(|source| StoreError::disk(&path, source))?;
+            let metadata = found.map_err(|source| DiskError::io(&path, source))?;
             if !metadata.is_dir() {
                 let source = io::Error::from(io::ErrorKind::NotADirectory);
-                return Err(StoreError::disk(path, source));
+                return Err(DiskError::io(path, source));
             }
             self.homes.set(info.plural, FolderId::of(&metadata));
         }
@@ -127,7 +126,7 @@ impl Disk {
 }
 
 impl Folder {
-    /// What a person is told of it, and to do; `None` where all is well.
+    /// What is reported of it, and what a person should do; `None` where all is well.
     pub(crate) fn fault(&self, dir: &Path, plural: &str) -> Option<(&'static str, String)> {
         let kept = "nothing is deleted, the last good versions stay in force, changes are refused";
         match self {
@@ -156,9 +155,9 @@ impl Folder {
     }
 
     /// The error of a write to it.
-    pub(crate) fn error(&self, dir: &Path, plural: &str) -> Option<StoreError> {
+    pub(crate) fn error(&self, dir: &Path, plural: &str) -> Option<DiskError> {
         let (_, message) = self.fault(dir, plural)?;
-        Some(StoreError::disk(dir.join(plural), io::Error::other(message)))
+        Some(DiskError::io(dir.join(plural), io::Error::other(message)))
     }
 }
 
@@ -187,14 +186,14 @@ impl Record {
         file::replace(&dir.join(RECORD), &text, &Faults::default())
     }
 
-    /// Refuses to start without a folder that held objects: without them their containers would belong to nobody.
-    pub(crate) fn check(&self, dir: &Path) -> Result<(), StoreError> {
+    /// Refuses to start without a folder that held objects: without them their containers would belong to no object.
+    pub(crate) fn check(&self, dir: &Path) -> Result<(), DiskError> {
         let gone = |plural: &&String| {
             std::fs::metadata(dir.join(plural)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         match self.occupied.iter().find(gone) {
             None => Ok(()),
-            Some(plural) => Err(StoreError::disk(
+            Some(plural) => Err(DiskError::io(
                 dir.join(plural),
                 io::Error::new(
                     io::ErrorKind::NotFound,

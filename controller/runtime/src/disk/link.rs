@@ -13,7 +13,7 @@ const LOOP: i32 = 40;
 
 /// Where a path leads.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum LinkTarget {
     /// Nowhere: there is nothing of this name.
     Nothing,
     /// To this regular file, which is the path itself unless it is a link.
@@ -23,22 +23,24 @@ pub(crate) enum Place {
 }
 
 /// Where the file of this path is, for a state directory `dir`.
-pub(crate) fn place(path: &Path, dir: &Path) -> io::Result<Place> {
+pub(crate) fn place(path: &Path, dir: &Path) -> io::Result<LinkTarget> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LinkTarget::Nothing),
         Err(error) => return Err(error),
     };
     if metadata.is_file() {
-        return Ok(Place::File(path.to_owned()));
+        return Ok(LinkTarget::File(path.to_owned()));
     }
     if !metadata.is_symlink() {
         let what = sort(metadata.file_type());
-        return Ok(Place::Unfit(format!("it is {what}: a regular file is read here")));
+        return Ok(LinkTarget::Unfit(format!(
+            "it is {what}: a regular file is read here"
+        )));
     }
     let shown =
         std::fs::read_link(path).map_or_else(|_| "somewhere".to_owned(), |to| to.display().to_string());
-    let unfit = |why: String| Ok(Place::Unfit(format!("it is a symbolic link {why}")));
+    let unfit = |why: String| Ok(LinkTarget::Unfit(format!("it is a symbolic link {why}")));
     let target = match std::fs::canonicalize(path) {
         Ok(target) => target,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +56,7 @@ pub(crate) fn place(path: &Path, dir: &Path) -> io::Result<Place> {
         return unfit(format!("to {shown}, {why}"));
     }
     match std::fs::symlink_metadata(&target) {
-        Ok(metadata) if metadata.is_file() => Ok(Place::File(target)),
+        Ok(metadata) if metadata.is_file() => Ok(LinkTarget::File(target)),
         Ok(metadata) => {
             let what = sort(metadata.file_type());
             unfit(format!("to {shown}, which is not a regular file but {what}"))

@@ -53,7 +53,7 @@ impl Lock {
             };
             return Err(LockError::Held { holder });
         }
-        // For people only: the lock is the kernel's, not the text.
+        // For display only: the lock is the kernel's, not the text.
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let text = format!("process {} on {}\n", std::process::id(), host.trim());
         let written = file
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_who_the_first_is_until_that_one_is_gone() {
+    fn a_second_holder_learns_who_the_first_is_until_that_one_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::take(dir.path()).unwrap();
         let Err(LockError::Held { holder }) = Lock::take(dir.path()) else {

@@ -1,8 +1,7 @@
 //! The revision counter: rises for ever, also across restarts, without a write for every step. Owns `<dir>/.revision`,
 //! which holds a number that no revision given out so far exceeds. Does I/O through [`Disk`].
 
-use super::{Disk, blocking, file};
-use crate::store::StoreError;
+use super::{Disk, DiskError, blocking, file};
 
 /// How many revisions are set aside with one write.
 const BLOCK: u64 = 10_000;
@@ -20,7 +19,7 @@ pub(crate) struct Revisions {
 impl Revisions {
     /// Goes on after every revision that was ever given out: those set aside, and `seen`, the highest one found in any
     /// file, which counts where `.revision` is missing or garbage.
-    pub(crate) async fn open(disk: &Disk, seen: u64) -> Result<Self, StoreError> {
+    pub(crate) async fn open(disk: &Disk, seen: u64) -> Result<Self, DiskError> {
         let path = disk.dir.join(".revision");
         let text = blocking(move || std::fs::read_to_string(path).unwrap_or_default()).await?;
         let stored = text
@@ -39,7 +38,7 @@ impl Revisions {
     }
 
     /// Makes sure that every revision given out so far is set aside. Called before any of them is used.
-    pub(crate) async fn reserve(&mut self, disk: &Disk) -> Result<(), StoreError> {
+    pub(crate) async fn reserve(&mut self, disk: &Disk) -> Result<(), DiskError> {
         if self.last <= self.reserved {
             Ok(())
         } else {
@@ -48,7 +47,7 @@ impl Revisions {
     }
 
     /// Sets the next block aside.
-    pub(crate) async fn set_aside(&mut self, disk: &Disk) -> Result<(), StoreError> {
+    pub(crate) async fn set_aside(&mut self, disk: &Disk) -> Result<(), DiskError> {
         let reserved = self.last.saturating_add(BLOCK);
         let path = disk.dir.join(".revision");
         let faults = disk.faults.clone();
@@ -61,7 +60,7 @@ impl Revisions {
                 written
             })
         };
-        written.await?.map_err(|source| StoreError::disk(path, source))?;
+        written.await?.map_err(|source| DiskError::io(path, source))?;
         self.reserved = reserved;
         Ok(())
     }

@@ -10,8 +10,8 @@ use crate::store::object::Desired;
 
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// How many errors of one file are told; the rest are counted.
-const ERRORS_TOLD: usize = 5;
+/// How many errors of one file are reported; the rest are counted.
+const ERRORS_SHOWN: usize = 5;
 /// Metadata that people write.
 const METADATA: [&str; 4] = ["name", "labels", "annotations", "ownerReferences"];
 /// Metadata that a copy of an object carries and that is ignored.
@@ -59,7 +59,7 @@ pub(crate) fn parse(key: &Key, bytes: &[u8], defaults: &Defaults) -> Result<Desi
             Err(errors) => errors,
         },
     };
-    Err(told(&document, errors))
+    Err(summary(&document, errors))
 }
 
 /// What is said of a file that was not even read.
@@ -147,10 +147,14 @@ pub(crate) fn render(key: &Key, desired: &Desired) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-fn told(document: &Document, errors: Vec<FieldError>) -> String {
+fn summary(document: &Document, errors: Vec<FieldError>) -> String {
     let errors = document.locate(errors);
-    let mut lines: Vec<String> = errors.iter().take(ERRORS_TOLD).map(ToString::to_string).collect();
-    if let Some(more) = errors.len().checked_sub(ERRORS_TOLD).filter(|more| *more > 0) {
+    let mut lines: Vec<String> = errors
+        .iter()
+        .take(ERRORS_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if let Some(more) = errors.len().checked_sub(ERRORS_SHOWN).filter(|more| *more > 0) {
         lines.push(format!("and {more} more"));
     }
     lines.join("; ")
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_errors_are_told_and_the_rest_counted() {
+    fn only_the_first_errors_are_reported_and_the_rest_counted() {
         let fields: String = (0..20).map(|n| format!("  x{n}: 1\n")).collect();
         let message = error(&format!(
             "metadata: {{name: web}}\nspec:\n  container: c\n{fields}"

@@ -11,7 +11,7 @@ use super::{Feed, log_unserialisable};
 
 /// What part of the feed's bytes one answer may take.
 const PART: usize = 8;
-/// Told once in place of what an answer says beyond that.
+/// Published once in place of what an answer says beyond that.
 const CUT: &str = "\n[the answer goes on; the rest is not shown]\n";
 
 /// The text of one answer. Escaped as it stands in a JSON string, so that any part of it is put into a message as it is.
@@ -61,8 +61,8 @@ impl Answer {
         to.saturating_sub(self.counted.fetch_max(to, Ordering::Relaxed))
     }
 
-    /// The ring let go of a frame of it: bytes that go with it, which is all where it was the newest.
-    pub(super) fn let_go(&self, seq: u64) -> usize {
+    /// The ring dropped a frame of it: bytes that go with it, which is all where it was the newest.
+    pub(super) fn dropped(&self, seq: u64) -> usize {
         if self.newest() == seq {
             self.counted.swap(0, Ordering::Relaxed)
         } else {
@@ -81,7 +81,7 @@ pub(super) fn between(text: &str, from: usize, to: usize) -> &str {
 pub struct LiveAnswer {
     feed: Feed,
     incident_id: String,
-    /// The revision of the store that must have been told before.
+    /// The revision of the store that must have been published before.
     after: u64,
     answer: Arc<Answer>,
     is_cut: bool,
@@ -125,8 +125,8 @@ impl LiveAnswer {
         }
     }
 
-    /// What was said so far does not count, and another answer begins. Clients that only ever append are told with these
-    /// words; `restart` is for programs.
+    /// What was said so far does not count, and another answer begins. Clients that only ever append show these words;
+    /// `restart` is machine-readable.
     pub fn restart(&mut self, words: &str, restart: AiRestart) {
         self.answer = Answer::new();
         self.is_cut = false;
@@ -150,7 +150,7 @@ impl LiveAnswer {
                     to,
                     chunk: at,
                 });
-                self.feed.take_in_after(self.after, draft);
+                self.feed.append_after(self.after, draft);
             }
             Err(error) => log_unserialisable(FrameType::AiStream, &error),
         }

@@ -15,7 +15,7 @@ const OVERHEAD: usize = 256;
 /// Room for `,"seq":18446744073709551615}`.
 const NUMBER: usize = 28;
 
-/// One frame. Its text is held once, whoever reads it.
+/// One frame. Its text is held once for all its readers.
 #[derive(Debug)]
 pub struct Frame {
     /// Its number; rises from frame to frame, from 1 at the start of the process.
@@ -139,9 +139,9 @@ impl Frame {
             .is_some_and(|said| said.from < said.to && said.answer.newest() > self.seq)
     }
 
-    /// The message of an `ai.stream` frame with `full_text`, its `chunk` being the words after `told` bytes of the answer
+    /// The message of an `ai.stream` frame with `full_text`, its `chunk` being the words after `sent` bytes of the answer
     /// (which is where [`answer`](Self::answer) says, unless frames before it were left out). `None` for other types.
-    pub fn with_full_text(&self, told: usize) -> Option<String> {
+    pub fn with_full_text(&self, sent: usize) -> Option<String> {
         let said = self.said.as_ref()?;
         let text = std::str::from_utf8(&self.message).ok()?;
         let (before, rest) = text.split_at_checked(said.chunk.0)?;
@@ -149,8 +149,8 @@ impl Frame {
         let after = after.strip_prefix('"')?;
         Some(said.answer.read(|answer| {
             let full = between(answer, 0, said.to);
-            let chunk = if told < said.from {
-                between(answer, told, said.to)
+            let chunk = if sent < said.from {
+                between(answer, sent, said.to)
             } else {
                 chunk
             };

@@ -1,4 +1,4 @@
-//! What the feed remembers: what happened, oldest first, up to a bound in bytes; and of what only tells how things stand,
+//! What the feed remembers: what happened, oldest first, up to a bound in bytes; and of what only shows the current state,
 //! the newest frame of each type. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +16,7 @@ pub(super) struct Ring {
     limit: usize,
     pub(super) seq: u64,
     pub(super) bytes: usize,
-    /// Number of the newest frame that was let go of; what a newer one of its type replaced does not count.
+    /// Number of the newest frame that was dropped; what a newer one of its type replaced does not count.
     pub(super) floor: u64,
     happened: VecDeque<Arc<Frame>>,
     stands: BTreeMap<FrameType, Arc<Frame>>,
@@ -39,7 +39,7 @@ impl Ring {
     }
 
     /// Numbers a frame and takes it in; the oldest go where there is no room for it. One that is larger than the bound by
-    /// itself goes with them: its readers are told that they missed something.
+    /// itself goes with them: its readers are notified that they missed something.
     pub(super) fn push(&mut self, draft: Draft) -> u64 {
         self.seq += 1;
         let frame = Arc::new(draft.number(self.seq));
@@ -74,7 +74,7 @@ impl Ring {
         let text = frame
             .said
             .as_ref()
-            .map_or(0, |said| said.answer.let_go(frame.seq));
+            .map_or(0, |said| said.answer.dropped(frame.seq));
         self.bytes = self.bytes.saturating_sub(frame.bytes()).saturating_sub(text);
     }
 

@@ -45,7 +45,7 @@ fn frames(subscription: &mut Subscription) -> Vec<FeedItem> {
     std::iter::from_fn(|| subscription.next().now_or_never().flatten()).collect()
 }
 
-/// The lock is let go of before anything else asks for it.
+/// The lock is released before anything else takes it.
 fn floor_of(feed: &Feed) -> u64 {
     let ring = feed.inner.ring();
     ring.floor
@@ -184,7 +184,7 @@ fn a_payload_is_serialised_once_however_many_read_it() {
 }
 
 #[test]
-fn of_what_tells_how_things_stand_only_the_newest_is_kept() {
+fn of_the_current_state_only_the_newest_frame_is_kept() {
     let feed = Feed::default();
     let mut live = feed.subscribe(None);
     publish(&feed, 1);
@@ -218,7 +218,7 @@ fn of_what_tells_how_things_stand_only_the_newest_is_kept() {
 }
 
 #[test]
-fn a_slow_subscriber_is_told_how_much_it_missed() {
+fn a_slow_subscriber_learns_how_much_it_missed() {
     let feed = Feed::bounded(10 * KB);
     let mut subscription = feed.subscribe(None);
     publish_large(&feed, 100);
@@ -281,9 +281,9 @@ fn the_text_so_far_is_made_for_who_wants_it() {
     pieces.iter().for_each(|piece| answer.say(piece));
     answer.restart("\n[it failed]\n", restart("p", "r"));
     answer.say("So.");
-    let told = full(&feed, 0);
+    let messages = full(&feed, 0);
     let mut text = String::new();
-    for (frame, piece) in told.iter().zip(pieces) {
+    for (frame, piece) in messages.iter().zip(pieces) {
         text.push_str(piece);
         let data = json!({"incident_id": "in\"c", "chunk": piece, "full_text": text});
         assert_eq!((&frame["data"], &frame["incident_id"]), (&data, &json!("in\"c")));
@@ -291,8 +291,8 @@ fn the_text_so_far_is_made_for_who_wants_it() {
     }
     let restart = json!({"incident_id": "in\"c", "chunk": "\n[it failed]\n", "full_text": "",
         "restart": {"provider": "p", "reason": "r"}});
-    assert_eq!(told[4]["data"], restart);
-    assert_eq!(told[5]["data"]["full_text"], "So.");
+    assert_eq!(messages[4]["data"], restart);
+    assert_eq!(messages[5]["data"]["full_text"], "So.");
     let items = frames(&mut feed.subscribe(Some(4)));
     let FeedItem::Frame(lean) = &items[0] else {
         panic!("{items:?}")
@@ -308,10 +308,10 @@ fn the_text_so_far_is_whole_also_when_the_frames_of_its_beginning_are_gone() {
     (0..500).for_each(|n| answer.say(&format!("{n} ")));
     let floor = floor_of(&feed);
     assert!(floor > 100, "{floor}");
-    let told = full(&feed, floor);
+    let messages = full(&feed, floor);
     let expected: String = (0..500).map(|n| format!("{n} ")).collect();
-    assert_eq!(told.last().unwrap()["data"]["full_text"], expected);
-    assert_eq!(told[0]["data"]["chunk"], format!("{floor} "));
+    assert_eq!(messages.last().unwrap()["data"]["full_text"], expected);
+    assert_eq!(messages[0]["data"]["chunk"], format!("{floor} "));
 }
 
 #[test]
@@ -325,13 +325,13 @@ fn frames_that_were_left_out_are_made_up_for_by_the_next() {
         .iter()
         .map(|item| matches!(item, FeedItem::Frame(frame) if frame.is_superseded()))
         .collect();
-    assert_eq!(superseded, [false, true, true, false], "a restart is always told");
+    assert_eq!(superseded, [false, true, true, false], "a restart is always sent");
     let FeedItem::Frame(last) = &items[3] else {
         panic!("{items:?}")
     };
-    let told: Value = serde_json::from_str(&last.with_full_text(0).unwrap()).unwrap();
+    let message: Value = serde_json::from_str(&last.with_full_text(0).unwrap()).unwrap();
     assert_eq!(
-        told["data"],
+        message["data"],
         json!({"incident_id": "i", "chunk": "abc", "full_text": "abc"})
     );
 }
@@ -375,28 +375,28 @@ async fn a_waiting_subscriber_is_woken() {
 }
 
 #[tokio::test]
-async fn words_come_after_the_change_that_they_belong_to_whoever_is_faster() {
+async fn words_come_after_the_change_that_they_belong_to_whichever_is_faster() {
     let feed = Feed::default();
     let mut frames = feed.subscribe(None);
     let mut kinds = async || match frames.next().await {
         Some(FeedItem::Frame(frame)) => (frame.kind, frame.data()["chunk"].clone()),
         other => panic!("{other:?}"),
     };
-    // Nobody follows the store: there is nothing to wait for.
+    // No publisher follows the store: there is nothing to wait for.
     feed.live_answer_after("i", 5).say("a");
     assert_eq!(kinds().await, (FrameType::AiStream, json!("a")));
-    feed.told(4);
+    feed.published_up_to(4);
     let mut answer = feed.live_answer_after("i", 5);
     answer.say("b");
     answer.say("c");
     feed.publish(Some("i"), &As(FrameType::AiThinking, json!({})));
-    feed.told(5);
+    feed.published_up_to(5);
     answer.say("d");
     assert_eq!(kinds().await.0, FrameType::AiThinking);
     for words in ["b", "c", "d"] {
         assert_eq!(kinds().await, (FrameType::AiStream, json!(words)));
     }
-    // Of who is too far behind nothing is waited for.
+    // A publisher that is too far behind is not waited for.
     let mut answer = feed.live_answer_after("i", 9);
     for _ in 0..257 {
         answer.say("e");

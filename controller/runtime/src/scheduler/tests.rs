@@ -164,7 +164,7 @@ impl Model {
                 assert_eq!(
                     self.waiting.remove(&due.key),
                     Some(due.at),
-                    "not the time it was asked for"
+                    "not the requested time"
                 );
                 assert!(due.at <= Instant::now(), "before its time");
                 assert!(
@@ -204,7 +204,7 @@ async fn follow_the_model(steps: Vec<Step>) {
         }
         assert_eq!(scheduler.running(), model.running.len());
     }
-    // Nothing that was asked for is lost: let everything finish, and every key that still waits comes out.
+    // No request is lost: let everything finish, and every key that still waits comes out.
     while let Some(key) = model.finish(0) {
         scheduler.finish(&key);
     }

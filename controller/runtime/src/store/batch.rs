@@ -23,21 +23,21 @@ use crate::disk::revision::Revisions;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Facts {
     /// The file as it was last judged; `None`: there is none.
-    pub(crate) on_disk: Option<OnDisk>,
+    pub(crate) spec_file: Option<SpecFile>,
     /// The version of the file that the object in force was read from; `None` once it was deleted by hand.
     pub(crate) accepted: Option<Digest>,
 }
 
 /// A spec file as it was last judged.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OnDisk {
+pub(crate) struct SpecFile {
     pub(crate) digest: Digest,
-    /// Absent where it is not known: the next rescan looks at the contents.
+    /// Absent where it is not known: the next rescan reads the contents.
     pub(crate) signature: Option<Signature>,
     pub(crate) sound: bool,
 }
 
-impl OnDisk {
+impl SpecFile {
     pub(crate) fn known(self) -> Known {
         Known {
             digest: self.digest,
@@ -48,19 +48,19 @@ impl OnDisk {
 
 impl Judged {
     /// The file as it is known from now on.
-    pub(crate) fn on_disk(&self) -> Option<OnDisk> {
+    pub(crate) fn spec_file(&self) -> Option<SpecFile> {
         match self {
             Judged::Missing | Judged::Same(_) => None,
             Judged::Good {
                 digest, signature, ..
-            } => Some(OnDisk {
+            } => Some(SpecFile {
                 digest: *digest,
                 signature: Some(*signature),
                 sound: true,
             }),
             Judged::Bad {
                 digest, signature, ..
-            } => Some(OnDisk {
+            } => Some(SpecFile {
                 digest: *digest,
                 signature: *signature,
                 sound: false,
@@ -101,7 +101,7 @@ pub(crate) struct Batch<'a> {
     staged: HashMap<Key, Staged>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
-    told: Vec<(Key, Entry)>,
+    audit: Vec<(Key, Entry)>,
 }
 
 /// A batch that is complete.
@@ -109,7 +109,7 @@ pub(crate) struct Sealed {
     staged: Vec<(Key, Staged)>,
     events: Vec<(Key, StoreEvent)>,
     answers: Vec<(Key, Answer, Result<Arc<Stored>, StoreError>)>,
-    told: Vec<(Key, Entry)>,
+    audit: Vec<(Key, Entry)>,
 }
 
 /// What a batch leaves to do.
@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
             staged: HashMap::new(),
             events: Vec::new(),
             answers: Vec::new(),
-            told: Vec::new(),
+            audit: Vec::new(),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
 
     /// Takes one caller's request in; the answer waits until all is durable.
     pub(crate) fn request(&mut self, request: Request) {
-        let own = request.is_note();
+        let own = request.is_status_write();
         let confirmed = matches!(request.change, Change::Confirm { .. });
         let Request {
             info,
@@ -200,7 +200,7 @@ impl<'a> Batch<'a> {
             && !dry_run
             && !own
         {
-            self.tell(&actor, &key, outcome);
+            self.record(&actor, &key, outcome);
         }
         let result = match outcome {
             Ok(Outcome::Put { object, .. } | Outcome::Gone(object)) if dry_run => Ok(Arc::new(object)),
@@ -212,7 +212,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Notes for the audit log what is about to become of an object.
-    pub(crate) fn tell(&mut self, actor: &Actor, key: &Key, outcome: &Outcome) {
+    pub(crate) fn record(&mut self, actor: &Actor, key: &Key, outcome: &Outcome) {
         let before = self.current(key);
         let (after, gone) = match outcome {
             Outcome::Same(_) => return,
@@ -232,7 +232,7 @@ impl<'a> Batch<'a> {
         entry.resource_version = Some(after.resource_version);
         entry.before = before.map(|before| picture(&before.value));
         entry.after = Some(picture(&after.value)).filter(|_| !gone);
-        self.told.push((key.clone(), entry));
+        self.audit.push((key.clone(), entry));
     }
 
     fn judge(&self, key: &Key, change: Change, dry_run: bool) -> Result<Outcome, StoreError> {
@@ -297,7 +297,7 @@ impl<'a> Batch<'a> {
 
     /// Takes an outcome in that a person's file of this version made; `None`: that its absence made.
     pub(crate) fn stage_from_file(&mut self, key: &Key, outcome: Outcome, accepted: Option<Digest>) {
-        self.tell(&Actor::system("file"), key, &outcome);
+        self.record(&Actor::system("file"), key, &outcome);
         self.accept(key, outcome, accepted);
     }
 
@@ -391,7 +391,7 @@ impl<'a> Batch<'a> {
             staged: self.staged.into_iter().collect(),
             events: self.events,
             answers: self.answers,
-            told: self.told,
+            audit: self.audit,
         }
     }
 }
@@ -403,55 +403,19 @@ impl Sealed {
     }
 
     /// What the audit log is to hold of it, once.
-    pub(crate) fn told(&mut self) -> Vec<(Key, Entry)> {
-        std::mem::take(&mut self.told)
+    pub(crate) fn take_audit(&mut self) -> Vec<(Key, Entry)> {
+        std::mem::take(&mut self.audit)
     }
 
     /// What the files become.
     pub(crate) fn writes(&self, files: &Files) -> Vec<Write> {
-        let write = |(key, staged): &(Key, Staged)| {
-            let facts = files.get(key).copied().unwrap_or_default();
-            let contents = match (&staged.object, staged.spec) {
-                (None, SpecPlan::Accept(_)) => Contents::Gone { spec: false },
-                // The file of an object that was deleted by hand is the next object's.
-                (None, SpecPlan::Keep | SpecPlan::Put) => Contents::Gone {
-                    spec: facts.accepted.is_some(),
-                },
-                (Some(object), SpecPlan::Put) => {
-                    let replaces = match facts.on_disk {
-                        // A file of which nothing is in force is not there to be replaced.
-                        _ if facts.accepted.is_none() => Replaces::Nothing,
-                        None => Replaces::Nothing,
-                        Some(OnDisk {
-                            digest, sound: true, ..
-                        }) => Replaces::Sound(digest),
-                        Some(OnDisk {
-                            digest, sound: false, ..
-                        }) => Replaces::Broken(digest),
-                    };
-                    Contents::Both {
-                        object: Arc::clone(object),
-                        replaces,
-                    }
-                }
-                (Some(object), SpecPlan::Keep) => Contents::Status {
-                    object: Arc::clone(object),
-                    accepted: facts.accepted,
-                },
-                (Some(object), SpecPlan::Accept(accepted)) => Contents::Status {
-                    object: Arc::clone(object),
-                    accepted,
-                },
-            };
-            Write {
-                key: key.clone(),
-                contents,
-            }
-        };
-        self.staged.iter().map(write).collect()
+        self.staged
+            .iter()
+            .map(|(key, staged)| planned_write(key, staged, files))
+            .collect()
     }
 
-    /// Publishes what is durable and answers everybody. `results` are those of [`Self::writes`], in that order.
+    /// Publishes what is durable and answers every caller. `results` are those of [`Self::writes`], in that order.
     pub(crate) fn finish(
         self,
         results: Vec<Result<Option<Placed>, StoreError>>,
@@ -490,7 +454,7 @@ impl Sealed {
         aftermath
     }
 
-    /// Answers everybody with one error; nothing has happened.
+    /// Answers every caller with one error; nothing has happened.
     pub(crate) fn fail(self, error: &StoreError) -> Aftermath {
         for (_, answer, _) in self.answers {
             answered(answer, Err(error.clone()));
@@ -507,13 +471,54 @@ impl Sealed {
     }
 }
 
+/// What the files of one object become.
+fn planned_write(key: &Key, staged: &Staged, files: &Files) -> Write {
+    let facts = files.get(key).copied().unwrap_or_default();
+    let contents = match (&staged.object, staged.spec) {
+        (None, SpecPlan::Accept(_)) => Contents::Gone { spec: false },
+        // The file of an object that was deleted by hand is the next object's.
+        (None, SpecPlan::Keep | SpecPlan::Put) => Contents::Gone {
+            spec: facts.accepted.is_some(),
+        },
+        (Some(object), SpecPlan::Put) => {
+            let replaces = match facts.spec_file {
+                // A file of which nothing is in force is not there to be replaced.
+                _ if facts.accepted.is_none() => Replaces::Nothing,
+                None => Replaces::Nothing,
+                Some(SpecFile {
+                    digest, sound: true, ..
+                }) => Replaces::Sound(digest),
+                Some(SpecFile {
+                    digest, sound: false, ..
+                }) => Replaces::Broken(digest),
+            };
+            Contents::Both {
+                object: Arc::clone(object),
+                replaces,
+            }
+        }
+        (Some(object), SpecPlan::Keep) => Contents::Status {
+            object: Arc::clone(object),
+            accepted: facts.accepted,
+        },
+        (Some(object), SpecPlan::Accept(accepted)) => Contents::Status {
+            object: Arc::clone(object),
+            accepted,
+        },
+    };
+    Write {
+        key: key.clone(),
+        contents,
+    }
+}
+
 /// What a durable write says about the files.
 fn learn(files: &mut Files, key: &Key, staged: &Staged, placed: Option<Placed>, aftermath: &mut Aftermath) {
     let facts = files.entry(key.clone()).or_default();
     if let Some(Placed { digest, signature }) = placed {
         aftermath.placed.push(key.clone());
         *facts = Facts {
-            on_disk: Some(OnDisk {
+            spec_file: Some(SpecFile {
                 digest,
                 signature: Some(signature),
                 sound: true,

@@ -26,13 +26,13 @@ pub(crate) struct Moment {
 pub(crate) enum Outcome {
     /// Nothing differs.
     Same(Arc<Stored>),
-    /// This is its next version. `spec` tells whether what people write has changed.
+    /// This is its next version. `spec`: whether the desired state has changed.
     Put { object: Stored, verb: Verb, spec: bool },
     /// It goes; this is its last version.
     Gone(Stored),
 }
 
-/// The name that an object to be made asks for.
+/// The name that an object to be created requests.
 pub(crate) fn name_of(info: &KindInfo, object: &Value) -> Result<String, StoreError> {
     let name = object
         .pointer("/metadata/name")
@@ -62,7 +62,7 @@ pub(crate) fn create(
     }
     let system = new_system(moment);
     let object = build(info, name, system, Desired::of(&object), None, defaults)?;
-    // Told last: an object that is invalid is so whether or not the name is free.
+    // Reported last: an object that is invalid is so whether or not the name is free.
     if current.is_some() {
         return Err(StoreError::AlreadyExists {
             kind: info.kind.to_owned(),
@@ -205,7 +205,7 @@ fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Res
     })
 }
 
-/// A deletion that somebody asks for, if the object is the one they mean.
+/// A deletion that a caller requests, if the object is the one they mean.
 pub(crate) fn delete(
     current: &Arc<Stored>,
     uid: Option<&str>,

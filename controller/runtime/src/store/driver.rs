@@ -4,17 +4,17 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
-use super::inbox::Inbox;
+use super::request_queue::RequestQueue;
 use super::writer::Writer;
 use crate::disk::folder::Listing;
 use crate::offload::offload;
 use crate::watch::FileWatch;
 
-/// A changed file is looked at when nothing has happened for this long …
+/// A changed file is read when nothing has happened for this long …
 const QUIET: Duration = Duration::from_millis(50);
 /// … or when it has gone on for this long.
 const IMPATIENT: Duration = Duration::from_millis(300);
@@ -24,7 +24,7 @@ const RETENTION: Duration = Duration::from_secs(3600);
 /// The single writer and the watcher of files; runs as one task.
 #[derive(Debug)]
 pub struct StoreDriver {
-    pub(crate) inbox: Inbox,
+    pub(crate) request_queue: RequestQueue,
     pub(crate) writer: Writer,
     pub(crate) rescan: Duration,
     pub(crate) watch_files: bool,
@@ -34,73 +34,40 @@ pub struct StoreDriver {
 type Scan = JoinHandle<Listing>;
 
 impl StoreDriver {
-    /// Writes what callers ask for and takes over what people write, until `shutdown`. Ends after the batch at hand;
+    /// Writes what callers request and takes over what people write, until `shutdown`. Ends after the batch at hand;
     /// later requests get [`StoreError::Closed`].
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), StoreError> {
         let Self {
-            mut inbox,
+            mut request_queue,
             mut writer,
             rescan,
             watch_files,
         } = self;
         let mut watch = start_watch(&writer, watch_files);
-        // The first one at once: what changed between loading and watching is found by it.
-        let mut rescan = interval_at(Instant::now(), rescan.max(Duration::from_millis(1)));
-        rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut retention = interval_at(Instant::now(), RETENTION);
-        retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut scan: Option<(Scan, u64)> = None;
-        let mut scan_again = false;
+        let mut rescan = Rescan::every(rescan.max(Duration::from_millis(1)));
+        let mut retention = every(RETENTION);
         let mut changed: Option<(Instant, Instant)> = None;
         loop {
-            if writer.finished {
-                writer.retire(false).await?;
-            }
-            if !writer.unsure.is_empty() {
-                let unsure = std::mem::take(&mut writer.unsure);
-                writer.examine(unsure.into_iter().collect(), false).await?;
-            }
-            writer.review_held();
-            if writer.held_changed {
-                writer.keep_record().await;
-            }
+            catch_up(&mut writer).await?;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = rescan.tick() => {
+                _ = rescan.due.tick() => {
                     if let Err(error) = watch.renew(&writer.disk.dir) {
                         tracing::warn!(%error, "some folders are not watched; the rescan stands in");
                     }
-                    if scan.is_some() {
-                        scan_again = true;
-                    } else {
-                        let disk = writer.disk.clone();
-                        let listing = offload(move || disk.list());
-                        scan = Some((listing, writer.revisions.last()));
-                    }
+                    rescan.begin(&writer);
                 }
-                listed = listed(&mut scan) => {
-                    let since = scan.take().map_or(0, |(_, since)| since);
-                    // What was asked for while this one was under way may be about what it had already passed.
-                    if std::mem::take(&mut scan_again) {
-                        rescan.reset_immediately();
-                    }
+                listed = listed(&mut rescan.scan) => {
+                    let since = rescan.end();
                     match listed {
-                        Ok(listing) => {
-                            writer.review_folders(&listing).await?;
-                            let worth = writer.compare(&listing);
-                            let lost = writer.without_status(&listing, since);
-                            writer.examine(worth, false).await?;
-                            writer.rewrite(lost).await?;
-                            writer.review_renamed().await?;
-                            writer.keep_record().await;
-                        }
+                        Ok(listing) => take_over(&mut writer, &listing, since).await?,
                         Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
                     }
                 }
                 () = until(writer.second_look()) => {
-                    let suspects = writer.take_suspects();
-                    writer.examine(suspects, true).await?;
+                    let recheck = writer.take_recheck();
+                    writer.examine(recheck, true).await?;
                 }
                 () = watch.changed() => {
                     let now = Instant::now();
@@ -111,12 +78,12 @@ impl StoreDriver {
                     changed = None;
                     let taken = watch.take();
                     if taken.anything {
-                        rescan.reset_immediately();
+                        rescan.due.reset_immediately();
                     }
                     writer.examine(taken.keys.into_iter().collect(), false).await?;
                 }
                 _ = retention.tick() => writer.retire(true).await?,
-                requests = inbox.batch() => {
+                requests = request_queue.batch() => {
                     if requests.is_empty() {
                         break;
                     }
@@ -124,10 +91,84 @@ impl StoreDriver {
                 }
             }
         }
-        inbox.close();
+        request_queue.close();
         writer.keep_record().await;
         Ok(())
     }
+}
+
+/// The periodic rescan of all folders.
+struct Rescan {
+    due: Interval,
+    /// The one that is under way.
+    scan: Option<(Scan, u64)>,
+    /// Another one is due since it began.
+    again: bool,
+}
+
+impl Rescan {
+    /// The first one at once: what changed between loading and watching is found by it.
+    fn every(pause: Duration) -> Self {
+        Self {
+            due: every(pause),
+            scan: None,
+            again: false,
+        }
+    }
+
+    fn begin(&mut self, writer: &Writer) {
+        if self.scan.is_some() {
+            self.again = true;
+            return;
+        }
+        let disk = writer.disk.clone();
+        let listing = offload(move || disk.list());
+        self.scan = Some((listing, writer.revisions.last()));
+    }
+
+    /// The one that was under way has ended. Answers the revision it began at.
+    fn end(&mut self) -> u64 {
+        // What was requested while this one was under way may be about what it had already passed.
+        if std::mem::take(&mut self.again) {
+            self.due.reset_immediately();
+        }
+        self.scan.take().map_or(0, |(_, since)| since)
+    }
+}
+
+/// Ticks at once, and then after each pause.
+fn every(pause: Duration) -> Interval {
+    let mut due = interval_at(Instant::now(), pause);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    due
+}
+
+/// What the last round left to be done.
+async fn catch_up(writer: &mut Writer) -> Result<(), StoreError> {
+    if writer.finished {
+        writer.retire(false).await?;
+    }
+    if !writer.unverified.is_empty() {
+        let unverified = std::mem::take(&mut writer.unverified);
+        writer.examine(unverified.into_iter().collect(), false).await?;
+    }
+    writer.review_held();
+    if writer.held_changed {
+        writer.keep_record().await;
+    }
+    Ok(())
+}
+
+/// Takes over what a listing, begun at this revision, shows to be different.
+async fn take_over(writer: &mut Writer, listing: &Listing, since: u64) -> Result<(), StoreError> {
+    writer.review_folders(listing).await?;
+    let worth = writer.compare(listing);
+    let lost = writer.without_status(listing, since);
+    writer.examine(worth, false).await?;
+    writer.rewrite(lost).await?;
+    writer.review_renamed().await?;
+    writer.keep_record().await;
+    Ok(())
 }
 
 fn start_watch(writer: &Writer, wanted: bool) -> FileWatch {
@@ -135,7 +176,7 @@ fn start_watch(writer: &Writer, wanted: bool) -> FileWatch {
         return FileWatch::none();
     }
     FileWatch::start(&writer.disk.dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, "files cannot be watched; only the rescan finds changes by hand");
+        tracing::warn!(%error, "files cannot be watched; only the rescan finds manual changes");
         FileWatch::none()
     })
 }

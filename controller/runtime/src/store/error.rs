@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use aegis_api::FieldError;
 
+use crate::disk::DiskError;
+
 /// Why the store did not do as asked. Display names the object.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -50,26 +52,31 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it is for want of space alone: what failed will succeed when there is some again.
+    /// Whether the disk is full and nothing else is wrong: what failed will succeed when there is space again.
     #[must_use]
     pub fn is_full(&self) -> bool {
         let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
         matches!(self, Self::Disk { source, .. } if full.contains(&source.kind()))
     }
+}
 
-    pub(crate) fn disk(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self::Disk {
-            path: path.into(),
-            source: Arc::new(source),
+impl From<DiskError> for StoreError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Io { path, source } => Self::Disk { path, source },
+            DiskError::Locked { dir, holder } => Self::Locked { dir, holder },
+            DiskError::Changed { kind, name, message } => Self::Conflict { kind, name, message },
+            DiskError::Refused { kind, name, message } => Self::Refused { kind, name, message },
+            DiskError::Closed => Self::Closed,
         }
     }
 }
 
-/// The revision asked for is not kept (too old, or from the future): list again.
+/// The requested revision is not kept (too old, or from the future): list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too old resource version: {since} ({oldest})")]
 pub struct Expired {
-    /// What was asked for.
+    /// The requested revision.
     pub since: u64,
     /// The oldest revision from which a watch can start.
     pub oldest: u64,

@@ -9,7 +9,7 @@ use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
 use tokio::time::Instant;
 
-use super::batch::{Batch, OnDisk};
+use super::batch::{Batch, SpecFile};
 use super::change::{self, Moment, Outcome};
 use super::object::{Desired, System};
 use super::vanished::Suspect;
@@ -22,7 +22,7 @@ use crate::disk::layout::{FileName, Key};
 use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
 
-/// When a file that was bad at first sight is looked at again; one of an object in force that is gone has longer.
+/// When a file that was bad at first sight is read again; one of an object in force that is gone has longer.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// The longest message about a broken file, in characters.
@@ -66,38 +66,38 @@ fn about(key: &Key, uid: &str) -> ObjectRef {
 }
 
 /// A spec file and its folder as they were found.
-struct Looked {
+struct Inspected {
     key: Key,
     judged: Judged,
     folder: Folder,
-    /// What is in its place is nobody's object by itself.
+    /// What is in its place is no object by itself.
     foreign: bool,
 }
 
 impl Writer {
-    /// Looks at these spec files. What is gone or bad at first sight is left for a second one.
+    /// Reads these spec files. What is gone or bad at first sight is left for a second one.
     pub(crate) async fn examine(&mut self, keys: Vec<Key>, second_look: bool) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
         let (mut sure, mut gone) = (Vec::new(), Vec::new());
-        for Looked {
+        for Inspected {
             key,
             judged,
             folder,
             foreign,
-        } in self.look(keys).await?
+        } in self.inspect(keys).await?
         {
             if matches!(judged, Judged::Same(_) | Judged::Good { .. }) {
-                self.suspects.remove(&key);
+                self.recheck.remove(&key);
             }
             match judged {
                 Judged::Same(signature) => self.recognise(&key, signature),
                 Judged::Bad { .. } if foreign && !self.concerns(&key) => self.mark_sound(&key, ""),
                 // A folder that is not there says nothing about what people want.
                 Judged::Missing if !matches!(folder, Folder::Same | Folder::Other(_)) => {
-                    self.suspects.remove(&key);
-                    self.tell_folder(key.info, &folder);
+                    self.recheck.remove(&key);
+                    self.report_folder(key.info, &folder);
                 }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
                 Judged::Missing if self.memory.is_held(&key) => {}
@@ -105,7 +105,7 @@ impl Writer {
                 Judged::Missing if self.is_in_force(&key) => self.suspect_gone(key),
                 Judged::Missing | Judged::Bad { .. } if !second_look => {
                     // A suspect that is seen again before its time does not gain any.
-                    self.suspects.entry(key).or_insert_with(|| Suspect {
+                    self.recheck.entry(key).or_insert_with(|| Suspect {
                         due: Instant::now() + SECOND_LOOK,
                         gone: None,
                     });
@@ -119,11 +119,11 @@ impl Writer {
         self.take_over(sure).await.map(|_| ())
     }
 
-    async fn look(&self, keys: Vec<Key>) -> Result<Vec<Looked>, StoreError> {
-        let known = |key: &Key| self.files.get(key)?.on_disk.map(OnDisk::known);
+    async fn inspect(&self, keys: Vec<Key>) -> Result<Vec<Inspected>, StoreError> {
+        let known = |key: &Key| self.files.get(key)?.spec_file.map(SpecFile::known);
         let known: Vec<_> = keys.into_iter().map(|key| (known(&key), key)).collect();
         let disk = self.disk.clone();
-        let looked = blocking(move || {
+        let inspected = blocking(move || {
             let judged: Vec<_> = known
                 .into_iter()
                 .map(|(known, key)| (disk.judge(&key, known), key))
@@ -134,7 +134,7 @@ impl Writer {
                 .map(|info| (info.plural, disk.folder(info)))
                 .collect();
             let in_place = disk.is_in_place();
-            let looked = judged.into_iter().map(|(judged, key)| Looked {
+            let found = judged.into_iter().map(|(judged, key)| Inspected {
                 foreign: matches!(judged, Judged::Bad { .. }) && disk.is_foreign(&key),
                 folder: match folders.get(key.info.plural) {
                     Some(folder) if in_place => folder.clone(),
@@ -143,22 +143,22 @@ impl Writer {
                 judged,
                 key,
             });
-            looked.collect()
+            found.collect()
         });
-        looked.await
+        Ok(inspected.await?)
     }
 
     /// The contents are known; only the file's dates are new.
     fn recognise(&mut self, key: &Key, signature: crate::disk::file::Signature) {
-        if let Some(on_disk) = self.files.get_mut(key).and_then(|facts| facts.on_disk.as_mut()) {
-            on_disk.signature = Some(signature);
+        if let Some(spec_file) = self.files.get_mut(key).and_then(|facts| facts.spec_file.as_mut()) {
+            spec_file.signature = Some(signature);
         }
     }
 
     /// Whether it means anything to us that this file is gone.
     fn concerns(&self, key: &Key) -> bool {
-        let on_disk = self.files.get(key).is_some_and(|facts| facts.on_disk.is_some());
-        on_disk || self.dormant.contains_key(key) || self.memory.get(key.info, &key.name).is_some()
+        let spec_file = self.files.get(key).is_some_and(|facts| facts.spec_file.is_some());
+        spec_file || self.dormant.contains_key(key) || self.memory.get(key.info, &key.name).is_some()
     }
 
     /// Acts on what files say. Answers the first failure to write; what failed is tried again with the next rescan.
@@ -179,33 +179,33 @@ impl Writer {
             self.clock.now(),
         );
         for (key, judged) in judged {
-            let on_disk = judged.on_disk();
+            let spec_file = judged.spec_file();
             if let Err(message) = consider(&mut batch, self.dormant.get(&key), &key, judged) {
                 broken.push((key.clone(), message));
             }
-            seen.push((key, on_disk));
+            seen.push((key, spec_file));
         }
         let sealed = batch.seal();
         for (key, message) in broken {
             self.mark_unfit(&key, &message);
         }
         // Known before the write, so that the write knows what it replaces.
-        for (key, on_disk) in &mut seen {
+        for (key, spec_file) in &mut seen {
             let facts = self.files.entry(key.clone()).or_default();
-            std::mem::swap(&mut facts.on_disk, on_disk);
+            std::mem::swap(&mut facts.spec_file, spec_file);
         }
         let aftermath = self.carry_out(sealed).await?;
         for (key, before) in seen {
             match aftermath.failures.get(&key) {
-                // As if it had not been looked at; without a signature the next rescan does.
+                // As if it had not been read; without a signature the next rescan does.
                 Some(error) => {
                     let message = format!("what {} says is not in force: {error}", key.spec_file());
                     self.note(Note::warning(&key, "", "StateNotWritable", message));
-                    let before = before.map(|before| OnDisk {
+                    let before = before.map(|before| SpecFile {
                         signature: None,
                         ..before
                     });
-                    self.files.entry(key).or_default().on_disk = before;
+                    self.files.entry(key).or_default().spec_file = before;
                 }
                 None => self.settled(&key),
             }
@@ -215,20 +215,20 @@ impl Writer {
 
     /// What is to be tidied up once a file and what is in force agree, or the file is known to be broken.
     fn settled(&mut self, key: &Key) {
-        let on_disk = self.files.get(key).and_then(|facts| facts.on_disk);
+        let spec_file = self.files.get(key).and_then(|facts| facts.spec_file);
         let object = self.memory.get(key.info, &key.name);
-        if object.is_some() || on_disk.is_none() {
+        if object.is_some() || spec_file.is_none() {
             self.dormant.remove(key);
         }
-        if on_disk.is_none_or(|on_disk| on_disk.sound) {
+        if spec_file.is_none_or(|spec_file| spec_file.sound) {
             self.mark_sound(key, object.as_ref().map_or("", |object| object.uid()));
         }
-        if on_disk.is_none() && object.is_none() {
+        if spec_file.is_none() && object.is_none() {
             self.files.remove(key);
         }
     }
 
-    /// Compares a listing of every folder with what is known; answers the files worth a look.
+    /// Compares a listing of every folder with what is known; answers the files to be read.
     pub(crate) fn compare(&mut self, listing: &Listing) -> Vec<Key> {
         let mut worth: Vec<Key> = Vec::new();
         let mut listed = HashSet::new();
@@ -237,13 +237,13 @@ impl Writer {
             let known = self
                 .files
                 .get(key)
-                .and_then(|facts| facts.on_disk)
-                .and_then(|on_disk| on_disk.signature);
+                .and_then(|facts| facts.spec_file)
+                .and_then(|spec_file| spec_file.signature);
             if known != *signature || known.is_none() {
                 worth.push(key.clone());
             }
         }
-        let known = self.files.iter().filter(|(_, facts)| facts.on_disk.is_some());
+        let known = self.files.iter().filter(|(_, facts)| facts.spec_file.is_some());
         worth.extend(
             known
                 .map(|(key, _)| key)
@@ -341,25 +341,25 @@ fn consider(
 ) -> Result<(), String> {
     let current = batch.current(key);
     let moment = batch.moment();
-    let told = |error: StoreError| error.to_string();
-    // Deleted by hand and held by finalizers: what is made anew meanwhile has its turn afterwards.
+    let as_text = |error: StoreError| error.to_string();
+    // Deleted by hand and held by finalizers: what is recreated meanwhile has its turn afterwards.
     let going = batch.is_orphan(key) && current.as_ref().is_some_and(|current| current.is_deleting());
     match (judged, current) {
         (Judged::Same(_), _) => {}
         (Judged::Bad { message, .. }, _) => return Err(message),
         (Judged::Missing | Judged::Good { .. }, _) if going => {}
         (Judged::Missing, Some(current)) => {
-            let outcome = change::mark_deleted(&current, moment).map_err(told)?;
+            let outcome = change::mark_deleted(&current, moment).map_err(as_text)?;
             batch.stage_from_file(key, outcome, None);
         }
         (Judged::Missing, None) if dormant.is_some() => batch.forget(key),
         (Judged::Missing, None) => {}
         (Judged::Good { digest, desired, .. }, Some(current)) => {
-            let outcome = change::respecify(&current, desired, moment).map_err(told)?;
+            let outcome = change::respecify(&current, desired, moment).map_err(as_text)?;
             batch.stage_from_file(key, outcome, Some(digest));
         }
         (Judged::Good { digest, desired, .. }, None) => {
-            let outcome = appear(key, &desired, dormant, moment, batch.defaults()).map_err(told)?;
+            let outcome = appear(key, &desired, dormant, moment, batch.defaults()).map_err(as_text)?;
             batch.stage_from_file(key, outcome, Some(digest));
         }
     }
@@ -404,7 +404,7 @@ fn appear(
     })
 }
 
-/// A file that is wrong in a long way is still told in short.
+/// A file with a long list of errors is still reported in short.
 fn bounded(mut message: String) -> String {
     if let Some((cut, _)) = message.char_indices().nth(MESSAGE_LIMIT) {
         message.truncate(cut);

@@ -8,7 +8,7 @@ use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
 
 use super::StoreError;
-use super::batch::{Facts, OnDisk};
+use super::batch::{Facts, SpecFile};
 use super::files::Note;
 use super::object::Stored;
 use crate::disk::Disk;
@@ -29,7 +29,7 @@ pub(crate) struct Loaded {
     /// Sound status files whose object is not valid any more; until its spec file is repaired they only wait.
     pub(crate) dormant: Vec<(Key, StatusFile)>,
     /// Status files that say nothing and have no spec file.
-    pub(crate) rubbish: Vec<Key>,
+    pub(crate) orphaned: Vec<Key>,
     /// Spec files that are not what the status files accepted.
     pub(crate) judged: Vec<(Key, Judged)>,
     pub(crate) misnamed: Vec<Misnamed>,
@@ -46,7 +46,7 @@ pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
         let found = listing.folders.get(info.plural);
         // Nothing is decided on half of what there is.
         if let Some(error) = found.and_then(|folder| folder.error(&disk.dir, info.plural)) {
-            return Err(error);
+            return Err(error.into());
         }
     }
     let keys: BTreeSet<Key> = listing
@@ -93,7 +93,7 @@ impl Loaded {
         if let Some(status) = status {
             self.revision = self.revision.max(status.metadata.resource_version);
             let mut facts = Facts {
-                on_disk: None,
+                spec_file: None,
                 accepted: status.accepted_file,
             };
             match object {
@@ -101,7 +101,7 @@ impl Loaded {
                 None => self.dormant.push((key.clone(), *status)),
             }
             if let (Judged::Same(signature), Some(digest)) = (&judged, facts.accepted) {
-                facts.on_disk = Some(OnDisk {
+                facts.spec_file = Some(SpecFile {
                     digest,
                     signature: Some(*signature),
                     sound: true,
@@ -109,7 +109,7 @@ impl Loaded {
             }
             self.facts.push((key.clone(), facts));
         } else if garbage && matches!(judged, Judged::Missing) {
-            self.rubbish.push(key);
+            self.orphaned.push(key);
             return;
         }
         if !matches!(judged, Judged::Same(_)) {
@@ -204,7 +204,7 @@ fn restore(key: &Key, file: &StatusFile, defaults: &Arc<Defaults>, notes: &mut V
     }
     let object = build(None).ok()?;
     let message = format!(
-        "the status in {} is not one of a {}: it starts anew",
+        "the status in {} is not one of a {}: it is reset",
         key.status_file(),
         key.info.kind
     );

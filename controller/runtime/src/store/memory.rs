@@ -1,5 +1,5 @@
 //! What is in force: every object's newest version, the newest events, and who watches them. Owns the locks, which are
-//! held for lookups only. The single writer publishes; everybody reads. No I/O.
+//! held for lookups only. The single writer publishes; all others read. No I/O.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -127,7 +127,7 @@ impl Memory {
         self.write().held.insert(key, held);
     }
 
-    pub(crate) fn let_go(&self, key: &Key) {
+    pub(crate) fn release_held(&self, key: &Key) {
         self.write().held.remove(key);
     }
 

@@ -90,7 +90,7 @@ impl Stored {
         Arc::clone(&self.typed).downcast::<K>().ok()
     }
 
-    /// Whether somebody asked for its deletion and a finalizer still holds it.
+    /// Whether its deletion was requested and a finalizer still holds it.
     pub fn is_deleting(&self) -> bool {
         self.system.deletion_timestamp.is_some()
     }

@@ -11,7 +11,7 @@ use crate::disk::layout::Key;
 
 /// Budgets and cooldowns are derived from what finished lately, so that always stays.
 const ALWAYS_KEPT: Duration = Duration::from_secs(2 * 3600);
-/// How many are removed in one batch, so that nobody waits long behind it.
+/// How many are removed in one batch, so that no other write waits long behind it.
 pub(crate) const AT_ONCE: usize = 64;
 
 /// When an object came to its end, if it did.

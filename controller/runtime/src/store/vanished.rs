@@ -21,19 +21,19 @@ use crate::disk::rename::Sought;
 use crate::events::{EventType, ObjectRef};
 
 /// How many objects of one kind get an Event of their own when their deletions are held; the kind's own names the rest.
-const TOLD: usize = 20;
+const EVENTS_EACH: usize = 20;
 
 /// A file that was gone or bad at first sight.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Suspect {
-    /// When it is looked at once more.
+    /// When it is read once more.
     pub(crate) due: Instant,
     /// Since when the file of an object in force is gone.
     pub(crate) gone: Option<SystemTime>,
 }
 
 impl Writer {
-    /// Whether an object is in force that nobody has asked to delete.
+    /// Whether an object is in force whose deletion was not requested.
     pub(crate) fn is_in_force(&self, key: &Key) -> bool {
         let object = self.memory.get(key.info, &key.name);
         object.is_some_and(|object| !object.is_deleting())
@@ -46,7 +46,7 @@ impl Writer {
             due,
             gone: Some(SystemTime::now()),
         };
-        let suspect = self.suspects.entry(key).or_insert(first);
+        let suspect = self.recheck.entry(key).or_insert(first);
         if suspect.gone.is_none() {
             *suspect = first;
         }
@@ -81,10 +81,10 @@ impl Writer {
         let (held, free): (Vec<Key>, Vec<Key>) =
             gone.into_iter().partition(|key| mass.contains(&key.info.plural));
         self.hold(&held, HeldReason::ManyAtOnce);
-        // Those that were looked at only for company have their own time.
+        // Those that were only inspected along with others have their own time.
         let due: Vec<Key> = free
             .into_iter()
-            .filter(|key| !self.suspects.contains_key(key))
+            .filter(|key| !self.recheck.contains_key(key))
             .collect();
         self.deleted.extend(due.iter().map(|key| (key.info.plural, now)));
         Ok(due)
@@ -111,7 +111,7 @@ impl Writer {
             .map(|key| Sought {
                 key: key.clone(),
                 since: self.gone_since(key),
-                signature: self.files.get(key).and_then(|facts| facts.on_disk?.signature),
+                signature: self.files.get(key).and_then(|facts| facts.spec_file?.signature),
             })
             .collect();
         let disk = self.disk.clone();
@@ -126,7 +126,7 @@ impl Writer {
     }
 
     fn gone_since(&self, key: &Key) -> Option<SystemTime> {
-        let suspect = self.suspects.get(key).or_else(|| self.judging.get(key));
+        let suspect = self.recheck.get(key).or_else(|| self.judging.get(key));
         suspect.and_then(|suspect| suspect.gone)
     }
 
@@ -142,7 +142,11 @@ impl Writer {
             let Some(info) = keys.first().map(|key| key.info) else {
                 continue;
             };
-            let names: Vec<&str> = keys.iter().take(TOLD).map(|key| key.name.as_str()).collect();
+            let names: Vec<&str> = keys
+                .iter()
+                .take(EVENTS_EACH)
+                .map(|key| key.name.as_str())
+                .collect();
             let more = keys.len().saturating_sub(names.len());
             let more = if more > 0 {
                 format!(" and {more} more")
@@ -163,7 +167,7 @@ impl Writer {
             tracing::warn!(kind = info.kind, count = keys.len(), "{message}");
             self.events
                 .record(&of_kind(info), EventType::Warning, "MassDeletionHeld", message);
-            for key in keys.into_iter().take(TOLD) {
+            for key in keys.into_iter().take(EVENTS_EACH) {
                 self.note(Note::warning(
                     key,
                     &self.uid(key),
@@ -175,9 +179,9 @@ impl Writer {
     }
 
     fn hold_one(&mut self, key: &Key, reason: HeldReason, renamed_to: Option<String>) {
-        self.suspects.remove(key);
+        self.recheck.remove(key);
         if let Some(facts) = self.files.get_mut(key) {
-            facts.on_disk = None;
+            facts.spec_file = None;
         }
         if let Some(to) = &renamed_to {
             let message = format!(
@@ -210,12 +214,15 @@ impl Writer {
     /// Ends holds whose file is back or whose object goes.
     pub(crate) fn review_held(&mut self) {
         for (key, _) in self.memory.held() {
-            let back = self.files.get(&key).is_some_and(|facts| facts.on_disk.is_some());
+            let back = self
+                .files
+                .get(&key)
+                .is_some_and(|facts| facts.spec_file.is_some());
             let stays = self.is_in_force(&key);
             if stays && !back {
                 continue;
             }
-            self.memory.let_go(&key);
+            self.memory.release_held(&key);
             self.held_changed = true;
             if stays {
                 let message = format!("{} is back: its deletion is not held any more", key.spec_file());
@@ -243,14 +250,14 @@ impl Writer {
                 .collect::<Vec<_>>()
         });
         for key in over.await? {
-            self.memory.let_go(&key);
+            self.memory.release_held(&key);
             self.held_changed = true;
             self.suspect_gone(key);
         }
         Ok(())
     }
 
-    /// Looks at the folders themselves, as a listing found them.
+    /// Inspects the folders themselves, as a listing found them.
     pub(crate) async fn review_folders(&mut self, listing: &Listing) -> Result<(), StoreError> {
         for info in KINDS.iter() {
             let Some(found) = listing.folders.get(info.plural).cloned() else {
@@ -270,7 +277,7 @@ impl Writer {
                 }
                 found => found,
             };
-            self.tell_folder(info, &found);
+            self.report_folder(info, &found);
         }
         Ok(())
     }
@@ -296,8 +303,8 @@ impl Writer {
         !dormant && self.memory.is_empty(info)
     }
 
-    /// Tells of a folder that is not as it was loaded, or that it is well again.
-    pub(crate) fn tell_folder(&self, info: &'static KindInfo, found: &Folder) {
+    /// Reports a folder that is not as it was loaded, or that it is well again.
+    pub(crate) fn report_folder(&self, info: &'static KindInfo, found: &Folder) {
         let path = self.disk.dir.join(info.plural);
         let Some((reason, why)) = found.fault(&self.disk.dir, info.plural) else {
             if self.memory.mark_sound(&path) {
@@ -350,7 +357,7 @@ impl Writer {
             let disk = self.disk.clone();
             let folder = blocking(move || disk.folder(info)).await?;
             if let Some(error) = folder.error(&self.disk.dir, info.plural) {
-                faults.insert(info.plural, error);
+                faults.insert(info.plural, error.into());
             }
         }
         Ok(faults)
@@ -361,7 +368,7 @@ impl Writer {
         let disk = self.disk.clone();
         if let Folder::Other(id) = blocking(move || disk.folder(info)).await? {
             self.disk.adopt(info, id);
-            self.tell_folder(info, &Folder::Same);
+            self.report_folder(info, &Folder::Same);
         }
         Ok(())
     }

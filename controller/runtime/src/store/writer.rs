@@ -17,7 +17,7 @@ use super::vanished::Suspect;
 use super::{Change, Clock, Request, Retention, StoreError, retention};
 use crate::audit::AuditLog;
 use crate::disk::Disk;
-use crate::disk::commit::Placed;
+use crate::disk::commit::{Placed, Write};
 use crate::disk::folder::{Judged, Misnamed};
 use crate::disk::home::Record;
 use crate::disk::layout::Key;
@@ -38,11 +38,11 @@ pub(crate) struct Writer {
     pub(crate) revisions: Revisions,
     pub(crate) files: Files,
     pub(crate) dormant: HashMap<Key, StatusFile>,
-    /// Files that may not be what is known about them: to be looked at soon.
-    pub(crate) unsure: BTreeSet<Key>,
-    /// Files that were gone or bad at first sight, and when they are looked at once more.
-    pub(crate) suspects: BTreeMap<Key, Suspect>,
-    /// Those of them that are looked at just now.
+    /// Files that may not be what is known about them: to be read again soon.
+    pub(crate) unverified: BTreeSet<Key>,
+    /// Files that were gone or bad at first sight, and when they are read once more.
+    pub(crate) recheck: BTreeMap<Key, Suspect>,
+    /// Those of them that are read just now.
     pub(crate) judging: BTreeMap<Key, Suspect>,
     /// How long a file must be gone before that is a deletion.
     pub(crate) hold: Duration,
@@ -59,16 +59,16 @@ pub(crate) struct Writer {
 impl Writer {
     /// What loading leaves to do: differences between the files and what was in force are acted on at once, for what
     /// was half written when an earlier process died is not going to be completed. On a full disk that waits: what is
-    /// stored is served all the same, and files are looked at again with each rescan.
+    /// stored is served all the same, and files are read again with each rescan.
     pub(crate) async fn settle(
         &mut self,
         judged: Vec<(Key, Judged)>,
-        rubbish: Vec<Key>,
+        orphaned: Vec<Key>,
         misnamed: &[Misnamed],
         notes: Vec<Note>,
     ) -> Result<(), StoreError> {
         if let Err(error) = self.revisions.set_aside(&self.disk).await {
-            put_off(error)?;
+            put_off(error.into())?;
         }
         for note in notes {
             self.note(note);
@@ -81,7 +81,7 @@ impl Writer {
             &self.disk.defaults,
             self.clock.now(),
         );
-        for key in &rubbish {
+        for key in &orphaned {
             batch.forget(key);
         }
         let sealed = batch.seal();
@@ -100,17 +100,13 @@ impl Writer {
         }
     }
 
-    /// Carries out what callers ask for, as one batch.
+    /// Carries out what callers request, as one batch.
     pub(crate) async fn requests(
         &mut self,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<(), StoreError> {
         let requests: Vec<Request> = requests.into_iter().collect();
-        let confirmed = |request: &Request| match &request.change {
-            Change::Confirm { name } => Some(Key::new(request.info, name)),
-            _ => None,
-        };
-        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed).collect();
+        let confirmed: Vec<Key> = requests.iter().filter_map(confirmed_key).collect();
         for key in confirmed {
             if self.memory.is_held(&key) {
                 self.accept_folder(key.info).await?;
@@ -128,30 +124,30 @@ impl Writer {
         }
         let sealed = batch.seal();
         let aftermath = self.carry_out(sealed).await?;
-        self.unsure.extend(aftermath.failures.into_keys());
+        self.unverified.extend(aftermath.failures.into_keys());
         Ok(())
     }
 
     /// Makes a batch durable, publishes and answers it. The audit log has it before: what it cannot hold is refused.
     pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
-        let told = sealed.told();
+        let audited = sealed.take_audit();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
-            return Ok(sealed.fail(&error));
+            return Ok(sealed.fail(&error.into()));
         }
-        let entries = told.iter().map(|(_, entry)| entry.clone()).collect();
+        let entries = audited.iter().map(|(_, entry)| entry.clone()).collect();
         if let Err(error) = self.audit.append(entries).await {
-            return Ok(sealed.fail(&error));
+            return Ok(sealed.fail(&error.into()));
         }
         let results = self.commit(&sealed).await?;
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
-        self.take_back(told, &aftermath).await;
+        self.audit_undone(audited, &aftermath).await;
         for key in &aftermath.placed {
             self.mark_sound(key, "");
             self.dormant.remove(key);
         }
-        self.unsure.extend(aftermath.gone.iter().cloned());
+        self.unverified.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
         Ok(aftermath)
     }
@@ -168,7 +164,7 @@ impl Writer {
         };
         let writes = sealed.writes(&self.files);
         if faults.is_empty() {
-            return Ok(self.disk.commit(writes).await);
+            return Ok(self.place(writes).await);
         }
         let why: Vec<Option<StoreError>> = writes
             .iter()
@@ -177,7 +173,7 @@ impl Writer {
         let sound = writes
             .into_iter()
             .filter(|write| !faults.contains_key(write.key.info.plural));
-        let mut written = self.disk.commit(sound.collect()).await.into_iter();
+        let mut written = self.place(sound.collect()).await.into_iter();
         let result = |why: Option<StoreError>| match why {
             Some(error) => Err(error),
             None => written.next().unwrap_or(Err(StoreError::Closed)),
@@ -185,9 +181,14 @@ impl Writer {
         Ok(why.into_iter().map(result).collect())
     }
 
-    /// Tells the audit log of changes that it has and that did not come to be.
-    async fn take_back(&self, told: Vec<(Key, Entry)>, aftermath: &Aftermath) {
-        let undone = told.into_iter().filter_map(|(key, entry)| {
+    async fn place(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, StoreError>> {
+        let results = self.disk.commit(writes).await.into_iter();
+        results.map(|result| result.map_err(StoreError::from)).collect()
+    }
+
+    /// Records in the audit log which of its changes did not come to be.
+    async fn audit_undone(&self, audited: Vec<(Key, Entry)>, aftermath: &Aftermath) {
+        let undone = audited.into_iter().filter_map(|(key, entry)| {
             let error = aftermath.failures.get(&key)?;
             let mut undone = Entry::about(entry.actor, "undone", &entry.kind, &entry.name);
             undone.resource_version = entry.resource_version;
@@ -216,7 +217,7 @@ impl Writer {
                 let moment = batch.moment();
                 let current = batch.current(key);
                 if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
-                    batch.tell(&Actor::system("retention"), key, &outcome);
+                    batch.record(&Actor::system("retention"), key, &outcome);
                     batch.stage(key, outcome);
                 }
             }
@@ -245,23 +246,23 @@ impl Writer {
         self.carry_out(sealed).await.map(|_| ())
     }
 
-    /// When the next suspect is to be looked at once more.
+    /// When the next recheck is due.
     pub(crate) fn second_look(&self) -> Option<Instant> {
-        self.suspects.values().map(|suspect| suspect.due).min()
+        self.recheck.values().map(|suspect| suspect.due).min()
     }
 
-    /// The suspects whose time has come; with one that is gone, for company, all others that are gone.
-    pub(crate) fn take_suspects(&mut self) -> Vec<Key> {
+    /// The recheck whose time has come; with one that is gone, also all others that are gone.
+    pub(crate) fn take_recheck(&mut self) -> Vec<Key> {
         let now = Instant::now();
-        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.suspects)
+        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)
             .into_iter()
             .partition(|(_, suspect)| suspect.due <= now);
-        self.suspects = waiting;
-        let company = due.values().any(|suspect| suspect.gone.is_some());
+        self.recheck = waiting;
+        let any_gone = due.values().any(|suspect| suspect.gone.is_some());
         let others = self
-            .suspects
+            .recheck
             .iter()
-            .filter(|(_, suspect)| company && suspect.gone.is_some());
+            .filter(|(_, suspect)| any_gone && suspect.gone.is_some());
         let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();
         self.judging = due;
         keys
@@ -273,7 +274,15 @@ impl Writer {
     }
 }
 
-/// What fails for want of space alone is done later.
+/// The object whose held deletion the request confirms.
+fn confirmed_key(request: &Request) -> Option<Key> {
+    match &request.change {
+        Change::Confirm { name } => Some(Key::new(request.info, name)),
+        _ => None,
+    }
+}
+
+/// What fails only because the disk is full is done later.
 fn put_off(error: StoreError) -> Result<(), StoreError> {
     if !error.is_full() {
         return Err(error);

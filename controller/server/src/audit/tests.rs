@@ -58,7 +58,7 @@ async fn every_change_says_who_made_it_and_what_was_before_and_after() {
         200
     );
     let records = records(&server).await;
-    let told: Vec<String> = records
+    let recorded: Vec<String> = records
         .iter()
         .map(|record| {
             let text = |pointer: &str| {
@@ -78,7 +78,7 @@ async fn every_change_says_who_made_it_and_what_was_before_and_after() {
         })
         .collect();
     assert_eq!(
-        told,
+        recorded,
         [
             "admin create Token/anna",
             "admin create Workload/web",

@@ -1,4 +1,4 @@
-//! The store on behalf of whoever sent a request, so that the audit log names them.
+//! The store on behalf of the sender of a request, so that the audit log names them.
 
 use std::convert::Infallible;
 

@@ -1,11 +1,11 @@
-//! What a request asks for, in the words of the Kubernetes API: verb, resource, namespace, name. Pure.
+//! What a request is for, in the words of the Kubernetes API: verb, resource, namespace, name. Pure.
 
 use axum::http::Method;
 
 use super::{Need, Role, need};
 use crate::status::Status;
 
-/// What a request asks for.
+/// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Attributes<'a> {
     verb: &'static str,

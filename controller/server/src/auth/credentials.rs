@@ -12,7 +12,7 @@ use super::secret::Digest;
 pub(crate) const BEARER_PROTOCOL: &str = "aegis.bearer.";
 /// The cookie of a browser session.
 const COOKIE_NAME: &str = "aegis_session";
-/// Most cookies of that name that are looked at: another program on this host can set some, too.
+/// Most cookies of that name that are read: another program on this host can set some, too.
 const COOKIES: usize = 4;
 
 /// The token of a request: bearer, password (or user name, without a password) of Basic, or WebSocket sub-protocol.
@@ -69,7 +69,7 @@ pub(super) fn no_cookie(secure: bool) -> String {
     cookie(&SecretString::default(), 0, secure)
 }
 
-/// Whether the browser speaks TLS, as far as a proxy before this server tells.
+/// Whether the browser speaks TLS, as far as a proxy before this server says.
 pub(super) fn is_https(headers: &HeaderMap) -> bool {
     let forwarded = headers.get("x-forwarded-proto");
     forwarded.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))

@@ -73,7 +73,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Whoever got in has not failed.
+    /// A client that got in has not failed.
     pub(crate) fn succeeded(&self, address: IpAddr) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.each.remove(&network(address));

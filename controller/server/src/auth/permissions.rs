@@ -12,7 +12,7 @@
 //! | tokens, audit log | | | | yes |
 //!
 //! The line is drawn where a shift ends and a team decides: what is in care at all, by which rules, and who may act.
-//! A Workload's template can mount what the host has, so whoever is an operator is trusted with the host.
+//! A Workload's template can mount what the host has, so an operator is trusted with the host.
 
 use axum::http::Method;
 
@@ -28,7 +28,7 @@ const KINDS: [(&str, Need, Need); 6] = [
     ("detectors", Need::Administer, Need::Administer),
 ];
 
-/// Routes that are about no kind, and whose need their method alone does not tell. The first that fits decides.
+/// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
 const ROUTES: [(&str, Match, Need); 11] = [
     ("post", Match::Exactly("/webhook"), Need::Alert),
     ("post", Match::Below("/scale"), Need::Operate),
@@ -84,7 +84,7 @@ pub(crate) fn need(verb: &str, path: &str, kind: Option<(&str, &str)>) -> Need {
     match (row, verb) {
         (Some((_, change, _)), "create" | "update" | "patch") => *change,
         (Some((_, _, delete)), "delete") => *delete,
-        // What nobody has thought of yet is nobody else's.
+        // What has no rule of its own yet requires an administrator.
         _ => Need::Administer,
     }
 }

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use super::role::Need;
 use super::secret::Digest;
 use super::{Holder, Identity, Source, credentials, limiter, token_routes};
-use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::body::BoundedBody;
+use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -41,7 +41,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/auth/tokens/{name}", delete(token_routes::revoke))
 }
 
-/// Routes that begin a session: whoever asks has none yet.
+/// Routes that begin a session: the caller has none yet.
 pub(crate) fn open_routes() -> Router<ServerState> {
     Router::new()
         .route("/auth/login", post(login))
@@ -67,7 +67,7 @@ async fn login(
     State(state): State<ServerState>,
     peer: Peered,
     headers: HeaderMap,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
     let address = attempt(&state, peer, &headers, now)?;
@@ -161,7 +161,7 @@ async fn once(
     Extension(identity): Extension<Identity>,
 ) -> Result<Response, Refusal> {
     let holder = identity.holder().cloned();
-    let holder = holder.ok_or_else(|| Status::forbidden("a link is somebody's: send your token"))?;
+    let holder = holder.ok_or_else(|| Status::forbidden("a login link needs an owner: send your token"))?;
     let role = holder.role;
     let (code, expires_at) = state.auth.sessions.code(holder, Timestamp::now());
     let link = LinkMade {

@@ -109,7 +109,7 @@ impl Sessions {
         written.is_none_or(|at| now.duration_since(at) >= USE_WRITES)
     }
 
-    /// The session of this cookie, which is used herewith.
+    /// The session of this cookie; the call counts as a use of it.
     pub(crate) fn touch(&self, key: &Digest, now: Timestamp) -> Option<Session> {
         let mut inner = self.inner();
         let session = inner.sessions.get_mut(key)?;
@@ -165,7 +165,7 @@ impl Sessions {
     }
 }
 
-/// What a page must know to change something. Whoever knows the cookie's hash reads the tokens beside it, too.
+/// What a page must know to change something. A reader of the cookie's hash can read the tokens beside it, too.
 fn csrf(key: Digest) -> SecretString {
     SecretString::from(Digest::of(&format!("csrf {}", key.to_hex())).to_hex())
 }

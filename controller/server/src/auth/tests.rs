@@ -273,7 +273,7 @@ async fn pages_of_other_origins_and_tokens_that_only_alert_begin_no_session() {
 }
 
 #[tokio::test]
-async fn only_admins_see_and_make_tokens_and_a_secret_is_told_once() {
+async fn only_admins_see_and_make_tokens_and_a_secret_is_shown_once() {
     let server = Server::start().await;
     let token = make(&server, "anna", "operator").await;
     let bearer = format!("Bearer {token}");
@@ -315,7 +315,7 @@ async fn only_admins_see_and_make_tokens_and_a_secret_is_told_once() {
 }
 
 #[tokio::test]
-async fn whoever_sends_no_token_is_told_who_they_are_where_that_is_allowed() {
+async fn a_client_without_a_token_learns_who_it_is_where_that_is_allowed() {
     let server = Server::with(crate::ServerConfig {
         anonymous_role: Some(Role::Viewer),
         ..config()

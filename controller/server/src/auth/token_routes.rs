@@ -13,8 +13,8 @@ use serde_json::json;
 use super::Identity;
 use super::acting::actor;
 use super::tokens::TokenError;
-use crate::body::Whole;
-use crate::compat::Refusal;
+use crate::body::BoundedBody;
+use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -32,7 +32,7 @@ pub(super) async fn create(
     Extension(identity): Extension<Identity>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    body: Result<Whole<LIMIT>, Status>,
+    body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let wanted: TokenWanted = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;
@@ -51,8 +51,8 @@ pub(super) async fn create(
         .await;
     let (row, secret) = made.map_err(|error| refused(&error))?;
     let actor = actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers);
-    if let Err(status) = tell(&state, actor, "create", &row).await {
-        // Nobody has seen it: a token that no record tells of is none.
+    if let Err(status) = record(&state, actor, "create", &row).await {
+        // No client has seen it: a token without an audit record is withdrawn.
         state
             .auth
             .tokens
@@ -80,7 +80,7 @@ pub(super) async fn revoke(
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
     if let Some(row) = state.auth.tokens.list(now).iter().find(|row| row.name == name) {
-        tell(
+        record(
             &state,
             actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers),
             "delete",
@@ -96,8 +96,8 @@ pub(super) async fn revoke(
     Ok(Json(row).into_response())
 }
 
-/// Tells the audit log of a token, without its secret.
-async fn tell(state: &ServerState, actor: Actor, verb: &'static str, row: &TokenRow) -> Result<(), Status> {
+/// Writes a token to the audit log, without its secret.
+async fn record(state: &ServerState, actor: Actor, verb: &'static str, row: &TokenRow) -> Result<(), Status> {
     let mut entry = Entry::about(actor, verb, "Token", &row.name);
     let about = json!({"role": row.role, "expiresAt": row.expires_at});
     if verb == "delete" {

@@ -17,7 +17,7 @@ use aegis_api::{Kind as _, Time, Workload};
 use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
-use super::refusal::Fault;
+use crate::refusal::Fault;
 use body::Body;
 
 pub(super) use names::{Known, Named};
@@ -305,7 +305,7 @@ fn flatten(name: &str, value: &Value, labels: &mut BTreeMap<String, String>) {
     labels.insert(name, beginning(&text, LABEL_TEXT));
 }
 
-/// The value of a field without its secrets. The name is looked at, too: what is called a password is one.
+/// The value of a field without its secrets. The name counts, too: what is called a password is one.
 fn without_secret(name: &str, text: &str) -> String {
     let pair = redact(&format!("{name}={text}")).into_owned();
     pair.strip_prefix(&format!("{name}="))

@@ -40,7 +40,7 @@ impl Book {
         found
     }
 
-    /// Notes an incident that was just made, whatever the store has told of it so far.
+    /// Notes an incident that was just made, whatever the store has published of it so far.
     pub(crate) fn note(&self, incident: &Incident) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pages) = pages.as_mut() {
@@ -75,7 +75,7 @@ impl Pages {
         pages
     }
 
-    /// With every change that the store has to tell; nothing if some are lost, so that it must be read anew.
+    /// With every change that the store has published; `None` if some are lost, so that it must be read again.
     fn caught_up(mut self) -> Option<Self> {
         let mut changes = self.changes.take()?;
         while let Some(change) = changes.next().now_or_never() {

@@ -8,16 +8,16 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use super::refusal::{Fault, Refusal};
-use super::request::Asked;
 use crate::metrics::exposition;
+use crate::refusal::{Fault, Refusal};
+use crate::request::Asked;
 use crate::state::ServerState;
 
 pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {
     Json(state.host.containers().to_vec())
 }
 
-/// JSON for people's pages, Prometheus text for scrapers: the Accept header tells them apart.
+/// JSON for web pages, Prometheus text for scrapers: the Accept header decides.
 pub(super) async fn metrics(
     State(state): State<ServerState>,
     headers: HeaderMap,
@@ -41,7 +41,7 @@ pub(super) struct HistoryAsked {
     minutes: Option<String>,
 }
 
-/// The load of the last quarter of an hour, or of as many minutes of it as are asked for.
+/// The load of the last quarter of an hour, or of as many minutes of it as are requested.
 pub(super) async fn history(
     State(state): State<ServerState>,
     Asked(asked): Asked<HistoryAsked>,

@@ -9,8 +9,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::refusal::Refusal;
-use super::request::Named;
+use crate::refusal::Refusal;
+use crate::request::Named;
 use crate::state::ServerState;
 
 pub(super) async fn list(State(state): State<ServerState>) -> Json<Vec<IncidentResult>> {

@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::request::Asked;
+use crate::request::Asked;
 use crate::state::ServerState;
 
 /// What is asked where nothing is.
 const EXAMPLE: &str = "CPU usage at 98% infinite loop";
 
 #[derive(Deserialize)]
-pub(super) struct Question {
+pub(super) struct SearchQuery {
     #[serde(default)]
     logs: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(super) async fn list(State(state): State<ServerState>) -> Json<RunbookList> 
 
 pub(super) async fn recall(
     State(state): State<ServerState>,
-    Asked(question): Asked<Question>,
+    Asked(question): Asked<SearchQuery>,
 ) -> Json<RagAnswer> {
     let query = question.logs.unwrap_or_else(|| EXAMPLE.to_owned());
     let hits = (state.recall)(&query);

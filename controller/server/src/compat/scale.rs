@@ -16,15 +16,15 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use serde::Deserialize;
 
-use super::refusal::{Fault, Refusal};
-use super::request::{Asked, Named};
 use crate::auth::Acting;
+use crate::refusal::{Fault, Refusal};
+use crate::request::{Asked, Named};
 use crate::state::ServerState;
 use crate::status::Status;
 
 /// How long an answer may wait for what it reports.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause before the store is watched anew.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before the store is watched again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Replicas beside the base where a client does not say how many.
 const DEFAULT_COUNT: u32 = 2;
@@ -60,23 +60,26 @@ pub(super) async fn scale(
 
 /// Replicas beside the base; more than there may be are as many as there may be.
 fn count(text: Option<&str>, most: u32) -> Result<u32, Fault> {
-    let fault = |message: &str| Fault {
-        place: "query",
-        field: "count".into(),
-        kind: "int_parsing",
-        message: message.to_owned(),
-    };
     let count = match text {
         None => DEFAULT_COUNT,
         Some(text) => text
             .trim()
             .parse()
-            .map_err(|_| fault("Input should be a whole number, 1 or more"))?,
+            .map_err(|_| count_fault("Input should be a whole number, 1 or more"))?,
     };
     if count == 0 {
-        Err(fault("Input should be 1 or more"))
+        Err(count_fault("Input should be 1 or more"))
     } else {
         Ok(count.min(most.max(1)))
+    }
+}
+
+fn count_fault(message: &str) -> Fault {
+    Fault {
+        place: "query",
+        field: "count".into(),
+        kind: "int_parsing",
+        message: message.to_owned(),
     }
 }
 
@@ -139,35 +142,35 @@ async fn settle(state: &ServerState, store: &Store, wanted: u32) -> Result<Arc<W
         .await
         .map_err(|error| Status::from_store(KindInfo::of::<Workload>(), error))?
         .generation();
-    match tokio::time::timeout(PATIENCE, served(state, &name, generation)).await {
+    match tokio::time::timeout(TIMEOUT, served(state, &name, generation)).await {
         Ok(served) => served,
         Err(_) => {
-            let left = look(state, &name, generation)?
+            let left = observe(state, &name, generation)?
                 .err()
                 .unwrap_or_default()
                 .join("; ");
             let detail = format!(
                 "workload {name} does not serve after {} s: {left}",
-                PATIENCE.as_secs()
+                TIMEOUT.as_secs()
             );
             Err(Refusal::Plain(StatusCode::GATEWAY_TIMEOUT, detail))
         }
     }
 }
 
-/// Waits until the workload serves: looks at the whole state after every change of any object.
+/// Waits until the workload serves: checks the whole state after every change of any object.
 async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<Workload>, Refusal> {
     loop {
         let mut changes = state.store.watch(None).map_err(Status::expired)?;
         loop {
-            if let Ok(workload) = look(state, name, generation)? {
+            if let Ok(workload) = observe(state, name, generation)? {
                 return Ok(workload);
             }
             if changes.next().await.is_none() {
                 break;
             }
         }
-        // Fallen behind: watch anew. A store that closed would answer so without end.
+        // Fallen behind: watch again. A store that closed would answer so without end.
         if state.shutdown.is_cancelled() {
             let detail = "the controller is shutting down".to_owned();
             return Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail));
@@ -177,7 +180,7 @@ async fn served(state: &ServerState, name: &str, generation: i64) -> Result<Arc<
 }
 
 /// The workload if it serves, else what is missing.
-fn look(
+fn observe(
     state: &ServerState,
     name: &str,
     generation: i64,

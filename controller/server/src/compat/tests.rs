@@ -1,6 +1,7 @@
 //! The contract with existing clients, route by route, over a real store.
 
 use aegis_api::kinds::find;
+use aegis_api::observed::ContainerState;
 use aegis_api::wire::{ContainerMetrics, ContainerRow, Edge, EdgeLabel, Node, NodeType, Topology};
 use aegis_api::{Incident, Kind as _};
 use aegis_runtime::{Part, Stored};
@@ -87,7 +88,7 @@ async fn an_alert_is_answered_with_the_incident_it_opened() {
 #[tokio::test]
 async fn the_same_alert_again_is_the_same_incident() {
     let server = Server::start().await;
-    let sent = json!({"incident_id": "i-1", "alert_type": "x", "container_name": "nobody-knows-it"});
+    let sent = json!({"incident_id": "i-1", "alert_type": "x", "container_name": "unknown-container"});
     alert(&server, sent.clone()).await;
     alert(&server, sent.clone()).await;
     let open = incidents(&server);
@@ -228,8 +229,8 @@ fn no_alert_whatever_it_holds_is_the_server_s_fault() {
     let check = |bodies: Vec<Value>| {
         let answers = bodies.into_iter().map(|body| alert(&server, body));
         for answer in runtime.block_on(futures::future::join_all(answers)) {
-            let told = (answer.code.as_u16(), &answer.text);
-            prop_assert!(matches!(told.0, 200 | 422), "{:?}", told);
+            let answered = (answer.code.as_u16(), &answer.text);
+            prop_assert!(matches!(answered.0, 200 | 422), "{:?}", answered);
             if answer.code == 200 {
                 let id = answer.json()["incident_id"].as_str().unwrap().to_owned();
                 let path = format!("/incidents/{}", encoded(&id));
@@ -286,10 +287,10 @@ async fn incidents_are_found_by_id_and_by_name_and_listed_by_age() {
 #[tokio::test]
 async fn the_host_is_shown_as_it_was_last_seen() {
     let server = Server::start().await;
-    let (name, running, image) = ("web".to_owned(), "running".to_owned(), "web:1".to_owned());
+    let (name, running, image) = ("web".to_owned(), ContainerState::Running, "web:1".to_owned());
     let row = ContainerRow {
         name: name.clone(),
-        status: running.clone(),
+        status: running,
         image: image.clone(),
         id: "0123456789ab".to_owned(),
     };
@@ -302,7 +303,7 @@ async fn the_host_is_shown_as_it_was_last_seen() {
         memory_percent: 10.0,
         net_rx_bytes: 1,
         net_tx_bytes: 2,
-        status: running.clone(),
+        status: running,
         uptime_seconds: 3.0,
         image: image.clone(),
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{Incident, Kind, KindInfo, Time, Workload};
+use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, Time, Workload};
 use aegis_planning::covering::covering;
 use aegis_planning::detection::episode::{fingerprints, takes_alerts};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
@@ -16,9 +16,9 @@ use axum::http::StatusCode;
 use jiff::SignedDuration;
 
 use super::alert::{Alert, Known, Message, Named, Over};
-use super::refusal::Refusal;
 use crate::auth::Acting;
-use crate::body::{ALERT_LIMIT, Whole};
+use crate::body::{ALERT_LIMIT, BoundedBody};
+use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -32,7 +32,7 @@ const NAMES: u32 = 100;
 pub(super) async fn webhook(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    body: Result<Whole<ALERT_LIMIT>, Status>,
+    body: Result<BoundedBody<ALERT_LIMIT>, Status>,
 ) -> Result<Json<IncidentResult>, Refusal> {
     let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
     let known = Known {
@@ -42,7 +42,7 @@ pub(super) async fn webhook(
     let now = Time(jiff::Timestamp::now());
     let target = &state.config.target_container;
     let alert = Alert::read(&body?.0, target, known, now).map_err(Refusal::Fields)?;
-    let _turn = state.gates.enter(alert.same()).await;
+    let _turn = state.keyed_mutex.enter(alert.same()).await;
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(&state, &alert);
         let taken = match &alert.message {
@@ -69,7 +69,7 @@ pub(super) async fn webhook(
         };
         match taken {
             Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
-            // Somebody else opened or deleted it meanwhile: look again.
+            // Another client opened or deleted it meanwhile: read again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
         }
@@ -78,7 +78,7 @@ pub(super) async fn webhook(
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-/// The open incident of a detector about the workload that an alert is about: the same episode, whoever saw it first.
+/// The open incident of a detector about the workload that an alert is about: it is the same episode.
 fn detected(state: &ServerState, named: &Named, workloads: &[Arc<Workload>]) -> Option<Arc<Incident>> {
     let workload = covering(workloads, named.container.as_str())?;
     fingerprints(workload.name())
@@ -124,7 +124,7 @@ impl Earlier {
         open.or_else(|| self.all().find(just_ended))
     }
 
-    /// The open one whose end is told. What names another container is about another trouble.
+    /// The open one whose end is reported. What names another container is about another trouble.
     fn concerned(&self, named: Option<&Named>, known: Known<'_>) -> Option<&Arc<Incident>> {
         let about = |incident: &&Arc<Incident>| {
             let container = incident.spec.container_name.as_ref();
@@ -135,8 +135,8 @@ impl Earlier {
         self.all().filter(|incident| !incident.is_finished()).find(about)
     }
 
-    /// What a sender is answered that tells the end of what is not open: how it stands with its incident, if there was
-    /// one, and that nothing was opened.
+    /// What a sender is answered that reports the end of what is not open: how it stands with its incident, if there
+    /// was one, and that nothing was opened.
     fn nothing_open(&self, alert: &Alert, over: &Over, now: Time) -> IncidentResult {
         if let Some(ended) = self.all().find(|incident| incident.is_finished()) {
             return IncidentResult::from(&**ended);
@@ -230,21 +230,21 @@ async fn open(state: &ServerState, store: &Store, opening: Opening<'_>) -> Resul
     let spec = opening.alert.spec(opening.named, opening.workloads, previous);
     let incident = store.add::<Incident>(&name, &spec).await?;
     state.book.note(&incident);
-    tell(state, &incident, opening.named);
+    record_naming(state, &incident, opening.named);
     Ok(incident)
 }
 
 /// Says how the container was found, where the sender did not plainly name it.
-fn tell(state: &ServerState, incident: &Incident, named: &Named) {
+fn record_naming(state: &ServerState, incident: &Incident, named: &Named) {
     let Some(naming) = &named.naming else { return };
     let (kind, reason) = if naming.by_default {
-        (EventType::Warning, "DefaultTarget")
+        (EventType::Warning, Reason::DefaultTarget.as_str())
     } else if naming.others.is_empty() {
-        (EventType::Normal, "ContainerNamed")
+        (EventType::Normal, ConditionType::ContainerNamed.as_str())
     } else {
-        (EventType::Warning, "ContainerNamed")
+        (EventType::Warning, ConditionType::ContainerNamed.as_str())
     };
-    let message = naming.told(named.container.as_str());
+    let message = naming.message(named.container.as_str());
     state
         .events
         .record(&ObjectRef::of(incident), kind, reason, message);

@@ -56,7 +56,7 @@ fn warnings(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn held_deletions_are_told_and_confirmed_by_whoever_may_delete_the_kind_and_audited() {
+async fn held_deletions_are_listed_and_confirmed_by_roles_that_may_delete_the_kind_and_audited() {
     let server = held().await;
     let report = server.get("/files").await.json();
     assert_eq!(report["held"][0]["kind"], "Workload");
@@ -92,10 +92,13 @@ async fn held_deletions_are_told_and_confirmed_by_whoever_may_delete_the_kind_an
     assert_eq!(server.get(&format!("{WORKLOADS}/a")).await.code, 404);
     assert_eq!(server.get(&format!("{WORKLOADS}/c")).await.code, 200);
     let audit = server.get("/audit?after=0").await.json();
-    let told = |record: &Value| {
+    let deleted = |record: &Value| {
         record["verb"] == "delete" && record["name"] == "a" && record["actor"]["user"] == "admin"
     };
-    assert!(audit["records"].as_array().unwrap().iter().any(told), "{audit}");
+    assert!(
+        audit["records"].as_array().unwrap().iter().any(deleted),
+        "{audit}"
+    );
     let wrong = server
         .ask(
             "POST",

@@ -119,7 +119,7 @@ fn names(drafts: &[Draft]) -> Vec<String> {
 }
 
 #[test]
-fn an_incident_s_life_is_told_in_the_order_in_which_it_happened() {
+fn an_incident_s_life_is_published_in_the_order_in_which_it_happened() {
     let drafts = replay(&versions());
     assert_eq!(
         names(&drafts),
@@ -203,11 +203,11 @@ fn versions_that_were_missed_lose_no_fact() {
     for skipped in 1..all.len() - 1 {
         let mut some = all.clone();
         some.remove(skipped);
-        let mut told = names(&replay(&some));
-        told.sort();
+        let mut published = names(&replay(&some));
+        published.sort();
         let mut expected = whole.clone();
         expected.sort();
-        assert_eq!(told, expected, "without version {skipped}");
+        assert_eq!(published, expected, "without version {skipped}");
     }
 }
 
@@ -233,5 +233,19 @@ fn a_failure_says_why() {
     assert_eq!(
         drafts[1].frame.data(),
         json!({"incident_id": "INC-1", "error": "no quorum"})
+    );
+}
+
+#[test]
+fn a_dry_run_is_shown_as_nothing_done_and_then_as_resolved() {
+    let old = incident(&json!({"phase": "COUNCIL_REVIEW"}));
+    let new = incident(
+        &json!({"phase": "DRY_RUN", "finishedAt": "2026-01-31T12:00:09Z", "timeline": [entry(9, "DRY_RUN")]}),
+    );
+    let drafts = frames(Some(&old), &new);
+    assert_eq!(names(&drafts), ["status.update NOOP", "resolved"]);
+    assert_eq!(
+        drafts[1].frame.data(),
+        json!({"incident_id": "INC-1", "resolved_at": "2026-01-31T12:00:09Z", "dry_run": true})
     );
 }

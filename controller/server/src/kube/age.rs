@@ -15,22 +15,26 @@ pub(super) fn age(then: Time, now: Time) -> String {
 }
 
 fn human(seconds: u64) -> String {
-    let two = |whole: u64, unit: char, rest: u64, smaller: char| match rest {
-        0 => format!("{whole}{unit}"),
-        rest => format!("{whole}{unit}{rest}{smaller}"),
-    };
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     let (days, years) = (hours / 24, hours / 24 / 365);
     match () {
         () if seconds < 120 => format!("{seconds}s"),
-        () if minutes < 10 => two(minutes, 'm', seconds % 60, 's'),
+        () if minutes < 10 => two_units(minutes, 'm', seconds % 60, 's'),
         () if minutes < 180 => format!("{minutes}m"),
-        () if hours < 8 => two(hours, 'h', minutes % 60, 'm'),
+        () if hours < 8 => two_units(hours, 'h', minutes % 60, 'm'),
         () if hours < 48 => format!("{hours}h"),
-        () if hours < 192 => two(days, 'd', hours % 24, 'h'),
+        () if hours < 192 => two_units(days, 'd', hours % 24, 'h'),
         () if years < 2 => format!("{days}d"),
-        () if years < 8 => two(years, 'y', days % 365, 'd'),
+        () if years < 8 => two_units(years, 'y', days % 365, 'd'),
         () => format!("{years}y"),
+    }
+}
+
+/// Without the smaller unit where nothing of it is left.
+fn two_units(whole: u64, unit: char, rest: u64, smaller: char) -> String {
+    match rest {
+        0 => format!("{whole}{unit}"),
+        rest => format!("{whole}{unit}{rest}{smaller}"),
     }
 }
 

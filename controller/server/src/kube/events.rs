@@ -43,7 +43,7 @@ static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
 pub(super) struct Named<T>(T);
 
 #[derive(Deserialize)]
-pub(super) struct Place {
+pub(super) struct Collection {
     #[serde(default)]
     namespace: Option<String>,
     #[serde(default)]
@@ -52,7 +52,7 @@ pub(super) struct Place {
 
 pub(super) async fn list(
     State(state): State<ServerState>,
-    Named(place): Named<Place>,
+    Named(place): Named<Collection>,
     query: Query,
     shape: Shape,
 ) -> Result<Response, Status> {
@@ -109,7 +109,7 @@ fn watch(
 
 pub(super) async fn get(
     State(state): State<ServerState>,
-    Named(place): Named<Place>,
+    Named(place): Named<Collection>,
 ) -> Result<Response, Status> {
     let ours = place.namespace.is_none_or(|namespace| namespace == NAMESPACE);
     let (_, events) = state.events.list();

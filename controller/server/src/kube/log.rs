@@ -1,5 +1,5 @@
-//! `GET …/workloads/NAME/log`: the log lines of one of a Workload's containers, as text. Nobody can read the log of a
-//! container that no Workload covers. The lines come from whoever wired the server up.
+//! `GET …/workloads/NAME/log`: the log lines of one of a Workload's containers, as text. The log of a
+//! container that no Workload covers cannot be read. The lines come from the program that wires the server up.
 
 use std::convert::Infallible;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::state::{LogRequest, ServerState};
 use crate::status::Status;
 
-/// Lines from the end, unless told otherwise, and at most.
+/// Lines from the end, by default and at most.
 const LINES: u32 = 100;
 const MOST_LINES: u32 = 10_000;
 

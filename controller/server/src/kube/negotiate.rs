@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 pub(super) enum Shape {
     /// Objects as they are.
     Objects,
-    /// A table for people.
+    /// A human-readable table.
     Table,
 }
 

@@ -1,5 +1,5 @@
 //! `POST …/workloads/NAME/plan` and `GET …/incidents/NAME/plan`: what a changed spec, or an incident's plan, would do to
-//! containers. Changes nothing. The answer is the planner's own, from whoever wired the server up.
+//! containers. Changes nothing. The answer is the planner's own, from the program that wires the server up.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::patch::Patch;
 use super::target::Target;
 use super::write::{consistent, refused};
 use super::{input, write};
-use crate::body::{API_LIMIT, Whole};
+use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::{NoPlan, ServerState};
 use crate::status::Status;
 
@@ -35,14 +35,14 @@ pub(super) async fn of_workload(
     State(state): State<ServerState>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Json<WorkloadPlan>, Status> {
     let Path(named) = path.map_err(|_| Status::no_route())?;
     let info = KindInfo::of::<Workload>();
     let _turn = turn(&state)?;
     let wanted = match body.0.is_empty() {
         true => Wanted::Patch(Patch::Merge(json!({}))),
-        false if is_whole(&headers) => Wanted::Whole(input::object(&body.0)?),
+        false if is_whole(&headers) => Wanted::BoundedBody(input::object(&body.0)?),
         false => Wanted::Patch(write::parse(&headers, &body)?),
     };
     let wanted = changed(&state, info, &named.name, wanted).await?;
@@ -75,7 +75,7 @@ pub(super) async fn of_incident(
     answer(&state, workload).await
 }
 
-/// Few at a time: an answer takes a look at the engine, and some thought.
+/// Few at a time: an answer takes an inspection by the engine, and some computing.
 fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
     state
         .planners
@@ -88,7 +88,7 @@ fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
 enum Wanted {
     Patch(Patch),
     /// The object, whole.
-    Whole(Value),
+    BoundedBody(Value),
     /// Its spec, whole.
     Spec(Value),
 }
@@ -98,7 +98,7 @@ impl Wanted {
     fn apply(&self, current: &Value) -> Result<Value, String> {
         match self {
             Self::Patch(patch) => patch.apply(current),
-            Self::Whole(object) => Ok(object.clone()),
+            Self::BoundedBody(object) => Ok(object.clone()),
             Self::Spec(spec) => Ok(with_spec(current, spec.clone())),
         }
     }
@@ -125,7 +125,7 @@ async fn changed(
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let Some(current) = state.store.get_stored(info, name) else {
-        let (Wanted::Whole(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
+        let (Wanted::BoundedBody(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
             return Err(Status::not_found(info, name));
         };
         input::settle(&target, &mut object)?;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn i14_an_incidents_plan_is_told_as_it_is_carried_out_and_nothing_of_what_it_replaces_is_left() {
+    async fn i14_an_incidents_plan_is_shown_as_it_is_carried_out_and_nothing_of_what_it_replaces_is_left() {
         let server = Server::start().await;
         let object = |kind: &str, name: &str, spec: serde_json::Value| json!({"apiVersion": "aegisops.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
         let template = json!({"image": "app:2", "env": {"BROKEN": "yes"}});
@@ -259,7 +259,7 @@ mod tests {
         ] {
             server.store.create(info, object, false).await.unwrap();
         }
-        let told = async |patch: serde_json::Value| {
+        let preview = async |patch: serde_json::Value| {
             let plan = json!({"hash": "1", "action": "ROLLBACK", "target": "web", "parentGeneration": 1,
                 "patch": patch, "createdAt": "2026-01-02T00:00:00Z"});
             let status = serde_json::from_value(json!({"phase": "AWAITING_APPROVAL", "plan": plan})).unwrap();
@@ -280,10 +280,10 @@ mod tests {
             assert_eq!(answer.code, StatusCode::OK, "{}", answer.text);
             answer.json()["clients"]["message"].as_str().unwrap().to_owned()
         };
-        let asked = told(json!({"template": {"image": "app:1"}})).await;
+        let asked = preview(json!({"template": {"image": "app:1"}})).await;
         assert!(asked.contains("app:1") && !asked.contains("BROKEN"), "{asked}");
         // A restart is one of what runs when a human agrees, however long ago the plan was made.
-        let asked = told(json!({"restartedAt": "2026-01-02T00:00:00Z"})).await;
+        let asked = preview(json!({"restartedAt": "2026-01-02T00:00:00Z"})).await;
         assert!(
             !asked.contains("2026-01-02") && !asked.contains("2026-01-01"),
             "{asked}"

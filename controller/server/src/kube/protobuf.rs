@@ -1,15 +1,14 @@
 //! The one binary message that newer kubectls insist on: `SelfSubjectAccessReview` inside `runtime.Unknown`
 //! (`k8s.io/apimachinery/pkg/runtime/generated.proto`, `k8s.io/api/authorization/v1/generated.proto`). Pure.
 
-use super::review::Question;
+use super::review::AccessReview;
 
 /// What a review asks about. The bytes are those after the `k8s\0` mark.
-pub(super) fn question(unknown: &[u8]) -> Option<Question> {
+pub(super) fn question(unknown: &[u8]) -> Option<AccessReview> {
     // Unknown{2: raw}; raw: SelfSubjectAccessReview{2: spec}; spec{1: resourceAttributes, 2: nonResourceAttributes}.
     let spec = field(field(unknown, 2)?, 2)?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     if let Some(resource) = field(spec, 1) {
-        return Some(Question {
+        return Some(AccessReview {
             verb: text(field(resource, 2)?)?,
             path: String::new(),
             group: field(resource, 3).and_then(text).unwrap_or_default(),
@@ -17,11 +16,15 @@ pub(super) fn question(unknown: &[u8]) -> Option<Question> {
         });
     }
     let other = field(spec, 2)?;
-    Some(Question {
+    Some(AccessReview {
         path: text(field(other, 1)?)?,
         verb: text(field(other, 2)?)?,
-        ..Question::default()
+        ..AccessReview::default()
     })
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
 }
 
 /// The first length-delimited field of this number.
@@ -85,7 +88,7 @@ mod tests {
         let asked = question(&review(&message(1, &resource))).unwrap();
         assert_eq!(
             asked,
-            Question {
+            AccessReview {
                 verb: "create".to_owned(),
                 path: String::new(),
                 group: "aegisops.io".to_owned(),
@@ -96,10 +99,10 @@ mod tests {
         let asked = question(&review(&message(2, &other))).unwrap();
         assert_eq!(
             asked,
-            Question {
+            AccessReview {
                 verb: "get".to_owned(),
                 path: "/metrics".to_owned(),
-                ..Question::default()
+                ..AccessReview::default()
             }
         );
     }

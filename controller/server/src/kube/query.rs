@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use super::selector::Selector;
 use crate::status::Status;
 
-/// The longest watch, whatever the client asks for.
+/// The longest watch, whatever the client requests.
 const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
 
-/// What a query asks for.
+/// What a query requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query {
     pub(super) selector: Selector,

@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 
 use super::protobuf;
 use crate::auth::Identity;
-use crate::body::{API_LIMIT, Whole};
+use crate::body::{API_LIMIT, BoundedBody};
 use crate::status::Status;
 
 /// What is asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct AccessReview {
     pub(super) verb: String,
     pub(super) path: String,
     pub(super) group: String,
     pub(super) resource: String,
 }
 
-impl Question {
+impl AccessReview {
     fn allowed(&self, identity: &Identity) -> bool {
         let kind = (self.group.as_str(), self.resource.as_str());
         identity.may(
@@ -32,8 +32,8 @@ impl Question {
 
 type Answer = Result<(StatusCode, Json<Value>), Status>;
 
-pub(super) async fn access(Extension(identity): Extension<Identity>, body: Whole<API_LIMIT>) -> Answer {
-    let question = Question::read(&body.0)?;
+pub(super) async fn access(Extension(identity): Extension<Identity>, body: BoundedBody<API_LIMIT>) -> Answer {
+    let question = AccessReview::read(&body.0)?;
     let allowed = question.allowed(&identity);
     let reason = if allowed {
         String::new()
@@ -78,7 +78,7 @@ fn created(review: Value) -> Answer {
     Ok((StatusCode::CREATED, Json(review)))
 }
 
-impl Question {
+impl AccessReview {
     /// Reads a review's body: JSON, or protobuf from newer kubectls.
     fn read(body: &[u8]) -> Result<Self, Status> {
         if let Some(binary) = body.strip_prefix(b"k8s\0") {

@@ -380,7 +380,7 @@ async fn lines(server: &Server, path: &str) -> Vec<Value> {
         .collect()
 }
 
-fn told(lines: &[Value]) -> Vec<String> {
+fn summaries(lines: &[Value]) -> Vec<String> {
     let line = |line: &Value| {
         format!(
             "{} {}",
@@ -426,15 +426,15 @@ async fn a_watch_replays_from_a_version_and_selectors_see_objects_come_and_go() 
     .await;
     server.ask("DELETE", &path, None).await;
     let all = first(&server, &format!("{BASE}?watch=true&resourceVersion={begun}"), 3).await;
-    assert_eq!(told(&all), ["MODIFIED web", "MODIFIED web", "DELETED web"]);
+    assert_eq!(summaries(&all), ["MODIFIED web", "MODIFIED web", "DELETED web"]);
     let some = format!("{BASE}?watch=true&resourceVersion={begun}&labelSelector=app%3Dweb");
     assert_eq!(
-        told(&first(&server, &some, 2).await),
+        summaries(&first(&server, &some, 2).await),
         ["MODIFIED web", "DELETED web"]
     );
     let other = format!("{BASE}?watch=true&resourceVersion={begun}&labelSelector=app%3Dother");
     assert_eq!(
-        told(&first(&server, &other, 2).await),
+        summaries(&first(&server, &other, 2).await),
         ["ADDED web", "DELETED web"]
     );
 }
@@ -443,7 +443,10 @@ async fn a_watch_replays_from_a_version_and_selectors_see_objects_come_and_go() 
 async fn a_watch_without_a_version_begins_with_what_there_is() {
     let server = with(&["db", "web"]).await;
     let path = format!("{BASE}?watch=true&resourceVersion=0&timeoutSeconds=1");
-    assert_eq!(told(&first(&server, &path, 2).await), ["ADDED db", "ADDED web"]);
+    assert_eq!(
+        summaries(&first(&server, &path, 2).await),
+        ["ADDED db", "ADDED web"]
+    );
     let marked = first(&server, &format!("{path}&sendInitialEvents=true"), 3).await;
     assert_eq!(marked[2]["type"], "BOOKMARK");
     assert_eq!(
@@ -469,7 +472,7 @@ async fn a_watch_ends_when_its_time_is_up_and_when_the_server_goes() {
 }
 
 #[tokio::test]
-async fn a_watched_table_tells_its_columns_once() {
+async fn a_watched_table_sends_its_columns_once() {
     let server = with(&["db", "web"]).await;
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
     let request = Request::get(format!("{BASE}?watch=true&timeoutSeconds=1"))
@@ -575,7 +578,7 @@ async fn events_are_listed_selected_and_watched() {
         .json();
     assert_eq!(table["rows"][0]["cells"][3], "workload/web");
     assert_eq!(
-        told(&first(&server, &format!("{base}?watch=true"), 2).await).len(),
+        summaries(&first(&server, &format!("{base}?watch=true"), 2).await).len(),
         2
     );
 }

@@ -1,4 +1,5 @@
-//! `Warning` headers: files that are not in force as they are, told wherever their kind is read. kubectl prints them. Pure.
+//! `Warning` headers: files that are not in force as they are, reported wherever their kind is read. kubectl prints
+//! them. Pure.
 
 use aegis_api::KindInfo;
 use aegis_runtime::BrokenFile;
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_of_rules_is_told_to_readers_of_incidents() {
+    fn a_broken_file_of_rules_is_reported_to_readers_of_incidents() {
         let file = BrokenFile {
             path: "/state/rules/night.yaml".into(),
             kind: RULES_KIND.to_owned(),

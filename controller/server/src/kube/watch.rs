@@ -1,5 +1,5 @@
 //! Watches: one line of JSON a change, for as long as the client wants. Owns no memory of what was sent: a client that
-//! falls behind is told to list again.
+//! falls behind gets 410 and lists again.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -71,12 +71,12 @@ pub(super) fn objects(
 
 /// What a change of an object is to a client that sees only what its selector selects.
 fn change(selector: &Selector, event: &StoreEvent) -> Option<&'static str> {
-    let is = event.verb != Verb::Deleted && selector.matches(&event.object.value);
+    let matches = event.verb != Verb::Deleted && selector.matches(&event.object.value);
     let was = match &event.old {
         Some(old) => selector.matches(&old.value),
         None => event.verb == Verb::Deleted && selector.matches(&event.object.value),
     };
-    match (was, is) {
+    match (was, matches) {
         (false, true) => Some("ADDED"),
         (true, true) => Some("MODIFIED"),
         (true, false) => Some("DELETED"),
@@ -122,7 +122,7 @@ pub(super) struct Lines {
     pub(super) shape: Shape,
     pub(super) include: Include,
     pub(super) columns: &'static [Column],
-    /// Whether a table's columns were told already: only the first line tells them.
+    /// Whether a table's columns were sent already: only the first line has them.
     pub(super) headed: bool,
 }
 

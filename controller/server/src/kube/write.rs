@@ -1,5 +1,5 @@
 //! Changes of objects. All of them go through the store's single writer; what is refused changes nothing. Status is the
-//! controller's: nobody else writes it.
+//! controller's: it has no other writer.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use super::target::Target;
 use super::{input, read, scale};
 use crate::auth::Acting;
-use crate::body::{API_LIMIT, Whole};
+use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -29,7 +29,7 @@ pub(super) async fn create(
     Acting(store): Acting,
     target: Target,
     query: Query,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     make(&store, &target, query.dry_run, input::object(&body.0)?).await
 }
@@ -47,7 +47,7 @@ pub(super) async fn update(
     Acting(store): Acting,
     target: Target,
     query: Query,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     target.exists()?;
     let mut object = input::object(&body.0)?;
@@ -63,7 +63,7 @@ pub(super) async fn patch(
     target: Target,
     query: Query,
     headers: HeaderMap,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     let patch = parse(&headers, &body)?;
     if let Patch::Apply(object) = &patch
@@ -79,7 +79,7 @@ pub(super) async fn patch(
     Ok(Json(&*stored.value).into_response())
 }
 
-pub(super) fn parse(headers: &HeaderMap, body: &Whole<API_LIMIT>) -> Result<Patch, Status> {
+pub(super) fn parse(headers: &HeaderMap, body: &BoundedBody<API_LIMIT>) -> Result<Patch, Status> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -92,7 +92,7 @@ pub(super) async fn part(
     Acting(store): Acting,
     target: Target,
     query: Query,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     changeable(&target)?;
     let wanted = input::object(&body.0)?;
@@ -105,7 +105,7 @@ pub(super) async fn patch_part(
     target: Target,
     query: Query,
     headers: HeaderMap,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     changeable(&target)?;
     let patch = parse(&headers, &body)?;
@@ -124,7 +124,7 @@ pub(super) async fn delete(
     Acting(store): Acting,
     target: Target,
     query: Query,
-    body: Whole<API_LIMIT>,
+    body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
     target.exists()?;
     let options = Options::read(&body.0)?;
@@ -183,7 +183,7 @@ where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
     let (info, name) = (target.info, target.name.as_str());
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let edit = move |current: &Stored| {
         let wanted = edit(current).map_err(|why| refused(current, why))?;
         consistent(current, &wanted)?;
@@ -192,13 +192,13 @@ where
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
             return Err(StoreError::Invalid { kind, name, errors });
         }
-        // Where the caller is gone, nobody waits for the finalizers either.
-        drop(tell.send(finalizers(&wanted)));
+        // Where the caller is gone, no one waits for the finalizers either.
+        drop(sender.send(finalizers(&wanted)));
         Ok(wanted)
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let stored = answer(store.edit(info, name, Part::Spec, dry_run, edit).await)?;
-    match told.await {
+    match receiver.await {
         Ok(wanted) if !dry_run && wanted != finalizers(&stored.value) => {
             let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
             answer(store.edit(info, name, Part::Finalizers, false, edit).await)

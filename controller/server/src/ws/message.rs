@@ -8,24 +8,24 @@ use aegis_runtime::Frame;
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 
-/// How a client is told of the frames of the feed. What `full_text` comes to is bounded: it repeats itself with every
+/// How a client is sent the frames of the feed. What `full_text` comes to is bounded: it repeats itself with every
 /// frame, and may come to a thousand times the answer.
 #[derive(Debug)]
-pub(super) enum Telling {
+pub(super) enum Delivery {
     /// Every frame as the feed holds it.
     Lean,
     /// `ai.stream` frames with the text so far.
     Full {
         /// Bytes of text so far that a client which is behind may still be sent. Beyond that, of the frames of one answer
-        /// that wait only the newest is told, with all the words of those before it.
+        /// that wait only the newest is sent, with all the words of those before it.
         spare: usize,
         /// By answer: how much of it the client knows, where frames were left out.
         known: HashMap<u64, usize>,
     },
 }
 
-impl Telling {
-    /// What is sent of a frame; `None` where a newer one tells it.
+impl Delivery {
+    /// What is sent of a frame; `None` where a newer one says it.
     pub(super) fn message(&mut self, frame: &Frame) -> Option<Utf8Bytes> {
         match (self, frame.answer()) {
             (Self::Full { spare, known }, Some((answer, from))) => {
@@ -35,8 +35,8 @@ impl Telling {
                     return None;
                 }
                 *spare = spare.saturating_sub(cost);
-                let told = known.remove(&answer).unwrap_or(from);
-                frame.with_full_text(told).map(Utf8Bytes::from)
+                let sent = known.remove(&answer).unwrap_or(from);
+                frame.with_full_text(sent).map(Utf8Bytes::from)
             }
             _ => Utf8Bytes::try_from(frame.message().clone()).ok(),
         }
@@ -96,16 +96,16 @@ mod tests {
             .collect()
     }
 
-    fn full(spare: usize) -> Telling {
-        Telling::Full {
+    fn full(spare: usize) -> Delivery {
+        Delivery::Full {
             spare,
             known: HashMap::new(),
         }
     }
 
-    fn told(telling: &mut Telling, feed: &Feed) -> Vec<Value> {
+    fn sent(delivery: &mut Delivery, feed: &Feed) -> Vec<Value> {
         let frames = frames(feed);
-        let messages = frames.iter().filter_map(|frame| telling.message(frame));
+        let messages = frames.iter().filter_map(|frame| delivery.message(frame));
         messages.map(|text| read(&text)).collect()
     }
 
@@ -114,9 +114,9 @@ mod tests {
         let feed = Feed::default();
         let mut answer = feed.live_answer("i");
         ["ab", "c"].iter().for_each(|words| answer.say(words));
-        let whole = told(&mut full(100), &feed);
+        let whole = sent(&mut full(100), &feed);
         assert_eq!(whole[1]["data"]["full_text"], "abc");
-        let without = told(&mut Telling::Lean, &feed);
+        let without = sent(&mut Delivery::Lean, &feed);
         assert_eq!(without[1]["data"], json!({"incident_id": "i", "chunk": "c"}));
         assert_eq!(
             (&without[1]["seq"], &without[1]["type"]),
@@ -138,12 +138,12 @@ mod tests {
         words.iter().for_each(|words| answer.say(words));
         let length = words.concat().len();
         // Each with the text so far: some ten megabytes.
-        let all = told(&mut full(usize::MAX), &feed);
+        let all = sent(&mut full(usize::MAX), &feed);
         assert_eq!(all.len(), 2001);
-        let some = told(&mut full(10 * length), &feed);
+        let some = sent(&mut full(10 * length), &feed);
         let bytes: usize = some.iter().map(|message| message.to_string().len()).sum();
         assert!(bytes < 20 * length + feed.bytes(), "{bytes} bytes");
-        // Whoever appends and whoever replaces know the same in the end, and at every step between.
+        // A client that appends and one that replaces have the same in the end, and at every step between.
         let mut text = String::new();
         for message in &some {
             let data = &message["data"];
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_up_is_told_every_word_by_itself() {
+    fn who_keeps_up_is_sent_every_word_by_itself() {
         let feed = Feed::default();
         let mut answer = feed.live_answer("i");
-        let mut telling = full(0);
+        let mut delivery = full(0);
         for n in 1..50_usize {
             answer.say("word ");
             let newest = frames(&feed).pop().unwrap();
-            let message = read(&telling.message(&newest).unwrap());
+            let message = read(&delivery.message(&newest).unwrap());
             assert_eq!(message["data"]["full_text"], "word ".repeat(n));
             assert_eq!(message["data"]["chunk"], "word ");
         }

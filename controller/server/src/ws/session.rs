@@ -1,5 +1,5 @@
-//! One client's session: replay, frames as they come, signs of life. A slow client loses frames and is told; it is never
-//! waited for, since it reads from the feed's own bounded memory.
+//! One client's session: replay, frames as they come, signs of life. A slow client loses frames and is notified; it is
+//! never waited for, since it reads from the feed's own bounded memory.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::message::{self, Telling};
+use super::message::{self, Delivery};
 use super::{Wishes, snapshot};
 use crate::auth::Identity;
 use crate::state::ServerState;
 
-/// How often the server asks for a sign of life.
+/// How often the server sends a ping.
 const PING: Duration = Duration::from_secs(30);
-/// How long a client may give none.
+/// How long a client may send nothing.
 const IDLE: Duration = Duration::from_secs(90);
 /// How long one message may take to leave.
 const SEND: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ const SEND: Duration = Duration::from_secs(15);
 enum End {
     /// The client went, or can no longer be reached.
     Gone,
-    /// The client should be told.
+    /// The client should be sent this close code and reason.
     Close(u16, &'static str),
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
     let mut session = Session {
         socket,
         position,
-        telling: telling(state, wishes),
+        delivery: delivery(state, wishes),
         names_stream: wishes.stream.is_some(),
         heard: Instant::now(),
     };
@@ -49,18 +49,18 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
             code,
             reason: reason.into(),
         }));
-        // A client that cannot be told is gone anyway.
+        // A client that cannot be notified is gone anyway.
         if let Err(End::Gone) = session.send(close).await {
-            tracing::debug!(reason, "a client was gone before it could be told");
+            tracing::debug!(reason, "a client was gone before it could be notified");
         }
     }
 }
 
 /// With the text so far, unless the client opts out.
-fn telling(state: &ServerState, wishes: &Wishes) -> Telling {
+fn delivery(state: &ServerState, wishes: &Wishes) -> Delivery {
     match wishes.full_text.as_deref() {
-        Some("0" | "false") => Telling::Lean,
-        _ => Telling::Full {
+        Some("0" | "false") => Delivery::Lean,
+        _ => Delivery::Full {
             spare: room(state),
             known: HashMap::new(),
         },
@@ -82,7 +82,7 @@ fn start(stream: &str, latest: u64, wishes: &Wishes) -> u64 {
     }
 }
 
-/// Nobody stays on whose token or session has ended.
+/// No client stays on whose token or session has ended.
 fn stay(state: &ServerState, identity: &Identity) -> Result<(), End> {
     if state.auth.still(identity) {
         Ok(())
@@ -97,8 +97,8 @@ fn stay(state: &ServerState, identity: &Identity) -> Result<(), End> {
 struct Session {
     socket: WebSocket,
     position: u64,
-    telling: Telling,
-    /// Clients of the earlier system are not told what they did not ask for.
+    delivery: Delivery,
+    /// Clients of the earlier system are not sent what they did not request.
     names_stream: bool,
     heard: Instant,
 }
@@ -144,11 +144,11 @@ impl Session {
         match item {
             FeedItem::Frame(frame) => {
                 self.position = frame.seq;
-                if let Some(text) = self.telling.message(&frame) {
+                if let Some(text) = self.delivery.message(&frame) {
                     self.send(Message::Text(text)).await?;
                 }
                 if self.position == state.feed.seq() {
-                    self.telling.caught_up(room(state));
+                    self.delivery.caught_up(room(state));
                 }
                 Ok(())
             }

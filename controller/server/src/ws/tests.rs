@@ -219,7 +219,7 @@ async fn a_browser_s_token_is_a_sub_protocol_and_its_origin_must_be_ours() {
 }
 
 #[tokio::test]
-async fn clients_are_told_when_the_server_goes_and_there_are_only_so_many() {
+async fn clients_are_notified_when_the_server_goes_and_there_are_only_so_many() {
     let listening = Listening::start().await;
     let mut client = listening.connect("").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
@@ -244,7 +244,7 @@ async fn clients_are_told_when_the_server_goes_and_there_are_only_so_many() {
 }
 
 #[tokio::test]
-async fn a_client_that_falls_behind_is_told_how_much_it_missed() {
+async fn a_client_that_falls_behind_learns_how_much_it_missed() {
     let listening = Listening::start().await;
     let mut client = listening.connect("").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
@@ -293,7 +293,7 @@ async fn i12_a_replay_is_no_larger_than_the_feed_may_be_and_still_right() {
     let before: String = words.iter().take(11).cloned().collect();
     let mut client = listening.connect(&format!("?since={since}")).await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
-    let (mut bytes, mut text, mut told) = (0, before, Vec::new());
+    let (mut bytes, mut text, mut received) = (0, before, Vec::new());
     loop {
         let frame = next(&mut client).await;
         bytes += frame.to_string().len();
@@ -302,15 +302,15 @@ async fn i12_a_replay_is_no_larger_than_the_feed_may_be_and_still_right() {
         }
         text.push_str(frame["data"]["chunk"].as_str().unwrap());
         assert_eq!(frame["data"]["full_text"], text.as_str());
-        told.push(frame);
+        received.push(frame);
     }
     assert_eq!(text, words.concat());
-    assert!(told.len() < 109, "some were told with a later one");
+    assert!(received.len() < 109, "some were sent with a later one");
     assert!(bytes <= limit, "{bytes} bytes");
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_the_newest_of_what_tells_how_things_stand() {
+async fn a_client_that_comes_back_gets_the_newest_of_the_current_state() {
     let listening = Listening::start().await;
     listening.publish(1);
     for n in 0..1000 {

@@ -39,14 +39,14 @@ async fn alerts(rate: u32, budget: &str) {
     let world = World::new().await;
     let controller = world.controller().start().await;
     let api = controller.api();
-    api.apply(&policy("nobody", &json!({"mode": "Off"}))).await;
+    api.apply(&policy("off", &json!({"mode": "Off"}))).await;
     let begin = Instant::now();
     let posts = (0..rate * SECONDS).map(|number| {
         let api = api.clone();
         let at = begin + Duration::from_secs(1) * number / rate;
         tokio::spawn(async move {
             tokio::time::sleep_until(at.into()).await;
-            let alert = json!({"incident_id": format!("bench-{number}"), "alert_type": "memory_leak", "container_name": "nobody"});
+            let alert = json!({"incident_id": format!("bench-{number}"), "alert_type": "memory_leak", "container_name": "missing"});
             let (status, answer) = api.post("/webhook", &alert).await;
             assert_eq!(status, 200, "{answer}");
             at.elapsed()

@@ -14,7 +14,7 @@ pub(crate) async fn mttr_in_place(rounds: usize) {
     mttr(rounds, "InPlace", what, "<= 1.10x").await;
 }
 
-/// With another that takes over first: nobody notices.
+/// With another that takes over first: no client notices.
 pub(crate) async fn mttr_behind_a_stand_in(rounds: usize) {
     let what = "mttr behind a stand-in, nothing dropped / the same";
     mttr(rounds, "RollingUpdate", what, "-").await;

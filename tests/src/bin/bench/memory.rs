@@ -26,7 +26,7 @@ pub(crate) async fn memory() {
     rest().await;
 }
 
-/// One incident that is put before this model, then a client that asks for everything.
+/// One incident that is put before this model, then a client that requests everything.
 async fn speech(what: &str, field: &'static str, size: usize, deltas: usize) {
     let model = TalkativeModel::start(Speech { field, size, deltas }).await;
     let world = World::new().await;

@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use serde_json::{Value, json};
 
-/// Pause between two looks at whether something has come about.
+/// Pause between two checks whether something has come about.
 const LOOK: Duration = Duration::from_millis(2);
 /// The longest anything may take.
 const BOUND: Duration = Duration::from_secs(180);
@@ -38,7 +38,7 @@ pub(crate) struct Stack {
     pub(crate) token: String,
     pub(crate) docker: Docker,
     _controller: aegis_tests::Controller,
-    /// Last: it goes when nobody is left who would make containers anew.
+    /// Last: it is dropped when no controller is left that would recreate containers.
     pub(crate) world: World,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aegis_api::observed::ContainerState;
 use aegis_api::scalar::Time;
 use aegis_api::workload::{Health, InstanceStatus, StrategyType};
 use aegis_api::{Kind, LoadBalancer};
@@ -11,7 +12,7 @@ use aegis_docker_fake::{Actor, Effect, LoadedConfig, Op};
 use super::Evidence;
 use crate::world::BALANCER;
 
-/// How long ago a look at the workloads may be when nginx loads what came of it.
+/// How long ago the workloads may have been observed when nginx loads what came of it.
 const LOOKED: Duration = Duration::from_secs(60);
 
 /// I8, all of it.
@@ -25,10 +26,10 @@ pub(crate) fn i8_the_balancer_serves_what_can_serve(evidence: &Evidence) -> Vec<
 }
 
 /// How long somebody else may have the address of a server that nginx still sends requests to, where nothing keeps the
-/// controller from its work. It is the engine's event that tells, not the next resync.
-const TOLD: Duration = Duration::from_secs(8);
-/// The same after something did: events may have been lost, a call may still be waited for, and the resync tells.
-const FOUND_OUT: Duration = Duration::from_secs(50);
+/// controller from its work. It is the engine's event that reports it, not the next resync.
+const BY_EVENT: Duration = Duration::from_secs(8);
+/// The same after something did: events may have been lost, a call may still be waited for, and the resync finds it.
+const BY_RESYNC: Duration = Duration::from_secs(50);
 
 /// Requests go to the workload's containers alone: an address that one of them had may be another's by now.
 fn strangers_served(evidence: &Evidence) -> Vec<String> {
@@ -76,9 +77,9 @@ fn end_of_service(evidence: &Evidence, from: Time, next: Option<Time>) -> Option
 /// By how much something lasted too long.
 fn too_long(evidence: &Evidence, from: Time, until: Time) -> Option<Duration> {
     let excess = evidence.calms.iter().filter_map(|(calm, storm)| {
-        let told = aegis_api::Duration::from_secs(TOLD.as_secs());
-        let found_out = aegis_api::Duration::from_secs(FOUND_OUT.as_secs());
-        let deadline = from.plus(told).max(calm.plus(found_out));
+        let by_event = aegis_api::Duration::from_secs(BY_EVENT.as_secs());
+        let by_resync = aegis_api::Duration::from_secs(BY_RESYNC.as_secs());
+        let deadline = from.plus(by_event).max(calm.plus(by_resync));
         let end = storm.map_or(until, |storm| storm.min(until));
         (end > deadline).then(|| deadline.age(end))
     });
@@ -91,7 +92,7 @@ fn never_empty(evidence: &Evidence) -> Vec<String> {
         .loads
         .iter()
         .flat_map(|load| load.upstreams.iter().map(move |upstream| (load, upstream)));
-    // One that has nobody left but servers marked down is what a broken template leaves.
+    // One that has nothing left but servers marked down is what a broken template leaves.
     let empty = loads.filter(|(load, (_, servers))| servers.is_empty() && !load.text.contains(" down;"));
     empty
         .map(|(load, (name, _))| format!("upstream {name} is empty at {}", load.at))
@@ -126,7 +127,7 @@ fn host(address: &str) -> &str {
 }
 
 /// The workload behind an upstream is of the same name in this simulation. A server that was not in rotation is
-/// admitted only if a look at its workload showed it as healthy and not on its way out.
+/// admitted only if an observation of its workload showed it as healthy and not on its way out.
 fn admitted_healthy(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut before: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -179,7 +180,7 @@ fn was_in_rotation(evidence: &Evidence, workload: &str, address: &str, at: Time)
     moved || known.clone().any(|server| host(&server.address) == address)
 }
 
-/// The containers of a workload as any look told that was the latest at some time within [`LOOKED`] before this one: by
+/// The containers of a workload as any observation had them that was the latest at some time within [`LOOKED`] before this one: by
 /// the time that nginx loads what came of a look, there may have been another.
 fn rows_lately<'a>(
     evidence: &'a Evidence,
@@ -199,7 +200,7 @@ fn was_fit(evidence: &Evidence, workload: &str, address: &str, at: Time) -> bool
     rows_lately(evidence, workload, at).any(|row| {
         row.addresses.values().any(|ip| ip == address)
             && row.health == Health::Healthy
-            && row.state == "running"
+            && row.state == ContainerState::Running
             && !row.draining
     })
 }
@@ -301,7 +302,7 @@ fn is_backend(evidence: &Evidence, workload: &str, at: Time) -> bool {
     })
 }
 
-/// The addresses a container had at an instant, as its workload's status tells.
+/// The addresses a container had at an instant, as its workload's status reports.
 fn addresses(evidence: &Evidence, workload: &str, id: &str, at: Time) -> BTreeSet<String> {
     let workload = evidence.workload_at(workload, at);
     let rows = workload

@@ -50,7 +50,7 @@ pub(crate) fn i2_one_restart_a_plan(evidence: &Evidence) -> Vec<String> {
                         && !has_reason(evidence, effect, began, stop)
                     {
                         broken.push(format!(
-                            "{} was running since {began}, was stopped at {} and started again at {}: no restartedAt asks for that",
+                            "{} was running since {began}, was stopped at {} and started again at {}: no restartedAt requests that",
                             effect.container, stop.at, effect.at
                         ));
                     }
@@ -65,7 +65,7 @@ pub(crate) fn i2_one_restart_a_plan(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-/// Whether stopping and starting was asked for: by a `restartedAt` in between, or by a removal that people took back.
+/// Whether stopping and starting was requested: by a `restartedAt` in between, or by a removal that people withdrew.
 fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: &Effect) -> bool {
     // A person may have renamed it in between: what is stopped to be started again is started.
     let name = workload_of(evidence, start).or_else(|| workload_of(evidence, stop));
@@ -128,7 +128,7 @@ fn lost_restarts(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-/// I2: no replica is made twice: there are never more than some spec asked for while the step may have been planned.
+/// I2: no replica is made twice: there are never more than some spec desired while the step may have been planned.
 pub(crate) fn i2_no_container_too_many(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut present: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
@@ -145,7 +145,7 @@ pub(crate) fn i2_no_container_too_many(evidence: &Evidence) -> Vec<String> {
             Op::Remove => {
                 ours.remove(effect.id.as_str());
             }
-            // Ours is what has the name that we gave it: what a person renames is theirs, told and left alone.
+            // Ours is what has the name that we gave it: what a person renames is theirs, reported and left alone.
             Op::Rename if effect.actor == Actor::Human => {
                 ours.remove(effect.id.as_str());
             }
@@ -222,7 +222,7 @@ pub(crate) fn i3_bystanders_are_left_alone(evidence: &Evidence) -> Vec<String> {
             Op::Create | Op::Remove | Op::Rename => made.contains(effect.id.as_str()),
             Op::Start | Op::Stop | Op::Die => made.contains(effect.id.as_str()) || adopts,
             Op::Exec | Op::PutFiles => called(BALANCER),
-            // Whom the engine signals it no longer restarts.
+            // What the engine signals it no longer restarts.
             Op::Signal => false,
             _ => true,
         };

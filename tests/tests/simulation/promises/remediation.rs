@@ -6,7 +6,8 @@ use aegis_api::incident::{ApprovalDecision, Patch, Plan, Stage};
 use aegis_api::proposal::{Action, Verdict};
 use aegis_api::scalar::Time;
 use aegis_api::{
-    Incident, IncidentStatus, Kind, Phase, RemediationPolicy, RunbookEntry, Workload, WorkloadSpec, condition,
+    ConditionType, Incident, IncidentStatus, Kind, Phase, Reason, RemediationPolicy, RunbookEntry, Workload,
+    WorkloadSpec, condition,
 };
 use aegis_runtime::Verb;
 
@@ -38,7 +39,7 @@ pub(crate) fn i1_a_plan_stays(evidence: &Evidence) -> Vec<String> {
             .collect();
         let given_up = fresh.iter().any(|entry| {
             entry.status == Stage::Fallback
-                || (entry.status == Stage::PolicyGate && entry.message.contains("made anew"))
+                || (entry.status == Stage::PolicyGate && entry.message.contains("made again"))
                 || phase(before) == Phase::AwaitingApproval
         });
         if !given_up {
@@ -140,7 +141,7 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
             .wishes
             .iter()
             .any(|(name, wish)| name == new.name() && *wish == value);
-        // A restart that could not take effect is taken back.
+        // A restart that could not take effect is withdrawn.
         let withdrawn = new.spec.restarted_at != old.spec.restarted_at && {
             let mut before = old.spec.clone();
             before.restarted_at = new.spec.restarted_at;
@@ -163,7 +164,7 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
             });
         if !wished && !planned {
             broken.push(format!(
-                "the spec of workload {} became {value} although nobody asked for it",
+                "the spec of workload {} became {value} although it was not requested",
                 new.name()
             ));
         }
@@ -172,7 +173,7 @@ pub(crate) fn i4_only_the_closed_set_of_changes(evidence: &Evidence) -> Vec<Stri
 }
 
 /// A plan that is carried out: who approved it, when it was applied, and to what.
-struct Deed<'a> {
+struct ExecutedPlan<'a> {
     uid: &'a str,
     incident: &'a Incident,
     plan: Plan,
@@ -189,8 +190,8 @@ fn is_by_human(incident: &Incident, plan: &Plan) -> bool {
 }
 
 /// Every plan that changed something, in the order of its effect.
-fn deeds(evidence: &Evidence) -> Vec<Deed<'_>> {
-    let mut deeds: Vec<Deed<'_>> = Vec::new();
+fn executed_plans(evidence: &Evidence) -> Vec<ExecutedPlan<'_>> {
+    let mut plans: Vec<ExecutedPlan<'_>> = Vec::new();
     for (uid, versions) in &evidence.incidents {
         for (_, incident) in versions {
             let Some(status) = &incident.status else { continue };
@@ -200,13 +201,13 @@ fn deeds(evidence: &Evidence) -> Vec<Deed<'_>> {
             let Some(at) = execution.applied_at.filter(|_| plan.action != Action::Noop) else {
                 continue;
             };
-            if deeds
+            if plans
                 .iter()
-                .any(|deed| deed.uid == uid && deed.plan.hash == plan.hash)
+                .any(|executed| executed.uid == uid && executed.plan.hash == plan.hash)
             {
                 continue;
             }
-            deeds.push(Deed {
+            plans.push(ExecutedPlan {
                 uid,
                 incident,
                 plan: plan.clone(),
@@ -216,15 +217,15 @@ fn deeds(evidence: &Evidence) -> Vec<Deed<'_>> {
             });
         }
     }
-    deeds.sort_by_key(|deed| deed.at);
-    deeds
+    plans.sort_by_key(|executed| executed.at);
+    plans
 }
 
 /// I5: what is done was approved by the council's quorum or by a human.
 pub(crate) fn i5_no_quorum_no_action(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    for deed in deeds(evidence) {
-        let status = deed.incident.status.clone().unwrap_or_default();
+    for executed in executed_plans(evidence) {
+        let status = executed.incident.status.clone().unwrap_or_default();
         let approvals = |status: &IncidentStatus| {
             let votes = status.council.iter().flat_map(|council| &council.votes);
             votes.filter(|vote| vote.verdict == Verdict::Approved).count()
@@ -233,11 +234,11 @@ pub(crate) fn i5_no_quorum_no_action(evidence: &Evidence) -> Vec<String> {
             .council
             .as_ref()
             .is_some_and(|council| council.final_verdict == Verdict::Approved && approvals(&status) >= 1);
-        if !approved && !deed.by_human {
+        if !approved && !executed.by_human {
             broken.push(format!(
-                "incident {} did {} and nobody had approved it: {:?}",
-                deed.incident.name(),
-                deed.plan.action,
+                "incident {} did {} without an approval: {:?}",
+                executed.incident.name(),
+                executed.plan.action,
                 status.council
             ));
         }
@@ -277,10 +278,10 @@ pub(crate) fn i6_one_remediation_at_a_time_within_its_limits(evidence: &Evidence
         };
         let workload = workload.to_string();
         if !active.contains_key(&uid)
-            && let Some((_, rival)) = active.values().find(|(other, _)| *other == workload)
+            && let Some((_, active_incident)) = active.values().find(|(other, _)| *other == workload)
         {
             broken.push(format!(
-                "{} and {rival} are both at work on {workload} at {}",
+                "{} and {active_incident} are both at work on {workload} at {}",
                 incident.name(),
                 record.at
             ));
@@ -295,7 +296,7 @@ pub(crate) fn i6_one_remediation_at_a_time_within_its_limits(evidence: &Evidence
 fn holds_a_turn(incident: &Incident) -> bool {
     let status = incident.status.clone().unwrap_or_default();
     let changes = status.plan.is_some_and(|plan| plan.action != Action::Noop);
-    let caught = condition::is_true_for(&status.conditions, "Held", "Paused");
+    let caught = condition::is_true_for(&status.conditions, ConditionType::Held, Reason::Paused);
     let remedied = matches!(
         status.phase,
         Phase::Approved | Phase::Executing | Phase::Scaling | Phase::Verifying
@@ -347,8 +348,8 @@ fn policy_at(evidence: &Evidence, at: Time) -> Option<std::sync::Arc<Remediation
     before.find_map(|record| record.object.typed::<RemediationPolicy>())
 }
 
-/// An incident is the record of what it did: whoever deletes one takes its actions out of the count, as the audit log
-/// tells. Up to when each of them counts.
+/// An incident is the record of what it did: deleting one takes its actions out of the count, as the audit log
+/// shows. Up to when each of them counts.
 fn deleted(evidence: &Evidence) -> BTreeMap<&str, Time> {
     let deletions = evidence
         .records
@@ -359,29 +360,35 @@ fn deleted(evidence: &Evidence) -> BTreeMap<&str, Time> {
 
 fn limits(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
-    let (deeds, deleted) = (deeds(evidence), deleted(evidence));
-    for (index, deed) in deeds.iter().enumerate().filter(|(_, deed)| !deed.by_human) {
-        let Some(policy) = policy_at(evidence, deed.at) else {
+    let (plans, deleted) = (executed_plans(evidence), deleted(evidence));
+    for (index, executed) in plans
+        .iter()
+        .enumerate()
+        .filter(|(_, executed)| !executed.by_human)
+    {
+        let Some(policy) = policy_at(evidence, executed.at) else {
             continue;
         };
         let earlier = || {
-            deeds
+            plans
                 .iter()
                 .take(index)
-                .filter(|other| other.plan.target == deed.plan.target)
-                .filter(|other| deleted.get(other.uid).is_none_or(|at| *at > deed.at))
+                .filter(|other| other.plan.target == executed.plan.target)
+                .filter(|other| deleted.get(other.uid).is_none_or(|at| *at > executed.at))
         };
         let what = || {
             format!(
                 "{} {} of incident {} at {}",
-                deed.plan.action,
-                deed.plan.target,
-                deed.incident.name(),
-                deed.at
+                executed.plan.action,
+                executed.plan.target,
+                executed.incident.name(),
+                executed.at
             )
         };
         let hour = std::time::Duration::from_secs(3600);
-        let used = earlier().filter(|other| other.at.age(deed.at) <= hour).count();
+        let used = earlier()
+            .filter(|other| other.at.age(executed.at) <= hour)
+            .count();
         if u32::try_from(used).unwrap_or(u32::MAX) >= policy.spec.actions_per_hour {
             broken.push(format!(
                 "{}: {used} of {} actions were used up",
@@ -390,9 +397,9 @@ fn limits(evidence: &Evidence) -> Vec<String> {
             ));
         }
         // The rungs of one ladder follow each other without a pause.
-        let last = earlier().rfind(|other| other.uid != deed.uid);
+        let last = earlier().rfind(|other| other.uid != executed.uid);
         if let Some(last) =
-            last.filter(|last| !deed.is_fallback && last.at.plus(policy.spec.cooldown) > deed.at)
+            last.filter(|last| !executed.is_fallback && last.at.plus(policy.spec.cooldown) > executed.at)
         {
             broken.push(format!(
                 "{}: within the cooldown of {} after incident {} at {}",
@@ -406,42 +413,42 @@ fn limits(evidence: &Evidence) -> Vec<String> {
     broken
 }
 
-/// When the spec first had what a plan asks for.
-fn carried_out(evidence: &Evidence, deed: &Deed<'_>) -> Option<Time> {
+/// When the spec first had what a plan desires.
+fn carried_out(evidence: &Evidence, executed: &ExecutedPlan<'_>) -> Option<Time> {
     let Patch {
         restarted_at,
         replicas,
         template,
-    } = &deed.plan.patch;
+    } = &executed.plan.patch;
     let has = |workload: &Workload| {
-        workload.generation() > deed.plan.parent_generation
+        workload.generation() > executed.plan.parent_generation
             && (restarted_at.is_none() || workload.spec.restarted_at == *restarted_at)
             && replicas.is_none_or(|wanted| workload.spec.replicas == wanted)
             && (template.is_none() || workload.spec.template == *template)
     };
-    let versions = evidence.workloads.get(deed.plan.target.as_str())?;
+    let versions = evidence.workloads.get(executed.plan.target.as_str())?;
     let mut versions = versions.iter();
     versions.find(|(_, workload)| has(workload)).map(|(at, _)| *at)
 }
 
 /// I13: what automation does, and what a human only agrees to, is about a symptom that was measured right before; only
-/// a human's own order needs none. What nobody measured teaches nothing.
+/// a human's own order needs none. What was not measured teaches nothing.
 pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &Evidence) -> Vec<String> {
     const RIGHT_BEFORE: std::time::Duration = std::time::Duration::from_secs(15);
     let mut broken = Vec::new();
-    for deed in deeds(evidence) {
-        let status = deed.incident.status.clone().unwrap_or_default();
-        if deed.incident.spec.override_.is_some() {
+    for executed in executed_plans(evidence) {
+        let status = executed.incident.status.clone().unwrap_or_default();
+        if executed.incident.spec.override_.is_some() {
             continue;
         }
-        let at = carried_out(evidence, &deed).unwrap_or(deed.at);
+        let at = carried_out(evidence, &executed).unwrap_or(executed.at);
         let measured = status.measured_at.filter(|measured| *measured <= at);
         let recent = measured.is_some_and(|measured| measured.age(at) <= RIGHT_BEFORE);
         if status.symptoms.is_empty() || !recent {
             broken.push(format!(
                 "incident {} did {} at {at}: {:?} was measured at {:?}",
-                deed.incident.name(),
-                deed.plan.action,
+                executed.incident.name(),
+                executed.plan.action,
                 status.symptoms,
                 status.measured_at
             ));
@@ -467,7 +474,7 @@ pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &E
     broken
 }
 
-/// I7: RESOLVED has its proof, after the deed; only what was resolved is in the runbook.
+/// I7: RESOLVED has its proof, after the action; only what was resolved is in the runbook.
 pub(crate) fn i7_resolved_and_learned_only_when_verified(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut resolved: BTreeSet<String> = BTreeSet::new();

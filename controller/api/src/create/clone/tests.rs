@@ -23,7 +23,7 @@ fn details(mut inspect: Value) -> ContainerDetails {
     let labels = inspect.pointer("/Config/Labels").and_then(Value::as_object);
     let labels = labels.into_iter().flatten();
     let known = ContainerDetails {
-        id: text("/Id"),
+        id: text("/Id").into(),
         name: text("/Name").trim_start_matches('/').to_owned(),
         image_id: text("/Image"),
         labels: labels

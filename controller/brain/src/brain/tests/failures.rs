@@ -172,7 +172,7 @@ async fn a_connection_that_breaks_is_tried_again_and_then_the_next_one_is_asked(
 }
 
 #[tokio::test]
-async fn nobody_there_is_no_drama() {
+async fn a_provider_that_cannot_be_reached_is_no_drama() {
     let gone = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
@@ -255,12 +255,12 @@ async fn a_wrong_answer_is_repaired_once() {
     let messages = requests[1].body["messages"].as_array().unwrap();
     assert_eq!(messages.len(), 4);
     assert!(messages[2]["content"].as_str().unwrap().contains("REBOOT"));
-    let told = messages[3]["content"].as_str().unwrap();
+    let listed = messages[3]["content"].as_str().unwrap();
     for error in [
         "- `action`: \"REBOOT\" is not possible: use one of RESTART",
         "- `confidence`",
     ] {
-        assert!(told.contains(error), "{error:?} is missing in {told:?}");
+        assert!(listed.contains(error), "{error:?} is missing in {listed:?}");
     }
 }
 
@@ -288,7 +288,7 @@ async fn ollama_in_trouble_ends_in_the_next_provider() {
     let words = "{\"message\": {\"content\": \"It leaks\"}, \"done\": false}\n";
     let ended = |why: &str| format!("{words}{{\"done\": true, \"done_reason\": \"{why}\"}}\n");
     let short = stage(|it| it.between_tokens = Duration::from_millis(150));
-    for (script, told) in [
+    for (script, expected) in [
         (
             error("404 Not Found", "", r#"{"error": "model 'x' not found"}"#),
             "model 'x' not found",
@@ -317,10 +317,10 @@ async fn ollama_in_trouble_ends_in_the_next_provider() {
         assert_eq!(
             (analysis.provider.as_str(), screen.text.as_str()),
             ("second", "Load. "),
-            "{told}: {:?}",
+            "{expected}: {:?}",
             analysis.attempts
         );
-        reason(&analysis, told);
+        reason(&analysis, expected);
     }
 }
 
@@ -372,10 +372,10 @@ async fn the_key_is_in_its_header_and_nowhere_else() {
 async fn dropping_the_future_ends_the_call() {
     let server = Server::start(vec![vec![stream_head(), send(&words("It leaks")), Act::Stall]]).await;
     let brain = brain(vec![openai("primary", &server)]);
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let it = brain.clone();
     let task = tokio::spawn(async move {
-        it.analyse(&case(), &mut |_| told.send(()).unwrap())
+        it.analyse(&case(), &mut |_| sender.send(()).unwrap())
             .await
             .unwrap();
     });

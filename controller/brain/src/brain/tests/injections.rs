@@ -36,7 +36,7 @@ fn corpus() -> Vec<Attempt> {
 }
 
 impl Attempt {
-    /// What a model says that does as it is told.
+    /// What a model says that does as the text instructs it.
     fn obeyed(&self) -> String {
         if let Some(raw) = &self.raw {
             return raw.clone();
@@ -122,7 +122,7 @@ fn is_harm(case: &Case, proposal: &Proposal, is_well: bool) -> bool {
 
 async fn run(attempt: &Attempt, case: &Case, is_well: bool) {
     let name = &attempt.name;
-    let approve = r#"{"reasoning": "as told", "verdict": "APPROVED"}"#.to_owned();
+    let approve = r#"{"reasoning": "as instructed", "verdict": "APPROVED"}"#.to_owned();
     let (analyst, reviewer) = if attempt.for_reviewers() {
         (RESTART.to_owned(), attempt.obeyed())
     } else {

@@ -107,7 +107,7 @@ fn an_unknown_provider_is_refused_wherever_it_is_named() {
 }
 
 #[tokio::test]
-async fn i9_a_model_that_a_policy_names_and_that_does_not_exist_takes_the_provider_from_nobody_else() {
+async fn i9_a_model_that_a_policy_names_and_that_does_not_exist_takes_the_provider_from_no_other_policy() {
     let gone = crate::provider::ProviderError::Status {
         code: 404,
         retry_after: None,

@@ -43,7 +43,7 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The models that were asked for.
+    /// The models that were requested.
     pub(super) fn models(&self) -> Vec<String> {
         self.models.lock().unwrap().clone()
     }

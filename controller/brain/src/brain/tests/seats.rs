@@ -217,7 +217,7 @@ struct Heard(std::sync::Mutex<Vec<String>>);
 
 impl crate::observer::Observer for Heard {
     fn answered(&self, answered: &crate::observer::Answered<'_>) {
-        let by = answered.by.map_or("nobody", |(provider, _)| provider);
+        let by = answered.by.map_or("none", |(provider, _)| provider);
         let failed = answered.attempts.len();
         let line = format!(
             "{} by {by}, {} tokens, {failed} failed",
@@ -228,7 +228,7 @@ impl crate::observer::Observer for Heard {
 }
 
 #[tokio::test]
-async fn whoever_counts_is_told_of_every_answer() {
+async fn the_observer_is_notified_of_every_answer() {
     let model = Scripted::new(
         "one",
         [
@@ -253,7 +253,7 @@ async fn whoever_counts_is_told_of_every_answer() {
             "analysis by builtin, 0 tokens, 1 failed",
             "analysis by one, 1500 tokens, 0 failed",
             "security_officer by one, 1500 tokens, 0 failed",
-            "auditor by nobody, 0 tokens, 1 failed",
+            "auditor by none, 0 tokens, 1 failed",
         ]
     );
 }

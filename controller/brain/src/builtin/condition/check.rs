@@ -90,7 +90,7 @@ impl Condition {
             }
             Self::DesiredReplicas(range) => {
                 let desired = evidence.desired_replicas;
-                Check::new(range.counted(desired), format!("it asks for {desired}"))
+                Check::new(range.counted(desired), format!("spec.replicas is {desired}"))
             }
             Self::Collected(wanted) => {
                 let collected = evidence.collected_at.is_some();
@@ -120,6 +120,7 @@ impl Condition {
         }
     }
 
+    /// Long because it is one list: an arm a condition, with the words that belong to it.
     fn check_containers(&self, facts: Facts<'_>) -> Check {
         let all = count(facts.containers().iter());
         match self {
@@ -127,7 +128,7 @@ impl Condition {
                 let killed = count(facts.oom_killed());
                 Check::new(
                     (killed > 0) == *wanted,
-                    format!("{killed} of {all} containers were killed for want of memory"),
+                    format!("{killed} of {all} containers were OOM-killed"),
                 )
             }
             Self::MemoryPercent(range) => memory(*range, facts),

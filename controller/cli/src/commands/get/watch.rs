@@ -8,36 +8,17 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{GetArgs, list_items, read_table};
-use crate::client::watch::{Change, resource_version};
+use crate::client::watch::{Change, Changes, resource_version};
 use crate::client::{ListQuery, Shape};
-use crate::commands::Session;
 use crate::error::CliError;
 use crate::printer::format::{self, Output};
 use crate::printer::table::TablePrinter;
+use crate::session::Session;
 use crate::target::Selection;
 
 /// Shows what there is, then each change, until it is interrupted.
 pub(super) async fn watch(args: &GetArgs, session: &Session, selection: &Selection) -> Result<(), CliError> {
-    let (info, query) = match selection {
-        Selection::Kinds(kinds) => match kinds.as_slice() {
-            [info] => (*info, args.query()),
-            _ => return Err(CliError::Usage("-w takes one kind".to_owned())),
-        },
-        Selection::Objects(targets) => match targets.as_slice() {
-            [target] => (
-                target.info,
-                ListQuery {
-                    labels: args.selector.clone(),
-                    ..ListQuery::named(&target.name)
-                },
-            ),
-            _ => {
-                return Err(CliError::Usage(
-                    "-w takes one object, or all of a kind".to_owned(),
-                ));
-            }
-        },
-    };
+    let (info, query) = watched(args, selection)?;
     let mut view = View {
         args,
         session,
@@ -60,30 +41,43 @@ pub(super) async fn watch(args: &GetArgs, session: &Session, selection: &Selecti
                 Err(error) if error.is_status(410) => break,
                 Err(error) => return Err(error),
             };
-            let mut expired = false;
-            while let Some(change) = changes.next().await {
-                match change {
-                    Ok(event) => {
-                        if let Some(version) = version_of(&event.object) {
-                            since = version;
-                        }
-                        view.change(event.change, event.object)?;
-                    }
-                    Err(error) if error.is_status(410) => {
-                        expired = true;
-                        break;
-                    }
-                    // The next try tells whether there is still anybody to ask.
-                    Err(CliError::Unreachable { .. }) => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            if expired {
+            if view.follow(&mut changes, &mut since).await? == Ended::Expired {
                 break;
             }
             tokio::time::sleep_until(opened + Duration::from_millis(250)).await;
         }
     }
+}
+
+/// The kind and the objects of it that are watched.
+fn watched(args: &GetArgs, selection: &Selection) -> Result<(&'static KindInfo, ListQuery), CliError> {
+    match selection {
+        Selection::Kinds(kinds) => match kinds.as_slice() {
+            [info] => Ok((*info, args.query())),
+            _ => Err(CliError::Usage("-w takes one kind".to_owned())),
+        },
+        Selection::Objects(targets) => match targets.as_slice() {
+            [target] => {
+                let query = ListQuery {
+                    labels: args.selector.clone(),
+                    ..ListQuery::named(&target.name)
+                };
+                Ok((target.info, query))
+            }
+            _ => Err(CliError::Usage(
+                "-w takes one object, or all of a kind".to_owned(),
+            )),
+        },
+    }
+}
+
+/// Why a stream of changes came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// The server knows no more what came after that version: all has to be listed again.
+    Expired,
+    /// The connection was cut.
+    Cut,
 }
 
 /// The version that a change brought, of an object or of a table's row.
@@ -133,6 +127,25 @@ impl View<'_> {
         let count = items.len();
         items.iter().try_for_each(|item| self.document(item))?;
         Ok((version, count))
+    }
+
+    /// Shows changes as they come; `since` becomes the version of the last one.
+    async fn follow(&mut self, changes: &mut Changes, since: &mut String) -> Result<Ended, CliError> {
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(event) => {
+                    if let Some(version) = version_of(&event.object) {
+                        *since = version;
+                    }
+                    self.change(event.change, event.object)?;
+                }
+                Err(error) if error.is_status(410) => return Ok(Ended::Expired),
+                // The next try shows whether there is still a server to ask.
+                Err(CliError::Unreachable { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Ended::Cut)
     }
 
     fn change(&mut self, change: Change, object: Value) -> Result<(), CliError> {

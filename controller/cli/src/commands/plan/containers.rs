@@ -3,10 +3,10 @@
 use aegis_api::wire::plan::WorkloadPlan;
 use serde_json::Value;
 
-use crate::commands::Session;
 use crate::error::CliError;
 use crate::printer::columns::aligned;
 use crate::printer::format::ObjectOutput;
+use crate::session::Session;
 use crate::target::Target;
 use crate::text;
 

@@ -62,7 +62,7 @@ async fn restart_sets_the_instant() {
 }
 
 #[tokio::test]
-async fn a_restart_that_the_controller_refuses_is_not_told_as_done() {
+async fn a_restart_that_the_controller_refuses_is_not_reported_as_done() {
     for (reason, refused) in [
         ("AutoRemove", true),
         ("NetworkOwnerGone", true),
@@ -76,9 +76,9 @@ async fn a_restart_that_the_controller_refuses_is_not_told_as_done() {
         answers(&server, "GET", WEB, json_body(&web)).await;
         answers(&server, "PATCH", WEB, json_body(&workload("8", &json!({})))).await;
         let run = aegisctl(&server.uri(), &["restart", "workload/web"]).await;
-        let told = "workload/web is not restarted: web was started with --rm";
+        let message = "workload/web is not restarted: web was started with --rm";
         assert_eq!(
-            (run.code == 1, run.err.contains(told)),
+            (run.code == 1, run.err.contains(message)),
             (refused, refused),
             "{run:?}"
         );
@@ -108,7 +108,7 @@ async fn restart_goes_by_the_clock_of_the_server() {
         restarted_at(date, "2099-01-31T11:00:00Z").await,
         "2099-01-31T12:00:00Z"
     );
-    // The date is told to the second; the container started within it.
+    // The date is given to the second; the container started within it.
     assert_eq!(
         restarted_at(date, "2099-01-31T12:00:00.5Z").await,
         "2099-01-31T12:00:00.501Z"

@@ -50,7 +50,7 @@ async fn confirm_shows_what_is_held_and_sends_just_that_kind_by_kind() {
 }
 
 #[tokio::test]
-async fn confirm_deletes_nothing_where_nobody_can_be_asked() {
+async fn confirm_deletes_nothing_without_a_terminal() {
     let server = MockServer::start().await;
     answers(&server, "GET", "/files", json_body(&report())).await;
     let run = aegisctl(&server.uri(), &["confirm", "wl/api"]).await;

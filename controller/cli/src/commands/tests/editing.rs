@@ -101,7 +101,7 @@ async fn a_refusal_of_the_server_comes_back_into_the_editor_and_giving_up_keeps_
 }
 
 #[tokio::test]
-async fn name_and_kind_stay_and_a_failing_editor_is_told() {
+async fn name_and_kind_stay_and_a_failing_editor_is_reported() {
     let server = with_web().await;
     let (_folder, rename) = editor("sed -i 's/name: web/name: other/' \"$1\"");
     let run = with_env(&server.uri(), &["edit", "wl/web"], [("EDITOR", rename.as_str())]).await;

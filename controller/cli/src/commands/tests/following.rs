@@ -216,7 +216,7 @@ async fn until_resolved_gives_up_with_exit_code_124() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_taken_up_where_it_was_lost_and_nothing_is_told_twice() {
+async fn a_lost_connection_is_taken_up_where_it_was_lost_and_nothing_is_shown_twice() {
     let stage = Stage::new(
         vec![
             closes(vec![
@@ -260,7 +260,7 @@ async fn a_lost_connection_is_taken_up_where_it_was_lost_and_nothing_is_told_twi
 }
 
 #[tokio::test]
-async fn a_restarted_controller_counts_anew_and_its_frames_are_shown() {
+async fn a_restarted_controller_counts_from_one_and_its_frames_are_shown() {
     let late = |seq: u64, kind: &str, data: Value| {
         let mut late = frame(seq, kind, "inc-1", data);
         late["timestamp"] = json!("2026-01-31T13:00:00Z");

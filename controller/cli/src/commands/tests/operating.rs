@@ -215,17 +215,17 @@ async fn plan_shows_what_would_change_and_whether_it_still_applies() {
         "{run:?}"
     );
     let none = json!({"metadata": {"name": "inc-1"}, "spec": {"alertType": "X"},
-        "status": {"phase": "FAILED", "timeline": [], "error": "nobody covers it"}});
+        "status": {"phase": "FAILED", "timeline": [], "error": "no workload covers it"}});
     answers(&server, "GET", &at, json_body(&none)).await;
     let run = aegisctl(&server.uri(), &["plan", "inc-1"]).await;
     assert!(
-        run.code == 1 && run.err.contains("has no plan: nobody covers it"),
+        run.code == 1 && run.err.contains("has no plan: no workload covers it"),
         "{run:?}"
     );
 }
 
 #[tokio::test]
-async fn why_tells_of_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_well() {
+async fn why_reports_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_well() {
     let server = MockServer::start().await;
     let nothing = json!({"items": []});
     answers(&server, "GET", INCIDENTS, json_body(&nothing)).await;
@@ -233,7 +233,7 @@ async fn why_tells_of_a_rollout_that_was_rolled_back_and_not_of_one_that_ended_w
     answers(&server, "GET", events, json_body(&nothing)).await;
     for (reason, shown) in [("RolloutFailed", true), ("Settled", false)] {
         let mut web = rolling(2);
-        let message = "revision bb was taken back and aa runs: it never was ready";
+        let message = "rolled back to revision aa: bb never became ready";
         web["status"]["conditions"].as_array_mut().unwrap().push(
             json!({"type": "Progressing", "status": "False", "reason": reason, "message": message,
                 "lastTransitionTime": "2026-01-31T12:00:00Z"}),
@@ -266,7 +266,7 @@ async fn why_and_get_agree_on_a_load_balancer_that_serves_a_part() {
 }
 
 #[tokio::test]
-async fn why_tells_conditions_containers_incidents_and_warnings() {
+async fn why_shows_conditions_containers_incidents_and_warnings() {
     let server = MockServer::start().await;
     let mut web = rolling(1);
     web["status"]["instances"] = json!([{"name": "web-1", "id": "i", "index": 1, "state": "running",
@@ -314,7 +314,7 @@ async fn why_tells_conditions_containers_incidents_and_warnings() {
     let run = aegisctl(&server.uri(), &["why", "incident/inc-1"]).await;
     assert!(
         run.out.starts_with("incident/inc-1 is AWAITING_APPROVAL\n")
-            && run.out.contains("it waits for a person"),
+            && run.out.contains("it requires approval"),
         "{run:?}"
     );
 }

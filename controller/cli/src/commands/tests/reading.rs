@@ -38,7 +38,7 @@ async fn get_shows_the_servers_table() {
 }
 
 #[tokio::test]
-async fn several_kinds_are_told_apart_by_their_names() {
+async fn several_kinds_are_distinguished_by_their_names() {
     let server = MockServer::start().await;
     answers(&server, "GET", WORKLOADS, json_body(&table(&[("web", 2)]))).await;
     answers(&server, "GET", INCIDENTS, json_body(&table(&[("inc-1", 0)]))).await;
@@ -148,7 +148,7 @@ async fn a_watch_shows_each_change_under_the_same_columns() {
 }
 
 #[tokio::test]
-async fn an_expired_watch_lists_anew() {
+async fn an_expired_watch_lists_again() {
     let server = MockServer::start().await;
     Mock::given(path(WORKLOADS))
         .and(query_param("watch", "true"))
@@ -236,7 +236,7 @@ async fn events_name_the_object_and_those_to_come_follow() {
 }
 
 #[tokio::test]
-async fn logs_of_several_containers_are_told_apart_and_safe() {
+async fn logs_of_several_containers_are_distinguished_and_safe() {
     let server = MockServer::start().await;
     let mut web = workload("7", &json!({"container": "web"}));
     let instance = |name: &str| json!({"name": name, "id": "i", "index": 0, "state": "running", "health": "Healthy", "revision": "r"});
@@ -335,13 +335,13 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     }
     assert!(
         !run.out.contains("events  "),
-        "one bad token is told once:\n{}",
+        "one bad token is reported once:\n{}",
         run.out
     );
 }
 
 #[tokio::test]
-async fn the_doctor_tells_a_stream_that_does_not_come_through() {
+async fn the_doctor_reports_a_stream_that_does_not_come_through() {
     let server = MockServer::start().await;
     answers(&server, "GET", "/health", json_body(&json!({"version": "9.9.9"}))).await;
     answers(&server, "GET", "/version", json_body(&json!({}))).await;

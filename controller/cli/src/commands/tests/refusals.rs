@@ -2,7 +2,7 @@ use super::*;
 use wiremock::matchers::header;
 
 #[tokio::test]
-async fn nobody_there_says_where_and_what_to_do() {
+async fn an_unreachable_controller_says_where_and_what_to_do() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -56,7 +56,7 @@ async fn a_missing_or_wrong_token_says_how_to_get_one() {
 }
 
 #[tokio::test]
-async fn the_token_is_sent_as_a_bearer_and_a_role_that_does_not_suffice_is_told() {
+async fn the_token_is_sent_as_a_bearer_and_a_role_that_does_not_suffice_is_named() {
     let server = MockServer::start().await;
     let forbidden = status(
         403,
@@ -84,7 +84,7 @@ async fn an_object_that_is_not_there_is_exit_code_four() {
 }
 
 #[tokio::test]
-async fn something_else_on_the_port_is_told_apart_and_made_safe() {
+async fn something_else_on_the_port_is_distinguished_and_made_safe() {
     let server = MockServer::start().await;
     let page = ResponseTemplate::new(404).set_body_string("<html>\u{1b}[2Jnot here</html>");
     answers(&server, "GET", WORKLOADS, page).await;

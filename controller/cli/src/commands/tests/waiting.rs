@@ -77,7 +77,7 @@ async fn waiting_for_something_that_is_not_there_is_exit_code_four_but_for_its_d
 }
 
 #[tokio::test]
-async fn an_expired_watch_looks_anew() {
+async fn an_expired_watch_lists_again() {
     let server = MockServer::start().await;
     let at = format!("{INCIDENTS}/inc-1");
     answers_once(&server, "GET", &at, json_body(&incident("RECEIVED"))).await;

@@ -42,7 +42,7 @@ pub(super) fn write(sheet: &mut Sheet, detector: &Detector, now: Time) {
         },
     );
     let Some(status) = &detector.status else {
-        sheet.field("Status", "<the controller has not looked at it yet>");
+        sheet.field("Status", "<the controller has not reconciled it yet>");
         return;
     };
     sheet.field("Incidents opened", status.incidents_opened.to_string());

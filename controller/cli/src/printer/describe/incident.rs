@@ -15,7 +15,7 @@ const SHORT_HASH: usize = 12;
 pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     reported(sheet, &incident.spec, now);
     let Some(status) = &incident.status else {
-        sheet.field("Phase", "<the controller has not looked at it yet>");
+        sheet.field("Phase", "<the controller has not reconciled it yet>");
         return;
     };
     sheet.field("Phase", status.phase.as_str());
@@ -69,7 +69,7 @@ fn reported(sheet: &mut Sheet, spec: &IncidentSpec, now: Time) {
     let naming = source.naming.as_ref().zip(spec.container_name.as_ref());
     sheet.maybe(
         "Named",
-        naming.map(|(naming, container)| naming.told(container.as_str())),
+        naming.map(|(naming, container)| naming.message(container.as_str())),
     );
     sheet.maybe(
         "Before",
@@ -129,6 +129,13 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         "Evidence",
         (!rows.is_empty()).then(|| aligned(&header, rows)).as_deref(),
     );
+    situation(sheet, evidence);
+    for container in &evidence.containers {
+        super::inside(sheet, container);
+    }
+}
+
+fn situation(sheet: &mut Sheet, evidence: &Evidence) {
     sheet.section("Situation");
     sheet.field(
         "Replicas",
@@ -139,30 +146,7 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
     );
     sheet.field("Can roll back", if evidence.can_roll_back { "yes" } else { "no" });
     for container in &evidence.containers {
-        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.memory_mb) {
-            sheet.field(
-                "Memory trend",
-                format!(
-                    "{}: {:.0} to {:.0} MiB, {:+.1} MiB a minute",
-                    text::line(&container.name),
-                    trend.first,
-                    trend.last,
-                    trend.per_minute
-                ),
-            );
-        }
-        if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.cpu_percent) {
-            sheet.field(
-                "CPU trend",
-                format!(
-                    "{}: {:.0} to {:.0} %, at most {:.0} %",
-                    text::line(&container.name),
-                    trend.first,
-                    trend.last,
-                    trend.max
-                ),
-            );
-        }
+        trends(sheet, container);
     }
     for revision in &evidence.revisions {
         sheet.field("Revision", text::line(revision));
@@ -185,8 +169,32 @@ fn evidence_table(sheet: &mut Sheet, evidence: &Evidence) {
         sheet.field("Not seen", gap);
     }
     sheet.end_section();
-    for container in &evidence.containers {
-        super::inside(sheet, container);
+}
+
+fn trends(sheet: &mut Sheet, container: &ContainerEvidence) {
+    if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.memory_mb) {
+        sheet.field(
+            "Memory trend",
+            format!(
+                "{}: {:.0} to {:.0} MiB, {:+.1} MiB a minute",
+                text::line(&container.name),
+                trend.first,
+                trend.last,
+                trend.per_minute
+            ),
+        );
+    }
+    if let Some(trend) = container.trend.as_ref().and_then(|trend| trend.cpu_percent) {
+        sheet.field(
+            "CPU trend",
+            format!(
+                "{}: {:.0} to {:.0} %, at most {:.0} %",
+                text::line(&container.name),
+                trend.first,
+                trend.last,
+                trend.max
+            ),
+        );
     }
 }
 
@@ -196,7 +204,7 @@ fn before(action: &RecentAction) -> String {
         .replicas
         .map_or_else(String::new, |replicas| format!(" to {replicas} replicas"));
     let whose = match (&action.incident, action.verified) {
-        (None, _) => "by hand".to_owned(),
+        (None, _) => "manual".to_owned(),
         (Some(incident), Some(true)) => format!("for incident/{incident}, which it helped"),
         (Some(incident), Some(false)) => format!("for incident/{incident}, which it did not help"),
         (Some(incident), None) => format!("for incident/{incident}"),
@@ -320,7 +328,7 @@ fn voter(vote: &Vote) -> String {
     let by = match (&asked.provider, &asked.model) {
         (Some(provider), Some(model)) => format!("{provider} {model}"),
         (Some(provider), None) => provider.clone(),
-        (None, _) => "nobody".to_owned(),
+        (None, _) => "no model".to_owned(),
     };
     let cost = format!("{} ms, {} tokens", asked.latency_ms, asked.tokens);
     let prompt = asked.prompt_hash.as_deref().map(|hash| {

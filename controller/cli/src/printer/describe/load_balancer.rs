@@ -40,7 +40,7 @@ pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, object: &Value, 
     );
     match &balancer.status {
         Some(status) => serving(sheet, status, now),
-        None => sheet.field("Status", "<the controller has not looked at it yet>"),
+        None => sheet.field("Status", "<the controller has not reconciled it yet>"),
     }
 }
 

@@ -38,7 +38,7 @@ fn a_load_balancer_shows_what_nginx_serves_and_the_proof() {
 }
 
 #[test]
-fn an_incident_tells_its_whole_story() {
+fn an_incident_shows_its_whole_story() {
     let at = "2026-01-31T12:09:00Z";
     let object = json!({
         "apiVersion": "aegisops.io/v1alpha1", "kind": "Incident", "metadata": {"name": "inc-1", "generation": 1},

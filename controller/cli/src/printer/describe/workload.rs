@@ -1,4 +1,4 @@
-//! A Workload's page: what it asks for, and each container. Pure.
+//! A Workload's page: its desired state, and each container. Pure.
 
 use aegis_api::workload::{Capture, Health, HealthProbe, InstanceStatus, WorkloadSpec, WorkloadStatus};
 use aegis_api::{Time, Workload};
@@ -13,7 +13,7 @@ use crate::text;
 pub(super) fn write(sheet: &mut Sheet, workload: &Workload, object: &Value, now: Time) {
     wanted(sheet, &workload.spec, object, now);
     let Some(status) = &workload.status else {
-        sheet.field("Status", "<the controller has not looked at it yet>");
+        sheet.field("Status", "<the controller has not reconciled it yet>");
         return;
     };
     let counts = format!(
@@ -104,7 +104,7 @@ fn instances(sheet: &mut Sheet, instances: &[InstanceStatus], now: Time) {
             vec![
                 text::line(&instance.name),
                 instance.id.chars().take(12).collect(),
-                text::line(&instance.state),
+                instance.state.to_string(),
                 health.to_owned(),
                 text::line(&addresses.join(",")),
                 text::line(&instance.revision),

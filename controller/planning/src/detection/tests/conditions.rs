@@ -7,7 +7,7 @@ use super::*;
 use Verdict::{False, True, Unknown};
 
 #[test]
-fn only_what_nobody_asked_for_is_a_crash() {
+fn only_what_was_not_requested_is_a_crash() {
     let well = container(&[], &[]);
     for (cause, code, wanted) in [
         (Cause::Process, 1, True),

@@ -44,7 +44,7 @@ fn it_fires_after_the_hold_and_is_over_after_the_clear() {
 }
 
 #[test]
-fn a_dip_starts_the_wait_anew_and_a_peak_the_clearing() {
+fn a_dip_starts_the_wait_again_and_a_peak_the_clearing() {
     let short = every_3(&[(27, True), (3, False), (27, True)]);
     assert_eq!(run(short, TIMES).1, []);
     let flaps = every_3(&[(33, True), (30, False), (3, True), (57, False), (3, True)]);
@@ -81,7 +81,7 @@ fn what_was_stored_goes_on_firing_after_a_restart() {
 }
 
 #[test]
-fn what_an_action_did_not_end_fires_anew_only_after_the_clear() {
+fn what_an_action_did_not_end_fires_again_only_after_the_clear() {
     let at_once = Hysteresis {
         hold: Duration::from_secs(0),
         ..TIMES
@@ -103,9 +103,9 @@ fn what_an_action_did_not_end_fires_anew_only_after_the_clear() {
         (true, Some(at(0)), Some(Change::Open))
     );
     let (gone, _) = advance(state, False, at_once, at(6));
-    let (anew, change) = advance(gone, True, at_once, at(9));
+    let (again, change) = advance(gone, True, at_once, at(9));
     assert_eq!(
-        (anew.since, change),
+        (again.since, change),
         (Some(at(9)), Some(Change::Open)),
         "it was over in between"
     );

@@ -1,9 +1,10 @@
 //! The rules that are about the host, not the workload. Pure.
 
+use aegis_api::Reason;
 use aegis_api::proposal::Action;
 
 use super::{Case, Ruling};
-use crate::host_limit::{BLAST_RADIUS, HOST_BUSY, HostRuling, judge};
+use crate::host_limit::{HostRuling, judge};
 use crate::host_reading::short_of;
 
 pub(super) fn host_short(case: &Case<'_>) -> Option<Ruling> {
@@ -35,7 +36,7 @@ pub(super) fn host_short(case: &Case<'_>) -> Option<Ruling> {
         incident.limits.load_per_core,
     )?;
     Some(Ruling::NeedsApproval {
-        reason: "HostShort",
+        reason: Reason::HostShort,
         message: format!("the host is short of what {} needs: {short}", case.action),
     })
 }
@@ -49,7 +50,7 @@ fn host(case: &Case<'_>) -> Option<HostRuling> {
 pub(super) fn host_budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
     match host(case)? {
         HostRuling::Exhausted(message) => Some(Ruling::NeedsApproval {
-            reason: "HostBudgetExhausted",
+            reason: Reason::HostBudgetExhausted,
             message,
         }),
         HostRuling::BlastRadius(_) | HostRuling::Busy(_) => None,
@@ -59,7 +60,7 @@ pub(super) fn host_budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
 pub(super) fn blast_radius(case: &Case<'_>) -> Option<Ruling> {
     match host(case)? {
         HostRuling::BlastRadius(message) => Some(Ruling::NeedsApproval {
-            reason: BLAST_RADIUS,
+            reason: Reason::BlastRadius,
             message,
         }),
         HostRuling::Exhausted(_) | HostRuling::Busy(_) => None,
@@ -69,7 +70,7 @@ pub(super) fn blast_radius(case: &Case<'_>) -> Option<Ruling> {
 pub(super) fn host_busy(case: &Case<'_>) -> Option<Ruling> {
     match host(case)? {
         HostRuling::Busy(message) => Some(Ruling::Wait {
-            reason: HOST_BUSY,
+            reason: Reason::HostBusy,
             message,
         }),
         HostRuling::Exhausted(_) | HostRuling::BlastRadius(_) => None,

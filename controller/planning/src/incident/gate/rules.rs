@@ -1,23 +1,22 @@
 //! The rules of the gate, one function each: `None` where the rule has nothing against the action. Pure.
 
 use aegis_api::incident::{CONTROLLER, RESTART_LIMIT};
+use aegis_api::observed::ContainerState;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_api::redact::bound;
-use aegis_api::{Kind, condition};
+use aegis_api::{ConditionType, Kind, Reason, Workload, condition};
 
-use super::super::plan::paused_containers;
 use super::super::readings::readings;
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
 use crate::governing::Doubt;
-use crate::hold::STOPPED_BY_HAND;
 
 /// How much of a reviewer's objection the incident's error repeats, in characters.
 const REASON: usize = 400;
 
-fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ruling> {
+fn needs_approval(reason: Reason, message: impl Into<String>) -> Option<Ruling> {
     let message = message.into();
     Some(Ruling::NeedsApproval { reason, message })
 }
@@ -25,6 +24,23 @@ fn needs_approval(reason: &'static str, message: impl Into<String>) -> Option<Ru
 pub(super) fn paused(case: &Case<'_>) -> Option<Ruling> {
     let hold = case.incident.paused.as_ref()?;
     needs_approval(hold.reason, hold.message.clone())
+}
+
+/// Which containers somebody paused, and what to do about it; `None` where none is.
+pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
+    let rows = workload.status.iter().flat_map(|status| &status.instances);
+    let paused = rows
+        .filter(|row| row.state == ContainerState::Paused)
+        .map(|row| row.name.as_str());
+    let paused: Vec<&str> = paused.collect();
+    let names = paused.join(", ");
+    (!paused.is_empty()).then(|| {
+        format!(
+            "{names} {} paused: unpause it first (`docker unpause {}`): nothing can be done before",
+            if paused.len() == 1 { "is" } else { "are" },
+            paused.join(" ")
+        )
+    })
 }
 
 /// Nothing can be done to a paused container, and what is asked for meanwhile would befall it once it goes on.
@@ -45,7 +61,7 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     let first = status.evidence.as_ref();
     let read = match first.filter(|evidence| evidence.collected_at == status.measured_at) {
         Some(evidence) => format!(": {}", readings(evidence)),
-        None => " when it was measured anew".to_owned(),
+        None => " when it was measured again".to_owned(),
     };
     Some(Ruling::NotMeasured {
         message: format!(
@@ -62,15 +78,15 @@ pub(super) fn stopped_by_hand(case: &Case<'_>) -> Option<Ruling> {
     let Some(row) = rows().find(|row| row.stopped_by_hand.is_some()) else {
         let open = rows().find(|row| case.incident.stopped.contains(&row.id))?;
         return Some(Ruling::Wait {
-            reason: STOPPED_BY_HAND,
+            reason: Reason::StoppedByHand,
             message: format!("{} was asked to stop: who did that shows soon", open.name),
         });
     };
     let name = &row.name;
     needs_approval(
-        STOPPED_BY_HAND,
+        Reason::StoppedByHand,
         format!(
-            "{name} was stopped by hand: {} needs a human (`docker start {name}` hands it back)",
+            "{name} was stopped by hand: {} requires approval (`docker start {name}` hands it back)",
             case.action
         ),
     )
@@ -84,16 +100,17 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     let conditions = workload
         .and_then(|workload| workload.status.as_ref())
         .map(|status| &status.conditions);
-    let reached =
-        conditions.is_some_and(|conditions| condition::is_true_for(conditions, "Degraded", "RestartLimit"));
+    let reached = conditions.is_some_and(|conditions| {
+        condition::is_true_for(conditions, ConditionType::Degraded, Reason::RestartLimit)
+    });
     let binds = asks || (reached && case.action == Action::Restart);
     if !binds {
         return None;
     }
     needs_approval(
-        "RestartLimit",
+        Reason::RestartLimit,
         format!(
-            "automatic restarts have ended without success: {} needs a human",
+            "automatic restarts have ended without success: {} requires approval",
             case.action
         ),
     )
@@ -130,7 +147,7 @@ pub(super) fn council_rejected(case: &Case<'_>) -> Option<Ruling> {
 }
 
 pub(super) fn council_needs_review(case: &Case<'_>) -> Option<Ruling> {
-    const REASON: &str = "CouncilNeedsReview";
+    const REASON: Reason = Reason::CouncilNeedsReview;
     let Some(decision) = case.council else {
         return needs_approval(REASON, format!("no council has agreed to {}", case.action));
     };
@@ -147,7 +164,7 @@ pub(super) fn failed_before(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "FailedBefore",
+        Reason::FailedBefore,
         format!(
             "{action} failed {failures} times in a row on this workload in the last day: the same fix is not tried a third time without a human"
         ),
@@ -160,9 +177,9 @@ pub(super) fn scaled_to_zero(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "ScaledToZero",
+        Reason::ScaledToZero,
         format!(
-            "the workload is asked for with 0 replicas, so none of it should run: {} needs a human",
+            "spec.replicas is 0, so none of it should run: {} requires approval",
             case.action
         ),
     )
@@ -173,8 +190,8 @@ pub(super) fn protected(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "Protected",
-        format!("the workload is protected: {} needs a human", case.action),
+        Reason::Protected,
+        format!("the workload is protected: {} requires approval", case.action),
     )
 }
 
@@ -184,7 +201,7 @@ pub(super) fn no_policy(case: &Case<'_>) -> Option<Ruling> {
     }
     let workload = case.incident.target.as_ref().ok()?.name();
     needs_approval(
-        "NoPolicy",
+        Reason::NoPolicy,
         format!("no RemediationPolicy governs {workload}: apply one (examples/quickstart/policy.yaml)"),
     )
 }
@@ -194,7 +211,7 @@ pub(super) fn broken_policy(case: &Case<'_>) -> Option<Ruling> {
         return None;
     };
     needs_approval(
-        "BrokenPolicy",
+        Reason::BrokenPolicy,
         format!(
             "a policy file that may govern the workload is broken, so {} requires approval until it is repaired: {}",
             case.action,
@@ -208,7 +225,7 @@ pub(super) fn approval_mode(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "ApprovalMode",
+        Reason::ApprovalMode,
         format!(
             "policy {} asks a human before {}",
             case.incident.policy_name, case.action
@@ -221,7 +238,7 @@ pub(super) fn automation_off(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "AutomationOff",
+        Reason::AutomationOff,
         format!(
             "policy {} leaves {} to a human",
             case.incident.policy_name, case.action
@@ -236,7 +253,7 @@ pub(super) fn freeze_window(case: &Case<'_>) -> Option<Ruling> {
         "freeze window {}–{} UTC {}",
         window.start, window.end, window.reason
     );
-    needs_approval("FreezeWindow", message.trim_end())
+    needs_approval(Reason::FreezeWindow, message.trim_end())
 }
 
 pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
@@ -246,7 +263,7 @@ pub(super) fn budget_exhausted(case: &Case<'_>) -> Option<Ruling> {
         return None;
     }
     needs_approval(
-        "BudgetExhausted",
+        Reason::BudgetExhausted,
         format!("{used} of {budget} actions on this workload were used in the last hour: it may be flapping"),
     )
 }

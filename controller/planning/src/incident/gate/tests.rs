@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::governing::Doubt;
-use crate::incident::plan::{Step, plan};
-use crate::incident::testing::{REPORT, incident, judge};
+use crate::incident::next::{Effect, Next};
+use crate::incident::phase::next;
+use crate::incident::testing::{REPORT, held, incident, judge};
 
 #[test]
 fn the_rules_bind_in_this_order() {
@@ -156,7 +157,7 @@ fn i5_where_no_policy_is_known_to_govern_automation_asks_and_says_what_to_do() {
 fn i6_while_automation_is_paused_only_a_human_acts() {
     let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     incident.paused = Some(crate::hold::Hold {
-        reason: crate::hold::PAUSED,
+        reason: Reason::Paused,
         message: "all automation is paused by ada".to_owned(),
         until: None,
         by_itself: false,
@@ -183,18 +184,15 @@ plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {}, 
     for (spec, goes_on) in [(REPORT, false), (by_human, true), (ordered, true)] {
         let mut incident = judge(vec![incident(spec, approved)], "{mode: Auto}");
         incident.paused = Some(crate::hold::Hold {
-            reason: crate::hold::PAUSED,
+            reason: Reason::Paused,
             message: "all automation is paused by ada".to_owned(),
             until: None,
             by_itself: false,
         });
-        let step = plan(&incident);
-        assert_eq!(matches!(step, Step::Execute(_)), goes_on, "{step:?}");
-        assert_eq!(
-            matches!(step, Step::Hold { reason: "Paused", .. }),
-            !goes_on,
-            "{step:?}"
-        );
+        let step = next(&incident);
+        let executes = matches!(step, Next::Effect(Effect::Execute(_)));
+        assert_eq!(executes, goes_on, "{step:?}");
+        assert_eq!(held(&step) == Some(Reason::Paused), !goes_on, "{step:?}");
     }
 }
 
@@ -206,9 +204,9 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     };
     let mut stopped = judge(vec![incident(REPORT, "{}")], "{}");
     let mut workload = (**stopped.target.as_ref().unwrap()).clone();
-    let row = |by_hand: bool| {
+    let row = |stopped: bool| {
         let mut row = json!({"name": "web", "id": "1", "index": 0, "state": "exited", "health": "Unhealthy", "revision": "r"});
-        if by_hand {
+        if stopped {
             row["stoppedByHand"] = json!("2026-11-22T11:00:00Z");
         }
         row
@@ -216,13 +214,13 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     workload.status = Some(serde_json::from_value(json!({"instances": [row(true)]})).unwrap());
     stopped.target = Ok(workload.clone().into());
     let ruled = ruled_on(&stopped, Action::Restart, Some("APPROVED"), false);
-    assert_eq!(reason(ruled), "StoppedByHand");
+    assert_eq!(reason(ruled), Reason::StoppedByHand);
 
     // Until it shows who stopped it, it may be a person.
     workload.status = Some(serde_json::from_value(json!({"instances": [row(false)]})).unwrap());
     let mut open = stopped.clone();
     open.target = Ok(workload.clone().into());
-    open.stopped = std::collections::BTreeSet::from(["1".to_owned()]);
+    open.stopped = std::collections::BTreeSet::from(["1".into()]);
     let ruled = ruled_on(&open, Action::Restart, Some("APPROVED"), false);
     assert_eq!(word(&ruled), "wait StoppedByHand");
     let by_human = ruled_on(&open, Action::Restart, None, true);
@@ -237,14 +235,14 @@ fn i6_what_a_person_stopped_and_restarts_that_have_ended_are_a_humans() {
     let mut limited = stopped;
     limited.target = Ok(workload.into());
     let ruled = ruled_on(&limited, Action::Restart, Some("APPROVED"), false);
-    assert_eq!(reason(ruled), "RestartLimit");
+    assert_eq!(reason(ruled), Reason::RestartLimit);
 
     // The incident that asks a human does, whatever is proposed.
     let spec = "{workloadRef: web, alertType: RESTART_LIMIT, source: {kind: controller}}";
     let asking = judge(vec![incident(spec, "{}")], "{}");
     assert_eq!(
         reason(ruled_on(&asking, Action::Noop, Some("APPROVED"), false)),
-        "RestartLimit"
+        Reason::RestartLimit
     );
 }
 

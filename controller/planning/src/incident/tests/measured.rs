@@ -1,8 +1,10 @@
-//! No action without a symptom that was measured right before it; what waited, was overtaken or was away begins anew; what
+//! No action without a symptom that was measured right before it; what waited, was overtaken or was away starts over; what
 //! cannot take effect ends with the reason; verification is not judged before somebody looked.
 
 use std::time::Duration;
 
+use aegis_api::ConditionType;
+use aegis_api::condition::Conditions;
 use aegis_api::incident::{Attempt, Plan, Verification};
 use aegis_api::proposal::Evidence;
 
@@ -92,8 +94,8 @@ fn i13_whatever_was_proposed_and_voted_nothing_is_done_where_nothing_measured_is
                 for vote in status.votes.iter_mut().filter(|_| rejected) {
                     vote.verdict = aegis_api::proposal::Verdict::Rejected;
                 }
-                let step = plan(&judged(incident, policy));
-                let Step::Approve { plan, note, .. } = &step else {
+                let step = next(&judged(incident, policy));
+                let Some((plan, note)) = approved(&step) else {
                     panic!("{action} {policy}: {step:?}")
                 };
                 assert_eq!(
@@ -115,35 +117,34 @@ fn i13_what_was_measured_some_time_ago_is_measured_again_before_anything_is_done
         incident.status.as_mut().unwrap().measured_at = Some("2026-11-22T11:59:50Z".parse().unwrap());
         incident
     };
-    assert_eq!(plan(&judged(old(agreed("RESTART", 0)), AUTO)), Step::Measure);
+    let measure = || Next::Effect(Effect::Measure);
+    assert_eq!(next(&judged(old(agreed("RESTART", 0)), AUTO)), measure());
     // A plan that was approved before the controller went away.
-    let approved = |parent| {
+    let begun = |parent| {
         let mut incident = old(waits(|_| ()));
         let status = incident.status.as_mut().unwrap();
         status.phase = aegis_api::Phase::Approved;
         status.plan = Some(restart_plan(parent));
         judged(incident, AUTO)
     };
-    assert_eq!(plan(&approved(1)), Step::Measure);
+    assert_eq!(next(&begun(1)), measure());
     // What the spec has already is only noted down: it is this plan's own doing that nothing is wrong any more.
     let restarted = |at: &str| {
-        let incident = with_workload(approved(1), |workload| {
+        let incident = with_workload(begun(1), |workload| {
             workload.metadata.generation = Some(2);
             workload.spec.restarted_at = Some(at.parse().unwrap());
         });
-        plan(&incident)
+        next(&incident)
     };
-    assert_eq!(restarted(BEFORE), Step::Execute(restart_plan(1)));
+    let execute = Effect::Execute(Box::new(restart_plan(1)));
+    assert_eq!(restarted(BEFORE), Next::Effect(execute));
     // A restart that somebody else asked for since is none of this plan's.
-    assert_eq!(restarted("2026-11-22T11:30:00Z"), Step::Measure);
+    assert_eq!(restarted("2026-11-22T11:30:00Z"), measure());
     // A NOOP needs no symptom, and a human's own action is the human's.
-    assert!(matches!(
-        plan(&judged(old(agreed("NOOP", 0)), AUTO)),
-        Step::Approve { .. }
-    ));
+    assert!(approved(&next(&judged(old(agreed("NOOP", 0)), AUTO))).is_some());
     let mut ordered = old(agreed("RESTART", 0));
     ordered.spec.override_ = Some(serde_json::from_value(serde_json::json!({"action": "RESTART"})).unwrap());
-    assert!(matches!(plan(&judged(ordered, AUTO)), Step::Approve { .. }));
+    assert!(approved(&next(&judged(ordered, AUTO))).is_some());
 }
 
 #[test]
@@ -154,28 +155,21 @@ fn what_waited_for_a_freeze_window_a_budget_or_a_mode_begins_at_evidence_again()
         "{mode: Approve, cooldown: 0s}",
     ];
     for policy in still {
-        let step = plan(&judged(waits(|_| ()), policy));
-        assert!(matches!(step, Step::Wait(_)), "{policy}: {step:?}");
+        let step = next(&judged(waits(|_| ()), policy));
+        assert!(matches!(step, Next::Wait(_)), "{policy}: {step:?}");
     }
-    let step = plan(&judged(waits(|_| ()), AUTO));
-    let Step::BeginAnew { reason } = &step else {
-        panic!("{step:?}")
-    };
-    assert_eq!(reason, "what stood in the way has passed");
+    let step = next(&judged(waits(|_| ()), AUTO));
+    assert_eq!(
+        started_over(&step),
+        Some("what stood in the way has passed"),
+        "{step:?}"
+    );
     // At most twice.
-    assert!(matches!(
-        plan(&judged(waits(|status| status.begun_anew = 1), AUTO)),
-        Step::BeginAnew { .. }
-    ));
-    let step = plan(&judged(waits(|status| status.begun_anew = 2), AUTO));
+    let step = next(&judged(waits(|status| status.started_over = 1), AUTO));
+    assert!(started_over(&step).is_some(), "{step:?}");
+    let step = next(&judged(waits(|status| status.started_over = 2), AUTO));
     assert!(
-        matches!(
-            step,
-            Step::AskHuman {
-                reason: "WaitedTooOften",
-                ..
-            }
-        ),
+        matches!(asked(&step), Some((_, Reason::WaitedTooOften, _))),
         "{step:?}"
     );
 }
@@ -188,33 +182,34 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
         })
     };
     // While it waits, while the council sits, and right before it is carried out.
-    let step = plan(&moved(waits(|status| status.evidence = seen_at(1))));
+    let step = next(&moved(waits(|status| status.evidence = seen_at(1))));
     assert!(
-        matches!(&step, Step::BeginAnew { reason } if reason.contains("from generation 1 to 2")),
+        started_over(&step).is_some_and(|reason| reason.contains("from generation 1 to 2")),
         "{step:?}"
     );
     let mut sits = agreed("ROLLBACK", 0);
     sits.status.as_mut().unwrap().evidence = seen_at(1);
-    assert!(matches!(plan(&moved(sits)), Step::BeginAnew { .. }));
+    assert!(started_over(&next(&moved(sits))).is_some());
     // A human's word on the old plan is none on another.
     let mut approved = waits(|status| status.evidence = seen_at(1));
     approved.spec.approval =
         Some(serde_json::from_value(serde_json::json!({"decision": "Approve", "planHash": "1"})).unwrap());
-    assert!(matches!(plan(&moved(approved.clone())), Step::BeginAnew { .. }));
+    assert!(started_over(&next(&moved(approved.clone()))).is_some());
     // Nor where somebody did the same meanwhile: that was not this incident's doing, and teaches nothing.
     let same = with_workload(moved(approved), |workload| {
         workload.spec.restarted_at = Some("2026-11-22T11:30:00Z".parse().unwrap());
     });
-    assert!(matches!(plan(&same), Step::BeginAnew { .. }));
+    assert!(started_over(&next(&same)).is_some());
     // Not for ever: then a human gets a plan for the workload as it is, and the same one at every look.
     let tired = || {
         waits(|status| {
-            status.begun_anew = 3;
+            status.started_over = 3;
             status.evidence = seen_at(1);
         })
     };
     // And only if something is still wrong right then.
-    assert_eq!(plan(&moved(tired())), Step::Measure);
+    let measure = Next::Effect(Effect::Measure);
+    assert_eq!(next(&moved(tired())), measure);
     let measured = |now_wrong: bool| {
         let mut incident = tired();
         let status = incident.status.as_mut().unwrap();
@@ -222,22 +217,17 @@ fn a_generation_that_somebody_else_made_invalidates_the_proposal_and_not_only_th
         if !now_wrong {
             status.symptoms.clear();
         }
-        plan(&moved(incident))
+        next(&moved(incident))
     };
-    assert_eq!(measured(false), Step::Measure);
+    assert_eq!(measured(false), measure);
     let step = measured(true);
-    let Step::AskHuman {
-        plan: new,
-        reason: "SpecChanged",
-        ..
-    } = step
-    else {
+    let Some((new, Reason::SpecChanged, _)) = asked(&step) else {
         panic!("{step:?}")
     };
     assert_eq!(new.parent_generation, 2);
-    let mut asked = tired();
-    asked.status.as_mut().unwrap().plan = Some(new);
-    assert!(matches!(plan(&moved(asked)), Step::Wait(_)));
+    let mut said = tired();
+    said.status.as_mut().unwrap().plan = Some(new.clone());
+    assert!(matches!(next(&moved(said)), Next::Wait(_)));
 }
 
 #[test]
@@ -253,37 +243,27 @@ tried: [{action: SCALE_UP, planHash: '1', error: e, generation: 4}]
         step(incident(REPORT, &status), LADDER)
     };
     let down = "[{kind: Down, container: web, message: web does not run}]";
-    assert_eq!(measured(BEFORE, down), Step::Measure);
+    assert_eq!(measured(BEFORE, down), Next::Effect(Effect::Measure));
     let step = measured(NOW, down);
     assert!(
-        matches!(
-            step,
-            Step::AskHuman {
-                reason: "SpecChanged",
-                ..
-            }
-        ),
+        matches!(asked(&step), Some((_, Reason::SpecChanged, _))),
         "{step:?}"
     );
-    // Nobody is asked about a rung that nothing speaks for.
+    // No human is asked about a rung that nothing speaks for.
     let step = measured(NOW, "[]");
     assert!(
-        matches!(&step, Step::Approve { plan, .. } if plan.action == Action::Noop),
+        approved(&step).is_some_and(|(plan, _)| plan.action == Action::Noop),
         "{step:?}"
     );
 }
 
 #[test]
 fn after_it_was_overtaken_twice_a_human_decides() {
-    for (anew, by_itself) in [(0, true), (2, true), (3, false)] {
+    for (again, by_itself) in [(0, true), (2, true), (3, false)] {
         let mut incident = agreed("RESTART", 0);
-        incident.status.as_mut().unwrap().begun_anew = anew;
-        let step = plan(&judged(incident, AUTO));
-        assert_eq!(
-            matches!(step, Step::Approve { .. }),
-            by_itself,
-            "{anew}: {step:?}"
-        );
+        incident.status.as_mut().unwrap().started_over = again;
+        let step = next(&judged(incident, AUTO));
+        assert_eq!(approved(&step).is_some(), by_itself, "{again}: {step:?}");
     }
 }
 
@@ -292,41 +272,39 @@ fn waiting_for_a_human_ends_with_the_reason() {
     let since = |at: &str| waits(|status| status.waiting_since = Some(at.parse().unwrap()));
     let frozen = "{freezeWindows: [{start: '11:00', end: '13:00'}], cooldown: 0s}";
     assert!(matches!(
-        plan(&judged(since("2026-11-21T12:00:01Z"), frozen)),
-        Step::Wait(_)
+        next(&judged(since("2026-11-21T12:00:01Z"), frozen)),
+        Next::Wait(_)
     ));
-    let step = plan(&judged(since("2026-11-21T12:00:00Z"), frozen));
-    let Step::Fail { error, .. } = &step else {
+    let step = next(&judged(since("2026-11-21T12:00:00Z"), frozen));
+    let Some(error) = failed(&step) else {
         panic!("{step:?}")
     };
-    assert!(
-        error.contains("nobody decided on RESTART web within 1d"),
-        "{error}"
-    );
+    assert!(error.contains("no decision on RESTART web within 1d"), "{error}");
 }
 
 #[test]
 fn what_a_human_agreed_to_is_measured_right_before_it_is_carried_out() {
-    let approved = |changes: fn(&mut IncidentStatus)| {
+    let agreed = |changes: fn(&mut IncidentStatus)| {
         let mut incident = waits(changes);
         incident.spec.approval = Some(
             serde_json::from_value(serde_json::json!({"decision": "Approve", "by": "ada", "planHash": "1"}))
                 .unwrap(),
         );
-        plan(&judged(incident, "{mode: Approve}"))
+        next(&judged(incident, "{mode: Approve}"))
     };
-    assert_eq!(approved(|_| ()), Step::Measure);
-    let step = approved(|status| status.measured_at = Some(NOW.parse().unwrap()));
+    let measure = Next::Effect(Effect::Measure);
+    assert_eq!(agreed(|_| ()), measure);
+    let step = agreed(|status| status.measured_at = Some(NOW.parse().unwrap()));
     assert!(
-        matches!(&step, Step::Approve { plan, note, .. } if plan.hash == "1" && note == "ada approved the plan"),
+        matches!(approved(&step), Some((plan, "ada approved the plan")) if plan.hash == "1"),
         "{step:?}"
     );
     // However short a time ago nothing was wrong: measuring it takes the plan back.
-    let step = approved(|status| {
+    let step = agreed(|status| {
         status.measured_at = Some(NOW.parse().unwrap());
         status.symptoms.clear();
     });
-    assert_eq!(step, Step::Measure);
+    assert_eq!(step, measure);
 }
 
 fn paused(workload: &mut Workload) {
@@ -334,7 +312,7 @@ fn paused(workload: &mut Workload) {
     status.instances = vec![
         row("web-replica-1"),
         InstanceStatus {
-            state: "paused".to_owned(),
+            state: aegis_api::observed::ContainerState::Paused,
             ..row("web-replica-2")
         },
     ];
@@ -361,8 +339,8 @@ fn a_paused_container_is_named_at_once_and_nothing_waits_for_it_to_go_on() {
             workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
             paused(workload);
         });
-        let step = plan(&incident);
-        let Step::Fail { error, .. } = &step else {
+        let step = next(&incident);
+        let Some(error) = failed(&step) else {
             panic!("{step:?}")
         };
         assert!(
@@ -374,7 +352,7 @@ fn a_paused_container_is_named_at_once_and_nothing_waits_for_it_to_go_on() {
 
 #[test]
 fn what_cannot_take_effect_ends_with_the_engines_reason() {
-    let after = |secs: u64, reason: &str| {
+    let after = |secs: u64, reason: Reason| {
         let mut incident = waits(|_| ());
         let status = incident.status.as_mut().unwrap();
         status.phase = aegis_api::Phase::Executing;
@@ -386,31 +364,28 @@ fn what_cannot_take_effect_ends_with_the_engines_reason() {
         let incident = with_workload(judged(incident, AUTO), |workload| {
             workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
             let conditions = &mut workload.status.get_or_insert_default().conditions;
-            aegis_api::condition::set(
-                conditions,
-                "Ready",
+            Conditions::at(conditions, Some(1), now).set(
+                ConditionType::Ready,
                 false,
                 reason,
                 "cannot create web-replica-1: No such image",
-                Some(1),
-                now,
             );
         });
-        plan(&incident)
+        next(&incident)
     };
-    for reason in ["StepRefused", "ContainerMissing"] {
+    for reason in [Reason::StepRefused, Reason::ContainerMissing] {
         let step = after(6, reason);
         assert!(
-            matches!(&step, Step::Fail { error, .. } if error.contains("No such image")),
+            failed(&step).is_some_and(|error| error.contains("No such image")),
             "{step:?}"
         );
         assert!(
-            matches!(after(2, reason), Step::Wait(_)),
-            "Compose makes containers anew within a moment"
+            matches!(after(2, reason), Next::Wait(_)),
+            "Compose recreates containers within a moment"
         );
     }
     assert!(
-        matches!(after(6, "StepFailed"), Step::Wait(_)),
+        matches!(after(6, Reason::StepFailed), Next::Wait(_)),
         "worth another try"
     );
 }
@@ -437,6 +412,10 @@ fn verifying(attempts: &[(&str, bool)], awake_since: &str) -> ValidatedIncident 
     judged
 }
 
+fn probes(next: &Next) -> bool {
+    matches!(next, Next::Effect(Effect::Probe { .. }))
+}
+
 #[test]
 fn i7_no_verification_ends_before_somebody_has_looked_since_the_controller_started() {
     let back = "2026-11-22T11:59:59Z";
@@ -446,26 +425,23 @@ fn i7_no_verification_ends_before_somebody_has_looked_since_the_controller_start
         &[("2026-11-22T10:00:01Z", false)],
         &[("2026-11-22T10:00:01Z", true)],
     ] {
-        let step = plan(&verifying(attempts, back));
-        assert!(matches!(step, Step::Attempt { .. }), "{attempts:?}: {step:?}");
+        let step = next(&verifying(attempts, back));
+        assert!(probes(&step), "{attempts:?}: {step:?}");
     }
     // Starved without being away.
-    assert!(matches!(
-        plan(&verifying(&[], "2026-11-22T09:00:00Z")),
-        Step::Attempt { .. }
-    ));
+    assert!(probes(&next(&verifying(&[], "2026-11-22T09:00:00Z"))));
     // Looked at, and sick: that is the end.
-    let step = plan(&verifying(&[("2026-11-22T11:59:59.5Z", false)], back));
-    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+    let step = next(&verifying(&[("2026-11-22T11:59:59.5Z", false)], back));
+    assert!(failed(&step).is_some(), "{step:?}");
     // Looked at, and well: what is missing is the soak.
-    let step = plan(&verifying(&[("2026-11-22T11:59:59.5Z", true)], back));
-    assert!(matches!(step, Step::Wait(_) | Step::Attempt { .. }), "{step:?}");
+    let step = next(&verifying(&[("2026-11-22T11:59:59.5Z", true)], back));
+    assert!(matches!(step, Next::Wait(_)) || probes(&step), "{step:?}");
     // Never away, never well.
-    let step = plan(&verifying(
+    let step = next(&verifying(
         &[("2026-11-22T10:00:29Z", false)],
         "2026-11-22T09:00:00Z",
     ));
-    assert!(matches!(step, Step::Fail { .. }), "{step:?}");
+    assert!(failed(&step).is_some(), "{step:?}");
 }
 
 #[test]
@@ -475,7 +451,7 @@ fn a_change_has_its_time_from_when_the_controller_is_back() {
     let mut judged = with_workload(judged(executing, AUTO), |workload| {
         workload.spec.restarted_at = Some(BEFORE.parse().unwrap());
     });
-    assert!(matches!(plan(&judged), Step::Fail { .. }));
+    assert!(failed(&next(&judged)).is_some());
     judged.awake_since = "2026-11-22T11:59:00Z".parse().unwrap();
-    assert_eq!(plan(&judged), Step::Wait(Some(Duration::from_secs(60))));
+    assert_eq!(next(&judged), Next::Wait(Some(Duration::from_secs(60))));
 }

@@ -41,16 +41,16 @@ analysis:
 
 /// What the step would do by itself, and what it would ask a human for.
 fn plans(
-    step: &Step,
+    step: &Next,
 ) -> (
     Option<&aegis_api::incident::Plan>,
     Option<&aegis_api::incident::Plan>,
 ) {
-    match step {
-        Step::Approve { plan, .. } => (Some(plan), None),
-        Step::AskHuman { plan, .. } => (None, Some(plan)),
-        Step::EndDryRun { plan, .. } => (None, plan.as_ref()),
-        Step::Fail { .. } => (None, None),
+    let transition = step.transition().unwrap_or_else(|| panic!("{step:?}"));
+    match transition.what {
+        What::Approved => (transition.plan(), None),
+        What::Asked | What::DryRunEnded => (None, transition.plan()),
+        What::Failed => (None, None),
         other => panic!("{other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// An incident of this age that waits for this reason.
-fn held(name: &str, created: &str, reason: &str) -> Incident {
+fn waiting(name: &str, created: &str, reason: &str) -> Incident {
     let status = format!(
         "
 phase: RECEIVED
@@ -30,15 +30,16 @@ const EARLIER: &str = "2026-11-22T11:00:00Z";
 #[test]
 fn i6_an_incident_that_only_waits_does_not_block_what_a_human_chose_on_a_younger_one() {
     for reason in ["AutomationOff", "Cooldown"] {
-        let incidents = vec![taken_over(), held("older", EARLIER, reason)];
+        let incidents = vec![taken_over(), waiting("older", EARLIER, reason)];
         let judged = judge(incidents, "{mode: 'Off'}");
-        assert_eq!(judged.rival, None, "{reason}");
-        assert_eq!(plan(&judged), Step::Investigate { then_hold: None });
+        assert_eq!(judged.active_incident, None, "{reason}");
+        let investigate = Effect::Investigate { then_hold: None };
+        assert_eq!(next(&judged), Next::Effect(investigate));
     }
-    let next = held("older", EARLIER, "RemediationUnderWay");
-    let judged = judge(vec![taken_over(), next], "{}");
+    let first = waiting("older", EARLIER, "RemediationUnderWay");
+    let judged = judge(vec![taken_over(), first], "{}");
     assert_eq!(
-        judged.rival.as_deref(),
+        judged.active_incident.as_deref(),
         Some("older"),
         "it is next as soon as it may"
     );
@@ -48,20 +49,20 @@ fn i6_an_incident_that_only_waits_does_not_block_what_a_human_chose_on_a_younger
 fn i6_the_incident_that_is_named_is_the_one_under_way() {
     let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
     active.metadata.name = Some("under-way".to_owned());
-    let next = held("next", EARLIER, "RemediationUnderWay");
-    let judged = judge(vec![taken_over(), next, active], "{}");
-    assert_eq!(judged.rival.as_deref(), Some("under-way"));
+    let first = waiting("next", EARLIER, "RemediationUnderWay");
+    let judged = judge(vec![taken_over(), first, active], "{}");
+    assert_eq!(judged.active_incident.as_deref(), Some("under-way"));
 }
 
 #[test]
 fn i6_who_is_looked_at_once_and_then_waits_keeps_nothing() {
     let judged = judge(vec![incident(REPORT, "{phase: RECEIVED}")], "{mode: 'Off'}");
-    let step = plan(&judged);
+    let step = next(&judged);
     assert!(
-        matches!(step, Step::Investigate { then_hold: Some(_) }),
+        matches!(step, Next::Effect(Effect::Investigate { then_hold: Some(_) })),
         "{step:?}"
     );
-    assert!(step.lets_go(&judged));
+    assert!(step.releases_lease(&judged));
 }
 
 #[test]
@@ -76,16 +77,14 @@ fn i1_what_was_approved_before_a_restart_has_its_turn_and_what_waits_goes_on_whe
         judged
     };
     let approved = in_phase("APPROVED");
-    assert_eq!(
-        super::plan(&approved),
-        Step::Execute(approved.status.plan.clone().unwrap())
-    );
+    let execute = Effect::Execute(Box::new(approved.status.plan.clone().unwrap()));
+    assert_eq!(next(&approved), Next::Effect(execute));
     let mut waits = in_phase("AWAITING_APPROVAL");
-    let step = super::plan(&waits);
-    assert!(matches!(step, Step::Wait(Some(_))), "{step:?}");
+    let step = next(&waits);
+    assert!(matches!(step, Next::Wait(Some(_))), "{step:?}");
     waits.host.busy.clear();
-    let step = super::plan(&waits);
-    assert!(matches!(step, Step::BeginAnew { .. }), "{step:?}");
+    let step = next(&waits);
+    assert!(started_over(&step).is_some(), "{step:?}");
 }
 
 #[test]
@@ -103,19 +102,10 @@ conditions: [{{type: Held, status: 'True', reason: HostBusy, message: m, lastTra
     let policy = "{fallback: [SCALE_UP, RESTART], cooldown: 0s}";
     let mut judged = judge(vec![incident(REPORT, &status)], policy);
     judged.host.busy = ["a", "b"].map(str::to_owned).into();
-    let step = plan(&judged);
-    assert!(
-        matches!(
-            step,
-            Step::Hold {
-                reason: "HostBusy",
-                ..
-            }
-        ),
-        "{step:?}"
-    );
+    let step = next(&judged);
+    assert_eq!(held(&step), Some(Reason::HostBusy), "{step:?}");
     judged.host.busy.clear();
-    assert_eq!(plan(&judged), Step::Measure);
+    assert_eq!(next(&judged), Next::Effect(Effect::Measure));
 }
 
 #[test]
@@ -125,18 +115,21 @@ phase: AWAITING_APPROVAL
 workload: web
 plan: {hash: '1', action: RESTART, target: web, parentGeneration: 1, patch: {restartedAt: '2026-11-22T11:00:00Z'}, createdAt: '2026-11-22T11:00:00Z'}
 ";
-    let approved =
+    let agreed =
         "{workloadRef: web, alertType: odd, approval: {decision: Approve, by: operator, planHash: '1'}}";
-    let Step::Approve { plan, .. } = step(incident(approved, waits), "{}") else {
+    let step = |incident| super::step(incident, "{}");
+    let asked = step(incident(agreed, waits));
+    let Some((plan, _)) = approved(&asked) else {
         panic!("the plan is approved")
     };
     assert_eq!(plan.patch.restarted_at, Some(NOW.parse().unwrap()));
     assert_eq!(plan.hash, "1", "it is the plan that was agreed to");
 
-    // Stored once, it is what is carried out, however often: nothing is stamped anew after a crash.
-    let mut begun = incident(approved, "{phase: APPROVED, workload: web}");
+    // Stored once, it is what is carried out, however often: nothing is stamped again after a crash.
+    let mut begun = incident(agreed, "{phase: APPROVED, workload: web}");
     if let Some(status) = &mut begun.status {
         status.plan = Some(plan.clone());
     }
-    assert_eq!(step(begun, "{}"), Step::Execute(plan));
+    let execute = Effect::Execute(Box::new(plan.clone()));
+    assert_eq!(step(begun), Next::Effect(execute));
 }

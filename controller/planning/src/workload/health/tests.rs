@@ -6,7 +6,7 @@ use aegis_api::Workload;
 use serde_json::json;
 
 use super::*;
-use crate::probe::Opinion;
+use crate::probe::ProbeResult;
 use crate::workload::observed::NetworkOwner;
 use crate::workload::tests::{container, time, workload, world};
 
@@ -15,17 +15,17 @@ const STARTED: &str = "2026-11-22T11:00:00Z";
 /// A running container whose probe says this, seen so many seconds after its start.
 fn seen(spec: &Workload, container: &ContainerDetails, health: Health, age: i64, was_ready: bool) -> View {
     let mut observed = world(0);
-    let opinion = Opinion {
+    let result = ProbeResult {
         health,
         message: "GET http://10.0.0.2:8000/: connection refused".to_owned(),
     };
-    observed.opinions = [(container.id.clone(), opinion)].into();
+    observed.probe_results = [(container.id.clone(), result)].into();
     observed.now = Time(time(STARTED).0 + jiff::SignedDuration::from_secs(age));
     view(container, &spec.spec, &observed, was_ready)
 }
 
 #[test]
-fn a_container_that_was_not_healthy_yet_has_a_start_period_and_serves_nobody_in_it() {
+fn a_container_that_was_not_healthy_yet_has_a_start_period_and_serves_no_client_in_it() {
     let plain = "  container: base\n  health:\n    http: {port: 8000}\n";
     let with = |period: &str| format!("{plain}    startPeriod: {period}\n");
     let mut own = container("base");
@@ -59,7 +59,7 @@ fn a_container_that_was_not_healthy_yet_has_a_start_period_and_serves_nobody_in_
             false,
             false,
         ),
-        ("no patience at all", with("0s"), &base, 0, false, false),
+        ("no start period at all", with("0s"), &base, 0, false, false),
         (
             "Docker's own start period",
             plain.to_owned(),
@@ -124,7 +124,7 @@ fn unknown_health_says_why() {
             base.networks = BTreeMap::new();
         }
         let mut observed = world(0);
-        observed.opinions.clear();
+        observed.probe_results.clear();
         observed.network_owner = owner;
         let view = view(&base, &spec.spec, &observed, false);
         assert_eq!(view.health, Health::Unknown);
@@ -170,11 +170,11 @@ fn a_probe_that_shares_no_network_with_its_target_says_so() {
     let spec = workload("  container: base\n  health:\n    http: {port: 8000}\n");
     let base = container("base");
     let mut observed = world(0);
-    let opinion = Opinion {
+    let result = ProbeResult {
         health: Health::Unhealthy,
         message: "no answer within 1000 ms".to_owned(),
     };
-    observed.opinions = [(base.id.clone(), opinion)].into();
+    observed.probe_results = [(base.id.clone(), result)].into();
     observed.own_networks = ["aegis-network".to_owned()].into();
     let message = view(&base, &spec.spec, &observed, true).message;
     assert_eq!(

@@ -1,9 +1,9 @@
-//! A changed spec and a world in, what is told before anything is done out.
+//! A changed spec and a world in, what is shown before anything is done out.
 
 use super::super::tests::{ADOPTS, container, rotation, time, workload, world};
 use super::*;
 
-fn told(spec: &str, observed: Observed) -> WorkloadPlan {
+fn planned(spec: &str, observed: Observed) -> WorkloadPlan {
     preview(&workload(spec), observed).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn balanced(replicas: u32) -> Observed {
 
 #[test]
 fn more_replicas_are_made_and_nothing_else_is_touched() {
-    let plan = told(&format!("{ADOPTS}  replicas: 4\n"), balanced(1));
+    let plan = planned(&format!("{ADOPTS}  replicas: 4\n"), balanced(1));
     assert_eq!(steps(&plan), ["create web-replica-2", "create web-replica-3"]);
     assert_eq!(plan.untouched, ["base", "web-replica-1"]);
     let clients = (
@@ -43,7 +43,7 @@ fn more_replicas_are_made_and_nothing_else_is_touched() {
 
 #[test]
 fn fewer_replicas_leave_rotation_first_and_go_from_the_top() {
-    let plan = told(&format!("{ADOPTS}  replicas: 1\n"), balanced(2));
+    let plan = planned(&format!("{ADOPTS}  replicas: 1\n"), balanced(2));
     let mut all = steps(&plan);
     all.sort_unstable();
     assert_eq!(all, ["remove web-replica-1", "remove web-replica-2"]);
@@ -56,8 +56,8 @@ fn fewer_replicas_leave_rotation_first_and_go_from_the_top() {
         "{}",
         plan.clients.message
     );
-    // Nobody drains it where nothing stands before it.
-    let plan = told(&format!("{ADOPTS}  replicas: 1\n"), world(1));
+    // It is not drained where nothing stands before it.
+    let plan = planned(&format!("{ADOPTS}  replicas: 1\n"), world(1));
     assert!(
         plan.clients
             .message
@@ -69,7 +69,7 @@ fn fewer_replicas_leave_rotation_first_and_go_from_the_top() {
 #[test]
 fn one_behind_a_load_balancer_has_a_stand_in_while_it_is_restarted_and_one_alone_does_not_answer() {
     let restart = format!("{ADOPTS}  restartedAt: '2026-11-22T11:59:00Z'\n");
-    let plan = told(&restart, balanced(0));
+    let plan = planned(&restart, balanced(0));
     assert_eq!(
         steps(&plan),
         ["create web-replica-1", "restart base", "remove web-replica-1"]
@@ -79,7 +79,7 @@ fn one_behind_a_load_balancer_has_a_stand_in_while_it_is_restarted_and_one_alone
         (1, true),
         "{plan:#?}"
     );
-    let plan = told(&restart, world(0));
+    let plan = planned(&restart, world(0));
     assert_eq!(steps(&plan), ["restart base"]);
     assert_eq!(plan.clients.serving_least, 0);
     assert_eq!(plan.clients.message, "web does not answer while base is stopped");
@@ -89,7 +89,7 @@ fn one_behind_a_load_balancer_has_a_stand_in_while_it_is_restarted_and_one_alone
 fn a_new_template_replaces_replicas_one_after_the_other() {
     let template =
         |image: &str| format!("  template: {{image: '{image}', networks: [net]}}\n  replicas: 2\n");
-    let first = told(
+    let first = planned(
         &template("app:1"),
         Observed {
             base: None,
@@ -125,13 +125,13 @@ fn a_new_template_replaces_replicas_one_after_the_other() {
 }
 
 #[test]
-fn what_waits_for_people_and_what_cannot_be_done_are_told() {
+fn what_waits_for_people_and_what_cannot_be_done_are_shown() {
     let missing = Observed {
         base: None,
         taken_names: BTreeSet::new(),
         ..world(0)
     };
-    let plan = told(&format!("{ADOPTS}  replicas: 3\n"), missing);
+    let plan = planned(&format!("{ADOPTS}  replicas: 3\n"), missing);
     assert!(plan.steps.is_empty() && !plan.complete, "{plan:#?}");
     let mut gone = container("base");
     gone.host_config = serde_json::json!({"AutoRemove": true});
@@ -139,7 +139,7 @@ fn what_waits_for_people_and_what_cannot_be_done_are_told() {
         base: Some(gone),
         ..world(0)
     };
-    let plan = told(
+    let plan = planned(
         &format!("{ADOPTS}  restartedAt: '2026-11-22T11:59:00Z'\n"),
         observed,
     );
@@ -160,25 +160,25 @@ fn the_first_pass_of_a_preview_is_the_plan_of_the_next_reconcile_and_asking_twic
         .iter()
         .map(Step::words)
         .collect();
-    let told = preview(&asked, observed.clone()).unwrap();
-    let first = told.steps.iter().filter(|step| step.pass == 1);
+    let shown = preview(&asked, observed.clone()).unwrap();
+    let first = shown.steps.iter().filter(|step| step.pass == 1);
     let first: Vec<String> = first
         .map(|step| format!("{} {}", step.action.as_str(), step.container))
         .collect();
     assert_eq!(first, next);
-    assert_eq!(preview(&asked, observed).unwrap(), told);
+    assert_eq!(preview(&asked, observed).unwrap(), shown);
     assert!(time("2026-11-22T12:00:00Z") == world(0).now);
 }
 
 #[test]
-fn a_restart_that_is_asked_for_a_moment_ahead_is_told_and_one_of_tomorrow_is_waited_for() {
+fn a_restart_that_is_asked_for_a_moment_ahead_is_shown_and_one_of_tomorrow_is_waited_for() {
     let at = |time: &str| format!("{ADOPTS}  restartedAt: '{time}'\n");
-    let plan = told(&at("2026-11-22T12:00:02Z"), world(0));
+    let plan = planned(&at("2026-11-22T12:00:02Z"), world(0));
     assert_eq!(
         (steps(&plan), plan.complete),
         (vec!["restart base".to_owned()], true)
     );
-    let plan = told(&at("2026-11-23T12:00:00Z"), world(0));
+    let plan = planned(&at("2026-11-23T12:00:00Z"), world(0));
     assert!(plan.steps.is_empty() && !plan.complete, "{plan:#?}");
     assert!(plan.waiting[0].contains("2026-11-23"), "{plan:#?}");
 }
@@ -188,7 +188,7 @@ fn what_is_restarted_in_place_under_its_requests_is_said_to_cut_them_off() {
     let spec = format!(
         "{ADOPTS}  replicas: 3\n  strategy: {{type: InPlace}}\n  restartedAt: '2026-11-22T11:59:00Z'\n"
     );
-    let plan = told(&spec, balanced(2));
+    let plan = planned(&spec, balanced(2));
     assert_eq!((plan.steps.len(), plan.complete), (3, true), "{plan:#?}");
     assert!(
         plan.clients
@@ -199,11 +199,11 @@ fn what_is_restarted_in_place_under_its_requests_is_said_to_cut_them_off() {
 }
 
 #[test]
-fn a_sick_container_that_is_about_to_be_restarted_anyway_is_told() {
+fn a_sick_container_that_is_about_to_be_restarted_anyway_is_shown() {
     let mut observed = balanced(1);
-    observed.opinions.insert(
+    observed.probe_results.insert(
         container("base").id,
-        Opinion {
+        ProbeResult {
             health: Health::Unhealthy,
             message: "refused".to_owned(),
         },
@@ -221,8 +221,8 @@ fn a_sick_container_that_is_about_to_be_restarted_anyway_is_told() {
 }
 
 #[test]
-fn a_change_of_very_many_is_told_as_far_as_it_was_looked_at() {
-    let plan = told(
+fn a_change_of_very_many_is_shown_as_far_as_it_was_computed() {
+    let plan = planned(
         &format!("{ADOPTS}  replicas: 200\n  restartedAt: '2026-11-22T11:59:00Z'\n"),
         balanced(199),
     );

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use aegis_api::policy::RUNBOOK;
-use aegis_api::{Phase, RunbookEntry};
+use aegis_api::{ConditionType, Phase, RunbookEntry, condition};
 use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::json;
 
-use super::ward::{Ward, brain, saying, scripted_model};
+use super::harness::{Harness, brain, saying, scripted_model};
 use super::*;
 
-const LOGS: &str = "worker pool exhausted, queue of jobs stuck behind lock, nobody answers requests";
+const LOGS: &str = "worker pool exhausted, queue of jobs stuck behind lock, no worker answers requests";
 
-async fn ward() -> Ward {
+async fn harness() -> Harness {
     let restart = json!({"root_cause": "it hangs", "action": "RESTART", "justification": "so", "confidence": 0.9, "replica_count": 0});
     let approve = json!({"reasoning": "fine", "verdict": "APPROVED"});
     let script = HashMap::from([
@@ -21,7 +21,7 @@ async fn ward() -> Ward {
     ]);
     let url = scripted_model(script).await;
     let policy = json!({"cooldown": "0s", "verification": {"deadline": "300ms"}});
-    let ward = Ward::open("app", &policy, saying(&brain(&url), "a", "r")).await;
+    let harness = Harness::open("app", &policy, saying(&brain(&url), "a", "r")).await;
     for (name, logs, successes) in [
         // The most similar one is not trusted yet; the other is.
         ("rb-new", LOGS.to_owned(), 1),
@@ -31,31 +31,32 @@ async fn ward() -> Ward {
             "incidentId": name, "alertType": "STUCK", "logs": logs, "rootCause": "lock", "action": "RESTART",
             "confidence": 0.9, "outcomes": {"successes": successes},
         });
-        ward.apply("RunbookEntry", name, &spec).await.unwrap();
+        harness.apply("RunbookEntry", name, &spec).await.unwrap();
     }
-    ward
+    harness
 }
 
 /// An incident of a workload that this ailment befell, once it is over.
-async fn incident(ward: &Ward, name: &str, cure: Cure) -> IncidentStatus {
-    ward.engine
+async fn incident(harness: &Harness, name: &str, cure: Cure) -> IncidentStatus {
+    harness
+        .engine
         .ail("app", Ailment::new(Symptom::Unhealthy, cure))
         .unwrap();
     let spec = json!({"workloadRef": "web", "alertType": "STUCK", "logs": LOGS});
-    ward.apply("Incident", name, &spec).await.unwrap();
-    ward.drive(name).await.status.unwrap()
+    harness.apply("Incident", name, &spec).await.unwrap();
+    harness.drive(name).await.status.unwrap()
 }
 
-fn outcomes(ward: &Ward, entry: &str) -> (u32, u32) {
-    let entry = ward.context.store.get::<RunbookEntry>(entry).unwrap();
+fn outcomes(harness: &Harness, entry: &str) -> (u32, u32) {
+    let entry = harness.context.store.get::<RunbookEntry>(entry).unwrap();
     (entry.spec.outcomes.successes, entry.spec.outcomes.failures)
 }
 
 #[tokio::test]
 async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_fails_which_is_the_entrys_fault()
  {
-    let ward = ward().await;
-    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    let harness = harness().await;
+    let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.phase, Phase::Resolved, "{status:#?}");
     let analysis = status.analysis.unwrap();
     assert_eq!(
@@ -73,46 +74,79 @@ async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_
         council.votes.iter().all(|vote| vote.asked.is_none()),
         "{council:#?}"
     );
-    let allowed = aegis_api::condition::find(&status.conditions, "PolicyAllows").unwrap();
+    let allowed =
+        aegis_api::condition::find(&status.conditions, aegis_api::ConditionType::PolicyAllows).unwrap();
     assert_eq!(allowed.status, "True", "{allowed:?}");
     assert_eq!(status.learned.as_deref(), Some("rb-known"));
     assert_eq!(
-        (outcomes(&ward, "rb-known"), outcomes(&ward, "rb-new")),
+        (outcomes(&harness, "rb-known"), outcomes(&harness, "rb-new")),
         ((10, 0), (1, 0))
     );
 
-    let status = incident(&ward, "inc-2", Cure::Never).await;
+    let status = incident(&harness, "inc-2", Cure::Never).await;
     assert_eq!(status.phase, Phase::Failed, "{status:#?}");
     assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
     assert_eq!(
-        (outcomes(&ward, "rb-known"), outcomes(&ward, "rb-new")),
+        (outcomes(&harness, "rb-known"), outcomes(&harness, "rb-new")),
         ((10, 1), (1, 0))
     );
 
-    let status = incident(&ward, "inc-3", Cure::Never).await;
+    let status = incident(&harness, "inc-3", Cure::Never).await;
     assert_eq!(status.analysis.unwrap().provider, "analyst");
 }
 
 #[tokio::test]
 async fn a_policy_that_wants_a_model_asked_every_time_is_obeyed() {
-    let ward = ward().await;
+    let harness = harness().await;
     let policy =
         json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "analysis": {"runbook": {"trust": 1.0}}});
-    ward.apply("RemediationPolicy", "careful", &policy).await.unwrap();
-    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
+    let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, "analyst");
 }
 
 #[tokio::test]
 async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
-    let ward = ward().await;
+    let harness = harness().await;
     let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "Approve"});
-    ward.apply("RemediationPolicy", "careful", &policy).await.unwrap();
-    let before = ward.deeds().len();
-    let status = incident(&ward, "inc-1", Cure::Restart).await;
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
+    let before = harness.actions().len();
+    let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
     assert_eq!(
-        (status.phase, ward.deeds().len()),
+        (status.phase, harness.actions().len()),
         (Phase::AwaitingApproval, before)
     );
+}
+
+#[tokio::test]
+async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done() {
+    let harness = harness().await;
+    let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "DryRun"});
+    harness
+        .apply("RemediationPolicy", "careful", &policy)
+        .await
+        .unwrap();
+    let before = harness.actions().len();
+    let status = incident(&harness, "inc-1", Cure::Restart).await;
+    assert_eq!((status.phase, harness.actions().len()), (Phase::DryRun, before));
+    assert_eq!((status.error, status.resolved_at), (None, None));
+    let said = "dry run: would RESTART web; nothing was done";
+    let executed = condition::find(&status.conditions, ConditionType::Executed).unwrap();
+    assert_eq!(
+        (
+            executed.status.as_str(),
+            executed.reason.as_str(),
+            executed.message.as_str()
+        ),
+        ("False", "DryRun", said)
+    );
+    assert_eq!(status.timeline.last().unwrap().message, said);
+    assert_eq!(status.plan.unwrap().action, Action::Restart);
 }

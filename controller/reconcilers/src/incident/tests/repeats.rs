@@ -7,29 +7,30 @@ use aegis_brain::{Brain, BrainConfig};
 use aegis_docker_fake::{Ailment, Cure, Op, Symptom};
 use serde_json::json;
 
-use super::ward::{Ward, brain, saying, scripted_model};
+use super::harness::{Harness, brain, saying, scripted_model};
 use super::*;
 
 /// Three incidents of a workload that no restart cures: what the third came to.
-async fn third(brain: Brain) -> (Ward, Incident) {
+async fn third(brain: Brain) -> (Harness, Incident) {
     let policy =
         json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
-    let ward = Ward::open("app", &policy, brain).await;
+    let harness = Harness::open("app", &policy, brain).await;
     // Each incident finds it sick at once, not in a start period after the restart before.
-    ward.ask(|spec| {
-        if let Some(health) = &mut spec.health {
-            health.start_period = Some(aegis_api::Duration::from_secs(0));
-        }
-    })
-    .await;
+    harness
+        .ask(|spec| {
+            if let Some(health) = &mut spec.health {
+                health.start_period = Some(aegis_api::Duration::from_secs(0));
+            }
+        })
+        .await;
     let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
-    ward.engine.ail("app", incurable).unwrap();
+    harness.engine.ail("app", incurable).unwrap();
     let mut ended = None;
     for number in 1..=3 {
         let name = format!("inc-{number}");
         let spec = json!({"workloadRef": "web", "alertType": "UNHEALTHY"});
-        ward.apply("Incident", &name, &spec).await.unwrap();
-        let incident = ward.drive(&name).await;
+        harness.apply("Incident", &name, &spec).await.unwrap();
+        let incident = harness.drive(&name).await;
         let status = incident.status.clone().unwrap();
         if number < 3 {
             assert_eq!(status.phase, Phase::Failed, "{status:#?}");
@@ -37,11 +38,15 @@ async fn third(brain: Brain) -> (Ward, Incident) {
         }
         ended = Some(incident);
     }
-    (ward, ended.unwrap())
+    (harness, ended.unwrap())
 }
 
-fn restarts(ward: &Ward) -> usize {
-    ward.deeds().iter().filter(|deed| deed.op == Op::Start).count()
+fn restarts(harness: &Harness) -> usize {
+    harness
+        .actions()
+        .iter()
+        .filter(|action| action.op == Op::Start)
+        .count()
 }
 
 #[tokio::test]
@@ -54,15 +59,15 @@ async fn an_incident_whose_fix_failed_twice_is_not_fixed_the_same_way_a_third_ti
     ]);
     let url = scripted_model(script).await;
     let insisting = saying(&brain(&url), "a", "r");
-    let (ward, incident) = third(insisting).await;
+    let (harness, incident) = third(insisting).await;
     let status = incident.status.unwrap();
-    assert_eq!(restarts(&ward), 2, "{status:#?}");
+    assert_eq!(restarts(&harness), 2, "{status:#?}");
     let error = status.error.unwrap_or_default();
     assert!(error.contains("failed 2 times"), "{error}");
 
-    let (ward, incident) = third(Brain::new(BrainConfig::default()).unwrap()).await;
+    let (harness, incident) = third(Brain::new(BrainConfig::default()).unwrap()).await;
     let status = incident.status.unwrap();
-    assert_eq!(restarts(&ward), 2, "{status:#?}");
+    assert_eq!(restarts(&harness), 2, "{status:#?}");
     let reasoning = status.analysis.unwrap().reasoning;
     assert!(reasoning.contains("RESTART failed 2 times"), "{reasoning}");
 }
@@ -71,14 +76,14 @@ async fn an_incident_whose_fix_failed_twice_is_not_fixed_the_same_way_a_third_ti
 async fn an_alert_about_a_container_in_its_start_period_is_no_reason_to_restart_it_again() {
     let policy =
         json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
-    let ward = Ward::open("app", &policy, Brain::new(BrainConfig::default()).unwrap()).await;
+    let harness = Harness::open("app", &policy, Brain::new(BrainConfig::default()).unwrap()).await;
     let incurable = Ailment::new(Symptom::Unhealthy, Cure::Never);
-    ward.engine.ail("app", incurable).unwrap();
+    harness.engine.ail("app", incurable).unwrap();
     for name in ["first", "second"] {
         let spec = json!({"workloadRef": "web", "alertType": "UNHEALTHY"});
-        ward.apply("Incident", name, &spec).await.unwrap();
-        let status = ward.drive(name).await.status.unwrap();
+        harness.apply("Incident", name, &spec).await.unwrap();
+        let status = harness.drive(name).await.status.unwrap();
         assert_eq!(status.phase, Phase::Failed, "nothing proves it well: {status:#?}");
     }
-    assert_eq!(restarts(&ward), 1);
+    assert_eq!(restarts(&harness), 1);
 }

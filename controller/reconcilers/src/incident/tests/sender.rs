@@ -1,24 +1,25 @@
-//! What a sender says after its alert, and what an alert did not say: on the incident for people, and proof of nothing.
+//! What a sender says after its alert, and what an alert did not say: shown on the incident, and proof of nothing.
 
-use aegis_api::condition;
+use aegis_api::{ConditionType, condition};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker_fake::{Ailment, Cure, Symptom};
 use serde_json::{Value, json};
 
-use super::ward::Ward;
+use super::harness::Harness;
 use super::*;
 
 /// An incident that waits for a human.
-async fn waiting(source: Value) -> Ward {
+async fn waiting(source: Value) -> Harness {
     let brain = Brain::new(BrainConfig::default()).unwrap();
-    let ward = Ward::open("app", &json!({"mode": "Approve", "cooldown": "0s"}), brain).await;
-    ward.engine
+    let harness = Harness::open("app", &json!({"mode": "Approve", "cooldown": "0s"}), brain).await;
+    harness
+        .engine
         .ail("app", Ailment::new(Symptom::Unhealthy, Cure::Never))
         .unwrap();
     let spec = json!({"containerName": "app", "alertType": "UNHEALTHY", "source": source});
-    ward.apply("Incident", "inc", &spec).await.unwrap();
-    ward.drive("inc").await;
-    ward
+    harness.apply("Incident", "inc", &spec).await.unwrap();
+    harness.drive("inc").await;
+    harness
 }
 
 fn lines(incident: &Incident) -> Vec<String> {
@@ -26,9 +27,9 @@ fn lines(incident: &Incident) -> Vec<String> {
     timeline.map(|entry| entry.message.clone()).collect()
 }
 
-async fn say(ward: &Ward, resolved_at: Option<&str>) -> Incident {
+async fn say(harness: &Harness, resolved_at: Option<&str>) -> Incident {
     let at = resolved_at.map(|at| at.parse::<Time>().unwrap());
-    let edit = ward
+    let edit = harness
         .context
         .store
         .edit_spec::<Incident, _>("inc", move |current| {
@@ -38,60 +39,63 @@ async fn say(ward: &Ward, resolved_at: Option<&str>) -> Incident {
             Ok(spec)
         });
     edit.await.unwrap();
-    ward.drive("inc").await
+    harness.drive("inc").await
 }
 
 #[tokio::test]
 async fn what_the_sender_says_later_is_noted_once_and_ends_nothing() {
-    let ward = waiting(json!({"kind": "webhook"})).await;
+    let harness = waiting(json!({"kind": "webhook"})).await;
     let over = "the sender says that it is over since 2026-01-31T12:00:00Z";
     let count = |incident: &Incident, text: &str| lines(incident).iter().filter(|line| *line == text).count();
     for repeat in 0..2 {
-        let incident = say(&ward, Some("2026-01-31T12:00:00Z")).await;
+        let incident = say(&harness, Some("2026-01-31T12:00:00Z")).await;
         assert_eq!(count(&incident, over), 1, "{repeat}: {:#?}", lines(&incident));
         let status = incident.status.as_ref().unwrap();
-        assert!(condition::is_true(&status.conditions, "SenderResolved"));
+        assert!(condition::is_true(
+            &status.conditions,
+            ConditionType::SenderResolved
+        ));
         assert!(!incident.is_finished(), "a sender's word proves nothing");
     }
-    let incident = say(&ward, None).await;
+    let incident = say(&harness, None).await;
     assert_eq!(count(&incident, "the sender says that it fires again"), 1);
     assert!(!condition::is_true(
         &incident.status.unwrap().conditions,
-        "SenderResolved"
+        ConditionType::SenderResolved
     ));
 }
 
 #[tokio::test]
 async fn a_sender_that_changes_its_mind_for_ever_does_not_push_out_the_timeline() {
-    let ward = waiting(json!({"kind": "webhook"})).await;
-    let before = lines(&say(&ward, None).await).len();
+    let harness = waiting(json!({"kind": "webhook"})).await;
+    let before = lines(&say(&harness, None).await).len();
     let mut after = before;
     for _ in 0..30 {
-        say(&ward, Some("2026-01-31T12:00:00Z")).await;
-        after = lines(&say(&ward, None).await).len();
+        say(&harness, Some("2026-01-31T12:00:00Z")).await;
+        after = lines(&say(&harness, None).await).len();
     }
     assert!(after <= before + 20, "{before} lines became {after}");
 }
 
 #[tokio::test]
-async fn the_default_target_and_the_earlier_incident_are_told_on_the_incident() {
+async fn the_default_target_and_the_earlier_incident_are_shown_on_the_incident() {
     let source = json!({"kind": "webhook", "naming": {"byDefault": true}, "previous": "earlier"});
-    let ward = waiting(source).await;
-    let incident = ward.context.store.get::<Incident>("inc").unwrap();
+    let harness = waiting(source).await;
+    let incident = harness.context.store.get::<Incident>("inc").unwrap();
     let first = lines(&incident).remove(0);
-    let told = "about app by default: the alert names no container";
+    let said = "about app by default: the alert names no container";
     assert!(
-        first.contains(told) && first.contains("the same alert was incident earlier before"),
+        first.contains(said) && first.contains("the same alert was incident earlier before"),
         "{first}"
     );
     let status = incident.status.as_ref().unwrap();
-    let named = condition::find(&status.conditions, "ContainerNamed").unwrap();
+    let named = condition::find(&status.conditions, ConditionType::ContainerNamed).unwrap();
     assert_eq!(
         (
             named.status.as_str(),
             named.reason.as_str(),
             named.message.as_str()
         ),
-        ("False", "DefaultTarget", told)
+        ("False", "DefaultTarget", said)
     );
 }

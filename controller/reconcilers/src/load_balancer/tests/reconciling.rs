@@ -2,11 +2,10 @@
 //! the load balancer.
 
 use aegis_api::meta::LOAD_BALANCER_FINALIZER;
-use aegis_api::{Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Workload, WorkloadStatus};
 use aegis_runtime::controller::{OnError, ReconcileError, Reconciler};
 
 use super::*;
-use crate::load_balancer::LoadBalancerReconciler;
 
 const FILE: &str = "/etc/nginx/conf.d/upstream.conf";
 
@@ -116,7 +115,7 @@ impl Rig {
     fn ready(&self) -> String {
         let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
         let status = lb.status.clone().unwrap();
-        let ready = condition::find(&status.conditions, "Ready").unwrap();
+        let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
         format!("{} {} {}", ready.status, ready.reason, ready.message)
     }
 
@@ -200,7 +199,7 @@ async fn i8_a_broken_template_keeps_no_stranger_in_nginx() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_served_is_told() {
+async fn i8_an_nginx_that_refuses_everything_is_tried_again_soon_and_who_is_served_is_reported() {
     let rig = Rig::new().await;
     rig.neighbour("invalid_directive on;\n").await;
     rig.replace_by_a_stranger();

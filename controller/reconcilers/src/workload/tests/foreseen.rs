@@ -1,5 +1,5 @@
-//! What is told of a change is what is done: hundreds of generated workloads, states they are found in and changes; for each
-//! the answer of the plan route's function against what the reconciler then does, step by step.
+//! What is planned for a change is what is done: hundreds of generated workloads, states they are found in and changes;
+//! for each the answer of the plan route's function against what the reconciler then does, step by step.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::host::Host;
 use crate::workload::preview;
 
 const STATES: u64 = 300;
-/// How many of them must be such that all of the change can be done: the others wait for people or time.
+/// How many of them must be such that all of the change can be done: the others wait for a person or for time.
 const COMPLETE: usize = 200;
 
 /// SplitMix64: the same numbers for the same seed.
@@ -50,7 +50,7 @@ impl Host {
         host
     }
 
-    /// Reconciles until nothing has been left to do for a while: nobody tells here of what changes by itself.
+    /// Reconciles until nothing has been left to do for a while: there is no watch here for what changes by itself.
     async fn comes_to_rest(&self) {
         let mut quiet = 0;
         for _ in 0..200 {
@@ -69,7 +69,7 @@ impl Host {
         }
     }
 
-    /// What somebody finds it in: settled, or with a replica that ended or is gone.
+    /// The state that a change finds it in: settled, or with a replica that ended or is gone.
     fn disturb(&self, dice: &mut Dice) {
         let name = format!("web-replica-{}", 1 + dice.below(3));
         match dice.below(4) {
@@ -170,7 +170,7 @@ fn compare(seed: u64, plan: &WorkloadPlan, taken: &[(PlannedAction, String)]) {
     let mut rest = taken;
     for pass in plan.steps.chunk_by(|a, b| a.pass == b.pass) {
         let (now, later) = rest.split_at(pass.len().min(rest.len()));
-        let mut told: Vec<_> = pass
+        let mut planned: Vec<_> = pass
             .iter()
             .map(
                 |PlannedStep {
@@ -179,20 +179,20 @@ fn compare(seed: u64, plan: &WorkloadPlan, taken: &[(PlannedAction, String)]) {
             )
             .collect();
         let mut done = now.to_vec();
-        told.sort_unstable();
+        planned.sort_unstable();
         done.sort_unstable();
         assert_eq!(
-            told, done,
-            "seed {seed}: told {:#?}, taken {taken:#?}",
+            planned, done,
+            "seed {seed}: planned {:#?}, taken {taken:#?}",
             plan.steps
         );
         rest = later;
     }
-    assert_eq!(rest, [], "seed {seed}: told {:#?}", plan.steps);
+    assert_eq!(rest, [], "seed {seed}: planned {:#?}", plan.steps);
 }
 
 #[tokio::test(start_paused = true)]
-async fn i14_what_is_told_of_a_change_is_what_is_done_in_hundreds_of_generated_states() {
+async fn i14_what_is_planned_for_a_change_is_what_is_done_in_hundreds_of_generated_states() {
     let mut complete = 0;
     let mut steps = 0;
     for seed in 0..STATES {
@@ -235,7 +235,7 @@ async fn i14_what_is_told_of_a_change_is_what_is_done_in_hundreds_of_generated_s
             complete += 1;
             steps += plan.steps.len();
             compare(seed, &plan, &host.taken(before));
-            // What was told leads to what was asked for.
+            // What was planned leads to the desired state.
             let status = host
                 .context
                 .store

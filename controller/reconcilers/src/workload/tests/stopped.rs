@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aegis_api::incident::RESTART_LIMIT;
 use aegis_api::observed::ContainerState;
-use aegis_api::{Incident, Kind, Workload, condition, kinds};
+use aegis_api::{ConditionType, Incident, Kind, Workload, condition, kinds};
 use aegis_docker_fake::{Actor, Ailment, Behaviour, Cure, FakeEngine, Op, RunSpec, Symptom};
 use aegis_runtime::controller::Reconciler;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ impl Host {
         host
     }
 
-    /// So many seconds, with a look four times a second.
+    /// So many seconds, with a reconcile four times a second.
     async fn pass(&self, seconds: u64) {
         for _ in 0..seconds * 4 {
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -69,16 +69,16 @@ impl Host {
         ours.count()
     }
 
-    fn is_told(&self) -> bool {
+    fn is_reported(&self) -> bool {
         let workload = self.context.store.get::<Workload>("web").unwrap();
         let conditions = &workload.status.as_ref().unwrap().conditions;
-        condition::is_true(conditions, "StoppedByHand")
+        condition::is_true(conditions, ConditionType::StoppedByHand)
     }
 
-    fn told(&self, reason: &str) -> u32 {
+    fn reported(&self, reason: &str) -> u32 {
         let (_, events) = self.context.events.list();
-        let told = events.iter().filter(|event| event.reason == reason);
-        told.map(|event| event.count).sum()
+        let reported = events.iter().filter(|event| event.reason == reason);
+        reported.map(|event| event.count).sum()
     }
 }
 
@@ -87,7 +87,7 @@ fn adopting() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn i6_what_a_person_stops_stays_stopped_and_is_told_once() {
+async fn i6_what_a_person_stops_stays_stopped_and_is_reported_once() {
     for signal in [None, Some(15), Some(2)] {
         let host = Host::new(adopting(), Behaviour::default()).await;
         match signal {
@@ -95,20 +95,20 @@ async fn i6_what_a_person_stops_stays_stopped_and_is_told_once() {
             Some(signal) => host.engine.kill_with("base", signal).unwrap(),
         }
         host.pass(60).await;
-        assert!(!host.runs() && host.is_told(), "{signal:?}");
+        assert!(!host.runs() && host.is_reported(), "{signal:?}");
         assert_eq!(
-            (host.starts_of_ours(), host.told("StoppedByHand")),
+            (host.starts_of_ours(), host.reported("StoppedByHand")),
             (0, 1),
             "{signal:?}"
         );
         host.engine.start_by_hand("base").unwrap();
         host.pass(5).await;
-        assert!(host.runs() && !host.is_told(), "{signal:?}");
+        assert!(host.runs() && !host.is_reported(), "{signal:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_sigkill_a_crash_and_want_of_memory_are_revived_at_once() {
+async fn what_a_lone_sigkill_a_crash_or_the_oom_killer_ends_is_restarted_at_once() {
     for case in ["kill", "crash", "oom"] {
         let host = Host::new(adopting(), Behaviour::default()).await;
         match case {
@@ -117,28 +117,28 @@ async fn a_lone_sigkill_a_crash_and_want_of_memory_are_revived_at_once() {
             _ => host.engine.oom("base").unwrap(),
         }
         host.pass(1).await;
-        assert!(host.runs() && !host.is_told(), "{case}");
+        assert!(host.runs() && !host.is_reported(), "{case}");
         let id = host.engine.peek("base").unwrap().id;
         let deaths = host.context.lifecycle.deaths(&id, host.engine.now());
-        // The stream came up only seconds before: but for the kernel's word, what asked for it may have been missed.
+        // The stream came up only seconds before: but for the kernel's word, what requested it may have been missed.
         assert_eq!(deaths.len(), 1, "{case}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_engine_stops_with_itself_is_revived() {
+async fn what_the_engine_stops_with_itself_is_restarted() {
     let host = Host::new(adopting(), Behaviour::default()).await;
     host.pass(60).await;
     host.engine.stop_engine();
     host.pass(20).await;
     host.engine.start_engine();
     host.pass(15).await;
-    assert!(host.runs() && !host.is_told());
+    assert!(host.runs() && !host.is_reported());
     assert_eq!(host.starts_of_ours(), 1, "Docker's policy is none: it was us");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_was_not_heard_is_revived() {
+async fn a_stop_that_was_not_observed_is_restarted() {
     let host = Host::new(adopting(), Behaviour::default()).await;
     host.engine.set_down(true);
     host.pass(2).await;
@@ -146,7 +146,7 @@ async fn a_stop_that_was_not_heard_is_revived() {
     host.pass(2).await;
     host.engine.set_down(false);
     host.pass(15).await;
-    assert!(host.runs() && !host.is_told());
+    assert!(host.runs() && !host.is_reported());
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,7 +157,7 @@ async fn a_persons_restart_is_not_raced_however_long_it_takes() {
         host.pass(takes).await;
         host.engine.start_by_hand("base").unwrap();
         host.pass(30).await;
-        assert!(host.runs() && !host.is_told(), "{takes} s");
+        assert!(host.runs() && !host.is_reported(), "{takes} s");
         assert_eq!(host.starts_of_ours(), 0, "{takes} s");
     }
 }

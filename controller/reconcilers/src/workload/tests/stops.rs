@@ -7,7 +7,7 @@ use aegis_api::condition::{self, Condition};
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_REPLICA, LABEL_WORKLOAD};
 use aegis_api::observed::ContainerState;
 use aegis_api::workload::Health;
-use aegis_api::{Workload, kinds};
+use aegis_api::{ConditionType, Workload, kinds};
 use aegis_docker_fake::{Actor, FakeEngine, Op, RunSpec};
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::observed::Observed;
@@ -74,19 +74,21 @@ impl Host {
     /// Warnings of this reason: how often, and the last one's words.
     fn warned(&self, reason: &str) -> (usize, String) {
         let (_, events) = self.context.events.list();
-        let told: Vec<_> = events
+        let warnings: Vec<_> = events
             .iter()
             .filter(|event| event.kind == EventType::Warning && event.reason == reason)
             .collect();
-        let count = told.iter().map(|event| event.count).sum::<u32>();
-        let last = told.last().map(|event| event.message.clone());
+        let count = warnings.iter().map(|event| event.count).sum::<u32>();
+        let last = warnings.last().map(|event| event.message.clone());
         (usize::try_from(count).unwrap(), last.unwrap_or_default())
     }
 }
 
 fn degraded(workload: &Workload) -> Condition {
     let status = workload.status.as_ref().unwrap();
-    condition::find(&status.conditions, "Degraded").unwrap().clone()
+    condition::find(&status.conditions, ConditionType::Degraded)
+        .unwrap()
+        .clone()
 }
 
 fn app() -> RunSpec {
@@ -114,13 +116,13 @@ async fn what_its_stop_would_delete_is_not_restarted_by_hand() {
         (0, "AutoRemove")
     );
     let (count, words) = host.warned("AutoRemove");
-    assert_eq!(count, 1, "told once, however often it is looked at");
+    assert_eq!(count, 1, "reported once, however often it is observed");
     assert!(
-        words.contains("started with --rm") && words.contains("run it anew without --rm"),
+        words.contains("started with --rm") && words.contains("run it again without --rm"),
         "{words}"
     );
 
-    // Made anew without --rm it has started since, and all is well.
+    // Recreated without --rm it has started since, and all is well.
     host.engine.remove_by_hand("web").unwrap();
     host.run(&app());
     assert_eq!(degraded(&host.settle().await).status, "False");
@@ -224,7 +226,7 @@ async fn nothing_is_stopped_that_could_not_be_started_again_and_it_is_said_why()
             });
             host.apply(json!({"container": "web", "restart": {"unhealthyAfter": "5s"}}))
                 .await;
-            // It was well once: a start period holds up nobody's healing.
+            // It was well once: a start period delays the restart of no container that was healthy.
             tokio::time::sleep(Duration::from_secs(1)).await;
             host.settle().await;
             (obstacle.after)(&host.engine);
@@ -244,7 +246,7 @@ async fn nothing_is_stopped_that_could_not_be_started_again_and_it_is_said_why()
                 (0, Some(ContainerState::Running)),
                 "{what}"
             );
-            // A sick owner is a dependency that is waited for, as before.
+            // An unhealthy owner is a dependency that is waited for, as before.
             let waits = heals && obstacle.reason == "NetworkOwnerDown";
             let reason = if waits { "DependencyDown" } else { obstacle.reason };
             assert_eq!(degraded(&workload).reason, reason, "{what}");
@@ -294,7 +296,7 @@ async fn a_workload_whose_networks_owner_is_gone_is_not_ready_and_the_owner_is_n
         );
         assert!(row.message.as_ref().unwrap().starts_with(words), "{row:?}");
     }
-    // Made anew in the new owner's network it is well.
+    // Recreated in the new owner's network it is well.
     host.engine.remove_by_hand("web").unwrap();
     host.run(
         &RunSpec::new("web", "app:1")
@@ -376,7 +378,7 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     assert_eq!(host.engine.peek("web-replica-1").unwrap().image, "app:missing");
 }
 
-/// What the planner makes of a look.
+/// What the planner makes of an observation.
 fn prepare(workload: &Workload, observed: Observed) -> (ValidatedWorkload, Prepared) {
     let validated = validate(workload, observed).unwrap();
     let prepared = check(&validated, plan(&validated));
@@ -414,7 +416,7 @@ async fn the_world_may_change_between_the_plan_and_the_stop() {
         (0, 0, 0)
     );
     let status = next(&validated, &applied.outcome);
-    let degraded = condition::find(&status.conditions, "Degraded").unwrap();
+    let degraded = condition::find(&status.conditions, ConditionType::Degraded).unwrap();
     assert_eq!(degraded.reason, "NetworkOwnerGone");
 }
 
@@ -461,7 +463,7 @@ async fn i8_a_load_balancer_that_is_started_meanwhile_keeps_what_it_may_send_req
     let (_, plan) = prepare(&workload, look().await.unwrap());
     assert_eq!(words(&plan), Vec::<String>::new());
     assert!(
-        plan.waiting[0].contains("waits for load balancer lb"),
+        plan.waiting[0].contains("waiting for load balancer lb"),
         "{:?}",
         plan.waiting
     );
@@ -493,10 +495,10 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
     let names: Vec<&str> = status.instances.iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["web", "web-replica-1"], "they get no requests");
     assert_eq!(host.stops(), 0);
-    let (count, told) = host.warned("NotOurs");
+    let (count, message) = host.warned("NotOurs");
     assert!(
-        count == 1 && told.starts_with("look, web-replica-07, web-replica-2 left alone"),
-        "{count} {told}"
+        count == 1 && message.starts_with("look, web-replica-07, web-replica-2 left alone"),
+        "{count} {message}"
     );
 
     let edit = |workload: &Workload| {

@@ -231,7 +231,7 @@ async fn an_edit_is_a_compare_and_set_however_many_make_one_at_once() {
 }
 
 #[tokio::test]
-async fn an_edit_that_refuses_or_panics_changes_nothing_and_stops_nobody() {
+async fn an_edit_that_refuses_or_panics_changes_nothing_and_stops_no_other() {
     let dir = dir();
     let store = Running::open(&dir).await;
     store.create(wl(), workload("web", 1), false).await.unwrap();
@@ -341,7 +341,7 @@ async fn changed(memory: &Arc<crate::store::memory::Memory>, changes: u64, objec
 }
 
 #[tokio::test]
-async fn a_watcher_that_falls_too_far_behind_is_ended_and_told_to_list_again() {
+async fn a_watcher_that_falls_too_far_behind_is_ended_and_must_list_again() {
     let memory = Arc::new(crate::store::memory::Memory::loaded(0, []));
     let kept = 5000 - changed(&memory, 5000, &workload("web", 1)).await;
     assert!((1000..=4096).contains(&kept), "{kept}");

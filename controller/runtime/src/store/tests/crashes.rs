@@ -5,9 +5,9 @@ use super::*;
 use crate::store::Part;
 use aegis_api::workload::Workload;
 
-/// What the callers were told, in order.
+/// What was answered to the callers, in order.
 #[derive(Debug, Default)]
-struct Told {
+struct Answered {
     created: bool,
     edited: bool,
     status: bool,
@@ -18,15 +18,15 @@ struct Told {
     recreated: Option<String>,
 }
 
-async fn scenario(store: &Running) -> Told {
-    let mut told = Told::default();
+async fn scenario(store: &Running) -> Answered {
+    let mut answered = Answered::default();
     let Ok(made) = store.create(wl(), workload("web", 1), false).await else {
-        return told;
+        return answered;
     };
-    told.created = true;
+    answered.created = true;
     let uid = made.uid().to_owned();
     let edit = store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)));
-    told.edited = edit.await.is_ok();
+    answered.edited = edit.await.is_ok();
     let status = store.edit(
         wl(),
         "web",
@@ -34,64 +34,64 @@ async fn scenario(store: &Running) -> Told {
         false,
         set("", "status", json!({"replicas": 2})),
     );
-    told.status = status.await.is_ok();
+    answered.status = status.await.is_ok();
     // One batch of several objects and parts.
     let (held, other) = tokio::join!(
         store.set_finalizers::<Workload>("web", &uid, vec!["f".into()]),
         store.create(wl(), workload("other", 1), false),
     );
-    (told.held, told.other) = (held.is_ok(), other.is_ok());
-    told.marked = store.delete(wl(), "web", None, None, false).await.is_ok() && told.held;
-    told.gone = store
+    (answered.held, answered.other) = (held.is_ok(), other.is_ok());
+    answered.marked = store.delete(wl(), "web", None, None, false).await.is_ok() && answered.held;
+    answered.gone = store
         .set_finalizers::<Workload>("web", &uid, vec![])
         .await
         .is_ok()
-        && told.marked;
-    if told.gone {
+        && answered.marked;
+    if answered.gone {
         let again = store.create(wl(), workload("web", 9), false).await;
-        told.recreated = again.ok().map(|object| object.uid().to_owned());
+        answered.recreated = again.ok().map(|object| object.uid().to_owned());
     }
-    told
+    answered
 }
 
-fn check(step: usize, told: &Told, store: &Running) {
+fn check(step: usize, answered: &Answered, store: &Running) {
     let web = store.get_stored(wl(), "web");
-    let context = format!("step {step}: told {told:?}, found {web:?}");
+    let context = format!("step {step}: answered {answered:?}, found {web:?}");
     let first = web.as_ref().filter(|object| replicas(object) != 9);
-    if told.created && !told.marked && !told.held {
+    if answered.created && !answered.marked && !answered.held {
         assert!(first.is_some(), "{context}");
     }
     if let Some(object) = first {
-        assert!(!told.gone, "{context}");
-        assert!(!told.edited || replicas(object) == 2, "{context}");
+        assert!(!answered.gone, "{context}");
+        assert!(!answered.edited || replicas(object) == 2, "{context}");
         assert!(
-            !told.status || object.value["status"]["replicas"] == 2,
+            !answered.status || object.value["status"]["replicas"] == 2,
             "{context}"
         );
         assert!(
-            !told.held || object.value["metadata"]["finalizers"] == json!(["f"]),
+            !answered.held || object.value["metadata"]["finalizers"] == json!(["f"]),
             "{context}"
         );
-        assert!(!told.marked || object.is_deleting(), "{context}");
+        assert!(!answered.marked || object.is_deleting(), "{context}");
         assert!(
             object.value["metadata"]["generation"].as_i64().unwrap()
                 >= i64::try_from(replicas(object)).unwrap()
         );
     }
-    if told.marked && !told.gone {
+    if answered.marked && !answered.gone {
         assert!(
             web.is_none() || web.as_ref().is_some_and(|object| object.is_deleting()),
             "{context}"
         );
     }
-    if let Some(uid) = &told.recreated {
+    if let Some(uid) = &answered.recreated {
         assert!(
             web.as_ref().is_some_and(|object| object.uid() == uid),
             "{context}"
         );
     }
     assert!(
-        !told.other || store.get_stored(wl(), "other").is_some(),
+        !answered.other || store.get_stored(wl(), "other").is_some(),
         "{context}"
     );
     assert!(
@@ -117,11 +117,11 @@ async fn i10_a_crash_between_any_two_system_calls_loses_nothing_acknowledged() {
         let dir = dir();
         let store = Running::open(&dir).await;
         store.faults.crash_at(step);
-        let told = scenario(&store).await;
-        let complete = told.recreated.is_some();
+        let answered = scenario(&store).await;
+        let complete = answered.recreated.is_some();
         store.kill().await;
         let store = Running::open(&dir).await;
-        check(step, &told, &store);
+        check(step, &answered, &store);
         assert_eq!(leftovers(&dir), [""; 0], "step {step}");
         // A second restart finds what the first one left.
         let before = store.contents();

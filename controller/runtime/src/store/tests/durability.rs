@@ -29,29 +29,29 @@ async fn many_are_made_and_killed() {
             );
         }
         let handle = store.store.clone();
-        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (report, mut created) = tokio::sync::mpsc::unbounded_channel();
         let writers: Vec<_> = (0..8)
             .map(|writer| {
-                let (handle, tell) = (handle.clone(), tell.clone());
+                let (handle, report) = (handle.clone(), report.clone());
                 tokio::spawn(async move {
                     for n in 0.. {
                         let name = format!("r{round}-w{writer}-{n}");
                         if handle.create(wl(), workload(&name, 1), false).await.is_err() {
                             return;
                         }
-                        tell.send(name).unwrap();
+                        report.send(name).unwrap();
                     }
                 })
             })
             .collect();
         for _ in 0..round * 3 {
-            acknowledged.push(told.recv().await.unwrap());
+            acknowledged.push(created.recv().await.unwrap());
         }
         store.kill().await;
         for writer in writers {
             writer.await.unwrap();
         }
-        while let Ok(name) = told.try_recv() {
+        while let Ok(name) = created.try_recv() {
             acknowledged.push(name);
         }
     }
@@ -183,7 +183,7 @@ async fn revisions_are_set_aside_before_the_block_runs_out() {
 }
 
 #[tokio::test]
-async fn a_second_controller_is_refused_and_told_by_whom() {
+async fn a_second_controller_is_refused_and_learns_by_whom() {
     let dir = dir();
     let store = Running::open(&dir).await;
     let options = StoreOptions {
@@ -313,7 +313,7 @@ async fn an_error_between_two_renames_leaves_what_is_in_force_and_what_is_on_the
             .await;
         assert_eq!(edit.is_err(), step != "unlink", "{context}");
         store.faults.mend();
-        // What has reached the disk counts as a person's change; what has not can be asked for again.
+        // What has reached the disk counts as a person's change; what has not can be requested again.
         let edit = || store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)));
         while edit().await.is_err() {}
         store.faults.fail(step, path, ErrorKind::Other);
@@ -419,7 +419,7 @@ async fn a_status_that_is_none_of_its_kind_is_dropped_and_the_object_kept() {
     fs::write(status_path(&dir, "web"), file.to_string()).unwrap();
     let store = Running::open(&dir).await;
     assert_eq!(store.get_stored(wl(), "web").unwrap().uid(), made.uid());
-    assert!(store.warnings()[0].contains("it starts anew"));
+    assert!(store.warnings()[0].contains("it is reset"));
 }
 
 #[tokio::test]

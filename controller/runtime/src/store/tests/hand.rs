@@ -293,7 +293,7 @@ async fn a_file_deleted_by_hand_waits_for_finalizers_and_a_new_one_for_its_turn(
 }
 
 #[tokio::test]
-async fn what_changed_while_nobody_looked_is_in_force_after_the_start() {
+async fn what_changed_while_it_was_down_is_in_force_after_the_start() {
     let dir = dir();
     let store = watching(&dir).await;
     for name in ["edited", "deleted", "held", "same"] {
@@ -328,7 +328,7 @@ async fn a_persons_change_and_an_edit_at_the_same_moment_lose_nothing() {
     store.create(wl(), workload("web", 1), false).await.unwrap();
     let (web, mine) = (spec_path(&dir, "web"), spec_path(&dir, "mine"));
     let edit = store.edit(wl(), "web", Part::Spec, false, move |current| {
-        // While the writer is at it: nobody can have noticed before it writes.
+        // While the writer is at it: it cannot have been noticed before the write.
         fs::write(web, text("web", "8")).unwrap();
         fs::write(mine, text("mine", "8")).unwrap();
         set("/metadata", "labels", json!({"a": "b"}))(current)

@@ -13,7 +13,7 @@ fn text(name: &str) -> String {
     format!("kind: Workload\nmetadata:\n  name: {name}\nspec:\n  container: c\n")
 }
 
-async fn looking(state: &Path) -> Running {
+async fn rescanning(state: &Path) -> Running {
     Running::with(StoreOptions {
         rescan: Duration::from_millis(20),
         deletion_hold: Duration::from_millis(300),
@@ -25,7 +25,7 @@ async fn looking(state: &Path) -> Running {
 /// A store with so many Workloads, w0, w1, …
 async fn with(dir: &TempDir, count: usize) -> (Running, PathBuf) {
     let state = dir.path().join("state");
-    let store = looking(&state).await;
+    let store = rescanning(&state).await;
     for n in 0..count {
         store
             .create(wl(), workload(&format!("w{n}"), 1), false)
@@ -92,13 +92,13 @@ async fn many_files_that_go_at_once_delete_nothing_until_each_is_confirmed_and_a
     held(&store, 3).await;
     assert_eq!(count(&store), 4);
     let warnings = store.warnings();
-    let told = |part: &str| {
+    let warned = |part: &str| {
         warnings
             .iter()
             .any(|warning| warning.starts_with("MassDeletionHeld") && warning.contains(part))
     };
     assert!(
-        told("3 workloads") && told("w0, w1, w2") && told("`aegisctl confirm workloads`"),
+        warned("3 workloads") && warned("w0, w1, w2") && warned("`aegisctl confirm workloads`"),
         "{warnings:?}"
     );
     assert!(
@@ -107,7 +107,7 @@ async fn many_files_that_go_at_once_delete_nothing_until_each_is_confirmed_and_a
             .iter()
             .all(|held| held.reason == HeldReason::ManyAtOnce)
     );
-    // Nobody confirmed w2; its file comes back.
+    // No one confirmed w2; its file comes back.
     fs::write(file(&state, "w2"), text("w2")).unwrap();
     held(&store, 2).await;
     assert!(matches!(
@@ -137,10 +137,10 @@ async fn what_is_held_stays_held_over_a_restart_and_over_a_kill() {
     fs::write(file(&state, "w2"), text("w2")).unwrap();
     held(&store, 2).await;
     store.stop().await;
-    let store = looking(&state).await;
+    let store = rescanning(&state).await;
     assert_eq!((store.held_deletions().len(), count(&store)), (2, 8));
     store.kill().await;
-    let store = looking(&state).await;
+    let store = rescanning(&state).await;
     assert_eq!((store.held_deletions().len(), count(&store)), (2, 8));
     assert!(
         store
@@ -155,7 +155,7 @@ async fn what_is_held_stays_held_over_a_restart_and_over_a_kill() {
 }
 
 #[tokio::test]
-async fn spec_files_that_went_while_nobody_looked_are_held_by_the_same_rule() {
+async fn spec_files_that_went_while_it_was_down_are_held_by_the_same_rule() {
     for (all, gone, is_held) in [
         (4, 1, false),
         (4, 2, false),
@@ -170,7 +170,7 @@ async fn spec_files_that_went_while_nobody_looked_are_held_by_the_same_rule() {
         for n in 0..gone {
             remove(&state, &[&format!("w{n}")]);
         }
-        let store = looking(&state).await;
+        let store = rescanning(&state).await;
         let kept = if is_held { all } else { all - gone };
         let held = if is_held { gone } else { 0 };
         assert_eq!(
@@ -182,12 +182,12 @@ async fn spec_files_that_went_while_nobody_looked_are_held_by_the_same_rule() {
 }
 
 #[tokio::test]
-async fn a_file_renamed_while_nobody_looked_deletes_nothing() {
+async fn a_file_renamed_while_it_was_down_deletes_nothing() {
     let dir = dir();
     let (store, state) = with(&dir, 4).await;
     store.stop().await;
     fs::rename(file(&state, "w0"), file(&state, "other")).unwrap();
-    let store = looking(&state).await;
+    let store = rescanning(&state).await;
     assert_eq!(count(&store), 4);
     let held = store.held_deletions();
     assert_eq!(
@@ -300,7 +300,7 @@ async fn a_folder_that_comes_back_is_as_before_and_meanwhile_takes_no_changes() 
                 .iter()
                 .any(|file| file.name.is_empty() && file.path == folder)
         };
-        eventually("the folder is told", fault).await;
+        eventually("the folder is reported", fault).await;
         let edit = store
             .edit(
                 wl(),
@@ -321,7 +321,7 @@ async fn a_folder_that_comes_back_is_as_before_and_meanwhile_takes_no_changes() 
             .create(inc(), incident(&format!("i{replaced}")), false)
             .await
             .unwrap();
-        assert_eq!(folder.exists(), replaced, "nobody makes it again");
+        assert_eq!(folder.exists(), replaced, "it is not recreated");
         if replaced {
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
             fs::remove_dir(&folder).unwrap();
@@ -395,9 +395,9 @@ async fn a_start_without_a_folder_that_held_objects_is_refused_until_somebody_ma
         path == folder && source.to_string().contains("put it back"),
         "{source}"
     );
-    assert!(!folder.exists(), "nobody makes it again");
+    assert!(!folder.exists(), "it is not recreated");
     fs::rename(dir.path().join("away"), &folder).unwrap();
-    assert_eq!(count(&looking(&state).await), 2);
+    assert_eq!(count(&rescanning(&state).await), 2);
 }
 
 #[tokio::test]

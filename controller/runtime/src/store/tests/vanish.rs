@@ -19,12 +19,12 @@ async fn three(dir: &TempDir) -> (Running, PathBuf) {
     for name in NAMES {
         fs::write(state.join(format!("workloads/{name}.yaml")), text(name, 1)).unwrap();
     }
-    let store = looking(&state).await;
+    let store = rescanning(&state).await;
     store.create(inc(), incident("canary"), false).await.unwrap();
     (store, state)
 }
 
-async fn looking(state: &Path) -> Running {
+async fn rescanning(state: &Path) -> Running {
     Running::with(StoreOptions {
         rescan: Duration::from_millis(20),
         ..StoreOptions::new(state)
@@ -191,13 +191,13 @@ const WAYS: [(&str, &str, &str); 25] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_or_folder_that_goes_away_in_any_of_these_ways_deletes_nothing() {
-    let each = WAYS.map(|(way, script, told)| async move {
+    let each = WAYS.map(|(way, script, warning)| async move {
         let dir = dir();
         let (store, state) = three(&dir).await;
         sh(&state, script);
         let canary = tokio::time::timeout(Duration::from_secs(9), long_enough(&store, &state)).await;
-        let told = told.is_empty() || store.warnings().iter().any(|warning| warning.contains(told));
-        let found = (canary.is_ok(), in_force(&store), told);
+        let warned = warning.is_empty() || store.warnings().iter().any(|given| given.contains(warning));
+        let found = (canary.is_ok(), in_force(&store), warned);
         if found == (true, NAMES.map(str::to_owned).to_vec(), true) {
             return None;
         }

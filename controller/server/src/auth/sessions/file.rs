@@ -1,5 +1,5 @@
-//! Sessions on disk, in `<state>/.secrets/sessions.json`, so that whoever is logged in stays so when the controller
-//! restarts. Owns that file and does I/O. It lets nobody in: cookies and tokens are in it as SHA-256.
+//! Sessions on disk, in `<state>/.secrets/sessions.json`, so that users stay logged in when the controller
+//! restarts. Owns that file and does I/O. No login is possible with it: cookies and tokens are in it as SHA-256.
 
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,10 @@ impl SessionFile {
         match content {
             Ok(content) => sessions.restore(content.sessions, now),
             Err(error) => {
-                tracing::warn!("cannot read {}, so browsers log in anew: {error}", path.display());
+                tracing::warn!(
+                    "cannot read {}, so browsers must log in again: {error}",
+                    path.display()
+                );
             }
         }
         Self {
@@ -106,7 +109,7 @@ impl SessionFile {
         let written = tokio::task::spawn_blocking(move || write(&path, &content)).await;
         if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             tracing::warn!(
-                "cannot write {}, so browsers log in anew after a restart: {error}",
+                "cannot write {}, so browsers must log in again after a restart: {error}",
                 self.path.display()
             );
         }
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_outlives_the_process_and_the_file_lets_nobody_in() {
+    async fn a_session_outlives_the_process_and_the_file_grants_no_access() {
         let folder = tempfile::tempdir().unwrap();
         let (sessions, file) = open(folder.path(), at(0));
         let (cookie, before) = sessions.begin(holder(), at(0));

@@ -1,6 +1,6 @@
-//! Which container an alert is about: read wherever senders put the name, however they spell the key. The most telling
-//! field that is there decides, also when nobody has the name; the default target stands in only where nothing in the
-//! body names anything. Pure.
+//! Which container an alert is about: read wherever senders put the name, however they spell the key. The field of
+//! the highest precedence decides, also when no container has the name; the default target stands in only where nothing
+//! in the body names anything. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
 use super::{key, scalar};
-use crate::compat::refusal::Fault;
+use crate::refusal::Fault;
 
 /// Objects in which senders put labels and further fields.
 const HOLDERS: &[&str] = &[
@@ -60,14 +60,14 @@ const MEASURES: &[&str] = &[
 ];
 /// Shortest prefix of a container's id that counts as one, characters.
 const ID: usize = 12;
-/// Most names that are told beside the one that decided.
+/// Most names that are reported beside the one that decided.
 const OTHERS: usize = 4;
-/// Longest field and text that are told, characters.
-const TOLD: usize = 80;
+/// Longest field and text that are reported, characters.
+const SHOWN: usize = 80;
 
-/// How telling a field is, the most telling first.
+/// Which field decides where several name something, the highest precedence first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Telling {
+enum Precedence {
     /// The field of the contract.
     Contract,
     /// A field that says container.
@@ -80,7 +80,7 @@ enum Telling {
     Name,
     /// A service.
     Service,
-    /// Where it is asked, as host and port or URL: of an exporter, where it has more telling labels.
+    /// Where it is asked, as host and port or URL: of an exporter, where it has labels of higher precedence.
     Instance,
     Target,
     Resource,
@@ -152,7 +152,7 @@ pub(super) fn decides(path: &[String]) -> bool {
     let inside = |name: &String| holds(name) || key(name).starts_with("container");
     let last = key(last);
     above.iter().all(inside)
-        && (telling(&last, true).is_some() || compose(&last).is_some() || HOLDERS.contains(&last.as_str()))
+        && (precedence(&last, true).is_some() || compose(&last).is_some() || HOLDERS.contains(&last.as_str()))
 }
 
 /// Which container the fields of an alert name. An alert that names none is about `target`.
@@ -171,63 +171,57 @@ pub(super) fn find(fields: &Map<String, Value>, known: Known<'_>, target: &str) 
     gather(fields, "", None, &mut said);
     let named = said
         .iter()
-        .map(|one| one.telling)
-        .filter(|telling| *telling != Telling::Hint)
+        .map(|one| one.precedence)
+        .filter(|precedence| *precedence != Precedence::Hint)
         .min();
     let decisive: Vec<&Said> = match named {
-        Some(telling) => said.iter().filter(|one| one.telling == telling).collect(),
+        Some(precedence) => said.iter().filter(|one| one.precedence == precedence).collect(),
         None => said.iter().filter(|one| known.has(one.name(known))).collect(),
     };
     let Some(first) = decisive.first() else {
-        let container = target.parse().map_err(|error| {
-            fault(
-                "container_name",
-                "value_error",
-                format!("the alert names no container, and the default is none: {error}"),
-            )
-        })?;
-        let by_default = Naming {
-            by_default: true,
-            ..Naming::default()
-        };
-        return Ok(Named {
-            container,
-            naming: Some(by_default),
-        });
+        return by_default(target);
     };
-    let name = first.name(known);
-    let differs = |one: &&&Said| !known.same(one.name(known), name);
-    if let Some(other) = decisive.iter().find(differs) {
+    let differs = |one: &&Said| !known.same(one.name(known), first.name(known));
+    if let Some(other) = decisive.iter().find(|one| differs(one)) {
         let message = format!(
             "{} and {}: which of them is it about? Say it in container_name",
-            first.told(known),
-            other.told(known)
+            first.quoted(known),
+            other.quoted(known)
         );
         return Err(fault(&first.field, "value_error", message));
     }
-    let container: ContainerName = name.parse().map_err(|error| {
-        let hint = if first.telling == Telling::Contract {
-            ""
-        } else {
-            "; name the container in container_name"
-        };
-        fault(&first.field, "value_error", format!("{error}{hint}"))
-    })?;
+    let container = first.container(known)?;
     let others = said
         .iter()
-        .filter(|one| one.telling != Telling::Hint && Some(one.telling) != named);
-    let mut others: Vec<String> = others
-        .filter(|one| differs(&one))
-        .map(|one| one.told(known))
-        .collect();
+        .filter(|one| one.precedence != Precedence::Hint && Some(one.precedence) != named);
+    let mut others: Vec<String> = others.filter(differs).map(|one| one.quoted(known)).collect();
     others.truncate(OTHERS);
-    let plain = first.telling == Telling::Contract && others.is_empty();
+    let plain = first.precedence == Precedence::Contract && others.is_empty();
     let naming = (!plain).then(|| Naming {
         by_default: false,
         field: first.field.clone(),
         others,
     });
     Ok(Named { container, naming })
+}
+
+/// The alert says nothing of a container: it is about the default.
+fn by_default(target: &str) -> Result<Named, Fault> {
+    let container = target.parse().map_err(|error| {
+        fault(
+            "container_name",
+            "value_error",
+            format!("the alert names no container, and the default is none: {error}"),
+        )
+    })?;
+    let naming = Naming {
+        by_default: true,
+        ..Naming::default()
+    };
+    Ok(Named {
+        container,
+        naming: Some(naming),
+    })
 }
 
 fn fault(field: &str, kind: &'static str, message: impl Into<String>) -> Fault {
@@ -242,7 +236,7 @@ fn fault(field: &str, kind: &'static str, message: impl Into<String>) -> Fault {
 /// What one field says.
 #[derive(Debug)]
 struct Said {
-    telling: Telling,
+    precedence: Precedence,
     /// Its path.
     field: String,
     /// The names it may mean: the first that is known, else the first.
@@ -262,22 +256,35 @@ impl Said {
             .unwrap_or(first)
     }
 
-    /// For people. A text that is no name is the sender's own: bounded, and quoted with its control characters escaped.
-    fn told(&self, known: Known<'_>) -> String {
+    /// The container of that name.
+    fn container(&self, known: Known<'_>) -> Result<ContainerName, Fault> {
+        self.name(known).parse().map_err(|error| {
+            let hint = if self.precedence == Precedence::Contract {
+                ""
+            } else {
+                "; name the container in container_name"
+            };
+            fault(&self.field, "value_error", format!("{error}{hint}"))
+        })
+    }
+
+    /// For display. A text that is no name is the sender's own: bounded, and quoted with its control characters
+    /// escaped.
+    fn quoted(&self, known: Known<'_>) -> String {
         let name = self.name(known);
         if name.parse::<ContainerName>().is_ok() {
             return format!("{} says {name}", self.field)
                 .chars()
-                .take(2 * TOLD)
+                .take(2 * SHOWN)
                 .collect();
         }
-        let text: String = name.chars().take(TOLD).collect();
+        let text: String = name.chars().take(SHOWN).collect();
         format!("{} says {text:?}", self.field)
     }
 }
 
-/// How telling a field of this name is.
-fn telling(key: &str, in_labels: bool) -> Option<Telling> {
+/// The precedence of a field of this name.
+fn precedence(key: &str, in_labels: bool) -> Option<Precedence> {
     Some(match key {
         "container"
         | "containers"
@@ -288,19 +295,19 @@ fn telling(key: &str, in_labels: bool) -> Option<Telling> {
         | "dockercontainername"
         | "workload"
         | "workloadname"
-        | "workloadref" => Telling::Container,
-        "containerid" | "dockercontainerid" | "dockerid" => Telling::Id,
-        "name" if in_labels => Telling::Name,
+        | "workloadref" => Precedence::Container,
+        "containerid" | "dockercontainerid" | "dockerid" => Precedence::Id,
+        "name" if in_labels => Precedence::Name,
         "service"
         | "servicename"
         | "dockerservice"
         | "comdockerswarmservicename"
-        | "containerlabelcomdockerswarmservicename" => Telling::Service,
-        "instance" => Telling::Instance,
-        "target" | "targetname" => Telling::Target,
-        "resource" | "resourcename" => Telling::Resource,
-        "host" | "hostname" => Telling::Host,
-        "name" | "app" | "application" | "component" | "entity" | "server" => Telling::Hint,
+        | "containerlabelcomdockerswarmservicename" => Precedence::Service,
+        "instance" => Precedence::Instance,
+        "target" | "targetname" => Precedence::Target,
+        "resource" | "resourcename" => Precedence::Resource,
+        "host" | "hostname" => Precedence::Host,
+        "name" | "app" | "application" | "component" | "entity" | "server" => Precedence::Hint,
         _ => return None,
     })
 }
@@ -321,14 +328,14 @@ fn gather(fields: &Map<String, Value>, path: &str, holder: Option<(usize, &str)>
         if with_project && key == "service" {
             continue;
         }
-        if let Some(telling) = telling(&key, LABELS.contains(&within)) {
-            let telling = if holder.is_none() && key == "containername" {
-                Telling::Contract
+        if let Some(precedence) = precedence(&key, LABELS.contains(&within)) {
+            let precedence = if holder.is_none() && key == "containername" {
+                Precedence::Contract
             } else {
-                telling
+                precedence
             };
-            for text in texts(telling, value) {
-                out.extend(said(telling, &field, &text));
+            for text in texts(precedence, value) {
+                out.extend(said(precedence, &field, &text));
             }
         }
         if depth < DEEP && HOLDERS.contains(&key.as_str()) {
@@ -350,7 +357,7 @@ fn below(path: &str, name: &str) -> String {
     let plain = name
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'));
-    let name: String = plain.take(TOLD).collect();
+    let name: String = plain.take(SHOWN).collect();
     let path = if path.is_empty() {
         name
     } else {
@@ -386,13 +393,13 @@ fn gather_compose(fields: &Map<String, Value>, path: &str, out: &mut Vec<Said>) 
             .collect();
         all.push(service);
         out.push(Said {
-            telling: Telling::Compose,
+            precedence: Precedence::Compose,
             field,
             names: all,
         });
     } else if let (Some(project), Some(service)) = (text("project"), text("service")) {
         out.push(Said {
-            telling: Telling::Service,
+            precedence: Precedence::Service,
             field: below(path, "service"),
             names: std::iter::once(service.to_owned())
                 .chain(names(project, service))
@@ -404,12 +411,12 @@ fn gather_compose(fields: &Map<String, Value>, path: &str, out: &mut Vec<Said>) 
 }
 
 /// The texts of a field that names something.
-fn texts(telling: Telling, value: &Value) -> Vec<String> {
+fn texts(precedence: Precedence, value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
-        Value::Number(number) if telling <= Telling::Id => vec![number.to_string()],
-        Value::Bool(truth) if telling == Telling::Contract => vec![truth.to_string()],
-        Value::Object(fields) if telling <= Telling::Resource => {
+        Value::Number(number) if precedence <= Precedence::Id => vec![number.to_string()],
+        Value::Bool(truth) if precedence == Precedence::Contract => vec![truth.to_string()],
+        Value::Object(fields) if precedence <= Precedence::Resource => {
             let inner = fields.iter().find(|(name, _)| key(name) == "name");
             let inner = inner.or_else(|| fields.iter().find(|(name, _)| key(name) == "id"));
             inner
@@ -418,37 +425,39 @@ fn texts(telling: Telling, value: &Value) -> Vec<String> {
                 .into_iter()
                 .collect()
         }
-        Value::Array(items) if telling == Telling::Container => items
+        Value::Array(items) if precedence == Precedence::Container => items
             .iter()
             .filter(|item| !item.is_array())
-            .flat_map(|item| texts(telling, item))
+            .flat_map(|item| texts(precedence, item))
             .collect(),
         _ => Vec::new(),
     }
 }
 
-/// What a text says in a field that is so telling.
-fn said(telling: Telling, field: &str, text: &str) -> Option<Said> {
+/// What a text says in a field of this precedence.
+fn said(precedence: Precedence, field: &str, text: &str) -> Option<Said> {
     let text = text.trim();
     let plain = |text: &str| text.trim_start_matches('/').to_owned();
-    let (telling, name) = match telling {
-        Telling::Contract => (telling, plain(text)),
-        Telling::Container
-        | Telling::Id
-        | Telling::Compose
-        | Telling::Name
-        | Telling::Service
-        | Telling::Hint => (telling, plain(without_prefix(text))),
-        Telling::Target | Telling::Resource if MEASURES.contains(&text.to_lowercase().as_str()) => {
+    let (precedence, name) = match precedence {
+        Precedence::Contract => (precedence, plain(text)),
+        Precedence::Container
+        | Precedence::Id
+        | Precedence::Compose
+        | Precedence::Name
+        | Precedence::Service
+        | Precedence::Hint => (precedence, plain(without_prefix(text))),
+        Precedence::Target | Precedence::Resource if MEASURES.contains(&text.to_lowercase().as_str()) => {
             return None;
         }
-        Telling::Instance | Telling::Target | Telling::Resource => (telling, host(text).to_owned()),
+        Precedence::Instance | Precedence::Target | Precedence::Resource => {
+            (precedence, host(text).to_owned())
+        }
         // A host without a port is a machine, unless a container is called like it.
-        Telling::Host if host(text) == text => (Telling::Hint, text.to_owned()),
-        Telling::Host => (telling, host(text).to_owned()),
+        Precedence::Host if host(text) == text => (Precedence::Hint, text.to_owned()),
+        Precedence::Host => (precedence, host(text).to_owned()),
     };
     (!name.is_empty()).then(|| Said {
-        telling,
+        precedence,
         field: field.to_owned(),
         names: vec![name],
     })

@@ -87,7 +87,7 @@ const STATUS: &[&str] = &[
     "messagetype",
     "notificationtype",
 ];
-/// Fields that say how bad it is: less telling than the ones above.
+/// Fields that say how bad it is: they weigh less than the ones above.
 const SEVERITY: &[&str] = &["severity", "level"];
 /// Fields that say when it ended.
 const END: &[&str] = &["endsat", "endedat", "resolvedat", "recoveredat", "closedat"];
@@ -112,7 +112,7 @@ const WRAPPERS: &[&str] = &["alert", "incident", "event", "essentials"];
 /// What a sender said of the end.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Over {
-    /// Field and word, such as `status: resolved`. From the sender: for people only.
+    /// Field and word, such as `status: resolved`. From the sender: for display only.
     pub(crate) said: String,
     /// When it ended, if that is said, too.
     pub(crate) at: Option<Time>,
@@ -139,12 +139,12 @@ pub(super) fn decides(path: &[String]) -> bool {
 /// What this alert says of the end of its trouble; nothing while it fires.
 pub(super) fn read(fields: &Map<String, Value>, now: Time) -> Option<Over> {
     let mut seen = Seen::default();
-    seen.look(fields, now);
+    seen.read_fields(fields, now);
     let wrapped = fields
         .iter()
         .filter(|(name, _)| WRAPPERS.contains(&key(name).as_str()));
     for inner in wrapped.filter_map(|(_, value)| value.as_object()) {
-        seen.look(inner, now);
+        seen.read_fields(inner, now);
     }
     if seen.fires {
         return None;
@@ -161,7 +161,7 @@ pub(super) fn read(fields: &Map<String, Value>, now: Time) -> Option<Over> {
     Some(Over { said, at })
 }
 
-/// What the fields of an alert say, by how telling they are.
+/// What the fields of an alert say, by the weight of the field.
 #[derive(Debug, Default)]
 struct Seen {
     fires: bool,
@@ -173,7 +173,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, fields: &Map<String, Value>, now: Time) {
+    fn read_fields(&mut self, fields: &Map<String, Value>, now: Time) {
         for (name, value) in fields {
             let key = key(name);
             let Some(text) = scalar(value) else { continue };

@@ -64,7 +64,7 @@ async fn an_alert_is_about_the_container_that_it_names_wherever_it_names_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_never_replaced_by_the_default_target() {
+async fn an_unknown_name_is_never_replaced_by_the_default_target() {
     let server = host().await;
     let answer = alert(&server, least(json!({"labels": {"container": "wbe"}}))).await;
     assert_eq!(answer.code, 200, "{}", answer.text);
@@ -73,11 +73,11 @@ async fn a_name_that_nobody_has_is_never_replaced_by_the_default_target() {
 }
 
 #[tokio::test]
-async fn the_default_target_is_told_in_the_answer_the_incident_and_an_event() {
+async fn the_default_target_is_reported_in_the_answer_the_incident_and_an_event() {
     let server = host().await;
     let answer = alert(&server, least(json!({}))).await;
-    let told = "about buggy-app-v2 by default: the alert names no container";
-    assert!(answer.text.contains(told), "{}", answer.text);
+    let message = "about buggy-app-v2 by default: the alert names no container";
+    assert!(answer.text.contains(message), "{}", answer.text);
     assert_eq!(container(&server), "buggy-app-v2");
     let kept = serde_json::to_value(&incidents(&server)[0].spec.source).unwrap();
     assert_eq!(kept["naming"], json!({"byDefault": true}));
@@ -85,7 +85,7 @@ async fn the_default_target_is_told_in_the_answer_the_incident_and_an_event() {
     assert!(
         events
             .iter()
-            .any(|event| event.message.contains(told) && event.about.kind == "Incident"),
+            .any(|event| event.message.contains(message) && event.about.kind == "Incident"),
         "{events:?}"
     );
 }
@@ -105,8 +105,8 @@ async fn an_alert_that_names_two_containers_alike_is_refused_by_both_names() {
     let answer = alert(&server, body).await;
     assert_eq!(answer.code, 200);
     assert_eq!(container(&server), "web", "the field of the contract decides");
-    let told = "about web, as container_name says; labels.container says db";
-    assert!(answer.text.contains(told), "{}", answer.text);
+    let message = "about web, as container_name says; labels.container says db";
+    assert!(answer.text.contains(message), "{}", answer.text);
 }
 
 #[tokio::test]
@@ -364,7 +364,7 @@ async fn fire_resolve_fire_again_resolved_first_and_repeated_come_out_right() {
 }
 
 #[tokio::test]
-async fn an_empty_bearer_is_nobody_s_also_where_a_token_is_configured_as_empty() {
+async fn an_empty_bearer_is_refused_also_where_a_token_is_configured_as_empty() {
     let mut config = config();
     config.webhook_token = Some(String::new().into());
     let server = Server::with(config).await;
@@ -388,8 +388,8 @@ async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_
     let found = json!({"workloadRef": "web", "alertType": "MEMORY_HIGH",
         "source": {"kind": "detector", "fingerprint": "detector/web/memory", "incidentId": "found"}});
     create(&server, "Incident", "found", found).await;
-    let told = alert(&server, least(json!({"container": "web"}))).await;
-    assert_eq!(told.json()["incident_id"], "found", "{}", told.text);
+    let joined = alert(&server, least(json!({"container": "web"}))).await;
+    assert_eq!(joined.json()["incident_id"], "found", "{}", joined.text);
     assert_eq!(incidents(&server)[0].spec.count, 2);
     let other = alert(&server, least(json!({"container": "db"}))).await;
     assert_eq!(other.json()["incident_id"], "i", "{}", other.text);

@@ -22,7 +22,7 @@ fn workload(name: &str, container: &str) -> Arc<Workload> {
 fn row(name: &str, id: &str) -> ContainerRow {
     ContainerRow {
         name: name.to_owned(),
-        status: "running".to_owned(),
+        status: aegis_api::observed::ContainerState::Running,
         image: "i".to_owned(),
         id: id.to_owned(),
     }
@@ -128,7 +128,7 @@ fn labels_of_compose_lead_to_the_names_that_compose_gives() {
 }
 
 #[test]
-fn a_name_that_nobody_has_is_never_replaced_by_the_default() {
+fn an_unknown_name_is_never_replaced_by_the_default() {
     for (body, name) in [
         (json!({"container_name": "wbe"}), "wbe"),
         (json!({"container": "unknown"}), "unknown"),
@@ -170,7 +170,7 @@ fn the_default_target_is_for_alerts_that_name_nothing() {
         let named = find(&body).unwrap_or_else(|fault| panic!("{body}: {fault}"));
         assert_eq!(named.container.as_str(), TARGET, "{body}");
         assert_eq!(
-            named.naming.unwrap().told(TARGET),
+            named.naming.unwrap().message(TARGET),
             "about buggy-app-v2 by default: the alert names no container",
             "{body}"
         );
@@ -178,8 +178,8 @@ fn the_default_target_is_for_alerts_that_name_nothing() {
 }
 
 #[test]
-fn the_most_telling_field_decides_and_what_others_say_is_told() {
-    for (body, told) in [
+fn the_field_of_highest_precedence_decides_and_what_others_say_is_reported() {
+    for (body, reported) in [
         (json!({"container_name": "web"}), ""),
         (
             json!({"container_name": "web", "labels": {"container": "/web", "instance": "172.18.0.7:1"}}),
@@ -200,8 +200,10 @@ fn the_most_telling_field_decides_and_what_others_say_is_told() {
         (json!({"container_name": "web", "app": "db", "host": "db"}), ""),
     ] {
         let named = find(&body).unwrap();
-        let naming = named.naming.map(|naming| naming.told(named.container.as_str()));
-        assert_eq!(naming.unwrap_or_default(), told, "{body}");
+        let naming = named
+            .naming
+            .map(|naming| naming.message(named.container.as_str()));
+        assert_eq!(naming.unwrap_or_default(), reported, "{body}");
     }
 }
 
@@ -231,7 +233,7 @@ fn two_names_in_equally_telling_fields_are_refused_with_both() {
 }
 
 #[test]
-fn i11_what_is_told_is_bounded_and_holds_no_control_characters() {
+fn i11_what_is_reported_is_bounded_and_holds_no_control_characters() {
     let evil = "e\u{1b}[2J".repeat(500);
     let body = json!({"labels": {"con\u{1b}tainer": evil, "container": "web"}});
     let fault = find(&body).unwrap_err();

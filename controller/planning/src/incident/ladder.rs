@@ -1,0 +1,158 @@
+//! What follows where a plan did not help, or cannot be made: the next rung of the policy's ladder, or the end. Pure.
+
+use aegis_api::incident::{Stage, Tried};
+use aegis_api::proposal::{Action, CouncilDecision};
+use aegis_api::redact::{bound, redact};
+use aegis_api::{Phase, Time};
+
+use super::next::{Effect, Next, Setback};
+use super::overtaken::{MOST_STARTED_OVER, started_over};
+use super::transition::{Field, Transition, What};
+use super::validate::ValidatedIncident;
+
+/// The longest error, in characters.
+const ERROR: usize = 2000;
+
+/// The end.
+pub(super) fn fail(incident: &ValidatedIncident, error: impl Into<String>) -> Next {
+    fail_with(incident, error, None)
+}
+
+/// The end, after the council decided so.
+pub(super) fn fail_with(
+    incident: &ValidatedIncident,
+    error: impl Into<String>,
+    council: Option<CouncilDecision>,
+) -> Next {
+    let error = error.into();
+    set_back(incident, Setback::Fail { error, council })
+}
+
+/// The next rung of the ladder that was not tried yet, or the end.
+pub(super) fn fall_back(incident: &ValidatedIncident, error: String) -> Next {
+    let status = &incident.status;
+    let current = status.plan.as_ref().map(|plan| plan.action);
+    if nothing_was_wrong(incident, current)
+        && status.tried.is_empty()
+        && status.started_over < MOST_STARTED_OVER
+    {
+        return started_over(incident, &error, incident.now).into();
+    }
+    let tried =
+        |action: Action| current == Some(action) || status.tried.iter().any(|tried| tried.action == action);
+    let next = match &incident.incident.spec.override_ {
+        // An incident that a person took over stays with that person: the ladder does not go on behind their back.
+        Some(chosen) => Some(chosen.action).filter(|action| !tried(*action)),
+        None => {
+            let mut ladder = incident.policy.fallback.iter().copied();
+            ladder.find(|action| !tried(*action))
+        }
+    };
+    match next {
+        Some(action) => set_back(incident, Setback::FallBack { error, action }),
+        None => fail(incident, error),
+    }
+}
+
+/// Whether something was proposed, and nothing spoke for it then.
+fn nothing_was_wrong(incident: &ValidatedIncident, current: Option<Action>) -> bool {
+    let analysis = incident.status.analysis.as_ref();
+    current == Some(Action::Noop)
+        && incident.incident.spec.override_.is_none()
+        && analysis.is_some_and(|analysis| analysis.proposal.action != Action::Noop)
+}
+
+/// Where something was done, that comes first which it taught, and what has not taken effect of it.
+fn set_back(incident: &ValidatedIncident, setback: Setback) -> Next {
+    match incident.status.execution {
+        Some(_) => Next::Effect(Effect::Unlearn(setback)),
+        None => after_unlearning(incident, setback, None, incident.now).into(),
+    }
+}
+
+/// The next rung comes, or it is over. `withdrawn` is the workload's generation that took a restart back.
+pub fn after_unlearning(
+    incident: &ValidatedIncident,
+    setback: Setback,
+    withdrawn: Option<i64>,
+    now: Time,
+) -> Transition {
+    match setback {
+        Setback::FallBack { error, action } => fallen_back(incident, error, action, withdrawn, now),
+        Setback::Fail { error, council } => {
+            let mut begun = taken_back(Transition::new(What::Failed, Phase::Failed, now), withdrawn);
+            if withdrawn.is_some() {
+                let mut execution = incident.status.execution.clone().unwrap_or_default();
+                execution.withdrawn = withdrawn;
+                begun = begun.set(Field::Execution(Some(execution)));
+            }
+            end(begun, incident, &error, council)
+        }
+    }
+}
+
+fn fallen_back(
+    incident: &ValidatedIncident,
+    error: String,
+    action: Action,
+    withdrawn: Option<i64>,
+    now: Time,
+) -> Transition {
+    let status = &incident.status;
+    let mut tried = status.tried.clone();
+    let text = format!("{error}; next: {action}");
+    if let Some(plan) = &status.plan {
+        let execution = status.execution.as_ref();
+        tried.push(Tried {
+            action: plan.action,
+            plan_hash: plan.hash.clone(),
+            error,
+            applied_at: execution.and_then(|execution| execution.applied_at),
+            withdrawn: withdrawn.or(execution.and_then(|execution| execution.withdrawn)),
+            generation: execution.and_then(|execution| execution.generation),
+        });
+    }
+    let begun = Transition::new(What::FellBack, Phase::CouncilReview, now);
+    taken_back(begun, withdrawn)
+        .log(Stage::Fallback, text)
+        .set(Field::Tried(tried))
+        .set(Field::Execution(None))
+        .set(Field::Plan(None))
+        .set(Field::Verification(None))
+}
+
+/// Tells that a restart was withdrawn, if one was.
+fn taken_back(transition: Transition, withdrawn: Option<i64>) -> Transition {
+    match withdrawn {
+        Some(_) => transition.log(
+            Stage::PolicyGate,
+            "the restart is withdrawn: it will not be made up for later",
+        ),
+        None => transition,
+    }
+}
+
+/// It is over, and a human is needed.
+pub(super) fn failed(
+    incident: &ValidatedIncident,
+    error: &str,
+    council: Option<CouncilDecision>,
+    now: Time,
+) -> Transition {
+    let begun = Transition::new(What::Failed, Phase::Failed, now);
+    end(begun, incident, error, council)
+}
+
+fn end(
+    transition: Transition,
+    incident: &ValidatedIncident,
+    error: &str,
+    council: Option<CouncilDecision>,
+) -> Transition {
+    let error = bound(&redact(error), ERROR);
+    transition
+        .council(incident, council)
+        .log(Stage::Failed, error.clone())
+        .set(Field::Error(Some(error)))
+        .finished()
+}

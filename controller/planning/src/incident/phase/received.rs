@@ -1,0 +1,122 @@
+//! RECEIVED: evidence is collected and similar incidents are recalled, unless, or until, something holds the incident.
+
+use aegis_api::incident::Stage;
+use aegis_api::policy::Mode;
+use aegis_api::proposal::{Evidence, Retrieved};
+use aegis_api::{ConditionType, Kind, Phase, Reason, Symptom, Time, Workload};
+
+use super::super::gate;
+use super::super::next::{Effect, Next};
+use super::super::readings::describe_container;
+use super::super::transition::{Field, HeldFor, Transition, What};
+use super::super::validate::ValidatedIncident;
+
+pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
+    let is_seen = incident.status.evidence.is_some();
+    // What was seen before a hold may be what another incident has healed since: it is looked at again.
+    let held_before = aegis_api::condition::is_true(&incident.status.conditions, ConditionType::Held);
+    match hold(incident, workload) {
+        Some(held) if is_seen => Transition::held(incident, held, incident.now).into(),
+        then_hold if then_hold.is_some() || !is_seen || held_before => {
+            Next::Effect(Effect::Investigate { then_hold })
+        }
+        _ => analysis_begins(incident, What::AnalysisBegun, incident.now).into(),
+    }
+}
+
+/// Why the incident must not begin yet.
+fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<HeldFor> {
+    let held = |reason, message| HeldFor {
+        reason,
+        message,
+        until: None,
+    };
+    if workload.status.is_none() {
+        let message = format!("workload {} has not been looked at yet", workload.name());
+        return Some(held(Reason::WorkloadNotObserved, message));
+    }
+    if let Some(active_incident) = &incident.active_incident {
+        let message = format!("incident {active_incident} is being remedied on the same workload");
+        return Some(held(Reason::RemediationUnderWay, message));
+    }
+    if incident.incident.spec.override_.is_some() {
+        return None;
+    }
+    if incident.policy.mode == Mode::Off {
+        let message = format!(
+            "policy {} has mode Off: nothing is analysed or done",
+            incident.policy_name
+        );
+        return Some(held(Reason::AutomationOff, message));
+    }
+    let until = gate::cooldown_until(incident)?;
+    Some(HeldFor {
+        reason: Reason::Cooldown,
+        message: format!("cooldown after the last action on the workload until {until}"),
+        until: Some(until),
+    })
+}
+
+/// What an investigation brought to light.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    pub evidence: Box<Evidence>,
+    /// What is wrong, gravest first.
+    pub symptoms: Vec<Symptom>,
+    /// Entries of the runbook, the most similar first.
+    pub similar: Vec<Retrieved>,
+}
+
+/// It is analysed, or held right away.
+pub fn after_investigation(
+    incident: &ValidatedIncident,
+    found: Found,
+    then_hold: Option<HeldFor>,
+    now: Time,
+) -> Transition {
+    let Found {
+        evidence,
+        symptoms,
+        similar,
+    } = found;
+    let seen: Vec<String> = evidence.containers.iter().map(describe_container).collect();
+    let after = match then_hold {
+        Some(held) => Transition::held(incident, held, now),
+        None => analysis_begins(incident, What::Investigated, now),
+    };
+    let workload = incident.target.as_ref().ok();
+    let workload = workload.and_then(|workload| workload.name().parse().ok());
+    let investigated = Transition::new(What::Investigated, Phase::Received, now)
+        .log(Stage::EvidenceCollected, seen.join("; "))
+        .log(Stage::RagRetrieval, recalled(&similar))
+        .set(Field::Symptoms(symptoms))
+        .set(Field::MeasuredAt(evidence.collected_at))
+        .set(Field::Evidence(Some(evidence)))
+        .set(Field::Retrieved(similar))
+        .set(Field::Workload(workload));
+    investigated.then(after)
+}
+
+fn analysis_begins(incident: &ValidatedIncident, what: What, now: Time) -> Transition {
+    Transition::new(what, Phase::Analysing, now)
+        .release(incident)
+        .log(Stage::Analysing, "the evidence is being analysed")
+}
+
+/// The similar entries, for display.
+fn recalled(similar: &[Retrieved]) -> String {
+    let name = |hit: &Retrieved| {
+        let doubt = if hit.recommended {
+            ""
+        } else {
+            ", no longer recommended"
+        };
+        format!("{} ({:.2}{doubt})", hit.entry, hit.score)
+    };
+    let names: Vec<String> = similar.iter().map(name).collect();
+    if names.is_empty() {
+        "no similar incident in the runbook".to_owned()
+    } else {
+        format!("similar: {}", names.join(", "))
+    }
+}

@@ -1,0 +1,215 @@
+//! VERIFYING: whether what was done has helped: when to look again, what counts as proof, and when it is over.
+
+use std::time::Duration;
+
+use aegis_api::incident::{Attempt, Execution, Stage, Verification};
+use aegis_api::proposal::Action;
+use aegis_api::symptom::words;
+use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload};
+
+use super::super::ladder::{fail, fall_back};
+use super::super::next::{Effect, Next};
+use super::super::transition::{Field, Transition, What};
+use super::super::validate::ValidatedIncident;
+use super::executing::{in_rotation, rotation};
+
+/// Pause after a failed verification attempt: doubles from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
+    let Some(verification) = &incident.status.verification else {
+        return fail(incident, "the verification is missing from the status");
+    };
+    let status = workload.status.clone().unwrap_or_default();
+    let steady = verified(incident, verification);
+    if steady && in_rotation(incident, &status) {
+        return Next::Effect(Effect::Learn);
+    }
+    let now = incident.now;
+    if verification.deadline.is_some_and(|deadline| now >= deadline) && !goes_on(incident, verification) {
+        let last = verification.attempts.last();
+        let what = if steady {
+            "the load balancer does not have it in rotation".to_owned()
+        } else {
+            last.map(|attempt| attempt.message.clone()).unwrap_or_default()
+        };
+        return fall_back(incident, format!("not verified before the deadline: {what}"));
+    }
+    let number = verification
+        .attempts
+        .last()
+        .map_or(1, |last| last.number.saturating_add(1));
+    match due(incident, verification, number) {
+        Duration::ZERO => Next::Effect(Effect::Probe { number }),
+        pause => Next::Wait(Some(pause)),
+    }
+}
+
+/// How long until the attempt of this number.
+fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -> Duration {
+    let Some(last) = verification.attempts.last() else {
+        return Duration::ZERO;
+    };
+    let doublings = number.saturating_sub(2).min(16);
+    let pause = FIRST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LAST_PAUSE)
+        .saturating_sub(last.at.age(incident.now));
+    // The attempt that completes the soak is not put off beyond it, least of all beyond the deadline.
+    soak_end(incident, verification)
+        .filter(|end| *end > last.at)
+        .map_or(pause, |end| pause.min(end.until(incident.now)))
+}
+
+/// Whether it goes on beyond its deadline: no probe has run since this controller started, or what it saw since then has
+/// been good and only has not lasted long enough. Time without a probe proves nothing.
+fn goes_on(incident: &ValidatedIncident, verification: &Verification) -> bool {
+    let Some(last) = verification.attempts.last() else {
+        return true;
+    };
+    let was_away = verification
+        .started_at
+        .is_some_and(|started| started < incident.awake_since);
+    let unseen = was_away && last.at < incident.awake_since;
+    let holds = was_away && last.healthy && !verified(incident, verification);
+    unseen || holds
+}
+
+/// When the soak is over if every attempt passes from now on; `None` while none passes.
+fn soak_end(incident: &ValidatedIncident, verification: &Verification) -> Option<Time> {
+    let since = verification.healthy_since?;
+    Some(since.plus(incident.policy.verification.soak))
+}
+
+/// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.
+fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
+    let wanted = &incident.policy.verification;
+    let (Some(since), Some(newest)) = (verification.healthy_since, verification.attempts.last()) else {
+        return false;
+    };
+    verification.passes >= wanted.successes && since.age(newest.at) >= wanted.soak.std()
+}
+
+/// What these answers prove, and in which words.
+pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, String) {
+    let failures: Vec<&str> = answers
+        .iter()
+        .filter_map(|answer| answer.as_ref().err().map(String::as_str))
+        .collect();
+    // Where nothing is asked for, nothing may be there.
+    let absent = workload.spec.replicas == 0
+        && !workload.is_deleting()
+        && workload
+            .status
+            .as_ref()
+            .is_some_and(|status| status.instances.is_empty());
+    let healthy = failures.is_empty() && (absent || !answers.is_empty());
+    let message = match answers.first() {
+        None if absent => "none of it is asked for, and none of it runs".to_owned(),
+        None => "the workload has no container to probe".to_owned(),
+        Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
+        Some(_) if healthy => format!("all {} containers passed", answers.len()),
+        Some(_) => failures.join("; "),
+    };
+    (healthy, message)
+}
+
+/// What of the symptom is left after an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aftermath {
+    /// There was none, or it is not for automation to judge.
+    Unasked,
+    Cleared,
+    Persists(String),
+    /// Its reading is not to be had.
+    Unknown,
+    /// The engine did not answer.
+    Unread(String),
+}
+
+/// One more attempt was made: what the probes prove, and whether what was wrong is not wrong any more.
+pub fn after_probe(
+    incident: &ValidatedIncident,
+    number: u32,
+    proof: (bool, String),
+    aftermath: Aftermath,
+    now: Time,
+) -> Transition {
+    let (mut healthy, mut message) = proof;
+    let cleared = match &aftermath {
+        Aftermath::Cleared => Some(true),
+        Aftermath::Persists(_) => Some(false),
+        Aftermath::Unasked | Aftermath::Unknown | Aftermath::Unread(_) => None,
+    };
+    match aftermath {
+        // What a human orders need not be about the symptom.
+        Aftermath::Persists(what) if incident.incident.spec.override_.is_none() => {
+            healthy = false;
+            message = format!("{message}, but still: {what}");
+        }
+        Aftermath::Unread(error) => {
+            healthy = false;
+            message = error;
+        }
+        Aftermath::Unasked | Aftermath::Cleared | Aftermath::Persists(_) | Aftermath::Unknown => {}
+    }
+    let mut verification = incident.status.verification.clone().unwrap_or_default();
+    verification.symptom_cleared = cleared.or(verification.symptom_cleared);
+    verification.record(Attempt {
+        number,
+        at: now,
+        healthy,
+        message,
+    });
+    Transition::new(What::Attempted, Phase::Verifying, now).set(Field::Verification(Some(verification)))
+}
+
+/// It is resolved, and taught or confirmed this runbook entry.
+pub fn after_learning(incident: &ValidatedIncident, learned: Option<String>, now: Time) -> Transition {
+    let status = &incident.status;
+    let mut transition = Transition::new(What::Resolved, Phase::Resolved, now);
+    // What restarted behind a stand-in is back in rotation only now.
+    let late = status.execution.clone();
+    if let Some(late) = late.filter(|execution| execution.lb_configured == Some(false)) {
+        let action = status.plan.as_ref().map_or(Action::Restart, |plan| plan.action);
+        let text = rotation(incident, action, &late.containers.join(", "));
+        let execution = Execution {
+            lb_configured: Some(true),
+            ..late
+        };
+        transition = transition
+            .log(Stage::LbConfigured, text)
+            .set(Field::Execution(Some(execution)));
+    }
+    let verification = status.verification.as_ref();
+    let proof = verification.and_then(|verification| verification.attempts.last());
+    let text = format!(
+        "verified by {} probe attempt(s): {}",
+        proof.map_or(0, |last| last.number),
+        proof.map(|last| last.message.as_str()).unwrap_or_default()
+    );
+    transition = transition.condition(
+        ConditionType::HealthVerified,
+        true,
+        Reason::ProbesPassed,
+        text.clone(),
+    );
+    if let Some(cleared) = verification.and_then(|verification| verification.symptom_cleared) {
+        let reason = if cleared {
+            Reason::NotMeasuredAnyMore
+        } else {
+            Reason::StillMeasured
+        };
+        let before = format!("before: {}", words(&status.symptoms));
+        transition = transition.condition(ConditionType::SymptomCleared, cleared, reason, before);
+    }
+    if let Some(entry) = &learned {
+        transition = transition.condition(ConditionType::Learned, true, Reason::RunbookEntry, entry.clone());
+    }
+    transition
+        .log(Stage::Resolved, text)
+        .set(Field::Learned(learned))
+        .set(Field::ResolvedAt(Some(now)))
+        .finished()
+}

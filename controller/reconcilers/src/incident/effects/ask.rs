@@ -1,0 +1,107 @@
+//! Asks the brain: the words it streams go to the feed as they come, and nothing waits for
+//! an answer that is not needed any more. Changes nothing; does I/O through the brain.
+
+use aegis_api::proposal::{Analysis, Seat, Vote};
+use aegis_api::wire::{AiRestart, incident_id};
+use aegis_api::{Incident, Kind, Reason};
+use aegis_brain::{Brain, BrainError, Case, Chunk};
+use aegis_planning::incident::validate::ValidatedIncident;
+use aegis_runtime::events::{EventType, ObjectRef};
+use futures::StreamExt;
+
+use super::super::IncidentReconciler;
+
+/// One analysis; `None` where it is not needed any more.
+pub(in crate::incident) async fn analyse(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    case: &Case,
+) -> Option<Result<Analysis, BrainError>> {
+    let id = incident_id(&incident.incident);
+    // People read that it is analysed before they read the words.
+    let version = incident.incident.metadata.resource_version.as_deref();
+    let revision = version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_default();
+    let mut live = reconciler.context.feed.live_answer_after(id, revision);
+    let mut on_chunk = |chunk: Chunk<'_>| match chunk {
+        Chunk::Text(text) => live.say(text),
+        Chunk::Restart { provider, reason } => {
+            let restart = AiRestart {
+                provider: provider.to_owned(),
+                reason: reason.to_owned(),
+            };
+            // For clients that only ever append, the chunk says it, too.
+            live.restart(&format!("\n[{provider}: {reason}]\n"), restart);
+        }
+    };
+    let brain = for_policy(reconciler, incident);
+    let analysis = brain.analyse(case, &mut on_chunk);
+    cancel_if_superseded(reconciler, incident, analysis).await
+}
+
+/// One seat's vote; `None` where it is not needed any more.
+pub(super) async fn vote(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    case: &Case,
+    seat: Seat,
+    analysis: &Analysis,
+) -> Option<Vote> {
+    let brain = for_policy(reconciler, incident);
+    let vote = brain.review(seat, case, analysis, &incident.status.votes);
+    cancel_if_superseded(reconciler, incident, vote).await
+}
+
+/// The brain as the incident's policy wants it; as the controller has it, where the policy names an unknown provider.
+fn for_policy(reconciler: &IncidentReconciler, incident: &ValidatedIncident) -> Brain {
+    reconciler
+        .brain
+        .under(&incident.policy.analysis)
+        .unwrap_or_else(|error| {
+            let message = format!(
+                "policy {}: spec.analysis: {error}; the controller's own order is asked instead",
+                incident.policy_name
+            );
+            let about = ObjectRef::of(&*incident.incident);
+            let events = &reconciler.context.events;
+            events.record(
+                &about,
+                EventType::Warning,
+                Reason::UnknownProvider.as_str(),
+                message,
+            );
+            Brain::clone(&reconciler.brain)
+        })
+}
+
+/// The answer; or, where the incident goes away or a human chooses an action meanwhile, an end of the question.
+async fn cancel_if_superseded<T>(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        answer = answer => Some(answer),
+        () = moot(reconciler, incident) => None,
+    }
+}
+
+async fn moot(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {
+    let store = &reconciler.context.store;
+    let is_moot = || {
+        let now = store.get::<Incident>(incident.incident.name());
+        now.is_none_or(|now| {
+            now.metadata.uid != incident.incident.metadata.uid
+                || now.spec.override_ != incident.incident.spec.override_
+        })
+    };
+    while !is_moot() {
+        if let Ok(mut changes) = store.watch(None) {
+            while !is_moot() && changes.next().await.is_some() {}
+        }
+        // A watch ends when it falls behind, or for good when the store closes.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

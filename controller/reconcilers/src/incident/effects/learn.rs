@@ -1,0 +1,86 @@
+//! Writes into the runbook what an incident teaches. Counting one incident twice changes nothing, so a crash in between
+//! does no harm.
+
+use aegis_api::RunbookEntry;
+use aegis_api::audit::Actor;
+use aegis_planning::incident::lesson;
+use aegis_planning::incident::validate::ValidatedIncident;
+use aegis_runtime::store::{Store, StoreError};
+
+use super::super::Error;
+use crate::context::Context;
+
+/// Records a verified resolution and answers the entry's name.
+pub(super) async fn success(
+    context: &Context,
+    incident: &ValidatedIncident,
+) -> Result<Option<String>, Error> {
+    let Some(success) = lesson::success(incident) else {
+        return Ok(None);
+    };
+    if let Some(entry) = success.entry(incident)
+        && count(context, incident, entry, Some(&success.symptom)).await?
+    {
+        return Ok(Some(entry.to_owned()));
+    }
+    let name = entry_name(incident.name());
+    let entry = success.lesson(incident);
+    match store(context, incident).add::<RunbookEntry>(&name, &entry).await {
+        Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(Some(name)),
+        Err(source) => Err(not_applied(incident, source)),
+    }
+}
+
+/// Lowers the trust in the entry whose fix was tried and did not help.
+pub(super) async fn failure(context: &Context, incident: &ValidatedIncident) -> Result<(), Error> {
+    if let Some(entry) = lesson::disproved(incident) {
+        count(context, incident, entry, None).await?;
+    }
+    Ok(())
+}
+
+/// A name of its own for each incident's entry, within the bound of names.
+pub(crate) fn entry_name(incident: &str) -> String {
+    let mut name = format!("rb-{incident}");
+    name.truncate(120);
+    name.trim_end_matches(['-', '.']).to_owned()
+}
+
+/// Counts this incident's outcome on an entry, once: a success with the symptom that it cleared. False if the entry is
+/// gone.
+async fn count(
+    context: &Context,
+    incident: &ValidatedIncident,
+    entry: &str,
+    cleared: Option<&str>,
+) -> Result<bool, Error> {
+    let id = incident.name().to_owned();
+    let cleared = cleared.map(str::to_owned);
+    let edit = move |entry: &RunbookEntry| {
+        let mut spec = entry.spec.clone();
+        spec.outcomes.count(&id, cleared.is_some());
+        if let Some(symptom) = &cleared {
+            spec.unproven = None;
+            spec.symptom.clone_from(symptom);
+        }
+        Ok(spec)
+    };
+    let store = store(context, incident);
+    match store.edit_spec::<RunbookEntry, _>(entry, edit).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(source) => Err(not_applied(incident, source)),
+    }
+}
+
+/// The store, to which the incident is who acts.
+fn store(context: &Context, incident: &ValidatedIncident) -> Store {
+    context.store.acting(Actor::incident(incident.name()))
+}
+
+fn not_applied(incident: &ValidatedIncident, source: StoreError) -> Error {
+    Error::Apply {
+        incident: incident.name().to_owned(),
+        source,
+    }
+}

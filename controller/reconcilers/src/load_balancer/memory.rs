@@ -1,0 +1,40 @@
+//! What earlier passes found out about load balancers, and would find out again: the one place where this reconciler keeps
+//! anything between two passes. Empty after a start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::installed_config::InstalledConfig;
+use super::reload_batch::ReloadBatch;
+
+/// An entry for each load balancer. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Arc<Mutex<HashMap<String, Entry>>>);
+
+/// What is known of one load balancer.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// The file that nginx is known to have; `None` where it has to be read.
+    pub installed: Option<InstalledConfig>,
+    /// Id of the container that cannot take a configuration in one command.
+    pub needs_steps: Option<String>,
+    /// Additions that wait for others.
+    pub batch: ReloadBatch,
+}
+
+impl Memory {
+    /// Reads or changes what is known of a load balancer.
+    pub(super) fn with<T>(&self, balancer: &str, use_entry: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match entries.get_mut(balancer) {
+            Some(entry) => use_entry(entry),
+            None => use_entry(entries.entry(balancer.to_owned()).or_default()),
+        }
+    }
+
+    /// Nothing is known of it any more: there is no such load balancer.
+    pub(super) fn forget(&self, balancer: &str) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(balancer);
+    }
+}

@@ -1,0 +1,260 @@
+//! One load balancer's nginx: everything that is read from its container or done to it is a verb here. Does I/O, all of it
+//! through the engine. Decides nothing: what nginx should have is planned, and in which order it gets it is
+//! [`super::apply`]'s.
+
+mod fast_reload;
+mod proof;
+
+use aegis_api::observed::LogLine;
+use aegis_api::{LoadBalancerSpec, Time};
+use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
+use aegis_planning::load_balancer::observed::Worker;
+use aegis_planning::load_balancer::staging;
+use futures::stream::BoxStream;
+
+pub(super) use fast_reload::FastReload;
+pub(super) use proof::Proof;
+
+use crate::fault;
+
+const WORKER: &str = "nginx: worker process";
+const SHUTTING_DOWN: &str = "worker process is shutting down";
+
+/// What nginx or its container did not do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The engine failed a step.
+    #[error("cannot {step} for load balancer {balancer}")]
+    Engine {
+        balancer: String,
+        step: &'static str,
+        source: EngineError,
+    },
+    /// `nginx -t` refuses the configuration.
+    #[error("nginx refuses the new configuration of load balancer {balancer}: {output}")]
+    Refused { balancer: String, output: String },
+    /// nginx did not come to serve the configuration.
+    #[error("nginx of load balancer {balancer} does not serve revision {revision}: {message}")]
+    Unproved {
+        balancer: String,
+        revision: String,
+        message: String,
+    },
+}
+
+/// nginx in its container. Cheap to make: it borrows whatever it is made of.
+pub(super) struct Nginx<'a> {
+    engine: &'a dyn Engine,
+    /// Name of the load balancer, for errors and logs.
+    balancer: &'a str,
+    /// Id of the container.
+    container: &'a str,
+    paths: Paths<'a>,
+}
+
+/// Where in its container nginx reads its configuration.
+struct Paths<'a> {
+    /// The file that is ours.
+    config: &'a str,
+    /// The main configuration, which includes it.
+    main: &'a str,
+}
+
+impl<'a> Nginx<'a> {
+    /// The nginx of this load balancer in the container of this id.
+    pub(super) fn new(
+        engine: &'a dyn Engine,
+        balancer: &'a str,
+        spec: &'a LoadBalancerSpec,
+        container: &'a str,
+    ) -> Self {
+        Self {
+            engine,
+            balancer,
+            container,
+            paths: Paths {
+                config: spec.config_path.as_str(),
+                main: spec.main_config_path.as_str(),
+            },
+        }
+    }
+
+    /// Name of its load balancer.
+    pub(super) fn balancer(&self) -> &'a str {
+        self.balancer
+    }
+
+    /// Id of its container.
+    pub(super) fn container(&self) -> &'a str {
+        self.container
+    }
+
+    /// What lies where nginx reads our file; `None` where no file does. Works on a stopped container, too.
+    pub(super) async fn installed(&self) -> Result<Option<Vec<u8>>, Error> {
+        let found = self.engine.read_files(self.container, self.paths.config).await;
+        match found {
+            Ok(found) => match <[_; 1]>::try_from(found) {
+                Ok([(_, content)]) => Ok(Some(content)),
+                Err(_) => Ok(None),
+            },
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(self.failed("read the configuration in place")(error)),
+        }
+    }
+
+    /// Its workers, as the container's process titles tell.
+    pub(super) async fn workers(&self) -> Result<Vec<Worker>, Error> {
+        let rows = self.engine.processes(self.container).await;
+        let rows = rows.map_err(self.failed("list nginx's workers"))?;
+        let workers = rows.into_iter().filter(|row| row.command.contains(WORKER));
+        Ok(workers
+            .map(|row| Worker {
+                pid: row.pid,
+                shutting_down: row.command.contains(SHUTTING_DOWN),
+            })
+            .collect())
+    }
+
+    /// The last lines that it has logged since this time, at most so many, oldest first.
+    pub(super) async fn log(
+        &self,
+        since: Time,
+        lines: u32,
+    ) -> EngineResult<BoxStream<'static, EngineResult<LogLine>>> {
+        let query = LogQuery {
+            tail: lines,
+            follow: false,
+            timestamps: false,
+            // Lines are stamped when the engine reads them, never before they are written.
+            since: since.unix_seconds(),
+        };
+        self.engine.logs(self.container, query).await
+    }
+
+    /// What `nginx -t` says of the configuration in place, which it accepts.
+    pub(super) async fn test(&self) -> Result<String, Error> {
+        self.test_main(self.paths.main).await
+    }
+
+    /// What `nginx -t` says of the whole configuration with this text in it, which it accepts. The live file is not touched.
+    pub(super) async fn test_staged(&self, text: &str) -> Result<String, Error> {
+        let (folder, file) = split(self.paths.config);
+        let (main, beside) = tokio::try_join!(
+            self.engine.read_files(self.container, self.paths.main),
+            self.engine.read_files(self.container, folder)
+        )
+        .map_err(self.failed("read nginx's configuration"))?;
+        let main = main
+            .into_iter()
+            .next()
+            .map(|(_, content)| String::from_utf8_lossy(&content).into_owned())
+            .unwrap_or_default();
+        let present: Vec<String> = beside.into_iter().map(|(name, _)| name).collect();
+        let staged_main = staging::main_with_staged(&main, folder, file, &present);
+        let files = [
+            (format!("{}/{file}", staging::FOLDER), text.as_bytes().to_vec()),
+            (
+                format!("{}/nginx.conf", staging::FOLDER),
+                staged_main.into_bytes(),
+            ),
+        ];
+        let staged = self.engine.put_files(self.container, folder, &files).await;
+        staged.map_err(self.failed("stage the new configuration"))?;
+        self.test_main(&format!("{folder}/{}/nginx.conf", staging::FOLDER))
+            .await
+    }
+
+    /// What `nginx -t` says of a main configuration that it accepts.
+    async fn test_main(&self, main: &str) -> Result<String, Error> {
+        let answer = self
+            .engine
+            .exec(self.container, &["nginx", "-t", "-c", main], &[])
+            .await;
+        let answer = answer.map_err(self.failed("run nginx -t"))?;
+        let output = one_line(&answer.output);
+        if answer.exit_code != 0 {
+            return Err(self.refused(output));
+        }
+        Ok(output)
+    }
+
+    /// Puts this text where nginx reads it; loads nothing.
+    pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
+        fault::point("balancer/before-write");
+        let put = self.put(text).await;
+        fault::point("balancer/after-write");
+        put.map_err(self.failed("write the configuration"))
+    }
+
+    /// Puts this text where an nginx that does not run will read it when it is started.
+    pub(super) async fn restore(&self, text: &str) -> Result<(), Error> {
+        let put = self.put(text).await;
+        put.map_err(self.failed("put the last good configuration back"))
+    }
+
+    async fn put(&self, text: &str) -> EngineResult<()> {
+        let (folder, file) = split(self.paths.config);
+        let files = [(file.to_owned(), text.as_bytes().to_vec())];
+        self.engine.put_files(self.container, folder, &files).await
+    }
+
+    /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
+    /// stopped it manually, and an engine or host that restarts would leave nginx stopped
+    /// (<https://github.com/moby/moby/issues/41302>).
+    pub(super) async fn reload(&self) -> Result<(), Error> {
+        let failed = self.failed("reload nginx");
+        let command = ["nginx", "-s", "reload", "-c", self.paths.main];
+        let answer = self.engine.exec(self.container, &command, &[]).await;
+        let answer = answer.map_err(&failed)?;
+        if answer.exit_code == 0 {
+            return Ok(());
+        }
+        self.test().await?;
+        // The configuration is good, so its master could not be found: its process id may lie where the command line says.
+        tracing::warn!(
+            balancer = self.balancer,
+            output = answer.output,
+            "nginx -s reload failed, so the engine signals nginx: a restart policy of unless-stopped no longer applies to it"
+        );
+        self.engine.signal(self.container, "HUP").await.map_err(failed)
+    }
+
+    fn failed(&self, step: &'static str) -> impl Fn(EngineError) -> Error + use<'a> {
+        let balancer = self.balancer;
+        move |source| Error::Engine {
+            balancer: balancer.to_owned(),
+            step,
+            source,
+        }
+    }
+
+    fn refused(&self, output: String) -> Error {
+        Error::Refused {
+            balancer: self.balancer.to_owned(),
+            output,
+        }
+    }
+}
+
+/// Folder and file name of an absolute path.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("/", path))
+}
+
+/// What a command printed, on one line.
+fn one_line(output: &str) -> String {
+    output.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_splits_into_folder_and_file() {
+        assert_eq!(
+            split("/etc/nginx/conf.d/upstream.conf"),
+            ("/etc/nginx/conf.d", "upstream.conf")
+        );
+    }
+}
