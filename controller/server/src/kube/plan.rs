@@ -70,8 +70,8 @@ pub(super) async fn of_incident(
     // As it is carried out once a human agrees: a restart is one of what runs at that moment.
     let plan = carried_out_at(plan, &target, now());
     let spec = serde_json::to_value(patched(&plan.patch, &target.spec));
-    let spec = spec
-        .map_err(|error| Status::internal(format!("the plan of {} is not JSON: {error}", target.name())))?;
+    let spec =
+        spec.map_err(|error| Status::internal(format!("the plan of {} is not JSON: {error}", plan.target)))?;
     let wanted = changed(&state, kind, plan.target.as_str(), Wanted::Spec(spec)).await?;
     let workload = wanted.typed::<Workload>().ok_or_else(Status::no_route)?;
     answer(&state, workload).await
