@@ -1,7 +1,7 @@
 //! What the engine says happened to a world's containers, from the world's beginning on.
 //!
-//! The engine keeps only its last 256 events, so they are followed; a request gets the union of both, so that
-//! nothing is missing that had happened when it was made.
+//! The engine keeps only its last 256 events, so they are followed, too; a reader gets the union of both, so that
+//! nothing is missing that had happened when it asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

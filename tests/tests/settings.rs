@@ -93,7 +93,7 @@ fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_
             .env("AEGIS_WEBHOOK_TOKEN", token)
             .arg("--state-dir")
             .arg(state.path());
-        // No process may listen there: one that gets so far ends, too.
+        // That address cannot be bound, so a controller whose settings are valid exits, too.
         command.args(["--listen", "192.0.2.1:1"]).output().unwrap()
     };
     let refused = start("secret");

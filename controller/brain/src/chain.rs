@@ -46,7 +46,7 @@ pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
-    /// One a model: a policy that names a model which does not exist takes the provider from no other policy.
+    /// One a model, so that a policy with a wrong model name does not open the breaker for the others.
     breakers: Mutex<BTreeMap<String, Arc<Breaker>>>,
     slots: Semaphore,
     max_tokens: u32,

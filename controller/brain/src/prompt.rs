@@ -22,6 +22,8 @@ use view::{LEVELS, View};
 
 /// Logs get at least this part of a prompt, as long as anything else can be shortened for it.
 const LEAST_OF_LOGS: usize = 10;
+/// How often the logs are shortened to fit: each time takes about half of what is too much.
+const FITTINGS: usize = 12;
 /// The templates that come along, by the name under which a folder can hold another.
 const EMBEDDED: [(&str, &str); 6] = [
     ("analysis.tera", include_str!("../prompts/analysis.tera")),
@@ -230,17 +232,18 @@ impl Prompts {
             }
             room = chars.saturating_sub(facts);
             // Frames and counts of the lines take room as well; how much, only rendering shows.
-            for _ in 0..4 {
+            let mut fits = false;
+            for _ in 0..FITTINGS {
                 let with_logs = self.case(name, &view(room))?;
                 let length = with_logs.chars().count();
                 if length <= chars {
-                    text = with_logs;
+                    (text, fits) = (with_logs, true);
                     break;
                 }
                 room = room.saturating_sub(length - chars + 16);
             }
             // Logs squeezed to nothing are worth less than the containers whose frames they made room for.
-            if room >= chars / LEAST_OF_LOGS || level.is_last() {
+            if (fits && room >= chars / LEAST_OF_LOGS) || level.is_last() {
                 break;
             }
         }

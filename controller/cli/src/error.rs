@@ -9,7 +9,7 @@ use crate::text;
 /// Why a command ended without success. Display is what a person reads after `error: `.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The command line requests something that cannot be meant.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
     /// The configuration file, the token file or the environment is wrong.

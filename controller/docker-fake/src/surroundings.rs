@@ -14,8 +14,9 @@ use aegis_docker::engine::{EngineError, EngineResult};
 const START_FAILED: i64 = 128;
 
 impl World {
-    /// Names of containers in `container:NAME` become ids when a container is made. Whose processes or memory it shares must
-    /// be there by then; whose network, the engine asks at the start, and by the name where no container had it.
+    /// Names of containers in `container:NAME` become ids when a container is made. The targets
+    /// of `PidMode` and `IpcMode` must exist by then; that of `NetworkMode` is resolved at the start, by its name if it did
+    /// not exist.
     pub(super) fn resolve_owners(&self, host_config: &mut Value, operation: &str) -> EngineResult<()> {
         for key in ["NetworkMode", "PidMode", "IpcMode"] {
             let Some(mode) = host_config.get_mut(key) else {

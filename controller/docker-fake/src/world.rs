@@ -220,7 +220,7 @@ impl World {
         })
     }
 
-    /// Of the network that it is made in, the engine asks at the start.
+    /// The first network is checked at the start, not when the container is created.
     fn networks_exist(&self, spec: &CreateSpec, operation: &str) -> EngineResult<()> {
         let mut joined = spec.extra_networks.keys();
         match joined.find(|name| !self.networks.contains_key(*name)) {

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Shakes hands; requests `host` where that is a name (it may have a port), else the address.
+/// The TLS handshake; the server name is `host` where that is a name (it may have a port), else the address.
 pub(crate) async fn connect(
     stream: TcpStream,
     host: Option<&str>,

@@ -198,15 +198,17 @@ impl Notifier {
         let mut passed = None;
         for entry in fresh {
             let mark = Mark::of(entry);
-            if !self.level.wants(entry.status) {
+            // An earlier version ended dry runs by an entry that no level posts, and left it open: it is past.
+            let is_past =
+                entry.status == Stage::DryRun && status.finished_at.is_some_and(|at| at < self.started);
+            if is_past || !self.level.wants(entry.status) {
                 passed = Some(mark);
                 continue;
             }
             passed = None;
-            let last = is_end(entry.status) && incident.is_finished();
             let vital = is_end(entry.status) || entry.status == Stage::AwaitingApproval;
             self.outbox
-                .push(Waiting::new(uid, mark, vital, last, card::card(incident, entry)));
+                .push(Waiting::new(uid, mark, vital, card::card(incident, entry)));
         }
         // Entries that become no card are settled at once, unless a card before them still waits.
         if let Some(mark) = passed
@@ -269,11 +271,8 @@ impl Notifier {
             return;
         }
         if let Some(card) = self.outbox.take() {
-            if card.last {
-                self.ledger.close(&card.uid);
-            } else {
-                self.ledger.settle(&card.uid, card.mark);
-            }
+            // Also after the last one: a repeat of the alert changes the incident once more.
+            self.ledger.settle(&card.uid, card.mark);
         }
         self.counters.waiting.store(
             u64::try_from(self.outbox.len()).unwrap_or(u64::MAX),

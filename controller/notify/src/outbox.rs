@@ -21,21 +21,18 @@ pub(crate) struct Waiting {
     pub(crate) mark: Mark,
     /// Whether it reports the end, or asks somebody to act.
     pub(crate) vital: bool,
-    /// Whether nothing follows it.
-    pub(crate) last: bool,
     /// What is posted.
     pub(crate) card: Value,
     bytes: usize,
 }
 
 impl Waiting {
-    pub(crate) fn new(uid: &str, mark: Mark, vital: bool, last: bool, card: Value) -> Self {
+    pub(crate) fn new(uid: &str, mark: Mark, vital: bool, card: Value) -> Self {
         let bytes = card.to_string().len();
         Self {
             uid: uid.to_owned(),
             mark,
             vital,
-            last,
             card,
             bytes,
         }
@@ -115,7 +112,6 @@ mod tests {
             &number.to_string(),
             Mark::of(&entry),
             vital,
-            false,
             json!("x".repeat(size)),
         )
     }

@@ -1,5 +1,5 @@
-//! One subscription to the engine's events for every subscriber: reconnects, and notifies them, so that
-//! subscribers rescan everything. What happens to each container is on record before a subscriber hears of it.
+//! One subscription to the engine's events, shared by every subscriber: it reconnects, and says so, since one that missed
+//! events must rescan everything. What happens to each container is on record before a subscriber hears of it.
 //! Does I/O through the engine only.
 
 use std::sync::Arc;

@@ -96,7 +96,7 @@ impl IncidentReconciler {
     }
 
     /// The incident in the world as it is now, and what comes next.
-    async fn inspect_evidence(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Next) {
+    async fn observe_and_plan(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Next) {
         let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
         let mut validated = validate(incident, &observed);
         self.leases.claim_for(&mut validated, |holder| {
@@ -121,7 +121,7 @@ impl Reconciler for IncidentReconciler {
             self.leases.release(name);
             return Ok(Action::AwaitChange);
         }
-        let (incident, next) = self.inspect_evidence(&incident).await;
+        let (incident, next) = self.observe_and_plan(&incident).await;
         // Among those that are about to act at this moment, too, the limits of the host hold.
         let Ok(_turn) = self.turn(&incident, &next) else {
             return Ok(Action::Requeue(SHORTLY));

@@ -23,7 +23,7 @@ use crate::scheduler::Scheduler;
 
 pub use observe::{Activity, Observer, Reconciled};
 
-/// What a reconcile that went well requests.
+/// When a key runs again after a successful reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Look again after this time, or earlier if something triggers it.
@@ -362,7 +362,7 @@ impl Queue {
         }
     }
 
-    /// The pause before a key runs again that requests `after`: none, [`AT_ONCE`] times in a row.
+    /// The delay before a key that was requeued after `after` runs again: none, [`AT_ONCE`] times in a row.
     fn pause(&mut self, key: &Arc<str>, after: Duration) -> Duration {
         if after.is_zero() {
             let runs = self.at_once.entry(Arc::clone(key)).or_default();

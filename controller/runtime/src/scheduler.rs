@@ -1,8 +1,8 @@
 //! When which key runs next. Owns one slot a key: the key waits for its time, or it runs, never both and never twice.
 //! Does no I/O; its only clock is tokio's timer, so it works in paused time.
 //!
-//! A key that is requested again while it waits keeps the earlier time. One that is requested while it runs is parked
-//! and waits again as soon as [`Scheduler::finish`] says that the run is over: however often it was requested, that is
+//! A key that is enqueued again while it waits keeps the earlier time. One that is enqueued while it runs is parked
+//! and waits again as soon as [`Scheduler::finish`] says that the run is over: however often it was enqueued, that is
 //! one more run.
 
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,7 @@ impl<K: Eq + Hash + Clone> Scheduler<K> {
         Self::default()
     }
 
-    /// Requests a run of `key` at `at`, which may be now or past.
+    /// Enqueues `key` at `at`, which may be now or past.
     pub fn schedule(&mut self, key: K, at: Instant, why: &'static str) {
         match self.slots.get_mut(&key) {
             Some(Slot::Running { parked }) => {

@@ -226,7 +226,7 @@ impl Auth {
         self.session_file.save(&self.sessions, now).await;
     }
 
-    /// Notifies the connections that one of them may be unauthorized now, and writes which sessions are left.
+    /// Makes open connections check their authorization again, and writes which sessions are left.
     async fn end(&self, now: Timestamp) {
         self.ended.send_modify(|count| *count = count.wrapping_add(1));
         self.session_file.save(&self.sessions, now).await;

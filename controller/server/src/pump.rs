@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_pause_and_its_end_is_published_of_the_host_and_of_one_workload() {
+    async fn pausing_and_resuming_is_published_for_the_host_and_for_one_workload() {
         let server = Server::start().await;
         let mut frames = server.feed.subscribe(None);
         let (store, feed) = (server.store.clone(), server.feed.clone());

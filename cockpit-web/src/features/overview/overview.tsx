@@ -105,7 +105,7 @@ function Numbers({
         label="Failed today"
         value={failed}
         tone={failed > 0 ? "text-bad" : ""}
-        note={failed > 0 ? "a person is needed" : "all were healed"}
+        note={failed > 0 ? "needs attention" : "none failed"}
       />
     </div>
   );

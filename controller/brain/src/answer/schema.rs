@@ -1,4 +1,4 @@
-//! The shapes of a model's answers: what a schema requests of it, and what is known when it answers. Pure data.
+//! The shapes of a model's answers: what a schema requires of it, and what is known when it answers. Pure data.
 //!
 //! Reasoning comes first and the order is kept on the wire: a model that must name the action before it has thought
 //! guesses. Ranges are not in the schema, as many servers refuse a schema that has some; they are checked here.

@@ -131,6 +131,40 @@ async fn a_restart_repeats_no_card_and_loses_none() {
 }
 
 #[tokio::test]
+async fn an_incident_that_ended_and_changes_once_more_is_not_posted_again() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let running = run(&server, Level::Important, file(&folder)).await;
+    running.changed("a", &STORY);
+    posts(&server, 4).await;
+    running.changed("a", &STORY);
+    running.changed("b", &STORY[..1]);
+    posts(&server, 5).await;
+    running.end().await;
+    assert_eq!(server.received_requests().await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_dry_run_that_an_earlier_version_left_open_is_past() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let story = [Stage::Received, Stage::CouncilDecision, Stage::DryRun];
+    let first = run(&server, Level::Important, file(&folder)).await;
+    first.changed("a", &story[..2]);
+    posts(&server, 2).await;
+    first.end().await;
+    let second = run(&server, Level::Important, file(&folder)).await;
+    let mut old = incident("a", "a leak", &story);
+    old.status.as_mut().unwrap().finished_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    second
+        .send
+        .unbounded_send(Update::All(vec![Arc::new(old)]))
+        .unwrap();
+    second.changed("b", &STORY[..1]);
+    posts(&server, 3).await;
+    second.end().await;
+    assert_eq!(server.received_requests().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn what_had_ended_before_the_first_start_is_not_posted() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let running = run(&server, Level::Important, file(&folder)).await;

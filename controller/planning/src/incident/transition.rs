@@ -14,7 +14,7 @@ use super::{TRANSITIONS, reported};
 
 /// The longest timeline; later entries push out those after the first.
 const TIMELINE: usize = 200;
-/// How often it is looked whether what holds an incident has passed, where that is not known.
+/// How often an incident is planned again while it is held, where it is not known until when.
 const HELD_AT_MOST: Duration = Duration::from_secs(5);
 
 /// What happened to an incident.

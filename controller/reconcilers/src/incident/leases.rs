@@ -30,7 +30,7 @@ impl Leases {
     }
 
     /// Takes the workload of an incident for it, unless the store says already that another works on it; the one that has it
-    /// becomes its active_incident.
+    /// becomes the active incident that it waits for.
     pub(super) fn claim_for(&self, incident: &mut ValidatedIncident, is_over: impl Fn(&str) -> bool) {
         let Ok(workload) = &incident.target else { return };
         if incident.active_incident.is_none() {

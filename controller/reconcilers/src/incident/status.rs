@@ -1,5 +1,4 @@
-//! The only writer of an Incident's status: what the planner says of a pass is made durable in one write, and people are
-//! published of it.
+//! The only writer of an Incident's status: what the planner says of a pass is made durable in one write, and Events report it.
 
 use aegis_api::IncidentStatus;
 use aegis_api::incident::Stage;

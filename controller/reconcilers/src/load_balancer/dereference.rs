@@ -150,7 +150,7 @@ fn workloads(context: &Context, balancer: &LoadBalancer) -> Vec<Option<Arc<Workl
         .collect()
 }
 
-/// See [`Observed::dismissed`].
+/// See [`Observed::removed_backends`].
 fn removed_backends(context: &Context, balancer: &LoadBalancer) -> Vec<Arc<Workload>> {
     let served = balancer.status.iter().flat_map(|status| &status.servers);
     let names: BTreeSet<&str> = served.map(|server| server.workload.as_str()).collect();

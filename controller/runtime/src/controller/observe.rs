@@ -29,12 +29,12 @@ pub enum Activity {
         /// How many.
         concurrency: usize,
     },
-    /// A key was requested.
+    /// A key was enqueued.
     Added {
         /// By what.
         why: &'static str,
     },
-    /// A key was requested because its last run failed.
+    /// A key was requeued because its last run failed.
     Retried,
     /// A key began to run.
     Started {

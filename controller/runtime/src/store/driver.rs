@@ -128,7 +128,7 @@ impl Rescan {
 
     /// The one that was under way has ended. Answers the revision it began at.
     fn end(&mut self) -> u64 {
-        // What was requested while this one was under way may be about what it had already passed.
+        // A change during this scan may concern a folder that it had already listed: it is scanned again.
         if std::mem::take(&mut self.again) {
             self.due.reset_immediately();
         }

@@ -1,5 +1,5 @@
-//! Who waits for the writer. Two queues: what people and programs request, and what reconcilers note down about their
-//! work. However much there is to note, a request waits for few notes: a storm of alerts is taken at the disk's pace.
+//! What waits for the writer, in two queues: changes that clients request, and statuses that reconcilers write. However
+//! many statuses there are, a request waits for few of them: a storm of alerts is taken at the disk's pace.
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
@@ -9,21 +9,21 @@ use super::{Request, StoreError};
 const WAITING: usize = 1024;
 /// The most requests in one batch.
 const ASKED: usize = 256;
-/// The most notes in one batch: beyond this files only queue up in the file system's journal.
-const NOTES: usize = 16;
+/// The most status writes in one batch: beyond this files only queue up in the file system's journal.
+const STATUS_WRITES: usize = 16;
 
 /// Where requests are handed in.
 #[derive(Debug)]
 pub(crate) struct RequestSender {
     asked: Sender<Request>,
-    notes: Sender<Request>,
+    status_writes: Sender<Request>,
 }
 
 impl RequestSender {
     /// Hands one in, once there is room.
     pub(crate) async fn send(&self, request: Request) -> Result<(), StoreError> {
         let queue = match request.is_status_write() {
-            true => &self.notes,
+            true => &self.status_writes,
             false => &self.asked,
         };
         queue.send(request).await.map_err(|_| StoreError::Closed)
@@ -34,18 +34,18 @@ impl RequestSender {
 #[derive(Debug)]
 pub(crate) struct RequestQueue {
     asked: Receiver<Request>,
-    notes: Receiver<Request>,
+    status_writes: Receiver<Request>,
 }
 
 impl RequestQueue {
     pub(crate) fn new() -> (RequestSender, Self) {
         let (ask, asked) = mpsc::channel(WAITING);
-        let (note, notes) = mpsc::channel(WAITING);
-        let counter = RequestSender {
+        let (write, status_writes) = mpsc::channel(WAITING);
+        let sender = RequestSender {
             asked: ask,
-            notes: note,
+            status_writes: write,
         };
-        (counter, Self { asked, notes })
+        (sender, Self { asked, status_writes })
     }
 
     /// The next batch, as soon as there is anything; none when every sender is gone. Nothing is lost if the caller
@@ -54,17 +54,17 @@ impl RequestQueue {
         let first = tokio::select! {
             biased;
             Some(request) = self.asked.recv() => request,
-            Some(request) = self.notes.recv() => request,
+            Some(request) = self.status_writes.recv() => request,
             else => return Vec::new(),
         };
         let asked = std::iter::from_fn(|| self.asked.try_recv().ok()).take(ASKED);
-        let notes = std::iter::from_fn(|| self.notes.try_recv().ok()).take(NOTES);
-        std::iter::once(first).chain(asked).chain(notes).collect()
+        let status_writes = std::iter::from_fn(|| self.status_writes.try_recv().ok()).take(STATUS_WRITES);
+        std::iter::once(first).chain(asked).chain(status_writes).collect()
     }
 
     /// Callers that still wait learn that nothing happened.
     pub(crate) fn close(&mut self) {
         self.asked.close();
-        self.notes.close();
+        self.status_writes.close();
     }
 }

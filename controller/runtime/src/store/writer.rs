@@ -251,7 +251,7 @@ impl Writer {
         self.recheck.values().map(|suspect| suspect.due).min()
     }
 
-    /// The recheck whose time has come; with one that is gone, also all others that are gone.
+    /// The files that are due for a recheck. If one of them is missing, every other missing file is rechecked with it.
     pub(crate) fn take_recheck(&mut self) -> Vec<Key> {
         let now = Instant::now();
         let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)

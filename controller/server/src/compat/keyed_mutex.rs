@@ -1,23 +1,23 @@
-//! KeyedMutex: alerts about the same trouble are taken one after the other, so that two at once cannot open two incidents.
+//! A mutex a key: alerts about the same trouble are taken one after the other, so that two at once cannot open two incidents.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use tokio::sync::{Mutex, MutexGuard};
 
 /// How many there are: unrelated alerts rarely meet.
-const GATES: usize = 256;
+const MUTEXES: usize = 256;
 
-/// A gate for every key; few enough that they need no bookkeeping.
+/// One mutex serves many keys: few enough that they need no bookkeeping.
 #[derive(Debug)]
 pub(crate) struct KeyedMutex {
-    keyed_mutex: Vec<Mutex<()>>,
+    mutexes: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
 impl Default for KeyedMutex {
     fn default() -> Self {
         Self {
-            keyed_mutex: (0..GATES).map(|_| Mutex::default()).collect(),
+            mutexes: (0..MUTEXES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         }
     }
@@ -28,7 +28,7 @@ impl KeyedMutex {
     /// time, so no two callers wait for each other.
     pub(super) async fn enter(&self, key: &str) -> Option<MutexGuard<'_, ()>> {
         let hash = usize::try_from(self.hasher.hash_one(key) % 0xffff).unwrap_or_default();
-        let gate = self.keyed_mutex.get(hash % GATES)?;
-        Some(gate.lock().await)
+        let mutex = self.mutexes.get(hash % MUTEXES)?;
+        Some(mutex.lock().await)
     }
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI documents: what `kubectl explain` shows and what `apply` requests. The document is made once. Pure.
+//! The OpenAPI documents: what `kubectl explain` shows and what `kubectl apply` validates against. The document is made once. Pure.
 
 use std::sync::LazyLock;
 

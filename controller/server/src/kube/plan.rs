@@ -42,7 +42,7 @@ pub(super) async fn of_workload(
     let _turn = turn(&state)?;
     let wanted = match body.0.is_empty() {
         true => Wanted::Patch(Patch::Merge(json!({}))),
-        false if is_whole(&headers) => Wanted::BoundedBody(input::object(&body.0)?),
+        false if is_whole(&headers) => Wanted::Object(input::object(&body.0)?),
         false => Wanted::Patch(write::parse(&headers, &body)?),
     };
     let wanted = changed(&state, info, &named.name, wanted).await?;
@@ -69,7 +69,9 @@ pub(super) async fn of_incident(
     let target = target.ok_or_else(|| Status::not_found(kind, plan.target.as_str()))?;
     // As it is carried out once a human agrees: a restart is one of what runs at that moment.
     let plan = carried_out_at(plan, &target, now());
-    let spec = serde_json::to_value(patched(&plan.patch, &target.spec)).unwrap_or_default();
+    let spec = serde_json::to_value(patched(&plan.patch, &target.spec));
+    let spec =
+        spec.map_err(|error| Status::internal(format!("the plan of {} is not JSON: {error}", plan.target)))?;
     let wanted = changed(&state, kind, plan.target.as_str(), Wanted::Spec(spec)).await?;
     let workload = wanted.typed::<Workload>().ok_or_else(Status::no_route)?;
     answer(&state, workload).await
@@ -88,7 +90,7 @@ fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
 enum Wanted {
     Patch(Patch),
     /// The object, whole.
-    BoundedBody(Value),
+    Object(Value),
     /// Its spec, whole.
     Spec(Value),
 }
@@ -98,7 +100,7 @@ impl Wanted {
     fn apply(&self, current: &Value) -> Result<Value, String> {
         match self {
             Self::Patch(patch) => patch.apply(current),
-            Self::BoundedBody(object) => Ok(object.clone()),
+            Self::Object(object) => Ok(object.clone()),
             Self::Spec(spec) => Ok(with_spec(current, spec.clone())),
         }
     }
@@ -125,7 +127,7 @@ async fn changed(
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
     let Some(current) = state.store.get_stored(info, name) else {
-        let (Wanted::BoundedBody(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
+        let (Wanted::Object(mut object) | Wanted::Patch(Patch::Apply(mut object))) = wanted else {
             return Err(Status::not_found(info, name));
         };
         input::settle(&target, &mut object)?;

@@ -73,7 +73,7 @@ impl Query {
     }
 }
 
-/// Whether a request is a rehearsal.
+/// Whether `dryRun=All` is set.
 pub(super) fn dry_run<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<bool, Status> {
     let mut dry_run = false;
     for value in values {

@@ -247,7 +247,7 @@ async fn apply_makes_what_is_not_there_and_changes_what_is() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_changes_nothing() {
+async fn a_dry_run_changes_nothing() {
     let server = with(&["web"]).await;
     let rehearsed = server
         .ask("POST", &format!("{BASE}?dryRun=All"), Some(workload("db")))

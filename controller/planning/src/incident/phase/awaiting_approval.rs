@@ -16,7 +16,7 @@ use super::super::overtaken::{MOST_STARTED_OVER, overtaken, start_over, started_
 use super::super::validate::ValidatedIncident;
 use super::super::{dry_run, ladder, measured, remedy};
 
-/// How often it is looked whether what stands in the way has passed.
+/// How often a plan is judged again while something stands in its way.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often it is where it only waits for others to be done.
 const SOON: Duration = Duration::from_secs(5);

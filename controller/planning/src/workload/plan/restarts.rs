@@ -19,7 +19,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// How long after the inspection of a container its restart still belongs to it.
 const TURN: Duration = Duration::from_secs(60);
-/// When it is looked again whether the host allows one more restart.
+/// When it is asked again whether the host allows one more restart.
 const SOON: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(60);
 
