@@ -147,7 +147,8 @@ fn left_alone(incident: &ValidatedIncident, message: &str) -> Option<String> {
     Some(format!("{}; {message}", tried.error))
 }
 
-fn hold(incident: &ValidatedIncident, reason: Reason, message: String) -> Next {
+/// It waits for this, for as long as it takes.
+pub(super) fn hold(incident: &ValidatedIncident, reason: Reason, message: String) -> Next {
     let held = HeldFor {
         reason,
         message,

@@ -8,7 +8,7 @@ use super::super::conclude;
 use super::super::gate::{self, Case, Ruling};
 use super::super::next::{Effect, Next};
 use super::super::overtaken::started_over;
-use super::super::transition::{Field, HeldFor, Transition, What};
+use super::super::transition::{Field, Transition, What};
 use super::super::validate::ValidatedIncident;
 use super::super::{dry_run, ladder, measured, remedy};
 
@@ -24,7 +24,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
         && !is_agreed(incident, plan)
         && plan.action != Action::Noop
     {
-        return held(incident, hold.reason, hold.message.clone());
+        return conclude::hold(incident, hold.reason, hold.message.clone());
     }
     // What this plan has done already, before a crash, is only noted down.
     if plan.action == Action::Noop || remedy::is_done(plan, workload) {
@@ -46,7 +46,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
             reason: Reason::HostBusy,
             ..
         } => execute(),
-        Ruling::Wait { reason, message } => held(incident, reason, message),
+        Ruling::Wait { reason, message } => conclude::hold(incident, reason, message),
         Ruling::NeedsApproval { reason, message } => {
             conclude::ask(incident, plan.clone(), None, reason, message)
         }
@@ -54,15 +54,6 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
         Ruling::NotMeasured { message } => started_over(incident, &message, incident.now).into(),
         Ruling::Refuse { message } => ladder::fail(incident, message),
     }
-}
-
-fn held(incident: &ValidatedIncident, reason: Reason, message: String) -> Next {
-    let held = HeldFor {
-        reason,
-        message,
-        until: None,
-    };
-    Transition::held(incident, held, incident.now).into()
 }
 
 fn is_agreed(incident: &ValidatedIncident, plan: &Plan) -> bool {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aegis_api::policy::RUNBOOK;
 use aegis_api::{ConditionType, Phase, RunbookEntry, condition};
 use aegis_docker_fake::{Ailment, Cure, Symptom};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::harness::{Harness, brain, saying, scripted_model};
 use super::*;
@@ -33,6 +33,16 @@ async fn harness() -> Harness {
         });
         harness.apply("RunbookEntry", name, &spec).await.unwrap();
     }
+    harness
+}
+
+/// The same, with a policy of the workload's own.
+async fn harness_under(policy: &Value) -> Harness {
+    let harness = harness().await;
+    harness
+        .apply("RemediationPolicy", "careful", policy)
+        .await
+        .unwrap();
     harness
 }
 
@@ -97,25 +107,17 @@ async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_
 
 #[tokio::test]
 async fn a_policy_that_wants_a_model_asked_every_time_is_obeyed() {
-    let harness = harness().await;
     let policy =
         json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "analysis": {"runbook": {"trust": 1.0}}});
-    harness
-        .apply("RemediationPolicy", "careful", &policy)
-        .await
-        .unwrap();
+    let harness = harness_under(&policy).await;
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, "analyst");
 }
 
 #[tokio::test]
 async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
-    let harness = harness().await;
     let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "Approve"});
-    harness
-        .apply("RemediationPolicy", "careful", &policy)
-        .await
-        .unwrap();
+    let harness = harness_under(&policy).await;
     let before = harness.actions().len();
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
@@ -127,12 +129,8 @@ async fn what_the_runbook_decides_waits_for_a_human_where_the_policy_says_so() {
 
 #[tokio::test]
 async fn i14_a_dry_run_ends_in_a_phase_of_its_own_with_what_would_have_been_done() {
-    let harness = harness().await;
     let policy = json!({"workloads": {"names": ["web"]}, "cooldown": "0s", "mode": "DryRun"});
-    harness
-        .apply("RemediationPolicy", "careful", &policy)
-        .await
-        .unwrap();
+    let harness = harness_under(&policy).await;
     let before = harness.actions().len();
     let status = incident(&harness, "inc-1", Cure::Restart).await;
     assert_eq!((status.phase, harness.actions().len()), (Phase::DryRun, before));
