@@ -17,6 +17,8 @@ use crate::workload::ContainerTemplate;
 
 /// The alert type of an incident about a container that was restarted too often.
 pub const RESTART_LIMIT: &str = "RESTART_LIMIT";
+/// The source of incidents that detectors open.
+pub const DETECTOR: &str = "detector";
 /// The source of incidents that this controller opens by itself.
 pub const CONTROLLER: &str = "controller";
 
@@ -597,7 +599,9 @@ impl Fill for IncidentSpec {}
 
 impl Rules for IncidentSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
-        if self.workload_ref.is_none() && self.container_name.is_none() {
+        // What a detector finds may be about the host.
+        let needs_one = self.source.kind != DETECTOR;
+        if needs_one && self.workload_ref.is_none() && self.container_name.is_none() {
             out.push(FieldError::required(
                 path,
                 "set `workloadRef` (the sick Workload) or `containerName` (a container that a Workload covers)",

@@ -242,10 +242,14 @@ vocabulary! {
         Cooldown,
         /// As many workloads are remedied on the host as may be at a time.
         HostBusy,
+        /// What crashed is being restarted by `spec.restart`, which has attempts left.
+        RestartsUnderWay,
         /// It waits no more.
         Released,
 
         // Incident: PolicyAllows.
+        /// A detector fires, and nothing is measured that an action is known to clear.
+        DetectorFires,
         /// Policy lets the plan be carried out.
         Allowed,
         /// No council has agreed to the action.

@@ -74,6 +74,11 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
             }
             (Action::Noop, 0)
         }
+        // A human chooses: no action is proposed that nothing speaks for.
+        Ruling::NeedsApproval {
+            reason: Reason::DetectorFires,
+            ..
+        } => (Action::Noop, 0),
         _ => (proposed.action, proposed.count),
     };
     let plan = remedy::prescribe(incident, workload, action, count);

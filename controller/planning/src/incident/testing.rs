@@ -142,6 +142,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         broken_policies: Vec::new(),
         incidents: incidents.clone(),
         balancers: Vec::new(),
+        detectors: Vec::new(),
         paused: None,
         resumed: None,
         reading: HostReading::default(),
