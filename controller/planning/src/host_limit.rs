@@ -62,8 +62,8 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Restarts of sick containers ask for the newest fault.
-    pub fn for_sick(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
+    /// Restarts of unhealthy containers count from the newest fault.
+    pub fn for_unhealthy(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
         Self {
             workload,
             since: unhealthy_since.flatten().max(),

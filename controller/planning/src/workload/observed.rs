@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aegis_api::lifecycle::LastEnd;
-use aegis_api::observed::{ContainerDetails, ContainerSummary, Known};
+use aegis_api::observed::{ContainerDetails, ContainerSummary, HostFacts};
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{ConditionType, ContainerId, Kind, LoadBalancer, Time, Workload};
 
@@ -43,7 +43,7 @@ pub struct Observed {
     /// All containers of the host.
     pub containers: Vec<ContainerSummary>,
     /// What a start of a container of the workload would meet, by container id.
-    pub known: HashMap<ContainerId, Known>,
+    pub host_facts: HashMap<ContainerId, HostFacts>,
     /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.

@@ -36,7 +36,7 @@ pub enum Step {
     /// Keep what a container looks like that is about to be healed.
     Capture { id: ContainerId, name: String },
     /// Stop and start a container that runs and has been sick for too long.
-    Heal { id: ContainerId, name: String },
+    RestartUnhealthy { id: ContainerId, name: String },
     /// Stop and start a container whose network's owner started after it.
     RestartDetached { id: ContainerId, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
@@ -49,7 +49,9 @@ impl Step {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::RestartDetached { name, .. } => {
+            Self::Restart { name, .. }
+            | Self::RestartUnhealthy { name, .. }
+            | Self::RestartDetached { name, .. } => {
                 format!("restart {name}")
             }
             Self::Capture { name, .. } => format!("look at {name} before its restart"),
@@ -63,7 +65,7 @@ impl Step {
             Self::Create { .. } => None,
             Self::Start { id, .. }
             | Self::Restart { id, .. }
-            | Self::Heal { id, .. }
+            | Self::RestartUnhealthy { id, .. }
             | Self::RestartDetached { id, .. }
             | Self::Capture { id, .. }
             | Self::Remove { id, .. } => Some(id),

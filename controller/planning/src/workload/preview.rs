@@ -158,9 +158,9 @@ impl Foreseen {
             let (action, container) = match step {
                 Step::Create { name, .. } => (PlannedAction::Create, name),
                 Step::Start { name, .. } => (PlannedAction::Start, name),
-                Step::Restart { name, .. } | Step::Heal { name, .. } | Step::RestartDetached { name, .. } => {
-                    (PlannedAction::Restart, name)
-                }
+                Step::Restart { name, .. }
+                | Step::RestartUnhealthy { name, .. }
+                | Step::RestartDetached { name, .. } => (PlannedAction::Restart, name),
                 Step::Remove { name, .. } => (PlannedAction::Remove, name),
                 // Nothing is done to it.
                 Step::Capture { .. } => continue,
@@ -216,7 +216,7 @@ impl Foreseen {
             Step::Capture { .. } => {}
             Step::Start { id, .. }
             | Step::Restart { id, .. }
-            | Step::Heal { id, .. }
+            | Step::RestartUnhealthy { id, .. }
             | Step::RestartDetached { id, .. } => {
                 let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
                 let Some(container) = ours.find(|container| container.id == *id) else {
@@ -395,7 +395,7 @@ impl Foreseen {
 fn stops(step: &Step) -> Option<&ContainerId> {
     match step {
         Step::Restart { id, .. }
-        | Step::Heal { id, .. }
+        | Step::RestartUnhealthy { id, .. }
         | Step::RestartDetached { id, .. }
         | Step::Remove { id, .. } => Some(id),
         Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => None,

@@ -126,7 +126,7 @@ fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
 
 fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> InstanceStatus {
     let crashed = outcome.done.iter().any(|step| {
-        matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
+        matches!(step, Step::Start { id, crashed: true, .. } | Step::RestartUnhealthy { id, .. } if *id == instance.id)
     });
     let before = instance.before.as_ref();
     let counts = counts(workload, outcome, instance, crashed);
@@ -198,7 +198,7 @@ fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, 
     let healed = outcome
         .done
         .iter()
-        .any(|step| matches!(step, Step::Heal { id, .. } if *id == instance.id));
+        .any(|step| matches!(step, Step::RestartUnhealthy { id, .. } if *id == instance.id));
     let crashed = crashed || automatic;
     let in_vain = (healed || automatic) && instance.first_ready_at.is_none();
     let mut recent = restart_limit::recent_restarts(workload, instance);

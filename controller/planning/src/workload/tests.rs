@@ -88,7 +88,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         network_owner: None,
         strangers: Vec::new(),
         containers: Vec::new(),
-        known: HashMap::new(),
+        host_facts: HashMap::new(),
         has_image: None,
         adopted_by: None,
         own_networks: BTreeSet::new(),
@@ -1272,7 +1272,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         let steps = plan.steps.clone();
         restarts += steps
             .iter()
-            .filter(|step| matches!(step, Step::Heal { .. }))
+            .filter(|step| matches!(step, Step::RestartUnhealthy { .. }))
             .count();
         let captures = steps
             .iter()
@@ -1288,7 +1288,10 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         let mut outcome = applied(plan, steps.clone());
         outcome.captures = captures.collect();
         workload.status = Some(next(&validated, &outcome));
-        if steps.iter().any(|step| matches!(step, Step::Heal { .. })) {
+        if steps
+            .iter()
+            .any(|step| matches!(step, Step::RestartUnhealthy { .. }))
+        {
             observed.base.as_mut().unwrap().started_at = Some(observed.now);
         }
     }

@@ -61,7 +61,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
     let own = engine.run_container(&own).unwrap();
     let app = RunSpec::new("app", "app:1").network("closed").network("shared");
     let id = engine.run_container(&app).unwrap();
-    let networks = engine.peek("app").unwrap().networks;
+    let networks = engine.inspect_now("app").unwrap().networks;
     let reached = networks["shared"].unwrap();
     assert_ne!(
         networks.values().flatten().next(),

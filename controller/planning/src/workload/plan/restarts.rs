@@ -125,7 +125,7 @@ pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instan
             }
             let (id, name) = (instance.id.clone(), instance.name.clone());
             let step = match is_captured {
-                true => Step::Heal { id, name },
+                true => Step::RestartUnhealthy { id, name },
                 false => Step::Capture { id, name },
             };
             let others_serve = staying
