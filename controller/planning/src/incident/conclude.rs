@@ -184,7 +184,7 @@ pub(super) fn ask(
     message: String,
 ) -> Next {
     if reason == Reason::BlastRadius {
-        let said = format!("{message}; all automation is paused: `aegisctl resume` lets it go on");
+        let said = format!("{message}; all automation is paused: `aegisctl resume` resumes it");
         return Next::Effect(Effect::PauseAll {
             reason: message,
             then: asked(incident, plan, council, reason, said),
