@@ -1,7 +1,7 @@
 //! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::daemon::Docker`] and the
 //! engine in memory of aegis-docker-fake (virtual time, scripted faults). Nothing above may assume which one it has.
 //!
-//! Every operation is idempotent in effect: asking for a state that already holds is a success, and each is bounded in
+//! Every operation is idempotent in effect: requesting a state that already holds is a success, and each is bounded in
 //! time by the implementor. Names of containers are never patterns.
 
 use std::collections::BTreeMap;

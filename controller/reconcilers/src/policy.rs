@@ -17,7 +17,7 @@ use aegis_runtime::store::StoreError;
 use crate::context::Context;
 
 /// The count slides with the hour, so it is counted again without any change.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const REQUEUE_AFTER: Duration = Duration::from_secs(60);
 
 /// The status could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Reconciler for PolicyReconciler {
             policy: name.to_owned(),
             source,
         })?;
-        Ok(Action::Requeue(LOOK_AGAIN))
+        Ok(Action::Requeue(REQUEUE_AFTER))
     }
 }
 

@@ -132,7 +132,7 @@ fn node(container: &TopologyContainer, kind: NodeType) -> Node {
     }
 }
 
-/// Container name → what it is, for every container that a Workload has or asks for.
+/// Container name → what it is, for every container that a Workload has or adopts.
 fn instances<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> BTreeMap<&'a str, NodeType> {
     let mut instances = BTreeMap::new();
     for workload in workloads {

@@ -297,8 +297,8 @@ impl Chosen {
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
         let causes = rows.iter().filter_map(|row| {
-            let sick = (row.health == Health::Unhealthy || row.starting).then_some(Leaving::Unhealthy);
-            Some((row.id.clone(), row.leaving.or(sick)?))
+            let unhealthy = (row.health == Health::Unhealthy || row.starting).then_some(Leaving::Unhealthy);
+            Some((row.id.clone(), row.leaving.or(unhealthy)?))
         });
         self.causes.extend(causes);
     }
@@ -347,8 +347,8 @@ impl Chosen {
     }
 }
 
-/// Whether a server may stay for lack of a better one: it is merely sick or about to be restarted, and still runs where
-/// nginx sends its requests. One that is to go for good leaves first, and its address with it.
+/// Whether a server may stay for lack of a better one: it is merely unhealthy or about to be restarted, and still runs
+/// where nginx sends its requests. One that is to go for good leaves first, and its address with it.
 fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let Candidate { row, server, .. } = candidate;
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);

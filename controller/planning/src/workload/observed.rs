@@ -31,7 +31,7 @@ pub struct Observed {
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
-    /// What keeps the host from one more restart of something sick.
+    /// What keeps the host from one more restart of something unhealthy.
     pub host: Option<HostRuling>,
     /// What the workload needs.
     pub dependencies: Vec<DependencyStatus>,
@@ -60,7 +60,7 @@ pub struct Observed {
     pub heard_since: Option<Time>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
-    /// The restart that the spec asks for is an incident's, that no human ordered.
+    /// The restart in the spec is an incident's, that no human ordered.
     pub restart_is_automatic: bool,
     /// Now.
     pub now: Time,

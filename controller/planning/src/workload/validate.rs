@@ -151,7 +151,7 @@ pub struct ValidatedWorkload {
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
     pub dependencies: Vec<DependencyStatus>,
-    /// What keeps the host from one more restart of something sick.
+    /// What keeps the host from one more restart of something unhealthy.
     pub host: Option<HostRuling>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
@@ -162,7 +162,7 @@ pub struct ValidatedWorkload {
     pub strangers: Vec<String>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
-    /// The restart that the spec asks for is an incident's, that no human ordered.
+    /// The restart in the spec is an incident's, that no human ordered.
     pub restart_is_automatic: bool,
     pub instance_id: String,
     pub before: WorkloadStatus,
@@ -257,7 +257,7 @@ fn can_double(source: &ReplicaSource) -> bool {
 }
 
 impl ValidatedWorkload {
-    /// What the workload waits for before a sick container of it is restarted.
+    /// What the workload waits for before an unhealthy container of it is restarted.
     pub(crate) fn waits_for(&self) -> Option<String> {
         let troubles = self.dependencies.iter().filter_map(|dependency| {
             let trouble = dependency.trouble.as_ref()?;

@@ -331,9 +331,9 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
     };
 
     assert_eq!(put_off(vec![ready()]), None, "no other server is on the way");
-    let long_sick = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
+    let long_unhealthy = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
     assert_eq!(
-        put_off(vec![ready(), long_sick]),
+        put_off(vec![ready(), long_unhealthy]),
         None,
         "it will hardly be ready soon"
     );
