@@ -37,7 +37,7 @@ listeners() {
 holder() {
     local inode=$1 fd pid
     fd=$(find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\[$inode\]" -print -quit 2>/dev/null || true)
-    [ -n "$fd" ] || { printf 'a process that only root may look at'; return; }
+    [ -n "$fd" ] || { printf 'a process that only root may inspect'; return; }
     pid=$(printf '%s' "$fd" | cut -d/ -f3)
     printf 'process %s (%s)' "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null || printf '?')"
 }

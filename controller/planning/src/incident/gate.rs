@@ -53,7 +53,7 @@ enum Binds {
     Automation,
 }
 
-/// Which actions a rule looks at.
+/// Which actions a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Concerns {
     /// All, NOOP among them.

@@ -33,11 +33,11 @@ pub struct Observed {
     pub cooldown: Duration,
     /// How long verification may take where no policy governs.
     pub verification_deadline: Duration,
-    /// The most replicas that automation may ask for beside the first, where a policy does not say.
+    /// The most replicas that automation may request beside the first, where a policy does not say.
     pub max_replicas: u32,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// When this controller started: what it has not looked at since, it has not looked at.
+    /// When this controller started: what it has not observed since, it has not observed.
     pub awake_since: Time,
     pub now: Time,
 }

@@ -22,7 +22,7 @@ use crate::host_reading::HostReading;
 use crate::ledger;
 use crate::serving::naming;
 
-/// How far back actions on the workload are looked at.
+/// How far back actions on the workload count.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
 /// Why an incident is about no workload.
@@ -66,7 +66,7 @@ pub struct ValidatedIncident {
     pub history: Vec<RecentAction>,
     /// Actions on the workload within the hour, this incident's earlier rungs among them.
     pub actions_in_hour: u32,
-    /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
+    /// What was requested manually, or by whatever else is no incident, oldest first. It counts against no budget.
     pub manual_actions: Vec<RecentAction>,
     /// What detectors say of its episode, where one opened or joined it.
     pub detected: Option<Detected>,

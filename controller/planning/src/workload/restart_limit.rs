@@ -78,12 +78,12 @@ pub fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) ->
             workload.spec.restart.window,
         ),
         Limit::Fruitless(times) => format!(
-            "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (look at spec.health and the log; then {ask})"
+            "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (check spec.health and the log; then {ask})"
         ),
     }
 }
 
-/// Whether the restart that a spec asks for was decided by automation: it counts like any other of its restarts.
+/// Whether the restart in a spec was decided by automation: it counts like any other of its restarts.
 pub fn is_automatic(incidents: &[Arc<Incident>], workload: &Workload) -> bool {
     let Some(asked) = workload.spec.restarted_at else {
         return false;
