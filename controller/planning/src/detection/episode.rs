@@ -70,8 +70,8 @@ const WORDS: &[(SymptomClass, &[&str])] = &[
     ),
 ];
 
-/// Which classes of trouble an alert of this type reports; none where its words do not say. They decide only which story
-/// an alert is told in: one that fits none has an incident of its own.
+/// Which classes of trouble an alert of this type reports; none where its words do not say. They decide only which incident
+/// an alert joins: one that fits none has an incident of its own.
 fn classes_of(alert_type: &str) -> impl Iterator<Item = SymptomClass> {
     let words = words_of(alert_type);
     WORDS.iter().filter_map(move |(class, begins)| {

@@ -6,6 +6,7 @@ mod agreement;
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
+use aegis_api::observed::ContainerState;
 use aegis_api::{
     ConditionType, Detector, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason, Workload,
     condition, kinds,
@@ -235,7 +236,11 @@ async fn crash_again_and_again(life: &Life, minutes: u64) -> Vec<u64> {
     let begun = tokio::time::Instant::now();
     let mut deaths = Vec::new();
     while begun.elapsed() < Duration::from_secs(minutes * 60) {
-        if life.engine.crash("web", 1).is_ok() {
+        let runs = life
+            .engine
+            .inspect_now("web")
+            .is_some_and(|it| it.state == ContainerState::Running);
+        if runs && life.engine.crash("web", 1).is_ok() {
             deaths.push(begun.elapsed().as_secs());
         }
         life.pass(1).await;

@@ -43,7 +43,7 @@ pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     })
 }
 
-/// Nothing can be done to a paused container, and what is asked for meanwhile would befall it once it goes on.
+/// Nothing can be done to a paused container, and what is requested meanwhile would happen to it once it is unpaused.
 pub(super) fn container_paused(case: &Case<'_>) -> Option<Ruling> {
     let workload = case.incident.target.as_ref().ok()?;
     let message = paused_containers(workload)?;

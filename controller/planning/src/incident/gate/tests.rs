@@ -116,7 +116,7 @@ fn i13_a_detector_lets_automation_do_nothing_that_an_alert_would_not() {
     for measured in [true, false] {
         for (firing, of_ends, reads) in [
             (true, false, reads.clone()),
-            (true, true, reads),
+            (true, true, reads.clone()),
             (true, true, None),
             (false, true, None),
             (false, false, None),
