@@ -20,7 +20,7 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     let detected = incident.detected.as_ref()?;
     let status = workload.status.as_ref()?;
     // Where automation holds still nothing is restarted, or not by itself.
-    if !detected.of_ends || incident.paused.is_some() || is_limited(status) {
+    if !detected.of_ends || incident.paused.is_some() || is_in_the_way(status) {
         return None;
     }
     let since = incident.incident.spec.starts_at?;
@@ -59,9 +59,13 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     })
 }
 
-/// Whether automatic restarts have ended.
-fn is_limited(status: &WorkloadStatus) -> bool {
-    condition::is_true_for(&status.conditions, ConditionType::Degraded, Reason::RestartLimit)
+/// Whether something keeps it from being restarted: the limit, what it needs, what the engine refuses.
+fn is_in_the_way(status: &WorkloadStatus) -> bool {
+    let degraded = condition::find(&status.conditions, ConditionType::Degraded);
+    degraded.is_some_and(|degraded| {
+        let is_tried_again = degraded.reason == Reason::Unhealthy || degraded.reason == Reason::StepFailed;
+        degraded.status == "True" && !is_tried_again
+    })
 }
 
 /// Whether a restart still counts against the limit.
@@ -84,4 +88,84 @@ fn is_stale(status: &WorkloadStatus, crashed: Time) -> bool {
             .is_none_or(|started| started < crashed && started.age(crashed) > moment)
     };
     !status.instances.is_empty() && status.instances.iter().all(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::detected::Detected;
+    use super::super::testing::{NOW, incident, judge, row};
+    use super::*;
+
+    /// Why an incident about a crash half a minute ago waits, if the container's row has this beside what is well.
+    fn held(
+        differs: serde_json::Value,
+        degraded: Option<&str>,
+        firing: bool,
+        of_ends: bool,
+    ) -> Option<String> {
+        let spec = "{workloadRef: web, alertType: CRASHED, startsAt: '2026-11-22T11:59:30Z'}";
+        let mut judged = judge(vec![incident(spec, "{phase: RECEIVED}")], "{}");
+        judged.detected = Some(Detected {
+            detector: "crashed".to_owned(),
+            firing,
+            of_ends,
+            reads: None,
+        });
+        let mut workload = (**judged.target.as_ref().unwrap()).clone();
+        let mut instance = serde_json::to_value(row("web-replica-1")).unwrap();
+        instance["startedAt"] = json!("2026-11-22T11:59:31Z");
+        for (field, value) in differs.as_object().unwrap() {
+            instance[field] = value.clone();
+        }
+        let status = workload.status.get_or_insert_default();
+        status.instances = vec![serde_json::from_value(instance).unwrap()];
+        if let Some(reason) = degraded {
+            let condition = json!({"type": "Degraded", "status": "True", "reason": reason, "message": "m", "lastTransitionTime": NOW});
+            status.conditions = vec![serde_json::from_value(condition).unwrap()];
+        }
+        let workload = Arc::new(workload);
+        hold(&judged, &workload).map(|held| {
+            assert_eq!(held.reason, Reason::RestartsUnderWay);
+            assert!(held.until.is_some(), "it is asked again, whatever is missed");
+            held.message
+        })
+    }
+
+    #[test]
+    fn i6_it_waits_only_while_a_restart_of_what_crashed_is_to_be_expected() {
+        let restarted =
+            json!({"lastRestartAt": "2026-11-22T11:59:31Z", "recentRestarts": ["2026-11-22T11:59:31Z"]});
+        let down = json!({"state": "exited", "lastRestartAt": "2026-11-22T11:58:00Z"});
+        let first = json!({"state": "exited"});
+        let stale = json!({"startedAt": "2026-11-20T00:00:00Z"});
+        let by_hand = json!({"state": "exited", "stoppedByHand": "2026-11-22T11:59:30Z"});
+        let (crash, over) = ((true, true), (false, true));
+        for (differs, degraded, (firing, of_ends), wanted) in [
+            (&restarted, None, crash, Some("1 of 10 times within 1h")),
+            (&restarted, Some("Unhealthy"), crash, Some("1 of 10 times")),
+            (&restarted, Some("RestartLimit"), crash, None),
+            (&restarted, Some("PortTaken"), crash, None),
+            (&restarted, Some("DependencyDown"), crash, None),
+            (&restarted, None, over, None),
+            (&restarted, None, (true, false), None),
+            (&down, Some("Unhealthy"), crash, Some("0 of 10 times")),
+            (&down, Some("Unhealthy"), over, Some("0 of 10 times")),
+            (&first, Some("Unhealthy"), crash, Some("is to be restarted")),
+            (&first, Some("Unhealthy"), over, None),
+            (&stale, None, crash, Some("was not observed since")),
+            (&by_hand, None, crash, None),
+            (&json!({}), None, crash, None),
+        ] {
+            let said = held(differs.clone(), degraded, firing, of_ends);
+            let case = format!("{differs} {degraded:?} {firing} {of_ends}: {said:?}");
+            match wanted {
+                Some(words) => assert!(said.is_some_and(|said| said.contains(words)), "{case}"),
+                None => assert_eq!(said, None, "{case}"),
+            }
+        }
+    }
 }
