@@ -81,7 +81,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         store: StoreTask::start(driver),
     };
     if args.default_detectors {
-        detector::defaults::give(&parts.context.store).await?;
+        // Given at the next start, then: without them it only sees less.
+        if let Err(error) = detector::defaults::give(&parts.context.store).await {
+            tracing::warn!(error = chain(&error), "the default detectors could not be stored");
+        }
     }
     parts.spawn_reconcilers(&mut tasks, metrics).await;
     parts.spawn_watchers(

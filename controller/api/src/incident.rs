@@ -91,7 +91,7 @@ pub struct IncidentSpec {
 }
 
 /// How bad an incident is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// For information.
@@ -135,9 +135,52 @@ pub struct Source {
     /// The incident, over by then, that the same alert opened before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<ResourceName>,
+    /// Alerts of other ids about the same trouble, the newest last; at most twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub joined: Vec<JoinedAlert>,
 }
 
+/// An alert that joined the incident of a detector.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinedAlert {
+    /// The id the sender gave it.
+    #[schemars(length(max = 256))]
+    pub incident_id: String,
+    /// Its fingerprint, or its id where it has none.
+    #[schemars(length(max = 256))]
+    pub fingerprint: String,
+    /// What it reports.
+    #[schemars(length(max = 256))]
+    pub alert_type: String,
+    /// How grave the sender takes it to be.
+    pub severity: Severity,
+    /// The end of its text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2000))]
+    pub logs: String,
+}
+
+/// Alerts that are kept of those that joined.
+const MOST_JOINED: usize = 20;
+
 impl Source {
+    /// Keeps an alert that joined; the oldest goes where there are too many.
+    pub fn join(&mut self, alert: JoinedAlert) {
+        self.joined.retain(|known| known.incident_id != alert.incident_id);
+        self.joined.push(alert);
+        let excess = self.joined.len().saturating_sub(MOST_JOINED);
+        self.joined.drain(..excess);
+    }
+
+    /// Whether an alert of this id, or of this fingerprint, joined.
+    pub fn has_joined(&self, id: &str) -> bool {
+        self.joined
+            .iter()
+            .any(|alert| alert.incident_id == id || alert.fingerprint == id)
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -389,10 +389,10 @@ fn crashes(container: &ContainerEvidence) -> impl Iterator<Item = Time> {
     crashes.filter_map(|death| death.at)
 }
 
-/// Whether a container has started again since it last ended.
+/// Whether a container has started again since it last ended; one in its first run never ended.
 fn came_back(container: &ContainerEvidence) -> bool {
     let began = container.started_at.zip(container.finished_at);
-    runs(container) && began.is_some_and(|(started, finished)| started >= finished)
+    runs(container) && began.is_none_or(|(started, finished)| started >= finished)
 }
 
 fn docker_state(container: &ContainerEvidence) -> ContainerState {

@@ -105,7 +105,7 @@ pub fn controllers(
     );
     let detectors = DetectorReconciler::new(context.clone());
     let triggers = detectors.triggers(events);
-    loops.add(detectors, triggers, 2, triggers::all::<Detector>);
+    loops.add(detectors, triggers, 4, triggers::all::<Detector>);
     loops.add(
         RunbookReconciler::new(context.clone()),
         triggers::runbook(context),

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
+use aegis_api::signals::HostSignals;
 use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
 use aegis_planning::detection::{
     Condition, Finding, HostCondition, State, Watch, advance, episode as rule, hysteresis,
@@ -27,6 +28,7 @@ use aegis_planning::detection::{
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler, Trigger};
 use aegis_runtime::store::StoreError;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 
 use crate::context::Context;
 use crate::docker_events::DockerEvents;
@@ -34,6 +36,10 @@ use inspections::Inspections;
 use lines::Lines;
 use survey::Survey;
 
+/// Workloads that one detector surveys at a time: one that answers slowly keeps few others waiting.
+const AT_A_TIME: usize = 16;
+/// How long a reading of the host may take.
+const HOST_READ_BOUND: Duration = Duration::from_secs(2);
 /// How soon a detector evaluates again that waits for time to pass, or watches the host.
 const EVALUATE_AGAIN: Duration = Duration::from_secs(3);
 
@@ -95,16 +101,22 @@ impl DetectorReconciler {
     /// What the detector watches, measured now: each workload that it selects, or the host.
     async fn measure(&self, detector: &Detector, watch: &Watch, now: Time) -> Vec<(Option<String>, Finding)> {
         match watch {
-            Watch::Host(condition) => vec![(None, self.of_host(*condition, now))],
+            Watch::Host(condition) => vec![(None, self.of_host(*condition, now).await)],
             Watch::Workloads(condition) => self.of_workloads(detector, condition, now).await,
         }
     }
 
-    fn of_host(&self, condition: HostCondition, now: Time) -> Finding {
-        let read = self.context.settings.host_signals;
-        let mut host = read
-            .map(|read| read(self.context.store.dir()))
-            .unwrap_or_default();
+    /// A file system that does not answer blocks no other task; what could not be read is not known.
+    async fn of_host(&self, condition: HostCondition, now: Time) -> Finding {
+        let mut host = match self.context.settings.host_signals {
+            Some(read) => {
+                let directory = self.context.store.dir().to_owned();
+                let reading = tokio::task::spawn_blocking(move || read(&directory));
+                let answer = tokio::time::timeout(HOST_READ_BOUND, reading).await;
+                answer.ok().and_then(Result::ok).unwrap_or_default()
+            }
+            None => HostSignals::default(),
+        };
         host.engine_away_since = self.context.lifecycle.away_since();
         condition.evaluate(&host, now)
     }
@@ -124,15 +136,24 @@ impl DetectorReconciler {
             balancers: self.context.store.list::<LoadBalancer>(),
             now,
         };
-        let mut found = Vec::new();
-        for workload in self.context.store.list::<Workload>() {
+        let mut selected = self.context.store.list::<Workload>();
+        selected.retain(|workload| {
             let labels = workload.metadata.labels.clone().unwrap_or_default();
             let selects = detector.spec.workloads.rank(workload.name(), &labels).is_some();
-            if selects && !workload.is_deleting() {
-                found.push((Some(workload.name().to_owned()), survey.evaluate(&workload).await));
+            selects && !workload.is_deleting()
+        });
+        let survey = &survey;
+        let evaluations = selected.into_iter().map(|workload| {
+            async move {
+                let name = workload.name().to_owned();
+                (Some(name), survey.evaluate(&workload).await)
             }
-        }
-        found
+            .boxed()
+        });
+        futures::stream::iter(evaluations)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await
     }
 
     /// Moves every state on; answers the rows of the status, and whether anything waits for time to pass.
@@ -162,13 +183,18 @@ impl DetectorReconciler {
             let row = rows.get(&workload.as_deref());
             let stored = || {
                 let since = row.filter(|row| row.firing).and_then(|row| row.since);
-                since.map_or_else(State::default, State::stored)
+                since.map_or_else(State::default, |since| State::stored(since, now))
             };
             let state = standing.states.get(&workload).copied().unwrap_or_else(stored);
             let incident = row.and_then(|row| row.incident.clone()).filter(|_| state.firing);
-            let cured = incident
-                .as_ref()
-                .and_then(|name| rule::cured_at(&*self.context.store.get::<Incident>(name.as_str())?));
+            let cured =
+                incident
+                    .as_ref()
+                    .and_then(|name| match self.context.store.get::<Incident>(name.as_str()) {
+                        Some(incident) => rule::is_over_at(&incident, now),
+                        // Deleted: that is the end of it.
+                        None => Some(now),
+                    });
             let state = cured.map_or(state, |at| state.after_cure(at));
             let (next, _) = advance(state, finding.verdict, times, now);
             waits |= next.firing == next.clearing.is_some() && next.since.is_some();
@@ -189,6 +215,7 @@ impl DetectorReconciler {
         detector: &Detector,
         watch: &Watch,
         rows: &mut [DetectorWorkload],
+        now: Time,
     ) -> Result<u64, StoreError> {
         let class = match watch {
             Watch::Workloads(condition) => Some(condition.class()),
@@ -200,7 +227,7 @@ impl DetectorReconciler {
                 continue;
             };
             let _turn = self.opening.lock().await;
-            let (incident, is_new) = episode.incident(&self.context.store).await?;
+            let (incident, is_new) = episode.incident(&self.context.store, now).await?;
             opened += u64::from(is_new);
             row.incident = Some(incident);
         }
@@ -241,7 +268,7 @@ impl Reconciler for DetectorReconciler {
             .map_err(failed("the state"))?;
         status::report(&self.context, &detector, &next);
         let opened = self
-            .open(&detector, &watch, &mut rows)
+            .open(&detector, &watch, &mut rows, now)
             .await
             .map_err(failed("an incident"))?;
         next.workloads = status::listed(&rows);

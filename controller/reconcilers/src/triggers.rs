@@ -303,8 +303,10 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
                 .object
                 .typed::<Incident>()
                 .is_some_and(|incident| incident.is_finished());
+            if is_kind::<Detector>(event) {
+                return concerned_by(store, event);
+            }
             let relevant = ended
-                || (is_kind::<Detector>(event) && firing_changed(event))
                 || is_kind::<Workload>(event)
                 || is_kind::<LoadBalancer>(event)
                 || (is_kind::<RemediationPolicy>(event) && is_asked(event));
@@ -319,11 +321,29 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
     vec![store, from_brake(context, |store| open_incidents(store, None))]
 }
 
-/// Whether a detector fires for more or fewer workloads than before.
-fn firing_changed(event: &StoreEvent) -> bool {
-    let firing = |value: &serde_json::Value| value.pointer("/status/firing").cloned();
-    let old = event.old.as_ref().and_then(|old| firing(&old.value));
-    old != firing(&event.object.value)
+/// The open incidents of workloads for which a detector began or ceased to fire, or has another incident.
+fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
+    let rows = |value: &serde_json::Value| {
+        let rows = value
+            .pointer("/status/workloads")
+            .and_then(serde_json::Value::as_array);
+        let key = |row: &serde_json::Value| {
+            let text = |field: &str| row.get(field).cloned().unwrap_or_default().to_string();
+            let name = row.get("workload").and_then(serde_json::Value::as_str);
+            (
+                name.unwrap_or_default().to_owned(),
+                text("firing"),
+                text("incident"),
+            )
+        };
+        let rows = rows.into_iter().flatten().map(key);
+        rows.collect::<BTreeSet<_>>()
+    };
+    let old = event.old.as_ref().map(|old| rows(&old.value)).unwrap_or_default();
+    let now = rows(&event.object.value);
+    let changed: BTreeSet<String> = old.symmetric_difference(&now).map(|row| row.0.clone()).collect();
+    let named = changed.iter().filter(|name| !name.is_empty());
+    named.flat_map(|name| open_incidents(store, Some(name))).collect()
 }
 
 /// Incidents that have not ended; those about another workload are left out where one is named.

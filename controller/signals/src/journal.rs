@@ -116,7 +116,9 @@ impl Journal {
     /// Drops files of more than a day ago.
     fn tidy(&self, now: u32) {
         for (hour, path) in self.files() {
+            // One of a time to come is kept: the clock may not be set yet.
             if is_old(hour, now)
+                && hour <= now / MINUTES_A_FILE
                 && let Err(error) = fs::remove_file(&path)
             {
                 tracing::warn!(file = %path.display(), %error, "old readings could not be removed");

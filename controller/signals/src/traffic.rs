@@ -28,6 +28,13 @@ impl Traffic {
     pub fn count(&self, workload: &str, end: Time, failed: bool, millis: u32) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !all.contains_key(workload) {
+            let is_old = |spans: &VecDeque<Requests>| {
+                let last = spans.back().map_or(i64::MIN, begin_of);
+                last.saturating_add(KEPT) < end.unix_seconds()
+            };
+            if all.len() >= MOST_WORKLOADS {
+                all.retain(|_, spans| !is_old(spans));
+            }
             if all.len() >= MOST_WORKLOADS {
                 return;
             }

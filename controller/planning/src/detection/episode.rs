@@ -108,8 +108,8 @@ pub fn takes_alerts(incident: &Incident) -> bool {
     incident.spec.source.kind == DETECTOR && !incident.is_finished()
 }
 
-/// Whether an episode of this class on this workload has this incident. One that has not measured anything yet may be
-/// about it: it will measure what the detector did.
+/// Whether an episode of this class on this workload has this incident. An alert's that has not measured anything yet may
+/// be about it: it will measure what the detector did.
 pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bool {
     let status = incident.status.as_ref();
     let about = status
@@ -122,20 +122,43 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
         .map(|status| status.symptoms.as_slice())
         .unwrap_or_default();
     let fits = |kind: SymptomClass| kind == class || kind == SymptomClass::Rule;
-    symptoms.is_empty() || symptoms.iter().any(|symptom| fits(symptom.kind.class()))
+    if symptoms.is_empty() {
+        let source = &incident.spec.source;
+        return source.kind != DETECTOR || source.fingerprint == fingerprint(workload, class);
+    }
+    symptoms.iter().any(|symptom| fits(symptom.kind.class()))
 }
 
-/// When the incident of an episode was resolved by what was done: if the condition goes on holding, that is a new episode.
-/// One that ended without doing anything, or failed, is the last word while the condition lasts.
-pub fn cured_at(incident: &Incident) -> Option<Time> {
+/// How long an incident that ended without a cure is the last word while the condition lasts; then people are told again.
+const LAST_WORD: aegis_api::Duration = aegis_api::Duration::from_secs(4 * 3600);
+
+/// From when on, if the condition goes on holding, that is a new episode: since an action resolved its incident. One that
+/// ended without doing anything, or failed, is the last word for some hours.
+pub fn is_over_at(incident: &Incident, now: Time) -> Option<Time> {
     let status = incident.status.as_ref()?;
     let acted = status
         .plan
         .as_ref()
         .is_some_and(|plan| plan.action != Action::Noop);
-    status
-        .finished_at
-        .filter(|_| acted && status.phase == Phase::Resolved)
+    let is_cured = acted && status.phase == Phase::Resolved;
+    let last_word = |at: &Time| at.age(now) < LAST_WORD.std();
+    status.finished_at.filter(|at| is_cured || !last_word(at))
+}
+
+/// How long after an incident found nothing to do, the same trouble only counts on it.
+const REPEATS: aegis_api::Duration = aegis_api::Duration::from_secs(600);
+
+/// Whether the same trouble, come again, is a repeat of this incident: it ended a short while ago without an action.
+pub fn takes_repeats(incident: &Incident, now: Time) -> bool {
+    let Some(status) = &incident.status else {
+        return false;
+    };
+    let acted = status
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.action != Action::Noop);
+    let ended = status.finished_at.filter(|at| at.age(now) < REPEATS.std());
+    ended.is_some() && !acted
 }
 
 #[cfg(test)]
@@ -197,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_action_resolved_makes_room_for_another_episode() {
+    fn what_an_action_resolved_makes_room_for_another_episode_and_the_rest_after_some_hours() {
         let ended = |phase: &str, action: &str| {
             incident(&json!({
                 "phase": phase, "finishedAt": "2026-11-28T10:00:00Z", "timeline": [],
@@ -205,9 +228,20 @@ mod tests {
                     "createdAt": "2026-11-28T09:59:00Z"},
             }))
         };
-        assert!(cured_at(&ended("RESOLVED", "RESTART")).is_some());
-        assert_eq!(cured_at(&ended("RESOLVED", "NOOP")), None);
-        assert_eq!(cured_at(&ended("FAILED", "RESTART")), None);
-        assert_eq!(cured_at(&incident(&Value::Null)), None);
+        let soon: Time = "2026-11-28T10:05:00Z".parse().unwrap();
+        let later: Time = "2026-11-28T14:00:00Z".parse().unwrap();
+        assert!(is_over_at(&ended("RESOLVED", "RESTART"), soon).is_some());
+        for (phase, action) in [("RESOLVED", "NOOP"), ("FAILED", "RESTART")] {
+            assert_eq!(is_over_at(&ended(phase, action), soon), None, "{phase} {action}");
+            assert!(
+                is_over_at(&ended(phase, action), later).is_some(),
+                "{phase} {action}"
+            );
+        }
+        assert_eq!(is_over_at(&incident(&Value::Null), later), None);
+        assert!(takes_repeats(&ended("RESOLVED", "NOOP"), soon));
+        assert!(!takes_repeats(&ended("RESOLVED", "NOOP"), later));
+        assert!(!takes_repeats(&ended("RESOLVED", "RESTART"), soon));
+        assert!(!takes_repeats(&incident(&Value::Null), soon));
     }
 }

@@ -92,8 +92,9 @@ pub(super) fn out_of_memory(container: &ContainerSignals<'_>, signals: &Workload
         return Finding::new(Verdict::True, Some(kills.into()), words);
     }
     // Killed, and not come back since, however long ago that was.
+    // One in its first run never ended: a process inside it was killed.
     let began = container.started_at.zip(container.finished_at);
-    let came_back = runs(container) && began.is_some_and(|(started, finished)| started >= finished);
+    let came_back = runs(container) && began.is_none_or(|(started, finished)| started >= finished);
     if container.oom_killed && !came_back && !container.stopped_by_hand {
         return Finding::new(Verdict::True, Some(1.0), words);
     }

@@ -43,7 +43,7 @@ pub(super) fn throttled(
                 let words = format!("is held back by its CPU limit in {held:.1} % of scheduling periods");
                 Finding::at_least(held, percent, words)
             }
-            _ => Finding::unknown("has no CPU limit, or it is not known how often it holds it back"),
+            _ => Finding::no("has no CPU limit, or it is not known how often it holds it back"),
         }
     })
 }

@@ -1,8 +1,8 @@
 //! How long a condition must hold before its detector fires, and must not before that is over. A machine of data: the
 //! state, a verdict and the time go in, the next state and what changed come out. Pure.
 //!
-//! Unknown neither opens nor clears: it lets a state be as it is, and interrupts what is being waited for after
-//! [`GAP`]. A clock that was set back counts as no time passed.
+//! Unknown neither opens nor clears: it lets a state be as it is, interrupts what is being waited for after [`GAP`], and
+//! ends what fires after [`NOT_MEASURED`]. A clock that was set back counts as no time passed.
 
 use aegis_api::signals::bounds;
 use aegis_api::{Duration, Time};
@@ -11,6 +11,10 @@ use super::Verdict;
 
 /// How long a condition may be Unknown without what is waited for starting again.
 const GAP: Duration = bounds::FRESH;
+
+/// How long, at the least, a condition may be Unknown while its detector fires: what was wrong may be gone with what was
+/// measured, such as a probe or a limit that was removed.
+const NOT_MEASURED: Duration = Duration::from_secs(900);
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +43,12 @@ pub struct State {
 
 impl State {
     /// One that fires, as it was stored.
-    pub fn stored(since: Time) -> Self {
+    pub fn stored(since: Time, now: Time) -> Self {
         Self {
             firing: true,
             since: Some(since),
+            // How long it had been Unknown is not stored: it counts from here.
+            known: Some(now),
             ..Self::default()
         }
     }
@@ -92,7 +98,13 @@ pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> 
         *since = Some(began);
         began.age(now) >= span.std()
     };
+    let unknown_for = state
+        .known
+        .map_or(std::time::Duration::ZERO, |known| known.age(now));
     match (state.firing, verdict) {
+        (true, Verdict::Unknown) if unknown_for >= NOT_MEASURED.std().max(times.clear.std()) => {
+            return (State::default(), Some(Change::Clear));
+        }
         (_, Verdict::Unknown) => {}
         (false, Verdict::False) => (next.since, next.cured) = (None, false),
         (true, Verdict::True) => next.clearing = None,

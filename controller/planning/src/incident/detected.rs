@@ -17,10 +17,22 @@ pub struct Detected {
     pub detector: String,
     /// Whether any of them fires for the incident's workload.
     pub firing: bool,
-    /// Whether one of them counts how containers ended: what ended may have been started again since, and be well.
-    pub of_ends: bool,
-    /// One that fires on what is now, or on requests and logs: its name, and what it read.
-    pub reads: Option<(String, String)>,
+    /// Whether one that fires counts crashes, or, where none fires, the one that opened it: what ended may have been
+    /// started again since, and be well.
+    pub counts_crashes: bool,
+    /// One that fires and counts no crashes.
+    pub other: Option<Firing>,
+    /// Whether one fires that being down does not explain: it is not over when what ended is started again.
+    pub beyond_down: bool,
+}
+
+/// A detector that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firing {
+    /// Its name.
+    pub detector: String,
+    /// What it read last, human-readable.
+    pub message: String,
 }
 
 /// Of those that fire for the incident, and the one that opened it; `None` where no detector has to do with it.
@@ -43,28 +55,44 @@ pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Det
         if !names_it && !opened_it {
             continue;
         }
-        let of_ends = counts_ends(&condition);
+        let counts = counts_crashes(&condition);
         let name = || detector.name().to_owned();
         let found = all.get_or_insert_with(|| Detected {
             detector: name(),
             firing: false,
-            of_ends: false,
-            reads: None,
+            counts_crashes: counts,
+            other: None,
+            beyond_down: false,
         });
-        if row.firing && !found.firing {
-            (found.detector, found.firing) = (name(), true);
+        if !row.firing {
+            continue;
         }
-        if row.firing && !of_ends && found.reads.is_none() {
-            found.reads = Some((name(), row.message.clone()));
+        if !found.firing {
+            (found.detector, found.firing, found.counts_crashes) = (name(), true, counts);
         }
-        found.of_ends |= of_ends;
+        found.counts_crashes |= counts;
+        found.beyond_down |= !counts && !is_of_down(&condition);
+        if !counts && found.other.is_none() {
+            found.other = Some(Firing {
+                detector: name(),
+                message: row.message.clone(),
+            });
+        }
     }
     all
 }
 
-fn counts_ends(condition: &Condition) -> bool {
+fn counts_crashes(condition: &Condition) -> bool {
     matches!(
         condition,
         Condition::Died | Condition::CrashLoop { .. } | Condition::OutOfMemory
+    )
+}
+
+/// Whether it holds of what is down, and no longer once that runs again.
+fn is_of_down(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Down | Condition::ReplicasMissing | Condition::NoServer
     )
 }

@@ -15,6 +15,9 @@ use crate::host_limit;
 /// How long ago something may have been measured for it to be right before an action.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// How long ago for it to be enough while it only waits.
+const RECENT: Duration = Duration::from_secs(120);
+
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
@@ -29,6 +32,12 @@ pub struct Measured {
 pub(super) fn is_fresh(incident: &ValidatedIncident) -> bool {
     let measured = incident.status.measured_at;
     measured.is_some_and(|at| at.age(incident.now) <= FRESH)
+}
+
+/// Whether it was measured lately: while an incident only waits, that costs more than it tells.
+pub(super) fn is_recent(incident: &ValidatedIncident) -> bool {
+    let measured = incident.status.measured_at;
+    measured.is_some_and(|at| at.age(incident.now) <= RECENT)
 }
 
 /// The same goes on; something else starts it over; where nothing is wrong, a plan is given up.

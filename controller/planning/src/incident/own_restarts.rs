@@ -20,7 +20,8 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     let detected = incident.detected.as_ref()?;
     let status = workload.status.as_ref()?;
     // Where automation holds still nothing is restarted, or not by itself.
-    if !detected.of_ends || incident.paused.is_some() || is_in_the_way(status) {
+    let over = !detected.counts_crashes || detected.beyond_down;
+    if over || incident.paused.is_some() || is_in_the_way(status) {
         return None;
     }
     let since = incident.incident.spec.starts_at?;
@@ -105,15 +106,16 @@ mod tests {
         differs: serde_json::Value,
         degraded: Option<&str>,
         firing: bool,
-        of_ends: bool,
+        beyond_down: bool,
     ) -> Option<String> {
         let spec = "{workloadRef: web, alertType: CRASHED, startsAt: '2026-11-22T11:59:30Z'}";
         let mut judged = judge(vec![incident(spec, "{phase: RECEIVED}")], "{}");
         judged.detected = Some(Detected {
             detector: "crashed".to_owned(),
             firing,
-            of_ends,
-            reads: None,
+            counts_crashes: true,
+            other: None,
+            beyond_down,
         });
         let mut workload = (**judged.target.as_ref().unwrap()).clone();
         let mut instance = serde_json::to_value(row("web-replica-1")).unwrap();
@@ -143,15 +145,15 @@ mod tests {
         let first = json!({"state": "exited"});
         let stale = json!({"startedAt": "2026-11-20T00:00:00Z"});
         let by_hand = json!({"state": "exited", "stoppedByHand": "2026-11-22T11:59:30Z"});
-        let (crash, over) = ((true, true), (false, true));
-        for (differs, degraded, (firing, of_ends), wanted) in [
+        let (crash, over) = ((true, false), (false, false));
+        for (differs, degraded, (firing, beyond_down), wanted) in [
             (&restarted, None, crash, Some("1 of 10 times within 1h")),
             (&restarted, Some("Unhealthy"), crash, Some("1 of 10 times")),
             (&restarted, Some("RestartLimit"), crash, None),
             (&restarted, Some("PortTaken"), crash, None),
             (&restarted, Some("DependencyDown"), crash, None),
             (&restarted, None, over, None),
-            (&restarted, None, (true, false), None),
+            (&restarted, None, (true, true), None),
             (&down, Some("Unhealthy"), crash, Some("0 of 10 times")),
             (&down, Some("Unhealthy"), over, Some("0 of 10 times")),
             (&first, Some("Unhealthy"), crash, Some("is to be restarted")),
@@ -160,8 +162,8 @@ mod tests {
             (&by_hand, None, crash, None),
             (&json!({}), None, crash, None),
         ] {
-            let said = held(differs.clone(), degraded, firing, of_ends);
-            let case = format!("{differs} {degraded:?} {firing} {of_ends}: {said:?}");
+            let said = held(differs.clone(), degraded, firing, beyond_down);
+            let case = format!("{differs} {degraded:?} {firing} {beyond_down}: {said:?}");
             match wanted {
                 Some(words) => assert!(said.is_some_and(|said| said.contains(words)), "{case}"),
                 None => assert_eq!(said, None, "{case}"),

@@ -8,7 +8,7 @@ use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::symptom::SymptomClass;
 use aegis_api::{Detector, Incident, Kind, Time};
-use aegis_planning::detection::episode::{DETECTOR, fingerprint, host_fingerprint, is_joined};
+use aegis_planning::detection::episode::{DETECTOR, fingerprint, host_fingerprint, is_joined, takes_repeats};
 use aegis_planning::incident::detected::DETECTOR_LABEL;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
@@ -44,7 +44,11 @@ impl<'a> Episode<'a> {
     }
 
     /// Its incident, and whether it was opened now.
-    pub(super) async fn incident(&self, store: &Store) -> Result<(ResourceName, bool), StoreError> {
+    pub(super) async fn incident(
+        &self,
+        store: &Store,
+        now: Time,
+    ) -> Result<(ResourceName, bool), StoreError> {
         let about = self.workload.as_ref();
         let about_name = about.map_or("", |(workload, _)| workload.as_str());
         // The same for the same episode: a crash between here and the status opens no second one.
@@ -60,15 +64,47 @@ impl<'a> Episode<'a> {
                 return Ok((name, false));
             }
         }
-        match store.add::<Incident>(&name, &self.spec(&name)).await {
-            Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error),
+        if store.get::<Incident>(&name).is_none()
+            && let Some(repeated) = self.repeat(store, now).await?
+        {
+            return Ok((repeated, false));
         }
+        let is_new = match store.add::<Incident>(&name, &self.spec(&name)).await {
+            Ok(_) => true,
+            Err(StoreError::AlreadyExists { .. }) => false,
+            Err(error) => return Err(error),
+        };
         let name = name.parse().map_err(|_| StoreError::NotFound {
             kind: "Incident".to_owned(),
             name,
         })?;
-        Ok((name, true))
+        Ok((name, is_new))
+    }
+
+    /// The incident about the same that ended a short while ago without an action, one more time counted on it.
+    async fn repeat(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
+        let fingerprint = self.fingerprint();
+        let incidents = store.list::<Incident>();
+        let earlier = incidents
+            .iter()
+            .find(|it| it.spec.source.fingerprint == fingerprint && takes_repeats(it, now));
+        let Some(earlier) = earlier else {
+            return Ok(None);
+        };
+        let counted = store.edit_spec::<Incident, _>(earlier.name(), |current| {
+            let mut spec = current.spec.clone();
+            spec.count = spec.count.saturating_add(1);
+            Ok(spec)
+        });
+        counted.await?;
+        Ok(earlier.name().parse().ok())
+    }
+
+    fn fingerprint(&self) -> String {
+        match &self.workload {
+            Some((workload, class)) => fingerprint(workload.as_str(), *class),
+            None => host_fingerprint(self.detector.name()),
+        }
     }
 
     fn spec(&self, name: &str) -> IncidentSpec {
@@ -84,10 +120,7 @@ impl<'a> Episode<'a> {
             logs: self.row.message.clone(),
             source: Source {
                 kind: DETECTOR.to_owned(),
-                fingerprint: match &self.workload {
-                    Some((workload, class)) => fingerprint(workload.as_str(), *class),
-                    None => host_fingerprint(self.detector.name()),
-                },
+                fingerprint: self.fingerprint(),
                 incident_id: name.to_owned(),
                 labels,
                 ..Source::default()

@@ -97,27 +97,29 @@ pub(super) fn report(context: &Context, detector: &Detector, next: &DetectorStat
 fn is_news(before: &DetectorStatus, next: &DetectorStatus) -> bool {
     let key = |row: &DetectorWorkload| (row.workload.clone(), row.firing, row.since, row.incident.clone());
     let rows = |status: &DetectorStatus| status.workloads.iter().map(key).collect::<Vec<_>>();
-    let ready = |status: &DetectorStatus| {
-        let ready = condition::find(&status.conditions, ConditionType::Ready);
-        ready.map(|ready| (ready.status.clone(), ready.reason.clone()))
-    };
     before.observed_generation != next.observed_generation
         || before.firing != next.firing
         || before.incidents_opened != next.incidents_opened
         || rows(before) != rows(next)
-        || ready(before) != ready(next)
+}
+
+/// What is said of whether the detector could be evaluated: it may change with every round.
+fn ready(status: &DetectorStatus) -> Option<(String, String)> {
+    let ready = condition::find(&status.conditions, ConditionType::Ready)?;
+    Some((ready.status.clone(), ready.reason.clone()))
 }
 
 /// Whether a value has moved so much that people would see it: by a tenth, and by one.
 fn has_moved(before: &DetectorStatus, next: &DetectorStatus) -> bool {
     let pairs = before.workloads.iter().zip(&next.workloads);
-    pairs.into_iter().any(|(old, new)| {
-        let moved = match (old.value, new.value) {
-            (Some(old), Some(new)) => (new - old).abs() >= (old.abs() / 10.0).max(1.0),
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        moved || old.condition != new.condition
-    })
+    ready(before) != ready(next)
+        || pairs.into_iter().any(|(old, new)| {
+            let moved = match (old.value, new.value) {
+                (Some(old), Some(new)) => (new - old).abs() >= (old.abs() / 10.0).max(1.0),
+                (old, new) => old.is_some() != new.is_some(),
+            };
+            moved || old.condition != new.condition
+        })
 }
 
 impl DetectorReconciler {

@@ -291,6 +291,49 @@ async fn a_crash_that_the_spec_restarts_is_held_and_resolved_when_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_after_its_restart_is_not_held_as_a_crash() {
+    let (life, _state) = well_with("no").await;
+    let spec = json!({"workloads": {"names": ["web"]}, "mode": "Auto"});
+    life.apply("RemediationPolicy", "auto", spec).await;
+    life.engine.crash("web", 1).unwrap();
+    life.pass(3).await;
+    life.engine.hang("web").unwrap();
+    life.pass(240).await;
+    let incidents = life.context.store.list::<Incident>();
+    let acted = incidents.iter().any(|it| {
+        let plan = it.status.as_ref().and_then(|status| status.plan.as_ref());
+        plan.is_some_and(|plan| plan.action == aegis_api::proposal::Action::Restart)
+    });
+    assert!(
+        acted,
+        "{:?} {:?}",
+        life.alerts(),
+        incidents[0].status.as_ref().unwrap().timeline
+    );
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_every_few_minutes_that_docker_restarts_counts_on_one_incident() {
+    let (life, _state) = well().await;
+    for _ in 0..5 {
+        life.engine.crash("web", 1).unwrap();
+        life.pass(240).await;
+    }
+    let alerts = life.alerts();
+    assert!(alerts.len() <= 2, "{alerts:?}");
+    let counts: u32 = life
+        .context
+        .store
+        .list::<Incident>()
+        .iter()
+        .map(|it| it.spec.count)
+        .sum();
+    assert!(counts >= 4, "each counts: {counts}");
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_detector_alone_measures_waits_for_a_human_until_it_clears() {
     let (life, _state) = well().await;
     let spec = json!({"workloads": {"names": ["web"]}, "mode": "Auto"});

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aegis_api::incident::{IncidentSpec, Severity, Source};
+use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
 use aegis_api::redact::redact;
 use aegis_api::scalar::ResourceName;
 use aegis_api::{Kind as _, Time, Workload};
@@ -27,6 +27,8 @@ pub(super) use over::Over;
 const ID: usize = 256;
 /// Longest logs, characters; the end is kept.
 const LOGS: usize = 16_384;
+/// Longest logs that are kept of an alert that joins an incident, characters; the end is kept.
+const JOINED_LOGS: usize = 2000;
 /// Longest address of a page, characters.
 const URL: usize = 2048;
 /// Most further fields.
@@ -115,6 +117,18 @@ impl Alert {
         self.fingerprint.as_deref().unwrap_or(&self.incident_id)
     }
 
+    /// What is kept of it on an incident that it joins.
+    pub(super) fn joined(&self) -> JoinedAlert {
+        let excess = self.logs.chars().count().saturating_sub(JOINED_LOGS);
+        JoinedAlert {
+            incident_id: self.incident_id.clone(),
+            fingerprint: self.same().to_owned(),
+            alert_type: self.alert_type.clone(),
+            severity: self.severity,
+            logs: self.logs.chars().skip(excess).collect(),
+        }
+    }
+
     /// The incident it opens, about the workload that covers its container. `previous`: what the same alert opened
     /// before.
     pub(super) fn spec(
@@ -139,6 +153,7 @@ impl Alert {
                 naming: named.naming.clone(),
                 resolved_at: None,
                 previous,
+                joined: Vec::new(),
             },
             starts_at: self.starts_at,
             count: 1,

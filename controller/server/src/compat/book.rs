@@ -97,7 +97,13 @@ impl Pages {
         let (id, fingerprint) = (incident_id(incident), incident.spec.source.fingerprint.as_str());
         let id_key = self.hasher.hash_one(id);
         let other = Some(fingerprint).filter(|text| !text.is_empty() && *text != id);
-        std::iter::once(id_key).chain(other.map(|text| self.hasher.hash_one(text)))
+        let mut keys = vec![id_key];
+        keys.extend(other.map(|text| self.hasher.hash_one(text)));
+        for alert in &incident.spec.source.joined {
+            keys.push(self.hasher.hash_one(alert.incident_id.as_str()));
+            keys.push(self.hasher.hash_one(alert.fingerprint.as_str()));
+        }
+        keys.into_iter()
     }
 
     fn add(&mut self, incident: &Incident) {
@@ -122,7 +128,9 @@ impl Pages {
 }
 
 fn has(incident: &Incident, id: &str) -> bool {
-    incident_id(incident) == id || incident.spec.source.fingerprint == id
+    incident_id(incident) == id
+        || incident.spec.source.fingerprint == id
+        || incident.spec.source.has_joined(id)
 }
 
 /// Orders incidents of one id by age, those of one second by the number in their names.

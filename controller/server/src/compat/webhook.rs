@@ -50,13 +50,13 @@ pub(super) async fn webhook(
                 Some(incident) => end(&store, incident, over, now).await,
                 None => return Ok(Json(earlier.nothing_open(&alert, over, now))),
             },
-            Message::Fires(named) => match earlier
-                .taking_repeats(now)
-                .cloned()
-                .or_else(|| detected(&state, &alert, named, &workloads))
-            {
-                Some(incident) => repeat(&store, &incident).await,
-                None => {
+            Message::Fires(named) => match (
+                earlier.taking_repeats(now),
+                detected(&state, &alert, named, &workloads),
+            ) {
+                (Some(incident), _) => repeat(&store, incident).await,
+                (None, Some(incident)) => join(&store, &incident, &alert).await,
+                (None, None) => {
                     let opening = Opening {
                         alert: &alert,
                         named,
@@ -103,13 +103,20 @@ struct Earlier {
 impl Earlier {
     fn of(state: &ServerState, alert: &Alert) -> Self {
         let mut by_id = state.book.find(&state.store, &alert.incident_id);
-        by_id.retain(|incident| incident_id(incident) == alert.incident_id);
+        by_id.retain(|incident| {
+            let joined = &incident.spec.source.joined;
+            incident_id(incident) == alert.incident_id
+                || joined.iter().any(|known| known.incident_id == alert.incident_id)
+        });
         let mut by_fingerprint = match &alert.fingerprint {
             Some(fingerprint) => state.book.find(&state.store, fingerprint),
             None => Vec::new(),
         };
-        by_fingerprint
-            .retain(|incident| alert.fingerprint.as_ref() == Some(&incident.spec.source.fingerprint));
+        by_fingerprint.retain(|incident| {
+            let source = &incident.spec.source;
+            let is_it = |known: &str| alert.fingerprint.as_deref() == Some(known);
+            is_it(&source.fingerprint) || source.joined.iter().any(|known| is_it(&known.fingerprint))
+        });
         Self {
             by_id,
             by_fingerprint,
@@ -199,6 +206,20 @@ async fn repeat(store: &Store, incident: &Incident) -> Result<Arc<Incident>, Sto
         if !current.is_finished() {
             spec.source.resolved_at = None;
         }
+        Ok(spec)
+    });
+    counted.await
+}
+
+/// Counts an alert on the incident of a detector, and keeps who sent it and what it says: a later message about the same
+/// alert finds the incident. The graver severity counts.
+async fn join(store: &Store, incident: &Incident, alert: &Alert) -> Result<Arc<Incident>, StoreError> {
+    let joined = alert.joined();
+    let counted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
+        let mut spec = current.spec.clone();
+        spec.count = spec.count.saturating_add(1);
+        spec.severity = spec.severity.max(joined.severity);
+        spec.source.join(joined.clone());
         Ok(spec)
     });
     counted.await

@@ -63,7 +63,7 @@ fn without_a_hold_an_event_fires_at_once() {
 #[test]
 fn unknown_neither_opens_nor_clears() {
     assert_eq!(run(every_3(&[(600, Unknown)]), TIMES).1, []);
-    let (state, changes) = run(every_3(&[(33, True), (6000, Unknown)]), TIMES);
+    let (state, changes) = run(every_3(&[(33, True), (870, Unknown)]), TIMES);
     assert_eq!((state.firing, changes.len()), (true, 1));
     let long = every_3(&[(15, True), (120, Unknown), (27, True)]);
     assert_eq!(run(long, TIMES).1, [], "what was not seen to last did not");
@@ -72,8 +72,21 @@ fn unknown_neither_opens_nor_clears() {
 }
 
 #[test]
+fn what_can_no_longer_be_measured_does_not_fire_for_ever() {
+    let (state, changes) = run(every_3(&[(33, True), (960, Unknown)]), TIMES);
+    assert_eq!((state.firing, changes.len()), (false, 2), "{changes:?}");
+    let stored = State::stored(at(-500), at(0));
+    let later = |secs: i64| advance(stored, Unknown, TIMES, at(secs)).1;
+    assert_eq!(
+        (later(890), later(900)),
+        (None, Some(Change::Clear)),
+        "also after a restart"
+    );
+}
+
+#[test]
 fn what_was_stored_goes_on_firing_after_a_restart() {
-    let stored = State::stored(at(-500));
+    let stored = State::stored(at(-500), at(0));
     let (state, change) = advance(stored, True, TIMES, at(0));
     assert_eq!((state.firing, state.since, change), (true, Some(at(-500)), None));
     let (state, change) = advance(stored, Unknown, TIMES, at(0));
@@ -86,7 +99,7 @@ fn what_an_action_did_not_end_fires_again_only_after_the_clear() {
         hold: Duration::from_secs(0),
         ..TIMES
     };
-    let cured = State::stored(at(-500)).after_cure(at(0));
+    let cured = State::stored(at(-500), at(0)).after_cure(at(0));
     let (state, change) = advance(cured, True, at_once, at(3));
     assert_eq!((state.firing, change), (false, None));
     let (again, change) = advance(

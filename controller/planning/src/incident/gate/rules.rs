@@ -7,6 +7,7 @@ use aegis_api::proposal::{Action, CouncilDecision, Verdict};
 use aegis_api::redact::bound;
 use aegis_api::{ConditionType, Kind, Reason, Workload, condition};
 
+use super::super::detected::Firing;
 use super::super::readings::readings;
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
@@ -55,14 +56,14 @@ pub(super) fn container_paused(case: &Case<'_>) -> Option<Ruling> {
 /// A detector fires, and nothing is measured that an action could clear: that is neither nothing nor a reason to act.
 /// What ended and was started again since is well.
 pub(super) fn detector_fires(case: &Case<'_>) -> Option<Ruling> {
-    let (detector, read) = case.incident.detected.as_ref()?.reads.as_ref()?;
+    let Firing { detector, message } = case.incident.detected.as_ref()?.other.as_ref()?;
     if !case.incident.status.symptoms.is_empty() {
         return None;
     }
     needs_approval(
         Reason::DetectorFires,
         format!(
-            "detector {detector} fires ({read}), and nothing else is measured: no action is known to clear that"
+            "detector {detector} fires ({message}), and nothing else is measured: no action is known to clear that"
         ),
     )
 }
@@ -123,7 +124,7 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
         .incident
         .detected
         .as_ref()
-        .is_some_and(|detected| detected.of_ends);
+        .is_some_and(|detected| detected.counts_crashes);
     let restarts = case.action == Action::Restart;
     let binds = asks || (reached && (restarts || (is_episode && case.action == Action::Noop)));
     if !binds {

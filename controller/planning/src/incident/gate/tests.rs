@@ -3,7 +3,7 @@
 use aegis_api::RemediationPolicySpec;
 use serde_json::json;
 
-use super::super::detected::Detected;
+use super::super::detected::{Detected, Firing};
 use super::*;
 use crate::governing::Doubt;
 use crate::incident::next::{Effect, Next};
@@ -112,11 +112,14 @@ fn i5_a_policy_that_does_not_say_how_far_automation_may_go_asks_a_human() {
 #[test]
 fn i13_a_detector_lets_automation_do_nothing_that_an_alert_would_not() {
     use Action::{Noop, Restart, Rollback, ScaleDown, ScaleUp};
-    let reads = Some(("half".to_owned(), "60 % of its limit".to_owned()));
+    let other = Some(Firing {
+        detector: "half".to_owned(),
+        message: "60 % of its limit".to_owned(),
+    });
     for measured in [true, false] {
-        for (firing, of_ends, reads) in [
-            (true, false, reads.clone()),
-            (true, true, reads.clone()),
+        for (firing, counts_crashes, other) in [
+            (true, false, other.clone()),
+            (true, true, other.clone()),
             (true, true, None),
             (false, true, None),
             (false, false, None),
@@ -136,15 +139,16 @@ fn i13_a_detector_lets_automation_do_nothing_that_an_alert_would_not() {
                     detected.detected = Some(Detected {
                         detector: "half".to_owned(),
                         firing,
-                        of_ends,
-                        reads: reads.clone(),
+                        counts_crashes,
+                        other: other.clone(),
+                        beyond_down: false,
                     });
                     let of = |it: &ValidatedIncident| word(&ruled_on(it, action, Some("APPROVED"), false));
                     let (alert, detector) = (of(&alerted), of(&detected));
                     let asks = detector.trim_start_matches("dry run: ") == "ask DetectorFires";
                     assert_eq!(
                         asks,
-                        !measured && reads.is_some(),
+                        !measured && other.is_some(),
                         "{policy} {action}: {detector}"
                     );
                     assert!(

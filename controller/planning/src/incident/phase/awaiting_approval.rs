@@ -113,7 +113,7 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         // It is the human's alone since somebody changed the workload.
         return Next::Wait(Some(LOOK_AGAIN));
     }
-    if detector_disagrees(incident) && !measured::is_fresh(incident) {
+    if detector_disagrees(incident) && !measured::is_recent(incident) {
         return Next::Effect(Effect::Measure);
     }
     let case = Case {
@@ -140,7 +140,7 @@ fn detector_disagrees(incident: &ValidatedIncident) -> bool {
     let is_sick = !incident.status.symptoms.is_empty();
     incident.detected.as_ref().is_some_and(|detected| match is_sick {
         true => !detected.firing,
-        false => detected.reads.is_some(),
+        false => detected.other.is_some(),
     })
 }
 

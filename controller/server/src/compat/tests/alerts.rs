@@ -1,6 +1,7 @@
 //! What an alert says, over the router: whom it is about, whether it fires, and whether it is new.
 
 use aegis_api::Time;
+use aegis_api::incident::Severity;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -390,7 +391,26 @@ async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_
     create(&server, "Incident", "found", found).await;
     let joined = alert(&server, least(json!({"container": "web"}))).await;
     assert_eq!(joined.json()["incident_id"], "found", "{}", joined.text);
-    assert_eq!(incidents(&server)[0].spec.count, 2);
+    let spec = incidents(&server)[0].spec.clone();
+    assert_eq!(spec.count, 2);
+    assert_eq!(
+        (
+            spec.source.joined[0].incident_id.as_str(),
+            spec.source.joined[0].alert_type.as_str()
+        ),
+        ("i", "MEMORY_LEAK")
+    );
+    // Whatever the alert says later is about the same incident.
+    let over = alert(&server, least(json!({"container": "web", "status": "resolved"}))).await;
+    assert_eq!(over.json()["incident_id"], "found", "{}", over.text);
+    assert!(incidents(&server)[0].spec.source.resolved_at.is_some());
+    let graver =
+        json!({"incident_id": "h", "container": "web", "severity": "critical", "logs": "x".repeat(9000)});
+    let graver = alert(&server, least(graver)).await;
+    assert_eq!(graver.json()["incident_id"], "found", "{}", graver.text);
+    let spec = incidents(&server)[0].spec.clone();
+    assert_eq!((spec.count, spec.severity), (3, Severity::Critical));
+    assert_eq!(spec.source.joined[1].logs.len(), 2000);
     let other = alert(&server, least(json!({"container": "db"}))).await;
     assert_eq!(other.json()["incident_id"], "i", "{}", other.text);
     for (id, kind) in [("cpu", "HighCPUUsage"), ("odd", "orders_stuck")] {
