@@ -1,42 +1,36 @@
-// Curves as SVG paths. Pure.
+// What a chart over time needs before it is drawn: gaps, rates, columns for uPlot, a summary in words, and marks that do
+// not cover each other. Pure.
 
-export type Point = { at: number; value: number };
-export type Frame = { width: number; height: number; from: number; to: number; max: number };
+/** A value at a moment, in milliseconds since the epoch; null: nothing was measured, and the line breaks. */
+export type Point = { at: number; value: number | null };
+export type Measured = { at: number; value: number };
+export type Window = { from: number; to: number };
 
-/** A gap longer than this between two points is no line: nothing was measured then. */
-const BREAK_MS = 20_000;
+/** Something that happened, or lasted. */
+export type Mark = {
+  at: number;
+  until?: number;
+  name: string;
+  kind: "incident" | "change";
+  /** Where there is more about it. */
+  to?: string;
+};
 
-export function x(frame: Frame, at: number): number {
-  return ((at - frame.from) / (frame.to - frame.from)) * frame.width;
-}
-
-export function y(frame: Frame, value: number): number {
-  return frame.height - (Math.min(value, frame.max) / frame.max) * frame.height;
-}
-
-export function linePath(points: readonly Point[], frame: Frame): string {
-  let path = "";
-  let last: number | undefined;
+/** The same points, with a null between two that are further apart than `longest`: nothing was measured between them. */
+export function broken<P extends Point>(points: readonly P[], longest: (a: P, b: P) => number): Point[] {
+  const out: Point[] = [];
+  let before: P | undefined;
   for (const point of points) {
-    if (point.at < frame.from) continue;
-    const command = last === undefined || point.at - last > BREAK_MS ? "M" : "L";
-    path += `${command}${x(frame, point.at).toFixed(1)} ${y(frame, point.value).toFixed(1)}`;
-    last = point.at;
+    if (before && point.at - before.at > longest(before, point)) out.push({ at: before.at + 1, value: null });
+    out.push({ at: point.at, value: point.value });
+    before = point;
   }
-  return path;
-}
-
-/** The least round number that is not below. */
-export function roundUp(value: number): number {
-  if (!(value > 0)) return 1;
-  const size = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 2.5, 5, 10].find((one) => one * size >= value * 0.999) ?? 10;
-  return step * size;
+  return out;
 }
 
 /** Growth a second of a counter; where it fell it was reset. */
-export function rates(points: readonly Point[]): Point[] {
-  const out: Point[] = [];
+export function rates(points: readonly Measured[]): Measured[] {
+  const out: Measured[] = [];
   for (let index = 1; index < points.length; index++) {
     const [a, b] = [points[index - 1], points[index]];
     if (!a || !b || b.at <= a.at) continue;
@@ -46,13 +40,129 @@ export function rates(points: readonly Point[]): Point[] {
   return out;
 }
 
-export function bytes(value: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let rest = value;
-  let unit = 0;
-  while (rest >= 1024 && unit < units.length - 1) {
-    rest /= 1024;
-    unit++;
+/** Where the axis ends: above all values and lines, so that neither touches the edge. */
+export function top(values: readonly number[], lines: readonly number[], least: number): number {
+  const highest = Math.max(
+    least,
+    ...values.map((value) => value * 1.05),
+    ...lines.map((value) => value * 1.1),
+  );
+  return highest > 0 ? highest : 1;
+}
+
+/** Those in the window, and one on either side, so that the line reaches the edges. */
+export function seen(points: readonly Point[], { from, to }: Window): readonly Point[] {
+  let first = points.findIndex((point) => point.at >= from);
+  if (first === -1) first = points.length;
+  let end = points.findIndex((point) => point.at > to);
+  if (end === -1) end = points.length;
+  return points.slice(Math.max(0, first - 1), end + 1);
+}
+
+/** A column of seconds and one of values a curve, as uPlot reads them: undefined is no point of that curve, null a gap. */
+export function columns(
+  curves: readonly (readonly Point[])[],
+): [number[], ...(number | null | undefined)[][]] {
+  const times = [...new Set(curves.flatMap((points) => points.map(({ at }) => at)))].sort((a, b) => a - b);
+  const values = curves.map((points) => {
+    const known = new Map(points.map(({ at, value }) => [at, value]));
+    return times.map((at) => known.get(at));
+  });
+  return [times.map((at) => at / 1000), ...values];
+}
+
+export type Summary = { last: number; min: number; max: number; gaps: number };
+
+/** What was measured in the window; undefined where nothing was. */
+export function summary(points: readonly Point[], { from, to }: Window): Summary | undefined {
+  let found: Summary | undefined;
+  let gap = false;
+  for (const { at, value } of points) {
+    if (at < from || at > to) continue;
+    if (value === null) {
+      gap = found !== undefined;
+      continue;
+    }
+    found ??= { last: value, min: value, max: value, gaps: 0 };
+    if (gap) found.gaps++;
+    gap = false;
+    found.last = value;
+    found.min = Math.min(found.min, value);
+    found.max = Math.max(found.max, value);
   }
-  return `${rest < 10 && unit > 0 ? rest.toFixed(1) : Math.round(rest)} ${units[unit]}`;
+  return found;
+}
+
+export type Row = Window & { values: (Summary | undefined)[] };
+
+/** The window in so many equal parts, newest first, with what each curve was in them. */
+export function table(curves: readonly (readonly Point[])[], { from, to }: Window, parts: number): Row[] {
+  const step = (to - from) / parts;
+  return Array.from({ length: parts }, (_, index) => {
+    const part = { from: to - (index + 1) * step, to: to - index * step };
+    // The moment between two parts belongs to the later one.
+    const inside = index === 0 ? part : { from: part.from, to: part.to - 1 };
+    return { ...part, values: curves.map((points) => summary(points, inside)) };
+  });
+}
+
+export type Numbered = Mark & { number: number };
+
+/** Those that concern the window, oldest first, numbered as they are on the chart and in the list below it. */
+export function numbered(marks: readonly Mark[], { from, to }: Window): Numbered[] {
+  return marks
+    .filter(({ at, until }) => at <= to && (until ?? at) >= from)
+    .sort((a, b) => a.at - b.at)
+    .map((mark, index) => ({ ...mark, number: index + 1 }));
+}
+
+const SIGNS = [
+  ["incident", "▲"],
+  ["change", "◆"],
+] as const;
+
+/** The signs of these marks, incidents first, and their numbers: `▲2`, `▲◆3–5`. */
+export function badge(marks: readonly Numbered[]): string {
+  const signs = SIGNS.filter(([kind]) => marks.some((mark) => mark.kind === kind)).map(([, sign]) => sign);
+  const [first, last] = [marks[0]?.number, marks.at(-1)?.number];
+  return `${signs.join("")}${first === last ? first : `${first}–${last}`}`;
+}
+
+/** Where each label has its middle; marks whose labels would cover each other share one. */
+export function labels(
+  marks: readonly Numbered[],
+  place: (at: number) => number,
+  width: (text: string) => number,
+): { x: number; text: string }[] {
+  const groups: { from: number; to: number; marks: Numbered[] }[] = [];
+  const middle = ({ from, to }: Window) => (from + to) / 2;
+  for (const mark of marks) {
+    const x = place(mark.at);
+    let group = { from: x, to: x, marks: [mark] };
+    for (let last = groups.at(-1); last; last = groups.at(-1)) {
+      const room = (width(badge(last.marks)) + width(badge(group.marks))) / 2;
+      if (middle(group) - middle(last) > room) break;
+      group = { from: last.from, to: group.to, marks: [...last.marks, ...group.marks] };
+      groups.pop();
+    }
+    groups.push(group);
+  }
+  return groups.map((group) => ({ x: middle(group), text: badge(group.marks) }));
+}
+
+/** `14:05`, and with seconds where they tell something. */
+export function timeOfDay(at: number, seconds: boolean): string {
+  const date = new Date(at);
+  const parts = [date.getHours(), date.getMinutes(), ...(seconds ? [date.getSeconds()] : [])];
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+const WEEKDAY = new Intl.DateTimeFormat("en", { weekday: "short" });
+
+export const dayOf = (at: number): string => `${WEEKDAY.format(at)} ${new Date(at).getDate()}`;
+
+/** As exact as the window needs, with the day where that is another than the one it ends on. */
+export function moment(at: number, { from, to }: Window): string {
+  const time = timeOfDay(at, to - from < 30 * 60_000);
+  return dayOf(at) === dayOf(to) ? time : `${dayOf(at)}, ${time}`;
 }
