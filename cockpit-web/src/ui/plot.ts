@@ -185,13 +185,13 @@ function drawMarks(plot: uPlot, { marks, window, palette }: Shown, font: string)
   }
   ctx.font = scaled(font, ratio);
   ctx.fillStyle = palette.ink;
-  ctx.textAlign = "left";
+  ctx.textAlign = "center";
   ctx.textBaseline = "bottom";
   const place = (at: number) => x(plot, Math.max(at, window.from));
-  for (const label of labels(marks, place, (text) => ctx.measureText(`${text} `).width)) {
-    const width = ctx.measureText(label.text).width;
-    const left = Math.min(Math.max(label.x - width / 2, bbox.left), bbox.left + bbox.width - width);
-    ctx.fillText(label.text, left, bbox.top - 2 * ratio);
+  const width = (text: string) => ctx.measureText(`${text} `).width;
+  const edges = { from: bbox.left, to: bbox.left + bbox.width };
+  for (const { x: middle, text } of labels(marks, { place, width, edges })) {
+    ctx.fillText(text, middle, bbox.top - 2 * ratio);
   }
   ctx.restore();
 }

@@ -108,25 +108,18 @@ test("marks are numbered by time, and those too close together share a label", (
     [3, "restarted"],
     [4, "crashed"],
   ]);
-  expect(
-    labels(
-      shown,
-      (at) => at,
-      () => 20,
-    ),
-  ).toEqual([
+  const ruler = { place: (at: number) => at, width: () => 20, edges: { from: -100, to: 100 } };
+  expect(labels(shown, ruler)).toEqual([
     { x: -20, text: "▲1" },
     { x: 10, text: "▲2" },
     { x: 51, text: "▲◆3–4" },
   ]);
-  // A label that grew may cover the one before it, too.
-  expect(
-    labels(
-      shown.slice(1),
-      (at) => at,
-      (text) => (text.length > 2 ? 70 : 20),
-    ),
-  ).toEqual([{ x: 31, text: "▲◆2–4" }]);
+  // A label that grew may cover the one before it, too; and so may one that the edge pushes back.
+  const wide = (text: string) => (text.length > 2 ? 70 : 20);
+  expect(labels(shown.slice(1), { ...ruler, width: wide })).toEqual([{ x: 31, text: "▲◆2–4" }]);
+  expect(labels(shown.slice(1), { ...ruler, edges: { from: 0, to: 30 } })).toEqual([
+    { x: 20, text: "▲◆2–4" },
+  ]);
 });
 
 test("the time of day has two digits a part", () => {

@@ -128,26 +128,34 @@ export function badge(marks: readonly Numbered[]): string {
   return `${signs.join("")}${first === last ? first : `${first}–${last}`}`;
 }
 
-/** Where each label has its middle; marks whose labels would cover each other share one. */
+type Ruler = { place: (at: number) => number; width: (text: string) => number; edges: Window };
+
+/** Where each label has its middle, within the edges; marks whose labels would cover each other share one. */
 export function labels(
   marks: readonly Numbered[],
-  place: (at: number) => number,
-  width: (text: string) => number,
+  { place, width, edges }: Ruler,
 ): { x: number; text: string }[] {
-  const groups: { from: number; to: number; marks: Numbered[] }[] = [];
-  const middle = ({ from, to }: Window) => (from + to) / 2;
+  const label = (own: readonly Numbered[]) => {
+    const text = badge(own);
+    const half = width(text) / 2;
+    const middle = (place(own[0]?.at ?? 0) + place(own.at(-1)?.at ?? 0)) / 2;
+    return { x: Math.max(edges.from + half, Math.min(middle, edges.to - half)), text, half };
+  };
+  const groups: (readonly Numbered[])[] = [];
   for (const mark of marks) {
-    const x = place(mark.at);
-    let group = { from: x, to: x, marks: [mark] };
+    let group: readonly Numbered[] = [mark];
     for (let last = groups.at(-1); last; last = groups.at(-1)) {
-      const room = (width(badge(last.marks)) + width(badge(group.marks))) / 2;
-      if (middle(group) - middle(last) > room) break;
-      group = { from: last.from, to: group.to, marks: [...last.marks, ...group.marks] };
+      const [before, after] = [label(last), label(group)];
+      if (after.x - before.x > before.half + after.half) break;
+      group = [...last, ...group];
       groups.pop();
     }
     groups.push(group);
   }
-  return groups.map((group) => ({ x: middle(group), text: badge(group.marks) }));
+  return groups.map((group) => {
+    const { x, text } = label(group);
+    return { x, text };
+  });
 }
 
 /** `14:05`, and with seconds where they tell something. */
