@@ -4,11 +4,31 @@
 import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { MemoryRouter } from "react-router";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { MarkList, spokenSummary, TimeChart } from "./time-chart";
 import { endOf } from "./time-range";
 import { numbered } from "./time-series";
 import { ofACore } from "./units";
+
+const plots = vi.hoisted(() => [] as { series: number; gone: boolean; columns: number[] }[]);
+
+vi.mock("uplot", () => ({
+  default: class {
+    readonly own: (typeof plots)[number];
+    constructor({ series }: { series: unknown[] }) {
+      this.own = { series: series.length, gone: false, columns: [] };
+      plots.push(this.own);
+    }
+    setData(data: unknown[]) {
+      if (this.own.gone) throw new Error("it is destroyed");
+      this.own.columns.push(data.length);
+    }
+    setSize() {}
+    destroy() {
+      this.own.gone = true;
+    }
+  },
+}));
 
 const T = new Date(2026, 0, 31, 12, 0, 0).getTime();
 const window = { from: T, to: T + 3_600_000 };
@@ -50,6 +70,34 @@ test("the same is there as a table, from the keyboard", async () => {
   expect(rows.length).toBe(13);
   expect(rows[1]?.textContent).toBe("12:55 – 13:00not measurednot measured");
   expect(rows[12]?.textContent).toBe("12:00 – 12:0510 % – 90 %not measured");
+});
+
+test("other curves make another plot, and the one that is gone is given nothing", async () => {
+  class Sight {
+    readonly seen: (entries: { isIntersecting: boolean }[]) => void;
+    constructor(seen: Sight["seen"]) {
+      this.seen = seen;
+    }
+    observe() {
+      this.seen([{ isIntersecting: true }]);
+    }
+    disconnect() {}
+  }
+  vi.stubGlobal("IntersectionObserver", Sight);
+  vi.stubGlobal("ResizeObserver", Sight);
+  const chart = (count: number) => (
+    <TimeChart title="CPU" curves={curves.slice(0, count)} unit={ofACore} window={window} />
+  );
+  const { rerender } = render(chart(2));
+  await vi.waitFor(() => expect(plots[0]?.columns).toEqual([3]));
+  rerender(chart(1));
+  await vi.waitFor(() => expect(plots[1]?.columns).toEqual([2]));
+  expect(plots.map(({ series, gone }) => [series, gone])).toEqual([
+    [3, true],
+    [2, false],
+  ]);
+  expect(plots[0]?.columns).toEqual([3]);
+  vi.unstubAllGlobals();
 });
 
 test("a chart without a value says so", () => {

@@ -125,6 +125,8 @@ function usePlot(frame: RefObject<HTMLDivElement | null>, drawing: Drawing): voi
   const { now: visible, ever: near } = useInSight(frame);
   const theme = useShownTheme();
   const [plot, setPlot] = useState<uPlot>();
+  // The one that is there: state follows later than the effect that destroys it.
+  const alive = useRef<uPlot>(undefined);
   const latest = useRef(drawing);
   const shown = useRef<Shown>(undefined);
   useLayoutEffect(() => {
@@ -155,10 +157,12 @@ function usePlot(frame: RefObject<HTMLDivElement | null>, drawing: Drawing): voi
       const data = columns(latest.current.drawn.map(({ points }) => points));
       made = new UPlot(options(wanted, sizeOf(place)), data, place);
       sizes.observe(place);
+      alive.current = made;
       setPlot(made);
     });
     return () => {
       gone = true;
+      alive.current = undefined;
       sizes.disconnect();
       made?.destroy();
       setPlot(undefined);
@@ -168,7 +172,7 @@ function usePlot(frame: RefObject<HTMLDivElement | null>, drawing: Drawing): voi
   // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours
   useEffect(() => {
     const place = frame.current;
-    if (!plot || !place || !visible) return;
+    if (!plot || alive.current !== plot || !place || !visible) return;
     shown.current = shownOf(place, { ...latest.current, drawn, window, max, unit, lines, marks });
     plot.setData(columns(drawn.map(({ points }) => points)));
   }, [plot, visible, drawn, window.from, window.to, max, unit, lines, marks, theme, frame]);
