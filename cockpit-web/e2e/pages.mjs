@@ -10,9 +10,34 @@ export async function measuring(page, base, workload) {
   await page.goto(`${base}/metrics?q=${workload}`);
   const memory = page.getByRole("img", { name: /^Memory against its limit: Memory \d/ }).first();
   await memory.waitFor();
-  assert.ok((await memory.locator("title").count()) >= 3, "every incident is marked");
-  const curve = await memory.locator("path").first().getAttribute("d");
-  assert.ok(curve.split(/[ML]/).length > 4, `what was measured before the reload is there: ${curve}`);
+  await memory.locator("canvas").waitFor();
+  const marks = page.getByRole("list", { name: "Marks" }).first().getByRole("listitem");
+  const incidents = marks.filter({ hasText: "▲" });
+  await incidents.nth(2).waitFor();
+  const points = Number(await memory.getAttribute("data-points"));
+  assert.ok(points > 3, `what was measured before the reload is there: ${points}`);
+}
+
+/** A detector, from the list to the curve with its threshold, and a part of that. */
+export async function detecting(page, name) {
+  await go(page, "/detectors");
+  const row = page.locator("a[data-row]", { hasText: name });
+  await row.getByText("Quiet").waitFor();
+  await row.click();
+  const chart = page.getByRole("img", { name: /^Memory, of its limit: .* threshold 99 % of the limit/ });
+  await chart.waitFor();
+  await chart.locator("canvas").waitFor();
+  const range = page.getByRole("group", { name: "Time range" });
+  await range.getByRole("button", { name: "24 h" }).click();
+  await page.waitForURL("**/detectors/**range=24h");
+  await range.getByRole("button", { name: "15 min" }).click();
+  const { x, y, width, height } = await chart.boundingBox();
+  await page.mouse.move(x + width * 0.4, y + height / 2);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.8, y + height / 2, { steps: 4 });
+  await page.mouse.up();
+  await page.getByRole("button", { name: /^Reset zoom/ }).click();
+  await page.getByRole("button", { name: /^Reset zoom/ }).waitFor({ state: "detached" });
 }
 
 /** From the map to the workload. */

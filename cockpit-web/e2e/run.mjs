@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { ask } from "./ask.mjs";
 import { launch } from "./browser.mjs";
 import { barriers, chip, fits, go, login, open } from "./page.mjs";
-import { finding, learning, listening, measuring } from "./pages.mjs";
+import { detecting, finding, learning, listening, measuring } from "./pages.mjs";
 
 const {
   COCKPIT_URL: base,
@@ -35,6 +35,16 @@ const incident = (name, spec = {}) =>
     kind: "Incident",
     metadata: { name },
     spec: { workloadRef: workload, alertType: "memory_leak", severity: "critical", ...spec },
+  });
+
+/** One that watches and never fires. */
+const detector = "far-from-full";
+const watch = () =>
+  api("POST", `${group}/detectors`, {
+    apiVersion: "aegisops.io/v1alpha1",
+    kind: "Detector",
+    metadata: { name: detector },
+    spec: { workloads: { names: [workload] }, signal: "Memory", threshold: 99, alertType: "MEMORY_FULL" },
   });
 
 /** Who may only look sees why, and the server says the same. */
@@ -312,7 +322,10 @@ async function everyPage(browser) {
     "/workloads",
     `/workloads/${workload}`,
     "/topology",
+    "/detectors",
+    `/detectors/${detector}`,
     "/metrics",
+    "/metrics?range=24h",
     `/load-balancers/${balancer}`,
     "/runbook",
     "/manifests",
@@ -381,6 +394,8 @@ try {
     await step("edit a manifest", () => editing(page));
     await ask("use-memory");
     await step("the load and its marks", () => measuring(page, base, workload));
+    await watch();
+    await step("a detector and its curve", () => detecting(page, detector));
     await step("the map", () => finding(page, workload));
     await step("the controller is killed and comes back", () => losing(page));
     await step("the runbook", () => learning(page, (plural) => api("GET", `${group}/${plural}`)));

@@ -290,7 +290,7 @@ fn own_container() -> Option<String> {
 
 fn history(context: &Context, interval_secs: u64) -> aegis_server::LoadHistory {
     let history = context.samples.history().clone();
-    Arc::new(move |now, minutes| history.last(now, minutes, interval_secs))
+    Arc::new(move |now, minutes, names| history.last(now, minutes, names, interval_secs))
 }
 
 fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {

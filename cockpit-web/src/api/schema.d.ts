@@ -1338,12 +1338,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The load of the last quarter of an hour */
+        /** The load of the last minutes, up to a day */
         get: {
             parameters: {
                 query?: {
                     /** @description How far back. */
                     minutes?: number;
+                    /** @description Only this container; may be repeated. */
+                    name?: string[];
                 };
                 header?: never;
                 path?: never;
@@ -1351,7 +1353,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The readings, oldest first, a series a container. */
+                /** @description The samples, oldest first, a series a container: readings of the last quarter of an hour, and before them, where it is requested, one sample a minute. Beyond 15 minutes an answer has at most 60,000 samples: whole containers are left out then, and named in leftOut. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -2239,14 +2241,19 @@ export interface components {
              * @description Seconds between two readings, as configured.
              */
             intervalSeconds: number;
+            /** @description Containers that were left out because the answer would have been too large, by name: `name` gets them. */
+            leftOut?: string[];
             /** @description One a container, by name. */
             series: components["schemas"]["MetricSeries"][];
         };
-        /** @description One reading of a container's load. */
+        /**
+         * @description One reading of a container's load, or one minute of it. What is kept of a minute is its mean CPU and its memory: the
+         *     other fields are absent then.
+         */
         MetricSample: {
             /**
              * Format: double
-             * @description CPU, percent of one core; absent where there was no reading before it.
+             * @description CPU, percent of one core; null where it was not measured, such as at the first reading of a container.
              * @default null
              */
             cpu_percent?: number | null;
@@ -2254,7 +2261,7 @@ export interface components {
              * Format: double
              * @description Memory limit, MiB.
              */
-            memory_limit_mb: number;
+            memory_limit_mb?: number | null;
             /**
              * Format: double
              * @description Memory in use, MiB, page cache left out.
@@ -2264,28 +2271,33 @@ export interface components {
              * Format: double
              * @description Memory in use, percent of the limit.
              */
-            memory_percent: number;
+            memory_percent?: number | null;
             /**
              * Format: uint64
              * @description Received on all interfaces, bytes.
              */
-            net_rx_bytes: number;
+            net_rx_bytes?: number | null;
             /**
              * Format: uint64
              * @description Sent on all interfaces, bytes.
              */
-            net_tx_bytes: number;
+            net_tx_bytes?: number | null;
             /**
              * Format: date-time
-             * @description When.
+             * @description When; of a minute, its end.
              */
             t: string;
         };
         /** @description A container's readings, oldest first. */
         MetricSeries: {
+            /**
+             * Format: uint
+             * @description So many of its samples, the first ones, are minutes; those after them are readings.
+             */
+            minute_samples?: number;
             /** @description Container name. */
             name: string;
-            /** @description Readings. */
+            /** @description Minutes and readings. */
             samples: components["schemas"]["MetricSample"][];
         };
         MetricsFrame: {

@@ -18,6 +18,8 @@ const IncidentPage = loadPage(() => import("@/features/incidents/incident-page")
 const Workloads = loadPage(() => import("@/features/workloads/workloads"));
 const WorkloadPage = loadPage(() => import("@/features/workloads/workload-page"));
 const TopologyPage = loadPage(() => import("@/features/topology/topology-page"));
+const Detectors = loadPage(() => import("@/features/detectors/detectors"));
+const DetectorPage = loadPage(() => import("@/features/detectors/detector-page"));
 const MetricsPage = loadPage(() => import("@/features/metrics/metrics-page"));
 const LoadBalancers = loadPage(() => import("@/features/load-balancer/load-balancers"));
 const RunbookPage = loadPage(() => import("@/features/runbook/runbook-page"));
@@ -63,6 +65,8 @@ function Pages() {
           <Route path="workloads" element={<Workloads />} />
           <Route path="workloads/:name" element={<WorkloadPage />} />
           <Route path="topology" element={<TopologyPage />} />
+          <Route path="detectors" element={<Detectors />} />
+          <Route path="detectors/:name" element={<DetectorPage />} />
           <Route path="metrics" element={<MetricsPage />} />
           <Route path="load-balancers" element={<LoadBalancers />} />
           <Route path="load-balancers/:name" element={<LoadBalancers />} />

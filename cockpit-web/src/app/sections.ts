@@ -9,6 +9,7 @@ export const SECTIONS: readonly Section[] = [
   { path: "/incidents", name: "Incidents", icon: "incident", key: "i" },
   { path: "/workloads", name: "Workloads", icon: "workload", key: "w" },
   { path: "/topology", name: "Topology", icon: "topology", key: "t" },
+  { path: "/detectors", name: "Detectors", icon: "detector", key: "d" },
   { path: "/metrics", name: "Metrics", icon: "metrics", key: "m" },
   { path: "/load-balancers", name: "Load balancer", icon: "balancer", key: "l" },
   { path: "/runbook", name: "Runbook", icon: "runbook", key: "r" },

@@ -1,21 +1,13 @@
-// Fifteen minutes of load per container: what the controller kept, and what has come since. Pure but for its own memory.
+// The load of containers: what the controller kept, and fifteen minutes of what has come since. Pure.
 
 import type { ContainerMetrics } from "@/api/types";
-
-export type Sample = Pick<
-  ContainerMetrics,
-  "memory_mb" | "memory_limit_mb" | "memory_percent" | "net_rx_bytes" | "net_tx_bytes"
-> & {
-  /** Unknown at the first look at a container: it takes two. */
-  cpu_percent?: number | null;
-  /** Milliseconds since the epoch. */
-  at: number;
-};
+import type { Sample } from "@/model/load";
 
 export const KEPT_MS = 15 * 60_000;
 
 export type Series = ReadonlyMap<string, readonly Sample[]>;
 
+/** What has come over the socket. */
 export function append(series: Series, at: number, rows: readonly ContainerMetrics[]): Series {
   const next = new Map(series);
   for (const row of rows) {

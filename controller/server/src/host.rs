@@ -7,8 +7,8 @@ use aegis_api::Time;
 use aegis_api::wire::{ContainerMetrics, ContainerRow, MetricHistory, Topology};
 use tokio::sync::watch;
 
-/// Answers the load of the last minutes, seen from a moment.
-pub type LoadHistory = Arc<dyn Fn(Time, u64) -> MetricHistory + Send + Sync>;
+/// Answers the load of the last minutes, seen from a moment, of the containers named; of all where none is.
+pub type LoadHistory = Arc<dyn Fn(Time, u64, &[String]) -> MetricHistory + Send + Sync>;
 
 /// The newest snapshots. Clones share them.
 #[derive(Clone)]
@@ -63,10 +63,10 @@ impl HostView {
         }
     }
 
-    /// The load of the last `minutes`.
-    pub fn history(&self, now: Time, minutes: u64) -> MetricHistory {
+    /// The load of the last `minutes` of the containers named; of all where none is.
+    pub fn history(&self, now: Time, minutes: u64, names: &[String]) -> MetricHistory {
         let history = self.history.as_ref();
-        history.map_or_else(MetricHistory::default, |history| history(now, minutes))
+        history.map_or_else(MetricHistory::default, |history| history(now, minutes, names))
     }
 
     /// The containers of the host.

@@ -29,6 +29,9 @@ const GONE: std::time::Duration = std::time::Duration::from_secs(60);
 const STEP: usize = 60;
 /// Readings from which there is a trend.
 const LEAST_FOR_TREND: usize = 3;
+/// Samples of one answer that goes further back than the fine ring: some 5 MB, a day of 34 containers. An answer from the
+/// fine ring alone is bounded by what that holds.
+const MOST_ANSWERED: usize = 60_000;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The readings. Clones share them.
@@ -152,6 +155,25 @@ impl Series {
         self.samples.is_empty() && self.minutes.is_empty()
     }
 
+    /// What is kept of the last `minutes`, oldest first.
+    fn last_minutes(&self, name: &str, now: Time, minutes: u64) -> MetricSeries {
+        let secs = minutes.saturating_mul(60);
+        let is_asked = |at: Time| at.age(now).as_secs() <= secs;
+        let mut samples = Vec::new();
+        if secs > WINDOW_SECS {
+            let first = self.samples.front().map_or(now, |first| first.at);
+            let is_before = |sample: &MetricSample| sample.t <= first && is_asked(sample.t);
+            samples.extend(self.minutes.iter().map(minute).filter(is_before));
+        }
+        let minute_samples = samples.len();
+        samples.extend(self.samples.iter().filter(|load| is_asked(load.at)).map(sample));
+        MetricSeries {
+            name: name.to_owned(),
+            minute_samples,
+            samples,
+        }
+    }
+
     /// When it was last read.
     fn last(&self) -> Option<Time> {
         self.samples.back().map(|sample| sample.at)
@@ -253,23 +275,29 @@ impl History {
         }
     }
 
-    /// The readings of the last `minutes`, at most fifteen.
-    pub fn last(&self, now: Time, minutes: u64, interval_seconds: u64) -> MetricHistory {
-        let secs = minutes.saturating_mul(60).min(WINDOW_SECS);
-        let kept = self.kept();
-        let series = kept.series.iter().map(|(name, series)| MetricSeries {
-            name: name.clone(),
-            samples: series
-                .samples
-                .iter()
-                .filter(|load| load.at.age(now).as_secs() <= secs)
-                .map(sample)
-                .collect(),
-        });
-        MetricHistory {
+    /// The load of the last `minutes`, at most a day, of these containers; of all where none is named. A quarter of an hour
+    /// is answered from the fine ring; further back, what is older than a container's first reading is a sample a minute.
+    /// Whole containers are left out, and named, where the answer would have more than [`MOST_ANSWERED`] samples.
+    pub fn last(&self, now: Time, minutes: u64, names: &[String], interval_seconds: u64) -> MetricHistory {
+        let mut answer = MetricHistory {
             interval_seconds,
-            series: series.filter(|series| !series.samples.is_empty()).collect(),
+            ..MetricHistory::default()
+        };
+        let mut samples = 0_usize;
+        let kept = self.kept();
+        for (name, series) in &kept.series {
+            if !names.is_empty() && !names.contains(name) {
+                continue;
+            }
+            let one = series.last_minutes(name, now, minutes);
+            samples = samples.saturating_add(one.samples.len());
+            if minutes > WINDOW_SECS / 60 && samples > MOST_ANSWERED {
+                answer.left_out.push(name.clone());
+            } else if !one.samples.is_empty() {
+                answer.series.push(one);
+            }
         }
+        answer
     }
 
     /// How a container's load has gone since its process started; `None` with fewer than three readings.
@@ -324,11 +352,29 @@ fn sample(load: &Sample) -> MetricSample {
         t: load.at,
         cpu_percent: load.cpu_percent.map(f64::from),
         memory_mb: used,
-        memory_limit_mb: limit,
-        memory_percent: if limit > 0.0 { used / limit * 100.0 } else { 0.0 },
-        net_rx_bytes: load.net_rx_bytes,
-        net_tx_bytes: load.net_tx_bytes,
+        memory_limit_mb: Some(limit),
+        memory_percent: Some(if limit > 0.0 { used / limit * 100.0 } else { 0.0 }),
+        net_rx_bytes: Some(load.net_rx_bytes),
+        net_tx_bytes: Some(load.net_tx_bytes),
     }
+}
+
+/// A minute, dated to its end: its mean is of what came before.
+fn minute(minute: &Minute) -> MetricSample {
+    MetricSample {
+        t: Minute::new(minute.minute.saturating_add(1), None, 0).at(),
+        cpu_percent: finite(minute.cpu_percent()).map(tenths),
+        memory_mb: tenths(mebibytes(minute.memory_bytes())),
+        memory_limit_mb: None,
+        memory_percent: None,
+        net_rx_bytes: None,
+        net_tx_bytes: None,
+    }
+}
+
+/// To a tenth: a day of minutes is a long answer, and nobody can use more of a mean.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 /// The slope is that of the least-squares line.
@@ -374,14 +420,84 @@ pub(crate) mod tests {
         for secs in 0..2000 {
             history.add(at(secs), [("web", load(secs, 10))]);
         }
-        let all = history.last(at(1999), 60, 3);
+        let all = history.last(at(1999), 15, &[], 3);
         let samples = &all.series[0].samples;
         assert!((290..=MOST_SAMPLES).contains(&samples.len()), "{}", samples.len());
         assert!(samples[0].t.age(at(1999)).as_secs() <= WINDOW_SECS);
-        assert_eq!(samples[0].memory_percent, 10.0);
-        assert!(history.last(at(1999), 1, 3).series[0].samples.len() <= 21);
+        assert_eq!(samples[0].memory_percent, Some(10.0));
+        assert!(history.last(at(1999), 1, &[], 3).series[0].samples.len() <= 21);
         history.add(at(4000), []);
-        assert!(history.last(at(4000), 15, 3).series.is_empty());
+        assert!(history.last(at(4000), 15, &[], 3).series.is_empty());
+    }
+
+    /// Every twenty seconds from 0 to `end`, memory that grows by a MiB a minute.
+    fn grown(names: &[&str], end: i64) -> History {
+        let history = History::default();
+        for secs in (0..end).step_by(20) {
+            let used = u64::try_from(secs / 60).unwrap();
+            history.add(at(secs), names.iter().map(|name| (*name, load(secs, used))));
+        }
+        history
+    }
+
+    #[test]
+    fn what_is_older_than_the_readings_is_answered_by_the_minute() {
+        let history = grown(&["web"], 7200);
+        let answer = history.last(at(7200), 60, &[], 3);
+        let [web] = &answer.series[..] else {
+            panic!("{answer:?}")
+        };
+        assert!((44..=46).contains(&web.minute_samples), "{}", web.minute_samples);
+        let (minutes, readings) = web.samples.split_at(web.minute_samples);
+        assert!(
+            minutes
+                .windows(2)
+                .all(|two| two[0].t.age(two[1].t).as_secs() == 60)
+        );
+        assert!(minutes.last().unwrap().t <= readings[0].t);
+        assert!(minutes[0].t.age(at(7200)).as_secs() <= 3600);
+        assert!(minutes.iter().all(|one| one.memory_limit_mb.is_none()
+            && one.memory_percent.is_none()
+            && one.net_rx_bytes.is_none()
+            && one.cpu_percent == Some(5.0)));
+        // A minute is dated to its end, and its memory is what was read last in it.
+        let secs = minutes[0].t.unix_seconds() - at(0).unix_seconds();
+        assert!((minutes[0].memory_mb - f64::from(i32::try_from(secs / 60).unwrap())).abs() <= 1.0);
+        assert!(readings.iter().all(|one| one.net_rx_bytes == Some(1)));
+        let short = history.last(at(7200), 15, &[], 3);
+        assert_eq!(short.series[0].minute_samples, 0);
+        assert_eq!(
+            serde_json::to_value(&short.series[0].samples[0]).unwrap(),
+            serde_json::json!({"t": short.series[0].samples[0].t, "cpu_percent": 5.0, "memory_mb": 105.0,
+                "memory_limit_mb": 100.0, "memory_percent": 105.0, "net_rx_bytes": 1, "net_tx_bytes": 2})
+        );
+    }
+
+    #[test]
+    fn a_container_that_is_gone_is_still_in_the_day() {
+        let history = grown(&["web"], 1200);
+        history.add(at(9000), []);
+        assert!(history.last(at(9000), 15, &[], 3).series.is_empty());
+        let day = history.last(at(9000), 1440, &[], 3);
+        assert_eq!(day.series[0].minute_samples, day.series[0].samples.len());
+        assert!(day.series[0].minute_samples >= 19);
+    }
+
+    #[test]
+    fn an_answer_has_the_containers_that_are_named_and_says_which_did_not_fit() {
+        let names: Vec<String> = (0..50).map(|number| format!("c{number:02}")).collect();
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let history = grown(&all, 24 * 3600);
+        let now = at(24 * 3600);
+        let named = history.last(now, 1440, &["c07".to_owned(), "no".to_owned()], 3);
+        assert_eq!(named.series.len(), 1);
+        assert_eq!(named.series[0].name, "c07");
+        let whole = history.last(now, 1440, &[], 3);
+        let samples: usize = whole.series.iter().map(|one| one.samples.len()).sum();
+        assert!(samples <= MOST_ANSWERED, "{samples}");
+        assert_eq!(whole.series.len() + whole.left_out.len(), 50);
+        assert!(whole.left_out.contains(&"c49".to_owned()) && whole.series.len() > 30);
+        assert!(history.last(now, 15, &[], 3).left_out.is_empty());
     }
 
     #[test]
@@ -391,7 +507,7 @@ pub(crate) mod tests {
             .map(|number| format!("c{number}"))
             .collect();
         history.add(at(0), names.iter().map(|name| (name.as_str(), load(0, 1))));
-        assert_eq!(history.last(at(0), 15, 3).series.len(), MOST_CONTAINERS);
+        assert_eq!(history.last(at(0), 15, &[], 3).series.len(), MOST_CONTAINERS);
     }
 
     #[test]

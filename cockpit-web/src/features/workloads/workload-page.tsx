@@ -17,6 +17,7 @@ import { PhaseChip } from "@/ui/phase-chip";
 import { StateChip } from "@/ui/state-chip";
 import { TimeAgo } from "@/ui/time-ago";
 import { Controls } from "./controls";
+import { LoadPanel } from "./load-panel";
 
 export default function WorkloadPage() {
   const { name = "" } = useParams();
@@ -58,6 +59,7 @@ export function WorkloadView({ workload }: { workload: Workload }) {
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.700fr)_minmax(0,1fr)]">
         <div className="min-w-0 space-y-4">
           <Containers workload={workload} />
+          <LoadPanel workload={workload} />
           <Revisions workload={workload} />
           <Captures workload={workload} />
         </div>

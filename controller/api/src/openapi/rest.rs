@@ -92,14 +92,20 @@ impl Routes {
             &[],
             &answer,
         );
-        let answer = self.answer::<wire::MetricHistory>("The readings, oldest first, a series a container.");
+        let answer = self.answer::<wire::MetricHistory>(
+            "The samples, oldest first, a series a container: readings of the last quarter of an hour, and before them, where \
+             it is requested, one sample a minute. Beyond 15 minutes an answer has at most 60,000 samples: whole containers \
+             are left out then, and named in leftOut.",
+        );
         let minutes = json!({"name": "minutes", "in": "query", "description": "How far back.",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 15, "default": 15}});
+            "schema": {"type": "integer", "minimum": 1, "maximum": 1440, "default": 15}});
+        let name = json!({"name": "name", "in": "query", "description": "Only this container; may be repeated.",
+            "schema": {"type": "array", "items": {"type": "string"}, "maxItems": 100}});
         self.get(
             "/metrics/history",
-            "The load of the last quarter of an hour",
+            "The load of the last minutes, up to a day",
             "host",
-            &[minutes],
+            &[minutes, name],
             &answer,
         );
         let answer = self.answer::<wire::Topology>("What stands beside what, and why.");

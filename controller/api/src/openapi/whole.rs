@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::kubernetes::{kubernetes_document, list_schema};
 use super::{frames, rest};
 use crate::condition::{ConditionType, Reason};
+use crate::detector::Signal;
 
 /// The document; `version` is the controller's.
 pub fn whole_document(version: &str) -> Value {
@@ -27,7 +28,22 @@ pub fn whole_document(version: &str) -> Value {
             merge(&mut document, pointer, more.clone());
         }
     }
+    if let Value::Object(fields) = &mut document {
+        fields.insert("x-default-thresholds".to_owned(), default_thresholds(&resources));
+    }
     document
+}
+
+/// What each signal goes by where a detector sets no threshold, by its name. No schema can say it, since it depends on
+/// another field; the page's table is tested against it.
+fn default_thresholds(resources: &Value) -> Value {
+    let signals = "/components/schemas/io.aegisops.v1alpha1.Detector/properties/spec/properties/signal/enum";
+    let names = resources.pointer(signals).and_then(Value::as_array);
+    let bounded = names.into_iter().flatten().filter_map(|name| {
+        let signal: Signal = serde_json::from_value(name.clone()).ok()?;
+        Some((name.as_str()?.to_owned(), signal.default_threshold()?.into()))
+    });
+    Value::Object(bounded.collect())
 }
 
 /// Adds what is not there yet.

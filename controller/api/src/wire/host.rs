@@ -44,24 +44,29 @@ pub struct ContainerMetrics {
     pub image: String,
 }
 
-/// One reading of a container's load.
+/// One reading of a container's load, or one minute of it. What is kept of a minute is its mean CPU and its memory: the
+/// other fields are absent then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricSample {
-    /// When.
+    /// When; of a minute, its end.
     pub t: Time,
-    /// CPU, percent of one core; absent where there was no reading before it.
+    /// CPU, percent of one core; null where it was not measured, such as at the first reading of a container.
     #[serde(default)]
     pub cpu_percent: Option<f64>,
     /// Memory in use, MiB, page cache left out.
     pub memory_mb: f64,
     /// Memory limit, MiB.
-    pub memory_limit_mb: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_mb: Option<f64>,
     /// Memory in use, percent of the limit.
-    pub memory_percent: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<f64>,
     /// Received on all interfaces, bytes.
-    pub net_rx_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_rx_bytes: Option<u64>,
     /// Sent on all interfaces, bytes.
-    pub net_tx_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_tx_bytes: Option<u64>,
 }
 
 /// A container's readings, oldest first.
@@ -69,8 +74,15 @@ pub struct MetricSample {
 pub struct MetricSeries {
     /// Container name.
     pub name: String,
-    /// Readings.
+    /// So many of its samples, the first ones, are minutes; those after them are readings.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub minute_samples: usize,
+    /// Minutes and readings.
     pub samples: Vec<MetricSample>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What `/metrics/history` answers.
@@ -81,6 +93,9 @@ pub struct MetricHistory {
     pub interval_seconds: u64,
     /// One a container, by name.
     pub series: Vec<MetricSeries>,
+    /// Containers that were left out because the answer would have been too large, by name: `name` gets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// Replicas came.

@@ -6,12 +6,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
 
 use crate::metrics::exposition;
 use crate::refusal::{Fault, Refusal};
 use crate::request::Asked;
 use crate::state::ServerState;
+
+/// How far back the load is kept.
+const MINUTES: std::ops::RangeInclusive<u64> = 1..=24 * 60;
+const DEFAULT_MINUTES: u64 = 15;
+/// Containers that one request may name.
+const MOST_NAMES: usize = 100;
 
 pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {
     Json(state.host.containers().to_vec())
@@ -35,31 +40,63 @@ pub(super) async fn metrics(
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct HistoryAsked {
-    #[serde(default)]
-    minutes: Option<String>,
+/// Which load is requested.
+#[derive(Debug, PartialEq, Eq)]
+struct HistoryAsked {
+    minutes: u64,
+    /// Of these containers; of all where none is named.
+    names: Vec<String>,
 }
 
-/// The load of the last quarter of an hour, or of as many minutes of it as are requested.
+impl TryFrom<Vec<(String, String)>> for HistoryAsked {
+    type Error = Fault;
+
+    fn try_from(query: Vec<(String, String)>) -> Result<Self, Fault> {
+        let fault = |field: &'static str, kind, message: String| Fault {
+            place: "query",
+            field: field.into(),
+            kind,
+            message,
+        };
+        let mut minutes = None;
+        let mut names = Vec::new();
+        for (key, value) in query {
+            match key.as_str() {
+                "minutes" => {
+                    let number = value.parse().ok().filter(|asked| MINUTES.contains(asked));
+                    let (first, last) = (MINUTES.start(), MINUTES.end());
+                    let wanted = format!("Input should be a whole number from {first} to {last}");
+                    let number = number.ok_or_else(|| fault("minutes", "int_parsing", wanted))?;
+                    if minutes.replace(number).is_some() {
+                        return Err(fault("minutes", "value_error", "Give it once".to_owned()));
+                    }
+                }
+                "name" => names.push(value),
+                _ => {}
+            }
+        }
+        if names.len() > MOST_NAMES {
+            let most = format!("Name at most {MOST_NAMES} containers, or none for all");
+            return Err(fault("name", "too_long", most));
+        }
+        Ok(Self {
+            minutes: minutes.unwrap_or(DEFAULT_MINUTES),
+            names,
+        })
+    }
+}
+
+/// The load of the last minutes: readings of the last quarter of an hour, and a sample a minute of the day before it.
 pub(super) async fn history(
     State(state): State<ServerState>,
-    Asked(asked): Asked<HistoryAsked>,
+    Asked(query): Asked<Vec<(String, String)>>,
 ) -> Result<Json<MetricHistory>, Refusal> {
-    let minutes = match asked.minutes.as_deref() {
-        None => 15,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|minutes| (1..=15).contains(minutes))
-            .ok_or_else(|| Fault {
-                place: "query",
-                field: "minutes".into(),
-                kind: "int_parsing",
-                message: "Input should be a whole number from 1 to 15".to_owned(),
-            })?,
-    };
-    Ok(Json(state.host.history(Time(jiff::Timestamp::now()), minutes)))
+    let HistoryAsked { minutes, names } = query.try_into()?;
+    Ok(Json(state.host.history(
+        Time(jiff::Timestamp::now()),
+        minutes,
+        &names,
+    )))
 }
 
 pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {

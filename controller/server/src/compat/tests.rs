@@ -627,8 +627,14 @@ async fn the_history_of_the_load_is_served_and_a_window_that_is_none_is_refused(
     let server = Server::start().await;
     let answer = server.get("/metrics/history?minutes=5").await.json();
     assert_eq!(answer, json!({"intervalSeconds": 0, "series": []}));
-    for odd in ["0", "16", "-1", "x"] {
+    for odd in ["0", "1441", "-1", "x", "5&minutes=5"] {
         let answer = server.get(&format!("/metrics/history?minutes={odd}")).await;
         assert_eq!(answer.code, 422, "{odd}");
+    }
+    let many = "name=web&".repeat(101);
+    assert_eq!(server.get(&format!("/metrics/history?{many}")).await.code, 422);
+    for fine in ["", "?minutes=1440", "?minutes=60&name=web&name=db", "?other=1"] {
+        let answer = server.get(&format!("/metrics/history{fine}")).await;
+        assert_eq!(answer.code, 200, "{fine}");
     }
 }
