@@ -47,18 +47,6 @@ pub(crate) async fn log_reading() {
         again(&stack.api, &detector).await;
     }
     measure(&stack.controller, &flow, "counted").await;
-    let found = stack
-        .api
-        .object("detectors", "http-slow")
-        .await
-        .unwrap_or_default();
-    let message = found.pointer("/status/workloads/0/message");
-    line(
-        "the same: what was counted",
-        "-",
-        "-",
-        &message.unwrap_or(&Value::Null).to_string(),
-    );
 }
 
 async fn again(api: &Api, detector: &Value) {
