@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, RestartContainerOptions, StartContainerOptions,
 };
 use futures::StreamExt;
@@ -239,6 +239,15 @@ impl Container {
             .restart_container(&self.id, None::<RestartContainerOptions>)
             .await;
         restarted.unwrap_or_else(|error| panic!("cannot restart {}: {error}", self.name));
+    }
+
+    /// `docker kill`: a lone SIGKILL.
+    pub async fn kill(&self) {
+        let killed = self
+            .docker
+            .kill_container(&self.id, None::<KillContainerOptions>)
+            .await;
+        killed.unwrap_or_else(|error| panic!("cannot kill {}: {error}", self.name));
     }
 
     /// `docker rm -f`.

@@ -64,6 +64,11 @@ impl Launch {
         self
     }
 
+    /// Gives the state directory the default detectors.
+    pub fn default_detectors(self) -> Self {
+        self.env("AEGIS_DEFAULT_DETECTORS", "true")
+    }
+
     /// Another flag.
     pub fn flag(mut self, name: &str, value: &str) -> Self {
         self.flags.extend([name.to_owned(), value.to_owned()]);

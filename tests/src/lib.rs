@@ -14,6 +14,7 @@ pub mod dashboard;
 pub mod engine_events;
 pub mod engine_proxy;
 pub mod eventually;
+pub mod faults;
 pub mod launch;
 pub mod live;
 pub mod load;
@@ -22,6 +23,7 @@ pub mod model;
 pub mod nginx;
 pub mod own_engine;
 pub mod shape;
+pub mod steady;
 pub mod watch;
 pub mod world;
 

@@ -41,6 +41,17 @@ pub fn balancing(container: &str, workload: &str) -> Value {
     })
 }
 
+/// A LoadBalancer of its container's name in front of several upstreams of one workload each: the first one answers `/`,
+/// the others `/<upstream>/`.
+pub fn balancing_all(container: &str, upstreams: &[(String, &str)]) -> Value {
+    let backend = |(upstream, workload): &(String, &str)| json!({"workload": workload, "port": 8000, "upstream": upstream});
+    let backends: Vec<Value> = upstreams.iter().map(backend).collect();
+    json!({
+        "apiVersion": API_VERSION, "kind": "LoadBalancer", "metadata": {"name": container},
+        "spec": {"container": container, "drainTimeout": "5s", "backends": backends},
+    })
+}
+
 /// A policy for one workload that holds nothing up, with these further fields of its spec.
 pub fn policy(workload: &str, spec: &Value) -> Value {
     let mut all = json!({

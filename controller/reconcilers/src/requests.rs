@@ -121,8 +121,15 @@ async fn follow(context: &Context, name: &str) {
     }
 }
 
-/// Counts a line, if a server of a known workload answered.
+/// nginx logs an upgraded connection (a WebSocket) when it ends.
+const SWITCHING_PROTOCOLS: &str = "101";
+
+/// Counts a line, if a server of a known workload answered. An upgraded connection is open for as long as its client likes:
+/// that says nothing about how soon requests are answered.
 fn count(traffic: &Traffic, line: &Line<'_>, workload: impl FnOnce(&str) -> Option<String>) {
+    if line.status == SWITCHING_PROTOCOLS {
+        return;
+    }
     // nginx names all servers that it tried, separated by commas, and by colons across internal redirects: the last
     // one answered.
     let answered = line
@@ -214,6 +221,7 @@ mod tests {
         assert_eq!(counted("10.0.0.2:80, 10.0.0.9:80", "200", "0.004"), []);
         assert_eq!(counted("-", "503", "0.000"), []);
         assert_eq!(counted("", "503", "0.000"), []);
+        assert_eq!(counted("10.0.0.2:80", "101", "3600.000"), []);
         assert_eq!(
             (millis("0.120"), millis("3"), millis("x"), millis("1.5")),
             (120, 3000, 0, 1005)

@@ -545,48 +545,58 @@ async fn without_hysteresis_the_same_week_opens_incidents() {
     life.end().await;
 }
 
+impl Life {
+    /// Puts a load balancer before `web` and counts requests from its log; answers its uid.
+    async fn balance(&mut self) -> String {
+        let (context, shutdown) = (self.context.clone(), self.shutdown.clone());
+        self.tasks.spawn(crate::requests::run(context, shutdown));
+        self.engine.run_container(&RunSpec::nginx("lb")).unwrap();
+        let backends = json!([{"workload": "web", "port": 8000, "upstream": "web"}]);
+        self.apply(
+            "LoadBalancer",
+            "lb",
+            json!({"container": "lb", "backends": backends}),
+        )
+        .await;
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        let uid = lb.metadata.uid.clone().unwrap();
+        self.served(&uid).await;
+        uid
+    }
+
+    async fn served(&self, uid: &str) {
+        let status = json!({"config": "log_format aegis_receipt", "servers": [
+            {"upstream": "web", "workload": "web", "container": "web", "id": "i", "address": "10.9.9.9:8000"}]});
+        let status = serde_json::from_value(status).unwrap();
+        let store = &self.context.store;
+        store.set_status::<LoadBalancer>("lb", uid, status).await.unwrap();
+    }
+
+    /// A request that was answered so, and a pause.
+    async fn log(&self, uid: &str, status: u16, seconds: &str, pause: Duration) {
+        self.served(uid).await;
+        let end = self.engine.now().0.as_millisecond();
+        let line = format!(
+            r#"{{"end":"{}.{:03}","status":"{status}","seconds":"{seconds}","upstream":"10.9.9.9:8000"}}"#,
+            end / 1000,
+            end % 1000
+        );
+        self.engine.say("lb", false, &line).unwrap();
+        tokio::time::sleep(pause).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn errors_that_a_load_balancer_logs_are_found_and_too_few_requests_say_nothing() {
     let (mut life, _state) = well().await;
-    let (context, shutdown) = (life.context.clone(), life.shutdown.clone());
-    life.tasks.spawn(crate::requests::run(context, shutdown));
-    life.engine.run_container(&RunSpec::nginx("lb")).unwrap();
-    life.apply(
-        "LoadBalancer",
-        "lb",
-        json!({"container": "lb", "backends": [{"workload": "web", "port": 8000, "upstream": "web"}]}),
-    )
-    .await;
-    let lb = life.context.store.get::<LoadBalancer>("lb").unwrap();
-    let uid = lb.metadata.uid.clone().unwrap();
-    let status = json!({"config": "log_format aegis_receipt", "servers": [
-        {"upstream": "web", "workload": "web", "container": "web", "id": "i", "address": "10.9.9.9:8000"}]});
-    let served = async || {
-        let status = serde_json::from_value(status.clone()).unwrap();
-        life.context
-            .store
-            .set_status::<LoadBalancer>("lb", &uid, status)
-            .await
-            .unwrap();
-    };
-    served().await;
+    let uid = life.balance().await;
     let spec = json!({"signal": "HttpErrorRatio", "for": "10s", "alertType": "TOO_MANY_5XX"});
     life.apply("Detector", "errors", spec).await;
     life.pass(10).await;
     assert_eq!(life.row("errors").condition, "Unknown", "nothing was counted yet");
-    let log = async |status: u16| {
-        let end = life.engine.now().0.as_millisecond();
-        let line = format!(
-            r#"{{"end":"{}.{:03}","status":"{status}","seconds":"0.004","upstream":"10.9.9.9:8000"}}"#,
-            end / 1000,
-            end % 1000
-        );
-        life.engine.say("lb", false, &line).unwrap();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
     for n in 0..60 {
-        served().await;
-        log(if n % 10 == 0 { 502 } else { 200 }).await;
+        let status = if n % 10 == 0 { 502 } else { 200 };
+        life.log(&uid, status, "0.004", Duration::from_millis(500)).await;
     }
     let row = life.row("errors");
     assert!(row.firing, "{row:?}");
@@ -597,6 +607,34 @@ async fn errors_that_a_load_balancer_logs_are_found_and_too_few_requests_say_not
         life.alerts()
     );
     life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_and_slow_answers_are_found_with_the_default_files_and_a_lone_one_is_not() {
+    for (alert, status, seconds) in [("HTTP_ERRORS", 502, "0.004"), ("HTTP_SLOW", 200, "1.500")] {
+        let (mut life, _state) = well().await;
+        let uid = life.balance().await;
+        for n in 0..100 {
+            // Of thirty requests a minute one is more than 2 %.
+            let (status, seconds) = if n == 40 {
+                (status, seconds)
+            } else {
+                (200, "0.004")
+            };
+            life.log(&uid, status, seconds, Duration::from_secs(2)).await;
+        }
+        assert_eq!(life.incidents(), [""; 0], "{alert}");
+        for n in 0..160 {
+            let (status, seconds) = if n % 3 == 0 {
+                (status, seconds)
+            } else {
+                (200, "0.004")
+            };
+            life.log(&uid, status, seconds, Duration::from_millis(500)).await;
+        }
+        assert_eq!(life.incidents(), [alert]);
+        life.end().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

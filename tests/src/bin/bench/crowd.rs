@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aegis_tests::manifests::policy;
-use aegis_tests::{Api, Controller, World};
+use aegis_tests::{Api, Container, Controller, World};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
@@ -66,22 +66,28 @@ async fn alerts(rate: u32, budget: &str) {
     );
 }
 
-/// A hundred containers at rest, then a thousand incidents about fifty of them.
-pub(crate) async fn crowd() {
+/// A hundred containers at rest: without detectors, and with those that a state directory begins with.
+pub(crate) async fn idle_with_detectors() {
     let world = World::new().await;
-    let names: Vec<String> = (0..CONTAINERS)
-        .map(|number| world.name(&format!("c{number}")))
-        .collect();
-    let started = names
-        .iter()
-        .map(|name| world.patient_named(name).memory_mb(64).start());
-    let containers: Vec<_> = stream::iter(started).buffered(AT_ONCE).collect().await;
-    // Fifty at once is what is measured here.
-    let launch = world.controller().env("AEGIS_HOST_ACTIONS_PER_HOUR", "1000000");
-    let launch = launch.env("AEGIS_HOST_CONCURRENCY", "1000");
-    let controller = launch.env("AEGIS_HOST_BLAST_RADIUS", "1000").start().await;
-    let api = controller.api();
-    for name in &names {
+    let containers = containers(&world).await;
+    for (given, what) in [("false", "no detectors"), ("true", "the default detectors")] {
+        let launch = world.controller().state(&format!("state-{given}"));
+        let controller = launch.env("AEGIS_DEFAULT_DETECTORS", given).start().await;
+        adopt(&controller.api(), &containers).await;
+        idle(&controller, what).await;
+    }
+}
+
+/// Starts them, some at a time.
+async fn containers(world: &World) -> Vec<Container> {
+    let names = (0..CONTAINERS).map(|number| world.name(&format!("c{number}")));
+    let started = names.map(|name| async move { world.patient_named(&name).memory_mb(64).start().await });
+    stream::iter(started).buffered(AT_ONCE).collect().await
+}
+
+/// Has each of them managed, and waits until all are ready.
+async fn adopt(api: &Api, containers: &[Container]) {
+    for Container { name, .. } in containers {
         let adopted = json!({
             "apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": name},
             "spec": {"container": name, "strategy": {"type": "InPlace"},
@@ -90,14 +96,29 @@ pub(crate) async fn crowd() {
         api.apply(&policy(name, &json!({}))).await;
         api.apply(&adopted).await;
     }
-    join_all(names.iter().map(|name| api.workload_ready(name, 1))).await;
-    idle(&controller).await;
+    let ready = containers
+        .iter()
+        .map(|container| api.workload_ready(&container.name, 1));
+    join_all(ready).await;
+}
+
+/// A hundred containers at rest, then a thousand incidents about fifty of them.
+pub(crate) async fn crowd() {
+    let world = World::new().await;
+    let containers = containers(&world).await;
+    // Fifty at once is what is measured here.
+    let launch = world.controller().env("AEGIS_HOST_ACTIONS_PER_HOUR", "1000000");
+    let launch = launch.env("AEGIS_HOST_CONCURRENCY", "1000");
+    let controller = launch.env("AEGIS_HOST_BLAST_RADIUS", "1000").start().await;
+    let api = controller.api();
+    adopt(&api, &containers).await;
+    idle(&controller, "no detectors").await;
     for container in containers.iter().take(SICK) {
         container.fill_memory(87.0).await;
     }
     let begin = Instant::now();
     let posts = (0..INCIDENTS).map(|number| {
-        let (api, name) = (api.clone(), names[number % PATIENTS].clone());
+        let (api, name) = (api.clone(), containers[number % PATIENTS].name.clone());
         async move {
             let alert = json!({"incident_id": format!("bench-{number}"), "alert_type": "memory_leak", "container_name": name});
             let (status, answer) = api.post("/webhook", &alert).await;
@@ -148,13 +169,13 @@ pub(crate) async fn crowd() {
 }
 
 /// What the controller uses while nothing happens.
-async fn idle(controller: &Controller) {
+async fn idle(controller: &Controller, what: &str) {
     tokio::time::sleep(SETTLED).await;
     let (begin, before) = (Instant::now(), cpu_seconds(controller));
     tokio::time::sleep(WATCHED).await;
     let used = (cpu_seconds(controller) - before) / begin.elapsed().as_secs_f64() * 100.0;
     line(
-        "idle, 100 containers, metrics every 3 s: of a core",
+        &format!("idle, 100 containers, {what}: of a core"),
         &format!("{used:.1} %"),
         "< 2 %",
         "",
@@ -180,8 +201,13 @@ async fn phases(api: &Api) -> Vec<String> {
 }
 
 /// Seconds of CPU that the process has had.
-fn cpu_seconds(controller: &Controller) -> f64 {
-    let path = format!("/proc/{}/stat", controller.process_id());
+pub(crate) fn cpu_seconds(controller: &Controller) -> f64 {
+    cpu_seconds_of(controller.process_id())
+}
+
+/// Seconds of CPU that a process has had.
+pub(crate) fn cpu_seconds_of(process: u32) -> f64 {
+    let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     // The name, in parentheses, may hold anything; user and system time are the 12th and 13th field after it.
     let fields: Vec<&str> = text

@@ -4,7 +4,10 @@
 //! `AEGIS_BENCH_ROUNDS` says how often each is measured, `AEGIS_BENCH_ONLY` which (such as `heal,eject`).
 
 mod crowd;
+mod detect;
+mod evaluate;
 mod healing;
+mod log_reading;
 mod memory;
 mod report;
 mod scaling;
@@ -46,6 +49,18 @@ async fn main() {
     }
     if asked("webhook") {
         crowd::webhook().await;
+    }
+    if asked("detect") {
+        detect::detect(rounds).await;
+    }
+    if asked("idle") {
+        crowd::idle_with_detectors().await;
+    }
+    if asked("logs") {
+        log_reading::log_reading().await;
+    }
+    if asked("evaluate") {
+        evaluate::evaluate(rounds).await;
     }
     if asked("crowd") {
         crowd::crowd().await;

@@ -105,7 +105,7 @@ async fn rest() {
     let controller = world
         .controller()
         .env("METRICS_INTERVAL_SECS", "1")
-        .env("AEGIS_DEFAULT_DETECTORS", "true")
+        .default_detectors()
         .start()
         .await;
     let api = controller.api();

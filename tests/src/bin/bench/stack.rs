@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use aegis_tests::launch::Launch;
 use aegis_tests::manifests::{adopting, balancing, policy};
-use aegis_tests::{Api, Container, World};
+use aegis_tests::{Api, Container, Controller, World};
 use bollard::Docker;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use serde_json::{Value, json};
@@ -37,17 +38,26 @@ pub(crate) struct Stack {
     pub(crate) api: Api,
     pub(crate) token: String,
     pub(crate) docker: Docker,
-    _controller: aegis_tests::Controller,
+    pub(crate) controller: Controller,
     /// Last: it is dropped when no controller is left that would recreate containers.
     pub(crate) world: World,
 }
 
 impl Stack {
     pub(crate) async fn new(base: &str) -> Self {
+        Self::launched(base, |launch| launch).await
+    }
+
+    /// With the detectors that a state directory begins with.
+    pub(crate) async fn with_detectors(base: &str) -> Self {
+        Self::launched(base, Launch::default_detectors).await
+    }
+
+    async fn launched(base: &str, change: impl FnOnce(Launch) -> Launch) -> Self {
         let world = World::new().await;
         let patient = world.patient(base).memory_mb(64).start().await;
         let nginx = world.nginx("lb").await;
-        let controller = world.controller().start().await;
+        let controller = change(world.controller()).start().await;
         let api = controller.api();
         api.apply(&policy(
             &patient.name,
@@ -68,7 +78,7 @@ impl Stack {
             api,
             token,
             docker,
-            _controller: controller,
+            controller,
         }
     }
 
