@@ -22,6 +22,7 @@ pub mod model;
 pub mod nginx;
 pub mod own_engine;
 pub mod shape;
+pub mod trace;
 pub mod watch;
 pub mod world;
 
