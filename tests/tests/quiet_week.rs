@@ -38,7 +38,7 @@ struct Outcome {
     alarms: Vec<Alarm>,
     incidents: Vec<String>,
     evaluations: u64,
-    rounds: u64,
+    readings: u64,
     scenes: usize,
     /// By detector, how often each verdict was stored.
     verdicts: BTreeMap<String, BTreeMap<String, u64>>,
@@ -80,7 +80,7 @@ fn play(days: u32, without: Without, faults: bool) -> Outcome {
             alarms,
             incidents,
             evaluations: running.evaluations(),
-            rounds: stage.rounds,
+            readings: stage.readings,
             scenes: plays.len(),
             verdicts: running.verdicts(),
             faults: Vec::new(),
@@ -94,7 +94,7 @@ fn play(days: u32, without: Without, faults: bool) -> Outcome {
         "{days} days without {without:?} in {:.1} s: {} scenes, {} rounds of readings, {} evaluations, {} alarms, {} incidents",
         began.elapsed().as_secs_f64(),
         outcome.scenes,
-        outcome.rounds,
+        outcome.readings,
         outcome.evaluations,
         outcome.alarms.len(),
         outcome.incidents.len(),
@@ -114,7 +114,7 @@ fn a_quiet_week_opens_no_incident_and_a_fault_after_it_opens_one() {
     );
     // It was looked at: each detector, at least once a minute, and with a verdict.
     let minutes = u64::from(DAYS) * 24 * 60;
-    assert!(outcome.rounds > minutes, "{} rounds", outcome.rounds);
+    assert!(outcome.readings > minutes, "{} readings", outcome.readings);
     let detectors = u64::try_from(outcome.verdicts.len()).expect("few detectors");
     assert_eq!(detectors, 10);
     assert!(

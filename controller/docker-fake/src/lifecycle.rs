@@ -67,6 +67,9 @@ impl World {
             return Ok(());
         };
         container.state = ContainerState::Running;
+        if actor == Actor::Client {
+            container.replayed = None;
+        }
         container.run += 1;
         container.started = Some((instant, now));
         container.pid = pid;

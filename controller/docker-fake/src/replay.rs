@@ -1,5 +1,6 @@
 //! What was recorded on a real engine, shown again: a container that is replayed does nothing by itself. It looks as it was
-//! seen, and its events come as they came. What the code under test does to it takes effect all the same.
+//! seen, and its events come as they came. What the code under test does to it takes effect all the same, and a run that it
+//! starts was never recorded: that one is as the image's are.
 
 use aegis_api::Time;
 use aegis_api::observed::{ContainerState, Stats};
@@ -91,6 +92,12 @@ impl FakeEngine {
             }
             Ok(())
         })
+    }
+
+    /// Id and state of a container.
+    pub fn state(&self, name: &str) -> Option<(String, ContainerState)> {
+        let of = |container: &super::container::Container| (container.id.clone(), container.state);
+        self.shared.read(|world| world.get(name).map(of))
     }
 
     /// An event of a replayed container. `create` is none of these: see [`FakeEngine::run_container`].

@@ -13,6 +13,7 @@ use aegis_docker::{Engine, ListFilter};
 use aegis_tests::trace::{Event, Happening, Line, Link, Made, Reading, Scene, Shown};
 use futures::StreamExt as _;
 use futures::future::join_all;
+use tokio::time::MissedTickBehavior;
 
 const EVERY: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(100);
@@ -110,6 +111,7 @@ impl Recorder {
         tokio::spawn(async move {
             let follower = Follower { docker, tapes };
             let mut timer = tokio::time::interval(EVERY);
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 timer.tick().await;
                 follower.read().await;

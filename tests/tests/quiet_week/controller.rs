@@ -54,7 +54,7 @@ impl std::fmt::Display for Alarm {
 struct Notes {
     scene: String,
     alarms: Vec<Alarm>,
-    evaluations: u64,
+    reconciles: BTreeMap<&'static str, u64>,
     verdicts: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
@@ -97,9 +97,7 @@ impl Record {
 
 impl Observer for Record {
     fn reconciled(&self, r: &Reconciled<'_>) {
-        if r.kind == Detector::info().kind {
-            self.notes().evaluations += 1;
-        }
+        *self.notes().reconciles.entry(r.kind).or_default() += 1;
     }
 }
 
@@ -250,7 +248,13 @@ impl Running {
     }
 
     pub(crate) fn evaluations(&self) -> u64 {
-        self.record.notes().evaluations
+        let notes = self.record.notes();
+        println!("{:?}", notes.reconciles);
+        notes
+            .reconciles
+            .get(Detector::info().kind)
+            .copied()
+            .unwrap_or_default()
     }
 
     pub(crate) fn verdicts(&self) -> BTreeMap<String, BTreeMap<String, u64>> {

@@ -5,8 +5,8 @@ use aegis_docker_fake::RunSpec;
 use serde_json::{Value, json};
 
 pub(crate) const NETWORK: &str = "aegis-network";
-/// As the recorded ones had.
-const MEMORY: u64 = 128 << 20;
+/// The limit of the recorded ones, bytes.
+pub(crate) const MEMORY: u64 = 128 << 20;
 
 /// How a container that is well looks between the scenes: the name of its recording in the scene `idle`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

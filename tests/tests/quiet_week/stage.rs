@@ -1,6 +1,6 @@
 //! Plays recorded scenes to the controller, and what is between them: counters, events and inspections as they were, in
-//! virtual time. Readings come every three seconds, as in the controller; between the scenes those are kept, while all
-//! detectors evaluate once a minute.
+//! virtual time. Readings come every three seconds, as in the controller. In and around scenes each is evaluated; between them
+//! all are kept, and the loops run every three minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,11 +22,12 @@ use crate::week::{Play, What};
 /// Virtual time begins at midnight of a Monday.
 const EPOCH: &str = "2030-01-07T00:00:00Z";
 const EVERY: Duration = Duration::from_secs(3);
-/// Readings in a minute.
-const A_MINUTE: u32 = 20;
+/// In an idle stretch the loops run this often.
+const STEP: Duration = Duration::from_secs(180);
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long before a scene, and after one, all detectors evaluate with every reading.
 const BEFORE: Duration = Duration::from_secs(30);
-const AFTER: Duration = Duration::from_secs(120);
+const AFTER: Duration = Duration::from_secs(66);
 /// What tells who ended a container.
 const CAUSES: [&str; 3] = ["kill", "stop", "restart"];
 
@@ -40,8 +41,11 @@ pub(crate) struct Stage {
     meters: BTreeMap<String, Meter>,
     /// Who is in the present scene: their readings are recorded ones.
     busy: BTreeSet<String>,
+    /// Those that do not answer any more.
+    hung: BTreeSet<&'static str>,
     without: Without,
-    pub(crate) rounds: u64,
+    /// Rounds of readings.
+    pub(crate) readings: u64,
 }
 
 /// A reading between scenes: nanoseconds of CPU time a second, memory, processes.
@@ -76,7 +80,7 @@ impl Stage {
             let name = engine
                 .run_container(&part.container())
                 .expect("an engine without faults");
-            let health = (part.kind == host::Kind::App).then_some("healthy");
+            let health = health_of(part);
             engine
                 .replay(&name, |it| it.health = health)
                 .expect("it is there");
@@ -95,8 +99,9 @@ impl Stage {
             scenes,
             meters: BTreeMap::new(),
             busy: BTreeSet::new(),
+            hung: BTreeSet::new(),
             without,
-            rounds: 0,
+            readings: 0,
         };
         stage.running.scene("the first minutes");
         stage.watch_for(Duration::from_secs(300)).await;
@@ -271,14 +276,22 @@ impl Stage {
         }));
     }
 
-    /// What a container that is not in a scene uses now.
-    fn rest(&mut self, part: &Part, at: Time) -> Option<Sample> {
-        let container = self.engine.peek(part.name)?;
-        let id = container.id.to_string();
-        if container.state != ContainerState::Running || self.busy.contains(&id) {
-            return None;
-        }
-        let meter = self.meters.entry(id.clone()).or_default();
+    /// Those that are in no scene and run.
+    fn at_rest(&self) -> Vec<(&'static Part, String)> {
+        let rests = |part: &'static Part| {
+            let (id, state) = self.engine.state(part.name)?;
+            let rests = state == ContainerState::Running && !self.busy.contains(&id);
+            rests.then_some((part, id))
+        };
+        CAST.iter().filter_map(rests).collect()
+    }
+
+    /// What a container that is in no scene uses now.
+    fn rest(&mut self, part: &Part, id: &str, at: Time) -> Stats {
+        let meter = match self.meters.get_mut(id) {
+            Some(meter) => meter,
+            None => self.meters.entry(id.to_owned()).or_default(),
+        };
         meter.turn += 1;
         let all = &self.quiet[part.kind.recorded()];
         let quiet = all[meter.turn % all.len()];
@@ -286,35 +299,33 @@ impl Stage {
         let used = u128::from(quiet.cpu) * passed.as_millis() / 1000;
         meter.cpu += u64::try_from(used).expect("it is little");
         meter.read = Some(at);
-        let stats = Stats {
+        Stats {
             read_at: Some(at),
             cpu_total_ns: meter.cpu,
             memory_bytes: quiet.memory,
-            memory_limit_bytes: container.memory_limit,
+            memory_limit_bytes: host::MEMORY,
             pids: quiet.pids,
             ..Stats::default()
-        };
-        let sample = Sample {
-            at,
-            cpu_percent: Some(percent(quiet.cpu)),
-            throttled_percent: None,
-            memory_bytes: quiet.memory,
-            memory_limit_bytes: container.memory_limit,
-            net_rx_bytes: 0,
-            net_tx_bytes: 0,
-            pids: u32::try_from(quiet.pids).unwrap_or(u32::MAX),
-            pids_limit: 0,
-        };
-        let set = self.engine.replay(&id, |it| it.stats = Some(stats));
-        set.expect("it was there just now");
-        Some(sample)
+        }
+    }
+
+    /// Containers of our own workload, which nothing was recorded of.
+    fn made(&self) -> Vec<String> {
+        let mut names = self.engine.names();
+        names.retain(|name| name.starts_with(MADE));
+        names
     }
 
     /// A round of readings, as the controller takes them.
     async fn round(&mut self) {
         let at = self.engine.now();
-        for part in &CAST {
-            self.rest(part, at);
+        for (part, id) in self.at_rest() {
+            let stats = self.rest(part, &id, at);
+            let (health, answers) = (health_of(part), !self.hung.contains(part.name));
+            let set = self.engine.replay(&id, |it| {
+                (it.stats, it.health, it.answers) = (Some(stats), health, answers);
+            });
+            set.expect("it was there just now");
         }
         let Ok(containers) = self.engine.list(ListFilter::default()).await else {
             return;
@@ -322,10 +333,10 @@ impl Stage {
         let samples = &self.running.context.samples;
         let readings = collect(&self.engine, samples, containers).await;
         samples.remember(self.engine.now(), &readings);
-        self.rounds += 1;
+        self.readings += 1;
     }
 
-    /// Every reading is evaluated.
+    /// Every round of readings is evaluated.
     async fn watch_until(&mut self, end: Duration) {
         while self.now() < end {
             let next = (self.now() + EVERY).min(end);
@@ -339,21 +350,27 @@ impl Stage {
         self.watch_until(end).await;
     }
 
-    /// Readings are kept, and evaluated once a minute.
+    /// Every reading is kept; the loops take a step at a time.
     pub(crate) async fn idle_until(&mut self, end: Duration) {
-        while self.now() + EVERY * A_MINUTE < end {
-            let begin = self.engine.now();
-            for turn in 1..A_MINUTE {
-                let at = later(begin, EVERY * turn);
-                let samples: Vec<(&str, Sample)> = CAST
-                    .iter()
-                    .filter_map(|part| Some((part.name, self.rest(part, at)?)))
-                    .collect();
+        while self.now() + STEP + EVERY < end {
+            let (begin, resting) = (self.engine.now(), self.at_rest());
+            let mut at = begin;
+            let made = self.made();
+            while at.age(later(begin, STEP)) >= EVERY {
+                at = later(at, EVERY);
+                let mut samples = Vec::with_capacity(resting.len());
+                for (part, id) in &resting {
+                    let before = self.meters.get(id).map_or(0, |meter| meter.cpu);
+                    let stats = self.rest(part, id, at);
+                    samples.push((part.name, sample(&stats, before)));
+                }
+                samples.extend(made.iter().map(|name| (name.as_str(), ours(at))));
                 self.running.context.samples.history().add(at, samples);
+                self.readings += 1;
             }
-            tokio::time::advance(EVERY * (A_MINUTE - 1)).await;
-            tokio::time::sleep(EVERY).await;
-            self.round().await;
+            tokio::time::advance(STEP).await;
+            // What the step set off comes to its end.
+            tokio::time::sleep(SETTLE).await;
         }
         self.watch_until(end).await;
     }
@@ -365,15 +382,13 @@ impl Stage {
         self.running.scene("a crash");
         let known = self.running.incidents();
         self.engine.crash("cart", 1).expect("it runs");
-        self.watch_for(minutes(5)).await;
+        self.watch_for(minutes(2)).await;
         all.push(("crash", self.since(&known)));
 
         self.running.scene("a hang");
         let known = self.running.incidents();
-        self.engine
-            .replay("shop", |it| it.answers = false)
-            .expect("it is there");
-        self.watch_for(minutes(5)).await;
+        self.hung.insert("shop");
+        self.watch_for(minutes(2)).await;
         all.push(("hang", self.since(&known)));
 
         self.running.scene("a leak");
@@ -388,7 +403,7 @@ impl Stage {
         *leak = (0..300).map(grown).collect();
         let id = self.engine.peek("cache").expect("it is there").id.to_string();
         self.meters.entry(id).or_default().turn = 0;
-        self.watch_for(minutes(12)).await;
+        self.watch_for(minutes(8)).await;
         all.push(("leak", self.since(&known)));
         all
     }
@@ -402,6 +417,11 @@ impl Stage {
         }
         all
     }
+}
+
+/// What Docker says of a container that is well.
+fn health_of(part: &Part) -> Option<&'static str> {
+    (part.kind == host::Kind::App).then_some("healthy")
 }
 
 fn later(at: Time, span: Duration) -> Time {
@@ -444,11 +464,35 @@ fn quiet(idle: &Scene, kind: &str) -> Vec<Quiet> {
     all
 }
 
-/// Of nanoseconds a second.
+/// A container of ours, which has hardly anything to do.
+fn ours(at: Time) -> Sample {
+    let stats = Stats {
+        read_at: Some(at),
+        cpu_total_ns: 30_000_000,
+        memory_bytes: Behaviour::default().memory_bytes,
+        memory_limit_bytes: host::MEMORY,
+        pids: 1,
+        ..Stats::default()
+    };
+    sample(&stats, 0)
+}
+
+/// As the collector makes one of two readings.
 #[expect(
     clippy::as_conversions,
     reason = "a percentage: rounding is below what is shown"
 )]
-fn percent(nanos: u64) -> f32 {
-    (nanos as f64 / 1e7) as f32
+fn sample(stats: &Stats, before: u64) -> Sample {
+    let used = stats.cpu_total_ns.saturating_sub(before) as f64;
+    Sample {
+        at: stats.read_at.expect("it was read"),
+        cpu_percent: Some((used / EVERY.as_nanos() as f64 * 100.0) as f32),
+        throttled_percent: None,
+        memory_bytes: stats.memory_bytes,
+        memory_limit_bytes: stats.memory_limit_bytes,
+        net_rx_bytes: 0,
+        net_tx_bytes: 0,
+        pids: u32::try_from(stats.pids).unwrap_or(u32::MAX),
+        pids_limit: 0,
+    }
 }

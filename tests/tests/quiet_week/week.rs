@@ -72,21 +72,18 @@ pub(crate) fn plays(days: u32) -> Vec<Play> {
     (0..days).flat_map(day).collect()
 }
 
+/// A Monday has an engine's restart, a Thursday a reboot.
 fn day(day: u32) -> Vec<Play> {
     let at = |hour, minute| clock(day, hour, minute);
-    let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    let is_weekend = day >= 5;
-    let mut all = vec![
-        scene(at(2, 0), "nightly-job", &[("job", "report"), ("job-rm", "tidy")]),
-        scene(at(2, 15), "nightly-job-inside", &[("web", "billing")]),
-    ];
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let jobs = [("job", "report"), ("job-rm", "tidy")];
+    let mut all = vec![scene(at(2, 0), "nightly-job", &jobs)];
     // A backup that is quick, and one that takes its time.
-    all.push(scene(at(3, 0), "backup", &[("web", "cart")]));
-    let long = scene(at(3, 15), "backup", &[("web", "shop")]);
-    all.push(if day % 3 == 1 {
-        long.held(40_000, hours(0) + Duration::from_secs(40 * 60))
-    } else {
-        long
+    let backup = |on| scene(at(3, 0), "backup", &[("web", on)]);
+    all.push(match day % 3 {
+        0 => backup("cart"),
+        1 => backup("shop").held(40_000, minutes(40)),
+        _ => backup("shop"),
     });
     if day == 0 {
         all.push(scene(at(4, 30), "engine-restart", &EACH_KIND));
@@ -94,37 +91,49 @@ fn day(day: u32) -> Vec<Play> {
     if day == 3 {
         all.push(scene(at(4, 30), "reboot", &EACH_KIND));
     }
-    if !is_weekend {
-        let of = if day % 2 == 0 {
-            ["shop", "cart"]
-        } else {
-            ["cart", "shop"]
-        };
-        all.push(scene(at(9, 30), "rolling-deployment", &[("web", of[0])]));
-        all.push(scene(at(9, 40), "compose-recreate", &[("web", of[1])]));
-        all.push(Play {
-            at: at(10, 0),
-            what: What::Rollout {
-                image: if day % 2 == 0 { "app:2" } else { "app:1" },
-            },
-        });
-    }
-    all.push(scene(at(11, 0), "cpu-burst", &[("web", "shop")]).often(2));
-    all.push(scene(at(11, 30), "cpu-burst", &[("web", "cart")]));
-    let stopped = scene(at(13, 0), "stop-start", &[("web", "legacy")]);
-    all.push(if day % 3 == 2 {
-        stopped.held(60_000, hours(1))
-    } else {
-        stopped
+    let restart = scene(at(14, 45), "restart", &[("web", "legacy")]);
+    let stop = scene(at(13, 0), "stop-start", &[("web", "legacy")]);
+    let burst = |on| scene(at(11, 0), "cpu-burst", &[("web", on)]);
+    let rollout = |image| Play {
+        at: at(10, 0),
+        what: What::Rollout { image },
+    };
+    all.extend(match day {
+        0 => vec![
+            scene(at(9, 30), "rolling-deployment", &[("web", "shop")]),
+            burst("shop").often(2),
+            stop,
+            restart,
+            scene(at(16, 0), "saw-tooth", &[("web", "cache")]).often(5),
+        ],
+        1 => vec![
+            scene(at(9, 30), "compose-recreate", &[("web", "shop")]),
+            rollout("app:2"),
+            scene(at(14, 30), "stop-start-jvm", &[("web", "billing")]),
+            scene(at(15, 0), "reload", &[("nginx", "proxy"), ("web", "billing")]),
+        ],
+        2 => vec![
+            scene(at(9, 30), "rolling-deployment", &[("web", "cart")]),
+            burst("cart"),
+            stop.held(60_000, minutes(90)),
+            scene(at(17, 0), "slow-saw-tooth", &[("web", "cache")]).often(4),
+        ],
+        3 => vec![
+            scene(at(9, 30), "compose-recreate", &[("web", "cart")]),
+            rollout("app:1"),
+            scene(at(15, 0), "reload", &[("nginx", "proxy"), ("web", "legacy")]),
+        ],
+        4 => vec![
+            scene(at(9, 30), "rolling-deployment", &[("web", "shop")]),
+            scene(at(9, 40), "compose-recreate", &[("web", "cart")]),
+            burst("shop"),
+            scene(at(14, 30), "stop-start-jvm", &[("web", "billing")]).held(60_000, minutes(10)),
+        ],
+        5 => vec![
+            scene(at(10, 30), "nightly-job-inside", &[("web", "billing")]),
+            restart.often(2),
+        ],
+        _ => vec![scene(at(16, 0), "saw-tooth", &[("web", "cache")]).often(2)],
     });
-    all.push(scene(at(14, 30), "stop-start-jvm", &[("web", "billing")]));
-    all.push(scene(at(14, 45), "restart", &[("web", "legacy")]).often(1 + day % 2));
-    all.push(scene(
-        at(15, 0),
-        "reload",
-        &[("nginx", "proxy"), ("web", "billing")],
-    ));
-    all.push(scene(at(16, 0), "saw-tooth", &[("web", "cache")]).often(8));
-    all.push(scene(at(17, 0), "slow-saw-tooth", &[("web", "cache")]).often(5));
     all
 }
