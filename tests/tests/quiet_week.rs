@@ -112,13 +112,13 @@ fn a_quiet_week_opens_no_incident_and_a_fault_after_it_opens_one() {
         outcome.listed(),
         outcome.incidents
     );
-    // It was looked at: each detector, at least once a minute, and with a verdict.
+    // It was looked at: a reading at least a minute, each detector at least every three, and with a verdict.
     let minutes = u64::from(DAYS) * 24 * 60;
-    assert!(outcome.readings > minutes, "{} readings", outcome.readings);
+    assert!(outcome.readings > minutes * 15, "{} readings", outcome.readings);
     let detectors = u64::try_from(outcome.verdicts.len()).expect("few detectors");
     assert_eq!(detectors, 10);
     assert!(
-        outcome.evaluations > minutes * detectors,
+        outcome.evaluations > minutes / 3 * detectors,
         "{} evaluations",
         outcome.evaluations
     );

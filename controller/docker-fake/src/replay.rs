@@ -107,16 +107,28 @@ impl FakeEngine {
         })
     }
 
-    /// What was seen of a replayed container then.
+    /// What was seen of a replayed container then. Where its events had come, that is as they left it.
     pub fn replay_shown(&self, name: &str, shown: &Shown) -> EngineResult<()> {
         self.on(name, "replay", |world, id| {
-            if let Some(container) = world.get_mut(id) {
-                container.state = shown.state;
-                container.exit_code = shown.exit_code;
-                container.oom_killed = shown.oom_killed;
-                if let Some((instant, _)) = container.started {
-                    container.started = shown.started.map(|at| (instant, at)).or(container.started);
-                }
+            let before = world.get(id).map(|container| container.state);
+            let was_up = world.get(id).is_some_and(super::container::Container::is_up);
+            if shown.state == ContainerState::Running && !was_up {
+                world.begin_run(id, Actor::Engine)?;
+            }
+            if shown.state != ContainerState::Running && was_up && shown.state != ContainerState::Paused {
+                world.move_out(id, None);
+            }
+            let Some(container) = world.get_mut(id) else {
+                return Ok(());
+            };
+            container.state = shown.state;
+            container.exit_code = shown.exit_code;
+            container.oom_killed = shown.oom_killed;
+            if before != Some(shown.state) {
+                let began = container
+                    .started
+                    .map(|(instant, at)| (instant, shown.started.unwrap_or(at)));
+                container.started = began;
                 container.finished = shown.finished.or(container.finished);
             }
             Ok(())

@@ -249,7 +249,6 @@ impl Running {
 
     pub(crate) fn evaluations(&self) -> u64 {
         let notes = self.record.notes();
-        println!("{:?}", notes.reconciles);
         notes
             .reconciles
             .get(Detector::info().kind)

@@ -371,6 +371,8 @@ impl Stage {
             tokio::time::advance(STEP).await;
             // What the step set off comes to its end.
             tokio::time::sleep(SETTLE).await;
+            self.round().await;
+            tokio::time::sleep(SETTLE).await;
         }
         self.watch_until(end).await;
     }
@@ -403,7 +405,7 @@ impl Stage {
         *leak = (0..300).map(grown).collect();
         let id = self.engine.peek("cache").expect("it is there").id.to_string();
         self.meters.entry(id).or_default().turn = 0;
-        self.watch_for(minutes(8)).await;
+        self.watch_for(minutes(12)).await;
         all.push(("leak", self.since(&known)));
         all
     }
