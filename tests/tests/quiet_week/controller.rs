@@ -27,6 +27,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// What goes on when nothing happens.
+pub(crate) const IDLE: &str = "an idle stretch";
+
 /// A detector began to fire.
 #[derive(Debug, Clone)]
 pub(crate) struct Alarm {
@@ -54,6 +57,8 @@ impl std::fmt::Display for Alarm {
 struct Notes {
     scene: String,
     alarms: Vec<Alarm>,
+    /// What held while nothing happened.
+    unrest: Vec<Alarm>,
     reconciles: BTreeMap<&'static str, u64>,
     verdicts: BTreeMap<String, BTreeMap<String, u64>>,
 }
@@ -81,7 +86,8 @@ impl Record {
         for row in detector.status.iter().flat_map(|status| &status.workloads) {
             let verdicts = notes.verdicts.entry(detector.name().to_owned()).or_default();
             *verdicts.entry(row.condition.clone()).or_default() += 1;
-            if row.firing && !fired(&row.workload) {
+            let fires = row.firing && !fired(&row.workload);
+            if fires || notes.scene == IDLE && row.condition == "True" {
                 let alarm = Alarm {
                     detector: detector.name().to_owned(),
                     workload: row.workload.clone().unwrap_or_else(|| "the host".to_owned()),
@@ -89,7 +95,12 @@ impl Record {
                     scene: notes.scene.clone(),
                     words: row.message.clone(),
                 };
-                notes.alarms.push(alarm);
+                let list = if fires {
+                    &mut notes.alarms
+                } else {
+                    &mut notes.unrest
+                };
+                list.push(alarm);
             }
         }
     }
@@ -245,6 +256,10 @@ impl Running {
 
     pub(crate) fn alarms(&self) -> Vec<Alarm> {
         self.record.notes().alarms.clone()
+    }
+
+    pub(crate) fn unrest(&self) -> Vec<Alarm> {
+        self.record.notes().unrest.clone()
     }
 
     pub(crate) fn evaluations(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Plays recorded scenes to the controller, and what is between them: counters, events and inspections as they were, in
 //! virtual time. Readings come every three seconds, as in the controller. In and around scenes each is evaluated; between them
-//! all are kept, and the loops run every three minutes.
+//! all are kept, and the loops run more seldom: nothing changes there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,14 +15,18 @@ use aegis_tests::trace::{Happening, Line, Link, Made, Reading, Scene};
 use tokio::time::Instant;
 
 use crate::Without;
-use crate::controller::Running;
+use crate::controller::{IDLE, Running};
 use crate::host::{self, CAST, MADE, Part};
 use crate::week::{Play, What};
 
 /// Virtual time begins at midnight of a Monday.
 const EPOCH: &str = "2030-01-07T00:00:00Z";
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 const EVERY: Duration = Duration::from_secs(3);
-/// In an idle stretch the loops run this often.
+/// How long after that the loops run so often that no detector starts to wait again because of a gap.
+const LATER: Duration = Duration::from_secs(300);
+const SHORT_STEP: Duration = Duration::from_secs(81);
+/// How often they run in an idle stretch.
 const STEP: Duration = Duration::from_secs(180);
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long before a scene, and after one, all detectors evaluate with every reading.
@@ -67,9 +71,9 @@ struct Meter {
 
 impl Stage {
     /// Must be called inside the run's runtime: the engine's time begins here.
-    pub(crate) async fn new(without: Without) -> Self {
+    pub(crate) async fn new(without: Without, day: u32) -> Self {
         let engine = FakeEngine::new(FakeOptions {
-            epoch: EPOCH.parse().expect("a time"),
+            epoch: later(EPOCH.parse().expect("a time"), A_DAY * day),
             seed: 1,
             ..FakeOptions::default()
         });
@@ -150,7 +154,8 @@ impl Stage {
                 part.name
             );
         }
-        self.running.scene("an idle stretch");
+        self.step_until(self.now() + LATER, SHORT_STEP).await;
+        self.running.scene(IDLE);
     }
 
     async fn scene(&mut self, lines: &[Line], roles: &[(&str, &str)], mut held: Option<(i64, Duration)>) {
@@ -350,13 +355,18 @@ impl Stage {
         self.watch_until(end).await;
     }
 
-    /// Every reading is kept; the loops take a step at a time.
     pub(crate) async fn idle_until(&mut self, end: Duration) {
-        while self.now() + STEP + EVERY < end {
+        self.step_until(end, STEP).await;
+        self.watch_until(end).await;
+    }
+
+    /// Every reading is kept; the loops take a step at a time, as long as there is room for one.
+    async fn step_until(&mut self, end: Duration, step: Duration) {
+        while self.now() + step + EVERY < end {
             let (begin, resting) = (self.engine.now(), self.at_rest());
             let mut at = begin;
             let made = self.made();
-            while at.age(later(begin, STEP)) >= EVERY {
+            while at.age(later(begin, step)) >= EVERY {
                 at = later(at, EVERY);
                 let mut samples = Vec::with_capacity(resting.len());
                 for (part, id) in &resting {
@@ -368,13 +378,12 @@ impl Stage {
                 self.running.context.samples.history().add(at, samples);
                 self.readings += 1;
             }
-            tokio::time::advance(STEP).await;
+            tokio::time::advance(step).await;
             // What the step set off comes to its end.
             tokio::time::sleep(SETTLE).await;
             self.round().await;
             tokio::time::sleep(SETTLE).await;
         }
-        self.watch_until(end).await;
     }
 
     /// What is really wrong, one after the other, and the incidents that each opens.

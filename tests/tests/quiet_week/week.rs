@@ -1,11 +1,12 @@
 //! When in the week each scene happens, and to whom. It begins on a Monday at midnight. Pure.
 
+use std::ops::Range;
 use std::time::Duration;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
 pub(crate) struct Play {
-    /// Since the week began.
+    /// Since the first of the days began.
     pub(crate) at: Duration,
     pub(crate) what: What,
 }
@@ -67,9 +68,12 @@ impl Play {
     }
 }
 
-/// What happens on so many days, in order.
-pub(crate) fn plays(days: u32) -> Vec<Play> {
-    (0..days).flat_map(day).collect()
+/// What happens on these days, in order; times count from the first one's midnight.
+pub(crate) fn plays(days: Range<u32>) -> Vec<Play> {
+    let begin = clock(days.start, 0, 0);
+    let mut all: Vec<Play> = days.flat_map(day).collect();
+    all.iter_mut().for_each(|play| play.at -= begin);
+    all
 }
 
 /// A Monday has an engine's restart, a Thursday a reboot.
@@ -104,7 +108,7 @@ fn day(day: u32) -> Vec<Play> {
             burst("shop").often(2),
             stop,
             restart,
-            scene(at(16, 0), "saw-tooth", &[("web", "cache")]).often(5),
+            scene(at(16, 0), "saw-tooth", &[("web", "cache")]).often(4),
         ],
         1 => vec![
             scene(at(9, 30), "compose-recreate", &[("web", "shop")]),
@@ -116,7 +120,7 @@ fn day(day: u32) -> Vec<Play> {
             scene(at(9, 30), "rolling-deployment", &[("web", "cart")]),
             burst("cart"),
             stop.held(60_000, minutes(90)),
-            scene(at(17, 0), "slow-saw-tooth", &[("web", "cache")]).often(4),
+            scene(at(17, 0), "slow-saw-tooth", &[("web", "cache")]).often(3),
         ],
         3 => vec![
             scene(at(9, 30), "compose-recreate", &[("web", "cart")]),
