@@ -37,7 +37,7 @@ listeners() {
 holder() {
     local inode=$1 fd pid
     fd=$(find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\[$inode\]" -print -quit 2>/dev/null || true)
-    [ -n "$fd" ] || { printf 'a process that only root may look at'; return; }
+    [ -n "$fd" ] || { printf 'a process that only root may inspect'; return; }
     pid=$(printf '%s' "$fd" | cut -d/ -f3)
     printf 'process %s (%s)' "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null || printf '?')"
 }
@@ -103,21 +103,76 @@ find_socket() {
     export AEGIS_DOCKER_SOCK DOCKER_GID AEGIS_UID
 }
 
+as_admin() { AEGIS_SERVER=$SERVER AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE") "$AEGISCTL" "$@"; }
+
 # A viewer's token for the dashboard, made once and again whenever the controller no longer takes the one there is.
 give_dashboard_its_token() {
-    local server made name=aegis-dashboard
-    server="http://$(reach):$AEGIS_API_PORT"
+    local made name=aegis-dashboard
     if [ -s "$DASHBOARD_TOKEN_FILE" ] &&
-        AEGIS_SERVER=$server AEGIS_TOKEN=$(cat "$DASHBOARD_TOKEN_FILE") "$AEGISCTL" auth can-i get incidents >/dev/null 2>&1; then
+        AEGIS_SERVER=$SERVER AEGIS_TOKEN=$(cat "$DASHBOARD_TOKEN_FILE") "$AEGISCTL" auth can-i get incidents >/dev/null 2>&1; then
         return
     fi
-    as_admin() { AEGIS_SERVER=$server AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE") "$AEGISCTL" "$@"; }
     # Of an earlier state of the file.
     as_admin token revoke "$name" >/dev/null 2>&1 || true
     made=$(as_admin token create "$name" --role viewer --quiet) ||
         die "the controller makes no token for the dashboard" "what aegisctl said is above; all of it: docker logs aegis-agent"
     (umask 022 && printf '%s\n' "$made" >"$DASHBOARD_TOKEN_FILE.new")
     mv -f "$DASHBOARD_TOKEN_FILE.new" "$DASHBOARD_TOKEN_FILE"
+}
+
+# The files that make the controller watch TARGET_CONTAINER: a Workload that adopts it, a policy for that workload alone, and
+# a LoadBalancer where its port is known. What is there already stays as it is: they are the user's.
+declare_target() {
+    local target=${TARGET_CONTAINER:-} name port path=/ health directory
+    [ -n "$target" ] || return 0
+    if ! docker inspect --type container "$target" >/dev/null 2>&1; then
+        warn "there is no container $target yet: run make up again once there is, and its Workload is made"
+        return
+    fi
+    name=$(printf '%s' "$target" | tr '[:upper:]_' '[:lower:]-')
+    ! as_admin get workload "$name" >/dev/null 2>&1 || return 0
+    if [[ "${HEALTH_URL:-}" =~ ^http://[^/:]+:([0-9]+)(/[^[:space:]]*)?$ ]]; then
+        port=${BASH_REMATCH[1]} path=${BASH_REMATCH[2]:-/}
+        health="{http: {port: $port, path: \"$path\"}}"
+    else
+        port=$(docker inspect --format '{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' "$target" |
+            tr ' ' '\n' | sed -n 's,/tcp$,,p' | head -n 1)
+        health="{tcp: {port: $port}}"
+    fi
+    [ -n "$port" ] || health='{docker: {}}'
+    directory=$(mktemp -d)
+    cat >"$directory/workload.yaml" <<YAML
+apiVersion: aegisops.io/v1alpha1
+kind: Workload
+metadata: {name: "$name"}
+spec:
+  container: "$target"
+  replicas: 1
+  health: $health
+YAML
+    cat >"$directory/policy.yaml" <<YAML
+apiVersion: aegisops.io/v1alpha1
+kind: RemediationPolicy
+metadata: {name: "$name"}
+spec:
+  workloads: {names: ["$name"]}
+  mode: Auto
+YAML
+    [ -z "$port" ] || cat >"$directory/loadbalancer.yaml" <<YAML
+apiVersion: aegisops.io/v1alpha1
+kind: LoadBalancer
+metadata: {name: aegis-lb}
+spec:
+  container: aegis-lb
+  backends:
+    - {workload: "$name", port: $port, upstream: "$(printf '%s' "$name" | tr '.-' '__')"}
+YAML
+    if [ -n "$port" ] && as_admin get loadbalancer aegis-lb >/dev/null 2>&1; then
+        rm "$directory/loadbalancer.yaml"
+    fi
+    as_admin apply -f "$directory" ||
+        die "the controller does not take the resources of TARGET_CONTAINER=$target" "what aegisctl said is above"
+    rm -r "$directory"
 }
 
 # restarts CONTAINER: how often it was restarted so far, or nothing when there is none of that name.
@@ -160,11 +215,13 @@ compose up --detach --remove-orphans >"$log" 2>&1 </dev/null || {
 rust_target
 AEGISCTL=$(binary aegisctl)
 ready aegis-agent "$AEGIS_API_PORT" /readyz
+SERVER="http://$(reach):$AEGIS_API_PORT"
 give_dashboard_its_token
 ready buggy-app-v2 "$AEGIS_APP_PORT" /health
 ready aegis-lb "$AEGIS_LB_PORT" /lb-health
 ready aegis-cockpit "$AEGIS_COCKPIT_PORT" /cockpit-health
 ready aegis-dashboard "$AEGIS_DASHBOARD_PORT" /healthz
+declare_target
 
 at=$(reach)
 good "ready"

@@ -53,15 +53,18 @@ export async function login(page, base, token) {
   await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
 }
 
-/** The findings that keep somebody from using it. */
+/** The findings that keep somebody from using it. What fades in would be judged half faded: motion is off meanwhile. */
 export async function barriers(page, where) {
+  await page.emulateMedia({ reducedMotion: "reduce" });
   await page.evaluate(`${AXE}; undefined`);
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map(({ finished }) => finished)));
   const { violations } = await page.evaluate(() =>
     globalThis.axe.run(document, {
       resultTypes: ["violations"],
       runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     }),
   );
+  await page.emulateMedia({ reducedMotion: null });
   const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
   const place = (node) => `    ${node.target.join(" ")} ${node.any[0]?.message ?? ""}`;
   return serious.map(({ id, help, nodes }) =>

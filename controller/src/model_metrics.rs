@@ -4,7 +4,7 @@
 //! Labels: `purpose` (analysis, security_officer, auditor), `provider`, and `model`, which for the built-in analyst is
 //! the rule that decided, and `entry` where one of the runbook did. All three come from the configuration and the
 //! rules, never from what is judged. What there is no end of, a prompt's hash and an entry's name, is an exemplar: it
-//! stands beside the bucket it fell into, and is shown to scrapers that ask for OpenMetrics.
+//! stands beside the bucket it fell into, and is shown to scrapers that request OpenMetrics.
 
 use aegis_brain::{Answered, Observer};
 use prometheus_client::encoding::EncodeLabelSet;

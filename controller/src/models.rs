@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(
             (config.providers[0].name.as_str(), super::order(&config).as_str()),
             ("fastrouter", "builtin"),
-            "a policy may ask for it"
+            "a policy may name it"
         );
         let error = |arguments: &[&str]| configured(arguments).unwrap_err().to_string();
         assert!(error(&["--providers", "fastrouter"]).contains("FASTRTR_API_KEY"));

@@ -17,7 +17,7 @@ impl FeedObserver {
 
 impl Observer for FeedObserver {
     fn reconciled(&self, r: &Reconciled<'_>) {
-        // Every detector looks at each round of readings: that it did is no news.
+        // Every detector evaluates each round of readings: that it did is no news.
         if r.kind == DetectorReconciler::KIND && r.trigger != "store" && r.error.is_none() {
             return;
         }

@@ -229,7 +229,7 @@ async fn i6_the_fourth_workload_within_a_minute_pauses_all_automation_until_some
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i6_restarts_of_sick_containers_are_bound_by_the_same_limits() {
+async fn i6_restarts_of_unhealthy_containers_are_bound_by_the_same_limits() {
     let restart = json!({"restart": {"unhealthyAfter": "1s", "delay": "0s"}});
     let mut stage = stage(4, restart).await;
     stage.all_hang(&stage.patients).await;

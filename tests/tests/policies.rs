@@ -110,7 +110,7 @@ async fn in_approve_mode_only_an_approval_of_this_very_plan_lets_it_act() {
     let written = api.merge_ok("Incident", "asks", &wrong).await;
     let generation = written["metadata"]["generation"].clone();
     let still = api
-        .until("Incident", "asks", "the wrong approval was looked at", |object| {
+        .until("Incident", "asks", "the wrong approval was observed", |object| {
             let seen = object["status"]["observedGeneration"] == generation;
             if seen {
                 Ok(object.clone())
@@ -270,7 +270,7 @@ async fn world_size(stage: &Stage) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_noop_on_a_sick_workload_is_not_resolved_i7() {
+async fn a_noop_on_an_unhealthy_workload_is_not_resolved_i7() {
     let stage = stage(json!({"verification": {"deadline": "2s"}})).await;
     stage.patient.trigger("hang").await;
     stage

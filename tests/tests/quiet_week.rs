@@ -135,7 +135,9 @@ fn a_quiet_week_opens_no_incident_and_a_fault_after_it_opens_one() {
             part.evaluations
         );
         for (detector, verdicts) in &part.verdicts {
-            let known = ["True", "False"].iter().any(|verdict| verdicts.contains_key(*verdict));
+            let known = ["True", "False"]
+                .iter()
+                .any(|verdict| verdicts.contains_key(*verdict));
             assert!(known, "{detector} never had a verdict: {verdicts:?}");
         }
     }

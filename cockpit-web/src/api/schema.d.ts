@@ -1301,7 +1301,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Container metrics; Prometheus text where Accept asks for it */
+        /** Container metrics; Prometheus text where Accept requests it */
         get: {
             parameters: {
                 query?: never;
@@ -2412,7 +2412,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Released" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -2898,7 +2898,7 @@ export interface components {
             refused: string[];
             /**
              * Format: uint32
-             * @description How many replicas it would then ask for.
+             * @description Its `spec.replicas` after that.
              */
             replicas: number;
             /** @description What would be done, in order. */
@@ -3096,7 +3096,7 @@ export interface components {
                      * @enum {string}
                      */
                     decision: "Approve" | "Reject";
-                    /** @description Hash of the plan they looked at: an approval of another plan does not count. */
+                    /** @description Hash of the plan they reviewed: an approval of another plan does not count. */
                     planHash: string;
                 } | null;
                 /** @description Name of the container the sender spoke of. */
@@ -3170,7 +3170,7 @@ export interface components {
                  * @description When it began, as the sender reports it.
                  */
                 startsAt?: string | null;
-                /** @description Name of the Workload that is sick. Absent where the sender named only a container that no Workload covers. */
+                /** @description Name of the Workload that is unhealthy. Absent where the sender named only a container that no Workload covers. */
                 workloadRef?: string | null;
             };
             /** @description The remediation so far; only the incident reconciler writes it. */
@@ -3486,7 +3486,7 @@ export interface components {
                          * @default 0
                          */
                         restartCount?: number;
-                        /** @description When this controller did so lately, since it had ended or was sick, oldest first. */
+                        /** @description When this controller did so lately, since it had ended or was unhealthy, oldest first. */
                         restartedAt?: string[];
                         /**
                          * Format: date-time
@@ -3592,7 +3592,7 @@ export interface components {
                     }[];
                     /**
                      * Format: uint32
-                     * @description Replicas the workload asks for.
+                     * @description `spec.replicas` of the workload.
                      * @default 0
                      */
                     desiredReplicas?: number;
@@ -3647,11 +3647,11 @@ export interface components {
                          * @description When.
                          */
                         at: string;
-                        /** @description The incident for which it was done; absent where somebody asked for it outside of any. */
+                        /** @description The incident for which it was done; absent where somebody requested it outside of any. */
                         incident?: string | null;
                         /**
                          * Format: uint32
-                         * @description The replicas that it asked for, where it scaled by hand.
+                         * @description The replicas that it requested, where it scaled by hand.
                          */
                         replicas?: number | null;
                         /** @description Whether verification passed; absent while it is under way. */
@@ -3676,7 +3676,7 @@ export interface components {
                     containers?: string[];
                     /**
                      * Format: date-time
-                     * @description When Docker had what the patch asks for.
+                     * @description When Docker had what the patch changes.
                      */
                     convergedAt?: string | null;
                     /**
@@ -3961,7 +3961,7 @@ export interface components {
                     }[];
                     /**
                      * Format: date-time
-                     * @description When it gives up.
+                     * @description When it times out.
                      */
                     deadline?: string | null;
                     /** @description Whether the workload's own probe passed as often as policy asks. */
@@ -4454,7 +4454,7 @@ export interface components {
                  */
                 verification?: {
                     /**
-                     * @description When verification gives up.
+                     * @description When verification times out.
                      * @default 30s
                      */
                     deadline?: string;
@@ -4737,8 +4737,8 @@ export interface components {
                 container?: string | null;
                 /**
                  * @description Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
-                 *     is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-                 *     the container whose network the adopted one shares, are known without being named here.
+                 *     is unhealthy or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on`
+                 *     names, and the container whose network the adopted one shares, are known without being named here.
                  */
                 dependsOn?: string[];
                 /**
@@ -4818,8 +4818,8 @@ export interface components {
                 restart?: {
                     /**
                      * Format: uint32
-                     * @description Most restarts of one container within `window`, whether it ended or was sick; then it is left to a human, and an
-                     *     incident asks one. Absent: ten.
+                     * @description Most restarts of one container within `window`, whether it ended or was unhealthy; then it is left to a human,
+                     *     and an incident asks one. Absent: ten.
                      */
                     attempts?: number | null;
                     /**
@@ -4975,7 +4975,7 @@ export interface components {
             };
             /** @description Observed state of a workload; only its reconciler writes it. */
             status?: {
-                /** @description How sick containers were found right before `spec.restart` restarted them, newest last, at most three. */
+                /** @description How unhealthy containers were found right before `spec.restart` restarted them, newest last, at most three. */
                 captures?: {
                     /**
                      * @description Why the container was to be restarted.
@@ -5107,7 +5107,7 @@ export interface components {
                          * @default 0
                          */
                         restartCount?: number;
-                        /** @description When this controller did so lately, since it had ended or was sick, oldest first. */
+                        /** @description When this controller did so lately, since it had ended or was unhealthy, oldest first. */
                         restartedAt?: string[];
                         /**
                          * Format: date-time
@@ -5278,8 +5278,8 @@ export interface components {
                     workload?: string | null;
                 }[];
                 /**
-                 * @description When `spec.restart` restarted sick containers within the last hour, newest last, at most two hundred: they count
-                 *     against the actions of the host.
+                 * @description When `spec.restart` restarted unhealthy containers within the last hour, newest last, at most two hundred: they
+                 *     count against the actions of the host.
                  */
                 heals?: string[];
                 /**
@@ -5382,7 +5382,7 @@ export interface components {
                  * @default 0
                  */
                 readyReplicas?: number;
-                /** @description The revision that the template asks for and that was rolled back since it does not run. */
+                /** @description The revision of the template that was rolled back since it does not run. */
                 rejected?: {
                     /**
                      * Format: date-time
@@ -5559,7 +5559,7 @@ export interface components {
             creationTimestamp?: string;
             /**
              * Format: date-time
-             * @description When its deletion was asked for. Written by the server.
+             * @description When its deletion was requested. Written by the server.
              */
             deletionTimestamp?: string;
             /** @description Who still has work to do before the object may go. */

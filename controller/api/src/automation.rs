@@ -1,8 +1,8 @@
 //! The brake: automation paused by people or by itself, on the whole host or for one workload, with who, when and why.
 //! Owns the shapes of `/automation` and of the annotations on a Workload. Pure.
 //!
-//! While paused nothing is restarted or healed by itself, and no incident acts without a human. Scaling to what a spec
-//! asks for, rollouts and load balancer membership go on: they are people's wishes.
+//! While paused nothing is restarted or healed by itself, and no incident acts without a human. Scaling to a spec's
+//! replicas, rollouts and load balancer membership go on: they are people's wishes.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Pause {
         text
     }
 
-    /// The pause that a Workload's annotations ask for, in force or not.
+    /// The pause in a Workload's annotations, in force or not.
     pub fn of(annotations: Option<&BTreeMap<String, String>>) -> Option<Self> {
         let annotations = annotations?;
         let value = annotations.get(ANNOTATION_PAUSED).map(|value| value.trim())?;

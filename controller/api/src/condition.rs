@@ -1,6 +1,6 @@
 //! Conditions in the Kubernetes convention: one row a type, `lastTransitionTime` moves only with `status`. Pure.
 //!
-//! They are set and asked for by [`ConditionType`] and [`Reason`], and stored as the strings that Kubernetes has there.
+//! They are set and looked up by [`ConditionType`] and [`Reason`], and stored as the strings that Kubernetes has there.
 
 mod vocabulary;
 

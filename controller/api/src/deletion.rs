@@ -1,4 +1,4 @@
-//! Deletions that people's files ask for and that wait for a person: what `/files` answers and `/files/confirm` takes.
+//! Deletions by file that wait for a person's confirmation: what `/files` answers and `/files/confirm` takes.
 //! Data only. Pure.
 
 use schemars::JsonSchema;

@@ -17,6 +17,8 @@ use crate::workload::ContainerTemplate;
 
 /// The alert type of an incident about a container that was restarted too often.
 pub const RESTART_LIMIT: &str = "RESTART_LIMIT";
+/// The source of incidents that detectors open.
+pub const DETECTOR: &str = "detector";
 /// The source of incidents that this controller opens by itself.
 pub const CONTROLLER: &str = "controller";
 
@@ -54,7 +56,7 @@ pub const CONTROLLER: &str = "controller";
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IncidentSpec {
-    /// Name of the Workload that is sick. Absent where the sender named only a container that no Workload covers.
+    /// Name of the Workload that is unhealthy. Absent where the sender named only a container that no Workload covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_ref: Option<ResourceName>,
     /// Name of the container the sender spoke of.
@@ -183,7 +185,7 @@ pub struct Approval {
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub by: String,
-    /// Hash of the plan they looked at: an approval of another plan does not count.
+    /// Hash of the plan they reviewed: an approval of another plan does not count.
     #[schemars(length(min = 1, max = 128))]
     pub plan_hash: String,
 }
@@ -487,7 +489,7 @@ pub struct Execution {
     /// The Workload's generation that carries the patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// When Docker had what the patch asks for.
+    /// When Docker had what the patch changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub converged_at: Option<Time>,
     /// Containers that were restarted, made or removed.
@@ -511,7 +513,7 @@ pub struct Verification {
     /// When verification began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When it gives up.
+    /// When it times out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// The latest attempts, oldest first, at most 100.
@@ -597,10 +599,12 @@ impl Fill for IncidentSpec {}
 
 impl Rules for IncidentSpec {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
-        if self.workload_ref.is_none() && self.container_name.is_none() {
+        // What a detector finds may be about the host.
+        let needs_one = self.source.kind != DETECTOR;
+        if needs_one && self.workload_ref.is_none() && self.container_name.is_none() {
             out.push(FieldError::required(
                 path,
-                "set `workloadRef` (the sick Workload) or `containerName` (a container that a Workload covers)",
+                "set `workloadRef` (the unhealthy Workload) or `containerName` (a container that a Workload covers)",
             ));
         }
         if let Some(override_) = &self.override_

@@ -47,7 +47,7 @@ pub trait Kind:
         self.meta().generation.unwrap_or_default()
     }
 
-    /// Whether somebody asked for its deletion and a finalizer still holds it.
+    /// Whether its deletion was requested and a finalizer still holds it.
     fn is_deleting(&self) -> bool {
         self.meta().deletion_timestamp.is_some()
     }

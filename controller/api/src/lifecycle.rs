@@ -29,9 +29,9 @@ pub const DEATHS_WITHIN: Duration = Duration::from_secs(15 * 60);
 pub const MOST_DEATHS: usize = 20;
 /// Most happenings kept of a container: some 1 KiB.
 const MOST_KEPT: usize = 32;
-/// How long a stop that we asked for may take to show: longer than the engine's answer, shorter than a person waits.
+/// How long a stop that we requested may take to show: longer than the engine's answer, shorter than a person waits.
 const OWN_WITHIN: Duration = Duration::from_secs(600);
-/// A death this soon after a gap may have been asked for within the gap.
+/// A death this soon after a gap may have been requested within the gap.
 const SHADOW: Duration = Duration::from_secs(30);
 
 const SIGHUP: u8 = 1;
@@ -298,7 +298,7 @@ impl Run {
     }
 
     fn end(&self, at: Time, exit_code: i64) -> End {
-        // Many programs read these as a word to look at their configuration: only what died of one was ended by it.
+        // Many programs reload their configuration on these: only what died of one was ended by it.
         let reloads = |signal: &u8| matches!(*signal, SIGHUP | SIGUSR1 | SIGUSR2 | SIGCONT | SIGWINCH);
         let asks = |signal: &&u8| {
             **signal != SIGKILL && (!reloads(signal) || exit_code == 128 + i64::from(**signal))
@@ -329,7 +329,7 @@ struct End {
     /// Somebody stopped it, or sent a signal other than SIGKILL.
     asked: bool,
     ours: bool,
-    /// The word that asked for it may have been lost.
+    /// The event of its request may have been lost.
     shadowed: bool,
     /// The stream was lost before it started again; when the engine last answered before that.
     lost: Option<Option<Time>>,

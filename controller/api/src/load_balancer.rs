@@ -342,7 +342,7 @@ const fn one() -> u32 {
 }
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde asks for"
+    reason = "the signature that serde requires"
 )]
 const fn is_one(weight: &u32) -> bool {
     *weight == 1

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContainerId, Time};
 
-mod surroundings;
+mod host_facts;
 
-pub use surroundings::{Known, Questions};
+pub use host_facts::{HostFacts, HostQuery};
 
 /// Docker's states of a container. A word of an engine or a version that has others is read as `unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]

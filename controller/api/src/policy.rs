@@ -225,7 +225,7 @@ pub struct VerificationPolicy {
     /// How long it must stay healthy after the first passing attempt; shorter than `deadline`.
     #[serde(default = "no_time")]
     pub soak: Duration,
-    /// When verification gives up.
+    /// When verification times out.
     #[serde(default = "verification_deadline")]
     pub deadline: Duration,
 }

@@ -10,7 +10,7 @@ pub struct HttpRequest {
     pub address: SocketAddr,
     /// Path and query.
     pub path: String,
-    /// What the Host header says; the address without it. Over TLS it is the server name that is asked for, too.
+    /// What the Host header says; the address without it. Over TLS it is the server name (SNI), too.
     pub host: Option<String>,
     /// Further headers.
     pub headers: BTreeMap<String, String>,

@@ -171,7 +171,7 @@ pub enum Verdict {
     Approved,
     /// Do not.
     Rejected,
-    /// A human must look; also what a failed reviewer counts as.
+    /// Requires approval by a human; also what a failed reviewer counts as.
     NeedsReview,
 }
 
@@ -248,7 +248,7 @@ pub struct Evidence {
     pub collected_at: Option<Time>,
     /// One row a container of the workload.
     pub containers: Vec<ContainerEvidence>,
-    /// Replicas the workload asks for.
+    /// `spec.replicas` of the workload.
     pub desired_replicas: u32,
     /// Of those, how many passed their probe.
     pub ready_replicas: u32,
@@ -334,7 +334,7 @@ pub struct Trend {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecentAction {
-    /// The incident for which it was done; absent where somebody asked for it outside of any.
+    /// The incident for which it was done; absent where somebody requested it outside of any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,
     /// Its alert type.
@@ -342,7 +342,7 @@ pub struct RecentAction {
     pub alert_type: Option<String>,
     /// What was done.
     pub action: Action,
-    /// The replicas that it asked for, where it scaled by hand.
+    /// The replicas that it requested, where it scaled by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
     /// When.
@@ -374,7 +374,7 @@ pub struct ContainerEvidence {
     pub oom_killed: bool,
     /// How often it was restarted, by Docker and by this controller.
     pub restart_count: u64,
-    /// When this controller did so lately, since it had ended or was sick, oldest first.
+    /// When this controller did so lately, since it had ended or was unhealthy, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restarted_at: Vec<Time>,
     /// How it ended in the last quarter of an hour, oldest first, at most twenty, each with who made it end.

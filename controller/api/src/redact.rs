@@ -1,6 +1,6 @@
 //! Text from outside, made safe to pass on: [`redact`] takes secrets out, [`bound`] limits length and takes the power
 //! out of control characters. Owns the patterns. Pure, and linear in the length of the text: the patterns go through
-//! an automaton that never backtracks, and each consumes what it has looked at.
+//! an automaton that never backtracks, and each consumes what it has read.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ struct Pattern {
 type Source = (&'static str, fn(&str) -> bool);
 
 /// Patterns, in the order in which they apply. Group `keep` stays in front of the mark, group `secret` is what the
-/// check looks at, group `tail` stays behind the mark.
+/// check reads, group `tail` stays behind the mark.
 const SOURCES: [Source; 9] = [
     // PEM blocks, also ones cut off at their end or their start.
     (

@@ -119,7 +119,7 @@ pub struct WorkloadSignals<'a> {
     pub now: Time,
     /// Its containers.
     pub containers: &'a [ContainerSignals<'a>],
-    /// Replicas that it asks for.
+    /// Its `spec.replicas`.
     pub desired: u32,
     /// Of those, how many are ready.
     pub ready: u32,

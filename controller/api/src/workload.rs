@@ -94,8 +94,8 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub restart: RestartPolicy,
     /// Workloads, or containers, that this one needs. While one of them is not well, a container of this workload that
-    /// is sick or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on` names, and
-    /// the container whose network the adopted one shares, are known without being named here.
+    /// is unhealthy or ended is not restarted for its own sake: the root comes first. What Compose's `depends_on`
+    /// names, and the container whose network the adopted one shares, are known without being named here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub depends_on: Vec<ContainerName>,
@@ -270,8 +270,8 @@ pub struct RestartPolicy {
     /// The longest pause.
     #[serde(default = "five_minutes")]
     pub max_delay: Duration,
-    /// Most restarts of one container within `window`, whether it ended or was sick; then it is left to a human, and an
-    /// incident asks one. Absent: ten.
+    /// Most restarts of one container within `window`, whether it ended or was unhealthy; then it is left to a human,
+    /// and an incident asks one. Absent: ten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub attempts: Option<u32>,
@@ -501,7 +501,7 @@ pub struct WorkloadStatus {
     /// The change of all containers that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// The revision that the template asks for and that was rolled back since it does not run.
+    /// The revision of the template that was rolled back since it does not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRevision>,
     /// What the spec desired each time that changed, newest last, at most twenty: a later reader sees from it
@@ -509,11 +509,11 @@ pub struct WorkloadStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub demands: Vec<Demand>,
-    /// How sick containers were found right before `spec.restart` restarted them, newest last, at most three.
+    /// How unhealthy containers were found right before `spec.restart` restarted them, newest last, at most three.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub captures: Vec<Capture>,
-    /// When `spec.restart` restarted sick containers within the last hour, newest last, at most two hundred: they count
-    /// against the actions of the host.
+    /// When `spec.restart` restarted unhealthy containers within the last hour, newest last, at most two hundred: they
+    /// count against the actions of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub heals: Vec<Time>,
@@ -557,7 +557,7 @@ pub struct Demand {
     pub restarted_at: Option<Time>,
 }
 
-/// What a sick container looked like, kept before its restart took it away.
+/// What an unhealthy container looked like, kept before its restart took it away.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Capture {

@@ -60,7 +60,7 @@ pub(crate) enum Spent {
     Time,
 }
 
-/// An answer of fewer tokens is not worth asking for.
+/// An answer of fewer tokens is not worth requesting.
 const LEAST_ANSWER: u64 = 200;
 
 impl TokenBudget {

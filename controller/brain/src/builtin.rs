@@ -2,7 +2,7 @@
 //! Owns the choice among the rules and the account of it; the rules are data (`builtin/rules.yaml`). Pure.
 //!
 //! The first rule that holds, that the replica bounds allow and that has not failed already decides. The table ends
-//! with a rule that always holds and asks for a human. A person's own rules come before the built-in ones.
+//! with a rule that always holds and requires a human. A person's own rules come before the built-in ones.
 
 pub mod added;
 pub mod condition;
@@ -70,7 +70,7 @@ impl Analyst {
     }
 
     /// What is measured as wrong, gravest first: what a person's own rules recognise that call for an action, and what
-    /// is always looked at.
+    /// is always checked.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
         let facts = Facts::of(case);
         let added = Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner));

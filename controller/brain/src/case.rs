@@ -23,7 +23,7 @@ pub struct Case {
     pub logs: String,
     /// Every further field the sender attached.
     pub details: BTreeMap<String, String>,
-    /// The Workload that is sick.
+    /// The Workload that is unhealthy.
     pub workload: String,
     /// The container the sender spoke of.
     pub container: Option<String>,

@@ -1,5 +1,5 @@
-//! The council: three seats look at a proposal. Each seat's objections are in a file of its own; what the votes amount to
-//! is planned. Deterministic and pure.
+//! The council: three seats review a proposal. Each seat's objections are in a file of its own; what the votes amount
+//! to is planned. Deterministic and pure.
 
 mod auditor;
 pub(crate) mod model;

@@ -108,7 +108,7 @@ impl<'a> Facts<'a> {
             .filter(|container| !runs(container) && !is_paused(container))
     }
 
-    /// Containers that are paused: their process is neither sick nor well.
+    /// Containers that are paused: their process is neither unhealthy nor well.
     pub(crate) fn paused(self) -> impl Iterator<Item = &'a ContainerEvidence> {
         self.containers().iter().filter(|container| is_paused(container))
     }

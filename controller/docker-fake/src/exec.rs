@@ -58,10 +58,10 @@ impl World {
         if is_nginx && program.rsplit('/').next() == Some("nginx") {
             return self.exec_nginx(id, command);
         }
-        if let (true, ["sh", "-c", script::SWAP_AND_RELOAD, _, live, bytes, main]) =
+        if let (true, ["sh", "-c", script::FAST_RELOAD, _, live, bytes, main]) =
             (is_nginx && self.options.shells, line.as_slice())
         {
-            return self.swap_and_reload(id, live, bytes, main, input);
+            return self.fast_reload(id, live, bytes, main, input);
         }
         let output = format!("exec failed: {program:?}: executable file not found in $PATH");
         ExecOutput {
@@ -125,8 +125,8 @@ impl World {
         }
     }
 
-    /// What [`script::SWAP_AND_RELOAD`] does.
-    fn swap_and_reload(&mut self, id: &str, live: &str, bytes: &str, main: &str, input: &[u8]) -> ExecOutput {
+    /// What [`script::FAST_RELOAD`] does.
+    fn fast_reload(&mut self, id: &str, live: &str, bytes: &str, main: &str, input: &[u8]) -> ExecOutput {
         let whole = bytes.parse().is_ok_and(|bytes: usize| bytes == input.len());
         let Some(files) = self.get_mut(id).map(|container| &mut container.files) else {
             return ExecOutput::default();

@@ -354,7 +354,7 @@ impl FakeEngine {
     }
 
     /// An inspection of a container that costs no time and meets no faults, for assertions.
-    pub fn peek(&self, name: &str) -> Option<ContainerDetails> {
+    pub fn inspect_now(&self, name: &str) -> Option<ContainerDetails> {
         self.shared
             .with(|world| world.get(name).map(|container| container.details(world.instant)))
     }

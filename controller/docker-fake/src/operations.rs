@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::{
-    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine,
-    ProcessRow, Questions, Stats,
+    ChangeKind, ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts,
+    HostQuery, LogLine, ProcessRow, Stats,
 };
 use aegis_api::probe::HttpRequest;
 use futures::FutureExt;
@@ -233,10 +233,10 @@ impl Engine for FakeEngine {
         })
     }
 
-    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
-        let questions = questions.clone();
+    fn host_facts<'a>(&'a self, query: &'a HostQuery) -> BoxFuture<'a, EngineResult<HostFacts>> {
+        let query = query.clone();
         self.instantly(Op::Inspect, "inspect the host".to_owned(), move |world, _| {
-            Ok(world.known(&questions))
+            Ok(world.host_facts(&query))
         })
     }
 

@@ -13,7 +13,7 @@ const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn address(engine: &FakeEngine, name: &str, port: u16) -> SocketAddr {
-    let details = engine.peek(name).expect("a container");
+    let details = engine.inspect_now(name).expect("a container");
     SocketAddr::new(
         details
             .networks
@@ -78,7 +78,7 @@ async fn every_operation_is_idempotent_and_starts_are_counted_once() {
     engine.start("web").await.unwrap();
     engine.stop("web", None).await.unwrap();
     engine.stop("web", None).await.unwrap();
-    assert_eq!(engine.peek("web").unwrap().networks["front"], None);
+    assert_eq!(engine.inspect_now("web").unwrap().networks["front"], None);
     engine.start("web").await.unwrap();
     assert_eq!(engine.starts("web"), 2);
     assert!(matches!(
@@ -116,10 +116,10 @@ async fn a_start_goes_on_when_its_caller_goes_away() {
     let engine = app();
     engine.stop("web", None).await.unwrap();
     let gave_up = tokio::time::timeout(50 * MS, engine.start("web")).await;
-    assert!(gave_up.is_err() && engine.peek("web").unwrap().state == ContainerState::Exited);
+    assert!(gave_up.is_err() && engine.inspect_now("web").unwrap().state == ContainerState::Exited);
     assert!(
         engine
-            .wait_until(SECOND, |engine| engine.peek("web").unwrap().state
+            .wait_until(SECOND, |engine| engine.inspect_now("web").unwrap().state
                 == ContainerState::Running)
             .await
     );
@@ -222,14 +222,14 @@ async fn a_crash_loop_is_dockers_to_restart_until_somebody_stops_it() {
         )
         .unwrap();
     tokio::time::sleep(5 * SECOND).await;
-    let details = engine.peek("web").unwrap();
+    let details = engine.inspect_now("web").unwrap();
     assert_eq!(
         (details.state, details.restart_count),
         (ContainerState::Running, 3)
     );
     engine.kill("web").unwrap();
     tokio::time::sleep(5 * SECOND).await;
-    assert_eq!(engine.peek("web").unwrap().state, ContainerState::Exited);
+    assert_eq!(engine.inspect_now("web").unwrap().state, ContainerState::Exited);
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,7 +245,7 @@ async fn sigterm_can_be_ignored_for_the_whole_grace_period() {
     let began = tokio::time::Instant::now();
     engine.stop("web", None).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 7);
-    assert_eq!(engine.peek("web").unwrap().exit_code, 137);
+    assert_eq!(engine.inspect_now("web").unwrap().exit_code, 137);
 }
 
 fn upstream(revision: &str, servers: &str) -> Vec<(String, Vec<u8>)> {
@@ -349,7 +349,7 @@ async fn nginx_ends_at_once_with_a_configuration_that_it_refuses() {
         .unwrap();
     engine.stop("lb", None).await.unwrap();
     engine.start("lb").await.unwrap();
-    assert_eq!(engine.peek("lb").unwrap().exit_code, 1);
+    assert_eq!(engine.inspect_now("lb").unwrap().exit_code, 1);
     let query = LogQuery {
         tail: 10,
         follow: true,
@@ -452,7 +452,7 @@ async fn a_lost_answer_does_not_undo_what_was_done() {
         engine.stop("web", None).await,
         Err(EngineError::Timeout { .. })
     ));
-    assert_eq!(engine.peek("web").unwrap().state, ContainerState::Exited);
+    assert_eq!(engine.inspect_now("web").unwrap().state, ContainerState::Exited);
     engine.faults(FaultPlan {
         unreachable: 1.0,
         ..FaultPlan::default()
@@ -461,7 +461,7 @@ async fn a_lost_answer_does_not_undo_what_was_done() {
         engine.start("web").await,
         Err(EngineError::Unreachable { .. })
     ));
-    assert_eq!(engine.peek("web").unwrap().state, ContainerState::Exited);
+    assert_eq!(engine.inspect_now("web").unwrap().state, ContainerState::Exited);
     engine.faults(FaultPlan {
         slow: 1.0,
         slow_by: SECOND,
@@ -504,7 +504,7 @@ async fn a_crash_point_holds_the_caller_before_or_after_the_effect() {
         })));
         let held = tokio::time::timeout(60 * SECOND, engine.stop("web", None)).await;
         assert!(held.is_err());
-        assert_eq!(engine.peek("web").unwrap().state, state);
+        assert_eq!(engine.inspect_now("web").unwrap().state, state);
         assert!(calls.load(Ordering::Relaxed) >= 1);
     }
     engine.on_operation(None);
@@ -545,7 +545,7 @@ async fn addresses_can_change_with_every_start() {
 }
 
 fn outcome(engine: &FakeEngine, name: &str) -> Option<(ContainerState, i64)> {
-    let details = engine.peek(name)?;
+    let details = engine.inspect_now(name)?;
     Some((details.state, details.exit_code))
 }
 

@@ -8,10 +8,10 @@ mod archive;
 mod create;
 mod exec;
 mod failure;
+mod host_facts;
 mod lifecycle;
 mod lines;
 mod streams;
-mod surroundings;
 mod target;
 mod wire;
 
@@ -22,8 +22,8 @@ use std::time::Duration;
 use ::bollard::query_parameters::KillContainerOptionsBuilder;
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine, ProcessRow,
-    Questions, Stats,
+    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts, HostQuery, LogLine,
+    ProcessRow, Stats,
 };
 use aegis_api::probe::HttpRequest;
 use futures::FutureExt;
@@ -197,10 +197,10 @@ impl Engine for Docker {
         .boxed()
     }
 
-    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>> {
+    fn host_facts<'a>(&'a self, query: &'a HostQuery) -> BoxFuture<'a, EngineResult<HostFacts>> {
         async move {
             let operation = "inspect the host before a stop or a start";
-            self.run(operation, READ_BOUND, self.look_around_now(questions, operation))
+            self.run(operation, READ_BOUND, self.host_facts_now(query, operation))
                 .await
         }
         .boxed()

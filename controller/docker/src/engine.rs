@@ -1,7 +1,7 @@
 //! `Engine`: what AegisOps needs of a container engine, and no more. Two implementors: [`crate::daemon::Docker`] and the
 //! engine in memory of aegis-docker-fake (virtual time, scripted faults). Nothing above may assume which one it has.
 //!
-//! Every operation is idempotent in effect: asking for a state that already holds is a success, and each is bounded in
+//! Every operation is idempotent in effect: requesting a state that already holds is a success, and each is bounded in
 //! time by the implementor. Names of containers are never patterns.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use aegis_api::create::CreateSpec;
 use aegis_api::observed::{
-    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, Known, LogLine, ProcessRow,
-    Questions, Stats,
+    ContainerDetails, ContainerSummary, EngineEvent, ExecOutput, FileChange, HostFacts, HostQuery, LogLine,
+    ProcessRow, Stats,
 };
 use aegis_api::probe::HttpRequest;
 use futures::FutureExt as _;
@@ -108,8 +108,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Containers in any state.
     fn list(&self, filter: ListFilter) -> BoxFuture<'_, EngineResult<Vec<ContainerSummary>>>;
 
-    /// What the engine and its host know of these questions. What cannot be seen from here is `None`, not absent.
-    fn look_around<'a>(&'a self, questions: &'a Questions) -> BoxFuture<'a, EngineResult<Known>>;
+    /// Facts of the engine's host. What cannot be seen from here is `None`, not absent.
+    fn host_facts<'a>(&'a self, query: &'a HostQuery) -> BoxFuture<'a, EngineResult<HostFacts>>;
 
     /// One container by id or exact name; `None` if there is none.
     fn inspect<'a>(&'a self, id: &'a str) -> BoxFuture<'a, EngineResult<Option<ContainerDetails>>>;

@@ -78,11 +78,12 @@ fn summary(verdict: Verdict, tally: &Tally, sitting: &[Seat], quorum: u32) -> St
             tally.approvals
         ),
         Verdict::NeedsReview if tally.approvals >= quorum => {
-            "A human must look: no reviewer agrees, and no seat approves its own proposal alone.".to_owned()
+            "Requires approval by a human: no reviewer agrees, and no seat approves its own proposal alone."
+                .to_owned()
         }
         Verdict::NeedsReview => {
             format!(
-                "A human must look: {} of {size} seats agree and {quorum} had to.",
+                "Requires approval by a human: {} of {size} seats agree and {quorum} had to.",
                 tally.approvals
             )
         }

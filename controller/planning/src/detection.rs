@@ -52,7 +52,7 @@ impl Verdict {
     }
 }
 
-/// What a condition looks at.
+/// What a condition is evaluated on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// A reading of now.

@@ -1,5 +1,5 @@
-//! Why automation leaves a workload alone though it may be sick: the brake of the host, its own, or its protection. The
-//! one home of these rules, for incidents and for restarts by `spec.restart`. Pure.
+//! Why automation leaves a workload alone though it may be unhealthy: the brake of the host, its own, or its protection.
+//! The one home of these rules, for incidents and for restarts by `spec.restart`. Pure.
 
 use aegis_api::audit::Actor;
 use aegis_api::automation::Pause;
@@ -24,23 +24,10 @@ pub const BLAST_RADIUS_PART: &str = "blast-radius";
 
 /// The pause that is in force for a workload: the host's, or its own.
 pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
-    let name = workload.name();
-    let own = || {
-        let pause = Pause::of(workload.metadata.annotations.as_ref()).filter(|pause| pause.holds(now))?;
-        Some(Hold {
-            reason: Reason::Paused,
-            message: format!(
-                "automation for workload {name} is {}; `aegisctl resume workload/{name}` lets it go on",
-                pause.words()
-            ),
-            until: pause.until,
-            by_itself: false,
-        })
-    };
     let host = host.filter(|pause| pause.holds(now)).map(|pause| Hold {
         reason: Reason::Paused,
         message: format!(
-            "all automation is {}; `aegisctl resume` lets it go on",
+            "all automation is {}; `aegisctl resume` resumes it",
             pause.words()
         ),
         until: pause.until,
@@ -49,8 +36,23 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
     // What a person put on binds more.
     match host {
         Some(hold) if !hold.by_itself => Some(hold),
-        host => own().or(host),
+        host => own_pause(workload, now).or(host),
     }
+}
+
+/// The pause of the workload itself.
+fn own_pause(workload: &Workload, now: Time) -> Option<Hold> {
+    let name = workload.name();
+    let pause = Pause::of(workload.metadata.annotations.as_ref()).filter(|pause| pause.holds(now))?;
+    Some(Hold {
+        reason: Reason::Paused,
+        message: format!(
+            "automation for workload {name} is {}; `aegisctl resume workload/{name}` resumes it",
+            pause.words()
+        ),
+        until: pause.until,
+        by_itself: false,
+    })
 }
 
 /// Whether automated actions on a workload always require approval.
@@ -63,21 +65,22 @@ pub(crate) fn is_protected(workload: &Workload) -> bool {
 
 /// Why nothing of a workload is restarted by itself.
 pub fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
-    let protected = || {
-        is_protected(workload).then(|| Hold {
-            reason: Reason::Protected,
-            message: format!(
-                "workload {name} is protected ({ANNOTATION_PROTECTED}): `aegisctl restart workload/{name}` restarts it",
-                name = workload.name()
-            ),
-            until: None,
-            by_itself: false,
-        })
-    };
     match paused(workload, host, now) {
         Some(hold) if !hold.by_itself => Some(hold),
-        paused => protected().or(paused),
+        paused => protection(workload).or(paused),
     }
+}
+
+fn protection(workload: &Workload) -> Option<Hold> {
+    is_protected(workload).then(|| Hold {
+        reason: Reason::Protected,
+        message: format!(
+            "workload {name} is protected ({ANNOTATION_PROTECTED}): `aegisctl restart workload/{name}` restarts it",
+            name = workload.name()
+        ),
+        until: None,
+        by_itself: false,
+    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 pub struct HostLimits {
     /// Workloads that are remedied at the same time.
     pub concurrency: usize,
-    /// Actions of incidents, and restarts of sick containers, in a sliding hour.
+    /// Actions of incidents, and restarts of unhealthy containers, in a sliding hour.
     pub actions_per_hour: usize,
     /// Workloads within a minute; one more pauses all automation.
     pub workloads_per_minute: usize,
@@ -62,8 +62,8 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Restarts of sick containers ask for the newest fault.
-    pub fn for_sick(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
+    /// Restarts of unhealthy containers count from the newest fault.
+    pub fn for_unhealthy(workload: &'a str, unhealthy_since: impl Iterator<Item = Option<Time>>) -> Self {
         Self {
             workload,
             since: unhealthy_since.flatten().max(),
@@ -172,21 +172,21 @@ fn add_incident(found: &mut HostUse, incident: &Incident, except: &str, window: 
     }
 }
 
-/// Restarts of sick containers by `spec.restart`: an inspection of one is the first step of each.
+/// Restarts of unhealthy containers by `spec.restart`: an inspection of one is the first step of each.
 fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Window) {
     let Some(status) = &workload.status else { return };
     found.used = found.used.saturating_add(heals_in_hour(status, window));
     if workload.name() == except {
         return;
     }
-    // What has been sick for long enough is about to be restarted, whether or not it has its turn.
+    // What has been unhealthy for long enough is about to be restarted, whether or not it has its turn.
     let unhealthy_after = workload.spec.restart.unhealthy_after;
-    let mut sick = status
+    let mut unhealthy = status
         .instances
         .iter()
         .filter_map(|row| row.unhealthy_since)
         .zip(unhealthy_after.into_iter().cycle());
-    if sick.any(|(since, after)| !window.is_answered(since) && window.is_due(since.plus(after))) {
+    if unhealthy.any(|(since, after)| !window.is_answered(since) && window.is_due(since.plus(after))) {
         found.minute.insert(workload.name().to_owned());
     }
     let newest = status.captures.last();
@@ -197,8 +197,8 @@ fn add_heals(found: &mut HostUse, workload: &Workload, except: &str, window: Win
         found.minute.insert(workload.name().to_owned());
     }
     let mut rows = status.instances.iter();
-    let is_sick = rows.any(|row| row.id == capture.container.id && row.health != Health::Healthy);
-    if is_sick && at.age(window.now) <= MINUTE {
+    let is_unhealthy = rows.any(|row| row.id == capture.container.id && row.health != Health::Healthy);
+    if is_unhealthy && at.age(window.now) <= MINUTE {
         found.busy.insert(workload.name().to_owned());
     }
 }

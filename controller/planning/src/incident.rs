@@ -32,6 +32,7 @@ use aegis_api::Phase;
 use transition::What;
 
 mod conclude;
+pub mod detected;
 mod dry_run;
 pub mod gate;
 mod ladder;
@@ -40,6 +41,7 @@ pub mod measured;
 pub mod next;
 pub mod observed;
 mod overtaken;
+mod own_restarts;
 pub mod phase;
 pub mod readings;
 pub mod remedy;

@@ -1,6 +1,7 @@
 //! What was done to workloads, read off the incidents' statuses: the one count that budgets, cooldowns, the policy's
 //! status and the host-wide limits go by. Durable state only, so it holds across restarts. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,12 +51,44 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
     tried.chain(current).filter_map(done).collect()
 }
 
-/// Actions of incidents on a workload within the last hour, as its policy's `actionsPerHour` counts them.
-pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &str, now: Time) -> u32 {
+/// Actions on a workload within the last hour, as its policy's `actionsPerHour` counts them: those of incidents, and what
+/// `spec.restart` did by itself.
+pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &Workload, now: Time) -> u32 {
+    let recent = |at: &Time| at.age(now) <= HOUR;
     let actions = incidents
         .iter()
-        .flat_map(|incident| actions_of(incident, workload));
-    count(actions.filter(|action| action.at.age(now) <= HOUR).count())
+        .flat_map(|incident| actions_of(incident, workload.name()));
+    let actions: Vec<Time> = actions.map(|action| action.at).filter(recent).collect();
+    let own = own_restarts(workload, &actions)
+        .into_iter()
+        .filter(recent)
+        .count();
+    count(actions.len().saturating_add(own))
+}
+
+/// How long after an incident's action a restart of the Workload's reconciler still carries it out.
+const CARRIES_OUT: Duration = Duration::from_secs(120);
+
+/// When `spec.restart` restarted what ended or was unhealthy: those that carried out an action of an incident are left
+/// out.
+fn own_restarts(workload: &Workload, actions: &[Time]) -> BTreeSet<Time> {
+    let Some(status) = &workload.status else {
+        return BTreeSet::new();
+    };
+    let rows = status.instances.iter().flat_map(|row| &row.recent_restarts);
+    let carries_out = |at: &Time| {
+        let mut actions = actions.iter();
+        actions.any(|action| action <= at && action.age(*at) <= CARRIES_OUT)
+    };
+    rows.filter(|at| !carries_out(at))
+        .chain(&status.heals)
+        .copied()
+        .collect()
+}
+
+/// When `spec.restart` last restarted what ran and was unhealthy: an interruption like an incident's.
+pub(crate) fn last_unhealthy_restart(workload: &Workload) -> Option<Time> {
+    workload.status.as_ref()?.heals.iter().copied().max()
 }
 
 /// Actions within the hour on that one of these workloads which has had the most, counted as budgets are.
@@ -64,7 +97,7 @@ pub fn most_in_hour<'a>(
     workloads: impl Iterator<Item = &'a Arc<Workload>>,
     now: Time,
 ) -> u32 {
-    let used = workloads.map(|workload| actions_in_hour(incidents, workload.name(), now));
+    let used = workloads.map(|workload| actions_in_hour(incidents, workload, now));
     used.max().unwrap_or_default()
 }
 

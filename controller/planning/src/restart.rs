@@ -1,31 +1,31 @@
 //! Whether a container that is stopped can be started again, and whether one that does not run can be: decided before the
-//! stop, from what the engine says. Pure; the engine answers what has to be asked ([`questions`]).
+//! stop, from what the engine says. Pure; the engine answers the [`host_query`].
 //!
 //! The engine starts a container from what was configured when it was made, so all of that must still be there. What it
 //! does not tell without trying stays out: ports that processes of the host hold, volume plugins, a full disk. A named
 //! volume is not looked for, since the engine keeps it for as long as a container refers to it, running or not; nor is the
-//! image, which a start does not need. Between this look and the stop the world may still change: nothing rules out that
-//! an owner dies in that instant, so a failed start stays possible and is reported as a failure.
+//! image, which a start does not need. Between this check and the stop the world may still change: nothing rules out
+//! that an owner dies in that instant, so a failed start stays possible and is reported as a failure.
 
 use std::collections::BTreeMap;
 
 use aegis_api::ContainerId;
-use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, PublishedPort};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, HostFacts, PublishedPort};
 use aegis_api::restart::CannotRestart;
 use serde_json::Value;
 
 mod needs;
 mod remedy;
 
-pub use needs::questions;
+pub use needs::host_query;
 
 /// Everything beside the container itself that decides.
 #[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct HostState<'a> {
     /// All containers of the host.
     pub containers: &'a [ContainerSummary],
-    /// Answers to [`questions`].
-    pub known: &'a Known,
+    /// The answer to [`host_query`].
+    pub facts: &'a HostFacts,
     /// Id → name of containers that were there earlier, so that one that is gone can be named.
     pub names: &'a BTreeMap<ContainerId, String>,
 }
@@ -48,7 +48,7 @@ impl std::fmt::Display for Refused {
 }
 
 /// Whether a container may be stopped in order to be started again.
-pub fn restartable(container: &ContainerDetails, around: Surroundings<'_>) -> Result<(), Refused> {
+pub fn restartable(container: &ContainerDetails, host: HostState<'_>) -> Result<(), Refused> {
     let refuse = |reason, message, remedy| {
         Err(Refused {
             reason,
@@ -69,29 +69,29 @@ pub fn restartable(container: &ContainerDetails, around: Surroundings<'_>) -> Re
         );
         return refuse(CannotRestart::AutoRemove, message, remedy);
     }
-    startable(container, around)
+    startable(container, host)
 }
 
 /// Whether a container that does not run could be started now.
-pub(crate) fn startable(container: &ContainerDetails, around: Surroundings<'_>) -> Result<(), Refused> {
+pub(crate) fn startable(container: &ContainerDetails, host: HostState<'_>) -> Result<(), Refused> {
     let checks = [owners, networks, ports, links, paths, runtime];
     checks
         .into_iter()
-        .find_map(|check| check(container, around))
+        .find_map(|check| check(container, host))
         .map_or(Ok(()), Err)
 }
 
 /// What is wrong with the containers whose namespaces it shares. It concerns one that runs, too: it is cut off.
-pub fn owners(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+pub fn owners(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
     let shared = needs::namespaces(container);
     shared.into_iter().find_map(|(kind, owner)| {
-        let row = around
+        let row = host
             .containers
             .iter()
             .find(|row| row.id == owner || row.name == owner);
         let (network, name) = (kind == needs::Namespace::Network, &container.name);
         let Some(row) = row else {
-            let known = around.names.get(owner).map(|name| format!("{name} "));
+            let known = host.names.get(owner).map(|name| format!("{name} "));
             let shown = format!("{}({})", known.unwrap_or_default(), needs::short(owner));
             return Some(Refused {
                 reason: match network {
@@ -123,8 +123,8 @@ pub fn owners(container: &ContainerDetails, around: Surroundings<'_>) -> Option<
 }
 
 /// A container that does not run may have lost a network; the engine removes none that a running one is attached to.
-fn networks(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
-    let known = around.known.networks.as_ref()?;
+fn networks(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
+    let known = host.facts.networks.as_ref()?;
     let gone = needs::networks(container)
         .into_iter()
         .find(|(_, key)| !known.contains(*key));
@@ -142,9 +142,9 @@ fn networks(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Re
     })
 }
 
-fn ports(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+fn ports(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
     let wanted = needs::published(container);
-    let others = around.containers.iter().filter(|row| row.id != container.id);
+    let others = host.containers.iter().filter(|row| row.id != container.id);
     others.into_iter().find_map(|row| {
         let taken = row
             .published
@@ -170,9 +170,9 @@ fn collide(one: &PublishedPort, other: &PublishedPort) -> bool {
 }
 
 /// A link to a container that is gone is dropped by the engine; one to a container that does not run stops a start.
-fn links(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+fn links(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
     let linked = needs::links(container);
-    let mut rows = around
+    let mut rows = host
         .containers
         .iter()
         .filter(|row| linked.contains(&row.name.as_str()));
@@ -189,12 +189,12 @@ fn links(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refus
     })
 }
 
-fn paths(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+fn paths(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
     let (sources, devices) = needs::paths(container);
     let missing = |paths: &[&str]| {
         let mut paths = paths.iter().copied();
         paths
-            .find(|path| around.known.missing_paths.contains(*path))
+            .find(|path| host.facts.missing_paths.contains(*path))
             .map(str::to_owned)
     };
     if let Some(path) = missing(&sources) {
@@ -217,8 +217,8 @@ fn paths(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refus
     })
 }
 
-fn runtime(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
-    let known = around.known.runtimes.as_ref()?;
+fn runtime(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
+    let known = host.facts.runtimes.as_ref()?;
     let runtime = needs::runtime(container).filter(|runtime| !known.contains(*runtime))?;
     Some(Refused {
         reason: CannotRestart::RuntimeGone,
@@ -231,8 +231,8 @@ fn runtime(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Ref
 }
 
 /// A replica must not be removed to be replaced while what it would be made from is not there.
-pub fn replaceable(name: &str, image: &str, known: &Known) -> Result<(), Refused> {
-    if known.has_image != Some(false) {
+pub fn replaceable(name: &str, image: &str, facts: &HostFacts) -> Result<(), Refused> {
+    if facts.has_image != Some(false) {
         return Ok(());
     }
     Err(Refused {

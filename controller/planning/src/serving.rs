@@ -7,11 +7,11 @@ use aegis_api::load_balancer::Server;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{ConditionType, Kind as _, LoadBalancer, Workload, condition};
 
-/// What is missing until the workload has exactly the containers that this generation asks for, all ready, and every
+/// What is missing until the workload has exactly the containers of this generation, all ready, and every
 /// load balancer that names it sends requests to all of them and to no other. Empty: nothing.
 pub fn missing(workload: &Workload, balancers: &[Arc<LoadBalancer>], generation: i64) -> Vec<String> {
     let Some(status) = &workload.status else {
-        return vec!["the controller has not looked at the workload yet".to_owned()];
+        return vec!["the controller has not observed the workload yet".to_owned()];
     };
     let mut missing = Vec::new();
     if status.observed_generation.unwrap_or_default() < generation {

@@ -43,7 +43,7 @@ pub struct Parts<'a> {
     pub recall: &'a Recall,
 }
 
-/// What the loops report to.
+/// What the loops share beside the context: whom they report to, their jitter, and what ends them.
 #[derive(Default)]
 pub struct Surroundings {
     /// Who is notified of every reconcile.

@@ -25,7 +25,7 @@ pub(crate) async fn pause_all(context: &Context, about: &ObjectRef, reason: &str
         at: Some(context.clock.now()),
         until: None,
     };
-    let text = format!("all automation is paused: {reason}; `aegisctl resume` lets it go on");
+    let text = format!("all automation is paused: {reason}; `aegisctl resume` resumes it");
     context
         .events
         .record(about, EventType::Warning, "AutomationPaused", text);

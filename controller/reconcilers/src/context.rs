@@ -28,7 +28,7 @@ pub struct Settings {
     pub max_replicas: u32,
     /// Cooldown where no policy matches (`SCALE_COOLDOWN_SECS`).
     pub cooldown: Duration,
-    /// When verification gives up where no policy matches (`VERIFY_DELAY_SECS` times `VERIFY_RETRIES`).
+    /// When verification times out where no policy matches (`VERIFY_DELAY_SECS` times `VERIFY_RETRIES`).
     pub verification_deadline: Duration,
     /// Most characters of a container's log in the evidence (`LOG_TRUNCATE_CHARS`).
     pub log_chars: usize,

@@ -190,13 +190,13 @@ impl DetectorReconciler {
         watch: &Watch,
         rows: &mut [DetectorWorkload],
     ) -> Result<u64, StoreError> {
-        let Watch::Workloads(condition) = watch else {
-            // Automation can do nothing about the host: an Event reports it.
-            return Ok(0);
+        let class = match watch {
+            Watch::Workloads(condition) => Some(condition.class()),
+            Watch::Host(_) => None,
         };
         let mut opened = 0;
         for row in rows.iter_mut().filter(|row| row.firing && row.incident.is_none()) {
-            let Some(episode) = episode::Episode::of(detector, condition.class(), row) else {
+            let Some(episode) = episode::Episode::of(detector, class, row) else {
                 continue;
             };
             let _turn = self.opening.lock().await;

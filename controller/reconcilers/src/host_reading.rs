@@ -1,4 +1,4 @@
-//! What the host has left, as the planner asks for it. Does I/O; what the host is short of is planned.
+//! What the host has left, as the planner reads it. Does I/O; what the host is short of is planned.
 
 use aegis_planning::host_reading::HostReading;
 use aegis_signals::host;

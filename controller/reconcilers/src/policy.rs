@@ -17,7 +17,7 @@ use aegis_runtime::store::StoreError;
 use crate::context::Context;
 
 /// The count slides with the hour, so it is counted again without any change.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const REQUEUE_AFTER: Duration = Duration::from_secs(60);
 
 /// The status could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Reconciler for PolicyReconciler {
             policy: name.to_owned(),
             source,
         })?;
-        Ok(Action::Requeue(LOOK_AGAIN))
+        Ok(Action::Requeue(REQUEUE_AFTER))
     }
 }
 
@@ -110,10 +110,20 @@ mod tests {
     use aegis_api::{Incident, condition, kinds};
     use aegis_brain::{BrainConfig, ProviderConfig, ProviderKind};
     use aegis_docker_fake::FakeEngine;
+    use aegis_runtime::store::Store;
     use serde_json::json;
 
     use super::*;
     use crate::context::{Settings, tests::over};
+
+    /// The condition Ready of a policy.
+    fn ready(store: &Store, name: &str) -> Condition {
+        let policy = store.get::<RemediationPolicy>(name).unwrap();
+        let status = policy.status.as_ref().unwrap();
+        condition::find(&status.conditions, ConditionType::Ready)
+            .unwrap()
+            .clone()
+    }
 
     #[tokio::test]
     async fn a_policy_that_names_an_unknown_provider_says_so_once_and_names_those_that_exist() {
@@ -141,19 +151,8 @@ mod tests {
                 reconciler.reconcile(name).await.unwrap();
             }
         }
-        let ready = |name: &str| {
-            let status = store
-                .get::<RemediationPolicy>(name)
-                .unwrap()
-                .status
-                .clone()
-                .unwrap();
-            condition::find(&status.conditions, ConditionType::Ready)
-                .unwrap()
-                .clone()
-        };
-        assert_eq!(ready("good").reason, "InForce");
-        let bad = ready("bad");
+        assert_eq!(ready(&store, "good").reason, "InForce");
+        let bad = ready(&store, "bad");
         assert_eq!(
             (bad.status.as_str(), bad.reason.as_str()),
             ("False", "UnknownProvider")

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
 use aegis_api::observed::EngineEvent;
 use aegis_api::workload::DependencyStatus;
-use aegis_api::{Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use aegis_api::{Detector, Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 use aegis_runtime::controller::Trigger;
 use aegis_runtime::predicate;
 use aegis_runtime::store::{Store, StoreEvent};
@@ -304,6 +304,7 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
                 .typed::<Incident>()
                 .is_some_and(|incident| incident.is_finished());
             let relevant = ended
+                || (is_kind::<Detector>(event) && firing_changed(event))
                 || is_kind::<Workload>(event)
                 || is_kind::<LoadBalancer>(event)
                 || (is_kind::<RemediationPolicy>(event) && is_asked(event));
@@ -316,6 +317,13 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
         |store| open_incidents(store, None),
     );
     vec![store, from_brake(context, |store| open_incidents(store, None))]
+}
+
+/// Whether a detector fires for more or fewer workloads than before.
+fn firing_changed(event: &StoreEvent) -> bool {
+    let firing = |value: &serde_json::Value| value.pointer("/status/firing").cloned();
+    let old = event.old.as_ref().and_then(|old| firing(&old.value));
+    old != firing(&event.object.value)
 }
 
 /// Incidents that have not ended; those about another workload are left out where one is named.

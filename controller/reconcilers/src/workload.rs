@@ -128,6 +128,6 @@ fn turn(
         return Ok(None);
     }
     let unhealthy = workload.instances.iter().map(|instance| instance.unhealthy_since);
-    let asker = Asker::for_sick(&workload.name, unhealthy);
+    let asker = Asker::for_unhealthy(&workload.name, unhealthy);
     turns::take(context, asker).map(Some)
 }

@@ -75,8 +75,8 @@ pub struct Trigger {
 /// How long [`Controller::run`] waits for running reconciles after the shutdown.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
-/// The shortest and the longest requeue: a reconciler that goes on asking for zero must not turn into a busy loop, and one
-/// that asks for ever must not overflow the clock.
+/// The shortest and the longest requeue: a reconciler that goes on requesting zero must not turn into a busy loop, and
+/// one that requests ever more must not overflow the clock.
 const REQUEUE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(365 * 86_400));
 /// Runs in a row that may follow each other without any pause.
 const AT_ONCE: u32 = 16;

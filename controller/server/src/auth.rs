@@ -265,7 +265,7 @@ pub(crate) async fn authorize(
         && !safe
         && !credentials::has_csrf(request.headers(), &session.csrf)
     {
-        let message = "a change that a browser session asks for needs the header X-CSRF-Token with the csrfToken of \
+        let message = "a change that a browser session requests needs the header X-CSRF-Token with the csrfToken of \
                        GET /auth/session";
         return refusal(&path, Status::forbidden(message));
     }

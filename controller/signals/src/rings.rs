@@ -207,7 +207,7 @@ impl History {
         kept.series.retain(|_, series| !series.is_empty());
     }
 
-    /// Looks at what is kept; others wait meanwhile.
+    /// Reads what is kept; others wait meanwhile.
     pub fn with<T>(&self, look: impl FnOnce(View<'_>) -> T) -> T {
         look(View(&self.kept()))
     }

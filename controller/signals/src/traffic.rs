@@ -54,7 +54,7 @@ impl Traffic {
         spans.make_contiguous();
     }
 
-    /// Looks at the spans of a workload, oldest first; `None` where its requests are not counted.
+    /// Reads the spans of a workload, oldest first; `None` where its requests are not counted.
     pub fn with<T>(&self, workload: &str, look: impl FnOnce(Option<&[Requests]>) -> T) -> T {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         look(all.get(workload).map(|spans| spans.as_slices().0))

@@ -119,7 +119,7 @@ fn given_one_by_one(seed: u64) -> Vec<(&'static str, Command, InMemory)> {
 /// look at it later. So a sequence that does this differs only if it does so every time.
 fn restarts_what_is_removed(seed: u64) -> bool {
     given_one_by_one(seed).iter().any(|(slot, command, memory)| {
-        let details = memory.0.peek(slot);
+        let details = memory.0.inspect_now(slot);
         let removed = details.is_some_and(|details| details.host_config["AutoRemove"] == json!(true));
         *command == Command::Restart && removed
     })
@@ -287,13 +287,13 @@ impl InMemory {
     /// Frozen in there, it would hold up the end of the namespace's first process, or not: that is the kernel's to say, by
     /// the version of its control groups.
     fn lives_in_other_processes(&self, slot: &str) -> bool {
-        let details = self.0.peek(slot);
+        let details = self.0.inspect_now(slot);
         details.is_some_and(|details| details.host_config["PidMode"].is_string())
     }
 
     fn observe(&self) -> Seen {
         let none = BTreeMap::new();
-        let observed = |slot: &&'static str| seen(self.0.peek(slot).as_ref(), &none);
+        let observed = |slot: &&'static str| seen(self.0.inspect_now(slot).as_ref(), &none);
         SLOTS.iter().map(observed).collect()
     }
 }

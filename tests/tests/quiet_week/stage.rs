@@ -146,7 +146,10 @@ impl Stage {
         }
         self.watch_for(AFTER).await;
         for part in &CAST {
-            let state = self.engine.peek(part.name).map(|container| container.state);
+            let state = self
+                .engine
+                .inspect_now(part.name)
+                .map(|container| container.state);
             assert_eq!(
                 state,
                 Some(ContainerState::Running),
@@ -239,7 +242,7 @@ impl Stage {
     /// The container of the host that a recorded one stands for.
     fn make(&mut self, made: &Made, roles: &[(&str, &str)]) -> String {
         let name = actual(&made.name, roles);
-        let id = match self.engine.peek(&name).filter(|_| made.found) {
+        let id = match self.engine.inspect_now(&name).filter(|_| made.found) {
             Some(there) => there.id.to_string(),
             None => {
                 let policy = &made.restart_policy;
@@ -412,7 +415,12 @@ impl Stage {
         };
         // Some 3 MB a minute, from half of its memory on.
         *leak = (0..300).map(grown).collect();
-        let id = self.engine.peek("cache").expect("it is there").id.to_string();
+        let id = self
+            .engine
+            .inspect_now("cache")
+            .expect("it is there")
+            .id
+            .to_string();
         self.meters.entry(id).or_default().turn = 0;
         self.watch_for(minutes(12)).await;
         all.push(("leak", self.since(&known)));

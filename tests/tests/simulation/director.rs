@@ -441,7 +441,7 @@ impl Director {
 
     /// The adopted container is there again, as Compose would make it.
     fn restore(&self, service: &Service) {
-        if service.adopted && self.world.engine.peek(service.name).is_none() {
+        if service.adopted && self.world.engine.inspect_now(service.name).is_none() {
             // One that somebody renamed still has the port.
             drop(
                 self.world
@@ -471,7 +471,7 @@ impl Director {
         if let Some(process) = &self.process {
             process.kill.disarm();
         }
-        if self.world.engine.peek(BALANCER).is_none() {
+        if self.world.engine.inspect_now(BALANCER).is_none() {
             self.remake(BALANCER, &balancer());
         }
         // One that runs is left alone.

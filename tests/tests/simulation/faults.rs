@@ -16,7 +16,7 @@ const IDLE: u32 = 10;
 pub(crate) fn inject(world: &World, container: &str, illness: Illness) {
     let engine = &world.engine;
     if engine
-        .peek(container)
+        .inspect_now(container)
         .is_some_and(|found| found.image == "app:sick")
     {
         // It would get well by it.
@@ -68,7 +68,11 @@ pub(crate) fn cure(world: &World) {
     let incurable = world.incurable();
     for name in world.engine.names() {
         let hopeless = |found: &ContainerDetails| incurable.contains(&found.id) || found.image == "app:sick";
-        if world.engine.peek(&name).is_none_or(|found| hopeless(&found)) {
+        if world
+            .engine
+            .inspect_now(&name)
+            .is_none_or(|found| hopeless(&found))
+        {
             continue;
         }
         let healed = world.engine.heal(&name);

@@ -17,7 +17,10 @@ use super::world::{BALANCER, PORT, World};
 
 /// The containers of a workload: the adopted one and those this controller made, sorted by name.
 pub(crate) fn containers(engine: &FakeEngine, workload: &str) -> Vec<ContainerDetails> {
-    let all = engine.names().into_iter().filter_map(|name| engine.peek(&name));
+    let all = engine
+        .names()
+        .into_iter()
+        .filter_map(|name| engine.inspect_now(&name));
     all.filter(|container| {
         let label = |key: &str| container.labels.get(key).map(String::as_str);
         // One that was renamed by hand belongs to no workload any more.
@@ -112,7 +115,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
             lacks.push(format!("{} is of revision {revision:?}", container.name));
         }
     }
-    if spec.container.is_some() && engine.peek(name).is_none() {
+    if spec.container.is_some() && engine.inspect_now(name).is_none() {
         lacks.push("the adopted container is not there".to_owned());
     }
     if status.observed_generation != workload.metadata.generation {
@@ -137,7 +140,7 @@ fn lacking(world: &World, workload: &Workload) -> Vec<String> {
 fn orphans(world: &World, store: &Store, workloads: &BTreeSet<&str>) -> Vec<String> {
     let names = world.engine.names();
     let ours = names.iter().filter(|name| {
-        world.engine.peek(name).is_some_and(|container| {
+        world.engine.inspect_now(name).is_some_and(|container| {
             container.labels.get(LABEL_INSTANCE).map(String::as_str) == Some(store.instance_id())
                 && container.labels.get(LABEL_WORKLOAD).is_none_or(|owner| {
                     let ours = has_its_name(&container.name, &container.labels, owner);

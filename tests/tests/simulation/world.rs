@@ -108,7 +108,7 @@ impl World {
 
     /// Notes that nothing makes this container well again.
     pub(crate) fn give_up(&self, container: &str) {
-        if let Some(found) = self.engine.peek(container) {
+        if let Some(found) = self.engine.inspect_now(container) {
             self.incurable
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

@@ -56,7 +56,7 @@ vocabulary! {
     /// What a condition is about.
     ConditionType {
         // Every kind but the Incident.
-        /// The object is as its spec asks for.
+        /// The object is as its spec says.
         Ready,
         // Workload, LoadBalancer.
         /// Something is wrong that does not go away by waiting.
@@ -96,7 +96,7 @@ vocabulary! {
     /// Why a condition is as it is.
     Reason {
         // Every kind.
-        /// All is as the spec asks for.
+        /// All is as the spec says.
         Ready,
         /// The engine does not answer.
         EngineUnavailable,
@@ -104,7 +104,7 @@ vocabulary! {
         Failed,
         /// The engine did not do a step, and may do it later.
         StepFailed,
-        /// The spec asks for what this version does not do.
+        /// The spec has what this version does not support.
         NotSupported,
         /// The container that the spec names does not exist.
         ContainerMissing,
@@ -126,7 +126,7 @@ vocabulary! {
         Healthy,
         /// Automatic restarts have ended without success: what is left is a human's.
         RestartLimit,
-        /// A sick container waits for what it needs.
+        /// An unhealthy container waits for what it needs.
         DependencyDown,
         /// A person stopped the adopted container, or somebody requested that and it is not yet known who.
         StoppedByHand,
@@ -242,10 +242,14 @@ vocabulary! {
         Cooldown,
         /// As many workloads are remedied on the host as may be at a time.
         HostBusy,
+        /// What crashed is being restarted by `spec.restart`, which has attempts left.
+        RestartsUnderWay,
         /// It waits no more.
         Released,
 
         // Incident: PolicyAllows.
+        /// A detector fires, and nothing is measured that an action is known to clear.
+        DetectorFires,
         /// Policy lets the plan be carried out.
         Allowed,
         /// No council has agreed to the action.

@@ -113,7 +113,7 @@ fn meta_schemas() -> Map<String, Value> {
             "generation": {"type": "integer", "format": "int64",
                 "description": "Rises with every change of the spec. Written by the server."},
             "creationTimestamp": time("When it was made. Written by the server."),
-            "deletionTimestamp": time("When its deletion was asked for. Written by the server."),
+            "deletionTimestamp": time("When its deletion was requested. Written by the server."),
         },
     });
     let list_meta =

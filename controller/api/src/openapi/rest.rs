@@ -87,7 +87,7 @@ impl Routes {
         }
         self.get(
             "/metrics",
-            "Container metrics; Prometheus text where Accept asks for it",
+            "Container metrics; Prometheus text where Accept requests it",
             "host",
             &[],
             &answer,

@@ -16,8 +16,6 @@ use crate::signals::bounds;
 const BLOCKS: (usize, usize) = (8, 5);
 /// Student's t for 99 %, one-sided, with 3 to 6 degrees of freedom: two fewer than blocks.
 const STUDENT: [f64; 4] = [4.541, 3.747, 3.365, 3.143];
-/// Seconds below which no growth is reported.
-const LEAST_SECS: u64 = 120;
 /// Minutes below which it is not sure, and over which what has just set in is looked for.
 const SURE_MINUTES: f64 = 5.0;
 /// How much of the growth of the floor one block may make up: more is a step.
@@ -64,16 +62,15 @@ impl Growth {
         })
     }
 
-    /// Minutes until the limit is reached if it goes on as it did; `None` where it does not surely grow. Surely: over two
-    /// minutes or more, by a twentieth of the limit or more, now at its highest, and with 99 % confidence where there are
-    /// readings enough to tell.
+    /// Minutes until the limit is reached if it goes on as it did; `None` where it does not surely grow. Surely: by a
+    /// twentieth of the limit or more, now at its highest, and with 99 % confidence. Of too few readings nothing is sure: a
+    /// start-up, or one step, looks like growth.
     pub fn full_in_minutes(&self, limit: f64) -> Option<f64> {
         let grows = limit > 0.0
-            && self.over_secs >= LEAST_SECS
             && self.last - self.first >= limit / 20.0
             && self.per_minute > 0.0
             && self.last >= self.max * 0.98
-            && self.at_least.is_none_or(|least| least > 0.0);
+            && self.at_least.is_some_and(|least| least > 0.0);
         grows.then(|| ((limit - self.last) / self.per_minute).max(0.0))
     }
 
@@ -194,6 +191,20 @@ mod tests {
         let minutes = growth.full_in_minutes(219.0).unwrap();
         assert!((minutes - 5.0).abs() < 1e-9, "{minutes}");
         assert_eq!(growth.full_in_minutes(0.0), None);
+    }
+
+    #[test]
+    fn i13_what_grew_within_the_first_minutes_is_not_yet_a_leak() {
+        // Two minutes and more, and much of the limit; but a start-up looks the same.
+        for length in [40, 60, 90] {
+            let startup = series((0..length).map(|n| if n < length - 4 { 20.0 } else { 120.0 }));
+            let steady = series((0..length).map(|n| 20.0 + f64::from(n)));
+            for points in [startup, steady] {
+                let growth = Growth::of(&points).unwrap();
+                assert!(growth.per_minute > 0.0 && growth.over_secs < 300);
+                assert_eq!(growth.full_in_minutes(200.0), None, "{growth:?}");
+            }
+        }
     }
 
     #[test]

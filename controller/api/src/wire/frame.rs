@@ -107,7 +107,7 @@ frames! {
     IncidentNew = "incident.new", IncidentNew;
     /// An incident's status moved.
     StatusUpdate = "status.update", StatusUpdate;
-    /// The analyst says what it looks at.
+    /// The analyst says what it inspects.
     AiThinking = "ai.thinking", AiThinking;
     /// The analyst's words as they come.
     AiStream = "ai.stream", AiStream;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct WorkloadPlan {
     /// The Workload.
     pub workload: String,
-    /// How many replicas it would then ask for.
+    /// Its `spec.replicas` after that.
     pub replicas: u32,
     /// What would be done, in order.
     pub steps: Vec<PlannedStep>,

@@ -132,7 +132,7 @@ fn node(container: &TopologyContainer, kind: NodeType) -> Node {
     }
 }
 
-/// Container name → what it is, for every container that a Workload has or asks for.
+/// Container name → what it is, for every container that a Workload has or adopts.
 fn instances<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> BTreeMap<&'a str, NodeType> {
     let mut instances = BTreeMap::new();
     for workload in workloads {
@@ -151,12 +151,15 @@ fn instances<'a>(workloads: impl IntoIterator<Item = &'a Workload>) -> BTreeMap<
     instances
 }
 
-fn edges(nodes: &[Node], routes: &[(&str, &str)]) -> Vec<Edge> {
-    let edge = |from: &str, to: &str, label| Edge {
+fn edge(from: &str, to: &str, label: EdgeLabel) -> Edge {
+    Edge {
         from: from.to_owned(),
         to: to.to_owned(),
         label,
-    };
+    }
+}
+
+fn edges(nodes: &[Node], routes: &[(&str, &str)]) -> Vec<Edge> {
     let mut edges = Vec::new();
     for agent in nodes.iter().filter(|node| node.kind == NodeType::Agent) {
         edges.extend(nodes.iter().filter_map(|node| match node.kind {

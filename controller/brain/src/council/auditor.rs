@@ -68,7 +68,7 @@ fn idleness(facts: Facts<'_>) -> Result<String, SeatReview> {
     ))
 }
 
-/// Doing nothing is right where nothing is wrong. A NOOP that asks for a human itself is not rejected, so that the
+/// Doing nothing is right where nothing is wrong. A NOOP that requires a human itself is not rejected, so that the
 /// human gets it.
 fn quiet(symptoms: &[String], unsure: bool) -> Result<String, SeatReview> {
     if symptoms.is_empty() {

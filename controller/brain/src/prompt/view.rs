@@ -335,25 +335,26 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
 /// How memory and CPU have gone, as one phrase.
 fn trend(container: &ContainerEvidence) -> Option<String> {
     let trend = container.trend.as_ref()?;
-    let phrase = |name: &str, unit: &str, reading: Option<Trend>| {
-        let Trend {
-            first,
-            last,
-            min,
-            max,
-            per_minute,
-            ..
-        } = reading?;
-        Some(format!(
-            "{name} {first:.0} to {last:.0} {unit} (least {min:.0}, most {max:.0}, {per_minute:+.1} a minute)"
-        ))
-    };
     let phrases = [
-        phrase("memory", "MiB", trend.memory_mb),
-        phrase("CPU", "%", trend.cpu_percent),
+        reading_phrase("memory", "MiB", trend.memory_mb),
+        reading_phrase("CPU", "%", trend.cpu_percent),
     ];
     let phrases: Vec<String> = phrases.into_iter().flatten().collect();
     (!phrases.is_empty()).then(|| format!("over {}: {}", span(trend.over_secs), phrases.join(", ")))
+}
+
+fn reading_phrase(name: &str, unit: &str, reading: Option<Trend>) -> Option<String> {
+    let Trend {
+        first,
+        last,
+        min,
+        max,
+        per_minute,
+        ..
+    } = reading?;
+    Some(format!(
+        "{name} {first:.0} to {last:.0} {unit} (least {min:.0}, most {max:.0}, {per_minute:+.1} a minute)"
+    ))
 }
 
 /// A container beside the workload's, on one line.

@@ -45,7 +45,7 @@ pub(crate) struct Permit<'a> {
 pub(crate) struct Open(pub(crate) Duration);
 
 impl Breaker {
-    /// Asks for leave to call.
+    /// Requests a permit to call.
     pub(crate) fn enter(&self, now: Instant) -> Result<Permit<'_>, Open> {
         let permit = |trial| Permit {
             breaker: self,

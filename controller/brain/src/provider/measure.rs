@@ -1,7 +1,7 @@
 //! How much a model may say before it is hung up on, thoughts included. Owns the measure; pure.
 //!
 //! The request says how many tokens are allowed, and a server that heeds it ends the answer by itself. This is for those
-//! that do not: it is looked at while the answer comes, so that nothing is kept, shown or paid for without end.
+//! that do not: it is checked while the answer comes, so that nothing is kept, shown or paid for without end.
 
 use super::ProviderError;
 use crate::answer::LONGEST_ANSWER;

@@ -60,7 +60,7 @@ impl Ollama {
     }
 }
 
-/// The context window to ask for. The server's default is small, and what does not fit it drops without a word. Three
+/// The context window to request. The server's default is small, and what does not fit it drops without a word. Three
 /// bytes a token is more than English or logs need; full thousands keep the model from being reloaded each time.
 fn context(prompt_bytes: usize, max_tokens: u32) -> u32 {
     let prompt = u32::try_from(prompt_bytes / 3).unwrap_or(u32::MAX);

@@ -50,7 +50,7 @@ impl Default for Offer {
     }
 }
 
-/// One that can be left out, in the order in which they are suspected.
+/// One that can be left out, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Parameter {
     Schema,
@@ -125,7 +125,7 @@ pub(super) struct Tries {
     proved: Offer,
     offer: Offer,
     /// Left out last, without being named.
-    suspect: Option<Parameter>,
+    unconfirmed: Option<Parameter>,
     /// The refusal is about this question's size, and says nothing of the next one.
     of_size: bool,
     count: usize,
@@ -142,7 +142,7 @@ impl Learned {
             known,
             proved: known,
             offer: known,
-            suspect: None,
+            unconfirmed: None,
             of_size: false,
             count: 0,
         }
@@ -154,8 +154,8 @@ impl Learned {
             return None;
         }
         let mut proved = tries.proved;
-        if let Some(suspect) = tries.suspect {
-            suspect.leave_out(&mut proved);
+        if let Some(unconfirmed) = tries.unconfirmed {
+            unconfirmed.leave_out(&mut proved);
         }
         if proved == tries.known {
             return None;
@@ -209,7 +209,7 @@ impl Tries {
                 parameter.leave_out(&mut self.proved);
             }
             // What was left out on suspicion was not it, or not alone.
-            self.suspect = None;
+            self.unconfirmed = None;
             self.offer = self.proved;
             return true;
         }
@@ -217,12 +217,14 @@ impl Tries {
         if code == 404 && !message.contains("parameter") {
             return false;
         }
-        let suspect = PARAMETERS
+        let unconfirmed = PARAMETERS
             .into_iter()
             .find(|parameter| parameter.is_in(self.offer));
-        let Some(suspect) = suspect else { return false };
-        suspect.leave_out(&mut self.offer);
-        self.suspect = Some(suspect);
+        let Some(unconfirmed) = unconfirmed else {
+            return false;
+        };
+        unconfirmed.leave_out(&mut self.offer);
+        self.unconfirmed = Some(unconfirmed);
         true
     }
 }

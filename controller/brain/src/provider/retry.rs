@@ -28,8 +28,8 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The pause before retry number `retry`, counted from 0; `dice` is uniform in 0 to 1. `None`: do not.
     ///
-    /// Half of the pause is fixed and half is jitter. What the server asks for counts where it is longer, and where it
-    /// is longer than the longest pause there is no point in waiting.
+    /// Half of the pause is fixed and half is jitter. What the server requests (`Retry-After`) counts where it is
+    /// longer, and where it is longer than the longest pause there is no point in waiting.
     pub(crate) fn pause(&self, retry: u32, asked: Option<Duration>, dice: f64) -> Option<Duration> {
         if retry >= self.retries || asked.is_some_and(|asked| asked > self.most) {
             return None;

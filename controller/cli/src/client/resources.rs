@@ -229,6 +229,13 @@ impl Client {
         self.json(Method::GET, segments, &[], ACCEPT_JSON, Body::None)
             .await
     }
+
+    /// What containers used within the last minutes.
+    pub(crate) async fn history(&self, minutes: &str) -> Result<Value, CliError> {
+        let (path, query) = (["metrics", "history"], [("minutes", minutes)]);
+        self.json(Method::GET, &path, &query, ACCEPT_JSON, Body::None)
+            .await
+    }
 }
 
 fn path<'a>(target: &'a Target, further: &[&'a str]) -> Vec<&'a str> {

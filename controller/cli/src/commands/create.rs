@@ -7,7 +7,7 @@ use crate::manifest::{FileArgs, Naming, load};
 use crate::printer::format::{ObjectOutput, reference};
 use crate::session::Session;
 
-/// Create objects from files; metadata.generateName asks for a name with a random ending
+/// Create objects from files; with metadata.generateName the name gets a random ending
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]

@@ -46,15 +46,7 @@ pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Result<(), Cli
 /// has begun may take as long as the containers take to stop, and is not waited for.
 async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<String> {
     let generation = asked.pointer("/metadata/generation").and_then(Value::as_i64)?;
-    let judge = |object: Option<&Value>| {
-        let seen = object.filter(|object| {
-            let observed = object
-                .pointer("/status/observedGeneration")
-                .and_then(Value::as_i64);
-            observed.is_some_and(|observed| observed >= generation)
-        });
-        Ok(seen.cloned())
-    };
+    let judge = |object: Option<&Value>| Ok(object.filter(|object| observes(object, generation)).cloned());
     let what = target.to_string();
     let waited = session
         .client
@@ -66,6 +58,14 @@ async fn refusal(target: &Target, asked: &Value, session: &Session) -> Option<St
     let word = |key: &str| degraded.get(key).and_then(Value::as_str).unwrap_or_default();
     let refused = word("status") == "True" && CannotRestart::from_reason(word("reason")).is_some();
     refused.then(|| text::line(word("message")))
+}
+
+/// Whether the status speaks of this generation or a later one.
+fn observes(object: &Value, generation: i64) -> bool {
+    let observed = object.pointer("/status/observedGeneration");
+    observed
+        .and_then(Value::as_i64)
+        .is_some_and(|observed| observed >= generation)
 }
 
 /// The instant from before which no container of it may run.

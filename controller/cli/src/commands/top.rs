@@ -1,7 +1,7 @@
-//! `top`: what containers use right now.
+//! `top`: what containers use right now, and how fast that changes.
 
 use aegis_api::Workload;
-use aegis_api::wire::ContainerMetrics;
+use aegis_api::wire::{ContainerMetrics, MetricHistory, MetricSample};
 use clap::ValueEnum;
 
 use crate::client::Shape;
@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::target::object_of;
 use crate::text;
 
-/// Show the CPU and memory that containers use, the hungriest first
+/// Show the CPU, memory and network that containers use, the hungriest first
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
     /// Only the containers of this Workload: workload/NAME, workload NAME, or just NAME
@@ -56,22 +56,66 @@ pub(crate) async fn run(args: &TopArgs, session: &Session) -> Result<(), CliErro
         session.console.remark("No container was measured yet.");
         return Ok(());
     }
+    // An older controller answers none: what is not known is not shown.
+    let history = session.client.history("1").await.ok();
+    let history: MetricHistory = history
+        .and_then(|answer| serde_json::from_value(answer).ok())
+        .unwrap_or_default();
     let mut table: Vec<Vec<String>> = Vec::new();
     if !args.no_headers {
-        let head = ["NAME", "CPU", "MEMORY", "LIMIT", "MEMORY%", "STATE"];
+        let head = [
+            "NAME", "CPU", "MEMORY", "LIMIT", "MEMORY%", "GROWTH", "RX", "TX", "STATE",
+        ];
         table.push(head.iter().map(ToString::to_string).collect());
     }
     table.extend(rows.iter().map(|row| {
+        let mut series = history.series.iter();
+        let rates = series
+            .find(|series| series.name == row.name)
+            .and_then(|series| Rates::of(&series.samples));
+        let shown = |rate: fn(&Rates) -> String| rates.as_ref().map_or_else(|| "-".to_owned(), rate);
         vec![
             text::line(&row.name),
             format!("{:.1} %", row.cpu_percent),
             format!("{:.1} MiB", row.memory_mb),
             format!("{:.0} MiB", row.memory_limit_mb),
             format!("{:.1} %", row.memory_percent),
+            shown(|rates| format!("{:+.1} MiB/min", rates.memory_mb_per_minute)),
+            shown(|rates| format!("{:.1} KiB/s", rates.received_kb_per_second)),
+            shown(|rates| format!("{:.1} KiB/s", rates.sent_kb_per_second)),
             row.status.to_string(),
         ]
     }));
     session.console.write(&Columns::default().lay_out(&table))
+}
+
+/// How fast a container's readings change, over the last minute.
+struct Rates {
+    memory_mb_per_minute: f64,
+    received_kb_per_second: f64,
+    sent_kb_per_second: f64,
+}
+
+impl Rates {
+    /// `None` of fewer than two readings.
+    #[expect(
+        clippy::as_conversions,
+        reason = "bytes for display: the rounding of u64 to f64 is below what is shown"
+    )]
+    fn of(samples: &[MetricSample]) -> Option<Self> {
+        let (first, last) = (samples.first()?, samples.last()?);
+        let secs = first.t.age(last.t).as_secs_f64();
+        if secs <= 0.0 {
+            return None;
+        }
+        // A process that was started again counts from 0.
+        let kib_per_sec = |from: u64, to: u64| to.checked_sub(from).unwrap_or(to) as f64 / 1024.0 / secs;
+        Some(Self {
+            memory_mb_per_minute: (last.memory_mb - first.memory_mb) / secs * 60.0,
+            received_kb_per_second: kib_per_sec(first.net_rx_bytes, last.net_rx_bytes),
+            sent_kb_per_second: kib_per_sec(first.net_tx_bytes, last.net_tx_bytes),
+        })
+    }
 }
 
 async fn containers(what: &[String], session: &Session) -> Result<Vec<String>, CliError> {

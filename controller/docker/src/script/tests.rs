@@ -34,7 +34,7 @@ impl Lab {
 
     fn run(&self, input: &str, bytes: usize) -> i32 {
         let (live, bytes) = (self.live().display().to_string(), bytes.to_string());
-        let [shell, arguments @ ..] = swap_and_reload(&live, &bytes, "/etc/nginx/nginx.conf");
+        let [shell, arguments @ ..] = fast_reload(&live, &bytes, "/etc/nginx/nginx.conf");
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
         let mut child = Command::new(shell)
             .args(arguments)

@@ -113,7 +113,7 @@ fn the_decision_says_in_words_how_it_came_about() {
     assert_eq!(decision.consensus, "1/3 approved");
     assert_eq!(
         decision.summary,
-        "A human must look: 1 of 3 seats agree and 2 had to. Against: Security Officer. Unsure: Auditor."
+        "Requires approval by a human: 1 of 3 seats agree and 2 had to. Against: Security Officer. Unsure: Auditor."
     );
     assert_eq!(decision.votes.len(), 3);
 }

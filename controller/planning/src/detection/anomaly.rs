@@ -1,6 +1,7 @@
 //! Whether a reading is far from what is usual for this very container. The usual is the median of the last day, the
 //! measure of its spread the median absolute deviation, which outliers do not move; scaled by 1.4826 it estimates the
-//! standard deviation of what is normally distributed. Off unless a detector asks for it: what is odd is not yet wrong. Pure.
+//! standard deviation of what is normally distributed. Off unless a detector enables it: what is odd is not yet wrong.
+//! Pure.
 
 use aegis_api::Time;
 use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};

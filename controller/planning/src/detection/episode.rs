@@ -5,17 +5,7 @@ use aegis_api::proposal::Action;
 use aegis_api::symptom::SymptomClass;
 use aegis_api::{Incident, Phase, Time};
 
-/// The source of incidents that detectors open.
-pub const DETECTOR: &str = "detector";
-
-/// Every class: a workload has a fingerprint for each.
-const CLASSES: [SymptomClass; 5] = [
-    SymptomClass::Availability,
-    SymptomClass::Memory,
-    SymptomClass::Cpu,
-    SymptomClass::Errors,
-    SymptomClass::Rule,
-];
+pub use aegis_api::incident::DETECTOR;
 
 /// What incidents about the same trouble of a workload have in common.
 pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
@@ -29,9 +19,88 @@ pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
     format!("detector/{workload}/{class}")
 }
 
-/// The fingerprints of all that detectors may have opened about a workload.
-pub fn fingerprints(workload: &str) -> impl Iterator<Item = String> {
-    CLASSES.into_iter().map(move |class| fingerprint(workload, class))
+/// The same of incidents about the host, where each detector has one.
+pub fn host_fingerprint(detector: &str) -> String {
+    format!("detector//{detector}")
+}
+
+/// Words of an alert's type that say which class of trouble it reports, by what they begin with.
+const WORDS: &[(SymptomClass, &[&str])] = &[
+    (
+        SymptomClass::Availability,
+        &[
+            "avail",
+            "crash",
+            "dead",
+            "died",
+            "down",
+            "exit",
+            "hang",
+            "health",
+            "hung",
+            "kill",
+            "oom",
+            "outage",
+            "restart",
+            "stop",
+            "unavail",
+            "unhealth",
+            "unreach",
+            "unrespons",
+        ],
+    ),
+    (
+        SymptomClass::Memory,
+        &["heap", "leak", "mem", "oom", "ram", "rss"],
+    ),
+    (SymptomClass::Cpu, &["cpu", "load", "spin", "throttl"]),
+    (
+        SymptomClass::Errors,
+        &[
+            "4xx",
+            "5xx",
+            "burn",
+            "err",
+            "exception",
+            "http",
+            "latenc",
+            "slo",
+            "timeout",
+        ],
+    ),
+];
+
+/// Which classes of trouble an alert of this type reports; none where its words do not say. They decide only which incident
+/// an alert joins: one that fits none has an incident of its own.
+fn classes_of(alert_type: &str) -> impl Iterator<Item = SymptomClass> {
+    let words = words_of(alert_type);
+    WORDS.iter().filter_map(move |(class, begins)| {
+        let says = |word: &String| begins.iter().any(|begin| word.starts_with(begin));
+        words.iter().any(says).then_some(*class)
+    })
+}
+
+/// The words of a name such as `HighMemoryUsage`, `memory_leak` or `http-5xx`, in lower case.
+fn words_of(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_small = false;
+    for letter in name.chars() {
+        let is_word = letter.is_alphanumeric();
+        if !is_word || (letter.is_uppercase() && after_small) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| is_word) {
+            word.extend(letter.to_lowercase());
+        }
+        after_small = letter.is_lowercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The fingerprints of what detectors may have opened about a workload that an alert of this type is about, too.
+pub fn fingerprints(workload: &str, alert_type: &str) -> impl Iterator<Item = String> {
+    classes_of(alert_type).map(move |class| fingerprint(workload, class))
 }
 
 /// Whether an alert about the workload joins this incident: a detector opened it, and it has not ended.
@@ -104,6 +173,27 @@ mod tests {
         assert!(joins(&Value::Null, "web", cpu), "just opened");
         let ended = json!({"phase": "FAILED", "finishedAt": "2026-11-28T10:00:00Z", "timeline": []});
         assert!(!joins(&ended, "web", cpu));
+    }
+
+    #[test]
+    fn an_alert_is_about_the_classes_that_its_words_name() {
+        for (alert_type, wanted) in [
+            ("memory_leak", vec![SymptomClass::Memory]),
+            ("HighMemoryUsage", vec![SymptomClass::Memory]),
+            (
+                "OOMKilled",
+                vec![SymptomClass::Availability, SymptomClass::Memory],
+            ),
+            ("HTTP-5xx burst", vec![SymptomClass::Errors]),
+            ("cpuSpike", vec![SymptomClass::Cpu]),
+            ("ContainerDown", vec![SymptomClass::Availability]),
+            ("orders stuck", vec![]),
+            ("", vec![]),
+            ("\u{0}\u{7f}", vec![]),
+        ] {
+            let found: Vec<SymptomClass> = classes_of(alert_type).collect();
+            assert_eq!(found, wanted, "{alert_type:?}: {:?}", words_of(alert_type));
+        }
     }
 
     #[test]

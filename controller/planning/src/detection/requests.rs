@@ -88,7 +88,7 @@ fn quantile(sum: &Requests, part: f64) -> f64 {
 pub(super) fn no_server(signals: &WorkloadSignals<'_>) -> Finding {
     match signals.in_rotation {
         None => Finding::unknown("no load balancer serves it"),
-        Some(_) if signals.desired == 0 => Finding::no("it asks for no replicas"),
+        Some(_) if signals.desired == 0 => Finding::no("spec.replicas is 0"),
         Some(0) => Finding::new(Verdict::True, Some(0.0), "no server of it is in rotation"),
         Some(servers) => Finding::new(
             Verdict::False,

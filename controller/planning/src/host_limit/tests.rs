@@ -45,7 +45,7 @@ fn healed(workload: &str, seconds: i64) -> Arc<Workload> {
         workload,
         serde_json::from_value(json!({"container": workload})).unwrap(),
     );
-    let status = json!({"captures": [{"takenAt": ago(seconds), "because": "sick", "container": {}}]});
+    let status = json!({"captures": [{"takenAt": ago(seconds), "because": "unhealthy", "container": {}}]});
     found.status = Some(serde_json::from_value(status).unwrap());
     Arc::new(found)
 }
@@ -54,7 +54,7 @@ fn word(incidents: &[Arc<Incident>], workloads: &[Arc<Workload>], resumed: Optio
     asked(incidents, workloads, resumed, None)
 }
 
-/// The ruling on the workload `me`, where it has been sick since then.
+/// The ruling on the workload `me`, where it has been unhealthy since then.
 fn asked(
     incidents: &[Arc<Incident>],
     workloads: &[Arc<Workload>],
@@ -115,7 +115,7 @@ fn i6_the_fourth_workload_within_a_minute_is_one_too_many() {
 }
 
 #[test]
-fn i6_restarts_of_sick_containers_and_those_who_wait_their_turn_are_among_the_workloads_of_a_minute() {
+fn i6_restarts_of_unhealthy_containers_and_those_who_wait_their_turn_are_among_the_workloads_of_a_minute() {
     assert_eq!(
         word(&[acted("a", 5)], &[healed("b", 5), healed("c", 59)], None),
         "blast radius"
@@ -199,7 +199,7 @@ fn i6_two_workloads_at_a_time_are_remedied_and_the_third_waits() {
         ),
         "go"
     );
-    // Restarts of what is sick are among them until it is well, or a minute is over.
+    // Restarts of what is unhealthy are among them until it is well, or a minute is over.
     let one = [under_way("a", "EXECUTING", "RESTART")];
     for (seconds, health, expected) in [
         (5, "Unhealthy", "busy"),
@@ -207,22 +207,22 @@ fn i6_two_workloads_at_a_time_are_remedied_and_the_third_waits() {
         (5, "Healthy", "go"),
         (61, "Unhealthy", "go"),
     ] {
-        let mut sick = (*healed("b", seconds)).clone();
+        let mut unhealthy = (*healed("b", seconds)).clone();
         let row = json!({"name": "b", "id": "1", "index": 0, "state": "running", "health": health, "revision": "r"});
-        if let Some(status) = &mut sick.status {
+        if let Some(status) = &mut unhealthy.status {
             status.captures[0].container.id = "1".into();
             status.instances = vec![serde_json::from_value(row).unwrap()];
         }
         assert_eq!(
-            word(&one, &[Arc::new(sick)], None),
+            word(&one, &[Arc::new(unhealthy)], None),
             expected,
             "{seconds} {health}"
         );
     }
 }
 
-/// One with `spec.restart` that has been sick for so long, of which nothing was stored but that.
-fn sick(workload: &str, seconds: i64) -> Arc<Workload> {
+/// One with `spec.restart` that has been unhealthy for so long, of which nothing was stored but that.
+fn unhealthy(workload: &str, seconds: i64) -> Arc<Workload> {
     let spec = json!({"container": workload, "restart": {"unhealthyAfter": "30s"}});
     let mut found = Workload::new(workload, serde_json::from_value(spec).unwrap());
     let row = json!({"name": workload, "id": workload, "index": 0, "state": "running", "health": "Unhealthy",
@@ -232,8 +232,14 @@ fn sick(workload: &str, seconds: i64) -> Arc<Workload> {
 }
 
 #[test]
-fn i6_what_is_sick_long_enough_to_be_restarted_counts_whether_or_not_it_had_its_turn() {
-    let three = |seconds| [sick("a", seconds), sick("b", seconds), sick("c", seconds)];
+fn i6_what_is_unhealthy_long_enough_to_be_restarted_counts_whether_or_not_it_had_its_turn() {
+    let three = |seconds| {
+        [
+            unhealthy("a", seconds),
+            unhealthy("b", seconds),
+            unhealthy("c", seconds),
+        ]
+    };
     assert_eq!(word(&[], &three(30), None), "blast radius");
     assert_eq!(word(&[], &three(89), None), "blast radius");
     assert_eq!(
@@ -309,7 +315,7 @@ fn i6_the_hosts_hourly_budget_counts_every_workload_and_every_rung() {
 }
 
 #[test]
-fn i6_every_restart_of_a_sick_container_counts_however_few_of_them_are_remembered_in_full() {
+fn i6_every_restart_of_an_unhealthy_container_counts_however_few_of_them_are_remembered_in_full() {
     let mut restless = (*healed("a", 1000)).clone();
     if let Some(status) = &mut restless.status {
         status.heals = (1..=29).map(|nth| ago(nth * 120)).collect();

@@ -15,8 +15,8 @@ use super::validate::ValidatedIncident;
 use super::{dry_run, ladder, measured, remedy};
 use crate::host_limit::{self, HostRuling};
 
-/// How soon a plan that waits for a human is looked at again by itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How soon a plan that waits for a human is reconciled again by itself.
+const REQUEUE_AFTER: Duration = Duration::from_secs(30);
 
 /// An action that somebody proposed or chose.
 #[derive(Debug, Clone)]
@@ -74,6 +74,11 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
             }
             (Action::Noop, 0)
         }
+        // A human chooses: no action is proposed that nothing speaks for.
+        Ruling::NeedsApproval {
+            reason: Reason::DetectorFires,
+            ..
+        } => (Action::Noop, 0),
         _ => (proposed.action, proposed.count),
     };
     let plan = remedy::prescribe(incident, workload, action, count);
@@ -184,7 +189,7 @@ pub(super) fn ask(
     message: String,
 ) -> Next {
     if reason == Reason::BlastRadius {
-        let said = format!("{message}; all automation is paused: `aegisctl resume` lets it go on");
+        let said = format!("{message}; all automation is paused: `aegisctl resume` resumes it");
         return Next::Effect(Effect::PauseAll {
             reason: message,
             then: asked(incident, plan, council, reason, said),
@@ -214,7 +219,7 @@ fn asked(
     transition
         .set(Field::Plan(Some(Box::new(plan))))
         .set(Field::WaitingSince(Some(since)))
-        .again(Some(LOOK_AGAIN))
+        .again(Some(REQUEUE_AFTER))
 }
 
 /// The person.

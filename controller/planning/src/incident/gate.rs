@@ -53,7 +53,7 @@ enum Binds {
     Automation,
 }
 
-/// Which actions a rule looks at.
+/// Which actions a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Concerns {
     /// All, NOOP among them.
@@ -105,6 +105,7 @@ const RULES: &[Rule] = {
     use Concerns::{Anything, Changes};
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
+        rule("DetectorFires", Automation, Anything, rules::detector_fires),
         // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),

@@ -80,7 +80,7 @@ pub fn after_unlearning(
     match setback {
         Setback::FallBack { error, action } => fallen_back(incident, error, action, withdrawn, now),
         Setback::Fail { error, council } => {
-            let mut begun = taken_back(Transition::new(What::Failed, Phase::Failed, now), withdrawn);
+            let mut begun = with_withdrawal(Transition::new(What::Failed, Phase::Failed, now), withdrawn);
             if withdrawn.is_some() {
                 let mut execution = incident.status.execution.clone().unwrap_or_default();
                 execution.withdrawn = withdrawn;
@@ -113,7 +113,7 @@ fn fallen_back(
         });
     }
     let begun = Transition::new(What::FellBack, Phase::CouncilReview, now);
-    taken_back(begun, withdrawn)
+    with_withdrawal(begun, withdrawn)
         .log(Stage::Fallback, text)
         .set(Field::Tried(tried))
         .set(Field::Execution(None))
@@ -121,8 +121,8 @@ fn fallen_back(
         .set(Field::Verification(None))
 }
 
-/// Tells that a restart was withdrawn, if one was.
-fn taken_back(transition: Transition, withdrawn: Option<i64>) -> Transition {
+/// Records on the timeline that a restart was withdrawn, if one was.
+fn with_withdrawal(transition: Transition, withdrawn: Option<i64>) -> Transition {
     match withdrawn {
         Some(_) => transition.log(
             Stage::PolicyGate,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aegis_api::incident::Stage;
+use aegis_api::proposal::Action;
 use aegis_api::symptom::words;
 use aegis_api::{Phase, Symptom, Time};
 
@@ -62,14 +63,17 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
 
 fn nothing_wrong(incident: &ValidatedIncident, measured: &Measured, now: Time) -> Transition {
     let text = format!("measured again, nothing is wrong: {}", measured.readings);
-    let (what, to) = match incident.status.plan {
-        Some(_) => (What::NothingWrong, Phase::CouncilReview),
-        None => (What::Measured, incident.status.phase),
+    let action = incident.status.plan.as_ref().map(|plan| plan.action);
+    let (what, to) = match action {
+        Some(action) if action != Action::Noop => (What::NothingWrong, Phase::CouncilReview),
+        Some(_) | None => (What::Measured, incident.status.phase),
     };
-    let transition = Transition::new(what, to, now)
-        .log(Stage::EvidenceCollected, text)
+    let mut transition = Transition::new(what, to, now)
         .set(Field::Symptoms(Vec::new()))
         .set(Field::MeasuredAt(Some(measured.at)));
+    if action != Some(Action::Noop) {
+        transition = transition.log(Stage::EvidenceCollected, text);
+    }
     match what {
         What::NothingWrong => transition
             .log(

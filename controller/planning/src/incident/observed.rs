@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
-use aegis_api::{ContainerId, Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
+use aegis_api::{ContainerId, Detector, Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
 
 use crate::governing::BrokenPolicy;
 use crate::host_limit::HostLimits;
@@ -19,6 +19,7 @@ pub struct Observed {
     pub broken_policies: Vec<BrokenPolicy>,
     pub incidents: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
+    pub detectors: Vec<Arc<Detector>>,
     /// Adopted containers that ended, by id, where a person did that or may have done it: their Workload's status does not
     /// say so yet.
     pub stopped: BTreeSet<ContainerId>,
@@ -32,11 +33,11 @@ pub struct Observed {
     pub cooldown: Duration,
     /// How long verification may take where no policy governs.
     pub verification_deadline: Duration,
-    /// The most replicas that automation may ask for beside the first, where a policy does not say.
+    /// The most replicas that automation may request beside the first, where a policy does not say.
     pub max_replicas: u32,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// When this controller started: what it has not looked at since, it has not looked at.
+    /// When this controller started: what it has not observed since, it has not observed.
     pub awake_since: Time,
     pub now: Time,
 }

@@ -144,7 +144,7 @@ pub fn carried_out_at(plan: &Plan, workload: &Workload, now: Time) -> Plan {
     plan
 }
 
-/// Whether the spec has everything the patch asks for. A later restart counts as this one, too.
+/// Whether the spec has everything in the patch. A later restart counts as this one, too.
 pub(crate) fn is_applied(patch: &Patch, spec: &WorkloadSpec) -> bool {
     let Patch {
         restarted_at,
@@ -168,7 +168,8 @@ pub(super) fn describe(plan: &Plan) -> String {
     }
 }
 
-/// Whether it is this plan that the workload's spec carries: a restart that somebody else asked for since is another one.
+/// Whether it is this plan that the workload's spec carries: a restart that somebody else requested since is another
+/// one.
 pub fn is_done(plan: &Plan, workload: &Workload) -> bool {
     let restarted = plan.patch.restarted_at;
     is_applied(&plan.patch, &workload.spec)

@@ -39,13 +39,13 @@ pub fn incident(spec: &str, status: &str) -> Incident {
     let mut incident: Incident = object("Incident", "inc", spec);
     incident.status = Some(match status.measured_at {
         Some(_) => status,
-        None => found_sick(status),
+        None => found_unhealthy(status),
     });
     incident
 }
 
 /// It was measured just now that the workload's probe fails.
-pub fn found_sick(status: IncidentStatus) -> IncidentStatus {
+pub fn found_unhealthy(status: IncidentStatus) -> IncidentStatus {
     IncidentStatus {
         symptoms: vec![Symptom {
             kind: SymptomKind::ProbeFailing,
@@ -142,6 +142,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         broken_policies: Vec::new(),
         incidents: incidents.clone(),
         balancers: Vec::new(),
+        detectors: Vec::new(),
         paused: None,
         resumed: None,
         reading: HostReading::default(),

@@ -198,7 +198,7 @@ fn what_is_desired_with_no_replicas_is_scaled_up_by_a_human_alone() {
     assert!(message.contains("spec.replicas is 0"), "{message}");
 
     workload.spec.replicas = 1;
-    assert!(!proof(&workload, &[]).0, "one is asked for and none is there");
+    assert!(!proof(&workload, &[]).0, "one is desired and none is there");
 }
 
 /// Another incident, over since, whose restart of the same workload helped or did not.

@@ -44,7 +44,7 @@ pub enum What {
     DryRunEnded,
     /// The plan's patch is in the workload's spec.
     Executed,
-    /// Docker has what the plan asks for.
+    /// Docker has what the plan changes.
     VerificationBegun,
     /// Every container was probed once.
     Attempted,
@@ -70,7 +70,7 @@ pub struct Transition {
     pub conditions: Vec<Stated>,
     /// What else changes.
     pub fields: Vec<Field>,
-    /// After which time it is looked at again; `None` waits for a change.
+    /// After which time it is reconciled again; `None` waits for a change.
     pub again: Option<Duration>,
 }
 
@@ -141,7 +141,7 @@ pub struct HeldFor {
 }
 
 /// The status of the incident after this transition; without one, after a look that changed nothing. In both cases the
-/// generation that was looked at and what the sender says are noted.
+/// generation that was observed and what the sender says are noted.
 pub fn applied(incident: &ValidatedIncident, transition: Option<Transition>) -> IncidentStatus {
     let at = transition
         .as_ref()

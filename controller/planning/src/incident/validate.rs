@@ -11,8 +11,10 @@ use aegis_api::{
     RemediationPolicySpec, Time, Workload,
 };
 
+use super::detected::{Detected, detected};
 use super::observed::Observed;
 use crate::covering::covering;
+use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
 use crate::hold::{self, Hold};
 use crate::host_limit::{HostLimits, HostUse, asker, host_use};
@@ -20,7 +22,7 @@ use crate::host_reading::HostReading;
 use crate::ledger;
 use crate::serving::naming;
 
-/// How far back actions on the workload are looked at.
+/// How far back actions on the workload count.
 const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
 /// Why an incident is about no workload.
@@ -30,6 +32,8 @@ pub enum NoTarget {
     Missing(ResourceName),
     #[error("the incident names neither a workload nor a container")]
     Unnamed,
+    #[error("it is about the host, and automation does nothing about that: {0}")]
+    Host(String),
     #[error("no Workload covers container {0}: apply one that adopts it, so that it may be healed")]
     Uncovered(ContainerName),
 }
@@ -62,8 +66,10 @@ pub struct ValidatedIncident {
     pub history: Vec<RecentAction>,
     /// Actions on the workload within the hour, this incident's earlier rungs among them.
     pub actions_in_hour: u32,
-    /// What was asked for by hand, or by whatever else is no incident, oldest first. It counts against no budget.
+    /// What was requested manually, or by whatever else is no incident, oldest first. It counts against no budget.
     pub manual_actions: Vec<RecentAction>,
+    /// What detectors say of its episode, where one opened or joined it.
+    pub detected: Option<Detected>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started.
@@ -108,7 +114,10 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             .max
             .unwrap_or(observed.max_replicas.saturating_add(1)),
         history: history(incident, name, observed),
-        actions_in_hour: ledger::actions_in_hour(&observed.incidents, name, observed.now),
+        actions_in_hour: about.map_or(0, |workload| {
+            ledger::actions_in_hour(&observed.incidents, workload, observed.now)
+        }),
+        detected: detected(incident, name, &observed.detectors),
         manual_actions: about
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
             .unwrap_or_default(),
@@ -154,7 +163,10 @@ fn target(
         return by_name(name.as_str()).ok_or_else(|| NoTarget::Missing(name.clone()));
     }
     let Some(container) = &incident.spec.container_name else {
-        return Err(NoTarget::Unnamed);
+        return Err(match incident.spec.source.kind == DETECTOR {
+            true => NoTarget::Host(incident.spec.logs.clone()),
+            false => NoTarget::Unnamed,
+        });
     };
     covering(workloads, container.as_str())
         .cloned()

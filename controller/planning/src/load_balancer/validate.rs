@@ -222,34 +222,47 @@ fn candidates<'a>(
     nginx: &ContainerDetails,
     before: &LoadBalancerStatus,
 ) -> Vec<Candidate<'a>> {
+    rows(Some(workload))
+        .iter()
+        .filter_map(|row| candidate(row, backend, workload, observed, nginx, before))
+        .collect()
+}
+
+fn candidate<'a>(
+    row: &'a InstanceStatus,
+    backend: &Backend,
+    workload: &Workload,
+    observed: &Observed,
+    nginx: &ContainerDetails,
+    before: &LoadBalancerStatus,
+) -> Option<Candidate<'a>> {
+    let endpoint = observed.endpoints.get(&row.id)?;
+    let host = home::host(endpoint, &nginx.networks)?;
+    let is_known = is_same_run(row, endpoint) || stays(&row.id, endpoint, &host, before);
+    if !endpoint.is_running() || !is_known || is_renamed(workload, row, endpoint) {
+        return None;
+    }
     let min_healthy = workload.spec.strategy.min_healthy.std();
-    // Of which run the engine speaks it does not always say: enough to let a server stay where it is, not to admit one.
-    let stays = |id: &ContainerId, endpoint: &Endpoint, host: &str| {
-        let mut servers = before.servers.iter();
-        endpoint.started_at.is_none()
-            && servers.any(|server| server.id == *id && home::host_of(&server.address) == host)
-    };
-    let candidate = |row: &'a InstanceStatus| {
-        let endpoint = observed.endpoints.get(&row.id)?;
-        let host = home::host(endpoint, &nginx.networks)?;
-        let is_known = is_same_run(row, endpoint) || stays(&row.id, endpoint, &host);
-        if !endpoint.is_running() || !is_known || is_renamed(workload, row, endpoint) {
-            return None;
-        }
-        Some(Candidate {
-            row,
-            server: Server {
-                upstream: backend.upstream.to_string(),
-                workload: backend.workload.to_string(),
-                container: row.name.clone(),
-                id: row.id.clone(),
-                address: format!("{host}:{}", backend.port),
-                weight: backend.weight,
-            },
-            min_ready_remaining: min_ready_remaining(row, min_healthy, observed.now),
-        })
-    };
-    rows(Some(workload)).iter().filter_map(candidate).collect()
+    Some(Candidate {
+        row,
+        server: Server {
+            upstream: backend.upstream.to_string(),
+            workload: backend.workload.to_string(),
+            container: row.name.clone(),
+            id: row.id.clone(),
+            address: format!("{host}:{}", backend.port),
+            weight: backend.weight,
+        },
+        min_ready_remaining: min_ready_remaining(row, min_healthy, observed.now),
+    })
+}
+
+/// Whether a server stays where it is. Of which run the engine speaks it does not always say: enough for this, not to
+/// admit one.
+fn stays(id: &ContainerId, endpoint: &Endpoint, host: &str, before: &LoadBalancerStatus) -> bool {
+    let mut servers = before.servers.iter();
+    endpoint.started_at.is_none()
+        && servers.any(|server| server.id == *id && home::host_of(&server.address) == host)
 }
 
 /// Whether a row of a Workload's status is about this run of its container.
@@ -284,8 +297,8 @@ impl Chosen {
         self.marked
             .extend(marked.map(|row| (row.id.clone(), row.draining_since)));
         let causes = rows.iter().filter_map(|row| {
-            let sick = (row.health == Health::Unhealthy || row.starting).then_some(Leaving::Unhealthy);
-            Some((row.id.clone(), row.leaving.or(sick)?))
+            let unhealthy = (row.health == Health::Unhealthy || row.starting).then_some(Leaving::Unhealthy);
+            Some((row.id.clone(), row.leaving.or(unhealthy)?))
         });
         self.causes.extend(causes);
     }
@@ -334,8 +347,8 @@ impl Chosen {
     }
 }
 
-/// Whether a server may stay for lack of a better one: it is merely sick or about to be restarted, and still runs where
-/// nginx sends its requests. One that is to go for good leaves first, and its address with it.
+/// Whether a server may stay for lack of a better one: it is merely unhealthy or about to be restarted, and still runs
+/// where nginx sends its requests. One that is to go for good leaves first, and its address with it.
 fn is_held(candidate: &Candidate<'_>, served: &[&Server]) -> bool {
     let Candidate { row, server, .. } = candidate;
     let goes = row.draining && row.leaving == Some(Leaving::ScaleIn);

@@ -2,7 +2,7 @@
 //! any field may be absent or odd.
 
 use aegis_api::ContainerId;
-use aegis_api::observed::{ContainerDetails, ContainerState, PublishedPort, Questions, host_address};
+use aegis_api::observed::{ContainerDetails, ContainerState, HostQuery, PublishedPort, host_address};
 use serde_json::Value;
 
 use super::host;
@@ -39,12 +39,12 @@ impl Namespace {
     }
 }
 
-/// What has to be asked before a container is stopped (one that runs) or started.
-pub fn questions(container: &ContainerDetails) -> Questions {
+/// The facts of the host to query before a container is stopped (one that runs) or started.
+pub fn host_query(container: &ContainerDetails) -> HostQuery {
     let running = matches!(container.state, ContainerState::Running | ContainerState::Paused);
     let (sources, devices) = paths(container);
     let paths = sources.iter().chain(&devices).take(MOST_PATHS);
-    Questions {
+    HostQuery {
         containers: !(namespaces(container).is_empty()
             && published(container).is_empty()
             && links(container).is_empty()),

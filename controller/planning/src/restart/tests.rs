@@ -25,18 +25,18 @@ fn row(id: &str, name: &str, state: ContainerState) -> ContainerSummary {
     }
 }
 
-fn verdict(container: &ContainerDetails, rows: &[ContainerSummary], known: &Known) -> Option<Refused> {
+fn verdict(container: &ContainerDetails, rows: &[ContainerSummary], facts: &HostFacts) -> Option<Refused> {
     let names = BTreeMap::from([(OWNER.into(), "vpn".to_owned())]);
-    let around = Surroundings {
+    let host = HostState {
         containers: rows,
-        known,
+        facts,
         names: &names,
     };
-    restartable(container, around).err()
+    restartable(container, host).err()
 }
 
 fn reason(host_config: Value, rows: &[ContainerSummary]) -> Option<CannotRestart> {
-    verdict(&web(host_config), rows, &Known::default()).map(|refused| refused.reason)
+    verdict(&web(host_config), rows, &HostFacts::default()).map(|refused| refused.reason)
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn an_ordinary_container_may_be_restarted_whatever_else_runs() {
 
 #[test]
 fn one_that_is_deleted_by_its_stop_is_not_stopped() {
-    let refused = verdict(&web(json!({"AutoRemove": true})), &[], &Known::default()).unwrap();
+    let refused = verdict(&web(json!({"AutoRemove": true})), &[], &HostFacts::default()).unwrap();
     assert_eq!(refused.reason, CannotRestart::AutoRemove);
     assert!(
         refused
@@ -67,7 +67,7 @@ fn one_that_is_deleted_by_its_stop_is_not_stopped() {
         .insert("com.docker.swarm.task.id".to_owned(), "t".to_owned());
     task.labels
         .insert("com.docker.swarm.service.name".to_owned(), "shop_web".to_owned());
-    let refused = verdict(&task, &[], &Known::default()).unwrap();
+    let refused = verdict(&task, &[], &HostFacts::default()).unwrap();
     assert_eq!(refused.reason, CannotRestart::SwarmTask);
     assert_eq!(refused.remedy, "docker service update --force shop_web");
 }
@@ -116,8 +116,11 @@ fn the_owner_of_a_shared_namespace_must_be_there_and_run() {
 #[test]
 fn a_refusal_names_the_owner_and_the_command_that_helps() {
     let mut container = web(json!({ "NetworkMode": format!("container:{OWNER}") }));
-    let message =
-        |container: &ContainerDetails| verdict(container, &[], &Known::default()).unwrap().to_string();
+    let message = |container: &ContainerDetails| {
+        verdict(container, &[], &HostFacts::default())
+            .unwrap()
+            .to_string()
+    };
     let begin =
         "web runs in the network of container vpn (3f2a3f2a3f2a), which no longer exists: recreate web";
     assert_eq!(
@@ -140,30 +143,30 @@ fn a_network_is_found_by_the_id_that_it_had_when_it_was_joined() {
     let mut container = web(json!({"NetworkMode": "front"}));
     container.state = ContainerState::Exited;
     container.network_settings = json!({"front": {"NetworkID": "id-1"}, "bridge": {"NetworkID": "id-0"}});
-    assert!(questions(&container).networks);
-    let known = |networks: &[&str]| Known {
+    assert!(host_query(&container).networks);
+    let facts = |networks: &[&str]| HostFacts {
         networks: Some(networks.iter().map(|key| (*key).to_owned()).collect()),
-        ..Known::default()
+        ..HostFacts::default()
     };
-    assert_eq!(verdict(&container, &[], &known(&["id-1", "front"])), None);
-    let refused = verdict(&container, &[], &known(&["id-2", "front"])).unwrap();
+    assert_eq!(verdict(&container, &[], &facts(&["id-1", "front"])), None);
+    let refused = verdict(&container, &[], &facts(&["id-2", "front"])).unwrap();
     assert_eq!(refused.reason, CannotRestart::NetworkGone);
     assert!(refused.message.contains("network front"), "{refused}");
     assert_eq!(
-        verdict(&container, &[], &Known::default()),
+        verdict(&container, &[], &HostFacts::default()),
         None,
         "not known is not gone"
     );
 
     container.network_settings = json!({"front": {"NetworkID": ""}});
     assert_eq!(
-        verdict(&container, &[], &known(&["front"])),
+        verdict(&container, &[], &facts(&["front"])),
         None,
         "never started: found by name"
     );
     container.state = ContainerState::Running;
     assert!(
-        !questions(&container).networks,
+        !host_query(&container).networks,
         "the engine removes none that a running one is on"
     );
 }
@@ -234,41 +237,41 @@ fn linked_containers_paths_devices_and_runtimes_must_be_there() {
         "Binds": ["/srv/made-by-the-engine:/b"],
         "Devices": [{"PathOnHost": "/dev/gpu0"}], "Runtime": "nvidia"
     }));
-    let asked = questions(&container);
-    assert_eq!(asked.paths, ["/srv/a", "/dev/gpu0"]);
-    assert!(asked.runtimes && !asked.is_empty());
-    let missing = |path: &str| Known {
+    let query = host_query(&container);
+    assert_eq!(query.paths, ["/srv/a", "/dev/gpu0"]);
+    assert!(query.runtimes && !query.is_empty());
+    let missing = |path: &str| HostFacts {
         missing_paths: BTreeSet::from([path.to_owned()]),
-        ..Known::default()
+        ..HostFacts::default()
     };
-    let runtimes = Known {
+    let runtimes = HostFacts {
         runtimes: Some(BTreeSet::from(["runc".to_owned()])),
-        ..Known::default()
+        ..HostFacts::default()
     };
-    for (known, expected) in [
+    for (facts, expected) in [
         (missing("/srv/a"), Some(CannotRestart::BindSourceGone)),
         (missing("/dev/gpu0"), Some(CannotRestart::DeviceGone)),
         (missing("/srv/made-by-the-engine"), None),
         (runtimes, Some(CannotRestart::RuntimeGone)),
-        (Known::default(), None),
+        (HostFacts::default(), None),
     ] {
         assert_eq!(
-            verdict(&container, &[], &known).map(|refused| refused.reason),
+            verdict(&container, &[], &facts).map(|refused| refused.reason),
             expected,
-            "{known:?}"
+            "{facts:?}"
         );
     }
-    assert!(questions(&web(json!({"Runtime": "runc"}))).is_empty());
+    assert!(host_query(&web(json!({"Runtime": "runc"}))).is_empty());
 }
 
 #[test]
 fn a_replica_is_not_removed_for_an_image_that_is_not_there() {
-    let known = |has_image| Known {
+    let facts = |has_image| HostFacts {
         has_image,
-        ..Known::default()
+        ..HostFacts::default()
     };
-    assert_eq!(replaceable("web-replica-1", "app:2", &known(None)), Ok(()));
-    assert_eq!(replaceable("web-replica-1", "app:2", &known(Some(true))), Ok(()));
-    let refused = replaceable("web-replica-1", "app:2", &known(Some(false))).unwrap_err();
+    assert_eq!(replaceable("web-replica-1", "app:2", &facts(None)), Ok(()));
+    assert_eq!(replaceable("web-replica-1", "app:2", &facts(Some(true))), Ok(()));
+    let refused = replaceable("web-replica-1", "app:2", &facts(Some(false))).unwrap_err();
     assert_eq!(refused.reason, CannotRestart::ImageGone);
 }

@@ -34,7 +34,7 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Create { index, name } => return creation(workload, before, *index, name),
         Step::Start { id, .. } | Step::Capture { id, .. } => (id, false),
         Step::Restart { id, .. }
-        | Step::Heal { id, .. }
+        | Step::RestartUnhealthy { id, .. }
         | Step::RestartDetached { id, .. }
         | Step::Remove { id, .. } => (id, true),
     };
@@ -48,10 +48,12 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::Remove { .. } if target.index == 0 => {
             Some("the container was adopted: it is not ours to remove".to_owned())
         }
-        Step::Restart { .. } | Step::Heal { .. } | Step::RestartDetached { .. } if workload.deleting => {
+        Step::Restart { .. } | Step::RestartUnhealthy { .. } | Step::RestartDetached { .. }
+            if workload.deleting =>
+        {
             Some("the workload is being deleted".to_owned())
         }
-        Step::Restart { .. } | Step::Heal { .. } | Step::RestartDetached { .. }
+        Step::Restart { .. } | Step::RestartUnhealthy { .. } | Step::RestartDetached { .. }
             if target.obstacle.is_some() =>
         {
             target
@@ -65,11 +67,13 @@ fn objection(workload: &ValidatedWorkload, before: &[Step], step: &Step) -> Opti
         Step::RestartDetached { .. } if !workload.is_cut_off(target) => Some("it has its network".to_owned()),
         // No client reaches it.
         Step::RestartDetached { .. } => None,
-        Step::Heal { .. } if workload.waits_for().is_some() => {
+        Step::RestartUnhealthy { .. } if workload.waits_for().is_some() => {
             Some("what it needs is not well itself".to_owned())
         }
-        Step::Heal { .. } if target.may_serve() => Some("nothing is wrong with it any more".to_owned()),
-        Step::Heal { .. } if restart_limit::reached(workload, target).is_some() => {
+        Step::RestartUnhealthy { .. } if target.may_serve() => {
+            Some("nothing is wrong with it any more".to_owned())
+        }
+        Step::RestartUnhealthy { .. } if restart_limit::reached(workload, target).is_some() => {
             Some("it was restarted as often as is allowed without a human".to_owned())
         }
         Step::Start { .. } if target.is_stopped_by_hand() && !target.restart_asked => {

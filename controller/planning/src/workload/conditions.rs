@@ -86,15 +86,22 @@ fn cannot_restart(pass: Pass<'_>) -> Option<Trouble> {
     Some((reason, all.join("; ")))
 }
 
-/// Something is sick, and nothing is restarted by itself.
+/// Something is unhealthy, and nothing is restarted by itself.
 fn held(pass: Pass<'_>) -> Option<Trouble> {
-    let hold = pass.workload.no_restarts.as_ref().filter(|_| pass.is_sick())?;
-    Some((hold.reason, format!("{}; {}", pass.unhealthy(), hold.message)))
+    let hold = pass
+        .workload
+        .no_restarts
+        .as_ref()
+        .filter(|_| pass.is_unhealthy())?;
+    Some((
+        hold.reason,
+        format!("{}; {}", pass.unhealthy_message(), hold.message),
+    ))
 }
 
-/// Something sick was restarted too often.
+/// Something unhealthy was restarted too often.
 fn restart_limit(pass: Pass<'_>) -> Option<Trouble> {
-    let reached = pass.sick().filter_map(|instance| {
+    let reached = pass.unhealthy_instances().filter_map(|instance| {
         let limit = restart_limit::reached(pass.workload, instance)?;
         Some(restart_limit::words(pass.workload, instance, limit))
     });
@@ -102,10 +109,10 @@ fn restart_limit(pass: Pass<'_>) -> Option<Trouble> {
     (!reached.is_empty()).then(|| (Reason::RestartLimit, reached.join("; ")))
 }
 
-/// Something is sick, and what it needs is not well.
+/// Something is unhealthy, and what it needs is not well.
 fn dependency_down(pass: Pass<'_>) -> Option<Trouble> {
-    let roots = pass.workload.waits_for().filter(|_| pass.is_sick())?;
-    let text = format!("waits for what it needs: {roots}; {}", pass.unhealthy());
+    let roots = pass.workload.waits_for().filter(|_| pass.is_unhealthy())?;
+    let text = format!("waits for what it needs: {roots}; {}", pass.unhealthy_message());
     Some((Reason::DependencyDown, text))
 }
 
@@ -122,26 +129,26 @@ fn container_missing(pass: Pass<'_>) -> Option<Trouble> {
 
 /// A probe fails.
 fn unhealthy(pass: Pass<'_>) -> Option<Trouble> {
-    let text = pass.unhealthy();
+    let text = pass.unhealthy_message();
     (!text.is_empty()).then_some((Reason::Unhealthy, text))
 }
 
 impl<'a> Pass<'a> {
-    /// What is sick and was not stopped by a person.
-    fn sick(self) -> impl Iterator<Item = &'a Instance> {
+    /// What is unhealthy and was not stopped by a person.
+    fn unhealthy_instances(self) -> impl Iterator<Item = &'a Instance> {
         let instances = self.workload.instances.iter();
         instances.filter(|instance| instance.health == Health::Unhealthy && !instance.is_stopped_by_hand())
     }
 
-    fn is_sick(self) -> bool {
-        self.sick().next().is_some()
+    fn is_unhealthy(self) -> bool {
+        self.unhealthy_instances().next().is_some()
     }
 
     /// The containers that stay and whose probe fails, human-readable; empty where there are none.
-    fn unhealthy(self) -> String {
+    fn unhealthy_message(self) -> String {
         let rows = self.status.instances.iter();
-        let sick = rows.filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none());
-        let messages: Vec<String> = sick
+        let unhealthy = rows.filter(|row| row.health == Health::Unhealthy && row.stopped_by_hand.is_none());
+        let messages: Vec<String> = unhealthy
             .map(|row| format!("{}: {}", row.name, row.message.as_deref().unwrap_or("unhealthy")))
             .collect();
         messages.join("; ")

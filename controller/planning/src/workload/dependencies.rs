@@ -196,10 +196,10 @@ impl Known<'_> {
             .status
             .iter()
             .flat_map(|status| &status.instances);
-        let sick = instances
+        let unhealthy = instances
             .filter(|instance| instance.id == row.id)
             .any(|instance| instance.health == Health::Unhealthy);
-        sick.then(|| format!("{} fails its probe", row.name))
+        unhealthy.then(|| format!("{} fails its probe", row.name))
     }
 
     /// Whether one Workload needs another, by any way round.
@@ -348,7 +348,7 @@ mod tests {
                 false,
             ),
             (
-                "a sick one-off beside the service",
+                "an unhealthy one-off beside the service",
                 vec![up(), one_off("True", ContainerState::Exited, "Exited (1)")],
                 "service_healthy",
                 false,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aegis_api::lifecycle::LastEnd;
-use aegis_api::observed::{ContainerDetails, ContainerSummary, Known};
+use aegis_api::observed::{ContainerDetails, ContainerSummary, HostFacts};
 use aegis_api::workload::DependencyStatus;
 use aegis_api::{ConditionType, ContainerId, Kind, LoadBalancer, Time, Workload};
 
@@ -31,7 +31,7 @@ pub struct Observed {
     pub rotations: Vec<Rotation>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
-    /// What keeps the host from one more restart of something sick.
+    /// What keeps the host from one more restart of something unhealthy.
     pub host: Option<HostRuling>,
     /// What the workload needs.
     pub dependencies: Vec<DependencyStatus>,
@@ -43,7 +43,7 @@ pub struct Observed {
     /// All containers of the host.
     pub containers: Vec<ContainerSummary>,
     /// What a start of a container of the workload would meet, by container id.
-    pub known: HashMap<ContainerId, Known>,
+    pub host_facts: HashMap<ContainerId, HostFacts>,
     /// Whether the image is there that replicas are to have; `None` where none is to be replaced.
     pub has_image: Option<bool>,
     /// Another Workload that adopts the same container and is older.
@@ -60,7 +60,7 @@ pub struct Observed {
     pub heard_since: Option<Time>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
-    /// The restart that the spec asks for is an incident's, that no human ordered.
+    /// The restart in the spec is an incident's, that no human ordered.
     pub restart_is_automatic: bool,
     /// Now.
     pub now: Time,

@@ -35,8 +35,8 @@ pub enum Step {
     Restart { id: ContainerId, name: String },
     /// Keep what a container looks like that is about to be healed.
     Capture { id: ContainerId, name: String },
-    /// Stop and start a container that runs and has been sick for too long.
-    Heal { id: ContainerId, name: String },
+    /// Stop and start a container that runs and has been unhealthy for too long.
+    RestartUnhealthy { id: ContainerId, name: String },
     /// Stop and start a container whose network's owner started after it.
     RestartDetached { id: ContainerId, name: String },
     /// Stop and remove a replica that no load balancer sends requests to.
@@ -49,10 +49,12 @@ impl Step {
         match self {
             Self::Create { name, .. } => format!("create {name}"),
             Self::Start { name, .. } => format!("start {name}"),
-            Self::Restart { name, .. } | Self::Heal { name, .. } | Self::RestartDetached { name, .. } => {
+            Self::Restart { name, .. }
+            | Self::RestartUnhealthy { name, .. }
+            | Self::RestartDetached { name, .. } => {
                 format!("restart {name}")
             }
-            Self::Capture { name, .. } => format!("look at {name} before its restart"),
+            Self::Capture { name, .. } => format!("inspect {name} before its restart"),
             Self::Remove { name, .. } => format!("remove {name}"),
         }
     }
@@ -63,7 +65,7 @@ impl Step {
             Self::Create { .. } => None,
             Self::Start { id, .. }
             | Self::Restart { id, .. }
-            | Self::Heal { id, .. }
+            | Self::RestartUnhealthy { id, .. }
             | Self::RestartDetached { id, .. }
             | Self::Capture { id, .. }
             | Self::Remove { id, .. } => Some(id),
@@ -87,7 +89,7 @@ pub struct Prepared {
     pub draining: BTreeMap<ContainerId, Leaving>,
     /// Why something that should happen waits, human-readable.
     pub waiting: Vec<String>,
-    /// What people or the spec ask for and cannot be done, since a stop could not be undone or a start would fail.
+    /// What people or the spec require and cannot be done, since a stop could not be undone or a start would fail.
     pub cannot: Vec<crate::restart::Refused>,
     /// What must not be done, though it was planned.
     pub refused: Vec<Refusal>,

@@ -22,7 +22,7 @@ use crate::probe::ProbeResult;
 
 /// Passes after which a preview ends, however much is left: what goes through more is shown as far as it was computed.
 const PASSES: usize = 400;
-/// How many containers all passes together look at: what is more is shown as far as it was computed.
+/// How many containers all passes together go through: what is more is shown as far as it was computed.
 const BUDGET: usize = 20_000;
 /// How often in a row nothing but time passes before what is left is shown as waiting.
 const PAUSES: usize = 6;
@@ -119,7 +119,7 @@ impl Foreseen {
         self.count(&validated, &prepared);
         let later = validated.spec.restarted_at.filter(|at| *at > validated.now);
         self.waiting
-            .extend(later.map(|at| format!("the restart is asked for at {at}")));
+            .extend(later.map(|at| format!("the restart is requested for {at}")));
         let settled =
             later.is_none() && !is_progressing(&validated, &prepared) && serves_as_asked(&validated);
         let look_again = prepared.look_again;
@@ -158,9 +158,9 @@ impl Foreseen {
             let (action, container) = match step {
                 Step::Create { name, .. } => (PlannedAction::Create, name),
                 Step::Start { name, .. } => (PlannedAction::Start, name),
-                Step::Restart { name, .. } | Step::Heal { name, .. } | Step::RestartDetached { name, .. } => {
-                    (PlannedAction::Restart, name)
-                }
+                Step::Restart { name, .. }
+                | Step::RestartUnhealthy { name, .. }
+                | Step::RestartDetached { name, .. } => (PlannedAction::Restart, name),
                 Step::Remove { name, .. } => (PlannedAction::Remove, name),
                 // Nothing is done to it.
                 Step::Capture { .. } => continue,
@@ -216,7 +216,7 @@ impl Foreseen {
             Step::Capture { .. } => {}
             Step::Start { id, .. }
             | Step::Restart { id, .. }
-            | Step::Heal { id, .. }
+            | Step::RestartUnhealthy { id, .. }
             | Step::RestartDetached { id, .. } => {
                 let mut ours = self.world.base.iter_mut().chain(&mut self.world.replicas);
                 let Some(container) = ours.find(|container| container.id == *id) else {
@@ -395,14 +395,14 @@ impl Foreseen {
 fn stops(step: &Step) -> Option<&ContainerId> {
     match step {
         Step::Restart { id, .. }
-        | Step::Heal { id, .. }
+        | Step::RestartUnhealthy { id, .. }
         | Step::RestartDetached { id, .. }
         | Step::Remove { id, .. } => Some(id),
         Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => None,
     }
 }
 
-/// What a sick container looked like, as it is kept before its restart.
+/// What an unhealthy container looked like, as it is kept before its restart.
 fn seen(validated: &ValidatedWorkload, step: &Step) -> Option<Capture> {
     let Step::Capture { id, name } = step else {
         return None;

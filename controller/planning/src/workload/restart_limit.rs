@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use aegis_api::observed::ContainerState;
+use aegis_api::symptom::SymptomClass;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{Incident, Kind as _, Time, Workload, naming};
 
 use super::validate::{Instance, ValidatedWorkload};
+use crate::detection::episode;
 use crate::host_limit::is_ordered;
 
 /// Restarts in a row of a container that never was healthy in between: another one cannot help.
@@ -76,12 +78,12 @@ pub fn words(workload: &ValidatedWorkload, instance: &Instance, limit: Limit) ->
             workload.spec.restart.window,
         ),
         Limit::Fruitless(times) => format!(
-            "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (look at spec.health and the log; then {ask})"
+            "{name} was restarted {times} times and never became healthy ({message}): another restart cannot help, it is left to a human (check spec.health and the log; then {ask})"
         ),
     }
 }
 
-/// Whether the restart that a spec asks for was decided by automation: it counts like any other of its restarts.
+/// Whether the restart in a spec was decided by automation: it counts like any other of its restarts.
 pub fn is_automatic(incidents: &[Arc<Incident>], workload: &Workload) -> bool {
     let Some(asked) = workload.spec.restarted_at else {
         return false;
@@ -113,10 +115,12 @@ pub fn fingerprint(workload: &str) -> String {
     format!("restart-limit/{workload}")
 }
 
-/// Whether an incident about this is open already.
+/// Whether an incident about this is open already: one of its own, or that of a detector about the same crashes.
 pub fn is_reported(incidents: &[Arc<Incident>], workload: &str) -> bool {
-    let fingerprint = fingerprint(workload);
-    incidents
-        .iter()
-        .any(|incident| !incident.is_finished() && incident.spec.source.fingerprint == fingerprint)
+    let own = fingerprint(workload);
+    let detected = episode::fingerprint(workload, SymptomClass::Availability);
+    incidents.iter().any(|incident| {
+        let fingerprint = &incident.spec.source.fingerprint;
+        !incident.is_finished() && (*fingerprint == own || *fingerprint == detected)
+    })
 }

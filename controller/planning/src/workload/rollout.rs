@@ -83,7 +83,7 @@ pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
         let restarts = instance.before.as_ref().map_or(0, |row| row.restarts);
         instance.state == ContainerState::Exited && restarts > 0
     });
-    let sick = fresh(workload).find(|instance| {
+    let unhealthy = fresh(workload).find(|instance| {
         let was_ready = instance
             .before
             .as_ref()
@@ -91,12 +91,15 @@ pub fn verdict(workload: &ValidatedWorkload) -> Option<RejectedRevision> {
         instance.state == ContainerState::Running && was_ready && instance.health == Health::Unhealthy
     });
     let late = rollout.progressed_at.age(workload.now) >= workload.spec.strategy.progress_deadline.std();
-    let reason = match (ended, sick, late) {
+    let reason = match (ended, unhealthy, late) {
         (Some(ended), _, _) => format!(
             "{} ended again after it was restarted: {}",
             ended.name, ended.message
         ),
-        (None, Some(sick), _) => format!("{} was ready and is no more: {}", sick.name, sick.message),
+        (None, Some(unhealthy), _) => format!(
+            "{} was ready and is no more: {}",
+            unhealthy.name, unhealthy.message
+        ),
         (None, None, true) => {
             let waits = fresh(workload).find(|instance| !instance.is_ready());
             let waits = waits.map(|instance| format!(" ({}: {})", instance.name, instance.message));

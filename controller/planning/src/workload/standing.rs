@@ -1,5 +1,5 @@
-//! What a container is beside what its workload asks for: as asked, of an earlier revision, or due for a restart; and why
-//! it is on its way out. Worked out once, in validate; everything else reads it. Pure.
+//! What a container is beside what its workload's spec says: current, of an earlier revision, or due for a restart; and
+//! why it is on its way out. Worked out once, in validate; everything else reads it. Pure.
 
 use aegis_api::workload::{InstanceStatus, Leaving};
 use aegis_api::{Time, WorkloadSpec};

@@ -13,11 +13,12 @@ use crate::restart::Refused;
 
 /// How many revisions are remembered.
 const REVISIONS: usize = 10;
-/// How many changes of what the spec asks for are.
+/// How many changes of what the spec requires are.
 const DEMANDS: usize = 20;
-/// How many inspections of sick containers are kept.
+/// How many inspections of unhealthy containers are kept.
 const CAPTURES: usize = 3;
-/// How many restarts of sick containers are reported: more than the actions that a host is usually granted in an hour.
+/// How many restarts of unhealthy containers are reported: more than the actions that a host is usually granted in an
+/// hour.
 const HEALS: usize = 200;
 
 /// What became of a plan.
@@ -112,7 +113,7 @@ fn captures(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Capture> {
     all
 }
 
-/// Restarts of sick containers in the last hour: an inspection of one is the first step of each.
+/// Restarts of unhealthy containers in the last hour: an inspection of one is the first step of each.
 fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
     let before = workload.before.heals.iter().copied();
     let now = outcome.captures.iter().filter_map(|capture| capture.taken_at);
@@ -126,7 +127,7 @@ fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
 
 fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> InstanceStatus {
     let crashed = outcome.done.iter().any(|step| {
-        matches!(step, Step::Start { id, crashed: true, .. } | Step::Heal { id, .. } if *id == instance.id)
+        matches!(step, Step::Start { id, crashed: true, .. } | Step::RestartUnhealthy { id, .. } if *id == instance.id)
     });
     let before = instance.before.as_ref();
     let counts = counts(workload, outcome, instance, crashed);
@@ -198,7 +199,7 @@ fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, 
     let healed = outcome
         .done
         .iter()
-        .any(|step| matches!(step, Step::Heal { id, .. } if *id == instance.id));
+        .any(|step| matches!(step, Step::RestartUnhealthy { id, .. } if *id == instance.id));
     let crashed = crashed || automatic;
     let in_vain = (healed || automatic) && instance.first_ready_at.is_none();
     let mut recent = restart_limit::recent_restarts(workload, instance);
@@ -210,7 +211,7 @@ fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, 
     }
 }
 
-/// What the spec asks for now, after what it asked for before.
+/// What the spec requires now, after what it required before.
 fn demands(workload: &ValidatedWorkload) -> Vec<Demand> {
     let mut demands = workload.before.demands.clone();
     let now = Demand {

@@ -88,7 +88,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         network_owner: None,
         strangers: Vec::new(),
         containers: Vec::new(),
-        known: HashMap::new(),
+        host_facts: HashMap::new(),
         has_image: None,
         adopted_by: None,
         own_networks: BTreeSet::new(),
@@ -191,9 +191,9 @@ fn the_replacement_of_a_replica_that_the_engine_is_removing_waits_for_its_name()
 #[test]
 fn surplus_replicas_go_from_the_top_and_unhealthy_ones_first() {
     let mut observed = world(3);
-    let sick = observed.replicas[0].id.clone();
+    let unhealthy = observed.replicas[0].id.clone();
     observed.probe_results.insert(
-        sick,
+        unhealthy,
         ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
@@ -429,12 +429,14 @@ fn i8_no_further_replica_leaves_while_the_place_of_one_that_went_is_empty() {
 fn i8_what_does_not_serve_is_replaced_before_the_last_that_does() {
     for strategy in ["RollingUpdate", "InPlace"] {
         let (workload, mut observed) = outdated(strategy);
-        let sick = ProbeResult {
+        let unhealthy = ProbeResult {
             health: Health::Unhealthy,
             message: "500".to_owned(),
         };
         for replica in &observed.replicas[1..] {
-            observed.probe_results.insert(replica.id.clone(), sick.clone());
+            observed
+                .probe_results
+                .insert(replica.id.clone(), unhealthy.clone());
         }
         let away: BTreeSet<ContainerId> = observed.replicas[1..].iter().map(|c| c.id.clone()).collect();
         assert_eq!(leaving(&prepare(&workload, observed).1), away, "{strategy}");
@@ -594,7 +596,7 @@ fn rolling(replicas: u32, strategy: &str) -> (Workload, Observed) {
     (workload(&spec), observed)
 }
 
-/// Adds a running replica of the revision that the template asks for.
+/// Adds a running replica of the revision of the template.
 fn successor(workload: &Workload, observed: &mut Observed, index: u32, health: Health) -> ContainerId {
     let mut made = replica(index);
     let revision = aegis_api::create::template_revision(workload.spec.template.as_ref().unwrap());
@@ -816,7 +818,7 @@ fn a_revision_that_came_while_nothing_ran_is_proven_by_containers_and_rolled_bac
 }
 
 #[test]
-fn a_revision_that_ends_twice_or_falls_sick_is_rolled_back_at_once() {
+fn a_revision_that_ends_twice_or_becomes_unhealthy_is_rolled_back_at_once() {
     let (mut workload, mut observed, id) = changing("");
     observed.probe_results.get_mut(&id).unwrap().health = Health::Healthy;
     remembered(&mut workload, observed.clone());
@@ -848,8 +850,8 @@ fn a_revision_that_ran_once_is_not_rolled_back_for_a_later_fault() {
     assert_eq!(reject(&workload, observed), None);
 }
 
-/// A workload whose only container is sick since 11:59:00, with this restart policy and these restarts behind it.
-fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
+/// A workload whose only container is unhealthy since 11:59:00, with this restart policy and these restarts behind it.
+fn unhealthy(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
     let mut workload = workload(&format!("{ADOPTS}  restart: {policy}\n"));
     let mut observed = world(0);
     let base = observed.base.as_ref().unwrap();
@@ -877,11 +879,11 @@ fn sick(policy: &str, restarts: &[&str]) -> (Workload, Observed) {
 }
 
 #[test]
-fn what_a_sick_container_looks_like_is_kept_before_its_restart_once_a_run() {
-    let (mut workload, observed) = sick("{unhealthyAfter: 30s}", &[]);
+fn what_an_unhealthy_container_looks_like_is_kept_before_its_restart_once_a_run() {
+    let (mut workload, observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
     let captures = std::mem::take(&mut workload.status.as_mut().unwrap().captures);
     let (validated, plan) = prepare(&workload, observed.clone());
-    assert_eq!(words(&plan), ["look at base before its restart"]);
+    assert_eq!(words(&plan), ["inspect base before its restart"]);
     let mut outcome = applied(plan.clone(), plan.steps);
     outcome.captures = captures;
     let status = next(&validated, &outcome);
@@ -893,7 +895,7 @@ fn what_a_sick_container_looks_like_is_kept_before_its_restart_once_a_run() {
     let captures = &mut workload.status.as_mut().unwrap().captures;
     captures[0].container.started_at = Some(time("2026-11-22T10:00:00Z"));
     let again = words(&prepare(&workload, observed).1);
-    assert_eq!(again, ["look at base before its restart"]);
+    assert_eq!(again, ["inspect base before its restart"]);
 }
 
 fn database(trouble: Option<&str>) -> DependencyStatus {
@@ -907,7 +909,7 @@ fn database(trouble: Option<&str>) -> DependencyStatus {
 
 #[test]
 fn a_symptom_is_not_treated_while_the_root_is_not_well() {
-    let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+    let (workload, mut observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
     observed.dependencies = vec![database(Some("no container of it is ready"))];
     let (validated, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty(), "{plan:?}");
@@ -932,7 +934,7 @@ fn a_symptom_is_not_treated_while_the_root_is_not_well() {
 #[test]
 fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_by_itself() {
     for reason in [Reason::Paused, Reason::Protected] {
-        let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+        let (workload, mut observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
         observed.no_restarts = Some(crate::hold::Hold {
             reason,
             message: "ada said so".to_owned(),
@@ -940,7 +942,7 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
             by_itself: false,
         });
         let (validated, plan) = prepare(&workload, observed.clone());
-        assert!(plan.steps.is_empty(), "sick: {plan:?}");
+        assert!(plan.steps.is_empty(), "unhealthy: {plan:?}");
         let status = next(&validated, &applied(plan, Vec::new()));
         let ready = aegis_api::condition::find(&status.conditions, ConditionType::Ready).unwrap();
         assert_eq!(ready.reason, reason);
@@ -958,7 +960,7 @@ fn i6_while_automation_is_paused_or_the_workload_protected_nothing_is_restarted_
         });
         assert!(prepare(&workload, cut_off).1.steps.is_empty(), "cut off");
 
-        // What people ask for goes on.
+        // What people request goes on.
         let mut asked = workload.clone();
         asked.spec.restarted_at = Some(time("2026-11-22T11:59:59Z"));
         assert_eq!(words(&prepare(&asked, ended).1), ["start base"]);
@@ -977,9 +979,12 @@ fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stoppe
         until: None,
         by_itself,
     };
-    let (workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+    let (workload, mut observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
     observed.no_restarts = Some(held(true));
-    assert!(prepare(&workload, observed.clone()).1.steps.is_empty(), "sick");
+    assert!(
+        prepare(&workload, observed.clone()).1.steps.is_empty(),
+        "unhealthy"
+    );
     let base = observed.base.as_mut().unwrap();
     base.state = ContainerState::Exited;
     base.finished_at = Some(time("2026-11-22T11:59:30Z"));
@@ -1011,7 +1016,7 @@ fn i2_what_ended_is_started_where_automation_paused_by_itself_and_what_we_stoppe
 #[test]
 fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_again() {
     for (restart_is_automatic, counted) in [(true, 3), (false, 0)] {
-        let (mut workload, mut observed) = sick(
+        let (mut workload, mut observed) = unhealthy(
             "{unhealthyAfter: 30s}",
             &["2026-11-22T11:40:00Z", "2026-11-22T11:50:00Z"],
         );
@@ -1027,13 +1032,13 @@ fn i6_an_incidents_restart_is_one_more_attempt_and_a_persons_gives_all_of_them_a
 }
 
 #[test]
-fn i6_what_is_sick_waits_where_the_host_allows_no_more_and_one_workload_too_many_puts_the_brake_on() {
+fn i6_what_is_unhealthy_waits_where_the_host_allows_no_more_and_one_workload_too_many_puts_the_brake_on() {
     for (ruling, pauses) in [
         (HostRuling::Busy("two at a time".to_owned()), false),
         (HostRuling::Exhausted("30 of 30".to_owned()), false),
         (HostRuling::BlastRadius("the fourth".to_owned()), true),
     ] {
-        let (mut workload, mut observed) = sick("{unhealthyAfter: 30s}", &[]);
+        let (mut workload, mut observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
         observed.host = Some(ruling.clone());
         let taken_at = |workload: &mut Workload, at: &str| {
             workload.status.as_mut().unwrap().captures[0].taken_at = Some(time(at));
@@ -1081,17 +1086,17 @@ fn what_shares_a_network_is_restarted_after_the_owner_of_it_has_been() {
 }
 
 #[test]
-fn what_is_sick_for_longer_than_allowed_is_restarted_and_counted() {
-    let (quiet, observed) = sick("{}", &[]);
+fn what_is_unhealthy_for_longer_than_allowed_is_restarted_and_counted() {
+    let (quiet, observed) = unhealthy("{}", &[]);
     assert_eq!(
         words(&prepare(&quiet, observed).1),
         Vec::<String>::new(),
-        "only when asked for"
+        "only where the spec says so"
     );
-    let (patient, observed) = sick("{unhealthyAfter: 90s}", &[]);
+    let (patient, observed) = unhealthy("{unhealthyAfter: 90s}", &[]);
     let (_, plan) = prepare(&patient, observed);
     assert_eq!(plan.look_again, Some(std::time::Duration::from_secs(30)));
-    let (workload, observed) = sick("{unhealthyAfter: 30s, attempts: 3}", &[]);
+    let (workload, observed) = unhealthy("{unhealthyAfter: 30s, attempts: 3}", &[]);
     let (validated, plan) = prepare(&workload, observed);
     assert_eq!(words(&plan), ["restart base"]);
     let done = plan.steps.clone();
@@ -1108,7 +1113,7 @@ fn pauses_between_restarts_grow_or_stay_as_asked() {
     let last = ["2026-11-22T11:59:40Z", "2026-11-22T11:59:50Z"];
     for (backoff, left) in [("Exponential", Some(10)), ("Constant", None)] {
         let policy = format!("{{unhealthyAfter: 1s, delay: 10s, backoff: {backoff}}}");
-        let (workload, observed) = sick(&policy, &last);
+        let (workload, observed) = unhealthy(&policy, &last);
         let (_, plan) = prepare(&workload, observed);
         assert_eq!(
             plan.look_again,
@@ -1123,7 +1128,7 @@ fn pauses_between_restarts_grow_or_stay_as_asked() {
 fn i6_after_so_many_restarts_a_container_is_left_to_a_human_who_can_still_restart_it() {
     let restarts = ["2026-11-22T11:10:00Z", "2026-11-22T11:30:00Z"];
     let policy = "{unhealthyAfter: 1s, attempts: 2, window: 1h}";
-    let (mut workload, mut observed) = sick(policy, &restarts);
+    let (mut workload, mut observed) = unhealthy(policy, &restarts);
     let (validated, plan) = prepare(&workload, observed.clone());
     assert!(plan.steps.is_empty(), "{plan:?}");
     assert_eq!(
@@ -1262,7 +1267,7 @@ fn i6_a_start_of_what_a_person_stopped_is_refused_in_every_plan() {
 
 #[test]
 fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_human_is_asked_once() {
-    let (mut workload, mut observed) = sick("{unhealthyAfter: 1s, delay: 0s}", &[]);
+    let (mut workload, mut observed) = unhealthy("{unhealthyAfter: 1s, delay: 0s}", &[]);
     let mut restarts = 0;
     let mut reports = BTreeSet::new();
     for minute in 0..60 {
@@ -1272,7 +1277,7 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         let steps = plan.steps.clone();
         restarts += steps
             .iter()
-            .filter(|step| matches!(step, Step::Heal { .. }))
+            .filter(|step| matches!(step, Step::RestartUnhealthy { .. }))
             .count();
         let captures = steps
             .iter()
@@ -1288,7 +1293,10 @@ fn i6_a_container_that_never_gets_healthy_is_restarted_three_times_and_then_a_hu
         let mut outcome = applied(plan, steps.clone());
         outcome.captures = captures.collect();
         workload.status = Some(next(&validated, &outcome));
-        if steps.iter().any(|step| matches!(step, Step::Heal { .. })) {
+        if steps
+            .iter()
+            .any(|step| matches!(step, Step::RestartUnhealthy { .. }))
+        {
             observed.base.as_mut().unwrap().started_at = Some(observed.now);
         }
     }
@@ -1319,12 +1327,12 @@ fn i6_restarts_have_a_limit_without_anybodys_asking_for_one() {
         .map(|minute| format!("2026-11-22T11:{minute}:00Z"))
         .collect();
     let ten: Vec<&str> = ten.iter().map(String::as_str).collect();
-    let (workload, mut observed) = sick("{unhealthyAfter: 1s}", &ten);
+    let (workload, mut observed) = unhealthy("{unhealthyAfter: 1s}", &ten);
     let base = observed.base.as_mut().unwrap();
     base.state = ContainerState::Exited;
     let (_, plan) = prepare(&workload, observed.clone());
     assert_eq!((words(&plan).len(), plan.reports.len()), (0, 1), "{plan:?}");
-    let (workload, _) = sick("{attempts: 11}", &ten);
+    let (workload, _) = unhealthy("{attempts: 11}", &ten);
     assert_eq!(words(&prepare(&workload, observed).1), ["start base"]);
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use aegis_api::create::{clone_revision, has_its_name, template_revision};
 use aegis_api::lifecycle::LastEnd;
 use aegis_api::meta::{LABEL_REPLICA, LABEL_REVISION, LABEL_WORKLOAD};
-use aegis_api::observed::{ContainerDetails, ContainerState, Known};
+use aegis_api::observed::{ContainerDetails, ContainerState, HostFacts};
 use aegis_api::restart::CannotRestart;
 use aegis_api::workload::{
     ContainerTemplate, DependencyStatus, Health, InstanceStatus, Leaving, RejectedRevision,
@@ -21,7 +21,7 @@ use super::{health, template};
 use crate::Invalid;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
-use crate::restart::{Refused, Surroundings, owners, replaceable, restartable, startable};
+use crate::restart::{HostState, Refused, owners, replaceable, restartable, startable};
 
 /// What replicas are made from.
 #[derive(Debug, Clone)]
@@ -151,7 +151,7 @@ pub struct ValidatedWorkload {
     pub rotations: Vec<Rotation>,
     pub own_networks: BTreeSet<String>,
     pub dependencies: Vec<DependencyStatus>,
-    /// What keeps the host from one more restart of something sick.
+    /// What keeps the host from one more restart of something unhealthy.
     pub host: Option<HostRuling>,
     /// Why nothing of it is restarted by itself.
     pub no_restarts: Option<Hold>,
@@ -162,7 +162,7 @@ pub struct ValidatedWorkload {
     pub strangers: Vec<String>,
     /// An incident about restarts that were too many is open already.
     pub restarts_reported: bool,
-    /// The restart that the spec asks for is an incident's, that no human ordered.
+    /// The restart in the spec is an incident's, that no human ordered.
     pub restart_is_automatic: bool,
     pub instance_id: String,
     pub before: WorkloadStatus,
@@ -231,11 +231,11 @@ fn source(
 }
 
 fn irreplaceable(workload: &Workload, image: Option<&str>, has_image: Option<bool>) -> Option<Refused> {
-    let known = Known {
+    let facts = HostFacts {
         has_image,
-        ..Known::default()
+        ..HostFacts::default()
     };
-    replaceable(&format!("workload {}", workload.name()), image?, &known).err()
+    replaceable(&format!("workload {}", workload.name()), image?, &facts).err()
 }
 
 /// Whether a second container of this source does no harm to the first: both would write to one volume, or listen on one
@@ -257,7 +257,7 @@ fn can_double(source: &ReplicaSource) -> bool {
 }
 
 impl ValidatedWorkload {
-    /// What the workload waits for before a sick container of it is restarted.
+    /// What the workload waits for before an unhealthy container of it is restarted.
     pub(crate) fn waits_for(&self) -> Option<String> {
         let troubles = self.dependencies.iter().filter_map(|dependency| {
             let trouble = dependency.trouble.as_ref()?;
@@ -371,13 +371,13 @@ fn instance(
             label.map(|label| label.as_str().into()).unwrap_or_default()
         }
     };
-    let none = Known::default();
-    let around = Surroundings {
+    let none = HostFacts::default();
+    let host = HostState {
         containers: &observed.containers,
-        known: observed.known.get(&container.id).unwrap_or(&none),
+        facts: observed.host_facts.get(&container.id).unwrap_or(&none),
         names,
     };
-    let obstacle = obstacle(container, around);
+    let obstacle = obstacle(container, host);
     let row = before.instances.iter().find(|row| row.id == container.id);
     let facts = Facts {
         restart_asked: restart_asked(&workload.spec, container.started_at, observed.now),
@@ -386,7 +386,7 @@ fn instance(
     };
     let this_run = row.filter(|row| row.started_at == container.started_at);
     let was_ready = this_run.and_then(|row| row.first_ready_at.or(row.ready_since));
-    let view = match unreachable(container, around) {
+    let view = match unreachable(container, host) {
         Some(refused) => health::View {
             health: Health::Unhealthy,
             message: refused.message,
@@ -426,10 +426,10 @@ fn instance(
 }
 
 /// Why it must not be stopped to be started again, or cannot be started.
-fn obstacle(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
+fn obstacle(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
     match container.state {
-        ContainerState::Running | ContainerState::Paused => restartable(container, around).err(),
-        _ => startable(container, around).err(),
+        ContainerState::Running | ContainerState::Paused => restartable(container, host).err(),
+        _ => startable(container, host).err(),
     }
 }
 
@@ -462,8 +462,8 @@ fn message(container: &ContainerDetails, workload: &Workload, ended: Ended, seen
 }
 
 /// No client reaches a container whose network's owner has ended, whatever Docker's health check says inside it.
-fn unreachable(container: &ContainerDetails, around: Surroundings<'_>) -> Option<Refused> {
-    let lost = owners(container, around).filter(|_| container.state == ContainerState::Running)?;
+fn unreachable(container: &ContainerDetails, host: HostState<'_>) -> Option<Refused> {
+    let lost = owners(container, host).filter(|_| container.state == ContainerState::Running)?;
     let network = [CannotRestart::NetworkOwnerGone, CannotRestart::NetworkOwnerDown];
     network.contains(&lost.reason).then_some(lost)
 }

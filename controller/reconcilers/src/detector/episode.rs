@@ -8,7 +8,8 @@ use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::symptom::SymptomClass;
 use aegis_api::{Detector, Incident, Kind, Time};
-use aegis_planning::detection::episode::{DETECTOR, fingerprint, is_joined};
+use aegis_planning::detection::episode::{DETECTOR, fingerprint, host_fingerprint, is_joined};
+use aegis_planning::incident::detected::DETECTOR_LABEL;
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 
@@ -16,19 +17,27 @@ use aegis_runtime::store::StoreError;
 #[derive(Debug)]
 pub(super) struct Episode<'a> {
     detector: &'a Detector,
-    workload: ResourceName,
-    class: SymptomClass,
+    /// Absent where it is about the host.
+    workload: Option<(ResourceName, SymptomClass)>,
     since: Time,
     row: &'a DetectorWorkload,
 }
 
 impl<'a> Episode<'a> {
-    /// Of a row that fires; `None` where it is about no workload.
-    pub(super) fn of(detector: &'a Detector, class: SymptomClass, row: &'a DetectorWorkload) -> Option<Self> {
+    /// Of a row that fires. `class` is that of the trouble of a workload.
+    pub(super) fn of(
+        detector: &'a Detector,
+        class: Option<SymptomClass>,
+        row: &'a DetectorWorkload,
+    ) -> Option<Self> {
+        let workload = match (class, &row.workload) {
+            (Some(class), Some(name)) => Some((name.parse().ok()?, class)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return None,
+        };
         Some(Self {
             detector,
-            workload: row.workload.as_ref()?.parse().ok()?,
-            class,
+            workload,
             since: row.since?,
             row,
         })
@@ -36,12 +45,17 @@ impl<'a> Episode<'a> {
 
     /// Its incident, and whether it was opened now.
     pub(super) async fn incident(&self, store: &Store) -> Result<(ResourceName, bool), StoreError> {
-        let (workload, detector) = (self.workload.as_str(), self.detector.name());
+        let about = self.workload.as_ref();
+        let about_name = about.map_or("", |(workload, _)| workload.as_str());
         // The same for the same episode: a crash between here and the status opens no second one.
-        let name = hashed(&format!("{workload} {detector} {}", self.since));
-        if store.get::<Incident>(&name).is_none() {
+        let name = hashed(&format!("{about_name} {} {}", self.detector.name(), self.since));
+        if let Some((workload, class)) = about
+            && store.get::<Incident>(&name).is_none()
+        {
             let incidents = store.list::<Incident>();
-            let mut open = incidents.iter().filter(|it| is_joined(it, workload, self.class));
+            let mut open = incidents
+                .iter()
+                .filter(|it| is_joined(it, workload.as_str(), *class));
             if let Some(name) = open.next().and_then(|incident| incident.name().parse().ok()) {
                 return Ok((name, false));
             }
@@ -58,19 +72,22 @@ impl<'a> Episode<'a> {
     }
 
     fn spec(&self, name: &str) -> IncidentSpec {
-        let mut labels = BTreeMap::from([("detector".to_owned(), self.detector.name().to_owned())]);
+        let mut labels = BTreeMap::from([(DETECTOR_LABEL.to_owned(), self.detector.name().to_owned())]);
         if let Some(value) = self.row.value {
             labels.insert("value".to_owned(), value.to_string());
         }
         IncidentSpec {
-            workload_ref: Some(self.workload.clone()),
+            workload_ref: self.workload.as_ref().map(|(workload, _)| workload.clone()),
             container_name: self.container(),
             alert_type: self.detector.spec.alert_type.clone(),
             severity: self.detector.spec.severity,
             logs: self.row.message.clone(),
             source: Source {
                 kind: DETECTOR.to_owned(),
-                fingerprint: fingerprint(self.workload.as_str(), self.class),
+                fingerprint: match &self.workload {
+                    Some((workload, class)) => fingerprint(workload.as_str(), *class),
+                    None => host_fingerprint(self.detector.name()),
+                },
                 incident_id: name.to_owned(),
                 labels,
                 ..Source::default()

@@ -6,7 +6,11 @@ mod agreement;
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
-use aegis_api::{Detector, Incident, Kind, LoadBalancer, Workload, kinds};
+use aegis_api::observed::ContainerState;
+use aegis_api::{
+    ConditionType, Detector, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason, Workload,
+    condition, kinds,
+};
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::ListFilter;
 use aegis_docker_fake::{Ailment, Cure, FakeEngine, RunSpec, Symptom};
@@ -94,6 +98,13 @@ impl Life {
             .collect()
     }
 
+    /// Of the only incident.
+    fn status(&self) -> IncidentStatus {
+        let incidents = self.context.store.list::<Incident>();
+        assert_eq!(incidents.len(), 1);
+        incidents[0].status.clone().unwrap()
+    }
+
     fn row(&self, detector: &str) -> DetectorWorkload {
         let detector = self.context.store.get::<Detector>(detector).unwrap();
         let status = detector.status.clone().unwrap();
@@ -114,12 +125,17 @@ impl Life {
 
 /// A workload `web` that adopts the container of this name, well for a while, with the default detectors.
 async fn well() -> (Life, tempfile::TempDir) {
+    well_with("always").await
+}
+
+/// The same, with this restart policy of Docker's.
+async fn well_with(restart_policy: &str) -> (Life, tempfile::TempDir) {
     let engine = FakeEngine::default();
     engine
         .run_container(
             &RunSpec::new("web", "app:1")
                 .memory(LIMIT)
-                .restart_policy("always"),
+                .restart_policy(restart_policy),
         )
         .unwrap();
     let (context, state) = over(&engine, Settings::default()).await;
@@ -212,6 +228,135 @@ async fn many_deaths_are_one_incident() {
     }
     life.pass(30).await;
     assert_eq!(life.incidents().len(), 1, "{:?}", life.incidents());
+    life.end().await;
+}
+
+/// Crashes whenever it runs, for as long as this takes in all.
+async fn crash_again_and_again(life: &Life, minutes: u64) -> Vec<u64> {
+    let begun = tokio::time::Instant::now();
+    let mut deaths = Vec::new();
+    while begun.elapsed() < Duration::from_secs(minutes * 60) {
+        let runs = life
+            .engine
+            .inspect_now("web")
+            .is_some_and(|it| it.state == ContainerState::Running);
+        if runs && life.engine.crash("web", 1).is_ok() {
+            deaths.push(begun.elapsed().as_secs());
+        }
+        life.pass(1).await;
+    }
+    deaths
+}
+
+#[tokio::test(start_paused = true)]
+async fn i6_crashes_that_the_spec_restarts_are_one_incident_with_growing_pauses_a_limit_and_a_human() {
+    let (life, _state) = well_with("no").await;
+    let spec = json!({"workloads": {"names": ["web"]}, "mode": "Auto"});
+    life.apply("RemediationPolicy", "auto", spec).await;
+    let deaths = crash_again_and_again(&life, 60).await;
+    let pauses: Vec<u64> = deaths.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(deaths.len(), 11, "ten restarts within the hour: {pauses:?}");
+    assert!(pauses.is_sorted() && pauses[8] > 100, "{pauses:?}");
+    assert_eq!(life.alerts().len(), 1, "{:?}", life.alerts());
+    let status = life.status();
+    assert_eq!(status.phase, Phase::AwaitingApproval, "{:?}", status.timeline);
+    let allows = condition::find(&status.conditions, ConditionType::PolicyAllows).unwrap();
+    assert_eq!(allows.reason, Reason::RestartLimit, "{}", allows.message);
+    assert!(
+        status.execution.is_none(),
+        "no action of the incident beside the restarts of the spec: {:?}",
+        status.timeline
+    );
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_that_the_spec_restarts_is_held_and_resolved_when_it_is_over() {
+    let (life, _state) = well_with("no").await;
+    life.engine.crash("web", 1).unwrap();
+    life.pass(20).await;
+    let status = life.status();
+    let held = condition::find(&status.conditions, ConditionType::Held).unwrap();
+    assert!(
+        condition::is_true_for(&status.conditions, ConditionType::Held, Reason::RestartsUnderWay),
+        "{held:?}"
+    );
+    assert!(held.message.contains("1 of 10 times"), "{}", held.message);
+    life.pass(600).await;
+    let status = life.status();
+    assert_eq!(status.phase, Phase::Resolved, "{:?}", status.timeline);
+    assert_eq!(status.plan.unwrap().action, aegis_api::proposal::Action::Noop);
+    assert_eq!(life.alerts().len(), 1);
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_detector_alone_measures_waits_for_a_human_until_it_clears() {
+    let (life, _state) = well().await;
+    let spec = json!({"workloads": {"names": ["web"]}, "mode": "Auto"});
+    life.apply("RemediationPolicy", "auto", spec).await;
+    let spec =
+        json!({"signal": "Memory", "threshold": 50, "for": "10s", "clear": "10s", "alertType": "HALF_FULL"});
+    life.apply("Detector", "half", spec).await;
+    let used = |percent: u64| {
+        life.engine
+            .set_behaviour("web", |it| it.memory_bytes = LIMIT / 100 * percent)
+            .unwrap();
+    };
+    used(60);
+    life.pass(120).await;
+    assert_eq!(life.incidents(), ["HALF_FULL"]);
+    let status = life.status();
+    assert_eq!(status.phase, Phase::AwaitingApproval, "{:?}", status.timeline);
+    let allows = condition::find(&status.conditions, ConditionType::PolicyAllows).unwrap();
+    assert_eq!(allows.reason, Reason::DetectorFires, "{}", allows.message);
+    assert!(
+        allows.message.contains("detector half fires"),
+        "{}",
+        allows.message
+    );
+    let lines = status.timeline.len();
+    life.pass(1200).await;
+    assert_eq!(
+        life.status().timeline.len(),
+        lines,
+        "it does not fill its timeline while it waits: {:?}",
+        life.status().timeline
+    );
+    used(10);
+    life.pass(120).await;
+    assert_eq!(
+        life.status().phase,
+        Phase::Resolved,
+        "{:?}",
+        life.status().timeline
+    );
+    assert_eq!(life.incidents().len(), 1);
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn i6_what_waits_for_a_human_ends_by_itself_when_its_detector_clears() {
+    let (life, _state) = well().await;
+    let used = |percent: u64| {
+        life.engine
+            .set_behaviour("web", |it| it.memory_bytes = LIMIT / 100 * percent)
+            .unwrap();
+    };
+    used(95);
+    life.pass(180).await;
+    let status = life.status();
+    assert_eq!(
+        status.phase,
+        Phase::AwaitingApproval,
+        "no policy: {:?}",
+        status.timeline
+    );
+    used(10);
+    life.pass(300).await;
+    let status = life.status();
+    assert_eq!(status.phase, Phase::Resolved, "{:?}", status.timeline);
+    assert_eq!(status.plan.unwrap().action, aegis_api::proposal::Action::Noop);
     life.end().await;
 }
 
@@ -412,7 +557,7 @@ async fn errors_that_a_load_balancer_logs_are_found_and_too_few_requests_say_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_of_the_host_is_reported_and_opens_no_incident() {
+async fn a_full_disk_of_the_host_is_an_incident_that_tells_a_human_and_does_nothing() {
     let engine = FakeEngine::default();
     let settings = Settings {
         host_signals: Some(|_| aegis_api::signals::HostSignals {
@@ -437,6 +582,14 @@ async fn a_full_disk_of_the_host_is_reported_and_opens_no_incident() {
             .any(|event| event.reason == "Firing" && event.message.contains("97.0 %")),
         "{events:?}"
     );
-    assert_eq!(life.incidents(), [""; 0]);
+    let status = life.status();
+    assert_eq!((status.phase, status.plan), (Phase::Failed, None));
+    let error = status.error.unwrap();
+    assert!(
+        error.contains("about the host") && error.contains("97.0 %"),
+        "{error}"
+    );
+    life.pass(3600).await;
+    assert_eq!(life.incidents(), ["HOST_DISK_FULL"], "once an episode");
     life.end().await;
 }

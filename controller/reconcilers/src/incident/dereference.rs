@@ -20,6 +20,7 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         broken_policies: broken_policies(&context.store).await,
         incidents: context.store.list(),
         balancers: context.store.list(),
+        detectors: context.store.list(),
         paused: context.store.automation().paused(),
         resumed: context.store.automation().resumed().map(|resume| resume.at),
         reading: reading(context, incident).await,

@@ -10,7 +10,7 @@ use super::Error;
 use crate::context::Context;
 use crate::fault;
 
-/// Stores what follows; without a transition, that the incident was looked at.
+/// Stores what follows; without a transition, that the incident was observed.
 pub(super) async fn write(
     context: &Context,
     incident: &ValidatedIncident,

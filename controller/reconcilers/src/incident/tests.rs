@@ -15,7 +15,9 @@ use aegis_api::workload::{InstanceStatus, Leaving};
 use aegis_api::{Incident, IncidentStatus, Kind, Phase, Reason, Time, Workload, WorkloadStatus, kinds};
 use aegis_docker_fake::{FakeEngine, RunSpec};
 use aegis_planning::incident::phase::next;
-use aegis_planning::incident::testing::{REPORT, approved, asked, found_sick, incident, judge, object, row};
+use aegis_planning::incident::testing::{
+    REPORT, approved, asked, found_unhealthy, incident, judge, object, row,
+};
 use aegis_planning::incident::validate::ValidatedIncident;
 
 use super::effects::{evidence, probes};
@@ -61,7 +63,7 @@ async fn i7_evidence_and_proof_ask_where_this_controller_reaches_the_container()
     let own = engine.run_container(&own).unwrap();
     let app = RunSpec::new("app", "app:1").network("closed").network("shared");
     let id = engine.run_container(&app).unwrap();
-    let networks = engine.peek("app").unwrap().networks;
+    let networks = engine.inspect_now("app").unwrap().networks;
     let reached = networks["shared"].unwrap();
     assert_ne!(
         networks.values().flatten().next(),
@@ -191,7 +193,7 @@ async fn i6_who_waits_for_its_turn_has_waited_since_it_began_to_however_often_it
             let now = context.clock.now();
             let transition = if measures {
                 let measured = Measured {
-                    symptoms: found_sick(IncidentStatus::default()).symptoms,
+                    symptoms: found_unhealthy(IncidentStatus::default()).symptoms,
                     readings: String::new(),
                     at: now,
                 };

@@ -65,7 +65,7 @@ async fn i8_a_neighbour_that_a_person_renamed_is_not_judged_twice() {
         let text = b"upstream other {\n    server 10.0.0.8:80;\n}\n".to_vec();
         [(name.to_owned(), text)]
     };
-    let nginx = engine.peek("nginx").unwrap();
+    let nginx = engine.inspect_now("nginx").unwrap();
     let address = nginx.networks.values().flatten().next().unwrap();
     let mut lb = balancer();
     lb.spec.config_path = "/etc/nginx/conf.d/upstream.conf".parse().unwrap();
@@ -98,7 +98,7 @@ async fn signals_while_configuring(engine: &FakeEngine) -> usize {
         .run_container(&RunSpec::nginx("nginx").network("net"))
         .unwrap();
     let (context, _state) = crate::context::tests::over(engine, Settings::default()).await;
-    let nginx = engine.peek("nginx").unwrap();
+    let nginx = engine.inspect_now("nginx").unwrap();
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     let address = nginx.networks.values().flatten().next().unwrap();
     observed.address = Some((*address, 80).into());
@@ -184,7 +184,7 @@ async fn i8_an_nginx_that_does_not_run_finds_the_last_good_file_when_it_starts()
     let pass = async |state| {
         let mut observed = world(Vec::new());
         observed.container = engine
-            .peek("nginx")
+            .inspect_now("nginx")
             .map(|found| ContainerDetails { state, ..found });
         observed.installed = false;
         observed.file = Some(Rendered {
@@ -235,7 +235,7 @@ impl Loaded {
 
     /// The same where the last good file is known to lie in its place, or not to.
     async fn bring_where(&mut self, rows: Vec<InstanceStatus>, installed: bool) -> Vec<Op> {
-        let nginx = self.engine.peek("nginx").unwrap();
+        let nginx = self.engine.inspect_now("nginx").unwrap();
         let address = nginx.networks.values().flatten().next().unwrap();
         let mut observed = world(rows);
         observed.address = Some((*address, 80).into());
@@ -331,9 +331,9 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
     };
 
     assert_eq!(put_off(vec![ready()]), None, "no other server is on the way");
-    let long_sick = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
+    let long_unhealthy = starting(Health::Unhealthy, "2026-11-22T11:00:00Z");
     assert_eq!(
-        put_off(vec![ready(), long_sick]),
+        put_off(vec![ready(), long_unhealthy]),
         None,
         "it will hardly be ready soon"
     );

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
-use aegis_api::observed::{ContainerState, Known, Questions};
+use aegis_api::observed::{ContainerState, HostFacts, HostQuery};
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::workload::Capture;
 use aegis_api::{ContainerId, Kind as _};
 use aegis_docker::{Engine, EngineError, ListFilter};
-use aegis_planning::restart::{Refused, Surroundings, questions, replaceable, restartable};
+use aegis_planning::restart::{HostState, Refused, host_query, replaceable, restartable};
 use aegis_planning::workload::observed::Rotation;
 use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{FailedStep, Outcome};
@@ -198,25 +198,25 @@ async fn refusal(
     step: &Step,
 ) -> Result<Option<Refused>, EngineError> {
     match step {
-        Step::Restart { id, .. } | Step::Heal { id, .. } | Step::RestartDetached { id, .. } => {
+        Step::Restart { id, .. } | Step::RestartUnhealthy { id, .. } | Step::RestartDetached { id, .. } => {
             let Some(container) = engine.inspect(id).await? else {
                 return Ok(None);
             };
-            let asked = questions(&container);
-            let containers = match asked.containers {
+            let query = host_query(&container);
+            let containers = match query.containers {
                 true => engine.list(ListFilter::default()).await?,
                 false => Vec::new(),
             };
-            let known = match asked.is_empty() {
-                true => Known::default(),
-                false => engine.look_around(&asked).await?,
+            let facts = match query.is_empty() {
+                true => HostFacts::default(),
+                false => engine.host_facts(&query).await?,
             };
-            let around = Surroundings {
+            let host = HostState {
                 containers: &containers,
-                known: &known,
+                facts: &facts,
                 names: &BTreeMap::new(),
             };
-            Ok(restartable(&container, around).err())
+            Ok(restartable(&container, host).err())
         }
         Step::Remove { id, name } => {
             let (ReplicaSource::Template(template), false) = (&workload.source, workload.deleting) else {
@@ -228,11 +228,11 @@ async fn refusal(
                 return Ok(None);
             }
             let image = template.image.to_string();
-            let asked = Questions {
+            let query = HostQuery {
                 image: Some(image.clone()),
-                ..Questions::default()
+                ..HostQuery::default()
             };
-            Ok(replaceable(name, &image, &engine.look_around(&asked).await?).err())
+            Ok(replaceable(name, &image, &engine.host_facts(&query).await?).err())
         }
         Step::Create { .. } | Step::Start { .. } | Step::Capture { .. } => Ok(None),
     }
@@ -247,7 +247,7 @@ async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> R
             crashed: _,
         } => start(context, id).await,
         Step::Restart { id, name: _ }
-        | Step::Heal { id, name: _ }
+        | Step::RestartUnhealthy { id, name: _ }
         | Step::RestartDetached { id, name: _ } => {
             // Two calls instead of the engine's restart: repeated after a crash, each is a no-op where it took effect
             // already, so that the process starts exactly once.

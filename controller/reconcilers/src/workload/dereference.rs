@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::create::{claims, is_ours, template_revision};
 use aegis_api::meta::LABEL_REVISION;
-use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, Known, Questions};
+use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, HostFacts, HostQuery};
 use aegis_api::{ContainerId, Incident, Kind, Workload};
 use aegis_docker::{EngineError, ListFilter};
 use aegis_planning::hold;
 use aegis_planning::host_limit::{Asker, HostRuling, judge};
-use aegis_planning::restart::questions;
+use aegis_planning::restart::host_query;
 use aegis_planning::workload::dependencies::{dependencies, network_owner};
 use aegis_planning::workload::observed::{NetworkOwner, Observed, adopted_by, rotations};
 use aegis_planning::workload::{restart_limit, template};
@@ -27,7 +27,7 @@ pub enum Error {
     Containers { workload: String, source: EngineError },
     /// What a start of one of them would meet.
     #[error("cannot observe what the containers of workload {workload} need")]
-    Surroundings { workload: String, source: EngineError },
+    HostFacts { workload: String, source: EngineError },
     /// Whether the image of the template is there.
     #[error("cannot observe the image of workload {workload}")]
     Image { workload: String, source: EngineError },
@@ -82,7 +82,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         strangers: rows.strangers(name, instance),
         base: seen.base,
         replicas: seen.replicas,
-        known: seen.known,
+        host_facts: seen.host_facts,
         has_image: seen.has_image,
         containers: all,
     })
@@ -93,7 +93,7 @@ struct Seen {
     base: Option<ContainerDetails>,
     replicas: Vec<ContainerDetails>,
     network_owner: Option<NetworkOwner>,
-    known: HashMap<ContainerId, Known>,
+    host_facts: HashMap<ContainerId, HostFacts>,
     has_image: Option<bool>,
 }
 
@@ -120,8 +120,8 @@ async fn inspect(
         base.networks.clone_from(&owner.networks);
     }
     let mine: Vec<&ContainerDetails> = base.iter().chain(&replicas).collect();
-    let known = known(context, &mine).await;
-    let known = known.map_err(|source| Error::Surroundings {
+    let host_facts = host_facts(context, &mine).await;
+    let host_facts = host_facts.map_err(|source| Error::HostFacts {
         workload: name(),
         source,
     })?;
@@ -134,7 +134,7 @@ async fn inspect(
         base,
         replicas,
         network_owner: inspected.map(as_owner),
-        known,
+        host_facts,
         has_image,
     })
 }
@@ -202,23 +202,23 @@ async fn base(context: &Context, workload: &Workload) -> Result<Option<Container
 }
 
 /// What a start of these would meet, by id.
-async fn known(
+async fn host_facts(
     context: &Context,
     containers: &[&ContainerDetails],
-) -> Result<HashMap<ContainerId, Known>, EngineError> {
-    let mut known = HashMap::new();
+) -> Result<HashMap<ContainerId, HostFacts>, EngineError> {
+    let mut facts = HashMap::new();
     for container in containers {
         // The list of containers is there already.
-        let asked = Questions {
+        let query = HostQuery {
             containers: false,
-            ..questions(container)
+            ..host_query(container)
         };
-        if !asked.is_empty() {
-            let answer = context.engine.look_around(&asked).await?;
-            known.insert(container.id.clone(), answer);
+        if !query.is_empty() {
+            let answer = context.engine.host_facts(&query).await?;
+            facts.insert(container.id.clone(), answer);
         }
     }
-    Ok(known)
+    Ok(facts)
 }
 
 /// Which containers run, by name.
@@ -261,18 +261,18 @@ async fn has_image(
     if labels.all(|label| label.is_some_and(|label| *label == revision)) {
         return Ok(None);
     }
-    let questions = Questions {
+    let query = HostQuery {
         image: Some(template.image.to_string()),
-        ..Questions::default()
+        ..HostQuery::default()
     };
-    Ok(context.engine.look_around(&questions).await?.has_image)
+    Ok(context.engine.host_facts(&query).await?.has_image)
 }
 
 /// Judged only where it matters: what ends is started again in any case.
 fn host(context: &Context, workload: &Workload) -> Option<HostRuling> {
     workload.spec.restart.unhealthy_after?;
     let rows = workload.status.iter().flat_map(|status| &status.instances);
-    let asker = Asker::for_sick(workload.name(), rows.map(|row| row.unhealthy_since));
+    let asker = Asker::for_unhealthy(workload.name(), rows.map(|row| row.unhealthy_since));
     judge(
         &context.settings.limits,
         &turns::seen(context, asker),

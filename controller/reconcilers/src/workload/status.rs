@@ -189,7 +189,7 @@ fn announce(context: &Context, workload: &Workload, outcome: &Outcome) {
                 "Captured",
                 format!("captured the state of {name} before its restart: status.captures"),
             ),
-            Step::Heal { name, .. } => (
+            Step::RestartUnhealthy { name, .. } => (
                 "Healed",
                 format!("restarted {name}, which had been unhealthy for too long"),
             ),

@@ -65,7 +65,7 @@ impl StoreDriver {
                         Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
                     }
                 }
-                () = until(writer.second_look()) => {
+                () = until(writer.next_recheck()) => {
                     let recheck = writer.take_recheck();
                     writer.examine(recheck, true).await?;
                 }

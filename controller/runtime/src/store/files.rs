@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::batch::{Batch, SpecFile};
 use super::change::{self, Moment, Outcome};
 use super::object::{Desired, System};
-use super::vanished::Suspect;
+use super::vanished::Recheck;
 use super::writer::Writer;
 use super::{BrokenFile, StoreError, Verb};
 use crate::disk::blocking;
@@ -23,7 +23,7 @@ use crate::disk::status_file::StatusFile;
 use crate::events::{EventType, ObjectRef};
 
 /// When a file that was bad at first sight is read again; one of an object in force that is gone has longer.
-const SECOND_LOOK: Duration = Duration::from_millis(200);
+const RECHECK_AFTER: Duration = Duration::from_millis(200);
 
 /// The longest message about a broken file, in characters.
 const MESSAGE_LIMIT: usize = 900;
@@ -75,8 +75,8 @@ struct Inspected {
 }
 
 impl Writer {
-    /// Reads these spec files. What is gone or bad at first sight is left for a second one.
-    pub(crate) async fn examine(&mut self, keys: Vec<Key>, second_look: bool) -> Result<(), StoreError> {
+    /// Reads these spec files. What is gone or bad at first sight is left for a recheck.
+    pub(crate) async fn examine(&mut self, keys: Vec<Key>, is_recheck: bool) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -101,12 +101,12 @@ impl Writer {
                 }
                 Judged::Missing if !self.concerns(&key) => self.mark_sound(&key, ""),
                 Judged::Missing if self.memory.is_held(&key) => {}
-                Judged::Missing if self.is_in_force(&key) && second_look => gone.push((key, folder)),
-                Judged::Missing if self.is_in_force(&key) => self.suspect_gone(key),
-                Judged::Missing | Judged::Bad { .. } if !second_look => {
-                    // A suspect that is seen again before its time does not gain any.
-                    self.recheck.entry(key).or_insert_with(|| Suspect {
-                        due: Instant::now() + SECOND_LOOK,
+                Judged::Missing if self.is_in_force(&key) && is_recheck => gone.push((key, folder)),
+                Judged::Missing if self.is_in_force(&key) => self.recheck_missing(key),
+                Judged::Missing | Judged::Bad { .. } if !is_recheck => {
+                    // One that is read again before it is due does not gain time.
+                    self.recheck.entry(key).or_insert_with(|| Recheck {
+                        due: Instant::now() + RECHECK_AFTER,
                         gone: None,
                     });
                 }

@@ -160,7 +160,7 @@ impl Memory {
 
     /// Forgets that a file was broken; answers whether it was.
     pub(crate) fn mark_sound(&self, path: &std::path::Path) -> bool {
-        // Nearly always there is nothing to forget: look before asking for the exclusive lock.
+        // Nearly always there is nothing to forget: check before taking the exclusive lock.
         self.read().broken.contains_key(path) && self.write().broken.remove(path).is_some()
     }
 

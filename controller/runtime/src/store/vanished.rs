@@ -23,9 +23,9 @@ use crate::events::{EventType, ObjectRef};
 /// How many objects of one kind get an Event of their own when their deletions are held; the kind's own names the rest.
 const EVENTS_EACH: usize = 20;
 
-/// A file that was gone or bad at first sight.
+/// When to read again a file that was gone or bad at first sight.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Suspect {
+pub(crate) struct Recheck {
     /// When it is read once more.
     pub(crate) due: Instant,
     /// Since when the file of an object in force is gone.
@@ -40,15 +40,15 @@ impl Writer {
     }
 
     /// The file of an object in force is gone: that counts only when it stays so.
-    pub(crate) fn suspect_gone(&mut self, key: Key) {
+    pub(crate) fn recheck_missing(&mut self, key: Key) {
         let due = Instant::now() + self.hold;
-        let first = Suspect {
+        let first = Recheck {
             due,
             gone: Some(SystemTime::now()),
         };
-        let suspect = self.recheck.entry(key).or_insert(first);
-        if suspect.gone.is_none() {
-            *suspect = first;
+        let recheck = self.recheck.entry(key).or_insert(first);
+        if recheck.gone.is_none() {
+            *recheck = first;
         }
     }
 
@@ -126,8 +126,8 @@ impl Writer {
     }
 
     fn gone_since(&self, key: &Key) -> Option<SystemTime> {
-        let suspect = self.recheck.get(key).or_else(|| self.judging.get(key));
-        suspect.and_then(|suspect| suspect.gone)
+        let recheck = self.recheck.get(key).or_else(|| self.judging.get(key));
+        recheck.and_then(|recheck| recheck.gone)
     }
 
     fn hold(&mut self, keys: &[Key], reason: HeldReason) {
@@ -252,7 +252,7 @@ impl Writer {
         for key in over.await? {
             self.memory.release_held(&key);
             self.held_changed = true;
-            self.suspect_gone(key);
+            self.recheck_missing(key);
         }
         Ok(())
     }
@@ -413,11 +413,11 @@ impl Writer {
                     let written =
                         blocking(move || std::fs::metadata(path).and_then(|file| file.modified()).ok())
                             .await?;
-                    let suspect = Suspect {
+                    let recheck = Recheck {
                         due: Instant::now(),
                         gone: written.or_else(|| Some(SystemTime::now())),
                     };
-                    self.judging.insert(key.clone(), suspect);
+                    self.judging.insert(key.clone(), recheck);
                     fresh.push((key, Folder::Same));
                 }
             }

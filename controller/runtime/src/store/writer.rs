@@ -13,7 +13,7 @@ use super::batch::{Aftermath, Batch, Files, Sealed};
 use super::change;
 use super::files::Note;
 use super::memory::Memory;
-use super::vanished::Suspect;
+use super::vanished::Recheck;
 use super::{Change, Clock, Request, Retention, StoreError, retention};
 use crate::audit::AuditLog;
 use crate::disk::Disk;
@@ -41,9 +41,9 @@ pub(crate) struct Writer {
     /// Files that may not be what is known about them: to be read again soon.
     pub(crate) unverified: BTreeSet<Key>,
     /// Files that were gone or bad at first sight, and when they are read once more.
-    pub(crate) recheck: BTreeMap<Key, Suspect>,
+    pub(crate) recheck: BTreeMap<Key, Recheck>,
     /// Those of them that are read just now.
-    pub(crate) judging: BTreeMap<Key, Suspect>,
+    pub(crate) judging: BTreeMap<Key, Recheck>,
     /// How long a file must be gone before that is a deletion.
     pub(crate) hold: Duration,
     /// Kinds of objects that were deleted by file a moment ago, and when.
@@ -247,8 +247,8 @@ impl Writer {
     }
 
     /// When the next recheck is due.
-    pub(crate) fn second_look(&self) -> Option<Instant> {
-        self.recheck.values().map(|suspect| suspect.due).min()
+    pub(crate) fn next_recheck(&self) -> Option<Instant> {
+        self.recheck.values().map(|recheck| recheck.due).min()
     }
 
     /// The files that are due for a recheck. If one of them is missing, every other missing file is rechecked with it.
@@ -256,13 +256,13 @@ impl Writer {
         let now = Instant::now();
         let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.recheck)
             .into_iter()
-            .partition(|(_, suspect)| suspect.due <= now);
+            .partition(|(_, recheck)| recheck.due <= now);
         self.recheck = waiting;
-        let any_gone = due.values().any(|suspect| suspect.gone.is_some());
+        let any_gone = due.values().any(|recheck| recheck.gone.is_some());
         let others = self
             .recheck
             .iter()
-            .filter(|(_, suspect)| any_gone && suspect.gone.is_some());
+            .filter(|(_, recheck)| any_gone && recheck.gone.is_some());
         let keys = due.keys().chain(others.map(|(key, _)| key)).cloned().collect();
         self.judging = due;
         keys

@@ -53,7 +53,7 @@ pub(super) async fn webhook(
             Message::Fires(named) => match earlier
                 .taking_repeats(now)
                 .cloned()
-                .or_else(|| detected(&state, named, &workloads))
+                .or_else(|| detected(&state, &alert, named, &workloads))
             {
                 Some(incident) => repeat(&store, &incident).await,
                 None => {
@@ -78,10 +78,16 @@ pub(super) async fn webhook(
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-/// The open incident of a detector about the workload that an alert is about: it is the same episode.
-fn detected(state: &ServerState, named: &Named, workloads: &[Arc<Workload>]) -> Option<Arc<Incident>> {
+/// The open incident of a detector about the workload that an alert is about, and about trouble of the class that it
+/// reports: it is the same episode.
+fn detected(
+    state: &ServerState,
+    alert: &Alert,
+    named: &Named,
+    workloads: &[Arc<Workload>],
+) -> Option<Arc<Incident>> {
     let workload = covering(workloads, named.container.as_str())?;
-    fingerprints(workload.name())
+    fingerprints(workload.name(), &alert.alert_type)
         .flat_map(|fingerprint| state.book.find(&state.store, &fingerprint))
         .find(|incident| takes_alerts(incident))
 }

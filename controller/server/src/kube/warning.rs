@@ -40,7 +40,7 @@ pub(super) fn add(
     response
 }
 
-/// That automation is paused, where people look at what it would act on.
+/// That automation is paused, where people read what it would act on.
 fn paused(state: &ServerState, info: &KindInfo, name: Option<&str>) -> Option<String> {
     if !["Workload", "Incident", "RemediationPolicy"].contains(&info.kind) {
         return None;

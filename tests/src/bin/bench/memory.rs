@@ -1,6 +1,7 @@
 //! Resident memory of the controller: after a model that says four megabytes, after one that thinks in twenty thousand
 //! pieces, and at rest with five containers. `AEGIS_BENCH_CONTROLLER` names another program to measure, such as an earlier
-//! one; `AEGIS_BENCH_REST_ROUNDS` how often the host is looked at, once a second (an hour at the default of 3 s is 1,200).
+//! one; `AEGIS_BENCH_REST_ROUNDS` how often the host is sampled, once a second (an hour at the default of 3 s is
+//! 1,200).
 
 use std::time::{Duration, Instant};
 

@@ -86,8 +86,8 @@ fn has_reason(evidence: &Evidence, start: &Effect, began: Time, stop: &Effect) -
         )
     });
     let first = shapes.next();
-    let taken_back = shapes.any(|shape| Some(shape) != first);
-    asked || taken_back
+    let reverted = shapes.any(|shape| Some(shape) != first);
+    asked || reverted
 }
 
 /// A RESTART that was found to have converged restarted every container it names.

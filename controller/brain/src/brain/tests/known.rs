@@ -154,7 +154,7 @@ async fn whatever_is_short_of_known_is_put_before_the_model() {
             }),
         ),
         (
-            "the policy asks for more similarity",
+            "the policy requires more similarity",
             with(&|case| {
                 case.terms = RunbookTerms {
                     similarity: 0.95,

@@ -49,179 +49,43 @@ impl Share {
 impl Condition {
     pub(in crate::builtin) fn check(&self, facts: Facts<'_>) -> Check {
         match self {
+            Self::OomKilled(wanted) => oom_killed(*wanted, facts),
+            Self::MemoryPercent(range) => memory(*range, facts),
+            Self::MemoryFullInMinutes(range) => memory_full(*range, facts),
+            Self::NeighbourInTrouble(wanted) => neighbour_in_trouble(*wanted, facts),
+            Self::CpuPercent(range) => cpu(*range, facts),
+            Self::Running(share) => running(*share, facts),
+            Self::Paused(share) => paused(*share, facts),
+            Self::Unhealthy(share) => unhealthy(*share, facts),
+            Self::AllHealthy(wanted) => healthy(*wanted, facts),
+            Self::Crashed(wanted) => crashed(*wanted, facts),
+            Self::Symptoms(wanted) => symptoms(*wanted, facts),
+            Self::RestartCount(range) => restart_count(*range, facts),
+            Self::RestartLoop(wanted) => restart_loop(*wanted, facts),
+            Self::RecentCrashes(range) => recent_crashes(*range, facts),
+            Self::RevisionAgeSecs(range) => revision_age(*range, facts),
+            Self::CanRollBack(wanted) => can_roll_back(*wanted, facts),
+            Self::DesiredReplicas(range) => desired_replicas(*range, facts),
+            Self::ErrorLines(range) => error_lines(*range, facts),
+            Self::LogLines(lines) => log_lines(lines, facts),
+            Self::Alert(words) => alert(words, facts),
+            Self::Collected(wanted) => collected(*wanted, facts),
+            Self::Gaps(wanted) => gaps(*wanted, facts),
+            Self::Failed(actions) => failed(actions, facts),
             Self::AnyOf(inner) => any_of(inner, facts),
             Self::AllOf(inner) => all_of(inner, facts),
-            Self::Alert(words) => alert(words, facts),
-            Self::Failed(actions) => failed(actions, facts),
-            Self::LogLines(LogLines { any_of, at_least }) => {
-                let lines = facts.log_lines(any_of);
-                Check::new(lines >= *at_least, format!("{lines} log lines speak of it"))
-            }
-            Self::RevisionAgeSecs(_)
-            | Self::CanRollBack(_)
-            | Self::DesiredReplicas(_)
-            | Self::Collected(_)
-            | Self::NeighbourInTrouble(_)
-            | Self::Gaps(_) => self.check_workload(facts),
-            _ => self.check_containers(facts),
         }
     }
+}
 
-    fn check_workload(&self, facts: Facts<'_>) -> Check {
-        let evidence = facts.evidence();
-        match self {
-            Self::RevisionAgeSecs(range) => {
-                let age = evidence
-                    .revision_age_secs
-                    .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
-                let saw = age.map_or_else(
-                    || "it is not known how old the current revision is".to_owned(),
-                    |secs| format!("the current revision is {} old", words::span(secs.into())),
-                );
-                Check::new(range.holds(age.map(f64::from)), saw)
-            }
-            Self::CanRollBack(wanted) => {
-                let saw = if evidence.can_roll_back {
-                    "there is an earlier revision"
-                } else {
-                    "there is no earlier revision"
-                };
-                Check::new(evidence.can_roll_back == *wanted, saw)
-            }
-            Self::DesiredReplicas(range) => {
-                let desired = evidence.desired_replicas;
-                Check::new(range.counted(desired), format!("spec.replicas is {desired}"))
-            }
-            Self::Collected(wanted) => {
-                let collected = evidence.collected_at.is_some();
-                let saw = if collected {
-                    "evidence was collected"
-                } else {
-                    "no evidence was collected"
-                };
-                Check::new(collected == *wanted, saw)
-            }
-            Self::NeighbourInTrouble(wanted) => {
-                let first = facts.troubled_neighbours().next();
-                let saw = first.map_or_else(
-                    || "no container beside it is in trouble".to_owned(),
-                    |neighbour| format!("{} beside it is in trouble", neighbour.name),
-                );
-                Check::new(first.is_some() == *wanted, saw)
-            }
-            Self::Gaps(wanted) => {
-                let gaps = count(evidence.gaps.iter());
-                Check::new(
-                    (gaps > 0) == *wanted,
-                    format!("{gaps} things could not be collected"),
-                )
-            }
-            _ => Check::new(false, "it says nothing about the workload"),
-        }
-    }
+fn all(facts: Facts<'_>) -> u32 {
+    count(facts.containers().iter())
+}
 
-    /// Long because it is one list: an arm a condition, with the words that belong to it.
-    fn check_containers(&self, facts: Facts<'_>) -> Check {
-        let all = count(facts.containers().iter());
-        match self {
-            Self::OomKilled(wanted) => {
-                let killed = count(facts.oom_killed());
-                Check::new(
-                    (killed > 0) == *wanted,
-                    format!("{killed} of {all} containers were OOM-killed"),
-                )
-            }
-            Self::MemoryPercent(range) => memory(*range, facts),
-            Self::MemoryFullInMinutes(range) => {
-                let soonest = facts.soonest_full();
-                let saw = soonest.map_or_else(
-                    || "no container's memory grows steadily".to_owned(),
-                    |(container, minutes)| {
-                        format!("memory of {} would be full in {minutes:.0} min", container.name)
-                    },
-                );
-                Check::new(range.holds(soonest.map(|(_, minutes)| minutes)), saw)
-            }
-            Self::CpuPercent(range) => {
-                let worst = facts.worst_cpu();
-                let saw = worst.map_or_else(
-                    || "CPU use is not known".to_owned(),
-                    |(container, percent)| format!("{} uses {percent:.1} % of a core", container.name),
-                );
-                let known = range.below.is_none() || facts.cpu_known();
-                Check::new(known && range.holds(worst.map(|(_, percent)| percent)), saw)
-            }
-            Self::Running(share) => {
-                let running = all.saturating_sub(count(facts.down()));
-                Check::new(
-                    share.holds(running, all),
-                    format!("{running} of {all} containers run"),
-                )
-            }
-            Self::Paused(share) => {
-                let paused = count(facts.paused());
-                Check::new(
-                    share.holds(paused, all),
-                    format!("{paused} of {all} containers are paused"),
-                )
-            }
-            Self::Unhealthy(share) => {
-                let hung = count(facts.hung());
-                Check::new(
-                    share.holds(hung, all),
-                    format!("{hung} of {all} containers run and fail their health check"),
-                )
-            }
-            Self::AllHealthy(wanted) => healthy(*wanted, facts),
-            Self::Crashed(wanted) => {
-                let crashed = count(facts.crashed());
-                Check::new(
-                    (crashed > 0) == *wanted,
-                    format!("{crashed} of {all} containers ended with a failure"),
-                )
-            }
-            Self::RestartCount(range) => {
-                let restarts = facts
-                    .most_restarted()
-                    .map_or(0, |container| container.restart_count);
-                let restarts = u32::try_from(restarts).unwrap_or(u32::MAX);
-                Check::new(
-                    range.counted(restarts),
-                    format!("no container was restarted more than {restarts} times"),
-                )
-            }
-            Self::Symptoms(wanted) => {
-                let symptoms = facts.trouble();
-                let saw = symptoms
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| "no trouble shows".to_owned());
-                Check::new(symptoms.is_empty() != *wanted, saw)
-            }
-            Self::RestartLoop(wanted) => {
-                let loops = facts.crash_loop().is_some();
-                let saw = if loops {
-                    "containers crash again and again"
-                } else {
-                    "no container crashed again and again within the last minutes"
-                };
-                Check::new(loops == *wanted, saw)
-            }
-            Self::RecentCrashes(range) => {
-                let crashes = facts.most_crashed().map_or(0, |(_, crashes)| crashes);
-                let saw = format!("no container crashed more than {crashes} times within the last minutes");
-                Check::new(range.counted(crashes), saw)
-            }
-            Self::ErrorLines(range) => {
-                let lines = facts.error_lines();
-                Check::new(
-                    range.counted(lines),
-                    format!("{lines} log lines of the last minutes report an error"),
-                )
-            }
-            _ => Check::new(false, "it says nothing about containers"),
-        }
-    }
+fn oom_killed(wanted: bool, facts: Facts<'_>) -> Check {
+    let killed = count(facts.oom_killed());
+    let saw = format!("{killed} of {} containers were OOM-killed", all(facts));
+    Check::new((killed > 0) == wanted, saw)
 }
 
 fn memory(range: Range, facts: Facts<'_>) -> Check {
@@ -242,6 +106,53 @@ fn memory(range: Range, facts: Facts<'_>) -> Check {
     )
 }
 
+fn memory_full(range: Range, facts: Facts<'_>) -> Check {
+    let soonest = facts.soonest_full();
+    let saw = soonest.map_or_else(
+        || "no container's memory grows steadily".to_owned(),
+        |(container, minutes)| format!("memory of {} would be full in {minutes:.0} min", container.name),
+    );
+    Check::new(range.holds(soonest.map(|(_, minutes)| minutes)), saw)
+}
+
+fn neighbour_in_trouble(wanted: bool, facts: Facts<'_>) -> Check {
+    let first = facts.troubled_neighbours().next();
+    let saw = first.map_or_else(
+        || "no container beside it is in trouble".to_owned(),
+        |neighbour| format!("{} beside it is in trouble", neighbour.name),
+    );
+    Check::new(first.is_some() == wanted, saw)
+}
+
+fn cpu(range: Range, facts: Facts<'_>) -> Check {
+    let worst = facts.worst_cpu();
+    let saw = worst.map_or_else(
+        || "CPU use is not known".to_owned(),
+        |(container, percent)| format!("{} uses {percent:.1} % of a core", container.name),
+    );
+    let known = range.below.is_none() || facts.cpu_known();
+    Check::new(known && range.holds(worst.map(|(_, percent)| percent)), saw)
+}
+
+fn running(share: Share, facts: Facts<'_>) -> Check {
+    let all = all(facts);
+    let running = all.saturating_sub(count(facts.down()));
+    let saw = format!("{running} of {all} containers run");
+    Check::new(share.holds(running, all), saw)
+}
+
+fn paused(share: Share, facts: Facts<'_>) -> Check {
+    let (paused, all) = (count(facts.paused()), all(facts));
+    let saw = format!("{paused} of {all} containers are paused");
+    Check::new(share.holds(paused, all), saw)
+}
+
+fn unhealthy(share: Share, facts: Facts<'_>) -> Check {
+    let (hung, all) = (count(facts.hung()), all(facts));
+    let saw = format!("{hung} of {all} containers run and fail their health check");
+    Check::new(share.holds(hung, all), saw)
+}
+
 fn healthy(wanted: bool, facts: Facts<'_>) -> Check {
     let saw = match facts.down().next().or_else(|| facts.hung().next()) {
         Some(container) if crate::facts::runs(container) => {
@@ -257,6 +168,84 @@ fn healthy(wanted: bool, facts: Facts<'_>) -> Check {
     Check::new(facts.all_healthy() == wanted, saw)
 }
 
+fn crashed(wanted: bool, facts: Facts<'_>) -> Check {
+    let crashed = count(facts.crashed());
+    let saw = format!("{crashed} of {} containers ended with a failure", all(facts));
+    Check::new((crashed > 0) == wanted, saw)
+}
+
+fn symptoms(wanted: bool, facts: Facts<'_>) -> Check {
+    let symptoms = facts.trouble();
+    let saw = symptoms
+        .first()
+        .cloned()
+        .unwrap_or_else(|| "no trouble shows".to_owned());
+    Check::new(symptoms.is_empty() != wanted, saw)
+}
+
+fn restart_count(range: Range, facts: Facts<'_>) -> Check {
+    let restarts = facts
+        .most_restarted()
+        .map_or(0, |container| container.restart_count);
+    let restarts = u32::try_from(restarts).unwrap_or(u32::MAX);
+    let saw = format!("no container was restarted more than {restarts} times");
+    Check::new(range.counted(restarts), saw)
+}
+
+fn restart_loop(wanted: bool, facts: Facts<'_>) -> Check {
+    let loops = facts.crash_loop().is_some();
+    let saw = if loops {
+        "containers crash again and again"
+    } else {
+        "no container crashed again and again within the last minutes"
+    };
+    Check::new(loops == wanted, saw)
+}
+
+fn recent_crashes(range: Range, facts: Facts<'_>) -> Check {
+    let crashes = facts.most_crashed().map_or(0, |(_, crashes)| crashes);
+    let saw = format!("no container crashed more than {crashes} times within the last minutes");
+    Check::new(range.counted(crashes), saw)
+}
+
+fn revision_age(range: Range, facts: Facts<'_>) -> Check {
+    let age = facts
+        .evidence()
+        .revision_age_secs
+        .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
+    let saw = age.map_or_else(
+        || "it is not known how old the current revision is".to_owned(),
+        |secs| format!("the current revision is {} old", words::span(secs.into())),
+    );
+    Check::new(range.holds(age.map(f64::from)), saw)
+}
+
+fn can_roll_back(wanted: bool, facts: Facts<'_>) -> Check {
+    let can = facts.evidence().can_roll_back;
+    let saw = if can {
+        "there is an earlier revision"
+    } else {
+        "there is no earlier revision"
+    };
+    Check::new(can == wanted, saw)
+}
+
+fn desired_replicas(range: Range, facts: Facts<'_>) -> Check {
+    let desired = facts.evidence().desired_replicas;
+    Check::new(range.counted(desired), format!("spec.replicas is {desired}"))
+}
+
+fn error_lines(range: Range, facts: Facts<'_>) -> Check {
+    let lines = facts.error_lines();
+    let saw = format!("{lines} log lines of the last minutes report an error");
+    Check::new(range.counted(lines), saw)
+}
+
+fn log_lines(wanted: &LogLines, facts: Facts<'_>) -> Check {
+    let lines = facts.log_lines(&wanted.any_of);
+    Check::new(lines >= wanted.at_least, format!("{lines} log lines speak of it"))
+}
+
 fn alert(words: &[String], facts: Facts<'_>) -> Check {
     let said = facts.case.alert_type.to_lowercase().replace(['_', '-', '.'], " ");
     let holds = words.iter().any(|word| said.contains(word.as_str()));
@@ -268,6 +257,22 @@ fn alert(words: &[String], facts: Facts<'_>) -> Check {
             "the alert does not speak of it"
         },
     )
+}
+
+fn collected(wanted: bool, facts: Facts<'_>) -> Check {
+    let collected = facts.evidence().collected_at.is_some();
+    let saw = if collected {
+        "evidence was collected"
+    } else {
+        "no evidence was collected"
+    };
+    Check::new(collected == wanted, saw)
+}
+
+fn gaps(wanted: bool, facts: Facts<'_>) -> Check {
+    let gaps = count(facts.evidence().gaps.iter());
+    let saw = format!("{gaps} things could not be collected");
+    Check::new((gaps > 0) == wanted, saw)
 }
 
 fn failed(actions: &[Action], facts: Facts<'_>) -> Check {

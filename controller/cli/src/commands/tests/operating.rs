@@ -168,6 +168,34 @@ async fn top_shows_what_containers_use_the_hungriest_first() {
         run.out.starts_with("web ") && run.out.lines().count() == 1,
         "{run:?}"
     );
+    assert!(
+        !run.out.contains("KiB/s"),
+        "of an older controller no rates are known: {run:?}"
+    );
+    let sample = |t: &str, memory: f64, received: u64, sent: u64| {
+        json!({"t": t, "cpu_percent": 1.0, "memory_mb": memory, "memory_limit_mb": 256.0, "memory_percent": 1.0,
+            "net_rx_bytes": received, "net_tx_bytes": sent})
+    };
+    let (first, last) = ("2026-01-31T12:00:00Z", "2026-01-31T12:00:30Z");
+    let samples = json!([
+        sample(first, 100.0, 0, 900_000),
+        sample(last, 128.0, 307_200, 30_720)
+    ]);
+    let series = json!([{"name": "web", "samples": samples}, {"name": "db", "samples": []}]);
+    let history = json!({"intervalSeconds": 3, "series": series});
+    answers(&server, "GET", "/metrics/history", json_body(&history)).await;
+    let run = aegisctl(&server.uri(), &["top", "web", "--no-headers"]).await;
+    // What is sent began from 0 again: its process was restarted meanwhile.
+    for rate in ["+56.0 MiB/min", " 10.0 KiB/s", " 1.0 KiB/s"] {
+        assert!(run.out.contains(rate), "{rate}: {run:?}");
+    }
+    let run = aegisctl(&server.uri(), &["top", "--sort-by", "name"]).await;
+    assert!(
+        run.out
+            .lines()
+            .any(|line| line.starts_with("db ") && line.contains(" - ")),
+        "{run:?}"
+    );
 }
 
 fn planned(phase: &str, generation: i64) -> Value {

@@ -4,6 +4,7 @@ use aegis_api::Time;
 use aegis_api::proposal::Action;
 
 use super::super::validate::ValidatedIncident;
+use crate::ledger;
 
 /// How often an action was done on the workload and did not help, since it last did: in whichever incident.
 pub(super) fn failures_in_a_row(incident: &ValidatedIncident, action: Action) -> usize {
@@ -13,9 +14,16 @@ pub(super) fn failures_in_a_row(incident: &ValidatedIncident, action: Action) ->
         .count()
 }
 
-/// Until when automation must leave the workload alone after the last action on it.
+/// Until when automation must leave the workload alone after the last action on it, whether an incident's or that of
+/// `spec.restart`. A start of what had ended interrupts nothing and is none.
 pub(crate) fn cooldown_until(incident: &ValidatedIncident) -> Option<Time> {
-    let last = incident.history.iter().map(|action| action.at).max()?;
+    let actions = incident.history.iter().map(|action| action.at);
+    let own = incident
+        .target
+        .as_deref()
+        .ok()
+        .and_then(ledger::last_unhealthy_restart);
+    let last = actions.chain(own).max()?;
     let until = last.plus(incident.policy.cooldown);
     (until > incident.now).then_some(until)
 }

@@ -43,13 +43,28 @@ pub(crate) fn paused_containers(workload: &Workload) -> Option<String> {
     })
 }
 
-/// Nothing can be done to a paused container, and what is asked for meanwhile would befall it once it goes on.
+/// Nothing can be done to a paused container, and what is requested meanwhile would happen to it once it is unpaused.
 pub(super) fn container_paused(case: &Case<'_>) -> Option<Ruling> {
     let workload = case.incident.target.as_ref().ok()?;
     let message = paused_containers(workload)?;
     Some(Ruling::Refuse {
         message: format!("{message}; nothing was done"),
     })
+}
+
+/// A detector fires, and nothing is measured that an action could clear: that is neither nothing nor a reason to act.
+/// What ended and was started again since is well.
+pub(super) fn detector_fires(case: &Case<'_>) -> Option<Ruling> {
+    let (detector, read) = case.incident.detected.as_ref()?.reads.as_ref()?;
+    if !case.incident.status.symptoms.is_empty() {
+        return None;
+    }
+    needs_approval(
+        Reason::DetectorFires,
+        format!(
+            "detector {detector} fires ({read}), and nothing else is measured: no action is known to clear that"
+        ),
+    )
 }
 
 /// No action without a symptom that the controller itself has measured.
@@ -103,7 +118,14 @@ pub(super) fn restart_limit(case: &Case<'_>) -> Option<Ruling> {
     let reached = conditions.is_some_and(|conditions| {
         condition::is_true_for(conditions, ConditionType::Degraded, Reason::RestartLimit)
     });
-    let binds = asks || (reached && case.action == Action::Restart);
+    // It took the place of the incident that would have asked.
+    let is_episode = case
+        .incident
+        .detected
+        .as_ref()
+        .is_some_and(|detected| detected.of_ends);
+    let restarts = case.action == Action::Restart;
+    let binds = asks || (reached && (restarts || (is_episode && case.action == Action::Noop)));
     if !binds {
         return None;
     }

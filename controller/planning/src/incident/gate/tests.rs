@@ -3,6 +3,7 @@
 use aegis_api::RemediationPolicySpec;
 use serde_json::json;
 
+use super::super::detected::Detected;
 use super::*;
 use crate::governing::Doubt;
 use crate::incident::next::{Effect, Next};
@@ -16,6 +17,7 @@ fn the_rules_bind_in_this_order() {
         names,
         [
             "ContainerPaused",
+            "DetectorFires",
             "NotMeasured",
             "StoppedByHand",
             "RestartLimit",
@@ -105,6 +107,56 @@ fn i14_each_rule_decides_where_it_binds_and_a_dry_run_is_judged_by_all_of_them()
 fn i5_a_policy_that_does_not_say_how_far_automation_may_go_asks_a_human() {
     let only_narrows: RemediationPolicySpec = serde_json::from_value(json!({"actionsPerHour": 2})).unwrap();
     assert_eq!(only_narrows.mode, Mode::Approve);
+}
+
+#[test]
+fn i13_a_detector_lets_automation_do_nothing_that_an_alert_would_not() {
+    use Action::{Noop, Restart, Rollback, ScaleDown, ScaleUp};
+    let reads = Some(("half".to_owned(), "60 % of its limit".to_owned()));
+    for measured in [true, false] {
+        for (firing, of_ends, reads) in [
+            (true, false, reads.clone()),
+            (true, true, reads.clone()),
+            (true, true, None),
+            (false, true, None),
+            (false, false, None),
+        ] {
+            for policy in [
+                "{mode: Auto}",
+                "{mode: Approve}",
+                "{mode: DryRun}",
+                "{mode: 'Off'}",
+            ] {
+                for action in [Noop, Restart, Rollback, ScaleDown, ScaleUp] {
+                    let mut alerted = judge(vec![incident(REPORT, "{}")], policy);
+                    if !measured {
+                        alerted.status.symptoms.clear();
+                    }
+                    let mut detected = alerted.clone();
+                    detected.detected = Some(Detected {
+                        detector: "half".to_owned(),
+                        firing,
+                        of_ends,
+                        reads: reads.clone(),
+                    });
+                    let of = |it: &ValidatedIncident| word(&ruled_on(it, action, Some("APPROVED"), false));
+                    let (alert, detector) = (of(&alerted), of(&detected));
+                    let asks = detector.trim_start_matches("dry run: ") == "ask DetectorFires";
+                    assert_eq!(
+                        asks,
+                        !measured && reads.is_some(),
+                        "{policy} {action}: {detector}"
+                    );
+                    assert!(
+                        asks || alert == detector,
+                        "{policy} {action}: {alert}, but {detector}"
+                    );
+                    let ordered = word(&ruled_on(&detected, action, None, true));
+                    assert!(!ordered.contains("DetectorFires"), "a human chooses: {ordered}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

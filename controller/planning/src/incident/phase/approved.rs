@@ -1,4 +1,4 @@
-//! APPROVED: the plan is durable; it is looked at once more, then its patch is put into the workload's spec.
+//! APPROVED: the plan is durable; it is checked once more, then its patch is put into the workload's spec.
 
 use aegis_api::incident::{ApprovalDecision, Execution, Plan, Stage};
 use aegis_api::proposal::Action;

@@ -113,6 +113,9 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         // It is the human's alone since somebody changed the workload.
         return Next::Wait(Some(LOOK_AGAIN));
     }
+    if detector_disagrees(incident) && !measured::is_fresh(incident) {
+        return Next::Effect(Effect::Measure);
+    }
     let case = Case {
         incident,
         action: plan.action,
@@ -129,6 +132,16 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         Some(until) => Next::Wait(Some(until.until(incident.now))),
         None => free_again(incident, workload, plan),
     }
+}
+
+/// Whether what was measured and what detectors say now are not the same: a symptom, and none of them fires any more; or
+/// none, and one does.
+fn detector_disagrees(incident: &ValidatedIncident) -> bool {
+    let is_sick = !incident.status.symptoms.is_empty();
+    incident.detected.as_ref().is_some_and(|detected| match is_sick {
+        true => !detected.firing,
+        false => detected.reads.is_some(),
+    })
 }
 
 fn free_again(incident: &ValidatedIncident, workload: &Workload, plan: &Plan) -> Next {

@@ -7,6 +7,7 @@ use aegis_api::{ConditionType, Kind, Phase, Reason, Symptom, Time, Workload};
 
 use super::super::gate;
 use super::super::next::{Effect, Next};
+use super::super::own_restarts;
 use super::super::readings::describe_container;
 use super::super::transition::{Field, HeldFor, Transition, What};
 use super::super::validate::ValidatedIncident;
@@ -48,6 +49,9 @@ fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<HeldFor> {
             incident.policy_name
         );
         return Some(held(Reason::AutomationOff, message));
+    }
+    if let Some(held) = own_restarts::hold(incident, workload) {
+        return Some(held);
     }
     let until = gate::cooldown_until(incident)?;
     Some(HeldFor {

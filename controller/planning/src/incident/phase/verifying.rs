@@ -82,7 +82,7 @@ fn soak_end(incident: &ValidatedIncident, verification: &Verification) -> Option
     Some(since.plus(incident.policy.verification.soak))
 }
 
-/// Whether the attempts so far are the proof that policy asks for: enough in a row, over the whole soak.
+/// Whether the attempts so far are the proof that the policy requires: enough in a row, over the whole soak.
 fn verified(incident: &ValidatedIncident, verification: &Verification) -> bool {
     let wanted = &incident.policy.verification;
     let (Some(since), Some(newest)) = (verification.healthy_since, verification.attempts.last()) else {
@@ -97,7 +97,7 @@ pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, 
         .iter()
         .filter_map(|answer| answer.as_ref().err().map(String::as_str))
         .collect();
-    // Where nothing is asked for, nothing may be there.
+    // Where `spec.replicas` is 0, no container may be there.
     let absent = workload.spec.replicas == 0
         && !workload.is_deleting()
         && workload
@@ -106,7 +106,7 @@ pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, 
             .is_some_and(|status| status.instances.is_empty());
     let healthy = failures.is_empty() && (absent || !answers.is_empty());
     let message = match answers.first() {
-        None if absent => "none of it is asked for, and none of it runs".to_owned(),
+        None if absent => "spec.replicas is 0, and none of its containers runs".to_owned(),
         None => "the workload has no container to probe".to_owned(),
         Some(Ok(words)) if healthy && answers.len() == 1 => words.clone(),
         Some(_) if healthy => format!("all {} containers passed", answers.len()),

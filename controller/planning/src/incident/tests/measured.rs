@@ -138,7 +138,7 @@ fn i13_what_was_measured_some_time_ago_is_measured_again_before_anything_is_done
     };
     let execute = Effect::Execute(Box::new(restart_plan(1)));
     assert_eq!(restarted(BEFORE), Next::Effect(execute));
-    // A restart that somebody else asked for since is none of this plan's.
+    // A restart that somebody else requested since is none of this plan's.
     assert_eq!(restarted("2026-11-22T11:30:00Z"), measure());
     // A NOOP needs no symptom, and a human's own action is the human's.
     assert!(approved(&next(&judged(old(agreed("NOOP", 0)), AUTO))).is_some());
@@ -419,7 +419,7 @@ fn probes(next: &Next) -> bool {
 #[test]
 fn i7_no_verification_ends_before_somebody_has_looked_since_the_controller_started() {
     let back = "2026-11-22T11:59:59Z";
-    // Away from before the first attempt, or after some: looked at first.
+    // Away from before the first attempt, or after some: measured first.
     for attempts in [
         &[][..],
         &[("2026-11-22T10:00:01Z", false)],
@@ -430,10 +430,10 @@ fn i7_no_verification_ends_before_somebody_has_looked_since_the_controller_start
     }
     // Starved without being away.
     assert!(probes(&next(&verifying(&[], "2026-11-22T09:00:00Z"))));
-    // Looked at, and sick: that is the end.
+    // Measured, and unhealthy: that is the end.
     let step = next(&verifying(&[("2026-11-22T11:59:59.5Z", false)], back));
     assert!(failed(&step).is_some(), "{step:?}");
-    // Looked at, and well: what is missing is the soak.
+    // Measured, and well: what is missing is the soak.
     let step = next(&verifying(&[("2026-11-22T11:59:59.5Z", true)], back));
     assert!(matches!(step, Next::Wait(_)) || probes(&step), "{step:?}");
     // Never away, never well.

@@ -71,12 +71,12 @@ fn plan_to(action: Action) -> Plan {
     plan
 }
 
-fn sick(kind: SymptomKind) -> Symptom {
+fn symptom(kind: SymptomKind) -> Symptom {
     Symptom {
         kind,
         container: Some("web".to_owned()),
         value: None,
-        message: "web is sick".to_owned(),
+        message: "web is unhealthy".to_owned(),
     }
 }
 
@@ -128,7 +128,7 @@ fn what_is_known(dice: &mut Dice, incident: &mut ValidatedIncident) {
     let status = &mut incident.status;
     status.symptoms = match dice.throw(3) {
         0 => Vec::new(),
-        _ => vec![sick(SymptomKind::ProbeFailing)],
+        _ => vec![symptom(SymptomKind::ProbeFailing)],
     };
     status.measured_at = dice.pick(&[None, Some(time(60)), Some(time(0)), Some(time(0))]);
     status.started_over = u32::try_from(dice.throw(4)).unwrap();
@@ -278,8 +278,8 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
             vec![
                 unread(),
                 measured(Vec::new()),
-                measured(vec![sick(SymptomKind::ProbeFailing)]),
-                measured(vec![sick(SymptomKind::MemoryHigh)]),
+                measured(vec![symptom(SymptomKind::ProbeFailing)]),
+                measured(vec![symptom(SymptomKind::MemoryHigh)]),
             ]
         }
         Effect::Analyse => vec![

@@ -1,5 +1,5 @@
-//! What to do about containers that ended, or run and stay sick: start them again, ever more rarely, and not for ever.
-//! Pure.
+//! What to do about containers that ended, or run and stay unhealthy: start them again, ever more rarely, and not for
+//! ever. Pure.
 
 use std::time::Duration;
 
@@ -97,17 +97,17 @@ fn may_start(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepa
     }
 }
 
-/// Restarts what runs and has been sick for longer than the workload allows: one at a time, out of rotation first, and
-/// with what it looked like kept.
+/// Restarts what runs and has been unhealthy for longer than the workload allows: one at a time, out of rotation first,
+/// and with what it looked like kept.
 pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instance], plan: &mut Prepared) {
     let Some(unhealthy_after) = workload.spec.restart.unhealthy_after else {
         return;
     };
-    let sick = staying
+    let unhealthy = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running && !workload.is_cut_off(instance))
         .filter(|instance| instance.standing == Standing::Current);
-    for instance in sick {
+    for instance in unhealthy {
         let Some(since) = instance.unhealthy_since else {
             continue;
         };
@@ -125,7 +125,7 @@ pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instan
             }
             let (id, name) = (instance.id.clone(), instance.name.clone());
             let step = match is_captured {
-                true => Step::Heal { id, name },
+                true => Step::RestartUnhealthy { id, name },
                 false => Step::Capture { id, name },
             };
             let others_serve = staying
@@ -161,7 +161,7 @@ pub(super) fn restart_detached(workload: &ValidatedWorkload, staying: &[&Instanc
     }
 }
 
-/// Whether the host allows one more restart of something sick; says what keeps it, otherwise.
+/// Whether the host allows one more restart of something unhealthy; says what keeps it, otherwise.
 fn host_allows(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
     let Some(ruling) = &workload.host else {
         return true;

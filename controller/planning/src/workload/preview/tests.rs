@@ -199,7 +199,7 @@ fn what_is_restarted_in_place_under_its_requests_is_said_to_cut_them_off() {
 }
 
 #[test]
-fn a_sick_container_that_is_about_to_be_restarted_anyway_is_shown() {
+fn an_unhealthy_container_that_is_about_to_be_restarted_anyway_is_shown() {
     let mut observed = balanced(1);
     observed.probe_results.insert(
         container("base").id,

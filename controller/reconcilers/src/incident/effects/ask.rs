@@ -84,22 +84,22 @@ async fn cancel_if_superseded<T>(
     tokio::select! {
         biased;
         answer = answer => Some(answer),
-        () = moot(reconciler, incident) => None,
+        () = superseded(reconciler, incident) => None,
     }
 }
 
-async fn moot(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {
+async fn superseded(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {
     let store = &reconciler.context.store;
-    let is_moot = || {
+    let is_superseded = || {
         let now = store.get::<Incident>(incident.incident.name());
         now.is_none_or(|now| {
             now.metadata.uid != incident.incident.metadata.uid
                 || now.spec.override_ != incident.incident.spec.override_
         })
     };
-    while !is_moot() {
+    while !is_superseded() {
         if let Ok(mut changes) = store.watch(None) {
-            while !is_moot() && changes.next().await.is_some() {}
+            while !is_superseded() && changes.next().await.is_some() {}
         }
         // A watch ends when it falls behind, or for good when the store closes.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -1,5 +1,5 @@
-//! What the controller itself sees of a sick workload, before anything is killed. Reads only; every text is bounded and
-//! redacted here, so that nothing further on can leak it. What cannot be read is a gap, not a failure.
+//! What the controller itself sees of an unhealthy workload, before anything is killed. Reads only; every text is
+//! bounded and redacted here, so that nothing further on can leak it. What cannot be read is a gap, not a failure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::addressing;
 use crate::context::Context;
 use crate::inspect::{Depth, cpu_over_a_second, inspect_evidence};
 
-/// Containers looked at, when a workload has very many: those that are not healthy come first.
+/// Containers inspected, when a workload has very many: those that are not healthy come first.
 const MOST_CONTAINERS: usize = 20;
 /// Events and actions quoted.
 const MOST_EVENTS: usize = 20;

@@ -50,7 +50,7 @@ pub(super) async fn execute(
     }
 }
 
-/// The spec with what the plan asks for.
+/// The spec with the plan's patch.
 fn with(plan: &Plan, workload: &Workload) -> Result<WorkloadSpec, StoreError> {
     if remedy::is_done(plan, workload) {
         return Ok(workload.spec.clone());

@@ -1,5 +1,5 @@
-//! A host in memory with one sick workload, another one and a bystander; the real reconcilers, driven by hand until an
-//! incident ends or waits for a human. And a model over HTTP that says what a test makes it say.
+//! A host in memory with one unhealthy workload, another one and a bystander; the real reconcilers, driven by hand
+//! until an incident ends or waits for a human. And a model over HTTP that says what a test makes it say.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ impl Harness {
                 return;
             }
         }
-        panic!("what was asked for is not done");
+        panic!("what was requested is not done");
     }
 
     /// Reconciles these workloads, and lets their containers go on for a moment.
@@ -230,7 +230,7 @@ impl Harness {
     }
 }
 
-/// Answers with the text under the name of the model that is asked for.
+/// Answers with the text under the name of the requested model.
 pub(super) async fn scripted_model(script: HashMap<String, String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -69,7 +69,7 @@ enum Place {
     Alert,
 }
 
-/// What an attempt is tried in: each of these with the workload sick, all of them together with it well.
+/// What an attempt is tried in: each of these with the workload unhealthy, all of them together with it well.
 const PLACES: [&[Place]; 3] = [
     &[Place::Logs],
     &[Place::ContainerName],
@@ -112,7 +112,7 @@ fn report(text: &str, places: &[Place], container: &str) -> Value {
 }
 
 /// One attempt; answers whether something was done.
-async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_sick: bool) -> bool {
+async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_unhealthy: bool) -> bool {
     let named = places.contains(&Place::ContainerName);
     let container = if named {
         as_a_name(&attempt.text)
@@ -124,11 +124,11 @@ async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_
         "verification": {"deadline": "5s"},
     });
     let harness = Harness::open(&container, &policy, brain).await;
-    let name = format!("{} in {places:?}, sick {is_sick}", attempt.name);
+    let name = format!("{} in {places:?}, unhealthy {is_unhealthy}", attempt.name);
     if places.contains(&Place::Logs) {
         harness.engine.say(&container, true, &attempt.text).unwrap();
     }
-    if is_sick {
+    if is_unhealthy {
         let ailment = Ailment::new(Symptom::Unhealthy, Cure::Restart);
         harness.engine.ail(&container, ailment).unwrap();
     }
@@ -177,7 +177,7 @@ async fn run(attempt: &Attempt, brain: aegis_brain::Brain, places: &[Place], is_
         assert!(actions.is_empty() && web.generation() == 1, "{name}: {actions:?}");
         return false;
     };
-    assert!(is_sick, "{name}: {} of what is well: {plan:?}", plan.action);
+    assert!(is_unhealthy, "{name}: {} of what is well: {plan:?}", plan.action);
     assert_eq!(plan.target.as_str(), "web", "{name}");
     assert!(
         matches!(plan.action, Action::Restart | Action::ScaleUp),
@@ -209,13 +209,14 @@ async fn i4_i11_a_model_that_obeys_every_injection_does_nothing_that_policy_and_
     }
     let brain = &brain(&scripted_model(script).await);
     let runs = corpus.iter().enumerate().flat_map(|(number, attempt)| {
-        let sick = PLACES.map(|places| (places.to_vec(), true));
-        sick.into_iter()
+        let unhealthy = PLACES.map(|places| (places.to_vec(), true));
+        unhealthy
+            .into_iter()
             .chain([(PLACES.concat(), false)])
-            .map(move |(places, is_sick)| {
+            .map(move |(places, is_unhealthy)| {
                 let obeying = saying(brain, &format!("analyst-{number}"), &format!("reviewer-{number}"));
                 let attempt = attempt.clone();
-                tokio::spawn(async move { run(&attempt, obeying, &places, is_sick).await })
+                tokio::spawn(async move { run(&attempt, obeying, &places, is_unhealthy).await })
             })
     });
     let acted = futures::stream::iter(runs).buffer_unordered(128);

@@ -15,7 +15,7 @@ async fn third(brain: Brain) -> (Harness, Incident) {
     let policy =
         json!({"cooldown": "0s", "allowedActions": ["RESTART"], "verification": {"deadline": "300ms"}});
     let harness = Harness::open("app", &policy, brain).await;
-    // Each incident finds it sick at once, not in a start period after the restart before.
+    // Each incident finds it unhealthy at once, not in a start period after the restart before.
     harness
         .ask(|spec| {
             if let Some(health) = &mut spec.health {

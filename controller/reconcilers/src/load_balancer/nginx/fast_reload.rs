@@ -23,7 +23,7 @@ impl Nginx<'_> {
     /// Writes, checks and loads this text in one command. Where nginx refuses it, what lay there before is put back.
     pub(in crate::load_balancer) async fn fast_reload(&self, text: &str) -> Result<FastReload, Error> {
         let bytes = text.len().to_string();
-        let command = script::swap_and_reload(self.paths.config, &bytes, self.paths.main);
+        let command = script::fast_reload(self.paths.config, &bytes, self.paths.main);
         fault::point("balancer/before-write");
         fault::soon("balancer/during-write");
         let answer = self.engine.exec(self.container, &command, text.as_bytes()).await;

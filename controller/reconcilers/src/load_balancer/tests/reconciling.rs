@@ -46,7 +46,7 @@ impl Rig {
             _state: state,
         };
         rig.template(TEMPLATE);
-        let web = rig.engine.peek("web").unwrap();
+        let web = rig.engine.inspect_now("web").unwrap();
         let ip = web.networks["net"].unwrap().to_string();
         rig.address = format!("{ip}:8000");
         rig.create(
@@ -105,7 +105,7 @@ impl Rig {
     fn replace_by_a_stranger(&self) {
         self.engine.remove_by_hand("web").unwrap();
         self.engine.create_bystander_on("stranger", "net").unwrap();
-        let stranger = self.engine.peek("stranger").unwrap();
+        let stranger = self.engine.inspect_now("stranger").unwrap();
         assert_eq!(
             format!("{}:8000", stranger.networks["net"].unwrap()),
             self.address
@@ -121,7 +121,7 @@ impl Rig {
 
     async fn neighbour(&self, text: &str) {
         let files = [("zz.conf".to_owned(), text.as_bytes().to_vec())];
-        let nginx = self.engine.peek("nginx").unwrap();
+        let nginx = self.engine.inspect_now("nginx").unwrap();
         self.engine
             .put_files(&nginx.id, "/etc/nginx/conf.d", &files)
             .await

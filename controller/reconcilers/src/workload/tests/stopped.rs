@@ -58,7 +58,7 @@ impl Host {
     }
 
     fn runs(&self) -> bool {
-        self.engine.peek("base").unwrap().state == ContainerState::Running
+        self.engine.inspect_now("base").unwrap().state == ContainerState::Running
     }
 
     fn starts_of_ours(&self) -> usize {
@@ -118,7 +118,7 @@ async fn what_a_lone_sigkill_a_crash_or_the_oom_killer_ends_is_restarted_at_once
         }
         host.pass(1).await;
         assert!(host.runs() && !host.is_reported(), "{case}");
-        let id = host.engine.peek("base").unwrap().id;
+        let id = host.engine.inspect_now("base").unwrap().id;
         let deaths = host.context.lifecycle.deaths(&id, host.engine.now());
         // The stream came up only seconds before: but for the kernel's word, what requested it may have been missed.
         assert_eq!(deaths.len(), 1, "{case}");
@@ -167,7 +167,7 @@ async fn a_replica_of_ours_that_a_person_stops_runs_again() {
     let host = Host::new(json!({"container": "base", "replicas": 2}), Behaviour::default()).await;
     host.engine.stop_by_hand("web-replica-1").unwrap();
     host.pass(10).await;
-    let replica = host.engine.peek("web-replica-1").unwrap();
+    let replica = host.engine.inspect_now("web-replica-1").unwrap();
     assert_eq!(replica.state, ContainerState::Running);
 }
 

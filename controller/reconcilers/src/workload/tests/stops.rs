@@ -96,7 +96,7 @@ fn app() -> RunSpec {
 }
 
 fn healthy(host: &Host) -> Option<ContainerState> {
-    host.engine.peek("web").map(|web| web.state)
+    host.engine.inspect_now("web").map(|web| web.state)
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,7 +352,7 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     let spec =
         |image: &str| json!({"template": {"image": image}, "replicas": 1, "strategy": {"type": "InPlace"}});
     host.apply(spec("app:1")).await;
-    let id = host.engine.peek("web-replica-1").unwrap().id;
+    let id = host.engine.inspect_now("web-replica-1").unwrap().id;
     let edit = |workload: &Workload| {
         let mut spec = workload.spec.clone();
         spec.template.as_mut().unwrap().image = "app:missing".parse().unwrap();
@@ -365,7 +365,7 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
         .unwrap();
     let workload = host.settle().await;
     assert_eq!(
-        host.engine.peek("web-replica-1").map(|replica| replica.id),
+        host.engine.inspect_now("web-replica-1").map(|replica| replica.id),
         Some(id)
     );
     assert_eq!(
@@ -375,7 +375,10 @@ async fn a_replica_is_not_removed_for_a_template_whose_image_is_not_there() {
     host.engine
         .add_image("app:missing", aegis_docker_fake::Behaviour::default());
     host.settle().await;
-    assert_eq!(host.engine.peek("web-replica-1").unwrap().image, "app:missing");
+    assert_eq!(
+        host.engine.inspect_now("web-replica-1").unwrap().image,
+        "app:missing"
+    );
 }
 
 /// What the planner makes of an observation.
@@ -474,7 +477,7 @@ async fn a_clone_of_what_deletes_itself_leaves_its_traces_and_outlives_it() {
     let host = Host::new().await;
     host.run(&app().auto_remove());
     host.apply(json!({"container": "web", "replicas": 2})).await;
-    let clone = || host.engine.peek("web-replica-1");
+    let clone = || host.engine.inspect_now("web-replica-1");
     assert_eq!(clone().unwrap().host_config["AutoRemove"], json!(false));
     host.engine.crash("web-replica-1", 3).unwrap();
     assert_eq!(clone().map(|clone| clone.exit_code), Some(3));
@@ -534,7 +537,7 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
     );
     for name in ["look", "web-replica-2", "web-replica-07"] {
         assert_eq!(
-            host.engine.peek(name).unwrap().state,
+            host.engine.inspect_now(name).unwrap().state,
             ContainerState::Running,
             "{name}"
         );

@@ -232,10 +232,10 @@ async fn a_file_caught_half_written_is_neither_reported_nor_taken_for_deleted() 
     // An editor that truncates before it writes.
     fs::write(&path, "").unwrap();
     driver.writer.examine(key(), false).await.unwrap();
-    assert!(has(1) && store.broken_files().is_empty() && driver.writer.second_look().is_some());
+    assert!(has(1) && store.broken_files().is_empty() && driver.writer.next_recheck().is_some());
     fs::write(&path, text("web", "2")).unwrap();
     driver.writer.examine(key(), false).await.unwrap();
-    assert!(has(2) && driver.writer.second_look().is_none());
+    assert!(has(2) && driver.writer.next_recheck().is_none());
     // An editor that removes before it renames.
     fs::remove_file(&path).unwrap();
     driver.writer.examine(key(), false).await.unwrap();

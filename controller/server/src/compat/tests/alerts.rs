@@ -393,8 +393,18 @@ async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_
     assert_eq!(incidents(&server)[0].spec.count, 2);
     let other = alert(&server, least(json!({"container": "db"}))).await;
     assert_eq!(other.json()["incident_id"], "i", "{}", other.text);
+    for (id, kind) in [("cpu", "HighCPUUsage"), ("odd", "orders_stuck")] {
+        let more = json!({"incident_id": id, "alert_type": kind, "container": "web"});
+        let other = alert(&server, least(more)).await;
+        assert_eq!(
+            other.json()["incident_id"],
+            id,
+            "other trouble is another story: {}",
+            other.text
+        );
+    }
     ended(&server, "found", "RESOLVED", 5).await;
     let again = alert(&server, least(json!({"incident_id": "j", "container": "web"}))).await;
     assert_eq!(again.json()["incident_id"], "j", "{}", again.text);
-    assert_eq!(incidents(&server).len(), 3);
+    assert_eq!(incidents(&server).len(), 5);
 }

@@ -1,8 +1,8 @@
-//! What the engine knows of the surroundings of a container: networks, runtimes, an image. Does I/O.
+//! Facts of the host that a start of a container depends on: networks, runtimes, an image, paths. Does I/O.
 
 use std::collections::BTreeSet;
 
-use aegis_api::observed::{Known, Questions};
+use aegis_api::observed::{HostFacts, HostQuery};
 use serde_json::Value;
 
 use super::Docker;
@@ -10,28 +10,24 @@ use crate::engine::EngineResult;
 use crate::host_files;
 
 impl Docker {
-    pub(super) async fn look_around_now(
-        &self,
-        questions: &Questions,
-        operation: &str,
-    ) -> EngineResult<Known> {
-        let mut known = Known::default();
-        if questions.networks {
-            known.networks = networks(&self.place.get(operation, "/networks").await?);
+    pub(super) async fn host_facts_now(&self, query: &HostQuery, operation: &str) -> EngineResult<HostFacts> {
+        let mut facts = HostFacts::default();
+        if query.networks {
+            facts.networks = networks(&self.place.get(operation, "/networks").await?);
         }
-        if questions.runtimes {
+        if query.runtimes {
             let info = self.place.get(operation, "/info").await?;
             let runtimes = info.get("Runtimes").and_then(Value::as_object);
-            known.runtimes = runtimes.map(|runtimes| runtimes.keys().cloned().collect());
+            facts.runtimes = runtimes.map(|runtimes| runtimes.keys().cloned().collect());
         }
-        if let Some(image) = &questions.image {
-            known.has_image = Some(self.image_id(image, operation).await?.is_some());
+        if let Some(image) = &query.image {
+            facts.has_image = Some(self.image_id(image, operation).await?.is_some());
         }
-        if !questions.paths.is_empty() {
-            let (pid, id) = questions.witness.clone();
-            known.missing_paths = host_files::missing(questions.paths.clone(), pid, id.into()).await;
+        if !query.paths.is_empty() {
+            let (pid, id) = query.witness.clone();
+            facts.missing_paths = host_files::missing(query.paths.clone(), pid, id.into()).await;
         }
-        Ok(known)
+        Ok(facts)
     }
 }
 

@@ -1,13 +1,13 @@
-//! What has to be asked of an engine beside the container itself before that is stopped or started, and what it answers.
-//! Pure.
+//! Facts of the host that decide, beside the container itself, whether it can be stopped and started: what is queried
+//! from the engine, and what it answers. Pure.
 
 use std::collections::BTreeSet;
 
 use crate::ContainerId;
 
-/// What to ask the engine about the surroundings of a container before it is stopped or started.
+/// Which facts of the host to query from the engine before a container is stopped or started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
+pub struct HostQuery {
     /// Which containers there are, and what they hold: what a list of all containers answers.
     pub containers: bool,
     /// Which networks are there.
@@ -22,8 +22,8 @@ pub struct Questions {
     pub image: Option<String>,
 }
 
-impl Questions {
-    /// Nothing to ask.
+impl HostQuery {
+    /// Nothing to query.
     pub fn is_empty(&self) -> bool {
         !self.containers && !self.networks && !self.runtimes && self.paths.is_empty() && self.image.is_none()
     }
@@ -31,13 +31,13 @@ impl Questions {
 
 /// The answers. `None` is what cannot be known from here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known {
+pub struct HostFacts {
     /// Ids and names of all networks that a container could be attached to.
     pub networks: Option<BTreeSet<String>>,
     /// Names of the runtimes.
     pub runtimes: Option<BTreeSet<String>>,
-    /// Those of the asked paths that are not there.
+    /// Those of the queried paths that are not there.
     pub missing_paths: BTreeSet<String>,
-    /// Whether the asked image is there.
+    /// Whether the queried image is there.
     pub has_image: Option<bool>,
 }

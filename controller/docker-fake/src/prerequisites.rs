@@ -1,7 +1,7 @@
 //! What a start of the fake engine depends on beside the container itself, and what it makes of it: owners of shared
 //! namespaces, networks, host ports, files of the host. Pure.
 
-use aegis_api::observed::{Known, Questions};
+use aegis_api::observed::{HostFacts, HostQuery};
 use serde_json::Value;
 
 use super::container::Container;
@@ -159,21 +159,21 @@ impl World {
         }
     }
 
-    pub(super) fn known(&self, questions: &Questions) -> Known {
+    pub(super) fn host_facts(&self, query: &HostQuery) -> HostFacts {
         let networks = self.networks.keys().chain(self.network_ids.values());
         let image = |name: &String| {
             self.images.contains_key(name) || self.images.values().any(|image| image.id == *name)
         };
-        Known {
-            networks: questions.networks.then(|| networks.cloned().collect()),
-            runtimes: questions.runtimes.then(|| ["runc".to_owned()].into()),
-            missing_paths: questions
+        HostFacts {
+            networks: query.networks.then(|| networks.cloned().collect()),
+            runtimes: query.runtimes.then(|| ["runc".to_owned()].into()),
+            missing_paths: query
                 .paths
                 .iter()
                 .filter(|path| self.missing_paths.contains(*path))
                 .cloned()
                 .collect(),
-            has_image: questions.image.as_ref().map(image),
+            has_image: query.image.as_ref().map(image),
         }
     }
 }

@@ -1,0 +1,70 @@
+//! What detectors say of an incident's episode: whether the condition that opened it, or joined it, still holds. Pure.
+
+use std::sync::Arc;
+
+use aegis_api::{Detector, Incident, Kind};
+
+use crate::detection::episode::DETECTOR;
+use crate::detection::{Condition, Watch};
+
+/// The label of an incident that names the detector which opened it.
+pub const DETECTOR_LABEL: &str = "detector";
+
+/// What detectors say of an incident's episode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detected {
+    /// One that fires, else the one that opened the incident.
+    pub detector: String,
+    /// Whether any of them fires for the incident's workload.
+    pub firing: bool,
+    /// Whether one of them counts how containers ended: what ended may have been started again since, and be well.
+    pub of_ends: bool,
+    /// One that fires on what is now, or on requests and logs: its name, and what it read.
+    pub reads: Option<(String, String)>,
+}
+
+/// Of those that fire for the incident, and the one that opened it; `None` where no detector has to do with it.
+pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Detector>]) -> Option<Detected> {
+    let source = &incident.spec.source;
+    let opened_by = source.labels.get(DETECTOR_LABEL);
+    let opened_by = opened_by.filter(|_| source.kind == DETECTOR);
+    let mut all: Option<Detected> = None;
+    for detector in detectors {
+        let Some(Watch::Workloads(condition)) = Watch::of(&detector.spec) else {
+            continue;
+        };
+        let mut rows = detector.status.iter().flat_map(|status| &status.workloads);
+        let Some(row) = rows.find(|row| row.workload.as_deref() == Some(workload)) else {
+            continue;
+        };
+        let named = row.incident.as_ref();
+        let names_it = named.is_some_and(|name| name.as_str() == incident.name());
+        let opened_it = opened_by.is_some_and(|name| name == detector.name());
+        if !names_it && !opened_it {
+            continue;
+        }
+        let of_ends = counts_ends(&condition);
+        let name = || detector.name().to_owned();
+        let found = all.get_or_insert_with(|| Detected {
+            detector: name(),
+            firing: false,
+            of_ends: false,
+            reads: None,
+        });
+        if row.firing && !found.firing {
+            (found.detector, found.firing) = (name(), true);
+        }
+        if row.firing && !of_ends && found.reads.is_none() {
+            found.reads = Some((name(), row.message.clone()));
+        }
+        found.of_ends |= of_ends;
+    }
+    all
+}
+
+fn counts_ends(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::Died | Condition::CrashLoop { .. } | Condition::OutOfMemory
+    )
+}
