@@ -69,6 +69,11 @@ test-llm: engine ## the whole pipeline with a real model on a real llama.cpp (ne
 	@compose/images.sh nginx buggy-app
 	@tests/llm/run.sh
 
+.PHONY: record-traces
+record-traces: engine ## record what the quiet week is made of, on an engine of its own (some 6 minutes)
+	@compose/images.sh nginx buggy-app
+	cargo test --workspace --test docker_traces -- --ignored --exact record --nocapture
+
 .PHONY: sim
 sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation

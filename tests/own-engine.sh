@@ -5,6 +5,7 @@
 #   own-engine.sh run FOLDER COMMAND...   run COMMAND in a network of its own; it ends all that is left when COMMAND ends
 #   own-engine.sh start FOLDER            (inside) start the engine at FOLDER/docker.sock and wait until it answers
 #   own-engine.sh stop FOLDER             (inside) stop it, as a restart of its service would
+#   own-engine.sh crash FOLDER            (inside) kill it and all of its containers, and forget what a reboot would
 set -euo pipefail
 # shellcheck source=compose/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../compose/lib.sh"
@@ -35,6 +36,32 @@ stop() {
     wait_until 60 ended || die "dockerd (process $pid) did not end within 60 s" "its log: $folder/dockerd.log"
 }
 
+# Processes of the engine beside itself: its containerd, what holds its containers, and their first processes.
+others() {
+    local folder=$1 file
+    DOCKER_HOST="unix://$folder/docker.sock" docker ps --quiet --no-trunc |
+        DOCKER_HOST="unix://$folder/docker.sock" xargs --no-run-if-empty docker inspect --format '{{.State.Pid}}'
+    for file in /proc/[0-9]*/cmdline; do
+        tr '\0' ' ' <"$file" 2>/dev/null | grep -q "^[^ ]*containerd.* $folder/exec/" || continue
+        file=${file%/cmdline}
+        printf '%s\n' "${file#/proc/}"
+    done
+}
+
+crash() {
+    local folder=$1 pids mounted
+    mapfile -t pids < <(others "$folder")
+    # All at once: no part of it is left that could report how another one ended.
+    kill -9 "$(cat "$folder/dockerd.pid")" "${pids[@]}" 2>/dev/null || true
+    rm -f "$folder/dockerd.pid" "$folder/docker.sock"
+    while read -r mounted; do
+        # Those of a container go with its last process.
+        umount --lazy "$mounted" 2>/dev/null || true
+    done < <(awk -v below="$folder/" 'index($2, below) == 1 { print $2 }' /proc/mounts)
+    # What a machine keeps in /run.
+    rm -rf "$folder/exec"
+}
+
 run() {
     local folder=$1
     shift
@@ -51,6 +78,6 @@ run() {
 verb=${1:-}
 shift || true
 case "$verb" in
-    run | start | stop) "$verb" "$@" ;;
-    *) die "own-engine.sh knows run, start and stop, not '$verb'" ;;
+    run | start | stop | crash) "$verb" "$@" ;;
+    *) die "own-engine.sh knows run, start, stop and crash, not '$verb'" ;;
 esac

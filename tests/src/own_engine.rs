@@ -70,6 +70,11 @@ impl OwnEngine {
         self.does("stop");
     }
 
+    /// Kills it and all of its containers at the same moment, as a loss of power would.
+    pub fn crash(&self) {
+        self.does("crash");
+    }
+
     fn does(&self, verb: &str) {
         let status = Command::new(script()).arg(verb).arg(&self.folder).status();
         assert!(

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::behaviour::{Ailment, Behaviour, Cure, Symptom};
 use super::nginx::Nginx;
+use super::replay::Replayed;
 
 /// Docker's health check needs some failures before it says so.
 const HEALTH_CHECK_NOTICES_AFTER: Duration = Duration::from_secs(2);
@@ -58,6 +59,8 @@ pub(super) struct Container {
     pub(super) ended_on_request: bool,
 
     pub(super) behaviour: Behaviour,
+    /// It is replayed from a recording, and looks like this.
+    pub(super) replayed: Option<Replayed>,
     pub(super) ailment: Option<(Ailment, Option<Instant>)>,
     pub(super) reported_health: Option<&'static str>,
     pub(super) files: BTreeMap<String, Vec<u8>>,
@@ -214,6 +217,12 @@ impl Container {
         let Some(up) = self.up_since(now).filter(|_| !self.stopping) else {
             return Serving::Refuses;
         };
+        if let Some(replayed) = &self.replayed {
+            return match replayed.answers {
+                true => Serving::Answers(200),
+                false => Serving::Hangs,
+            };
+        }
         if up < self.behaviour.startup {
             return Serving::Refuses;
         }
@@ -233,6 +242,9 @@ impl Container {
 
     /// What Docker's health check says at `now`; `None` if it has none.
     pub(super) fn health(&self, now: Instant) -> Option<&'static str> {
+        if let Some(replayed) = &self.replayed {
+            return replayed.health;
+        }
         if !self.has_healthcheck() {
             return None;
         }

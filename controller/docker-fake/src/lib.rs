@@ -16,6 +16,7 @@ mod nginx;
 mod operations;
 mod prerequisites;
 mod readings;
+mod replay;
 mod run_spec;
 mod tenancy;
 mod traffic;
@@ -35,6 +36,7 @@ pub use behaviour::{Ailment, Behaviour, Cure, Symptom};
 pub use chaos::{CrashHook, FaultPlan, When};
 pub use effects::{Actor, Effect, Op};
 pub use nginx::LoadedConfig;
+pub use replay::{Replayed, Shown};
 pub use run_spec::RunSpec;
 pub use tenancy::Tenancy;
 

@@ -67,6 +67,9 @@ impl World {
             return Ok(());
         };
         container.state = ContainerState::Running;
+        if actor == Actor::Client {
+            container.replayed = None;
+        }
         container.run += 1;
         container.started = Some((instant, now));
         container.pid = pid;
@@ -148,6 +151,7 @@ impl World {
             nginx.unload();
         }
         let restarts = match container.restart_policy() {
+            _ if container.replayed.is_some() => false,
             "always" | "unless-stopped" => !end.on_request,
             "on-failure" => !end.on_request && end.exit_code != 0,
             _ => false,
@@ -171,7 +175,8 @@ impl World {
         self.log(&id, end.actor, Op::Die, end.exit_code.to_string());
         self.emit(&id, "die", &[("exitCode", end.exit_code.to_string())]);
         self.end_sharers(&id);
-        if !restarts && self.get(&id).is_some_and(Container::auto_remove) {
+        let goes = |container: &Container| container.auto_remove() && container.replayed.is_none();
+        if !restarts && self.get(&id).is_some_and(goes) {
             self.doomed.push(id);
         }
     }

@@ -24,6 +24,9 @@ impl World {
                 ..Stats::default()
             });
         };
+        if let Some(stats) = container.replayed.as_ref().and_then(|it| it.stats.as_ref()) {
+            return Ok(stats.clone());
+        }
         let micros = u64::try_from(up.as_micros()).unwrap_or(u64::MAX);
         let traffic = u64::try_from(up.as_millis()).unwrap_or(u64::MAX);
         Ok(Stats {

@@ -190,6 +190,7 @@ impl World {
             ended_on_request: false,
             ailment: behaviour.ailment.clone().map(|ailment| (ailment, None)),
             behaviour,
+            replayed: None,
             reported_health: None,
             files: if nginx {
                 Nginx::image_files()

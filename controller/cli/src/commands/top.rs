@@ -109,11 +109,14 @@ impl Rates {
             return None;
         }
         // A process that was started again counts from 0.
-        let kib_per_sec = |from: u64, to: u64| to.checked_sub(from).unwrap_or(to) as f64 / 1024.0 / secs;
+        let kib_per_sec = |read: fn(&MetricSample) -> Option<u64>| {
+            let (from, to) = (read(first)?, read(last)?);
+            Some(to.checked_sub(from).unwrap_or(to) as f64 / 1024.0 / secs)
+        };
         Some(Self {
             memory_mb_per_minute: (last.memory_mb - first.memory_mb) / secs * 60.0,
-            received_kb_per_second: kib_per_sec(first.net_rx_bytes, last.net_rx_bytes),
-            sent_kb_per_second: kib_per_sec(first.net_tx_bytes, last.net_tx_bytes),
+            received_kb_per_second: kib_per_sec(|sample| sample.net_rx_bytes)?,
+            sent_kb_per_second: kib_per_sec(|sample| sample.net_tx_bytes)?,
         })
     }
 }
