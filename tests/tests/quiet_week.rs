@@ -104,7 +104,6 @@ fn play(days: Range<u32>, without: Without, faults: bool) -> Outcome {
         outcome.alarms.len(),
         outcome.incidents.len(),
     );
-    println!("{:?}\n{:?}", outcome.verdicts, outcome.faults);
     outcome
 }
 

@@ -160,7 +160,7 @@ impl Running {
             driver
                 .run(CancellationToken::new())
                 .await
-                .expect("the store works")
+                .expect("the store works");
         });
         let context = Context {
             prober: Prober::new(Arc::clone(&shared)),
