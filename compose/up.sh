@@ -120,59 +120,94 @@ give_dashboard_its_token() {
     mv -f "$DASHBOARD_TOKEN_FILE.new" "$DASHBOARD_TOKEN_FILE"
 }
 
-# The files that make the controller watch TARGET_CONTAINER: a Workload that adopts it, a policy for that workload alone, and
-# a LoadBalancer where its port is known. What is there already stays as it is: they are the user's.
-declare_target() {
-    local target=${TARGET_CONTAINER:-} name port path=/ health directory
-    [ -n "$target" ] || return 0
-    if ! docker inspect --type container "$target" >/dev/null 2>&1; then
-        warn "there is no container $target yet: run make up again once there is, and its Workload is made"
+# Of a container: ports that it exposes over TCP, one a line.
+exposed() { docker inspect --format '{{range $port, $_ := .Config.ExposedPorts}}{{println $port}}{{end}}' "$1" | sed -n 's,/tcp$,,p'; }
+
+# The container's port behind a published one, or nothing.
+behind() {
+    docker inspect --format '{{range $port, $all := .NetworkSettings.Ports}}{{range $all}}{{println .HostPort $port}}{{end}}{{end}}' "$1" |
+        sed -n "s,^$2 \\([0-9]*\\)/tcp\$,\\1,p" | head -n 1
+}
+
+# Sets TARGET_PORT, and TARGET_HEALTH as YAML: the address of HEALTH_URL, else Docker's health check, else the only port
+# that the container exposes, else none.
+target_probe() {
+    local target=$1 host path ports
+    TARGET_PORT='' TARGET_HEALTH=''
+    if [[ "${HEALTH_URL:-}" =~ ^http://([^/:[:space:]]+)(:([0-9]+))?(/[^\"\\[:space:]]*)?$ ]]; then
+        host=${BASH_REMATCH[1]} TARGET_PORT=${BASH_REMATCH[3]:-80} path=${BASH_REMATCH[4]:-/}
+        case $host in localhost | 127.*) TARGET_PORT=$(behind "$target" "$TARGET_PORT") ;; esac
+        [ -z "$TARGET_PORT" ] || TARGET_HEALTH="{http: {port: $TARGET_PORT, path: \"$path\"}}"
         return
     fi
-    name=$(printf '%s' "$target" | tr '[:upper:]_' '[:lower:]-')
-    ! as_admin get workload "$name" >/dev/null 2>&1 || return 0
-    if [[ "${HEALTH_URL:-}" =~ ^http://[^/:]+:([0-9]+)(/[^[:space:]]*)?$ ]]; then
-        port=${BASH_REMATCH[1]} path=${BASH_REMATCH[2]:-/}
-        health="{http: {port: $port, path: \"$path\"}}"
-    else
-        port=$(docker inspect --format '{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}' "$target" |
-            tr ' ' '\n' | sed -n 's,/tcp$,,p' | head -n 1)
-        health="{tcp: {port: $port}}"
+    ports=$(exposed "$target")
+    [ "$(printf '%s\n' "$ports" | grep -c .)" -ne 1 ] || TARGET_PORT=$ports
+    if [ "$(docker inspect --format '{{if .Config.Healthcheck}}yes{{end}}' "$target")" = yes ]; then
+        TARGET_HEALTH='{docker: {}}'
+    elif [ -n "$TARGET_PORT" ]; then
+        TARGET_HEALTH="{tcp: {port: $TARGET_PORT}}"
     fi
-    [ -n "$port" ] || health='{docker: {}}'
-    directory=$(mktemp -d)
-    cat >"$directory/workload.yaml" <<YAML
+}
+
+# make_resource KIND NAME: stores what stdin says of it, unless there is one of that name: that is the user's.
+make_resource() {
+    if as_admin get "$1" "$2" >/dev/null 2>&1; then
+        cat >/dev/null
+        return
+    fi
+    as_admin apply -f - ||
+        die "the controller does not take $1 $2 of TARGET_CONTAINER=$TARGET_CONTAINER" "what aegisctl said is above"
+}
+
+# Makes the controller watch TARGET_CONTAINER: a Workload that adopts it, a LoadBalancer where its port is known, and, where
+# there is no policy at all, one for that workload alone.
+declare_target() {
+    local target=${TARGET_CONTAINER:-} name mode=Auto
+    [ -n "$target" ] || return 0
+    target=$(docker inspect --type container --format '{{.Name}}' "$target" 2>/dev/null) || {
+        warn "there is no container $TARGET_CONTAINER yet: run make up again once there is, and its Workload is made"
+        return 0
+    }
+    target=${target#/}
+    name=$(printf '%s' "$target" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9-]/-/g; s/^-*//; s/-*$//')
+    if as_admin get workload "$name" >/dev/null 2>&1; then
+        return
+    fi
+    target_probe "$target"
+    make_resource workload "$name" <<YAML
 apiVersion: aegisops.io/v1alpha1
 kind: Workload
 metadata: {name: "$name"}
 spec:
   container: "$target"
   replicas: 1
-  health: $health
+${TARGET_HEALTH:+  health: $TARGET_HEALTH}
 YAML
-    cat >"$directory/policy.yaml" <<YAML
+    # Automation acts by itself only where the probe was seen to pass.
+    if ! as_admin wait --for=condition=Ready "workload/$name" --timeout=20s; then
+        mode=Approve
+        warn "$target is not ready as it is probed: its policy asks before anything is done (aegisctl why $name)"
+    fi
+    if [ -z "$(as_admin get remediationpolicies --no-headers 2>/dev/null)" ]; then
+        make_resource remediationpolicy "$name" <<YAML
 apiVersion: aegisops.io/v1alpha1
 kind: RemediationPolicy
 metadata: {name: "$name"}
 spec:
   workloads: {names: ["$name"]}
-  mode: Auto
+  mode: $mode
 YAML
-    [ -z "$port" ] || cat >"$directory/loadbalancer.yaml" <<YAML
+    fi
+    [ -n "$TARGET_PORT" ] || return 0
+    make_resource loadbalancer aegis-lb <<YAML
 apiVersion: aegisops.io/v1alpha1
 kind: LoadBalancer
 metadata: {name: aegis-lb}
 spec:
   container: aegis-lb
   backends:
-    - {workload: "$name", port: $port, upstream: "$(printf '%s' "$name" | tr '.-' '__')"}
+    - {workload: "$name", port: $TARGET_PORT, upstream: "$(printf '%s' "$name" | tr - _)"}
 YAML
-    if [ -n "$port" ] && as_admin get loadbalancer aegis-lb >/dev/null 2>&1; then
-        rm "$directory/loadbalancer.yaml"
-    fi
-    as_admin apply -f "$directory" ||
-        die "the controller does not take the resources of TARGET_CONTAINER=$target" "what aegisctl said is above"
-    rm -r "$directory"
 }
 
 # restarts CONTAINER: how often it was restarted so far, or nothing when there is none of that name.

@@ -3152,6 +3152,22 @@ export interface components {
                     fingerprint?: string;
                     /** @description The id the sender gave it, spelled as the sender spelled it. */
                     incidentId?: string;
+                    /** @description Alerts of other ids about the same trouble, the newest last; at most twenty. */
+                    joined?: {
+                        /** @description What it reports. */
+                        alertType: string;
+                        /** @description Its fingerprint, or its id where it has none. */
+                        fingerprint: string;
+                        /** @description The id the sender gave it. */
+                        incidentId: string;
+                        /** @description The end of its text. */
+                        logs?: string;
+                        /**
+                         * @description How grave the sender takes it to be.
+                         * @enum {string}
+                         */
+                        severity: "info" | "warning" | "critical";
+                    }[];
                     /** @description `webhook`, `detector`, `human`, … */
                     kind?: string;
                     /** @description Labels and every further field the sender attached, as text. */

@@ -93,7 +93,7 @@ const SAME_MS = 15_000;
 export function changes(workload: Workload, events: readonly KubeEvent[]): Mark[] {
   const { name } = workload.metadata;
   const to = `/workloads/${encodeURIComponent(name)}`;
-  const told = events
+  const reported = events
     .filter(({ involvedObject, reason }) => isOf(involvedObject, name) && CHANGES.has(reason))
     .map((event): Mark => ({ kind: "change", at: Date.parse(event.lastTimestamp), name: event.message, to }));
   const revisions = (workload.status?.revisions ?? []).map(
@@ -107,10 +107,10 @@ export function changes(workload: Workload, events: readonly KubeEvent[]): Mark[
   // What people and other tools start has no Event here, but its time.
   const started = (workload.status?.instances ?? []).flatMap((one): Mark[] => {
     const at = Date.parse(one.startedAt ?? "");
-    const isTold = told.some((mark) => Math.abs(mark.at - at) < SAME_MS && mark.name.includes(one.name));
-    return Number.isNaN(at) || isTold ? [] : [{ kind: "change", at, name: `${one.name} started`, to }];
+    const isReported = reported.some((mark) => Math.abs(mark.at - at) < SAME_MS && mark.name.includes(one.name));
+    return Number.isNaN(at) || isReported ? [] : [{ kind: "change", at, name: `${one.name} started`, to }];
   });
-  return [...told, ...revisions, ...started];
+  return [...reported, ...revisions, ...started];
 }
 
 const isOf = ({ kind, name }: KubeEvent["involvedObject"], workload: string) =>

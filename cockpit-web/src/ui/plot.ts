@@ -1,5 +1,5 @@
 // A chart on uPlot: its axes, its colours, and what is drawn beside the curves: thresholds, incidents, changes. What it
-// shows is requested anew at every drawing.
+// shows is requested at every drawing.
 
 import type uPlot from "uplot";
 import { dayOf, labels, type Numbered, type Point, timeOfDay, type Window } from "./time-series";

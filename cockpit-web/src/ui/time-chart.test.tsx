@@ -52,7 +52,7 @@ const marks = numbered(
   window,
 );
 
-test("the chart is told in words: values, gaps, threshold, marks, time", () => {
+test("the chart is described in words: values, gaps, threshold, marks, time", () => {
   expect(spokenSummary("CPU", { curves, window, lines, marks, unit: ofACore })).toBe(
     "CPU: web 90 % of a core, least 10 % of a core, most 90 % of a core, 1 gap; db not measured; " +
       "threshold 85 % of a core; 2 marks; 12:00 to 13:00",

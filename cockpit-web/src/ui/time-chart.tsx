@@ -133,7 +133,7 @@ function usePlot(frame: RefObject<HTMLDivElement | null>, drawing: Drawing): voi
     latest.current = drawing;
   });
   const names = drawn.map(({ name }) => name).join("\n");
-  // biome-ignore lint/correctness/useExhaustiveDependencies: other names are other series: the plot is made anew
+  // biome-ignore lint/correctness/useExhaustiveDependencies: other names are other series: the plot is made again
   useEffect(() => {
     const place = frame.current;
     if (!near || !place) return;
@@ -329,7 +329,7 @@ type Summed = Pick<Props, "curves" | "window" | "unit"> & {
   marks: readonly Numbered[];
 };
 
-/** What a reader who does not see the chart is told. */
+/** The chart in words, for those who do not see it. */
 export function spokenSummary(title: string, { curves, window, lines, marks, unit }: Summed): string {
   const parts = curves.map(({ name, points }) => {
     const sum = summary(points, window);

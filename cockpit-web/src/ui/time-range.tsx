@@ -13,7 +13,7 @@ const RANGES = [
   { minutes: 1440, name: "24 h", word: "24h" },
 ] as const;
 
-/** Moves of the right edge in a range: no chart is drawn anew for less than it would show. */
+/** Moves of the right edge in a range: no chart is drawn again for less than it would show. */
 const MOVES = 300;
 
 export type TimeRange = {

@@ -372,7 +372,7 @@ fn minute(minute: &Minute) -> MetricSample {
     }
 }
 
-/// To a tenth: a day of minutes is a long answer, and nobody can use more of a mean.
+/// To a tenth: a day of minutes is a long answer, and more digits of a mean say nothing.
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -134,7 +134,7 @@ function Spec({ detector }: { detector: Detector }) {
   );
 }
 
-/** Containers of a workload whose curves still can be told apart. */
+/** Containers of a workload whose curves can still be distinguished. */
 const MOST_CURVES = 6;
 /** What is usual is that of a day. */
 const DAY = 1440;

@@ -11,7 +11,7 @@ import { RangeBar, useTimeRange } from "@/ui/time-range";
 import { numbered } from "@/ui/time-series";
 import { ofACore, ofTheLimit } from "@/ui/units";
 
-/** Containers whose curves still can be told apart. */
+/** Containers whose curves can still be distinguished. */
 const MOST = 6;
 
 export function LoadPanel({ workload }: { workload: Workload }) {

@@ -129,7 +129,7 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
     symptoms.iter().any(|symptom| fits(symptom.kind.class()))
 }
 
-/// How long an incident that ended without a cure is the last word while the condition lasts; then people are told again.
+/// How long an incident that ended without a cure is the last word while the condition lasts; then people are notified again.
 const LAST_WORD: aegis_api::Duration = aegis_api::Duration::from_secs(4 * 3600);
 
 /// From when on, if the condition goes on holding, that is a new episode: since an action resolved its incident. One that

@@ -17,8 +17,7 @@ pub struct Detected {
     pub detector: String,
     /// Whether any of them fires for the incident's workload.
     pub firing: bool,
-    /// Whether one that fires counts crashes, or, where none fires, the one that opened it: what ended may have been
-    /// started again since, and be well.
+    /// Whether one of them counts crashes: what ended may have been started again since, and be well.
     pub counts_crashes: bool,
     /// One that fires and counts no crashes.
     pub other: Option<Firing>,
@@ -64,13 +63,13 @@ pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Det
             other: None,
             beyond_down: false,
         });
+        found.counts_crashes |= counts;
         if !row.firing {
             continue;
         }
         if !found.firing {
-            (found.detector, found.firing, found.counts_crashes) = (name(), true, counts);
+            (found.detector, found.firing) = (name(), true);
         }
-        found.counts_crashes |= counts;
         found.beyond_down |= !counts && !is_of_down(&condition);
         if !counts && found.other.is_none() {
             found.other = Some(Firing {

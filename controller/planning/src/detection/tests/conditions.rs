@@ -207,7 +207,7 @@ fn limits_that_are_not_there_cannot_be_near() {
     assert_eq!(verdict(&Condition::Memory { percent: 84.5 }, 1, unlimited), False);
     assert_eq!(
         verdict(&Condition::Throttled { percent: 25.0 }, 1, unlimited),
-        Unknown
+        False
     );
     let held = [Sample {
         throttled_percent: Some(60.0),

@@ -411,8 +411,8 @@ async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_
     let spec = incidents(&server)[0].spec.clone();
     assert_eq!((spec.count, spec.severity), (3, Severity::Critical));
     assert_eq!(spec.source.joined[1].logs.len(), 2000);
-    let other = alert(&server, least(json!({"container": "db"}))).await;
-    assert_eq!(other.json()["incident_id"], "i", "{}", other.text);
+    let other = alert(&server, least(json!({"incident_id": "k", "container": "db"}))).await;
+    assert_eq!(other.json()["incident_id"], "k", "{}", other.text);
     for (id, kind) in [("cpu", "HighCPUUsage"), ("odd", "orders_stuck")] {
         let more = json!({"incident_id": id, "alert_type": kind, "container": "web"});
         let other = alert(&server, least(more)).await;
