@@ -107,7 +107,9 @@ export function changes(workload: Workload, events: readonly KubeEvent[]): Mark[
   // What people and other tools start has no Event here, but its time.
   const started = (workload.status?.instances ?? []).flatMap((one): Mark[] => {
     const at = Date.parse(one.startedAt ?? "");
-    const isReported = reported.some((mark) => Math.abs(mark.at - at) < SAME_MS && mark.name.includes(one.name));
+    const isReported = reported.some(
+      (mark) => Math.abs(mark.at - at) < SAME_MS && mark.name.includes(one.name),
+    );
     return Number.isNaN(at) || isReported ? [] : [{ kind: "change", at, name: `${one.name} started`, to }];
   });
   return [...reported, ...revisions, ...started];

@@ -103,7 +103,7 @@ mod tests {
 
     /// Why an incident about a crash half a minute ago waits, if the container's row has this beside what is well.
     fn held(
-        differs: serde_json::Value,
+        differs: &serde_json::Value,
         degraded: Option<&str>,
         firing: bool,
         beyond_down: bool,
@@ -162,7 +162,7 @@ mod tests {
             (&by_hand, None, crash, None),
             (&json!({}), None, crash, None),
         ] {
-            let said = held(differs.clone(), degraded, firing, beyond_down);
+            let said = held(differs, degraded, firing, beyond_down);
             let case = format!("{differs} {degraded:?} {firing} {beyond_down}: {said:?}");
             match wanted {
                 Some(words) => assert!(said.is_some_and(|said| said.contains(words)), "{case}"),

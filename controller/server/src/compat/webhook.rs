@@ -219,7 +219,7 @@ async fn join(store: &Store, incident: &Incident, alert: &Alert) -> Result<Arc<I
         let mut spec = current.spec.clone();
         spec.count = spec.count.saturating_add(1);
         spec.severity = spec.severity.max(joined.severity);
-        spec.source.join(joined.clone());
+        spec.source.join(joined);
         Ok(spec)
     });
     counted.await
