@@ -137,8 +137,10 @@ target_probe() {
     if [[ "${HEALTH_URL:-}" =~ ^http://([^/:[:space:]]+)(:([0-9]+))?(/[^\"\\[:space:]]*)?$ ]]; then
         host=${BASH_REMATCH[1]} TARGET_PORT=${BASH_REMATCH[3]:-80} path=${BASH_REMATCH[4]:-/}
         case $host in localhost | 127.*) TARGET_PORT=$(behind "$target" "$TARGET_PORT") ;; esac
-        [ -z "$TARGET_PORT" ] || TARGET_HEALTH="{http: {port: $TARGET_PORT, path: \"$path\"}}"
-        return
+        if [ -n "$TARGET_PORT" ]; then
+            TARGET_HEALTH="{http: {port: $TARGET_PORT, path: \"$path\"}}"
+            return
+        fi
     fi
     ports=$(exposed "$target")
     [ "$(printf '%s\n' "$ports" | grep -c .)" -ne 1 ] || TARGET_PORT=$ports
@@ -160,9 +162,10 @@ make_resource() {
 }
 
 # Makes the controller watch TARGET_CONTAINER: a Workload that adopts it, a LoadBalancer where its port is known, and, where
-# there is no policy at all, one for that workload alone.
+# there is no policy at all, one for that workload alone. The Workload is the last, so that a run which is broken off is
+# made up for by the next.
 declare_target() {
-    local target=${TARGET_CONTAINER:-} name mode=Auto
+    local target=${TARGET_CONTAINER:-} name policies
     [ -n "$target" ] || return 0
     target=$(docker inspect --type container --format '{{.Name}}' "$target" 2>/dev/null) || {
         warn "there is no container $TARGET_CONTAINER yet: run make up again once there is, and its Workload is made"
@@ -174,6 +177,26 @@ declare_target() {
         return
     fi
     target_probe "$target"
+    policies=$(as_admin get remediationpolicies --no-headers) ||
+        die "the controller does not list its policies" "what aegisctl said is above"
+    # Automation acts by itself only where the probe was seen to pass.
+    [ -n "$policies" ] || make_resource remediationpolicy "$name" <<YAML
+apiVersion: aegisops.io/v1alpha1
+kind: RemediationPolicy
+metadata: {name: "$name"}
+spec:
+  workloads: {names: ["$name"]}
+  mode: Approve
+YAML
+    [ -z "$TARGET_PORT" ] || make_resource loadbalancer aegis-lb <<YAML
+apiVersion: aegisops.io/v1alpha1
+kind: LoadBalancer
+metadata: {name: aegis-lb}
+spec:
+  container: aegis-lb
+  backends:
+    - {workload: "$name", port: $TARGET_PORT, upstream: "$(printf '%s' "$name" | tr - _)"}
+YAML
     make_resource workload "$name" <<YAML
 apiVersion: aegisops.io/v1alpha1
 kind: Workload
@@ -183,31 +206,11 @@ spec:
   replicas: 1
 ${TARGET_HEALTH:+  health: $TARGET_HEALTH}
 YAML
-    # Automation acts by itself only where the probe was seen to pass.
-    if ! as_admin wait --for=condition=Ready "workload/$name" --timeout=20s; then
-        mode=Approve
-        warn "$target is not ready as it is probed: its policy asks before anything is done (aegisctl why $name)"
+    if ! as_admin wait --for=condition=Ready "workload/$name" --timeout=60s; then
+        warn "$target is not ready as it is probed (aegisctl why $name): nothing is done without approval until its policy says mode: Auto"
+    elif [ -z "$policies" ]; then
+        as_admin patch remediationpolicy "$name" --patch '{"spec": {"mode": "Auto"}}'
     fi
-    if [ -z "$(as_admin get remediationpolicies --no-headers 2>/dev/null)" ]; then
-        make_resource remediationpolicy "$name" <<YAML
-apiVersion: aegisops.io/v1alpha1
-kind: RemediationPolicy
-metadata: {name: "$name"}
-spec:
-  workloads: {names: ["$name"]}
-  mode: $mode
-YAML
-    fi
-    [ -n "$TARGET_PORT" ] || return 0
-    make_resource loadbalancer aegis-lb <<YAML
-apiVersion: aegisops.io/v1alpha1
-kind: LoadBalancer
-metadata: {name: aegis-lb}
-spec:
-  container: aegis-lb
-  backends:
-    - {workload: "$name", port: $TARGET_PORT, upstream: "$(printf '%s' "$name" | tr - _)"}
-YAML
 }
 
 # restarts CONTAINER: how often it was restarted so far, or nothing when there is none of that name.

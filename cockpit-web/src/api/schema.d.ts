@@ -1904,7 +1904,7 @@ export interface components {
             status: components["schemas"]["ContainerState"];
             /**
              * Format: double
-             * @description Seconds since its process started.
+             * @description Seconds since its process started; 0 where that is not known.
              */
             uptime_seconds: number;
         };

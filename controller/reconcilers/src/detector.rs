@@ -70,6 +70,8 @@ pub struct DetectorReconciler {
     states: Arc<Mutex<HashMap<String, Standing>>>,
     /// One episode is opened at a time: two detectors that fire on the same trouble have one incident.
     opening: Arc<tokio::sync::Mutex<()>>,
+    /// The host is read by one at a time.
+    reading_host: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Where one detector stands.
@@ -90,6 +92,7 @@ impl DetectorReconciler {
             lines: Lines::default(),
             states: Arc::default(),
             opening: Arc::default(),
+            reading_host: Arc::default(),
         }
     }
 
@@ -111,9 +114,18 @@ impl DetectorReconciler {
         let mut host = match self.context.settings.host_signals {
             Some(read) => {
                 let directory = self.context.store.dir().to_owned();
-                let reading = tokio::task::spawn_blocking(move || read(&directory));
+                let turn = Arc::clone(&self.reading_host).lock_owned();
+                let reading = async {
+                    // Held until it is read: one thread at the most waits for a file system that does not answer.
+                    let turn = turn.await;
+                    let read = tokio::task::spawn_blocking(move || {
+                        let _turn = turn;
+                        read(&directory)
+                    });
+                    read.await.unwrap_or_default()
+                };
                 let answer = tokio::time::timeout(HOST_READ_BOUND, reading).await;
-                answer.ok().and_then(Result::ok).unwrap_or_default()
+                answer.unwrap_or_default()
             }
             None => HostSignals::default(),
         };
@@ -187,15 +199,15 @@ impl DetectorReconciler {
             };
             let state = standing.states.get(&workload).copied().unwrap_or_else(stored);
             let incident = row.and_then(|row| row.incident.clone()).filter(|_| state.firing);
-            let cured =
+            let ended =
                 incident
                     .as_ref()
                     .and_then(|name| match self.context.store.get::<Incident>(name.as_str()) {
-                        Some(incident) => rule::is_over_at(&incident, now),
+                        Some(incident) => rule::ended_at(&incident, state.since, now),
                         // Deleted: that is the end of it.
                         None => Some(now),
                     });
-            let state = cured.map_or(state, |at| state.after_cure(at));
+            let state = ended.map_or(state, |at| state.after_end(at));
             let (next, _) = advance(state, finding.verdict, times, now);
             waits |= next.firing == next.clearing.is_some() && next.since.is_some();
             standing.states.insert(workload.clone(), next);
@@ -203,7 +215,7 @@ impl DetectorReconciler {
                 workload,
                 next,
                 &finding,
-                incident.filter(|_| cured.is_none()),
+                incident.filter(|_| ended.is_none()),
             ));
         }
         (next_rows, waits)
@@ -217,13 +229,13 @@ impl DetectorReconciler {
         rows: &mut [DetectorWorkload],
         now: Time,
     ) -> Result<u64, StoreError> {
-        let class = match watch {
-            Watch::Workloads(condition) => Some(condition.class()),
+        let condition = match watch {
+            Watch::Workloads(condition) => Some(condition),
             Watch::Host(_) => None,
         };
         let mut opened = 0;
         for row in rows.iter_mut().filter(|row| row.firing && row.incident.is_none()) {
-            let Some(episode) = episode::Episode::of(detector, class, row) else {
+            let Some(episode) = episode::Episode::of(detector, condition, row) else {
                 continue;
             };
             let _turn = self.opening.lock().await;

@@ -227,9 +227,11 @@ fn evidence(
 ) -> ContainerEvidence {
     let running = details.state == ContainerState::Running;
     let stats = shown.stats.as_ref();
+    // A run that its Workload's status does not know yet has just begun.
+    let is_new = details.started_at > row.started_at;
     let health = match &shown.probed {
         // It may not be up yet: that is no trouble before its start period is over.
-        Some(Err(_)) if row.starting => Health::Unknown,
+        Some(Err(_)) if row.starting || is_new => Health::Unknown,
         Some(Ok(_)) => Health::Healthy,
         Some(Err(_)) => Health::Unhealthy,
         None => row.health,

@@ -38,7 +38,7 @@ pub struct ContainerMetrics {
     pub net_tx_bytes: u64,
     /// Its state, in Docker's word.
     pub status: ContainerState,
-    /// Seconds since its process started.
+    /// Seconds since its process started; 0 where that is not known.
     pub uptime_seconds: f64,
     /// Image reference.
     pub image: String,

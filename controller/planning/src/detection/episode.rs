@@ -3,9 +3,14 @@
 
 use aegis_api::proposal::Action;
 use aegis_api::symptom::SymptomClass;
-use aegis_api::{Incident, Phase, Time};
+use aegis_api::{Duration, Incident, IncidentStatus, Phase, Time};
+
+use super::Condition;
 
 pub use aegis_api::incident::DETECTOR;
+
+/// The label of an incident that names the detector which opened it.
+pub const DETECTOR_LABEL: &str = "detector";
 
 /// What incidents about the same trouble of a workload have in common.
 pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
@@ -122,43 +127,60 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
         .map(|status| status.symptoms.as_slice())
         .unwrap_or_default();
     let fits = |kind: SymptomClass| kind == class || kind == SymptomClass::Rule;
+    let source = &incident.spec.source;
+    if source.kind == DETECTOR && source.fingerprint == fingerprint(workload, class) {
+        return true;
+    }
     if symptoms.is_empty() {
-        let source = &incident.spec.source;
-        return source.kind != DETECTOR || source.fingerprint == fingerprint(workload, class);
+        return source.kind != DETECTOR;
     }
     symptoms.iter().any(|symptom| fits(symptom.kind.class()))
 }
 
-/// How long an incident that ended without a cure is the last word while the condition lasts; then people are notified again.
-const LAST_WORD: aegis_api::Duration = aegis_api::Duration::from_secs(4 * 3600);
+/// How long an incident that ended without a cure is the last word while the condition lasts; then people are notified
+/// again.
+const LAST_WORD: Duration = Duration::from_secs(4 * 3600);
+/// How long after an incident found nothing to do, the same trouble only counts on it.
+const REPEATS: Duration = Duration::from_secs(600);
+/// The same of trouble of the host, about which automation does nothing in any case.
+const HOST_REPEATS: Duration = Duration::from_secs(3600);
 
-/// From when on, if the condition goes on holding, that is a new episode: since an action resolved its incident. One that
-/// ended without doing anything, or failed, is the last word for some hours.
-pub fn is_over_at(incident: &Incident, now: Time) -> Option<Time> {
+/// From when on, if a condition that holds since then goes on holding, that is a new episode: since an action resolved its
+/// incident. One that ended without doing anything, or failed, is the last word for some hours; one that only took a
+/// repeat, for as long as it takes those.
+pub fn ended_at(incident: &Incident, since: Option<Time>, now: Time) -> Option<Time> {
     let status = incident.status.as_ref()?;
-    let acted = status
-        .plan
-        .as_ref()
-        .is_some_and(|plan| plan.action != Action::Noop);
-    let is_cured = acted && status.phase == Phase::Resolved;
-    let last_word = |at: &Time| at.age(now) < LAST_WORD.std();
-    status.finished_at.filter(|at| is_cured || !last_word(at))
+    let ended = status.finished_at?;
+    let is_cured = has_acted(status) && status.phase == Phase::Resolved;
+    let is_repeat = since.is_some_and(|since| since > ended);
+    let bound = if is_repeat { REPEATS } else { LAST_WORD };
+    (is_cured || ended.age(now) >= bound.std()).then_some(ended)
 }
 
-/// How long after an incident found nothing to do, the same trouble only counts on it.
-const REPEATS: aegis_api::Duration = aegis_api::Duration::from_secs(600);
-
-/// Whether the same trouble, come again, is a repeat of this incident: it ended a short while ago without an action.
-pub fn takes_repeats(incident: &Incident, now: Time) -> bool {
-    let Some(status) = &incident.status else {
+/// Whether the same trouble, come again, is a repeat of this incident: the same detector opened it, and it ended a short
+/// while ago without an action. Of a workload only what is over in a moment is: a crash that nothing was left of. What
+/// lasts, and what could not be analysed, is trouble of its own.
+pub fn is_repeated_by(incident: &Incident, detector: &str, condition: Option<&Condition>, now: Time) -> bool {
+    let source = &incident.spec.source;
+    let by_same = source
+        .labels
+        .get(DETECTOR_LABEL)
+        .is_some_and(|name| name == detector);
+    let Some(status) = incident.status.as_ref().filter(|_| by_same) else {
         return false;
     };
-    let acted = status
-        .plan
-        .as_ref()
-        .is_some_and(|plan| plan.action != Action::Noop);
-    let ended = status.finished_at.filter(|at| at.age(now) < REPEATS.std());
-    ended.is_some() && !acted
+    let within = match condition {
+        None => HOST_REPEATS,
+        Some(Condition::Died | Condition::OutOfMemory) if status.phase == Phase::Resolved => REPEATS,
+        Some(_) => return false,
+    };
+    let ended = status.finished_at.filter(|at| at.age(now) < within.std());
+    ended.is_some() && !has_acted(status)
+}
+
+fn has_acted(status: &IncidentStatus) -> bool {
+    let plan = status.plan.as_ref();
+    plan.is_some_and(|plan| plan.action != Action::Noop)
 }
 
 #[cfg(test)]
@@ -230,18 +252,42 @@ mod tests {
         };
         let soon: Time = "2026-11-28T10:05:00Z".parse().unwrap();
         let later: Time = "2026-11-28T14:00:00Z".parse().unwrap();
-        assert!(is_over_at(&ended("RESOLVED", "RESTART"), soon).is_some());
+        let (before, after) = (Some("2026-11-28T09:58:00Z"), Some("2026-11-28T10:04:00Z"));
+        let at = |text: Option<&str>| text.map(|text| text.parse::<Time>().unwrap());
+        let ended_at = |it: &Incident, since: Option<&str>, now| ended_at(it, at(since), now);
+        assert!(ended_at(&ended("RESOLVED", "RESTART"), before, soon).is_some());
+        let half_an_hour: Time = "2026-11-28T10:30:00Z".parse().unwrap();
         for (phase, action) in [("RESOLVED", "NOOP"), ("FAILED", "RESTART")] {
-            assert_eq!(is_over_at(&ended(phase, action), soon), None, "{phase} {action}");
+            let it = ended(phase, action);
+            assert_eq!(ended_at(&it, before, soon), None, "{phase} {action}");
+            assert_eq!(ended_at(&it, before, half_an_hour), None, "{phase} {action}");
             assert!(
-                is_over_at(&ended(phase, action), later).is_some(),
-                "{phase} {action}"
+                ended_at(&it, after, half_an_hour).is_some(),
+                "it only took a repeat"
             );
+            assert!(ended_at(&it, before, later).is_some(), "{phase} {action}");
         }
-        assert_eq!(is_over_at(&incident(&Value::Null), later), None);
-        assert!(takes_repeats(&ended("RESOLVED", "NOOP"), soon));
-        assert!(!takes_repeats(&ended("RESOLVED", "NOOP"), later));
-        assert!(!takes_repeats(&ended("RESOLVED", "RESTART"), soon));
-        assert!(!takes_repeats(&incident(&Value::Null), soon));
+        assert_eq!(ended_at(&incident(&Value::Null), before, later), None);
+        let by = |detector: &str, phase: &str, action: &str| {
+            let mut it = ended(phase, action);
+            let labels = &mut it.spec.source.labels;
+            labels.insert(DETECTOR_LABEL.to_owned(), detector.to_owned());
+            it
+        };
+        let (died, memory) = (Condition::Died, Condition::Memory { percent: 90.0 });
+        let repeats = |it: &Incident, condition, now| is_repeated_by(it, "crashed", condition, now);
+        assert!(repeats(&by("crashed", "RESOLVED", "NOOP"), Some(&died), soon));
+        for (it, condition, now) in [
+            (by("crashed", "RESOLVED", "NOOP"), Some(&died), later),
+            (by("crashed", "RESOLVED", "NOOP"), Some(&memory), soon),
+            (by("crash-loop", "RESOLVED", "NOOP"), Some(&died), soon),
+            (by("crashed", "RESOLVED", "RESTART"), Some(&died), soon),
+            (by("crashed", "FAILED", "NOOP"), Some(&died), soon),
+            (by("crashed", "FAILED", "NOOP"), None, later),
+            (incident(&Value::Null), Some(&died), soon),
+        ] {
+            assert!(!repeats(&it, condition, now), "{it:?} {condition:?}");
+        }
+        assert!(repeats(&by("crashed", "FAILED", "NOOP"), None, half_an_hour));
     }
 }

@@ -36,9 +36,9 @@ pub struct State {
     pub clearing: Option<Time>,
     /// When it was last known.
     pub known: Option<Time>,
-    /// An action resolved its incident, and the condition still held: to fire again it must hold for as long as clearing
-    /// would have taken.
-    pub cured: bool,
+    /// Its incident has ended, and the condition still held: to fire again it must hold for as long as clearing would have
+    /// taken.
+    pub ended: bool,
 }
 
 impl State {
@@ -53,13 +53,13 @@ impl State {
         }
     }
 
-    /// The state once an action has resolved the incident of what fires.
-    pub fn after_cure(self, at: Time) -> Self {
+    /// The state once the incident of what fires has ended, as far as that makes room for another.
+    pub fn after_end(self, at: Time) -> Self {
         Self {
             firing: false,
             since: Some(at),
             clearing: None,
-            cured: true,
+            ended: true,
             ..self
         }
     }
@@ -88,7 +88,7 @@ pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> 
             next.since = None;
         }
     }
-    let hold = if state.cured {
+    let hold = if state.ended {
         times.hold.max(times.clear)
     } else {
         times.hold
@@ -106,10 +106,10 @@ pub fn advance(state: State, verdict: Verdict, times: Hysteresis, now: Time) -> 
             return (State::default(), Some(Change::Clear));
         }
         (_, Verdict::Unknown) => {}
-        (false, Verdict::False) => (next.since, next.cured) = (None, false),
+        (false, Verdict::False) => (next.since, next.ended) = (None, false),
         (true, Verdict::True) => next.clearing = None,
         (false, Verdict::True) if lasted(&mut next.since, hold) => {
-            (next.firing, next.cured) = (true, false);
+            (next.firing, next.ended) = (true, false);
             return (next, Some(Change::Open));
         }
         (true, Verdict::False) if lasted(&mut next.clearing, times.clear) => {

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use aegis_api::{Detector, Incident, Kind};
 
-use crate::detection::episode::DETECTOR;
+use crate::detection::episode::{DETECTOR, DETECTOR_LABEL};
 use crate::detection::{Condition, Watch};
-
-/// The label of an incident that names the detector which opened it.
-pub const DETECTOR_LABEL: &str = "detector";
 
 /// What detectors say of an incident's episode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +16,8 @@ pub struct Detected {
     pub firing: bool,
     /// Whether one of them counts crashes: what ended may have been started again since, and be well.
     pub counts_crashes: bool,
+    /// Whether one that counts crashes, or what is down, fires for the workload, whichever incident it has.
+    pub crashes: bool,
     /// One that fires and counts no crashes.
     pub other: Option<Firing>,
     /// Whether one fires that being down does not explain: it is not over when what ended is started again.
@@ -40,6 +39,7 @@ pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Det
     let opened_by = source.labels.get(DETECTOR_LABEL);
     let opened_by = opened_by.filter(|_| source.kind == DETECTOR);
     let mut all: Option<Detected> = None;
+    let mut crashes = false;
     for detector in detectors {
         let Some(Watch::Workloads(condition)) = Watch::of(&detector.spec) else {
             continue;
@@ -48,18 +48,20 @@ pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Det
         let Some(row) = rows.find(|row| row.workload.as_deref() == Some(workload)) else {
             continue;
         };
+        let counts = counts_crashes(&condition);
+        crashes |= row.firing && (counts || condition == Condition::Down);
         let named = row.incident.as_ref();
         let names_it = named.is_some_and(|name| name.as_str() == incident.name());
         let opened_it = opened_by.is_some_and(|name| name == detector.name());
         if !names_it && !opened_it {
             continue;
         }
-        let counts = counts_crashes(&condition);
         let name = || detector.name().to_owned();
         let found = all.get_or_insert_with(|| Detected {
             detector: name(),
             firing: false,
             counts_crashes: counts,
+            crashes: false,
             other: None,
             beyond_down: false,
         });
@@ -78,7 +80,7 @@ pub(super) fn detected(incident: &Incident, workload: &str, detectors: &[Arc<Det
             });
         }
     }
-    all
+    all.map(|found| Detected { crashes, ..found })
 }
 
 fn counts_crashes(condition: &Condition) -> bool {
@@ -92,6 +94,11 @@ fn counts_crashes(condition: &Condition) -> bool {
 fn is_of_down(condition: &Condition) -> bool {
     matches!(
         condition,
-        Condition::Down | Condition::ReplicasMissing | Condition::NoServer
+        Condition::Down
+            | Condition::ReplicasMissing
+            | Condition::NoServer
+            | Condition::HttpErrors { .. }
+            | Condition::HttpLatency { .. }
+            | Condition::BurnRate(_)
     )
 }

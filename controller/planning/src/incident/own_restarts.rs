@@ -4,14 +4,18 @@
 use std::time::Duration;
 
 use aegis_api::observed::ContainerState;
-use aegis_api::workload::InstanceStatus;
+use aegis_api::symptom::SymptomClass;
+use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{ConditionType, Kind, Reason, Time, Workload, WorkloadStatus, condition};
 
+use super::detected::Detected;
 use super::transition::HeldFor;
 use super::validate::ValidatedIncident;
 
 /// How long what crashed may stay down before the incident no longer waits for its restart.
 const STARTED_WITHIN: Duration = Duration::from_secs(60);
+/// How long what was started again must be healthy for the incident to go on.
+const SETTLES: Duration = Duration::from_secs(10);
 /// How often it is asked again; a change of the workload asks at once.
 const ASK_AGAIN: aegis_api::Duration = aegis_api::Duration::from_secs(5);
 
@@ -20,8 +24,8 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     let detected = incident.detected.as_ref()?;
     let status = workload.status.as_ref()?;
     // Where automation holds still nothing is restarted, or not by itself.
-    let over = !detected.counts_crashes || detected.beyond_down;
-    if over || incident.paused.is_some() || is_in_the_way(status) {
+    let is_of_crash = detected.counts_crashes || may_be_of_crash(incident, detected);
+    if !is_of_crash || detected.beyond_down || incident.paused.is_some() || is_in_the_way(status) {
         return None;
     }
     let since = incident.incident.spec.starts_at?;
@@ -34,11 +38,12 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     // Down between two restarts it waits, too, however long the pause.
     let restarted = rows().find(|row| {
         let at = row.last_restart_at;
-        at.is_some_and(|at| is_of_now(at, workload, incident.now)) && (detected.firing || is_idle(row))
+        at.is_some_and(|at| is_of_now(at, workload, incident.now)) && (detected.crashes || is_idle(row))
     });
-    let is_new = detected.firing && since.age(incident.now) < STARTED_WITHIN;
+    let is_new = detected.crashes && since.age(incident.now) < STARTED_WITHIN;
     let down = rows().find(|row| is_new && is_idle(row));
-    let message = match (restarted, down) {
+    let starting = rows().find(|row| is_new && !has_settled(row, incident.now));
+    let message = match (restarted, down.or(starting)) {
         (Some(row), _) => format!(
             "spec.restart restarts {} ({} of {} times within {}): it is resolved when detector {} clears, and requires approval when no attempts are left",
             row.name,
@@ -47,7 +52,10 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
             workload.spec.restart.window,
             detected.detector
         ),
-        (None, Some(row)) => format!("{} is to be restarted by spec.restart, or by Docker", row.name),
+        (None, Some(row)) if is_idle(row) => {
+            format!("{} is to be restarted by spec.restart, or by Docker", row.name)
+        }
+        (None, Some(row)) => format!("{} was restarted, and is not ready yet", row.name),
         (None, None) if is_new && is_stale(status, since) => {
             format!("workload {} was not observed since {since}", workload.name())
         }
@@ -60,18 +68,36 @@ pub(super) fn hold(incident: &ValidatedIncident, workload: &Workload) -> Option<
     })
 }
 
-/// Whether something keeps it from being restarted: the limit, what it needs, what the engine refuses.
+/// Whether it may be about what a crash left: other detectors saw what its clients met, and nothing else is measured.
+fn may_be_of_crash(incident: &ValidatedIncident, detected: &Detected) -> bool {
+    let mut symptoms = incident.status.symptoms.iter();
+    detected.crashes && symptoms.all(|symptom| symptom.kind.class() == SymptomClass::Availability)
+}
+
+/// Whether something keeps it from being restarted: the limit, or what the engine refuses.
 fn is_in_the_way(status: &WorkloadStatus) -> bool {
     let degraded = condition::find(&status.conditions, ConditionType::Degraded);
     degraded.is_some_and(|degraded| {
-        let is_tried_again = degraded.reason == Reason::Unhealthy || degraded.reason == Reason::StepFailed;
-        degraded.status == "True" && !is_tried_again
+        let is_tried_again = [
+            Reason::Unhealthy,
+            Reason::StepFailed,
+            Reason::DependencyDown,
+            // The revision before it serves, and is restarted like any other.
+            Reason::RolledBack,
+        ];
+        degraded.status == "True" && !is_tried_again.iter().any(|reason| degraded.reason == *reason)
     })
 }
 
 /// Whether a restart still counts against the limit.
 fn is_of_now(at: Time, workload: &Workload, now: Time) -> bool {
     at.age(now) < workload.spec.restart.window.std()
+}
+
+/// Whether it has been healthy for a moment since it was started again: what crashes at once has not.
+fn has_settled(row: &InstanceStatus, now: Time) -> bool {
+    let since = row.ready_since.or(row.started_at);
+    row.health == Health::Healthy && since.is_none_or(|since| since.age(now) >= SETTLES)
 }
 
 fn is_idle(row: &InstanceStatus) -> bool {
@@ -97,7 +123,6 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::detected::Detected;
     use super::super::testing::{NOW, incident, judge, row};
     use super::*;
 
@@ -114,6 +139,7 @@ mod tests {
             detector: "crashed".to_owned(),
             firing,
             counts_crashes: true,
+            crashes: firing,
             other: None,
             beyond_down,
         });
@@ -151,13 +177,21 @@ mod tests {
             (&restarted, Some("Unhealthy"), crash, Some("1 of 10 times")),
             (&restarted, Some("RestartLimit"), crash, None),
             (&restarted, Some("PortTaken"), crash, None),
-            (&restarted, Some("DependencyDown"), crash, None),
+            (&restarted, Some("DependencyDown"), crash, Some("1 of 10 times")),
+            (&restarted, Some("RolledBack"), crash, Some("1 of 10 times")),
             (&restarted, None, over, None),
             (&restarted, None, (true, true), None),
             (&down, Some("Unhealthy"), crash, Some("0 of 10 times")),
             (&down, Some("Unhealthy"), over, Some("0 of 10 times")),
             (&first, Some("Unhealthy"), crash, Some("is to be restarted")),
             (&first, Some("Unhealthy"), over, None),
+            (
+                &json!({"health": "Unknown"}),
+                None,
+                crash,
+                Some("is not ready yet"),
+            ),
+            (&json!({"health": "Unknown"}), None, over, None),
             (&stale, None, crash, Some("was not observed since")),
             (&by_hand, None, crash, None),
             (&json!({}), None, crash, None),

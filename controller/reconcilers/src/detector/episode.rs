@@ -6,10 +6,11 @@ use aegis_api::detector::DetectorWorkload;
 use aegis_api::incident::{IncidentSpec, Source};
 use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
-use aegis_api::symptom::SymptomClass;
 use aegis_api::{Detector, Incident, Kind, Time};
-use aegis_planning::detection::episode::{DETECTOR, fingerprint, host_fingerprint, is_joined, takes_repeats};
-use aegis_planning::incident::detected::DETECTOR_LABEL;
+use aegis_planning::detection::Condition;
+use aegis_planning::detection::episode::{
+    DETECTOR, DETECTOR_LABEL, fingerprint, host_fingerprint, is_joined, is_repeated_by,
+};
 use aegis_runtime::Store;
 use aegis_runtime::store::StoreError;
 
@@ -18,20 +19,20 @@ use aegis_runtime::store::StoreError;
 pub(super) struct Episode<'a> {
     detector: &'a Detector,
     /// Absent where it is about the host.
-    workload: Option<(ResourceName, SymptomClass)>,
+    workload: Option<(ResourceName, &'a Condition)>,
     since: Time,
     row: &'a DetectorWorkload,
 }
 
 impl<'a> Episode<'a> {
-    /// Of a row that fires. `class` is that of the trouble of a workload.
+    /// Of a row that fires. `condition` is that of a workload.
     pub(super) fn of(
         detector: &'a Detector,
-        class: Option<SymptomClass>,
+        condition: Option<&'a Condition>,
         row: &'a DetectorWorkload,
     ) -> Option<Self> {
-        let workload = match (class, &row.workload) {
-            (Some(class), Some(name)) => Some((name.parse().ok()?, class)),
+        let workload = match (condition, &row.workload) {
+            (Some(condition), Some(name)) => Some((name.parse().ok()?, condition)),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return None,
         };
@@ -53,13 +54,13 @@ impl<'a> Episode<'a> {
         let about_name = about.map_or("", |(workload, _)| workload.as_str());
         // The same for the same episode: a crash between here and the status opens no second one.
         let name = hashed(&format!("{about_name} {} {}", self.detector.name(), self.since));
-        if let Some((workload, class)) = about
+        if let Some((workload, condition)) = about
             && store.get::<Incident>(&name).is_none()
         {
             let incidents = store.list::<Incident>();
             let mut open = incidents
                 .iter()
-                .filter(|it| is_joined(it, workload.as_str(), *class));
+                .filter(|it| is_joined(it, workload.as_str(), condition.class()));
             if let Some(name) = open.next().and_then(|incident| incident.name().parse().ok()) {
                 return Ok((name, false));
             }
@@ -84,10 +85,12 @@ impl<'a> Episode<'a> {
     /// The incident about the same that ended a short while ago without an action, one more time counted on it.
     async fn repeat(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
         let fingerprint = self.fingerprint();
+        let condition = self.workload.as_ref().map(|(_, condition)| *condition);
         let incidents = store.list::<Incident>();
-        let earlier = incidents
-            .iter()
-            .find(|it| it.spec.source.fingerprint == fingerprint && takes_repeats(it, now));
+        let earlier = incidents.iter().find(|it| {
+            let is_same = it.spec.source.fingerprint == fingerprint;
+            is_same && is_repeated_by(it, self.detector.name(), condition, now)
+        });
         let Some(earlier) = earlier else {
             return Ok(None);
         };
@@ -102,7 +105,7 @@ impl<'a> Episode<'a> {
 
     fn fingerprint(&self) -> String {
         match &self.workload {
-            Some((workload, class)) => fingerprint(workload.as_str(), *class),
+            Some((workload, condition)) => fingerprint(workload.as_str(), condition.class()),
             None => host_fingerprint(self.detector.name()),
         }
     }

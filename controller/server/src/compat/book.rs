@@ -83,6 +83,10 @@ impl Pages {
             let Some(incident) = change.object.typed::<Incident>() else {
                 continue;
             };
+            // What it had before and no longer has is not kept, either.
+            if let Some(old) = change.old.as_ref().and_then(|old| old.typed::<Incident>()) {
+                self.forget(&old);
+            }
             if change.verb == Verb::Deleted {
                 self.forget(&incident);
             } else {

@@ -37,9 +37,12 @@ pub(crate) fn by_age(store: &Store) -> Vec<Arc<Incident>> {
     incidents
 }
 
-/// The newest of the id that its sender gave it, else by resource name.
+/// The newest of the id that its sender gave it, else the one that an alert of this id joined, else by resource name.
 fn find(state: &ServerState, id: &str) -> Option<Arc<Incident>> {
-    let mut sent = state.book.find(&state.store, id).into_iter();
-    sent.find(|found| incident_id(found) == id)
+    let sent = state.book.find(&state.store, id);
+    let own = sent.iter().find(|found| incident_id(found) == id);
+    let joined = || sent.iter().find(|found| found.spec.source.has_joined(id));
+    own.or_else(joined)
+        .cloned()
         .or_else(|| state.store.get::<Incident>(id))
 }

@@ -216,9 +216,17 @@ async fn repeat(store: &Store, incident: &Incident) -> Result<Arc<Incident>, Sto
 async fn join(store: &Store, incident: &Incident, alert: &Alert) -> Result<Arc<Incident>, StoreError> {
     let joined = alert.joined();
     let counted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
+        if current.is_finished() {
+            // It ended this moment: the alert is read again, and opens its own.
+            return Err(StoreError::NotFound {
+                kind: KindInfo::of::<Incident>().kind.to_owned(),
+                name: current.name().to_owned(),
+            });
+        }
         let mut spec = current.spec.clone();
         spec.count = spec.count.saturating_add(1);
         spec.severity = spec.severity.max(joined.severity);
+        spec.source.resolved_at = None;
         spec.source.join(joined);
         Ok(spec)
     });

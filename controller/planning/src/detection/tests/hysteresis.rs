@@ -99,7 +99,7 @@ fn what_an_action_did_not_end_fires_again_only_after_the_clear() {
         hold: Duration::from_secs(0),
         ..TIMES
     };
-    let cured = State::stored(at(-500), at(0)).after_cure(at(0));
+    let cured = State::stored(at(-500), at(0)).after_end(at(0));
     let (state, change) = advance(cured, True, at_once, at(3));
     assert_eq!((state.firing, change), (false, None));
     let (again, change) = advance(

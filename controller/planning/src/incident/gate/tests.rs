@@ -1,4 +1,4 @@
-//! The rules as a table.
+//! The rules: those that a policy or the council decides as a table, the others each in a test.
 
 use aegis_api::RemediationPolicySpec;
 use serde_json::json;
@@ -140,6 +140,7 @@ fn i13_a_detector_lets_automation_do_nothing_that_an_alert_would_not() {
                         detector: "half".to_owned(),
                         firing,
                         counts_crashes,
+                        crashes: false,
                         other: other.clone(),
                         beyond_down: false,
                     });

@@ -411,6 +411,14 @@ async fn an_alert_joins_the_open_incident_of_a_detector_about_the_same_workload_
     let spec = incidents(&server)[0].spec.clone();
     assert_eq!((spec.count, spec.severity), (3, Severity::Critical));
     assert_eq!(spec.source.joined[1].logs.len(), 2000);
+    assert_eq!(spec.source.resolved_at, None, "another sender says that it fires");
+    let own = server.get("/incidents/h").await;
+    assert_eq!(
+        own.json()["incident_id"],
+        "found",
+        "a sender finds it by its own id: {}",
+        own.text
+    );
     let other = alert(&server, least(json!({"incident_id": "k", "container": "db"}))).await;
     assert_eq!(other.json()["incident_id"], "k", "{}", other.text);
     for (id, kind) in [("cpu", "HighCPUUsage"), ("odd", "orders_stuck")] {
