@@ -96,6 +96,8 @@ impl Nginx {
         let answer = self
             .http
             .get(format!("http://{ip}{path}"))
+            // Over a connection of its own, so that any worker may answer.
+            .header("connection", "close")
             .send()
             .await
             .map_err(|error| format!("{error:?}"))?;

@@ -64,6 +64,11 @@ impl Stage {
     }
 
     async fn load(&self) -> Load {
+        // A worker of before the first configuration may take connections until it has heard of the reload: it has no server.
+        eventually("every worker of nginx has the servers", async || {
+            self.front.answerers(40).await.map(drop)
+        })
+        .await;
         let load = Load::on(self.front.container.ip().await.expect("nginx has an address"));
         // Every client is at it, the slow ones too.
         tokio::time::sleep(Duration::from_millis(500)).await;
