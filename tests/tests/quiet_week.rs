@@ -127,13 +127,16 @@ fn a_quiet_week_opens_no_incident_and_a_fault_after_it_opens_one() {
         let minutes = u64::from(days.end - days.start) * 24 * 60;
         assert!(part.readings > minutes, "{} readings", part.readings);
         let detectors = u64::try_from(part.verdicts.len()).expect("few detectors");
-        assert_eq!(detectors, 10);
+        assert_eq!(detectors, 12);
         assert!(
             part.evaluations > minutes / 3 * detectors,
             "{} evaluations",
             part.evaluations
         );
-        for (detector, verdicts) in &part.verdicts {
+        // No load balancer stands before these workloads: what reads its log has nothing to judge.
+        let judged = part.verdicts.iter();
+        let judged = judged.filter(|(detector, _)| !detector.starts_with("http-"));
+        for (detector, verdicts) in judged {
             let known = ["True", "False"]
                 .iter()
                 .any(|verdict| verdicts.contains_key(*verdict));
