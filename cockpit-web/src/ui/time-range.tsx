@@ -1,8 +1,8 @@
 // How much time the charts of a page show. The range is in the URL; the part that was chosen of it, in the page.
 
 import { useCallback, useMemo, useState } from "react";
-import { useSearchParams } from "react-router";
 import { Action } from "./action";
+import { useAddress } from "./address";
 import { useNow } from "./clock";
 import { moment, type Window } from "./time-series";
 
@@ -26,7 +26,7 @@ export type TimeRange = {
 };
 
 export function useTimeRange(): TimeRange {
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const [zoomed, setZoomed] = useState<Window>();
   const { minutes } = RANGES.find(({ word }) => word === search.get("range")) ?? RANGES[0];
   const span = minutes * 60_000;
@@ -38,17 +38,9 @@ export function useTimeRange(): TimeRange {
   const choose = useCallback(
     (word: string) => {
       setZoomed(undefined);
-      setSearch(
-        (before) => {
-          const after = new URLSearchParams(before);
-          if (word === RANGES[0].word) after.delete("range");
-          else after.set("range", word);
-          return after;
-        },
-        { replace: true },
-      );
+      set("range", word === RANGES[0].word ? "" : word);
     },
-    [setSearch],
+    [set],
   );
   const window = useMemo(() => zoomed ?? { from: to - span, to }, [zoomed, to, span]);
   // The clock ticks more often than the window moves.

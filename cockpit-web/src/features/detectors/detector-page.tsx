@@ -1,11 +1,12 @@
 // One detector: from when on it fires, what it reads of each workload, and the curve of that where there is one.
 
 import { useMemo } from "react";
-import { Link, useParams, useSearchParams } from "react-router";
+import { Link, useParams } from "react-router";
 import type { Detector, DetectorWorkload } from "@/api/types";
 import { useObjects } from "@/live/hooks";
 import { useLoad, useMarks } from "@/live/load";
 import { spoken } from "@/model/words";
+import { useAddress } from "@/ui/address";
 import { Fact, Facts, Mono } from "@/ui/data";
 import { Empty, Failure, Loading } from "@/ui/empty";
 import { Select } from "@/ui/field";
@@ -142,7 +143,7 @@ const DAY = 1440;
 type ChartProps = { detector: Detector; rows: readonly DetectorWorkload[]; kind: Curved };
 
 function Chart({ detector, rows, kind }: ChartProps) {
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const range = useTimeRange();
   const { window } = range;
   const wanted = search.get("workload");
@@ -170,11 +171,6 @@ function Chart({ detector, rows, kind }: ChartProps) {
     return drawn({ kind, threshold, series: own, interval, now: Date.now() });
   }, [names, series, kind, threshold, interval]);
   const cut = (instances?.length ?? 0) - names.length;
-  const choose = (name: string) => {
-    const after = new URLSearchParams(search);
-    after.set("workload", name);
-    setSearch(after, { replace: true });
-  };
   return (
     <Panel
       title="Signal"
@@ -186,7 +182,7 @@ function Chart({ detector, rows, kind }: ChartProps) {
               aria-label="Workload"
               className="max-w-60"
               value={workload}
-              onChange={(event) => choose(event.target.value)}
+              onChange={(event) => set("workload", event.target.value)}
             >
               {rows.map((one) => (
                 <option key={one.workload ?? ""} value={one.workload ?? ""}>

@@ -1,8 +1,9 @@
 // Every detector: what it watches, from when on it fires, and for whom it does.
 
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import type { Detector } from "@/api/types";
 import { useObjects } from "@/live/hooks";
+import { useAddress } from "@/ui/address";
 import { Empty, Failure, Loading } from "@/ui/empty";
 import { SearchBox } from "@/ui/field";
 import { Page, Panel } from "@/ui/panel";
@@ -12,22 +13,12 @@ import { boundOf, shownValue, signalOf, spanOf } from "./signals";
 import { byGravity, ORDER, rowsOf, STATES, type State, stateOf, stateOfRow, whyUnmeasured } from "./standing";
 
 export default function Detectors() {
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const text = search.get("q") ?? "";
   const wanted = ORDER.find((state) => state === search.get("state"));
   const { data, error, refetch } = useObjects("Detector");
   const all = [...(data?.values() ?? [])].sort(byGravity);
   const found = all.filter((one) => matches(one, text) && (!wanted || stateOf(one) === wanted));
-  const set = (name: string, value: string) =>
-    setSearch(
-      (before) => {
-        const after = new URLSearchParams(before);
-        if (value) after.set(name, value);
-        else after.delete(name);
-        return after;
-      },
-      { replace: true },
-    );
   return (
     <Page
       title="Detectors"

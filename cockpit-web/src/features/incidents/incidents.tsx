@@ -6,6 +6,7 @@ import type { Incident } from "@/api/types";
 import { useObjects } from "@/live/hooks";
 import { beganAt, endedAt, newestFirst, phaseOf } from "@/model/incident";
 import { spoken } from "@/model/words";
+import { useAddress } from "@/ui/address";
 import { Empty, Failure, Loading } from "@/ui/empty";
 import { SearchBox, Select } from "@/ui/field";
 import { Page, Panel } from "@/ui/panel";
@@ -16,23 +17,13 @@ import { VirtualList } from "@/ui/virtual-list";
 import { matches, readFilters, SHOWS, workloadOf } from "./filters";
 
 export default function Incidents() {
-  const [search, setSearch] = useSearchParams();
+  const [, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const filters = readFilters(search);
   const { data, error, refetch } = useObjects("Incident");
   const all = useMemo(() => newestFirst(data?.values() ?? []), [data]);
   const workloads = useMemo(() => [...new Set(all.map(workloadOf))].filter(Boolean).sort(), [all]);
   const found = all.filter((incident) => matches(incident, filters));
-  const set = (name: string, value: string) => {
-    setSearch(
-      (before) => {
-        const after = new URLSearchParams(before);
-        if (value) after.set(name, value);
-        else after.delete(name);
-        return after;
-      },
-      { replace: true },
-    );
-  };
   return (
     <Page title="Incidents" fill>
       <div className="flex flex-wrap items-center gap-2">

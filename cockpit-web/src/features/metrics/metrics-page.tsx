@@ -1,11 +1,11 @@
 // CPU, memory and network of every container, up to a day back, with what happened to it meanwhile.
 
 import { memo, useMemo, useRef } from "react";
-import { useSearchParams } from "react-router";
 import { useContainers, useObjects } from "@/live/hooks";
 import { useLoad, useMarks } from "@/live/load";
 import { curve, limitOf, rate } from "@/model/load";
 import { isRunning } from "@/model/workload";
+import { useAddress } from "@/ui/address";
 import { Empty, Failure, Loading } from "@/ui/empty";
 import { SearchBox } from "@/ui/field";
 import { useInSight } from "@/ui/in-sight";
@@ -21,7 +21,7 @@ const ALL: readonly string[] = [];
 const READINGS = 15;
 
 export default function MetricsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, set] = useAddress();
   const text = search.get("q") ?? "";
   const range = useTimeRange();
   const { series, pending, error } = useLoad(ALL, READINGS);
@@ -37,16 +37,6 @@ export default function MetricsPage() {
   const names = [...series.keys()]
     .filter((name) => name.includes(text.trim()))
     .sort((a, b) => Number(ours.has(b)) - Number(ours.has(a)) || a.localeCompare(b));
-  const find = (value: string) =>
-    setSearch(
-      (before) => {
-        const after = new URLSearchParams(before);
-        if (value) after.set("q", value);
-        else after.delete("q");
-        return after;
-      },
-      { replace: true },
-    );
   return (
     <Page
       title="Metrics"
@@ -54,7 +44,7 @@ export default function MetricsPage() {
       actions={
         <>
           <RangeBar range={range} />
-          <SearchBox label="Filter containers" value={text} onChange={find} />
+          <SearchBox label="Filter containers" value={text} onChange={(value) => set("q", value)} />
         </>
       }
     >
