@@ -636,6 +636,12 @@ impl Incident {
             .as_ref()
             .is_some_and(|status| status.finished_at.is_some())
     }
+
+    /// The Workload that it is about: the one that was found, else the one that its sender named.
+    pub fn workload(&self) -> Option<&ResourceName> {
+        let found = self.status.as_ref().and_then(|status| status.workload.as_ref());
+        found.or(self.spec.workload_ref.as_ref())
+    }
 }
 
 impl Fill for IncidentSpec {}

@@ -41,6 +41,13 @@ const SIGUSR2: u8 = 12;
 const SIGCONT: u8 = 18;
 const SIGWINCH: u8 = 28;
 
+/// Whether a process that runs has started since the container last ended. One in its first run never ended: what was
+/// killed was a process inside it.
+pub fn has_come_back(started: Option<Time>, finished: Option<Time>) -> bool {
+    let began = started.zip(finished);
+    began.is_none_or(|(started, finished)| started >= finished)
+}
+
 /// Who made a container end, or start again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Cause {

@@ -7,7 +7,7 @@ mod growth;
 
 use std::time::Duration;
 
-pub use growth::Growth;
+pub use growth::{Growth, gave_back};
 
 use crate::lifecycle::Death;
 use crate::observed::ContainerState;
@@ -170,6 +170,15 @@ impl Requests {
         let class = LATENCY_MS.iter().position(|bound| millis <= *bound);
         if let Some(count) = self.latency.get_mut(class.unwrap_or(LATENCY_MS.len())) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Counts those of another span, too.
+    pub fn add(&mut self, other: &Self) {
+        self.total = self.total.saturating_add(other.total);
+        self.errors = self.errors.saturating_add(other.errors);
+        for (sum, count) in self.latency.iter_mut().zip(other.latency) {
+            *sum = sum.saturating_add(count);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
 //! logged last week, says nothing about today.
 
+use aegis_api::lifecycle::has_come_back;
 use aegis_api::observed::ContainerState;
 use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
 use aegis_api::signals::bounds;
@@ -389,10 +390,9 @@ fn crashes(container: &ContainerEvidence) -> impl Iterator<Item = Time> {
     crashes.filter_map(|death| death.at)
 }
 
-/// Whether a container has started again since it last ended; one in its first run never ended.
+/// Whether a container runs since it last ended.
 fn came_back(container: &ContainerEvidence) -> bool {
-    let began = container.started_at.zip(container.finished_at);
-    runs(container) && began.is_none_or(|(started, finished)| started >= finished)
+    runs(container) && has_come_back(container.started_at, container.finished_at)
 }
 
 fn docker_state(container: &ContainerEvidence) -> ContainerState {

@@ -70,13 +70,9 @@ fn title(incident: &Incident, stage: Stage) -> String {
 
 /// The workload or, where none is known yet, the container that the sender named.
 fn subject(incident: &Incident) -> String {
-    let found = incident
-        .status
-        .as_ref()
-        .and_then(|status| status.workload.as_ref());
     let container = incident.spec.container_name.as_ref();
-    found
-        .or(incident.spec.workload_ref.as_ref())
+    incident
+        .workload()
         .map(ToString::to_string)
         .or_else(|| container.map(ToString::to_string))
         .unwrap_or_else(|| "an unknown workload".to_owned())

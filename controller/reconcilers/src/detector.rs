@@ -275,7 +275,7 @@ impl Reconciler for DetectorReconciler {
         let (mut rows, waits) = self.advance(&detector, found, now);
         // What fires is stored before anything follows from it.
         let mut next = status::next(&detector, &rows, now);
-        self.store(&detector, &mut next, now)
+        self.store(&detector, &next, now)
             .await
             .map_err(failed("the state"))?;
         status::report(&self.context, &detector, &next);
@@ -285,7 +285,7 @@ impl Reconciler for DetectorReconciler {
             .map_err(failed("an incident"))?;
         next.workloads = status::listed(&rows);
         next.incidents_opened = next.incidents_opened.saturating_add(opened);
-        self.store(&detector, &mut next, now)
+        self.store(&detector, &next, now)
             .await
             .map_err(failed("the incidents"))?;
         let again = waits || matches!(watch, Watch::Host(_));

@@ -261,12 +261,7 @@ impl Writer<'_> {
     fn base(&self) -> String {
         let spec = &self.incident.spec;
         let container = spec.container_name.as_ref().map(|name| name.as_str());
-        let workload = self
-            .status
-            .workload
-            .as_ref()
-            .or(spec.workload_ref.as_ref())
-            .map(|name| name.as_str());
+        let workload = self.incident.workload().map(|name| name.as_str());
         container.or(workload).unwrap_or(self.incident.name()).to_owned()
     }
 

@@ -82,7 +82,7 @@ fn fold(spans: &mut VecDeque<Requests>, now: i64) {
             .back_mut()
             .filter(|last| !is_fine && begin_of(last) == minute)
         {
-            Some(last) => add(last, &one),
+            Some(last) => last.add(&one),
             None if is_fine => folded.push_back(one),
             None => folded.push_back(Requests {
                 at: at(minute),
@@ -92,14 +92,6 @@ fn fold(spans: &mut VecDeque<Requests>, now: i64) {
         }
     }
     *spans = folded;
-}
-
-fn add(sum: &mut Requests, one: &Requests) {
-    sum.total = sum.total.saturating_add(one.total);
-    sum.errors = sum.errors.saturating_add(one.errors);
-    for (sum, count) in sum.latency.iter_mut().zip(one.latency) {
-        *sum = sum.saturating_add(count);
-    }
 }
 
 fn begin_of(span: &Requests) -> i64 {

@@ -10,7 +10,6 @@
 //! surer of the two counts. How often this is wrong is counted in the tests of `aegis_planning::detection`. Pure.
 
 use crate::scalar::Time;
-use crate::signals::bounds;
 
 /// Blocks that the time is cut into: at most these, at least those, each of two readings or more on average.
 const BLOCKS: (usize, usize) = (8, 5);
@@ -73,13 +72,6 @@ impl Growth {
             && self.at_least.is_some_and(|least| least > 0.0);
         grows.then(|| ((limit - self.last) / self.per_minute).max(0.0))
     }
-
-    /// The same where growth is a leak to act on: soon full, and a good part of it used already.
-    pub fn leaks_until(&self, limit: f64) -> Option<f64> {
-        self.full_in_minutes(limit).filter(|minutes| {
-            *minutes < bounds::LEAK_MINUTES && self.last >= limit * bounds::LEAK_PERCENT / 100.0
-        })
-    }
 }
 
 fn since_clock_step(points: &[(Time, f64)]) -> &[(Time, f64)] {
@@ -121,16 +113,17 @@ fn at_least(points: &[(f64, f64)]) -> Option<f64> {
         (Some(all), Some(recent)) => all.max(recent),
         (all, recent) => all.or(recent)?,
     };
-    Some(if gave_back(points) { least.min(0.0) } else { least })
+    let now = points.last()?.1;
+    let is_tooth = gave_back(points.iter().map(|(_, value)| *value), now);
+    Some(if is_tooth { least.min(0.0) } else { least })
 }
 
-/// Whether there was as much before, and then a fifth less.
-fn gave_back(points: &[(f64, f64)]) -> bool {
-    let last = points.last().map_or(0.0, |(_, last)| *last);
+/// Whether there was as much as `now` among these values, and then a fifth less.
+pub fn gave_back(values: impl IntoIterator<Item = f64>, now: f64) -> bool {
     let mut highest: f64 = 0.0;
-    points.iter().any(|(_, value)| {
-        highest = highest.max(*value);
-        highest >= last * 0.95 && *value <= highest * 0.8
+    values.into_iter().any(|value| {
+        highest = highest.max(value);
+        highest >= now * 0.95 && value <= highest * 0.8
     })
 }
 

@@ -174,7 +174,7 @@ async fn incidents(target: &Target, session: &Session) -> Result<Vec<String>, Cl
     let about = items.into_iter().flatten().filter_map(|item| {
         let incident: Incident = serde_json::from_value(item.clone()).ok()?;
         let status = incident.status.clone().unwrap_or_default();
-        let workload = status.workload.as_ref().or(incident.spec.workload_ref.as_ref())?;
+        let workload = incident.workload()?;
         let ours = workload.as_str() == target.name && status.finished_at.is_none();
         ours.then(|| {
             let last = last(&status).unwrap_or_default();

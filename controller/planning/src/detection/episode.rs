@@ -116,13 +116,11 @@ pub fn takes_alerts(incident: &Incident) -> bool {
 /// Whether an episode of this class on this workload has this incident. An alert's that has not measured anything yet may
 /// be about it: it will measure what the detector did.
 pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bool {
-    let status = incident.status.as_ref();
-    let about = status
-        .and_then(|status| status.workload.as_ref())
-        .or(incident.spec.workload_ref.as_ref());
-    if incident.is_finished() || about.is_none_or(|name| name.as_str() != workload) {
+    let is_about = incident.workload().is_some_and(|name| name.as_str() == workload);
+    if incident.is_finished() || !is_about {
         return false;
     }
+    let status = incident.status.as_ref();
     let symptoms = status
         .map(|status| status.symptoms.as_slice())
         .unwrap_or_default();

@@ -2,7 +2,7 @@
 //! What the same process had in use before and gave back is no leak: then it fills and empties by itself. Pure.
 
 use aegis_api::Time;
-use aegis_api::signals::{ContainerSignals, Growth, Sample, WorkloadSignals, bounds};
+use aegis_api::signals::{ContainerSignals, Growth, Sample, WorkloadSignals, bounds, gave_back};
 
 use super::{Finding, Verdict, of_running};
 
@@ -24,7 +24,7 @@ pub(super) fn memory(
         };
         let words = format!("needs more and more memory: it is full in {minutes:.0} min");
         let leaks = minutes < within && growth.last >= limit * bounds::LEAK_PERCENT / 100.0;
-        if leaks && gave_back(container, growth.last) {
+        if leaks && gave_back(minutes_of_this_run(container), growth.last) {
             return Finding::new(
                 Verdict::False,
                 Some(minutes),
@@ -48,17 +48,14 @@ fn of_this_run<'a>(
     own.map(|sample| (sample.at, float(sample.memory_bytes)))
 }
 
-/// Whether the present process had as much in use before, and then a fifth less.
-fn gave_back(container: &ContainerSignals<'_>, now: f64) -> bool {
-    let mut highest: f64 = 0.0;
+/// Memory in the minutes of the present process, for as long as they are kept.
+fn minutes_of_this_run(container: &ContainerSignals<'_>) -> impl Iterator<Item = f64> {
+    let started = container.started_at;
     let own = container
         .history
         .iter()
-        .filter(|minute| container.started_at.is_none_or(|started| minute.at() >= started));
-    own.map(|minute| float(minute.memory_bytes())).any(|used| {
-        highest = highest.max(used);
-        highest >= now * 0.95 && used <= highest * 0.8
-    })
+        .filter(move |minute| started.is_none_or(|started| minute.at() >= started));
+    own.map(|minute| float(minute.memory_bytes()))
 }
 
 #[expect(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aegis_api::Time;
-use aegis_api::lifecycle::{Cause, Death};
+use aegis_api::lifecycle::{Cause, Death, has_come_back};
 use aegis_api::observed::ContainerState;
 use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
 
@@ -92,9 +92,7 @@ pub(super) fn out_of_memory(container: &ContainerSignals<'_>, signals: &Workload
         return Finding::new(Verdict::True, Some(kills.into()), words);
     }
     // Killed, and not come back since, however long ago that was.
-    // One in its first run never ended: a process inside it was killed.
-    let began = container.started_at.zip(container.finished_at);
-    let came_back = runs(container) && began.is_none_or(|(started, finished)| started >= finished);
+    let came_back = runs(container) && has_come_back(container.started_at, container.finished_at);
     if container.oom_killed && !came_back && !container.stopped_by_hand {
         return Finding::new(Verdict::True, Some(1.0), words);
     }

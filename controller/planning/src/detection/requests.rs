@@ -12,12 +12,8 @@ pub(super) fn sum(requests: &[Requests], now: Time, within: std::time::Duration)
         .iter()
         .filter(|span| span.at <= now && span.at.age(now) < within);
     inside.copied().reduce(|mut sum, span| {
-        sum.total = sum.total.saturating_add(span.total);
-        sum.errors = sum.errors.saturating_add(span.errors);
+        sum.add(&span);
         sum.secs = sum.secs.saturating_add(span.secs);
-        for (sum, count) in sum.latency.iter_mut().zip(span.latency) {
-            *sum = sum.saturating_add(count);
-        }
         sum
     })
 }

@@ -85,7 +85,7 @@ impl ValidatedIncident {
 
 pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncident {
     let status = incident.status.clone().unwrap_or_default();
-    let target = target(incident, &status, &observed.workloads);
+    let target = target(incident, &observed.workloads);
     let about = target.as_deref().ok();
     let labels = about.and_then(|workload| workload.metadata.labels.clone());
     let labels = labels.unwrap_or_default();
@@ -153,13 +153,9 @@ fn host(incident: &Incident, workload: Option<&Workload>, observed: &Observed) -
     )
 }
 
-fn target(
-    incident: &Incident,
-    status: &IncidentStatus,
-    workloads: &[Arc<Workload>],
-) -> Result<Arc<Workload>, NoTarget> {
+fn target(incident: &Incident, workloads: &[Arc<Workload>]) -> Result<Arc<Workload>, NoTarget> {
     let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
-    if let Some(name) = status.workload.as_ref().or(incident.spec.workload_ref.as_ref()) {
+    if let Some(name) = incident.workload() {
         return by_name(name.as_str()).ok_or_else(|| NoTarget::Missing(name.clone()));
     }
     let Some(container) = &incident.spec.container_name else {
@@ -202,10 +198,7 @@ fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> 
         )
     };
     let others = observed.incidents.iter().filter(|other| {
-        let status = other.status.as_ref();
-        let about = status
-            .and_then(|status| status.workload.as_ref())
-            .or(other.spec.workload_ref.as_ref());
+        let about = other.workload();
         other.name() != incident.name()
             && !other.is_finished()
             && about.is_some_and(|name| name.as_str() == workload)

@@ -51,24 +51,13 @@ impl<'a> Episode<'a> {
         now: Time,
     ) -> Result<(ResourceName, bool), StoreError> {
         let about = self.workload.as_ref();
-        let about_name = about.map_or("", |(workload, _)| workload.as_str());
+        let about = about.map_or("", |(workload, _)| workload.as_str());
         // The same for the same episode: a crash between here and the status opens no second one.
-        let name = hashed(&format!("{about_name} {} {}", self.detector.name(), self.since));
-        if let Some((workload, condition)) = about
-            && store.get::<Incident>(&name).is_none()
-        {
-            let incidents = store.list::<Incident>();
-            let mut open = incidents
-                .iter()
-                .filter(|it| is_joined(it, workload.as_str(), condition.class()));
-            if let Some(name) = open.next().and_then(|incident| incident.name().parse().ok()) {
-                return Ok((name, false));
-            }
-        }
+        let name = hashed(&format!("{about} {} {}", self.detector.name(), self.since));
         if store.get::<Incident>(&name).is_none()
-            && let Some(repeated) = self.repeat(store, now).await?
+            && let Some(known) = self.known(store, now).await?
         {
-            return Ok((repeated, false));
+            return Ok((known, false));
         }
         let is_new = match store.add::<Incident>(&name, &self.spec(&name)).await {
             Ok(_) => true,
@@ -82,25 +71,33 @@ impl<'a> Episode<'a> {
         Ok((name, is_new))
     }
 
-    /// The incident about the same that ended a short while ago without an action, one more time counted on it.
-    async fn repeat(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
+    /// The open incident that it joins; else the one about the same that ended a short while ago without an action, on
+    /// which it is counted.
+    async fn known(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
+        let incidents = store.list::<Incident>();
+        let joined = self.workload.as_ref().and_then(|(workload, condition)| {
+            let mut all = incidents.iter();
+            all.find(|it| is_joined(it, workload.as_str(), condition.class()))
+        });
+        if let Some(name) = joined.and_then(|incident| incident.name().parse().ok()) {
+            return Ok(Some(name));
+        }
         let fingerprint = self.fingerprint();
         let condition = self.workload.as_ref().map(|(_, condition)| *condition);
-        let incidents = store.list::<Incident>();
-        let earlier = incidents.iter().find(|it| {
+        let repeated = incidents.iter().find(|it| {
             let is_same = it.spec.source.fingerprint == fingerprint;
             is_same && is_repeated_by(it, self.detector.name(), condition, now)
         });
-        let Some(earlier) = earlier else {
+        let Some(repeated) = repeated else {
             return Ok(None);
         };
-        let counted = store.edit_spec::<Incident, _>(earlier.name(), |current| {
+        let counted = store.edit_spec::<Incident, _>(repeated.name(), |current| {
             let mut spec = current.spec.clone();
             spec.count = spec.count.saturating_add(1);
             Ok(spec)
         });
         counted.await?;
-        Ok(earlier.name().parse().ok())
+        Ok(repeated.name().parse().ok())
     }
 
     fn fingerprint(&self) -> String {

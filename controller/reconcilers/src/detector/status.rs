@@ -127,7 +127,7 @@ impl DetectorReconciler {
     pub(super) async fn store(
         &self,
         detector: &Detector,
-        next: &mut DetectorStatus,
+        next: &DetectorStatus,
         now: Time,
     ) -> Result<(), StoreError> {
         let current = self.context.store.get::<Detector>(detector.name());
