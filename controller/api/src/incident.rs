@@ -440,6 +440,9 @@ pub struct IncidentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 12))]
     pub symptoms: Vec<Symptom>,
+    /// Of these, the one that the plan is to clear, as it was when the plan was approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clears: Option<Symptom>,
     /// When the symptoms were last measured before an action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_at: Option<Time>,
@@ -478,6 +481,21 @@ pub struct IncidentStatus {
     /// When it was verified as resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Time>,
+    /// When the symptom that the plan was to clear was measured as gone; absent where nothing was cleared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mitigated_at: Option<Time>,
+    /// When that had held for the policy's `relapseWindow`, or had not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Time>,
+    /// The incident in which the symptom came back before it was settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relapsed_in: Option<String>,
+    /// The earlier incident whose symptom this is again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relapse_of: Option<String>,
+    /// How often in a row it has come back, this time counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub relapses: u32,
     /// When it ended, well or badly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -566,10 +584,14 @@ pub struct Verification {
     pub healthy_since: Option<Time>,
     /// How many have passed without a break, also of those that are not listed any more.
     pub passes: u32,
-    /// Whether the gravest of the symptoms is measured as false after the action; absent where there was none, or where
-    /// it could not be measured.
+    /// Whether the symptom that the plan was to clear is measured as false after the action; absent where there was none,
+    /// or where it could not be measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symptom_cleared: Option<bool>,
+    /// Why it could not be measured, or what was read; human-readable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 600))]
+    pub after: Option<String>,
     /// Whether the workload's own probe passed as often as policy asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_verified: Option<bool>,
@@ -608,6 +630,24 @@ pub struct Tried {
     /// The Workload's generation that took the patch back, where it could not take effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<i64>,
+}
+
+impl IncidentStatus {
+    /// Whether it was resolved after an action of which it could not be measured whether it cleared the symptom.
+    pub fn is_inconclusive(&self) -> bool {
+        let acted = self
+            .execution
+            .as_ref()
+            .is_some_and(|done| done.applied_at.is_some())
+            && self.plan.as_ref().is_some_and(|plan| plan.action != Action::Noop);
+        let cleared = self.verification.as_ref().and_then(|it| it.symptom_cleared);
+        acted && self.phase == Phase::Resolved && self.clears.is_some() && cleared != Some(true)
+    }
+
+    /// Whether what it cleared may still come back within the policy's window.
+    pub fn is_unsettled(&self) -> bool {
+        self.mitigated_at.is_some() && self.settled_at.is_none()
+    }
 }
 
 impl Verification {

@@ -72,9 +72,62 @@ pub struct RemediationPolicySpec {
     /// What counts as proof.
     #[serde(default)]
     pub verification: VerificationPolicy,
-    /// Actions to try in turn when the proposed one does not help.
+    /// Actions to try in turn when the proposed one does not help; those that cannot clear what is measured are passed
+    /// over. Empty: the ladder of the symptom's class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Action>,
+    /// How long a report is watched of which nothing can be measured, before it ends without an action.
+    #[serde(default = "ten_seconds", skip_serializing_if = "is_ten_seconds")]
+    pub confirm_within: Duration,
+    /// What becomes of it then.
+    #[serde(default, skip_serializing_if = "Unconfirmed::is_default")]
+    pub unconfirmed: Unconfirmed,
+    /// How long a cleared symptom must stay away for the action to count as its cure.
+    #[serde(default = "quarter_of_an_hour", skip_serializing_if = "is_quarter_of_an_hour")]
+    pub relapse_window: Duration,
+    /// Alerts whose firing is taken for a symptom that is measured, and whose resolve message clears it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub trusted_alerts: Vec<TrustedAlert>,
+}
+
+/// An alert that is believed without measuring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustedAlert {
+    /// `spec.source.kind` of its incidents, such as `webhook`.
+    #[schemars(length(min = 1, max = 64))]
+    pub source: String,
+    /// Their `spec.alertType`.
+    #[schemars(length(min = 1, max = 256))]
+    pub alert_type: String,
+    /// What may be done about it, the first choice first.
+    #[schemars(length(min = 1, max = 4))]
+    pub actions: Vec<Action>,
+}
+
+/// What becomes of a report of which nothing could be measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Unconfirmed {
+    /// It ends as NOOP, and says what could not be measured.
+    #[default]
+    NoAction,
+    /// A human decides.
+    RequireApproval,
+}
+
+impl Unconfirmed {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl RemediationPolicySpec {
+    /// What this policy believes of an incident from such a source and of such a type; `None` where it believes nothing.
+    pub fn trusts(&self, source: &str, alert_type: &str) -> Option<&TrustedAlert> {
+        let mut trusted = self.trusted_alerts.iter();
+        trusted.find(|alert| alert.source == source && alert.alert_type == alert_type)
+    }
 }
 
 impl Default for RemediationPolicySpec {
@@ -91,6 +144,10 @@ impl Default for RemediationPolicySpec {
             freeze_windows: Vec::new(),
             verification: VerificationPolicy::default(),
             fallback: Vec::new(),
+            confirm_within: ten_seconds(),
+            unconfirmed: Unconfirmed::default(),
+            relapse_window: quarter_of_an_hour(),
+            trusted_alerts: Vec::new(),
         }
     }
 }
@@ -293,6 +350,15 @@ impl Rules for RemediationPolicySpec {
                 ),
             ));
         }
+        for (at, alert) in self.trusted_alerts.iter().enumerate() {
+            if alert.actions.contains(&Action::Noop) {
+                out.push(FieldError::invalid(
+                    format!("{path}.trustedAlerts[{at}].actions"),
+                    "NOOP",
+                    "name what may be done: RESTART, SCALE_UP, SCALE_DOWN or ROLLBACK",
+                ));
+            }
+        }
         let seats = u32::try_from(self.council.seats.len()).unwrap_or(u32::MAX);
         if self.council.quorum > seats {
             out.push(FieldError::invalid(
@@ -324,6 +390,18 @@ impl Rules for RemediationPolicySpec {
     }
 }
 
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+fn is_ten_seconds(duration: &Duration) -> bool {
+    *duration == ten_seconds()
+}
+fn quarter_of_an_hour() -> Duration {
+    Duration::from_secs(15 * 60)
+}
+fn is_quarter_of_an_hour(duration: &Duration) -> bool {
+    *duration == quarter_of_an_hour()
+}
 fn one() -> u32 {
     1
 }

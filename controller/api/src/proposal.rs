@@ -131,6 +131,10 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// The three seats of the council.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -347,9 +351,12 @@ pub struct RecentAction {
     pub replicas: Option<u32>,
     /// When.
     pub at: Time,
-    /// Whether verification passed; absent while it is under way.
+    /// Whether verification passed; absent while it is under way, and where it came to no verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<bool>,
+    /// Whether what it had cleared came back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relapsed: bool,
 }
 
 /// One container as it was.

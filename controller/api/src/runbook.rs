@@ -30,6 +30,7 @@ use crate::validate::{FieldError, Rules};
     printcolumn(name = "Trust", type_ = "number", json_path = ".status.trust"),
     printcolumn(name = "Worked", type_ = "integer", json_path = ".spec.outcomes.successes"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".spec.outcomes.failures"),
+    printcolumn(name = "Relapsed", type_ = "integer", json_path = ".spec.outcomes.relapses"),
     printcolumn(name = "Cause", type_ = "string", json_path = ".spec.rootCause", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -97,19 +98,29 @@ impl RunbookEntrySpec {
     }
 }
 
-/// Verified outcomes of an entry's fix.
+/// Settled outcomes of an entry's fix, and those that are still open. Trust comes from the settled ones alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Outcomes {
-    /// Verified successes.
+    /// Symptoms that it cleared and that stayed away.
     #[serde(default)]
     pub successes: u32,
-    /// Verified failures.
+    /// Symptoms that it did not clear.
     #[serde(default)]
     pub failures: u32,
-    /// Of those, failures since the last success.
+    /// Symptoms that it cleared and that came back within the policy's `relapseWindow`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub relapses: u32,
+    /// Incidents in which what it was to clear could not be measured afterwards. They count for nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub inconclusive: u32,
+    /// Failures and relapses since the last success.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures_since_success: u32,
+    /// Incidents whose symptom it cleared and that may still relapse, oldest first, at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub provisional: Vec<String>,
     /// Incidents already counted, newest last, at most 50: counting one twice changes nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
@@ -128,38 +139,92 @@ impl Default for Outcomes {
         Self {
             successes: 1,
             failures: 0,
+            relapses: 0,
+            inconclusive: 0,
             failures_since_success: 0,
+            provisional: Vec::new(),
             counted: Vec::new(),
         }
     }
 }
 
+/// How an entry's fix turned out for one incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It cleared the symptom; whether that stays away is not known yet.
+    Provisional,
+    /// The symptom stayed away.
+    Success,
+    /// The symptom stayed.
+    Failure,
+    /// The symptom came back.
+    Relapse,
+    /// The symptom could not be measured afterwards.
+    Inconclusive,
+}
+
 impl Outcomes {
-    /// Counts how the fix went for an incident; once for each.
-    pub fn count(&mut self, incident: &str, helped: bool) {
+    /// None so far.
+    pub fn none() -> Self {
+        Self {
+            successes: 0,
+            ..Self::default()
+        }
+    }
+
+    /// Counts how the fix turned out for an incident; once for each, and what is provisional before that.
+    pub fn count(&mut self, incident: &str, outcome: Outcome) {
         if self.counted.iter().any(|counted| counted == incident) {
             return;
         }
-        if helped {
-            self.successes = self.successes.saturating_add(1);
-            self.failures_since_success = 0;
-        } else {
-            self.failures = self.failures.saturating_add(1);
-            self.failures_since_success = self.failures_since_success.saturating_add(1);
+        let was_open = self.provisional.iter().position(|open| open == incident);
+        let counter = match outcome {
+            Outcome::Provisional if was_open.is_some() => return,
+            Outcome::Provisional => {
+                remember(&mut self.provisional, incident);
+                return;
+            }
+            Outcome::Success => &mut self.successes,
+            Outcome::Failure => &mut self.failures,
+            Outcome::Relapse => &mut self.relapses,
+            Outcome::Inconclusive => &mut self.inconclusive,
+        };
+        *counter = counter.saturating_add(1);
+        match outcome {
+            Outcome::Success => self.failures_since_success = 0,
+            Outcome::Failure | Outcome::Relapse => {
+                self.failures_since_success = self.failures_since_success.saturating_add(1);
+            }
+            Outcome::Provisional | Outcome::Inconclusive => {}
         }
-        self.counted.push(incident.to_owned());
-        self.counted.drain(..self.counted.len().saturating_sub(COUNTED));
+        if let Some(at) = was_open {
+            self.provisional.remove(at);
+        }
+        remember(&mut self.counted, incident);
     }
 
-    /// Laplace's rule of succession, `(s + 1) / (s + f + 2)`: 0.5 for an unknown fix, towards 1 as it keeps helping.
+    /// Outcomes that speak against the fix: it did not help, or not for long.
+    pub fn against(&self) -> u32 {
+        self.failures.saturating_add(self.relapses)
+    }
+
+    /// Laplace's rule of succession, `(s + 1) / (s + f + 2)`, where a relapse is a failure: 0.5 for an unknown fix, towards
+    /// 1 as it keeps helping.
     pub fn trust(&self) -> f64 {
-        (f64::from(self.successes) + 1.0) / (f64::from(self.successes) + f64::from(self.failures) + 2.0)
+        (f64::from(self.successes) + 1.0) / (f64::from(self.successes) + f64::from(self.against()) + 2.0)
     }
 
-    /// Whether the fix may still be recommended: not once it has failed twice or more, and more often than it helped.
+    /// Whether the fix may still be recommended: not once it has failed or not lasted twice or more, and more often than
+    /// it helped.
     pub fn is_recommended(&self) -> bool {
-        self.failures < 2 || self.failures <= self.successes
+        self.against() < 2 || self.against() <= self.successes
     }
+}
+
+/// Adds an incident, the newest last; the oldest make room.
+fn remember(incidents: &mut Vec<String>, incident: &str) {
+    incidents.push(incident.to_owned());
+    incidents.drain(..incidents.len().saturating_sub(COUNTED));
 }
 
 /// Observed state of an entry; only its reconciler writes it.
@@ -212,17 +277,44 @@ mod tests {
     #[test]
     fn an_outcome_is_counted_once_an_incident_and_a_success_ends_a_run_of_failures() {
         let mut outcomes = Outcomes::default();
-        for (incident, helped) in [("a", false), ("a", false), ("b", false), ("b", true)] {
-            outcomes.count(incident, helped);
+        let (success, failure) = (Outcome::Success, Outcome::Failure);
+        for (incident, outcome) in [("a", failure), ("a", failure), ("b", failure), ("b", success)] {
+            outcomes.count(incident, outcome);
         }
         assert_eq!((outcomes.successes, outcomes.failures), (1, 2));
         assert_eq!(outcomes.failures_since_success, 2);
-        outcomes.count("c", true);
+        outcomes.count("c", success);
         assert_eq!((outcomes.successes, outcomes.failures), (2, 2));
         assert_eq!(outcomes.failures_since_success, 0);
         for number in 0..100 {
-            outcomes.count(&format!("d-{number}"), true);
+            outcomes.count(&format!("d-{number}"), success);
         }
         assert_eq!((outcomes.counted.len(), outcomes.successes), (50, 102));
+    }
+
+    #[test]
+    fn what_is_provisional_counts_once_it_is_settled_and_a_relapse_against_it() {
+        let mut outcomes = Outcomes::none();
+        for outcome in [Outcome::Provisional, Outcome::Provisional] {
+            outcomes.count("a", outcome);
+        }
+        assert_eq!((outcomes.provisional.len(), outcomes.successes), (1, 0));
+        assert!((outcomes.trust() - 0.5).abs() < f64::EPSILON);
+        outcomes.count("a", Outcome::Success);
+        outcomes.count("a", Outcome::Provisional);
+        assert_eq!((outcomes.provisional.len(), outcomes.successes), (0, 1));
+        let trusted = outcomes.trust();
+        outcomes.count("b", Outcome::Provisional);
+        outcomes.count("b", Outcome::Relapse);
+        outcomes.count("b", Outcome::Success);
+        assert_eq!((outcomes.relapses, outcomes.successes), (1, 1));
+        assert!(outcomes.trust() < trusted, "a relapse lowers trust");
+        let trusted = outcomes.trust();
+        outcomes.count("c", Outcome::Inconclusive);
+        assert!((outcomes.trust() - trusted).abs() < f64::EPSILON);
+        for incident in ["d", "e"] {
+            outcomes.count(incident, Outcome::Relapse);
+        }
+        assert!(!outcomes.is_recommended(), "it does not last");
     }
 }

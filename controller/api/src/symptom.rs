@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::proposal::Action;
+
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum SymptomKind {
@@ -27,6 +29,16 @@ pub enum SymptomKind {
     ErrorBurst,
     /// Fewer replicas are ready than desired.
     ReplicasMissing,
+    /// The load balancer's clients get too many 5xx answers.
+    HttpErrors,
+    /// The load balancer's clients wait too long.
+    HttpSlow,
+    /// It is held back by its CPU limit.
+    Throttled,
+    /// It has nearly as many processes and threads as it may.
+    ProcessLimit,
+    /// A sender that the policy trusts reports it, and has not said that it is over.
+    Trusted,
 }
 
 /// What symptoms of one class have in common: one of them may turn into another while the trouble is the same.
@@ -40,8 +52,14 @@ pub enum SymptomClass {
     Cpu,
     /// It serves errors.
     Errors,
+    /// Its clients wait.
+    Latency,
+    /// It has more processes and threads than it may.
+    Processes,
     /// What a person's own rule recognises.
     Rule,
+    /// What a trusted sender says.
+    External,
 }
 
 /// One condition that holds, and what was read.
@@ -62,6 +80,25 @@ pub struct Symptom {
 }
 
 impl SymptomKind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Rule,
+        Self::OutOfMemory,
+        Self::MemoryHigh,
+        Self::Down,
+        Self::ProbeFailing,
+        Self::CrashLoop,
+        Self::MemoryGrowing,
+        Self::CpuHigh,
+        Self::ErrorBurst,
+        Self::ReplicasMissing,
+        Self::HttpErrors,
+        Self::HttpSlow,
+        Self::Throttled,
+        Self::ProcessLimit,
+        Self::Trusted,
+    ];
+
     /// What it has in common with others.
     pub fn class(self) -> SymptomClass {
         match self {
@@ -69,15 +106,85 @@ impl SymptomKind {
                 SymptomClass::Availability
             }
             Self::MemoryHigh | Self::MemoryGrowing => SymptomClass::Memory,
-            Self::CpuHigh => SymptomClass::Cpu,
-            Self::ErrorBurst => SymptomClass::Errors,
+            Self::CpuHigh | Self::Throttled => SymptomClass::Cpu,
+            Self::ErrorBurst | Self::HttpErrors => SymptomClass::Errors,
+            Self::HttpSlow => SymptomClass::Latency,
+            Self::ProcessLimit => SymptomClass::Processes,
             Self::Rule => SymptomClass::Rule,
+            Self::Trusted => SymptomClass::External,
         }
     }
+
+    /// Actions that can clear it. What a person's rule or policy names, any action may: that person chose it.
+    pub fn remedies(self) -> &'static [Action] {
+        match self {
+            // Memory may be needed for the load, which more replicas share.
+            Self::MemoryHigh => &[Action::Restart, Action::Rollback, Action::ScaleUp],
+            Self::Rule | Self::Trusted => &[
+                Action::Restart,
+                Action::Rollback,
+                Action::ScaleUp,
+                Action::ScaleDown,
+            ],
+            _ => match self.class() {
+                SymptomClass::Cpu | SymptomClass::Latency => &[Action::ScaleUp, Action::Rollback],
+                _ => &[Action::Restart, Action::Rollback],
+            },
+        }
+    }
+
+    /// Whether this action can clear it.
+    pub fn is_cleared_by(self, action: Action) -> bool {
+        self.remedies().contains(&action)
+    }
+}
+
+impl SymptomClass {
+    /// What is tried in turn after an action that did not help, where the policy names no ladder: after the last one a
+    /// human decides. A step that is named twice is tried twice. The rollback is for a revision that is new.
+    ///
+    /// A saturated workload is never restarted: that would drop the load on the others.
+    pub fn ladder(self) -> &'static [Action] {
+        match self {
+            Self::Cpu | Self::Latency => &[Action::ScaleUp, Action::ScaleUp],
+            Self::Availability | Self::Memory | Self::Errors | Self::Processes => {
+                &[Action::Restart, Action::Rollback]
+            }
+            Self::Rule | Self::External => &[],
+        }
+    }
+}
+
+/// Of these, gravest first, the one that the action is to clear; `None` where it can clear none of them.
+pub fn cleared_by(symptoms: &[Symptom], action: Action) -> Option<&Symptom> {
+    symptoms.iter().find(|symptom| symptom.kind.is_cleared_by(action))
 }
 
 /// Human-readable: each symptom's words.
 pub fn words(symptoms: &[Symptom]) -> String {
     let words: Vec<&str> = symptoms.iter().map(|symptom| symptom.message.as_str()).collect();
     words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_of_a_ladder_can_clear_every_symptom_of_its_class_and_saturation_is_never_restarted() {
+        for kind in SymptomKind::ALL {
+            for action in kind.class().ladder() {
+                assert!(kind.is_cleared_by(*action), "{kind:?} {action}");
+            }
+            assert!(!kind.is_cleared_by(Action::Noop), "{kind:?}");
+        }
+        for kind in [
+            SymptomKind::CpuHigh,
+            SymptomKind::Throttled,
+            SymptomKind::HttpSlow,
+        ] {
+            assert!(!kind.is_cleared_by(Action::Restart), "{kind:?}");
+            assert!(!kind.class().ladder().contains(&Action::Restart), "{kind:?}");
+        }
+    }
 }

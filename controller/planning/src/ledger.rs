@@ -24,7 +24,7 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
         return Vec::new();
     }
     let verified = match status.phase {
-        Phase::Resolved => Some(true),
+        Phase::Resolved => Some(true).filter(|_| !status.is_inconclusive()),
         Phase::Failed => Some(false),
         _ => None,
     };
@@ -32,13 +32,14 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
     let current = current.map(|(plan, execution)| {
         // What was withdrawn before it took effect neither helped nor failed.
         let verified = verified.filter(|_| execution.withdrawn.is_none());
-        (plan.action, execution.applied_at, verified)
+        let relapsed = status.relapsed_in.is_some();
+        (plan.action, execution.applied_at, verified, relapsed)
     });
     let tried = status.tried.iter().map(|tried| {
         let verified = tried.withdrawn.is_none().then_some(false);
-        (tried.action, tried.applied_at, verified)
+        (tried.action, tried.applied_at, verified, false)
     });
-    let done = |(action, at, verified): (Action, Option<Time>, Option<bool>)| {
+    let done = |(action, at, verified, relapsed): (Action, Option<Time>, Option<bool>, bool)| {
         Some(RecentAction {
             incident: Some(incident.name().to_owned()),
             alert_type: Some(incident.spec.alert_type.clone()),
@@ -46,6 +47,7 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
             replicas: None,
             at: at.filter(|_| action != Action::Noop)?,
             verified,
+            relapsed,
         })
     };
     tried.chain(current).filter_map(done).collect()

@@ -89,6 +89,8 @@ vocabulary! {
         SymptomCleared,
         /// A runbook entry was written.
         Learned,
+        /// The same symptom comes back again and again: what clears it is no cure, and a human is asked for one.
+        CureNeeded,
     }
 }
 
@@ -242,6 +244,10 @@ vocabulary! {
         Cooldown,
         /// As many workloads are remedied on the host as may be at a time.
         HostBusy,
+        /// Nothing is measured yet of what was reported: it is watched for the policy's `confirmWithin`.
+        Confirming,
+        /// What cleared the symptom before is done again, after a pause that grows.
+        Relapsed,
         /// What crashed is being restarted by `spec.restart`, which has attempts left.
         RestartsUnderWay,
         /// It waits no more.
@@ -252,6 +258,10 @@ vocabulary! {
         DetectorFires,
         /// Policy lets the plan be carried out.
         Allowed,
+        /// The action can clear none of the symptoms.
+        CannotClear,
+        /// Nothing was measured of what was reported, and the policy asks a human then.
+        Unconfirmed,
         /// No council has agreed to the action.
         CouncilNeedsReview,
         /// The action failed too often in a row on this workload.
@@ -294,6 +304,10 @@ vocabulary! {
         NotMeasuredAnyMore,
         /// What was measured before the action is still measured.
         StillMeasured,
+        /// What was measured before the action could not be measured after it: it is neither cured nor not.
+        Inconclusive,
+        /// It came back within the policy's `relapseWindow`.
+        CameBack,
         /// What was learned is an entry of the runbook.
         RunbookEntry,
     }

@@ -502,7 +502,7 @@ prop_compose! {
         recent in prop::collection::vec((action(), prop::option::of(any::<bool>())), 0..5),
     ) -> Evidence {
         let epoch = Time(jiff::Timestamp::UNIX_EPOCH);
-        let recent_actions = recent.into_iter().map(|(action, verified)| RecentAction { incident: Some("i".into()), alert_type: Some("a".into()), replicas: None, action, at: epoch, verified });
+        let recent_actions = recent.into_iter().map(|(action, verified)| RecentAction { incident: Some("i".into()), alert_type: Some("a".into()), replicas: None, action, at: epoch, verified, relapsed: false });
         Evidence { collected_at: collected.then_some(epoch), containers, desired_replicas, ready_replicas, can_roll_back, revision_age_secs, recent_actions: recent_actions.collect(), gaps, ..Evidence::default() }
     }
 }

@@ -390,6 +390,7 @@ fn the_auditor_stops_what_did_not_help() {
         action,
         at: EPOCH,
         verified: Some(false),
+        relapsed: false,
     };
     let it = proposal(Action::Restart, 0);
     let mut case = leaking();

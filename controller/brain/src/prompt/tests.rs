@@ -69,6 +69,7 @@ fn full() -> Case {
             action: Action::Restart,
             at,
             verified,
+            relapsed: false,
         })
         .to_vec();
     let by_hand = |action, replicas| RecentAction {
@@ -78,6 +79,7 @@ fn full() -> Case {
         action,
         at,
         verified: None,
+        relapsed: false,
     };
     evidence
         .recent_actions

@@ -19,7 +19,10 @@ pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
         SymptomClass::Memory => "memory",
         SymptomClass::Cpu => "cpu",
         SymptomClass::Errors => "errors",
+        SymptomClass::Latency => "latency",
+        SymptomClass::Processes => "processes",
         SymptomClass::Rule => "rule",
+        SymptomClass::External => "external",
     };
     format!("detector/{workload}/{class}")
 }

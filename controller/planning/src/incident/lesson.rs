@@ -1,6 +1,6 @@
-//! What an incident teaches: what was measured as wrong before an action and is measured as not wrong after it is a
-//! success of the action; a fix that did not help is a failure. Everything else teaches nothing about an action: what
-//! was not measured, what was gone before, what was never carried out. Pure.
+//! What an incident teaches: what was measured as wrong before an action, is measured as not wrong after it and stays away
+//! is a success of the action; a fix that did not help, or not for long, is a failure. Everything else teaches nothing
+//! about an action: what was not measured, what was gone before, what was never carried out. Pure.
 
 use aegis_api::policy::RUNBOOK;
 use aegis_api::proposal::{Action, Verdict};
@@ -19,29 +19,41 @@ const SYMPTOM: usize = 2000;
 /// The longest log that an entry keeps, in characters.
 const LOGS: usize = 4000;
 
-/// An action that is proved to have cleared a symptom.
+/// An action that is proved to have cleared a symptom, which may still come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Success {
+pub struct Cleared {
     pub action: Action,
     /// What was wrong.
     pub symptom: String,
 }
 
 /// What a verified resolution proves, if anything.
-pub fn success(incident: &ValidatedIncident) -> Option<Success> {
+pub fn cleared(incident: &ValidatedIncident) -> Option<Cleared> {
     let action = action(incident)?;
     let status = &incident.status;
     let cleared = status
         .verification
         .as_ref()
         .and_then(|verification| verification.symptom_cleared);
-    (cleared == Some(true) && !status.symptoms.is_empty()).then(|| Success {
+    (cleared == Some(true) && status.clears.is_some()).then(|| Cleared {
         action,
         symptom: bound(&words(&status.symptoms), SYMPTOM),
     })
 }
 
-impl Success {
+/// The entry whose fix was carried out, where it could not be measured afterwards what it was to clear.
+pub fn inconclusive(incident: &ValidatedIncident) -> Option<&str> {
+    let action = action(incident)?;
+    let status = &incident.status;
+    let cleared = status
+        .verification
+        .as_ref()
+        .and_then(|verification| verification.symptom_cleared);
+    let open = status.clears.is_some() && cleared != Some(true);
+    concerned(incident, action, SAME_LESSON).filter(|_| open)
+}
+
+impl Cleared {
     /// The entry that teaches this already.
     pub fn entry<'a>(&self, incident: &'a ValidatedIncident) -> Option<&'a str> {
         concerned(incident, self.action, SAME_LESSON)
@@ -79,8 +91,8 @@ impl Success {
             symptom,
             unproven: None,
             outcomes: Outcomes {
-                counted: vec![incident.name().to_owned()],
-                ..Outcomes::default()
+                provisional: vec![incident.name().to_owned()],
+                ..Outcomes::none()
             },
         }
     }

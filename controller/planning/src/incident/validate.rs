@@ -282,6 +282,7 @@ fn manual_actions(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -
             replicas,
             at: after.at,
             verified: None,
+            relapsed: false,
         };
         let restarted = restarted.then(|| done(Action::Restart, None));
         let scaled = scaled.map(|action| done(action, Some(after.replicas)));

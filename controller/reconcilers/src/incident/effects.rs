@@ -49,7 +49,7 @@ pub(super) async fn carry_out(
         }
         Effect::Probe { number } => Ok(probe(reconciler, incident, number).await),
         Effect::Learn => {
-            let learned = learn::success(context, incident).await?;
+            let learned = learn::cleared(context, incident).await?;
             Ok(Some(after_learning(incident, learned, now(reconciler))))
         }
         Effect::Unlearn(setback) => unlearn(reconciler, incident, setback).await.map(Some),

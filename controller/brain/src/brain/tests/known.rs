@@ -30,7 +30,7 @@ fn outcomes(successes: u32, failures: u32, failures_since_success: u32) -> Outco
         successes,
         failures,
         failures_since_success,
-        counted: Vec::new(),
+        ..Outcomes::default()
     }
 }
 

@@ -130,8 +130,7 @@ proptest! {
             desired_replicas: desired,
             ready_replicas: serving(&containers),
             recent_actions: acted_at.into_iter().map(|at| RecentAction {
-                incident: None, alert_type: None, action: Action::Restart, replicas: None, at, verified: None,
-            }).collect(),
+                incident: None, alert_type: None, action: Action::Restart, replicas: None, at, verified: None, relapsed: false }).collect(),
             ..Evidence::default()
         };
         let measured = aegis_brain::symptoms_of(&evidence);

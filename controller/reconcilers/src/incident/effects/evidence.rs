@@ -69,6 +69,7 @@ pub(super) async fn readings(
             replicas: None,
             at: execution.applied_at?,
             verified: None,
+            relapsed: false,
         })
     }));
     if with_cpu || aegis_brain::symptoms_of(&evidence).is_empty() {

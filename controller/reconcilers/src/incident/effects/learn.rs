@@ -3,6 +3,7 @@
 
 use aegis_api::RunbookEntry;
 use aegis_api::audit::Actor;
+use aegis_api::runbook::Outcome;
 use aegis_planning::incident::lesson;
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::store::{Store, StoreError};
@@ -10,31 +11,57 @@ use aegis_runtime::store::{Store, StoreError};
 use super::super::Error;
 use crate::context::Context;
 
-/// Records a verified resolution and answers the entry's name.
-pub(super) async fn success(
+/// Records a verified resolution as provisional and answers the entry's name.
+pub(super) async fn cleared(
     context: &Context,
     incident: &ValidatedIncident,
 ) -> Result<Option<String>, Error> {
-    let Some(success) = lesson::success(incident) else {
+    let Some(cleared) = lesson::cleared(incident) else {
+        if let Some(entry) = lesson::inconclusive(incident) {
+            count(context, incident, entry, Outcome::Inconclusive, None).await?;
+        }
         return Ok(None);
     };
-    if let Some(entry) = success.entry(incident)
-        && count(context, incident, entry, Some(&success.symptom)).await?
+    if let Some(entry) = cleared.entry(incident)
+        && count(
+            context,
+            incident,
+            entry,
+            Outcome::Provisional,
+            Some(&cleared.symptom),
+        )
+        .await?
     {
         return Ok(Some(entry.to_owned()));
     }
     let name = entry_name(incident.name());
-    let entry = success.lesson(incident);
+    let entry = cleared.lesson(incident);
     match store(context, incident).add::<RunbookEntry>(&name, &entry).await {
         Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(Some(name)),
         Err(source) => Err(not_applied(incident, source)),
     }
 }
 
+/// What was provisional counts: the symptom stayed away, or came back.
+pub(super) async fn settle(
+    context: &Context,
+    incident: &ValidatedIncident,
+    relapsed: bool,
+) -> Result<(), Error> {
+    let outcome = match relapsed {
+        true => Outcome::Relapse,
+        false => Outcome::Success,
+    };
+    if let Some(entry) = &incident.status.learned {
+        count(context, incident, entry, outcome, None).await?;
+    }
+    Ok(())
+}
+
 /// Lowers the trust in the entry whose fix was tried and did not help.
 pub(super) async fn failure(context: &Context, incident: &ValidatedIncident) -> Result<(), Error> {
     if let Some(entry) = lesson::disproved(incident) {
-        count(context, incident, entry, None).await?;
+        count(context, incident, entry, Outcome::Failure, None).await?;
     }
     Ok(())
 }
@@ -46,22 +73,24 @@ pub(crate) fn entry_name(incident: &str) -> String {
     name.trim_end_matches(['-', '.']).to_owned()
 }
 
-/// Counts this incident's outcome on an entry, once: a success with the symptom that it cleared. False if the entry is
-/// gone.
+/// Counts this incident's outcome on an entry, once, with the symptom that was cleared. False if the entry is gone.
 async fn count(
     context: &Context,
     incident: &ValidatedIncident,
     entry: &str,
+    outcome: Outcome,
     cleared: Option<&str>,
 ) -> Result<bool, Error> {
     let id = incident.name().to_owned();
     let cleared = cleared.map(str::to_owned);
     let edit = move |entry: &RunbookEntry| {
         let mut spec = entry.spec.clone();
-        spec.outcomes.count(&id, cleared.is_some());
+        spec.outcomes.count(&id, outcome);
         if let Some(symptom) = &cleared {
-            spec.unproven = None;
             spec.symptom.clone_from(symptom);
+        }
+        if outcome == Outcome::Success {
+            spec.unproven = None;
         }
         Ok(spec)
     };

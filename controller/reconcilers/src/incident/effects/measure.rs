@@ -82,6 +82,9 @@ fn is_known(kind: SymptomKind, evidence: &Evidence) -> bool {
         SymptomKind::MemoryHigh | SymptomKind::MemoryGrowing => every(|it| it.memory_bytes.is_some()),
         SymptomKind::CpuHigh => every(|it| it.cpu_percent.is_some()),
         SymptomKind::ErrorBurst => every(|it| it.recent_error_lines.is_some()),
+        // Of those who ask the load balancer's clients, or a sender, silence is no answer.
+        SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::Trusted => false,
+        SymptomKind::Throttled | SymptomKind::ProcessLimit => false,
         SymptomKind::Rule
         | SymptomKind::OutOfMemory
         | SymptomKind::Down
