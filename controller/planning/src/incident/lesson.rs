@@ -9,6 +9,7 @@ use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::symptom::words;
 use aegis_api::wire::incident_id;
 
+use super::clearing::target;
 use super::phase::executing::is_kept_from_effect;
 use super::validate::ValidatedIncident;
 
@@ -35,7 +36,7 @@ pub fn cleared(incident: &ValidatedIncident) -> Option<Cleared> {
         .verification
         .as_ref()
         .and_then(|verification| verification.symptom_cleared);
-    (cleared == Some(true) && status.clears.is_some()).then(|| Cleared {
+    (cleared == Some(true) && target(status).is_some()).then(|| Cleared {
         action,
         symptom: bound(&words(&status.symptoms), SYMPTOM),
     })
@@ -49,7 +50,7 @@ pub fn inconclusive(incident: &ValidatedIncident) -> Option<&str> {
         .verification
         .as_ref()
         .and_then(|verification| verification.symptom_cleared);
-    let open = status.clears.is_some() && cleared != Some(true);
+    let open = target(status).is_some() && cleared != Some(true);
     concerned(incident, action, SAME_LESSON).filter(|_| open)
 }
 
