@@ -57,7 +57,14 @@ pub fn inconclusive(incident: &ValidatedIncident) -> Option<&str> {
 impl Cleared {
     /// The entry that teaches this already.
     pub fn entry<'a>(&self, incident: &'a ValidatedIncident) -> Option<&'a str> {
-        concerned(incident, self.action, SAME_LESSON)
+        let before = incident.taught_before.as_deref();
+        let last = incident
+            .history
+            .iter()
+            .rev()
+            .find(|done| done.action == self.action);
+        let is_again = last.is_some_and(|last| last.incident == incident.status.relapse_of);
+        concerned(incident, self.action, SAME_LESSON).or(before.filter(|_| is_again))
     }
 
     /// The entry that teaches it from now on.

@@ -116,6 +116,13 @@ pub(super) fn came_back_in(incident: &Incident, incidents: &[Arc<Incident>]) -> 
     again.map(|again| again.name().to_owned())
 }
 
+/// What the incident taught that this one is a relapse of: the same lesson, however the readings are worded.
+pub(super) fn taught_before(incident: &Incident, incidents: &[Arc<Incident>]) -> Option<String> {
+    let of = incident.status.as_ref()?.relapse_of.as_ref()?;
+    let earlier = incidents.iter().find(|earlier| earlier.name() == of)?;
+    earlier.status.as_ref()?.learned.clone()
+}
+
 /// Until when an action that did not last is not repeated; `None` where it may be.
 pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Option<Time> {
     let relapses = incident.status.relapses;

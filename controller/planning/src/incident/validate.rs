@@ -75,6 +75,8 @@ pub struct ValidatedIncident {
     pub mitigated: Vec<Mitigated>,
     /// The incident in which what this one cleared came back.
     pub came_back_in: Option<String>,
+    /// The runbook entry of the earlier incident that this one is a relapse of.
+    pub taught_before: Option<String>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started.
@@ -128,6 +130,7 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             relapse::mitigated(incident, workload, &observed.incidents, window, observed.now)
         }),
         came_back_in: relapse::came_back_in(incident, &observed.incidents),
+        taught_before: relapse::taught_before(incident, &observed.incidents),
         manual_actions: about
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
             .unwrap_or_default(),

@@ -248,9 +248,15 @@ pub fn after_learning(incident: &ValidatedIncident, learned: Option<String>, now
     if let Some(entry) = &learned {
         transition = transition.condition(ConditionType::Learned, true, Reason::RunbookEntry, entry.clone());
     }
+    let verification = status.verification.as_ref();
+    let is_cleared = clearing::target(status).is_some()
+        && verification.and_then(|verification| verification.symptom_cleared) == Some(true);
+    // It is settled once it has stayed away.
+    let settles = is_cleared.then(|| incident.policy.relapse_window.std());
     transition
         .log(Stage::Resolved, text)
         .set(Field::Learned(learned))
         .set(Field::ResolvedAt(Some(now)))
         .finished()
+        .again(settles)
 }
