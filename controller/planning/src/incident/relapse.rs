@@ -12,7 +12,7 @@ use super::clearing;
 use super::validate::ValidatedIncident;
 use crate::ledger;
 
-/// From the third time that a symptom is there, a human is asked for a cure.
+/// From the third time that a symptom is there, a human should find a cure.
 pub const NO_CURE_AFTER: u32 = 2;
 /// The longest pause before what does not last is done again; of what is down, so that it is not left so.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -32,8 +32,8 @@ pub struct Mitigated {
     pub relapses: u32,
 }
 
-/// What other incidents cleared on the workload within the window, oldest first. What somebody else changed since starts
-/// anew.
+/// What other incidents cleared on the workload within the window, oldest first. What was changed since by anything else
+/// is a new story.
 pub(super) fn mitigated(
     incident: &Incident,
     workload: &Workload,

@@ -106,7 +106,7 @@ pub fn after_investigation(
     }
 }
 
-/// It is what an earlier incident cleared, and from the third time on a human is asked for a cure.
+/// It is what an earlier incident cleared, and from the third time on a human should find a cure.
 fn came_back(transition: Transition, incident: &ValidatedIncident, earlier: &Mitigated) -> Transition {
     let times = earlier.relapses.saturating_add(1);
     let Mitigated {

@@ -331,7 +331,7 @@ fn i7_the_deadline_is_counted_from_the_end_of_the_start_period() {
         .unwrap()
         .deadline = Some(at("11:59:59"));
     let mut late = judge(vec![incident], "{}");
-    late.target = judged.target.clone();
+    late.target = judged.target;
     assert!(matches!(next(&late), Next::Wait(_)), "{:?}", next(&late));
 }
 

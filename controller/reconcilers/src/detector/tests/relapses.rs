@@ -8,7 +8,7 @@ use super::*;
 
 const POLICY: &str = "auto";
 
-async fn governed(policy: Value) -> (Life, tempfile::TempDir) {
+async fn for_policy(policy: Value) -> (Life, tempfile::TempDir) {
     let (life, state) = well_with("no").await;
     // What an alert opens is the story here, not what a detector would find a minute later.
     for detector in life.context.store.list::<Detector>() {
@@ -74,7 +74,7 @@ async fn i6_a_leak_that_returns_is_relieved_again_with_growing_pauses_and_asks_f
     for every in [120, 600] {
         let policy =
             json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "30s", "actionsPerHour": 4});
-        let (life, _state) = governed(policy).await;
+        let (life, _state) = for_policy(policy).await;
         let mut trust = f64::MAX;
         for round in 1..=4_u32 {
             let name = format!("leak-{round}");
@@ -127,7 +127,7 @@ async fn i6_a_leak_that_returns_is_relieved_again_with_growing_pauses_and_asks_f
 async fn a_cure_that_lasts_is_a_success_once_the_window_is_over() {
     let policy =
         json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s", "relapseWindow": "5m"});
-    let (life, _state) = governed(policy).await;
+    let (life, _state) = for_policy(policy).await;
     life.leak();
     life.alert("leak", "MEMORY_LEAK").await;
     let status = life.end_of("leak", 60).await;
@@ -157,7 +157,7 @@ async fn a_cure_that_lasts_is_a_success_once_the_window_is_over() {
 async fn saturation_that_grows_after_a_scale_up_is_never_answered_by_a_restart() {
     let policy = json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s", "replicas": {"max": 6},
         "fallback": [], "verification": {"deadline": "30s"}});
-    let (life, _state) = governed(policy).await;
+    let (life, _state) = for_policy(policy).await;
     let begun = life.restarts();
     life.engine
         .set_behaviour("web", |it| it.cpu_millis = 990)
@@ -186,7 +186,7 @@ async fn saturation_that_grows_after_a_scale_up_is_never_answered_by_a_restart()
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_starts_slowly_and_busily_stands() {
     let policy = json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s", "verification": {"deadline": "10s"}});
-    let (life, _state) = governed(policy).await;
+    let (life, _state) = for_policy(policy).await;
     life.engine
         .set_behaviour("web", |it| {
             it.startup = Duration::from_secs(45);
@@ -207,7 +207,7 @@ async fn a_restart_that_starts_slowly_and_busily_stands() {
 #[tokio::test(start_paused = true)]
 async fn what_was_oom_killed_or_crashed_before_a_cure_is_no_reason_for_a_second_action() {
     let policy = json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s"});
-    let (life, _state) = governed(policy).await;
+    let (life, _state) = for_policy(policy).await;
     for _ in 0..3 {
         life.engine.oom("web").unwrap();
         life.pass(30).await;
