@@ -1372,6 +1372,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics/host": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** CPU, memory, load and disks of the host */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What is in use of the host that the engine runs on. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["HostMetrics"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics/load-balancers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests of each upstream and server, and nginx's connections */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Only this load balancer; may be repeated. */
+                    name?: string[];
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The load balancers, by name. What the rates are of is said with each. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["BalancerMetrics"][];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rag/test": {
         parameters: {
             query?: never;
@@ -1814,6 +1889,38 @@ export interface components {
                 [key: string]: components["schemas"]["Pause"];
             };
         };
+        /** @description One load balancer. */
+        BalancerMetrics: {
+            /** @description nginx's connections; absent where its configuration does not offer them, or it does not answer. */
+            connections?: components["schemas"]["Connections"] | (null);
+            /**
+             * Format: date-time
+             * @description Since when its requests are counted; absent while they are not: no detector needs them, its template does not log
+             *     them, or its container does not run.
+             */
+            countedSince?: string | null;
+            /**
+             * @description Its name.
+             * @default
+             */
+            name?: string;
+            /**
+             * Format: uint32
+             * @description How many seconds the rates are of.
+             * @default 0
+             */
+            overSeconds?: number;
+            /**
+             * @description By upstream and container.
+             * @default []
+             */
+            servers?: components["schemas"]["ServerMetrics"][];
+            /**
+             * @description By name.
+             * @default []
+             */
+            upstreams?: components["schemas"]["UpstreamMetrics"][];
+        };
         /** @description What those who use a Workload notice. */
         ClientImpact: {
             /** @description In words. */
@@ -1849,6 +1956,49 @@ export interface components {
             deleted: string[];
             /** @description Objects that are not, and why. */
             refused: components["schemas"]["Unconfirmed"][];
+        };
+        /** @description nginx's own count of its connections, as its `stub_status` page has it. */
+        Connections: {
+            /**
+             * Format: uint64
+             * @description Accepted since nginx started.
+             */
+            accepted: number;
+            /**
+             * Format: uint64
+             * @description Open ones, those that wait for a request included.
+             */
+            active: number;
+            /**
+             * Format: uint64
+             * @description Of those, the ones that were not closed at once for lack of resources.
+             */
+            handled: number;
+            /**
+             * Format: uint64
+             * @description Of those, whose request header is being read.
+             */
+            reading: number;
+            /**
+             * Format: uint64
+             * @description Requests of clients since nginx started.
+             */
+            requests: number;
+            /**
+             * Format: date-time
+             * @description When it was read.
+             */
+            t: string;
+            /**
+             * Format: uint64
+             * @description Of those, which are idle and wait for a request.
+             */
+            waiting: number;
+            /**
+             * Format: uint64
+             * @description Of those, whose request is being worked on or answered.
+             */
+            writing: number;
         };
         ContainerListFrame: {
             data: components["schemas"]["ContainerRow"][];
@@ -2067,6 +2217,21 @@ export interface components {
             /** @description Deletions that wait for somebody to confirm them. */
             held: components["schemas"]["HeldDeletion"][];
         };
+        /** @description A file system, as `df` has it. */
+        FileSystemUse: {
+            /**
+             * Format: uint64
+             * @description Bytes that can be written without privilege.
+             * @default 0
+             */
+            freeBytes?: number;
+            /**
+             * Format: uint64
+             * @description All bytes.
+             * @default 0
+             */
+            totalBytes?: number;
+        };
         /** @description One message of `/ws`. */
         Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"] | components["schemas"]["AutomationFrame"];
         /** @description What `/health` answers. */
@@ -2149,6 +2314,48 @@ export interface components {
         };
         /** @description Why a deletion by file is not carried out by itself. */
         HeldReason: "ManyAtOnce" | "FolderReplaced" | "Renamed";
+        /** @description What `/metrics/host` answers: the host that the engine runs on. What could not be read is absent. */
+        HostMetrics: {
+            /**
+             * Format: uint32
+             * @description Cores.
+             */
+            cores?: number | null;
+            /**
+             * Format: double
+             * @description CPU in use between the last two readings, of all cores: 0 to 1.
+             */
+            cpuRatio?: number | null;
+            /** @description The file system of the engine. */
+            engineDisk?: components["schemas"]["FileSystemUse"] | (null);
+            /**
+             * Format: double
+             * @description Load average over one minute.
+             */
+            load1?: number | null;
+            /**
+             * Format: double
+             * @description Load average over five minutes.
+             */
+            load5?: number | null;
+            /**
+             * Format: uint64
+             * @description Memory that can be had without swapping, bytes.
+             */
+            memoryAvailableBytes?: number | null;
+            /**
+             * Format: uint64
+             * @description All memory, bytes.
+             */
+            memoryTotalBytes?: number | null;
+            /** @description The file system of the state directory. */
+            stateDisk?: components["schemas"]["FileSystemUse"] | (null);
+            /**
+             * Format: date-time
+             * @description When it was read; absent before that.
+             */
+            t?: string | null;
+        };
         /** @description `incident.new`; the first 200 characters of the logs. */
         IncidentNew: {
             alert_type: string;
@@ -2479,6 +2686,77 @@ export interface components {
             /** @description Names of the replicas that are gone. */
             removed: string[];
         };
+        /** @description The requests to an upstream or a server, over the last `overSeconds`. */
+        RequestRates: {
+            /**
+             * Format: double
+             * @description Requests a second whose client went away before an answer (499). They are neither errors nor successes.
+             * @default 0
+             */
+            cancelledPerSecond?: number;
+            /**
+             * Format: double
+             * @description Percent of the answers that were 5xx; absent where there was none.
+             */
+            errorPercent?: number | null;
+            /**
+             * Format: double
+             * @description Answers with 5xx a second.
+             * @default 0
+             */
+            errorsPerSecond?: number;
+            /**
+             * Format: double
+             * @description Requests under way at a moment, estimated: rate times mean time.
+             * @default 0
+             */
+            inFlight?: number;
+            /**
+             * Format: double
+             * @description Half of the answers came within so many milliseconds; absent where there was none.
+             */
+            p50Ms?: number | null;
+            /**
+             * Format: double
+             * @description 95 of 100 did.
+             */
+            p95Ms?: number | null;
+            /**
+             * Format: double
+             * @description 99 of 100 did.
+             */
+            p99Ms?: number | null;
+            /**
+             * Format: double
+             * @description Requests a second, the cancelled ones included.
+             * @default 0
+             */
+            requestsPerSecond?: number;
+        };
+        /**
+         * @description All that was counted of an upstream or a server since this controller began to. Grows, and begins from 0 again with
+         *     another controller.
+         */
+        RequestTotals: {
+            /**
+             * Format: uint64
+             * @description Answered.
+             * @default 0
+             */
+            answered?: number;
+            /**
+             * Format: uint64
+             * @description Whose client went away before an answer.
+             * @default 0
+             */
+            cancelled?: number;
+            /**
+             * Format: uint64
+             * @description Of those, with 5xx.
+             * @default 0
+             */
+            errors?: number;
+        };
         /** @description `resolved`. */
         ResolvedData: {
             /** @description Whether it was a dry run: nothing was done. Absent where it was not. */
@@ -2690,6 +2968,48 @@ export interface components {
         };
         /** @description The three seats of the council. */
         Seat: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR";
+        /**
+         * @description One server. What a request is for it is one try: a request that nginx tried on two servers counts for both, for each with
+         *     what that server made of it.
+         */
+        ServerMetrics: {
+            /** @description `address:port`, while it is in rotation. */
+            address?: string | null;
+            /**
+             * @description Container name.
+             * @default
+             */
+            container?: string;
+            /**
+             * @description It is in rotation now. Others are shown for a quarter of an hour after their last request.
+             * @default false
+             */
+            inRotation?: boolean;
+            /**
+             * @description Its requests.
+             * @default {
+             *       "cancelledPerSecond": 0,
+             *       "errorsPerSecond": 0,
+             *       "inFlight": 0,
+             *       "requestsPerSecond": 0
+             *     }
+             */
+            rates?: components["schemas"]["RequestRates"];
+            /**
+             * @description Its requests so far.
+             * @default {
+             *       "answered": 0,
+             *       "cancelled": 0,
+             *       "errors": 0
+             *     }
+             */
+            totals?: components["schemas"]["RequestTotals"];
+            /**
+             * @description Upstream it is in.
+             * @default
+             */
+            upstream?: string;
+        };
         /** @description Who one is: `GET /auth/session` and `POST /auth/login`. */
         SessionView: {
             /** @description What a page sends as X-CSRF-Token with every change; null where no cookie was sent. */
@@ -2883,6 +3203,33 @@ export interface components {
             message: string;
             /** @description Its name. */
             name: string;
+        };
+        /** @description One upstream. What a request is for it is a client's: once, with the status that the client got. */
+        UpstreamMetrics: {
+            /**
+             * @description Its requests.
+             * @default {
+             *       "cancelledPerSecond": 0,
+             *       "errorsPerSecond": 0,
+             *       "inFlight": 0,
+             *       "requestsPerSecond": 0
+             *     }
+             */
+            rates?: components["schemas"]["RequestRates"];
+            /**
+             * @description Its requests so far.
+             * @default {
+             *       "answered": 0,
+             *       "cancelled": 0,
+             *       "errors": 0
+             *     }
+             */
+            totals?: components["schemas"]["RequestTotals"];
+            /**
+             * @description Its name.
+             * @default
+             */
+            upstream?: string;
         };
         /** @description What a seat, or the council, says. */
         Verdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
