@@ -1942,7 +1942,7 @@ export interface components {
             servingLeast: number;
         };
         /** @description What a condition is about. */
-        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned";
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -2631,7 +2631,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -3638,6 +3638,23 @@ export interface components {
                  * @description How often it began at evidence again since what it was about to do was not of this moment any more.
                  */
                 begunAnew?: number;
+                /** @description Of these, the one that the plan is to clear, as it was when the plan was approved. */
+                clears?: {
+                    /** @description The container; absent where it is the workload's. */
+                    container?: string | null;
+                    /**
+                     * @description What is wrong.
+                     * @enum {string}
+                     */
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
+                    /** @description Human-readable: container and reading. */
+                    message: string;
+                    /**
+                     * Format: double
+                     * @description The reading, in the unit of its kind: percent of the limit, of a core, restarts, lines, replicas.
+                     */
+                    value?: number | null;
+                } | null;
                 /** @description `Held`, `PolicyAllows`, `SymptomCleared`, `HealthVerified`, … */
                 conditions?: {
                     /**
@@ -4024,12 +4041,14 @@ export interface components {
                         at: string;
                         /** @description The incident for which it was done; absent where somebody requested it outside of any. */
                         incident?: string | null;
+                        /** @description Whether what it had cleared came back. */
+                        relapsed?: boolean;
                         /**
                          * Format: uint32
                          * @description The replicas that it requested, where it scaled by hand.
                          */
                         replicas?: number | null;
-                        /** @description Whether verification passed; absent while it is under way. */
+                        /** @description Whether verification passed; absent while it is under way, and where it came to no verdict. */
                         verified?: boolean | null;
                     }[];
                     /**
@@ -4084,6 +4103,11 @@ export interface components {
                  * @description When the symptoms were last measured before an action.
                  */
                 measuredAt?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the symptom that the plan was to clear was measured as gone; absent where nothing was cleared.
+                 */
+                mitigatedAt?: string | null;
                 /**
                  * Format: int64
                  * @description The generation this status speaks of.
@@ -4213,6 +4237,15 @@ export interface components {
                     /** @description The Workload it changes. */
                     target: string;
                 } | null;
+                /** @description The earlier incident whose symptom this is again. */
+                relapseOf?: string | null;
+                /** @description The incident in which the symptom came back before it was settled. */
+                relapsedIn?: string | null;
+                /**
+                 * Format: uint32
+                 * @description How often in a row it has come back, this time counted.
+                 */
+                relapses?: number;
                 /**
                  * Format: date-time
                  * @description When it was verified as resolved.
@@ -4245,6 +4278,11 @@ export interface components {
                      */
                     trust: number;
                 }[];
+                /**
+                 * Format: date-time
+                 * @description When that had held for the policy's `relapseWindow`, or had not.
+                 */
+                settledAt?: string | null;
                 /** @description What was measured as wrong at `measuredAt`, gravest first, at most twelve. Without one nothing is done by itself. */
                 symptoms?: {
                     /** @description The container; absent where it is the workload's. */
@@ -4253,7 +4291,7 @@ export interface components {
                      * @description What is wrong.
                      * @enum {string}
                      */
-                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing";
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
                     /** @description Human-readable: container and reading. */
                     message: string;
                     /**
@@ -4314,6 +4352,8 @@ export interface components {
                 }[];
                 /** @description The proof. */
                 verification?: {
+                    /** @description Why it could not be measured, or what was read; human-readable. */
+                    after?: string | null;
                     /**
                      * @description The latest attempts, oldest first, at most 100.
                      * @default []
@@ -4358,8 +4398,8 @@ export interface components {
                      */
                     startedAt?: string | null;
                     /**
-                     * @description Whether the gravest of the symptoms is measured as false after the action; absent where there was none, or where
-                     *     it could not be measured.
+                     * @description Whether the symptom that the plan was to clear is measured as false after the action; absent where there was none,
+                     *     or where it could not be measured.
                      */
                     symptomCleared?: boolean | null;
                 } | null;
@@ -4748,6 +4788,8 @@ export interface components {
                         securityOfficer?: string | null;
                     };
                 };
+                /** @description How long a report is watched of which nothing can be measured, before it ends without an action. */
+                confirmWithin?: string;
                 /**
                  * @description Least time between two actions on one workload.
                  * @default 30s
@@ -4781,7 +4823,10 @@ export interface components {
                      */
                     seats?: ("SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR")[];
                 };
-                /** @description Actions to try in turn when the proposed one does not help. */
+                /**
+                 * @description Actions to try in turn when the proposed one does not help; those that cannot clear what is measured are passed
+                 *     over. Empty: the ladder of the symptom's class.
+                 */
                 fallback?: ("RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP")[];
                 /** @description When automation holds still. */
                 freezeWindows?: {
@@ -4800,6 +4845,8 @@ export interface components {
                  * @enum {string}
                  */
                 mode?: "Auto" | "Approve" | "DryRun" | "Off";
+                /** @description How long a cleared symptom must stay away for the action to count as its cure. */
+                relapseWindow?: string;
                 /**
                  * @description Bounds on replicas, the adopted container counted.
                  * @default {
@@ -4819,6 +4866,20 @@ export interface components {
                      */
                     min?: number;
                 };
+                /** @description Alerts whose firing is taken for a symptom that is measured, and whose resolve message clears it. */
+                trustedAlerts?: {
+                    /** @description What may be done about it, the first choice first. */
+                    actions: ("RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP")[];
+                    /** @description Their `spec.alertType`. */
+                    alertType: string;
+                    /** @description `spec.source.kind` of its incidents, such as `webhook`. */
+                    source: string;
+                }[];
+                /**
+                 * @description What becomes of it then.
+                 * @enum {string}
+                 */
+                unconfirmed?: "NoAction" | "RequireApproval";
                 /**
                  * @description What counts as proof.
                  * @default {
@@ -4957,18 +5018,30 @@ export interface components {
                     counted?: string[];
                     /**
                      * Format: uint32
-                     * @description Verified failures.
+                     * @description Symptoms that it did not clear.
                      * @default 0
                      */
                     failures?: number;
                     /**
                      * Format: uint32
-                     * @description Of those, failures since the last success.
+                     * @description Failures and relapses since the last success.
                      */
                     failuresSinceSuccess?: number;
                     /**
                      * Format: uint32
-                     * @description Verified successes.
+                     * @description Incidents in which what it was to clear could not be measured afterwards. They count for nothing.
+                     */
+                    inconclusive?: number;
+                    /** @description Incidents whose symptom it cleared and that may still relapse, oldest first, at most 50. */
+                    provisional?: string[];
+                    /**
+                     * Format: uint32
+                     * @description Symptoms that it cleared and that came back within the policy's `relapseWindow`.
+                     */
+                    relapses?: number;
+                    /**
+                     * Format: uint32
+                     * @description Symptoms that it cleared and that stayed away.
                      * @default 0
                      */
                     successes?: number;
