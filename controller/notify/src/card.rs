@@ -192,7 +192,8 @@ fn end(incident: &Incident, entry: &TimelineEntry) -> Vec<Value> {
     let error = status.and_then(|status| status.error.as_deref());
     let mut blocks = vec![paragraph("Outcome", error.unwrap_or(&entry.message), Bound::Text)];
     let asks = status.map(|status| &status.conditions[..]).unwrap_or_default();
-    if let Some(cure) = condition::find(asks, ConditionType::CureNeeded) {
+    let cure = condition::find(asks, ConditionType::CureNeeded);
+    if let Some(cure) = cure.filter(|cure| cure.status == "True") {
         blocks.push(paragraph("A cure is needed", &cure.message, Bound::Text));
     }
     let mut rows = Vec::new();

@@ -58,6 +58,15 @@ pub(super) fn proposed_count(incident: &ValidatedIncident) -> u32 {
 
 /// Policy and plan.
 pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, proposed: Proposed<'_>) -> Next {
+    // What waited here may find another at work when its time has come.
+    if let Some(active) = incident
+        .active_incident
+        .as_ref()
+        .filter(|_| proposed.by_human.is_none())
+    {
+        let message = format!("incident {active} is being remedied on the same workload");
+        return hold(incident, Reason::RemediationUnderWay, message);
+    }
     if let Some(next) = not_of_this_moment(incident, workload, &proposed) {
         return next;
     }
@@ -214,8 +223,10 @@ fn asked(
     let is_news = status.phase != Phase::AwaitingApproval || status.plan.as_ref() != Some(&plan);
     let said = format!("{message}; plan {}: {}", plan.hash, remedy::describe(&plan));
     let since = status.waiting_since.unwrap_or(incident.now);
+    let clears = clearing::to_clear(incident, plan.action).cloned();
     let mut transition = Transition::new(What::Asked, Phase::AwaitingApproval, incident.now)
         .release(incident)
+        .set(Field::Clears(clears))
         .council(incident, council)
         .condition(ConditionType::PolicyAllows, false, reason, message);
     if is_news {

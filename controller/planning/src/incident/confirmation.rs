@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aegis_api::policy::Unconfirmed;
 use aegis_api::proposal::Action;
-use aegis_api::{ConditionType, Reason, condition};
+use aegis_api::{ConditionType, Phase, Reason, condition};
 
 use super::conclude::Proposed;
 use super::gate::Ruling;
@@ -57,11 +57,19 @@ pub(super) fn watch(incident: &ValidatedIncident, proposed: &Proposed<'_>, rulin
 pub(super) fn requires_approval(incident: &ValidatedIncident) -> bool {
     incident.policy.unconfirmed == Unconfirmed::RequireApproval
         && incident.status.symptoms.is_empty()
+        && incident.status.tried.is_empty()
         && incident.incident.spec.source.resolved_at.is_none()
 }
 
 /// Whether a human was asked although nothing was measured: who approves then orders this very plan.
 pub(super) fn was_asked(incident: &ValidatedIncident) -> bool {
     let allows = condition::find(&incident.status.conditions, ConditionType::PolicyAllows);
-    allows.is_some_and(|allows| allows.status == "False" && allows.reason == Reason::Unconfirmed)
+    let asked = allows.is_some_and(|allows| allows.status == "False" && allows.reason == Reason::Unconfirmed);
+    let plan = incident
+        .status
+        .plan
+        .as_ref()
+        .filter(|_| incident.status.phase == Phase::Approved);
+    let agreed = plan.zip(incident.incident.spec.approval.as_ref());
+    asked || (requires_approval(incident) && agreed.is_some_and(|(plan, said)| said.plan_hash == plan.hash))
 }

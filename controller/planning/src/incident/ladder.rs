@@ -5,8 +5,9 @@ use std::time::Duration;
 use aegis_api::incident::{Stage, Tried};
 use aegis_api::proposal::{Action, CouncilDecision};
 use aegis_api::redact::{bound, redact};
-use aegis_api::{IncidentStatus, Phase, Time};
+use aegis_api::{IncidentStatus, Phase, Symptom, Time};
 
+use super::clearing;
 use super::next::{Effect, Next, Setback};
 use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
@@ -71,13 +72,14 @@ pub(super) fn next_rung(incident: &ValidatedIncident, current: Option<Action>) -
 /// What is tried in turn: what the policy says, of that what can clear the symptom; else what the symptom's class has.
 fn rungs(incident: &ValidatedIncident) -> Vec<Action> {
     let status = &incident.status;
-    let symptom = status.clears.as_ref().or(status.symptoms.first());
+    let is_left = |clears: &&Symptom| status.symptoms.iter().any(|left| left.kind == clears.kind);
+    let symptom = status.clears.as_ref().filter(is_left).or(status.symptoms.first());
     let chosen = &incident.policy.fallback;
     let Some(symptom) = symptom else {
         return chosen.clone();
     };
     if !chosen.is_empty() {
-        let clears = |action: &&Action| symptom.kind.is_cleared_by(**action);
+        let clears = |action: &&Action| clearing::to_clear(incident, **action).is_some();
         return chosen.iter().filter(clears).copied().collect();
     }
     let ladder = symptom.kind.class().ladder().iter().copied();

@@ -7,10 +7,10 @@ use aegis_api::proposal::Action;
 use aegis_api::symptom::words;
 use aegis_api::{ConditionType, IncidentStatus, Phase, Reason, Symptom, Time, condition};
 
-use super::confirmation;
 use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
+use super::{clearing, confirmation};
 use crate::host_limit;
 
 /// How long ago something may have been measured for it to be right before an action.
@@ -62,8 +62,13 @@ fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transi
     if measured.symptoms.is_empty() {
         return nothing_wrong(incident, &measured, now);
     }
+    // What a plan is to clear must still be there.
+    let before: Vec<&Symptom> = match clearing::target(status) {
+        Some(symptom) => vec![symptom],
+        None => status.symptoms.iter().collect(),
+    };
     let is_same = measured.symptoms.iter().any(|now| {
-        let mut before = status.symptoms.iter();
+        let mut before = before.iter();
         before.any(|before| before.kind.class() == now.kind.class())
     });
     // A ladder's next rung is for whatever is left.

@@ -39,10 +39,21 @@ pub enum Effect {
     Probe { number: u32 },
     /// What helped becomes a runbook entry; then the incident is resolved.
     Learn,
-    /// What was learned counts, as a cure, or as a relapse in that incident.
-    Settle { relapsed_in: Option<String> },
+    /// What was learned counts, or never will.
+    Settle(Settlement),
     /// What did not help is recorded in the runbook, and a restart that has not taken effect is withdrawn.
     Unlearn(Setback),
+}
+
+/// What became of a symptom that was cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It has stayed away.
+    Lasted,
+    /// It came back, in this incident.
+    Relapsed(String),
+    /// Something else changed the workload meanwhile: what kept it away, or brought it back, is not known.
+    Unclear,
 }
 
 /// What follows where a plan did not help.

@@ -65,6 +65,7 @@ pub(super) fn started_over(incident: &ValidatedIncident, reason: &str, now: Time
         .set(Field::StartedOver(incident.status.started_over.saturating_add(1)))
         .set(Field::Evidence(None))
         .set(Field::Symptoms(Vec::new()))
+        .set(Field::Clears(None))
         .set(Field::MeasuredAt(None))
         .set(Field::Analysis(None))
         .set(Field::Votes(Vec::new()))

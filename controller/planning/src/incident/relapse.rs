@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::Action;
-use aegis_api::symptom::SymptomClass;
+use aegis_api::symptom::{SymptomClass, SymptomKind};
 use aegis_api::{Incident, Kind, Symptom, Time, Workload};
 
 use super::clearing;
@@ -42,6 +42,9 @@ pub(super) fn mitigated(
     now: Time,
 ) -> Vec<Mitigated> {
     let changed = changed_by_others(workload, incidents);
+    // However long it waits, it came back when it came in.
+    let came = incident.metadata.creation_timestamp.as_ref();
+    let now = came.map_or(now, |came| Time(came.0).min(now));
     let others = incidents.iter().filter(|other| other.name() != incident.name());
     let mut found: Vec<Mitigated> = others
         .filter(|other| {
@@ -61,15 +64,23 @@ fn cleared_by(incident: &Incident) -> Option<Mitigated> {
     let status = incident.status.as_ref()?;
     Some(Mitigated {
         incident: incident.name().to_owned(),
-        class: clearing::target(status)?.kind.class(),
+        class: class(clearing::target(status)?.kind),
         action: status.plan.as_ref()?.action,
         at: status.mitigated_at?,
         relapses: status.relapses,
     })
 }
 
+/// What a symptom is about: a leak that is not relieved in time ends in an OOM kill.
+fn class(kind: SymptomKind) -> SymptomClass {
+    match kind {
+        SymptomKind::OutOfMemory => SymptomClass::Memory,
+        other => other.class(),
+    }
+}
+
 /// When the workload's spec was last changed by anything but an incident's plan.
-fn changed_by_others(workload: &Workload, incidents: &[Arc<Incident>]) -> Option<Time> {
+pub(super) fn changed_by_others(workload: &Workload, incidents: &[Arc<Incident>]) -> Option<Time> {
     let status = workload.status.as_ref()?;
     let ours: Vec<i64> = incidents
         .iter()
@@ -81,7 +92,9 @@ fn changed_by_others(workload: &Workload, incidents: &[Arc<Incident>]) -> Option
     let rolled_back = |at: Time| {
         let mut incidents = incidents.iter().filter_map(|incident| incident.status.as_ref());
         incidents.any(|status| {
-            let plan = status.plan.as_ref();
+            let about = status.workload.as_ref();
+            let is_ours = about.is_some_and(|name| name.as_str() == workload.name());
+            let plan = status.plan.as_ref().filter(|_| is_ours);
             plan.is_some_and(|plan| {
                 let soon = plan.created_at <= at && plan.created_at.age(at) < ROLLS_BACK_WITHIN;
                 plan.action == Action::Rollback && soon
@@ -99,7 +112,7 @@ pub(super) fn of<'a>(incident: &'a ValidatedIncident, symptoms: &[Symptom]) -> O
     let is_again = |cleared: &&Mitigated| {
         symptoms
             .iter()
-            .any(|symptom| symptom.kind.class() == cleared.class)
+            .any(|symptom| class(symptom.kind) == cleared.class)
     };
     incident.mitigated.iter().rev().find(is_again)
 }
@@ -131,10 +144,10 @@ pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Opti
     }
     let mut done = incident.history.iter().rev();
     let last = done.find(|done| done.action == action)?.at;
-    let class = clearing::to_clear(incident, action)?.kind.class();
-    let longest = match class {
-        SymptomClass::Availability => LONGEST_PAUSE_DOWN,
-        _ => LONGEST_PAUSE,
+    let is_down = |symptom: &Symptom| symptom.kind.class() == SymptomClass::Availability;
+    let longest = match incident.status.symptoms.iter().any(is_down) {
+        true => LONGEST_PAUSE_DOWN,
+        false => LONGEST_PAUSE,
     };
     let doubled = 1_u32.checked_shl(relapses).unwrap_or(u32::MAX);
     let pause = incident

@@ -8,7 +8,7 @@ use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::scalar::{ContainerName, ResourceName};
 use aegis_api::{
     ConditionType, ContainerId, Duration, Incident, IncidentStatus, Kind, LoadBalancer, Phase, Reason,
-    RemediationPolicySpec, Time, Workload,
+    RemediationPolicySpec, Time, Workload, condition,
 };
 
 use super::detected::{Detected, detected};
@@ -75,6 +75,8 @@ pub struct ValidatedIncident {
     pub mitigated: Vec<Mitigated>,
     /// The incident in which what this one cleared came back.
     pub came_back_in: Option<String>,
+    /// When the workload was last changed by anything but an incident's plan.
+    pub changed_by_others: Option<Time>,
     /// The runbook entry of the earlier incident that this one is a relapse of.
     pub taught_before: Option<String>,
     /// Load balancers that name the workload.
@@ -130,6 +132,8 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             relapse::mitigated(incident, workload, &observed.incidents, window, observed.now)
         }),
         came_back_in: relapse::came_back_in(incident, &observed.incidents),
+        changed_by_others: about
+            .and_then(|workload| relapse::changed_by_others(workload, &observed.incidents)),
         taught_before: relapse::taught_before(incident, &observed.incidents),
         manual_actions: about
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
@@ -195,13 +199,23 @@ fn is_active(phase: Phase) -> bool {
     }
 }
 
+/// Whether it is past its beginning, and waits for what may take long: others may work on the workload meanwhile.
+fn is_parked(incident: &Incident) -> bool {
+    let Some(status) = incident.status.as_ref() else {
+        return false;
+    };
+    let held = |reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason);
+    status.phase == Phase::CouncilReview
+        && (held(Reason::Confirming) || held(Reason::Relapsed) || held(Reason::RemediationUnderWay))
+}
+
 fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> Option<String> {
     let mine = incident
         .status
         .as_ref()
         .map(|status| status.phase)
         .unwrap_or_default();
-    if is_active(mine) {
+    if is_active(mine) && !is_parked(incident) {
         return None;
     }
     let age = |incident: &Incident| {
@@ -230,7 +244,9 @@ fn active_incident(incident: &Incident, workload: &str, observed: &Observed) -> 
             && !only_waits(other)
     };
     let others: Vec<&Arc<Incident>> = others.collect();
-    let active = others.iter().find(|other| is_active(phase(other)));
+    let active = others
+        .iter()
+        .find(|other| is_active(phase(other)) && !is_parked(other));
     let ahead = active.or_else(|| others.iter().find(|other| is_next(other)));
     ahead.map(|other| other.name().to_owned())
 }

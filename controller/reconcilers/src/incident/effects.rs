@@ -53,9 +53,9 @@ pub(super) async fn carry_out(
             let learned = learn::cleared(context, incident).await?;
             Ok(Some(after_learning(incident, learned, now(reconciler))))
         }
-        Effect::Settle { relapsed_in } => {
-            learn::settle(context, incident, relapsed_in.is_some()).await?;
-            Ok(Some(after_settling(incident, relapsed_in, now(reconciler))))
+        Effect::Settle(settlement) => {
+            learn::settle(context, incident, &settlement).await?;
+            Ok(Some(after_settling(incident, settlement, now(reconciler))))
         }
         Effect::Unlearn(setback) => unlearn(reconciler, incident, setback).await.map(Some),
     }
@@ -149,7 +149,12 @@ async fn unlearn(
     setback: Setback,
 ) -> Result<Transition, Error> {
     let context = &reconciler.context;
-    learn::failure(context, incident).await?;
+    // What is tried once more has not failed yet.
+    let planned = incident.status.plan.as_ref().map(|plan| plan.action);
+    let again = matches!(&setback, Setback::FallBack { action, .. } if planned == Some(*action));
+    if !again {
+        learn::failure(context, incident).await?;
+    }
     let withdrawn = execute::withdraw(context, incident).await?;
     Ok(after_unlearning(incident, setback, withdrawn, now(reconciler)))
 }

@@ -108,7 +108,13 @@ fn go_on(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, stale: 
         let reason = overtaken(incident, workload)
             .unwrap_or_else(|| format!("the plan was made for generation {}", plan.parent_generation));
         let again = start_over(incident, workload, plan.action, None, &reason);
-        return again.unwrap_or(Next::Effect(Effect::Measure));
+        let is_humans = plan.action == Action::Noop || confirmation::was_asked(incident);
+        return match again {
+            Some(again) => again,
+            // Nothing is measured either way, and a human decides.
+            None if is_humans => Next::Wait(Some(LOOK_AGAIN)),
+            None => Next::Effect(Effect::Measure),
+        };
     }
     if overtaken(incident, workload).is_some() {
         // It is the human's alone since somebody changed the workload.

@@ -102,7 +102,16 @@ pub fn after_investigation(
         .set(Field::Workload(workload));
     match again {
         Some(earlier) => came_back(investigated, incident, earlier).then(after),
-        None => investigated.set(Field::Relapse(None, 0)).then(after),
+        None => none_before(investigated, incident).then(after),
+    }
+}
+
+/// It is a story of its own, also where it was taken for a relapse before.
+fn none_before(transition: Transition, incident: &ValidatedIncident) -> Transition {
+    let transition = transition.set(Field::Relapse(None, 0));
+    match aegis_api::condition::is_true(&incident.status.conditions, ConditionType::CureNeeded) {
+        true => transition.condition(ConditionType::CureNeeded, false, Reason::Released, ""),
+        false => transition,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aegis_api::{ConditionType, Phase, Reason, Time};
 
-use super::super::next::{Effect, Next};
+use super::super::next::{Effect, Next, Settlement};
 use super::super::transition::{Field, Transition, What};
 use super::super::validate::ValidatedIncident;
 
@@ -12,22 +12,26 @@ pub(super) fn next(incident: &ValidatedIncident) -> Next {
         return Next::Wait(None);
     };
     let until = mitigated.plus(incident.policy.relapse_window);
-    match &incident.came_back_in {
-        Some(again) => Next::Effect(Effect::Settle {
-            relapsed_in: Some(again.clone()),
-        }),
-        None if incident.now >= until => Next::Effect(Effect::Settle { relapsed_in: None }),
-        None => Next::Wait(Some(until.until(incident.now))),
-    }
+    let is_changed = incident
+        .changed_by_others
+        .is_some_and(|changed| changed > mitigated);
+    let settlement = match &incident.came_back_in {
+        Some(again) => Settlement::Relapsed(again.clone()),
+        None if incident.now < until => return Next::Wait(Some(until.until(incident.now))),
+        None if is_changed => Settlement::Unclear,
+        None => Settlement::Lasted,
+    };
+    Next::Effect(Effect::Settle(settlement))
 }
 
 /// What it taught counts now.
-pub fn after_settling(incident: &ValidatedIncident, relapsed_in: Option<String>, now: Time) -> Transition {
+pub fn after_settling(incident: &ValidatedIncident, settlement: Settlement, now: Time) -> Transition {
     let transition = Transition::new(What::Settled, Phase::Resolved, now)
         .set(Field::SettledAt(Some(now)))
         .again(None);
-    let Some(again) = relapsed_in else {
-        return transition;
+    let again = match settlement {
+        Settlement::Relapsed(again) => again,
+        Settlement::Lasted | Settlement::Unclear => return transition,
     };
     let window = incident.policy.relapse_window;
     let message = format!("it came back within {window}, in incident {again}");

@@ -30,7 +30,8 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     let is_late = verification.deadline.is_some_and(|deadline| now >= deadline);
     // What could not be measured may still be, until the deadline; then it stays open whether it was cured.
     let is_open = clearing::target(&incident.status).is_some() && verification.symptom_cleared.is_none();
-    if steady && in_rotation(incident, &status) && (is_late || !is_open) {
+    let is_proved = !is_open || (is_late && has_looked(incident, verification));
+    if steady && in_rotation(incident, &status) && is_proved {
         return Next::Effect(Effect::Learn);
     }
     if is_late && !goes_on(incident, verification, &status) {
@@ -52,9 +53,22 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     }
 }
 
-/// Whether the start period of a container runs: that it does not answer yet says nothing.
-fn is_starting(status: &WorkloadStatus) -> bool {
-    status.instances.iter().any(|row| row.starting && !row.draining)
+/// Whether somebody has probed since this controller started.
+fn has_looked(incident: &ValidatedIncident, verification: &Verification) -> bool {
+    let since = verification.started_at.max(Some(incident.awake_since));
+    let last = verification.attempts.last();
+    last.is_some_and(|last| Some(last.at) >= since)
+}
+
+/// Whether the start period of a container runs: that it does not answer yet says nothing. One that has ended and been
+/// started again since verification began does not hold.
+fn is_starting(status: &WorkloadStatus, verification: &Verification) -> bool {
+    let begun = verification.started_at;
+    let mut rows = status
+        .instances
+        .iter()
+        .filter(|row| row.starting && !row.draining);
+    rows.any(|row| row.started_at.is_none() || row.started_at <= begun)
 }
 
 /// How long until the attempt of this number.
@@ -76,7 +90,7 @@ fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -
 /// Whether it goes on beyond its deadline: no probe has run since this controller started, what it saw since then has
 /// been good and only has not lasted long enough, or a container's start period runs. Time without a probe proves nothing.
 fn goes_on(incident: &ValidatedIncident, verification: &Verification, status: &WorkloadStatus) -> bool {
-    if is_starting(status) {
+    if is_starting(status, verification) {
         return true;
     }
     let Some(last) = verification.attempts.last() else {
@@ -181,7 +195,7 @@ pub fn after_probe(
     }
     // The deadline is counted from the end of the start period.
     let status = incident.target.as_ref().ok().and_then(|it| it.status.as_ref());
-    if status.is_some_and(is_starting) {
+    if status.is_some_and(|status| is_starting(status, &verification)) {
         let later = now.plus(incident.policy.verification.deadline);
         verification.deadline = verification.deadline.max(Some(later));
     }

@@ -7,6 +7,7 @@ use aegis_api::workload::Demand;
 use aegis_api::{ConditionType, Duration, Phase, Symptom, SymptomKind, condition};
 use serde_json::json;
 
+use super::super::next::Settlement;
 use super::super::phase::{Aftermath, Found, after_investigation, after_learning, after_probe};
 use super::super::transition::applied;
 use super::super::{clearing, gate, ladder};
@@ -459,7 +460,7 @@ fn a_cure_counts_once_it_has_lasted_and_a_relapse_as_soon_as_it_is_seen() {
     let open = judge(vec![earlier(memory, "11:50:00", 0)], AUTO);
     assert_eq!(next(&open), Next::Wait(Some(std::time::Duration::from_secs(300))));
     let lasted = judge(vec![earlier(memory, "11:45:00", 0)], AUTO);
-    assert_eq!(next(&lasted), Next::Effect(Effect::Settle { relapsed_in: None }));
+    assert_eq!(next(&lasted), Next::Effect(Effect::Settle(Settlement::Lasted)));
     let mut again = agreed(Action::Restart, &[memory]);
     again.metadata.name = Some("again".to_owned());
     again.status.as_mut().unwrap().relapse_of = Some("earlier".to_owned());
@@ -467,15 +468,13 @@ fn a_cure_counts_once_it_has_lasted_and_a_relapse_as_soon_as_it_is_seen() {
     let settle = next(&relapsed);
     assert_eq!(
         settle,
-        Next::Effect(Effect::Settle {
-            relapsed_in: Some("again".to_owned())
-        })
+        Next::Effect(Effect::Settle(Settlement::Relapsed("again".to_owned())))
     );
     let status = applied(
         &relapsed,
         Some(super::super::phase::after_settling(
             &relapsed,
-            Some("again".to_owned()),
+            Settlement::Relapsed("again".to_owned()),
             relapsed.now,
         )),
     );

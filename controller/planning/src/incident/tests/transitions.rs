@@ -318,7 +318,7 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
             )]
         }
         Effect::Learn => vec![after_learning(incident, None, now)],
-        Effect::Settle { relapsed_in } => vec![after_settling(incident, relapsed_in, now)],
+        Effect::Settle(settlement) => vec![after_settling(incident, settlement, now)],
         Effect::Unlearn(setback) => [None, Some(3)]
             .map(|withdrawn| after_unlearning(incident, setback.clone(), withdrawn, now))
             .into(),

@@ -5,6 +5,7 @@ use aegis_api::RunbookEntry;
 use aegis_api::audit::Actor;
 use aegis_api::runbook::Outcome;
 use aegis_planning::incident::lesson;
+use aegis_planning::incident::next::Settlement;
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::store::{Store, StoreError};
 
@@ -46,11 +47,12 @@ pub(super) async fn cleared(
 pub(super) async fn settle(
     context: &Context,
     incident: &ValidatedIncident,
-    relapsed: bool,
+    settlement: &Settlement,
 ) -> Result<(), Error> {
-    let outcome = match relapsed {
-        true => Outcome::Relapse,
-        false => Outcome::Success,
+    let outcome = match settlement {
+        Settlement::Relapsed(_) => Outcome::Relapse,
+        Settlement::Lasted => Outcome::Success,
+        Settlement::Unclear => Outcome::Inconclusive,
     };
     if let Some(entry) = &incident.status.learned {
         count(context, incident, entry, outcome, None).await?;
