@@ -101,7 +101,8 @@ kinds! {
     Workload "workloads" [Ready, Progressing, Degraded, Paused, StoppedByHand, ForeignContainers, AutoscalingActive],
     LoadBalancer "loadbalancers" [Ready, Degraded],
     Incident "incidents" [
-        ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned
+        ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned,
+        CureNeeded
     ],
     RemediationPolicy "remediationpolicies" [Ready],
     Detector "detectors" [Ready],

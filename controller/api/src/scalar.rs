@@ -200,6 +200,12 @@ impl TryFrom<String> for Duration {
     }
 }
 
+impl From<std::time::Duration> for Duration {
+    fn from(duration: std::time::Duration) -> Self {
+        Self(duration)
+    }
+}
+
 impl From<Duration> for String {
     fn from(value: Duration) -> String {
         value.to_string()

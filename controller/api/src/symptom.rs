@@ -33,8 +33,6 @@ pub enum SymptomKind {
     HttpErrors,
     /// The load balancer's clients wait too long.
     HttpSlow,
-    /// It is held back by its CPU limit.
-    Throttled,
     /// It has nearly as many processes and threads as it may.
     ProcessLimit,
     /// A sender that the policy trusts reports it, and has not said that it is over.
@@ -81,7 +79,7 @@ pub struct Symptom {
 
 impl SymptomKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Rule,
         Self::OutOfMemory,
         Self::MemoryHigh,
@@ -94,7 +92,6 @@ impl SymptomKind {
         Self::ReplicasMissing,
         Self::HttpErrors,
         Self::HttpSlow,
-        Self::Throttled,
         Self::ProcessLimit,
         Self::Trusted,
     ];
@@ -106,7 +103,7 @@ impl SymptomKind {
                 SymptomClass::Availability
             }
             Self::MemoryHigh | Self::MemoryGrowing => SymptomClass::Memory,
-            Self::CpuHigh | Self::Throttled => SymptomClass::Cpu,
+            Self::CpuHigh => SymptomClass::Cpu,
             Self::ErrorBurst | Self::HttpErrors => SymptomClass::Errors,
             Self::HttpSlow => SymptomClass::Latency,
             Self::ProcessLimit => SymptomClass::Processes,
@@ -178,11 +175,7 @@ mod tests {
             }
             assert!(!kind.is_cleared_by(Action::Noop), "{kind:?}");
         }
-        for kind in [
-            SymptomKind::CpuHigh,
-            SymptomKind::Throttled,
-            SymptomKind::HttpSlow,
-        ] {
+        for kind in [SymptomKind::CpuHigh, SymptomKind::HttpSlow] {
             assert!(!kind.is_cleared_by(Action::Restart), "{kind:?}");
             assert!(!kind.class().ladder().contains(&Action::Restart), "{kind:?}");
         }

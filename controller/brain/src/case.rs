@@ -11,11 +11,10 @@ use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Retrieved};
 use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::{RunbookEntrySpec, Time};
 
-/// Kinds of symptoms that no evidence shows: the requests at the load balancer, the kernel's limits and a trusted sender do.
-pub const MEASURED_OUTSIDE: [SymptomKind; 5] = [
+/// Kinds of symptoms that no evidence shows: the requests at the load balancer, the limit of processes and a trusted sender do.
+pub const MEASURED_OUTSIDE: [SymptomKind; 4] = [
     SymptomKind::HttpErrors,
     SymptomKind::HttpSlow,
-    SymptomKind::Throttled,
     SymptomKind::ProcessLimit,
     SymptomKind::Trusted,
 ];

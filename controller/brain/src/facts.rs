@@ -37,7 +37,7 @@ pub(crate) const LEAK_MINUTES: f64 = bounds::LEAK_MINUTES;
 
 /// Kinds of symptoms, the gravest first: what does not serve, then what its clients notice, then what will soon be one of
 /// these, and last what nobody but a sender has seen.
-const GRAVEST_FIRST: [SymptomKind; 15] = [
+const GRAVEST_FIRST: [SymptomKind; 14] = [
     SymptomKind::Rule,
     SymptomKind::OutOfMemory,
     SymptomKind::MemoryHigh,
@@ -48,7 +48,6 @@ const GRAVEST_FIRST: [SymptomKind; 15] = [
     SymptomKind::MemoryGrowing,
     SymptomKind::ProcessLimit,
     SymptomKind::CpuHigh,
-    SymptomKind::Throttled,
     SymptomKind::HttpSlow,
     SymptomKind::ErrorBurst,
     SymptomKind::ReplicasMissing,

@@ -5,10 +5,10 @@
 
 mod text;
 
-use aegis_api::Incident;
 use aegis_api::incident::{Severity, Stage, TimelineEntry};
 use aegis_api::kinds::Kind as _;
 use aegis_api::proposal::{CouncilDecision, Verdict};
+use aegis_api::{ConditionType, Incident, condition};
 use serde_json::{Value, json};
 
 use self::text::{Bound, fields, header, note, paragraph, summary};
@@ -191,6 +191,10 @@ fn end(incident: &Incident, entry: &TimelineEntry) -> Vec<Value> {
     let status = incident.status.as_ref();
     let error = status.and_then(|status| status.error.as_deref());
     let mut blocks = vec![paragraph("Outcome", error.unwrap_or(&entry.message), Bound::Text)];
+    let asks = status.map(|status| &status.conditions[..]).unwrap_or_default();
+    if let Some(cure) = condition::find(asks, ConditionType::CureNeeded) {
+        blocks.push(paragraph("A cure is needed", &cure.message, Bound::Text));
+    }
     let mut rows = Vec::new();
     if let Some(analysis) = status.and_then(|status| status.analysis.as_ref()) {
         rows.push(("Action", analysis.proposal.action.to_string()));

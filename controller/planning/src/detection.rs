@@ -16,6 +16,7 @@ mod load;
 mod log;
 mod requests;
 mod state;
+mod symptom;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -28,6 +29,7 @@ pub use anomaly::Reading;
 pub use burn_rate::{Objective, burn, page};
 pub use host::HostCondition;
 pub use state::{Change, Hysteresis, State, advance};
+pub use symptom::{from_signals, symptom};
 pub use watch::{Watch, hysteresis};
 
 /// Whether a condition holds.

@@ -5,33 +5,36 @@
 //! a file of its own, which says what comes next there and what its effects' results mean. A change of the status is a
 //! [`Transition`](transition::Transition), and there are no others than these:
 //!
-//! | what | RECEIVED | ANALYSING | COUNCIL_REVIEW | AWAITING_APPROVAL | APPROVED | EXECUTING | SCALING | VERIFYING |
-//! |---|---|---|---|---|---|---|---|---|
-//! | Held | stays | | stays | stays | stays | | | |
-//! | Investigated | ANALYSING | | | | | | | |
-//! | AnalysisBegun | ANALYSING | | | | | | | |
-//! | Analysed | | COUNCIL_REVIEW | stays | | | | | |
-//! | Voted | | | stays | | | | | |
-//! | Measured | | | stays | stays | stays | | | |
-//! | NothingWrong | | | | COUNCIL_REVIEW | COUNCIL_REVIEW | | | |
-//! | StartedOver | | | RECEIVED | RECEIVED | RECEIVED | RECEIVED | | RECEIVED |
-//! | Asked | | | AWAITING_APPROVAL | stays | AWAITING_APPROVAL | | | |
-//! | Approved | | APPROVED | APPROVED | APPROVED | | | | |
-//! | DryRunEnded | | DRY_RUN | DRY_RUN | DRY_RUN | DRY_RUN | | | |
-//! | Executed | | | | | EXECUTING, SCALING | | | |
-//! | VerificationBegun | | | | | | VERIFYING | VERIFYING | |
-//! | Attempted | | | | | | | | stays |
-//! | FellBack | | | | | | COUNCIL_REVIEW | COUNCIL_REVIEW | COUNCIL_REVIEW |
-//! | Resolved | | | | | | | | RESOLVED |
-//! | Failed | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED |
+//! | what | RECEIVED | ANALYSING | COUNCIL_REVIEW | AWAITING_APPROVAL | APPROVED | EXECUTING | SCALING | VERIFYING | RESOLVED |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | Held | stays | | stays | stays | stays | | | |  |
+//! | Investigated | ANALYSING | | | | | | | |  |
+//! | AnalysisBegun | ANALYSING | | | | | | | |  |
+//! | Analysed | | COUNCIL_REVIEW | stays | | | | | |  |
+//! | Voted | | | stays | | | | | |  |
+//! | Measured | | | stays | stays | stays | | | |  |
+//! | NothingWrong | | | | COUNCIL_REVIEW | COUNCIL_REVIEW | | | |  |
+//! | StartedOver | | | RECEIVED | RECEIVED | RECEIVED | RECEIVED | | RECEIVED |  |
+//! | Asked | | | AWAITING_APPROVAL | stays | AWAITING_APPROVAL | | | |  |
+//! | Approved | | APPROVED | APPROVED | APPROVED | | | | |  |
+//! | DryRunEnded | | DRY_RUN | DRY_RUN | DRY_RUN | DRY_RUN | | | |  |
+//! | Executed | | | | | EXECUTING, SCALING | | | |  |
+//! | VerificationBegun | | | | | | VERIFYING | VERIFYING | |  |
+//! | Attempted | | | | | | | | stays |  |
+//! | FellBack | | | | | | COUNCIL_REVIEW | COUNCIL_REVIEW | COUNCIL_REVIEW |  |
+//! | Resolved | | | | | | | | RESOLVED |  |
+//! | Settled | | | | | | | | | stays |
+//! | Failed | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED | FAILED |  |
 //!
-//! RESOLVED, FAILED and DRY_RUN are ends.
+//! RESOLVED, FAILED and DRY_RUN are ends; what was cleared is settled after the end.
 
 use aegis_api::Phase;
 
 use transition::What;
 
+pub mod clearing;
 mod conclude;
+mod confirmation;
 pub mod detected;
 mod dry_run;
 pub mod gate;
@@ -44,6 +47,7 @@ mod overtaken;
 mod own_restarts;
 pub mod phase;
 pub mod readings;
+pub mod relapse;
 pub mod remedy;
 mod reported;
 #[cfg(any(test, feature = "testing"))]
@@ -106,5 +110,6 @@ pub const TRANSITIONS: &[(Phase, What, Phase)] = {
         (Verifying, What::FellBack, CouncilReview),
         (Verifying, What::Resolved, Resolved),
         (Verifying, What::Failed, Failed),
+        (Resolved, What::Settled, Resolved),
     ]
 };

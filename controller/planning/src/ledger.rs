@@ -53,6 +53,29 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
     tried.chain(current).filter_map(done).collect()
 }
 
+/// Generations of the workload's spec that an incident made, also where it took its change back.
+pub(crate) fn generations_of(incident: &Incident, workload: &str) -> Vec<i64> {
+    let Some(status) = &incident.status else {
+        return Vec::new();
+    };
+    if status
+        .workload
+        .as_ref()
+        .is_none_or(|name| name.as_str() != workload)
+    {
+        return Vec::new();
+    }
+    let current = status.plan.as_ref().zip(status.execution.as_ref());
+    let current = current.map(|(plan, execution)| (plan.action, [execution.generation, execution.withdrawn]));
+    let tried = status.tried.iter();
+    let tried = tried.map(|tried| (tried.action, [tried.generation, tried.withdrawn]));
+    let made = current
+        .into_iter()
+        .chain(tried)
+        .filter(|(action, _)| *action != Action::Noop);
+    made.flat_map(|(_, made)| made).flatten().collect()
+}
+
 /// Actions on a workload within the last hour, as its policy's `actionsPerHour` counts them: those of incidents, and what
 /// `spec.restart` did by itself.
 pub(crate) fn actions_in_hour(incidents: &[Arc<Incident>], workload: &Workload, now: Time) -> u32 {

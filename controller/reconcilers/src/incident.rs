@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::proposal::Action as Remedy;
-use aegis_api::{Incident, Time};
+use aegis_api::{Incident, IncidentStatus, Time};
 use aegis_brain::Brain;
 use aegis_planning::host_limit::{self, HostRuling};
 use aegis_planning::incident::next::Next;
@@ -99,10 +99,12 @@ impl IncidentReconciler {
     async fn observe_and_plan(&self, incident: &Arc<Incident>) -> (ValidatedIncident, Next) {
         let observed = dereference::dereference(&self.context, incident, self.awake_since).await;
         let mut validated = validate(incident, &observed);
-        self.leases.claim_for(&mut validated, |holder| {
-            let holder = self.context.store.get::<Incident>(holder);
-            holder.is_none_or(|holder| holder.is_finished())
-        });
+        if !incident.is_finished() {
+            self.leases.claim_for(&mut validated, |holder| {
+                let holder = self.context.store.get::<Incident>(holder);
+                holder.is_none_or(|holder| holder.is_finished())
+            });
+        }
         let next = next(&validated);
         (validated, next)
     }
@@ -119,7 +121,9 @@ impl Reconciler for IncidentReconciler {
         };
         if incident.is_finished() {
             self.leases.release(name);
-            return Ok(Action::AwaitChange);
+            if !incident.status.as_ref().is_some_and(IncidentStatus::is_unsettled) {
+                return Ok(Action::AwaitChange);
+            }
         }
         let (incident, next) = self.observe_and_plan(&incident).await;
         // Among those that are about to act at this moment, too, the limits of the host hold.

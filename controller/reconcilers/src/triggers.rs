@@ -310,13 +310,23 @@ pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
                 || is_kind::<Workload>(event)
                 || is_kind::<LoadBalancer>(event)
                 || (is_kind::<RemediationPolicy>(event) && is_asked(event));
-            if !relevant {
-                return Vec::new();
+            // What one cleared has come back in another.
+            let earlier = event.object.typed::<Incident>();
+            let earlier = earlier.and_then(|incident| incident.status.as_ref()?.relapse_of.clone());
+            let mut concerned: Vec<String> = earlier
+                .filter(|name| is_unsettled(store, name))
+                .into_iter()
+                .collect();
+            if relevant {
+                let about = event.object.typed::<Workload>();
+                concerned.extend(open_incidents(
+                    store,
+                    about.as_ref().map(|workload| workload.name()),
+                ));
             }
-            let about = event.object.typed::<Workload>();
-            open_incidents(store, about.as_ref().map(|workload| workload.name()))
+            concerned
         },
-        |store| open_incidents(store, None),
+        |store| [open_incidents(store, None), unsettled_incidents(store)].concat(),
     );
     vec![store, from_brake(context, |store| open_incidents(store, None))]
 }
@@ -360,6 +370,22 @@ pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<Strin
             workload.is_none() || about.is_none() || about.map(|name| name.as_str()) == workload
         });
     open.map(|incident| incident.name().to_owned()).collect()
+}
+
+/// Incidents that have ended, and whose symptom may still come back.
+fn unsettled_incidents(store: &Store) -> Vec<String> {
+    let incidents = store.list::<Incident>();
+    let unsettled = incidents.iter().filter(|incident| {
+        let status = incident.status.as_ref();
+        status.is_some_and(|status| status.is_unsettled())
+    });
+    unsettled.map(|incident| incident.name().to_owned()).collect()
+}
+
+fn is_unsettled(store: &Store, name: &str) -> bool {
+    let incident = store.get::<Incident>(name);
+    let status = incident.as_ref().and_then(|incident| incident.status.as_ref());
+    status.is_some_and(|status| status.is_unsettled())
 }
 
 /// Triggers of a loop that reconciles an object only when people change it.

@@ -62,13 +62,48 @@ export function VerificationPanel({ incident }: { incident: Incident }) {
               {proof.message}
             </p>
           )}
-          {verification?.symptomCleared != null && (
+          {status?.clears && verification && (
+            <>
+              <p className="break-words">
+                <span className="text-faint">Symptom before: </span>
+                {status.clears.message}
+              </p>
+              <p className="break-words">
+                <span className="text-faint">After: </span>
+                {clearedWords(verification.symptomCleared)}
+                {verification.after ? `: ${verification.after}` : ""}
+              </p>
+            </>
+          )}
+          {status?.relapseOf && (
             <p>
-              <span className="text-faint">Symptom: </span>
-              {verification.symptomCleared
-                ? "the detector's condition has cleared"
-                : "the detector's condition has not cleared"}
+              <span className="text-faint">Relapse of: </span>
+              <Link
+                to={`/incidents/${encodeURIComponent(status.relapseOf)}`}
+                className="break-all text-accent hover:underline"
+              >
+                {status.relapseOf}
+              </Link>{" "}
+              ({status.relapses ?? 1} in a row)
             </p>
+          )}
+          {status?.relapsedIn ? (
+            <p>
+              <span className="text-faint">Came back in: </span>
+              <Link
+                to={`/incidents/${encodeURIComponent(status.relapsedIn)}`}
+                className="break-all text-accent hover:underline"
+              >
+                {status.relapsedIn}
+              </Link>
+            </p>
+          ) : (
+            status?.mitigatedAt && (
+              <p>
+                <span className="text-faint">Cure: </span>
+                {status.settledAt ? "it has stayed away" : "provisional, it may still come back"}
+              </p>
+            )
           )}
           {status?.error && <p className="break-words text-bad">{status.error}</p>}
           {learned && (
@@ -86,6 +121,11 @@ export function VerificationPanel({ incident }: { incident: Incident }) {
       )}
     </Panel>
   );
+}
+
+function clearedWords(cleared: boolean | null | undefined): string {
+  if (cleared == null) return "inconclusive, it could not be measured";
+  return cleared ? "not measured any more" : "still measured";
 }
 
 function Outcome({ incident }: { incident: Incident }) {

@@ -158,8 +158,7 @@ function Entry({ entry }: { entry: RunbookEntry }) {
           {spec.justification || "–"}
         </Fact>
         <Fact name="Trust">
-          {percent(status?.trust)} ({spec.outcomes?.successes ?? 0} helped, {spec.outcomes?.failures ?? 0} did
-          not)
+          {percent(status?.trust)} ({outcomeWords(spec.outcomes)})
         </Fact>
         <Fact name="Recalled">
           {times(status?.timesRecalled ?? 0)}
@@ -288,6 +287,15 @@ function Edit({ entry, onClose }: { entry: RunbookEntry; onClose: () => void }) 
       </form>
     </Dialog>
   );
+}
+
+/** Settled outcomes, and those that count for nothing yet. */
+function outcomeWords(outcomes: RunbookEntry["spec"]["outcomes"]): string {
+  const words = [`${outcomes?.successes ?? 0} helped`, `${outcomes?.failures ?? 0} did not`];
+  if (outcomes?.relapses) words.push(`${outcomes.relapses} came back`);
+  if (outcomes?.inconclusive) words.push(`${outcomes.inconclusive} inconclusive`);
+  if (outcomes?.provisional?.length) words.push(`${outcomes.provisional.length} provisional`);
+  return words.join(", ");
 }
 
 function Delete({ entry, onClose }: { entry: RunbookEntry; onClose: () => void }) {

@@ -89,7 +89,7 @@ vocabulary! {
         SymptomCleared,
         /// A runbook entry was written.
         Learned,
-        /// The same symptom comes back again and again: what clears it is no cure, and a human is asked for one.
+        /// The same symptom comes back again and again: what clears it is no cure, and a human should find one.
         CureNeeded,
     }
 }

@@ -41,7 +41,7 @@ pub enum Condition {
     Crashed(bool),
     /// Whether anything is a symptom, what a person's own rules recognise left out.
     Symptoms(bool),
-    /// One of these symptoms is measured, such as `HttpErrors`, `HttpSlow`, `Throttled` or `ProcessLimit`.
+    /// One of these symptoms is measured, such as `HttpErrors`, `HttpSlow` or `ProcessLimit`.
     Measured(Vec<SymptomKind>),
     /// None of these symptoms is measured, be it that the reading is good or that there is none.
     NotMeasured(Vec<SymptomKind>),

@@ -724,7 +724,7 @@ proptest! {
     fn i13_a_load_that_more_replicas_did_not_carry_is_never_answered_by_a_restart(case in plausible_case()) {
         let symptoms = Facts::of(&case).symptoms();
         let has = |kinds: &[SymptomKind]| symptoms.iter().any(|symptom| kinds.contains(&symptom.kind));
-        let saturated = has(&[SymptomKind::CpuHigh, SymptomKind::Throttled]);
+        let saturated = has(&[SymptomKind::CpuHigh]);
         let other = has(&[SymptomKind::OutOfMemory, SymptomKind::MemoryHigh, SymptomKind::Down, SymptomKind::CrashLoop]);
         if saturated && !other && Facts::of(&case).is_overloaded() {
             prop_assert_ne!(analyst().analyse(&case).proposal.action, Action::Restart);

@@ -148,14 +148,17 @@ const HOST_REPEATS: Duration = Duration::from_secs(3600);
 
 /// From when on, if a condition that holds since then goes on holding, that is a new episode: since an action resolved its
 /// incident. One that ended without doing anything, or failed, is the last word for some hours; one that only took a
-/// repeat, for as long as it takes those.
+/// repeat, for as long as it takes those, counted from the repeat.
 pub fn ended_at(incident: &Incident, since: Option<Time>, now: Time) -> Option<Time> {
     let status = incident.status.as_ref()?;
     let ended = status.finished_at?;
     let is_cured = has_acted(status) && status.phase == Phase::Resolved;
-    let is_repeat = since.is_some_and(|since| since > ended);
-    let bound = if is_repeat { REPEATS } else { LAST_WORD };
-    (is_cured || ended.age(now) >= bound.std()).then_some(ended)
+    let repeated = since.filter(|since| *since > ended);
+    let is_over = match repeated {
+        Some(repeated) => repeated.age(now) >= REPEATS.std(),
+        None => ended.age(now) >= LAST_WORD.std(),
+    };
+    (is_cured || is_over).then_some(ended)
 }
 
 /// Whether the same trouble, come again, is a repeat of this incident: the same detector opened it, and it ended a short

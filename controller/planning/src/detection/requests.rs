@@ -21,9 +21,13 @@ pub(super) fn sum(requests: &[Requests], now: Time, within: std::time::Duration)
 /// Requests of the last minute, or why there is nothing to judge.
 fn judgeable(signals: &WorkloadSignals<'_>) -> Result<Requests, Finding> {
     let within = bounds::REQUESTS_WITHIN.std();
-    let counted = signals
-        .requests
-        .and_then(|requests| sum(requests, signals.now, within));
+    // What was answered before an action says nothing about what it has led to.
+    let since = signals.acted_at.unwrap_or(Time(jiff::Timestamp::MIN));
+    let is_after = |requests: &[Requests]| requests.iter().position(|span| span.at >= since);
+    let counted = signals.requests.and_then(|requests| {
+        let fresh = requests.get(is_after(requests)?..)?;
+        sum(fresh, signals.now, within)
+    });
     match counted {
         None => Err(Finding::unknown("no load balancer counts requests to it")),
         Some(sum) if sum.total < bounds::LEAST_REQUESTS => Err(Finding::unknown(format!(

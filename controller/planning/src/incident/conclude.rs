@@ -12,7 +12,7 @@ use super::next::{Effect, Next};
 use super::overtaken::{MOST_STARTED_OVER, overtaken, start_over};
 use super::transition::{Field, HeldFor, Transition, What};
 use super::validate::ValidatedIncident;
-use super::{dry_run, ladder, measured, remedy};
+use super::{clearing, confirmation, dry_run, ladder, measured, remedy};
 use crate::host_limit::{self, HostRuling};
 
 /// How soon a plan that waits for a human is reconciled again by itself.
@@ -67,6 +67,9 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
         council: proposed.council.as_ref(),
         by_human: proposed.by_human.is_some(),
     });
+    if let Some(next) = confirmation::watch(incident, &proposed, &ruling) {
+        return next;
+    }
     let (action, count) = match &ruling {
         Ruling::NotMeasured { message } => {
             if let Some(error) = left_alone(incident, message) {
@@ -169,8 +172,10 @@ pub(super) fn approve(
     council: Option<CouncilDecision>,
     note: String,
 ) -> Transition {
+    let clears = clearing::to_clear(incident, plan.action).cloned();
     Transition::new(What::Approved, Phase::Approved, incident.now)
         .release(incident)
+        .set(Field::Clears(clears))
         .council(incident, council)
         .condition(ConditionType::PolicyAllows, true, Reason::Allowed, note.clone())
         .log(Stage::PolicyGate, note)

@@ -106,6 +106,7 @@ const RULES: &[Rule] = {
     &[
         rule("ContainerPaused", Everybody, Anything, rules::container_paused),
         rule("DetectorFires", Automation, Anything, rules::detector_fires),
+        rule("Unconfirmed", Automation, Anything, rules::unconfirmed),
         // No human is asked about what nothing speaks for.
         rule("NotMeasured", Automation, Changes, rules::not_measured),
         rule("StoppedByHand", Automation, Changes, rules::stopped_by_hand),
@@ -119,6 +120,7 @@ const RULES: &[Rule] = {
             Anything,
             rules::council_needs_review,
         ),
+        rule("CannotClear", Automation, Changes, rules::cannot_clear),
         rule("FailedBefore", Automation, Changes, rules::failed_before),
         rule("ScaledToZero", Automation, Changes, rules::scaled_to_zero),
         rule("Protected", Automation, Changes, rules::protected),
@@ -135,6 +137,7 @@ const RULES: &[Rule] = {
             Changes,
             host::host_budget_exhausted,
         ),
+        rule("Relapsed", Automation, Changes, rules::relapsed),
         // Those that would be acted on: all others allow it.
         rule("BlastRadius", Automation, Changes, host::blast_radius),
         rule("HostBusy", Automation, Changes, host::host_busy),

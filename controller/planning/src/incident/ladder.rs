@@ -1,15 +1,19 @@
 //! What follows where a plan did not help, or cannot be made: the next rung of the policy's ladder, or the end. Pure.
 
+use std::time::Duration;
+
 use aegis_api::incident::{Stage, Tried};
 use aegis_api::proposal::{Action, CouncilDecision};
 use aegis_api::redact::{bound, redact};
-use aegis_api::{Phase, Time};
+use aegis_api::{IncidentStatus, Phase, Time};
 
 use super::next::{Effect, Next, Setback};
 use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
 
+/// How long a revision is new.
+const NEW_REVISION: Duration = Duration::from_secs(30 * 60);
 /// The longest error, in characters.
 const ERROR: usize = 2000;
 
@@ -38,20 +42,55 @@ pub(super) fn fall_back(incident: &ValidatedIncident, error: String) -> Next {
     {
         return started_over(incident, &error, incident.now).into();
     }
-    let tried =
-        |action: Action| current == Some(action) || status.tried.iter().any(|tried| tried.action == action);
-    let next = match &incident.incident.spec.override_ {
-        // An incident that a person took over stays with that person: the ladder does not go on behind their back.
-        Some(chosen) => Some(chosen.action).filter(|action| !tried(*action)),
-        None => {
-            let mut ladder = incident.policy.fallback.iter().copied();
-            ladder.find(|action| !tried(*action))
-        }
-    };
+    let next = next_rung(incident, current);
     match next {
         Some(action) => set_back(incident, Setback::FallBack { error, action }),
         None => fail(incident, error),
     }
+}
+
+/// The next rung of the ladder after those that were tried, and the one that did not help just now.
+pub(super) fn next_rung(incident: &ValidatedIncident, current: Option<Action>) -> Option<Action> {
+    let tried = incident.status.tried.iter().map(|tried| tried.action);
+    let mut used: Vec<Action> = tried.chain(current).collect();
+    let rungs = match &incident.incident.spec.override_ {
+        // An incident that a person took over stays with that person: the ladder does not go on behind their back.
+        Some(chosen) => vec![chosen.action],
+        None => rungs(incident),
+    };
+    let is_left = |action: &Action| match used.iter().position(|used| used == action) {
+        Some(at) => {
+            used.swap_remove(at);
+            false
+        }
+        None => true,
+    };
+    rungs.into_iter().find(is_left)
+}
+
+/// What is tried in turn: what the policy says, of that what can clear the symptom; else what the symptom's class has.
+fn rungs(incident: &ValidatedIncident) -> Vec<Action> {
+    let status = &incident.status;
+    let symptom = status.clears.as_ref().or(status.symptoms.first());
+    let chosen = &incident.policy.fallback;
+    let Some(symptom) = symptom else {
+        return chosen.clone();
+    };
+    if !chosen.is_empty() {
+        let clears = |action: &&Action| symptom.kind.is_cleared_by(**action);
+        return chosen.iter().filter(clears).copied().collect();
+    }
+    let ladder = symptom.kind.class().ladder().iter().copied();
+    ladder
+        .filter(|action| *action != Action::Rollback || is_new(status))
+        .collect()
+}
+
+/// Whether the workload's revision came so lately that it may be what is wrong.
+fn is_new(status: &IncidentStatus) -> bool {
+    let age = status.evidence.as_ref().filter(|evidence| evidence.can_roll_back);
+    age.and_then(|evidence| evidence.revision_age_secs)
+        .is_some_and(|age| age < NEW_REVISION.as_secs())
 }
 
 /// Whether something was proposed, and nothing spoke for it then.

@@ -9,6 +9,7 @@ use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::symptom::words;
 use aegis_api::wire::incident_id;
 
+use super::clearing::target;
 use super::phase::executing::is_kept_from_effect;
 use super::validate::ValidatedIncident;
 
@@ -35,7 +36,7 @@ pub fn cleared(incident: &ValidatedIncident) -> Option<Cleared> {
         .verification
         .as_ref()
         .and_then(|verification| verification.symptom_cleared);
-    (cleared == Some(true) && status.clears.is_some()).then(|| Cleared {
+    (cleared == Some(true) && target(status).is_some()).then(|| Cleared {
         action,
         symptom: bound(&words(&status.symptoms), SYMPTOM),
     })
@@ -49,14 +50,21 @@ pub fn inconclusive(incident: &ValidatedIncident) -> Option<&str> {
         .verification
         .as_ref()
         .and_then(|verification| verification.symptom_cleared);
-    let open = status.clears.is_some() && cleared != Some(true);
+    let open = target(status).is_some() && cleared != Some(true);
     concerned(incident, action, SAME_LESSON).filter(|_| open)
 }
 
 impl Cleared {
     /// The entry that teaches this already.
     pub fn entry<'a>(&self, incident: &'a ValidatedIncident) -> Option<&'a str> {
-        concerned(incident, self.action, SAME_LESSON)
+        let before = incident.taught_before.as_deref();
+        let last = incident
+            .history
+            .iter()
+            .rev()
+            .find(|done| done.action == self.action);
+        let is_again = last.is_some_and(|last| last.incident == incident.status.relapse_of);
+        concerned(incident, self.action, SAME_LESSON).or(before.filter(|_| is_again))
     }
 
     /// The entry that teaches it from now on.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use aegis_api::incident::Stage;
 use aegis_api::proposal::Action;
 use aegis_api::symptom::words;
-use aegis_api::{Phase, Symptom, Time};
+use aegis_api::{ConditionType, IncidentStatus, Phase, Reason, Symptom, Time, condition};
 
+use super::confirmation;
 use super::overtaken::{MOST_STARTED_OVER, started_over};
 use super::transition::{Field, Transition, What};
 use super::validate::ValidatedIncident;
@@ -43,11 +44,17 @@ pub(super) fn is_recent(incident: &ValidatedIncident) -> bool {
 /// The same goes on; something else starts it over; where nothing is wrong, a plan is given up.
 pub fn after_measuring(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
     let transition = judged(incident, measured, now);
-    // Who waits until others are done is measured before each look, and waits on: since when is what counts.
-    match host_limit::waits_for_its_turn(&incident.status) {
+    // Who waits, and is measured before each look, waits on: since when is what counts.
+    match transition.what == What::Measured && waits_on(&incident.status) {
         true => transition,
         false => transition.release(incident),
     }
+}
+
+/// Whether it is held for what measuring again does not end by itself.
+fn waits_on(status: &IncidentStatus) -> bool {
+    let held = |reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason);
+    host_limit::waits_for_its_turn(status) || held(Reason::Confirming) || held(Reason::Relapsed)
 }
 
 fn judged(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
@@ -74,13 +81,16 @@ fn nothing_wrong(incident: &ValidatedIncident, measured: &Measured, now: Time) -
     let text = format!("measured again, nothing is wrong: {}", measured.readings);
     let action = incident.status.plan.as_ref().map(|plan| plan.action);
     let (what, to) = match action {
+        // Who is asked although nothing is measured decides on this plan.
+        Some(_) if confirmation::was_asked(incident) => (What::Measured, incident.status.phase),
         Some(action) if action != Action::Noop => (What::NothingWrong, Phase::CouncilReview),
         Some(_) | None => (What::Measured, incident.status.phase),
     };
     let mut transition = Transition::new(what, to, now)
         .set(Field::Symptoms(Vec::new()))
         .set(Field::MeasuredAt(Some(measured.at)));
-    if action != Some(Action::Noop) {
+    let is_news = !waits_on(&incident.status) && !confirmation::was_asked(incident);
+    if action != Some(Action::Noop) && is_news {
         transition = transition.log(Stage::EvidenceCollected, text);
     }
     match what {

@@ -39,6 +39,8 @@ pub enum Effect {
     Probe { number: u32 },
     /// What helped becomes a runbook entry; then the incident is resolved.
     Learn,
+    /// What was learned counts, as a cure, or as a relapse in that incident.
+    Settle { relapsed_in: Option<String> },
     /// What did not help is recorded in the runbook, and a restart that has not taken effect is withdrawn.
     Unlearn(Setback),
 }

@@ -7,6 +7,7 @@ mod awaiting_approval;
 mod council;
 pub mod executing;
 mod received;
+mod settling;
 pub mod verifying;
 
 use aegis_api::Phase;
@@ -16,6 +17,7 @@ pub use analysing::{after_analysis, analysis_failed};
 pub use approved::{Applied, after_execution};
 pub use council::after_vote;
 pub use received::{Found, after_investigation};
+pub use settling::after_settling;
 pub use verifying::{Aftermath, after_learning, after_probe};
 
 use super::ladder;
@@ -26,6 +28,7 @@ use super::validate::ValidatedIncident;
 pub fn next(incident: &ValidatedIncident) -> Next {
     let phase = incident.status.phase;
     let next = match &incident.target {
+        _ if phase.is_end() => settling::next(incident),
         Err(error) => ladder::fail(incident, error.to_string()),
         Ok(workload) => match phase {
             Phase::Received => received::next(incident, workload),

@@ -1,5 +1,6 @@
 //! Incidents in YAML, with the status that earlier passes left; the real validate and plan, assertions on the step.
 
+mod judgement;
 mod measured;
 mod proposals;
 mod transitions;

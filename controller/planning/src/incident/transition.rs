@@ -52,6 +52,8 @@ pub enum What {
     FellBack,
     /// It is verified.
     Resolved,
+    /// What was cleared has stayed away long enough, or came back.
+    Settled,
     /// Nothing more can be tried, or nothing may be done.
     Failed,
 }
@@ -89,6 +91,7 @@ pub enum Field {
     Workload(Option<ResourceName>),
     Evidence(Option<Box<Evidence>>),
     Symptoms(Vec<Symptom>),
+    Clears(Option<Symptom>),
     MeasuredAt(Option<Time>),
     StartedOver(u32),
     WaitingSince(Option<Time>),
@@ -101,6 +104,11 @@ pub enum Field {
     Verification(Option<Verification>),
     Tried(Vec<Tried>),
     ResolvedAt(Option<Time>),
+    MitigatedAt(Option<Time>),
+    SettledAt(Option<Time>),
+    RelapsedIn(Option<String>),
+    /// Of which earlier incident it is a relapse, and how often in a row that happened.
+    Relapse(Option<String>, u32),
     FinishedAt(Option<Time>),
     Error(Option<String>),
     Learned(Option<String>),
@@ -112,6 +120,7 @@ impl Field {
             Self::Workload(workload) => status.workload = workload,
             Self::Evidence(evidence) => status.evidence = evidence.map(|evidence| *evidence),
             Self::Symptoms(symptoms) => status.symptoms = symptoms,
+            Self::Clears(symptom) => status.clears = symptom,
             Self::MeasuredAt(at) => status.measured_at = at,
             Self::StartedOver(times) => status.started_over = times,
             Self::WaitingSince(at) => status.waiting_since = at,
@@ -124,6 +133,10 @@ impl Field {
             Self::Verification(verification) => status.verification = verification,
             Self::Tried(tried) => status.tried = tried,
             Self::ResolvedAt(at) => status.resolved_at = at,
+            Self::MitigatedAt(at) => status.mitigated_at = at,
+            Self::SettledAt(at) => status.settled_at = at,
+            Self::RelapsedIn(incident) => status.relapsed_in = incident,
+            Self::Relapse(of, relapses) => (status.relapse_of, status.relapses) = (of, relapses),
             Self::FinishedAt(at) => status.finished_at = at,
             Self::Error(error) => status.error = error,
             Self::Learned(entry) => status.learned = entry,

@@ -13,6 +13,7 @@ use aegis_api::{
 
 use super::detected::{Detected, detected};
 use super::observed::Observed;
+use super::relapse::{self, Mitigated};
 use crate::covering::covering;
 use crate::detection::episode::DETECTOR;
 use crate::governing::{Doubt, Governing, governing};
@@ -70,6 +71,12 @@ pub struct ValidatedIncident {
     pub manual_actions: Vec<RecentAction>,
     /// What detectors say of its episode, where one opened or joined it.
     pub detected: Option<Detected>,
+    /// What earlier incidents cleared on the workload and may come back, oldest first.
+    pub mitigated: Vec<Mitigated>,
+    /// The incident in which what this one cleared came back.
+    pub came_back_in: Option<String>,
+    /// The runbook entry of the earlier incident that this one is a relapse of.
+    pub taught_before: Option<String>,
     /// Load balancers that name the workload.
     pub balancers: Vec<Arc<LoadBalancer>>,
     /// When this controller started.
@@ -118,6 +125,12 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
             ledger::actions_in_hour(&observed.incidents, workload, observed.now)
         }),
         detected: detected(incident, name, &observed.detectors),
+        mitigated: about.map_or_else(Vec::new, |workload| {
+            let window = policy.relapse_window.std();
+            relapse::mitigated(incident, workload, &observed.incidents, window, observed.now)
+        }),
+        came_back_in: relapse::came_back_in(incident, &observed.incidents),
+        taught_before: relapse::taught_before(incident, &observed.incidents),
         manual_actions: about
             .map(|workload| manual_actions(workload, &observed.incidents, observed.now))
             .unwrap_or_default(),
@@ -248,26 +261,13 @@ fn history(incident: &Incident, workload: &str, observed: &Observed) -> Vec<Rece
 
 /// What of the Workload's spec changed without an incident's plan.
 fn manual_actions(workload: &Workload, incidents: &[Arc<Incident>], now: Time) -> Vec<RecentAction> {
-    let planned = |generation: i64| {
-        let mut statuses = incidents.iter().filter_map(|incident| incident.status.as_ref());
-        statuses.any(|status| {
-            let here = status.workload.as_ref();
-            let current = status.plan.iter().zip(&status.execution);
-            let current =
-                current.map(|(plan, execution)| (plan.action, [execution.generation, execution.withdrawn]));
-            let tried = status
-                .tried
-                .iter()
-                .map(|tried| (tried.action, [tried.generation, tried.withdrawn]));
-            here.is_some_and(|name| name.as_str() == workload.name())
-                && current
-                    .chain(tried)
-                    .any(|(action, made)| action != Action::Noop && made.contains(&Some(generation)))
-        })
-    };
+    let planned: Vec<i64> = incidents
+        .iter()
+        .flat_map(|incident| ledger::generations_of(incident, workload.name()))
+        .collect();
     let demands = workload.status.as_ref().map_or(&[][..], |status| &status.demands);
     let changes = demands.iter().zip(demands.iter().skip(1));
-    let changes = changes.filter(|(_, now_asked)| !planned(now_asked.generation));
+    let changes = changes.filter(|(_, now_asked)| !planned.contains(&now_asked.generation));
     let actions = changes.flat_map(|(before, after)| {
         let scaled = match after.replicas.cmp(&before.replicas) {
             Ordering::Greater => Some(Action::ScaleUp),

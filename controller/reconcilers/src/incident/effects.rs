@@ -8,6 +8,7 @@ mod execute;
 pub(super) mod learn;
 mod measure;
 pub(super) mod probes;
+mod signals;
 
 use aegis_api::proposal::Seat;
 use aegis_api::{Reason, Time};
@@ -17,7 +18,7 @@ use aegis_planning::incident::measured::after_measuring;
 use aegis_planning::incident::next::{Effect, Setback};
 use aegis_planning::incident::phase::verifying::proof;
 use aegis_planning::incident::phase::{
-    Found, after_analysis, after_execution, after_investigation, after_learning, after_probe,
+    Found, after_analysis, after_execution, after_investigation, after_learning, after_probe, after_settling,
     after_unlearning, after_vote, analysis_failed,
 };
 use aegis_planning::incident::transition::{HeldFor, Transition};
@@ -52,6 +53,10 @@ pub(super) async fn carry_out(
             let learned = learn::cleared(context, incident).await?;
             Ok(Some(after_learning(incident, learned, now(reconciler))))
         }
+        Effect::Settle { relapsed_in } => {
+            learn::settle(context, incident, relapsed_in.is_some()).await?;
+            Ok(Some(after_settling(incident, relapsed_in, now(reconciler))))
+        }
         Effect::Unlearn(setback) => unlearn(reconciler, incident, setback).await.map(Some),
     }
 }
@@ -83,7 +88,7 @@ async fn investigate(
     let query = evidence::question(incident, &evidence);
     let recalled = reconciler.recall.query(&reconciler.context.store, &query);
     let found = Found {
-        symptoms: measure::judge(reconciler, incident, &evidence),
+        symptoms: measure::judge(reconciler, incident, workload, &evidence),
         evidence: Box::new(evidence),
         similar: recalled.into_iter().map(Recalled::into).collect(),
     };

@@ -9,6 +9,7 @@ mod injections;
 mod known;
 mod repeats;
 mod sender;
+mod words;
 
 use aegis_api::proposal::Action;
 use aegis_api::workload::{InstanceStatus, Leaving};

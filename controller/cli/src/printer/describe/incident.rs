@@ -22,6 +22,15 @@ pub(super) fn write(sheet: &mut Sheet, incident: &Incident, now: Time) {
     sheet.maybe("Error", status.error.as_ref());
     sheet.maybe("Resolved", status.resolved_at.map(|at| when(at, now)));
     sheet.maybe(
+        "To clear",
+        status.clears.as_ref().map(|symptom| text::line(&symptom.message)),
+    );
+    sheet.maybe("Mitigated", status.mitigated_at.map(|at| when(at, now)));
+    sheet.maybe("Settled", status.settled_at.map(|at| when(at, now)));
+    let again = |of: &String| format!("{of}, {} time(s) in a row", status.relapses);
+    sheet.maybe("Relapse of", status.relapse_of.as_ref().map(again));
+    sheet.maybe("Came back in", status.relapsed_in.as_ref());
+    sheet.maybe(
         "Learned",
         status.learned.as_ref().map(|name| format!("runbookentry/{name}")),
     );
@@ -368,6 +377,7 @@ fn verification(sheet: &mut Sheet, proof: &Verification) {
     sheet.section("Verification");
     sheet.maybe("Health verified", proof.health_verified.map(yes_no));
     sheet.maybe("Symptom cleared", proof.symptom_cleared.map(yes_no));
+    sheet.maybe("Measured after", proof.after.as_deref().map(text::line));
     for attempt in &proof.attempts {
         let word = if attempt.healthy { "healthy" } else { "not healthy" };
         let words = format!("{} {word}: {}", clock(attempt.at), attempt.message);

@@ -9,6 +9,7 @@ use aegis_api::{ConditionType, Kind, Reason, Workload, condition};
 
 use super::super::detected::Firing;
 use super::super::readings::readings;
+use super::super::{clearing, confirmation, relapse};
 use super::budget::failures_in_a_row;
 use super::window::is_frozen;
 use super::{Case, Ruling};
@@ -82,6 +83,39 @@ pub(super) fn not_measured(case: &Case<'_>) -> Option<Ruling> {
     Some(Ruling::NotMeasured {
         message: format!(
             "nothing measured speaks for {}: no symptom was found{read}",
+            case.action
+        ),
+    })
+}
+
+/// Nothing was measured of what was reported, and the policy asks a human then.
+pub(super) fn unconfirmed(case: &Case<'_>) -> Option<Ruling> {
+    if !confirmation::requires_approval(case.incident) {
+        return None;
+    }
+    needs_approval(
+        Reason::Unconfirmed,
+        format!(
+            "nothing was measured of what was reported: policy {} asks a human before it ends",
+            case.incident.policy_name
+        ),
+    )
+}
+
+/// What cannot clear anything of what is measured is not tried.
+pub(super) fn cannot_clear(case: &Case<'_>) -> Option<Ruling> {
+    let message = clearing::cannot_clear(case.incident, case.action)?;
+    needs_approval(Reason::CannotClear, message)
+}
+
+/// What did not last is repeated with growing pauses.
+pub(super) fn relapsed(case: &Case<'_>) -> Option<Ruling> {
+    let until = relapse::pauses_until(case.incident, case.action)?;
+    let times = case.incident.status.relapses;
+    Some(Ruling::Wait {
+        reason: Reason::Relapsed,
+        message: format!(
+            "{} cleared this before and it came back, {times} time(s) in a row: not again before {until}",
             case.action
         ),
     })

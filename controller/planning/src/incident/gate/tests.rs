@@ -18,6 +18,7 @@ fn the_rules_bind_in_this_order() {
         [
             "ContainerPaused",
             "DetectorFires",
+            "Unconfirmed",
             "NotMeasured",
             "StoppedByHand",
             "RestartLimit",
@@ -25,6 +26,7 @@ fn the_rules_bind_in_this_order() {
             "NotAllowed",
             "CouncilRejected",
             "CouncilNeedsReview",
+            "CannotClear",
             "FailedBefore",
             "ScaledToZero",
             "Protected",
@@ -36,6 +38,7 @@ fn the_rules_bind_in_this_order() {
             "BudgetExhausted",
             "HostShort",
             "HostBudgetExhausted",
+            "Relapsed",
             "BlastRadius",
             "HostBusy",
         ]
@@ -334,6 +337,8 @@ fn i6_the_hosts_limits_bind_automation_and_no_human() {
 fn a_short_host_is_scaled_up_by_a_human_only_and_restarts_go_on() {
     let mut incident = judge(vec![incident(REPORT, "{}")], "{mode: Auto}");
     incident.reading.memory_available = Some(1 << 20);
+    // Any action may be what a person's rule calls for.
+    incident.status.symptoms[0].kind = aegis_api::SymptomKind::Rule;
     let ruling = |action, by_human| word(&ruled_on(&incident, action, Some("APPROVED"), by_human));
     assert_eq!(ruling(Action::ScaleUp, false), "ask HostShort");
     assert_eq!(ruling(Action::ScaleUp, true), "allow");

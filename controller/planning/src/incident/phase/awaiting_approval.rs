@@ -14,7 +14,7 @@ use super::super::gate::{self, Case, Ruling};
 use super::super::next::{Effect, Next};
 use super::super::overtaken::{MOST_STARTED_OVER, overtaken, start_over, started_over};
 use super::super::validate::ValidatedIncident;
-use super::super::{dry_run, ladder, measured, remedy};
+use super::super::{confirmation, dry_run, ladder, measured, remedy};
 
 /// How often a plan is judged again while something stands in its way.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -79,7 +79,8 @@ fn is_stale(plan: &Plan, workload: &Workload) -> bool {
 fn agreed(incident: &ValidatedIncident, workload: &Workload, plan: &Plan, by: &str) -> Next {
     let changes = plan.action != Action::Noop;
     // Where nothing is wrong any more, measuring it takes the plan back; a person who insists orders the action.
-    if changes && (!measured::is_fresh(incident) || incident.status.symptoms.is_empty()) {
+    let is_gone = incident.status.symptoms.is_empty() && !confirmation::was_asked(incident);
+    if changes && (!measured::is_fresh(incident) || is_gone) {
         return Next::Effect(Effect::Measure);
     }
     let case = Case {

@@ -42,12 +42,10 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
 /// had not agreed, a human who approved the first plan has not approved this one, too.
 fn next_rung(incident: &ValidatedIncident, workload: &Workload) -> Next {
     let status = &incident.status;
-    let mut ladder = incident.policy.fallback.iter();
-    let untried = ladder.find(|action| !status.tried.iter().any(|tried| tried.action == **action));
-    match (untried, status.tried.last()) {
+    match (ladder::next_rung(incident, None), status.tried.last()) {
         (Some(action), _) => {
             let proposed = Proposed {
-                action: *action,
+                action,
                 count: 1,
                 council: status.council.clone(),
                 by_human: None,

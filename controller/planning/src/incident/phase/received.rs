@@ -9,6 +9,7 @@ use super::super::gate;
 use super::super::next::{Effect, Next};
 use super::super::own_restarts;
 use super::super::readings::describe_container;
+use super::super::relapse::{self, Mitigated};
 use super::super::transition::{Field, HeldFor, Transition, What};
 use super::super::validate::ValidatedIncident;
 
@@ -90,6 +91,7 @@ pub fn after_investigation(
     };
     let workload = incident.target.as_ref().ok();
     let workload = workload.and_then(|workload| workload.name().parse().ok());
+    let again = relapse::of(incident, &symptoms);
     let investigated = Transition::new(What::Investigated, Phase::Received, now)
         .log(Stage::EvidenceCollected, seen.join("; "))
         .log(Stage::RagRetrieval, recalled(&similar))
@@ -98,7 +100,35 @@ pub fn after_investigation(
         .set(Field::Evidence(Some(evidence)))
         .set(Field::Retrieved(similar))
         .set(Field::Workload(workload));
-    investigated.then(after)
+    match again {
+        Some(earlier) => came_back(investigated, incident, earlier).then(after),
+        None => investigated.set(Field::Relapse(None, 0)).then(after),
+    }
+}
+
+/// It is what an earlier incident cleared, and from the third time on a human should find a cure.
+fn came_back(transition: Transition, incident: &ValidatedIncident, earlier: &Mitigated) -> Transition {
+    let times = earlier.relapses.saturating_add(1);
+    let Mitigated {
+        incident: name,
+        action,
+        at,
+        ..
+    } = earlier;
+    let text =
+        format!("it came back, {times} time(s) in a row: {action} cleared it at {at}, in incident {name}");
+    let is_news = incident.status.relapse_of.as_ref() != Some(name);
+    let mut transition = transition.set(Field::Relapse(Some(name.clone()), times));
+    if is_news {
+        transition = transition.log(Stage::EvidenceCollected, text.clone());
+    }
+    if times < relapse::NO_CURE_AFTER {
+        return transition;
+    }
+    let asks = format!(
+        "{text}; {action} is no cure: please find the cause, meanwhile it is repeated within the budget, with growing pauses"
+    );
+    transition.condition(ConditionType::CureNeeded, true, Reason::CameBack, asks)
 }
 
 fn analysis_begins(incident: &ValidatedIncident, what: What, now: Time) -> Transition {

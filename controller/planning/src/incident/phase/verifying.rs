@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use aegis_api::incident::{Attempt, Execution, Stage, Verification};
 use aegis_api::proposal::Action;
-use aegis_api::symptom::words;
-use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload};
+use aegis_api::redact::bound;
+use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload, WorkloadStatus};
 
+use super::super::clearing;
 use super::super::ladder::{fail, fall_back};
 use super::super::next::{Effect, Next};
 use super::super::transition::{Field, Transition, What};
 use super::super::validate::ValidatedIncident;
 use super::executing::{in_rotation, rotation};
 
+/// The longest account of what was read afterwards, in characters.
+const AFTER: usize = 600;
 /// Pause after a failed verification attempt: doubles from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -23,11 +26,14 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     };
     let status = workload.status.clone().unwrap_or_default();
     let steady = verified(incident, verification);
-    if steady && in_rotation(incident, &status) {
+    let now = incident.now;
+    let is_late = verification.deadline.is_some_and(|deadline| now >= deadline);
+    // What could not be measured may still be, until the deadline; then it stays open whether it was cured.
+    let is_open = clearing::target(&incident.status).is_some() && verification.symptom_cleared.is_none();
+    if steady && in_rotation(incident, &status) && (is_late || !is_open) {
         return Next::Effect(Effect::Learn);
     }
-    let now = incident.now;
-    if verification.deadline.is_some_and(|deadline| now >= deadline) && !goes_on(incident, verification) {
+    if is_late && !goes_on(incident, verification, &status) {
         let last = verification.attempts.last();
         let what = if steady {
             "the load balancer does not have it in rotation".to_owned()
@@ -46,6 +52,11 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     }
 }
 
+/// Whether the start period of a container runs: that it does not answer yet says nothing.
+fn is_starting(status: &WorkloadStatus) -> bool {
+    status.instances.iter().any(|row| row.starting && !row.draining)
+}
+
 /// How long until the attempt of this number.
 fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -> Duration {
     let Some(last) = verification.attempts.last() else {
@@ -62,9 +73,12 @@ fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -
         .map_or(pause, |end| pause.min(end.until(incident.now)))
 }
 
-/// Whether it goes on beyond its deadline: no probe has run since this controller started, or what it saw since then has
-/// been good and only has not lasted long enough. Time without a probe proves nothing.
-fn goes_on(incident: &ValidatedIncident, verification: &Verification) -> bool {
+/// Whether it goes on beyond its deadline: no probe has run since this controller started, what it saw since then has
+/// been good and only has not lasted long enough, or a container's start period runs. Time without a probe proves nothing.
+fn goes_on(incident: &ValidatedIncident, verification: &Verification, status: &WorkloadStatus) -> bool {
+    if is_starting(status) {
+        return true;
+    }
     let Some(last) = verification.attempts.last() else {
         return true;
     };
@@ -115,15 +129,17 @@ pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, 
     (healthy, message)
 }
 
-/// What of the symptom is left after an action.
+/// What of the symptom that the plan was to clear is left after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Aftermath {
-    /// There was none, or it is not for automation to judge.
+    /// There was none, or the probes have not passed.
     Unasked,
-    Cleared,
+    /// It is measured as gone; what was read.
+    Cleared(String),
+    /// It, or what is as bad and was not there before, is measured.
     Persists(String),
-    /// Its reading is not to be had.
-    Unknown,
+    /// Its reading is not to be had; why.
+    Unknown(String),
     /// The engine did not answer.
     Unread(String),
 }
@@ -137,25 +153,38 @@ pub fn after_probe(
     now: Time,
 ) -> Transition {
     let (mut healthy, mut message) = proof;
-    let cleared = match &aftermath {
-        Aftermath::Cleared => Some(true),
-        Aftermath::Persists(_) => Some(false),
-        Aftermath::Unasked | Aftermath::Unknown | Aftermath::Unread(_) => None,
-    };
+    let mut verification = incident.status.verification.clone().unwrap_or_default();
     match aftermath {
-        // What a human orders need not be about the symptom.
-        Aftermath::Persists(what) if incident.incident.spec.override_.is_none() => {
-            healthy = false;
-            message = format!("{message}, but still: {what}");
+        Aftermath::Unasked => {}
+        Aftermath::Cleared(read) => {
+            verification.symptom_cleared = Some(true);
+            verification.after = Some(bound(&read, AFTER));
+        }
+        Aftermath::Persists(what) => {
+            verification.symptom_cleared = Some(false);
+            verification.after = Some(bound(&what, AFTER));
+            // What a human orders need not be about the symptom.
+            if incident.incident.spec.override_.is_none() {
+                healthy = false;
+                message = format!("{message}, but still: {what}");
+            }
+        }
+        Aftermath::Unknown(why) => {
+            // A reading of before says nothing about now.
+            verification.symptom_cleared = None;
+            verification.after = Some(bound(&why, AFTER));
         }
         Aftermath::Unread(error) => {
             healthy = false;
             message = error;
         }
-        Aftermath::Unasked | Aftermath::Cleared | Aftermath::Persists(_) | Aftermath::Unknown => {}
     }
-    let mut verification = incident.status.verification.clone().unwrap_or_default();
-    verification.symptom_cleared = cleared.or(verification.symptom_cleared);
+    // The deadline is counted from the end of the start period.
+    let status = incident.target.as_ref().ok().and_then(|it| it.status.as_ref());
+    if status.is_some_and(is_starting) {
+        let later = now.plus(incident.policy.verification.deadline);
+        verification.deadline = verification.deadline.max(Some(later));
+    }
     verification.record(Attempt {
         number,
         at: now,
@@ -195,21 +224,39 @@ pub fn after_learning(incident: &ValidatedIncident, learned: Option<String>, now
         Reason::ProbesPassed,
         text.clone(),
     );
-    if let Some(cleared) = verification.and_then(|verification| verification.symptom_cleared) {
-        let reason = if cleared {
-            Reason::NotMeasuredAnyMore
-        } else {
-            Reason::StillMeasured
+    if let Some(symptom) = clearing::target(status) {
+        let after = verification.and_then(|verification| verification.after.clone());
+        let message = format!(
+            "before: {}; after: {}",
+            symptom.message,
+            after.unwrap_or_default()
+        );
+        let cleared = verification.and_then(|verification| verification.symptom_cleared);
+        let (holds, reason) = match cleared {
+            Some(true) => (true, Reason::NotMeasuredAnyMore),
+            Some(false) => (false, Reason::StillMeasured),
+            None => (false, Reason::Inconclusive),
         };
-        let before = format!("before: {}", words(&status.symptoms));
-        transition = transition.condition(ConditionType::SymptomCleared, cleared, reason, before);
+        if reason == Reason::Inconclusive {
+            let text = format!("inconclusive, whether the symptom is gone could not be measured: {message}");
+            transition = transition.log(Stage::Verifying, text);
+        }
+        transition = transition
+            .condition(ConditionType::SymptomCleared, holds, reason, message)
+            .set(Field::MitigatedAt(holds.then_some(now)));
     }
     if let Some(entry) = &learned {
         transition = transition.condition(ConditionType::Learned, true, Reason::RunbookEntry, entry.clone());
     }
+    let verification = status.verification.as_ref();
+    let is_cleared = clearing::target(status).is_some()
+        && verification.and_then(|verification| verification.symptom_cleared) == Some(true);
+    // It is settled once it has stayed away.
+    let settles = is_cleared.then(|| incident.policy.relapse_window.std());
     transition
         .log(Stage::Resolved, text)
         .set(Field::Learned(learned))
         .set(Field::ResolvedAt(Some(now)))
         .finished()
+        .again(settles)
 }

@@ -14,7 +14,7 @@ use super::super::TRANSITIONS;
 use super::super::measured::{Measured, after_measuring};
 use super::super::phase::{
     Aftermath, Applied, Found, after_analysis, after_execution, after_investigation, after_learning,
-    after_probe, after_unlearning, after_vote, analysis_failed,
+    after_probe, after_settling, after_unlearning, after_vote, analysis_failed,
 };
 use super::super::transition::{Transition, applied};
 use super::*;
@@ -117,6 +117,12 @@ fn thrown(dice: &mut Dice, base: &[ValidatedIncident]) -> ValidatedIncident {
         incident.host.busy = ["a", "b"].map(str::to_owned).into();
         let conditions = &mut incident.status.conditions;
         Conditions::at(conditions, Some(1), time(9)).set(ConditionType::Held, true, Reason::HostBusy, "m");
+    }
+    if dice.once_in(16) {
+        let status = &mut incident.status;
+        status.phase = Phase::Resolved;
+        (status.mitigated_at, status.finished_at) = (Some(time(dice.pick(&[10, 3000]))), Some(time(10)));
+        incident.came_back_in = dice.once_in(2).then(|| "again".to_owned());
     }
     if dice.once_in(16) {
         incident.host.minute = ["a", "b", "c"].map(str::to_owned).into();
@@ -303,9 +309,16 @@ fn outcomes(incident: &ValidatedIncident, next: Next) -> Vec<Transition> {
         }
         Effect::Probe { number } => {
             let proof = (true, "200".to_owned());
-            vec![after_probe(incident, number, proof, Aftermath::Cleared, now)]
+            vec![after_probe(
+                incident,
+                number,
+                proof,
+                Aftermath::Cleared(String::new()),
+                now,
+            )]
         }
         Effect::Learn => vec![after_learning(incident, None, now)],
+        Effect::Settle { relapsed_in } => vec![after_settling(incident, relapsed_in, now)],
         Effect::Unlearn(setback) => [None, Some(3)]
             .map(|withdrawn| after_unlearning(incident, setback.clone(), withdrawn, now))
             .into(),
@@ -349,7 +362,9 @@ fn every_phase_is_reached_and_only_an_end_leads_nowhere() {
     }
     assert_eq!(reached, Phase::ALL.into());
     for phase in Phase::ALL {
-        let goes_on = TRANSITIONS.iter().any(|(from, ..)| *from == phase);
+        let goes_on = TRANSITIONS
+            .iter()
+            .any(|(from, _, to)| *from == phase && to != from);
         assert_eq!(goes_on, !phase.is_end(), "{phase:?}");
     }
 }

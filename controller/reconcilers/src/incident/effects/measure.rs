@@ -1,26 +1,42 @@
 //! Whether what is wrong is (still) wrong at this moment: asked right before an action and after it. Reads only.
 
 use aegis_api::Workload;
-use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
+use aegis_api::proposal::{ContainerEvidence, Evidence};
 use aegis_api::symptom::{Symptom, SymptomKind, words};
 use aegis_docker::EngineError;
+use aegis_planning::detection::{Verdict, symptom};
+use aegis_planning::incident::clearing::{target, trusted};
 use aegis_planning::incident::measured::Measured;
 use aegis_planning::incident::phase::Aftermath;
 use aegis_planning::incident::readings::readings;
 use aegis_planning::incident::validate::ValidatedIncident;
 
 use super::super::IncidentReconciler;
-use super::{case, evidence};
+use super::{case, evidence, signals};
 
-/// What these readings show as wrong.
+/// The most symptoms that an incident has.
+const MOST_SYMPTOMS: usize = 12;
+
+/// What these readings, the signals and a trusted sender show as wrong.
 pub(super) fn judge(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
+    workload: &Workload,
     evidence: &Evidence,
 ) -> Vec<Symptom> {
     let case = case::with(reconciler, incident, evidence.clone());
-    case.map(|case| reconciler.brain.symptoms(&case))
-        .unwrap_or_default()
+    let shown = case
+        .map(|case| reconciler.brain.symptoms(&case))
+        .unwrap_or_default();
+    let signals = signals::read(&reconciler.context, incident, workload);
+    let signals = signals.iter().filter_map(symptom);
+    let mut found: Vec<Symptom> = shown
+        .into_iter()
+        .chain(signals)
+        .chain(trusted(incident))
+        .collect();
+    found.truncate(MOST_SYMPTOMS);
+    found
 }
 
 /// Measures again.
@@ -32,39 +48,50 @@ pub(super) async fn measure(
     let with_cpu = names(incident, SymptomKind::CpuHigh);
     let read = evidence::readings(&reconciler.context, incident, workload, with_cpu).await?;
     Ok(Measured {
-        symptoms: judge(reconciler, incident, &read),
+        symptoms: judge(reconciler, incident, workload, &read),
         readings: readings(&read),
         at: reconciler.context.clock.now(),
     })
 }
 
-/// Whether the gravest symptom that there was is gone. Nothing is measured where the probes are not passed: it is not well.
+/// Whether the symptom that the plan was to clear is gone. Nothing is measured where the probes are not passed: it is not
+/// well.
 pub(super) async fn aftermath(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
     workload: &Workload,
     passed: bool,
 ) -> Aftermath {
-    let plan = incident.status.plan.as_ref().map(|plan| plan.action);
-    let acted = plan.is_some_and(|action| action != Action::Noop);
-    let symptom = incident.status.symptoms.first();
-    let Some(symptom) = symptom.filter(|_| passed && acted) else {
+    let Some(symptom) = target(&incident.status).filter(|_| passed) else {
         return Aftermath::Unasked;
     };
+    let context = &reconciler.context;
     let with_cpu = symptom.kind == SymptomKind::CpuHigh;
-    let read = match evidence::readings(&reconciler.context, incident, workload, with_cpu).await {
+    let read = match evidence::readings(context, incident, workload, with_cpu).await {
         Ok(read) => read,
         Err(error) => return Aftermath::Unread(error.to_string()),
     };
-    let left: Vec<Symptom> = judge(reconciler, incident, &read)
+    let now = judge(reconciler, incident, workload, &read);
+    let left: Vec<Symptom> = now
         .into_iter()
-        .filter(|left| left.kind == symptom.kind)
+        .filter(|left| left.kind == symptom.kind || is_new_and_grave(incident, left))
         .collect();
-    match left.is_empty() {
-        true if is_known(symptom.kind, &read) => Aftermath::Cleared,
-        true => Aftermath::Unknown,
-        false => Aftermath::Persists(words(&left)),
+    if !left.is_empty() {
+        return Aftermath::Persists(words(&left));
     }
+    match unknown(reconciler, incident, workload, symptom.kind, &read) {
+        Some(why) => Aftermath::Unknown(why),
+        None => Aftermath::Cleared(readings(&read)),
+    }
+}
+
+/// What the action may have brought about: a crash loop or an OOM kill that was not there before.
+fn is_new_and_grave(incident: &ValidatedIncident, symptom: &Symptom) -> bool {
+    let grave = matches!(
+        symptom.kind,
+        SymptomKind::OutOfMemory | SymptomKind::CrashLoop | SymptomKind::Down
+    );
+    grave && !names(incident, symptom.kind)
 }
 
 fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {
@@ -75,21 +102,34 @@ fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {
         .any(|symptom| symptom.kind == kind)
 }
 
-/// Whether what decides about a symptom of this kind could be read of every container.
-fn is_known(kind: SymptomKind, evidence: &Evidence) -> bool {
+/// Why it is not known whether a symptom of this kind is gone; `None` where it is.
+fn unknown(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    workload: &Workload,
+    kind: SymptomKind,
+    evidence: &Evidence,
+) -> Option<String> {
     let every = |known: fn(&ContainerEvidence) -> bool| evidence.containers.iter().all(known);
-    match kind {
+    let is_known = match kind {
         SymptomKind::MemoryHigh | SymptomKind::MemoryGrowing => every(|it| it.memory_bytes.is_some()),
         SymptomKind::CpuHigh => every(|it| it.cpu_percent.is_some()),
         SymptomKind::ErrorBurst => every(|it| it.recent_error_lines.is_some()),
-        // Of those who ask the load balancer's clients, or a sender, silence is no answer.
-        SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::Trusted => false,
-        SymptomKind::Throttled | SymptomKind::ProcessLimit => false,
         SymptomKind::Rule
         | SymptomKind::OutOfMemory
         | SymptomKind::Down
         | SymptomKind::ProbeFailing
         | SymptomKind::CrashLoop => true,
         SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
-    }
+        SymptomKind::Trusted => incident.incident.spec.source.resolved_at.is_some(),
+        SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::ProcessLimit => {
+            let read = signals::read(&reconciler.context, incident, workload);
+            let (_, finding) = read.into_iter().find(|(read, _)| *read == kind)?;
+            return (finding.verdict == Verdict::Unknown).then_some(finding.message);
+        }
+    };
+    (!is_known).then(|| match kind {
+        SymptomKind::Trusted => "its sender has not said that it is over".to_owned(),
+        _ => format!("it could not be read of every container: {}", readings(evidence)),
+    })
 }

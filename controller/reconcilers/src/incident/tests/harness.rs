@@ -66,10 +66,12 @@ impl Harness {
             _probes: probes.drop_guard(),
             _state: state,
         };
-        harness.apply("RemediationPolicy", "all", policy).await.unwrap();
+        // What nothing confirms is not watched for real seconds, unless a test says so.
+        let mut policy = policy.clone();
+        policy["confirmWithin"] = policy.get("confirmWithin").cloned().unwrap_or(json!("0s"));
+        harness.apply("RemediationPolicy", "all", &policy).await.unwrap();
         for (name, adopted) in [("web", container), (OTHER, OTHER)] {
-            let health =
-                json!({"http": {"path": "/health", "port": 8000}, "interval": "100ms", "timeout": "200ms"});
+            let health = json!({"http": {"path": "/health", "port": 8000}, "interval": "100ms", "timeout": "200ms", "startPeriod": "500ms"});
             let spec = json!({"container": adopted, "replicas": 1, "health": health});
             harness.apply("Workload", name, &spec).await.unwrap();
         }

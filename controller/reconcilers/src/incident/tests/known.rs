@@ -90,16 +90,38 @@ async fn a_known_incident_is_decided_and_resolved_without_a_token_until_the_fix_
     assert_eq!(status.learned.as_deref(), Some("rb-known"));
     assert_eq!(
         (outcomes(&harness, "rb-known"), outcomes(&harness, "rb-new")),
-        ((10, 0), (1, 0))
+        ((9, 0), (1, 0))
+    );
+    let known = harness.context.store.get::<RunbookEntry>("rb-known").unwrap();
+    assert_eq!(
+        known.spec.outcomes.provisional,
+        ["inc-1"],
+        "it may still come back"
     );
 
     let status = incident(&harness, "inc-2", Cure::Never).await;
     assert_eq!(status.phase, Phase::Failed, "{status:#?}");
     assert_eq!(status.analysis.unwrap().provider, RUNBOOK);
     assert_eq!(
-        (outcomes(&harness, "rb-known"), outcomes(&harness, "rb-new")),
-        ((10, 1), (1, 0))
+        (status.relapse_of.as_deref(), status.relapses),
+        (Some("inc-1"), 1)
     );
+    assert_eq!(
+        (outcomes(&harness, "rb-known"), outcomes(&harness, "rb-new")),
+        ((9, 1), (1, 0))
+    );
+    // It came back, so it was no cure.
+    let earlier = harness.drive("inc-1").await.status.unwrap();
+    assert_eq!(
+        (earlier.phase, earlier.relapsed_in.as_deref()),
+        (Phase::Resolved, Some("inc-2"))
+    );
+    let known = harness.context.store.get::<RunbookEntry>("rb-known").unwrap();
+    assert_eq!(
+        (known.spec.outcomes.relapses, known.spec.outcomes.successes),
+        (1, 9)
+    );
+    assert_eq!(known.spec.outcomes.provisional, [""; 0]);
 
     let status = incident(&harness, "inc-3", Cure::Never).await;
     assert_eq!(status.analysis.unwrap().provider, "analyst");

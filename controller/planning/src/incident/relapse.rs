@@ -1,0 +1,148 @@
+//! A symptom that comes back after it was cleared: what cleared it is repeated with growing pauses, and a human is asked
+//! for a cure. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::proposal::Action;
+use aegis_api::symptom::SymptomClass;
+use aegis_api::{Incident, Kind, Symptom, Time, Workload};
+
+use super::clearing;
+use super::validate::ValidatedIncident;
+use crate::ledger;
+
+/// From the third time that a symptom is there, a human should find a cure.
+pub const NO_CURE_AFTER: u32 = 2;
+/// The longest pause before what does not last is done again; of what is down, so that it is not left so.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const LONGEST_PAUSE_DOWN: Duration = Duration::from_secs(60);
+
+/// Within which a revision is the rollback that an incident planned.
+const ROLLS_BACK_WITHIN: Duration = Duration::from_secs(120);
+
+/// What an earlier incident cleared on the workload, and that may come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mitigated {
+    pub incident: String,
+    pub class: SymptomClass,
+    pub action: Action,
+    pub at: Time,
+    /// How often it had come back then.
+    pub relapses: u32,
+}
+
+/// What other incidents cleared on the workload within the window, oldest first. What was changed since by anything else
+/// is a new story.
+pub(super) fn mitigated(
+    incident: &Incident,
+    workload: &Workload,
+    incidents: &[Arc<Incident>],
+    window: Duration,
+    now: Time,
+) -> Vec<Mitigated> {
+    let changed = changed_by_others(workload, incidents);
+    let others = incidents.iter().filter(|other| other.name() != incident.name());
+    let mut found: Vec<Mitigated> = others
+        .filter(|other| {
+            other
+                .workload()
+                .is_some_and(|name| name.as_str() == workload.name())
+        })
+        .filter_map(|other| cleared_by(other))
+        .filter(|cleared| cleared.at <= now && cleared.at.age(now) <= window)
+        .filter(|cleared| changed.is_none_or(|changed| changed <= cleared.at))
+        .collect();
+    found.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
+    found
+}
+
+fn cleared_by(incident: &Incident) -> Option<Mitigated> {
+    let status = incident.status.as_ref()?;
+    Some(Mitigated {
+        incident: incident.name().to_owned(),
+        class: clearing::target(status)?.kind.class(),
+        action: status.plan.as_ref()?.action,
+        at: status.mitigated_at?,
+        relapses: status.relapses,
+    })
+}
+
+/// When the workload's spec was last changed by anything but an incident's plan.
+fn changed_by_others(workload: &Workload, incidents: &[Arc<Incident>]) -> Option<Time> {
+    let status = workload.status.as_ref()?;
+    let ours: Vec<i64> = incidents
+        .iter()
+        .flat_map(|incident| ledger::generations_of(incident, workload.name()))
+        .collect();
+    let demands = status.demands.iter().skip(1);
+    let others = demands.filter(|demand| !ours.contains(&demand.generation));
+    let revision = status.revisions.last().filter(|_| status.revisions.len() > 1);
+    let rolled_back = |at: Time| {
+        let mut incidents = incidents.iter().filter_map(|incident| incident.status.as_ref());
+        incidents.any(|status| {
+            let plan = status.plan.as_ref();
+            plan.is_some_and(|plan| {
+                let soon = plan.created_at <= at && plan.created_at.age(at) < ROLLS_BACK_WITHIN;
+                plan.action == Action::Rollback && soon
+            })
+        })
+    };
+    let revised = revision
+        .map(|revision| revision.created_at)
+        .filter(|at| !rolled_back(*at));
+    others.map(|demand| demand.at).chain(revised).max()
+}
+
+/// Of what was cleared, that which these symptoms are again: the newest.
+pub(super) fn of<'a>(incident: &'a ValidatedIncident, symptoms: &[Symptom]) -> Option<&'a Mitigated> {
+    let is_again = |cleared: &&Mitigated| {
+        symptoms
+            .iter()
+            .any(|symptom| symptom.kind.class() == cleared.class)
+    };
+    incident.mitigated.iter().rev().find(is_again)
+}
+
+/// The incident in which what this one cleared came back.
+pub(super) fn came_back_in(incident: &Incident, incidents: &[Arc<Incident>]) -> Option<String> {
+    let again = incidents.iter().find(|other| {
+        let earlier = other
+            .status
+            .as_ref()
+            .and_then(|status| status.relapse_of.as_ref());
+        earlier.is_some_and(|earlier| earlier == incident.name())
+    });
+    again.map(|again| again.name().to_owned())
+}
+
+/// What the incident taught that this one is a relapse of: the same lesson, however the readings are worded.
+pub(super) fn taught_before(incident: &Incident, incidents: &[Arc<Incident>]) -> Option<String> {
+    let of = incident.status.as_ref()?.relapse_of.as_ref()?;
+    let earlier = incidents.iter().find(|earlier| earlier.name() == of)?;
+    earlier.status.as_ref()?.learned.clone()
+}
+
+/// Until when an action that did not last is not repeated; `None` where it may be.
+pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Option<Time> {
+    let relapses = incident.status.relapses;
+    if relapses == 0 {
+        return None;
+    }
+    let mut done = incident.history.iter().rev();
+    let last = done.find(|done| done.action == action)?.at;
+    let class = clearing::to_clear(incident, action)?.kind.class();
+    let longest = match class {
+        SymptomClass::Availability => LONGEST_PAUSE_DOWN,
+        _ => LONGEST_PAUSE,
+    };
+    let doubled = 1_u32.checked_shl(relapses).unwrap_or(u32::MAX);
+    let pause = incident
+        .policy
+        .cooldown
+        .std()
+        .saturating_mul(doubled)
+        .min(longest);
+    let until = last.plus(pause.into());
+    (until > incident.now).then_some(until)
+}

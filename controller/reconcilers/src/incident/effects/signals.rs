@@ -1,0 +1,71 @@
+//! What the signals show of an incident's workload beside its evidence: what the load balancer's clients meet, and how
+//! near its limit of processes a container is. Reads what is measured already.
+
+use aegis_api::signals::{ContainerSignals, WorkloadSignals};
+use aegis_api::symptom::SymptomKind;
+use aegis_api::workload::InstanceStatus;
+use aegis_api::{Kind, Workload, WorkloadStatus};
+use aegis_planning::detection::{Finding, from_signals};
+use aegis_planning::incident::validate::ValidatedIncident;
+
+use crate::context::Context;
+
+/// Each kind with what was found since the last action, gravest first.
+pub(super) fn read(
+    context: &Context,
+    incident: &ValidatedIncident,
+    workload: &Workload,
+) -> [(SymptomKind, Finding); 3] {
+    let default = WorkloadStatus::default();
+    let status = workload.status.as_ref().unwrap_or(&default);
+    let execution = incident.status.execution.as_ref();
+    let acted_at = [
+        status.demands.last().map(|demand| demand.at),
+        execution.and_then(|execution| execution.applied_at),
+    ];
+    let acted_at = acted_at.into_iter().flatten().max();
+    let now = context.clock.now();
+    context.samples.history().with(|view| {
+        let rows = status.instances.iter().filter(|row| row.leaving.is_none());
+        let containers: Vec<ContainerSignals<'_>> = rows
+            .map(|row| ContainerSignals {
+                samples: view.samples(&row.name),
+                ..of_row(row)
+            })
+            .collect();
+        context.samples.traffic().with(workload.name(), |requests| {
+            from_signals(&WorkloadSignals {
+                now,
+                containers: &containers,
+                desired: workload.spec.replicas,
+                ready: status.ready_replicas,
+                changing: false,
+                acted_at,
+                requests,
+                in_rotation: None,
+            })
+        })
+    })
+}
+
+/// What the workload's status says of a container.
+fn of_row(row: &InstanceStatus) -> ContainerSignals<'_> {
+    ContainerSignals {
+        name: &row.name,
+        state: row.state,
+        exit_code: None,
+        oom_killed: false,
+        started_at: row.started_at,
+        finished_at: None,
+        health: row.health,
+        docker_unhealthy: None,
+        starting: row.starting,
+        stopped_by_hand: row.stopped_by_hand.is_some(),
+        memory_limit_bytes: None,
+        samples: &[],
+        history: &[],
+        deaths: &[],
+        error_lines: None,
+        matching_lines: None,
+    }
+}
