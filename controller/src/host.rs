@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use aegis_api::observed::ContainerSummary;
+use aegis_api::signals::HostSignals;
+use aegis_api::wire::HostMetrics;
 use aegis_api::{ContainerId, Time};
 use aegis_docker::ListFilter;
 use aegis_reconcilers::docker_events::{DockerEvents, Link, Notice};
@@ -32,7 +34,11 @@ pub(crate) async fn watch(
     let mut starts = Starts::default();
     let journal = Journal::new(context.store.dir());
     journal
-        .restore(context.samples.history(), context.clock.now())
+        .restore(
+            context.samples.history(),
+            context.samples.traffic(),
+            context.clock.now(),
+        )
         .await;
     let mut notices = std::pin::pin!(events.subscribe());
     let mut resources = triggers::topology(&context);
@@ -61,10 +67,12 @@ pub(crate) async fn watch(
                 false
             }
             measured = &mut measuring => {
-                let (readings, learned): (Vec<Reading>, Vec<(ContainerId, Time)>) = measured;
+                let Measured { readings, starts: learned, host } = measured;
                 starts.add(learned, &readings);
                 show_load(&context, &view, &readings, &starts);
-                journal.keep(context.samples.history(), context.clock.now()).await;
+                view.set_host(HostMetrics::of(&host, context.clock.now()));
+                let samples = &context.samples;
+                journal.keep(samples.history(), samples.traffic(), context.clock.now()).await;
                 false
             }
         };
@@ -123,22 +131,35 @@ async fn list_containers(context: &Context) -> Option<Vec<ContainerSummary>> {
     }
 }
 
-/// Counters of these containers, and when those of `unknown` start started.
+/// A round of readings.
+struct Measured {
+    readings: Vec<Reading>,
+    /// When containers started of which that was not known.
+    starts: Vec<(ContainerId, Time)>,
+    host: HostSignals,
+}
+
+/// Counters of these containers, when those of `unknown` start started, and the host.
 async fn measure(
     context: &Context,
     containers: Vec<ContainerSummary>,
     unknown: Vec<ContainerId>,
-) -> (Vec<Reading>, Vec<(ContainerId, Time)>) {
+) -> Measured {
     let engine = &*context.engine;
     let starts = unknown.into_iter().map(|id| async move {
         let details = engine.inspect(&id).await.ok()??;
         Some((id, details.started_at?))
     });
-    let (readings, starts) = futures::join!(
+    let (readings, starts, host) = futures::join!(
         collect(engine, &context.samples, containers),
-        futures::future::join_all(starts)
+        futures::future::join_all(starts),
+        context.read_host()
     );
-    (readings, starts.into_iter().flatten().collect())
+    Measured {
+        readings,
+        starts: starts.into_iter().flatten().collect(),
+        host,
+    }
 }
 
 fn show(context: &Context, view: &HostView, containers: &[ContainerSummary]) {

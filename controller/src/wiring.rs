@@ -13,10 +13,13 @@ use aegis_docker::{Engine, LogQuery};
 use aegis_notify::Notifier;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
+use aegis_reconcilers::host_reader::HostReader;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::rule_files::RuleFiles;
-use aegis_reconcilers::{Context, Parts, Settings, Surroundings, Turns, detector, host_reading, requests};
+use aegis_reconcilers::{
+    Context, Parts, Settings, Surroundings, Turns, balancer_metrics, detector, requests,
+};
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
     HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
@@ -70,7 +73,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let parts = Wired {
         docker_events: DockerEvents::new(&context),
         recall: Recall::default(),
-        view: HostView::new().with_history(history(&context, args.metrics_interval_secs)),
+        view: HostView::new()
+            .with_history(history(&context, args.metrics_interval_secs))
+            .with_balancers(balancers(&context)),
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
     };
@@ -245,8 +250,8 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         verification_deadline: store.defaults().verification_deadline,
         log_chars: usize::try_from(args.log_truncate_chars).unwrap_or(2000),
         limits: args.limits.of_host(),
-        host: host_reading_of(args.docker_host.as_deref()),
-        host_signals: is_here(args.docker_host.as_deref()).then_some(aegis_signals::host::read),
+        // An engine elsewhere has another host, of which nothing is known.
+        host: is_here(args.docker_host.as_deref()).then_some(aegis_signals::host::read),
         own_container: own_container(),
     };
     Context {
@@ -256,20 +261,12 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         events,
         feed: Feed::bounded(args.feed_bytes()),
         samples: Samples::default(),
+        host: HostReader::default(),
         lifecycle: Lifecycle::default(),
         endpoints: Endpoints::default(),
         turns: Turns::default(),
         clock: Clock::default(),
         settings: Arc::new(settings),
-    }
-}
-
-/// How the host is read: an engine elsewhere has another one, of which nothing is known.
-fn host_reading_of(docker_host: Option<&str>) -> Option<fn() -> aegis_planning::host_reading::HostReading> {
-    if is_here(docker_host) {
-        Some(host_reading::read)
-    } else {
-        None
     }
 }
 
@@ -291,6 +288,11 @@ fn own_container() -> Option<String> {
 fn history(context: &Context, interval_secs: u64) -> aegis_server::LoadHistory {
     let history = context.samples.history().clone();
     Arc::new(move |now, minutes, names| history.last(now, minutes, names, interval_secs))
+}
+
+fn balancers(context: &Context) -> aegis_server::Balancers {
+    let context = context.clone();
+    Arc::new(move |now, names| balancer_metrics::all(&context, now, names))
 }
 
 fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {

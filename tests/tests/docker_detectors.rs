@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 const RATE: u32 = 20;
 /// So soon after the event stream is up a death may have been requested before: until then it is no crash.
 const SHADOW: Duration = Duration::from_secs(31);
+/// How long a client waits that does not wait for what is slow.
+const HASTE: Duration = Duration::from_millis(300);
 const WAITING: [&str; 3] = ["memory-high", "http-errors", "http-slow"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,6 +71,7 @@ async fn each_fault_is_found_without_an_alert_and_an_alert_about_it_joins() {
 
     let all = incidents(&api).await;
     assert_eq!(all.len(), Fault::ALL.len(), "one each: {all:#?}");
+    counted_by_server(&api, &front, &patients).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +104,41 @@ async fn a_patient_that_reports_itself_first_has_one_incident_with_the_detector(
     assert_eq!(all.len(), 1, "{all:#?}");
     assert_eq!(all[0]["metadata"]["name"], joined);
     assert_eq!(all[0]["spec"]["alertType"], "memory_leak", "its own word");
+}
+
+/// What each server made of its requests is known, clients that went away apart from its errors, and so are nginx's
+/// connections; its page of them is not on the port that is balanced.
+async fn counted_by_server(api: &Api, front: &Nginx, patients: &[(Fault, Container)]) {
+    let ip = front.container.ip().await.expect("nginx has an address");
+    let hasty = reqwest::Client::builder().timeout(HASTE).no_proxy();
+    let hasty = hasty.build().expect("an HTTP client");
+    let slow = format!("http://{ip}/{}/", Fault::Slow.upstream());
+    let path = format!("/metrics/load-balancers?name={}", front.name);
+    eventually("requests are counted by server", async || {
+        // It is not waited for.
+        hasty.get(&slow).send().await.err();
+        let all = api.get_ok(&path).await;
+        let count = |fault: Fault, what: &str| {
+            let patient = patients.iter().find(|(of, _)| *of == fault);
+            let name = patient.map(|(_, patient)| patient.name.as_str());
+            let rows = all[0]["servers"].as_array();
+            let row = rows.and_then(|rows| rows.iter().find(|row| row["container"].as_str() == name));
+            row.and_then(|row| row["totals"][what].as_u64())
+                .unwrap_or_default()
+        };
+        let connections = &all[0]["connections"];
+        let is_known = count(Fault::Errors, "errors") > 0
+            && count(Fault::Errors, "answered") > count(Fault::Errors, "errors")
+            && count(Fault::Slow, "answered") > 0
+            && count(Fault::Slow, "errors") == 0
+            && count(Fault::Slow, "cancelled") > 0
+            && connections["accepted"].as_u64() >= connections["active"].as_u64()
+            && connections["active"].as_u64() > Some(0);
+        is_known.then_some(()).ok_or_else(|| format!("{all:#}"))
+    })
+    .await;
+    let (_, body) = front.get("/aegis-status").await.expect("nginx answers");
+    assert!(!body.contains("Active connections"), "{body}");
 }
 
 /// The defaults that wait for longer than a test can.

@@ -1372,6 +1372,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics/host": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** CPU, memory, load and disks of the host */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What is in use of the host that the engine runs on. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["HostMetrics"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics/load-balancers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Requests of each upstream and server, and nginx's connections */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Only this load balancer; may be repeated. */
+                    name?: string[];
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The load balancers, by name. What the rates are of is said with each. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["BalancerMetrics"][];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rag/test": {
         parameters: {
             query?: never;
@@ -1814,6 +1889,38 @@ export interface components {
                 [key: string]: components["schemas"]["Pause"];
             };
         };
+        /** @description One load balancer. */
+        BalancerMetrics: {
+            /** @description nginx's connections; absent where its configuration does not offer them, or it does not answer. */
+            connections?: components["schemas"]["Connections"] | (null);
+            /**
+             * Format: date-time
+             * @description Since when its requests are counted; absent while they are not: no detector needs them, its template does not log
+             *     them, or its container does not run.
+             */
+            countedSince?: string | null;
+            /**
+             * @description Its name.
+             * @default
+             */
+            name?: string;
+            /**
+             * Format: uint32
+             * @description How many seconds the rates are of.
+             * @default 0
+             */
+            overSeconds?: number;
+            /**
+             * @description By upstream and container.
+             * @default []
+             */
+            servers?: components["schemas"]["ServerMetrics"][];
+            /**
+             * @description By name.
+             * @default []
+             */
+            upstreams?: components["schemas"]["UpstreamMetrics"][];
+        };
         /** @description What those who use a Workload notice. */
         ClientImpact: {
             /** @description In words. */
@@ -1835,7 +1942,7 @@ export interface components {
             servingLeast: number;
         };
         /** @description What a condition is about. */
-        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned";
+        ConditionType: "Ready" | "Degraded" | "Progressing" | "Paused" | "StoppedByHand" | "ForeignContainers" | "AutoscalingActive" | "ContainerNamed" | "SenderResolved" | "Held" | "PolicyAllows" | "Executed" | "HealthVerified" | "SymptomCleared" | "Learned" | "CureNeeded";
         /** @description What `POST /files/confirm` takes: held deletions of one kind that are to be carried out. */
         Confirm: {
             /** @description The kind, by any of its names. */
@@ -1849,6 +1956,49 @@ export interface components {
             deleted: string[];
             /** @description Objects that are not, and why. */
             refused: components["schemas"]["Unconfirmed"][];
+        };
+        /** @description nginx's own count of its connections, as its `stub_status` page has it. */
+        Connections: {
+            /**
+             * Format: uint64
+             * @description Accepted since nginx started.
+             */
+            accepted: number;
+            /**
+             * Format: uint64
+             * @description Open ones, those that wait for a request included.
+             */
+            active: number;
+            /**
+             * Format: uint64
+             * @description Of those, the ones that were not closed at once for lack of resources.
+             */
+            handled: number;
+            /**
+             * Format: uint64
+             * @description Of those, whose request header is being read.
+             */
+            reading: number;
+            /**
+             * Format: uint64
+             * @description Requests of clients since nginx started.
+             */
+            requests: number;
+            /**
+             * Format: date-time
+             * @description When it was read.
+             */
+            t: string;
+            /**
+             * Format: uint64
+             * @description Of those, which are idle and wait for a request.
+             */
+            waiting: number;
+            /**
+             * Format: uint64
+             * @description Of those, whose request is being worked on or answered.
+             */
+            writing: number;
         };
         ContainerListFrame: {
             data: components["schemas"]["ContainerRow"][];
@@ -2067,6 +2217,21 @@ export interface components {
             /** @description Deletions that wait for somebody to confirm them. */
             held: components["schemas"]["HeldDeletion"][];
         };
+        /** @description A file system, as `df` has it. */
+        FileSystemUse: {
+            /**
+             * Format: uint64
+             * @description Bytes that can be written without privilege.
+             * @default 0
+             */
+            freeBytes?: number;
+            /**
+             * Format: uint64
+             * @description All bytes.
+             * @default 0
+             */
+            totalBytes?: number;
+        };
         /** @description One message of `/ws`. */
         Frame: components["schemas"]["IncidentNewFrame"] | components["schemas"]["StatusUpdateFrame"] | components["schemas"]["AiThinkingFrame"] | components["schemas"]["AiStreamFrame"] | components["schemas"]["AiCompleteFrame"] | components["schemas"]["CouncilVoteFrame"] | components["schemas"]["CouncilDecisionFrame"] | components["schemas"]["DockerActionFrame"] | components["schemas"]["ScaleEventFrame"] | components["schemas"]["HealthCheckFrame"] | components["schemas"]["ResolvedFrame"] | components["schemas"]["FailedFrame"] | components["schemas"]["MetricsFrame"] | components["schemas"]["ContainerListFrame"] | components["schemas"]["TopologyFrame"] | components["schemas"]["HeartbeatFrame"] | components["schemas"]["LaggedFrame"] | components["schemas"]["SnapshotFrame"] | components["schemas"]["ReconcileFrame"] | components["schemas"]["ResourceFrame"] | components["schemas"]["AutomationFrame"];
         /** @description What `/health` answers. */
@@ -2149,6 +2314,48 @@ export interface components {
         };
         /** @description Why a deletion by file is not carried out by itself. */
         HeldReason: "ManyAtOnce" | "FolderReplaced" | "Renamed";
+        /** @description What `/metrics/host` answers: the host that the engine runs on. What could not be read is absent. */
+        HostMetrics: {
+            /**
+             * Format: uint32
+             * @description Cores.
+             */
+            cores?: number | null;
+            /**
+             * Format: double
+             * @description CPU in use between the last two readings, of all cores: 0 to 1.
+             */
+            cpuRatio?: number | null;
+            /** @description The file system of the engine. */
+            engineDisk?: components["schemas"]["FileSystemUse"] | (null);
+            /**
+             * Format: double
+             * @description Load average over one minute.
+             */
+            load1?: number | null;
+            /**
+             * Format: double
+             * @description Load average over five minutes.
+             */
+            load5?: number | null;
+            /**
+             * Format: uint64
+             * @description Memory that can be had without swapping, bytes.
+             */
+            memoryAvailableBytes?: number | null;
+            /**
+             * Format: uint64
+             * @description All memory, bytes.
+             */
+            memoryTotalBytes?: number | null;
+            /** @description The file system of the state directory. */
+            stateDisk?: components["schemas"]["FileSystemUse"] | (null);
+            /**
+             * Format: date-time
+             * @description When it was read; absent before that.
+             */
+            t?: string | null;
+        };
         /** @description `incident.new`; the first 200 characters of the logs. */
         IncidentNew: {
             alert_type: string;
@@ -2424,7 +2631,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -2478,6 +2685,77 @@ export interface components {
         Removed: {
             /** @description Names of the replicas that are gone. */
             removed: string[];
+        };
+        /** @description The requests to an upstream or a server, over the last `overSeconds`. */
+        RequestRates: {
+            /**
+             * Format: double
+             * @description Requests a second whose client went away before an answer (499). They are neither errors nor successes.
+             * @default 0
+             */
+            cancelledPerSecond?: number;
+            /**
+             * Format: double
+             * @description Percent of the answers that were 5xx; absent where there was none.
+             */
+            errorPercent?: number | null;
+            /**
+             * Format: double
+             * @description Answers with 5xx a second.
+             * @default 0
+             */
+            errorsPerSecond?: number;
+            /**
+             * Format: double
+             * @description Requests under way at a moment, estimated: rate times mean time.
+             * @default 0
+             */
+            inFlight?: number;
+            /**
+             * Format: double
+             * @description Half of the answers came within so many milliseconds; absent where there was none.
+             */
+            p50Ms?: number | null;
+            /**
+             * Format: double
+             * @description 95 of 100 did.
+             */
+            p95Ms?: number | null;
+            /**
+             * Format: double
+             * @description 99 of 100 did.
+             */
+            p99Ms?: number | null;
+            /**
+             * Format: double
+             * @description Requests a second, the cancelled ones included.
+             * @default 0
+             */
+            requestsPerSecond?: number;
+        };
+        /**
+         * @description All that was counted of an upstream or a server since this controller began to. Grows, and begins from 0 again with
+         *     another controller.
+         */
+        RequestTotals: {
+            /**
+             * Format: uint64
+             * @description Answered.
+             * @default 0
+             */
+            answered?: number;
+            /**
+             * Format: uint64
+             * @description Whose client went away before an answer.
+             * @default 0
+             */
+            cancelled?: number;
+            /**
+             * Format: uint64
+             * @description Of those, with 5xx.
+             * @default 0
+             */
+            errors?: number;
         };
         /** @description `resolved`. */
         ResolvedData: {
@@ -2690,6 +2968,48 @@ export interface components {
         };
         /** @description The three seats of the council. */
         Seat: "SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR";
+        /**
+         * @description One server. What a request is for it is one try: a request that nginx tried on two servers counts for both, for each with
+         *     what that server made of it.
+         */
+        ServerMetrics: {
+            /** @description `address:port`, while it is in rotation. */
+            address?: string | null;
+            /**
+             * @description Container name.
+             * @default
+             */
+            container?: string;
+            /**
+             * @description It is in rotation now. Others are shown for a quarter of an hour after their last request.
+             * @default false
+             */
+            inRotation?: boolean;
+            /**
+             * @description Its requests.
+             * @default {
+             *       "cancelledPerSecond": 0,
+             *       "errorsPerSecond": 0,
+             *       "inFlight": 0,
+             *       "requestsPerSecond": 0
+             *     }
+             */
+            rates?: components["schemas"]["RequestRates"];
+            /**
+             * @description Its requests so far.
+             * @default {
+             *       "answered": 0,
+             *       "cancelled": 0,
+             *       "errors": 0
+             *     }
+             */
+            totals?: components["schemas"]["RequestTotals"];
+            /**
+             * @description Upstream it is in.
+             * @default
+             */
+            upstream?: string;
+        };
         /** @description Who one is: `GET /auth/session` and `POST /auth/login`. */
         SessionView: {
             /** @description What a page sends as X-CSRF-Token with every change; null where no cookie was sent. */
@@ -2883,6 +3203,33 @@ export interface components {
             message: string;
             /** @description Its name. */
             name: string;
+        };
+        /** @description One upstream. What a request is for it is a client's: once, with the status that the client got. */
+        UpstreamMetrics: {
+            /**
+             * @description Its requests.
+             * @default {
+             *       "cancelledPerSecond": 0,
+             *       "errorsPerSecond": 0,
+             *       "inFlight": 0,
+             *       "requestsPerSecond": 0
+             *     }
+             */
+            rates?: components["schemas"]["RequestRates"];
+            /**
+             * @description Its requests so far.
+             * @default {
+             *       "answered": 0,
+             *       "cancelled": 0,
+             *       "errors": 0
+             *     }
+             */
+            totals?: components["schemas"]["RequestTotals"];
+            /**
+             * @description Its name.
+             * @default
+             */
+            upstream?: string;
         };
         /** @description What a seat, or the council, says. */
         Verdict: "APPROVED" | "REJECTED" | "NEEDS_REVIEW";
@@ -3291,6 +3638,23 @@ export interface components {
                  * @description How often it began at evidence again since what it was about to do was not of this moment any more.
                  */
                 begunAnew?: number;
+                /** @description Of these, the one that the plan is to clear, as it was when the plan was approved. */
+                clears?: {
+                    /** @description The container; absent where it is the workload's. */
+                    container?: string | null;
+                    /**
+                     * @description What is wrong.
+                     * @enum {string}
+                     */
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
+                    /** @description Human-readable: container and reading. */
+                    message: string;
+                    /**
+                     * Format: double
+                     * @description The reading, in the unit of its kind: percent of the limit, of a core, restarts, lines, replicas.
+                     */
+                    value?: number | null;
+                } | null;
                 /** @description `Held`, `PolicyAllows`, `SymptomCleared`, `HealthVerified`, … */
                 conditions?: {
                     /**
@@ -3677,12 +4041,14 @@ export interface components {
                         at: string;
                         /** @description The incident for which it was done; absent where somebody requested it outside of any. */
                         incident?: string | null;
+                        /** @description Whether what it had cleared came back. */
+                        relapsed?: boolean;
                         /**
                          * Format: uint32
                          * @description The replicas that it requested, where it scaled by hand.
                          */
                         replicas?: number | null;
-                        /** @description Whether verification passed; absent while it is under way. */
+                        /** @description Whether verification passed; absent while it is under way, and where it came to no verdict. */
                         verified?: boolean | null;
                     }[];
                     /**
@@ -3737,6 +4103,11 @@ export interface components {
                  * @description When the symptoms were last measured before an action.
                  */
                 measuredAt?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When the symptom that the plan was to clear was measured as gone; absent where nothing was cleared.
+                 */
+                mitigatedAt?: string | null;
                 /**
                  * Format: int64
                  * @description The generation this status speaks of.
@@ -3866,6 +4237,15 @@ export interface components {
                     /** @description The Workload it changes. */
                     target: string;
                 } | null;
+                /** @description The earlier incident whose symptom this is again. */
+                relapseOf?: string | null;
+                /** @description The incident in which the symptom came back before it was settled. */
+                relapsedIn?: string | null;
+                /**
+                 * Format: uint32
+                 * @description How often in a row it has come back, this time counted.
+                 */
+                relapses?: number;
                 /**
                  * Format: date-time
                  * @description When it was verified as resolved.
@@ -3898,6 +4278,11 @@ export interface components {
                      */
                     trust: number;
                 }[];
+                /**
+                 * Format: date-time
+                 * @description When that had held for the policy's `relapseWindow`, or had not.
+                 */
+                settledAt?: string | null;
                 /** @description What was measured as wrong at `measuredAt`, gravest first, at most twelve. Without one nothing is done by itself. */
                 symptoms?: {
                     /** @description The container; absent where it is the workload's. */
@@ -3906,7 +4291,7 @@ export interface components {
                      * @description What is wrong.
                      * @enum {string}
                      */
-                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing";
+                    kind: "Rule" | "OutOfMemory" | "MemoryHigh" | "Down" | "ProbeFailing" | "CrashLoop" | "MemoryGrowing" | "CpuHigh" | "ErrorBurst" | "ReplicasMissing" | "HttpErrors" | "HttpSlow" | "ProcessLimit" | "Trusted";
                     /** @description Human-readable: container and reading. */
                     message: string;
                     /**
@@ -3967,6 +4352,8 @@ export interface components {
                 }[];
                 /** @description The proof. */
                 verification?: {
+                    /** @description Why it could not be measured, or what was read; human-readable. */
+                    after?: string | null;
                     /**
                      * @description The latest attempts, oldest first, at most 100.
                      * @default []
@@ -4011,8 +4398,8 @@ export interface components {
                      */
                     startedAt?: string | null;
                     /**
-                     * @description Whether the gravest of the symptoms is measured as false after the action; absent where there was none, or where
-                     *     it could not be measured.
+                     * @description Whether the symptom that the plan was to clear is measured as false after the action; absent where there was none,
+                     *     or where it could not be measured.
                      */
                     symptomCleared?: boolean | null;
                 } | null;
@@ -4401,6 +4788,8 @@ export interface components {
                         securityOfficer?: string | null;
                     };
                 };
+                /** @description How long a report is watched of which nothing can be measured, before it ends without an action. */
+                confirmWithin?: string;
                 /**
                  * @description Least time between two actions on one workload.
                  * @default 30s
@@ -4434,7 +4823,10 @@ export interface components {
                      */
                     seats?: ("SRE_AGENT" | "SECURITY_OFFICER" | "AUDITOR")[];
                 };
-                /** @description Actions to try in turn when the proposed one does not help. */
+                /**
+                 * @description Actions to try in turn when the proposed one does not help; those that cannot clear what is measured are passed
+                 *     over. Empty: the ladder of the symptom's class.
+                 */
                 fallback?: ("RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP")[];
                 /** @description When automation holds still. */
                 freezeWindows?: {
@@ -4453,6 +4845,8 @@ export interface components {
                  * @enum {string}
                  */
                 mode?: "Auto" | "Approve" | "DryRun" | "Off";
+                /** @description How long a cleared symptom must stay away for the action to count as its cure. */
+                relapseWindow?: string;
                 /**
                  * @description Bounds on replicas, the adopted container counted.
                  * @default {
@@ -4472,6 +4866,20 @@ export interface components {
                      */
                     min?: number;
                 };
+                /** @description Alerts whose firing is taken for a symptom that is measured, and whose resolve message clears it. */
+                trustedAlerts?: {
+                    /** @description What may be done about it, the first choice first. */
+                    actions: ("RESTART" | "SCALE_UP" | "SCALE_DOWN" | "ROLLBACK" | "NOOP")[];
+                    /** @description Their `spec.alertType`. */
+                    alertType: string;
+                    /** @description `spec.source.kind` of its incidents, such as `webhook`. */
+                    source: string;
+                }[];
+                /**
+                 * @description What becomes of it then.
+                 * @enum {string}
+                 */
+                unconfirmed?: "NoAction" | "RequireApproval";
                 /**
                  * @description What counts as proof.
                  * @default {
@@ -4610,18 +5018,30 @@ export interface components {
                     counted?: string[];
                     /**
                      * Format: uint32
-                     * @description Verified failures.
+                     * @description Symptoms that it did not clear.
                      * @default 0
                      */
                     failures?: number;
                     /**
                      * Format: uint32
-                     * @description Of those, failures since the last success.
+                     * @description Failures and relapses since the last success.
                      */
                     failuresSinceSuccess?: number;
                     /**
                      * Format: uint32
-                     * @description Verified successes.
+                     * @description Incidents in which what it was to clear could not be measured afterwards. They count for nothing.
+                     */
+                    inconclusive?: number;
+                    /** @description Incidents whose symptom it cleared and that may still relapse, oldest first, at most 50. */
+                    provisional?: string[];
+                    /**
+                     * Format: uint32
+                     * @description Symptoms that it cleared and that came back within the policy's `relapseWindow`.
+                     */
+                    relapses?: number;
+                    /**
+                     * Format: uint32
+                     * @description Symptoms that it cleared and that stayed away.
                      * @default 0
                      */
                     successes?: number;

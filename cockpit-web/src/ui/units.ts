@@ -29,6 +29,7 @@ export const ofTheLimit = share("the limit");
 export const ofPeriods = share("scheduling periods");
 export const ofRequests = share("requests");
 export const milliseconds: Unit = { show: (value) => `${short(value)} ms` };
+export const perSecond: Unit = { show: (value) => `${short(value)}/s` };
 export const minutes: Unit = { show: (value) => `${short(value)} min` };
 export const deviations: Unit = {
   show: (value) => `${short(value)} × the usual spread`,

@@ -4,10 +4,10 @@
 
 pub mod bounds;
 mod growth;
-
-use std::time::Duration;
+mod requests;
 
 pub use growth::{Growth, gave_back};
+pub use requests::{CLASSES, LATENCY_MS, Outcome, Requests};
 
 use crate::lifecycle::Death;
 use crate::observed::ContainerState;
@@ -133,61 +133,15 @@ pub struct WorkloadSignals<'a> {
     pub in_rotation: Option<u32>,
 }
 
-/// Upper bounds of the latency classes in which requests are counted, milliseconds; what is slower is in the last class.
-pub const LATENCY_MS: [u32; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
-
-/// Requests of one span of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requests {
-    /// When the span began.
-    pub at: Time,
-    /// How long it is, seconds.
-    pub secs: u32,
-    /// All of them.
-    pub total: u32,
-    /// Those answered with 5xx.
-    pub errors: u32,
-    /// How many took as long as each class of [`LATENCY_MS`], and how many took longer.
-    pub latency: [u32; 13],
-}
-
-impl Requests {
-    /// A span without requests.
-    pub fn none(at: Time, span: Duration) -> Self {
-        Self {
-            at,
-            secs: u32::try_from(span.as_secs()).unwrap_or(u32::MAX),
-            total: 0,
-            errors: 0,
-            latency: [0; 13],
-        }
-    }
-
-    /// Counts one that took this long.
-    pub fn count(&mut self, failed: bool, millis: u32) {
-        self.total = self.total.saturating_add(1);
-        self.errors = self.errors.saturating_add(u32::from(failed));
-        let class = LATENCY_MS.iter().position(|bound| millis <= *bound);
-        if let Some(count) = self.latency.get_mut(class.unwrap_or(LATENCY_MS.len())) {
-            *count = count.saturating_add(1);
-        }
-    }
-
-    /// Counts those of another span, too.
-    pub fn add(&mut self, other: &Self) {
-        self.total = self.total.saturating_add(other.total);
-        self.errors = self.errors.saturating_add(other.errors);
-        for (sum, count) in self.latency.iter_mut().zip(other.latency) {
-            *sum = sum.saturating_add(count);
-        }
-    }
-}
-
 /// What is known of the host at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct HostSignals {
     /// Load averages over one and five minutes.
     pub load: Option<(f64, f64)>,
+    /// What all cores have done since the host started.
+    pub cpu_times: Option<CpuTimes>,
+    /// CPU in use between the last two readings, of all cores: 0 to 1. Absent before the second one.
+    pub cpu_ratio: Option<f64>,
     /// Cores.
     pub cores: Option<u32>,
     /// Memory that can be had without swapping, and all, bytes.
@@ -198,6 +152,28 @@ pub struct HostSignals {
     pub state_disk: Option<Disk>,
     /// Since when the engine does not answer; absent while it does.
     pub engine_away_since: Option<Time>,
+}
+
+/// What all cores together have done, in the kernel's clock ticks; only its difference means anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuTimes {
+    /// Ticks in which a core worked.
+    pub busy: u64,
+    /// All ticks, those included in which a core was idle or waited for a disk.
+    pub all: u64,
+}
+
+impl CpuTimes {
+    /// The busy part of the time since `before`: 0 to 1. `None` where no time has passed, or the counters went back.
+    #[expect(
+        clippy::as_conversions,
+        reason = "ticks to a ratio: the rounding of u64 to f64 is below what is shown"
+    )]
+    pub fn ratio_since(self, before: Self) -> Option<f64> {
+        let busy = self.busy.checked_sub(before.busy)?;
+        let all = self.all.checked_sub(before.all)?;
+        (all > 0).then(|| (busy as f64 / all as f64).min(1.0))
+    }
 }
 
 /// A file system. What a file system does not count is absent.
@@ -216,4 +192,19 @@ pub struct Disk {
 )]
 pub fn used_percent((free, all): (u64, u64)) -> Option<f64> {
     (all > 0).then(|| all.saturating_sub(free) as f64 / all as f64 * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_is_the_busy_part_of_what_has_passed_and_of_counters_that_went_back_nothing_is_known() {
+        let times = |busy, all| CpuTimes { busy, all };
+        let before = times(100, 1000);
+        assert_eq!(times(125, 1100).ratio_since(before), Some(0.25));
+        assert_eq!(times(100, 1000).ratio_since(before), None);
+        assert_eq!(times(90, 1100).ratio_since(before), None);
+        assert_eq!(times(u64::MAX, 1001).ratio_since(before), Some(1.0));
+    }
 }

@@ -1,6 +1,7 @@
 //! The shapes of the wire contract with existing clients, as views of the resources. Names, cases and shapes are the
 //! contract: a change here breaks somebody's script. Owns no state. Pure.
 
+mod balancer;
 mod frame;
 mod host;
 mod incident;
@@ -8,14 +9,17 @@ pub mod plan;
 mod runbook;
 mod topology;
 
+pub use balancer::{
+    BalancerMetrics, Connections, RequestRates, RequestTotals, ServerMetrics, UpstreamMetrics,
+};
 pub use frame::{
     AiComplete, AiRestart, AiStream, AiThinking, CouncilDecided, CouncilVoted, DockerAction, FailedData,
     Frame, FrameType, HealthCheck, Heartbeat, HeartbeatStatus, IncidentNew, Lagged, Payload, ReconcileData,
     ReconcileError, ResolvedData, ResourceData, ScaleData, Snapshot, StatusUpdate,
 };
 pub use host::{
-    ContainerMetrics, ContainerRow, HealthAnswer, MetricHistory, MetricSample, MetricSeries, Removed,
-    ScaleEvent,
+    ContainerMetrics, ContainerRow, FileSystemUse, HealthAnswer, HostMetrics, MetricHistory, MetricSample,
+    MetricSeries, Removed, ScaleEvent,
 };
 pub use incident::{
     AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id, known_phase, known_stage,

@@ -175,6 +175,15 @@ impl Condition {
         }
     }
 
+    /// How far back it reads requests; `None` where it reads none.
+    pub fn requests_within(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::HttpErrors { .. } | Self::HttpLatency { .. } => Some(bounds::REQUESTS_WITHIN.std()),
+            Self::BurnRate(objective) => Some(objective.reaches()),
+            _ => None,
+        }
+    }
+
     /// Whether it reads what is now, or what happened lately.
     pub fn span(&self) -> Span {
         match self {

@@ -1,6 +1,8 @@
 //! What the host has left: memory, load, disk, and what it is short of when somebody wants to scale up. What cannot be read is unknown, and
 //! blocks nothing. Pure.
 
+use aegis_api::signals::HostSignals;
+
 /// The least that must be left of memory: the larger of these, bytes and a part of all.
 const RESERVE: u64 = 128 << 20;
 const RESERVE_PART: u64 = 20;
@@ -20,6 +22,19 @@ pub struct HostReading {
     pub cores: Option<u32>,
     /// Space on the engine's file system: free and all, bytes.
     pub disk: Option<(u64, u64)>,
+}
+
+impl HostReading {
+    /// What of the host's signals matters here: the disk is the engine's.
+    pub fn of(host: &HostSignals) -> Self {
+        Self {
+            memory_available: host.memory.map(|(available, _)| available),
+            memory_total: host.memory.map(|(_, total)| total),
+            load: host.load,
+            cores: host.cores,
+            disk: host.engine_disk.and_then(|disk| disk.bytes),
+        }
+    }
 }
 
 /// What the host is short of for so many more replicas, each of which needs this much memory, if that is known.

@@ -3,6 +3,8 @@
 //! A server is at its address only as long as the engine says so. An upstream without a server is never written: its
 //! location answers 503 instead.
 
+pub mod access_log;
+pub mod connections;
 pub mod down;
 pub mod home;
 pub mod membership;

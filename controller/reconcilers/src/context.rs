@@ -7,7 +7,6 @@ use aegis_api::signals::HostSignals;
 use aegis_api::{Duration, Kind};
 use aegis_docker::Engine;
 use aegis_planning::host_limit::HostLimits;
-use aegis_planning::host_reading::HostReading;
 use aegis_runtime::events::EventRecorder;
 use aegis_runtime::feed::Feed;
 use aegis_runtime::store::{Clock, Store, StoreError};
@@ -16,6 +15,7 @@ use aegis_signals::lifecycle::Lifecycle;
 
 use crate::endpoints::Endpoints;
 use crate::fault;
+use crate::host_reader::HostReader;
 use crate::probe::Prober;
 use crate::turns::Turns;
 
@@ -34,11 +34,8 @@ pub struct Settings {
     pub log_chars: usize,
     /// What automation may do on the whole host.
     pub limits: HostLimits,
-    /// Reads what the host has left; may block for a moment. `None` where it cannot be read.
-    pub host: Option<fn() -> HostReading>,
-    /// Reads the host, and the file system of this folder, for detectors; may block for a moment. `None` where it cannot
-    /// be read.
-    pub host_signals: Option<fn(&Path) -> HostSignals>,
+    /// Reads the host, and the file system of this folder; may block. `None` where it cannot be read.
+    pub host: Option<fn(&Path) -> HostSignals>,
     /// Id of the container this controller runs in, if it does: it never acts on itself.
     pub own_container: Option<String>,
 }
@@ -53,7 +50,6 @@ impl Default for Settings {
             log_chars: 2000,
             limits: HostLimits::default(),
             host: None,
-            host_signals: None,
             own_container: None,
         }
     }
@@ -74,6 +70,8 @@ pub struct Context {
     pub prober: Prober,
     /// Readings of the containers' counters.
     pub samples: Samples,
+    /// The last reading of the host.
+    pub host: HostReader,
     /// How containers ended, and who made them end.
     pub lifecycle: Lifecycle,
     /// Where containers are now.
@@ -148,6 +146,7 @@ pub(crate) mod tests {
             events,
             feed: Feed::default(),
             samples: Samples::default(),
+            host: HostReader::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),
             turns: Turns::default(),

@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
-use aegis_api::signals::HostSignals;
 use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
 use aegis_planning::detection::{
     Condition, Finding, HostCondition, State, Watch, advance, episode as rule, hysteresis,
@@ -38,8 +37,6 @@ use survey::Survey;
 
 /// Workloads that one detector surveys at a time: one that answers slowly keeps few others waiting.
 const AT_A_TIME: usize = 16;
-/// How long a reading of the host may take.
-const HOST_READ_BOUND: Duration = Duration::from_secs(2);
 /// How soon a detector evaluates again that waits for time to pass, or watches the host.
 const EVALUATE_AGAIN: Duration = Duration::from_secs(3);
 
@@ -70,8 +67,6 @@ pub struct DetectorReconciler {
     states: Arc<Mutex<HashMap<String, Standing>>>,
     /// One episode is opened at a time: two detectors that fire on the same trouble have one incident.
     opening: Arc<tokio::sync::Mutex<()>>,
-    /// The host is read by one at a time.
-    reading_host: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Where one detector stands.
@@ -92,7 +87,6 @@ impl DetectorReconciler {
             lines: Lines::default(),
             states: Arc::default(),
             opening: Arc::default(),
-            reading_host: Arc::default(),
         }
     }
 
@@ -109,26 +103,8 @@ impl DetectorReconciler {
         }
     }
 
-    /// A file system that does not answer blocks no other task; what could not be read is not known.
     async fn of_host(&self, condition: HostCondition, now: Time) -> Finding {
-        let mut host = match self.context.settings.host_signals {
-            Some(read) => {
-                let directory = self.context.store.dir().to_owned();
-                let turn = Arc::clone(&self.reading_host).lock_owned();
-                let reading = async {
-                    // Held until it is read: one thread at the most waits for a file system that does not answer.
-                    let turn = turn.await;
-                    let read = tokio::task::spawn_blocking(move || {
-                        let _turn = turn;
-                        read(&directory)
-                    });
-                    read.await.unwrap_or_default()
-                };
-                let answer = tokio::time::timeout(HOST_READ_BOUND, reading).await;
-                answer.unwrap_or_default()
-            }
-            None => HostSignals::default(),
-        };
+        let mut host = self.context.read_host().await;
         host.engine_away_since = self.context.lifecycle.away_since();
         condition.evaluate(&host, now)
     }

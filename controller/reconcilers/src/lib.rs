@@ -3,6 +3,7 @@
 
 mod addressing;
 mod assembly;
+pub mod balancer_metrics;
 mod brake;
 mod broken_policies;
 pub mod context;
@@ -11,7 +12,7 @@ pub mod docker_events;
 pub mod endpoints;
 mod fault;
 pub mod host_picture;
-pub mod host_reading;
+pub mod host_reader;
 pub mod incident;
 mod inspect;
 pub mod load_balancer;

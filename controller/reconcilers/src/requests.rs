@@ -1,18 +1,23 @@
-//! Counts requests from the logs of load balancers, only while a detector needs them: reading a log costs the engine.
+//! Counts requests from the logs of load balancers, only while a detector needs them: reading a log costs the engine. Reads
+//! nginx's connections beside, where a configuration offers them.
 //!
-//! Each nginx whose configuration logs in the format `aegis_receipt` is followed; a line counts for the workload of the
-//! server that answered. What no server answered (a location without one) counts for none: that no server is left is a
-//! signal of its own. After a restart counting begins from zero. Does I/O through the engine only.
+//! Each nginx whose configuration logs in the format `aegis_receipt` is followed; a line counts once for the workload and
+//! the upstream of the server that was tried last, and once for each server that was tried. What no server was tried for (a
+//! location without one) counts for none: that no server is left is a signal of its own. Does I/O through the engine only.
+
+mod connections;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::detector::Signal;
-use aegis_api::{Detector, Kind, LoadBalancer, Time};
+use aegis_api::load_balancer::Server;
+use aegis_api::{Detector, Kind, LoadBalancer};
 use aegis_docker::LogQuery;
-use aegis_signals::traffic::Traffic;
+use aegis_planning::load_balancer::access_log::{AccessLine, FORMAT};
+use aegis_signals::traffic::{ServerKey, Traffic};
 use futures::StreamExt;
-use serde::Deserialize;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -20,20 +25,16 @@ use crate::context::Context;
 
 /// How often the load balancers to follow are listed.
 const LISTED: Duration = Duration::from_secs(3);
-/// Name of the log format in a configuration that makes counting possible.
-const FORMAT: &str = "aegis_receipt";
 
-/// One line; nginx writes `-` where it has nothing to say.
-#[derive(Debug, Deserialize)]
-struct Line<'a> {
-    end: &'a str,
-    status: &'a str,
-    seconds: &'a str,
-    upstream: &'a str,
+/// Counts, and reads connections, until `shutdown`.
+pub async fn run(context: Context, shutdown: CancellationToken) {
+    tokio::join!(
+        follow_all(&context, &shutdown),
+        connections::read_all(&context, &shutdown)
+    );
 }
 
-/// Counts until `shutdown`.
-pub async fn run(context: Context, shutdown: CancellationToken) {
+async fn follow_all(context: &Context, shutdown: &CancellationToken) {
     let mut followed: BTreeMap<String, AbortHandle> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut ticks = tokio::time::interval(LISTED);
@@ -44,8 +45,8 @@ pub async fn run(context: Context, shutdown: CancellationToken) {
             Some(_) = tasks.join_next() => continue,
             _ = ticks.tick() => {}
         }
-        let wanted = if is_asked(&context) {
-            balancers(&context)
+        let wanted = if is_asked(context) {
+            balancers(context)
         } else {
             Vec::new()
         };
@@ -97,11 +98,12 @@ async fn follow(context: &Context, name: &str) {
     let Some(balancer) = context.store.get::<LoadBalancer>(name) else {
         return;
     };
+    let since = context.clock.now();
     let query = LogQuery {
         tail: 0,
         follow: true,
         timestamps: false,
-        since: context.clock.now().unix_seconds(),
+        since: since.unix_seconds(),
     };
     let container = balancer.spec.container.as_str();
     let mut lines = match context.engine.logs(container, query).await {
@@ -111,53 +113,57 @@ async fn follow(context: &Context, name: &str) {
             return;
         }
     };
+    let traffic = context.samples.traffic();
+    traffic.set_followed(name, since);
+    let _followed = Followed { traffic, name };
     let mut servers = Servers::default();
     while let Some(Ok(line)) = lines.next().await {
-        if let Ok(line) = serde_json::from_str::<Line<'_>>(&line.text) {
-            count(context.samples.traffic(), &line, |address| {
-                servers.workload(context, name, address)
-            });
+        if let Some(line) = AccessLine::parse(&line.text, context.clock.now()) {
+            servers.refresh(context, name);
+            count(traffic, &line, &servers);
         }
     }
 }
 
-/// nginx logs an upgraded connection (a WebSocket) when it ends.
-const SWITCHING_PROTOCOLS: &str = "101";
+/// A log that is followed, until this is dropped.
+struct Followed<'a> {
+    traffic: &'a Traffic,
+    name: &'a str,
+}
 
-/// Counts a line, if a server of a known workload answered. An upgraded connection is open for as long as its client likes:
-/// that says nothing about how soon requests are answered.
-fn count(traffic: &Traffic, line: &Line<'_>, workload: impl FnOnce(&str) -> Option<String>) {
-    if line.status == SWITCHING_PROTOCOLS {
-        return;
-    }
-    // nginx names all servers that it tried, separated by commas, and by colons across internal redirects: the last
-    // one answered.
-    let answered = line
-        .upstream
-        .rsplit([',', ' '])
-        .find(|word| word.contains(':') && *word != ":");
-    let (Some(address), Some(end)) = (answered, Time::from_unix(line.end)) else {
-        return;
-    };
-    if let Some(workload) = workload(address) {
-        let failed = line.status.starts_with('5');
-        traffic.count(&workload, end, failed, millis(line.seconds));
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        self.traffic.set_unfollowed(self.name);
     }
 }
 
-/// `0.004` as milliseconds; what is no number counts as none.
-fn millis(seconds: &str) -> u32 {
-    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let whole: u32 = whole.parse().unwrap_or_default();
-    let part: u32 = part.get(..3).unwrap_or(part).parse().unwrap_or_default();
-    whole.saturating_mul(1000).saturating_add(part)
+/// Counts a line for those of its servers that are known.
+fn count(traffic: &Traffic, line: &AccessLine<'_>, servers: &Servers) {
+    if let Some(served) = servers.of(line.last, line.upstream) {
+        traffic.count(&served.workload, line.end, line.outcome, line.millis);
+        traffic.count_server(&served.upstream, line.end, line.outcome, line.millis);
+    }
+    for tried in &line.tries {
+        if let Some(served) = servers.of(tried.address, line.upstream) {
+            traffic.count_server(&served.server, line.end, tried.outcome, tried.millis);
+        }
+    }
 }
 
 /// Whose server an address is. Those that left are remembered until another has their address.
 #[derive(Debug, Default)]
 struct Servers {
-    known: HashMap<String, String>,
+    /// By address; one for each upstream that the address is in.
+    known: HashMap<String, Vec<Served>>,
     read: Option<tokio::time::Instant>,
+}
+
+/// One server of one upstream.
+#[derive(Debug)]
+struct Served {
+    workload: String,
+    upstream: Arc<ServerKey>,
+    server: Arc<ServerKey>,
 }
 
 /// Addresses that are remembered.
@@ -166,65 +172,165 @@ const MOST_SERVERS: usize = 4096;
 const READ: Duration = Duration::from_secs(1);
 
 impl Servers {
-    fn workload(&mut self, context: &Context, balancer: &str, address: &str) -> Option<String> {
-        let is_old = self.read.is_none_or(|read| read.elapsed() >= READ);
-        if is_old {
-            self.read = Some(tokio::time::Instant::now());
-            if self.known.len() >= MOST_SERVERS {
-                self.known.clear();
-            }
-            let balancer = context.store.get::<LoadBalancer>(balancer);
-            let status = balancer.as_ref().and_then(|balancer| balancer.status.as_ref());
-            for server in status.iter().flat_map(|status| &status.servers) {
-                self.known.insert(server.address.clone(), server.workload.clone());
-            }
+    /// Reads them again, if it is time to.
+    fn refresh(&mut self, context: &Context, balancer: &str) {
+        if self.read.is_some_and(|read| read.elapsed() < READ) {
+            return;
         }
-        self.known.get(address).cloned()
+        self.read = Some(tokio::time::Instant::now());
+        let stored = context.store.get::<LoadBalancer>(balancer);
+        let status = stored.as_ref().and_then(|balancer| balancer.status.as_ref());
+        self.learn(balancer, status.map_or(&[], |status| &status.servers));
+    }
+
+    fn learn(&mut self, balancer: &str, servers: &[Server]) {
+        if self.known.len() >= MOST_SERVERS {
+            self.known.clear();
+        }
+        for server in servers {
+            self.known.remove(&server.address);
+        }
+        for server in servers {
+            let key = |container: Option<&String>| {
+                Arc::new(ServerKey {
+                    balancer: balancer.to_owned(),
+                    upstream: server.upstream.clone(),
+                    container: container.cloned(),
+                })
+            };
+            let served = Served {
+                workload: server.workload.clone(),
+                upstream: key(None),
+                server: key(Some(&server.container)),
+            };
+            self.known.entry(server.address.clone()).or_default().push(served);
+        }
+    }
+
+    /// The server at this address: that of this upstream, where the log names one.
+    fn of(&self, address: &str, upstream: Option<&str>) -> Option<&Served> {
+        let all = self.known.get(address)?;
+        let named = upstream.and_then(|name| all.iter().find(|served| served.upstream.upstream == name));
+        named.or_else(|| all.first())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use aegis_api::Time;
+    use aegis_api::signals::Requests;
+
     use super::*;
 
-    fn counted(upstream: &str, status: &str, seconds: &str) -> Vec<(u32, u32, [u32; 13])> {
+    const ALWAYS: Duration = Duration::from_secs(3600);
+
+    fn server(upstream: &str, container: &str, address: &str) -> Server {
+        Server {
+            upstream: upstream.to_owned(),
+            workload: "web".to_owned(),
+            container: container.to_owned(),
+            id: container.into(),
+            address: address.to_owned(),
+            weight: 1,
+        }
+    }
+
+    fn now() -> Time {
+        Time(jiff::Timestamp::from_second(1_900_000_001).unwrap())
+    }
+
+    fn counted_of(servers: &[Server], line: &str) -> Traffic {
         let traffic = Traffic::default();
-        let line = Line {
-            end: "1900000000.250",
-            status,
-            seconds,
-            upstream,
-        };
-        count(&traffic, &line, |address| {
-            (address == "10.0.0.2:80").then(|| "web".to_owned())
-        });
-        traffic.with("web", |spans| {
-            let spans = spans.unwrap_or_default().iter();
-            spans
-                .map(|span| (span.total, span.errors, span.latency))
-                .collect()
-        })
+        let mut known = Servers::default();
+        known.learn("lb", servers);
+        if let Some(line) = AccessLine::parse(line, now()) {
+            count(&traffic, &line, &known);
+        }
+        traffic
+    }
+
+    fn line(upstream: &str, status: &str, seconds: &str) -> String {
+        format!(
+            r#"{{"end":"1900000000.250","status":"{status}","seconds":"{seconds}","upstream":"{upstream}"}}"#
+        )
+    }
+
+    fn counted(upstream: &str, status: &str, seconds: &str) -> Vec<(u32, u32, u32, [u32; 13])> {
+        let own = [server("web", "web-1", "10.0.0.2:80")];
+        let traffic = counted_of(&own, &line(upstream, status, seconds));
+        let spans = traffic.within("web", now(), ALWAYS).unwrap_or_default();
+        spans
+            .iter()
+            .map(|span| (span.answered, span.errors, span.cancelled, span.latency))
+            .collect()
     }
 
     #[test]
-    fn a_line_counts_for_the_server_that_answered_last() {
+    fn a_line_counts_for_the_workload_of_the_server_that_was_tried_last() {
         let class = |at: usize| {
             let mut latency = [0; 13];
             latency[at] = 1;
             latency
         };
-        assert_eq!(counted("10.0.0.2:80", "200", "0.004"), [(1, 0, class(2))]);
+        assert_eq!(counted("10.0.0.2:80", "200", "0.004"), [(1, 0, 0, class(2))]);
         assert_eq!(
             counted("10.0.0.9:80, 10.0.0.2:80", "502", "12.5"),
-            [(1, 1, class(12))]
+            [(1, 1, 0, class(12))]
         );
+        assert_eq!(counted("10.0.0.2:80", "499", "0.004"), [(0, 0, 1, [0; 13])]);
         assert_eq!(counted("10.0.0.2:80, 10.0.0.9:80", "200", "0.004"), []);
         assert_eq!(counted("-", "503", "0.000"), []);
         assert_eq!(counted("", "503", "0.000"), []);
         assert_eq!(counted("10.0.0.2:80", "101", "3600.000"), []);
+    }
+
+    #[test]
+    fn each_server_that_was_tried_counts_and_an_address_of_two_upstreams_for_the_one_that_was_meant() {
+        let servers = [
+            server("web", "web-1", "10.0.0.2:80"),
+            server("api", "web-1", "10.0.0.2:80"),
+            server("api", "web-2", "10.0.0.3:80"),
+        ];
+        let line = r#"{"end":"1900000000.250","status":"200","seconds":"0.104","upstream":"10.0.0.2:80, 10.0.0.9:80, 10.0.0.3:80",
+            "upstream_name":"api","upstream_status":"502, 502, 200","upstream_seconds":"0.001, 0.001, 0.102"}"#;
+        let traffic = counted_of(&servers, line);
+        let later = Time(jiff::Timestamp::from_second(1_900_000_010).unwrap());
+        let found = traffic.servers("lb", later, 60);
+        let rows: Vec<_> = found
+            .iter()
+            .map(|one| {
+                let container = one.key.container.as_deref();
+                let Requests {
+                    answered,
+                    errors,
+                    busy_ms,
+                    ..
+                } = one.requests;
+                (one.key.upstream.as_str(), container, answered, errors, busy_ms)
+            })
+            .collect();
         assert_eq!(
-            (millis("0.120"), millis("3"), millis("x"), millis("1.5")),
-            (120, 3000, 0, 1005)
+            rows,
+            [
+                ("api", None, 1, 0, 104),
+                ("api", Some("web-1"), 1, 1, 1),
+                ("api", Some("web-2"), 1, 0, 102),
+            ]
         );
+    }
+
+    #[test]
+    fn an_address_is_remembered_after_its_server_has_left_until_another_has_it() {
+        let mut known = Servers::default();
+        known.learn("lb", &[server("web", "web-1", "10.0.0.2:80")]);
+        known.learn("lb", &[server("web", "web-2", "10.0.0.3:80")]);
+        let name = |known: &Servers, address: &str| {
+            let served = known.of(address, None);
+            served.and_then(|served| served.server.container.clone())
+        };
+        assert_eq!(name(&known, "10.0.0.2:80").as_deref(), Some("web-1"));
+        known.learn("lb", &[server("web", "web-3", "10.0.0.2:80")]);
+        assert_eq!(name(&known, "10.0.0.2:80").as_deref(), Some("web-3"));
+        assert_eq!(name(&known, "10.0.0.9:80"), None);
     }
 }

@@ -28,6 +28,8 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/containers", get(host::containers))
         .route("/metrics", get(host::metrics))
         .route("/metrics/history", get(host::history))
+        .route("/metrics/host", get(host::of_the_host))
+        .route("/metrics/load-balancers", get(host::load_balancers))
         .route("/topology", get(host::topology))
         .route("/scale/{direction}", post(scale::scale))
         .route("/runbook", get(runbook::list))

@@ -4,17 +4,23 @@
 use std::sync::Arc;
 
 use aegis_api::Time;
-use aegis_api::wire::{ContainerMetrics, ContainerRow, MetricHistory, Topology};
+use aegis_api::wire::{
+    BalancerMetrics, ContainerMetrics, ContainerRow, HostMetrics, MetricHistory, Topology,
+};
 use tokio::sync::watch;
 
 /// Answers the load of the last minutes, seen from a moment, of the containers named; of all where none is.
 pub type LoadHistory = Arc<dyn Fn(Time, u64, &[String]) -> MetricHistory + Send + Sync>;
+
+/// Answers the requests and connections of the load balancers named, seen from a moment; of all where none is.
+pub type Balancers = Arc<dyn Fn(Time, &[String]) -> Vec<BalancerMetrics> + Send + Sync>;
 
 /// The newest snapshots. Clones share them.
 #[derive(Clone)]
 pub struct HostView {
     inner: Arc<Inner>,
     history: Option<LoadHistory>,
+    balancers: Option<Balancers>,
 }
 
 impl std::fmt::Debug for HostView {
@@ -28,6 +34,7 @@ struct Inner {
     containers: watch::Sender<Arc<Vec<ContainerRow>>>,
     metrics: watch::Sender<Arc<Vec<ContainerMetrics>>>,
     topology: watch::Sender<Arc<Topology>>,
+    host: watch::Sender<Arc<HostMetrics>>,
     engine: watch::Sender<Result<(), Arc<str>>>,
     read_at: watch::Sender<Option<Time>>,
 }
@@ -45,12 +52,14 @@ impl HostView {
             containers: watch::Sender::default(),
             metrics: watch::Sender::default(),
             topology: watch::Sender::default(),
+            host: watch::Sender::default(),
             engine: watch::Sender::new(Err("the engine was not asked yet".into())),
             read_at: watch::Sender::default(),
         };
         Self {
             inner: Arc::new(inner),
             history: None,
+            balancers: None,
         }
     }
 
@@ -61,6 +70,21 @@ impl HostView {
             history: Some(history),
             ..self
         }
+    }
+
+    /// The same view, with these load balancers.
+    #[must_use]
+    pub fn with_balancers(self, balancers: Balancers) -> Self {
+        Self {
+            balancers: Some(balancers),
+            ..self
+        }
+    }
+
+    /// The requests and connections of the load balancers named; of all where none is.
+    pub fn balancers(&self, now: Time, names: &[String]) -> Vec<BalancerMetrics> {
+        let balancers = self.balancers.as_ref();
+        balancers.map_or_else(Vec::new, |balancers| balancers(now, names))
     }
 
     /// The load of the last `minutes` of the containers named; of all where none is.
@@ -82,6 +106,11 @@ impl HostView {
     /// What stands beside what.
     pub fn topology(&self) -> Arc<Topology> {
         Arc::clone(&self.inner.topology.borrow())
+    }
+
+    /// What is in use of the host.
+    pub fn host(&self) -> Arc<HostMetrics> {
+        Arc::clone(&self.inner.host.borrow())
     }
 
     /// Whether the engine answers; why not, human-readable.
@@ -110,6 +139,11 @@ impl HostView {
     /// Replaces the topology; answers whether it differs from before.
     pub fn set_topology(&self, topology: Topology) -> bool {
         replace(&self.inner.topology, topology)
+    }
+
+    /// Replaces what is in use of the host; answers whether it differs from before.
+    pub fn set_host(&self, host: HostMetrics) -> bool {
+        replace(&self.inner.host, host)
     }
 
     /// Says whether the engine answers; answers whether that is news.

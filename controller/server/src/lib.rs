@@ -34,7 +34,7 @@ mod ws;
 pub use auth::{Role, TokenError, Tokens};
 pub use config::ServerConfig;
 pub use frames::{Draft, frames};
-pub use host::{HostView, LoadHistory};
+pub use host::{Balancers, HostView, LoadHistory};
 pub use metrics::HttpMetrics;
 pub use pump::pump;
 pub use router::router;

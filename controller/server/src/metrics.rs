@@ -1,6 +1,8 @@
 //! The server's own Prometheus metrics, and the text in which all are exposed. Labels are bounded: route templates,
 //! known methods, status codes.
 
+mod signals;
+
 use std::sync::atomic::AtomicU64;
 
 use aegis_api::automation::AutomationView;
@@ -18,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::automation;
+use crate::metrics::signals::SignalMetrics;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -55,6 +58,7 @@ pub struct HttpMetrics {
     changes: Gauge,
     firing: Family<DetectorLabels, Gauge>,
     readings_age: Gauge<f64, AtomicU64>,
+    signals: SignalMetrics,
 }
 
 impl HttpMetrics {
@@ -71,6 +75,7 @@ impl HttpMetrics {
             changes: Gauge::default(),
             firing: Family::default(),
             readings_age: Gauge::default(),
+            signals: SignalMetrics::new(registry),
         };
         let requests = "Requests answered, by method, route and status code";
         registry.register("aegis_http_requests", requests, metrics.requests.clone());
@@ -130,6 +135,7 @@ impl HttpMetrics {
         let newest = state.host.read_at();
         self.readings_age
             .set(newest.map_or(-1.0, |at| at.age(now).as_secs_f64()));
+        self.signals.read(&state.host);
     }
 
     fn set_paused(&self, view: &AutomationView) {

@@ -1,21 +1,19 @@
 //! Reads what the host has left. Does I/O, and may block for a moment.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use aegis_api::signals::{Disk, HostSignals};
+use aegis_api::signals::{CpuTimes, Disk, HostSignals};
+
+/// Most of a file of `/proc` that is read, bytes: that of a host with a thousand cores.
+const MOST: u64 = 2 << 20;
+/// Fields of a line of `/proc/stat` that are times of their own: the two after them are part of the first two.
+const CPU_FIELDS: usize = 8;
 
 /// Of this machine, and of the file system that `state` lies on. Inside a container `/proc` tells of the host, and `/`
 /// lies on the engine's file system.
 pub fn read(state: &Path) -> HostSignals {
-    HostSignals {
-        state_disk: disk(state),
-        ..of_engine()
-    }
-}
-
-/// Of this machine alone.
-pub fn of_engine() -> HostSignals {
-    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let memory = text("/proc/meminfo");
     let folder = ["/var/lib/docker", "/"];
     let folder = folder.iter().map(Path::new).find(|folder| folder.is_dir());
@@ -27,9 +25,18 @@ pub fn of_engine() -> HostSignals {
         memory: kilobytes(&memory, "MemAvailable:").zip(kilobytes(&memory, "MemTotal:")),
         load: load(&text("/proc/loadavg")),
         cores: u32::try_from(cores).ok().filter(|cores| *cores > 0),
+        cpu_times: cpu_times(&text("/proc/stat")),
         engine_disk: folder.and_then(disk),
+        state_disk: disk(state),
         ..HostSignals::default()
     }
+}
+
+/// What can be read of a file.
+fn text(path: &str) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
 }
 
 /// A file system as who has no privilege may use it: what is reserved counts as used, as `df` has it.
@@ -50,6 +57,26 @@ fn kilobytes(text: &str, key: &str) -> Option<u64> {
     number.checked_mul(1024)
 }
 
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)). What other guests of a
+/// hypervisor took (steal) was not to be had: it counts as busy.
+fn cpu_times(text: &str) -> Option<CpuTimes> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .take(CPU_FIELDS)
+        .map_while(|word| word.parse().ok())
+        .collect();
+    let [_, _, _, idle, rest @ ..] = ticks.as_slice() else {
+        return None;
+    };
+    let all = ticks
+        .iter()
+        .try_fold(0_u64, |sum, ticks| sum.checked_add(*ticks))?;
+    let waited = rest.first().copied().unwrap_or_default();
+    let busy = all.checked_sub(*idle)?.checked_sub(waited)?;
+    Some(CpuTimes { busy, all })
+}
+
 fn load(text: &str) -> Option<(f64, f64)> {
     let mut fields = text.split_whitespace();
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
@@ -66,6 +93,21 @@ mod tests {
         assert_eq!(kilobytes("", "MemAvailable:"), None);
         assert_eq!(load("25.70 22.02 15.17 8/512 1234\n"), Some((25.7, 22.02)));
         assert_eq!(load("x"), None);
+        let stat = "cpu  100 20 30 800 40 5 5 10 60 0\ncpu0 1 2 3 4\n";
+        let times = cpu_times(stat).unwrap();
+        assert_eq!((times.busy, times.all), (170, 1010));
+        for odd in [
+            "",
+            "cpu",
+            "cpu0 1 2 3 4",
+            "cpu  1 2 3",
+            "cpu  x 2 3 4",
+            "intr 1 2 3 4",
+        ] {
+            assert_eq!(cpu_times(odd), None, "{odd}");
+        }
+        let huge = format!("cpu  {0} {0} {0} {0}", u64::MAX);
+        assert_eq!(cpu_times(&huge), None);
     }
 
     #[test]
@@ -74,6 +116,11 @@ mod tests {
         let (free, all) = disk(folder.path()).unwrap().bytes.unwrap();
         assert!(all > 0 && free <= all, "{free} of {all}");
         assert_eq!(disk(&folder.path().join("none")), None);
-        assert!(read(folder.path()).state_disk.is_some());
+        let host = read(folder.path());
+        assert!(host.state_disk.is_some() && host.cores.is_some());
+        assert!(
+            host.cpu_times
+                .is_some_and(|times| times.busy > 0 && times.all > times.busy)
+        );
     }
 }

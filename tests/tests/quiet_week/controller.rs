@@ -13,6 +13,7 @@ use aegis_docker_fake::FakeEngine;
 use aegis_reconcilers::detector::defaults;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
+use aegis_reconcilers::host_reader::HostReader;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::{Context, Jitter, Parts, Settings, Surroundings, Turns, controllers};
@@ -169,12 +170,13 @@ impl Running {
             events,
             feed: Feed::bounded(64 << 10),
             samples: Samples::default(),
+            host: HostReader::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),
             turns: Turns::default(),
             clock,
             settings: Arc::new(Settings {
-                host_signals: Some(host_signals),
+                host: Some(host_signals),
                 ..Settings::default()
             }),
         };

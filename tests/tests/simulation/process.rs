@@ -12,6 +12,7 @@ use aegis_docker::{Engine, ListFilter};
 use aegis_docker_fake::When;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
+use aegis_reconcilers::host_reader::HostReader;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::recall::Recall;
 use aegis_reconcilers::{Context, Jitter, Parts, Settings, Surroundings, Turns};
@@ -191,6 +192,7 @@ impl Process {
             events,
             feed: Feed::bounded(64 << 10),
             samples: Samples::default(),
+            host: HostReader::default(),
             lifecycle: Lifecycle::default(),
             endpoints: Endpoints::default(),
             turns: Turns::default(),

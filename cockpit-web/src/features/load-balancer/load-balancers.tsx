@@ -11,6 +11,7 @@ import { Page, Panel } from "@/ui/panel";
 import { StateChip } from "@/ui/state-chip";
 import { between, duration } from "@/ui/time";
 import { TimeAgo } from "@/ui/time-ago";
+import { ConnectionsPanel, Traffic } from "./traffic";
 
 export default function LoadBalancers() {
   const { name } = useParams();
@@ -98,6 +99,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
       <div className="grid gap-4 xl:grid-cols-[minmax(0,1.300fr)_minmax(0,1fr)]">
         <div className="min-w-0 space-y-4">
           <Servers status={status} />
+          <Traffic name={metadata.name} />
           <Drains status={status} />
           <Panel title="Desired state">
             <Facts columns={3}>
@@ -124,6 +126,7 @@ export function BalancerView({ balancer, others }: { balancer: LoadBalancer; oth
           </Panel>
         </div>
         <div className="min-w-0 space-y-4">
+          <ConnectionsPanel name={metadata.name} />
           <Panel title="Proof of the last reload">
             {reload ? (
               <Facts>

@@ -15,6 +15,7 @@ import { MarkList, TimeChart } from "@/ui/time-chart";
 import { RangeBar, type TimeRange, useTimeRange } from "@/ui/time-range";
 import { numbered } from "@/ui/time-series";
 import { bytesPerSecond, mebibytes, ofACore, percent } from "@/ui/units";
+import { HostPanel } from "./host-panel";
 
 const ALL: readonly string[] = [];
 /** What every container is known by: the readings. A longer time is requested by the panels that are in sight. */
@@ -48,6 +49,7 @@ export default function MetricsPage() {
         </>
       }
     >
+      <HostPanel />
       {error && <Failure error={error} />}
       {series.size === 0 && pending && <Loading what="metrics" />}
       {series.size === 0 && !pending && !error && <Empty icon="metrics" title="Nothing was measured yet" />}

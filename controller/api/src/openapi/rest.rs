@@ -108,6 +108,26 @@ impl Routes {
             &[minutes, name],
             &answer,
         );
+        let answer = self.answer::<wire::HostMetrics>("What is in use of the host that the engine runs on.");
+        self.get(
+            "/metrics/host",
+            "CPU, memory, load and disks of the host",
+            "host",
+            &[],
+            &answer,
+        );
+        let answer = self.answer::<Vec<wire::BalancerMetrics>>(
+            "The load balancers, by name. What the rates are of is said with each.",
+        );
+        let name = json!({"name": "name", "in": "query", "description": "Only this load balancer; may be repeated.",
+            "schema": {"type": "array", "items": {"type": "string"}, "maxItems": 100}});
+        self.get(
+            "/metrics/load-balancers",
+            "Requests of each upstream and server, and nginx's connections",
+            "host",
+            &[name],
+            &answer,
+        );
         let answer = self.answer::<wire::Topology>("What stands beside what, and why.");
         self.get("/topology", "Show the topology", "host", &[], &answer);
         let answer = self.answer::<wire::HealthAnswer>("The controller is up.");
@@ -240,6 +260,8 @@ mod tests {
             "/containers",
             "/metrics",
             "/metrics/history",
+            "/metrics/host",
+            "/metrics/load-balancers",
             "/scale/up",
             "/scale/down",
             "/health",

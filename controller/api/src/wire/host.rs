@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observed::ContainerState;
 use crate::scalar::Time;
+use crate::signals::{Disk, HostSignals};
 
 /// A row of `/containers`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +97,73 @@ pub struct MetricHistory {
     /// Containers that were left out because the answer would have been too large, by name: `name` gets them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+}
+
+/// What `/metrics/host` answers: the host that the engine runs on. What could not be read is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostMetrics {
+    /// When it was read; absent before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub t: Option<Time>,
+    /// CPU in use between the last two readings, of all cores: 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ratio: Option<f64>,
+    /// Cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Load average over one minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load1: Option<f64>,
+    /// Load average over five minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load5: Option<f64>,
+    /// Memory that can be had without swapping, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_available_bytes: Option<u64>,
+    /// All memory, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_total_bytes: Option<u64>,
+    /// The file system of the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_disk: Option<FileSystemUse>,
+    /// The file system of the state directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_disk: Option<FileSystemUse>,
+}
+
+/// A file system, as `df` has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FileSystemUse {
+    /// Bytes that can be written without privilege.
+    pub free_bytes: u64,
+    /// All bytes.
+    pub total_bytes: u64,
+}
+
+impl HostMetrics {
+    /// What was read then.
+    pub fn of(host: &HostSignals, t: Time) -> Self {
+        let disk = |disk: Option<Disk>| {
+            let (free_bytes, total_bytes) = disk?.bytes?;
+            Some(FileSystemUse {
+                free_bytes,
+                total_bytes,
+            })
+        };
+        Self {
+            t: Some(t),
+            cpu_ratio: host.cpu_ratio,
+            cores: host.cores,
+            load1: host.load.map(|(one, _)| one),
+            load5: host.load.map(|(_, five)| five),
+            memory_available_bytes: host.memory.map(|(available, _)| available),
+            memory_total_bytes: host.memory.map(|(_, total)| total),
+            engine_disk: disk(host.engine_disk),
+            state_disk: disk(host.state_disk),
+        }
+    }
 }
 
 /// Replicas came.

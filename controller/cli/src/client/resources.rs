@@ -230,6 +230,19 @@ impl Client {
             .await
     }
 
+    /// What is in use of the host.
+    pub(crate) async fn host(&self) -> Result<Value, CliError> {
+        let path = ["metrics", "host"];
+        self.json(Method::GET, &path, &[], ACCEPT_JSON, Body::None).await
+    }
+
+    /// Requests and connections of a load balancer.
+    pub(crate) async fn balancers(&self, name: &str) -> Result<Value, CliError> {
+        let (path, query) = (["metrics", "load-balancers"], [("name", name)]);
+        self.json(Method::GET, &path, &query, ACCEPT_JSON, Body::None)
+            .await
+    }
+
     /// What containers used within the last minutes.
     pub(crate) async fn history(&self, minutes: &str) -> Result<Value, CliError> {
         let (path, query) = (["metrics", "history"], [("minutes", minutes)]);

@@ -1,5 +1,6 @@
 //! `describe`: everything about an object on one page, with its Events.
 
+use aegis_api::wire::BalancerMetrics;
 use serde_json::Value;
 
 use crate::client::Shape;
@@ -29,11 +30,23 @@ pub(crate) async fn run(args: &DescribeArgs, session: &Session) -> Result<(), Cl
     }
     for (index, target) in targets.iter().enumerate() {
         let object = session.client.get(target, Shape::Objects).await?;
-        let page = describe(&object, &events_of(session, target, &object).await?, now());
+        let traffic = traffic(session, target).await;
+        let events = events_of(session, target, &object).await?;
+        let page = describe(&object, traffic.as_ref(), &events, now());
         let gap = if index > 0 { "\n\n" } else { "" };
         session.console.write(&format!("{gap}{page}"))?;
     }
     Ok(())
+}
+
+/// The requests of a load balancer. An older controller answers none: what is not known is not shown.
+async fn traffic(session: &Session, target: &Target) -> Option<BalancerMetrics> {
+    if target.info.kind != "LoadBalancer" {
+        return None;
+    }
+    let answer = session.client.balancers(&target.name).await.ok()?;
+    let all: Vec<BalancerMetrics> = serde_json::from_value(answer).ok()?;
+    all.into_iter().find(|balancer| balancer.name == target.name)
 }
 
 async fn events_of(session: &Session, target: &Target, object: &Value) -> Result<Vec<Value>, CliError> {

@@ -1,7 +1,8 @@
 //! `top`: what containers use right now, and how fast that changes.
 
 use aegis_api::Workload;
-use aegis_api::wire::{ContainerMetrics, MetricHistory, MetricSample};
+use aegis_api::signals::used_percent;
+use aegis_api::wire::{ContainerMetrics, FileSystemUse, HostMetrics, MetricHistory, MetricSample};
 use clap::ValueEnum;
 
 use crate::client::Shape;
@@ -11,7 +12,7 @@ use crate::session::Session;
 use crate::target::object_of;
 use crate::text;
 
-/// Show the CPU, memory and network that containers use, the hungriest first
+/// Show the CPU, memory and network that containers use, the hungriest first, and what is in use of the host
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
     /// Only the containers of this Workload: workload/NAME, workload NAME, or just NAME
@@ -56,7 +57,12 @@ pub(crate) async fn run(args: &TopArgs, session: &Session) -> Result<(), CliErro
         session.console.remark("No container was measured yet.");
         return Ok(());
     }
-    // An older controller answers none: what is not known is not shown.
+    // An older controller answers neither: what is not known is not shown.
+    let host = session.client.host().await.ok();
+    let host: Option<HostMetrics> = host.and_then(|answer| serde_json::from_value(answer).ok());
+    if let Some(line) = host.as_ref().and_then(host_line) {
+        session.console.remark(line);
+    }
     let history = session.client.history("1").await.ok();
     let history: MetricHistory = history
         .and_then(|answer| serde_json::from_value(answer).ok())
@@ -87,6 +93,30 @@ pub(crate) async fn run(args: &TopArgs, session: &Session) -> Result<(), CliErro
         ]
     }));
     session.console.write(&Columns::default().lay_out(&table))
+}
+
+/// `Host: CPU 12.5 % of 2 cores, load 1.20 0.90, memory 40.0 %, disk 71.0 %`; what is not known is left out.
+fn host_line(host: &HostMetrics) -> Option<String> {
+    let cores = host
+        .cores
+        .map_or_else(String::new, |cores| format!(" of {cores} cores"));
+    let space = |disk: FileSystemUse| used_percent((disk.free_bytes, disk.total_bytes));
+    let memory = host.memory_available_bytes.zip(host.memory_total_bytes);
+    let parts = [
+        host.cpu_ratio
+            .map(|ratio| format!("CPU {:.1} %{cores}", ratio * 100.0)),
+        host.load1
+            .zip(host.load5)
+            .map(|(one, five)| format!("load {one:.2} {five:.2}")),
+        memory
+            .and_then(used_percent)
+            .map(|used| format!("memory {used:.1} %")),
+        host.engine_disk
+            .and_then(space)
+            .map(|used| format!("disk {used:.1} %")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("Host: {}", parts.join(", ")))
 }
 
 /// How fast a container's readings change, over the last minute.
@@ -128,4 +158,28 @@ async fn containers(what: &[String], session: &Session) -> Result<Vec<String>, C
         .map_err(|error| CliError::Failed(format!("{target} cannot be read: {error}")))?;
     let instances = workload.status.unwrap_or_default().instances;
     Ok(instances.into_iter().map(|instance| instance.name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_host_is_shown_what_is_known() {
+        let host = HostMetrics {
+            cpu_ratio: Some(0.125),
+            cores: Some(2),
+            load1: Some(1.2),
+            load5: Some(0.9),
+            memory_available_bytes: Some(60),
+            memory_total_bytes: Some(100),
+            ..HostMetrics::default()
+        };
+        let line = host_line(&host);
+        assert_eq!(
+            line.as_deref(),
+            Some("Host: CPU 12.5 % of 2 cores, load 1.20 0.90, memory 40.0 %")
+        );
+        assert_eq!(host_line(&HostMetrics::default()), None);
+    }
 }

@@ -8,6 +8,7 @@ mod workload;
 
 use aegis_api::condition::Condition;
 use aegis_api::proposal::ContainerEvidence;
+use aegis_api::wire::BalancerMetrics;
 use aegis_api::{Detector, Incident, LoadBalancer, Time, Workload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,8 +19,13 @@ use super::table::labels;
 use crate::text;
 use sheet::Sheet;
 
-/// The page of an object, with its Events (core `v1`) at the end.
-pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
+/// The page of an object, with its Events (core `v1`) at the end; of a load balancer with its requests, where they are known.
+pub(crate) fn describe(
+    object: &Value,
+    traffic: Option<&BalancerMetrics>,
+    events: &[Value],
+    now: Time,
+) -> String {
     let mut sheet = Sheet::default();
     head(&mut sheet, object, now);
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
@@ -30,7 +36,7 @@ pub(crate) fn describe(object: &Value, events: &[Value], now: Time) -> String {
             workload::write(&mut sheet, workload, object, now);
         }),
         "LoadBalancer" => with::<LoadBalancer>(object, |balancer| {
-            load_balancer::write(&mut sheet, balancer, object, now);
+            load_balancer::write(&mut sheet, balancer, object, traffic, now);
         }),
         "Detector" => with::<Detector>(object, |detector| detector::write(&mut sheet, detector, now)),
         _ => false,

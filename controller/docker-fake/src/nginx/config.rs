@@ -7,6 +7,9 @@ use super::syntax::{Directive, parse};
 
 /// Where the proof of a reload is read.
 const REVISION_PATH: &str = "/aegis-revision";
+/// What `stub_status` answers the only client.
+const STATUS_PAGE: &str =
+    "Active connections: 1 \nserver accepts handled requests\n 1 1 1 \nReading: 0 Writing: 1 Waiting: 0 \n";
 /// Includes inside includes beyond this are a loop.
 const INCLUDE_DEPTH: usize = 8;
 
@@ -201,7 +204,7 @@ impl Config {
                 return Route::Answer(inner.arg(0).parse().unwrap_or(200), inner.arg(1).to_owned());
             }
             if inner.name == "stub_status" {
-                return Route::Answer(200, "Active connections: 1 \n".to_owned());
+                return Route::Answer(200, STATUS_PAGE.to_owned());
             }
             if let Some(target) = proxied(inner) {
                 return Route::Servers(

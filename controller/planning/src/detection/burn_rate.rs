@@ -7,7 +7,7 @@ use aegis_api::Duration;
 use aegis_api::detector::BurnRate;
 use aegis_api::signals::{Requests, WorkloadSignals, bounds};
 
-use super::{Finding, requests};
+use super::Finding;
 
 /// What is promised, and how fast its budget may burn.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,12 @@ impl Objective {
             rates.to_vec()
         };
         Self { percent, rates }
+    }
+
+    /// How far back its longest window reaches.
+    pub(super) fn reaches(&self) -> std::time::Duration {
+        let windows = self.rates.iter().flat_map(|rate| [rate.long, rate.short]);
+        windows.map(Duration::std).max().unwrap_or_default()
     }
 }
 
@@ -68,7 +74,9 @@ pub(super) fn judge(signals: &WorkloadSignals<'_>, objective: &Objective) -> Fin
 
 /// `None` where too few requests say anything: of the long window at least [`bounds::LEAST_REQUESTS`], of the short one any.
 fn rate(counted: &[Requests], signals: &WorkloadSignals<'_>, window: Duration, percent: f64) -> Option<f64> {
-    let sum = requests::sum(counted, signals.now, window.std())?;
-    let failed = requests::failed_percent(&sum).filter(|_| sum.total >= bounds::LEAST_REQUESTS)?;
+    let sum = Requests::sum(counted, signals.now, window.std())?;
+    let failed = sum
+        .failed_percent()
+        .filter(|_| sum.answered >= bounds::LEAST_REQUESTS)?;
     burn(failed, percent)
 }

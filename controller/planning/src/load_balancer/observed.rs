@@ -48,6 +48,8 @@ pub struct Observed {
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
     pub template: Result<String, Arc<std::io::Error>>,
+    /// Whether nginx can count its connections; `None` where that is not known.
+    pub connections_built_in: Option<bool>,
     /// Now.
     pub now: Time,
 }

@@ -4,6 +4,7 @@ use aegis_api::error::chain;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::connections;
 use super::validate::{Upstream, ValidatedLoadBalancer};
 
 /// Where no process listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
@@ -41,6 +42,10 @@ struct Values<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'a str>,
     revision_path: &'a str,
+    /// Where nginx may offer its connections; absent where it must not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_port: Option<u16>,
+    status_path: &'a str,
 }
 
 #[derive(Serialize)]
@@ -79,6 +84,8 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
             .collect(),
         revision: None,
         revision_path: super::REVISION_PATH,
+        status_port: balancer.offers_connections.then_some(connections::STATUS_PORT),
+        status_path: connections::STATUS_PATH,
     };
     let mut hash = Sha256::new();
     hash.update(template);

@@ -112,6 +112,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         workloads: vec![Some(Arc::new(workload))],
         removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
+        connections_built_in: Some(true),
         now: time("2026-11-22T12:00:00Z"),
     }
 }

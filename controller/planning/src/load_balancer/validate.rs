@@ -13,7 +13,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time,
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
 use super::render::Rendered;
-use super::{down, unavailable};
+use super::{connections, down, unavailable};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -43,6 +43,8 @@ pub struct ValidatedLoadBalancer {
     pub workers: Option<Vec<Worker>>,
     pub template: Result<String, Arc<std::io::Error>>,
     pub algorithm: Algorithm,
+    /// nginx may offer its connections.
+    pub offers_connections: bool,
     /// All upstreams of the spec, in its order.
     pub upstreams: Vec<Upstream>,
     /// Those that have no server, and why.
@@ -97,6 +99,8 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let good = good(&before, &strays);
     let (unavailable, as_wanted) =
         unavailable::unavailable(spec, &chosen.upstreams, &observed, &container, &before);
+    let built_in = observed.connections_built_in;
+    let offers_connections = connections::may_be_offered(spec, &container, built_in, &before);
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
@@ -108,6 +112,7 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         workers: observed.workers,
         template: observed.template,
         algorithm: spec.algorithm,
+        offers_connections,
         upstreams: chosen.upstreams,
         unavailable,
         as_wanted,

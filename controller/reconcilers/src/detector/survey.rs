@@ -49,6 +49,10 @@ impl Survey<'_> {
         let rows = status.instances.iter().filter(stays);
         let seen = join_all(rows.map(|row| self.see(row, acted_at))).await;
         let seen: Vec<Seen> = seen.into_iter().flatten().collect();
+        let requests = self.condition.requests_within().and_then(|within| {
+            let traffic = self.context.samples.traffic();
+            traffic.within(workload.name(), self.now, within)
+        });
         self.context.samples.history().with(|view| {
             let containers: Vec<ContainerSignals<'_>> = seen
                 .iter()
@@ -71,17 +75,15 @@ impl Survey<'_> {
                     matching_lines: seen.matching,
                 })
                 .collect();
-            self.context.samples.traffic().with(workload.name(), |requests| {
-                self.condition.evaluate(&WorkloadSignals {
-                    now: self.now,
-                    containers: &containers,
-                    desired: workload.spec.replicas,
-                    ready: status.ready_replicas,
-                    changing: self.is_changing(workload, status, acted_at),
-                    acted_at,
-                    requests,
-                    in_rotation: self.in_rotation(workload),
-                })
+            self.condition.evaluate(&WorkloadSignals {
+                now: self.now,
+                containers: &containers,
+                desired: workload.spec.replicas,
+                ready: status.ready_replicas,
+                changing: self.is_changing(workload, status, acted_at),
+                acted_at,
+                requests: requests.as_deref(),
+                in_rotation: self.in_rotation(workload),
             })
         })
     }

@@ -57,8 +57,5 @@ async fn reading(context: &Context, incident: &Incident) -> HostReading {
     ) {
         return HostReading::default();
     }
-    match context.settings.host {
-        Some(read) => tokio::task::spawn_blocking(read).await.unwrap_or_default(),
-        None => HostReading::default(),
-    }
+    HostReading::of(&context.read_host().await)
 }

@@ -2,12 +2,12 @@
 //! template. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aegis_api::observed::{ContainerDetails, ContainerState};
+use aegis_api::observed::ContainerState;
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
-use aegis_docker::{EngineError, EngineResult};
+use aegis_docker::EngineError;
+use aegis_planning::load_balancer::connections;
 use aegis_planning::load_balancer::observed::{Observed, candidates, file};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::serving;
@@ -54,7 +54,10 @@ pub(super) async fn dereference(
         .as_ref()
         .filter(|container| container.state == ContainerState::Running);
     let address = match running {
-        Some(container) => reachable(context, container, spec.port).await.map_err(failed)?,
+        Some(container) => {
+            let own = addressing::own_networks(context).await.map_err(failed)?;
+            addressing::reachable(container, &own, spec.port)
+        }
         None => None,
     };
     let proved = status.and_then(|status| status.revision.as_deref());
@@ -72,6 +75,8 @@ pub(super) async fn dereference(
     let file = file(balancer, container.as_ref(), &endpoints);
     let installed = installed(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
     let nginx = nginx.as_ref().filter(|_| running.is_some());
+    let template = template(context, balancer).await;
+    let connections_built_in = connections_built_in(memory, nginx, template.as_deref().ok()).await;
     let draining = status.is_some_and(|status| !status.draining.is_empty());
     let workers = match nginx.filter(|_| draining) {
         Some(nginx) => Some(nginx.workers().await?),
@@ -88,7 +93,8 @@ pub(super) async fn dereference(
         workers,
         workloads,
         removed_backends: removed_backends(context, balancer),
-        template: template(context, balancer).await,
+        template,
+        connections_built_in,
         now: context.clock.now(),
         container,
     })
@@ -130,6 +136,28 @@ pub(super) async fn is_installed(
     Ok(same)
 }
 
+/// Whether nginx can count its connections; run once in the life of a controller and a container, where the template offers
+/// to. `None` where that is not known.
+async fn connections_built_in(
+    memory: &Memory,
+    nginx: Option<&Nginx<'_>>,
+    template: Option<&str>,
+) -> Option<bool> {
+    let nginx = nginx.filter(|_| template.is_some_and(connections::is_known_to))?;
+    let known = memory.with(nginx.balancer(), |known| known.connections_built_in.clone());
+    if let Some((container, built_in)) = known
+        && container == nginx.container()
+    {
+        return Some(built_in);
+    }
+    let version = nginx.version().await;
+    let built_in = connections::is_built_in(&version.ok()?);
+    memory.with(nginx.balancer(), |known| {
+        known.connections_built_in = Some((nginx.container().to_owned(), built_in));
+    });
+    Some(built_in)
+}
+
 /// Ids of containers that their workload marks as draining at this moment, and since when.
 pub(super) fn marked(context: &Context, balancer: &LoadBalancer) -> BTreeMap<ContainerId, Option<Time>> {
     let backends = balancer.spec.backends.iter();
@@ -169,19 +197,4 @@ async fn template(context: &Context, balancer: &LoadBalancer) -> Result<String, 
     let read = read.await;
     let read = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     read.map_err(|error| Arc::new(std::io::Error::new(error.kind(), format!("{shown}: {error}"))))
-}
-
-/// Where the container answers on a network that this controller shares, else on any.
-async fn reachable(
-    context: &Context,
-    container: &ContainerDetails,
-    port: u16,
-) -> EngineResult<Option<SocketAddr>> {
-    let own = addressing::own_networks(context).await?;
-    let addresses = container.networks.iter();
-    let address = aegis_planning::addressing::address(
-        addresses.filter_map(|(network, ip)| Some((network, (*ip)?))),
-        &own,
-    );
-    Ok(address.map(|ip| SocketAddr::new(ip, port)))
 }

@@ -18,6 +18,8 @@ pub(super) struct Entry {
     pub installed: Option<InstalledConfig>,
     /// Id of the container that cannot take a configuration in one command.
     pub needs_steps: Option<String>,
+    /// Id of a container, and whether its nginx can count its connections.
+    pub connections_built_in: Option<(String, bool)>,
     /// Additions that wait for others.
     pub batch: ReloadBatch,
 }

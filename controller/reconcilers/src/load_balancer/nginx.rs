@@ -131,6 +131,12 @@ impl<'a> Nginx<'a> {
         self.engine.logs(self.container, query).await
     }
 
+    /// What nginx says of itself: its version, and what it was built with.
+    pub(super) async fn version(&self) -> Result<String, Error> {
+        let answer = self.engine.exec(self.container, &["nginx", "-V"], &[]).await;
+        Ok(answer.map_err(self.failed("run nginx -V"))?.output)
+    }
+
     /// What `nginx -t` says of the configuration in place, which it accepts.
     pub(super) async fn test(&self) -> Result<String, Error> {
         self.test_main(self.paths.main).await

@@ -1,7 +1,7 @@
-//! What the host has: `/containers`, `/metrics`, `/topology`, `/health`. Reads memory only.
+//! What the host has: `/containers`, `/metrics` and what is below it, `/topology`, `/health`. Reads memory only.
 
 use aegis_api::Time;
-use aegis_api::wire::{ContainerRow, HealthAnswer, MetricHistory, Topology};
+use aegis_api::wire::{BalancerMetrics, ContainerRow, HealthAnswer, HostMetrics, MetricHistory, Topology};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
@@ -15,7 +15,7 @@ use crate::state::ServerState;
 /// How far back the load is kept.
 const MINUTES: std::ops::RangeInclusive<u64> = 1..=24 * 60;
 const DEFAULT_MINUTES: u64 = 15;
-/// Containers that one request may name.
+/// Containers, or load balancers, that one request may name.
 const MOST_NAMES: usize = 100;
 
 pub(super) async fn containers(State(state): State<ServerState>) -> Json<Vec<ContainerRow>> {
@@ -97,6 +97,28 @@ pub(super) async fn history(
         minutes,
         &names,
     )))
+}
+
+pub(super) async fn of_the_host(State(state): State<ServerState>) -> Json<HostMetrics> {
+    Json(HostMetrics::clone(&state.host.host()))
+}
+
+/// The requests and connections of the load balancers that are named; of all where none is.
+pub(super) async fn load_balancers(
+    State(state): State<ServerState>,
+    Asked(query): Asked<Vec<(String, String)>>,
+) -> Result<Json<Vec<BalancerMetrics>>, Refusal> {
+    let named = query.into_iter().filter(|(key, _)| key == "name");
+    let names: Vec<String> = named.map(|(_, value)| value).collect();
+    if names.len() > MOST_NAMES {
+        return Err(Refusal::from(Fault {
+            place: "query",
+            field: "name".into(),
+            kind: "too_long",
+            message: format!("Name at most {MOST_NAMES} load balancers, or none for all"),
+        }));
+    }
+    Ok(Json(state.host.balancers(Time(jiff::Timestamp::now()), &names)))
 }
 
 pub(super) async fn topology(State(state): State<ServerState>) -> Json<Topology> {

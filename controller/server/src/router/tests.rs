@@ -15,11 +15,13 @@ async fn code(server: &Server, method: Method, path: &str, headers: &[(&str, &st
     server.send(request.body(Body::empty()).unwrap()).await.status()
 }
 
-const READS: [&str; 13] = [
+const READS: [&str; 15] = [
     "/incidents",
     "/containers",
     "/metrics",
     "/metrics/history",
+    "/metrics/host",
+    "/metrics/load-balancers",
     "/topology",
     "/runbook",
     "/rag/test",

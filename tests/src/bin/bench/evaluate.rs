@@ -9,6 +9,7 @@ use aegis_api::{Detector, Kind, KindInfo, Time, Workload};
 use aegis_docker_fake::{FakeEngine, RunSpec};
 use aegis_reconcilers::detector::{DetectorReconciler, defaults};
 use aegis_reconcilers::endpoints::Endpoints;
+use aegis_reconcilers::host_reader::HostReader;
 use aegis_reconcilers::probe::Prober;
 use aegis_reconcilers::{Context, Settings, Turns};
 use aegis_runtime::Clock;
@@ -125,6 +126,7 @@ async fn context(engine: &FakeEngine, state: &std::path::Path, now: Time) -> Con
         events,
         feed: Feed::default(),
         samples: Samples::default(),
+        host: HostReader::default(),
         lifecycle: Lifecycle::default(),
         endpoints: Endpoints::default(),
         turns: Turns::default(),

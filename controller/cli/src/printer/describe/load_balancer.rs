@@ -1,6 +1,7 @@
 //! A LoadBalancer's page: what nginx serves now, and how that was proved. Pure.
 
 use aegis_api::load_balancer::{DrainReceipt, LoadBalancerStatus};
+use aegis_api::wire::{BalancerMetrics, RequestRates};
 use aegis_api::{LoadBalancer, Time};
 use serde_json::Value;
 
@@ -13,7 +14,13 @@ use crate::text;
 /// How many receipts are shown, newest first.
 const RECEIPTS: usize = 5;
 
-pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, object: &Value, now: Time) {
+pub(super) fn write(
+    sheet: &mut Sheet,
+    balancer: &LoadBalancer,
+    object: &Value,
+    metrics: Option<&BalancerMetrics>,
+    now: Time,
+) {
     let spec = &balancer.spec;
     sheet.field("Container", chosen(object, "/spec/container"));
     sheet.field("Template", &spec.template);
@@ -39,7 +46,13 @@ pub(super) fn write(sheet: &mut Sheet, balancer: &LoadBalancer, object: &Value, 
         Some(&aligned(&["UPSTREAM", "WORKLOAD", "PORT"], backends.collect())),
     );
     match &balancer.status {
-        Some(status) => serving(sheet, status, now),
+        Some(status) => {
+            serving(sheet, status, now);
+            if let Some(metrics) = metrics {
+                traffic(sheet, metrics, now);
+            }
+            super::conditions(sheet, &status.conditions, now);
+        }
         None => sheet.field("Status", "<the controller has not reconciled it yet>"),
     }
 }
@@ -96,7 +109,73 @@ fn serving(sheet: &mut Sheet, status: &LoadBalancerStatus, now: Time) {
             ),
         );
     }
-    super::conditions(sheet, &status.conditions, now);
+}
+
+/// Requests of each upstream and server, and nginx's connections.
+fn traffic(sheet: &mut Sheet, metrics: &BalancerMetrics, now: Time) {
+    if let Some(read) = &metrics.connections {
+        let text = format!(
+            "{} active: {} reading, {} writing, {} waiting; {} accepted, {} handled, {} requests since nginx started",
+            read.active, read.reading, read.writing, read.waiting, read.accepted, read.handled, read.requests
+        );
+        sheet.field("Connections", text);
+    }
+    let Some(since) = metrics.counted_since else {
+        sheet.field(
+            "Requests",
+            "<not counted: no detector needs them, or nginx does not run or log them>",
+        );
+        return;
+    };
+    sheet.field(
+        "Requests",
+        format!(
+            "of the last {} s, counted since {}",
+            metrics.over_seconds,
+            when(since, now)
+        ),
+    );
+    let upstreams = metrics
+        .upstreams
+        .iter()
+        .map(|row| rates(&row.upstream, "", &row.rates));
+    let servers = metrics.servers.iter().map(|row| {
+        let left = if row.in_rotation { "" } else { " (left)" };
+        rates(&row.upstream, &format!("{}{left}", row.container), &row.rates)
+    });
+    let mut rows: Vec<Vec<String>> = upstreams.chain(servers).collect();
+    // An upstream before its servers.
+    rows.sort_by(|a, b| a.iter().take(2).cmp(b.iter().take(2)));
+    for row in &mut rows {
+        if let Some(container) = row.get_mut(1).filter(|container| container.is_empty()) {
+            "*".clone_into(container);
+        }
+    }
+    let head = [
+        "UPSTREAM",
+        "CONTAINER",
+        "REQ/S",
+        "5XX/S",
+        "499/S",
+        "P50",
+        "P95",
+        "IN FLIGHT",
+    ];
+    sheet.table("Traffic", Some(&aligned(&head, rows)));
+}
+
+fn rates(upstream: &str, container: &str, rates: &RequestRates) -> Vec<String> {
+    let millis = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0} ms"));
+    vec![
+        text::line(upstream),
+        text::line(container),
+        format!("{:.1}", rates.requests_per_second),
+        format!("{:.1}", rates.errors_per_second),
+        format!("{:.1}", rates.cancelled_per_second),
+        millis(rates.p50_ms),
+        millis(rates.p95_ms),
+        format!("{:.1}", rates.in_flight),
+    ]
 }
 
 /// `web-replica-2 (ScaleIn): drained in 1.2s, 3 in flight, 3 drained, 0 forced, 0 failed, 2 minutes ago`.

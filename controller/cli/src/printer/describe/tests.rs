@@ -21,7 +21,7 @@ fn a_workload_shows_its_containers_revisions_and_conditions() {
             "conditions": [{"type": "Ready", "status": "False", "reason": "NotAllReady", "message": "1 of 2",
                 "lastTransitionTime": "2026-01-31T12:09:00Z"}]},
     });
-    insta::assert_snapshot!(describe(&object, &[], now()));
+    insta::assert_snapshot!(describe(&object, None, &[], now()));
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_load_balancer_shows_what_nginx_serves_and_the_proof() {
             "lastReload": {"revision": "r7", "at": "2026-01-31T12:09:00Z", "provedAt": "2026-01-31T12:09:00.120Z", "check": "syntax is ok"},
             "receipts": [{"containers": ["buggy-app-v2-replica-1"], "causes": ["ScaleIn"], "startedAt": "2026-01-31T12:08:00Z", "finishedAt": "2026-01-31T12:08:01.5Z", "drained": true, "requests": {"inFlight": 3, "drained": 3, "forced": 0, "failed": 0}}]},
     });
-    insta::assert_snapshot!(describe(&object, &[], now()));
+    insta::assert_snapshot!(describe(&object, None, &[], now()));
 }
 
 #[test]
@@ -77,13 +77,13 @@ fn an_incident_shows_its_whole_story() {
     let events = [
         json!({"type": "Normal", "reason": "Resolved", "message": "done", "lastTimestamp": "2026-01-31T12:09:03Z", "count": 1}),
     ];
-    insta::assert_snapshot!(describe(&object, &events, now()));
+    insta::assert_snapshot!(describe(&object, None, &events, now()));
 }
 
 #[test]
 fn an_object_that_this_client_does_not_understand_is_shown_as_data() {
     let object = json!({"kind": "Workload", "metadata": {"name": "web"}, "spec": {"container": "web", "fromTheFuture": 1}});
-    let page = describe(&object, &[], now());
+    let page = describe(&object, None, &[], now());
     assert!(
         page.contains("Spec:\n  container: web\n  fromTheFuture: 1\n") && page.contains("Events:   <none>"),
         "{page}"
@@ -102,7 +102,7 @@ fn a_detector_shows_what_it_sees_of_each_workload() {
             "conditions": [{"type": "Ready", "status": "True", "reason": "Evaluated", "message": "",
                 "lastTransitionTime": "2026-01-31T12:00:00Z"}]},
     });
-    let page = describe(&object, &[], now());
+    let page = describe(&object, None, &[], now());
     for wanted in [
         "84.5 % of the limit",
         "after 1m, is over after 2m without",
@@ -113,4 +113,29 @@ fn a_detector_shows_what_it_sees_of_each_workload() {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
     assert!(!page.contains('\u{1b}'), "{page}");
+}
+
+#[test]
+fn the_requests_of_a_load_balancer_are_shown_where_they_are_counted() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "lb", "generation": 1},
+        "spec": {"container": "lb", "backends": [{"workload": "web", "port": 8000, "upstream": "web"}]},
+        "status": {"observedGeneration": 1, "serverCount": 1, "servers": []},
+    });
+    let metrics = json!({"name": "lb", "countedSince": "2026-01-31T12:00:00Z", "overSeconds": 60,
+        "connections": {"t": "2026-01-31T12:09:59Z", "active": 9, "reading": 1, "writing": 2, "waiting": 6,
+            "accepted": 100, "handled": 99, "requests": 1000},
+        "upstreams": [{"upstream": "web", "rates": {"requestsPerSecond": 10.5, "errorsPerSecond": 0.5, "p50Ms": 4.2, "p95Ms": 80.0, "inFlight": 0.3}}],
+        "servers": [
+            {"upstream": "web", "container": "web-1", "inRotation": true, "rates": {"requestsPerSecond": 10.0, "p95Ms": 75.0}},
+            {"upstream": "web", "container": "web-0\u{1b}[2J", "inRotation": false, "rates": {"cancelledPerSecond": 0.2, "requestsPerSecond": 0.7}}]});
+    let metrics: BalancerMetrics = serde_json::from_value(metrics).unwrap();
+    let page = describe(&object, Some(&metrics), &[], now());
+    insta::assert_snapshot!(page);
+    let uncounted = BalancerMetrics {
+        counted_since: None,
+        ..metrics
+    };
+    let page = describe(&object, Some(&uncounted), &[], now());
+    assert!(page.contains("<not counted") && !page.contains("REQ/S"), "{page}");
 }

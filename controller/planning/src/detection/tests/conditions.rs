@@ -1,4 +1,4 @@
-use aegis_api::signals::{HostSignals, Requests, bounds};
+use aegis_api::signals::{HostSignals, Outcome, Requests, bounds};
 use proptest::prelude::*;
 
 use super::super::{HostCondition, Reading, Span};
@@ -270,8 +270,8 @@ fn replicas_are_missed_unless_a_change_is_under_way_or_people_left_them_out() {
 fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
     let span = |failed: u32, well: u32, millis: u32| {
         let mut span = Requests::none(at(-30), std::time::Duration::from_secs(3));
-        (0..failed).for_each(|_| span.count(true, millis));
-        (0..well).for_each(|_| span.count(false, millis));
+        (0..failed).for_each(|_| span.count(Outcome::Failed, millis));
+        (0..well).for_each(|_| span.count(Outcome::Answered, millis));
         span
     };
     let errors = Condition::HttpErrors { percent: 2.0 };
@@ -291,6 +291,23 @@ fn requests_are_judged_from_twenty_on_and_what_is_not_counted_is_unknown() {
         assert_eq!(errors.evaluate(&signals).verdict, bad, "{spans:?}");
         assert_eq!(slow.evaluate(&signals).verdict, late, "{spans:?}");
     }
+    // Clients that go away are neither: they make no ratio better or worse, and are named.
+    let mut cancelled = span(1, 49, 3);
+    (0..50).for_each(|_| cancelled.count(Outcome::Cancelled, 60_000));
+    let spans = [cancelled];
+    let signals = WorkloadSignals {
+        requests: Some(&spans),
+        ..workload(0, &[])
+    };
+    let found = errors.evaluate(&signals);
+    assert_eq!((found.verdict, found.value), (True, Some(2.0)));
+    assert!(
+        found
+            .message
+            .ends_with("50 more were cancelled by their clients (499)"),
+        "{found:?}"
+    );
+    assert_eq!(slow.evaluate(&signals).verdict, False);
     for (servers, wanted) in [(None, Unknown), (Some(0), True), (Some(1), False)] {
         let signals = WorkloadSignals {
             in_rotation: servers,

@@ -14,7 +14,7 @@ fn outage(now: i64, share: u32, failing: i64) -> Vec<Requests> {
             let begin = minute * 60;
             let errors = if begin >= now - failing { share * 10 } else { 0 };
             Requests {
-                total: 1000,
+                answered: 1000,
                 errors,
                 ..Requests::none(at(begin), std::time::Duration::from_secs(60))
             }
@@ -103,7 +103,7 @@ fn a_budget_that_lasts_is_no_alarm_and_few_requests_say_nothing() {
         "burns at 10 for six hours"
     );
     let few = [Requests {
-        total: 10,
+        answered: 10,
         errors: 10,
         ..Requests::none(at(now - 60), std::time::Duration::from_secs(60))
     }];

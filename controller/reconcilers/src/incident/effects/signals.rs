@@ -1,7 +1,7 @@
 //! What the signals show of an incident's workload beside its evidence: what the load balancer's clients meet, and how
 //! near its limit of processes a container is. Reads what is measured already.
 
-use aegis_api::signals::{ContainerSignals, WorkloadSignals};
+use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
 use aegis_api::symptom::SymptomKind;
 use aegis_api::workload::InstanceStatus;
 use aegis_api::{Kind, Workload, WorkloadStatus};
@@ -25,6 +25,8 @@ pub(super) fn read(
     ];
     let acted_at = acted_at.into_iter().flatten().max();
     let now = context.clock.now();
+    let traffic = context.samples.traffic();
+    let requests = traffic.within(workload.name(), now, bounds::REQUESTS_WITHIN.std());
     context.samples.history().with(|view| {
         let rows = status.instances.iter().filter(|row| row.leaving.is_none());
         let containers: Vec<ContainerSignals<'_>> = rows
@@ -33,17 +35,15 @@ pub(super) fn read(
                 ..of_row(row)
             })
             .collect();
-        context.samples.traffic().with(workload.name(), |requests| {
-            from_signals(&WorkloadSignals {
-                now,
-                containers: &containers,
-                desired: workload.spec.replicas,
-                ready: status.ready_replicas,
-                changing: false,
-                acted_at,
-                requests,
-                in_rotation: None,
-            })
+        from_signals(&WorkloadSignals {
+            now,
+            containers: &containers,
+            desired: workload.spec.replicas,
+            ready: status.ready_replicas,
+            changing: false,
+            acted_at,
+            requests: requests.as_deref(),
+            in_rotation: None,
         })
     })
 }
