@@ -163,7 +163,7 @@ impl Brain {
         self.shared.analyst.set_rules(files);
     }
 
-    /// What is measured as wrong in a case, gravest first; no model is asked.
+    /// What the evidence of a case shows as wrong, gravest first; no model is asked.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
         self.shared.analyst.symptoms(case)
     }
@@ -197,6 +197,8 @@ impl Brain {
     pub async fn analyse(&self, case: &Case, on_chunk: &mut OnChunk<'_>) -> Result<Analysis, BrainError> {
         let started = Instant::now();
         let analyst = &self.shared.analyst;
+        let judged = analyst.with_recognised(case);
+        let case = judged.as_ref();
         if let Some(known) = known::decide(analyst, case, self.shared.least_confidence) {
             let analysis = Account::of_no_model(case.now, started).of_runbook(known, on_chunk);
             self.report(Some(Answered::analysis(&analysis, &case.recalled)));
@@ -229,6 +231,8 @@ impl Brain {
     /// NEEDS_REVIEW. On what a model proposed models vote, within what the rules allow; see [`council::model`].
     pub async fn review(&self, seat: Seat, case: &Case, analysis: &Analysis, earlier: &[Vote]) -> Vote {
         let started = Instant::now();
+        let judged = self.shared.analyst.with_recognised(case);
+        let case = judged.as_ref();
         let proposal = &analysis.proposal;
         let motion = model::Motion {
             seat,

@@ -6,9 +6,11 @@
 
 pub mod added;
 pub mod condition;
+mod possible;
 pub mod rules;
 pub(crate) mod words;
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aegis_api::proposal::{Action, Evidence, Proposal};
@@ -69,9 +71,29 @@ impl Analyst {
         *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();
     }
 
-    /// What is measured as wrong, gravest first: what a person's own rules recognise that call for an action, and what
-    /// is always checked.
+    /// What the evidence shows as wrong, gravest first: what a person's own rules recognise that call for an action, and
+    /// what is always checked. What is measured outside of the evidence is known to who measures it, and not repeated.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
+        let recognised = self.recognised(case).into_iter();
+        recognised
+            .chain(Facts::of(case).evident())
+            .take(SYMPTOMS)
+            .collect()
+    }
+
+    /// The case with what a person's own rules recognise among what is measured, so that all who judge it know of it.
+    pub(crate) fn with_recognised<'a>(&self, case: &'a Case) -> Cow<'a, Case> {
+        let recognised = self.recognised(case);
+        if recognised.is_empty() {
+            return Cow::Borrowed(case);
+        }
+        let mut case = case.clone();
+        case.measured.extend(recognised);
+        Cow::Owned(case)
+    }
+
+    /// What a person's own rules recognise that call for an action.
+    fn recognised(&self, case: &Case) -> Vec<Symptom> {
         let facts = Facts::of(case);
         let added = Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner));
         let own = added
@@ -86,7 +108,7 @@ impl Analyst {
             value: None,
             message: bound(&format!("{} (rule {}, {file})", rule.title, rule.name), SYMPTOM),
         });
-        recognised.chain(facts.symptoms()).take(SYMPTOMS).collect()
+        recognised.collect()
     }
 
     /// Judges a case. The same case and the same files give the same finding.
@@ -130,28 +152,8 @@ fn consider<'a>(rule: &'a Rule, facts: Facts<'_>) -> Result<u32, Option<PassedOv
             }));
         }
     }
-    let barred = |why: String| Err(Some(PassedOver::Barred { title, why }));
-    let action = rule.action;
-    if action != Action::Noop && facts.was_tried(action) {
-        return barred(format!("{action} was tried in this incident and did not help"));
-    }
-    let failures = facts.failures(action);
-    if action != Action::Noop && failures >= 2 {
-        return barred(format!("{action} failed {failures} times here lately"));
-    }
-    let bounds = facts.case.replicas;
-    let count = match action {
-        Action::ScaleUp => rule.replica_count.min(bounds.room_up()),
-        Action::ScaleDown => rule.replica_count.min(bounds.room_down()),
-        Action::Restart | Action::Rollback | Action::Noop => return Ok(0),
-    };
-    if count == 0 {
-        let (current, min, max) = (bounds.current, bounds.min, bounds.max);
-        return barred(format!(
-            "{action} is not possible: it has {current}, and {min} to {max} are allowed"
-        ));
-    }
-    Ok(count)
+    possible::possible(rule.action, rule.replica_count, facts)
+        .map_err(|why| Some(PassedOver::Barred { title, why }))
 }
 
 fn decide(
@@ -161,19 +163,19 @@ fn decide(
     passed_over: &[PassedOver<'_>],
 ) -> Finding {
     let mut account = words::observations(facts);
+    account.extend(words::contradiction(facts));
     account.extend(words::considered(passed_over));
     let mut confidence = rule.confidence;
     let root_cause = words::fill(&rule.root_cause, facts, count);
     let mut justification = words::fill(&rule.justification, facts, count);
     if let Some(recalled) = nearest(facts.case) {
-        let similar = words::recollection(recalled);
-        if recalled.entry.action == rule.action && rule.action != Action::Noop {
-            confidence = confidence.max((confidence + LIFT.0 * weight(recalled)).min(LIFT.1));
-            justification.push_str(&format!(" {similar} helped then, too."));
+        if recalled.entry.action != rule.action || rule.action == Action::Noop {
+            account.push(words::does_not_fit(recalled));
+        } else if recalled.entry.outcomes.successes == 0 {
+            account.push(words::unsettled(recalled));
         } else {
-            account.push(format!(
-                "{similar} was the answer then, which does not fit what is seen now."
-            ));
+            confidence = confidence.max((confidence + LIFT.0 * weight(recalled)).min(LIFT.1));
+            justification.push_str(&format!(" {}", words::recollection(recalled)));
         }
     }
     account.extend(discredited(facts.case).map(words::discredit));
@@ -210,7 +212,7 @@ pub fn symptoms_of(evidence: &Evidence) -> Vec<Symptom> {
         evidence: evidence.clone(),
         ..Case::sample()
     };
-    Facts::of(&case).symptoms().into_iter().take(SYMPTOMS).collect()
+    Facts::of(&case).evident().into_iter().take(SYMPTOMS).collect()
 }
 
 /// The recalled entry that weighs most, of those whose fix may be recommended.

@@ -7,8 +7,17 @@ use std::collections::BTreeMap;
 
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::policy::RunbookTerms;
-use aegis_api::proposal::{ContainerEvidence, Evidence, Retrieved};
+use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Retrieved};
+use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::{RunbookEntrySpec, Time};
+
+/// Kinds of symptoms that no evidence shows: the requests at the load balancer, the limit of processes and a trusted sender do.
+pub const MEASURED_OUTSIDE: [SymptomKind; 4] = [
+    SymptomKind::HttpErrors,
+    SymptomKind::HttpSlow,
+    SymptomKind::ProcessLimit,
+    SymptomKind::Trusted,
+];
 
 /// One incident as it is put before the analyst and the council.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +38,12 @@ pub struct Case {
     pub container: Option<String>,
     /// What the controller saw.
     pub evidence: Evidence,
+    /// What is measured as wrong outside of the evidence; see [`MEASURED_OUTSIDE`].
+    pub measured: Vec<Symptom>,
+    /// What the policy allows about this alert, the first choice first; empty where it does not trust the sender.
+    pub trusted: Vec<Action>,
+    /// Load balancers that have the workload among their backends.
+    pub balancers: Vec<Balancer>,
     /// Similar entries of the runbook, best first.
     pub recalled: Vec<Recalled>,
     /// How many replicas there may be, and how many are desired now.
@@ -61,6 +76,9 @@ impl Case {
                 }],
                 ..Evidence::default()
             },
+            measured: Vec::new(),
+            trusted: Vec::new(),
+            balancers: Vec::new(),
             recalled: Vec::new(),
             replicas: ReplicaBounds {
                 min: 1,
@@ -73,6 +91,15 @@ impl Case {
             now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }
+}
+
+/// A load balancer in front of the workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balancer {
+    /// The container that runs it.
+    pub container: String,
+    /// Whether the configuration that it serves has a server of the workload.
+    pub routes: bool,
 }
 
 /// A runbook entry that retrieval found similar.

@@ -53,7 +53,7 @@ pub(crate) fn review(
 ) -> SeatReview {
     let facts = Facts::of(case);
     let mut review = match seat {
-        Seat::SreAgent => sre::review(least_confidence, proposal),
+        Seat::SreAgent => sre::review(facts, proposal, least_confidence),
         Seat::SecurityOfficer => security::review(facts, proposal),
         Seat::Auditor => auditor::review(facts, proposal, least_confidence),
     };

@@ -5,20 +5,23 @@
 //! What is a symptom is a reading of now, or of the last minutes: how often a container was ever restarted, and what it
 //! logged last week, says nothing about today.
 
+mod elsewhere;
+mod past;
+
 use aegis_api::lifecycle::has_come_back;
 use aegis_api::observed::ContainerState;
-use aegis_api::proposal::{Action, ContainerEvidence, Evidence, Neighbour};
+use aegis_api::proposal::{Action, ContainerEvidence, Evidence};
 use aegis_api::signals::bounds;
 use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
 use aegis_api::{Duration, Time};
 
 use crate::case::Case;
-use crate::redact::bound;
+use crate::redact::{bound, redact};
 
-/// Percent of the memory limit from which memory is a symptom, and from which it is strain.
-pub(crate) const MEMORY: (f64, f64) = (bounds::MEMORY_PERCENT, 75.0);
-/// Percent of one core from which CPU is a symptom, and from which it is strain.
+/// Percent of the memory limit from which memory is a symptom.
+pub(crate) const MEMORY: f64 = bounds::MEMORY_PERCENT;
+/// Percent of one core from which CPU is a symptom, and from which a container is busy, which is none.
 pub(crate) const CPU: (f64, f64) = (bounds::CPU_PERCENT, 60.0);
 /// Percent of one core below which a container idles.
 pub(crate) const CPU_IDLE: f64 = 20.0;
@@ -31,6 +34,25 @@ const WORDS: usize = 300;
 
 /// Minutes until memory is full below which steady growth is a leak to act on.
 pub(crate) const LEAK_MINUTES: f64 = bounds::LEAK_MINUTES;
+
+/// Kinds of symptoms, the gravest first: what does not serve, then what its clients notice, then what will soon be one of
+/// these, and last what nobody but a sender has seen.
+const GRAVEST_FIRST: [SymptomKind; 14] = [
+    SymptomKind::Rule,
+    SymptomKind::OutOfMemory,
+    SymptomKind::MemoryHigh,
+    SymptomKind::Down,
+    SymptomKind::ProbeFailing,
+    SymptomKind::CrashLoop,
+    SymptomKind::HttpErrors,
+    SymptomKind::MemoryGrowing,
+    SymptomKind::ProcessLimit,
+    SymptomKind::CpuHigh,
+    SymptomKind::HttpSlow,
+    SymptomKind::ErrorBurst,
+    SymptomKind::ReplicasMissing,
+    SymptomKind::Trusted,
+];
 
 /// A line of a log tail that holds one of these, in any case, reports an error.
 const ERROR_WORDS: [&str; 8] = [
@@ -214,36 +236,35 @@ impl<'a> Facts<'a> {
         self.log_lines(&CONNECTION_WORDS)
     }
 
-    /// Whether this incident has tried `action` already.
-    pub(crate) fn was_tried(self, action: Action) -> bool {
-        self.case.tried.iter().any(|tried| tried.action == action)
-    }
-
-    /// How often `action` failed on the workload lately.
-    pub(crate) fn failures(self, action: Action) -> u32 {
-        let recent = self.evidence().recent_actions.iter();
-        count(recent.filter(|recent| recent.action == action && recent.verified == Some(false)))
-    }
-
-    /// Whether `action` is what was done last, and it did not help.
-    pub(crate) fn just_failed(self, action: Action) -> bool {
-        let decided = self
-            .evidence()
-            .recent_actions
-            .iter()
-            .rev()
-            .find(|recent| recent.verified.is_some());
-        decided.is_some_and(|recent| recent.action == action && recent.verified == Some(false))
-    }
-
-    /// What is wrong, gravest first; empty where the evidence shows no trouble.
+    /// What is wrong, gravest first: what the evidence shows, and what was measured beside it. Empty where nothing is.
     pub(crate) fn symptoms(self) -> Vec<Symptom> {
+        let outside = self.case.measured.iter().map(|symptom| Symptom {
+            message: bound(&redact(&symptom.message), WORDS),
+            ..symptom.clone()
+        });
+        gravest_first(self.evident().into_iter().chain(outside))
+    }
+
+    /// Whether an action can clear a symptom. What only a trusted sender says is cleared by what the policy allows for it.
+    pub(crate) fn can_clear(self, symptom: &Symptom, action: Action) -> bool {
+        let is_allowed = symptom.kind != SymptomKind::Trusted || self.case.trusted.contains(&action);
+        symptom.kind.is_cleared_by(action) && is_allowed
+    }
+
+    /// Of what is wrong, gravest first, the symptom that `action` is to clear.
+    pub(crate) fn cleared_by(self, action: Action) -> Option<Symptom> {
+        let mut symptoms = self.symptoms().into_iter();
+        symptoms.find(|symptom| self.can_clear(symptom, action))
+    }
+
+    /// What the evidence shows as wrong.
+    pub(crate) fn evident(self) -> Vec<Symptom> {
         let mut found: Vec<Symptom> = Vec::new();
         found.extend(
             self.oom_killed()
                 .map(|it| symptom(SymptomKind::OutOfMemory, it, None, "was OOM-killed")),
         );
-        if let Some((it, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.0) {
+        if let Some((it, percent)) = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY) {
             let words = format!("uses {percent:.1} % of its memory limit");
             found.push(symptom(SymptomKind::MemoryHigh, it, Some(percent), words));
         }
@@ -347,26 +368,16 @@ impl<'a> Facts<'a> {
         ))
     }
 
-    /// Containers on the workload's networks that are in trouble themselves.
-    pub(crate) fn troubled_neighbours(self) -> impl Iterator<Item = &'a Neighbour> {
-        let neighbours = self.case.evidence.neighbours.iter();
-        neighbours.filter(|neighbour| neighbour.in_trouble)
-    }
-
-    /// What is not yet a symptom but near it.
-    pub(crate) fn strain(self) -> Vec<String> {
-        let memory = self.worst_memory().filter(|(_, percent)| *percent >= MEMORY.1);
-        let cpu = self.worst_cpu().filter(|(_, percent)| *percent >= CPU.1);
-        let memory = memory.map(|(container, percent)| {
-            format!("{} uses {percent:.1} % of its memory limit", container.name)
-        });
-        let cpu = cpu.map(|(container, percent)| format!("{} uses {percent:.1} % of a core", container.name));
-        memory.into_iter().chain(cpu).collect()
-    }
-
     fn every(self, holds: impl Fn(&ContainerEvidence) -> bool) -> bool {
         !self.containers().is_empty() && self.containers().iter().all(holds)
     }
+}
+
+/// Symptoms, the gravest first.
+pub fn gravest_first(symptoms: impl IntoIterator<Item = Symptom>) -> Vec<Symptom> {
+    let mut symptoms: Vec<Symptom> = symptoms.into_iter().collect();
+    symptoms.sort_by_key(|symptom| GRAVEST_FIRST.iter().position(|kind| *kind == symptom.kind));
+    symptoms
 }
 
 fn symptom(kind: SymptomKind, of: &ContainerEvidence, value: Option<f64>, words: impl AsRef<str>) -> Symptom {
@@ -450,4 +461,25 @@ fn greatest(
 /// How many items there are; `u32::MAX` stands for more than that.
 pub(crate) fn count<I: Iterator>(items: I) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_symptom_has_its_place_and_a_senders_word_comes_last() {
+        for kind in SymptomKind::ALL {
+            assert!(GRAVEST_FIRST.contains(&kind), "{kind:?}");
+        }
+        let symptom = |kind| Symptom {
+            kind,
+            container: None,
+            value: None,
+            message: String::new(),
+        };
+        let sorted = gravest_first(SymptomKind::ALL.map(symptom));
+        assert_eq!(sorted.first().unwrap().kind, SymptomKind::Rule);
+        assert_eq!(sorted.last().unwrap().kind, SymptomKind::Trusted);
+    }
 }

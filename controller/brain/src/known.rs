@@ -58,18 +58,31 @@ pub(crate) fn decide(analyst: &Analyst, case: &Case, least_confidence: f64) -> O
     agreed.then_some(known)
 }
 
-/// Whether an entry's fix has helped often enough, and every time lately.
+/// Whether an entry's fix has helped often enough, and every time lately: no failure and no relapse since it last did.
+/// Only what is settled counts.
 fn is_proved(recalled: &Recalled, least_trust: f64) -> bool {
     let outcomes = &recalled.entry.outcomes;
-    recalled.trust >= least_trust && outcomes.failures_since_success == 0 && recalled.entry.is_recommended()
+    let trust = recalled.trust.min(outcomes.trust());
+    let holds = outcomes.successes > 0 && outcomes.failures_since_success == 0;
+    trust >= least_trust && holds && recalled.entry.is_recommended()
 }
 
 /// What the evidence calls for, in the entry's name.
 fn vouch(recalled: &Recalled, finding: Finding) -> Known {
     let outcomes = &recalled.entry.outcomes;
-    let failed = match outcomes.failures {
-        0 => "never failed".to_owned(),
-        failures => format!("failed {failures} times, not since it last helped"),
+    let mut against = Vec::new();
+    if outcomes.failures > 0 {
+        against.push(format!("failed {} times", outcomes.failures));
+    }
+    if outcomes.relapses > 0 {
+        against.push(format!(
+            "came back {} times within the relapse window",
+            outcomes.relapses
+        ));
+    }
+    let failed = match against.as_slice() {
+        [] => "never failed".to_owned(),
+        against => format!("{}, not since it last helped", against.join(" and ")),
     };
     let record = format!(
         "Runbook entry {} is {:.0} % similar and {:.0} % trusted: {} helped {} times and {failed}.",

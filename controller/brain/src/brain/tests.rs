@@ -49,6 +49,9 @@ pub(crate) fn case() -> Case {
             desired_replicas: 1,
             ..Evidence::default()
         },
+        measured: Vec::new(),
+        trusted: Vec::new(),
+        balancers: Vec::new(),
         recalled: Vec::new(),
         replicas: ReplicaBounds {
             min: 1,

@@ -6,6 +6,7 @@ mod check;
 use serde::Deserialize;
 
 use aegis_api::proposal::Action;
+use aegis_api::symptom::SymptomKind;
 
 /// One condition of a rule, as it is written in the table.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -20,6 +21,12 @@ pub enum Condition {
     MemoryFullInMinutes(Range),
     /// Whether a container on the workload's networks is in trouble itself.
     NeighbourInTrouble(bool),
+    /// Whether a load balancer in front of the workload is down, or has no server of it, although all its replicas pass.
+    LoadBalancerDown(bool),
+    /// Whether current log lines, a health check, an event or the engine report that no space is left on a disk.
+    DiskFull(bool),
+    /// Whether the containers' last log lines report connections that could not be made.
+    ConnectionErrors(bool),
     /// CPU of the busiest container, in percent of one core.
     CpuPercent(Range),
     /// How many containers run.
@@ -32,8 +39,15 @@ pub enum Condition {
     AllHealthy(bool),
     /// A container ended with a failure, or Docker is restarting it.
     Crashed(bool),
-    /// Whether anything in the evidence is a symptom.
+    /// Whether anything is a symptom, what a person's own rules recognise left out.
     Symptoms(bool),
+    /// One of these symptoms is measured, such as `HttpErrors`, `HttpSlow` or `ProcessLimit`.
+    Measured(Vec<SymptomKind>),
+    /// None of these symptoms is measured, be it that the reading is good or that there is none.
+    NotMeasured(Vec<SymptomKind>),
+    /// Nothing is measured, the policy trusts the sender of this alert, and of what it allows this is the first action
+    /// that is possible.
+    Trusted(Action),
     /// How often the container that was restarted most ever was, no matter by whom: it says nothing about today.
     RestartCount(Range),
     /// Crashed again and again within the last ten minutes: what was stopped, or restarted by people or by this
@@ -59,6 +73,8 @@ pub enum Condition {
     Gaps(bool),
     /// One of these was tried in this incident, or failed twice lately.
     Failed(Vec<Action>),
+    /// Whether SCALE_UP was tried in this incident, did not help lately, or helped until the load came back.
+    Overloaded(bool),
     /// At least one of these holds.
     AnyOf(Vec<Condition>),
     /// All of these hold.
@@ -105,17 +121,17 @@ impl Condition {
     /// Whether this says anything about the evidence, or only about the alert's words or the past.
     pub(super) fn is_evidence(&self) -> bool {
         match self {
-            Self::Alert(_) | Self::Failed(_) | Self::Collected(_) | Self::Gaps(_) | Self::CanRollBack(_) => {
-                false
-            }
+            Self::Alert(_) | Self::Failed(_) | Self::Overloaded(_) => false,
+            Self::Collected(_) | Self::Gaps(_) | Self::CanRollBack(_) | Self::NotMeasured(_) => false,
+            Self::Measured(kinds) => !kinds.is_empty(),
             Self::AnyOf(inner) => !inner.is_empty() && inner.iter().all(Self::is_evidence),
             Self::AllOf(inner) => inner.iter().any(Self::is_evidence),
             _ => true,
         }
     }
 
-    /// Whether this waits for a first choice to fail.
+    /// Whether this waits for a first choice to fail, or for a policy to trust a sender.
     pub(super) fn is_second_choice(&self) -> bool {
-        matches!(self, Self::Failed(_))
+        matches!(self, Self::Failed(_) | Self::Overloaded(_) | Self::Trusted(_))
     }
 }

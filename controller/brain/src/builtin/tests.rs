@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
-use crate::case::ReplicaBounds;
+use crate::case::{Balancer, MEASURED_OUTSIDE, ReplicaBounds};
 use crate::{Brain, BrainConfig, Chunk};
 
 #[derive(Deserialize)]
@@ -23,12 +23,24 @@ struct Situation {
     #[serde(default)]
     logs: String,
     evidence: Evidence,
+    #[serde(default)]
+    measured: Vec<Symptom>,
+    #[serde(default)]
+    trusted: Vec<Action>,
+    #[serde(default)]
+    balancers: Vec<Front>,
     replicas: Bounds,
     #[serde(default)]
     protected: bool,
     #[serde(default)]
     tried: Vec<Tried>,
     expect: Expect,
+}
+
+#[derive(Deserialize)]
+struct Front {
+    container: String,
+    routes: bool,
 }
 
 #[derive(Deserialize)]
@@ -72,12 +84,24 @@ impl Situation {
             workload: "web".into(),
             container: None,
             evidence: self.evidence.clone(),
+            measured: self.measured.clone(),
+            trusted: self.trusted.clone(),
+            balancers: self.balancers.iter().map(Front::balancer).collect(),
             recalled: Vec::new(),
             replicas: ReplicaBounds { min, max, current },
             protected: self.protected,
             tried: self.tried.clone(),
             terms: Default::default(),
             now: Time(jiff::Timestamp::UNIX_EPOCH),
+        }
+    }
+}
+
+impl Front {
+    fn balancer(&self) -> Balancer {
+        Balancer {
+            container: self.container.clone(),
+            routes: self.routes,
         }
     }
 }
@@ -163,29 +187,42 @@ fn every_rule_decides_some_recorded_situation() {
         .map(|rule| rule.name.as_str())
         .filter(|name| !decided.iter().any(|d| d == name))
         .collect();
-    assert_eq!(
-        unused,
-        ["restart-instead"],
-        "what can only follow a SCALE_UP has a test of its own"
-    );
+    assert!(unused.is_empty(), "{unused:?}");
 }
 
-#[test]
-fn when_more_replicas_did_not_help_a_restart_is_next() {
-    let mut case = named("it is healthy and saturated");
-    case.tried = vec![Tried {
-        action: Action::ScaleUp,
+fn tried(action: Action) -> Tried {
+    Tried {
+        action,
         plan_hash: "aa".into(),
         error: "no".into(),
         applied_at: None,
         generation: None,
         withdrawn: None,
-    }];
+    }
+}
+
+#[test]
+fn when_more_replicas_did_not_help_there_are_more_once_again_and_then_a_human() {
+    let mut case = named("it is healthy and saturated");
+    case.tried = vec![tried(Action::ScaleUp)];
     let finding = analyst().analyse(&case);
     assert_eq!(
         (finding.rule.as_str(), finding.proposal.action),
-        ("restart-instead", Action::Restart)
+        ("overload", Action::ScaleUp)
     );
+    case.tried.push(tried(Action::ScaleUp));
+    let finding = analyst().analyse(&case);
+    assert_eq!(
+        (finding.rule.as_str(), finding.proposal.action),
+        ("overload-to-a-human", Action::Noop)
+    );
+    assert!(finding.proposal.confidence < 0.6, "a human is asked");
+    let cause = &finding.proposal.root_cause;
+    assert!(cause.contains("web-1 uses 99.1 % of a core"), "{cause}");
+    case.tried.clear();
+    case.replicas.max = case.replicas.current;
+    let finding = analyst().analyse(&case);
+    assert_eq!(finding.rule, "saturated-to-a-human");
 }
 
 #[test]
@@ -352,9 +389,10 @@ fn i13_whatever_an_alert_says_nothing_is_proposed_for_a_workload_whose_every_rea
 fn i13_what_the_analyst_acts_on_is_always_a_symptom_that_it_names() {
     for situation in situations() {
         let (expect, case) = (&situation.expect, situation.case());
-        let symptoms = analyst().symptoms(&case);
+        let symptoms = [analyst().symptoms(&case), case.measured.clone()].concat();
         if expect.action != Action::Noop {
-            assert!(!symptoms.is_empty(), "{}: {}", situation.name, expect.rule);
+            let cleared = aegis_api::symptom::cleared_by(&symptoms, expect.action);
+            assert!(cleared.is_some(), "{}: {}", situation.name, expect.rule);
         }
     }
 }
@@ -432,6 +470,11 @@ fn i11_an_alert_type_chooses_nothing_and_never_reaches_a_terminal_raw() {
 fn i11_what_a_container_logs_leads_to_nothing_worse_than_a_restart_of_that_workload() {
     for situation in situations() {
         let plain = analyst().analyse(&situation.case());
+        let mut silent = situation.case();
+        for container in &mut silent.evidence.containers {
+            container.log_tail.clear();
+        }
+        let silent = analyst().analyse(&silent).proposal.action;
         for hostile in HOSTILE
             .iter()
             .chain(&["error: exception fatal connection refused ROLLBACK SCALE_UP"])
@@ -444,7 +487,7 @@ fn i11_what_a_container_logs_leads_to_nothing_worse_than_a_restart_of_that_workl
             let finding = analyst().analyse(&case);
             let (action, was) = (finding.proposal.action, plain.proposal.action);
             assert!(
-                action == was || action == Action::Restart || action == Action::Noop,
+                [was, silent, Action::Restart, Action::Noop].contains(&action),
                 "{}: {was} → {action}",
                 situation.name
             );
@@ -507,17 +550,34 @@ prop_compose! {
     }
 }
 
+/// Symptoms that are measured outside of the evidence.
+fn outside() -> impl Strategy<Value = Vec<Symptom>> {
+    let kinds = prop::sample::subsequence(MEASURED_OUTSIDE.to_vec(), 0..=2);
+    (kinds, anything()).prop_map(|(kinds, message)| {
+        let symptom = |kind| Symptom {
+            kind,
+            container: None,
+            value: Some(1.0),
+            message: message.clone(),
+        };
+        kinds.into_iter().map(symptom).collect()
+    })
+}
+
 prop_compose! {
     fn any_case()(
         alert_type in anything(), logs in anything(), evidence in evidence(), protected in any::<bool>(),
         bounds in (prop_oneof![0_u32..8, any::<u32>()], prop_oneof![0_u32..8, any::<u32>()], prop_oneof![0_u32..8, any::<u32>()]),
+        outside in (outside(), prop::collection::vec(action(), 0..4), any::<(bool, bool)>()),
         tried in prop::collection::vec(action(), 0..4), recalled in prop::collection::vec((action(), number(), number()), 0..3),
     ) -> Case {
         let recalled = recalled.into_iter().map(|(action, score, trust)| Recalled { name: "rb".into(), entry: entry(action), score, trust });
-        let tried = tried.into_iter().map(|action| Tried { action, plan_hash: "h".into(), error: "e".into(), applied_at: None, generation: None, withdrawn: None });
+        let tried = tried.into_iter().map(self::tried);
+        let (measured, trusted, (in_front, routes)) = outside;
+        let balancers = in_front.then(|| Balancer { container: "nginx".into(), routes });
         Case {
             incident: "inc".into(), alert_type, severity: Severity::Warning, logs, details: BTreeMap::new(), workload: "web".into(), container: None,
-            evidence, recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(), terms: Default::default(),
+            evidence, measured, trusted, balancers: balancers.into_iter().collect(), recalled: recalled.collect(), replicas: ReplicaBounds { min: bounds.0, max: bounds.1, current: bounds.2 }, protected, tried: tried.collect(), terms: Default::default(),
             now: Time(jiff::Timestamp::UNIX_EPOCH),
         }
     }
@@ -544,7 +604,9 @@ proptest! {
             _ => prop_assert_eq!(*replica_count, 0),
         }
         if *action != Action::Noop {
-            prop_assert!(case.tried.iter().all(|tried| tried.action != *action), "{action} was tried already");
+            let tries = case.tried.iter().filter(|tried| tried.action == *action).count();
+            let most = if *action == Action::ScaleUp { 2 } else { 1 };
+            prop_assert!(tries < most, "{action} was tried already");
             prop_assert!(Facts::of(&case).failures(*action) < 2, "{action} failed already");
         }
         prop_assert!(*action != Action::Rollback || case.evidence.can_roll_back);
@@ -564,6 +626,208 @@ proptest! {
             }
         }
     }
+}
+
+/// A minute's worth of seconds before the evidence was collected, as a time.
+fn before(secs: i64) -> Time {
+    Time(jiff::Timestamp::from_second(10_000 - secs).unwrap())
+}
+
+prop_compose! {
+    /// A container as one could be: its readings on either side of each bound.
+    fn plausible_container()(
+        state in prop::sample::select(vec!["running", "running", "running", "running", "exited", "restarting"]),
+        health in prop::sample::select(vec![Health::Healthy, Health::Healthy, Health::Unhealthy, Health::Unknown]),
+        cpu in prop::sample::select(vec![2.0, 65.0, 90.0, 99.0]), memory in prop::sample::select(vec![20_u64, 50, 90]),
+        oom_killed in prop::bool::weighted(0.1), errors in prop::sample::select(vec![0_u32, 0, 9]), grows in prop::bool::weighted(0.2),
+        log in prop::sample::select(vec!["", "", "connection refused\n", "connection refused\n1\nconnection refused\nconnection refused\n", "no space left on device\n"]),
+        deaths in prop::collection::vec(5_i64..700, 0..4), started in 5_i64..900,
+    ) -> ContainerEvidence {
+        let death = |ago: &i64| aegis_api::lifecycle::Death { at: Some(before(*ago)), cause: aegis_api::lifecycle::Cause::Process, exit_code: 1, ..Default::default() };
+        let memory_mb = aegis_api::proposal::Trend { first: 10.0, last: 1000.0, min: 10.0, max: 1000.0, per_minute: 60.0, per_minute_at_least: Some(50.0) };
+        let trend = grows.then(|| aegis_api::proposal::MetricTrend { samples: 300, over_secs: 900, memory_mb: Some(memory_mb), cpu_percent: None });
+        ContainerEvidence {
+            name: "web".into(), state: state.into(), exit_code: (state != "running").then_some(1), oom_killed, health, cpu_percent: Some(cpu),
+            memory_bytes: Some(memory << 20), memory_limit_bytes: Some(100 << 20), recent_error_lines: Some(errors), log_tail: log.into(),
+            deaths: deaths.iter().map(death).collect(), started_at: Some(before(started)), trend, ..ContainerEvidence::default()
+        }
+    }
+}
+
+/// Read once: a table of situations takes a while to parse.
+fn base() -> &'static Case {
+    static BASE: std::sync::LazyLock<Case> = std::sync::LazyLock::new(|| named("it hangs"));
+    &BASE
+}
+
+prop_compose! {
+    fn plausible_case()(
+        containers in prop::collection::vec(plausible_container(), 1..4), missing in 0_u32..2, revision in prop::sample::select(vec![60_u64, 1000, 7200, 400_000]),
+        can_roll_back in any::<bool>(), neighbour in any::<bool>(), outside in (outside(), prop::collection::vec(action(), 0..3), any::<(bool, bool)>()),
+        tried_here in prop::collection::vec(action(), 0..3), max in 1_u32..6,
+        recent in prop::collection::vec((action(), prop::option::of(any::<bool>()), any::<bool>(), 5_i64..2000), 0..3),
+    ) -> Case {
+        let desired = u32::try_from(containers.len()).unwrap() + missing;
+        let recent = recent.into_iter().map(|(action, verified, relapsed, ago)| RecentAction {
+            incident: Some("i".into()), alert_type: Some("a".into()), replicas: None, action, at: before(ago), verified, relapsed,
+        });
+        let (measured, trusted, (in_front, routes)) = outside;
+        let neighbours = [("db", neighbour), ("nginx", in_front && !routes)].map(|(name, in_trouble)| aegis_api::proposal::Neighbour {
+            name: name.into(), status: "Up 3 days".into(), in_trouble, ..Default::default()
+        });
+        Case {
+            evidence: Evidence {
+                collected_at: Some(before(0)), containers, desired_replicas: desired, can_roll_back, revision_age_secs: Some(revision),
+                recent_actions: recent.collect(), neighbours: neighbours.into(), ..Evidence::default()
+            },
+            measured, trusted,
+            balancers: in_front.then(|| Balancer { container: "nginx".into(), routes }).into_iter().collect(),
+            tried: tried_here.into_iter().map(tried).collect(),
+            replicas: ReplicaBounds { min: 1, max, current: desired },
+            ..base().clone()
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i13_no_built_in_rule_calls_for_an_action_that_clears_none_of_what_is_measured(case in prop_oneof![plausible_case(), any_case()]) {
+        let facts = Facts::of(&case);
+        for rule in analyst().table.rules().iter().filter(|rule| rule.action != Action::Noop) {
+            if rule.when.iter().all(|condition| condition.check(facts).holds) {
+                prop_assert!(facts.cleared_by(rule.action).is_some(), "{}: {:?}", rule.name, facts.symptoms());
+            }
+        }
+        let decided = analyst().analyse(&case).proposal.action;
+        prop_assert!(decided == Action::Noop || aegis_api::symptom::cleared_by(&facts.symptoms(), decided).is_some());
+    }
+
+    #[test]
+    fn i13_whatever_the_alerts_words_the_proposed_action_is_the_same(
+        case in plausible_case(), alert_type in prop_oneof![anything(), prop::sample::select(vec!["HIGH_MEMORY", "cpu", "ContainerDown", "scale down"]).prop_map(str::to_owned)],
+        logs in anything(), detail in anything(), container in prop::option::of(anything()), critical in any::<bool>(),
+    ) {
+        let plain = analyst().analyse(&case);
+        let severity = if critical { Severity::Critical } else { Severity::Info };
+        let told = Case { alert_type, logs, details: BTreeMap::from([(detail.clone(), detail)]), container, severity, ..case.clone() };
+        let finding = analyst().analyse(&told);
+        prop_assert_eq!((&finding.rule, &finding.proposal), (&plain.rule, &plain.proposal));
+        for seat in SEATS {
+            let votes = [&case, &told].map(|case| crate::council::review(0.6, seat, case, &plain.proposal, &[]));
+            prop_assert_eq!(&votes[0], &votes[1]);
+        }
+    }
+
+    #[test]
+    fn i13_a_load_that_more_replicas_did_not_carry_is_never_answered_by_a_restart(case in plausible_case()) {
+        let symptoms = Facts::of(&case).symptoms();
+        let has = |kinds: &[SymptomKind]| symptoms.iter().any(|symptom| kinds.contains(&symptom.kind));
+        let saturated = has(&[SymptomKind::CpuHigh]);
+        let other = has(&[SymptomKind::OutOfMemory, SymptomKind::MemoryHigh, SymptomKind::Down, SymptomKind::CrashLoop]);
+        if saturated && !other && Facts::of(&case).is_overloaded() {
+            prop_assert_ne!(analyst().analyse(&case).proposal.action, Action::Restart);
+        }
+    }
+}
+
+#[test]
+fn the_reading_that_contradicts_an_alert_is_named() {
+    let mut case = named("nothing is wrong, whatever the alert says");
+    for (alert, contradiction) in [
+        (
+            "HIGH_MEMORY",
+            "The alert speaks of memory, which the reading contradicts: memory is at 33.5 % of its limit at most.",
+        ),
+        (
+            "cpu.load",
+            "The alert speaks of CPU, which the reading contradicts: CPU is at 14.0 % of a core at most, and from 85 % it is a symptom.",
+        ),
+        (
+            "ContainerDown",
+            "The alert speaks of a workload that does not serve, which the reading contradicts: 2 of 2 replicas run and pass their probes.",
+        ),
+    ] {
+        case.alert_type = alert.into();
+        let reasoning = analyst().analyse(&case).reasoning;
+        assert!(reasoning.contains(contradiction), "{reasoning}");
+    }
+    let mut hung = named("it hangs");
+    hung.alert_type = "ContainerDown".into();
+    assert!(!analyst().analyse(&hung).reasoning.contains("contradicts"));
+}
+
+#[test]
+fn what_is_measured_beside_the_evidence_has_its_place_among_the_symptoms() {
+    let mut case = named("it hangs");
+    let symptom = |kind| Symptom {
+        kind,
+        container: None,
+        value: None,
+        message: "password=hunter2secret \u{1b}[2J".into(),
+    };
+    case.measured = vec![symptom(SymptomKind::Trusted), symptom(SymptomKind::HttpErrors)];
+    let kinds: Vec<SymptomKind> = Facts::of(&case)
+        .symptoms()
+        .iter()
+        .map(|symptom| symptom.kind)
+        .collect();
+    assert_eq!(kinds.first(), Some(&SymptomKind::ProbeFailing));
+    assert_eq!(kinds.last(), Some(&SymptomKind::Trusted));
+    assert!(kinds.contains(&SymptomKind::HttpErrors));
+    let finding = analyst().analyse(&case);
+    assert!(
+        finding.reasoning.contains("Measured beside: "),
+        "{}",
+        finding.reasoning
+    );
+    for secret in ["hunter2secret", "\u{1b}"] {
+        assert!(!finding.reasoning.contains(secret), "{}", finding.reasoning);
+    }
+    assert!(
+        !analyst()
+            .symptoms(&case)
+            .iter()
+            .any(|symptom| MEASURED_OUTSIDE.contains(&symptom.kind)),
+        "who measures it adds it"
+    );
+}
+
+#[test]
+fn a_similar_case_counts_by_what_is_settled_and_says_what_came_back() {
+    let mut case = named("load is high");
+    let plain = analyst().analyse(&case);
+    let with = |case: &mut Case, successes, relapses, provisional: &[&str]| {
+        let mut entry = entry(Action::ScaleUp);
+        entry.outcomes.successes = successes;
+        entry.outcomes.relapses = relapses;
+        entry.outcomes.provisional = provisional.iter().map(ToString::to_string).collect();
+        case.recalled = vec![Recalled {
+            name: "rb-7".into(),
+            score: 0.8,
+            trust: entry.outcomes.trust(),
+            entry,
+        }];
+        analyst().analyse(case)
+    };
+    let relapsing = with(&mut case, 3, 2, &[]);
+    let words = "SCALE_UP helped 3 times, came back 2 times within the relapse window.";
+    assert!(
+        relapsing.proposal.justification.ends_with(words),
+        "{relapsing:#?}"
+    );
+    let open = with(&mut case, 0, 0, &["inc-1", "inc-2"]);
+    assert_eq!(
+        open.proposal, plain.proposal,
+        "what is provisional counts for nothing"
+    );
+    assert!(
+        open.reasoning
+            .contains("SCALE_UP was done, and whether it helped is not settled."),
+        "{}",
+        open.reasoning
+    );
 }
 
 /// The YAML of docs/runbook.md about rules.

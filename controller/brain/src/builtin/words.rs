@@ -2,12 +2,15 @@
 //! placeholders of the rules' templates. Everything it writes comes from readings, names and numbers; of the sender's
 //! words only the alert's type is quoted, bounded. Pure.
 
-use aegis_api::proposal::ContainerEvidence;
+use aegis_api::lifecycle::Death;
+use aegis_api::proposal::{Action, ContainerEvidence, RecentAction};
+use aegis_api::runbook::Outcomes;
+use aegis_api::symptom::{self, SymptomClass, SymptomKind};
 use aegis_api::workload::Health;
 
-use super::PassedOver;
-use crate::case::Recalled;
-use crate::facts::{Facts, ended, state};
+use super::{PassedOver, possible};
+use crate::case::{MEASURED_OUTSIDE, Recalled};
+use crate::facts::{CPU, Facts, count, ended, state};
 use crate::redact::{bound, redact};
 
 /// Containers that are described one by one.
@@ -18,7 +21,7 @@ const QUOTED: usize = 120;
 type Filler = fn(Facts<'_>, u32) -> String;
 
 /// Every placeholder and what it stands for.
-const PLACEHOLDERS: [(&str, Filler); 25] = [
+const PLACEHOLDERS: [(&str, Filler); 29] = [
     ("growth", |facts, _| growth(facts)),
     ("growing_container", |facts, _| {
         name_of(facts.soonest_full().map(|(container, _)| container))
@@ -62,6 +65,18 @@ const PLACEHOLDERS: [(&str, Filler); 25] = [
     ("connection_lines", |facts, _| {
         facts.connection_lines().to_string()
     }),
+    ("full_disk", |facts, _| facts.full_disk().unwrap_or_default()),
+    ("load_balancer", |facts, _| {
+        facts
+            .dead_balancer()
+            .map_or_else(String::new, |(name, _)| bound(name, QUOTED))
+    }),
+    ("load_balancer_trouble", |facts, _| {
+        facts
+            .dead_balancer()
+            .map_or_else(String::new, |(_, why)| redact(&why).into_owned())
+    }),
+    ("no_scale_up", |facts, _| no_scale_up(facts)),
     ("replicas", |facts, _| facts.case.replicas.current.to_string()),
     ("count", |_, count| count.to_string()),
 ];
@@ -128,13 +143,15 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
     if facts.troubled_neighbours().next().is_some() {
         said.push(format!("Beside it, in trouble: {}.", neighbour(facts)));
     }
+    let outside = facts.symptoms().into_iter();
+    let outside: Vec<_> = outside
+        .filter(|symptom| MEASURED_OUTSIDE.contains(&symptom.kind))
+        .collect();
+    if !outside.is_empty() {
+        said.push(format!("Measured beside: {}.", symptom::words(&outside)));
+    }
     if let Some(recent) = evidence.recent_actions.last() {
-        let outcome = match (&recent.incident, recent.verified) {
-            (None, _) => "requested by hand, outside of any incident",
-            (_, Some(true)) => "which helped",
-            (_, Some(false)) => "which did not help",
-            (_, None) => "whose outcome is open",
-        };
+        let outcome = outcome(recent);
         said.push(format!("The last action here was {}, {outcome}.", recent.action));
     }
     if !evidence.gaps.is_empty() {
@@ -147,6 +164,64 @@ pub(super) fn observations(facts: Facts<'_>) -> Vec<String> {
         said.push(format!("Not everything could be collected: {}.", gaps.join("; ")));
     }
     said
+}
+
+fn outcome(recent: &RecentAction) -> &'static str {
+    match (&recent.incident, recent.verified) {
+        (None, _) => "requested by hand, outside of any incident",
+        _ if recent.relapsed => "which helped until the trouble came back",
+        (_, Some(true)) => "which helped",
+        (_, Some(false)) => "which did not help",
+        (_, None) => "whose outcome is open",
+    }
+}
+
+/// Words of an alert's type, in lower case, by which it speaks of memory, of CPU and of not serving.
+const SPEAKS_OF_MEMORY: [&str; 3] = ["memory", "oom", "leak"];
+const SPEAKS_OF_CPU: [&str; 2] = ["cpu", "saturat"];
+const SPEAKS_OF_DOWN: [&str; 8] = [
+    "down",
+    "died",
+    "dead",
+    "crash",
+    "unreachable",
+    "health",
+    "probe",
+    "hang",
+];
+
+/// Which readings contradict what the alert's type speaks of. The sender's words choose what is said of the readings,
+/// and nothing else.
+pub(super) fn contradiction(facts: Facts<'_>) -> Vec<String> {
+    let said = facts.case.alert_type.to_lowercase();
+    let symptoms = facts.symptoms();
+    let is_measured = |class| symptoms.iter().any(|symptom| symptom.kind.class() == class);
+    let speaks = |of: &[&str]| of.iter().any(|word| said.contains(word));
+    let mut found = Vec::new();
+    let is_killed = symptoms
+        .iter()
+        .any(|symptom| symptom.kind == SymptomKind::OutOfMemory);
+    let short_of_memory = is_killed || is_measured(SymptomClass::Memory);
+    if speaks(&SPEAKS_OF_MEMORY) && facts.memory_known() && !short_of_memory {
+        found.push(("memory", memory_proof(facts)));
+    }
+    if speaks(&SPEAKS_OF_CPU) && facts.cpu_known() && !is_measured(SymptomClass::Cpu) {
+        let least = CPU.0;
+        found.push((
+            "CPU",
+            format!("{}, and from {least:.0} % it is a symptom", cpu_proof(facts)),
+        ));
+    }
+    let serves = facts.all_healthy() && !is_measured(SymptomClass::Availability);
+    if speaks(&SPEAKS_OF_DOWN) && serves {
+        let (ready, desired) = (facts.ready(), facts.evidence().desired_replicas);
+        let reading = format!("{ready} of {desired} replicas run and pass their probes");
+        found.push(("a workload that does not serve", reading));
+    }
+    let sentence = |(topic, reading): (&str, String)| {
+        format!("The alert speaks of {topic}, which the reading contradicts: {reading}.")
+    };
+    found.into_iter().map(sentence).collect()
 }
 
 /// Why other rules did not decide, a sentence each; neighbours with one reason share a sentence.
@@ -174,8 +249,30 @@ fn sentence(alike: &[PassedOver<'_>]) -> String {
     }
 }
 
-/// How an earlier case is referred to.
+/// An earlier case whose fix helped, as a sentence.
 pub(super) fn recollection(recalled: &Recalled) -> String {
+    let outcomes = &recalled.entry.outcomes;
+    let similar = similar(recalled);
+    if outcomes.against() == 0 {
+        return format!("{similar} helped then, too.");
+    }
+    format!("{similar} {}.", record(outcomes))
+}
+
+/// An earlier case of whose fix it is not known yet whether it helped.
+pub(super) fn unsettled(recalled: &Recalled) -> String {
+    format!("{} {}.", similar(recalled), record(&recalled.entry.outcomes))
+}
+
+/// An earlier case that called for something else.
+pub(super) fn does_not_fit(recalled: &Recalled) -> String {
+    format!(
+        "{} was the answer then, which does not fit what is seen now.",
+        similar(recalled)
+    )
+}
+
+fn similar(recalled: &Recalled) -> String {
     let similar = (recalled.score * 100.0).clamp(0.0, 100.0);
     let trust = (recalled.trust * 100.0).clamp(0.0, 100.0);
     let name = bound(&recalled.name, QUOTED);
@@ -185,24 +282,46 @@ pub(super) fn recollection(recalled: &Recalled) -> String {
     )
 }
 
+/// How a fix turned out, as it stands after the action: what is settled, and nothing that is provisional.
+pub(crate) fn record(outcomes: &Outcomes) -> String {
+    if outcomes.successes == 0 && outcomes.against() == 0 {
+        return "was done, and whether it helped is not settled".to_owned();
+    }
+    let mut parts = vec![format!("helped {} times", outcomes.successes)];
+    parts.extend(against(outcomes));
+    parts.join(", ")
+}
+
+/// What speaks against a fix, a phrase each.
+fn against(outcomes: &Outcomes) -> Vec<String> {
+    let (failures, relapses) = (outcomes.failures, outcomes.relapses);
+    let failed = (failures > 0).then(|| format!("failed {failures} times"));
+    let relapsed = (relapses > 0).then(|| format!("came back {relapses} times within the relapse window"));
+    failed.into_iter().chain(relapsed).collect()
+}
+
+/// How a fix turned out that is no longer recommended, as it stands after the action.
+pub(crate) fn bad_record(outcomes: &Outcomes) -> String {
+    let against = against(outcomes).join(", ");
+    format!(
+        "{against} and helped {} times: it is no longer recommended",
+        outcomes.successes
+    )
+}
+
 /// How an earlier case whose fix keeps failing, or never was proved to help, is referred to.
 pub(super) fn discredit(recalled: &Recalled) -> String {
-    let outcomes = &recalled.entry.outcomes;
+    let name = bound(&recalled.name, QUOTED);
+    let similar = (recalled.score * 100.0).clamp(0.0, 100.0);
+    let action = recalled.entry.action;
     if recalled.entry.unproven.is_some() {
         return format!(
-            "Runbook entry {} is {:.0} % similar, but nothing measured shows that its {} helped.",
-            bound(&recalled.name, QUOTED),
-            (recalled.score * 100.0).clamp(0.0, 100.0),
-            recalled.entry.action
+            "Runbook entry {name} is {similar:.0} % similar, but nothing measured shows that its {action} helped."
         );
     }
     format!(
-        "Runbook entry {} is {:.0} % similar, but {} failed {} times and helped {} times: it is no longer recommended.",
-        bound(&recalled.name, QUOTED),
-        (recalled.score * 100.0).clamp(0.0, 100.0),
-        recalled.entry.action,
-        outcomes.failures,
-        outcomes.successes
+        "Runbook entry {name} is {similar:.0} % similar, but {action} {}.",
+        bad_record(&recalled.entry.outcomes)
     )
 }
 
@@ -259,10 +378,33 @@ fn describe(container: &ContainerEvidence) -> String {
             .cpu_percent
             .map(|percent| format!("uses {percent:.1} % of a core")),
     );
-    readings.extend(
-        (container.restart_count > 0).then(|| format!("was restarted {} times", container.restart_count)),
-    );
+    readings.extend(endings(&container.deaths));
     format!("{} {}.", container.name, readings.join(", "))
+}
+
+/// How often a container ended in the last quarter of an hour, and who made it end.
+fn endings(deaths: &[Death]) -> Option<String> {
+    let mut causes: Vec<&'static str> = Vec::new();
+    for death in deaths {
+        let by = death.cause.words();
+        if !causes.contains(&by) {
+            causes.push(by);
+        }
+    }
+    let times = |by: &&'static str| count(deaths.iter().filter(|death| death.cause.words() == *by));
+    let counted: Vec<String> = causes
+        .iter()
+        .map(|by| format!("{} times {by}", times(by)))
+        .collect();
+    (!counted.is_empty()).then(|| format!("ended lately {}", counted.join(" and ")))
+}
+
+/// Why there cannot be more replicas.
+fn no_scale_up(facts: Facts<'_>) -> String {
+    match possible::possible(Action::ScaleUp, 1, facts) {
+        Err(why) => why,
+        Ok(_) => "not every replica that there is has become ready".to_owned(),
+    }
 }
 
 fn memory_use(container: &ContainerEvidence) -> Option<String> {

@@ -1,4 +1,5 @@
-//! The Auditor's seat: does the evidence carry the proposal? Pure.
+//! The Auditor's seat: does the evidence carry the proposal? The symptom that the action is to clear must be measured, the
+//! action must be able to clear it, and the same must not have failed here lately. Pure.
 
 use aegis_api::proposal::{Action, Proposal, Verdict};
 
@@ -24,27 +25,49 @@ fn reject(reason: impl Into<String>) -> SeatReview {
 
 /// What in the evidence speaks for the action; if nothing does, the objection.
 fn support(facts: Facts<'_>, proposal: &Proposal, least_confidence: f64) -> Result<String, SeatReview> {
-    let symptoms = facts.trouble();
-    match proposal.action {
-        Action::Restart => {
-            let leak = facts.leak().into_iter().collect();
-            carried(&[symptoms, facts.strain(), leak].concat(), "RESTART")
-        }
-        Action::Rollback if !facts.evidence().can_roll_back => {
-            Err(reject("There is no earlier revision to go back to."))
-        }
-        Action::Rollback => carried(&symptoms, "ROLLBACK"),
-        Action::ScaleUp => carried(&facts.strain(), "SCALE_UP"),
-        Action::ScaleDown => idleness(facts),
-        Action::Noop => quiet(&symptoms, proposal.confidence < least_confidence),
+    let action = proposal.action;
+    if action == Action::Noop {
+        return quiet(facts, proposal.confidence < least_confidence);
     }
+    if action == Action::Rollback && !facts.evidence().can_roll_back {
+        return Err(reject("There is no earlier revision to go back to."));
+    }
+    let Some(symptom) = facts.cleared_by(action) else {
+        return Err(unsupported(facts, action));
+    };
+    let idle = match action {
+        Action::ScaleDown => idleness(facts)?,
+        _ => String::new(),
+    };
+    let (message, record) = (symptom.message, record(facts, action));
+    Ok(format!(
+        "The evidence carries {action}, which can clear what is measured: {message}.{idle}{record}"
+    ))
 }
 
-fn carried(grounds: &[String], action: &str) -> Result<String, SeatReview> {
-    if grounds.is_empty() {
-        return Err(reject(format!("Nothing in the evidence speaks for {action}.")));
+fn unsupported(facts: Facts<'_>, action: Action) -> SeatReview {
+    let symptoms = facts.trouble();
+    if symptoms.is_empty() {
+        return reject(format!(
+            "Nothing in the evidence speaks for {action}: no symptom is measured."
+        ));
     }
-    Ok(format!("The evidence carries {action}: {}.", grounds.join("; ")))
+    reject(format!(
+        "{action} can clear nothing of what is measured: {}.",
+        symptoms.join("; ")
+    ))
+}
+
+/// How the action turned out here lately.
+fn record(facts: Facts<'_>, action: Action) -> String {
+    match (facts.failures(action), facts.relapses(action)) {
+        (0, 0) => " It has neither failed nor relapsed here lately.".to_owned(),
+        (failures, 0) => format!(" It failed {failures} times here lately."),
+        (_, relapses) => format!(
+            " What it clears came back {relapses} times lately: it keeps {} serving, and a cure is needed.",
+            facts.case.workload
+        ),
+    }
 }
 
 fn idleness(facts: Facts<'_>) -> Result<String, SeatReview> {
@@ -64,15 +87,22 @@ fn idleness(facts: Facts<'_>) -> Result<String, SeatReview> {
         return Err(SeatReview::new(Verdict::NeedsReview, reason));
     }
     Ok(format!(
-        "The evidence carries SCALE_DOWN: {name}, the busiest, idles at {percent:.1} % of a core."
+        " {name}, the busiest, idles at {percent:.1} % of a core."
     ))
 }
 
 /// Doing nothing is right where nothing is wrong. A NOOP that requires a human itself is not rejected, so that the
-/// human gets it.
-fn quiet(symptoms: &[String], unsure: bool) -> Result<String, SeatReview> {
+/// human gets it, and neither does it end unseen where something else is the patient.
+fn quiet(facts: Facts<'_>, unsure: bool) -> Result<String, SeatReview> {
+    let symptoms = facts.trouble();
     if symptoms.is_empty() {
-        return Ok("The evidence shows no trouble.".to_owned());
+        return match facts.elsewhere() {
+            Some(patient) => Err(SeatReview::new(
+                Verdict::NeedsReview,
+                format!("No symptom of the workload is measured, but there is trouble elsewhere: {patient}."),
+            )),
+            None => Ok("The evidence shows no trouble.".to_owned()),
+        };
     }
     let reason = format!("NOOP leaves this as it is: {}.", symptoms.join("; "));
     let verdict = if unsure {
@@ -87,7 +117,7 @@ fn repetition(facts: Facts<'_>, action: Action) -> Option<SeatReview> {
     if action == Action::Noop {
         return None;
     }
-    if facts.was_tried(action) {
+    if facts.is_tried_out(action) {
         return Some(reject(format!(
             "{action} was tried in this incident and did not help."
         )));
@@ -96,10 +126,17 @@ fn repetition(facts: Facts<'_>, action: Action) -> Option<SeatReview> {
     if failures >= 2 {
         return Some(reject(format!("{action} failed {failures} times lately.")));
     }
-    let reason = || format!("{action} is what was done last, and it did not help.");
-    facts
-        .just_failed(action)
-        .then(|| SeatReview::new(Verdict::NeedsReview, reason()))
+    if facts.just_failed(action) {
+        let reason = format!("{action} is what was done last, and it did not help.");
+        return Some(SeatReview::new(Verdict::NeedsReview, reason));
+    }
+    // What keeps a service up until it is cured may be repeated; a load that outgrows each new replica may not.
+    let relapses = facts.relapses(action);
+    (action == Action::ScaleUp && relapses > 0).then(|| {
+        let reason =
+            format!("The load came back {relapses} times after {action}: more replicas are no cure.");
+        SeatReview::new(Verdict::NeedsReview, reason)
+    })
 }
 
 fn completeness(facts: Facts<'_>) -> Option<SeatReview> {

@@ -39,14 +39,13 @@ fn protection(facts: Facts<'_>, proposal: &Proposal) -> Vec<SeatReview> {
 }
 
 fn disruption(facts: Facts<'_>, action: Action) -> Vec<SeatReview> {
-    let leaks = action == Action::Restart && facts.leak().is_some();
-    if facts.symptoms().is_empty() && facts.strain().is_empty() && !leaks {
+    if facts.symptoms().is_empty() {
         let reason = format!("{action} would interrupt a workload that shows no trouble at all.");
         return vec![reject(reason)];
     }
     let serving: Vec<_> = facts.serving().collect();
     match serving.as_slice() {
-        [last] if facts.containers().len() > 1 && !strained(facts, &last.name) => {
+        [last] if facts.containers().len() > 1 && !is_sick(facts, &last.name) => {
             let reason = format!(
                 "{action} would also take {}, the last of several servers that still works.",
                 last.name
@@ -58,13 +57,13 @@ fn disruption(facts: Facts<'_>, action: Action) -> Vec<SeatReview> {
 }
 
 /// Whether the trouble is (also) this container's own.
-fn strained(facts: Facts<'_>, name: &str) -> bool {
+fn is_sick(facts: Facts<'_>, name: &str) -> bool {
     let memory = facts
         .worst_memory()
-        .is_some_and(|(container, percent)| container.name == name && percent >= crate::facts::MEMORY.1);
+        .is_some_and(|(container, percent)| container.name == name && percent >= crate::facts::MEMORY);
     let cpu = facts
         .worst_cpu()
-        .is_some_and(|(container, percent)| container.name == name && percent >= crate::facts::CPU.1);
+        .is_some_and(|(container, percent)| container.name == name && percent >= crate::facts::CPU.0);
     let leak = facts
         .soonest_full()
         .is_some_and(|(container, minutes)| container.name == name && minutes < crate::facts::LEAK_MINUTES);

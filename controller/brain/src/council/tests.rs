@@ -1,6 +1,7 @@
 use aegis_api::incident::{Severity, Tried};
 use aegis_api::proposal::{ContainerEvidence, Evidence, RecentAction};
 use aegis_api::scalar::Time;
+use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
 
 use super::*;
@@ -38,6 +39,9 @@ fn case() -> Case {
             ready_replicas: 2,
             ..Evidence::default()
         },
+        measured: Vec::new(),
+        trusted: Vec::new(),
+        balancers: Vec::new(),
         recalled: Vec::new(),
         replicas: ReplicaBounds {
             min: 1,
@@ -364,8 +368,15 @@ fn the_auditor_rejects_looking_away_but_not_asking_for_help() {
 
 #[test]
 fn the_auditor_wants_idleness_before_there_are_fewer() {
-    let mut case = case();
     let it = proposal(Action::ScaleDown, 1);
+    says(
+        Seat::Auditor,
+        &case(),
+        &it,
+        Verdict::Rejected,
+        "Nothing in the evidence speaks for SCALE_DOWN",
+    );
+    let mut case = with_word_of(&[Action::ScaleDown]);
     says(Seat::Auditor, &case, &it, Verdict::Approved, "idles at 5.0 %");
     case.evidence.containers[1].cpu_percent = Some(40.0);
     says(
@@ -381,17 +392,194 @@ fn the_auditor_wants_idleness_before_there_are_fewer() {
     says(Seat::Auditor, &case, &it, Verdict::Rejected, "does not show");
 }
 
-#[test]
-fn the_auditor_stops_what_did_not_help() {
-    let failed = |action| RecentAction {
+fn measured(kind: SymptomKind, message: &str) -> Symptom {
+    Symptom {
+        kind,
+        container: None,
+        value: None,
+        message: message.into(),
+    }
+}
+
+/// Nothing but the word of a sender that the policy trusts for these actions.
+fn with_word_of(actions: &[Action]) -> Case {
+    let mut case = case();
+    case.measured = vec![measured(SymptomKind::Trusted, "QueueStuck fires")];
+    case.trusted = actions.to_vec();
+    case
+}
+
+fn recent(action: Action, verified: bool, relapsed: bool) -> RecentAction {
+    RecentAction {
         incident: Some("i".into()),
         alert_type: Some("a".into()),
         replicas: None,
         action,
         at: EPOCH,
-        verified: Some(false),
-        relapsed: false,
+        verified: Some(verified),
+        relapsed,
+    }
+}
+
+fn saturated() -> Case {
+    let mut case = case();
+    case.evidence.containers[0].cpu_percent = Some(99.0);
+    case
+}
+
+#[test]
+fn the_sre_names_the_symptom_that_it_wants_cleared_and_repeats_no_proposal() {
+    let sre = Seat::SreAgent;
+    let it = proposal(Action::Restart, 0);
+    says(
+        sre,
+        &leaking(),
+        &it,
+        Verdict::Approved,
+        "I am 90 % sure that RESTART clears MemoryHigh of web-1.",
+    );
+    let answer = review_alone(sre, &leaking(), &it);
+    assert!(!answer.reasoning.contains(&it.root_cause), "{answer:?}");
+    let it = proposal(Action::Noop, 0);
+    says(sre, &case(), &it, Verdict::Approved, "there is nothing to clear");
+}
+
+#[test]
+fn i13_what_is_near_its_limit_is_no_symptom_and_carries_no_action() {
+    let mut strained = case();
+    strained.evidence.containers[0].memory_bytes = Some(205 << 20);
+    strained.evidence.containers[1].cpu_percent = Some(80.0);
+    for it in [proposal(Action::Restart, 0), proposal(Action::ScaleUp, 1)] {
+        says(
+            Seat::Auditor,
+            &strained,
+            &it,
+            Verdict::Rejected,
+            "no symptom is measured",
+        );
+    }
+    let restart = proposal(Action::Restart, 0);
+    says(
+        Seat::SecurityOfficer,
+        &strained,
+        &restart,
+        Verdict::Rejected,
+        "no trouble at all",
+    );
+}
+
+#[test]
+fn i13_the_auditor_rejects_an_action_that_clears_none_of_what_is_measured() {
+    says(
+        Seat::Auditor,
+        &saturated(),
+        &proposal(Action::Restart, 0),
+        Verdict::Rejected,
+        "RESTART can clear nothing of what is measured: web-1 uses 99.0 % of a core.",
+    );
+    says(
+        Seat::Auditor,
+        &saturated(),
+        &proposal(Action::ScaleUp, 1),
+        Verdict::Approved,
+        "web-1 uses 99.0 % of a core",
+    );
+    let mut errors = case();
+    errors.measured = vec![measured(SymptomKind::HttpErrors, "4.0 % of 50 requests failed")];
+    says(
+        Seat::Auditor,
+        &errors,
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "which can clear what is measured: 4.0 % of 50 requests failed.",
+    );
+}
+
+#[test]
+fn i13_a_trusted_senders_word_carries_what_the_policy_allows_for_it_and_no_more() {
+    let case = with_word_of(&[Action::Restart]);
+    let auditor = Seat::Auditor;
+    says(
+        auditor,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "QueueStuck fires",
+    );
+    says(
+        auditor,
+        &case,
+        &proposal(Action::ScaleUp, 1),
+        Verdict::Rejected,
+        "SCALE_UP can clear nothing",
+    );
+}
+
+#[test]
+fn the_auditor_lets_a_palliative_pass_and_calls_for_a_cure() {
+    let mut case = leaking();
+    case.evidence.recent_actions = vec![
+        recent(Action::Restart, true, true),
+        recent(Action::Restart, true, true),
+    ];
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Restart, 0),
+        Verdict::Approved,
+        "What it clears came back 2 times lately: it keeps web serving, and a cure is needed.",
+    );
+    let mut case = saturated();
+    case.evidence.recent_actions = vec![recent(Action::ScaleUp, true, true)];
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::ScaleUp, 1),
+        Verdict::NeedsReview,
+        "more replicas are no cure",
+    );
+}
+
+#[test]
+fn the_auditor_lets_the_second_rung_of_a_ladder_pass_and_no_third() {
+    let tried = |action| Tried {
+        action,
+        plan_hash: "h".into(),
+        error: "e".into(),
+        applied_at: None,
+        generation: None,
+        withdrawn: None,
     };
+    let it = proposal(Action::ScaleUp, 1);
+    let mut case = saturated();
+    case.tried = vec![tried(Action::ScaleUp)];
+    says(Seat::Auditor, &case, &it, Verdict::Approved, "");
+    case.tried.push(tried(Action::ScaleUp));
+    says(
+        Seat::Auditor,
+        &case,
+        &it,
+        Verdict::Rejected,
+        "tried in this incident",
+    );
+}
+
+#[test]
+fn the_auditor_lets_no_trouble_elsewhere_end_unseen() {
+    let mut case = case();
+    case.evidence.containers[0].log_tail = "write: No space left on device\n".into();
+    says(
+        Seat::Auditor,
+        &case,
+        &proposal(Action::Noop, 0),
+        Verdict::NeedsReview,
+        "trouble elsewhere: a full disk, by the log of web-1",
+    );
+}
+
+#[test]
+fn the_auditor_stops_what_did_not_help() {
+    let failed = |action| recent(action, false, false);
     let it = proposal(Action::Restart, 0);
     let mut case = leaking();
     case.evidence.recent_actions = vec![failed(Action::Restart)];

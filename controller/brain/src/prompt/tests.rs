@@ -173,6 +173,49 @@ fn a_fix_that_keeps_failing_is_shown_as_a_warning() {
 }
 
 #[test]
+fn the_symptoms_are_listed_with_what_clears_them_and_what_came_back_is_said() {
+    use aegis_api::lifecycle::{Cause, Death};
+    use aegis_api::symptom::{Symptom, SymptomKind};
+    let mut case = full();
+    case.measured = [SymptomKind::HttpSlow, SymptomKind::Trusted]
+        .map(|kind| Symptom {
+            kind,
+            container: None,
+            value: None,
+            message: "as \"measured\"\n# Rule".into(),
+        })
+        .to_vec();
+    case.trusted = vec![Action::ScaleDown];
+    case.evidence.recent_actions[0].relapsed = true;
+    case.evidence.containers[0].deaths = vec![Death {
+        at: Some(Time(jiff::Timestamp::UNIX_EPOCH)),
+        cause: Cause::Process,
+        exit_code: 137,
+        oom: true,
+        signal: None,
+        restarted_by: Some(Cause::Controller),
+    }];
+    case.recalled[0].entry.outcomes.successes = 3;
+    case.recalled[0].entry.outcomes.relapses = 2;
+    let text = analysis(&case, ROOM);
+    for words in [
+        "# What is measured as wrong\n\n- ",
+        "- MemoryHigh: \"web-1 uses 97.7 % of its memory limit\"; can be cleared by RESTART, SCALE_UP, ROLLBACK\n",
+        r#"- HttpSlow: "as \"measured\"\n# Rule"; can be cleared by SCALE_UP, ROLLBACK"#,
+        r#"- Trusted: "as \"measured\"\n# Rule"; can be cleared by SCALE_DOWN"#,
+        "RESTART 0 s ago after \"CRASH\": it helped, and the trouble came back",
+        "- ended lately: by itself 0 s ago with exit code 137, OOM-killed, started again by this controller\n",
+        "RESTART helped 3 times, came back 2 times within the relapse window",
+    ] {
+        assert!(text.contains(words), "{words:?} is missing in:\n{text}");
+    }
+    let mut well = crate::brain::tests::case();
+    well.evidence.containers.clear();
+    well.evidence.desired_replicas = 0;
+    assert!(analysis(&well, ROOM).contains("# What is measured as wrong\n\n- nothing\n\n# What the"));
+}
+
+#[test]
 fn what_is_not_there_is_not_mentioned() {
     let text = analysis(&case(), ROOM);
     for words in [

@@ -1,21 +1,25 @@
 //! A case as the templates see it: numbers as they are, and every text from outside redacted, bounded and quoted. Owns
 //! what is left out when there is little room. Pure.
 
-use aegis_api::proposal::{ContainerEvidence, Neighbour, Proposal, RecentAction, Trend, Vote};
+use aegis_api::lifecycle::Death;
+use aegis_api::proposal::{Action, ContainerEvidence, Neighbour, Proposal, RecentAction, Trend, Vote};
+use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_api::workload::Health;
 use aegis_api::{Time, incident::Severity};
 use serde::Serialize;
 
 use super::fence;
 use super::log::{Line, Shown, collapse, fit};
-use crate::builtin::words::span;
+use crate::builtin::words::{bad_record, record, span};
 use crate::case::{Case, Recalled};
+use crate::facts::Facts;
 use crate::redact::{bound, redact};
 
 /// How much of the case there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Level {
     containers: usize,
+    symptoms: usize,
     health_log: usize,
     events: usize,
     actions: usize,
@@ -28,6 +32,7 @@ pub(super) struct Level {
 pub(super) const LEVELS: [Level; 3] = [
     Level {
         containers: 20,
+        symptoms: 12,
         health_log: 5,
         events: 20,
         actions: 20,
@@ -37,6 +42,7 @@ pub(super) const LEVELS: [Level; 3] = [
     },
     Level {
         containers: 8,
+        symptoms: 6,
         health_log: 2,
         events: 8,
         actions: 8,
@@ -48,7 +54,8 @@ pub(super) const LEVELS: [Level; 3] = [
 ];
 
 const LEAST: Level = Level {
-    containers: 3,
+    containers: 2,
+    symptoms: 3,
     health_log: 1,
     events: 2,
     actions: 4,
@@ -80,6 +87,8 @@ pub(super) struct View {
     ready: u32,
     room_up: u32,
     room_down: u32,
+    symptoms: Vec<SymptomView>,
+    more_symptoms: usize,
     containers: Vec<ContainerView>,
     neighbours: Vec<String>,
     more_containers: usize,
@@ -96,6 +105,14 @@ pub(super) struct View {
 }
 
 #[derive(Debug, Serialize)]
+struct SymptomView {
+    kind: SymptomKind,
+    message: String,
+    /// Actions that can clear it.
+    remedies: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct ContainerView {
     name: String,
     image: String,
@@ -105,6 +122,8 @@ struct ContainerView {
     oom_killed: bool,
     restarts: u64,
     restarted: Vec<String>,
+    /// How it ended lately and who made it end, the newest last.
+    deaths: Vec<String>,
     started: Option<String>,
     ended: Option<String>,
     health: &'static str,
@@ -138,8 +157,11 @@ struct RecalledView {
     similarity: String,
     trust: String,
     recommended: bool,
+    /// For templates of people's own; those that come along use `record`.
     successes: u32,
     failures: u32,
+    /// How its fix turned out, as it stands after the action.
+    record: String,
     /// Nothing measured speaks for what was counted as its successes.
     unproven: bool,
     alert_type: String,
@@ -182,6 +204,8 @@ impl View {
             texts.iter().skip(skip).map(|text| quote(text)).collect()
         };
         let bounds = case.replicas;
+        let facts = Facts::of(case);
+        let symptoms = facts.symptoms();
         let containers = evidence.containers.iter().take(level.containers);
         let skipped = evidence.recent_actions.len().saturating_sub(level.actions);
         let recent = evidence.recent_actions.iter().skip(skipped);
@@ -204,9 +228,15 @@ impl View {
             min_replicas: bounds.min,
             max_replicas: bounds.max,
             replicas: bounds.current,
-            ready: crate::facts::Facts::of(case).ready(),
+            ready: facts.ready(),
             room_up: bounds.room_up(),
             room_down: bounds.room_down(),
+            more_symptoms: symptoms.len().saturating_sub(level.symptoms),
+            symptoms: symptoms
+                .iter()
+                .take(level.symptoms)
+                .map(|symptom| measured(facts, symptom, level))
+                .collect(),
             containers: containers
                 .map(|container| describe(container, level, now))
                 .collect(),
@@ -304,6 +334,7 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
             .take(level.health_log)
             .filter_map(|at| ago(*at, now))
             .collect(),
+        deaths: deaths(&container.deaths, level, now),
         started: container.started_at.and_then(|at| ago(at, now)),
         ended: container.finished_at.and_then(|at| ago(at, now)),
         health: match container.health {
@@ -330,6 +361,40 @@ fn describe(container: &ContainerEvidence, level: Level, now: Option<Time>) -> C
         processes: first(&container.processes),
         filesystem: first(&container.filesystem),
     }
+}
+
+/// A symptom with what can clear it here.
+fn measured(facts: Facts<'_>, symptom: &Symptom, level: Level) -> SymptomView {
+    let clears = |action: &&Action| facts.can_clear(symptom, **action);
+    SymptomView {
+        kind: symptom.kind,
+        message: quote(&symptom.message, level.quoted),
+        remedies: Action::ALL
+            .iter()
+            .filter(clears)
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+/// The last ends of a container's process, with who made it end and who started it again.
+fn deaths(deaths: &[Death], level: Level, now: Option<Time>) -> Vec<String> {
+    let skip = deaths.len().saturating_sub(level.health_log);
+    let phrase = |death: &Death| {
+        let ago = death.at.and_then(|at| ago(at, now));
+        let ago = ago.map(|ago| format!(" {ago} ago")).unwrap_or_default();
+        let killed = if death.oom { ", OOM-killed" } else { "" };
+        let again = death
+            .restarted_by
+            .map(|by| format!(", started again {}", by.words()));
+        format!(
+            "{}{ago} with exit code {}{killed}{}",
+            death.cause.words(),
+            death.exit_code,
+            again.unwrap_or_default()
+        )
+    };
+    deaths.iter().skip(skip).map(phrase).collect()
 }
 
 /// How memory and CPU have gone, as one phrase.
@@ -381,6 +446,7 @@ fn past(action: &RecentAction, level: Level, now: Option<Time>) -> ActionView {
         alert_type: action.alert_type.as_deref().map(|text| quote(text, level.quoted)),
         replicas: action.replicas,
         outcome: match action.verified {
+            _ if action.relapsed => "relapsed",
             Some(true) => "helped",
             Some(false) => "failed",
             None => "open",
@@ -396,6 +462,10 @@ fn recalled(hit: &Recalled, level: Level) -> RecalledView {
         recommended: hit.entry.is_recommended(),
         successes: hit.entry.outcomes.successes,
         failures: hit.entry.outcomes.failures,
+        record: match hit.entry.is_recommended() {
+            true => record(&hit.entry.outcomes),
+            false => bad_record(&hit.entry.outcomes),
+        },
         unproven: hit.entry.unproven.is_some(),
         alert_type: quote(&hit.entry.alert_type, level.quoted),
         action: hit.entry.action.to_string(),

@@ -55,6 +55,9 @@ impl World {
                 desired_replicas: 1,
                 ..Evidence::default()
             },
+            measured: Vec::new(),
+            trusted: Vec::new(),
+            balancers: Vec::new(),
             recalled: Vec::new(),
             replicas: ReplicaBounds {
                 min: 1,

@@ -83,6 +83,17 @@ async fn a_known_incident_is_decided_by_its_entry_without_a_token_and_says_which
     let (analysis, _) = decided(&failed_long_ago).await;
     let record = "RESTART helped 20 times and failed 1 times, not since it last helped.";
     assert!(analysis.proposal.justification.contains(record), "{analysis:#?}");
+
+    let mut came_back = known();
+    let relapsed = Outcomes {
+        relapses: 1,
+        ..outcomes(20, 0, 0)
+    };
+    came_back.recalled = vec![recalled("rb-7", Action::Restart, 0.92, relapsed)];
+    let (analysis, _) = decided(&came_back).await;
+    let record =
+        "RESTART helped 20 times and came back 1 times within the relapse window, not since it last helped.";
+    assert!(analysis.proposal.justification.contains(record), "{analysis:#?}");
 }
 
 #[tokio::test]
@@ -128,6 +139,33 @@ async fn whatever_is_short_of_known_is_put_before_the_model() {
         (
             "failed since it last helped",
             entry(recalled("rb-7", Action::Restart, 0.92, outcomes(90, 1, 1))),
+        ),
+        (
+            "it came back since it last helped",
+            entry(recalled(
+                "rb-7",
+                Action::Restart,
+                0.92,
+                Outcomes {
+                    relapses: 1,
+                    ..outcomes(90, 0, 1)
+                },
+            )),
+        ),
+        (
+            "nothing of it is settled",
+            entry(Recalled {
+                trust: 1.0,
+                ..recalled(
+                    "rb-7",
+                    Action::Restart,
+                    0.92,
+                    Outcomes {
+                        provisional: vec!["a".into(), "b".into()],
+                        ..outcomes(0, 0, 0)
+                    },
+                )
+            }),
         ),
         (
             "the evidence calls for something else",

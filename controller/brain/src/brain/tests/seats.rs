@@ -212,6 +212,36 @@ async fn on_what_the_built_in_analyst_proposes_the_rules_vote() {
     );
 }
 
+#[tokio::test]
+async fn i13_what_a_persons_own_rule_recognises_is_a_symptom_to_every_seat() {
+    let mut quiet = case();
+    let container = &mut quiet.evidence.containers[0];
+    container.health = Health::Healthy;
+    container.memory_bytes = Some(10 << 20);
+    container.log_tail = "the queue is stuck\n".to_owned();
+    quiet.evidence.ready_replicas = 1;
+    let votes = async |brain: &Brain, analysis: &Analysis| {
+        let mut votes = Vec::new();
+        for seat in SEATS {
+            let vote = brain.review(seat, &quiet, analysis, &votes).await;
+            votes.push(vote);
+        }
+        votes
+    };
+    let brain = Brain::new(BrainConfig::default()).unwrap();
+    let text = "- {name: stuck, title: a stuck queue, when: [{symptoms: false}, {logLines: {anyOf: [queue is stuck], atLeast: 1}}], action: RESTART, confidence: 0.9, rootCause: x, justification: x}";
+    brain.set_rules([RuleFile::parse("rules/own.yaml", text).unwrap()]);
+    let analysis = brain.analyse(&quiet, &mut |_| {}).await.unwrap();
+    assert_eq!(analysis.model, "stuck (rules/own.yaml)");
+    for vote in votes(&brain, &analysis).await {
+        assert_eq!(vote.verdict, Verdict::Approved, "{vote:?}");
+    }
+    // Without the rule the same proposal has nothing to stand on.
+    brain.set_rules([]);
+    let decision = decide(votes(&brain, &analysis).await, &SEATS, 2);
+    assert_eq!(decision.final_verdict, Verdict::Rejected, "{decision:?}");
+}
+
 #[derive(Debug, Default)]
 struct Heard(std::sync::Mutex<Vec<String>>);
 

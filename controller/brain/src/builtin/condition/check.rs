@@ -1,9 +1,10 @@
 //! Whether a condition holds of a case, and the words for what was seen. Pure.
 
 use aegis_api::proposal::Action;
+use aegis_api::symptom::SymptomKind;
 
 use super::{Condition, LogLines, Range, Share};
-use crate::builtin::words;
+use crate::builtin::{possible, words};
 use crate::facts::{Facts, count, state};
 
 /// Whether a condition holds, and what was seen.
@@ -53,6 +54,9 @@ impl Condition {
             Self::MemoryPercent(range) => memory(*range, facts),
             Self::MemoryFullInMinutes(range) => memory_full(*range, facts),
             Self::NeighbourInTrouble(wanted) => neighbour_in_trouble(*wanted, facts),
+            Self::LoadBalancerDown(wanted) => load_balancer_down(*wanted, facts),
+            Self::DiskFull(wanted) => disk_full(*wanted, facts),
+            Self::ConnectionErrors(wanted) => connection_errors(*wanted, facts),
             Self::CpuPercent(range) => cpu(*range, facts),
             Self::Running(share) => running(*share, facts),
             Self::Paused(share) => paused(*share, facts),
@@ -60,6 +64,9 @@ impl Condition {
             Self::AllHealthy(wanted) => healthy(*wanted, facts),
             Self::Crashed(wanted) => crashed(*wanted, facts),
             Self::Symptoms(wanted) => symptoms(*wanted, facts),
+            Self::Measured(kinds) => measured(kinds, true, facts),
+            Self::NotMeasured(kinds) => measured(kinds, false, facts),
+            Self::Trusted(action) => trusted(*action, facts),
             Self::RestartCount(range) => restart_count(*range, facts),
             Self::RestartLoop(wanted) => restart_loop(*wanted, facts),
             Self::RecentCrashes(range) => recent_crashes(*range, facts),
@@ -72,6 +79,7 @@ impl Condition {
             Self::Collected(wanted) => collected(*wanted, facts),
             Self::Gaps(wanted) => gaps(*wanted, facts),
             Self::Failed(actions) => failed(actions, facts),
+            Self::Overloaded(wanted) => overloaded(*wanted, facts),
             Self::AnyOf(inner) => any_of(inner, facts),
             Self::AllOf(inner) => all_of(inner, facts),
         }
@@ -122,6 +130,30 @@ fn neighbour_in_trouble(wanted: bool, facts: Facts<'_>) -> Check {
         |neighbour| format!("{} beside it is in trouble", neighbour.name),
     );
     Check::new(first.is_some() == wanted, saw)
+}
+
+fn load_balancer_down(wanted: bool, facts: Facts<'_>) -> Check {
+    let down = facts.dead_balancer();
+    let saw = down.as_ref().map_or_else(
+        || "no load balancer in front of it is known to be down".to_owned(),
+        |(name, why)| format!("load balancer {name} passes it no request: {why}"),
+    );
+    Check::new(down.is_some() == wanted, saw)
+}
+
+fn disk_full(wanted: bool, facts: Facts<'_>) -> Check {
+    let full = facts.full_disk();
+    let saw = full.as_ref().map_or_else(
+        || "nothing reports that no space is left".to_owned(),
+        |by| format!("{by} reports that no space is left"),
+    );
+    Check::new(full.is_some() == wanted, saw)
+}
+
+fn connection_errors(wanted: bool, facts: Facts<'_>) -> Check {
+    let lines = facts.connection_lines();
+    let saw = format!("{lines} log lines report failed connections");
+    Check::new((lines > 0) == wanted, saw)
 }
 
 fn cpu(range: Range, facts: Facts<'_>) -> Check {
@@ -175,12 +207,34 @@ fn crashed(wanted: bool, facts: Facts<'_>) -> Check {
 }
 
 fn symptoms(wanted: bool, facts: Facts<'_>) -> Check {
-    let symptoms = facts.trouble();
-    let saw = symptoms
-        .first()
-        .cloned()
-        .unwrap_or_else(|| "no trouble shows".to_owned());
-    Check::new(symptoms.is_empty() != wanted, saw)
+    let symptoms = facts.symptoms();
+    let first = symptoms.iter().find(|symptom| symptom.kind != SymptomKind::Rule);
+    let saw = first.map_or_else(
+        || "no trouble shows".to_owned(),
+        |symptom| symptom.message.clone(),
+    );
+    Check::new(first.is_some() == wanted, saw)
+}
+
+fn measured(kinds: &[SymptomKind], wanted: bool, facts: Facts<'_>) -> Check {
+    let symptoms = facts.symptoms();
+    let found = symptoms.iter().find(|symptom| kinds.contains(&symptom.kind));
+    let saw = match found {
+        Some(symptom) => symptom.message.clone(),
+        None => "nothing of the kind is measured".to_owned(),
+    };
+    Check::new(found.is_some() == wanted, saw)
+}
+
+fn trusted(action: Action, facts: Facts<'_>) -> Check {
+    let first = possible::first_trusted(facts);
+    Check::new(
+        first == Some(action),
+        first.map_or_else(
+            || "the policy allows nothing on the sender's word that is possible".to_owned(),
+            |first| format!("{first} is the first that the policy allows on the sender's word"),
+        ),
+    )
 }
 
 fn restart_count(range: Range, facts: Facts<'_>) -> Check {
@@ -283,6 +337,16 @@ fn failed(actions: &[Action], facts: Facts<'_>) -> Check {
         Some(action) => Check::new(true, format!("{action} did not help")),
         None => Check::new(false, "the first choice has not failed"),
     }
+}
+
+fn overloaded(wanted: bool, facts: Facts<'_>) -> Check {
+    let is_overloaded = facts.is_overloaded();
+    let saw = if is_overloaded {
+        "more replicas were not enough"
+    } else {
+        "more replicas have not been tried lately"
+    };
+    Check::new(is_overloaded == wanted, saw)
 }
 
 fn any_of(inner: &[Condition], facts: Facts<'_>) -> Check {

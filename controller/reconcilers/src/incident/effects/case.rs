@@ -1,8 +1,10 @@
 //! The case as the brain is given it: text and numbers, nothing that acts. Reads the store.
 
+use std::sync::Arc;
+
 use aegis_api::proposal::Evidence;
-use aegis_api::{Kind, RunbookEntry};
-use aegis_brain::{Case, Recalled, ReplicaBounds};
+use aegis_api::{Kind, LoadBalancer, RunbookEntry};
+use aegis_brain::{Balancer, Case, MEASURED_OUTSIDE, Recalled, ReplicaBounds};
 use aegis_planning::incident::validate::ValidatedIncident;
 
 use super::super::IncidentReconciler;
@@ -29,6 +31,8 @@ pub(super) fn with(
             trust: hit.trust,
         })
     });
+    let measured = incident.status.symptoms.iter();
+    let trusted = incident.policy.trusts(&spec.source.kind, &spec.alert_type);
     Some(Case {
         incident: incident.name().to_owned(),
         alert_type: spec.alert_type.clone(),
@@ -38,6 +42,12 @@ pub(super) fn with(
         workload: workload.name().to_owned(),
         container: spec.container_name.as_ref().map(ToString::to_string),
         evidence,
+        measured: measured
+            .filter(|symptom| MEASURED_OUTSIDE.contains(&symptom.kind))
+            .cloned()
+            .collect(),
+        trusted: trusted.map(|alert| alert.actions.clone()).unwrap_or_default(),
+        balancers: in_front_of(reconciler, workload.name()),
         recalled: recalled.collect(),
         replicas: ReplicaBounds {
             min: incident.policy.replicas.min,
@@ -49,4 +59,20 @@ pub(super) fn with(
         terms: incident.policy.analysis.runbook,
         now: reconciler.context.clock.now(),
     })
+}
+
+fn in_front_of(reconciler: &IncidentReconciler, workload: &str) -> Vec<Balancer> {
+    let balancers = reconciler.context.store.list::<LoadBalancer>();
+    let in_front = balancers.iter().filter(|balancer| {
+        let mut backends = balancer.spec.backends.iter();
+        backends.any(|backend| backend.workload.as_str() == workload)
+    });
+    let view = |balancer: &Arc<LoadBalancer>| {
+        let mut served = balancer.status.iter().flat_map(|status| &status.servers);
+        Balancer {
+            container: balancer.spec.container.to_string(),
+            routes: served.any(|server| server.workload == workload),
+        }
+    };
+    in_front.map(view).collect()
 }

@@ -65,6 +65,9 @@ fn case() -> Case {
             containers: vec![ContainerEvidence::default()],
             ..Evidence::default()
         },
+        measured: Vec::new(),
+        trusted: Vec::new(),
+        balancers: Vec::new(),
         recalled: Vec::new(),
         replicas: ReplicaBounds {
             min: 1,

@@ -128,6 +128,9 @@ fn case(words: &Words, wrong: Wrong, memory: u64, cpu: f64) -> Case {
             generation: Some(1),
             ..Evidence::default()
         },
+        measured: Vec::new(),
+        trusted: Vec::new(),
+        balancers: Vec::new(),
         recalled: Vec::new(),
         replicas: ReplicaBounds {
             min: 1,
