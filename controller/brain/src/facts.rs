@@ -36,7 +36,7 @@ const WORDS: usize = 300;
 pub(crate) const LEAK_MINUTES: f64 = bounds::LEAK_MINUTES;
 
 /// Kinds of symptoms, the gravest first: what does not serve, then what its clients notice, then what will soon be one of
-/// these, and last what nobody but a sender has seen.
+/// these, and last what only a sender has seen.
 const GRAVEST_FIRST: [SymptomKind; 14] = [
     SymptomKind::Rule,
     SymptomKind::OutOfMemory,

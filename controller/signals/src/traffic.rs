@@ -106,14 +106,13 @@ impl Traffic {
     pub fn servers(&self, balancer: &str, now: Time, over_seconds: u32) -> Vec<ServerRequests> {
         let kept = self.kept();
         let own = kept.servers.0.iter().filter(|(key, _)| key.balancer == balancer);
-        own.filter_map(|(key, series)| {
-            series.is_recent(now).then(|| ServerRequests {
+        own.filter(|(_, series)| series.is_recent(now))
+            .map(|(key, series)| ServerRequests {
                 key: Arc::clone(key),
                 requests: series.sum(now, over_seconds),
                 totals: series.totals(),
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// The log of this load balancer is followed from now on.

@@ -645,7 +645,7 @@ prop_compose! {
     ) -> ContainerEvidence {
         let death = |ago: &i64| aegis_api::lifecycle::Death { at: Some(before(*ago)), cause: aegis_api::lifecycle::Cause::Process, exit_code: 1, ..Default::default() };
         let memory_mb = aegis_api::proposal::Trend { first: 10.0, last: 1000.0, min: 10.0, max: 1000.0, per_minute: 60.0, per_minute_at_least: Some(50.0) };
-        let trend = grows.then(|| aegis_api::proposal::MetricTrend { samples: 300, over_secs: 900, memory_mb: Some(memory_mb), cpu_percent: None });
+        let trend = grows.then_some(aegis_api::proposal::MetricTrend { samples: 300, over_secs: 900, memory_mb: Some(memory_mb), cpu_percent: None });
         ContainerEvidence {
             name: "web".into(), state: state.into(), exit_code: (state != "running").then_some(1), oom_killed, health, cpu_percent: Some(cpu),
             memory_bytes: Some(memory << 20), memory_limit_bytes: Some(100 << 20), recent_error_lines: Some(errors), log_tail: log.into(),
@@ -711,11 +711,11 @@ proptest! {
     ) {
         let plain = analyst().analyse(&case);
         let severity = if critical { Severity::Critical } else { Severity::Info };
-        let told = Case { alert_type, logs, details: BTreeMap::from([(detail.clone(), detail)]), container, severity, ..case.clone() };
-        let finding = analyst().analyse(&told);
+        let worded = Case { alert_type, logs, details: BTreeMap::from([(detail.clone(), detail)]), container, severity, ..case.clone() };
+        let finding = analyst().analyse(&worded);
         prop_assert_eq!((&finding.rule, &finding.proposal), (&plain.rule, &plain.proposal));
         for seat in SEATS {
-            let votes = [&case, &told].map(|case| crate::council::review(0.6, seat, case, &plain.proposal, &[]));
+            let votes = [&case, &worded].map(|case| crate::council::review(0.6, seat, case, &plain.proposal, &[]));
             prop_assert_eq!(&votes[0], &votes[1]);
         }
     }

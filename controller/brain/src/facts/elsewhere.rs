@@ -48,8 +48,8 @@ impl<'a> Facts<'a> {
             return Some("the Docker engine".to_owned());
         }
         let mut events = evidence.events.iter();
-        let is_told = events.any(|event| is_full(event) && is_recent(event, evidence.collected_at));
-        is_told.then(|| format!("an event of {}", self.case.workload))
+        let is_reported = events.any(|event| is_full(event) && is_recent(event, evidence.collected_at));
+        is_reported.then(|| format!("an event of {}", self.case.workload))
     }
 
     /// A load balancer in front of the workload that does not pass requests on to it although it is well, and why.
