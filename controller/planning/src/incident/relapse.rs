@@ -43,8 +43,11 @@ pub(super) fn mitigated(
 ) -> Vec<Mitigated> {
     let changed = changed_by_others(workload, incidents);
     // However long it waits, it came back when it came in.
-    let came = incident.metadata.creation_timestamp.as_ref();
-    let now = came.map_or(now, |came| Time(came.0).min(now));
+    let first = incident
+        .status
+        .as_ref()
+        .and_then(|status| status.timeline.first());
+    let came = first.map_or(now, |first| first.ts.min(now));
     let others = incidents.iter().filter(|other| other.name() != incident.name());
     let mut found: Vec<Mitigated> = others
         .filter(|other| {
@@ -53,7 +56,7 @@ pub(super) fn mitigated(
                 .is_some_and(|name| name.as_str() == workload.name())
         })
         .filter_map(|other| cleared_by(other))
-        .filter(|cleared| cleared.at <= now && cleared.at.age(now) <= window)
+        .filter(|cleared| cleared.at <= now && cleared.at.age(came) <= window)
         .filter(|cleared| changed.is_none_or(|changed| changed <= cleared.at))
         .collect();
     found.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
