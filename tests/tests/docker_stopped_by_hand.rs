@@ -152,8 +152,15 @@ async fn a_stop_that_was_not_observed_is_restarted() {
     docker(&["stop", &web.name]);
     engine.mend();
     controller.is_ready().await;
+    // The status may still be of before the engine went away.
+    eventually("it runs again", async || {
+        let container = web.inspect().await;
+        running(&container)
+            .then_some(())
+            .ok_or_else(|| container.to_string())
+    })
+    .await;
     api.workload_ready(&web.name, 1).await;
-    assert!(running(&web.inspect().await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,6 +184,13 @@ async fn inside_an_engine_of_its_own() {
     controller.is_unready().await;
     engine.start();
     controller.is_ready().await;
+    // The status may still be of before the engine went away.
+    eventually("it runs again", async || {
+        let container = web.inspect().await;
+        running(&container)
+            .then_some(())
+            .ok_or_else(|| container.to_string())
+    })
+    .await;
     api.workload_ready(&web.name, 1).await;
-    assert!(running(&web.inspect().await));
 }
