@@ -18,10 +18,11 @@ use crate::context::Context;
 
 /// Name of the log format in a template that makes counting possible.
 const FORMAT: &str = "aegis_receipt";
-/// Most lines that are read for one receipt.
-const LINES: u32 = 500_000;
+/// Lines that are read for one receipt, from the end: the engine reads all of them, also those of before. Where the first
+/// are all of the drain or later, so may be more, and the most are read.
+const LINES: [u32; 2] = [40_000, 500_000];
 /// Most time that reading the log may take.
-const READ_WITHIN: Duration = Duration::from_secs(5);
+const READ_WITHIN: Duration = Duration::from_secs(15);
 
 /// Why the requests of a drain were not counted. The receipt says it.
 #[derive(Debug, thiserror::Error)]
@@ -85,11 +86,19 @@ pub(super) async fn count(
 
 async fn read(nginx: &Nginx<'_>, receipt: &DrainReceipt) -> Result<DrainCounts, Uncounted> {
     let counting = async {
-        let mut lines = nginx.log(receipt.started_at, LINES).await?;
         let mut counts = DrainCounts::default();
-        while let Some(line) = lines.next().await {
-            if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
-                add(&mut counts, receipt, &line);
+        for most in LINES {
+            counts = DrainCounts::default();
+            let mut lines = nginx.log(receipt.started_at, most).await?;
+            let mut seen = 0_u32;
+            while let Some(line) = lines.next().await {
+                seen = seen.saturating_add(1);
+                if let Ok(line) = serde_json::from_str::<Line>(&line?.text) {
+                    add(&mut counts, receipt, &line);
+                }
+            }
+            if seen < most {
+                break;
             }
         }
         EngineResult::Ok(counts)
