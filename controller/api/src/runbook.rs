@@ -31,6 +31,12 @@ use crate::validate::{FieldError, Rules};
     printcolumn(name = "Worked", type_ = "integer", json_path = ".spec.outcomes.successes"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".spec.outcomes.failures"),
     printcolumn(name = "Relapsed", type_ = "integer", json_path = ".spec.outcomes.relapses"),
+    printcolumn(
+        name = "Inconclusive",
+        type_ = "integer",
+        json_path = ".spec.outcomes.inconclusive",
+        priority = 1
+    ),
     printcolumn(name = "Cause", type_ = "string", json_path = ".spec.rootCause", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

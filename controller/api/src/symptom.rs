@@ -137,6 +137,14 @@ impl SymptomKind {
 }
 
 impl SymptomClass {
+    /// The class under which it is one episode: answers that are slow become errors where somebody gives up on them.
+    pub fn episode(self) -> Self {
+        match self {
+            Self::Latency => Self::Errors,
+            other => other,
+        }
+    }
+
     /// What is tried in turn after an action that did not help, where the policy names no ladder: after the last one a
     /// human decides. A step that is named twice is tried twice. The rollback is for a revision that is new.
     ///

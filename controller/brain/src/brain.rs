@@ -118,7 +118,7 @@ impl Brain {
         Self::with_members(config, members)
     }
 
-    fn with_members(config: BrainConfig, members: Vec<Member>) -> Result<Self, BrainError> {
+    pub(crate) fn with_members(config: BrainConfig, members: Vec<Member>) -> Result<Self, BrainError> {
         if !(0.0..=1.0).contains(&config.least_confidence) {
             return Err(BrainError::LeastConfidence(config.least_confidence));
         }

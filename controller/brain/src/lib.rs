@@ -18,6 +18,8 @@ mod prompt;
 mod provider;
 pub mod rag;
 pub mod routes;
+#[cfg(feature = "testing")]
+mod testing;
 pub use aegis_api::redact;
 
 pub use brain::{Brain, BrainConfig, BrainError};

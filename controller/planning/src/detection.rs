@@ -23,7 +23,7 @@ mod watch;
 
 use aegis_api::observed::ContainerState;
 use aegis_api::signals::{ContainerSignals, Sample, WorkloadSignals, bounds};
-use aegis_api::symptom::SymptomClass;
+use aegis_api::symptom::{SymptomClass, SymptomKind};
 
 pub use anomaly::Reading;
 pub use burn_rate::{Objective, burn, page};
@@ -209,35 +209,38 @@ impl Condition {
         }
     }
 
+    /// The kind of symptom that it finds, as verification and ladders know it; `None` where none of those is it.
+    pub fn kind(&self) -> Option<SymptomKind> {
+        Some(match self {
+            Self::Died | Self::Down => SymptomKind::Down,
+            Self::CrashLoop { .. } => SymptomKind::CrashLoop,
+            Self::OutOfMemory => SymptomKind::OutOfMemory,
+            Self::Unhealthy | Self::Spin { .. } => SymptomKind::ProbeFailing,
+            Self::ReplicasMissing | Self::NoServer => SymptomKind::ReplicasMissing,
+            Self::Memory { .. } => SymptomKind::MemoryHigh,
+            Self::MemoryGrowth { .. } => SymptomKind::MemoryGrowing,
+            Self::Cpu { .. } | Self::Throttled { .. } => SymptomKind::CpuHigh,
+            Self::Pids { .. } => SymptomKind::ProcessLimit,
+            Self::ErrorBurst { .. } => SymptomKind::ErrorBurst,
+            Self::HttpErrors { .. } => SymptomKind::HttpErrors,
+            Self::HttpLatency { .. } => SymptomKind::HttpSlow,
+            Self::LogPattern { .. } | Self::BurnRate(_) | Self::Anomaly { .. } => return None,
+        })
+    }
+
     /// What the symptom has in common with others: trouble of one class on one workload is one trouble.
     pub fn class(&self) -> SymptomClass {
-        match self {
-            Self::Died
-            | Self::Down
-            | Self::CrashLoop { .. }
-            | Self::OutOfMemory
-            | Self::Unhealthy
-            | Self::Spin { .. }
-            | Self::ReplicasMissing
-            | Self::NoServer => SymptomClass::Availability,
-            Self::Memory { .. }
-            | Self::MemoryGrowth { .. }
-            | Self::Anomaly {
-                reading: Reading::Memory,
-                ..
-            } => SymptomClass::Memory,
-            Self::Cpu { .. }
-            | Self::Throttled { .. }
-            | Self::Pids { .. }
-            | Self::Anomaly {
-                reading: Reading::Cpu,
-                ..
-            } => SymptomClass::Cpu,
-            Self::ErrorBurst { .. }
-            | Self::LogPattern { .. }
-            | Self::HttpErrors { .. }
-            | Self::HttpLatency { .. }
-            | Self::BurnRate(_) => SymptomClass::Errors,
+        match (self.kind(), self) {
+            (Some(kind), _) => kind.class(),
+            (
+                None,
+                Self::Anomaly {
+                    reading: Reading::Cpu,
+                    ..
+                },
+            ) => SymptomClass::Cpu,
+            (None, Self::Anomaly { .. }) => SymptomClass::Memory,
+            (None, _) => SymptomClass::Errors,
         }
     }
 }

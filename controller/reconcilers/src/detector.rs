@@ -179,7 +179,10 @@ impl DetectorReconciler {
                 incident
                     .as_ref()
                     .and_then(|name| match self.context.store.get::<Incident>(name.as_str()) {
-                        Some(incident) => rule::ended_at(&incident, state.since, now),
+                        Some(incident) => {
+                            let all = || self.context.store.list::<Incident>();
+                            rule::ended_at(&incident, state.since, all, now)
+                        }
                         // Deleted: that is the end of it.
                         None => Some(now),
                     });

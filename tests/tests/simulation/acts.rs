@@ -60,6 +60,8 @@ pub(crate) enum Act {
     Override {
         action: &'static str,
     },
+    /// The sender of the newest open incident says that it is over.
+    Clear,
     /// Somebody deletes the newest incident.
     Forget,
     Mode {
@@ -138,7 +140,12 @@ pub(crate) enum Moment {
     Orderly,
 }
 
-const ALERTS: [&str; 7] = [
+/// The type of alerts that a policy may trust.
+pub(crate) const TRUSTED: &str = "OrdersStuck";
+
+const ALERTS: [&str; 9] = [
+    TRUSTED,
+    TRUSTED,
     "MEMORY_LEAK",
     "HealthCheckFailing",
     "OOMKilled",
@@ -228,6 +235,7 @@ pub(crate) fn acts() -> impl Strategy<Value = Act> {
         3 => (0..3_usize).prop_map(|service| Act::Apply { service }),
         4 => prop::bool::weighted(0.7).prop_map(|approve| Act::Decide { approve }),
         1 => action.prop_map(|action| Act::Override { action }),
+        3 => Just(Act::Clear),
         1 => Just(Act::Forget),
         1 => select(vec!["Auto", "Auto", "Approve", "DryRun", "Off"]).prop_map(|mode| Act::Mode { mode }),
         2 => hand().prop_map(Act::Balancer),

@@ -322,6 +322,7 @@ impl Director {
             }
             Act::Decide { approve } => self.decide(approve).await,
             Act::Override { action } => self.take_over(action).await,
+            Act::Clear => self.clear().await,
             Act::Forget => {
                 let name = format!("inc-{:02}", self.incidents);
                 self.delete("Incident", &name).await;
@@ -417,6 +418,17 @@ impl Director {
             by: "operator".to_owned(),
         };
         self.edit_incident(open.name(), |spec| spec.override_ = Some(chosen))
+            .await;
+    }
+
+    async fn clear(&mut self) {
+        let Some(store) = self.store() else { return };
+        let mut open = store.list::<Incident>().into_iter().rev();
+        let Some(open) = open.find(|incident| !incident.is_finished()) else {
+            return;
+        };
+        let now = self.world.engine.now();
+        self.edit_incident(open.name(), move |spec| spec.source.resolved_at = Some(now))
             .await;
     }
 

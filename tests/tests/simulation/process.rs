@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use aegis_api::proposal::Action;
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::{Engine, ListFilter};
 use aegis_docker_fake::When;
@@ -219,7 +220,7 @@ impl Process {
             }
         });
         let dice = StdRng::seed_from_u64(world.scenario.dice ^ (life << 32));
-        process.reconcilers(&context, dice);
+        process.reconcilers(&context, dice, world.scenario.model);
         process
     }
 
@@ -234,12 +235,12 @@ impl Process {
         });
     }
 
-    fn reconcilers(&mut self, context: &Context, mut dice: StdRng) {
+    fn reconcilers(&mut self, context: &Context, mut dice: StdRng, model: Option<(Action, u64)>) {
         let events = DockerEvents::new(context);
         let parts = Parts {
             context,
             events: &events,
-            brain: &Arc::new(Brain::new(BrainConfig::default()).expect("the default brain")),
+            brain: &Arc::new(brain(model)),
             recall: &Recall::default(),
         };
         let surroundings = Surroundings {
@@ -322,6 +323,15 @@ impl Process {
             }
         }
     }
+}
+
+/// Who analyses and votes.
+fn brain(model: Option<(Action, u64)>) -> Brain {
+    let brain = match model {
+        Some((action, secs)) => Brain::insisting(action, Duration::from_secs(secs)),
+        None => Brain::new(BrainConfig::default()),
+    };
+    brain.expect("a brain")
 }
 
 /// Records every durable change until the store is gone.

@@ -91,7 +91,7 @@ type Check = fn(&Evidence) -> Vec<String>;
 pub(crate) fn broken(world: &World) -> Vec<String> {
     let evidence = Evidence::of(world);
     let mut broken = Vec::new();
-    let checks: [(&str, Check); 11] = [
+    let checks: [(&str, Check); 12] = [
         ("I1", remediation::i1_a_plan_stays),
         ("I2", engine::i2_one_restart_a_plan),
         ("I2", engine::i2_no_container_too_many),
@@ -102,6 +102,10 @@ pub(crate) fn broken(world: &World) -> Vec<String> {
         (
             "I6",
             remediation::i6_no_more_workloads_at_a_time_than_the_host_allows,
+        ),
+        (
+            "I6",
+            remediation::i6_what_does_not_last_is_repeated_with_growing_pauses,
         ),
         ("I7", remediation::i7_resolved_and_learned_only_when_verified),
         (

@@ -1,6 +1,7 @@
 //! What happens in one simulated run, as data that proptest makes from a seed: workloads, a policy, and a schedule of
 //! incidents, people, faults and crashes in virtual time. Pure.
 
+use aegis_api::proposal::Action;
 use aegis_planning::host_limit::HostLimits;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -19,6 +20,8 @@ pub(crate) struct Scenario {
     pub(crate) dice: u64,
     pub(crate) services: Vec<Service>,
     pub(crate) policy: Policy,
+    /// A model that insists on this action, and how many seconds it takes a call; otherwise the built-in analyst.
+    pub(crate) model: Option<(Action, u64)>,
     /// A container that is started again gets another address.
     pub(crate) addresses_change: bool,
     /// A container that starts gets the lowest address that is free, no matter which had it before.
@@ -92,6 +95,8 @@ pub(crate) struct Policy {
     pub(crate) max_replicas: Option<u32>,
     /// Automation holds still in the first minutes.
     pub(crate) frozen: bool,
+    /// A sender's alerts of type [`TRUSTED`](super::acts::TRUSTED) are believed.
+    pub(crate) trusts: bool,
 }
 
 /// The longest pause between two acts.
@@ -166,7 +171,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         1..=3_u32,
         fallback,
         verification,
-        prop::bool::weighted(0.1),
+        (prop::bool::weighted(0.1), prop::bool::weighted(0.3)),
     )
         .prop_map(
             |(
@@ -175,7 +180,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                 quorum,
                 fallback,
                 (successes, soak, deadline),
-                frozen,
+                (frozen, trusts),
             )| {
                 Policy {
                     mode,
@@ -188,6 +193,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                     deadline,
                     max_replicas,
                     frozen,
+                    trusts,
                 }
             },
         )
@@ -204,20 +210,34 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
     })
 }
 
+/// What the model wants, and how slow it is: 90 s a seat are more than an incident may spend.
+fn model() -> impl Strategy<Value = Option<(Action, u64)>> {
+    let wants = select(vec![
+        Action::Restart,
+        Action::Restart,
+        Action::ScaleUp,
+        Action::ScaleDown,
+        Action::Rollback,
+        Action::Noop,
+    ]);
+    prop::option::weighted(0.3, (wants, select(vec![0_u64, 2, 20, 90])))
+}
+
 fn scenarios() -> impl Strategy<Value = Scenario> {
     let schedule = prop::collection::vec((0..PAUSE, acts()), 3..22);
     (
         any::<u64>(),
         services(),
-        policy(),
+        (policy(), model()),
         (prop::bool::weighted(0.3), prop::bool::weighted(0.5)),
         schedule,
     )
         .prop_map(
-            |(dice, services, policy, (addresses_change, addresses_reused), acts)| Scenario {
+            |(dice, services, (policy, model), (addresses_change, addresses_reused), acts)| Scenario {
                 dice,
                 services,
                 policy,
+                model,
                 addresses_change,
                 addresses_reused,
                 acts,

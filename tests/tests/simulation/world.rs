@@ -11,6 +11,7 @@ use aegis_api::{API_VERSION, ContainerId};
 use aegis_docker_fake::{Ailment, Behaviour, Cure, FakeEngine, FakeOptions, RunSpec, Symptom};
 use serde_json::{Value, json};
 
+use super::acts::TRUSTED;
 use super::ledger::Ledger;
 use super::scenario::{Policy, Probe, Scenario, Service};
 
@@ -244,6 +245,10 @@ fn policy(policy: &Policy) -> Value {
     });
     if let Some(max) = policy.max_replicas {
         spec["replicas"] = json!({"max": max});
+    }
+    if policy.trusts {
+        let trusted = json!({"source": "webhook", "alertType": TRUSTED, "actions": ["RESTART", "SCALE_UP"]});
+        spec["trustedAlerts"] = json!([trusted]);
     }
     if policy.frozen {
         spec["freezeWindows"] = json!([{"start": "11:00", "end": THAW, "reason": "simulated"}]);

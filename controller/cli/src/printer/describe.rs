@@ -3,13 +3,14 @@
 mod detector;
 mod incident;
 mod load_balancer;
+mod runbook;
 mod sheet;
 mod workload;
 
 use aegis_api::condition::Condition;
 use aegis_api::proposal::ContainerEvidence;
 use aegis_api::wire::BalancerMetrics;
-use aegis_api::{Detector, Incident, LoadBalancer, Time, Workload};
+use aegis_api::{Detector, Incident, LoadBalancer, RunbookEntry, Time, Workload};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -39,6 +40,7 @@ pub(crate) fn describe(
             load_balancer::write(&mut sheet, balancer, object, traffic, now);
         }),
         "Detector" => with::<Detector>(object, |detector| detector::write(&mut sheet, detector, now)),
+        "RunbookEntry" => with::<RunbookEntry>(object, |entry| runbook::write(&mut sheet, entry, now)),
         _ => false,
     };
     if !known {

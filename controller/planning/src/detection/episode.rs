@@ -1,6 +1,8 @@
 //! Which Incident an episode has: the trouble of one class on one workload for as long as it lasts has one, also
 //! where an alert opened it. Pure.
 
+use std::sync::Arc;
+
 use aegis_api::proposal::Action;
 use aegis_api::symptom::SymptomClass;
 use aegis_api::{Duration, Incident, IncidentStatus, Phase, Time};
@@ -14,7 +16,7 @@ pub const DETECTOR_LABEL: &str = "detector";
 
 /// What incidents about the same trouble of a workload have in common.
 pub fn fingerprint(workload: &str, class: SymptomClass) -> String {
-    let class = match class {
+    let class = match class.episode() {
         SymptomClass::Availability => "availability",
         SymptomClass::Memory => "memory",
         SymptomClass::Cpu => "cpu",
@@ -62,6 +64,7 @@ const WORDS: &[(SymptomClass, &[&str])] = &[
         &["heap", "leak", "mem", "oom", "ram", "rss"],
     ),
     (SymptomClass::Cpu, &["cpu", "load", "spin", "throttl"]),
+    (SymptomClass::Processes, &["fork", "pid", "process", "thread"]),
     (
         SymptomClass::Errors,
         &[
@@ -73,6 +76,7 @@ const WORDS: &[(SymptomClass, &[&str])] = &[
             "http",
             "latenc",
             "slo",
+            "slow",
             "timeout",
         ],
     ),
@@ -127,7 +131,7 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
     let symptoms = status
         .map(|status| status.symptoms.as_slice())
         .unwrap_or_default();
-    let fits = |kind: SymptomClass| kind == class || kind == SymptomClass::Rule;
+    let fits = |kind: SymptomClass| kind.episode() == class.episode() || kind == SymptomClass::Rule;
     let source = &incident.spec.source;
     if source.kind == DETECTOR && source.fingerprint == fingerprint(workload, class) {
         return true;
@@ -141,24 +145,66 @@ pub fn is_joined(incident: &Incident, workload: &str, class: SymptomClass) -> bo
 /// How long an incident that ended without a cure is the last word while the condition lasts; then people are notified
 /// again.
 const LAST_WORD: Duration = Duration::from_secs(4 * 3600);
+/// How long one that failed is, the first time: after each further failure in a row twice as long, at most the above. Then
+/// it is tried again.
+const FIRST_RETRY: Duration = Duration::from_secs(15 * 60);
+/// How far back failures count.
+const FAILURES_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// How long after an incident found nothing to do, the same trouble only counts on it.
 const REPEATS: Duration = Duration::from_secs(600);
 /// The same of trouble of the host, about which automation does nothing in any case.
 const HOST_REPEATS: Duration = Duration::from_secs(3600);
 
 /// From when on, if a condition that holds since then goes on holding, that is a new episode: since an action resolved its
-/// incident. One that ended without doing anything, or failed, is the last word for some hours; one that only took a
-/// repeat, for as long as it takes those, counted from the repeat.
-pub fn ended_at(incident: &Incident, since: Option<Time>, now: Time) -> Option<Time> {
+/// incident. One that ended without doing anything is the last word for some hours; one that failed, for a pause that grows
+/// with each failure in a row, after which it is tried again; one that only took a repeat, for as long as it takes those,
+/// counted from the repeat. `all` answers the incidents that there are.
+pub fn ended_at(
+    incident: &Incident,
+    since: Option<Time>,
+    all: impl FnOnce() -> Vec<Arc<Incident>>,
+    now: Time,
+) -> Option<Time> {
     let status = incident.status.as_ref()?;
     let ended = status.finished_at?;
     let is_cured = has_acted(status) && status.phase == Phase::Resolved;
     let repeated = since.filter(|since| *since > ended);
+    let is_tried_again = status.phase == Phase::Failed && incident.workload().is_some();
     let is_over = match repeated {
         Some(repeated) => repeated.age(now) >= REPEATS.std(),
+        None if is_tried_again => {
+            let age = ended.age(now);
+            age >= FIRST_RETRY.std() && age >= pause_after(failures_in_a_row(incident, &all(), now))
+        }
         None => ended.age(now) >= LAST_WORD.std(),
     };
     (is_cured || is_over).then_some(ended)
+}
+
+/// How long is waited after so many failures in a row before it is tried again.
+fn pause_after(failures: u32) -> std::time::Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_RETRY.std().saturating_mul(doubled).min(LAST_WORD.std())
+}
+
+/// How often in a row incidents about the same trouble have failed within a day, the given one counted: since one was
+/// resolved.
+fn failures_in_a_row(incident: &Incident, incidents: &[Arc<Incident>], now: Time) -> u32 {
+    let fingerprint = &incident.spec.source.fingerprint;
+    if fingerprint.is_empty() {
+        return 1;
+    }
+    let same = incidents
+        .iter()
+        .filter(|other| other.spec.source.fingerprint == *fingerprint);
+    let mut ended: Vec<(Time, Phase)> = same
+        .filter_map(|other| other.status.as_ref())
+        .filter_map(|status| Some((status.finished_at?, status.phase)))
+        .filter(|(at, _)| at.age(now) < FAILURES_WITHIN.std())
+        .collect();
+    ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let failed = ended.iter().take_while(|(_, phase)| *phase == Phase::Failed);
+    u32::try_from(failed.count()).unwrap_or(u32::MAX).max(1)
 }
 
 /// Whether the same trouble, come again, is a repeat of this incident: the same detector opened it, and it ended a short
@@ -246,6 +292,41 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_tried_again_with_pauses_that_grow_up_to_four_hours() {
+        let failed = |name: &str, at: &str, phase: &str| {
+            let mut it = incident(&json!({"phase": phase, "finishedAt": at, "timeline": []}));
+            it.metadata.name = Some(name.to_owned());
+            it.spec.source.fingerprint = "detector/web/memory".to_owned();
+            it
+        };
+        let now: Time = "2026-11-28T12:00:00Z".parse().unwrap();
+        let minutes = |count: u64| now.plus(Duration::from_secs(60 * count));
+        let newest = failed("e", "2026-11-28T12:00:00Z", "FAILED");
+        for (failures, pause) in [(1, 15), (2, 30), (3, 60), (4, 120), (5, 240), (6, 240), (64, 240)] {
+            let earlier =
+                (1..failures).map(|nth| failed(&format!("f-{nth}"), "2026-11-28T11:00:00Z", "FAILED"));
+            let all: Vec<Arc<Incident>> = earlier.chain([newest.clone()]).map(Arc::new).collect();
+            let ended = |at| ended_at(&newest, None, || all.clone(), at);
+            assert_eq!(ended(minutes(pause - 1)), None, "{failures}");
+            assert!(ended(minutes(pause)).is_some(), "{failures}");
+        }
+        let mut host = newest.clone();
+        host.spec.workload_ref = None;
+        assert_eq!(ended_at(&host, None, Vec::new, minutes(239)), None);
+        let all: Vec<Arc<Incident>> = [
+            failed("a", "2026-11-27T11:59:00Z", "FAILED"),
+            failed("b", "2026-11-28T09:00:00Z", "FAILED"),
+            failed("c", "2026-11-28T10:00:00Z", "RESOLVED"),
+            failed("d", "2026-11-28T11:00:00Z", "FAILED"),
+            newest.clone(),
+        ]
+        .map(Arc::new)
+        .into();
+        assert_eq!(failures_in_a_row(&newest, &all, now), 2, "since one was resolved");
+        assert_eq!(failures_in_a_row(&newest, &[], now), 1);
+    }
+
+    #[test]
     fn what_an_action_resolved_makes_room_for_another_episode_and_the_rest_after_some_hours() {
         let ended = |phase: &str, action: &str| {
             incident(&json!({
@@ -258,13 +339,14 @@ mod tests {
         let later: Time = "2026-11-28T14:00:00Z".parse().unwrap();
         let (before, after) = (Some("2026-11-28T09:58:00Z"), Some("2026-11-28T10:04:00Z"));
         let at = |text: Option<&str>| text.map(|text| text.parse::<Time>().unwrap());
-        let ended_at = |it: &Incident, since: Option<&str>, now| ended_at(it, at(since), now);
+        let ended_at = |it: &Incident, since: Option<&str>, now| ended_at(it, at(since), Vec::new, now);
         assert!(ended_at(&ended("RESOLVED", "RESTART"), before, soon).is_some());
         let half_an_hour: Time = "2026-11-28T10:30:00Z".parse().unwrap();
         for (phase, action) in [("RESOLVED", "NOOP"), ("FAILED", "RESTART")] {
             let it = ended(phase, action);
             assert_eq!(ended_at(&it, before, soon), None, "{phase} {action}");
-            assert_eq!(ended_at(&it, before, half_an_hour), None, "{phase} {action}");
+            let is_tried_again = ended_at(&it, before, half_an_hour).is_some();
+            assert_eq!(is_tried_again, phase == "FAILED", "{phase} {action}");
             assert!(
                 ended_at(&it, after, half_an_hour).is_some(),
                 "it only took a repeat"

@@ -17,6 +17,10 @@ pub const NO_CURE_AFTER: u32 = 2;
 /// The longest pause before what does not last is done again; of what is down, so that it is not left so.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 const LONGEST_PAUSE_DOWN: Duration = Duration::from_secs(60);
+/// What is doubled where the policy has a shorter cooldown, or none.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+/// How far back actions count of which it was not measured whether they helped.
+const INCONCLUSIVE_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Within which a revision is the rollback that an incident planned.
 const ROLLS_BACK_WITHIN: Duration = Duration::from_secs(120);
@@ -139,10 +143,41 @@ pub(super) fn taught_before(incident: &Incident, incidents: &[Arc<Incident>]) ->
     earlier.status.as_ref()?.learned.clone()
 }
 
-/// Until when an action that did not last is not repeated; `None` where it may be.
+/// How many of the newest actions on the workload, in a row, ended without it being measured whether they helped.
+pub(super) fn inconclusive_in_a_row(
+    incident: &Incident,
+    workload: &Workload,
+    incidents: &[Arc<Incident>],
+    now: Time,
+) -> u32 {
+    let others = incidents.iter().filter(|other| other.name() != incident.name());
+    let about = others.filter(|other| {
+        let name = other.workload();
+        name.is_some_and(|name| name.as_str() == workload.name())
+    });
+    let mut ended: Vec<(Time, bool)> = about
+        .filter_map(|other| other.status.as_ref())
+        .filter(|status| {
+            let plan = status.plan.as_ref();
+            plan.is_some_and(|plan| plan.action != Action::Noop) && status.execution.is_some()
+        })
+        .filter_map(|status| Some((status.finished_at?, status.is_inconclusive())))
+        .filter(|(at, _)| at.age(now) < INCONCLUSIVE_WITHIN)
+        .collect();
+    ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    ledger::count(
+        ended
+            .iter()
+            .take_while(|(_, is_inconclusive)| *is_inconclusive)
+            .count(),
+    )
+}
+
+/// Until when an action that did not last, or of which it was not known whether it helped, is not repeated; `None` where
+/// it may be.
 pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Option<Time> {
-    let relapses = incident.status.relapses;
-    if relapses == 0 {
+    let times = incident.status.relapses.max(incident.inconclusive_in_a_row);
+    if times == 0 {
         return None;
     }
     let mut done = incident.history.iter().rev();
@@ -152,11 +187,12 @@ pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Opti
         true => LONGEST_PAUSE_DOWN,
         false => LONGEST_PAUSE,
     };
-    let doubled = 1_u32.checked_shl(relapses).unwrap_or(u32::MAX);
+    let doubled = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
     let pause = incident
         .policy
         .cooldown
         .std()
+        .max(SHORTEST_PAUSE)
         .saturating_mul(doubled)
         .min(longest);
     let until = last.plus(pause.into());

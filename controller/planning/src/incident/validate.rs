@@ -73,6 +73,8 @@ pub struct ValidatedIncident {
     pub detected: Option<Detected>,
     /// What earlier incidents cleared on the workload and may come back, oldest first.
     pub mitigated: Vec<Mitigated>,
+    /// How many of the newest actions on the workload ended, in a row, without it being measured whether they helped.
+    pub inconclusive_in_a_row: u32,
     /// The incident in which what this one cleared came back.
     pub came_back_in: Option<String>,
     /// When the workload was last changed by anything but an incident's plan.
@@ -130,6 +132,9 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
         mitigated: about.map_or_else(Vec::new, |workload| {
             let window = policy.relapse_window.std();
             relapse::mitigated(incident, workload, &observed.incidents, window, observed.now)
+        }),
+        inconclusive_in_a_row: about.map_or(0, |workload| {
+            relapse::inconclusive_in_a_row(incident, workload, &observed.incidents, observed.now)
         }),
         came_back_in: relapse::came_back_in(incident, &observed.incidents),
         changed_by_others: about

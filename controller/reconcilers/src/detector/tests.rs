@@ -3,6 +3,7 @@
 
 mod agreement;
 mod relapses;
+mod slow;
 
 use std::time::Duration;
 
@@ -40,13 +41,18 @@ struct Life {
 impl Life {
     /// Starts every loop, and a round of readings every three seconds.
     fn begin(engine: &FakeEngine, context: &Context) -> Self {
+        Self::with_brain(engine, context, Brain::new(BrainConfig::default()).unwrap())
+    }
+
+    /// The same with this analyst and council.
+    fn with_brain(engine: &FakeEngine, context: &Context, brain: Brain) -> Self {
         let mut life = Self {
             context: context.clone(),
             engine: engine.clone(),
             shutdown: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
-        let brain = std::sync::Arc::new(Brain::new(BrainConfig::default()).unwrap());
+        let brain = std::sync::Arc::new(brain);
         let events = DockerEvents::new(context);
         let parts = Parts {
             context,
@@ -131,6 +137,11 @@ async fn well() -> (Life, tempfile::TempDir) {
 
 /// The same, with this restart policy of Docker's.
 async fn well_with(restart_policy: &str) -> (Life, tempfile::TempDir) {
+    well_under(restart_policy, Brain::new(BrainConfig::default()).unwrap()).await
+}
+
+/// The same, with this analyst and council.
+async fn well_under(restart_policy: &str, brain: Brain) -> (Life, tempfile::TempDir) {
     let engine = FakeEngine::default();
     engine
         .run_container(
@@ -141,7 +152,7 @@ async fn well_with(restart_policy: &str) -> (Life, tempfile::TempDir) {
         .unwrap();
     let (context, state) = over(&engine, Settings::default()).await;
     defaults::give(&context.store).await.unwrap();
-    let life = Life::begin(&engine, &context);
+    let life = Life::with_brain(&engine, &context, brain);
     life.apply(
         "Workload",
         "web",

@@ -256,7 +256,18 @@ fn is_active(incident: &Incident) -> bool {
             | Phase::Scaling
             | Phase::Verifying
     );
-    acts && !incident.is_finished()
+    acts && !incident.is_finished() && !only_waits(incident)
+}
+
+/// Whether it is watched until its report is confirmed, or waits for a pause or its turn: it has not the workload to
+/// itself meanwhile, and must not have it before the other is over.
+fn only_waits(incident: &Incident) -> bool {
+    let waits = [Reason::Confirming, Reason::Relapsed, Reason::RemediationUnderWay];
+    let held = |status: &IncidentStatus| {
+        let mut reasons = waits.into_iter();
+        reasons.any(|reason| condition::is_true_for(&status.conditions, ConditionType::Held, reason))
+    };
+    phase(incident) == Phase::CouncilReview && incident.status.as_ref().is_some_and(held)
 }
 
 /// I6: one remediation of a workload at a time; what automation does by itself keeps to cooldown and budget.
@@ -454,6 +465,7 @@ pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &E
             ));
         }
     }
+    broken.extend(cleared_nothing(evidence));
     for versions in evidence.incidents.values() {
         let Some((_, last)) = versions.last() else {
             continue;
@@ -468,6 +480,60 @@ pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &E
                 last.name(),
                 status.learned,
                 status.symptoms
+            ));
+        }
+    }
+    broken
+}
+
+/// What automation does by itself can clear the symptom that it names, whoever proposed it.
+fn cleared_nothing(evidence: &Evidence) -> Vec<String> {
+    let plans = executed_plans(evidence);
+    let by_itself = plans.iter().filter(|executed| !executed.by_human);
+    let wrong = by_itself.filter_map(|executed| {
+        let action = executed.plan.action;
+        let clears = executed.incident.status.as_ref()?.clears.as_ref();
+        let can = clears.is_some_and(|symptom| symptom.kind.is_cleared_by(action));
+        let name = executed.incident.name();
+        (!can).then(|| format!("incident {name} did {action}, which cannot clear {clears:?}"))
+    });
+    wrong.collect()
+}
+
+/// I6: what does not last is repeated with growing pauses, at most a minute where the service is down.
+pub(crate) fn i6_what_does_not_last_is_repeated_with_growing_pauses(evidence: &Evidence) -> Vec<String> {
+    const SHORTEST: u64 = 5;
+    const LONGEST: u64 = 60;
+    let mut broken = Vec::new();
+    let plans = executed_plans(evidence);
+    for (at, executed) in plans.iter().enumerate() {
+        let relapses = executed
+            .incident
+            .status
+            .as_ref()
+            .map_or(0, |status| status.relapses);
+        let mut earlier = plans.iter().take(at).rev();
+        let before = earlier.find(|before| {
+            before.plan.target == executed.plan.target
+                && before.plan.action == executed.plan.action
+                && before.uid != executed.uid
+        });
+        let Some(before) = before.filter(|_| relapses > 0 && !executed.by_human) else {
+            continue;
+        };
+        let cooldown =
+            policy_at(evidence, executed.at).map_or(0, |policy| policy.spec.cooldown.std().as_secs());
+        let pause = cooldown
+            .max(SHORTEST)
+            .saturating_mul(2_u64.pow(relapses.min(10)))
+            .min(LONGEST);
+        let had = before.at.age(executed.at).as_secs();
+        if had < pause {
+            broken.push(format!(
+                "incident {} repeated {} of {} after {had} s, {relapses} relapse(s) in a row ask for {pause} s",
+                executed.incident.name(),
+                executed.plan.action,
+                executed.plan.target
             ));
         }
     }

@@ -139,3 +139,16 @@ fn the_requests_of_a_load_balancer_are_shown_where_they_are_counted() {
     let page = describe(&object, Some(&uncounted), &[], now());
     assert!(page.contains("<not counted") && !page.contains("REQ/S"), "{page}");
 }
+
+#[test]
+fn an_entry_of_the_runbook_shows_how_its_fix_turned_out() {
+    let object = json!({
+        "apiVersion": "aegisops.io/v1alpha1", "kind": "RunbookEntry", "metadata": {"name": "rb-1", "generation": 3},
+        "spec": {"incidentId": "inc-1", "alertType": "MEMORY_LEAK", "rootCause": "a leak", "action": "RESTART",
+            "justification": "memory rises", "confidence": 0.9, "symptom": "memory at 95 %", "verifiedBy": "200 in 3 ms",
+            "resolvedAt": "2026-01-31T12:00:00Z", "logs": "one\ntwo",
+            "outcomes": {"successes": 2, "failures": 1, "relapses": 1, "inconclusive": 3, "provisional": ["inc-9"]}},
+        "status": {"observedGeneration": 3, "trust": 0.5, "timesRecalled": 4, "lastUsed": "2026-01-31T12:09:00Z"},
+    });
+    insta::assert_snapshot!(describe(&object, None, &[], now()));
+}

@@ -111,13 +111,20 @@ pub(super) fn cannot_clear(case: &Case<'_>) -> Option<Ruling> {
 /// What did not last is repeated with growing pauses.
 pub(super) fn relapsed(case: &Case<'_>) -> Option<Ruling> {
     let until = relapse::pauses_until(case.incident, case.action)?;
-    let times = case.incident.status.relapses;
+    let (relapses, unclear) = (case.incident.status.relapses, case.incident.inconclusive_in_a_row);
+    let action = case.action;
+    let message = if relapses >= unclear {
+        format!(
+            "{action} cleared this before and it came back, {relapses} time(s) in a row: not again before {until}"
+        )
+    } else {
+        format!(
+            "whether {action} helped could not be measured, {unclear} time(s) in a row: not again before {until}"
+        )
+    };
     Some(Ruling::Wait {
         reason: Reason::Relapsed,
-        message: format!(
-            "{} cleared this before and it came back, {times} time(s) in a row: not again before {until}",
-            case.action
-        ),
+        message,
     })
 }
 

@@ -2,14 +2,19 @@
 //! memory, with every loop of the controller.
 
 use aegis_api::proposal::Action;
-use aegis_api::{RunbookEntry, SymptomKind};
+use aegis_api::{RunbookEntry, SymptomKind, Time};
 
 use super::*;
 
 const POLICY: &str = "auto";
 
 async fn for_policy(policy: Value) -> (Life, tempfile::TempDir) {
-    let (life, state) = well_with("no").await;
+    for_policy_and(policy, Brain::new(BrainConfig::default()).unwrap()).await
+}
+
+/// The same, with this analyst and council.
+pub(super) async fn for_policy_and(policy: Value, brain: Brain) -> (Life, tempfile::TempDir) {
+    let (life, state) = well_under("no", brain).await;
     // What an alert opens is the story here, not what a detector would find a minute later.
     for detector in life.context.store.list::<Detector>() {
         let info = kinds::find("Detector").unwrap();
@@ -24,7 +29,7 @@ async fn for_policy(policy: Value) -> (Life, tempfile::TempDir) {
 }
 
 impl Life {
-    async fn alert(&self, name: &str, alert_type: &str) {
+    pub(super) async fn alert(&self, name: &str, alert_type: &str) {
         self.apply(
             "Incident",
             name,
@@ -33,13 +38,13 @@ impl Life {
         .await;
     }
 
-    fn of(&self, name: &str) -> IncidentStatus {
+    pub(super) fn of(&self, name: &str) -> IncidentStatus {
         let incident = self.context.store.get::<Incident>(name).unwrap();
         incident.status.clone().unwrap_or_default()
     }
 
     /// The incident's end, or where it stands after so many seconds.
-    async fn end_of(&self, name: &str, secs: u64) -> IncidentStatus {
+    pub(super) async fn end_of(&self, name: &str, secs: u64) -> IncidentStatus {
         for _ in 0..secs {
             let status = self.of(name);
             if status.phase.is_end() {
@@ -50,12 +55,12 @@ impl Life {
         self.of(name)
     }
 
-    fn leak(&self) {
+    pub(super) fn leak(&self) {
         let leak = Ailment::new(Symptom::None, Cure::Restart).memory(LIMIT / 100 * 95);
         self.engine.ail("web", leak).unwrap();
     }
 
-    fn restarts(&self) -> usize {
+    pub(super) fn restarts(&self) -> usize {
         self.engine.starts("web")
     }
 }
@@ -76,6 +81,7 @@ async fn i6_a_leak_that_returns_is_relieved_again_with_growing_pauses_and_asks_f
             json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "30s", "actionsPerHour": 4});
         let (life, _state) = for_policy(policy).await;
         let mut trust = f64::MAX;
+        let mut acted: Option<Time> = None;
         for round in 1..=4_u32 {
             let name = format!("leak-{round}");
             life.leak();
@@ -87,6 +93,15 @@ async fn i6_a_leak_that_returns_is_relieved_again_with_growing_pauses_and_asks_f
                 Some(SymptomKind::MemoryHigh)
             );
             assert_eq!(status.relapses, round - 1, "{every} {round}");
+            let at = status
+                .execution
+                .as_ref()
+                .and_then(|done| done.applied_at)
+                .unwrap();
+            if let Some(before) = acted.replace(at) {
+                let pause = Duration::from_secs(30) * 2_u32.pow(round - 1);
+                assert!(before.age(at) >= pause, "{every} {round}: {before} to {at}");
+            }
             let earlier = (round > 1).then(|| format!("leak-{}", round - 1));
             assert_eq!(status.relapse_of, earlier, "{every} {round}");
             let asks = condition::is_true(&status.conditions, ConditionType::CureNeeded);
@@ -226,5 +241,39 @@ async fn what_was_oom_killed_or_crashed_before_a_cure_is_no_reason_for_a_second_
         assert_eq!(status.learned, None);
     }
     assert_eq!(life.restarts(), begun);
+    life.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_tried_again_after_a_pause_and_the_third_time_is_left_to_a_human() {
+    let (life, _state) = well_with("no").await;
+    let policy = json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s", "fallback": ["NOOP"],
+        "verification": {"deadline": "20s"}});
+    life.apply("RemediationPolicy", POLICY, policy).await;
+    let ailment = Ailment::new(Symptom::None, Cure::Never).memory(LIMIT / 100 * 97);
+    life.engine.ail("web", ailment).unwrap();
+    let all = || {
+        let mut all = life.context.store.list::<Incident>();
+        all.retain(|it| it.spec.source.fingerprint == "detector/web/memory");
+        let mut all: Vec<IncidentStatus> = all.iter().filter_map(|it| it.status.clone()).collect();
+        all.sort_by_key(|status| status.timeline.first().map(|first| first.ts));
+        all
+    };
+    for _ in 0..120 {
+        life.pass(60).await;
+    }
+    let all = all();
+    let phases: Vec<Phase> = all.iter().map(|status| status.phase).collect();
+    assert_eq!(
+        phases,
+        [Phase::Failed, Phase::Failed, Phase::AwaitingApproval],
+        "{all:#?}"
+    );
+    let mut pauses = all.iter().zip(all.iter().skip(1)).map(|(before, after)| {
+        let began = after.timeline.first().unwrap().ts;
+        before.finished_at.unwrap().age(began).as_secs() / 60
+    });
+    assert!(pauses.next().is_some_and(|pause| (15..18).contains(&pause)));
+    assert!(pauses.next().is_some_and(|pause| (30..33).contains(&pause)));
     life.end().await;
 }

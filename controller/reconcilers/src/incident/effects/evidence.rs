@@ -47,12 +47,23 @@ pub(in crate::incident) async fn collect(
     Ok(evidence)
 }
 
+/// When CPU is read over a second of its own, where there is no earlier reading to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CpuReading {
+    /// In any case.
+    Always,
+    /// Where nothing else shows that anything is wrong.
+    IfNothingElse,
+    /// Not: whoever waits for the proof of a restart waits for this second, too.
+    Never,
+}
+
 /// The readings of this moment, for comparing them with what was seen before: nothing of a process that is over.
 pub(super) async fn readings(
     context: &Context,
     incident: &ValidatedIncident,
     workload: &Workload,
-    with_cpu: bool,
+    cpu: CpuReading,
 ) -> Result<Evidence, EngineError> {
     let mut evidence = gather(context, incident, workload, Depth::Readings).await?;
     // What this incident did is an action, too: what came before it is not of now.
@@ -72,7 +83,12 @@ pub(super) async fn readings(
             relapsed: false,
         })
     }));
-    if with_cpu || aegis_brain::symptoms_of(&evidence).is_empty() {
+    let is_read = match cpu {
+        CpuReading::Always => true,
+        CpuReading::IfNothingElse => aegis_brain::symptoms_of(&evidence).is_empty(),
+        CpuReading::Never => false,
+    };
+    if is_read {
         read_cpu(context, &mut evidence).await;
     }
     Ok(evidence)

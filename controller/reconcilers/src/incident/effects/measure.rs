@@ -12,29 +12,42 @@ use aegis_planning::incident::readings::readings;
 use aegis_planning::incident::validate::ValidatedIncident;
 
 use super::super::IncidentReconciler;
+use super::evidence::CpuReading;
+use super::signals::Signals;
 use super::{case, evidence, signals};
 
 /// The most symptoms that an incident has.
 const MOST_SYMPTOMS: usize = 12;
 
-/// What these readings, the signals and a trusted sender show as wrong.
+/// What these readings, the signals and a trusted sender show as wrong, gravest first.
 pub(super) fn judge(
     reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
     workload: &Workload,
     evidence: &Evidence,
 ) -> Vec<Symptom> {
-    let case = case::with(reconciler, incident, evidence.clone());
-    let shown = case
-        .map(|case| reconciler.brain.symptoms(&case))
-        .unwrap_or_default();
     let signals = signals::read(&reconciler.context, incident, workload);
-    let signals = signals.iter().filter_map(symptom);
-    let mut found: Vec<Symptom> = shown
-        .into_iter()
-        .chain(signals)
+    judge_with(reconciler, incident, evidence, &signals)
+}
+
+/// The same with signals that were read.
+fn judge_with(
+    reconciler: &IncidentReconciler,
+    incident: &ValidatedIncident,
+    evidence: &Evidence,
+    signals: &Signals,
+) -> Vec<Symptom> {
+    let outside: Vec<Symptom> = signals
+        .iter()
+        .filter_map(symptom)
         .chain(trusted(incident))
         .collect();
+    let Some(mut case) = case::with(reconciler, incident, evidence.clone()) else {
+        return outside;
+    };
+    // What a rule of one's own argues from is what holds now, not what held at the beginning.
+    case.measured = outside;
+    let mut found = reconciler.brain.symptoms(&case);
     found.truncate(MOST_SYMPTOMS);
     found
 }
@@ -45,8 +58,11 @@ pub(super) async fn measure(
     incident: &ValidatedIncident,
     workload: &Workload,
 ) -> Result<Measured, EngineError> {
-    let with_cpu = names(incident, SymptomKind::CpuHigh);
-    let read = evidence::readings(&reconciler.context, incident, workload, with_cpu).await?;
+    let cpu = match names(incident, SymptomKind::CpuHigh) {
+        true => CpuReading::Always,
+        false => CpuReading::IfNothingElse,
+    };
+    let read = evidence::readings(&reconciler.context, incident, workload, cpu).await?;
     Ok(Measured {
         symptoms: judge(reconciler, incident, workload, &read),
         readings: readings(&read),
@@ -66,12 +82,16 @@ pub(super) async fn aftermath(
         return Aftermath::Unasked;
     };
     let context = &reconciler.context;
-    let with_cpu = symptom.kind == SymptomKind::CpuHigh;
-    let read = match evidence::readings(context, incident, workload, with_cpu).await {
+    let cpu = match symptom.kind {
+        SymptomKind::CpuHigh => CpuReading::Always,
+        _ => CpuReading::Never,
+    };
+    let read = match evidence::readings(context, incident, workload, cpu).await {
         Ok(read) => read,
         Err(error) => return Aftermath::Unread(error.to_string()),
     };
-    let now = judge(reconciler, incident, workload, &read);
+    let signals = signals::read(context, incident, workload);
+    let now = judge_with(reconciler, incident, &read, &signals);
     let left: Vec<Symptom> = now
         .into_iter()
         .filter(|left| left.kind == symptom.kind || is_new_and_grave(incident, left))
@@ -79,7 +99,7 @@ pub(super) async fn aftermath(
     if !left.is_empty() {
         return Aftermath::Persists(words(&left));
     }
-    match unknown(reconciler, incident, workload, symptom.kind, &read) {
+    match unknown(incident, symptom.kind, &read, &signals) {
         Some(why) => Aftermath::Unknown(why),
         None => Aftermath::Cleared(readings(&read)),
     }
@@ -104,11 +124,10 @@ fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {
 
 /// Why it is not known whether a symptom of this kind is gone; `None` where it is.
 fn unknown(
-    reconciler: &IncidentReconciler,
     incident: &ValidatedIncident,
-    workload: &Workload,
     kind: SymptomKind,
     evidence: &Evidence,
+    signals: &Signals,
 ) -> Option<String> {
     let every = |known: fn(&ContainerEvidence) -> bool| evidence.containers.iter().all(known);
     let is_known = match kind {
@@ -123,9 +142,8 @@ fn unknown(
         SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
         SymptomKind::Trusted => incident.incident.spec.source.resolved_at.is_some(),
         SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::ProcessLimit => {
-            let read = signals::read(&reconciler.context, incident, workload);
-            let (_, finding) = read.into_iter().find(|(read, _)| *read == kind)?;
-            return (finding.verdict == Verdict::Unknown).then_some(finding.message);
+            let (_, finding) = signals.iter().find(|(read, _)| *read == kind)?;
+            return (finding.verdict == Verdict::Unknown).then(|| finding.message.clone());
         }
     };
     (!is_known).then(|| match kind {

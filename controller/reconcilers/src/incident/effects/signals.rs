@@ -11,11 +11,10 @@ use aegis_planning::incident::validate::ValidatedIncident;
 use crate::context::Context;
 
 /// Each kind with what was found since the last action, gravest first.
-pub(super) fn read(
-    context: &Context,
-    incident: &ValidatedIncident,
-    workload: &Workload,
-) -> [(SymptomKind, Finding); 3] {
+pub(super) type Signals = [(SymptomKind, Finding); 3];
+
+/// Reads them.
+pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &Workload) -> Signals {
     let default = WorkloadStatus::default();
     let status = workload.status.as_ref().unwrap_or(&default);
     let execution = incident.status.execution.as_ref();
