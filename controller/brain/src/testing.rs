@@ -1,5 +1,5 @@
-//! A model that wants one action whatever it is asked, agrees with itself, and takes its time: for what must hold whoever
-//! proposes. No network; it sleeps in the runtime's time, which may be virtual.
+//! A model that wants one action whatever it is asked, agrees with itself, and takes its time: for what must hold for any
+//! proposer. No network; it sleeps in the runtime's time, which may be virtual.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Insisting {
                 "action": self.action.as_str(),
                 "justification": "it always helps",
                 "confidence": 0.99,
-                "replica_count": 1,
+                "replica_count": u32::from(matches!(self.action, Action::ScaleUp | Action::ScaleDown)),
             }),
         };
         answer.to_string()

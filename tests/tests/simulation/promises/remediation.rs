@@ -486,7 +486,7 @@ pub(crate) fn i13_no_action_without_a_symptom_measured_right_before(evidence: &E
     broken
 }
 
-/// What automation does by itself can clear the symptom that it names, whoever proposed it.
+/// What automation does by itself can clear the symptom that it names, whatever proposed it.
 fn cleared_nothing(evidence: &Evidence) -> Vec<String> {
     let plans = executed_plans(evidence);
     let by_itself = plans.iter().filter(|executed| !executed.by_human);

@@ -54,7 +54,7 @@ pub(super) enum CpuReading {
     Always,
     /// Where nothing else shows that anything is wrong.
     IfNothingElse,
-    /// Not: whoever waits for the proof of a restart waits for this second, too.
+    /// Not: the proof of a restart would wait for this second, too.
     Never,
 }
 
