@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::error::chain;
-use aegis_api::redact::{bound, redact};
+use aegis_api::redact::{LineRedactor, bound};
 use aegis_brain::Brain;
 use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
@@ -408,8 +408,9 @@ fn logs(context: &Context) -> aegis_server::Logs {
                 .logs(&request.container, query)
                 .await
                 .map_err(|error| error.to_string())?;
-            let lines = lines.map(|line| match line {
-                Ok(line) => bound(&redact(&line.text), LOG_LINE),
+            let mut redactor = LineRedactor::default();
+            let lines = lines.map(move |line| match line {
+                Ok(line) => bound(&redactor.line(&line.text), LOG_LINE),
                 Err(error) => format!("the log cannot be read on: {error}"),
             });
             Ok(lines.boxed())

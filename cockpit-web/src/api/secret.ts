@@ -1,10 +1,10 @@
 // The session's secret: what shows the controller that a request comes from a page of this origin. The cookie alone does
 // not, for browsers send it to every port of the host. It is kept for this tab, so that a reload goes on; another tab of
-// the same origin is asked for it.
+// the same origin is requested to give it.
 
 const NAME = "aegis-session";
 /** How long other tabs may take to answer. They are on this machine. */
-const PATIENCE_MS = 250;
+const WAIT_MS = 250;
 
 type Message = { type: "wanted" } | { type: "given"; secret: string };
 
@@ -25,7 +25,7 @@ export function fromAnotherTab(): Promise<string | undefined> {
   if (typeof BroadcastChannel === "undefined") return Promise.resolve(undefined);
   const channel = new BroadcastChannel(NAME);
   return new Promise<string | undefined>((resolve) => {
-    const timer = setTimeout(() => resolve(undefined), PATIENCE_MS);
+    const timer = setTimeout(() => resolve(undefined), WAIT_MS);
     channel.onmessage = ({ data }: MessageEvent<Message>) => {
       if (data.type !== "given") return;
       clearTimeout(timer);

@@ -1,4 +1,4 @@
-//! Whose word counts about where a request comes from. `X-Forwarded-*` is written by whoever sends it, so it is read only
+//! Whose word counts about where a request comes from. `X-Forwarded-*` is written by the sender, so it is read only
 //! on connections from the proxies that the configuration names. Owns the addresses that their names stand for, which
 //! [`TrustedProxies::refresh`] looks up; nothing else here does I/O.
 

@@ -1,4 +1,4 @@
-//! How much of an object the sender of a request sees. Whoever may change a spec sees it whole; to others the values of
+//! How much of an object the sender of a request sees. A sender that may change a spec sees it whole; to others the values of
 //! environment variables are hidden. Pure but for the extractor.
 
 use std::borrow::Cow;

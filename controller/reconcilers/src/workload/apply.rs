@@ -7,6 +7,7 @@ use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
 use aegis_api::observed::{ContainerState, HostFacts, HostQuery};
 use aegis_api::proposal::ContainerEvidence;
+use aegis_api::redact::{bound, redact};
 use aegis_api::workload::{Capture, ContainerTemplate};
 use aegis_api::{ContainerId, Kind as _};
 use aegis_docker::{Engine, EngineError, ListFilter};
@@ -23,6 +24,9 @@ use super::restart_limit;
 use crate::context::Context;
 use crate::inspect::{Depth, Subject, inspect_evidence};
 use crate::{brake, fault, secret_values};
+
+/// Most characters of why a step failed: the engine quotes what it refuses.
+const LONGEST: usize = 1000;
 
 /// What of a plan could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +116,7 @@ async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepar
             Err(Failure::Engine(source)) => {
                 taken.failed.push(FailedStep {
                     step: step.clone(),
-                    message: source.to_string(),
+                    message: bound(&redact(&source.to_string()), LONGEST),
                     is_transient: source.is_transient(),
                 });
                 taken.failure.get_or_insert_with(|| Error::Step {
@@ -124,7 +128,7 @@ async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepar
             Err(Failure::Value(source)) => {
                 taken.failed.push(FailedStep {
                     step: step.clone(),
-                    message: source.to_string(),
+                    message: bound(&redact(&source.to_string()), LONGEST),
                     is_transient: false,
                 });
                 taken.failure.get_or_insert_with(|| Error::Value {

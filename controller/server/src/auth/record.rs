@@ -1,6 +1,6 @@
-//! What the audit log says of those who come in, leave, and are refused. Bounded in rate, so that nobody who is refused
+//! What the audit log says of those who come in, leave, and are refused. Bounded in rate, so that no refused client
 //! can fill the disk: what is over the bound is counted, and the next record says how much that was. A record that cannot
-//! be written keeps nobody out: with a full disk people must still be able to look.
+//! be written keeps no client out: with a full disk people must still be able to look.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn stamped(before: &Value, wanted: Value) -> Value {
+    fn stamped(before: &Value, wanted: &Value) -> Value {
         let mut wanted = json!({"spec": wanted});
         let info = KindInfo::of::<Incident>();
         stamp(info, &json!({"spec": before}), &mut wanted, "anna");
@@ -48,7 +48,7 @@ mod tests {
         for by in [json!("ada"), json!(""), json!(7), Value::Null] {
             let wanted = json!({"approval": {"decision": "Approve", "planHash": "1", "by": by},
                 "override": {"action": "RESTART", "by": by}});
-            let after = stamped(&json!({}), wanted);
+            let after = stamped(&json!({}), &wanted);
             assert_eq!(
                 (&after["approval"]["by"], &after["override"]["by"]),
                 (&json!("anna"), &json!("anna"))
@@ -56,7 +56,7 @@ mod tests {
         }
         let after = stamped(
             &json!({}),
-            json!({"approval": {"decision": "Reject", "planHash": "1"}}),
+            &json!({"approval": {"decision": "Reject", "planHash": "1"}}),
         );
         assert_eq!(after["approval"]["by"], "anna");
     }
@@ -64,17 +64,17 @@ mod tests {
     #[test]
     fn a_decision_that_stays_keeps_its_name_and_another_takes_its_place_under_another() {
         let ada = json!({"approval": {"decision": "Approve", "planHash": "1", "by": "ada"}});
-        assert_eq!(stamped(&ada, ada.clone()), ada);
+        assert_eq!(stamped(&ada, &ada), ada);
         let claimed = json!({"approval": {"decision": "Approve", "planHash": "1", "by": "anna"}});
-        assert_eq!(stamped(&ada, claimed), ada);
+        assert_eq!(stamped(&ada, &claimed), ada);
         let other = json!({"approval": {"decision": "Reject", "planHash": "1", "by": "ada"}});
-        assert_eq!(stamped(&ada, other)["approval"]["by"], "anna");
+        assert_eq!(stamped(&ada, &other)["approval"]["by"], "anna");
     }
 
     #[test]
     fn other_kinds_and_what_is_no_decision_stay_as_they_are() {
         for odd in [json!({"approval": "yes"}), json!({"approval": null}), json!(3)] {
-            assert_eq!(stamped(&json!({}), odd.clone()), odd);
+            assert_eq!(stamped(&json!({}), &odd), odd);
         }
         let mut workload = json!({"spec": {"override": {"by": "ada"}}});
         let same = workload.clone();
