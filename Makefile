@@ -40,14 +40,14 @@ down: ## remove the stack and all it made; the state stays
 .PHONY: test
 test: engine ## all tests, on real containers and a real nginx
 	@compose/images.sh nginx buggy-app cockpit dashboard
-	cargo build --workspace --all-targets
+	cargo build --locked --workspace --all-targets
 	@compose/cockpit.sh test
-	cargo test --workspace --no-fail-fast
+	cargo test --locked --workspace --no-fail-fast
 
 .PHONY: lint
 lint: ## formatting, clippy with warnings as errors, dependencies, house words, the cockpit's types and rules, the shell scripts
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@.ci/dependencies
 	@.ci/words
 	@compose/cockpit.sh lint
@@ -93,7 +93,7 @@ fmt: ## format the code
 
 .PHONY: install
 install: ## put aegisctl into $(DESTDIR)$(PREFIX)/bin (PREFIX=/usr/local)
-	@test -x $(BIN)/aegisctl || cargo build --release -p aegisctl
+	@test -x $(BIN)/aegisctl || cargo build --locked --release -p aegisctl
 	install -D -m 0755 $(BIN)/aegisctl $(DESTDIR)$(PREFIX)/bin/aegisctl
 
 .PHONY: token

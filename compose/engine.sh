@@ -120,7 +120,10 @@ starting_helps() { [ "$(docker_socket)" = /var/run/docker.sock ]; }
 ensure_engine() {
     if have docker && engine_answers; then return; fi
     # Two makes at once must not start two daemons.
-    exec 9>"${TMPDIR:-/tmp}/aegisops-engine.$(id -u).lock"
+    # Not in a folder that others may write to, where the name may be a link to what is not ours.
+    local lock="${XDG_RUNTIME_DIR:-$HOME}/.aegisops-engine.lock"
+    [ "$(id -u)" -ne 0 ] || lock=/run/aegisops-engine.lock
+    exec 9>>"$lock"
     flock -w 120 9 || die "another process has been starting the engine for two minutes" "see: ps -ef | grep engine.sh"
     if have docker && engine_answers; then return; fi
     if [ -n "${DOCKER_HOST:-}" ] && ! starting_helps; then

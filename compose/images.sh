@@ -26,10 +26,10 @@ cargo_build() {
     have cc || apt_install "Rust links with the C compiler" build-essential
     # Cargo draws its own progress on a terminal; elsewhere a line every ten seconds shows that it goes on.
     if [ -t 2 ]; then
-        (cd "$REPO" && cargo build --release "${packages[@]}") || die "cargo could not build $*"
+        (cd "$REPO" && cargo build --locked --release "${packages[@]}") || die "cargo could not build $*"
     else
         log="$STAGE/cargo.log"
-        (cd "$REPO" && cargo build --release "${packages[@]}") >"$log" 2>&1 &
+        (cd "$REPO" && cargo build --locked --release "${packages[@]}") >"$log" 2>&1 &
         local pid=$! shown=$SECONDS
         while kill -0 "$pid" 2>/dev/null; do
             sleep 0.2

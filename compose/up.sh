@@ -105,16 +105,12 @@ find_socket() {
 
 as_admin() { AEGIS_SERVER=$SERVER AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE") "$AEGISCTL" "$@"; }
 
-# A viewer's token for the dashboard, made once and again whenever the controller no longer takes the one there is.
+# A token for the dashboard, which reads what that shows and nothing else: another one at each start. The dashboard reads
+# the file at every request.
 give_dashboard_its_token() {
     local made name=aegis-dashboard
-    if [ -s "$DASHBOARD_TOKEN_FILE" ] &&
-        AEGIS_SERVER=$SERVER AEGIS_TOKEN=$(cat "$DASHBOARD_TOKEN_FILE") "$AEGISCTL" auth can-i get incidents >/dev/null 2>&1; then
-        return
-    fi
-    # Of an earlier state of the file.
     as_admin token revoke "$name" >/dev/null 2>&1 || true
-    made=$(as_admin token create "$name" --role viewer --quiet) ||
+    made=$(as_admin token create "$name" --role dashboard --quiet) ||
         die "the controller makes no token for the dashboard" "what aegisctl said is above; all of it: docker logs aegis-agent"
     (umask 022 && printf '%s\n' "$made" >"$DASHBOARD_TOKEN_FILE.new")
     mv -f "$DASHBOARD_TOKEN_FILE.new" "$DASHBOARD_TOKEN_FILE"

@@ -86,6 +86,7 @@ async function link(browser) {
   await first.page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   assert.equal(first.page.url(), `${base}/`);
   assert.deepEqual(first.wrong, []);
+  await secondTab(first.page);
   await first.close();
   const second = await open(browser, base);
   const answer = await second.page.goto(`${base}/api${path}`);
@@ -93,6 +94,20 @@ async function link(browser) {
   await second.page.getByText("used or has expired").waitFor();
   await second.close();
   await ask(`forget ${path.split("=")[1]}`);
+}
+
+/** The cookie alone, which every port of this host is sent, is worth nothing; a reload and a second tab go on. */
+async function secondTab(page) {
+  const alone = await page.evaluate(async () => (await fetch("/api/auth/session")).json());
+  assert.notEqual(alone.user, "admin", "the cookie alone is no session");
+  await page.reload();
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  const second = await page.context().newPage();
+  await second.goto(base);
+  await second.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  const secret = (tab) => tab.evaluate(() => sessionStorage.getItem("aegis-session"));
+  assert.equal(await secret(second), await secret(page), "the first tab gave it");
+  await second.close();
 }
 
 /** From the patient's cry for help to the proof, each stage on the page. */
@@ -270,7 +285,10 @@ async function losing(page) {
   await ask("start-controller");
   await incident("while-away", { override: { action: "RESTART", by: "a test" } });
   await page.getByRole("status").getByText("Live", { exact: true }).first().waitFor();
-  const who = await page.evaluate(async () => (await fetch("/api/auth/session")).json());
+  const who = await page.evaluate(async () => {
+    const headers = { "x-csrf-token": sessionStorage.getItem("aegis-session") };
+    return (await fetch("/api/auth/session", { headers })).json();
+  });
   assert.equal(who.user, "admin", "the user who was logged in still is");
   const row = page
     .locator("a[data-row]", { hasText: "while-away" })
@@ -417,6 +435,7 @@ try {
   }
   assert.deepEqual(wrong, []);
   for (const { value } of await page.context().cookies()) await ask(`forget ${value}`);
+  await ask(`forget ${await page.evaluate(() => sessionStorage.getItem("aegis-session"))}`);
   await step("every page, light and dark, on a wall, a desk and a phone", () => everyPage(browser));
 } finally {
   await browser.close();

@@ -30,12 +30,40 @@ pub(crate) struct Args {
     /// the admin token.
     #[arg(long, env = "AEGIS_WEBHOOK_TOKEN", hide_env_values = true)]
     pub(crate) webhook_token: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "AEGIS_WEBHOOK_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) webhook_token_file: Option<PathBuf>,
+    /// Folder of the files that templates take values from (envValueFrom); `.secrets/env` in the state directory, where
+    /// none is named.
+    #[arg(long, env = "AEGIS_SECRETS_DIR", value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
     /// Role of requests without a token; none by default. Only for networks you trust.
     #[arg(long, env = "AEGIS_ANONYMOUS_ROLE")]
     pub(crate) anonymous_role: Option<AnonymousRole>,
     /// Origins such as https://ops.example.org whose pages may use this server from a browser, beside its own.
     #[arg(long, env = "AEGIS_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS", value_parser = origin)]
     pub(crate) allowed_origins: Vec<String>,
+    /// Proxies whose X-Forwarded-For, -Host and -Proto are believed: addresses, networks such as 10.0.0.0/8, host names.
+    #[arg(
+        long,
+        env = "AEGIS_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "PROXIES"
+    )]
+    pub(crate) trusted_proxies: Vec<aegis_server::TrustedProxy>,
+    /// Names or addresses of this machine, or container, at which nothing but /webhook and /healthz is offered: those on
+    /// the network of the workloads.
+    #[arg(
+        long,
+        env = "AEGIS_ALERTS_ONLY_AT",
+        value_delimiter = ',',
+        value_name = "NAMES"
+    )]
+    pub(crate) alerts_only_at: Vec<String>,
+    /// Do not warn that others on the network can read tokens and cookies, where the controller listens to more than this
+    /// machine: it speaks no TLS.
+    #[arg(long, env = "AEGIS_INSECURE", default_value_t = false, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
+    pub(crate) insecure: bool,
     /// Log as text or as one JSON object a line. What is logged: RUST_LOG, by default info.
     #[arg(long, env = "AEGIS_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -103,6 +131,9 @@ pub(crate) struct Notifications {
     /// Slack incoming webhook that gets a card at each stage of an incident. The address is a credential.
     #[arg(long, env = "SLACK_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) slack_webhook_url: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "SLACK_WEBHOOK_URL_FILE", value_name = "FILE")]
+    pub(crate) slack_webhook_url_file: Option<PathBuf>,
     /// Which stages become cards. important: received, the council's decision, a plan that requires approval, what was
     /// done, and the end. all: every entry of the timeline. end: a plan that requires approval, and the end.
     #[arg(long, env = "SLACK_NOTIFY", default_value = "important", value_parser = level, value_name = "all|important|end")]
@@ -114,6 +145,37 @@ fn level(text: &str) -> Result<aegis_notify::Level, aegis_notify::UnknownLevel> 
 }
 
 impl Args {
+    /// Reads the secrets that are given as files: every one has a variable for its file, since others can read the
+    /// environment of a container.
+    pub(crate) fn read_secret_files(&mut self) -> anyhow::Result<()> {
+        let (models, notifications) = (&mut self.models, &mut self.notifications);
+        for (name, file, secret) in [
+            (
+                "AEGIS_WEBHOOK_TOKEN",
+                &self.webhook_token_file,
+                &mut self.webhook_token,
+            ),
+            (
+                "FASTRTR_API_KEY",
+                &models.fastrtr_api_key_file,
+                &mut models.fastrtr_api_key,
+            ),
+            (
+                "SLACK_WEBHOOK_URL",
+                &notifications.slack_webhook_url_file,
+                &mut notifications.slack_webhook_url,
+            ),
+        ] {
+            let Some(file) = file else { continue };
+            anyhow::ensure!(
+                secret.is_none(),
+                "both {name} and {name}_FILE are set: keep one of both"
+            );
+            *secret = Some(crate::secrets::from_file(name, file)?);
+        }
+        Ok(())
+    }
+
     /// Bytes of frames that are kept.
     pub(crate) fn feed_bytes(&self) -> usize {
         usize::from(self.feed_memory_mb) << 20
@@ -135,6 +197,9 @@ pub(crate) struct Models {
     /// Key of the OpenAI-compatible provider.
     #[arg(long, env = "FASTRTR_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) fastrtr_api_key: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "FASTRTR_API_KEY_FILE", value_name = "FILE")]
+    pub(crate) fastrtr_api_key_file: Option<PathBuf>,
     /// Where the OpenAI-compatible provider is; anything that offers /chat/completions below it will do.
     #[arg(long, env = "FASTRTR_BASE_URL", value_name = "URL")]
     pub(crate) fastrtr_base_url: Option<String>,

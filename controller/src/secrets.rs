@@ -1,7 +1,7 @@
 //! The tokens of the first start: made once, kept in the state directory with mode 0600, never logged. And what a token
 //! must be that a person chose.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -10,6 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// Shortest token that is taken, characters: a shorter one can be guessed.
 const SHORTEST: usize = 16;
+
+/// Most bytes of a file that holds one secret.
+const LONGEST: u64 = 64 << 10;
 
 /// A token that a person gave under this name; nothing where they gave nothing.
 pub(crate) fn given(name: &str, token: Option<&SecretString>) -> anyhow::Result<Option<SecretString>> {
@@ -21,6 +24,24 @@ pub(crate) fn given(name: &str, token: Option<&SecretString>) -> anyhow::Result<
     }
     check(name, text)?;
     Ok(Some(SecretString::from(text.to_owned())))
+}
+
+/// The secret that a file holds, without the line end behind it.
+pub(crate) fn from_file(name: &str, path: &Path) -> anyhow::Result<SecretString> {
+    let name = format!("{name}_FILE");
+    let shown = path.display();
+    let file = std::fs::File::open(path).with_context(|| format!("{name}: cannot read {shown}"))?;
+    let mut text = String::new();
+    file.take(LONGEST + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("{name}: cannot read {shown}"))?;
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    ensure!(
+        length <= LONGEST,
+        "{name}: {shown} is larger than {LONGEST} bytes"
+    );
+    ensure!(!text.trim().is_empty(), "{name}: {shown} is empty");
+    Ok(SecretString::from(text.trim().to_owned()))
 }
 
 /// The token itself is never shown.
@@ -120,6 +141,30 @@ mod tests {
             given("NAME", Some(&token)).unwrap().unwrap().expose_secret(),
             "sixteen-letters!"
         );
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_read_without_its_line_end_and_what_is_wrong_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, "sk-1234\n").unwrap();
+        assert_eq!(
+            from_file("FASTRTR_API_KEY", &path).unwrap().expose_secret(),
+            "sk-1234"
+        );
+        for (content, why) in [
+            (" \n".to_owned(), "is empty"),
+            ("x".repeat(70_000), "is larger than"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let error = format!("{:#}", from_file("FASTRTR_API_KEY", &path).unwrap_err());
+            assert!(
+                error.starts_with("FASTRTR_API_KEY_FILE: ") && error.contains(why),
+                "{error}"
+            );
+        }
+        let error = format!("{:#}", from_file("KEY", &folder.path().join("none")).unwrap_err());
+        assert!(error.starts_with("KEY_FILE: cannot read "), "{error}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or the shutdown.
 //! The only file that sees every crate; it decides nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::error::chain;
-use aegis_api::redact::{bound, redact};
+use aegis_api::redact::{LineRedactor, bound};
 use aegis_brain::Brain;
 use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
@@ -22,7 +22,7 @@ use aegis_reconcilers::{
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
-    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
+    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens, TrustedProxies,
 };
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
@@ -43,9 +43,13 @@ use crate::{defaults, host, models, notifications, secrets, shutdown};
 const LOG_LINE: usize = 16_384;
 
 /// Runs the controller until the shutdown.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
+    args.read_secret_files()?;
+    let proxies = TrustedProxies::from(std::mem::take(&mut args.trusted_proxies));
+    proxies.refresh().await;
+    let alerts_only = own_addresses(&args.alerts_only_at).await?;
     let webhook_token = secrets::given(
         "AEGIS_WEBHOOK_TOKEN (--webhook-token)",
         args.webhook_token.as_ref(),
@@ -79,7 +83,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
     };
-    let state = parts.server(&args, access, registry, http, shutdown.clone());
+    let reach = Reach {
+        proxies: proxies.clone(),
+        alerts_only,
+    };
+    let state = parts.server(&args, access, reach, registry, http, shutdown.clone());
     let mut tasks = Tasks {
         set: JoinSet::new(),
         shutdown,
@@ -101,7 +109,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tasks.try_spawn("http", move |shutdown| async move {
         Ok(aegis_server::serve(listener, router, shutdown).await?)
     });
+    tasks.spawn("proxies", |shutdown| async move {
+        let _ = shutdown.run_until_cancelled(proxies.keep_up()).await;
+        shutdown.cancelled().await;
+    });
     tasks.try_spawn("signals", shutdown::on_signal);
+    if !args.insecure && !args.listen.ip().is_loopback() {
+        tracing::warn!(
+            "listening on {} without TLS: tokens, cookies and what is read can be read by others on the network. Put a \
+             reverse proxy with TLS before it and listen on 127.0.0.1, or say that the network is yours alone: \
+             AEGIS_INSECURE=true",
+            args.listen
+        );
+    }
     tracing::info!(
         "serving on http://{}, state in {}",
         args.listen,
@@ -114,6 +134,43 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is the port taken? move it with --listen or AEGIS_LISTEN")
     })
+}
+
+/// How long a name of our own may take to be known: a container is started while its networks are still joined.
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The addresses of names of our own. One that is not known is an error: it would open what it is to close.
+async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for name in names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+    {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            addresses.push(address.to_canonical());
+            continue;
+        }
+        let look = async {
+            loop {
+                match tokio::net::lookup_host((name, 0)).await {
+                    Ok(found) => break found.map(|found| found.ip().to_canonical()).collect::<Vec<_>>(),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        };
+        let found = tokio::time::timeout(NAMED_WITHIN, look).await;
+        addresses.extend(found.with_context(|| {
+            format!("AEGIS_ALERTS_ONLY_AT: {name:?} stands for no address of this machine, or container")
+        })?);
+    }
+    Ok(addresses)
+}
+
+/// Whom requests come from, and what is offered where.
+struct Reach {
+    proxies: TrustedProxies,
+    alerts_only: Vec<IpAddr>,
 }
 
 /// What authenticates clients.
@@ -153,6 +210,7 @@ impl Wired {
         &self,
         args: &Args,
         access: Access,
+        reach: Reach,
         registry: Registry,
         http: HttpMetrics,
         shutdown: CancellationToken,
@@ -167,6 +225,8 @@ impl Wired {
                     target_container: args.target_container.clone(),
                     max_replicas: args.max_replicas,
                     allowed_origins: args.allowed_origins.clone(),
+                    trusted_proxies: reach.proxies,
+                    alerts_only: reach.alerts_only,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 },
                 store: context.store.clone(),
@@ -245,6 +305,7 @@ impl Wired {
 fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventRecorder) -> Context {
     let settings = Settings {
         templates: args.lb_templates.clone(),
+        secrets: secrets_dir(args),
         max_replicas: args.max_replicas,
         cooldown: aegis_api::Duration::from_secs(args.scale_cooldown_secs),
         verification_deadline: store.defaults().verification_deadline,
@@ -268,6 +329,12 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
         clock: Clock::default(),
         settings: Arc::new(settings),
     }
+}
+
+/// Where templates take values from.
+fn secrets_dir(args: &Args) -> std::path::PathBuf {
+    let own = || args.state_dir.join(".secrets").join("env");
+    args.secrets_dir.clone().unwrap_or_else(own)
 }
 
 /// Whether the engine runs on this machine.
@@ -341,8 +408,9 @@ fn logs(context: &Context) -> aegis_server::Logs {
                 .logs(&request.container, query)
                 .await
                 .map_err(|error| error.to_string())?;
-            let lines = lines.map(|line| match line {
-                Ok(line) => bound(&redact(&line.text), LOG_LINE),
+            let mut redactor = LineRedactor::default();
+            let lines = lines.map(move |line| match line {
+                Ok(line) => bound(&redactor.line(&line.text), LOG_LINE),
                 Err(error) => format!("the log cannot be read on: {error}"),
             });
             Ok(lines.boxed())

@@ -132,7 +132,7 @@ async fn in_approve_mode_only_an_approval_of_this_very_plan_lets_it_act() {
     assert!(
         resolved["status"]["timeline"]
             .to_string()
-            .contains("ada approved the plan")
+            .contains("admin approved the plan")
     );
     assert_eq!(stage.starts().await, 2);
 }

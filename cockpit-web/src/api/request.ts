@@ -19,13 +19,19 @@ export class ApiError extends Error {
   }
 }
 
-type Credentials = { csrfToken?: string };
+type Credentials = { secret?: string };
 
 let credentials: Credentials = {};
 let onExpired: () => void = () => undefined;
 
 export function setCredentials(next: Credentials): void {
   credentials = next;
+}
+
+/** What a WebSocket offers as sub-protocols: it can send no header, and the first is the one that is spoken. */
+export function socketProtocols(): string[] {
+  const { secret } = credentials;
+  return secret ? ["aegis.v1", `aegis.session.${secret}`] : ["aegis.v1"];
 }
 
 /** Called when the server no longer knows who we are. */
@@ -45,7 +51,7 @@ export async function request<T>(path: string, options: Options = {}): Promise<T
   const { method = "GET", body, contentType = "application/json", signal } = options;
   const headers = new Headers({ accept: "application/json" });
   if (body !== undefined) headers.set("content-type", contentType);
-  if (method !== "GET" && credentials.csrfToken) headers.set("x-csrf-token", credentials.csrfToken);
+  if (credentials.secret) headers.set("x-csrf-token", credentials.secret);
   const text = typeof body === "string" ? body : JSON.stringify(body);
   let response: Response;
   try {

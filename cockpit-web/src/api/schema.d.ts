@@ -647,7 +647,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Trade a link's code for a session */
+        /** Follow a link: to the page, which trades its code for a session */
         get: {
             parameters: {
                 query?: {
@@ -660,7 +660,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Logged in; to the page. */
+                /** @description To the page; nothing is spent yet. */
                 303: {
                     headers: {
                         [name: string]: unknown;
@@ -713,6 +713,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/once/redeem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Trade a link's code for a session, once */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        code: string;
+                    };
+                };
+            };
+            responses: {
+                /** @description Who one is. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SessionView"];
+                    };
+                };
+                /** @description Used, expired or unknown. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Too many tries: Retry-After says how long to wait. */
+                429: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth/session": {
         parameters: {
             query?: never;
@@ -720,7 +780,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Say who one is, by token or cookie */
+        /** Say who one is, by token or session */
         get: {
             parameters: {
                 query?: never;
@@ -2863,7 +2923,7 @@ export interface components {
             reason?: string;
         };
         /** @description What a client may do. */
-        Role: "webhook" | "viewer" | "operator" | "admin";
+        Role: "webhook" | "dashboard" | "viewer" | "operator" | "admin";
         /** @description What `/runbook` answers. */
         RunbookList: {
             /** @description Every entry. */
@@ -3012,7 +3072,10 @@ export interface components {
         };
         /** @description Who one is: `GET /auth/session` and `POST /auth/login`. */
         SessionView: {
-            /** @description What a page sends as X-CSRF-Token with every change; null where no cookie was sent. */
+            /**
+             * @description What a page sends as X-CSRF-Token with every request, and as the sub-protocol `aegis.session.<csrfToken>` on
+             *     `/ws`: its cookie alone is worth nothing. Only the answer to a login has it.
+             */
             csrfToken?: string | null;
             /**
              * Format: date-time
@@ -4156,9 +4219,21 @@ export interface components {
                             command?: string[];
                             /** @description Replaces the image's entrypoint. */
                             entrypoint?: string[];
-                            /** @description Environment variables. */
+                            /** @description Environment variables. No place for secrets: `envValueFrom` is. */
                             env?: {
                                 [key: string]: string;
+                            };
+                            /**
+                             * @description Environment variables whose value stands elsewhere, by name: read by the controller when it makes a container, and
+                             *     kept nowhere. A value that changes reaches the containers that are made after it.
+                             */
+                            envValueFrom?: {
+                                [key: string]: {
+                                    /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                                    env?: string | null;
+                                    /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                                    file?: string | null;
+                                };
                             };
                             /** @description Docker's own health check. */
                             healthcheck?: {
@@ -5343,9 +5418,21 @@ export interface components {
                     command?: string[];
                     /** @description Replaces the image's entrypoint. */
                     entrypoint?: string[];
-                    /** @description Environment variables. */
+                    /** @description Environment variables. No place for secrets: `envValueFrom` is. */
                     env?: {
                         [key: string]: string;
+                    };
+                    /**
+                     * @description Environment variables whose value stands elsewhere, by name: read by the controller when it makes a container, and
+                     *     kept nowhere. A value that changes reaches the containers that are made after it.
+                     */
+                    envValueFrom?: {
+                        [key: string]: {
+                            /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                            env?: string | null;
+                            /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                            file?: string | null;
+                        };
                     };
                     /** @description Docker's own health check. */
                     healthcheck?: {
@@ -5867,9 +5954,21 @@ export interface components {
                         command?: string[];
                         /** @description Replaces the image's entrypoint. */
                         entrypoint?: string[];
-                        /** @description Environment variables. */
+                        /** @description Environment variables. No place for secrets: `envValueFrom` is. */
                         env?: {
                             [key: string]: string;
+                        };
+                        /**
+                         * @description Environment variables whose value stands elsewhere, by name: read by the controller when it makes a container, and
+                         *     kept nowhere. A value that changes reaches the containers that are made after it.
+                         */
+                        envValueFrom?: {
+                            [key: string]: {
+                                /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                                env?: string | null;
+                                /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                                file?: string | null;
+                            };
                         };
                         /** @description Docker's own health check. */
                         healthcheck?: {

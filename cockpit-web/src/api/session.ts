@@ -1,7 +1,8 @@
-// Who is logged in. The token goes to the server once and is answered with a cookie that scripts cannot read; what the
-// page keeps is the name, the role and the token against forged requests.
+// Who is logged in. The token goes to the server once and is answered with a cookie that scripts cannot read, and with a
+// secret that no other origin can: only both together are a session.
 
 import { ApiError, request, setCredentials } from "./request";
+import { forget, fromAnotherTab, keep, kept } from "./secret";
 import type { Session } from "./types";
 
 /** Who a server that lets everybody in takes them for. */
@@ -9,12 +10,17 @@ export const ANONYMOUS = "system:anonymous";
 
 /** The session that the browser has; none when the server does not know it. */
 export async function current(): Promise<Session | undefined> {
+  const secret = kept() ?? (await fromAnotherTab());
+  setCredentials({ secret });
   try {
-    return entered(await request<Session>("/auth/session"));
+    const session = await request<Session>("/auth/session");
+    if (session.user === ANONYMOUS) left();
+    else if (secret) keep(secret);
+    return session;
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.code === 401) return undefined;
-    throw error;
+    if (!(error instanceof ApiError && error.code === 401)) throw error;
+    left();
+    return undefined;
   }
 }
 
@@ -23,7 +29,17 @@ export async function login(token: string): Promise<Session> {
     return entered(await request<Session>("/auth/login", { method: "POST", body: { token } }));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    throw refused(error);
+    throw refused(error, "This token is not known here. `make token` prints the administrator's.");
+  }
+}
+
+/** Trades the code of a link for a session. */
+export async function redeem(code: string): Promise<Session> {
+  try {
+    return entered(await request<Session>("/auth/once/redeem", { method: "POST", body: { code } }));
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw refused(error, "This link has been used or has expired. `aegisctl token once` makes another.");
   }
 }
 
@@ -33,22 +49,26 @@ export async function logout(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ApiError && error.code === 401)) throw error;
   } finally {
-    setCredentials({});
+    left();
   }
 }
 
 function entered(session: Session): Session {
-  setCredentials({ csrfToken: session.csrfToken ?? undefined });
+  const secret = session.csrfToken ?? undefined;
+  setCredentials({ secret });
+  if (secret) keep(secret);
   return session;
 }
 
-function refused(error: ApiError): ApiError {
+function left(): void {
+  setCredentials({});
+  forget();
+}
+
+function refused(error: ApiError, unknown: string): ApiError {
   if (error.code === 429) {
     const wait = error.retryAfterSeconds;
     return new ApiError(429, `Too many attempts. Try again ${wait ? `in ${wait} s` : "in a moment"}.`);
   }
-  if (error.code === 401) {
-    return new ApiError(401, "This token is not known here. `make token` prints the administrator's.");
-  }
-  return error;
+  return error.code === 401 ? new ApiError(401, unknown) : error;
 }

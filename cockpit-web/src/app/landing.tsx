@@ -1,7 +1,7 @@
 // Before login: the product's name and its state, and nothing else about this host.
 
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useCallback, useEffect, useState } from "react";
 import { Navigate, useLocation, useNavigate } from "react-router";
 import { ANONYMOUS } from "@/api/session";
 import { Action } from "@/ui/action";
@@ -61,14 +61,68 @@ function safeNext(search: string): string {
   return next.startsWith("/") && !next.startsWith("//") && !next.startsWith("/\\") ? next : "/";
 }
 
+/** The code of a one-time link, which the address has behind its `#`: there it reaches no server. Taken out at once. */
+function useLinkCode() {
+  const { hash, pathname, search } = useLocation();
+  const navigate = useNavigate();
+  const [code, setCode] = useState(() => linkCode(hash));
+  useEffect(() => {
+    if (!linkCode(hash)) return;
+    setCode(linkCode(hash));
+    navigate(pathname + search, { replace: true });
+  }, [hash, pathname, search, navigate]);
+  return [code, useCallback(() => setCode(undefined), [])] as const;
+}
+
+function linkCode(hash: string): string | undefined {
+  return new URLSearchParams(hash.replace(/^#/, "")).get("once") ?? undefined;
+}
+
 export function Login() {
-  const { state, login } = useSessionState();
+  const { state, redeem } = useSessionState();
   const { search } = useLocation();
+  const [code, spent] = useLinkCode();
+  const [error, setError] = useState<string>();
+  const user = state.phase === "in" && state.session.user !== ANONYMOUS ? state.session.user : undefined;
+  const follow = useCallback(() => {
+    if (!code) return;
+    spent();
+    redeem(code).catch((reason: Error) => setError(reason.message));
+  }, [code, spent, redeem]);
+  // Another user's link must not take the place of a session unasked.
+  const unasked = state.phase === "out" || (state.phase === "in" && !user);
+  useEffect(() => {
+    if (unasked) follow();
+  }, [unasked, follow]);
+  if (code && user) return <Replace user={user} follow={follow} stay={spent} />;
+  if (user) return <Navigate to={safeNext(search)} replace />;
+  return <LoginForm linkError={error} />;
+}
+
+function Replace({ user, follow, stay }: { user: string; follow: () => void; stay: () => void }) {
+  return (
+    <main className="flex min-h-full flex-col items-center justify-center gap-5 p-6">
+      <img src="/icon.svg" alt="" className="size-12" />
+      <h1 className="font-semibold text-xl tracking-tight">You are logged in as {user}</h1>
+      <p className="max-w-sm text-center text-sm">
+        The link that you followed logs you in as the one who made it. Do so only if you know who that is.
+      </p>
+      <div className="flex gap-3">
+        <Action look="primary" onClick={stay}>
+          Stay {user}
+        </Action>
+        <Action onClick={follow}>Use the link</Action>
+      </div>
+    </main>
+  );
+}
+
+function LoginForm({ linkError }: { linkError: string | undefined }) {
+  const { state, login } = useSessionState();
   const [token, setToken] = useState("");
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
-  if (state.phase === "in" && state.session.user !== ANONYMOUS)
-    return <Navigate to={safeNext(search)} replace />;
+  const wrong = error ?? linkError;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (busy || token.trim() === "") return;
@@ -105,9 +159,9 @@ export function Login() {
           <code className="font-mono">make token</code> prints the administrator's;{" "}
           <code className="font-mono">aegisctl token create</code> makes others.
         </p>
-        {error && (
+        {wrong && (
           <p role="alert" className="rounded-md bg-bad-tint p-2 text-bad text-sm">
-            {error}
+            {wrong}
           </p>
         )}
         <Action

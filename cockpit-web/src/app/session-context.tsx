@@ -2,7 +2,8 @@
 
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import { whenExpired } from "@/api/request";
-import { current, login as enter, logout as leave } from "@/api/session";
+import { share } from "@/api/secret";
+import { current, login as enter, redeem as follow, logout as leave } from "@/api/session";
 import type { Session } from "@/api/types";
 
 type State =
@@ -14,6 +15,8 @@ type State =
 type SessionValue = {
   state: State;
   login: (token: string) => Promise<void>;
+  /** Logs in with the code of a link. */
+  redeem: (code: string) => Promise<void>;
   logout: () => Promise<void>;
   /** Asks the server who we are. */
   check: () => void;
@@ -39,12 +42,14 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       setState((before) => (before.phase === "in" ? { phase: "out", expired: true } : before)),
     );
     check();
+    return share();
   }, [check]);
   const value = useMemo<SessionValue>(
     () => ({
       state,
       check,
       login: async (token) => setState({ phase: "in", session: await enter(token) }),
+      redeem: async (code) => setState({ phase: "in", session: await follow(code) }),
       logout: async () => {
         await leave();
         setState({ phase: "out", expired: false });

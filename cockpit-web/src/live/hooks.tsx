@@ -3,7 +3,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from "react";
 import { list } from "@/api/kinds";
-import { request } from "@/api/request";
+import { request, socketProtocols } from "@/api/request";
 import type { Answer, Kind } from "@/api/types";
 import type { Socket } from "./connection";
 import { keys, Live } from "./live";
@@ -37,7 +37,7 @@ export function LiveProvider({ children, open = openSocket, refused, live: given
 
 function openSocket(query: string): Socket {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  return new WebSocket(`${scheme}//${location.host}/ws?${query}`);
+  return new WebSocket(`${scheme}//${location.host}/ws?${query}`, socketProtocols());
 }
 
 export function useLive(): Live {

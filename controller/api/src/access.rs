@@ -15,7 +15,9 @@ use crate::Time;
 pub enum Role {
     /// Post alerts; nothing else.
     Webhook,
-    /// Read everything but tokens and the audit log.
+    /// Read what the dashboard shows: incidents, containers, metrics, runbook; nothing else.
+    Dashboard,
+    /// Read everything but the values of environment variables, tokens and the audit log.
     Viewer,
     /// Viewer, and what a shift does: scale, restart, approve, change what runs.
     Operator,
@@ -25,12 +27,19 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Webhook, Self::Viewer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Webhook,
+        Self::Dashboard,
+        Self::Viewer,
+        Self::Operator,
+        Self::Admin,
+    ];
 
     /// As it is spelled in options.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Dashboard => "dashboard",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
@@ -49,7 +58,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        role.ok_or_else(|| format!("{text:?} is no role: use viewer, operator, admin or webhook"))
+        role.ok_or_else(|| format!("{text:?} is no role: use viewer, operator, admin, dashboard or webhook"))
     }
 }
 
@@ -61,7 +70,8 @@ pub struct SessionView {
     pub user: String,
     /// What that allows.
     pub role: Role,
-    /// What a page sends as X-CSRF-Token with every change; null where no cookie was sent.
+    /// What a page sends as X-CSRF-Token with every request, and as the sub-protocol `aegis.session.<csrfToken>` on
+    /// `/ws`: its cookie alone is worth nothing. Only the answer to a login has it.
     pub csrf_token: Option<String>,
     /// When the session, or the token, ends in any case.
     pub expires_at: Option<Time>,

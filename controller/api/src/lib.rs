@@ -11,6 +11,7 @@
 pub mod access;
 pub mod audit;
 pub mod automation;
+pub mod conceal;
 pub mod condition;
 pub mod conversion;
 pub mod create;

@@ -21,7 +21,7 @@ type Source = (&'static str, fn(&str) -> bool);
 
 /// Patterns, in the order in which they apply. Group `keep` stays in front of the mark, group `secret` is what the
 /// check reads, group `tail` stays behind the mark.
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 16] = [
     // PEM blocks, also ones cut off at their end or their start.
     (
         r"(?s)-----BEGIN [A-Z0-9 ]{3,40}-----(?P<secret>.*?)(?:-----END [A-Z0-9 ]{3,40}-----|\z)",
@@ -39,6 +39,37 @@ const SOURCES: [Source; 9] = [
     (
         r"(?i)(?P<keep>\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})",
         looks_random,
+    ),
+    // "cookie": "…", also with escaped quotes.
+    (
+        r#"(?i)(?P<keep>\b(?:set-)?cookies?\\*["']\s*:\s*\\*["'])(?P<secret>[^\r\n"'\\]+)"#,
+        always,
+    ),
+    // Our own: tokens, and the cookie of a session, with what follows its name.
+    (r"\b(?P<secret>aegis_[0-9a-f]{32,})", always),
+    (r"(?P<keep>\baegis_session=)(?P<secret>[^\s;,\x22']+)", always),
+    // Command lines: --token X, --db-password X, --requirepass X; and curl's -u user:password.
+    (
+        concat!(
+            r"(?i)(?P<keep>(?:^|[\s\x22'\[,(])--?(?:[a-z0-9]+[_-])*(?:token|pass(?:word|wd|phrase)?|requirepass|masterauth|secret|(?:api|access|secret|private)[_-]?key)",
+            r"(?:\s+|\x22\s*,\s*\x22|'\s*,\s*'))",
+            r"(?P<secret>[^\s\x22'\-][^\s\x22',\]]*)",
+        ),
+        is_value,
+    ),
+    (
+        r"(?P<keep>\bcurl\b[^\r\n|;]{0,400}?\s(?:-u|--user|--proxy-user)(?:\s+|=)[\x22']?[^\s:\x22'/]+:)(?P<secret>[^\s\x22'/]+)",
+        is_value,
+    ),
+    // MySQL's -pX.
+    (
+        r"(?P<keep>\b(?:mysql|mariadb)[a-z-]*\b[^\r\n|;]{0,400}?\s-p)(?P<secret>[^\s\x22']+)",
+        is_value,
+    ),
+    // Signed addresses, and those that let in.
+    (
+        r"(?i)(?P<keep>[?&](?:x-amz-|x-goog-)?(?:sig|signature|code|session|security-token)=)(?P<secret>[^\s&#\x22'<>\\]+)",
+        is_value,
     ),
     // A JSON Web Token.
     (
@@ -103,6 +134,39 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     clean
 }
 
+/// Redacts a text that comes line by line, such as a log that is followed: of a PEM block that is spread over lines, all go.
+#[derive(Debug, Default, Clone)]
+pub struct LineRedactor {
+    /// Lines of a block that may still come.
+    left: u16,
+}
+
+/// Most lines of a PEM block. What begins one and never ends it hides no more of a log than that.
+const PEM_LINES: u16 = 200;
+const PEM_BEGIN: &str = "-----BEGIN ";
+const PEM_END: &str = "-----END ";
+
+impl LineRedactor {
+    /// The line without its secrets.
+    pub fn line<'a>(&mut self, line: &'a str) -> Cow<'a, str> {
+        if self.left > 0 {
+            self.left = match line.contains(PEM_END) {
+                true => 0,
+                false => self.left.saturating_sub(1),
+            };
+            return Cow::Borrowed(REDACTED);
+        }
+        let begun = line.rfind(PEM_BEGIN);
+        let open = begun
+            .and_then(|at| line.get(at..))
+            .is_some_and(|rest| !rest.contains(PEM_END));
+        if open {
+            self.left = PEM_LINES;
+        }
+        redact(line)
+    }
+}
+
 /// Each pattern once; owned if any of them found something.
 fn pass(text: &str) -> Cow<'_, str> {
     let mut clean = Cow::Borrowed(text);
@@ -132,6 +196,14 @@ impl Pattern {
 
 fn always(_: &str) -> bool {
     true
+}
+
+/// Whether what follows a flag is its value: not a mark of ours, nor a word of a sentence about the flag.
+fn is_value(word: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "is", "was", "are", "must", "or", "and", "to", "for", "not", "flag", "option", "required",
+    ];
+    !word.starts_with('[') && !WORDS.contains(&word)
 }
 
 /// Whether a word is no plain word: `Basic authentication` is none of our business, `Basic dXNlcjpwYXNz` is.

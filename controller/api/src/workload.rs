@@ -15,6 +15,9 @@ use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
 
+mod value_source;
+pub use value_source::ValueSource;
+
 /// Desired state of a workload: exactly one of `container` and `template`.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -116,9 +119,13 @@ pub struct ContainerTemplate {
     /// Replaces the image's command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Environment variables.
+    /// Environment variables. No place for secrets: `envValueFrom` is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Environment variables whose value stands elsewhere, by name: read by the controller when it makes a container, and
+    /// kept nowhere. A value that changes reaches the containers that are made after it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_value_from: BTreeMap<String, ValueSource>,
     /// Container ports. Replicas publish none on the host: a LoadBalancer reaches them on their network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 1, max = 65535)))]
@@ -798,15 +805,7 @@ impl Rules for WorkloadSpec {
 
 impl Rules for ContainerTemplate {
     fn rules(&self, path: &str, out: &mut Vec<FieldError>) {
-        for key in self.env.keys() {
-            if key.is_empty() || key.contains('=') || key.chars().any(char::is_control) {
-                out.push(FieldError::invalid(
-                    format!("{path}.env"),
-                    key,
-                    "a variable's name is not empty and holds no '=' or control characters",
-                ));
-            }
-        }
+        value_source::rules(self, path, out);
         for key in self.labels.keys().filter(|key| key.starts_with("io.aegisops.")) {
             out.push(FieldError::forbidden(
                 format!("{path}.labels"),

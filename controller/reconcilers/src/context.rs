@@ -24,6 +24,8 @@ use crate::turns::Turns;
 pub struct Settings {
     /// Folder of the load balancer templates.
     pub templates: PathBuf,
+    /// Folder of the files that templates take values from (`AEGIS_SECRETS_DIR`).
+    pub secrets: PathBuf,
     /// Most replicas beside the first one, where a policy names no bound (`MAX_REPLICAS`).
     pub max_replicas: u32,
     /// Cooldown where no policy matches (`SCALE_COOLDOWN_SECS`).
@@ -44,6 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             templates: PathBuf::from("lb-templates"),
+            secrets: PathBuf::from("state/.secrets/env"),
             max_replicas: 5,
             cooldown: Duration::from_secs(30),
             verification_deadline: Duration::from_secs(30),

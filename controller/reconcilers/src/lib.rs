@@ -23,6 +23,7 @@ pub mod recall;
 pub mod requests;
 pub mod rule_files;
 pub mod runbook;
+mod secret_values;
 pub mod triggers;
 mod turns;
 pub mod workload;

@@ -37,6 +37,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             target_container: "buggy-app-v2".to_owned(),
             max_replicas: 5,
             allowed_origins: Vec::new(),
+            trusted_proxies: aegis_server::TrustedProxies::default(),
+            alerts_only: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         store: store.clone(),

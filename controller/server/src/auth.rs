@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use aegis_api::audit::Actor;
+use aegis_runtime::Store;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -22,6 +24,7 @@ mod credentials;
 mod limiter;
 mod permissions;
 mod private_file;
+mod record;
 mod role;
 pub(crate) mod routes;
 mod secret;
@@ -34,6 +37,7 @@ use attributes::Attributes;
 pub(crate) use credentials::BEARER_PROTOCOL;
 use limiter::Limiter;
 pub(crate) use permissions::need;
+use record::{Recorder, What};
 pub(crate) use role::Need;
 pub use role::Role;
 use secret::Digest;
@@ -43,7 +47,7 @@ pub use tokens::{TokenError, Tokens};
 
 /// The user of requests without a token, where that is allowed.
 const ANONYMOUS: &str = "system:anonymous";
-/// What a page sends with every change.
+/// What a page sends with every request: its session's secret.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Whose token it is.
@@ -114,6 +118,7 @@ pub(crate) struct Auth {
     pub(crate) sessions: Sessions,
     session_file: SessionFile,
     limiter: Limiter,
+    recorder: Recorder,
     anonymous: Option<Role>,
     /// Counts what ended before its time: revoked tokens, closed sessions.
     ended: watch::Sender<u64>,
@@ -149,6 +154,7 @@ impl Auth {
             sessions,
             session_file,
             limiter: Limiter::default(),
+            recorder: Recorder::default(),
             anonymous: config.anonymous_role,
             ended: watch::Sender::new(0),
         }
@@ -181,11 +187,24 @@ impl Auth {
             let holder = self.holder(&Digest::of(&token), now);
             return holder.map(Identity::token).ok_or_else(Status::unauthorized);
         }
+        // The cookie alone, which every port of this host is sent, is none.
+        let secret = credentials::session_secret(headers);
         let mut cookies = credentials::cookies(headers);
-        let session = cookies.find_map(|cookie| self.session(Digest::of(&cookie), now));
+        let session = secret.and_then(|secret| {
+            cookies.find_map(|cookie| self.proved_session(Digest::of(&cookie), secret, now))
+        });
         session
             .or_else(|| self.anonymous.map(Identity::anonymous))
-            .ok_or_else(Status::unauthorized)
+            .ok_or_else(|| match (credentials::cookies(headers).next(), secret) {
+                (Some(_), None) => Status::unproved_session(),
+                _ => Status::unauthorized(),
+            })
+    }
+
+    /// The session of a cookie, if the request shows its secret, too.
+    fn proved_session(&self, key: Digest, secret: &str, now: Timestamp) -> Option<Identity> {
+        let known = self.sessions.is_proved(&key, secret);
+        known.then(|| self.session(key, now)).flatten()
     }
 
     /// The session of a cookie, while its token is good.
@@ -232,6 +251,17 @@ impl Auth {
         self.session_file.save(&self.sessions, now).await;
     }
 
+    /// Records a change that is refused to its sender.
+    async fn refused(&self, store: &Store, actor: Actor, method: &Method, path: &str, code: &StatusCode) {
+        if matches!(*code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let note = Some(format!("{}", code.as_u16()));
+            let about = format!("{method} {path}");
+            self.recorder
+                .record(store, What::Refused, actor, &about, note)
+                .await;
+        }
+    }
+
     /// Notes that a token or a session was used; writes it now and then.
     pub(crate) async fn used(&self, identity: &Identity, now: Timestamp) {
         if matches!(identity.source, Source::Session { .. }) && self.sessions.are_due(now) {
@@ -254,24 +284,34 @@ pub(crate) async fn authorize(
     next: Next,
 ) -> Response {
     let (path, now) = (request.uri().path().to_owned(), Timestamp::now());
-    let identity = match state.auth.identify(request.headers(), now) {
-        Ok(identity) => identity,
-        Err(status) => return refusal(&path, status),
-    };
-    state.auth.used(&identity, now).await;
     let method = request.method().clone();
     let safe = permissions::is_safe(&method);
-    if let Source::Session { session, .. } = &identity.source
-        && !safe
-        && !credentials::has_csrf(request.headers(), &session.csrf)
-    {
-        let message = "a change that a browser session requests needs the header X-CSRF-Token with the csrfToken of \
-                       GET /auth/session";
-        return refusal(&path, Status::forbidden(message));
-    }
+    let (peer, proxies) = (request.extensions().get().copied(), &state.config.trusted_proxies);
+    let identity = match state.auth.identify(request.headers(), now) {
+        Ok(identity) => identity,
+        Err(status) => {
+            if !safe {
+                let actor = acting::unknown(peer, request.headers(), proxies);
+                state
+                    .auth
+                    .refused(&state.store, actor, &method, &path, &status.code)
+                    .await;
+            }
+            return refusal(&path, status);
+        }
+    };
+    state.auth.used(&identity, now).await;
+    let actor = (!safe).then(|| acting::actor(&identity, peer, request.headers(), proxies));
     let attributes = Attributes::of(&method, &path, request.uri().query());
     let need = attributes.need();
     if !need.is_of(identity.role) {
+        if let Some(actor) = actor {
+            let code = StatusCode::FORBIDDEN;
+            state
+                .auth
+                .refused(&state.store, actor, &method, &path, &code)
+                .await;
+        }
         return refusal(&path, attributes.forbidden(&identity.user, identity.role, need));
     }
     let (user, role) = (Arc::clone(&identity.user), identity.role.as_str());
@@ -280,6 +320,13 @@ pub(crate) async fn authorize(
     if !safe && need != Need::Known {
         let code = response.status().as_u16();
         tracing::info!(user = &*user, role, %method, path, code, "asked to change");
+    }
+    // Refused further on, where the kind or the page's origin is known.
+    if let Some(actor) = actor {
+        state
+            .auth
+            .refused(&state.store, actor, &method, &path, &response.status())
+            .await;
     }
     response
 }

@@ -1,8 +1,11 @@
 //! How the server is set up. Pure data.
 
+use std::net::IpAddr;
+
 use secrecy::SecretString;
 
 use crate::auth::Role;
+use crate::proxies::TrustedProxies;
 
 /// The server's configuration. Secrets are redacted in every debug output.
 #[derive(Debug)]
@@ -19,6 +22,10 @@ pub struct ServerConfig {
     pub max_replicas: u32,
     /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
     pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed (`AEGIS_TRUSTED_PROXIES`).
+    pub trusted_proxies: TrustedProxies,
+    /// Addresses of this controller at which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
+    pub alerts_only: Vec<IpAddr>,
     /// The controller's version, as `/health` reports it.
     pub version: String,
 }

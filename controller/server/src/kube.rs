@@ -1,6 +1,7 @@
 //! The Kubernetes-shaped API: what stock `kubectl` and `aegisctl` speak. A view of the store; no state of its own.
 
 mod age;
+mod attribution;
 mod discovery;
 mod events;
 mod input;

@@ -3,22 +3,23 @@
 
 use axum::extract::{Request, State};
 use axum::http::Method;
-use axum::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use axum::http::header::{HOST, HeaderMap, ORIGIN};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::proxies::Forwarded;
 use crate::refusal::refusal;
+use crate::serve::Peer;
 use crate::state::ServerState;
 use crate::status::Status;
-
-/// Set by a proxy to the host that the browser requested. A page cannot set it on a request that needs no preflight.
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Refuses changes, and WebSockets, that a page of another origin requests.
 pub(crate) async fn check(State(state): State<ServerState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if (!reads || path == "/ws") && !allowed(request.headers(), &state.config.allowed_origins) {
+    let (peer, headers) = (request.extensions().get::<Peer>().copied(), request.headers());
+    let forwarded = state.config.trusted_proxies.said(peer, headers);
+    if (!reads || path == "/ws") && !allowed(headers, forwarded, &state.config.allowed_origins) {
         return refusal(
             path,
             Status::forbidden("pages of this origin may not use this server"),
@@ -28,7 +29,7 @@ pub(crate) async fn check(State(state): State<ServerState>, request: Request, ne
 }
 
 /// Whether the sender is no browser, or a page of this very origin, or of an allowed one.
-fn allowed(headers: &HeaderMap, origins: &[String]) -> bool {
+fn allowed(headers: &HeaderMap, forwarded: Forwarded<'_>, origins: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
         return true;
     };
@@ -42,10 +43,8 @@ fn allowed(headers: &HeaderMap, origins: &[String]) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
     };
-    let hosts = [FORWARDED_HOST, HOST];
-    let mut hosts = hosts
-        .iter()
-        .filter_map(|name| headers.get(name)?.to_str().ok()?.split(',').next());
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let mut hosts = forwarded.host().into_iter().chain(host);
     hosts.any(|host| same(scheme, authority, host.trim()))
 }
 
@@ -58,13 +57,32 @@ fn same(scheme: &str, a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
+    use crate::proxies::{TrustedProxies, TrustedProxy};
+    use axum::http::{HeaderName, HeaderValue};
 
-    fn case(pairs: &[(&'static str, &'static str)]) -> bool {
+    fn from(peer: [u8; 4], pairs: &[(&'static str, &'static str)]) -> bool {
         let headers = pairs
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        allowed(&headers.collect(), &["https://ops.example.org".to_owned()])
+        let headers: HeaderMap = headers.collect();
+        let proxies: TrustedProxies = vec!["10.0.0.2".parse::<TrustedProxy>().unwrap()].into();
+        let forwarded = proxies.said(Some(Peer((peer, 1).into())), &headers);
+        allowed(&headers, forwarded, &["https://ops.example.org".to_owned()])
+    }
+
+    fn case(pairs: &[(&'static str, &'static str)]) -> bool {
+        from([10, 0, 0, 2], pairs)
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_which_host_was_requested() {
+        let pairs = [
+            ("host", "aegis-agent:8001"),
+            ("x-forwarded-host", "cockpit:3000"),
+            ("origin", "http://cockpit:3000"),
+        ];
+        assert!(from([10, 0, 0, 2], &pairs));
+        assert!(!from([10, 0, 0, 3], &pairs));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, kube, limits, metrics, origin, probes, security, ws,
+    audit, auth, automation, compat, documents, files, kube, limits, metrics, origin, probes, reach,
+    security, ws,
 };
 
 /// Every route over this state.
@@ -45,6 +46,7 @@ pub fn router(state: ServerState) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(cors(&state.config.allowed_origins))
         .layer(from_fn(security::headers))
+        .layer(from_fn_with_state(state.clone(), reach::check))
         .layer(CatchPanicLayer::custom(limits::on_panic))
         .layer(from_fn_with_state(state.clone(), metrics::count))
         .with_state(state)

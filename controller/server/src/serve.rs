@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::reach::Local;
+
 /// Where a request came from: the other end of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -66,8 +68,12 @@ async fn connection(
     shutdown: CancellationToken,
     permit: OwnedSemaphorePermit,
 ) -> hyper::Result<()> {
+    let local = stream.local_addr().ok().map(Local);
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        if let Some(local) = local {
+            request.extensions_mut().insert(local);
+        }
         request
     });
     let connection = http1::Builder::new()

@@ -129,6 +129,25 @@ impl Status {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
 
+    /// A session's cookie without its secret.
+    pub(crate) fn unproved_session() -> Self {
+        let message = "Unauthorized: the cookie of a session is worth nothing alone: send the csrfToken that the login \
+                       answered as X-CSRF-Token, on /ws as the sub-protocol aegis.session.<csrfToken>, or log in again";
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
+    /// An address at which only alerts are taken.
+    pub(crate) fn alerts_only() -> Self {
+        let message = "on this network only /webhook and /healthz are offered: ask the controller at another of its addresses";
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    /// A login link that is good no more.
+    pub(crate) fn spent_link() -> Self {
+        let message = "This link has been used or has expired: aegisctl token once makes a new one";
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    }
+
     pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
     }

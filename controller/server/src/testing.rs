@@ -24,6 +24,8 @@ pub(crate) fn config() -> ServerConfig {
         target_container: "buggy-app-v2".to_owned(),
         max_replicas: 5,
         allowed_origins: Vec::new(),
+        alerts_only: Vec::new(),
+        trusted_proxies: crate::TrustedProxies::default(),
         version: "1.2.3".to_owned(),
     }
 }

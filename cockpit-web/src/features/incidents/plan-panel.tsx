@@ -5,7 +5,7 @@ import { useState } from "react";
 import { Link } from "react-router";
 import { patch } from "@/api/kinds";
 import { useIncidentPlan } from "@/api/plans";
-import { useForbidden, useWho } from "@/api/role";
+import { useForbidden } from "@/api/role";
 import type { Incident, Plan } from "@/api/types";
 import { useObjects } from "@/live/hooks";
 import { phaseOf } from "@/model/incident";
@@ -100,14 +100,13 @@ export function PlanPanel({ incident }: { incident: Incident }) {
 
 function Decision({ incident, plan }: { incident: Incident; plan: Plan }) {
   const [asking, setAsking] = useState<"Approve" | "Reject">();
-  const { user } = useWho();
   const forbidden = useForbidden("Incident");
   const { data: foreseen, error: unforeseen } = useIncidentPlan(incident.metadata.name, plan.hash, true);
   const decided = incident.spec.approval?.planHash === plan.hash ? incident.spec.approval : undefined;
   const decide = useMutation({
     mutationFn: (decision: "Approve" | "Reject") =>
       patch("Incident", incident.metadata.name, {
-        spec: { approval: { decision, by: user, planHash: plan.hash } },
+        spec: { approval: { decision, planHash: plan.hash } },
       }),
     onSuccess: () => setAsking(undefined),
   });

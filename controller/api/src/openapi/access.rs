@@ -22,7 +22,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
 
     add(
         "/auth/session",
-        json!({"get": {"summary": "Say who one is, by token or cookie", "tags": ["access"],
+        json!({"get": {"summary": "Say who one is, by token or session", "tags": ["access"],
         "responses": {"200": session, "401": refused("Unknown caller.")}}}),
     );
     let login = json!({"type": "object", "required": ["token"], "properties": {"token": text}});
@@ -44,10 +44,17 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
         json!({
             "post": {"summary": "Make a link that logs a browser in once, as oneself", "tags": ["access"],
                 "responses": {"201": made}},
-            "get": {"summary": "Trade a link's code for a session", "tags": ["access"], "security": [],
-                "parameters": [code], "responses": {"303": {"description": "Logged in; to the page."},
+            "get": {"summary": "Follow a link: to the page, which trades its code for a session", "tags": ["access"], "security": [],
+                "parameters": [code], "responses": {"303": {"description": "To the page; nothing is spent yet."},
                 "401": {"description": "Used, expired or unknown."}, "429": too_many}},
         }),
+    );
+    let code = json!({"type": "object", "required": ["code"], "properties": {"code": text}});
+    add(
+        "/auth/once/redeem",
+        json!({"post": {"summary": "Trade a link's code for a session, once", "tags": ["access"],
+        "security": [], "requestBody": body(code),
+        "responses": {"200": session, "401": refused("Used, expired or unknown."), "429": too_many}}}),
     );
     let tokens = answer::<TokenList>(generator, "The tokens, without their secrets.");
     let made = answer::<TokenMade>(generator, "The token, this once.");

@@ -53,6 +53,42 @@ fn secrets_go_and_what_stands_around_them_stays() {
             "a\n[redacted]\nb",
         ),
         ("a\n-----BEGIN PRIVATE KEY-----\nMII cut off", "a\n[redacted]"),
+        (
+            "cloudflared tunnel run --token eyJhbGciOi",
+            "cloudflared tunnel run --token [redacted]",
+        ),
+        (
+            "redis-server --requirepass hunter2 --port 1",
+            "redis-server --requirepass [redacted] --port 1",
+        ),
+        ("mysqld --password hunter2", "mysqld --password [redacted]"),
+        ("app --db-password hunter2 -v", "app --db-password [redacted] -v"),
+        (
+            r#"["app","--token","hunter2","-v"]"#,
+            r#"["app","--token","[redacted]","-v"]"#,
+        ),
+        (
+            "mysqladmin -u root -phunter2 ping",
+            "mysqladmin -u root -p[redacted] ping",
+        ),
+        (
+            "curl -s -u admin:hunter2 http://x",
+            "curl -s -u admin:[redacted] http://x",
+        ),
+        (r#"{"cookie":"session=abc"}"#, r#"{"cookie":"[redacted]"}"#),
+        (
+            "GET /blob?se=1&sig=aB%2Fc&x=1",
+            "GET /blob?se=1&sig=[redacted]&x=1",
+        ),
+        (
+            "GET /api/auth/once?code=c0de1234",
+            "GET /api/auth/once?code=[redacted]",
+        ),
+        ("t aegis_0123456789abcdef0123456789abcdef.", "t [redacted]."),
+        (
+            "aegis_session=abc123; theme=dark",
+            "aegis_session=[redacted]; theme=dark",
+        ),
     ] {
         assert_eq!(redact(text), expected, "{text}");
     }
@@ -74,6 +110,12 @@ fn ordinary_lines_stay_and_are_not_even_copied() {
         "Basic authentication required, bearer missing",
         "token expected at line 3",
         "GET http://10.0.0.1:8080/health 200 in 3 ms",
+        "docker run --user 1000:1000 -p 8080:80 -u app:app web:1",
+        "nginx -p /etc/nginx -c /etc/nginx/nginx.conf",
+        "the flag --token is required, --password must be given",
+        "ssh -p 22 host; psql -p5432 -U app",
+        "GET /search?q=code&page=2",
+        "aegis_lb_server_requests_total 12",
         "max_tokens: 4096, passwords are hashed",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "Out of memory: Killed process 4711 (python) total-vm:262144kB",
@@ -85,6 +127,26 @@ fn ordinary_lines_stay_and_are_not_even_copied() {
             redact(text)
         );
     }
+}
+
+#[test]
+fn of_a_key_that_comes_line_by_line_nothing_comes_through_and_what_follows_does() {
+    let mut lines = LineRedactor::default();
+    let log = "up\n-----BEGIN RSA PRIVATE KEY-----\nMIIEvQ==\nabc\n-----END RSA PRIVATE KEY-----\nlistening";
+    let clean: Vec<_> = log.lines().map(|line| lines.line(line).into_owned()).collect();
+    assert_eq!(clean, ["up", REDACTED, REDACTED, REDACTED, REDACTED, "listening"]);
+    lines.line("-----BEGIN PRIVATE KEY-----");
+    let hidden = (0..1000).take_while(|_| lines.line("a line") == REDACTED).count();
+    assert_eq!(
+        hidden,
+        usize::from(PEM_LINES),
+        "one that never ends does not hide a log for ever"
+    );
+    assert_eq!(
+        lines.line("-----BEGIN KEY-----MII-----END KEY----- done"),
+        "[redacted] done"
+    );
+    assert_eq!(lines.line("listening"), "listening");
 }
 
 #[test]
@@ -151,6 +213,52 @@ fn long_bait_takes_no_more_than_a_moment() {
     }
 }
 
+/// Command lines, headers, addresses and documents around a secret.
+const SHAPES: &[&str] = &[
+    "app --token %",
+    "app --token=%",
+    "app --api-token % -v",
+    "app -token %",
+    "app --password %",
+    "app --password=%",
+    "app --db-password % --port 1",
+    "app --passwd %",
+    "app --passphrase %",
+    "redis-server --requirepass %",
+    "redis-server --masterauth %",
+    "app --secret %",
+    "app --client-secret %",
+    "app --api-key %",
+    "app --access_key %",
+    "mysql -u root -p% db",
+    "mysqladmin -p% ping",
+    "curl -u admin:% http://x",
+    "curl -sf --user admin:% http://x",
+    "[\"app\",\"--token\",\"%\"]",
+    "['app', '--password', '%']",
+    "Authorization: Bearer %",
+    "authorization: Basic %",
+    "Cookie: session=%",
+    "Set-Cookie: sid=%; Path=/",
+    "{\"cookie\":\"a=%\"}",
+    "{\"token\": \"%\"}",
+    "{\"password\":\"%\"}",
+    "{\\\"api_key\\\":\\\"%\\\"}",
+    "DB_PASSWORD=%",
+    "SECRET: '%'",
+    "client_secret => %",
+    "postgres://app:%@db/app",
+    "https://user:%@host/path",
+    "GET /x?sig=%",
+    "GET /x?a=1&signature=%&b=2",
+    "GET /auth/once?code=%",
+    "GET /?session=%",
+    "https://x/?X-Amz-Signature=%&z",
+    "aegis_session=%",
+    "https://hooks.slack.com/services/%",
+    "-----BEGIN KEY-----\n%\n",
+];
+
 fn log_text() -> impl Strategy<Value = String> {
     let pieces = vec![
         "password",
@@ -194,6 +302,17 @@ fn what_one_pass_brings_to_light_is_taken_out_too() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_secret_comes_through_in_no_shape(
+        secret in "[A-Za-z0-9]{4}[0-9][A-Za-z0-9_]{6,40}",
+        before in "[a-z ]{0,20}",
+        shape in prop::sample::select(SHAPES.to_vec()),
+    ) {
+        let text = format!("{before} {}", shape.replace('%', &secret));
+        let clean = redact(&text).into_owned();
+        prop_assert!(!clean.contains(&secret), "{} from {}", clean, text);
+    }
 
     #[test]
     fn redacting_again_changes_nothing(text in log_text()) {

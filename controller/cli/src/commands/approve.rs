@@ -102,8 +102,8 @@ async fn decide(
         .map(|(name, value)| vec![name.to_owned(), text::line(&value)])
         .collect();
     session.console.write(&aligned(&[&target.to_string()], rows))?;
-    let by = session.env.get("USER").unwrap_or_default();
-    let approval = json!({"decision": decision, "by": by, "planHash": plan.hash});
+    // Who decides is who the token names: the server writes it.
+    let approval = json!({"decision": decision, "planHash": plan.hash});
     session
         .client
         .patch(&target, &patch::of(&["spec", "approval"], approval), DryRun::None)

@@ -33,6 +33,8 @@ enum Role {
     Admin,
     /// Posts alerts, nothing else
     Webhook,
+    /// Reads what the dashboard shows, nothing else
+    Dashboard,
 }
 
 #[derive(Debug, Subcommand)]

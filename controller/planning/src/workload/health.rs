@@ -6,10 +6,14 @@
 use std::time::Duration;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
+use aegis_api::redact::{bound, redact};
 use aegis_api::workload::{Health, START_PERIOD};
 use aegis_api::{Time, WorkloadSpec, workload};
 
 use super::observed::Observed;
+
+/// Most characters of what a check printed.
+const LONGEST: usize = 1000;
 
 /// What is known of a container's health.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(super) fn view(
     was_ready: bool,
 ) -> View {
     let (health, message) = own_health(container, spec, observed);
+    // What a check printed is the container's own words.
+    let message = bound(&redact(&message), LONGEST);
     let starts = container.started_at.filter(|_| {
         let running = container.state == ContainerState::Running;
         running && health == Health::Unhealthy && !was_ready

@@ -6,6 +6,7 @@ mod fast_reload;
 mod proof;
 
 use aegis_api::observed::LogLine;
+use aegis_api::redact::{bound, redact};
 use aegis_api::{LoadBalancerSpec, Time};
 use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
 use aegis_planning::load_balancer::observed::Worker;
@@ -16,6 +17,9 @@ pub(super) use fast_reload::FastReload;
 pub(super) use proof::Proof;
 
 use crate::fault;
+
+/// Most characters of what a command of nginx printed.
+const LINE: usize = 2000;
 
 const WORKER: &str = "nginx: worker process";
 const SHUTTING_DOWN: &str = "worker process is shutting down";
@@ -247,9 +251,10 @@ fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("/", path))
 }
 
-/// What a command printed, on one line.
+/// What a command printed, on one line and without secrets: it quotes the configuration that it refuses.
 fn one_line(output: &str) -> String {
-    output.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    bound(&redact(&line), LINE)
 }
 
 #[cfg(test)]

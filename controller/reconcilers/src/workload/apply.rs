@@ -7,7 +7,8 @@ use aegis_api::create::{Ownership, clone_spec, is_ours, template_spec};
 use aegis_api::lifecycle::What;
 use aegis_api::observed::{ContainerState, HostFacts, HostQuery};
 use aegis_api::proposal::ContainerEvidence;
-use aegis_api::workload::Capture;
+use aegis_api::redact::{bound, redact};
+use aegis_api::workload::{Capture, ContainerTemplate};
 use aegis_api::{ContainerId, Kind as _};
 use aegis_docker::{Engine, EngineError, ListFilter};
 use aegis_planning::restart::{HostState, Refused, host_query, replaceable, restartable};
@@ -22,7 +23,10 @@ use futures::stream::FuturesUnordered;
 use super::restart_limit;
 use crate::context::Context;
 use crate::inspect::{Depth, Subject, inspect_evidence};
-use crate::{brake, fault};
+use crate::{brake, fault, secret_values};
+
+/// Most characters of why a step failed: the engine quotes what it refuses.
+const LONGEST: usize = 1000;
 
 /// What of a plan could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,13 @@ pub enum Error {
         workload: String,
         step: String,
         source: EngineError,
+    },
+    /// A value that the template takes from elsewhere is not there: nothing was made.
+    #[error("cannot {step} for workload {workload}")]
+    Value {
+        workload: String,
+        step: String,
+        source: secret_values::Error,
     },
 }
 
@@ -79,14 +90,20 @@ struct Taken {
 async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepared) -> Taken {
     let steps = plan.steps.iter().map(|step| async move {
         let result = match step {
-            Step::Capture { id, .. } => capture(context, workload, id).await.map(Some),
+            Step::Capture { id, .. } => {
+                let captured = capture(context, workload, id).await;
+                captured.map(Some).map_err(Failure::from)
+            }
             _ => match before(&*context.engine, workload, plan, step).await {
-                Ok(None) => take(context, workload, step).await.map(|()| None),
-                Ok(Some(why)) => return (step.clone(), Err(Failure::Refused(why))),
-                Err(error) => Err(error),
+                Ok(None) => match values_are_there(context, workload, step).await {
+                    Ok(()) => take(context, workload, step).await.map(|()| None),
+                    Err(missing) => Err(missing.into()),
+                },
+                Ok(Some(why)) => Err(Failure::Refused(why)),
+                Err(error) => Err(error.into()),
             },
         };
-        (step.clone(), result.map_err(Failure::Engine))
+        (step.clone(), result)
     });
     let mut running: FuturesUnordered<_> = steps.collect();
     let mut taken = Taken::default();
@@ -99,10 +116,22 @@ async fn take_all(context: &Context, workload: &ValidatedWorkload, plan: &Prepar
             Err(Failure::Engine(source)) => {
                 taken.failed.push(FailedStep {
                     step: step.clone(),
-                    message: source.to_string(),
+                    message: bound(&redact(&source.to_string()), LONGEST),
                     is_transient: source.is_transient(),
                 });
                 taken.failure.get_or_insert_with(|| Error::Step {
+                    workload: workload.name.clone(),
+                    step: step.words(),
+                    source,
+                });
+            }
+            Err(Failure::Value(source)) => {
+                taken.failed.push(FailedStep {
+                    step: step.clone(),
+                    message: bound(&redact(&source.to_string()), LONGEST),
+                    is_transient: false,
+                });
+                taken.failure.get_or_insert_with(|| Error::Value {
                     workload: workload.name.clone(),
                     step: step.words(),
                     source,
@@ -145,6 +174,19 @@ fn about(workload: &ValidatedWorkload) -> ObjectRef {
 enum Failure {
     Engine(EngineError),
     Refused(Refused),
+    Value(secret_values::Error),
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<secret_values::Error> for Failure {
+    fn from(error: secret_values::Error) -> Self {
+        Self::Value(error)
+    }
 }
 
 /// What is observed once more right before a step.
@@ -219,14 +261,9 @@ async fn refusal(
             Ok(restartable(&container, host).err())
         }
         Step::Remove { id, name } => {
-            let (ReplicaSource::Template(template), false) = (&workload.source, workload.deleting) else {
+            let Some(template) = replaced_by(workload, id) else {
                 return Ok(None);
             };
-            let mut instances = workload.instances.iter();
-            let replaced = instances.find(|instance| instance.id == *id);
-            if !replaced.is_some_and(|replaced| replaced.may_serve() && replaced.is_outdated()) {
-                return Ok(None);
-            }
             let image = template.image.to_string();
             let query = HostQuery {
                 image: Some(image.clone()),
@@ -238,14 +275,40 @@ async fn refusal(
     }
 }
 
-async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> Result<(), EngineError> {
+/// Whether a container can be made in the place of the one that is to go: without its values it could not.
+async fn values_are_there(
+    context: &Context,
+    workload: &ValidatedWorkload,
+    step: &Step,
+) -> Result<(), secret_values::Error> {
+    let Step::Remove { id, .. } = step else {
+        return Ok(());
+    };
+    let Some(template) = replaced_by(workload, id) else {
+        return Ok(());
+    };
+    let folder = &context.settings.secrets;
+    secret_values::resolved(template, folder).await.map(drop)
+}
+
+/// What takes the place of a container that goes because it is outdated.
+fn replaced_by<'a>(workload: &'a ValidatedWorkload, id: &str) -> Option<&'a ContainerTemplate> {
+    let (ReplicaSource::Template(template), false) = (&workload.source, workload.deleting) else {
+        return None;
+    };
+    let mut instances = workload.instances.iter();
+    let replaced = instances.find(|instance| instance.id == *id)?;
+    (replaced.may_serve() && replaced.is_outdated()).then_some(&**template)
+}
+
+async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> Result<(), Failure> {
     match step {
-        Step::Create { index, name } => create(context, workload, *index, name).await,
+        Step::Create { index, name } => create(context, workload, *index, name).await?,
         Step::Start {
             id,
             name: _,
             crashed: _,
-        } => start(context, id).await,
+        } => start(context, id).await?,
         Step::Restart { id, name: _ }
         | Step::RestartUnhealthy { id, name: _ }
         | Step::RestartDetached { id, name: _ } => {
@@ -258,11 +321,11 @@ async fn take(context: &Context, workload: &ValidatedWorkload, step: &Step) -> R
             fault::soon("workload/restart/during-start");
             start(context, id).await?;
             fault::point("workload/restart/after-start");
-            Ok(())
         }
-        Step::Remove { id, name: _ } => remove(context, workload, id).await,
-        Step::Capture { .. } => Ok(()),
+        Step::Remove { id, name: _ } => remove(context, workload, id).await?,
+        Step::Capture { .. } => {}
     }
+    Ok(())
 }
 
 /// Starts a container, and has it on record before that this was us.
@@ -338,7 +401,7 @@ async fn create(
     workload: &ValidatedWorkload,
     index: u32,
     name: &str,
-) -> Result<(), EngineError> {
+) -> Result<(), Failure> {
     let revision = workload.revision.as_deref().unwrap_or_default();
     let owner = Ownership {
         workload: &workload.name,
@@ -348,7 +411,10 @@ async fn create(
     };
     let spec = match &workload.source {
         ReplicaSource::Clone(base) => clone_spec(base, name, &owner),
-        ReplicaSource::Template(template) => template_spec(template, name, &owner),
+        ReplicaSource::Template(template) => {
+            let template = secret_values::resolved(template, &context.settings.secrets).await?;
+            template_spec(&template, name, &owner)
+        }
         ReplicaSource::Missing => return Ok(()),
     };
     fault::point("workload/create/before-create");

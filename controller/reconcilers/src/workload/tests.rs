@@ -4,3 +4,4 @@ mod foreseen;
 mod host;
 mod stopped;
 mod stops;
+mod values;

@@ -9,7 +9,9 @@ use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
-use super::{Identity, limiter};
+use super::Identity;
+use super::record::UNKNOWN;
+use crate::proxies::TrustedProxies;
 use crate::serve::Peer;
 use crate::state::ServerState;
 
@@ -26,22 +28,37 @@ impl FromRequestParts<ServerState> for Acting {
         let identity = parts.extensions.get::<Identity>();
         let actor = identity.map_or_else(
             || Actor::system("unknown"),
-            |identity| actor(identity, parts.extensions.get::<Peer>(), &parts.headers),
+            |identity| {
+                let peer = parts.extensions.get::<Peer>().copied();
+                actor(identity, peer, &parts.headers, &state.config.trusted_proxies)
+            },
         );
         Ok(Self(state.store.acting(actor)))
     }
 }
 
 /// Who this is to the audit log.
-pub(super) fn actor(identity: &Identity, peer: Option<&Peer>, headers: &HeaderMap) -> Actor {
+pub(super) fn actor(
+    identity: &Identity,
+    peer: Option<Peer>,
+    headers: &HeaderMap,
+    proxies: &TrustedProxies,
+) -> Actor {
+    Actor {
+        user: identity.user.to_string(),
+        role: Some(identity.role.as_str().to_owned()),
+        ..unknown(peer, headers, proxies)
+    }
+}
+
+/// Who sent a request that shows no token.
+pub(super) fn unknown(peer: Option<Peer>, headers: &HeaderMap, proxies: &TrustedProxies) -> Actor {
     let program = [COMMAND, USER_AGENT.as_str()]
         .into_iter()
         .find_map(|name| headers.get(name)?.to_str().ok());
     Actor {
-        user: identity.user.to_string(),
-        role: Some(identity.role.as_str().to_owned()),
-        from: peer.map(|Peer(peer)| limiter::client(peer.ip(), headers).to_string()),
+        from: peer.map(|Peer(peer)| proxies.client(peer.ip(), headers).to_string()),
         with: program.map(str::to_owned),
-        incident: None,
+        ..Actor::system(UNKNOWN)
     }
 }

@@ -6,10 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CSRF_HEADER;
-use super::secret::Digest;
 
 /// Prefix of the WebSocket sub-protocol that carries a token: browsers can send no header of their own.
 pub(crate) const BEARER_PROTOCOL: &str = "aegis.bearer.";
+/// Prefix of the one that carries a session's secret.
+const SESSION_PROTOCOL: &str = "aegis.session.";
 /// The cookie of a browser session.
 const COOKIE_NAME: &str = "aegis_session";
 /// Most cookies of that name that are read: another program on this host can set some, too.
@@ -20,12 +21,22 @@ pub(super) fn token(headers: &HeaderMap) -> Option<String> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         return Some(value.to_str().ok().and_then(authorization).unwrap_or_default());
     }
-    let protocols = headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    protocol(headers, BEARER_PROTOCOL).map(str::to_owned)
+}
+
+/// What follows this prefix in an offered sub-protocol.
+fn protocol<'a>(headers: &'a HeaderMap, prefix: &str) -> Option<&'a str> {
+    let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let protocols = protocols.filter_map(|value| value.to_str().ok());
     let mut protocols = protocols.flat_map(|value| value.split(','));
-    protocols.find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL).map(str::to_owned))
+    protocols.find_map(|protocol| protocol.trim().strip_prefix(prefix))
+}
+
+/// What shows that a page of this origin sends the request, and not another port of the host that was sent the cookie:
+/// the session's secret, in a header or, for a WebSocket, as a sub-protocol.
+pub(super) fn session_secret(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+    header.or_else(|| protocol(headers, SESSION_PROTOCOL))
 }
 
 fn authorization(value: &str) -> Option<String> {
@@ -67,16 +78,4 @@ pub(super) fn cookie(secret: &SecretString, seconds: i64, secure: bool) -> Strin
 /// The cookie that ends one.
 pub(super) fn no_cookie(secure: bool) -> String {
     cookie(&SecretString::default(), 0, secure)
-}
-
-/// Whether the browser speaks TLS, as far as a proxy before this server says.
-pub(super) fn is_https(headers: &HeaderMap) -> bool {
-    let forwarded = headers.get("x-forwarded-proto");
-    forwarded.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
-}
-
-/// Whether the page knows its session's token, as only a page of this origin can.
-pub(super) fn has_csrf(headers: &HeaderMap, expected: &SecretString) -> bool {
-    let presented = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
-    presented.is_some_and(|presented| Digest::of(presented).is(&Digest::of(expected.expose_secret())))
 }

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
-use axum::http::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 
+/// How much at once, and how often one more is granted.
+pub(super) type Allowance = (u32, SignedDuration);
+
 /// Tries at once from one address, and how often a further one is granted.
-const EACH: (u32, SignedDuration) = (10, SignedDuration::from_secs(6));
+const EACH: Allowance = (10, SignedDuration::from_secs(6));
 /// The same for everybody together. Tokens cannot be guessed; this bounds the work.
-const ALL: (u32, SignedDuration) = (200, SignedDuration::from_millis(250));
+const ALL: Allowance = (200, SignedDuration::from_millis(250));
 /// Most addresses that are remembered.
 const MOST: usize = 4096;
 
@@ -28,20 +30,20 @@ struct Inner {
 
 /// What was used of an allowance; it flows back with time.
 #[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
+pub(super) struct Bucket {
     /// When nothing of it will be used any more.
     empty_at: Option<Timestamp>,
 }
 
 impl Bucket {
     /// How long to wait for the next try; `None`: not at all.
-    fn wait(self, (burst, step): (u32, SignedDuration), now: Timestamp) -> Option<SignedDuration> {
+    pub(super) fn wait(self, (burst, step): Allowance, now: Timestamp) -> Option<SignedDuration> {
         let used = self.empty_at?.duration_since(now);
         let allowed = step * i32::try_from(burst.saturating_sub(1)).unwrap_or(i32::MAX);
         Some(used - allowed).filter(SignedDuration::is_positive)
     }
 
-    fn take(&mut self, (_, step): (u32, SignedDuration), now: Timestamp) {
+    pub(super) fn take(&mut self, (_, step): Allowance, now: Timestamp) {
         self.empty_at = Some(self.empty_at.map_or(now, |at| at.max(now)) + step);
     }
 
@@ -89,20 +91,6 @@ fn network(address: IpAddr) -> IpAddr {
         }
         v4 => v4,
     }
-}
-
-/// Whose request this is: the peer; where that is a neighbour such as the cockpit's proxy, whom it says it speaks for. A
-/// neighbour can lie about that only to have more tries, and the bucket of all bounds those.
-pub(crate) fn client(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let neighbour = match peer.to_canonical() {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
-    };
-    let forwarded = headers.get_all("x-forwarded-for").iter().next_back();
-    let last = forwarded
-        .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        .filter(|_| neighbour);
-    last.unwrap_or(peer)
 }
 
 #[cfg(test)]
@@ -160,23 +148,6 @@ mod tests {
         assert_eq!(
             network("::ffff:192.0.2.1".parse().unwrap()),
             IpAddr::from([192, 0, 2, 1])
-        );
-    }
-
-    #[test]
-    fn only_a_neighbour_is_believed_whom_it_speaks_for() {
-        let headers = HeaderMap::from_iter([(
-            "x-forwarded-for".parse().unwrap(),
-            "198.51.100.9, 203.0.113.5".parse().unwrap(),
-        )]);
-        assert_eq!(client(IpAddr::from([172, 18, 0, 4]), &headers), address(5));
-        assert_eq!(
-            client(IpAddr::from([198, 51, 100, 1]), &headers),
-            IpAddr::from([198, 51, 100, 1])
-        );
-        assert_eq!(
-            client(IpAddr::from([127, 0, 0, 1]), &HeaderMap::new()),
-            IpAddr::from([127, 0, 0, 1])
         );
     }
 }

@@ -1,5 +1,8 @@
 //! Who may do what: the one table. Pure.
 //!
+//! The role `dashboard` reads the five routes of the legacy dashboard and nothing else. The values of environment
+//! variables are shown to operators and admins alone.
+//!
 //! | | webhook | viewer | operator | admin |
 //! |---|---|---|---|---|
 //! | post alerts to `/webhook` | yes | | yes | yes |
@@ -29,8 +32,12 @@ const KINDS: [(&str, Need, Need); 6] = [
 ];
 
 /// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 11] = [
+const ROUTES: [(&str, Match, Need); 15] = [
     ("post", Match::Exactly("/webhook"), Need::Alert),
+    ("get", Match::Exactly("/incidents"), Need::Glance),
+    ("get", Match::Exactly("/containers"), Need::Glance),
+    ("get", Match::Exactly("/metrics"), Need::Glance),
+    ("get", Match::Exactly("/runbook"), Need::Glance),
     ("post", Match::Below("/scale"), Need::Operate),
     // A brake is for everybody on a shift.
     ("post", Match::Below("/automation"), Need::Operate),
@@ -107,10 +114,17 @@ mod tests {
 
     #[test]
     fn the_table_says_who_may_do_what() {
-        let all = ["webhook", "viewer", "operator", "admin"];
-        let (readers, workers) = (&all[1..], &all[2..]);
+        let all = ["webhook", "dashboard", "viewer", "operator", "admin"];
+        let (board, readers, workers) = (&all[1..], &all[2..], &all[3..]);
         for (verb, path, kind, expected) in [
-            ("get", "/incidents", None, readers),
+            ("get", "/incidents", None, board),
+            ("get", "/containers", None, board),
+            ("get", "/metrics", None, board),
+            ("get", "/runbook", None, board),
+            ("get", "/incidents/i1", None, readers),
+            ("get", "/metrics/history", None, readers),
+            ("get", "/topology", None, readers),
+            ("list", "", Some("incidents"), readers),
             ("watch", "", Some("workloads"), readers),
             ("get", "/ws", None, readers),
             ("post", "/webhook", None, &["webhook", "operator", "admin"][..]),

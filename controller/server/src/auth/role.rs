@@ -7,6 +7,8 @@ pub use aegis_api::access::Role;
 pub(crate) enum Need {
     /// To be somebody: asking what one may do, ending one's session.
     Known,
+    /// To read what the dashboard shows.
+    Glance,
     Read,
     Alert,
     Operate,
@@ -18,6 +20,7 @@ impl Need {
     pub(crate) fn least(self) -> &'static str {
         match self {
             Self::Known => "any",
+            Self::Glance => "dashboard or viewer",
             Self::Read => "viewer",
             Self::Alert => "webhook or operator",
             Self::Operate => "operator",
@@ -29,7 +32,8 @@ impl Need {
     pub(crate) fn is_of(self, role: Role) -> bool {
         match role {
             Role::Webhook => matches!(self, Self::Known | Self::Alert),
-            Role::Viewer => matches!(self, Self::Known | Self::Read),
+            Role::Dashboard => matches!(self, Self::Known | Self::Glance),
+            Role::Viewer => matches!(self, Self::Known | Self::Glance | Self::Read),
             Role::Operator => self != Self::Administer,
             Role::Admin => true,
         }

@@ -14,9 +14,11 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use super::record::{UNKNOWN, What};
 use super::role::Need;
 use super::secret::Digest;
-use super::{Holder, Identity, Source, credentials, limiter, token_routes};
+use super::sessions::{Begun, Invited};
+use super::{Identity, Source, acting, credentials, token_routes};
 use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::serve::Peer;
@@ -45,7 +47,8 @@ pub(crate) fn routes() -> Router<ServerState> {
 pub(crate) fn open_routes() -> Router<ServerState> {
     Router::new()
         .route("/auth/login", post(login))
-        .route("/auth/once", get(redeem))
+        .route("/auth/once", get(follow))
+        .route("/auth/once/redeem", post(redeem))
 }
 
 /// The one route that is open to ask and guarded to make.
@@ -69,75 +72,134 @@ async fn login(
     headers: HeaderMap,
     body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
+    let sender = Sender::new(peer, headers);
     let now = Timestamp::now();
-    let address = attempt(&state, peer, &headers, now)?;
+    let address = sender.attempt(&state, now)?;
     let login: Login = serde_json::from_slice(&body?.0)
         .map_err(|_| Status::bad_request("the body is not {\"token\": \"…\"}"))?;
     let digest = Digest::of(login.token.expose_secret().trim());
     let Some(holder) = state.auth.holder(&digest, now) else {
         tracing::warn!(%address, "a login with an unknown token");
+        sender.failed(&state, "its token is not known").await;
         return Err(Status::unauthorized().into());
     };
     if !Need::Read.is_of(holder.role) {
         let message = format!(
-            "a token of the role {} begins no session: it only posts alerts",
+            "a token of the role {} begins no session: log in with a viewer's, an operator's or an admin's",
             holder.role
         );
+        sender.failed(&state, &message).await;
         return Err(Status::forbidden(message).into());
     }
     state.auth.limiter.succeeded(address);
-    let (cookie, identity) = begin(&state, holder, &headers, now).await;
-    tracing::info!(user = &*identity.user, role = identity.role.as_str(), %address, "logged in");
-    Ok(([(SET_COOKIE, cookie)], Json(describe(&identity))).into_response())
+    Ok(begin(&state, &sender, holder.into(), What::Login, now).await)
 }
 
-/// Counts a try; refuses it if there were too many.
-fn attempt(state: &ServerState, peer: Peered, headers: &HeaderMap, now: Timestamp) -> Result<IpAddr, Status> {
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(Peer(peer))| {
-        peer.ip()
-    });
-    let address = limiter::client(peer, headers);
-    let allowed = state.auth.limiter.attempt(address, now);
-    allowed.map_err(|seconds| Status::come_back("too many logins failed: wait a moment", seconds))?;
-    Ok(address)
+/// Who wants to come in.
+struct Sender {
+    peer: Option<Peer>,
+    headers: HeaderMap,
 }
 
-/// Begins a session; answers its cookie.
+impl Sender {
+    fn new(peer: Peered, headers: HeaderMap) -> Self {
+        Self {
+            peer: peer.map(|Extension(peer)| peer),
+            headers,
+        }
+    }
+
+    /// Counts a try; refuses it if there were too many.
+    fn attempt(&self, state: &ServerState, now: Timestamp) -> Result<IpAddr, Status> {
+        let peer = self
+            .peer
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+        let address = state.config.trusted_proxies.client(peer, &self.headers);
+        let allowed = state.auth.limiter.attempt(address, now);
+        allowed.map_err(|seconds| Status::come_back("too many logins failed: wait a moment", seconds))?;
+        Ok(address)
+    }
+
+    async fn failed(&self, state: &ServerState, why: &str) {
+        let actor = acting::unknown(self.peer, &self.headers, &state.config.trusted_proxies);
+        let why = Some(why.to_owned());
+        let recorder = &state.auth.recorder;
+        recorder
+            .record(&state.store, What::LoginFailed, actor, UNKNOWN, why)
+            .await;
+    }
+
+    async fn did(&self, state: &ServerState, identity: &Identity, what: What) {
+        let actor = acting::actor(identity, self.peer, &self.headers, &state.config.trusted_proxies);
+        let recorder = &state.auth.recorder;
+        recorder
+            .record(&state.store, what, actor, &identity.user, None)
+            .await;
+    }
+
+    /// Whether the browser speaks TLS, as far as a trusted proxy before this server says.
+    fn is_https(&self, state: &ServerState) -> bool {
+        state
+            .config
+            .trusted_proxies
+            .said(self.peer, &self.headers)
+            .is_https()
+    }
+}
+
+/// Begins a session; answers its cookie, and for the page, this once, its secret.
 async fn begin(
     state: &ServerState,
-    holder: Holder,
-    headers: &HeaderMap,
+    sender: &Sender,
+    invited: Invited,
+    what: What,
     now: Timestamp,
-) -> (String, Identity) {
-    let (secret, session) = state.auth.sessions.begin(holder, now);
+) -> Response {
+    let Begun {
+        cookie,
+        secret,
+        session,
+    } = state.auth.sessions.begin(invited, now);
     state.auth.began(now).await;
     let seconds = session.expires_at.duration_since(now).as_secs();
-    let cookie = credentials::cookie(&secret, seconds, credentials::is_https(headers));
+    let set = credentials::cookie(&cookie, seconds, sender.is_https(state));
     let identity = Identity {
         user: session.holder.user.clone(),
         role: session.holder.role,
         source: Source::Session {
-            key: Digest::of(secret.expose_secret()),
+            key: Digest::of(cookie.expose_secret()),
             session: Box::new(session),
         },
     };
-    (cookie, identity)
+    sender.did(state, &identity, what).await;
+    tracing::info!(
+        user = &*identity.user,
+        role = identity.role.as_str(),
+        ?what,
+        "logged in"
+    );
+    let view = SessionView {
+        csrf_token: Some(secret.expose_secret().to_owned()),
+        ..describe(&identity)
+    };
+    ([(SET_COOKIE, set)], Json(view)).into_response()
 }
 
 async fn session(Extension(identity): Extension<Identity>) -> Json<SessionView> {
     Json(describe(&identity))
 }
 
+/// Without the secret of the session: what the cookie alone is answered must not complete it.
 fn describe(identity: &Identity) -> SessionView {
-    let (csrf, expires_at) = match &identity.source {
-        Source::Anonymous => (None, None),
-        Source::Token(holder) => (None, holder.expires_at),
-        Source::Session { session, .. } => (Some(session.csrf.expose_secret()), Some(session.expires_at)),
+    let expires_at = match &identity.source {
+        Source::Anonymous => None,
+        Source::Token(holder) => holder.expires_at,
+        Source::Session { session, .. } => Some(session.expires_at),
     };
     SessionView {
         user: identity.user.to_string(),
         role: identity.role,
-        csrf_token: csrf.map(str::to_owned),
+        csrf_token: None,
         expires_at: expires_at.map(Time),
     }
 }
@@ -145,25 +207,40 @@ fn describe(identity: &Identity) -> SessionView {
 async fn logout(
     State(state): State<ServerState>,
     Extension(identity): Extension<Identity>,
+    peer: Peered,
     headers: HeaderMap,
 ) -> Response {
+    let sender = Sender::new(peer, headers);
     if let Source::Session { key, .. } = &identity.source {
         state.auth.sessions.end(key);
         state.auth.end(Timestamp::now()).await;
+        sender.did(&state, &identity, What::Logout).await;
     }
-    let cookie = credentials::no_cookie(credentials::is_https(&headers));
+    let cookie = credentials::no_cookie(sender.is_https(&state));
     (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response()
 }
 
-/// Makes a link that begins one session as its maker.
+/// Makes a link that begins one session as its maker. Made from a session, what it begins ends with that one.
 async fn once(
     State(state): State<ServerState>,
     Extension(identity): Extension<Identity>,
+    peer: Peered,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let holder = identity.holder().cloned();
     let holder = holder.ok_or_else(|| Status::forbidden("a login link needs an owner: send your token"))?;
+    let ends = match &identity.source {
+        Source::Session { session, .. } => Some(session.expires_at),
+        Source::Anonymous | Source::Token(_) => None,
+    };
     let role = holder.role;
-    let (code, expires_at) = state.auth.sessions.code(holder, Timestamp::now());
+    let (code, expires_at) = state
+        .auth
+        .sessions
+        .code(Invited { holder, ends }, Timestamp::now());
+    Sender::new(peer, headers)
+        .did(&state, &identity, What::LinkMade)
+        .await;
     let link = LinkMade {
         path: format!("/auth/once?code={}", code.expose_secret()),
         code: code.expose_secret().to_owned(),
@@ -179,8 +256,9 @@ struct Once {
     code: String,
 }
 
-/// The link: trades its code for a session and leaves for a URL without it.
-async fn redeem(
+/// The link: leads to the page, which trades the code for a session once it knows that none is replaced without being
+/// asked. Nothing is spent by looking, as previews do. What follows `#` reaches no server and no log.
+async fn follow(
     State(state): State<ServerState>,
     peer: Peered,
     method: Method,
@@ -188,21 +266,39 @@ async fn redeem(
     Query(once): Query<Once>,
 ) -> Result<Response, Refusal> {
     if method != Method::GET {
-        // Previews look before people do.
         return Err(Status::method_not_allowed().into());
     }
-    let now = Timestamp::now();
-    let address = attempt(&state, peer, &headers, now)?;
-    let holder = state.auth.sessions.redeem(&once.code, now);
-    let holder = holder.filter(|holder| state.auth.holder(&holder.digest, now).is_some());
-    let Some(holder) = holder else {
-        tracing::warn!(%address, "a login with a link that is spent or unknown");
+    let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
+    let address = sender.attempt(&state, now)?;
+    if !state.auth.sessions.knows(&once.code, now) {
+        tracing::warn!(%address, "a link that is spent or unknown");
+        sender.failed(&state, "its link is spent or not known").await;
         let kind = [(CONTENT_TYPE, "text/html; charset=utf-8")];
         return Ok((StatusCode::UNAUTHORIZED, kind, SPENT).into_response());
+    }
+    state.auth.limiter.succeeded(address);
+    let to = [(LOCATION, format!("/login#once={}", once.code))];
+    Ok((StatusCode::SEE_OTHER, to).into_response())
+}
+
+/// Trades a link's code for a session.
+async fn redeem(
+    State(state): State<ServerState>,
+    peer: Peered,
+    headers: HeaderMap,
+    body: Result<BoundedBody<LIMIT>, Status>,
+) -> Result<Response, Refusal> {
+    let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
+    let address = sender.attempt(&state, now)?;
+    let once: Once = serde_json::from_slice(&body?.0)
+        .map_err(|_| Status::bad_request("the body is not {\"code\": \"…\"}"))?;
+    let invited = state.auth.sessions.redeem(&once.code, now);
+    let invited = invited.filter(|invited| state.auth.holder(&invited.holder.digest, now).is_some());
+    let Some(invited) = invited else {
+        tracing::warn!(%address, "a login with a link that is spent or unknown");
+        sender.failed(&state, "its link is spent or not known").await;
+        return Err(Status::spent_link().into());
     };
     state.auth.limiter.succeeded(address);
-    let (cookie, identity) = begin(&state, holder, &headers, now).await;
-    tracing::info!(user = &*identity.user, role = identity.role.as_str(), %address, "logged in by link");
-    let headers = [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    Ok(begin(&state, &sender, invited, What::LinkRedeemed, now).await)
 }

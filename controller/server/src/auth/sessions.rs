@@ -31,15 +31,33 @@ const MOST_CODES: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) holder: Holder,
-    /// What a page must send along with every change. Not a secret to the page itself.
-    pub(crate) csrf: SecretString,
+    /// Of what the page must send along with every request, beside the cookie: only the page that logged in has it.
+    secret: Digest,
     pub(crate) expires_at: Timestamp,
     used_at: Timestamp,
 }
 
+/// What a browser needs of a new session. It is handed out once, and kept as hashes alone.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// For the cookie, which browsers send to every port of the host: worth nothing alone.
+    pub(crate) cookie: SecretString,
+    /// For the page, which keeps it for its origin.
+    pub(crate) secret: SecretString,
+    pub(crate) session: Session,
+}
+
+/// Who a code lets in, and until when at most.
+#[derive(Debug, Clone)]
+pub(crate) struct Invited {
+    pub(crate) holder: Holder,
+    /// The end of the session that made the code: what it begins ends with it.
+    pub(crate) ends: Option<Timestamp>,
+}
+
 #[derive(Debug)]
 struct Code {
-    holder: Holder,
+    invited: Invited,
     expires_at: Timestamp,
 }
 
@@ -58,15 +76,16 @@ struct Inner {
 }
 
 impl Sessions {
-    /// Begins a session; the secret is the cookie.
-    pub(crate) fn begin(&self, holder: Holder, now: Timestamp) -> (SecretString, Session) {
-        let cookie = fresh();
+    /// Begins a session. It ends with its token, and with the session that invited it.
+    pub(crate) fn begin(&self, invited: Invited, now: Timestamp) -> Begun {
+        let (cookie, secret) = (fresh(), fresh());
         let key = Digest::of(cookie.expose_secret());
-        let longest = now + ABSOLUTE;
+        let Invited { holder, ends } = invited;
+        let ends = [Some(now + ABSOLUTE), holder.expires_at, ends];
         let session = Session {
-            expires_at: holder.expires_at.map_or(longest, |end| end.min(longest)),
+            expires_at: ends.into_iter().flatten().min().unwrap_or(now),
             holder,
-            csrf: csrf(key),
+            secret: Digest::of(secret.expose_secret()),
             used_at: now,
         };
         let mut inner = self.inner();
@@ -81,7 +100,11 @@ impl Sessions {
             inner.sessions.remove(&oldest);
         }
         inner.sessions.insert(key, session.clone());
-        (cookie, session)
+        Begun {
+            cookie,
+            secret,
+            session,
+        }
     }
 
     /// Takes in what an earlier process left, as far as it is still good.
@@ -121,6 +144,13 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// Whether this is the secret of the session of this cookie. No use of it.
+    pub(crate) fn is_proved(&self, key: &Digest, secret: &str) -> bool {
+        let inner = self.inner();
+        let session = inner.sessions.get(key);
+        session.is_some_and(|session| session.is_proved_by(secret))
+    }
+
     pub(crate) fn end(&self, key: &Digest) {
         self.inner().sessions.remove(key);
     }
@@ -129,11 +159,11 @@ impl Sessions {
     pub(crate) fn revoke(&self, name: &str) {
         let mut inner = self.inner();
         inner.sessions.retain(|_, session| &*session.holder.user != name);
-        inner.codes.retain(|_, code| &*code.holder.user != name);
+        inner.codes.retain(|_, code| &*code.invited.holder.user != name);
     }
 
     /// Makes a code that begins one session, soon.
-    pub(crate) fn code(&self, holder: Holder, now: Timestamp) -> (SecretString, Timestamp) {
+    pub(crate) fn code(&self, invited: Invited, now: Timestamp) -> (SecretString, Timestamp) {
         let code = fresh();
         let expires_at = now + CODE;
         let mut inner = self.inner();
@@ -149,14 +179,21 @@ impl Sessions {
         }
         inner
             .codes
-            .insert(Digest::of(code.expose_secret()), Code { holder, expires_at });
+            .insert(Digest::of(code.expose_secret()), Code { invited, expires_at });
         (code, expires_at)
     }
 
+    /// Whether this code is still good.
+    pub(crate) fn knows(&self, code: &str, now: Timestamp) -> bool {
+        let inner = self.inner();
+        let code = inner.codes.get(&Digest::of(code));
+        code.is_some_and(|code| now < code.expires_at)
+    }
+
     /// Whose code this is; it is none afterwards.
-    pub(crate) fn redeem(&self, code: &str, now: Timestamp) -> Option<Holder> {
+    pub(crate) fn redeem(&self, code: &str, now: Timestamp) -> Option<Invited> {
         let code = self.inner().codes.remove(&Digest::of(code))?;
-        Some(code.holder).filter(|_| now < code.expires_at)
+        Some(code.invited).filter(|_| now < code.expires_at)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -165,12 +202,18 @@ impl Sessions {
     }
 }
 
-/// What a page must know to change something. A reader of the cookie's hash can read the tokens beside it, too.
-fn csrf(key: Digest) -> SecretString {
-    SecretString::from(Digest::of(&format!("csrf {}", key.to_hex())).to_hex())
+impl From<Holder> for Invited {
+    fn from(holder: Holder) -> Self {
+        Self { holder, ends: None }
+    }
 }
 
 impl Session {
+    /// Whether this is what the page was given at the login.
+    pub(crate) fn is_proved_by(&self, secret: &str) -> bool {
+        self.secret.is(&Digest::of(secret))
+    }
+
     fn is_good(&self, now: Timestamp) -> bool {
         now < self.expires_at && now.duration_since(self.used_at) < IDLE
     }
@@ -201,12 +244,12 @@ mod tests {
     #[test]
     fn a_session_ends_unused_and_in_any_case() {
         let sessions = Sessions::default();
-        let (cookie, session) = sessions.begin(holder(None), at(0));
+        let Begun { cookie, session, .. } = sessions.begin(holder(None).into(), at(0));
         assert_eq!(session.expires_at, at(7 * 24));
         assert!(sessions.touch(&key(&cookie), at(11)).is_some());
         assert!(sessions.touch(&key(&cookie), at(22)).is_some());
         assert!(sessions.touch(&key(&cookie), at(34)).is_none());
-        let (cookie, _) = sessions.begin(holder(None), at(0));
+        let cookie = sessions.begin(holder(None).into(), at(0)).cookie;
         for hour in 0..168 {
             assert!(sessions.touch(&key(&cookie), at(hour)).is_some(), "{hour}");
         }
@@ -216,11 +259,11 @@ mod tests {
     #[test]
     fn a_session_ends_with_its_token() {
         let sessions = Sessions::default();
-        let (cookie, session) = sessions.begin(holder(Some(at(2))), at(0));
+        let Begun { cookie, session, .. } = sessions.begin(holder(Some(at(2))).into(), at(0));
         assert_eq!(session.expires_at, at(2));
         assert!(sessions.touch(&key(&cookie), at(2)).is_none());
-        let (cookie, _) = sessions.begin(holder(None), at(0));
-        let (code, _) = sessions.code(holder(None), at(0));
+        let cookie = sessions.begin(holder(None).into(), at(0)).cookie;
+        let (code, _) = sessions.code(holder(None).into(), at(0));
         sessions.revoke("anna");
         assert!(sessions.touch(&key(&cookie), at(0)).is_none());
         assert!(sessions.redeem(code.expose_secret(), at(0)).is_none());
@@ -229,21 +272,52 @@ mod tests {
     #[test]
     fn a_code_is_good_once_and_soon() {
         let sessions = Sessions::default();
-        let (code, _) = sessions.code(holder(None), at(0));
+        let (code, _) = sessions.code(holder(None).into(), at(0));
         assert!(sessions.redeem("no such code", at(0)).is_none());
+        assert!(
+            sessions.knows(code.expose_secret(), at(0)),
+            "looking spends nothing"
+        );
+        assert!(!sessions.knows("no such code", at(0)));
         assert!(sessions.redeem(code.expose_secret(), at(0)).is_some());
         assert!(sessions.redeem(code.expose_secret(), at(0)).is_none());
-        let (late, _) = sessions.code(holder(None), at(0));
+        assert!(!sessions.knows(code.expose_secret(), at(0)));
+        let (late, _) = sessions.code(holder(None).into(), at(0));
         assert!(sessions.redeem(late.expose_secret(), at(1)).is_none());
+    }
+
+    #[test]
+    fn what_a_session_invites_ends_with_it() {
+        let sessions = Sessions::default();
+        let first = sessions.begin(holder(None).into(), at(0)).session;
+        let invited = Invited {
+            holder: first.holder,
+            ends: Some(first.expires_at),
+        };
+        let (code, _) = sessions.code(invited, at(100));
+        let invited = sessions.redeem(code.expose_secret(), at(100)).unwrap();
+        assert_eq!(sessions.begin(invited, at(100)).session.expires_at, at(7 * 24));
+    }
+
+    #[test]
+    fn the_secret_of_a_session_is_not_found_out_from_its_cookie() {
+        let sessions = Sessions::default();
+        let begun = sessions.begin(holder(None).into(), at(0));
+        let session = sessions.touch(&key(&begun.cookie), at(0)).unwrap();
+        assert!(session.is_proved_by(begun.secret.expose_secret()));
+        let derived = format!("csrf {}", key(&begun.cookie).to_hex());
+        for guess in ["", begun.cookie.expose_secret(), &Digest::of(&derived).to_hex()] {
+            assert!(!session.is_proved_by(guess), "{guess}");
+        }
     }
 
     #[test]
     fn there_are_never_more_than_there_may_be() {
         let sessions = Sessions::default();
-        let (first, _) = sessions.begin(holder(None), at(0));
+        let first = sessions.begin(holder(None).into(), at(0)).cookie;
         for _ in 0..MOST {
-            sessions.begin(holder(None), at(1));
-            sessions.code(holder(None), at(1));
+            sessions.begin(holder(None).into(), at(1));
+            sessions.code(holder(None).into(), at(1));
         }
         assert_eq!(sessions.inner().sessions.len(), MOST);
         assert_eq!(sessions.inner().codes.len(), MOST_CODES);

@@ -106,26 +106,18 @@ async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
     let server = Server::start().await;
     let token = make(&server, "anna", "operator").await;
     let (cookie, csrf) = login(&server, &token).await;
-    let session = send(
-        &server,
-        "GET",
-        "/auth/session",
-        &[("cookie", &cookie)],
-        Value::Null,
-    )
-    .await;
+    let ours = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    let session = send(&server, "GET", "/auth/session", &ours, Value::Null).await;
     assert_eq!(
         (
             &session.json()["user"],
             &session.json()["role"],
             &session.json()["csrfToken"]
         ),
-        (&json!("anna"), &json!("operator"), &json!(csrf))
+        (&json!("anna"), &json!("operator"), &Value::Null)
     );
     assert_eq!(
-        send(&server, "GET", "/incidents", &[("cookie", &cookie)], Value::Null)
-            .await
-            .code,
+        send(&server, "GET", "/incidents", &ours, Value::Null).await.code,
         200
     );
     let alert = json!({"incident_id": "i1", "alert_type": "oom"});
@@ -134,10 +126,8 @@ async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
         vec![("cookie", &cookie), ("x-csrf-token", "guess")],
     ] {
         let refused = send(&server, "POST", "/webhook", &wrong, alert.clone()).await;
-        assert_eq!(refused.code, 403, "{}", refused.text);
-        assert!(refused.text.contains("X-CSRF-Token"), "{}", refused.text);
+        assert_eq!(refused.code, 401, "{}", refused.text);
     }
-    let ours = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
     assert_eq!(send(&server, "POST", "/webhook", &ours, alert).await.code, 200);
     assert_eq!(
         send(
@@ -149,12 +139,63 @@ async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
         )
         .await
         .code,
-        403
+        401
     );
     let out = send(&server, "POST", "/auth/logout", &ours, Value::Null).await;
     assert_eq!(out.code, 204);
     assert!(out.headers["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
-    let gone = send(
+    let gone = send(&server, "GET", "/auth/session", &ours, Value::Null).await;
+    assert_eq!(gone.code, 401);
+}
+
+#[tokio::test]
+async fn a_cookie_alone_which_every_port_of_the_host_is_sent_is_worth_nothing() {
+    let server = Server::start().await;
+    let token = make(&server, "anna", "admin").await;
+    let (cookie, csrf) = login(&server, &token).await;
+    let alone = [("cookie", cookie.as_str())];
+    let workloads = "/apis/aegisops.io/v1alpha1/namespaces/default/workloads";
+    for path in ["/auth/session", "/incidents", "/ws", "/audit", workloads] {
+        let refused = send(&server, "GET", path, &alone, Value::Null).await;
+        assert_eq!(refused.code, 401, "{path}");
+        assert!(
+            refused.text.contains("worth nothing alone") && refused.text.contains("X-CSRF-Token"),
+            "{}",
+            refused.text
+        );
+        assert!(!refused.text.contains(&csrf));
+    }
+    for guess in ["", &csrf[1..], &cookie["aegis_session=".len()..]] {
+        let guessed = [alone[0], ("x-csrf-token", guess)];
+        assert_eq!(
+            send(&server, "GET", "/incidents", &guessed, Value::Null)
+                .await
+                .code,
+            401
+        );
+    }
+    let secret_alone = [("x-csrf-token", csrf.as_str())];
+    assert_eq!(
+        send(&server, "GET", "/incidents", &secret_alone, Value::Null)
+            .await
+            .code,
+        401
+    );
+    // A browser can send no header with a WebSocket; this is no upgrade, and that far it comes.
+    let protocols = format!("aegis.v1, aegis.session.{csrf}");
+    let page = [alone[0], ("sec-websocket-protocol", protocols.as_str())];
+    assert_eq!(send(&server, "GET", "/ws", &page, Value::Null).await.code, 426);
+}
+
+#[tokio::test]
+async fn where_everybody_may_look_a_cookie_alone_gives_no_more_than_that() {
+    let server = Server::with(crate::ServerConfig {
+        anonymous_role: Some(Role::Viewer),
+        ..config()
+    })
+    .await;
+    let (cookie, _) = login(&server, "admin-token").await;
+    let session = send(
         &server,
         "GET",
         "/auth/session",
@@ -162,15 +203,68 @@ async fn a_page_logs_in_reads_changes_with_its_csrf_token_and_logs_out() {
         Value::Null,
     )
     .await;
-    assert_eq!(gone.code, 401);
+    assert_eq!(session.json()["user"], "system:anonymous");
+}
+
+#[tokio::test]
+async fn who_comes_in_leaves_and_is_refused_is_in_the_audit_log() {
+    let server = Server::start().await;
+    let (cookie, csrf) = login(&server, "admin-token").await;
+    let ours = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    send(&server, "POST", "/auth/login", &[], json!({"token": "a guess"})).await;
+    let link = send(&server, "POST", "/auth/once", &ours, Value::Null)
+        .await
+        .json();
+    let code = json!({"code": link["code"]});
+    for expected in [200, 401] {
+        let redeemed = send(&server, "POST", "/auth/once/redeem", &[], code.clone()).await;
+        assert_eq!(redeemed.code, expected);
+    }
+    send(&server, "POST", "/scale/up", &[], Value::Null).await;
+    let alerts = [("authorization", "Bearer webhook-token")];
+    send(&server, "POST", "/scale/up", &alerts, Value::Null).await;
+    let evil = [
+        ("authorization", "Bearer admin-token"),
+        ("origin", "http://evil.example"),
+    ];
+    send(&server, "POST", "/scale/up", &evil, Value::Null).await;
+    send(&server, "GET", "/audit", &alerts, Value::Null).await;
+    send(&server, "POST", "/auth/logout", &ours, Value::Null).await;
+    let page = server.get("/audit").await;
+    let records = page.json()["records"].as_array().unwrap().clone();
+    let recorded: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+            format!("{} {} {}", text("/verb"), text("/actor/user"), text("/name"))
+        })
+        .collect();
+    assert_eq!(
+        recorded,
+        [
+            "login admin admin",
+            "login-failed system:unknown unknown",
+            "link-made admin admin",
+            "link-redeemed admin admin",
+            "login-failed system:unknown unknown",
+            "refused system:unknown POST /scale/up",
+            "refused webhook POST /scale/up",
+            "refused admin POST /scale/up",
+            "logout admin admin",
+        ],
+        "reads that are refused are not recorded"
+    );
+    for secret in ["a guess", &csrf, code["code"].as_str().unwrap()] {
+        assert!(!page.text.contains(secret), "{}", page.text);
+    }
 }
 
 #[tokio::test]
 async fn a_session_ends_when_its_token_is_revoked() {
     let server = Server::start().await;
     let token = make(&server, "anna", "viewer").await;
-    let (cookie, _) = login(&server, &token).await;
-    let headers = [("cookie", cookie.as_str())];
+    let (cookie, csrf) = login(&server, &token).await;
+    let headers = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
     assert_eq!(
         send(&server, "GET", "/incidents", &headers, Value::Null)
             .await
@@ -200,42 +294,63 @@ async fn a_session_ends_when_its_token_is_revoked() {
 }
 
 #[tokio::test]
-async fn a_link_logs_in_once_and_leaves_no_code_in_the_address() {
-    let server = Server::start().await;
+async fn a_link_leads_to_the_page_which_trades_its_code_once() {
+    let server = Server::with(crate::ServerConfig {
+        trusted_proxies: vec!["10.0.0.2".parse::<crate::TrustedProxy>().unwrap()].into(),
+        ..config()
+    })
+    .await;
     let link = server.ask("POST", "/auth/once", None).await.json();
-    let path = link["path"].as_str().unwrap();
+    let (path, code) = (link["path"].as_str().unwrap(), link["code"].as_str().unwrap());
     assert_eq!(send(&server, "HEAD", path, &[], Value::Null).await.code, 405);
-    let first = send(
-        &server,
-        "GET",
-        path,
-        &[("x-forwarded-proto", "https")],
-        Value::Null,
-    )
-    .await;
-    assert_eq!(
-        (first.code.as_u16(), first.headers["location"].to_str().unwrap()),
-        (303, "/")
-    );
-    assert_eq!(first.headers["referrer-policy"], "no-referrer");
-    assert!(
-        first.headers["set-cookie"]
-            .to_str()
-            .unwrap()
-            .ends_with("; Secure")
-    );
-    let session = send(
-        &server,
-        "GET",
-        "/auth/session",
-        &[("cookie", &cookie(&first))],
-        Value::Null,
-    )
-    .await;
+    // What looks at it, as previews do, spends nothing and is given nothing.
+    for _ in 0..2 {
+        let looked = send(&server, "GET", path, &[], Value::Null).await;
+        assert_eq!(looked.code, 303);
+        let to = looked.headers["location"].to_str().unwrap();
+        assert_eq!(to, format!("/login#once={code}"));
+        assert_eq!(looked.headers["referrer-policy"], "no-referrer");
+        assert!(!looked.headers.contains_key("set-cookie"));
+    }
+    let evil = [("origin", "http://evil.example")];
+    let body = json!({"code": code});
+    let other = send(&server, "POST", "/auth/once/redeem", &evil, body.clone()).await;
+    assert_eq!(other.code, 403);
+    let mut request = Request::post("/auth/once/redeem")
+        .header("x-forwarded-proto", "https")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let peer = crate::serve::Peer(([10, 0, 0, 2], 1).into());
+    request.extensions_mut().insert(peer);
+    let first = Answer::of(server.send(request).await).await;
+    let set = first.headers["set-cookie"].to_str().unwrap();
+    assert!(set.ends_with("; Secure"), "{set}");
+    let csrf = first.json()["csrfToken"].as_str().unwrap().to_owned();
+    let ours = [("cookie", cookie(&first)), ("x-csrf-token", csrf)];
+    let ours = ours.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let session = send(&server, "GET", "/auth/session", &ours, Value::Null).await;
     assert_eq!(session.json()["role"], "admin");
+    let again = send(&server, "POST", "/auth/once/redeem", &[], body).await;
+    assert_eq!(again.code, 401);
     let second = send(&server, "GET", path, &[], Value::Null).await;
     assert_eq!(second.code, 401);
     assert!(second.text.contains("used or has expired"), "{}", second.text);
+}
+
+#[tokio::test]
+async fn a_session_cannot_prolong_itself_by_a_link() {
+    let server = Server::start().await;
+    let (cookie, csrf) = login(&server, "admin-token").await;
+    let ours = [("cookie", cookie.as_str()), ("x-csrf-token", csrf.as_str())];
+    let first = send(&server, "GET", "/auth/session", &ours, Value::Null)
+        .await
+        .json();
+    let link = send(&server, "POST", "/auth/once", &ours, Value::Null)
+        .await
+        .json();
+    let code = json!({"code": link["code"]});
+    let second = send(&server, "POST", "/auth/once/redeem", &[], code).await.json();
+    assert_eq!(second["expiresAt"], first["expiresAt"]);
 }
 
 #[tokio::test]

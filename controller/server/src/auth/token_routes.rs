@@ -50,7 +50,8 @@ pub(super) async fn create(
         .create(&wanted.name, wanted.role, expires_at, &identity.user, now)
         .await;
     let (row, secret) = made.map_err(|error| refused(&error))?;
-    let actor = actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers);
+    let peer = peer.map(|Extension(peer)| peer);
+    let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
     if let Err(status) = record(&state, actor, "create", &row).await {
         // No client has seen it: a token without an audit record is withdrawn.
         state
@@ -80,13 +81,9 @@ pub(super) async fn revoke(
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
     if let Some(row) = state.auth.tokens.list(now).iter().find(|row| row.name == name) {
-        record(
-            &state,
-            actor(&identity, peer.as_ref().map(|Extension(peer)| peer), &headers),
-            "delete",
-            row,
-        )
-        .await?;
+        let peer = peer.map(|Extension(peer)| peer);
+        let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
+        record(&state, actor, "delete", row).await?;
     }
     let revoked = state.auth.tokens.revoke(&name, now).await;
     let row = revoked.map_err(|error| refused(&error))?;

@@ -18,6 +18,7 @@ use super::negotiate::Shape;
 use super::query::Query;
 use super::table::{Column, column, reference, table};
 use super::watch::{self, Lines};
+use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -88,6 +89,8 @@ fn watch(
 ) -> Result<Response, Status> {
     let mut lines = Lines {
         shape,
+        // Notes hold no values.
+        sight: Sight::Whole,
         include: query.include,
         columns: &COLUMNS,
         headed: false,

@@ -15,6 +15,7 @@ use super::query::Query;
 use super::table::{columns, table};
 use super::target::Target;
 use super::{warning, watch};
+use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -33,12 +34,14 @@ pub(super) async fn list(
     target: Target,
     query: Query,
     shape: Shape,
+    sight: Sight,
 ) -> Result<Response, Status> {
     if query.watch {
-        return watch::objects(&state, &target, query, shape);
+        return watch::objects(&state, &target, query, shape, sight);
     }
     let (revision, objects) = selected(&state, &target, &query);
-    let items = objects.iter().map(|object| &*object.value);
+    let shown: Vec<_> = objects.iter().map(|object| sight.shows(&object.value)).collect();
+    let items = shown.iter().map(AsRef::as_ref);
     let response = match shape {
         Shape::Table => Json(table(
             columns(target.info),

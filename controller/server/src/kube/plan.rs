@@ -21,6 +21,7 @@ use super::target::Target;
 use super::write::{consistent, refused};
 use super::{input, write};
 use crate::body::{API_LIMIT, BoundedBody};
+use crate::sight::Sight;
 use crate::state::{NoPlan, ServerState};
 use crate::status::Status;
 
@@ -34,6 +35,7 @@ pub(super) struct Named {
 pub(super) async fn of_workload(
     State(state): State<ServerState>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
+    sight: Sight,
     headers: HeaderMap,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Json<WorkloadPlan>, Status> {
@@ -45,6 +47,7 @@ pub(super) async fn of_workload(
         false if is_whole(&headers) => Wanted::Object(input::object(&body.0)?),
         false => Wanted::Patch(write::parse(&headers, &body)?),
     };
+    wanted.may_be_asked(sight)?;
     let wanted = changed(&state, info, &named.name, wanted).await?;
     let workload = wanted.typed::<Workload>().ok_or_else(Status::no_route)?;
     answer(&state, workload).await
@@ -96,6 +99,19 @@ enum Wanted {
 }
 
 impl Wanted {
+    /// Refuses what would let its sender find out what it is not shown: a JSON patch can test, copy and move values.
+    fn may_be_asked(&self, sight: Sight) -> Result<(), Status> {
+        match self {
+            Self::Patch(Patch::Json(_)) if sight == Sight::Concealed => Err(Status::forbidden(
+                "a JSON patch can read what it changes, so it takes operator: ask with a merge patch",
+            )),
+            Self::Patch(Patch::Json(_)) => Ok(()),
+            Self::Patch(Patch::Merge(about) | Patch::Apply(about))
+            | Self::Object(about)
+            | Self::Spec(about) => sight.may_ask(about),
+        }
+    }
+
     /// The object as it would be written. May take long: not for the store's writer.
     fn apply(&self, current: &Value) -> Result<Value, String> {
         match self {

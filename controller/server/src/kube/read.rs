@@ -13,6 +13,7 @@ use super::query::Query;
 use super::table::{columns, table};
 use super::target::Target;
 use super::{scale, warning};
+use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -21,17 +22,18 @@ pub(super) async fn get(
     target: Target,
     query: Query,
     shape: Shape,
+    sight: Sight,
 ) -> Response {
     let response = match found(&state, &target) {
         Err(status) => status.into_response(),
         Ok(object) => match shape {
-            Shape::Objects => Json(&*object.value).into_response(),
+            Shape::Objects => Json(&*sight.shows(&object.value)).into_response(),
             Shape::Table => {
                 let columns = columns(target.info);
                 let revision = object.resource_version;
                 Json(table(
                     columns,
-                    [&*object.value],
+                    [&*sight.shows(&object.value)],
                     revision,
                     query.include,
                     true,
@@ -45,10 +47,14 @@ pub(super) async fn get(
 }
 
 /// A part of an object.
-pub(super) async fn part(State(state): State<ServerState>, target: Target) -> Result<Response, Status> {
+pub(super) async fn part(
+    State(state): State<ServerState>,
+    target: Target,
+    sight: Sight,
+) -> Result<Response, Status> {
     let object = found(&state, &target)?;
     match target.subresource.as_str() {
-        "status" => Ok(Json(&*object.value).into_response()),
+        "status" => Ok(Json(&*sight.shows(&object.value)).into_response()),
         "scale" if target.info.scalable => Ok(Json(scale::view(&object.value)).into_response()),
         _ => Err(Status::no_route()),
     }

@@ -20,6 +20,7 @@ use super::query::{Include, Query};
 use super::selector::Selector;
 use super::table::{Column, columns, table};
 use super::target::Target;
+use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -32,9 +33,11 @@ pub(super) fn objects(
     target: &Target,
     query: Query,
     shape: Shape,
+    sight: Sight,
 ) -> Result<Response, Status> {
     let mut lines = Lines {
         shape,
+        sight,
         include: query.include,
         columns: columns(target.info),
         headed: false,
@@ -120,6 +123,7 @@ pub(super) fn answer(
 /// Writes changes as lines.
 pub(super) struct Lines {
     pub(super) shape: Shape,
+    pub(super) sight: Sight,
     pub(super) include: Include,
     pub(super) columns: &'static [Column],
     /// Whether a table's columns were sent already: only the first line has them.
@@ -128,6 +132,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn line(&mut self, verb: &str, object: &Value, revision: u64) -> Bytes {
+        let object = &*self.sight.shows(object);
         match self.shape {
             Shape::Objects => line(verb, object),
             Shape::Table => {

@@ -4,19 +4,19 @@
 use std::sync::Arc;
 
 use aegis_runtime::{Part, Store, StoreError, Stored};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
-use super::{input, read, scale};
-use crate::auth::Acting;
+use super::{attribution, input, read, scale};
+use crate::auth::{Acting, Identity};
 use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -27,16 +27,25 @@ const MODIFIED: &str =
 
 pub(super) async fn create(
     Acting(store): Acting,
+    Extension(identity): Extension<Identity>,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
-    make(&store, &target, query.dry_run, input::object(&body.0)?).await
+    let object = input::object(&body.0)?;
+    make(&store, &identity, &target, query.dry_run, object).await
 }
 
-async fn make(store: &Store, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
+async fn make(
+    store: &Store,
+    sender: &Identity,
+    target: &Target,
+    dry_run: bool,
+    mut object: Value,
+) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
+    attribution::stamp(target.info, &Value::Null, &mut object, &sender.user);
     input::check(target.info, &object, store.defaults())?;
     let made = store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
@@ -45,6 +54,7 @@ async fn make(store: &Store, target: &Target, dry_run: bool, mut object: Value) 
 
 pub(super) async fn update(
     Acting(store): Acting,
+    Extension(identity): Extension<Identity>,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
@@ -53,13 +63,14 @@ pub(super) async fn update(
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
     input::check(target.info, &object, store.defaults())?;
-    let stored = commit(&store, &target, query.dry_run, move |_| Ok(object)).await?;
+    let stored = commit(&store, &identity, &target, query.dry_run, move |_| Ok(object)).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
 pub(super) async fn patch(
     State(state): State<ServerState>,
     Acting(store): Acting,
+    Extension(identity): Extension<Identity>,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -69,10 +80,10 @@ pub(super) async fn patch(
     if let Patch::Apply(object) = &patch
         && read::found(&state, &target).is_err()
     {
-        return make(&store, &target, query.dry_run, object.clone()).await;
+        return make(&store, &identity, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let stored = commit(&store, &target, query.dry_run, move |current| {
+    let stored = commit(&store, &identity, &target, query.dry_run, move |current| {
         patch.apply(&current.value)
     })
     .await?;
@@ -178,14 +189,22 @@ impl Options {
 }
 
 /// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
-async fn commit<F>(store: &Store, target: &Target, dry_run: bool, edit: F) -> Result<Arc<Stored>, Status>
+async fn commit<F>(
+    store: &Store,
+    sender: &Identity,
+    target: &Target,
+    dry_run: bool,
+    edit: F,
+) -> Result<Arc<Stored>, Status>
 where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
     let (info, name) = (target.info, target.name.as_str());
-    let (sender, receiver) = oneshot::channel();
+    let (done, receiver) = oneshot::channel();
+    let user = Arc::clone(&sender.user);
     let edit = move |current: &Stored| {
-        let wanted = edit(current).map_err(|why| refused(current, why))?;
+        let mut wanted = edit(current).map_err(|why| refused(current, why))?;
+        attribution::stamp(current.info, &current.value, &mut wanted, &user);
         consistent(current, &wanted)?;
         let errors = input::errors(current.info, &wanted, current.defaults());
         if !errors.is_empty() {
@@ -193,7 +212,7 @@ where
             return Err(StoreError::Invalid { kind, name, errors });
         }
         // Where the caller is gone, no one waits for the finalizers either.
-        drop(sender.send(finalizers(&wanted)));
+        drop(done.send(finalizers(&wanted)));
         Ok(wanted)
     };
     let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));

@@ -1,5 +1,6 @@
 //! Messages as they go over the socket. Pure.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aegis_api::Time;
@@ -7,6 +8,8 @@ use aegis_api::wire::{FrameType, Payload};
 use aegis_runtime::Frame;
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
+
+use crate::sight::Sight;
 
 /// How a client is sent the frames of the feed. What `full_text` comes to is bounded: it repeats itself with every
 /// frame, and may come to a thousand times the answer.
@@ -47,6 +50,21 @@ impl Delivery {
         if let Self::Full { spare, .. } = self {
             *spare = room;
         }
+    }
+}
+
+/// The message as this client is shown it: only objects hold what is hidden from some.
+pub(super) fn shown(sight: Sight, kind: FrameType, text: Utf8Bytes) -> Utf8Bytes {
+    if sight == Sight::Whole || kind != FrameType::Resource {
+        return text;
+    }
+    match serde_json::from_str(&text) {
+        Ok(message) => match sight.shows(&message) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(shown) => shown.to_string().into(),
+        },
+        // Not sent rather than sent whole; our own messages are JSON.
+        Err(_) => Utf8Bytes::from_static("{}"),
     }
 }
 
@@ -107,6 +125,20 @@ mod tests {
         let frames = frames(feed);
         let messages = frames.iter().filter_map(|frame| delivery.message(frame));
         messages.map(|text| read(&text)).collect()
+    }
+
+    #[test]
+    fn a_viewer_is_sent_objects_without_values_and_everything_else_as_it_is() {
+        let text = json!({"type": "resource", "data": {"object": {"spec": {"template": {"env": {"A": "hunter2"}}}}}});
+        let message = |kind, sight| shown(sight, kind, text.to_string().into());
+        assert!(message(FrameType::Resource, Sight::Whole).contains("hunter2"));
+        let hidden = message(FrameType::Resource, Sight::Concealed);
+        assert!(!hidden.contains("hunter2") && hidden.contains("•••"), "{hidden}");
+        let plain = json!({"type": "resource", "data": {"object": {"spec": {"replicas": 2}}}}).to_string();
+        assert_eq!(
+            shown(Sight::Concealed, FrameType::Resource, plain.clone().into()).as_str(),
+            plain
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::message::{self, Delivery};
 use super::{Wishes, snapshot};
 use crate::auth::Identity;
+use crate::sight::Sight;
 use crate::state::ServerState;
 
 /// How often the server sends a ping.
@@ -41,6 +42,7 @@ pub(super) async fn run(socket: WebSocket, state: &ServerState, identity: &Ident
         socket,
         position,
         delivery: delivery(state, wishes),
+        sight: Sight::of(identity),
         names_stream: wishes.stream.is_some(),
         heard: Instant::now(),
     };
@@ -98,6 +100,7 @@ struct Session {
     socket: WebSocket,
     position: u64,
     delivery: Delivery,
+    sight: Sight,
     /// Clients of the earlier system are not sent what they did not request.
     names_stream: bool,
     heard: Instant,
@@ -145,6 +148,7 @@ impl Session {
             FeedItem::Frame(frame) => {
                 self.position = frame.seq;
                 if let Some(text) = self.delivery.message(&frame) {
+                    let text = message::shown(self.sight, frame.kind, text);
                     self.send(Message::Text(text)).await?;
                 }
                 if self.position == state.feed.seq() {

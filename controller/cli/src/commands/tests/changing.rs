@@ -206,7 +206,7 @@ async fn approve_sends_the_hash_of_the_plan_that_it_shows() {
     let (patch, _) = last_body(&server, "PATCH").await;
     assert_eq!(
         patch,
-        json!({"spec": {"approval": {"decision": "Approve", "by": "ann", "planHash": "abc123"}}})
+        json!({"spec": {"approval": {"decision": "Approve", "planHash": "abc123"}}})
     );
     assert_eq!(aegisctl(&server.uri(), &["reject", "inc-1"]).await.code, 0);
     assert_eq!(

@@ -25,7 +25,7 @@ impl Host {
         self.engine.run_container(spec).unwrap();
     }
 
-    async fn apply(&self, spec: Value) {
+    pub(super) async fn apply(&self, spec: Value) {
         let object = json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"}, "spec": spec});
         let made = self
             .context
@@ -37,7 +37,7 @@ impl Host {
     }
 
     /// Reconciles until it waits for a change, as the loop would.
-    async fn settle(&self) -> Workload {
+    pub(super) async fn settle(&self) -> Workload {
         for _ in 0..50 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             if self.reconciler.reconcile("web").await.ok() == Some(Action::AwaitChange) {
@@ -84,7 +84,7 @@ impl Host {
     }
 }
 
-fn degraded(workload: &Workload) -> Condition {
+pub(super) fn degraded(workload: &Workload) -> Condition {
     let status = workload.status.as_ref().unwrap();
     condition::find(&status.conditions, ConditionType::Degraded)
         .unwrap()

@@ -10,7 +10,7 @@ use super::super::Holder;
 use super::super::private_file::write;
 use super::super::role::Role;
 use super::super::secret::Digest;
-use super::{Session, Sessions, csrf};
+use super::{Session, Sessions};
 
 /// A session as the file has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ use super::{Session, Sessions, csrf};
 pub(super) struct Row {
     /// Of the cookie.
     sha256: String,
+    /// SHA-256 of the page's secret. A session of an earlier version, which had none, ends.
+    #[serde(default)]
+    secret: String,
     user: String,
     role: Role,
     /// SHA-256 of the token that began it, with which it ends.
@@ -39,6 +42,7 @@ impl Row {
     pub(super) fn of(key: Digest, session: &Session) -> Self {
         Self {
             sha256: key.to_hex(),
+            secret: session.secret.to_hex(),
             user: session.holder.user.to_string(),
             role: session.holder.role,
             token: session.holder.digest.to_hex(),
@@ -59,7 +63,7 @@ impl Row {
         };
         let session = Session {
             holder,
-            csrf: csrf(key),
+            secret: Digest::from_hex(&self.secret)?,
             expires_at: self.expires_at,
             used_at: self.used_at,
         };
@@ -118,6 +122,7 @@ impl SessionFile {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Begun;
     use super::*;
     use jiff::SignedDuration;
     use secrecy::{ExposeSecret as _, SecretString};
@@ -150,11 +155,15 @@ mod tests {
     async fn a_session_outlives_the_process_and_the_file_grants_no_access() {
         let folder = tempfile::tempdir().unwrap();
         let (sessions, file) = open(folder.path(), at(0));
-        let (cookie, before) = sessions.begin(holder(), at(0));
+        let Begun {
+            cookie,
+            secret,
+            session: before,
+        } = sessions.begin(holder().into(), at(0));
         file.save(&sessions, at(0)).await;
         let path = folder.path().join("sessions.json");
         let text = std::fs::read_to_string(&path).unwrap();
-        for secret in [&cookie, &before.csrf] {
+        for secret in [&cookie, &secret] {
             assert!(!text.contains(secret.expose_secret()), "{text}");
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
@@ -163,7 +172,7 @@ mod tests {
         let (again, file) = open(folder.path(), at(1));
         let session = again.touch(&key(&cookie), at(1)).unwrap();
         assert_eq!(session.holder, before.holder);
-        assert_eq!(session.csrf.expose_secret(), before.csrf.expose_secret());
+        assert!(session.is_proved_by(secret.expose_secret()));
         assert_eq!(session.expires_at, before.expires_at);
         again.end(&key(&cookie));
         file.save(&again, at(1)).await;
@@ -175,10 +184,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_that_was_written_without_a_secret_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sessions, file) = open(folder.path(), at(0));
+        let cookie = sessions.begin(holder().into(), at(0)).cookie;
+        file.save(&sessions, at(0)).await;
+        let path = folder.path().join("sessions.json");
+        let mut content: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        content["sessions"][0].as_object_mut().unwrap().remove("secret");
+        std::fs::write(&path, content.to_string()).unwrap();
+        let (again, _) = open(folder.path(), at(0));
+        assert!(again.touch(&key(&cookie), at(0)).is_none());
+    }
+
+    #[tokio::test]
     async fn what_expired_meanwhile_does_not_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let (sessions, file) = open(folder.path(), at(0));
-        let (cookie, _) = sessions.begin(holder(), at(0));
+        let cookie = sessions.begin(holder().into(), at(0)).cookie;
         file.save(&sessions, at(0)).await;
         let (late, file) = open(folder.path(), at(13));
         assert!(late.touch(&key(&cookie), at(0)).is_none());
@@ -192,7 +215,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("sessions.json"), "{").unwrap();
         let (sessions, file) = open(folder.path(), at(0));
-        let (cookie, _) = sessions.begin(holder(), at(0));
+        let cookie = sessions.begin(holder().into(), at(0)).cookie;
         file.save(&sessions, at(0)).await;
         assert!(!sessions.are_due(at(0)));
         assert!(sessions.touch(&key(&cookie), at(11)).is_some());
