@@ -2,5 +2,6 @@
 
 mod foreseen;
 mod host;
+mod slow_stops;
 mod stopped;
 mod stops;
