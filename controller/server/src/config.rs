@@ -1,5 +1,6 @@
 //! How the server is set up. Pure data.
 
+use aegis_planning::admission::HostMounts;
 use secrecy::SecretString;
 
 use crate::auth::Role;
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub max_replicas: u32,
     /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
     pub allowed_origins: Vec<String>,
+    /// Folders of the host that templates of operators may mount.
+    pub host_mounts: HostMounts,
     /// The controller's version, as `/health` reports it.
     pub version: String,
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::admission::{Admission, Judged};
 use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
@@ -26,25 +27,51 @@ const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 pub(super) async fn create(
+    State(state): State<ServerState>,
     Acting(store): Acting,
+    admission: Admission,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
-    make(&store, &target, query.dry_run, input::object(&body.0)?).await
+    let writer = Writer {
+        state: &state,
+        store: &store,
+        admission,
+    };
+    make(writer, &target, query.dry_run, input::object(&body.0)?).await
 }
 
-async fn make(store: &Store, target: &Target, dry_run: bool, mut object: Value) -> Result<Response, Status> {
+/// Who writes, and where.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    state: &'a ServerState,
+    store: &'a Store,
+    admission: Admission,
+}
+
+async fn make(
+    writer: Writer<'_>,
+    target: &Target,
+    dry_run: bool,
+    mut object: Value,
+) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
-    input::check(target.info, &object, store.defaults())?;
-    let made = store.create(target.info, object, dry_run).await;
+    input::check(target.info, &object, writer.store.defaults())?;
+    writer
+        .admission
+        .of_new(writer.state, target.info, &object)
+        .await?;
+    let made = writer.store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
     Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
 }
 
 pub(super) async fn update(
+    State(state): State<ServerState>,
     Acting(store): Acting,
+    admission: Admission,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
@@ -53,13 +80,17 @@ pub(super) async fn update(
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
     input::check(target.info, &object, store.defaults())?;
-    let stored = commit(&store, &target, query.dry_run, move |_| Ok(object)).await?;
+    let judged = admission
+        .of_change(&state, &target, |_| Ok(object.clone()))
+        .await?;
+    let stored = commit(&store, &target, query.dry_run, judged, move |_| Ok(object)).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
 pub(super) async fn patch(
     State(state): State<ServerState>,
     Acting(store): Acting,
+    admission: Admission,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -69,10 +100,18 @@ pub(super) async fn patch(
     if let Patch::Apply(object) = &patch
         && read::found(&state, &target).is_err()
     {
-        return make(&store, &target, query.dry_run, object.clone()).await;
+        let writer = Writer {
+            state: &state,
+            store: &store,
+            admission,
+        };
+        return make(writer, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let stored = commit(&store, &target, query.dry_run, move |current| {
+    let judged = admission
+        .of_change(&state, &target, |current| patch.apply(&current.value))
+        .await?;
+    let stored = commit(&store, &target, query.dry_run, judged, move |current| {
         patch.apply(&current.value)
     })
     .await?;
@@ -178,7 +217,13 @@ impl Options {
 }
 
 /// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
-async fn commit<F>(store: &Store, target: &Target, dry_run: bool, edit: F) -> Result<Arc<Stored>, Status>
+async fn commit<F>(
+    store: &Store,
+    target: &Target,
+    dry_run: bool,
+    judged: Judged,
+    edit: F,
+) -> Result<Arc<Stored>, Status>
 where
     F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
 {
@@ -187,6 +232,9 @@ where
     let edit = move |current: &Stored| {
         let wanted = edit(current).map_err(|why| refused(current, why))?;
         consistent(current, &wanted)?;
+        if !judged.holds_for(current) {
+            return Err(conflict(current, MODIFIED));
+        }
         let errors = input::errors(current.info, &wanted, current.defaults());
         if !errors.is_empty() {
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
@@ -215,22 +263,26 @@ pub(super) fn refused(current: &Stored, message: String) -> StoreError {
     }
 }
 
+fn conflict(current: &Stored, message: &str) -> StoreError {
+    StoreError::Conflict {
+        kind: current.info.kind.to_owned(),
+        name: current.name().to_owned(),
+        message: message.to_owned(),
+    }
+}
+
 /// Refuses an object of another version, and changes of what never changes.
 pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreError> {
     let differs = |pointer: &str| {
         let (then, now) = (current.value.pointer(pointer), wanted.pointer(pointer));
         now.is_some_and(|now| !now.is_null() && now.as_str() != Some("") && then != Some(now))
     };
-    let conflict = |message: &str| StoreError::Conflict {
-        kind: current.info.kind.to_owned(),
-        name: current.name().to_owned(),
-        message: message.to_owned(),
-    };
     if differs("/metadata/resourceVersion") {
-        return Err(conflict(MODIFIED));
+        return Err(conflict(current, MODIFIED));
     }
     if differs("/metadata/uid") {
-        return Err(conflict("it is another object of the same name: its uid differs"));
+        let message = "it is another object of the same name: its uid differs";
+        return Err(conflict(current, message));
     }
     for (pointer, field) in [
         ("/metadata/name", "metadata.name"),
