@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// A reconcile that runs longer than this is waiting for something: it no longer counts.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const WAITS_AFTER: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
     static CURRENT: Arc<Slot>;
@@ -72,7 +72,7 @@ impl Slot {
     pub(crate) async fn hold<F: Future>(self: Arc<Self>, reconcile: F) -> F::Output {
         let slot = Arc::clone(&self);
         let late = async move {
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(WAITS_AFTER).await;
             let _gone = slot.leave();
             std::future::pending::<std::convert::Infallible>().await
         };
