@@ -48,7 +48,10 @@ async fn i9_twice_as_many_incidents_whose_model_hangs_as_there_are_slots_keep_no
         let (app, report) = (format!("app-{number}"), format!("hung-{number}"));
         let spec = RunSpec::new(&app, "app:1").network("shared");
         harness.engine.run_container(&spec).unwrap();
-        harness.apply("Workload", &app, &json!({"container": app})).await.unwrap();
+        harness
+            .apply("Workload", &app, &json!({"container": app}))
+            .await
+            .unwrap();
         let alert = json!({"workloadRef": app, "alertType": "odd"});
         harness.apply("Incident", &report, &alert).await.unwrap();
     }
@@ -98,6 +101,8 @@ async fn until(store: &aegis_runtime::Store, what: &str, is_so: impl Fn() -> boo
     let bounded = tokio::time::timeout(Duration::from_secs(60), wait).await;
     let incidents = store.list::<Incident>();
     let statuses = incidents.iter().filter_map(|incident| incident.status.as_ref());
-    let phases: Vec<_> = statuses.map(|status| (status.phase, status.conditions.last())).collect();
+    let phases: Vec<_> = statuses
+        .map(|status| (status.phase, status.conditions.last()))
+        .collect();
     assert!(bounded.is_ok(), "not within a minute: {what}: {phases:?}");
 }
