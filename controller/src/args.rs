@@ -64,6 +64,10 @@ pub(crate) struct Args {
     /// machine: it speaks no TLS.
     #[arg(long, env = "AEGIS_INSECURE", default_value_t = false, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     pub(crate) insecure: bool,
+    /// Folders of the host, such as /srv/app, that templates of operators may bind-mount; none by default. What else reaches
+    /// the host is an admin's.
+    #[arg(long, env = "AEGIS_ALLOW_HOST_MOUNTS", value_delimiter = ',', value_name = "PATHS", value_parser = host_mount)]
+    pub(crate) allow_host_mounts: Vec<String>,
     /// Log as text or as one JSON object a line. What is logged: RUST_LOG, by default info.
     #[arg(long, env = "AEGIS_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -219,6 +223,10 @@ pub(crate) struct Models {
     /// directory, if there is one, where none is named.
     #[arg(long, env = "AEGIS_PROMPTS_DIR", value_name = "DIR")]
     pub(crate) prompts_dir: Option<PathBuf>,
+}
+
+fn host_mount(text: &str) -> Result<String, String> {
+    aegis_planning::admission::HostMounts::new([text]).map(|_| text.trim().to_owned())
 }
 
 /// A scheme and a host, as browsers send it: no path, and no '*' that would admit every origin.

@@ -11,6 +11,7 @@ use aegis_brain::Brain;
 use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
 use aegis_notify::Notifier;
+use aegis_planning::admission::HostMounts;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
 use aegis_reconcilers::host_reader::HostReader;
@@ -227,6 +228,9 @@ impl Wired {
                     allowed_origins: args.allowed_origins.clone(),
                     trusted_proxies: reach.proxies,
                     alerts_only: reach.alerts_only,
+                    // Each was checked when the arguments were read.
+                    host_mounts: HostMounts::new(args.allow_host_mounts.iter().map(String::as_str))
+                        .unwrap_or_default(),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 },
                 store: context.store.clone(),
@@ -238,6 +242,7 @@ impl Wired {
                 recall: rag(context, &self.recall),
                 logs: logs(context),
                 plans: plans(context),
+                containers: containers(context),
                 shutdown,
             },
             access.tokens,
@@ -387,6 +392,19 @@ fn plans(context: &Context) -> aegis_server::Plans {
                 true => aegis_server::NoPlan::Invalid(chain(&error)),
                 false => aegis_server::NoPlan::Unknown(format!("{:#}", anyhow::Error::from(error))),
             })
+        }
+        .boxed()
+    })
+}
+
+/// Containers by their exact name: the beginning of an id would mean one, too.
+fn containers(context: &Context) -> aegis_server::Containers {
+    let engine = Arc::clone(&context.engine);
+    Arc::new(move |name: String| {
+        let engine = Arc::clone(&engine);
+        async move {
+            let found = engine.inspect(&name).await.map_err(|error| error.to_string())?;
+            Ok(found.filter(|found| found.name == name))
         }
         .boxed()
     })

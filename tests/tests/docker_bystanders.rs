@@ -163,3 +163,51 @@ async fn an_alert_that_names_another_container_restarts_only_that_one_i3() {
     assert_eq!(api.list("Incident").await.len(), 1);
     assert_eq!(other.started_at().await, began);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_replica_with_all_its_labels_is_never_touched_and_reported_i3() {
+    let world = World::new().await;
+    let patient = world.patient("buggy").start().await;
+    let front = world.nginx("lb").await;
+    let name = &patient.name;
+    let controller = world.controller().start().await;
+    let api = controller.api();
+    api.apply(&manifests::adopting(name, 2)).await;
+    api.apply(&manifests::balancing(&front.name, name)).await;
+    api.workload_ready(name, 2).await;
+    api.balancer_serves(&front.name, 2).await;
+
+    // As what is run from a committed image, or duplicated by a tool, has them.
+    let replica = world.find(&format!("{name}-replica-1")).await.unwrap();
+    let labels = replica.inspect().await["Config"]["Labels"].clone();
+    let mut copy = world.patient("look");
+    for (key, value) in labels.as_object().unwrap() {
+        if key.starts_with("io.aegisops.") {
+            copy = copy.label(key, value.as_str().unwrap());
+        }
+    }
+    let copy = copy.start().await;
+    let before = trace(&copy.inspect().await);
+    let reported = eventually("the copy is reported", async || {
+        let events = api.events("Workload", name).await;
+        let found = events.into_iter().find(|event| event["reason"] == "NotOurs");
+        found.ok_or_else(|| "no Event NotOurs".to_owned())
+    })
+    .await;
+    let message = reported["message"].as_str().unwrap();
+    assert!(
+        message.contains(&copy.name)
+            && message.contains("io.aegisops.workload")
+            && message.contains("docker rename"),
+        "{message}"
+    );
+
+    controller.ctl().ok(&["scale", name, "--replicas=3"]).await;
+    api.workload_ready(name, 3).await;
+    api.balancer_serves(&front.name, 3).await;
+    controller.ctl().ok(&["scale", name, "--replicas=1"]).await;
+    api.workload_ready(name, 1).await;
+    controller.ctl().ok(&["delete", "workload", name]).await;
+    api.gone("Workload", name).await;
+    assert_eq!(trace(&copy.inspect().await), before);
+}

@@ -623,6 +623,9 @@ pub struct InstanceStatus {
     /// Those that count against `restart.attempts`, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_restarts: Vec<Time>,
+    /// The start of the run whose restart was counted before it was begun: one that is cut short counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_run: Option<Time>,
     /// Since when its probe fails without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhealthy_since: Option<Time>,

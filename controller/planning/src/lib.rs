@@ -2,6 +2,7 @@
 //! no clock but the one that is handed in, no tokio. What reads and what acts is in `aegis-reconcilers`.
 
 pub mod addressing;
+pub mod admission;
 pub mod council;
 pub mod covering;
 pub mod detection;

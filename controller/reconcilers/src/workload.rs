@@ -100,6 +100,8 @@ impl Reconciler for WorkloadReconciler {
             // People want something else by now: the plan is for a parent that is no more.
             return Ok(Action::Requeue(AT_ONCE));
         }
+        status::count_ahead(context, &workload, &validated, &prepared).await?;
+        let workload = context.store.get::<Workload>(name).unwrap_or(workload);
         let applied = apply::apply(context, &validated, prepared).await;
         let next = status::update(context, &workload, &validated, &applied.outcome).await?;
         match (next, applied.failure) {

@@ -164,7 +164,8 @@ impl<R: Reconciler> Controller<R> {
         self
     }
 
-    /// How many reconciles may run at a time; at least 1.
+    /// How many reconciles may be at work at a time; at least 1. One that waits [`aside`](crate::slot::aside), or has
+    /// run for more than 5 s, is not: however many hang, the others go on.
     pub fn concurrency(mut self, n: usize) -> Self {
         self.concurrency = n.max(1);
         self
@@ -203,6 +204,7 @@ impl<R: Reconciler> Controller<R> {
             ..
         } = self;
         let mut runner = Runner::new(reconciler, concurrency, deadline);
+        let slots = runner.slots();
         let mut queue = Queue {
             kind: R::KIND,
             scheduler: Scheduler::new(),
@@ -229,6 +231,8 @@ impl<R: Reconciler> Controller<R> {
                         next_resync.as_mut().reset(Instant::now() + pause);
                     }
                 }
+                // Only so that the loop looks again whether there is room.
+                () = slots.freed() => {}
                 Some(due) = queue.scheduler.next(), if runner.has_room() => {
                     queue.report(&Activity::Started { waited: due.at.elapsed() });
                     runner.start(due);

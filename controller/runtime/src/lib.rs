@@ -15,6 +15,7 @@ pub mod offload;
 pub mod predicate;
 mod runner;
 pub mod scheduler;
+pub mod slot;
 pub mod store;
 mod watch;
 

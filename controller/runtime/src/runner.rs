@@ -1,4 +1,4 @@
-//! Runs reconciles side by side, up to a limit. Owns the running futures and turns whatever ends one (an answer, an
+//! Runs reconciles side by side, up to a limit on those that do not only wait. Owns the running futures and turns whatever ends one (an answer, an
 //! error, a panic, a deadline) into an [`Outcome`]; decides nothing about what follows. No I/O of its own.
 //!
 //! That a key runs at most once at a time is the scheduler's promise: it hands out a key only after its last run.
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::controller::{Action, OnError, ReconcileError, Reconciler};
 use crate::scheduler::Due;
+use crate::slot::{Slot, Slots};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ pub(crate) struct Runner<R> {
     limit: usize,
     deadline: Duration,
     running: FuturesUnordered<BoxFuture<'static, Finished>>,
+    slots: Arc<Slots>,
 }
 
 impl<R: Reconciler> Runner<R> {
@@ -51,11 +53,17 @@ impl<R: Reconciler> Runner<R> {
             limit: limit.max(1),
             deadline,
             running: FuturesUnordered::new(),
+            slots: Arc::default(),
         }
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.running.len() < self.limit
+        self.slots.occupied() < self.limit
+    }
+
+    /// The slots that its runs are in, to wait for one.
+    pub(crate) fn slots(&self) -> Arc<Slots> {
+        Arc::clone(&self.slots)
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -70,9 +78,10 @@ impl<R: Reconciler> Runner<R> {
         let reconciler = Arc::clone(&self.reconciler);
         let deadline = self.deadline;
         let Due { key, why, .. } = due;
+        let slot = Slot::take(&self.slots);
         self.running.push(Box::pin(async move {
             let started = Instant::now();
-            let outcome = reconcile(&*reconciler, &key, deadline).await;
+            let outcome = slot.hold(reconcile(&*reconciler, &key, deadline)).await;
             Finished {
                 key,
                 why,

@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             allowed_origins: Vec::new(),
             trusted_proxies: aegis_server::TrustedProxies::default(),
             alerts_only: Vec::new(),
+            host_mounts: aegis_planning::admission::HostMounts::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         store: store.clone(),
@@ -53,6 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let why = aegis_server::NoPlan::Unknown("there is no engine here".to_owned());
             Box::pin(async { Err(why) })
         }),
+        containers: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
         shutdown: shutdown.clone(),
     };
     let state = ServerState::new(parts, tokens);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use aegis_planning::admission::HostMounts;
 use secrecy::SecretString;
 
 use crate::auth::Role;
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// Addresses of this controller at which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
     pub alerts_only: Vec<IpAddr>,
+    /// Folders of the host that templates of operators may mount.
+    pub host_mounts: HostMounts,
     /// The controller's version, as `/health` reports it.
     pub version: String,
 }

@@ -1,5 +1,6 @@
 //! The Kubernetes-shaped API: what stock `kubectl` and `aegisctl` speak. A view of the store; no state of its own.
 
+mod admission;
 mod age;
 mod attribution;
 mod discovery;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aegis_api::Workload;
+use aegis_api::observed::ContainerDetails;
 use aegis_api::wire::plan::WorkloadPlan;
 use aegis_runtime::{EventRecorder, Feed, Store};
 use futures::future::BoxFuture;
@@ -67,6 +68,10 @@ pub enum NoPlan {
 /// What a Workload's containers would go through if it were stored like this. Reads only.
 pub type Plans = Arc<dyn Fn(Arc<Workload>) -> BoxFuture<'static, Result<WorkloadPlan, NoPlan>> + Send + Sync>;
 
+/// One container of the host by its exact name, if there is one; the error is human-readable.
+pub type Containers =
+    Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<ContainerDetails>, String>> + Send + Sync>;
+
 /// What the server is made of.
 pub struct ServerParts {
     /// Settings.
@@ -89,6 +94,8 @@ pub struct ServerParts {
     pub logs: Logs,
     /// What changes would do.
     pub plans: Plans,
+    /// Containers that specs name, to judge who may name them.
+    pub containers: Containers,
     /// Ends watches and WebSockets.
     pub shutdown: CancellationToken,
 }

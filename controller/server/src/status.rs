@@ -152,6 +152,16 @@ impl Status {
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message)
     }
 
+    /// What only an admin may write, by field.
+    pub(crate) fn not_admitted(info: &KindInfo, name: &str, errors: &[FieldError]) -> Self {
+        let all: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.field, error.message))
+            .collect();
+        let message = format!("{} \"{name}\" is forbidden: {}", resource(info), all.join("; "));
+        Self::forbidden(message).about(info.plural, name, errors)
+    }
+
     /// A part of an object that only the controller writes.
     pub(crate) fn controller_only(info: &KindInfo, name: &str) -> Self {
         let why = "status is written by the controller only";

@@ -26,6 +26,7 @@ pub(crate) fn config() -> ServerConfig {
         allowed_origins: Vec::new(),
         alerts_only: Vec::new(),
         trusted_proxies: crate::TrustedProxies::default(),
+        host_mounts: aegis_planning::admission::HostMounts::new(["/srv/app"]).unwrap(),
         version: "1.2.3".to_owned(),
     }
 }
@@ -116,6 +117,20 @@ impl Server {
                     complete: true,
                 };
                 Box::pin(async move { Ok(plan) })
+            }),
+            // One that is called like this has full privileges, or is not there, or the engine is away.
+            containers: Arc::new(|name| {
+                let found = aegis_api::observed::ContainerDetails {
+                    host_config: serde_json::json!({"Privileged": name.starts_with("privileged")}),
+                    name: name.clone(),
+                    ..Default::default()
+                };
+                let found = match name.as_str() {
+                    "missing" => Ok(None),
+                    "unknown" => Err("the engine is away".to_owned()),
+                    _ => Ok(Some(found)),
+                };
+                Box::pin(async move { found })
             }),
             recall: Arc::new(|_| {
                 vec![RagHit {

@@ -200,6 +200,8 @@ vocabulary! {
         Partial,
         /// nginx's container does not run.
         ContainerNotRunning,
+        /// The container runs something else than nginx: nothing is written to it or run in it.
+        NotNginx,
         /// nginx's container has no address on any network.
         NoAddress,
         /// The template cannot be read or rendered.

@@ -84,14 +84,15 @@ impl Docker {
         else {
             return Ok(());
         };
-        let label: Value = serde_json::from_str(label).map_err(|error| {
-            failure::refused(operation, format!("label {LABEL_NETWORKS} is damaged: {error}"))
-        })?;
-        if label.get("container").and_then(Value::as_str) != Some(&container.name) {
+        let Some(networks) = still_to_join(label, &container.name) else {
+            // Written by another than this controller: it chooses nothing, and keeps nothing from starting.
+            tracing::warn!(
+                container = container.name,
+                "label {LABEL_NETWORKS} is damaged and is ignored"
+            );
             return Ok(());
-        }
-        let networks = label.get("networks").and_then(Value::as_object).cloned();
-        for (network, endpoint) in networks.unwrap_or_default() {
+        };
+        for (network, endpoint) in networks {
             if !container.networks.contains_key(&network) {
                 self.join(&container.id, &network, &endpoint, operation).await?;
             }
@@ -122,6 +123,21 @@ impl Docker {
     }
 }
 
+/// What the label says of the networks that are to be joined; `None` where it is nothing that [`Docker::create_now`] writes
+/// for a container of this name.
+fn still_to_join(label: &str, name: &str) -> Option<Map<String, Value>> {
+    let label: Value = serde_json::from_str(label).ok()?;
+    let label = label.as_object()?;
+    let is_for_it = label.get("container").and_then(Value::as_str) == Some(name);
+    let networks = label.get("networks").and_then(Value::as_object);
+    let networks = networks.filter(|_| is_for_it && label.len() == 2)?;
+    let is_valid = |(network, endpoint): (&String, &Value)| {
+        let is_mode = network.contains(':') || matches!(network.as_str(), "" | "host" | "none");
+        !is_mode && endpoint.is_object()
+    };
+    networks.iter().all(is_valid).then(|| networks.clone())
+}
+
 fn endpoints(body: &mut Value) -> Option<&mut Map<String, Value>> {
     object(body, "NetworkingConfig")?
         .entry("EndpointsConfig")
@@ -149,4 +165,34 @@ fn with(mut error: EngineError, more: &str) -> EngineError {
         EngineError::Timeout { operation, .. } => operation.push_str(more),
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_networks_label_that_this_controller_did_not_write_joins_nothing_and_fails_no_start() {
+        let networks = |label: &str| still_to_join(label, "web-replica-1").map(|networks| networks.len());
+        let ours = json!({"container": "web-replica-1", "networks": {"back": {"Aliases": ["web"]}}});
+        assert_eq!(networks(&ours.to_string()), Some(1));
+        assert_eq!(
+            networks(r#"{"container":"web-replica-1","networks":{}}"#),
+            Some(0)
+        );
+        for label in [
+            "",
+            "no JSON {",
+            "[]",
+            r#"{"prod_default":{"Aliases":["postgres"]}}"#,
+            r#"{"container":"web-replica-2","networks":{"back":{}}}"#,
+            r#"{"container":"web-replica-1","networks":["back"]}"#,
+            r#"{"container":"web-replica-1","networks":{"back":"x"}}"#,
+            r#"{"container":"web-replica-1","networks":{"container:db":{}}}"#,
+            r#"{"container":"web-replica-1","networks":{"host":{}}}"#,
+            r#"{"container":"web-replica-1","networks":{"back":{}},"more":1}"#,
+        ] {
+            assert_eq!(networks(label), None, "{label}");
+        }
+    }
 }

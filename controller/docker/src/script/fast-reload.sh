@@ -3,10 +3,12 @@
 # Exit code 0: signalled to reload; 70: nothing was touched; 71: refused, and the file is as it was; 72: accepted, but nginx
 # could not be signalled; 73: refused, and the file could not be put back.
 umask 022
-# Of this run alone: one that timed out may still be at work.
+# Of this run alone: one that timed out may still be at work. The folder may be writable for others in the container: what
+# stands in the way, a symbolic link above all, is never followed or written over (set -C creates with O_EXCL).
+set -C
 new="${1%/*}/.${1##*/}.$$-new"
 old="${1%/*}/.${1##*/}.$$-old"
-if ! { head -c "$2" >"$new" && [ "$(wc -c <"$new")" -eq "$2" ] && cp "$1" "$old" && mv -f "$new" "$1"; }; then
+if ! { head -c "$2" >"$new" && [ "$(wc -c <"$new")" -eq "$2" ] && cat "$1" >"$old" && mv -f "$new" "$1"; }; then
     rm -f "$new" "$old"
     exit 70
 fi

@@ -101,3 +101,32 @@ fn an_nginx_that_cannot_be_signalled_says_so() {
     assert_eq!(i64::from(lab.run("after", 5)), NOT_RELOADED);
     lab.is("after", None);
 }
+
+#[test]
+fn a_link_that_lies_where_the_script_writes_is_never_followed() {
+    let lab = Lab::new("links");
+    let victim = lab.0.join("victim");
+    std::fs::write(&victim, "untouched").unwrap();
+    let (live, folder) = (lab.live(), lab.0.join("conf.d"));
+    // Another program that may write there has put a link at each name that the script can come to use: `$$` is the shell's own id.
+    let program = format!(
+        "for end in new old; do ln -s '{victim}' '{folder}/.up stream.conf.'$$\"-$end\"; done\n{FAST_RELOAD}",
+        victim = victim.display(),
+        folder = folder.display()
+    );
+    let path = format!("{}:/usr/bin:/bin", lab.0.join("bin").display());
+    let mut child = Command::new("sh")
+        .args(["-c", &program, "aegis-reload"])
+        .arg(&live)
+        .args(["5", "/etc/nginx/nginx.conf"])
+        .env("PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"after").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(70));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
+    lab.is("before", None);
+}

@@ -47,6 +47,7 @@ pub fn row(name: &str, ip: &str, health: Health) -> InstanceStatus {
         restarts: 0,
         last_restart_at: None,
         recent_restarts: Vec::new(),
+        counted_run: None,
         unhealthy_since: None,
         message: None,
         first_ready_at: None,

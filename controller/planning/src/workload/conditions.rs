@@ -2,6 +2,7 @@
 //! where there is none. Pure.
 
 use aegis_api::condition::Conditions;
+use aegis_api::meta::LABEL_WORKLOAD;
 use aegis_api::workload::Health;
 use aegis_api::{ConditionType, Reason, WorkloadStatus};
 
@@ -219,8 +220,10 @@ fn foreign(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
         return;
     }
     let message = format!(
-        "{} left alone: labels say it was made for this workload, its name does not (run from a committed image, or renamed)",
-        workload.strangers.join(", ")
+        "{} left alone: {LABEL_WORKLOAD}={} says it was made for this workload, its name does not (run from a committed image, duplicated, or renamed); \
+         remove it, or recreate it without the labels io.aegisops.*, or give it its name back with docker rename",
+        workload.strangers.join(", "),
+        workload.name,
     );
     conditions.set(kind, true, Reason::NotOurs, message);
 }

@@ -18,7 +18,7 @@ use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
 use crate::addressing;
 use crate::probe::{self, Target};
 
-pub(super) use restarts::counted_restarts;
+pub(super) use restarts::{counted_restarts, is_counted};
 
 /// One thing to do to one container. Steps of one plan are independent of each other.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aegis_api::workload::{Capture, Demand, Health, InstanceStatus, Revision};
 use aegis_api::{ContainerId, Time, WorkloadStatus};
 
-use super::plan::{Prepared, Step, counted_restarts, is_progressing};
+use super::plan::{Prepared, Step, counted_restarts, is_counted, is_progressing};
 use super::validate::{Instance, ReplicaSource, ValidatedWorkload};
 use super::{conditions, restart_limit, rollout};
 use crate::ledger::HOUR;
@@ -125,10 +125,57 @@ fn heals(workload: &ValidatedWorkload, outcome: &Outcome) -> Vec<Time> {
     all
 }
 
-fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> InstanceStatus {
-    let crashed = outcome.done.iter().any(|step| {
+/// The rows of the last status with the restarts counted that the plan is about to make by itself; `None` where it makes
+/// none. Stored before they begin: a crash of this controller between the engine and the status loses none of them.
+pub fn counted_ahead(workload: &ValidatedWorkload, plan: &Prepared) -> Option<Vec<InstanceStatus>> {
+    let ahead = Outcome {
+        done: plan.steps.clone(),
+        ..Outcome::default()
+    };
+    let mut rows = workload.before.instances.clone();
+    let mut changed = false;
+    for row in &mut rows {
+        let mut instances = workload.instances.iter();
+        let instance = instances.find(|instance| instance.id == row.id);
+        let Some(instance) = instance.filter(|instance| !is_counted(instance)) else {
+            continue;
+        };
+        let crashed = restarts_by_itself(&ahead, instance);
+        if !crashed && !restarts_for_an_incident(workload, &ahead, instance) {
+            continue;
+        }
+        let counts = counts(workload, &ahead, instance, crashed);
+        row.restarts = counts.restarts;
+        row.recent_restarts = counts.recent;
+        row.fruitless_restarts = counts.fruitless;
+        row.last_restart_at = row.last_restart_at.max(crashed.then_some(workload.now));
+        row.counted_run = instance.started_at;
+        changed = true;
+    }
+    changed.then_some(rows)
+}
+
+/// Whether a container is restarted for its own sake.
+fn restarts_by_itself(outcome: &Outcome, instance: &Instance) -> bool {
+    outcome.done.iter().any(|step| {
         matches!(step, Step::Start { id, crashed: true, .. } | Step::RestartUnhealthy { id, .. } if *id == instance.id)
-    });
+    })
+}
+
+/// Whether a container is restarted since the spec says so.
+fn restarts_as_asked(outcome: &Outcome, instance: &Instance) -> bool {
+    outcome.done.iter().any(|step| {
+        matches!(step, Step::Start { id, crashed: false, .. } | Step::Restart { id, .. } if *id == instance.id)
+    })
+}
+
+fn restarts_for_an_incident(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> bool {
+    workload.restart_is_automatic && restarts_as_asked(outcome, instance)
+}
+
+fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> InstanceStatus {
+    let done = restarts_by_itself(outcome, instance);
+    let crashed = done && !is_counted(instance);
     let before = instance.before.as_ref();
     let counts = counts(workload, outcome, instance, crashed);
     let restarts = counts.restarts;
@@ -161,6 +208,9 @@ fn row(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance) -> 
                 .filter(|_| restarts > 0)
         },
         recent_restarts: counts.recent,
+        counted_run: instance.started_at.filter(|_| {
+            done || is_counted(instance) || restarts_for_an_incident(workload, outcome, instance)
+        }),
         unhealthy_since: instance.unhealthy_since,
         // A healthy probe's words change with every latency: storing them would be a write a probe.
         message: (instance.health != Health::Healthy && !instance.message.is_empty())
@@ -182,9 +232,7 @@ struct Counts {
 /// A person who restarts a container, or starts what was stopped by hand, gives it all its attempts again; an incident's
 /// restart is one more attempt.
 fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, crashed: bool) -> Counts {
-    let asked = outcome.done.iter().any(|step| {
-        matches!(step, Step::Start { id, crashed: false, .. } | Step::Restart { id, .. } if *id == instance.id)
-    });
+    let asked = restarts_as_asked(outcome, instance);
     let before = instance.before.as_ref();
     let handed_back =
         before.is_some_and(|row| row.stopped_by_hand.is_some()) && !instance.is_stopped_by_hand();
@@ -200,8 +248,9 @@ fn counts(workload: &ValidatedWorkload, outcome: &Outcome, instance: &Instance, 
         .done
         .iter()
         .any(|step| matches!(step, Step::RestartUnhealthy { id, .. } if *id == instance.id));
-    let crashed = crashed || automatic;
-    let in_vain = (healed || automatic) && instance.first_ready_at.is_none();
+    let counts = !is_counted(instance);
+    let crashed = crashed || (automatic && counts);
+    let in_vain = (healed || automatic) && counts && instance.first_ready_at.is_none();
     let mut recent = restart_limit::recent_restarts(workload, instance);
     recent.extend(crashed.then_some(workload.now));
     Counts {

@@ -13,7 +13,7 @@ use aegis_api::{ConditionType, ContainerId, Reason, Time, Workload, WorkloadStat
 use super::check::check;
 use super::observed::{NetworkOwner, Observed, Rotation};
 use super::plan::{Prepared, Step, plan};
-use super::status::{Outcome, next};
+use super::status::{Outcome, counted_ahead, next};
 use super::validate::{ValidatedWorkload, validate};
 use crate::host_limit::HostRuling;
 use crate::probe::ProbeResult;
@@ -342,6 +342,7 @@ fn a_container_that_ends_is_started_at_once_and_then_ever_more_rarely() {
             restarts: 2,
             last_restart_at: Some(time("2026-11-22T11:59:59Z")),
             recent_restarts: Vec::new(),
+            counted_run: None,
             unhealthy_since: None,
             message: None,
             first_ready_at: None,
@@ -1106,6 +1107,85 @@ fn what_is_unhealthy_for_longer_than_allowed_is_restarted_and_counted() {
         (row.restarts, row.recent_restarts.as_slice()),
         (1, &[time(NOW)][..])
     );
+}
+
+#[test]
+fn i2_a_restart_is_counted_before_it_begins_and_once_wherever_the_controller_dies() {
+    let (mut workload, mut observed) = unhealthy("{unhealthyAfter: 30s, delay: 10m}", &[]);
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["restart base"]);
+    let ahead = counted_ahead(&validated, &plan).unwrap();
+    let counted = |status: &WorkloadStatus| {
+        let row = &status.instances[0];
+        (row.restarts, row.recent_restarts.clone(), row.fruitless_restarts)
+    };
+    workload.status.as_mut().unwrap().instances = ahead;
+    let one = counted(workload.status.as_ref().unwrap());
+    assert_eq!((one.0, one.1.as_slice(), one.2), (1, &[time(NOW)][..], 1));
+
+    // It dies before the stop: the same plan again, without a pause, and nothing more is counted.
+    let (again, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["restart base"]);
+    assert_eq!(counted_ahead(&again, &plan), None);
+    let done = plan.steps.clone();
+    assert_eq!(counted(&next(&again, &applied(plan, done))), one);
+
+    // Or between stop and start.
+    let base = observed.base.as_mut().unwrap();
+    base.state = ContainerState::Exited;
+    base.finished_at = Some(time(NOW));
+    let (again, plan) = prepare(&workload, observed.clone());
+    assert_eq!(words(&plan), ["start base"]);
+    let done = plan.steps.clone();
+    assert_eq!(counted(&next(&again, &applied(plan, done))), one);
+
+    // Or after the start, before the status: it counts all the same, and another one has its pause.
+    let base = observed.base.as_mut().unwrap();
+    base.started_at = Some(time(NOW));
+    let (again, plan) = prepare(&workload, observed.clone());
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    assert_eq!(counted(&next(&again, &applied(plan, Vec::new()))), one);
+    let base = observed.base.as_mut().unwrap();
+    base.finished_at = Some(time("2026-11-22T12:00:30Z"));
+    observed.now = time("2026-11-22T12:01:00Z");
+    let (_, plan) = prepare(&workload, observed);
+    assert!(plan.steps.is_empty() && !plan.waiting.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn i2_a_restart_that_the_engine_refuses_is_not_counted() {
+    let (workload, observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
+    let (validated, plan) = prepare(&workload, observed);
+    assert!(counted_ahead(&validated, &plan).is_some());
+    let status = next(&validated, &applied(plan, Vec::new()));
+    assert_eq!(
+        (status.instances[0].restarts, status.instances[0].counted_run),
+        (0, None)
+    );
+}
+
+#[test]
+fn i6_since_when_something_is_unhealthy_outlives_a_restart_of_the_controller() {
+    // What was known when somebody resumed automation stays known: it pauses nothing again.
+    let (workload, mut observed) = unhealthy("{unhealthyAfter: 30s}", &[]);
+    let base = observed.base.as_ref().unwrap().id.clone();
+    let verdict =
+        |observed: &mut Observed, health| observed.probe_results.get_mut(&base).unwrap().health = health;
+    let since = Some(time("2026-11-22T11:59:00Z"));
+    verdict(&mut observed, Health::Unknown);
+    let (validated, plan) = prepare(&workload, observed.clone());
+    assert_eq!(validated.instances[0].unhealthy_since, since);
+    assert!(
+        plan.steps.is_empty(),
+        "nothing is done about what was not measured: {plan:?}"
+    );
+    verdict(&mut observed, Health::Unhealthy);
+    assert_eq!(
+        prepare(&workload, observed.clone()).0.instances[0].unhealthy_since,
+        since
+    );
+    verdict(&mut observed, Health::Healthy);
+    assert_eq!(prepare(&workload, observed).0.instances[0].unhealthy_since, None);
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub struct Instance {
     pub starts_until: Option<Time>,
     /// Since when its probe passes without a break.
     pub ready_since: Option<Time>,
-    /// Since when its probe fails without a break.
+    /// Since when its probe fails without a break; it may be that no probe has looked yet since this controller started.
     pub unhealthy_since: Option<Time>,
     /// Why it must not be stopped to be started again (while it runs), or cannot be started (while it does not).
     pub obstacle: Option<Refused>,
@@ -478,8 +478,13 @@ fn ready_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> 
     }
 }
 
-/// Since when a container is unhealthy, by its row of this run.
+/// Since when a container is unhealthy, by its row of this run. Until the first probe after a restart of this controller
+/// that is not forgotten: what was known when somebody resumed automation stays known.
 fn unhealthy_since(health: Health, this_run: Option<&InstanceStatus>, now: Time) -> Option<Time> {
     let earlier = this_run.and_then(|row| row.unhealthy_since);
-    (health == Health::Unhealthy).then(|| earlier.unwrap_or(now))
+    match health {
+        Health::Unhealthy => Some(earlier.unwrap_or(now)),
+        Health::Unknown => earlier,
+        Health::Healthy => None,
+    }
 }

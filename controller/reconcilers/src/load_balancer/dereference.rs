@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aegis_api::observed::ContainerState;
+use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::connections;
@@ -28,6 +28,9 @@ pub enum Error {
     /// The containers that are served, or could be.
     #[error("cannot observe the servers of load balancer {balancer}")]
     Servers { balancer: String, source: EngineError },
+    /// The container that the spec names runs something else.
+    #[error("container {container} of load balancer {balancer} does not run nginx")]
+    NotNginx { balancer: String, container: String },
     /// What is in nginx's container.
     #[error(transparent)]
     Nginx(#[from] nginx::Error),
@@ -53,6 +56,9 @@ pub(super) async fn dereference(
     let running = container
         .as_ref()
         .filter(|container| container.state == ContainerState::Running);
+    if let (Some(nginx), Some(container)) = (&nginx, running) {
+        see_nginx(memory, nginx, container).await?;
+    }
     let address = match running {
         Some(container) => {
             let own = addressing::own_networks(context).await.map_err(failed)?;
@@ -98,6 +104,23 @@ pub(super) async fn dereference(
         now: context.clock.now(),
         container,
     })
+}
+
+/// Before anything is written to a container or run in it: nginx is seen to run there. Once in the life of a controller, a
+/// container and its run.
+async fn see_nginx(memory: &Memory, nginx: &Nginx<'_>, container: &ContainerDetails) -> Result<(), Error> {
+    let run = Some((nginx.container().to_owned(), container.started_at));
+    if memory.with(nginx.balancer(), |known| known.seen == run) {
+        return Ok(());
+    }
+    if !nginx.is_running().await? {
+        return Err(Error::NotNginx {
+            balancer: nginx.balancer().to_owned(),
+            container: container.name.clone(),
+        });
+    }
+    memory.with(nginx.balancer(), |known| known.seen = run);
+    Ok(())
 }
 
 /// Whether this file lies where nginx reads it; so where there is none that should, or no nginx.

@@ -66,6 +66,12 @@ impl Error {
     pub(super) fn reason_and_message(&self) -> (Reason, String) {
         match self {
             Self::Validate { source, .. } => (source.reason, source.message.clone()),
+            Self::Dereference(dereference::Error::NotNginx { container, .. }) => (
+                Reason::NotNginx,
+                format!(
+                    "container {container} does not run nginx: nothing is written to it or run in it; name the container of an nginx in spec.container"
+                ),
+            ),
             Self::Dereference(error) => (Reason::EngineUnavailable, root_cause(error)),
             Self::Plan { source, .. } => match source {
                 Unplanned::Template { template, source } => {

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aegis_api::Time;
+
 use super::installed_config::InstalledConfig;
 use super::reload_batch::ReloadBatch;
 
@@ -20,6 +22,8 @@ pub(super) struct Entry {
     pub needs_steps: Option<String>,
     /// Id of a container, and whether its nginx can count its connections.
     pub connections_built_in: Option<(String, bool)>,
+    /// The container, and its start, in which nginx was seen to run.
+    pub seen: Option<(String, Option<Time>)>,
     /// Additions that wait for others.
     pub batch: ReloadBatch,
 }

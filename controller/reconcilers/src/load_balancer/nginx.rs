@@ -119,6 +119,13 @@ impl<'a> Nginx<'a> {
             .collect())
     }
 
+    /// Whether the container runs nginx, as far as its process titles tell.
+    pub(super) async fn is_running(&self) -> Result<bool, Error> {
+        let rows = self.engine.processes(self.container).await;
+        let rows = rows.map_err(self.failed("list the container's processes"))?;
+        Ok(rows.iter().any(|row| is_nginx(&row.command)))
+    }
+
     /// The last lines that it has logged since this time, at most so many, oldest first.
     pub(super) async fn log(
         &self,
@@ -246,6 +253,13 @@ impl<'a> Nginx<'a> {
     }
 }
 
+/// Whether a process' title is one of nginx: `nginx: master process …`, or its command line before it has set that.
+fn is_nginx(command: &str) -> bool {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    let file = program.rsplit('/').next().unwrap_or_default();
+    matches!(file, "nginx" | "nginx:" | "nginx-debug" | "openresty")
+}
+
 /// Folder and file name of an absolute path.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("/", path))
@@ -260,6 +274,25 @@ fn one_line(output: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_nginx_by_its_program_and_not_by_its_arguments() {
+        for title in [
+            "nginx: master process nginx -g daemon off;",
+            "/usr/sbin/nginx -g 'daemon off;'",
+        ] {
+            assert!(is_nginx(title), "{title}");
+        }
+        for title in [
+            "",
+            "sh -c nginx",
+            "vim /etc/nginx/nginx.conf",
+            "notnginx",
+            "postgres: nginx",
+        ] {
+            assert!(!is_nginx(title), "{title}");
+        }
+    }
 
     #[test]
     fn a_path_splits_into_folder_and_file() {

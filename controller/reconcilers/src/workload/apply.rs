@@ -17,6 +17,7 @@ use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{FailedStep, Outcome};
 use aegis_planning::workload::validate::{ReplicaSource, ValidatedWorkload};
 use aegis_runtime::events::ObjectRef;
+use aegis_runtime::slot::aside;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -337,7 +338,8 @@ async fn start(context: &Context, id: &str) -> Result<(), EngineError> {
 /// Stops a container, and has it on record before that this was us.
 async fn stop(context: &Context, id: &str) -> Result<(), EngineError> {
     context.lifecycle.note(id, context.clock.now(), What::OwnStop);
-    let stopped = context.engine.stop(id, None).await;
+    // One that ignores SIGTERM takes its whole grace period: no other workload waits for that.
+    let stopped = aside(context.engine.stop(id, None)).await;
     if let Err(error) = &stopped
         && !matches!(
             error,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use aegis_api::condition::{self, Condition, Conditions};
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
-use aegis_planning::workload::plan::Step;
-use aegis_planning::workload::status::{Outcome, cannot, newly_draining, next};
+use aegis_planning::workload::plan::{Prepared, Step};
+use aegis_planning::workload::status::{Outcome, cannot, counted_ahead, newly_draining, next};
 use aegis_planning::workload::validate::ValidatedWorkload;
 use aegis_runtime::controller::Action;
 use aegis_runtime::events::{EventType, ObjectRef};
@@ -45,6 +45,23 @@ pub(super) async fn claim(context: &Context, workload: &Workload) -> Result<(), 
         workload: name.to_owned(),
         source,
     })
+}
+
+/// Stores what the plan is about to restart by itself, so that no crash in between loses count of it.
+pub(super) async fn count_ahead(
+    context: &Context,
+    workload: &Workload,
+    validated: &ValidatedWorkload,
+    plan: &Prepared,
+) -> Result<(), Error> {
+    let Some(instances) = counted_ahead(validated, plan) else {
+        return Ok(());
+    };
+    let status = WorkloadStatus {
+        instances,
+        ..validated.before.clone()
+    };
+    write(context, workload, status).await
 }
 
 /// What follows where nothing of a pass has failed.

@@ -2,6 +2,7 @@
 
 mod foreseen;
 mod host;
+mod slow_stops;
 mod stopped;
 mod stops;
 mod values;

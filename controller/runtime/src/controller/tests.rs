@@ -271,7 +271,7 @@ async fn i9_an_object_whose_reconcile_panics_is_retried_and_stops_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn i9_hung_reconciles_are_dropped_at_the_deadline_and_free_their_place() {
+async fn i9_hung_reconciles_free_their_place_soon_and_are_dropped_at_the_deadline() {
     let hang = |name: String, _: u32| async move {
         if name.starts_with("hung") {
             std::future::pending::<()>().await;
@@ -282,15 +282,38 @@ async fn i9_hung_reconciles_are_dropped_at_the_deadline_and_free_their_place() {
     for name in ["hung-1", "hung-2", "good"] {
         rig.ask(name, "store");
     }
-    let first = [rig.next().await, rig.next().await];
-    assert!(
-        first
-            .iter()
-            .all(|seen| seen.error.as_ref().unwrap().0 == "timeout"),
-        "{first:?}"
-    );
     let (good, at) = rig.next_at().await;
-    assert_eq!((good.name.as_str(), at), ("good", 60_000));
+    assert_eq!((good.name.as_str(), at), ("good", 5_000));
+    let hung = [rig.next().await, rig.next().await];
+    assert!(
+        hung.iter()
+            .all(|seen| seen.error.as_ref().unwrap().0 == "timeout"),
+        "{hung:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn i9_twice_as_many_that_wait_aside_as_there_are_slots_delay_no_other() {
+    let hang = |name: String, _: u32| async move {
+        if name.starts_with("hung") {
+            crate::slot::aside(tokio::time::sleep(MINUTE)).await;
+        }
+        Ok(Action::AwaitChange)
+    };
+    let mut rig = rig_with(hang, |controller| controller.concurrency(4));
+    for number in 0..8 {
+        rig.ask(&format!("hung-{number}"), "store");
+    }
+    rig.ask("good", "store");
+    let (good, at) = rig.next_at().await;
+    assert_eq!((good.name.as_str(), at), ("good", 0));
+    for _ in 0..8 {
+        let (hung, at) = rig.next_at().await;
+        assert!(hung.name.starts_with("hung") && at == 60_000, "{hung:?} {at}");
+    }
+    // What came back from aside holds no slot any more.
+    rig.ask("good", "store");
+    assert_eq!(rig.next_at().await.1, 60_000);
 }
 
 #[tokio::test(start_paused = true)]

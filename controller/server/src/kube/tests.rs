@@ -707,3 +707,132 @@ async fn a_status_that_the_controller_writes_is_shown() {
         2
     );
 }
+
+/// A server with a token of an operator, and that token.
+async fn operated() -> (Server, String) {
+    let server = Server::start().await;
+    let wanted = json!({"name": "op", "role": "operator"});
+    let made = server.ask("POST", "/auth/tokens", Some(wanted)).await;
+    let token = made.json()["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{made:?}"))
+        .to_owned();
+    (server, format!("Bearer {token}"))
+}
+
+async fn as_operator(
+    server: &Server,
+    token: &str,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &Value,
+) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", token)
+        .header("content-type", kind)
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    Answer::of(server.send(request).await).await
+}
+
+const JSON: &str = "application/json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+fn mounting(source: &str) -> Value {
+    json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "Workload", "metadata": {"name": "web"},
+        "spec": {"template": {"image": "app:1", "volumes": [{"source": source, "target": "/x"}]}}})
+}
+
+#[tokio::test]
+async fn what_reaches_the_host_is_written_by_admins_only_whichever_way_it_is_written() {
+    let (server, token) = operated().await;
+    let one = format!("{BASE}/web");
+    let ask = async |method: &str, path: &str, kind: &str, body: &Value| {
+        as_operator(&server, &token, method, path, kind, body).await
+    };
+    let refused = |answer: &Answer, field: &str| {
+        assert_eq!(answer.code, 403, "{}", answer.text);
+        let cause = &answer.json()["details"]["causes"][0];
+        assert_eq!(
+            (&cause["field"], &cause["reason"]),
+            (&field.into(), &"FieldValueForbidden".into()),
+            "{cause}"
+        );
+        assert!(answer.text.contains("below /srv/app"), "{}", answer.text);
+    };
+    let source = "spec.template.volumes[0].source";
+    refused(&ask("POST", BASE, JSON, &mounting("/")).await, source);
+    refused(
+        &ask("POST", &format!("{BASE}?dryRun=All"), JSON, &mounting("/")).await,
+        source,
+    );
+    refused(
+        &ask(
+            "PATCH",
+            &format!("{one}?fieldManager=x"),
+            APPLY,
+            &mounting("/var/run/docker.sock"),
+        )
+        .await,
+        source,
+    );
+    assert_eq!(
+        ask("POST", BASE, JSON, &mounting("/srv/app/data")).await.code,
+        201
+    );
+    let merge = json!({"spec": {"template": {"volumes": [{"source": "/etc", "target": "/x"}]}}});
+    refused(&ask("PUT", &one, JSON, &mounting("/etc")).await, source);
+    refused(&ask("PATCH", &one, MERGE, &merge).await, source);
+
+    // An admin may, and from then on it is an admin's but for its scale and restarts.
+    assert_eq!(patch(&server, MERGE, &one, &merge.to_string()).await.code, 200);
+    let image = json!({"spec": {"template": {"image": "evil:1"}}});
+    refused(&ask("PATCH", &one, MERGE, &image).await, source);
+    let scale = json!({"spec": {"replicas": 2}});
+    assert_eq!(ask("PATCH", &one, MERGE, &scale).await.code, 200);
+    assert_eq!(
+        ask("PATCH", &format!("{one}/scale"), MERGE, &scale).await.code,
+        200
+    );
+    let restart = json!({"spec": {"restartedAt": "2026-01-02T00:00:00Z"}});
+    assert_eq!(ask("PATCH", &one, MERGE, &restart).await.code, 200);
+}
+
+#[tokio::test]
+async fn containers_that_reach_the_host_are_named_by_admins_only() {
+    let (server, token) = operated().await;
+    let balancers = BASE.replace("workloads", "loadbalancers");
+    let balancer = |container: &str| {
+        json!({"apiVersion": "aegisops.io/v1alpha1", "kind": "LoadBalancer", "metadata": {"name": "lb"},
+            "spec": {"container": container, "backends": [{"workload": "web", "port": 80, "upstream": "web"}]}})
+    };
+    let ask = async |path: &str, body: &Value| as_operator(&server, &token, "POST", path, JSON, body).await;
+    for (name, code) in [
+        ("privileged-1", 403),
+        ("missing", 403),
+        ("unknown", 503),
+        ("web", 201),
+    ] {
+        let answer = ask(BASE, &workload(name)).await;
+        assert_eq!(answer.code.as_u16(), code, "{name}: {}", answer.text);
+    }
+    let answer = ask(&balancers, &balancer("privileged-1")).await;
+    assert!(
+        answer.code == 403 && answer.text.contains("--privileged"),
+        "{}",
+        answer.text
+    );
+    let answer = ask(&balancers, &balancer("nginx")).await;
+    assert_eq!(answer.code, 201, "{}", answer.text);
+    assert_eq!(
+        server
+            .ask("POST", BASE, Some(workload("privileged-1")))
+            .await
+            .code,
+        201,
+        "an admin may"
+    );
+}

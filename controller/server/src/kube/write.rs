@@ -12,6 +12,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::admission::{Admission, Judged};
 use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
@@ -26,35 +27,56 @@ const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
 pub(super) async fn create(
+    State(state): State<ServerState>,
     Acting(store): Acting,
     Extension(identity): Extension<Identity>,
+    admission: Admission,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
 ) -> Result<Response, Status> {
-    let object = input::object(&body.0)?;
-    make(&store, &identity, &target, query.dry_run, object).await
+    let writer = Writer {
+        state: &state,
+        store: &store,
+        sender: &identity,
+        admission,
+    };
+    make(writer, &target, query.dry_run, input::object(&body.0)?).await
+}
+
+/// Who writes, and where.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    state: &'a ServerState,
+    store: &'a Store,
+    sender: &'a Identity,
+    admission: Admission,
 }
 
 async fn make(
-    store: &Store,
-    sender: &Identity,
+    writer: Writer<'_>,
     target: &Target,
     dry_run: bool,
     mut object: Value,
 ) -> Result<Response, Status> {
     target.takes()?;
     input::settle(target, &mut object)?;
-    attribution::stamp(target.info, &Value::Null, &mut object, &sender.user);
-    input::check(target.info, &object, store.defaults())?;
-    let made = store.create(target.info, object, dry_run).await;
+    attribution::stamp(target.info, &Value::Null, &mut object, &writer.sender.user);
+    input::check(target.info, &object, writer.store.defaults())?;
+    writer
+        .admission
+        .of_new(writer.state, target.info, &object)
+        .await?;
+    let made = writer.store.create(target.info, object, dry_run).await;
     let made = made.map_err(|error| Status::from_store(target.info, error))?;
     Ok((StatusCode::CREATED, Json(&*made.value)).into_response())
 }
 
 pub(super) async fn update(
+    State(state): State<ServerState>,
     Acting(store): Acting,
     Extension(identity): Extension<Identity>,
+    admission: Admission,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
@@ -63,7 +85,14 @@ pub(super) async fn update(
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
     input::check(target.info, &object, store.defaults())?;
-    let stored = commit(&store, &identity, &target, query.dry_run, move |_| Ok(object)).await?;
+    let judged = admission
+        .of_change(&state, &target, |_| Ok(object.clone()))
+        .await?;
+    let by = By {
+        user: &identity.user,
+        judged,
+    };
+    let stored = commit(&store, by, &target, query.dry_run, move |_| Ok(object)).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
@@ -71,6 +100,7 @@ pub(super) async fn patch(
     State(state): State<ServerState>,
     Acting(store): Acting,
     Extension(identity): Extension<Identity>,
+    admission: Admission,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -80,10 +110,23 @@ pub(super) async fn patch(
     if let Patch::Apply(object) = &patch
         && read::found(&state, &target).is_err()
     {
-        return make(&store, &identity, &target, query.dry_run, object.clone()).await;
+        let writer = Writer {
+            state: &state,
+            store: &store,
+            sender: &identity,
+            admission,
+        };
+        return make(writer, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let stored = commit(&store, &identity, &target, query.dry_run, move |current| {
+    let judged = admission
+        .of_change(&state, &target, |current| patch.apply(&current.value))
+        .await?;
+    let by = By {
+        user: &identity.user,
+        judged,
+    };
+    let stored = commit(&store, by, &target, query.dry_run, move |current| {
         patch.apply(&current.value)
     })
     .await?;
@@ -188,10 +231,16 @@ impl Options {
     }
 }
 
+/// Who makes a change, and what was judged of it.
+struct By<'a> {
+    user: &'a Arc<str>,
+    judged: Judged,
+}
+
 /// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
 async fn commit<F>(
     store: &Store,
-    sender: &Identity,
+    by: By<'_>,
     target: &Target,
     dry_run: bool,
     edit: F,
@@ -201,11 +250,15 @@ where
 {
     let (info, name) = (target.info, target.name.as_str());
     let (done, receiver) = oneshot::channel();
-    let user = Arc::clone(&sender.user);
+    let By { user, judged } = by;
+    let user = Arc::clone(user);
     let edit = move |current: &Stored| {
         let mut wanted = edit(current).map_err(|why| refused(current, why))?;
         attribution::stamp(current.info, &current.value, &mut wanted, &user);
         consistent(current, &wanted)?;
+        if !judged.holds_for(current) {
+            return Err(conflict(current, MODIFIED));
+        }
         let errors = input::errors(current.info, &wanted, current.defaults());
         if !errors.is_empty() {
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
@@ -234,22 +287,26 @@ pub(super) fn refused(current: &Stored, message: String) -> StoreError {
     }
 }
 
+fn conflict(current: &Stored, message: &str) -> StoreError {
+    StoreError::Conflict {
+        kind: current.info.kind.to_owned(),
+        name: current.name().to_owned(),
+        message: message.to_owned(),
+    }
+}
+
 /// Refuses an object of another version, and changes of what never changes.
 pub(super) fn consistent(current: &Stored, wanted: &Value) -> Result<(), StoreError> {
     let differs = |pointer: &str| {
         let (then, now) = (current.value.pointer(pointer), wanted.pointer(pointer));
         now.is_some_and(|now| !now.is_null() && now.as_str() != Some("") && then != Some(now))
     };
-    let conflict = |message: &str| StoreError::Conflict {
-        kind: current.info.kind.to_owned(),
-        name: current.name().to_owned(),
-        message: message.to_owned(),
-    };
     if differs("/metadata/resourceVersion") {
-        return Err(conflict(MODIFIED));
+        return Err(conflict(current, MODIFIED));
     }
     if differs("/metadata/uid") {
-        return Err(conflict("it is another object of the same name: its uid differs"));
+        let message = "it is another object of the same name: its uid differs";
+        return Err(conflict(current, message));
     }
     for (pointer, field) in [
         ("/metadata/name", "metadata.name"),

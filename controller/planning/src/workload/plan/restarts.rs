@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aegis_api::Time;
 use aegis_api::observed::ContainerState;
-use aegis_api::workload::{Backoff, Leaving};
+use aegis_api::workload::{Backoff, Health, Leaving};
 
 use super::{Prepared, Step, leave};
 use crate::host_limit::HostRuling;
@@ -106,6 +106,7 @@ pub(super) fn restart_unhealthy(workload: &ValidatedWorkload, staying: &[&Instan
     let unhealthy = staying
         .iter()
         .filter(|instance| instance.state == ContainerState::Running && !workload.is_cut_off(instance))
+        .filter(|instance| instance.health == Health::Unhealthy)
         .filter(|instance| instance.standing == Standing::Current);
     for instance in unhealthy {
         let Some(since) = instance.unhealthy_since else {
@@ -241,6 +242,10 @@ fn ended_in_its_turn(workload: &ValidatedWorkload, instance: &Instance) -> bool 
 
 /// Whether a container may be restarted now for its own sake; says when it may, otherwise.
 fn may_restart(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Prepared) -> bool {
+    if is_counted(instance) {
+        // It was let through before this controller died in the middle of it, and counts already.
+        return true;
+    }
     if let Some(limit) = restart_limit::reached(workload, instance) {
         plan.waiting.push(restart_limit::words(workload, instance, limit));
         if let Limit::Until(until) = limit {
@@ -263,6 +268,14 @@ fn may_restart(workload: &ValidatedWorkload, instance: &Instance, plan: &mut Pre
         plan.look_in(pause);
     }
     pause.is_zero()
+}
+
+/// Whether the restart that ends this run of a container was counted before it began, and has not taken effect yet: a start
+/// would show as another run.
+pub(crate) fn is_counted(instance: &Instance) -> bool {
+    let row = instance.before.as_ref();
+    let counted = row.and_then(|row| row.counted_run);
+    counted.is_some() && counted == instance.started_at
 }
 
 /// What is left of the pause before the next restart; zero before the first.

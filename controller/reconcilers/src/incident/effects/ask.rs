@@ -7,6 +7,7 @@ use aegis_api::{Incident, Kind, Reason};
 use aegis_brain::{Brain, BrainError, Case, Chunk};
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::{EventType, ObjectRef};
+use aegis_runtime::slot::aside;
 use futures::StreamExt;
 
 use super::super::IncidentReconciler;
@@ -81,11 +82,15 @@ async fn cancel_if_superseded<T>(
     incident: &ValidatedIncident,
     answer: impl Future<Output = T>,
 ) -> Option<T> {
-    tokio::select! {
-        biased;
-        answer = answer => Some(answer),
-        () = superseded(reconciler, incident) => None,
-    }
+    // A model that hangs keeps no other incident from its execution or verification.
+    aside(async {
+        tokio::select! {
+            biased;
+            answer = answer => Some(answer),
+            () = superseded(reconciler, incident) => None,
+        }
+    })
+    .await
 }
 
 async fn superseded(reconciler: &IncidentReconciler, incident: &ValidatedIncident) {

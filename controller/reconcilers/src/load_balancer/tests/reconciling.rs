@@ -301,3 +301,34 @@ async fn i8_no_state_of_nginx_or_its_template_keeps_a_deleted_load_balancer_for_
         refused.ready()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn i3_nothing_is_written_to_or_run_in_a_container_that_is_not_seen_to_run_nginx() {
+    let rig = Rig::new().await;
+    rig.engine
+        .run_container(&RunSpec::new("shop", "app:1").network("net"))
+        .unwrap();
+    let mut other = balancer();
+    other.metadata.name = Some("other".to_owned());
+    other.spec.container = "shop".parse().unwrap();
+    rig.create("lb", serde_json::to_value(other).unwrap()).await;
+    let before = rig.engine.effects().len();
+    rig.context.endpoints.all_changed();
+    let error = rig.reconciler.reconcile("other").await.unwrap_err();
+    assert_eq!(error.category(), "observe");
+    assert_eq!(
+        rig.engine.effects().len(),
+        before,
+        "{:?}",
+        rig.engine.effects().last()
+    );
+    let other = rig.context.store.get::<LoadBalancer>("other").unwrap();
+    let conditions = &other.status.as_ref().unwrap().conditions;
+    let ready = aegis_api::condition::find(conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.reason, "NotNginx");
+    assert!(
+        ready.message.contains("container shop does not run nginx"),
+        "{}",
+        ready.message
+    );
+}

@@ -503,6 +503,10 @@ async fn i3_what_is_run_from_an_image_committed_from_a_replica_is_left_alone() {
         count == 1 && message.starts_with("look, web-replica-07, web-replica-2 left alone"),
         "{count} {message}"
     );
+    assert!(
+        message.contains("io.aegisops.workload=web") && message.contains("docker rename"),
+        "it names the labels and what to do: {message}"
+    );
 
     let edit = |workload: &Workload| {
         let mut spec = workload.spec.clone();

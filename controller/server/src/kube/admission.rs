@@ -1,0 +1,154 @@
+//! Who may write what reaches the host. Decided in `aegis-planning`; here is what it needs: the sender's role, the object
+//! as it would be, and the containers that it names, which are inspected before the store's writer is asked.
+
+use std::convert::Infallible;
+
+use aegis_api::{FieldError, Incident, KindInfo, LoadBalancer, LoadBalancerSpec, Workload, WorkloadSpec};
+use aegis_planning::admission::{self, Inspected, Named};
+use aegis_runtime::Stored;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::target::Target;
+use crate::auth::{Identity, Role};
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// Judges writes by the role of their sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admission {
+    is_admin: bool,
+}
+
+impl FromRequestParts<ServerState> for Admission {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ServerState) -> Result<Self, Infallible> {
+        let identity = parts.extensions.get::<Identity>();
+        Ok(Self {
+            is_admin: identity.is_some_and(|identity| identity.role == Role::Admin),
+        })
+    }
+}
+
+/// The generation that a change was judged for; another one must be judged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judged(Option<i64>);
+
+impl Judged {
+    /// Whether it holds for the object as it is now.
+    pub(super) fn holds_for(self, current: &Stored) -> bool {
+        self.0
+            .is_none_or(|generation| generation == generation_of(&current.value))
+    }
+}
+
+impl Admission {
+    /// Judges a new object.
+    pub(super) async fn of_new(
+        self,
+        state: &ServerState,
+        info: &'static KindInfo,
+        object: &Value,
+    ) -> Result<(), Status> {
+        self.judge(state, info, None, object).await
+    }
+
+    /// Judges the change of an object; what cannot be worked out is refused by the writer itself.
+    pub(super) async fn of_change(
+        self,
+        state: &ServerState,
+        target: &Target,
+        edit: impl FnOnce(&Stored) -> Result<Value, String>,
+    ) -> Result<Judged, Status> {
+        let info = target.info;
+        let Some(current) = state
+            .store
+            .get_stored(info, &target.name)
+            .filter(|_| !self.is_admin)
+        else {
+            return Ok(Judged(None));
+        };
+        if let Ok(wanted) = edit(&current) {
+            self.judge(state, info, Some(&current.value), &wanted).await?;
+        }
+        Ok(Judged(Some(generation_of(&current.value))))
+    }
+
+    async fn judge(
+        self,
+        state: &ServerState,
+        info: &'static KindInfo,
+        before: Option<&Value>,
+        after: &Value,
+    ) -> Result<(), Status> {
+        if self.is_admin {
+            return Ok(());
+        }
+        let mounts = &state.config.host_mounts;
+        let errors = if info.kind == KindInfo::of::<Workload>().kind {
+            let (before, Some(after)) = (before.and_then(spec::<WorkloadSpec>), spec::<WorkloadSpec>(after))
+            else {
+                return Ok(());
+            };
+            let names = admission::containers_of_workload(before.as_ref(), &after);
+            let inspected = inspect(state, &names).await?;
+            admission::workload(before.as_ref(), &after, &inspected, mounts)
+        } else if info.kind == KindInfo::of::<LoadBalancer>().kind {
+            let (before, Some(after)) = (
+                before.and_then(spec::<LoadBalancerSpec>),
+                spec::<LoadBalancerSpec>(after),
+            ) else {
+                return Ok(());
+            };
+            let names = admission::containers_of_load_balancer(before.as_ref(), &after);
+            let inspected = inspect(state, &names).await?;
+            admission::load_balancer(before.as_ref(), &after, &inspected, mounts)
+        } else if info.kind == KindInfo::of::<Incident>().kind {
+            let incident = |value: &Value| serde_json::from_value::<Incident>(value.clone()).ok();
+            let Some(after) = incident(after) else {
+                return Ok(());
+            };
+            let before = before.and_then(incident);
+            admission::incident(before.as_ref(), &after, &state.store.list(), mounts)
+        } else {
+            Vec::new()
+        };
+        match errors.is_empty() {
+            true => Ok(()),
+            false => Err(refused(info, after, &errors)),
+        }
+    }
+}
+
+fn refused(info: &'static KindInfo, object: &Value, errors: &[FieldError]) -> Status {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    Status::not_admitted(info, name.unwrap_or_default(), errors)
+}
+
+async fn inspect(state: &ServerState, names: &[&str]) -> Result<Inspected, Status> {
+    let mut inspected = Inspected::new();
+    for name in names {
+        let found = (state.containers)((*name).to_owned()).await.map_err(|error| {
+            let message = format!(
+                "container {name} cannot be inspected, so what of the host it reaches is not known: {error}; an admin may name it all the same"
+            );
+            Status::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+        })?;
+        let found = found.map_or(Named::Missing, |container| Named::Found(Box::new(container)));
+        inspected.insert((*name).to_owned(), found);
+    }
+    Ok(inspected)
+}
+
+fn spec<T: DeserializeOwned>(object: &Value) -> Option<T> {
+    serde_json::from_value(object.get("spec")?.clone()).ok()
+}
+
+fn generation_of(object: &Value) -> i64 {
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    generation.unwrap_or_default()
+}
