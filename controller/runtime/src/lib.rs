@@ -18,7 +18,7 @@ pub mod scheduler;
 pub mod store;
 mod watch;
 
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditRetention};
 pub use automation::Automation;
 pub use clock::Clock;
 pub use controller::{

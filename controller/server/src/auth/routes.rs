@@ -70,7 +70,7 @@ async fn login(
     body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
-    let address = attempt(&state, peer, &headers, now)?;
+    let address = attempt(&state, peer, &headers)?;
     let login: Login = serde_json::from_slice(&body?.0)
         .map_err(|_| Status::bad_request("the body is not {\"token\": \"…\"}"))?;
     let digest = Digest::of(login.token.expose_secret().trim());
@@ -92,12 +92,12 @@ async fn login(
 }
 
 /// Counts a try; refuses it if there were too many.
-fn attempt(state: &ServerState, peer: Peered, headers: &HeaderMap, now: Timestamp) -> Result<IpAddr, Status> {
+fn attempt(state: &ServerState, peer: Peered, headers: &HeaderMap) -> Result<IpAddr, Status> {
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(Peer(peer))| {
         peer.ip()
     });
     let address = limiter::client(peer, headers);
-    let allowed = state.auth.limiter.attempt(address, now);
+    let allowed = state.auth.limiter.attempt(address, tokio::time::Instant::now());
     allowed.map_err(|seconds| Status::come_back("too many logins failed: wait a moment", seconds))?;
     Ok(address)
 }
@@ -192,7 +192,7 @@ async fn redeem(
         return Err(Status::method_not_allowed().into());
     }
     let now = Timestamp::now();
-    let address = attempt(&state, peer, &headers, now)?;
+    let address = attempt(&state, peer, &headers)?;
     let holder = state.auth.sessions.redeem(&once.code, now);
     let holder = holder.filter(|holder| state.auth.holder(&holder.digest, now).is_some());
     let Some(holder) = holder else {
