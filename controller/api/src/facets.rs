@@ -1,4 +1,4 @@
-//! What the store keeps beside an object, so that nobody goes through all of a kind to find a few: when it ended, and the
+//! What the store keeps beside an object, so that a few are found without going through all of a kind: when it ended, and the
 //! keys under which it is found. Pure.
 
 use crate::incident::DETECTOR;
