@@ -219,6 +219,22 @@ pub(crate) struct Models {
     /// Seconds that one call to a model may take.
     #[arg(long, env = "AEGIS_LLM_TIMEOUT_SECS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..3600), value_name = "SECONDS")]
     pub(crate) llm_timeout_secs: u64,
+    /// Tokens, in and out, that models may cost in an hour over all incidents; past it the built-in analyst answers.
+    #[arg(
+        long,
+        env = "AEGIS_LLM_TOKENS_PER_HOUR",
+        default_value_t = 1_000_000,
+        value_name = "TOKENS"
+    )]
+    pub(crate) llm_tokens_per_hour: u64,
+    /// The same in a day.
+    #[arg(
+        long,
+        env = "AEGIS_LLM_TOKENS_PER_DAY",
+        default_value_t = 5_000_000,
+        value_name = "TOKENS"
+    )]
+    pub(crate) llm_tokens_per_day: u64,
     /// Folder of prompt templates that take the embedded ones' place, such as analysis.tera; `prompts` in the state
     /// directory, if there is one, where none is named.
     #[arg(long, env = "AEGIS_PROMPTS_DIR", value_name = "DIR")]

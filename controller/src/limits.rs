@@ -1,6 +1,7 @@
 //! What automation may do on the whole host, as flags. Parses and bounds; what the limits mean is the reconcilers'.
 
 use aegis_planning::host_limit::HostLimits;
+use aegis_runtime::{AuditRetention, Retention};
 
 /// The limits of the host.
 #[derive(Debug, clap::Args)]
@@ -15,12 +16,47 @@ pub(crate) struct Limits {
     /// Workloads that may be acted on within a minute; one more pauses all automation until it is resumed.
     #[arg(long, env = "AEGIS_HOST_BLAST_RADIUS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) host_blast_radius: u32,
+    /// Incidents that may be open at once; past it alerts are counted on the open incident about the same workload.
+    #[arg(long, env = "AEGIS_OPEN_INCIDENTS", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(10..=100_000), value_name = "N")]
+    pub(crate) open_incidents: u32,
+    /// Finished incidents that are kept. Those that did nothing go first; those that budgets are counted from stay meanwhile.
+    #[arg(long, env = "AEGIS_FINISHED_INCIDENTS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=100_000), value_name = "N")]
+    pub(crate) finished_incidents: u32,
+    /// Days that finished incidents are kept.
+    #[arg(long, env = "AEGIS_FINISHED_INCIDENT_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650), value_name = "DAYS")]
+    pub(crate) finished_incident_days: u32,
+    /// Incidents a second, sustained, that the alerts of one token may open; more are answered 429 with Retry-After. An
+    /// alert that is only counted is never refused.
+    #[arg(long, env = "AEGIS_ALERTS_PER_SECOND", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
+    pub(crate) alerts_per_second: u32,
+    /// Size of the audit log, MiB. Past it the oldest records go, behind a checkpoint that the rest is verified from.
+    #[arg(long, env = "AEGIS_AUDIT_MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576), value_name = "MIB")]
+    pub(crate) audit_mb: u32,
+    /// Days that records of the audit log are kept.
+    #[arg(long, env = "AEGIS_AUDIT_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500), value_name = "DAYS")]
+    pub(crate) audit_days: u32,
     /// Load of the host, per core, above which automation does not scale up.
     #[arg(long, env = "AEGIS_HOST_LOAD_PER_CORE", default_value_t = 4.0, value_parser = load, value_name = "LOAD")]
     pub(crate) host_load_per_core: f64,
 }
 
 impl Limits {
+    /// How long the store keeps what has ended.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            max_finished: usize::try_from(self.finished_incidents).unwrap_or(usize::MAX),
+            max_age: days(self.finished_incident_days),
+        }
+    }
+
+    /// How much of the audit log is kept.
+    pub(crate) fn audit(&self) -> AuditRetention {
+        AuditRetention {
+            max_bytes: u64::from(self.audit_mb) << 20,
+            max_age: days(self.audit_days),
+        }
+    }
+
     /// As the reconcilers take them.
     pub(crate) fn of_host(&self) -> HostLimits {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -31,6 +67,10 @@ impl Limits {
             load_per_core: self.host_load_per_core,
         }
     }
+}
+
+fn days(days: u32) -> aegis_api::Duration {
+    aegis_api::Duration::from_secs(u64::from(days) * 86_400)
 }
 
 fn load(text: &str) -> Result<f64, String> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aegis_brain::routes::BUILTIN;
-use aegis_brain::{BrainConfig, Budget, ProviderConfig, ProviderKind, Routes, Timeouts};
+use aegis_brain::{BrainConfig, Budget, ProviderConfig, ProviderKind, Routes, SpendLimits, Timeouts};
 use anyhow::bail;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -56,6 +56,10 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
         providers,
         routes: Some(Routes::all(asked.into_iter().chain([BUILTIN]))),
         prompts_dir: models.prompts_dir.clone(),
+        spend: SpendLimits {
+            hour: models.llm_tokens_per_hour,
+            day: models.llm_tokens_per_day,
+        },
         ..BrainConfig::default()
     })
 }

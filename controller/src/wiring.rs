@@ -57,12 +57,15 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     )?;
     let defaults = defaults::of(&args)?;
     let mut models = models::brain(&args.models)?;
+    models.spend_file = Some(args.state_dir.join(".model-spend.json"));
     models.prompts_dir = models::prompts(models.prompts_dir, &args.state_dir);
     tracing::info!("incidents are put before {}", models::order(&models));
     let brain = Brain::new(models)?;
     let events = EventRecorder::new();
     let options = StoreOptions {
         defaults,
+        retention: args.limits.retention(),
+        audit: args.limits.audit(),
         ..StoreOptions::new(&args.state_dir)
     };
     let (store, driver) = Store::open(options, events.clone()).await?;
@@ -106,6 +109,10 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         notifier,
         Duration::from_secs(args.metrics_interval_secs),
     );
+    let counting = state.clone();
+    tasks.spawn("repeats of alerts", |shutdown| {
+        aegis_server::tally(counting, shutdown)
+    });
     let router = aegis_server::router(state);
     tasks.try_spawn("http", move |shutdown| async move {
         Ok(aegis_server::serve(listener, router, shutdown).await?)
@@ -225,6 +232,8 @@ impl Wired {
                     webhook_token: Some(access.webhook_token),
                     target_container: args.target_container.clone(),
                     max_replicas: args.max_replicas,
+                    alerts_per_second: args.limits.alerts_per_second,
+                    open_incidents: usize::try_from(args.limits.open_incidents).unwrap_or(usize::MAX),
                     allowed_origins: args.allowed_origins.clone(),
                     trusted_proxies: reach.proxies,
                     alerts_only: reach.alerts_only,

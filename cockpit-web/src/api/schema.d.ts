@@ -510,6 +510,8 @@ export interface paths {
                     };
                     content: {
                         "application/json": {
+                            /** @description The record that says up to where retention removed the log, as it is written: the lines are verified from there. With `format=lines`; null where it begins with record 1. */
+                            checkpoint?: string | null;
                             head: {
                                 hash: string;
                                 seq: number;

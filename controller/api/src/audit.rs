@@ -236,6 +236,51 @@ impl Chain {
     }
 }
 
+/// Where a log begins whose first records were removed: a record of the log itself, by the verb [`PRUNED`], of which a
+/// copy lies beside it. The chain is checked from there on, and must contain that record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// What the first record that is kept must continue.
+    pub begins: Chain,
+    /// The record, as it is written.
+    pub line: String,
+}
+
+/// Verb of the record that says up to where the log was removed.
+pub const PRUNED: &str = "prune";
+
+impl Checkpoint {
+    /// The record that is written before anything is removed. The record before `begins` is the last that goes.
+    pub fn entry(begins: &Chain) -> Entry {
+        let last = begins.next.saturating_sub(1);
+        let mut entry = Entry::about(Actor::system("retention"), PRUNED, "AuditLog", "audit");
+        entry.before = Some(json!({"seq": last, "hash": begins.prev}));
+        entry.note = Some(format!(
+            "records up to {last} were removed: the log is kept up to a size and an age"
+        ));
+        entry
+    }
+
+    /// Reads the copy of such a record.
+    pub fn read(line: &str) -> Result<Self, String> {
+        let line = line.trim_end();
+        let (record, seq, _) = unsealed(line)?;
+        let last = record.pointer("/before/seq").and_then(Value::as_u64);
+        let hash = record.pointer("/before/hash").and_then(Value::as_str);
+        let is_one = record.get("verb").and_then(Value::as_str) == Some(PRUNED);
+        match (last, hash) {
+            (Some(last), Some(hash)) if is_one && last < seq => Ok(Self {
+                begins: Chain {
+                    next: last.saturating_add(1),
+                    prev: hash.to_owned(),
+                },
+                line: line.to_owned(),
+            }),
+            _ => Err("this record says nothing of what was removed".to_owned()),
+        }
+    }
+}
+
 /// A line's record, number and hash, if it is as it was written.
 fn unsealed(line: &str) -> Result<(Value, u64, String), String> {
     let sealed = line.strip_suffix(END).and_then(|line| line.rsplit_once(SEAL));
@@ -296,6 +341,26 @@ mod tests {
         let prev = Chain::after(&sound[1]).unwrap().prev;
         forged[2] = entry.seal(3, Time(jiff::Timestamp::UNIX_EPOCH), &prev).0;
         assert_eq!(broken_at(&forged), Some(3));
+    }
+
+    #[test]
+    fn a_log_without_its_beginning_is_verified_from_its_checkpoint_on() {
+        let mut all = lines(5);
+        let begins = Chain::after(&all[2]).unwrap();
+        let (line, _) = Checkpoint::entry(&begins).seal(
+            6,
+            Time(jiff::Timestamp::UNIX_EPOCH),
+            &Chain::after(&all[4]).unwrap().prev,
+        );
+        all.push(line.clone());
+        let checkpoint = Checkpoint::read(&format!("{line}\n")).unwrap();
+        assert_eq!(checkpoint.begins, begins);
+        let mut chain = checkpoint.begins.clone();
+        assert!(all[3..].iter().all(|line| chain.check(line).is_ok()));
+        let mut chain = checkpoint.begins;
+        assert!(chain.check(&all[4]).is_err(), "a record is missing");
+        assert!(Checkpoint::read(&all[3]).is_err(), "no record of a removal");
+        assert!(Checkpoint::read(&line.replace("\"seq\":3", "\"seq\":2")).is_err());
     }
 
     #[test]

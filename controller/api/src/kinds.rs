@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::condition::ConditionType;
 use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
+use crate::facets::{Faceted, Facets};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
 use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
 
@@ -21,6 +22,7 @@ pub trait Kind:
     + CustomResourceExt
     + HasSpec<Spec: Rules + Fill + PartialEq + Serialize + DeserializeOwned + Send + Sync>
     + HasStatus<Status: Convert + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync>
+    + Faceted
     + Serialize
     + DeserializeOwned
     + Clone
@@ -129,6 +131,8 @@ pub struct KindInfo {
     pub conditions: &'static [ConditionType],
     /// Whether it has the scale subresource.
     pub scalable: bool,
+    /// The field of its spec that only counts how often it was reported, if there is one.
+    pub tally: Option<&'static str>,
     /// Its CustomResourceDefinition.
     pub crd: CustomResourceDefinition,
     /// The OpenAPI v3 schema of the whole object, as in the CRD.
@@ -136,6 +140,7 @@ pub struct KindInfo {
     schema_check: Result<SchemaCheck, String>,
     decode: fn(Value, &Defaults) -> Result<AnyKind, Vec<FieldError>>,
     convert: fn(&mut Value),
+    facets: fn(&AnyKind) -> Facets,
 }
 
 /// The kind that a person calls `name`: kind, plural, singular or short name, in any case.
@@ -175,12 +180,19 @@ impl KindInfo {
             categories: names.categories.unwrap_or_default(),
             conditions: K::CONDITIONS,
             scalable,
+            tally: K::TALLY,
             schema_check: SchemaCheck::new(&with_meta(&schema)),
             crd,
             schema,
             decode: decode::<K>,
             convert: K::Status::convert,
+            facets: facets::<K>,
         }
+    }
+
+    /// What is kept beside an object of this kind; nothing for one of another.
+    pub fn facets(&self, object: &AnyKind) -> Facets {
+        (self.facets)(object)
     }
 
     /// The condition of this kind that a person calls `name`, in any case of letters.
@@ -231,6 +243,13 @@ fn kind_name<K: Kind>() -> &'static str {
         std::borrow::Cow::Borrowed(name) => name,
         std::borrow::Cow::Owned(_) => K::PLURAL,
     }
+}
+
+fn facets<K: Kind>(object: &AnyKind) -> Facets {
+    object
+        .downcast_ref::<K>()
+        .map(Faceted::facets)
+        .unwrap_or_default()
 }
 
 fn decode<K: Kind>(mut object: Value, defaults: &Defaults) -> Result<AnyKind, Vec<FieldError>> {

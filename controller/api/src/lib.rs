@@ -19,6 +19,7 @@ pub mod defaults;
 pub mod deletion;
 pub mod detector;
 pub mod error;
+pub mod facets;
 pub mod ids;
 pub mod incident;
 pub mod kinds;
@@ -45,6 +46,7 @@ pub mod yaml;
 
 pub use condition::{ConditionType, Reason};
 pub use detector::{Detector, DetectorSpec, DetectorStatus};
+pub use facets::{Ended, Facets};
 pub use ids::{ContainerId, RevisionId};
 pub use incident::{Incident, IncidentSpec, IncidentStatus, Phase};
 pub use kinds::{KINDS, Kind, KindInfo};

@@ -230,6 +230,54 @@ pub fn bound(text: &str, chars: usize) -> String {
         .collect()
 }
 
+/// Around a key in several lines.
+const KEY_BEGINS: &str = "-----BEGIN ";
+const KEY_ENDS: &str = "-----END ";
+/// How many times the wanted length is looked through for secrets.
+const TIMES: usize = 4;
+/// Less is never cut: a key in several lines is longer than most of what is wanted.
+const LEAST: usize = 16 * 1024;
+
+/// The last `chars` characters of a text without its secrets, as [`bound`] shows them. However long the text is, only a
+/// few times that much of its end is looked through: hostile text must not cost more than what is shown of it.
+pub fn redact_tail(text: &str, chars: usize) -> String {
+    bound(&redact(tail(text, chars)), chars)
+}
+
+/// The end of a text that is worth looking through. It begins with a whole line, or at least with a whole word: of a
+/// secret that was cut in two, the end would not be known as one.
+pub fn tail(text: &str, chars: usize) -> &str {
+    let bytes = chars.saturating_mul(TIMES).max(chars.saturating_add(LEAST));
+    let Some(from) = text.len().checked_sub(bytes).filter(|from| *from > 0) else {
+        return text;
+    };
+    let from = (from..text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len());
+    let rest = text.get(from..).unwrap_or_default();
+    // Where there is neither in the first half of it, nothing is lost by that half.
+    let most = rest.len() / 2;
+    let most = (most..rest.len())
+        .find(|at| rest.is_char_boundary(*at))
+        .unwrap_or(rest.len());
+    let head = rest.get(..most).unwrap_or_default();
+    let begins = head
+        .find('\n')
+        .or_else(|| head.find(char::is_whitespace))
+        .map_or(most, |at| at + 1);
+    let rest = rest.get(begins..).unwrap_or_default();
+    // The end of a key whose beginning was cut off: that, too, would not be known as one.
+    let end = rest
+        .find(KEY_ENDS)
+        .filter(|end| rest.find(KEY_BEGINS).is_none_or(|begin| *end < begin));
+    let after = end.and_then(|end| rest.get(end..)?.split_once('\n'));
+    match (end, after) {
+        (Some(_), Some((_, after))) => after,
+        (Some(_), None) => "",
+        (None, _) => rest,
+    }
+}
+
 fn neutralise(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     let mut rest = text.chars();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aegis_api::policy::{AnalysisPolicy, RUNBOOK};
-use aegis_api::proposal::{Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
+use aegis_api::proposal::{Action, Analysis, Asked, FailedAttempt, Proposal, Seat, Vote};
 use aegis_api::{Duration, Symptom, Time};
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ use crate::provider::config::{ConfigError, ProviderConfig};
 use crate::provider::retry::RetryPolicy;
 use crate::redact::{bound, redact};
 use crate::routes::{BUILTIN, Routes};
+use crate::spending::{SpendLimits, Spending};
 
 /// The longest account of an analysis, in characters; the shape of [`Analysis`] promises it.
 const REASONING: usize = 16_000;
@@ -43,6 +44,10 @@ pub struct BrainConfig {
     pub prompts_dir: Option<PathBuf>,
     /// What one incident may cost.
     pub budget: Budget,
+    /// What all of them may.
+    pub spend: SpendLimits,
+    /// Where what was spent outlives a restart; absent: nowhere.
+    pub spend_file: Option<PathBuf>,
     /// How often a provider in trouble is asked again.
     pub retry: RetryPolicy,
 }
@@ -55,6 +60,8 @@ impl Default for BrainConfig {
             routes: None,
             prompts_dir: None,
             budget: Budget::default(),
+            spend: SpendLimits::default(),
+            spend_file: None,
             retry: RetryPolicy::default(),
         }
     }
@@ -100,6 +107,7 @@ struct Shared {
     prompts: Prompts,
     least_confidence: f64,
     budget: Budget,
+    spending: Spending,
     retry: RetryPolicy,
 }
 
@@ -131,6 +139,7 @@ impl Brain {
                 prompts: Prompts::load(config.prompts_dir.as_deref())?,
                 least_confidence: config.least_confidence,
                 budget: config.budget,
+                spending: Spending::open(config.spend, config.spend_file),
                 retry: config.retry,
             }),
             routes: Arc::default(),
@@ -211,7 +220,12 @@ impl Brain {
             prompt: &prompt,
             accept: answer::proposal,
         };
-        let chain = self.chain(self.routes.analysis());
+        let symptoms = analyst.symptoms(case);
+        let spending = &self.shared.spending;
+        let chain = Chain {
+            refused: spending.check_quiet(case, &symptoms).err(),
+            ..self.chain(self.routes.analysis(), case.now)
+        };
         let outcome = chain.ask(&question, token_budget, on_chunk).await;
         let account = Account {
             usage: outcome.usage,
@@ -220,7 +234,12 @@ impl Brain {
             started,
         };
         let analysis = match outcome.answer {
-            Some(answer) => account.of_model(answer, on_chunk),
+            Some(answer) => {
+                if answer.value.action == Action::Noop {
+                    spending.note_nothing(case, &symptoms);
+                }
+                account.of_model(answer, on_chunk)
+            }
             None => account.of_analyst(analyst, case, on_chunk),
         };
         self.report(Some(Answered::analysis(&analysis, &case.recalled)));
@@ -245,7 +264,7 @@ impl Brain {
             (council::review(least, seat, case, proposal, earlier), None)
         } else {
             let by_rule = model::rules(least, motion);
-            let chain = self.chain(self.routes.review(seat));
+            let chain = self.chain(self.routes.review(seat), case.now);
             let token_budget = self.shared.budget.left(Some(analysis), earlier);
             model::review(&chain, motion, token_budget, by_rule).await
         };
@@ -261,7 +280,7 @@ impl Brain {
     }
 
     /// The models of a route; what comes after the built-in analyst is never asked.
-    fn chain<'a>(&'a self, names: &'a [String]) -> Chain<'a> {
+    fn chain<'a>(&'a self, names: &'a [String], now: Time) -> Chain<'a> {
         let models = names.iter().take_while(|name| *name != BUILTIN);
         let members = models.filter_map(|name| {
             let mut members = self.shared.members.iter();
@@ -276,6 +295,9 @@ impl Brain {
             candidates: members.collect(),
             prompts: &self.shared.prompts,
             retry: self.shared.retry,
+            spending: &self.shared.spending,
+            now,
+            refused: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aegis_api::Time;
 use aegis_api::proposal::FailedAttempt;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -21,6 +22,7 @@ use crate::provider::config::{ConfigError, ProviderConfig};
 use crate::provider::retry::RetryPolicy;
 use crate::provider::{Delta, Provider, ProviderError, Request, Usage};
 use crate::redact::{bound, redact};
+use crate::spending::{Exhausted, Spending};
 
 /// Most characters of a reason that is recorded.
 const REASON: usize = 500;
@@ -112,6 +114,11 @@ pub(crate) struct Chain<'a> {
     pub(crate) candidates: Vec<Candidate<'a>>,
     pub(crate) prompts: &'a Prompts,
     pub(crate) retry: RetryPolicy,
+    pub(crate) spending: &'a Spending,
+    /// By the caller's clock.
+    pub(crate) now: Time,
+    /// Why none of them is asked, if so.
+    pub(crate) refused: Option<Exhausted>,
 }
 
 impl Chain<'_> {
@@ -224,6 +231,9 @@ impl<T> Turn<'_, '_, T> {
 
     /// One question, with retries.
     async fn complete(&mut self, prompt: &Prompt) -> Result<String, String> {
+        let allowed = self.chain.refused.clone().map_or(Ok(()), Err);
+        let allowed = allowed.and_then(|()| self.chain.spending.check(self.chain.now));
+        allowed.map_err(|exhausted| exhausted.to_string())?;
         let mut last: Option<ProviderError> = None;
         let breaker = self.member.breaker(self.model);
         for retry in 0.. {
@@ -305,6 +315,7 @@ impl<T> Turn<'_, '_, T> {
     fn spend(&mut self, usage: Usage) {
         self.usage += usage;
         self.token_budget.spend(usage.total());
+        self.chain.spending.spend(self.chain.now, usage.total());
     }
 
     /// What was shown does not count.

@@ -2,7 +2,7 @@
 //!
 //! Owns the judgement: what is wrong, what would help, whether three seats agree. It proposes and never acts: it knows
 //! neither the store nor Docker, and everything it is asked comes in as one [`Case`]. Its only I/O is a
-//! model's HTTP and, at the start, prompt templates of a person's own; the built-in analyst has none.
+//! model's HTTP, what that cost, and, at the start, prompt templates of a person's own; the built-in analyst has none.
 
 mod answer;
 pub mod brain;
@@ -20,6 +20,7 @@ pub mod rag;
 pub mod routes;
 #[cfg(feature = "testing")]
 mod testing;
+mod spending;
 pub use aegis_api::redact;
 
 pub use brain::{Brain, BrainConfig, BrainError};
@@ -35,3 +36,4 @@ pub use provider::Timeouts;
 pub use provider::config::{ConfigError, ProviderConfig, ProviderKind};
 pub use provider::retry::RetryPolicy;
 pub use routes::Routes;
+pub use spending::SpendLimits;

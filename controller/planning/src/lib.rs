@@ -17,6 +17,7 @@ pub mod load_balancer;
 pub mod probe;
 pub mod restart;
 pub mod serving;
+pub mod set_back;
 pub mod workload;
 
 pub use invalid::Invalid;

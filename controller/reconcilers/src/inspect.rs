@@ -10,9 +10,10 @@ use aegis_api::proposal::ContainerEvidence;
 use aegis_api::signals::bounds::LOG_WITHIN;
 use aegis_api::workload::{Health, HealthProbe, InstanceStatus};
 use aegis_api::{ContainerId, Time};
-use aegis_brain::redact::{bound, redact};
+use aegis_brain::redact::{self, bound, redact, redact_tail};
 use aegis_brain::reports_error;
 use aegis_docker::{EngineError, EngineResult, LogQuery};
+use aegis_runtime::offload::offload;
 use futures::StreamExt;
 use futures::future::join_all;
 
@@ -21,6 +22,11 @@ use crate::probe;
 
 /// Log lines read from a container, from its end.
 const LOG_LINES: u32 = 200;
+/// Of a log that is read, at most so many times what is shown (and this many bytes) are held.
+const KEPT_TIMES: usize = 8;
+const LOG_LEAST: usize = 16 * 1024;
+/// Bytes of text from which on secrets are looked for beside the loop, so that it stops no other incident.
+const OFF_THE_LOOP: usize = 64 * 1024;
 /// What lies between two readings of a counter where there is no earlier one.
 const BETWEEN_READINGS: Duration = Duration::from_secs(1);
 /// Restarts of a container that are listed.
@@ -318,6 +324,8 @@ async fn log(
     };
     let mut lines = context.engine.logs(id, query).await?;
     let (mut tail, mut dated, mut errors) = (String::new(), true, 0_u32);
+    let chars = context.settings.log_chars;
+    let most = chars.saturating_add(LOG_LEAST);
     while let Some(line) = lines.next().await {
         let line = line?;
         let (at, text) = undated(&line.text);
@@ -330,9 +338,18 @@ async fn log(
         }
         tail.push_str(text);
         tail.push('\n');
+        if tail.len() > KEPT_TIMES.saturating_mul(most) {
+            tail = redact::tail(&tail, chars).to_owned();
+        }
     }
+    let tail = match tail.len() > OFF_THE_LOOP {
+        true => offload(move || redact_tail(&tail, chars))
+            .await
+            .unwrap_or_default(),
+        false => redact_tail(&tail, chars),
+    };
     Ok(Log {
-        tail: bound(&redact(&tail), context.settings.log_chars),
+        tail,
         recent_errors: dated.then_some(errors),
     })
 }

@@ -15,6 +15,7 @@ use aegis_runtime::events::{EventType, ObjectRef};
 use aegis_runtime::store::StoreError;
 
 use crate::context::Context;
+use crate::turns::acted_lately;
 
 /// The count slides with the hour, so it is counted again without any change.
 const REQUEUE_AFTER: Duration = Duration::from_secs(60);
@@ -90,7 +91,7 @@ impl Reconciler for PolicyReconciler {
         let (cooldown, deadline) = (settings.cooldown, settings.verification_deadline);
         let (policies, workloads) = (store.list(), store.list());
         let for_policy = for_policy(&policies, &workloads, policy.name(), cooldown, deadline);
-        status.actions_in_window = ledger::most_in_hour(&store.list(), for_policy, now);
+        status.actions_in_window = ledger::most_in_hour(&acted_lately(store, now), for_policy, now);
         let host = store.automation().paused();
         status.paused = host
             .map(|pause| format!("all automation is {}", pause.words()))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aegis_api::audit::Actor;
 use aegis_api::condition::Conditions;
+use aegis_api::facets::key;
 use aegis_api::{ConditionType, Incident, Kind, Reason, RunbookEntry};
 use aegis_runtime::controller::{Action, OnError, ReconcileError, Reconciler};
 use aegis_runtime::store::StoreError;
@@ -45,16 +46,13 @@ impl RunbookReconciler {
 
 impl RunbookReconciler {
     /// The entry, judged again where that is still to be done.
-    async fn judged(
-        &self,
-        entry: Arc<RunbookEntry>,
-        incidents: &[Arc<Incident>],
-    ) -> Result<Arc<RunbookEntry>, Error> {
+    async fn judged(&self, entry: Arc<RunbookEntry>) -> Result<Arc<RunbookEntry>, Error> {
         let name = entry.name().to_owned();
         if !rejudge::is_due(&name, &entry.spec) {
             return Ok(entry);
         }
-        let incidents = incidents.to_vec();
+        let counted = entry.spec.outcomes.counted.iter();
+        let incidents: Vec<Arc<Incident>> = counted.filter_map(|name| self.context.store.get(name)).collect();
         let of = name.clone();
         let edit = move |entry: &RunbookEntry| {
             let find = |name: &str| incidents.iter().find(|it| it.name() == name).map(|it| &**it);
@@ -81,8 +79,8 @@ impl Reconciler for RunbookReconciler {
         let Some(entry) = store.get::<RunbookEntry>(name) else {
             return Ok(Action::AwaitChange);
         };
-        let incidents = store.list::<Incident>();
-        let entry = self.judged(entry, &incidents).await?;
+        let incidents = store.find::<Incident>(&key::recalled(name));
+        let entry = self.judged(entry).await?;
         let mut status = entry.status.clone().unwrap_or_default();
         let uses = incidents.iter().filter_map(|incident| {
             let status = incident.status.as_ref()?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use aegis_api::facets::key;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
 use aegis_api::observed::EngineEvent;
 use aegis_api::workload::DependencyStatus;
@@ -358,28 +359,24 @@ fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
 
 /// Incidents that have not ended; those about another workload are left out where one is named.
 pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
-    let incidents = store.list::<Incident>();
-    let open = incidents
-        .iter()
-        .filter(|incident| !incident.is_finished())
-        .filter(|incident| {
-            let about = incident
-                .status
-                .as_ref()
-                .and_then(|status| status.workload.as_ref());
-            workload.is_none() || about.is_none() || about.map(|name| name.as_str()) == workload
-        });
-    open.map(|incident| incident.name().to_owned()).collect()
+    let mut incidents = match workload {
+        None => store.find::<Incident>(key::OPEN),
+        Some(name) => store.find::<Incident>(&key::workload(name)),
+    };
+    incidents.retain(|incident| !incident.is_finished());
+    let unplaced = workload.map(|_| store.find::<Incident>(key::UNPLACED));
+    let names = incidents.iter().chain(unplaced.iter().flatten());
+    let names: BTreeSet<String> = names.map(|incident| incident.name().to_owned()).collect();
+    names.into_iter().collect()
 }
 
 /// Incidents that have ended, and whose symptom may still come back.
 fn unsettled_incidents(store: &Store) -> Vec<String> {
-    let incidents = store.list::<Incident>();
-    let unsettled = incidents.iter().filter(|incident| {
-        let status = incident.status.as_ref();
-        status.is_some_and(|status| status.is_unsettled())
-    });
-    unsettled.map(|incident| incident.name().to_owned()).collect()
+    let unsettled = store.find::<Incident>(key::UNSETTLED);
+    unsettled
+        .iter()
+        .map(|incident| incident.name().to_owned())
+        .collect()
 }
 
 fn is_unsettled(store: &Store, name: &str) -> bool {

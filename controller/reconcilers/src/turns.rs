@@ -5,19 +5,49 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aegis_api::facets::key;
+use aegis_api::{Incident, Kind, Time};
 use aegis_planning::host_limit::{self, Asker, HostRuling, HostUse};
+use aegis_runtime::Store;
+use jiff::SignedDuration;
 
 use crate::context::Context;
 
 /// What automation does on the host, as it is stored at this moment.
 pub(crate) fn seen(context: &Context, asker: Asker<'_>) -> HostUse {
+    let now = context.clock.now();
     host_limit::host_use(
-        &context.store.list(),
+        &at_work(&context.store, now),
         &context.store.list(),
         asker,
         context.store.automation().resumed().map(|resume| resume.at),
-        context.clock.now(),
+        now,
     )
+}
+
+/// Incidents that count for the limits of the host: those that have a plan or wait for their turn, and those that acted
+/// within the last hour.
+pub(crate) fn at_work(store: &Store, now: Time) -> Vec<Arc<Incident>> {
+    let mut found = acted_lately(store, now);
+    // One that acted and goes on is there already.
+    let more = store.find::<Incident>(key::AT_WORK);
+    let known: BTreeSet<String> = found.iter().map(|incident| incident.name().to_owned()).collect();
+    found.extend(
+        more.into_iter()
+            .filter(|incident| !known.contains(incident.name())),
+    );
+    found
+}
+
+/// Incidents whose last action was within the last hour, and some of the hour before.
+pub(crate) fn acted_lately(store: &Store, now: Time) -> Vec<Arc<Incident>> {
+    let hour_ago = Time(
+        now.0
+            .saturating_sub(SignedDuration::from_hours(1))
+            .unwrap_or(now.0),
+    );
+    let found = store.find_stored_between(Incident::info(), &key::acted(hour_ago), key::ACTED_END);
+    found.iter().filter_map(|object| object.typed()).collect()
 }
 
 /// Takes a turn on the host, or says what keeps it. It is held until what it is for is stored.

@@ -16,6 +16,7 @@ use aegis_api::wire::plan::WorkloadPlan;
 use aegis_api::{Kind as _, Reason, Workload};
 use aegis_planning::Invalid;
 use aegis_planning::host_limit::{Asker, HostRuling};
+use aegis_planning::set_back;
 use aegis_planning::workload::check::check;
 use aegis_planning::workload::plan::{Prepared, Step, plan};
 use aegis_planning::workload::preview::preview as planned;
@@ -69,6 +70,7 @@ impl Reconciler for WorkloadReconciler {
             context.prober.set_targets(name, &[]);
             return Ok(Action::AwaitChange);
         };
+        let workload = set_back::workload(workload, context.clock.now());
         let observed = match dereference::dereference(context, &workload).await {
             Ok(observed) => observed,
             Err(error) => return failed(context, &workload, error.into()).await,

@@ -2,8 +2,11 @@
 //! beside it that says how far it goes. Owns these files; what a record is, `aegis_api::audit` says. Does I/O.
 //!
 //! A record is durable before the change that it is about: where the disk is full, the change is refused. A change that
-//! then fails all the same is followed by a record which says so. Files are only begun, never removed or renamed, so a
-//! crash leaves at most one line that is not whole; it is cut off at the next start, and a record says so.
+//! then fails all the same is followed by a record which says so. Files are only begun, so a crash leaves at most one line
+//! that is not whole; it is cut off at the next start, and a record says so. The oldest files go by size and age, behind
+//! a checkpoint: see [`prune`].
+
+mod prune;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -11,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aegis_api::audit::{Actor, Chain, Entry};
+use aegis_api::audit::{Actor, Chain, Checkpoint, Entry};
 
 use crate::clock::Clock;
 use crate::disk::DiskError;
@@ -21,7 +24,34 @@ use crate::disk::blocking;
 const ROTATE: u64 = 16 << 20;
 /// Most records of one page.
 const PAGE: usize = 1000;
+/// Bytes after which a page is full: it is held in memory for each who reads one.
+const PAGE_BYTES: usize = 2 << 20;
 const KIND: &str = "AuditLog";
+
+/// How much of the log is kept. The file that is written is kept in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditRetention {
+    /// Bytes of all files, at most.
+    pub max_bytes: u64,
+    /// Age of the newest record of a file, at most.
+    pub max_age: aegis_api::Duration,
+}
+
+impl Default for AuditRetention {
+    fn default() -> Self {
+        Self {
+            max_bytes: 256 << 20,
+            max_age: aegis_api::Duration::from_secs(365 * 86_400),
+        }
+    }
+}
+
+impl AuditRetention {
+    /// How large a file may grow: what is removed is a small part of what is kept.
+    fn rotate(self) -> u64 {
+        (self.max_bytes / 8).clamp(1, ROTATE)
+    }
+}
 
 /// The audit log of a state directory. Clones share it.
 #[derive(Debug, Clone)]
@@ -39,6 +69,8 @@ pub struct Page {
     pub last: u64,
     /// Its hash.
     pub hash: String,
+    /// The checkpoint that the log begins at, as it is written; absent where it begins with the first record.
+    pub checkpoint: Option<String>,
 }
 
 #[derive(Debug)]
@@ -49,19 +81,26 @@ struct Inner {
     /// Bytes of the current file that are whole records.
     length: u64,
     chain: Chain,
+    retention: AuditRetention,
     rotate: u64,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl AuditLog {
     /// Opens the log of a state directory whose lock is held; mends what a crash left and notes it.
-    pub(crate) async fn open(dir: &Path, clock: Clock) -> Result<Self, DiskError> {
-        Self::open_with(dir, clock, ROTATE).await
+    pub(crate) async fn open(dir: &Path, clock: Clock, retention: AuditRetention) -> Result<Self, DiskError> {
+        Self::open_with(dir, clock, retention, retention.rotate()).await
     }
 
-    async fn open_with(dir: &Path, clock: Clock, rotate: u64) -> Result<Self, DiskError> {
+    async fn open_with(
+        dir: &Path,
+        clock: Clock,
+        retention: AuditRetention,
+        rotate: u64,
+    ) -> Result<Self, DiskError> {
         let folder = dir.join(".audit");
         let path = folder.clone();
-        let opened = blocking(move || Inner::open(folder, rotate)).await?;
+        let opened = blocking(move || Inner::open(folder, retention, rotate)).await?;
         let (inner, notes) = opened.map_err(|source| DiskError::io(path, source))?;
         let log = Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -71,7 +110,11 @@ impl AuditLog {
             tracing::warn!("audit log: {note}");
             let mut entry = Entry::about(Actor::system("controller"), "repair", KIND, "audit");
             entry.note = Some(note);
-            log.append(vec![entry]).await?;
+            match log.append(vec![entry]).await {
+                // What is stored is served on a full disk, too; the next start says it.
+                Err(error) if error.is_full() => tracing::warn!(%error, "the audit log does not say so yet"),
+                appended => appended?,
+            }
         }
         Ok(log)
     }
@@ -91,13 +134,29 @@ impl AuditLog {
         .await?
     }
 
-    /// At most `limit` records after this number; without one, the newest.
+    /// Removes what is too much and, if `by_age`, too old.
+    pub(crate) async fn prune(&self, by_age: bool) -> Result<(), DiskError> {
+        let log = self.clone();
+        blocking(move || {
+            let now = log.clock.now();
+            let mut inner = log.inner();
+            let pruned = inner.prune(now, by_age);
+            pruned.map_err(|source| DiskError::io(inner.folder.clone(), source))
+        })
+        .await?
+    }
+
+    /// At most `limit` records after this number; without one, the newest. Fewer where they are large, one at least.
     pub async fn page(&self, after: Option<u64>, limit: usize) -> Result<Page, DiskError> {
         let log = self.clone();
         blocking(move || {
-            let (folder, chain) = {
+            let (folder, chain, checkpoint) = {
                 let inner = log.inner();
-                (inner.folder.clone(), inner.chain.clone())
+                let checkpoint = inner
+                    .checkpoint
+                    .as_ref()
+                    .map(|checkpoint| checkpoint.line.clone());
+                (inner.folder.clone(), inner.chain.clone(), checkpoint)
             };
             let limit = limit.min(PAGE);
             let last = chain.next.saturating_sub(1);
@@ -108,6 +167,7 @@ impl AuditLog {
                 lines,
                 last,
                 hash: chain.prev,
+                checkpoint,
             })
         })
         .await?
@@ -120,7 +180,7 @@ impl AuditLog {
 }
 
 impl Inner {
-    fn open(folder: PathBuf, rotate: u64) -> io::Result<(Self, Vec<String>)> {
+    fn open(folder: PathBuf, retention: AuditRetention, rotate: u64) -> io::Result<(Self, Vec<String>)> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -129,6 +189,7 @@ impl Inner {
             File::open(parent)?.sync_all()?;
         }
         let mut notes = Vec::new();
+        let checkpoint = prune::checkpoint(&folder, &mut notes)?;
         let newest = segments(&folder)?.pop();
         let path = newest.map_or_else(|| segment(&folder, 1), |(_, path)| path);
         let (file, length, last) = mended(&path, &mut notes)?;
@@ -158,7 +219,9 @@ impl Inner {
             head,
             length,
             chain,
+            retention,
             rotate,
+            checkpoint,
         };
         Ok((inner, notes))
     }
@@ -166,13 +229,22 @@ impl Inner {
     fn append(&mut self, entries: &[Entry], now: aegis_api::Time) -> io::Result<()> {
         if self.length >= self.rotate {
             self.begin_next()?;
+            if let Err(error) = self.prune(now, false) {
+                tracing::warn!(%error, "the audit log is larger than it should be: the oldest records stay for now");
+            }
         }
+        self.write(entries, now).map(|_| ())
+    }
+
+    /// Answers the last line.
+    fn write(&mut self, entries: &[Entry], now: aegis_api::Time) -> io::Result<String> {
         let mut chain = self.chain.clone();
-        let mut text = String::new();
+        let (mut text, mut last) = (String::new(), String::new());
         for entry in entries {
             let (line, hash) = entry.seal(chain.next, now, &chain.prev);
             text.push_str(&line);
             text.push('\n');
+            last = line;
             chain.next = chain.next.saturating_add(1);
             chain.prev = hash;
         }
@@ -196,7 +268,7 @@ impl Inner {
         if let Err(error) = self.head.write_all_at(head.as_bytes(), 0) {
             tracing::warn!(%error, "the head of the audit log is not written");
         }
-        Ok(())
+        Ok(last)
     }
 
     fn begin_next(&mut self) -> io::Result<()> {
@@ -283,9 +355,9 @@ fn read_head(mut head: &File) -> io::Result<Option<Chain>> {
     Ok(chain)
 }
 
-/// Lines `after + 1` to `last`, at most `limit`. Lines are counted, not read: a damaged one is handed out as it is.
+/// Lines `after + 1` to `last`, at most `limit`, and no more once they are of [`PAGE_BYTES`]. Lines are counted, not read: a damaged one is handed out as it is.
 fn read(folder: &Path, after: u64, limit: usize, last: u64) -> io::Result<Vec<String>> {
-    let mut lines = Vec::new();
+    let (mut lines, mut bytes) = (Vec::new(), 0_usize);
     let segments = segments(folder)?;
     for (index, (first, path)) in segments.iter().enumerate() {
         let next = segments.get(index + 1).map_or(u64::MAX, |(next, _)| *next);
@@ -294,10 +366,12 @@ fn read(folder: &Path, after: u64, limit: usize, last: u64) -> io::Result<Vec<St
         }
         let skip = usize::try_from(after.saturating_add(1).saturating_sub(*first)).unwrap_or(usize::MAX);
         for line in BufReader::new(File::open(path)?).split(b'\n').skip(skip) {
-            if lines.len() >= limit {
+            if lines.len() >= limit || bytes >= PAGE_BYTES {
                 return Ok(lines);
             }
-            lines.push(String::from_utf8_lossy(&line?).into_owned());
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            bytes = bytes.saturating_add(line.len());
+            lines.push(line);
         }
     }
     Ok(lines)
@@ -312,7 +386,9 @@ mod tests {
     }
 
     async fn filled(dir: &Path, count: usize, rotate: u64) -> AuditLog {
-        let log = AuditLog::open_with(dir, Clock::default(), rotate).await.unwrap();
+        let log = AuditLog::open_with(dir, Clock::default(), AuditRetention::default(), rotate)
+            .await
+            .unwrap();
         for number in 0..count {
             log.append(vec![entry(&format!("w{number}"))]).await.unwrap();
         }
@@ -344,6 +420,21 @@ mod tests {
         assert!(page.lines[0].contains("\"seq\":8,") && page.lines.len() == 2 && page.last == 10);
         let newest = log.page(None, 3).await.unwrap();
         assert!(newest.lines[0].contains("\"seq\":8,"));
+    }
+
+    #[tokio::test]
+    async fn i12_a_page_of_large_records_is_bounded_by_its_bytes_and_the_next_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = filled(folder.path(), 0, ROTATE).await;
+        let mut large = entry("w");
+        large.before = Some(serde_json::json!("x".repeat(100_000)));
+        log.append(vec![large; 100]).await.unwrap();
+        let page = log.page(Some(0), 1000).await.unwrap();
+        let bytes: usize = page.lines.iter().map(String::len).sum();
+        assert!(page.lines.len() < 100 && bytes <= PAGE_BYTES + 101_000, "{bytes}");
+        let next = u64::try_from(page.lines.len()).unwrap();
+        let page = log.page(Some(next), 1).await.unwrap();
+        assert!(page.lines[0].contains(&format!("\"seq\":{},", next + 1)));
     }
 
     #[tokio::test]

@@ -194,7 +194,9 @@ mod tests {
 
     async fn open(dir: &Path) -> Automation {
         let clock = Clock::default();
-        let audit = AuditLog::open(dir, clock.clone()).await.unwrap();
+        let audit = AuditLog::open(dir, clock.clone(), crate::audit::AuditRetention::default())
+            .await
+            .unwrap();
         Automation::open(dir, clock, audit).await.unwrap()
     }
 

@@ -19,7 +19,7 @@ pub mod slot;
 pub mod store;
 mod watch;
 
-pub use audit::AuditLog;
+pub use audit::{AuditLog, AuditRetention};
 pub use automation::Automation;
 pub use clock::Clock;
 pub use controller::{

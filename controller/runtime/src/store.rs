@@ -13,12 +13,15 @@ mod change;
 mod driver;
 mod error;
 mod files;
+mod index;
 mod load;
 mod memory;
 pub(crate) mod object;
 mod options;
+mod pace;
 mod request_queue;
 mod retention;
+mod sieve;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -32,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_api::KindInfo;
-use aegis_api::audit::Actor;
+use aegis_api::audit::{Actor, Entry};
 use aegis_api::defaults::Defaults;
 use aegis_api::deletion::HeldDeletion;
 use futures::stream::BoxStream;
@@ -187,7 +190,7 @@ impl Store {
         let defaults = Arc::new(options.defaults.clone());
         let disk = Disk::open(dir.clone(), Arc::clone(&defaults), faults).await?;
         let instance_id = disk.instance_id().await?;
-        let audit = AuditLog::open(&dir, clock.clone()).await?;
+        let audit = AuditLog::open(&dir, clock.clone(), options.audit).await?;
         let automation = Automation::open(&dir, clock, audit.clone()).await?;
         let (requests, request_queue) = RequestQueue::new();
         let (rescan, watch_files) = (options.rescan, options.watch_files);
@@ -224,13 +227,14 @@ impl Store {
         events: EventRecorder,
     ) -> Result<(Writer, watch::Receiver<u64>), StoreError> {
         let loaded = {
-            let disk = disk.clone();
-            blocking(move || load::load(&disk)).await??
+            let (disk, retention, now) = (disk.clone(), options.retention, options.clock.now());
+            blocking(move || load::load(&disk, retention, now)).await??
         };
         let record = {
             let disk = disk.clone();
             blocking(move || Record::read(&disk.dir)).await?
         };
+        note_retired(&audit, &loaded.retired).await;
         let revisions = Revisions::open(&disk, loaded.revision).await?;
         let (announce, news) = watch::channel(revisions.last());
         let mut writer = Writer {
@@ -297,6 +301,21 @@ impl Store {
     /// nothing.
     pub fn list_stored(&self, info: &'static KindInfo) -> (u64, Vec<Arc<Stored>>) {
         self.inner.memory.list(info)
+    }
+
+    /// Those of the kind that are found under this key, sorted by name; see [`aegis_api::facets`].
+    pub fn find_stored(&self, info: &'static KindInfo, key: &str) -> Vec<Arc<Stored>> {
+        self.inner.memory.under(info, key, key)
+    }
+
+    /// Those found under any key from the one to the other, each once.
+    pub fn find_stored_between(&self, info: &'static KindInfo, from: &str, to: &str) -> Vec<Arc<Stored>> {
+        self.inner.memory.under(info, from, to)
+    }
+
+    /// How many of the kind are found under this key.
+    pub fn count(&self, info: &'static KindInfo, key: &str) -> usize {
+        self.inner.memory.count(info, key)
     }
 
     /// The resource version of the newest change of any object.
@@ -443,5 +462,24 @@ impl Store {
         };
         self.inner.requests.send(request).await?;
         answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Records what was removed before the start: one record a kind, as it may be very many. They are gone already, and a
+/// full disk is what their removal is to mend, so a record that cannot be written is only reported.
+async fn note_retired(audit: &AuditLog, retired: &BTreeMap<&'static str, usize>) {
+    let entries = retired.iter().map(|(kind, count)| {
+        let mut entry = Entry::about(Actor::system("retention"), "delete", kind, "");
+        entry.note = Some(format!(
+            "{count} finished ones were more than are kept, and removed before the start"
+        ));
+        entry
+    });
+    let entries: Vec<Entry> = entries.collect();
+    for entry in &entries {
+        tracing::info!(kind = entry.kind, note = entry.note, "retention before the start");
+    }
+    if let Err(error) = audit.append(entries).await {
+        tracing::warn!(%error, "the audit log does not say what was removed before the start");
     }
 }

@@ -36,6 +36,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             webhook_token: None,
             target_container: "buggy-app-v2".to_owned(),
             max_replicas: 5,
+            alerts_per_second: aegis_server::ALERTS_PER_SECOND,
+            open_incidents: aegis_server::OPEN_INCIDENTS,
             allowed_origins: Vec::new(),
             trusted_proxies: aegis_server::TrustedProxies::default(),
             alerts_only: Vec::new(),
@@ -63,7 +65,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ended = driver.run(shutdown.clone()) => ended?,
         () = pump(store.clone(), feed, shutdown.clone()) => {}
         () = note(store, events) => {}
-        ended = serve(listener, router(state), shutdown.clone()) => ended?,
+        () = aegis_server::tally(state.clone(), shutdown.clone()) => {}
+        ended = serve(listener, router(state.clone()), shutdown.clone()) => ended?,
         ended = tokio::signal::ctrl_c() => ended?,
     }
     Ok(())

@@ -45,7 +45,9 @@ async fn page(
     })?;
     let head = json!({"seq": page.last, "hash": page.hash});
     if wishes.format.as_deref() == Some("lines") {
-        return Ok(Json(json!({"lines": page.lines, "head": head})));
+        return Ok(Json(
+            json!({"lines": page.lines, "head": head, "checkpoint": page.checkpoint}),
+        ));
     }
     // A line that somebody damaged is shown as the text it is.
     let record = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| json!({"damaged": line}));

@@ -6,8 +6,10 @@ mod book;
 mod host;
 mod incidents;
 mod keyed_mutex;
+mod rate;
 mod runbook;
 mod scale;
+mod tally;
 mod webhook;
 
 use axum::Router;
@@ -16,6 +18,9 @@ use axum::routing::{get, post};
 pub(crate) use book::Book;
 pub(crate) use incidents::by_age;
 pub(crate) use keyed_mutex::KeyedMutex;
+pub(crate) use rate::Rate;
+pub(crate) use tally::Tally;
+pub use tally::tally;
 
 use crate::state::ServerState;
 

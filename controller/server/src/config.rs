@@ -21,6 +21,10 @@ pub struct ServerConfig {
     pub target_container: String,
     /// Most replicas beside the base that `/scale/up` makes (`MAX_REPLICAS`).
     pub max_replicas: u32,
+    /// Incidents a second, sustained, that the alerts of one token may open; more get 429 with `Retry-After`.
+    pub alerts_per_second: u32,
+    /// Incidents that may be open before further alerts are counted on those about the same workload.
+    pub open_incidents: usize,
     /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed (`AEGIS_TRUSTED_PROXIES`).
@@ -32,3 +36,8 @@ pub struct ServerConfig {
     /// The controller's version, as `/health` reports it.
     pub version: String,
 }
+
+/// Incidents a second that the alerts of one token may open, where nothing else is set.
+pub const ALERTS_PER_SECOND: u32 = 1000;
+/// Incidents that may be open, where nothing else is set.
+pub const OPEN_INCIDENTS: usize = 2000;

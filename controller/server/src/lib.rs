@@ -35,7 +35,8 @@ mod testing;
 mod ws;
 
 pub use auth::{Role, TokenError, Tokens};
-pub use config::ServerConfig;
+pub use compat::tally;
+pub use config::{ALERTS_PER_SECOND, OPEN_INCIDENTS, ServerConfig};
 pub use frames::{Draft, frames};
 pub use host::{Balancers, HostView, LoadHistory};
 pub use metrics::HttpMetrics;

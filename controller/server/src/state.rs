@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Tokens};
-use crate::compat::{Book, KeyedMutex};
+use crate::compat::{Book, KeyedMutex, Rate, Tally};
 use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::metrics::HttpMetrics;
@@ -124,6 +124,8 @@ pub struct Shared {
     pub(crate) requests: Semaphore,
     pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
+    pub(crate) rate: Rate,
+    pub(crate) tally: Tally,
 }
 
 impl ServerState {
@@ -131,6 +133,8 @@ impl ServerState {
     pub fn new(parts: ServerParts, tokens: Tokens) -> Self {
         let shared = Shared {
             auth: Auth::new(&parts.config, tokens),
+            rate: Rate::new(parts.config.alerts_per_second),
+            tally: Tally::default(),
             parts,
             clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),

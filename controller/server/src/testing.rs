@@ -23,6 +23,8 @@ pub(crate) fn config() -> ServerConfig {
         webhook_token: Some("webhook-token".to_owned().into()),
         target_container: "buggy-app-v2".to_owned(),
         max_replicas: 5,
+        alerts_per_second: crate::config::ALERTS_PER_SECOND,
+        open_incidents: crate::config::OPEN_INCIDENTS,
         allowed_origins: Vec::new(),
         alerts_only: Vec::new(),
         trusted_proxies: crate::TrustedProxies::default(),
@@ -155,6 +157,14 @@ impl Server {
             folder,
             _end,
         }
+    }
+
+    /// Writes what was counted of repeats, as the task of the tally does within a second.
+    pub(crate) async fn flush(&self) {
+        self.state
+            .tally
+            .flush(&self.store, tokio::time::Instant::now())
+            .await;
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Response {

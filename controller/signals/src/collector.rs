@@ -10,6 +10,7 @@ use aegis_api::{ContainerId, Time};
 use aegis_docker::Engine;
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::WatchStream;
 
 use crate::rings::History;
@@ -18,6 +19,10 @@ use crate::traffic::Traffic;
 /// Readings requested at the same time. Older engines answer each only at their next tick, a second apart: requested one
 /// after the other, a hundred containers would take minutes.
 const AT_ONCE: usize = 128;
+/// How long counters may take to come. An older engine takes up to two seconds, whatever it is asked about.
+const WITHIN: Duration = Duration::from_secs(4);
+/// How long a container is left out whose counters did not: it must not hold up every round.
+const SILENT_FOR: Duration = Duration::from_secs(60);
 /// A reading younger than this gives a rate too coarse to mean anything.
 const MIN_GAP: Duration = Duration::from_millis(200);
 
@@ -25,6 +30,8 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     last: Arc<Mutex<HashMap<ContainerId, Stats>>>,
+    /// Containers whose counters did not come in time, and from when on they are asked again.
+    silent: Arc<Mutex<HashMap<ContainerId, Instant>>>,
     history: History,
     traffic: Traffic,
     rounds: watch::Sender<u64>,
@@ -85,6 +92,18 @@ impl Samples {
         WatchStream::from_changes(self.rounds.subscribe()).map(|_| ())
     }
 
+    fn is_silent(&self, id: &ContainerId) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.get(id).is_some_and(|until| Instant::now() < *until)
+    }
+
+    fn fell_silent(&self, id: &ContainerId) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        silent.retain(|_, until| now < *until);
+        silent.insert(id.clone(), now + SILENT_FOR);
+    }
+
     fn replace(&self, readings: &[Reading]) {
         let kept = readings
             .iter()
@@ -122,7 +141,15 @@ pub async fn collect(
 ) -> Vec<Reading> {
     let readings = futures::stream::iter(containers).map(|container| async move {
         let stats = match container.state {
-            ContainerState::Running => engine.stats(&container.id).await.ok(),
+            ContainerState::Running if !samples.is_silent(&container.id) => {
+                match timeout(WITHIN, engine.stats(&container.id)).await {
+                    Ok(stats) => stats.ok(),
+                    Err(_) => {
+                        samples.fell_silent(&container.id);
+                        None
+                    }
+                }
+            }
             _ => None,
         };
         let both = stats
@@ -143,4 +170,39 @@ pub async fn collect(
     readings.sort_by(|a, b| a.container.name.cmp(&b.container.name));
     samples.replace(&readings);
     readings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use aegis_docker::ListFilter;
+    use aegis_docker_fake::{FakeEngine, FakeOptions, RunSpec, When};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn i9_one_container_whose_counters_hang_does_not_delay_those_of_the_others() {
+        let engine = FakeEngine::new(FakeOptions::default());
+        for name in ["a", "b", "c"] {
+            engine.run_container(&RunSpec::new(name, "app:1")).unwrap();
+        }
+        let samples = Samples::default();
+        let round = async || {
+            let containers = engine.list(ListFilter::default()).await.unwrap();
+            let begun = Instant::now();
+            let readings = collect(&engine, &samples, containers).await;
+            let read = readings.iter().filter(|reading| reading.stats.is_some()).count();
+            (read, begun.elapsed().as_secs())
+        };
+        let hangs = AtomicBool::new(true);
+        let hook = move |op: &str, when: When| {
+            op == "stats" && when == When::Before && hangs.swap(false, Ordering::Relaxed)
+        };
+        engine.on_operation(Some(Arc::new(hook)));
+        assert_eq!(round().await, (2, WITHIN.as_secs()));
+        assert_eq!(round().await, (2, 0), "it is left out for a while");
+        tokio::time::advance(SILENT_FOR).await;
+        assert_eq!(round().await, (3, 0));
+    }
 }

@@ -135,6 +135,8 @@ fn audit_page(actor: &Value) -> Value {
         "properties": {
             "records": {"type": "array", "items": record},
             "lines": {"type": "array", "items": text},
+            "checkpoint": {"type": ["string", "null"], "description": "The record that says up to where retention removed the log, \
+                as it is written: the lines are verified from there. With `format=lines`; null where it begins with record 1."},
             "head": {"type": "object", "required": ["seq", "hash"], "properties": {"seq": number, "hash": text}},
         },
     })

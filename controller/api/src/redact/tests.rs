@@ -327,3 +327,31 @@ proptest! {
         prop_assert!(bounded.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()));
     }
 }
+
+#[test]
+fn a_long_text_is_cut_to_a_few_times_what_is_wanted_before_it_is_looked_through() {
+    let hostile = "token=a ".repeat(500_000);
+    let looked = tail(&hostile, 2000);
+    assert!(looked.len() <= 19_000 && looked.len() >= 8000, "{}", looked.len());
+    assert!(looked.starts_with("token=a "), "at a word");
+    assert_eq!(redact_tail(&hostile, 2000).chars().count(), 2000);
+    let lines = format!("{}password=hunter2hunter2\nthe end", "a line\n".repeat(100_000));
+    let shown = redact_tail(&lines, 100);
+    assert!(
+        shown.ends_with("the end") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    let one_word = format!("token={}", "x".repeat(100_000));
+    assert!(tail(&one_word, 100).len() < 20_000);
+    assert_eq!(tail("short", 2), "short");
+    // Of a key in several lines, whose first was cut off, nothing is left.
+    let key = format!(
+        "{}{}\n-----END RSA PRIVATE KEY-----\nafter",
+        "x".repeat(20_000),
+        "\nMIIEow".repeat(200)
+    );
+    let shown = redact_tail(&key, 2000);
+    assert_eq!(shown, "after", "{shown}");
+    let wide = "ü".repeat(100_000);
+    assert!(tail(&wide, 10).chars().all(|c| c == 'ü'));
+}

@@ -4,7 +4,7 @@
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
-use aegis_api::audit::Chain;
+use aegis_api::audit::{Chain, Checkpoint};
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::Value;
@@ -112,14 +112,22 @@ async fn verify(session: &Session, noted: Option<&str>) -> Result<(), CliError> 
     let mut check = Check::new(noted)?;
     loop {
         let page = page(session, Some(check.count), PAGE, "lines").await?;
+        let checkpoint = page.get("checkpoint").and_then(Value::as_str);
+        if check.checkpoint.as_ref().map(|known| known.line.as_str()) != checkpoint {
+            // More was removed meanwhile: what is left is checked from its beginning.
+            check = Check::new(noted)?;
+            check.begin(checkpoint.unwrap_or_default(), "the checkpoint")?;
+            continue;
+        }
         let lines = page.get("lines").and_then(Value::as_array);
         let lines: Vec<&str> = lines.into_iter().flatten().filter_map(Value::as_str).collect();
         for line in &lines {
             let place = format!("line {}", check.count + 1);
             check.line(line, &place)?;
         }
-        if lines.len() < PAGE {
-            let seq = page.pointer("/head/seq").and_then(Value::as_u64);
+        let seq = page.pointer("/head/seq").and_then(Value::as_u64);
+        // A page may have fewer records than were requested, where they are large.
+        if lines.is_empty() || seq.is_none_or(|seq| check.count >= seq) {
             return check.end(seq, &session.console);
         }
     }
@@ -140,6 +148,14 @@ fn verify_dir(dir: &Path, noted: Option<&str>, console: &Console) -> Result<(), 
     }
     segments.sort();
     let mut check = Check::new(noted)?;
+    let path = folder.join("checkpoint");
+    match std::fs::read_to_string(&path) {
+        Ok(line) => check.begin(&line, &path.display().to_string())?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(file(&path)(source)),
+    }
+    // What a crash left of the records before the checkpoint is none of the log.
+    segments.retain(|path| !check.is_before(path));
     for path in &segments {
         let reader = std::io::BufReader::new(std::fs::File::open(path).map_err(file(path))?);
         for (index, line) in reader.lines().enumerate() {
@@ -155,8 +171,12 @@ fn verify_dir(dir: &Path, noted: Option<&str>, console: &Console) -> Result<(), 
 /// How far the log has been checked.
 struct Check {
     chain: Chain,
+    /// Number of the last record that is known good; those before the checkpoint are taken from its word.
     count: u64,
     noted: Option<(u64, String)>,
+    checkpoint: Option<Checkpoint>,
+    /// Whether the log has the record of which the checkpoint is a copy.
+    confirmed: bool,
 }
 
 impl Check {
@@ -171,7 +191,39 @@ impl Check {
             chain: Chain::default(),
             count: 0,
             noted: noted.transpose()?,
+            checkpoint: None,
+            confirmed: false,
         })
+    }
+
+    /// The log begins at a checkpoint: the records before it were removed by retention.
+    fn begin(&mut self, line: &str, place: &str) -> Result<(), CliError> {
+        let checkpoint = Checkpoint::read(line)
+            .map_err(|why| CliError::Failed(format!("the audit log was tampered with: {place}: {why}")))?;
+        self.chain = checkpoint.begins.clone();
+        self.count = self.chain.next.saturating_sub(1);
+        match &self.noted {
+            Some((seq, _)) if *seq < self.count => {
+                return Err(CliError::Failed(format!(
+                    "record {seq} was removed by retention, so that it cannot be compared: the log begins after {}; note a newer head",
+                    self.count
+                )));
+            }
+            Some((seq, hash)) if *seq == self.count && *hash != self.chain.prev => {
+                return Err(another(place, *seq));
+            }
+            _ => {}
+        }
+        self.checkpoint = Some(checkpoint);
+        Ok(())
+    }
+
+    /// Whether a file has only records from before the checkpoint, which a crash has left.
+    fn is_before(&self, path: &Path) -> bool {
+        let first = path
+            .file_stem()
+            .and_then(|name| name.to_str()?.parse::<u64>().ok());
+        first.is_some_and(|first| first < self.chain.next) && self.checkpoint.is_some()
     }
 
     fn line(&mut self, line: &str, place: &str) -> Result<(), CliError> {
@@ -179,12 +231,9 @@ impl Check {
         checked
             .map_err(|why| CliError::Failed(format!("the audit log was tampered with: {place}: {why}")))?;
         self.count += 1;
+        self.confirmed |= self.checkpoint.as_ref().is_some_and(|known| known.line == line);
         match &self.noted {
-            Some((seq, hash)) if *seq == self.count && *hash != self.chain.prev => {
-                Err(CliError::Failed(format!(
-                    "the audit log was tampered with: {place}: record {seq} is another than the one that was noted"
-                )))
-            }
+            Some((seq, hash)) if *seq == self.count && *hash != self.chain.prev => Err(another(place, *seq)),
             _ => Ok(()),
         }
     }
@@ -198,7 +247,27 @@ impl Check {
                 "the audit log was tampered with: records {first} to {seq} are missing at its end"
             )));
         }
-        console.line(format!("{} records, none of them changed", self.count))?;
+        if self.checkpoint.is_some() && !self.confirmed {
+            return Err(CliError::Failed(
+                "the audit log was tampered with: its checkpoint is no record of it".to_owned(),
+            ));
+        }
+        let begins = self
+            .checkpoint
+            .map_or(0, |checkpoint| checkpoint.begins.next.saturating_sub(1));
+        if begins > 0 {
+            console.line(format!(
+                "records up to {begins} were removed by retention, as the log says itself"
+            ))?;
+        }
+        let checked = self.count.saturating_sub(begins);
+        console.line(format!("{checked} records, none of them changed"))?;
         console.line(format!("head {}:{}", self.count, self.chain.prev))
     }
+}
+
+fn another(place: &str, seq: u64) -> CliError {
+    CliError::Failed(format!(
+        "the audit log was tampered with: {place}: record {seq} is another than the one that was noted"
+    ))
 }

@@ -17,6 +17,7 @@ pub struct Observed {
     pub policies: Vec<Arc<RemediationPolicy>>,
     /// Files of policies that are not in force as they are.
     pub broken_policies: Vec<BrokenPolicy>,
+    /// Those about the incident's workload, and those that count for the limits of the host.
     pub incidents: Vec<Arc<Incident>>,
     pub balancers: Vec<Arc<LoadBalancer>>,
     pub detectors: Vec<Arc<Detector>>,

@@ -175,7 +175,8 @@ fn host(incident: &Incident, workload: Option<&Workload>, observed: &Observed) -
     )
 }
 
-fn target(incident: &Incident, workloads: &[Arc<Workload>]) -> Result<Arc<Workload>, NoTarget> {
+/// The workload that an incident is about; the error says why there is none.
+pub fn target(incident: &Incident, workloads: &[Arc<Workload>]) -> Result<Arc<Workload>, NoTarget> {
     let by_name = |name: &str| workloads.iter().find(|workload| workload.name() == name).cloned();
     if let Some(name) = incident.workload() {
         return by_name(name.as_str()).ok_or_else(|| NoTarget::Missing(name.clone()));

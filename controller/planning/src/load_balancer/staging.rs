@@ -4,6 +4,8 @@
 //! Nothing but those two files is ever staged, and each overwrites its own earlier self: a container's files can be
 //! written from outside and not deleted, so whatever was left there would be judged for ever.
 
+use std::str::Chars;
+
 /// Folder beside the configuration in which a new one is checked. nginx's `*.conf` does not reach into it.
 pub const FOLDER: &str = ".aegis";
 
@@ -50,16 +52,39 @@ fn matches(pattern: &str, name: &str) -> bool {
     !hidden && matches_rest(pattern, name)
 }
 
+/// At most as many steps as both lengths multiplied: what the last `*` took is given back one by one, and nothing before
+/// it is looked at again. The pattern is what a container's own file says.
 fn matches_rest(pattern: &str, name: &str) -> bool {
     let (mut wanted, mut found) = (pattern.chars(), name.chars());
-    match (wanted.next(), found.next()) {
-        (None, None) => true,
-        (Some('*'), first) => {
-            matches_rest(wanted.as_str(), name) || (first.is_some() && matches_rest(pattern, found.as_str()))
+    // After the last `*`: the rest of the pattern, and the rest of the name that it has not taken.
+    let mut last_star: Option<(Chars<'_>, Chars<'_>)> = None;
+    loop {
+        let (mut next_wanted, mut next_found) = (wanted.clone(), found.clone());
+        match (next_wanted.next(), next_found.next()) {
+            (Some('*'), _) => {
+                last_star = Some((next_wanted.clone(), found.clone()));
+                wanted = next_wanted;
+                continue;
+            }
+            (Some('?'), Some(_)) => {
+                (wanted, found) = (next_wanted, next_found);
+                continue;
+            }
+            (Some(a), Some(b)) if a == b => {
+                (wanted, found) = (next_wanted, next_found);
+                continue;
+            }
+            (None, None) => return true,
+            _ => {}
         }
-        (Some('?'), Some(_)) => matches_rest(wanted.as_str(), found.as_str()),
-        (Some(a), Some(b)) if a == b => matches_rest(wanted.as_str(), found.as_str()),
-        _ => false,
+        let Some((after, mut taken)) = last_star else {
+            return false;
+        };
+        if taken.next().is_none() {
+            return false;
+        }
+        (wanted, found) = (after.clone(), taken.clone());
+        last_star = Some((after, taken));
     }
 }
 
@@ -101,6 +126,32 @@ mod tests {
         ] {
             assert_eq!(staged(main), main);
         }
+    }
+
+    #[test]
+    fn names_match_as_glob_matches_them_and_hostile_patterns_cost_no_more() {
+        for (pattern, name, is) in [
+            ("*", "", true),
+            ("*.conf", "a.conf", true),
+            ("*.conf", ".a.conf", false),
+            (".*.conf", ".a.conf", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("**a**", "xxaxx", true),
+            ("ü*", "über", true),
+            ("a", "", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), is, "{pattern} {name}");
+        }
+        // Exponential, this would not end in a lifetime.
+        assert!(!matches(
+            &"*a".repeat(100),
+            &"a".repeat(255).replace("aaaaa", "aaaab")
+        ));
+        assert!(!matches(&format!("{}b", "a*".repeat(100)), &"a".repeat(255)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aegis_api::detector::DetectorWorkload;
+use aegis_api::facets::key;
 use aegis_api::incident::{IncidentSpec, Source};
 use aegis_api::naming::hashed;
 use aegis_api::scalar::{ContainerName, ResourceName};
@@ -74,9 +75,9 @@ impl<'a> Episode<'a> {
     /// The open incident that it joins; else the one about the same that ended a short while ago without an action, on
     /// which it is counted.
     async fn known(&self, store: &Store, now: Time) -> Result<Option<ResourceName>, StoreError> {
-        let incidents = store.list::<Incident>();
         let joined = self.workload.as_ref().and_then(|(workload, condition)| {
-            let mut all = incidents.iter();
+            let about = store.find::<Incident>(&key::workload(workload.as_str()));
+            let mut all = about.into_iter();
             all.find(|it| is_joined(it, workload.as_str(), condition.class()))
         });
         if let Some(name) = joined.and_then(|incident| incident.name().parse().ok()) {
@@ -84,10 +85,10 @@ impl<'a> Episode<'a> {
         }
         let fingerprint = self.fingerprint();
         let condition = self.workload.as_ref().map(|(_, condition)| *condition);
-        let repeated = incidents.iter().find(|it| {
-            let is_same = it.spec.source.fingerprint == fingerprint;
-            is_same && is_repeated_by(it, self.detector.name(), condition, now)
-        });
+        let same = store.find::<Incident>(&key::fingerprint(&fingerprint));
+        let repeated = same
+            .iter()
+            .find(|it| is_repeated_by(it, self.detector.name(), condition, now));
         let Some(repeated) = repeated else {
             return Ok(None);
         };

@@ -11,6 +11,7 @@ use aegis_docker::{EngineError, EngineResult};
 use aegis_planning::load_balancer::receipts::{is_open, pause};
 use aegis_runtime::events::EventType;
 use futures::StreamExt;
+use futures::future::join_all;
 use serde::Deserialize;
 
 use super::nginx::Nginx;
@@ -21,6 +22,8 @@ const FORMAT: &str = "aegis_receipt";
 /// Lines that are read for one receipt, from the end: the engine reads all of them, also those of before. Where the first
 /// are all of the drain or later, so may be more, and the most are read.
 const LINES: [u32; 2] = [40_000, 500_000];
+/// Receipts that are counted in one pass, side by side.
+const AT_ONCE: usize = 8;
 /// Most time that reading the log may take.
 const READ_WITHIN: Duration = Duration::from_secs(15);
 
@@ -61,10 +64,11 @@ pub(super) async fn count(
         .config
         .as_ref()
         .is_some_and(|config| config.contains(FORMAT));
-    for receipt in receipts.iter_mut().filter(|receipt| is_open(receipt)) {
-        if !pause(receipt, now).is_zero() {
-            continue;
-        }
+    let due = receipts
+        .iter_mut()
+        .filter(|receipt| is_open(receipt) && pause(receipt, now).is_zero());
+    // The rest stay open, and the next pass is at once.
+    let counts = due.take(AT_ONCE).map(|receipt| async {
         let counted = match (running, logs) {
             (Some(nginx), true) => read(nginx, receipt).await,
             (None, _) => Err(Uncounted::NotRunning {
@@ -72,6 +76,9 @@ pub(super) async fn count(
             }),
             (_, false) => Err(Uncounted::NoFormat),
         };
+        (receipt, counted)
+    });
+    for (receipt, counted) in join_all(counts).await {
         match counted {
             Ok(counts) => receipt.requests = Some(counts),
             Err(why) => {

@@ -21,7 +21,7 @@ use super::dereference::is_installed;
 use super::memory::Memory;
 use super::nginx::{self, Nginx};
 use super::reload_batch::ReloadBatch;
-use super::{Error, Failure, LoadBalancerReconciler};
+use super::{Error, Failure, LoadBalancerReconciler, receipts};
 use crate::context::Settings;
 
 #[tokio::test(start_paused = true)]
@@ -346,4 +346,31 @@ async fn ready_servers_wait_for_starting_ones_a_moment_and_no_longer() {
     let mut leaving = ready();
     leaving.draining = true;
     assert_eq!(put_off(vec![leaving, fresh()]), None, "who leaves never waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn i9_drains_are_counted_side_by_side_and_a_log_that_hangs_holds_up_a_pass_once() {
+    let engine = FakeEngine::default();
+    engine
+        .run_container(&RunSpec::nginx("nginx").network("net"))
+        .unwrap();
+    engine.on_operation(Some(std::sync::Arc::new(|op: &str, _| op == "logs")));
+    let (context, _state) = crate::context::tests::over(&engine, Settings::default()).await;
+    let receipt = serde_json::json!({
+        "containers": ["web-1"], "addresses": ["10.0.0.2:80"],
+        "startedAt": "2020-01-01T12:00:00Z", "finishedAt": "2020-01-01T12:00:05Z", "drained": true,
+    });
+    let status = serde_json::json!({
+        "config": "log_format aegis_receipt;", "receipts": vec![receipt; 50],
+    });
+    let mut lb = balancer();
+    lb.status = Some(serde_json::from_value::<LoadBalancerStatus>(status).unwrap());
+    let nginx = Nginx::new(&*context.engine, "lb", &lb.spec, "nginx");
+    let begun = tokio::time::Instant::now();
+    let receipts = receipts::count(&context, &lb, Some(&nginx)).await;
+    let given_up = receipts
+        .iter()
+        .filter(|receipt| receipt.uncounted.is_some())
+        .count();
+    assert_eq!((begun.elapsed().as_secs(), given_up, receipts.len()), (15, 8, 50));
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aegis_api::create::{claims, is_ours, template_revision};
+use aegis_api::facets::key;
 use aegis_api::meta::LABEL_REVISION;
 use aegis_api::observed::{ContainerDetails, ContainerState, ContainerSummary, HostFacts, HostQuery};
 use aegis_api::{ContainerId, Incident, Kind, Workload};
@@ -55,7 +56,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         (container.id.clone(), end)
     });
     let ids: BTreeSet<&str> = mine.iter().map(|container| container.id.as_str()).collect();
-    let incidents = context.store.list::<Incident>();
+    let incidents = context.store.find::<Incident>(&key::workload(name));
     let workloads = context.store.list::<Workload>();
     Ok(Observed {
         probe_results: probe_results.collect(),

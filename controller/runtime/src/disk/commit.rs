@@ -91,6 +91,23 @@ impl Disk {
         }
     }
 
+    /// Removes both files of an object, the spec file first, as [`commit`](Self::commit) does. Blocks.
+    pub(crate) fn remove_files(&self, key: &Key) -> Result<(), DiskError> {
+        for path in [key.spec_path(&self.dir), key.status_path(&self.dir)] {
+            file::remove(&path, &self.faults).map_err(|source| DiskError::io(&path, source))?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what became of the folders of these kinds. Blocks.
+    pub(crate) fn sync_folders(&self, kinds: impl Iterator<Item = &'static str>) -> Result<(), DiskError> {
+        for info in kinds.filter_map(aegis_api::kinds::find) {
+            let folder = self.dir.join(info.plural);
+            file::sync_folder(&folder, &self.faults).map_err(|source| DiskError::io(folder, source))?;
+        }
+        Ok(())
+    }
+
     fn prepare(&self, write: Write) -> Result<Ready, DiskError> {
         let Write { key, contents } = write;
         let mut ready = Ready {

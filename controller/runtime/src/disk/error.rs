@@ -35,6 +35,12 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Whether there is no space left.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = [std::io::ErrorKind::StorageFull, std::io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io {
             path: path.into(),

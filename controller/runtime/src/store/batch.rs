@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aegis_api::Time;
 use aegis_api::audit::{Actor, Entry, picture};
 use aegis_api::defaults::Defaults;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::change::{self, Moment, Outcome};
@@ -230,8 +231,17 @@ impl<'a> Batch<'a> {
         };
         let mut entry = Entry::about(actor.clone(), verb, key.info.kind, &key.name);
         entry.resource_version = Some(after.resource_version);
-        entry.before = before.map(|before| picture(&before.value));
-        entry.after = Some(picture(&after.value)).filter(|_| !gone);
+        let counted = before.as_ref().filter(|_| !gone).and_then(|before| {
+            let tally = key.info.tally?;
+            only_counted(tally, &before.value, &after.value)
+        });
+        match counted {
+            Some(note) => entry.note = Some(note),
+            None => {
+                entry.before = before.map(|before| picture(&before.value));
+                entry.after = Some(picture(&after.value)).filter(|_| !gone);
+            }
+        }
         self.audit.push((key.clone(), entry));
     }
 
@@ -469,6 +479,18 @@ impl Sealed {
             ..Aftermath::default()
         }
     }
+}
+
+/// What to say of a change that did no more than count: the log of a storm has no pictures.
+fn only_counted(tally: &str, before: &Value, after: &Value) -> Option<String> {
+    let parts = ["labels", "annotations", "ownerReferences", "finalizers"];
+    let meta = |object: &Value| parts.map(|part| object.pointer(&format!("/metadata/{part}")).cloned());
+    let fields = |object: &Value| object.get("spec").and_then(Value::as_object).cloned();
+    let (mut old, mut new) = (fields(before)?, fields(after)?);
+    let (from, to) = (old.remove(tally), new.remove(tally));
+    let number = |value: Option<Value>| value.unwrap_or_else(|| 1.into());
+    (old == new && from != to && meta(before) == meta(after))
+        .then(|| format!("{tally} {} → {}", number(from), number(to)))
 }
 
 /// What the files of one object become.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
+use super::pace::Pace;
 use super::request_queue::RequestQueue;
 use super::writer::Writer;
 use crate::disk::folder::Listing;
@@ -46,6 +47,7 @@ impl StoreDriver {
         let mut watch = start_watch(&writer, watch_files);
         let mut rescan = Rescan::every(rescan.max(Duration::from_millis(1)));
         let mut retention = every(RETENTION);
+        let mut pace = Pace::start(writer.clock.now(), Instant::now());
         let mut changed: Option<(Instant, Instant)> = None;
         loop {
             catch_up(&mut writer).await?;
@@ -82,7 +84,13 @@ impl StoreDriver {
                     }
                     writer.examine(taken.keys.into_iter().collect(), false).await?;
                 }
-                _ = retention.tick() => writer.retire(true).await?,
+                _ = retention.tick() => {
+                    let by_age = pace.is_trusted(writer.clock.now(), Instant::now());
+                    writer.retire(by_age).await?;
+                    if let Err(error) = writer.audit.prune(by_age).await {
+                        tracing::warn!(%error, "the oldest records of the audit log stay for now");
+                    }
+                }
                 requests = request_queue.batch() => {
                     if requests.is_empty() {
                         break;

@@ -1,16 +1,17 @@
 //! Start-up: reads every file, on several threads, into what the status files say is in force and how the spec files
 //! differ from that. What the differences mean is decided where people's changes always are. Does I/O; blocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aegis_api::KINDS;
 use aegis_api::defaults::Defaults;
+use aegis_api::{KINDS, Time};
 
-use super::StoreError;
 use super::batch::{Facts, SpecFile};
 use super::files::Note;
 use super::object::Stored;
+use super::sieve::Sieve;
+use super::{Retention, StoreError};
 use crate::disk::Disk;
 use crate::disk::file::{self, Found};
 use crate::disk::folder::{Judged, Known, Misnamed};
@@ -19,6 +20,8 @@ use crate::disk::status_file::{self, StatusFile};
 
 /// Threads that read and decode.
 const READERS: usize = 4;
+/// Objects that wait to be taken in.
+const WAITING: usize = 256;
 
 /// What the files of a state directory say.
 #[derive(Debug, Default)]
@@ -36,10 +39,13 @@ pub(crate) struct Loaded {
     pub(crate) notes: Vec<Note>,
     /// The highest revision that any file mentions.
     pub(crate) revision: u64,
+    /// How many finished objects of each kind were removed as too many.
+    pub(crate) retired: BTreeMap<&'static str, usize>,
 }
 
-/// Reads everything.
-pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
+/// Reads everything, and removes what is finished and too much before it is kept anywhere: a directory of any size is
+/// loaded in the memory that its newest objects take.
+pub(crate) fn load(disk: &Disk, retention: Retention, now: Time) -> Result<Loaded, StoreError> {
     disk.sweep()?;
     let listing = disk.list();
     for info in KINDS.iter() {
@@ -56,27 +62,58 @@ pub(crate) fn load(disk: &Disk) -> Result<Loaded, StoreError> {
         .chain(listing.statuses)
         .collect();
     let keys: Vec<Key> = keys.into_iter().collect();
-    let share = keys.len().div_ceil(READERS).max(1);
-    let entries = std::thread::scope(|scope| {
-        let read = |keys: &[Key]| keys.iter().map(|key| Entry::read(disk, key)).collect::<Vec<_>>();
-        let readers: Vec<_> = keys
-            .chunks(share)
-            .map(|keys| scope.spawn(move || read(keys)))
-            .collect();
-        // A reader that panicked must not make its objects count as deleted.
-        let joined = readers
-            .into_iter()
-            .map(|reader| reader.join().map_err(|_| StoreError::Closed));
-        joined.collect::<Result<Vec<_>, _>>()
-    })?;
     let mut loaded = Loaded {
         misnamed: listing.misnamed,
         ..Loaded::default()
     };
-    for entry in entries.into_iter().flatten() {
+    let mut sieve = Sieve::new(retention, now);
+    read_all(disk, &keys, |entry| {
+        if let Some(entry) = sieve.take(entry) {
+            loaded.add(entry);
+        }
+    })?;
+    let sifted = sieve.finish();
+    loaded.revision = loaded.revision.max(sifted.revision);
+    for entry in sifted.kept {
         loaded.add(entry);
     }
+    for key in sifted.gone {
+        match disk.remove_files(&key) {
+            Ok(()) => *loaded.retired.entry(key.info.kind).or_default() += 1,
+            Err(error) => {
+                tracing::warn!(%error, "a finished object is kept: its files cannot be removed");
+                loaded.add(Entry::read(disk, &key));
+            }
+        }
+    }
+    disk.sync_folders(loaded.retired.keys().copied())?;
+    loaded.judged.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(loaded)
+}
+
+/// Reads the files of these objects on several threads; `take` gets them one by one.
+fn read_all(disk: &Disk, keys: &[Key], mut take: impl FnMut(Entry)) -> Result<(), StoreError> {
+    let share = keys.len().div_ceil(READERS).max(1);
+    let (sender, entries) = std::sync::mpsc::sync_channel(WAITING);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = keys
+            .chunks(share)
+            .map(|keys| {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    // The receiver outlives its senders.
+                    keys.iter().all(|key| sender.send(Entry::read(disk, key)).is_ok())
+                })
+            })
+            .collect();
+        drop(sender);
+        entries.into_iter().for_each(&mut take);
+        // A reader that panicked must not make its objects count as deleted.
+        let joined = readers
+            .into_iter()
+            .map(|reader| reader.join().map_err(|_| StoreError::Closed));
+        joined.collect::<Result<Vec<_>, _>>().map(|_| ())
+    })
 }
 
 impl Loaded {
@@ -119,13 +156,13 @@ impl Loaded {
 }
 
 /// One object's files as they were found.
-struct Entry {
-    key: Key,
-    judged: Judged,
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) judged: Judged,
     /// The status file, if it is sound.
-    status: Option<Box<StatusFile>>,
+    pub(super) status: Option<Box<StatusFile>>,
     /// What the status file says is in force, if that is still valid.
-    object: Option<Stored>,
+    pub(super) object: Option<Stored>,
     /// Whether there is a status file that is not sound.
     garbage: bool,
     notes: Vec<Note>,

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aegis_api::KindInfo;
 use aegis_api::deletion::HeldDeletion;
+use aegis_api::{KindInfo, Time};
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 
-use super::{BrokenFile, Expired, StoreEvent, Stored, Verb};
+use super::index::Index;
+use super::{BrokenFile, Expired, Retention, StoreEvent, Stored, Verb, retention};
 use crate::disk::layout::Key;
 use crate::follow::{CHUNK, Read, follow};
 
@@ -27,7 +28,7 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct Tables {
     revision: u64,
-    objects: HashMap<&'static str, BTreeMap<String, Arc<Stored>>>,
+    objects: HashMap<&'static str, Objects>,
     /// The newest events, each with the bytes of its object.
     ring: VecDeque<(usize, Arc<StoreEvent>)>,
     ring_bytes: usize,
@@ -36,6 +37,27 @@ struct Tables {
     broken: BTreeMap<PathBuf, BrokenFile>,
     /// Objects whose files are gone, and that stay in force until somebody confirms their deletion.
     held: BTreeMap<Key, HeldDeletion>,
+}
+
+/// The objects of one kind.
+#[derive(Debug, Default)]
+struct Objects {
+    by_name: BTreeMap<String, Arc<Stored>>,
+    index: Index,
+}
+
+impl Objects {
+    fn insert(&mut self, object: Arc<Stored>) {
+        self.remove(object.name());
+        self.index.add(object.name(), &object.facets());
+        self.by_name.insert(object.name().to_owned(), object);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(before) = self.by_name.remove(name) {
+            self.index.remove(name, &before.facets());
+        }
+    }
 }
 
 impl Memory {
@@ -51,7 +73,7 @@ impl Memory {
                 .objects
                 .entry(object.info.plural)
                 .or_default()
-                .insert(object.name().to_owned(), object);
+                .insert(object);
         }
         Self {
             tables: RwLock::new(tables),
@@ -75,7 +97,47 @@ impl Memory {
     }
 
     pub(crate) fn get(&self, info: &KindInfo, name: &str) -> Option<Arc<Stored>> {
-        self.read().objects.get(info.plural)?.get(name).cloned()
+        self.read().objects.get(info.plural)?.by_name.get(name).cloned()
+    }
+
+    /// Those found under a key from `from` to `to`, both included, each once and sorted by name.
+    pub(crate) fn under(&self, info: &KindInfo, from: &str, to: &str) -> Vec<Arc<Stored>> {
+        let tables = self.read();
+        let Some(objects) = tables.objects.get(info.plural) else {
+            return Vec::new();
+        };
+        let names = objects.index.names(from, to);
+        names
+            .into_iter()
+            .filter_map(|name| objects.by_name.get(name).cloned())
+            .collect()
+    }
+
+    /// How many are found under a key.
+    pub(crate) fn count(&self, info: &KindInfo, key: &str) -> usize {
+        let tables = self.read();
+        tables
+            .objects
+            .get(info.plural)
+            .map_or(0, |objects| objects.index.count(key))
+    }
+
+    /// What of a kind has ended and is too much.
+    pub(crate) fn overdue(
+        &self,
+        info: &KindInfo,
+        retention: Retention,
+        now: Time,
+        by_age: bool,
+    ) -> Vec<String> {
+        let tables = self.read();
+        let ended = tables
+            .objects
+            .get(info.plural)
+            .map(|objects| objects.index.ended());
+        ended.map_or_else(Vec::new, |ended| {
+            retention::overdue(ended, retention, now, by_age)
+        })
     }
 
     pub(crate) fn list(&self, info: &KindInfo) -> (u64, Vec<Arc<Stored>>) {
@@ -84,7 +146,7 @@ impl Memory {
         (
             tables.revision,
             objects
-                .map(|objects| objects.values().cloned().collect())
+                .map(|objects| objects.by_name.values().cloned().collect())
                 .unwrap_or_default(),
         )
     }
@@ -97,10 +159,8 @@ impl Memory {
             let objects = tables.objects.entry(event.object.info.plural).or_default();
             match event.verb {
                 Verb::Deleted => objects.remove(event.object.name()),
-                Verb::Added | Verb::Modified => {
-                    objects.insert(event.object.name().to_owned(), Arc::clone(&event.object))
-                }
-            };
+                Verb::Added | Verb::Modified => objects.insert(Arc::clone(&event.object)),
+            }
             // The object before it is that of an earlier event, and counted there.
             let bytes = event.object.weight();
             tables.ring_bytes = tables.ring_bytes.saturating_add(bytes);
@@ -120,7 +180,7 @@ impl Memory {
         self.read()
             .objects
             .get(info.plural)
-            .is_none_or(BTreeMap::is_empty)
+            .is_none_or(|objects| objects.by_name.is_empty())
     }
 
     pub(crate) fn hold(&self, key: Key, held: HeldDeletion) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aegis_api::defaults::Defaults;
 use aegis_api::kinds::AnyKind;
-use aegis_api::{API_VERSION, FieldError, Kind, KindInfo, NAMESPACE};
+use aegis_api::{API_VERSION, Facets, FieldError, Kind, KindInfo, NAMESPACE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -93,6 +93,13 @@ impl Stored {
     /// Whether its deletion was requested and a finalizer still holds it.
     pub fn is_deleting(&self) -> bool {
         self.system.deletion_timestamp.is_some()
+    }
+
+    /// What is kept beside it. One whose deletion was requested does not count as ended: retention is through with it.
+    pub(crate) fn facets(&self) -> Facets {
+        let mut facets = self.info.facets(&self.typed);
+        facets.ended = facets.ended.filter(|_| !self.is_deleting());
+        facets
     }
 
     /// Bytes that it takes in memory: as a value and, about half as much again, as its Rust type.

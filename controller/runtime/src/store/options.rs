@@ -6,6 +6,7 @@ use std::time::Duration;
 use aegis_api::defaults::Defaults;
 
 use super::weigh::HOLD;
+use crate::audit::AuditRetention;
 use crate::clock::Clock;
 
 /// How a store is opened.
@@ -17,6 +18,8 @@ pub struct StoreOptions {
     pub rescan: Duration,
     /// How long finished objects are kept.
     pub retention: Retention,
+    /// How much of the audit log is kept.
+    pub audit: AuditRetention,
     /// Whether to ask the kernel for file events. Without them only the rescan finds what people change.
     pub watch_files: bool,
     /// How long a spec file must be gone before that is a deletion.
@@ -34,6 +37,7 @@ impl StoreOptions {
             dir: dir.into(),
             rescan: Duration::from_secs(30),
             retention: Retention::default(),
+            audit: AuditRetention::default(),
             watch_files: true,
             deletion_hold: HOLD,
             clock: Clock::default(),
@@ -42,8 +46,8 @@ impl StoreOptions {
     }
 }
 
-/// How long finished objects (those whose status has `finishedAt`) are kept. One that finished within the last two
-/// hours is always kept: budgets and cooldowns are derived from it.
+/// How long finished objects (those whose status has `finishedAt`) are kept. Over the count those that did nothing go
+/// first, and at once; those that budgets and cooldowns are derived from stay meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// At most so many finished objects of a kind.

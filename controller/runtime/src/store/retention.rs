@@ -1,48 +1,134 @@
-//! How long finished objects are kept. Pure: from what is in force to what should go.
+//! How long finished objects are kept. Pure: from what has ended to what should go.
 
-use std::cmp::Reverse;
-
-use aegis_api::{Duration, KINDS, Time};
+use aegis_api::{Ended, Time};
 
 use super::Retention;
-use super::memory::Memory;
-use super::object::Stored;
-use crate::disk::layout::Key;
+use super::index::EndedByTime;
 
-/// Budgets and cooldowns are derived from what finished lately, so that always stays.
-const ALWAYS_KEPT: Duration = Duration::from_secs(2 * 3600);
 /// How many are removed in one batch, so that no other write waits long behind it.
 pub(crate) const AT_ONCE: usize = 64;
+/// How many more than `max_finished` are kept where something decides by them. Budgets admit far fewer.
+const NEEDED: usize = 1000;
+/// What did nothing has this part of the room to itself, so that people see it although much was done.
+const SHARE: usize = 4;
 
-/// When an object came to its end, if it did.
-pub(crate) fn finished_at(object: &Stored) -> Option<Time> {
-    object.status()?.get("finishedAt")?.as_str()?.parse().ok()
+/// Finished objects that are too many of their kind or (looked for only if `by_age`) too old, oldest first. What did
+/// nothing goes before what acted, at once; what something decides by stays.
+pub(crate) fn overdue(ended: &EndedByTime, retention: Retention, now: Time, by_age: bool) -> Vec<String> {
+    let too_many = ended.len().saturating_sub(retention.max_finished);
+    if too_many == 0 && !by_age {
+        return Vec::new();
+    }
+    let is_needed = |ended: &Ended| ended.needed_until.is_some_and(|until| now < until);
+    let (needed, free): (Vec<_>, Vec<_>) = ended.iter().partition(|(_, ended)| is_needed(ended));
+    let (acted, idle): (Vec<_>, Vec<_>) = free.into_iter().partition(|(_, ended)| ended.acted);
+    let share = retention.max_finished / SHARE;
+    let idle_first = idle.len().saturating_sub(share).min(too_many);
+    let then_acted = acted.len().min(too_many - idle_first);
+    let then_idle = (idle.len() - idle_first).min(too_many - idle_first - then_acted);
+    let most_needed = retention.max_finished.saturating_add(NEEDED);
+    let excess = needed.len().saturating_sub(most_needed);
+    let too_old = |((at, _), _): &(&(Time, String), &Ended)| by_age && at.age(now) > retention.max_age.std();
+    let pick = |from: Vec<(&'_ (Time, String), &'_ Ended)>, count: usize| {
+        let picked = from.into_iter().enumerate();
+        let picked = picked.filter(move |(index, one)| *index < count || too_old(one));
+        picked
+            .map(|(_, ((at, name), _))| (*at, name.clone()))
+            .collect::<Vec<_>>()
+    };
+    let mut out = pick(idle, idle_first + then_idle);
+    out.extend(pick(acted, then_acted));
+    out.extend(
+        needed
+            .into_iter()
+            .take(excess)
+            .map(|((at, name), _)| (*at, name.clone())),
+    );
+    out.sort_unstable();
+    out.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Finished objects that are too many of their kind or (looked for only if `by_age`) too old, oldest first.
-pub(crate) fn overdue(memory: &Memory, retention: Retention, now: Time, by_age: bool) -> Vec<Key> {
-    let mut overdue = Vec::new();
-    for info in KINDS.iter() {
-        let (_, objects) = memory.list(info);
-        if !by_age && objects.len() <= retention.max_finished {
-            continue;
-        }
-        let mut finished: Vec<(Time, &str)> = objects
-            .iter()
-            .filter(|object| !object.is_deleting())
-            .filter_map(|object| Some((finished_at(object)?, object.name())))
-            .collect();
-        finished.sort_unstable_by_key(|(at, _)| Reverse(*at));
-        let too_many = |index: usize| index >= retention.max_finished;
-        let too_old = |at: Time| at.age(now) > retention.max_age.std();
-        let mut out: Vec<Key> = finished
-            .iter()
-            .enumerate()
-            .filter(|(index, (at, _))| (too_many(*index) || too_old(*at)) && at.age(now) >= ALWAYS_KEPT.std())
-            .map(|(_, (_, name))| Key::new(info, *name))
-            .collect();
-        out.reverse();
-        overdue.append(&mut out);
+#[cfg(test)]
+mod tests {
+    use aegis_api::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time(jiff::Timestamp::UNIX_EPOCH).plus(Duration::from_secs(seconds))
     }
-    overdue
+
+    /// Ended at these seconds: those that did nothing, and those that acted and are needed for two hours.
+    fn ended(idle: impl Iterator<Item = u64>, acted: impl Iterator<Item = u64>) -> EndedByTime {
+        let idle = idle
+            .map(|second| (second, false))
+            .chain(acted.map(|second| (second, true)));
+        let one = |(second, acted): (u64, bool)| {
+            let name = format!("{}-{second}", if acted { "acted" } else { "idle" });
+            let needed_until = acted.then(|| at(second + 7200));
+            let ended = Ended {
+                at: at(second),
+                acted,
+                needed_until,
+            };
+            ((at(second), name), ended)
+        };
+        idle.map(one).collect()
+    }
+
+    fn most(max_finished: usize) -> Retention {
+        Retention {
+            max_finished,
+            ..Retention::default()
+        }
+    }
+
+    #[test]
+    fn i12_what_did_nothing_goes_at_once_over_the_cap_however_fresh_it_is() {
+        let storm = ended(0..360_000, std::iter::empty());
+        let gone = overdue(&storm, most(1000), at(360_000), false);
+        assert_eq!(gone.len(), 359_000);
+        assert_eq!(gone.first().map(String::as_str), Some("idle-0"));
+        assert_eq!(gone.last().map(String::as_str), Some("idle-358999"));
+    }
+
+    #[test]
+    fn i6_a_storm_does_not_push_out_what_budgets_are_counted_from() {
+        let mixed = ended(1000..3000, 0..100);
+        let gone = overdue(&mixed, most(50), at(3000), false);
+        assert!(gone.iter().all(|name| name.starts_with("idle")), "{gone:?}");
+        assert_eq!(
+            gone.len(),
+            2000,
+            "all that did nothing, as the rest is more than the cap"
+        );
+        let later = overdue(&mixed, most(50), at(7250), false);
+        assert!(later.contains(&"acted-49".to_owned()) && !later.contains(&"acted-51".to_owned()));
+    }
+
+    #[test]
+    fn what_acted_leaves_room_for_what_did_nothing() {
+        let mixed = ended(100_000..100_010, 0..1000);
+        let gone = overdue(&mixed, most(1000), at(100_020), false);
+        assert_eq!(
+            gone,
+            (0..10)
+                .map(|second| format!("acted-{second}"))
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn even_what_is_needed_has_a_bound() {
+        let ordered = ended(std::iter::empty(), 0..5000);
+        assert_eq!(overdue(&ordered, most(1000), at(5000), false).len(), 3000);
+    }
+
+    #[test]
+    fn age_counts_only_where_it_is_looked_for() {
+        let old = ended(0..3, std::iter::empty());
+        let now = at(31 * 86_400);
+        assert!(overdue(&old, most(1000), now, false).is_empty());
+        assert_eq!(overdue(&old, most(1000), now, true).len(), 3);
+    }
 }

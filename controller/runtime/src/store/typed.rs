@@ -54,6 +54,12 @@ impl Store {
             .collect()
     }
 
+    /// Those that are found under this key, sorted by name; see [`aegis_api::facets`].
+    pub fn find<K: Kind>(&self, key: &str) -> Vec<Arc<K>> {
+        let found = self.find_stored(KindInfo::of::<K>(), key);
+        found.iter().filter_map(|object| object.typed()).collect()
+    }
+
     /// Makes an object of this name and spec.
     pub async fn add<K: Kind>(&self, name: &str, spec: &K::Spec) -> Result<Arc<K>, StoreError> {
         let info = KindInfo::of::<K>();

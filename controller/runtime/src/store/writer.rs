@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::KINDS;
 use aegis_api::audit::{Actor, Entry};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -204,7 +205,11 @@ impl Writer {
     pub(crate) async fn retire(&mut self, by_age: bool) -> Result<(), StoreError> {
         self.finished = false;
         let now = self.clock.now();
-        let overdue = retention::overdue(&self.memory, self.retention, now, by_age);
+        let mut overdue = Vec::new();
+        for info in KINDS.iter() {
+            let names = self.memory.overdue(info, self.retention, now, by_age);
+            overdue.extend(names.into_iter().map(|name| Key::new(info, name)));
+        }
         for some in overdue.chunks(retention::AT_ONCE) {
             let mut batch = Batch::new(
                 &self.memory,

@@ -1,18 +1,20 @@
-//! How often one may try to log in: a bucket for each address and one for all. Bounded in memory. Pure but for its lock.
+//! How often one may try to log in: a bucket for each address and one for all, by a clock that only goes forward: one that
+//! is set back refuses no one. Bounded in memory. Pure but for its lock.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 /// How much at once, and how often one more is granted.
-pub(super) type Allowance = (u32, SignedDuration);
+pub(super) type Allowance = (u32, Duration);
 
 /// Tries at once from one address, and how often a further one is granted.
-const EACH: Allowance = (10, SignedDuration::from_secs(6));
+const EACH: Allowance = (10, Duration::from_secs(6));
 /// The same for everybody together. Tokens cannot be guessed; this bounds the work.
-const ALL: Allowance = (200, SignedDuration::from_millis(250));
+const ALL: Allowance = (200, Duration::from_millis(250));
 /// Most addresses that are remembered.
 const MOST: usize = 4096;
 
@@ -32,37 +34,36 @@ struct Inner {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
     /// When nothing of it will be used any more.
-    empty_at: Option<Timestamp>,
+    empty_at: Option<Instant>,
 }
 
 impl Bucket {
     /// How long to wait for the next try; `None`: not at all.
-    pub(super) fn wait(self, (burst, step): Allowance, now: Timestamp) -> Option<SignedDuration> {
-        let used = self.empty_at?.duration_since(now);
-        let allowed = step * i32::try_from(burst.saturating_sub(1)).unwrap_or(i32::MAX);
-        Some(used - allowed).filter(SignedDuration::is_positive)
+    pub(super) fn wait(self, (burst, step): Allowance, now: Instant) -> Option<Duration> {
+        let used = self.empty_at?.saturating_duration_since(now);
+        let allowed = step * burst.saturating_sub(1);
+        used.checked_sub(allowed).filter(|wait| !wait.is_zero())
     }
 
-    pub(super) fn take(&mut self, (_, step): Allowance, now: Timestamp) {
+    pub(super) fn take(&mut self, (_, step): Allowance, now: Instant) {
         self.empty_at = Some(self.empty_at.map_or(now, |at| at.max(now)) + step);
     }
 
-    fn is_empty(self, now: Timestamp) -> bool {
+    fn is_empty(self, now: Instant) -> bool {
         self.empty_at.is_none_or(|at| at <= now)
     }
 }
 
 impl Limiter {
     /// Counts a try of this address as failed until [`Self::succeeded`]; refuses with the seconds to wait.
-    pub(crate) fn attempt(&self, address: IpAddr, now: Timestamp) -> Result<(), u64> {
+    pub(crate) fn attempt(&self, address: IpAddr, now: Instant) -> Result<(), u64> {
         let address = network(address);
         // Nothing that runs under this lock can leave it half done.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let each = inner.each.get(&address).copied().unwrap_or_default();
         let waits = [each.wait(EACH, now), inner.all.wait(ALL, now)];
         if let Some(wait) = waits.into_iter().flatten().max() {
-            let seconds = u64::try_from(wait.as_secs()).unwrap_or_default();
-            return Err(seconds.saturating_add(1));
+            return Err(wait.as_secs().saturating_add(1));
         }
         if inner.each.len() >= MOST {
             inner.each.retain(|_, bucket| !bucket.is_empty(now));
@@ -97,8 +98,9 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    fn at(seconds: u64) -> Instant {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        *START + Duration::from_secs(seconds)
     }
 
     fn address(last: u8) -> IpAddr {
@@ -114,9 +116,7 @@ mod tests {
         let wait = limiter.attempt(address(1), at(0)).unwrap_err();
         assert!((1..=7).contains(&wait), "{wait}");
         limiter.attempt(address(2), at(0)).unwrap();
-        limiter
-            .attempt(address(1), at(i64::try_from(wait).unwrap()))
-            .unwrap();
+        limiter.attempt(address(1), at(wait)).unwrap();
     }
 
     #[test]

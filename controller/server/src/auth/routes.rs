@@ -74,7 +74,7 @@ async fn login(
 ) -> Result<Response, Refusal> {
     let sender = Sender::new(peer, headers);
     let now = Timestamp::now();
-    let address = sender.attempt(&state, now)?;
+    let address = sender.attempt(&state)?;
     let login: Login = serde_json::from_slice(&body?.0)
         .map_err(|_| Status::bad_request("the body is not {\"token\": \"…\"}"))?;
     let digest = Digest::of(login.token.expose_secret().trim());
@@ -110,12 +110,12 @@ impl Sender {
     }
 
     /// Counts a try; refuses it if there were too many.
-    fn attempt(&self, state: &ServerState, now: Timestamp) -> Result<IpAddr, Status> {
+    fn attempt(&self, state: &ServerState) -> Result<IpAddr, Status> {
         let peer = self
             .peer
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
         let address = state.config.trusted_proxies.client(peer, &self.headers);
-        let allowed = state.auth.limiter.attempt(address, now);
+        let allowed = state.auth.limiter.attempt(address, tokio::time::Instant::now());
         allowed.map_err(|seconds| Status::come_back("too many logins failed: wait a moment", seconds))?;
         Ok(address)
     }
@@ -269,7 +269,7 @@ async fn follow(
         return Err(Status::method_not_allowed().into());
     }
     let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
-    let address = sender.attempt(&state, now)?;
+    let address = sender.attempt(&state)?;
     if !state.auth.sessions.knows(&once.code, now) {
         tracing::warn!(%address, "a link that is spent or unknown");
         sender.failed(&state, "its link is spent or not known").await;
@@ -289,7 +289,7 @@ async fn redeem(
     body: Result<BoundedBody<LIMIT>, Status>,
 ) -> Result<Response, Refusal> {
     let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
-    let address = sender.attempt(&state, now)?;
+    let address = sender.attempt(&state)?;
     let once: Once = serde_json::from_slice(&body?.0)
         .map_err(|_| Status::bad_request("the body is not {\"code\": \"…\"}"))?;
     let invited = state.auth.sessions.redeem(&once.code, now);

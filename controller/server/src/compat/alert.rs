@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
-use aegis_api::redact::redact;
+use aegis_api::redact::{redact, tail};
 use aegis_api::scalar::ResourceName;
 use aegis_api::{Kind as _, Time, Workload};
 use aegis_planning::covering::covering;
@@ -37,6 +37,8 @@ const LABELS: usize = 64;
 const LABEL_NAME: usize = 128;
 /// Longest text of one, bytes.
 const LABEL_TEXT: usize = 2048;
+/// Of a longer one so much is looked through for secrets, bytes.
+const LOOKED_THROUGH: usize = 4 * LABEL_TEXT;
 
 /// An alert that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +104,7 @@ impl Alert {
             message,
             logs: fields
                 .remove("logs")
-                .map(|logs| end(&redact(&lines(&logs)), LOGS))
+                .map(|logs| end(&redact(tail(&lines(&logs), LOGS)), LOGS))
                 .unwrap_or_default(),
             severity: severity(&mut fields),
             starts_at: starts_at(&mut fields, now),
@@ -316,7 +318,8 @@ fn flatten(name: &str, value: &Value, labels: &mut BTreeMap<String, String>) {
     }
     let name: String = name.chars().take(LABEL_NAME).collect();
     let text = scalar(value).unwrap_or_else(|| value.to_string());
-    let text = without_secret(&name, &text);
+    // A few times what is kept is looked through: what is longer is cut before, not after.
+    let text = without_secret(&name, &beginning(&text, LOOKED_THROUGH));
     labels.insert(name, beginning(&text, LABEL_TEXT));
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::testing::{Answer, Server, config};
 
 mod alerts;
+mod storms;
 
 async fn create(server: &Server, kind: &str, name: &str, spec: Value) {
     let object =
@@ -102,6 +103,7 @@ async fn the_same_alert_again_is_the_same_incident() {
     )
     .await;
     assert_eq!(alert(&server, sent).await.json()["status"], "FAILED");
+    server.flush().await;
     assert_eq!(
         incidents(&server)[0].spec.count,
         3,
@@ -121,6 +123,7 @@ async fn alerts_with_one_fingerprint_are_one_incident_while_it_is_open() {
             .iter()
             .all(|answer| answer.json()["incident_id"] == *first)
     );
+    server.flush().await;
     let open = incidents(&server);
     assert_eq!((open.len(), open[0].spec.count), (1, 20));
     let name = open[0].name().to_owned();

@@ -1,8 +1,13 @@
 //! `POST /webhook`: an alert becomes an Incident, durable before the answer. The same trouble again is the same incident
 //! while that is open and a minute longer; the end of trouble opens none, and is noted on the one that is open.
+//!
+//! A storm has an end: a token opens so many a second, so many are open at once, and past that alerts about the same
+//! workload are counted on one. What is only counted is never refused.
 
 use std::sync::Arc;
 
+use aegis_api::facets::key;
+use aegis_api::incident::JoinedAlert;
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
@@ -14,8 +19,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::SignedDuration;
+use tokio::time::Instant;
 
 use super::alert::{Alert, Known, Message, Named, Over};
+use super::tally;
 use crate::auth::Acting;
 use crate::body::{ALERT_LIMIT, BoundedBody};
 use crate::refusal::Refusal;
@@ -26,6 +33,8 @@ use crate::status::Status;
 const ATTEMPTS: usize = 5;
 /// How long after its end an incident still takes repeats.
 const LINGERS: SignedDuration = SignedDuration::from_secs(60);
+/// Seconds after which a sender tries again where too many incidents are open.
+const FULL_FOR: u64 = 10;
 /// How many names are tried for a new incident.
 const NAMES: u32 = 100;
 
@@ -54,8 +63,8 @@ pub(super) async fn webhook(
                 earlier.taking_repeats(now),
                 detected(&state, &alert, named, &workloads),
             ) {
-                (Some(incident), _) => repeat(&store, incident).await,
-                (None, Some(incident)) => join(&store, &incident, &alert).await,
+                (Some(incident), _) => count(&state, &store, incident, None).await,
+                (None, Some(incident)) => count(&state, &store, &incident, Some(alert.joined())).await,
                 (None, None) => {
                     let opening = Opening {
                         alert: &alert,
@@ -63,7 +72,10 @@ pub(super) async fn webhook(
                         earlier: &earlier,
                         workloads: &workloads,
                     };
-                    open(&state, &store, opening).await
+                    match room(&state, &store, &opening)? {
+                        Room::Open => open(&state, &store, opening).await,
+                        Room::On(incident) => count(&state, &store, &incident, Some(alert.joined())).await,
+                    }
                 }
             },
         };
@@ -198,39 +210,69 @@ fn number(name: &str, stem: &str) -> Option<u32> {
     }
 }
 
-/// Counts a repeat. An open incident fires again, should its sender have said that it is over.
-async fn repeat(store: &Store, incident: &Incident) -> Result<Arc<Incident>, StoreError> {
-    let counted = store.edit_spec::<Incident, _>(incident.name(), |current| {
-        let mut spec = current.spec.clone();
-        spec.count = spec.count.saturating_add(1);
-        if !current.is_finished() {
-            spec.source.resolved_at = None;
+/// Counts an alert on an incident, and, of one of another id, keeps who sent it and what it says: a later message about
+/// the same alert finds the incident. Where nothing can be written, it is counted all the same.
+async fn count(
+    state: &ServerState,
+    store: &Store,
+    incident: &Arc<Incident>,
+    folded: Option<JoinedAlert>,
+) -> Result<Arc<Incident>, StoreError> {
+    let fires_again = incident.spec.source.resolved_at.is_some() && !incident.is_finished();
+    let Some(repeats) = state
+        .tally
+        .add(incident.name(), folded, fires_again, Instant::now())
+    else {
+        return Ok(Arc::clone(incident));
+    };
+    match tally::write(store, incident.name(), repeats.clone()).await {
+        Err(error) if error.is_full() => {
+            state.tally.put_back(incident.name(), repeats);
+            Ok(Arc::clone(incident))
         }
-        Ok(spec)
-    });
-    counted.await
+        written => written,
+    }
 }
 
-/// Counts an alert on the incident of a detector, and keeps who sent it and what it says: a later message about the same
-/// alert finds the incident. The graver severity counts.
-async fn join(store: &Store, incident: &Incident, alert: &Alert) -> Result<Arc<Incident>, StoreError> {
-    let joined = alert.joined();
-    let counted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
-        if current.is_finished() {
-            // It ended this moment: the alert is read again, and opens its own.
-            return Err(StoreError::NotFound {
-                kind: KindInfo::of::<Incident>().kind.to_owned(),
-                name: current.name().to_owned(),
-            });
+/// Whether there is room for one more open incident.
+enum Room {
+    Open,
+    /// There is none: the alert is counted on this one, about the same.
+    On(Arc<Incident>),
+}
+
+/// Where an alert goes that nothing before was the same as.
+fn room(state: &ServerState, store: &Store, opening: &Opening<'_>) -> Result<Room, Refusal> {
+    let full = state.store.count(KindInfo::of::<Incident>(), key::OPEN) >= state.config.open_incidents;
+    if full {
+        let workload = covering(opening.workloads, opening.named.container.as_str());
+        let about = match workload {
+            Some(workload) => key::workload(workload.name()),
+            None => key::container(opening.named.container.as_str()),
+        };
+        let mut open = state.store.find::<Incident>(&about);
+        open.retain(|incident| !incident.is_finished());
+        let same = open
+            .iter()
+            .find(|incident| incident.spec.alert_type == opening.alert.alert_type);
+        match same.or(open.first()) {
+            Some(incident) => return Ok(Room::On(Arc::clone(incident))),
+            // There are no more of these than Workloads.
+            None if workload.is_some() => {}
+            None => {
+                let why = "too many incidents are open: the alert is about none of them, send it again later";
+                return Err(Status::come_back(why, FULL_FOR).into());
+            }
         }
-        let mut spec = current.spec.clone();
-        spec.count = spec.count.saturating_add(1);
-        spec.severity = spec.severity.max(joined.severity);
-        spec.source.resolved_at = None;
-        spec.source.join(joined);
-        Ok(spec)
-    });
-    counted.await
+    }
+    let sender = &store.actor().user;
+    match state.rate.take(sender, Instant::now()) {
+        Ok(()) => Ok(Room::Open),
+        Err(seconds) => {
+            let why = "this token opens more incidents a second than it may: send the alert again later";
+            Err(Status::come_back(why, seconds).into())
+        }
+    }
 }
 
 /// Notes on an open incident that its sender says it is over: once, until it fires again.

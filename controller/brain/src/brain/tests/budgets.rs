@@ -186,3 +186,50 @@ async fn calls_beyond_what_a_provider_takes_side_by_side_wait_for_their_turn() {
     assert_eq!(providers, ["builtin", "builtin", "one"]);
     assert_eq!((third.0.latency_ms, started.elapsed().as_secs()), (60_000, 60));
 }
+
+#[tokio::test(start_paused = true)]
+async fn i12_past_the_tokens_of_an_hour_the_analyst_answers_says_so_and_a_restart_does_not_forget() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || BrainConfig {
+        spend: crate::SpendLimits {
+            hour: 1000,
+            day: 10_000,
+        },
+        spend_file: Some(folder.path().join("spent.json")),
+        ..BrainConfig::default()
+    };
+    let one = Scripted::new("one", [text(RESTART), text(RESTART)]);
+    let brain = Brain::with_members(config(), vec![one.member()]).unwrap();
+    let (first, _) = analyse(&brain).await;
+    assert_eq!((first.provider.as_str(), first.tokens >= 1000), ("one", true));
+    for brain in [brain, Brain::with_members(config(), vec![one.member()]).unwrap()] {
+        let (second, _) = analyse(&brain).await;
+        assert_eq!((second.provider.as_str(), second.tokens), ("builtin", 0));
+        assert!(
+            second.attempts[0]
+                .reason
+                .contains("tokens of this hour are spent, over all incidents"),
+            "{:?}",
+            second.attempts
+        );
+    }
+    assert_eq!(one.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_found_nothing_is_not_asked_about_the_same_again_a_moment_later() {
+    const NOOP: &str = r#"{"root_cause": "none", "action": "NOOP", "justification": "all is well", "confidence": 0.9, "replica_count": 0}"#;
+    let one = Scripted::new("one", [text(NOOP), text(NOOP)]);
+    let brain = brain_of(&[&one], Budget::default(), RetryPolicy::default());
+    assert_eq!(analyse(&brain).await.0.provider, "one");
+    let (again, _) = analyse(&brain).await;
+    assert_eq!(again.provider, "builtin");
+    assert!(
+        again.attempts[0]
+            .reason
+            .contains("found nothing to do about the same"),
+        "{:?}",
+        again.attempts
+    );
+    assert_eq!(one.asked().len(), 1);
+}

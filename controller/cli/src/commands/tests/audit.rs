@@ -1,4 +1,4 @@
-use aegis_api::audit::{Actor, Entry, GENESIS};
+use aegis_api::audit::{Actor, Chain, Checkpoint, Entry, GENESIS};
 
 use super::*;
 
@@ -99,4 +99,47 @@ async fn the_log_of_a_controller_is_shown_and_verified_page_by_page() {
     );
     let run = aegisctl(&server.uri(), &["audit", "verify"]).await;
     assert!(run.code == 0 && run.out.starts_with("2 records"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_log_whose_beginning_was_removed_is_verified_from_its_checkpoint_and_no_forged_one_passes() {
+    let mut all = lines(5);
+    let begins = Chain::after(&all[2]).unwrap();
+    let at = aegis_api::Time("2026-01-31T12:00:00Z".parse().unwrap());
+    let prev = Chain::after(&all[4]).unwrap().prev;
+    let (line, _) = Checkpoint::entry(&begins).seal(6, at, &prev);
+    all.push(line.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join(".audit");
+    std::fs::create_dir(&audit).unwrap();
+    let dir = folder.path().to_str().unwrap().to_owned();
+    let check = async |checkpoint: &str, kept: &[String], more: &[&str]| {
+        std::fs::write(audit.join("checkpoint"), format!("{checkpoint}\n")).unwrap();
+        let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(audit.join(format!("{:020}.jsonl", 4)), text).unwrap();
+        // A crash left it.
+        std::fs::write(audit.join(format!("{:020}.jsonl", 1)), "torn").unwrap();
+        aegisctl(
+            "http://127.0.0.1:9",
+            &[&["audit", "verify", "--dir", &dir], more].concat(),
+        )
+        .await
+    };
+    let run = check(&line, &all[3..], &[]).await;
+    assert!(
+        run.code == 0 && run.out.contains("up to 3 were removed") && run.out.contains("\n3 records, none"),
+        "{run:?}"
+    );
+    let run = check(&line, &all[3..], &["--head", &format!("2:{GENESIS}")]).await;
+    assert!(run.code == 1 && run.err.contains("note a newer head"), "{run:?}");
+    let run = check(&line, &all[3..], &["--head", &format!("3:{GENESIS}")]).await;
+    assert!(
+        run.code == 1 && run.err.contains("another than the one that was noted"),
+        "{run:?}"
+    );
+    let run = check(&line, &all[4..], &[]).await;
+    assert!(run.code == 1 && run.err.contains("this is record 5"), "{run:?}");
+    let (forged, _) = Checkpoint::entry(&begins).seal(9, at, &prev);
+    let run = check(&forged, &all[3..], &[]).await;
+    assert!(run.code == 1 && run.err.contains("no record of it"), "{run:?}");
 }

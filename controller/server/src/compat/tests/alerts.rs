@@ -247,6 +247,7 @@ async fn the_same_alert_later_than_a_minute_after_the_end_is_a_new_incident_that
         assert_eq!(follower.spec.source.previous.as_ref().unwrap().as_str(), "i");
         assert_eq!((follower.spec.count, incidents(&server)[0].spec.count), (1, 2));
         sent().await;
+        server.flush().await;
         assert_eq!(server.store.get::<Incident>("i-2").unwrap().spec.count, 2);
         ended(&server, "i-2", phase, 70).await;
         sent().await;
@@ -316,6 +317,7 @@ async fn alerts_of_one_id_that_come_at_once_after_the_end_are_one_new_incident()
     sent().await;
     ended(&server, "i", "RESOLVED", 70).await;
     futures::future::join_all((0..20).map(|_| sent().boxed_local())).await;
+    server.flush().await;
     assert_eq!(names(&server), ["i", "i-2"]);
     assert_eq!(server.store.get::<Incident>("i-2").unwrap().spec.count, 20);
 }
@@ -343,6 +345,7 @@ async fn fire_resolve_fire_again_resolved_first_and_repeated_come_out_right() {
             };
             assert_eq!(answer.code, 200, "{steps}: {}", answer.text);
         }
+        server.flush().await;
         let each = incidents(&server);
         each.iter()
             .map(|one| (one.spec.count, one.spec.source.resolved_at.is_some()))

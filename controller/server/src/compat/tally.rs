@@ -1,0 +1,236 @@
+//! Repeats of alerts, counted: in memory, and written to an incident at most once a second. A storm costs no more than
+//! that, and a kill loses at most a second of counts; no incident, which is durable before its sender is answered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aegis_api::audit::Actor;
+use aegis_api::incident::{JoinedAlert, Source};
+use aegis_api::{Incident, Kind, KindInfo};
+use aegis_runtime::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::state::ServerState;
+
+/// How long what was counted may wait to be written.
+const WAITS: Duration = Duration::from_secs(1);
+/// Most incidents whose repeats wait. Past it each is written at once, as the first always is.
+const MOST: usize = 8192;
+
+/// What was counted and is not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    inner: Mutex<Inner>,
+    waits: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: HashMap<String, Repeats>,
+    /// When each was last written, within the last moments.
+    written: HashMap<String, Instant>,
+    /// What waits is not written any more.
+    closed: bool,
+}
+
+/// Repeats of one incident.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Repeats {
+    count: u32,
+    /// Its sender had said that it is over, and now it is not.
+    fires_again: bool,
+    /// Alerts of other ids that were folded into it, the newest last; as many as it keeps.
+    folded: Source,
+}
+
+impl Tally {
+    /// Counts a repeat of this incident, by an alert of another id where one is given. Answers what is to be written now,
+    /// if it is: what fires again after its sender had said that it is over always is.
+    pub(super) fn add(
+        &self,
+        incident: &str,
+        folded: Option<JoinedAlert>,
+        fires_again: bool,
+        now: Instant,
+    ) -> Option<Repeats> {
+        let mut inner = self.inner();
+        let is_due = fires_again
+            || inner.closed
+            || inner
+                .written
+                .get(incident)
+                .is_none_or(|at| now.duration_since(*at) >= WAITS)
+            || (inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident));
+        let mut repeats = inner.waiting.remove(incident).unwrap_or_default();
+        repeats.count = repeats.count.saturating_add(1);
+        repeats.fires_again |= fires_again;
+        if let Some(alert) = folded {
+            repeats.folded.join(alert);
+        }
+        if is_due {
+            inner.written.insert(incident.to_owned(), now);
+            return Some(repeats);
+        }
+        inner.waiting.insert(incident.to_owned(), repeats);
+        self.waits.notify_one();
+        None
+    }
+
+    /// What could not be written is counted on.
+    pub(super) fn put_back(&self, incident: &str, repeats: Repeats) {
+        let mut inner = self.inner();
+        if inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident) {
+            tracing::warn!(
+                incident,
+                count = repeats.count,
+                "repeats of an alert are not counted: too many wait"
+            );
+            return;
+        }
+        let waiting = inner.waiting.entry(incident.to_owned()).or_default();
+        waiting.count = waiting.count.saturating_add(repeats.count);
+        waiting.fires_again |= repeats.fires_again;
+        for alert in repeats.folded.joined {
+            waiting.folded.join(alert);
+        }
+    }
+
+    /// Writes everything that waits.
+    pub(crate) async fn flush(&self, store: &Store, now: Instant) {
+        let waiting = {
+            let mut inner = self.inner();
+            inner.written.retain(|_, at| now.duration_since(*at) < WAITS);
+            let waiting = std::mem::take(&mut inner.waiting);
+            inner
+                .written
+                .extend(waiting.keys().map(|name| (name.clone(), now)));
+            waiting
+        };
+        let store = store.acting(Actor::system("webhook"));
+        let writes = waiting.into_iter().map(|(name, repeats)| {
+            let store = &store;
+            async move {
+                match write(store, &name, repeats.clone()).await {
+                    Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => {
+                        tracing::warn!(incident = name, %error, "repeats of an alert are not written yet");
+                        self.put_back(&name, repeats);
+                    }
+                }
+            }
+        });
+        futures::future::join_all(writes).await;
+    }
+
+    fn close(&self) {
+        self.inner().closed = true;
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that runs under this lock can leave it half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds what was counted to the incident.
+pub(super) async fn write(store: &Store, name: &str, repeats: Repeats) -> Result<Arc<Incident>, StoreError> {
+    let counted = store.edit_spec::<Incident, _>(name, move |current| {
+        let mut spec = current.spec.clone();
+        spec.count = spec.count.saturating_add(repeats.count);
+        if current.is_finished() {
+            if !repeats.folded.joined.is_empty() {
+                // It ended this moment: the alert is read again, and opens its own.
+                return Err(StoreError::NotFound {
+                    kind: KindInfo::of::<Incident>().kind.to_owned(),
+                    name: current.name().to_owned(),
+                });
+            }
+        } else if repeats.fires_again {
+            spec.source.resolved_at = None;
+        }
+        for alert in repeats.folded.joined {
+            spec.severity = spec.severity.max(alert.severity);
+            spec.source.join(alert);
+        }
+        Ok(spec)
+    });
+    counted.await
+}
+
+/// Writes what is counted, once a second while there is any, until `shutdown`, and the rest then.
+pub async fn tally(state: ServerState, shutdown: CancellationToken) {
+    let tally = &state.tally;
+    while shutdown
+        .run_until_cancelled(tally.waits.notified())
+        .await
+        .is_some()
+    {
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(WAITS)).await;
+        tally.flush(&state.store, Instant::now()).await;
+    }
+    // What comes while the last connections end is written at once.
+    tally.close();
+    tally.flush(&state.store, Instant::now()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(id: usize) -> JoinedAlert {
+        JoinedAlert {
+            incident_id: format!("i-{id}"),
+            logs: "x".repeat(2000),
+            ..JoinedAlert::default()
+        }
+    }
+
+    #[test]
+    fn i12_repeats_of_one_second_are_one_write_and_none_is_lost() {
+        let (tally, now) = (Tally::default(), Instant::now());
+        assert_eq!(
+            tally.add("i", None, false, now).unwrap().count,
+            1,
+            "the first at once"
+        );
+        for _ in 0..100_000 {
+            assert!(tally.add("i", None, false, now).is_none());
+        }
+        let later = tally.add("i", None, false, now + WAITS).unwrap();
+        assert_eq!(later.count, 100_001);
+        assert_eq!(
+            tally.add("j", None, false, now).unwrap().count,
+            1,
+            "others do not wait for it"
+        );
+    }
+
+    #[test]
+    fn i12_alerts_of_ever_new_ids_are_bounded_and_all_counted() {
+        let (tally, now) = (Tally::default(), Instant::now());
+        tally.add("i", None, false, now);
+        for id in 0..1000 {
+            tally.add("i", Some(alert(id)), false, now);
+        }
+        let repeats = tally.inner().waiting.get("i").cloned().unwrap();
+        assert_eq!((repeats.count, repeats.folded.joined.len()), (1000, 20));
+        for incident in 0..2 * MOST {
+            let name = format!("x-{incident}");
+            tally.add(&name, None, false, now);
+            tally.add(&name, None, false, now);
+        }
+        assert!(tally.inner().waiting.len() <= MOST);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted_with_the_next() {
+        let (tally, now) = (Tally::default(), Instant::now());
+        let first = tally.add("i", Some(alert(1)), false, now).unwrap();
+        tally.put_back("i", first);
+        let both = tally.add("i", None, true, now).unwrap();
+        assert_eq!((both.count, both.folded.joined.len()), (2, 1));
+    }
+}
