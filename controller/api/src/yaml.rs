@@ -3,22 +3,24 @@
 //! A document is read into JSON plus the position of every node, so that an error found later, in whatever layer,
 //! can name line and column.
 
-use std::collections::HashMap;
+mod place;
+
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
 pub use crate::position::Position;
 use crate::validate::FieldError;
+use place::{Below, Place};
 
 /// One YAML document.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// What it says.
     pub value: Value,
-    positions: HashMap<String, Position>,
+    place: Place,
 }
 
 /// A text that is not YAML. Display: `line 3, column 5: …`.
@@ -35,6 +37,12 @@ pub struct SyntaxError {
 
 /// The largest text that is read, in bytes.
 pub const MAX_BYTES: usize = 4 << 20;
+/// The longest key of a mapping, in bytes.
+pub const MAX_KEY_BYTES: usize = 1024;
+/// Most nodes of a text: mappings, sequences and scalars.
+pub const MAX_NODES: usize = 100_000;
+/// Bytes to which the aliases of a text may grow it, at the most.
+const ALIASED_BYTES: usize = 128 << 20;
 
 /// Reads every document of a text; empty ones are left out. Positions count from the start of the text.
 pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
@@ -46,14 +54,22 @@ pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
             message,
         });
     }
-    let nodes: Vec<Spanned<Node>> =
-        serde_saphyr::from_multiple(text).map_err(|error| syntax_error(&error))?;
+    let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options(text))
+        .map_err(|error| syntax_error(&error))?;
     let documents = nodes.into_iter().map(|node| {
-        let mut positions = HashMap::new();
-        let value = flatten(node, "", &mut positions);
-        Document { value, positions }
+        let (value, place) = split(node);
+        Document { value, place }
     });
     Ok(documents.filter(|document| !document.value.is_null()).collect())
+}
+
+/// Bounds on what a text may become. What an alias repeats is no longer than the text.
+fn options(text: &str) -> serde_saphyr::Options {
+    let repeats = ALIASED_BYTES.checked_div(text.len()).unwrap_or(MAX_NODES);
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: MAX_NODES },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: repeats.min(MAX_NODES) },
+    }
 }
 
 /// Writes a value as one YAML document.
@@ -64,19 +80,7 @@ pub fn to_string<T: serde::Serialize>(value: &T) -> Result<String, String> {
 impl Document {
     /// Where the field of this path (`spec.backends[0].port`) stands; where it is missing, its nearest parent.
     pub fn position(&self, field: &str) -> Option<Position> {
-        let mut path = field;
-        loop {
-            if let Some(position) = self.positions.get(path) {
-                return Some(*position);
-            }
-            if path.is_empty() {
-                return None;
-            }
-            path = path
-                .rfind(['.', '['])
-                .and_then(|cut| path.get(..cut))
-                .unwrap_or("");
-        }
+        Some(self.place.find(field))
     }
 
     /// Gives each error the position of its field.
@@ -106,43 +110,34 @@ fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {
     }
 }
 
-fn flatten(node: Spanned<Node>, path: &str, positions: &mut HashMap<String, Position>) -> Value {
-    let location = node.referenced;
-    let position = Position {
-        line: location.line(),
-        column: location.column(),
-    };
-    positions.entry(path.to_owned()).or_insert(position);
-    match node.value {
-        Node::Scalar(value) => value,
+/// The value of a node, and where it and all below it stand.
+fn split(node: Spanned<Node>) -> (Value, Place) {
+    let position = position(&node.referenced);
+    let (value, below) = match node.value {
+        Node::Scalar(value) => (value, Below::Nothing),
         Node::Seq(items) => {
-            let items = items.into_iter().enumerate();
-            Value::Array(
-                items
-                    .map(|(index, item)| flatten(item, &format!("{path}[{index}]"), positions))
-                    .collect(),
-            )
+            let (values, places) = items.into_iter().map(split).unzip();
+            (Value::Array(values), Below::Items(places))
         }
         Node::Map(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| {
-                let inner = if path.is_empty() {
-                    key.value.clone()
-                } else {
-                    format!("{path}.{}", key.value)
-                };
-                let at = key.referenced;
-                positions.insert(
-                    inner.clone(),
-                    Position {
-                        line: at.line(),
-                        column: at.column(),
-                    },
-                );
-                let value = flatten(value, &inner, positions);
-                (key.value, value)
-            });
-            Value::Object(entries.collect())
+            let mut fields = serde_json::Map::new();
+            let mut places = std::collections::BTreeMap::new();
+            for (key, value) in entries {
+                let (value, place) = split(value);
+                let position = self::position(&key.referenced);
+                places.insert(key.value.clone(), Place { position, ..place });
+                fields.insert(key.value, value);
+            }
+            (Value::Object(fields), Below::Fields(places))
         }
+    };
+    (value, Place { position, below })
+}
+
+fn position(location: &serde_saphyr::Location) -> Position {
+    Position {
+        line: location.line(),
+        column: location.column(),
     }
 }
 
@@ -200,8 +195,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            if key.value.len() > MAX_KEY_BYTES {
+                let bytes = key.value.len();
+                return Err(A::Error::custom(format!(
+                    "a key has {bytes} bytes: {MAX_KEY_BYTES} at most are read"
+                )));
+            }
+            entries.push((key, map.next_value()?));
         }
         Ok(Node::Map(entries))
     }
@@ -258,6 +259,53 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
         }
         assert!(parse(&bomb).is_err());
+    }
+
+    /// A text is at most 4 MiB, and so is what it takes, times a constant.
+    #[test]
+    fn positions_take_memory_by_the_node_and_not_by_the_path() {
+        let mut deep = String::new();
+        for level in 0..60 {
+            deep.push_str(&format!("{}{}:\n", " ".repeat(level), "k".repeat(900)));
+        }
+        deep.push_str(&format!("{}last: [{}]\n", " ".repeat(60), "0,".repeat(50_000)));
+        let documents = parse(&deep).unwrap();
+        let path = vec!["k".repeat(900); 60].join(".");
+        let position = documents[0].position(&format!("{path}.last[49999]"));
+        assert_eq!(position.unwrap().line, 61);
+    }
+
+    #[test]
+    fn a_key_and_a_number_of_nodes_have_a_bound_that_the_error_names() {
+        let long = format!("a: 1\n? {}\n: [0, 0]\n", "k".repeat(MAX_KEY_BYTES + 1));
+        let error = parse(&long).unwrap_err();
+        assert!(error.message.contains("1024 at most"), "{error}");
+        let many = format!("a: [{}]\n", "0,".repeat(MAX_NODES));
+        let error = parse(&many).unwrap_err();
+        assert!(error.message.contains("node"), "{error}");
+        assert!(parse(&format!("? {}\n: 1\n", "k".repeat(MAX_KEY_BYTES))).is_ok());
+    }
+
+    #[test]
+    fn a_long_text_that_is_repeated_by_aliases_is_refused() {
+        let mut text = format!("a: &a \"{}\"\nb: [", "x".repeat(500_000));
+        text.push_str(&"*a,".repeat(900));
+        text.push_str("]\n");
+        assert!(parse(&text).is_err());
+        let few = "a: &a {x: 1}\nb: *a\nc: [*a, *a]\n";
+        assert_eq!(parse(few).unwrap()[0].value["c"][1]["x"], 1);
+    }
+
+    #[test]
+    fn keys_with_dots_and_brackets_are_found() {
+        let text = "metadata:\n  labels:\n    a.b/c: 1\n    a: 2\n    'x[0].y': 3\n";
+        let document = parse(text).unwrap().remove(0);
+        assert_eq!(document.position("metadata.labels.a.b/c").unwrap().line, 3);
+        assert_eq!(document.position("metadata.labels.a").unwrap().line, 4);
+        assert_eq!(document.position("metadata.labels.x[0].y").unwrap().line, 5);
+        assert_eq!(document.position("metadata.labels.z").unwrap().line, 2);
+        assert_eq!(document.position("metadata[0]").unwrap().line, 1);
+        assert_eq!(document.position(&"z.".repeat(100_000)).unwrap().line, 1);
     }
 
     #[test]

@@ -18,9 +18,9 @@ mod prompt;
 mod provider;
 pub mod rag;
 pub mod routes;
+mod spending;
 #[cfg(feature = "testing")]
 mod testing;
-mod spending;
 pub use aegis_api::redact;
 
 pub use brain::{Brain, BrainConfig, BrainError};

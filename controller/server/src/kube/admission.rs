@@ -1,12 +1,12 @@
 //! Who may write what reaches the host. Decided in `aegis-planning`; here is what it needs: the sender's role, the object
 //! as it would be, and the containers that it names, which are inspected before the store's writer is asked.
 
-use std::convert::Infallible;
-
 use aegis_api::{FieldError, Incident, KindInfo, LoadBalancer, LoadBalancerSpec, Workload, WorkloadSpec};
 use aegis_planning::admission::{self, Inspected, Named};
 use aegis_runtime::Stored;
+use axum::Extension;
 use axum::extract::FromRequestParts;
+use axum::extract::rejection::ExtensionRejection;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -23,14 +23,22 @@ pub(super) struct Admission {
     is_admin: bool,
 }
 
-impl FromRequestParts<ServerState> for Admission {
-    type Rejection = Infallible;
+/// Who writes: whose name is stamped on it, and what it may reach.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) identity: Identity,
+    pub(super) admission: Admission,
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &ServerState) -> Result<Self, Infallible> {
-        let identity = parts.extensions.get::<Identity>();
-        Ok(Self {
-            is_admin: identity.is_some_and(|identity| identity.role == Role::Admin),
-        })
+impl FromRequestParts<ServerState> for Sender {
+    type Rejection = ExtensionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ServerState) -> Result<Self, ExtensionRejection> {
+        let Extension(identity) = Extension::<Identity>::from_request_parts(parts, state).await?;
+        let admission = Admission {
+            is_admin: identity.role == Role::Admin,
+        };
+        Ok(Self { identity, admission })
     }
 }
 

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use aegis_runtime::{Part, Store, StoreError, Stored};
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::admission::{Admission, Judged};
+use super::admission::{Admission, Judged, Sender};
 use super::patch::Patch;
 use super::query::{self, Query};
 use super::target::Target;
@@ -29,8 +29,7 @@ const MODIFIED: &str =
 pub(super) async fn create(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    Extension(identity): Extension<Identity>,
-    admission: Admission,
+    Sender { identity, admission }: Sender,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
@@ -75,8 +74,7 @@ async fn make(
 pub(super) async fn update(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    Extension(identity): Extension<Identity>,
-    admission: Admission,
+    Sender { identity, admission }: Sender,
     target: Target,
     query: Query,
     body: BoundedBody<API_LIMIT>,
@@ -99,8 +97,7 @@ pub(super) async fn update(
 pub(super) async fn patch(
     State(state): State<ServerState>,
     Acting(store): Acting,
-    Extension(identity): Extension<Identity>,
-    admission: Admission,
+    Sender { identity, admission }: Sender,
     target: Target,
     query: Query,
     headers: HeaderMap,

@@ -267,6 +267,10 @@ async fn what_failed_is_tried_again_with_growing_pauses_and_the_same_fix_at_most
     });
     let pauses: Vec<u64> = pauses.collect();
     assert_eq!(pauses, [15, 30, 60, 120], "and the next one is four hours away");
-    assert_eq!(life.restarts(), begun + 2, "the same fix is not tried a third time");
+    assert_eq!(
+        life.restarts(),
+        begun + 2,
+        "the same fix is not tried a third time"
+    );
     life.end().await;
 }
