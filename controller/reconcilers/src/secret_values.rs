@@ -14,14 +14,14 @@ const LARGEST: u64 = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file.
-    #[error("envValueFrom.{variable}: {}: {why}", .path.display())]
+    #[error("envValueFrom.{variable} names {}: {why}", .path.display())]
     File {
         variable: String,
         path: PathBuf,
         why: String,
     },
     /// The variable of the controller.
-    #[error("envValueFrom.{variable}: the controller's variable {name} {why}")]
+    #[error("envValueFrom.{variable} names the controller's variable {name}, which {why}")]
     Variable {
         variable: String,
         name: String,
