@@ -109,3 +109,23 @@ test("a session that has ended is noticed at the next request", async () => {
   await expect(request("/x")).rejects.toMatchObject({ code: 401 });
   expect(expired).toHaveBeenCalledOnce();
 });
+
+test("a login while the page still asks who it was is not undone by the answer", async () => {
+  let late: (response: Response) => void = () => undefined;
+  const asked = new Promise<Response>((resolve) => {
+    late = resolve;
+  });
+  const fetched = vi.fn((path: string, _options?: RequestInit) =>
+    path === "/api/auth/session"
+      ? asked
+      : Promise.resolve(Response.json({ ...session, user: "ada", csrfToken: "c-4" })),
+  );
+  vi.stubGlobal("fetch", fetched);
+  sessionStorage.setItem("aegis-session", "of before");
+  const before = current();
+  await login("secret");
+  late(Response.json({ user: "system:anonymous", role: "viewer", expiresAt: null }));
+  expect(await before).toMatchObject({ user: "ada" });
+  expect(sessionStorage.getItem("aegis-session")).toBe("c-4");
+  expect(socketProtocols()).toEqual(["aegis.v1", "aegis.session.c-4"]);
+});

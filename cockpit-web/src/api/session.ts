@@ -8,16 +8,23 @@ import type { Session } from "./types";
 /** Who a server that lets everybody in takes them for. */
 export const ANONYMOUS = "system:anonymous";
 
+/** What became of the newest login or logout of this page: an answer about what was before it is stale. */
+let newest: { session: Session | undefined } = { session: undefined };
+
 /** The session that the browser has; none when the server does not know it. */
 export async function current(): Promise<Session | undefined> {
+  const begun = newest;
   const secret = kept() ?? (await fromAnotherTab());
+  if (begun !== newest) return newest.session;
   setCredentials({ secret });
   try {
     const session = await request<Session>("/auth/session");
+    if (begun !== newest) return newest.session;
     if (session.user === ANONYMOUS) left();
     else if (secret) keep(secret);
     return session;
   } catch (error) {
+    if (begun !== newest) return newest.session;
     if (!(error instanceof ApiError && error.code === 401)) throw error;
     left();
     return undefined;
@@ -49,12 +56,14 @@ export async function logout(): Promise<void> {
   } catch (error) {
     if (!(error instanceof ApiError && error.code === 401)) throw error;
   } finally {
+    newest = { session: undefined };
     left();
   }
 }
 
 function entered(session: Session): Session {
   const secret = session.csrfToken ?? undefined;
+  newest = { session };
   setCredentials({ secret });
   if (secret) keep(secret);
   return session;

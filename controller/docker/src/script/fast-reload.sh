@@ -8,7 +8,7 @@ umask 022
 set -C
 new="${1%/*}/.${1##*/}.$$-new"
 old="${1%/*}/.${1##*/}.$$-old"
-if ! { head -c "$2" >"$new" && [ "$(wc -c <"$new")" -eq "$2" ] && cat "$1" >"$old" && mv -f "$new" "$1"; }; then
+if ! { head -c "$2" >"$new" && [ "$(wc -c <"$new")" -eq "$2" ] && head -c "$(wc -c <"$1")" "$1" >"$old" && mv -f "$new" "$1"; }; then
     rm -f "$new" "$old"
     exit 70
 fi
