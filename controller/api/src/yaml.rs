@@ -41,7 +41,7 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// Most nodes of a text: mappings, sequences and scalars.
 pub const MAX_NODES: usize = 100_000;
-/// How deep a text may be nested: reading goes down with it, on the stack of whoever reads.
+/// How deep a text may be nested: reading goes down with it, on the stack of the thread that reads.
 pub const MAX_DEPTH: usize = 32;
 /// Bytes to which the aliases of a text may grow it, at the most.
 const ALIASED_BYTES: usize = 128 << 20;
