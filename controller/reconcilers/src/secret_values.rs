@@ -165,7 +165,10 @@ mod tests {
             (r#"{"file": "zero"}"#, "holds a zero byte"),
             (r#"{"file": "binary"}"#, "is no UTF-8 text"),
             (r#"{"file": "large"}"#, "is larger than 65536 bytes"),
-            (r#"{"env": "AEGIS_SECRET_NONE"}"#, "AEGIS_SECRET_NONE, which is not set"),
+            (
+                r#"{"env": "AEGIS_SECRET_NONE"}"#,
+                "AEGIS_SECRET_NONE, which is not set",
+            ),
         ] {
             let error = with(folder.path(), &format!(r#"{{"PASSWORD": {source}}}"#)).unwrap_err();
             assert!(
