@@ -126,6 +126,19 @@ pub fn most_in_hour<'a>(
     used.max().unwrap_or_default()
 }
 
+/// Of what has ended, how much in a row is so, from the newest back.
+pub(crate) fn newest_in_a_row(ended: impl Iterator<Item = (Time, bool)>) -> u32 {
+    let mut ended: Vec<(Time, bool)> = ended.collect();
+    ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    count(ended.iter().take_while(|(_, is_so)| *is_so).count())
+}
+
+/// A pause that has doubled so many times, at most the longest.
+pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+    first.saturating_mul(factor).min(longest)
+}
+
 /// A count as statuses hold it.
 pub fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aegis_api::detector::DetectorWorkload;
+use aegis_api::facets::key;
 use aegis_api::{Detector, Incident, Kind, LoadBalancer, Time, Workload};
 use aegis_planning::detection::{
     Condition, Finding, HostCondition, State, Watch, advance, episode as rule, hysteresis,
@@ -180,8 +181,9 @@ impl DetectorReconciler {
                     .as_ref()
                     .and_then(|name| match self.context.store.get::<Incident>(name.as_str()) {
                         Some(incident) => {
-                            let all = || self.context.store.list::<Incident>();
-                            rule::ended_at(&incident, state.since, all, now)
+                            let fingerprint = key::fingerprint(&incident.spec.source.fingerprint);
+                            let same = || self.context.store.find::<Incident>(&fingerprint);
+                            rule::ended_at(&incident, state.since, same, now)
                         }
                         // Deleted: that is the end of it.
                         None => Some(now),

@@ -8,6 +8,7 @@ use aegis_api::symptom::SymptomClass;
 use aegis_api::{Duration, Incident, IncidentStatus, Phase, Time};
 
 use super::Condition;
+use crate::ledger;
 
 pub use aegis_api::incident::DETECTOR;
 
@@ -76,7 +77,6 @@ const WORDS: &[(SymptomClass, &[&str])] = &[
             "http",
             "latenc",
             "slo",
-            "slow",
             "timeout",
         ],
     ),
@@ -158,11 +158,11 @@ const HOST_REPEATS: Duration = Duration::from_secs(3600);
 /// From when on, if a condition that holds since then goes on holding, that is a new episode: since an action resolved its
 /// incident. One that ended without doing anything is the last word for some hours; one that failed, for a pause that grows
 /// with each failure in a row, after which it is tried again; one that only took a repeat, for as long as it takes those,
-/// counted from the repeat. `all` answers the incidents that there are.
+/// counted from the repeat. `same` answers the incidents with its fingerprint.
 pub fn ended_at(
     incident: &Incident,
     since: Option<Time>,
-    all: impl FnOnce() -> Vec<Arc<Incident>>,
+    same: impl FnOnce() -> Vec<Arc<Incident>>,
     now: Time,
 ) -> Option<Time> {
     let status = incident.status.as_ref()?;
@@ -174,7 +174,7 @@ pub fn ended_at(
         Some(repeated) => repeated.age(now) >= REPEATS.std(),
         None if is_tried_again => {
             let age = ended.age(now);
-            age >= FIRST_RETRY.std() && age >= pause_after(failures_in_a_row(incident, &all(), now))
+            age >= FIRST_RETRY.std() && age >= pause_after(failures_in_a_row(&same(), now))
         }
         None => ended.age(now) >= LAST_WORD.std(),
     };
@@ -183,28 +183,18 @@ pub fn ended_at(
 
 /// How long is waited after so many failures in a row before it is tried again.
 fn pause_after(failures: u32) -> std::time::Duration {
-    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
-    FIRST_RETRY.std().saturating_mul(doubled).min(LAST_WORD.std())
+    ledger::doubled(FIRST_RETRY.std(), failures.saturating_sub(1), LAST_WORD.std())
 }
 
-/// How often in a row incidents about the same trouble have failed within a day, the given one counted: since one was
-/// resolved.
-fn failures_in_a_row(incident: &Incident, incidents: &[Arc<Incident>], now: Time) -> u32 {
-    let fingerprint = &incident.spec.source.fingerprint;
-    if fingerprint.is_empty() {
-        return 1;
-    }
-    let same = incidents
+/// How often in a row these, incidents about the same trouble, have failed within a day, since one was resolved; the one
+/// that is asked about counts in any case.
+fn failures_in_a_row(same: &[Arc<Incident>], now: Time) -> u32 {
+    let ended = same
         .iter()
-        .filter(|other| other.spec.source.fingerprint == *fingerprint);
-    let mut ended: Vec<(Time, Phase)> = same
-        .filter_map(|other| other.status.as_ref())
-        .filter_map(|status| Some((status.finished_at?, status.phase)))
-        .filter(|(at, _)| at.age(now) < FAILURES_WITHIN.std())
-        .collect();
-    ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    let failed = ended.iter().take_while(|(_, phase)| *phase == Phase::Failed);
-    u32::try_from(failed.count()).unwrap_or(u32::MAX).max(1)
+        .filter_map(|incident| incident.status.as_ref())
+        .filter_map(|status| Some((status.finished_at?, status.phase == Phase::Failed)))
+        .filter(|(at, _)| at.age(now) < FAILURES_WITHIN.std());
+    ledger::newest_in_a_row(ended).max(1)
 }
 
 /// Whether the same trouble, come again, is a repeat of this incident: the same detector opened it, and it ended a short
@@ -318,12 +308,12 @@ mod tests {
             failed("b", "2026-11-28T09:00:00Z", "FAILED"),
             failed("c", "2026-11-28T10:00:00Z", "RESOLVED"),
             failed("d", "2026-11-28T11:00:00Z", "FAILED"),
-            newest.clone(),
+            newest,
         ]
         .map(Arc::new)
         .into();
-        assert_eq!(failures_in_a_row(&newest, &all, now), 2, "since one was resolved");
-        assert_eq!(failures_in_a_row(&newest, &[], now), 1);
+        assert_eq!(failures_in_a_row(&all, now), 2, "since one was resolved");
+        assert_eq!(failures_in_a_row(&[], now), 1);
     }
 
     #[test]

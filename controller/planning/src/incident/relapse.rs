@@ -52,19 +52,26 @@ pub(super) fn mitigated(
         .as_ref()
         .and_then(|status| status.timeline.first());
     let came = first.map_or(now, |first| first.ts.min(now));
-    let others = incidents.iter().filter(|other| other.name() != incident.name());
-    let mut found: Vec<Mitigated> = others
-        .filter(|other| {
-            other
-                .workload()
-                .is_some_and(|name| name.as_str() == workload.name())
-        })
+    let mut found: Vec<Mitigated> = others_about(incident, workload, incidents)
         .filter_map(|other| cleared_by(other))
         .filter(|cleared| cleared.at <= now && cleared.at.age(came) <= window)
         .filter(|cleared| changed.is_none_or(|changed| changed <= cleared.at))
         .collect();
     found.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.incident.cmp(&b.incident)));
     found
+}
+
+/// The other incidents about the same workload.
+fn others_about<'a>(
+    incident: &'a Incident,
+    workload: &'a Workload,
+    incidents: &'a [Arc<Incident>],
+) -> impl Iterator<Item = &'a Arc<Incident>> {
+    let others = incidents.iter().filter(|other| other.name() != incident.name());
+    others.filter(|other| {
+        let about = other.workload();
+        about.is_some_and(|name| name.as_str() == workload.name())
+    })
 }
 
 fn cleared_by(incident: &Incident) -> Option<Mitigated> {
@@ -150,27 +157,15 @@ pub(super) fn inconclusive_in_a_row(
     incidents: &[Arc<Incident>],
     now: Time,
 ) -> u32 {
-    let others = incidents.iter().filter(|other| other.name() != incident.name());
-    let about = others.filter(|other| {
-        let name = other.workload();
-        name.is_some_and(|name| name.as_str() == workload.name())
-    });
-    let mut ended: Vec<(Time, bool)> = about
+    let ended = others_about(incident, workload, incidents)
         .filter_map(|other| other.status.as_ref())
         .filter(|status| {
             let plan = status.plan.as_ref();
             plan.is_some_and(|plan| plan.action != Action::Noop) && status.execution.is_some()
         })
         .filter_map(|status| Some((status.finished_at?, status.is_inconclusive())))
-        .filter(|(at, _)| at.age(now) < INCONCLUSIVE_WITHIN)
-        .collect();
-    ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    ledger::count(
-        ended
-            .iter()
-            .take_while(|(_, is_inconclusive)| *is_inconclusive)
-            .count(),
-    )
+        .filter(|(at, _)| at.age(now) < INCONCLUSIVE_WITHIN);
+    ledger::newest_in_a_row(ended)
 }
 
 /// Until when an action that did not last, or of which it was not known whether it helped, is not repeated; `None` where
@@ -187,14 +182,8 @@ pub(super) fn pauses_until(incident: &ValidatedIncident, action: Action) -> Opti
         true => LONGEST_PAUSE_DOWN,
         false => LONGEST_PAUSE,
     };
-    let doubled = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
-    let pause = incident
-        .policy
-        .cooldown
-        .std()
-        .max(SHORTEST_PAUSE)
-        .saturating_mul(doubled)
-        .min(longest);
+    let shortest = incident.policy.cooldown.std().max(SHORTEST_PAUSE);
+    let pause = ledger::doubled(shortest, times, longest);
     let until = last.plus(pause.into());
     (until > incident.now).then_some(until)
 }
