@@ -21,7 +21,7 @@ use crate::status::Status;
 mod acting;
 mod attributes;
 mod credentials;
-mod limiter;
+pub(crate) mod limiter;
 mod permissions;
 mod private_file;
 mod record;
@@ -252,8 +252,8 @@ impl Auth {
     }
 
     /// Records a change that is refused to its sender.
-    async fn refused(&self, store: &Store, actor: Actor, method: &Method, path: &str, code: &StatusCode) {
-        if matches!(*code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    async fn refused(&self, store: &Store, actor: Actor, method: &Method, path: &str, code: StatusCode) {
+        if matches!(code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             let note = Some(format!("{}", code.as_u16()));
             let about = format!("{method} {path}");
             self.recorder
@@ -277,59 +277,53 @@ impl Auth {
     }
 }
 
-/// Lets a request pass if its sender may make it; leaves the [`Identity`] in its extensions.
-pub(crate) async fn authorize(
-    State(state): State<ServerState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (path, now) = (request.uri().path().to_owned(), Timestamp::now());
-    let method = request.method().clone();
-    let safe = permissions::is_safe(&method);
-    let (peer, proxies) = (request.extensions().get().copied(), &state.config.trusted_proxies);
-    let identity = match state.auth.identify(request.headers(), now) {
-        Ok(identity) => identity,
-        Err(status) => {
-            if !safe {
-                let actor = acting::unknown(peer, request.headers(), proxies);
-                state
-                    .auth
-                    .refused(&state.store, actor, &method, &path, &status.code)
-                    .await;
-            }
-            return refusal(&path, status);
-        }
-    };
-    state.auth.used(&identity, now).await;
-    let actor = (!safe).then(|| acting::actor(&identity, peer, request.headers(), proxies));
-    let attributes = Attributes::of(&method, &path, request.uri().query());
-    let need = attributes.need();
-    if !need.is_of(identity.role) {
-        if let Some(actor) = actor {
-            let code = StatusCode::FORBIDDEN;
-            state
-                .auth
-                .refused(&state.store, actor, &method, &path, &code)
-                .await;
-        }
-        return refusal(&path, attributes.forbidden(&identity.user, identity.role, need));
-    }
-    let (user, role) = (Arc::clone(&identity.user), identity.role.as_str());
-    request.extensions_mut().insert(identity);
-    let response = next.run(request).await;
-    if !safe && need != Need::Known {
-        let code = response.status().as_u16();
-        tracing::info!(user = &*user, role, %method, path, code, "asked to change");
-    }
-    // Refused further on, where the kind or the page's origin is known.
+/// Lets a request pass if its sender may make it; leaves the [`Identity`] in its extensions. A change that is refused, here
+/// or further on where the kind or the page's origin is known, is recorded.
+pub(crate) async fn authorize(State(state): State<ServerState>, request: Request, next: Next) -> Response {
+    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    let peer = request.extensions().get().copied();
+    let proxies = &state.config.trusted_proxies;
+    let changes = !permissions::is_safe(&method);
+    let mut actor = changes.then(|| acting::unknown(peer, request.headers(), proxies));
+    let response = admitted(&state, request, next, &mut actor).await;
     if let Some(actor) = actor {
+        let code = response.status();
         state
             .auth
-            .refused(&state.store, actor, &method, &path, &response.status())
+            .refused(&state.store, actor, &method, &path, code)
             .await;
     }
     response
 }
 
-#[cfg(test)]
-mod tests;
+/// The answer to a request; `actor` is given its sender's name, where that is known.
+async fn admitted(
+    state: &ServerState,
+    mut request: Request,
+    next: Next,
+    actor: &mut Option<Actor>,
+) -> Response {
+    let (path, now) = (request.uri().path().to_owned(), Timestamp::now());
+    let identity = match state.auth.identify(request.headers(), now) {
+        Ok(identity) => identity,
+        Err(status) => return refusal(&path, status),
+    };
+    state.auth.used(&identity, now).await;
+    if let Some(actor) = actor {
+        acting::name(actor, &identity);
+    }
+    let method = request.method().clone();
+    let attributes = Attributes::of(&method, &path, request.uri().query());
+    let need = attributes.need();
+    if !need.is_of(identity.role) {
+        return refusal(&path, attributes.forbidden(&identity.user, identity.role, need));
+    }
+    let (user, role) = (Arc::clone(&identity.user), identity.role.as_str());
+    request.extensions_mut().insert(identity);
+    let response = next.run(request).await;
+    if actor.is_some() && need != Need::Known {
+        let code = response.status().as_u16();
+        tracing::info!(user = &*user, role, %method, path, code, "asked to change");
+    }
+    response
+}

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use ipnet::IpNet;
 
 use crate::serve::Peer;
 
@@ -20,13 +21,8 @@ const HOPS: usize = 16;
 /// A proxy, or a network of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustedProxy {
-    /// Every address whose first bits are these.
-    Network {
-        /// The address.
-        address: IpAddr,
-        /// How many of its bits count.
-        bits: u8,
-    },
+    /// Every address of this network; a single address is a network of one.
+    Network(IpNet),
     /// What this name stands for, such as a container's.
     Name(String),
 }
@@ -38,50 +34,23 @@ impl FromStr for TrustedProxy {
         let text = text.trim();
         let refused =
             || format!("{text:?} is no proxy: use an address, a network such as 10.0.0.0/8, or a host name");
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let Ok(address) = address.parse::<IpAddr>() else {
-            let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-            // What is all digits and dots was meant as an address.
-            let named = text.chars().any(|c| c.is_ascii_alphabetic());
-            let fits = !text.is_empty() && text.len() <= 253 && text.chars().all(sound) && named;
-            return if fits {
-                Ok(Self::Name(text.to_owned()))
-            } else {
-                Err(refused())
-            };
-        };
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            None => most,
-            Some(bits) => bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= most)
-                .ok_or_else(refused)?,
-        };
-        Ok(Self::Network { address, bits })
+        let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
+        if let Ok(network) = network {
+            return Ok(Self::Network(network));
+        }
+        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        // What is all digits and dots was meant as an address.
+        let named = text.chars().any(|c| c.is_ascii_alphabetic());
+        let fits = text.len() <= 253 && text.chars().all(sound) && named;
+        fits.then(|| Self::Name(text.to_owned())).ok_or_else(refused)
     }
 }
 
 impl TrustedProxy {
     fn holds(&self, peer: IpAddr) -> bool {
-        let Self::Network { address, bits } = self else {
-            return false;
-        };
-        let bits = u32::from(*bits);
-        match (address, peer) {
-            (IpAddr::V4(network), IpAddr::V4(peer)) => {
-                let mask = u32::MAX.checked_shl(32 - bits.min(32)).unwrap_or(0);
-                u32::from(*network) & mask == u32::from(peer) & mask
-            }
-            (IpAddr::V6(network), IpAddr::V6(peer)) => {
-                let mask = u128::MAX.checked_shl(128 - bits.min(128)).unwrap_or(0);
-                u128::from(*network) & mask == u128::from(peer) & mask
-            }
-            _ => false,
+        match self {
+            Self::Network(network) => network.contains(&peer),
+            Self::Name(_) => false,
         }
     }
 }

@@ -44,11 +44,15 @@ pub(super) fn actor(
     headers: &HeaderMap,
     proxies: &TrustedProxies,
 ) -> Actor {
-    Actor {
-        user: identity.user.to_string(),
-        role: Some(identity.role.as_str().to_owned()),
-        ..unknown(peer, headers, proxies)
-    }
+    let mut actor = unknown(peer, headers, proxies);
+    name(&mut actor, identity);
+    actor
+}
+
+/// Gives a sender its name.
+pub(super) fn name(actor: &mut Actor, identity: &Identity) {
+    actor.user = identity.user.to_string();
+    actor.role = Some(identity.role.as_str().to_owned());
 }
 
 /// Who sent a request that shows no token.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How much at once, and how often one more is granted.
-pub(super) type Allowance = (u32, Duration);
+pub(crate) type Allowance = (u32, Duration);
 
 /// Tries at once from one address, and how often a further one is granted.
 const EACH: Allowance = (10, Duration::from_secs(6));
@@ -32,24 +32,24 @@ struct Inner {
 
 /// What was used of an allowance; it flows back with time.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// When nothing of it will be used any more.
     empty_at: Option<Instant>,
 }
 
 impl Bucket {
     /// How long to wait for the next try; `None`: not at all.
-    pub(super) fn wait(self, (burst, step): Allowance, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(self, (burst, step): Allowance, now: Instant) -> Option<Duration> {
         let used = self.empty_at?.saturating_duration_since(now);
         let allowed = step * burst.saturating_sub(1);
         used.checked_sub(allowed).filter(|wait| !wait.is_zero())
     }
 
-    pub(super) fn take(&mut self, (_, step): Allowance, now: Instant) {
+    pub(crate) fn take(&mut self, (_, step): Allowance, now: Instant) {
         self.empty_at = Some(self.empty_at.map_or(now, |at| at.max(now)) + step);
     }
 
-    fn is_empty(self, now: Instant) -> bool {
+    pub(crate) fn is_empty(self, now: Instant) -> bool {
         self.empty_at.is_none_or(|at| at <= now)
     }
 }

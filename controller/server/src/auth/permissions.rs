@@ -1,6 +1,6 @@
 //! Who may do what: the one table. Pure.
 //!
-//! The role `dashboard` reads the five routes of the legacy dashboard and nothing else. The values of environment
+//! The role `dashboard` reads the four routes of the legacy dashboard and nothing else. The values of environment
 //! variables are shown to operators and admins alone.
 //!
 //! | | webhook | viewer | operator | admin |

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::auth::limiter::{Allowance, Bucket};
+
 /// How many seconds of the rate may come at once.
 const BURST: u32 = 5;
 /// Most senders that are remembered; there are as many as tokens.
@@ -15,34 +17,33 @@ const MOST: usize = 4096;
 /// What each sender used of its rate.
 #[derive(Debug)]
 pub(crate) struct Rate {
-    /// Time that one alert uses up.
-    step: Duration,
-    /// When nothing of a sender's allowance will be used any more.
-    empty_at: Mutex<HashMap<String, Instant>>,
+    each: Allowance,
+    used: Mutex<HashMap<String, Bucket>>,
 }
 
 impl Rate {
     pub(crate) fn new(per_second: u32) -> Self {
+        let per_second = per_second.max(1);
+        let step = Duration::from_secs(1) / per_second;
         Self {
-            step: Duration::from_secs(1) / per_second.max(1),
-            empty_at: Mutex::default(),
+            each: (per_second.saturating_mul(BURST), step),
+            used: Mutex::default(),
         }
     }
 
     /// Takes one alert of this sender in; refuses with the whole seconds to wait.
     pub(super) fn take(&self, sender: &str, now: Instant) -> Result<(), u64> {
         // Nothing that runs under this lock can leave it half done.
-        let mut all = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty_at = all.get(sender).copied().unwrap_or(now).max(now);
-        let most = Duration::from_secs(BURST.into()).max(self.step);
-        let used = empty_at.duration_since(now) + self.step;
-        if let Some(wait) = used.checked_sub(most).filter(|wait| !wait.is_zero()) {
+        let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = all.get(sender).copied().unwrap_or_default();
+        if let Some(wait) = bucket.wait(self.each, now) {
             return Err(wait.as_secs().saturating_add(1));
         }
         if all.len() >= MOST {
-            all.retain(|_, empty_at| *empty_at > now);
+            all.retain(|_, bucket| !bucket.is_empty(now));
         }
-        all.insert(sender.to_owned(), empty_at + self.step);
+        bucket.take(self.each, now);
+        all.insert(sender.to_owned(), bucket);
         Ok(())
     }
 }

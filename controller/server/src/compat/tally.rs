@@ -46,6 +46,17 @@ pub(crate) struct Repeats {
     folded: Source,
 }
 
+impl Repeats {
+    /// Counts these, too.
+    fn add(&mut self, more: Self) {
+        self.count = self.count.saturating_add(more.count);
+        self.fires_again |= more.fires_again;
+        for alert in more.folded.joined {
+            self.folded.join(alert);
+        }
+    }
+}
+
 impl Tally {
     /// Counts a repeat of this incident, by an alert of another id where one is given. Answers what is to be written now,
     /// if it is: what fires again after its sender had said that it is over always is.
@@ -65,11 +76,14 @@ impl Tally {
                 .is_none_or(|at| now.duration_since(*at) >= WAITS)
             || (inner.waiting.len() >= MOST && !inner.waiting.contains_key(incident));
         let mut repeats = inner.waiting.remove(incident).unwrap_or_default();
-        repeats.count = repeats.count.saturating_add(1);
-        repeats.fires_again |= fires_again;
-        if let Some(alert) = folded {
-            repeats.folded.join(alert);
-        }
+        repeats.add(Repeats {
+            count: 1,
+            fires_again,
+            folded: Source {
+                joined: folded.into_iter().collect(),
+                ..Source::default()
+            },
+        });
         if is_due {
             inner.written.insert(incident.to_owned(), now);
             return Some(repeats);
@@ -90,12 +104,7 @@ impl Tally {
             );
             return;
         }
-        let waiting = inner.waiting.entry(incident.to_owned()).or_default();
-        waiting.count = waiting.count.saturating_add(repeats.count);
-        waiting.fires_again |= repeats.fires_again;
-        for alert in repeats.folded.joined {
-            waiting.folded.join(alert);
-        }
+        inner.waiting.entry(incident.to_owned()).or_default().add(repeats);
     }
 
     /// Writes everything that waits.

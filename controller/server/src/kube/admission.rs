@@ -9,6 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::rejection::ExtensionRejection;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -116,7 +117,7 @@ impl Admission {
             let inspected = inspect(state, &names).await?;
             admission::load_balancer(before.as_ref(), &after, &inspected, mounts)
         } else if info.kind == KindInfo::of::<Incident>().kind {
-            let incident = |value: &Value| serde_json::from_value::<Incident>(value.clone()).ok();
+            let incident = |value: &Value| Incident::deserialize(value).ok();
             let Some(after) = incident(after) else {
                 return Ok(());
             };
@@ -153,7 +154,7 @@ async fn inspect(state: &ServerState, names: &[&str]) -> Result<Inspected, Statu
 }
 
 fn spec<T: DeserializeOwned>(object: &Value) -> Option<T> {
-    serde_json::from_value(object.get("spec")?.clone()).ok()
+    T::deserialize(object.get("spec")?).ok()
 }
 
 fn generation_of(object: &Value) -> i64 {
