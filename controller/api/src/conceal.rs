@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::meta::LAST_APPLIED;
+
 /// What stands where a value is hidden. It is no value: what holds it is refused.
 pub const CONCEALED: &str = "•••";
 /// The field of a template, wherever a template is part of something: a spec, a revision, an incident's plan.
 const FIELD: &str = "env";
-/// The whole object once more, as text: kubectl and aegisctl keep there what was applied last.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The object without the values of its environment variables; borrowed where it has none.
 pub fn conceal(object: &Value) -> Cow<'_, Value> {

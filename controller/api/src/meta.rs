@@ -23,5 +23,7 @@ pub const LABEL_NAME: &str = "io.aegisops.name";
 /// It is written for every container, since an image may bring a label of this name, which a container's own replaces.
 pub const LABEL_NETWORKS: &str = "io.aegisops.networks";
 
+/// Annotation: the whole object once more, as text, as kubectl and aegisctl applied it last.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Workload annotation: `"true"` protects it from every automated action.
 pub const ANNOTATION_PROTECTED: &str = "aegisops.io/protected";

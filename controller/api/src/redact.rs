@@ -143,6 +143,7 @@ pub struct LineRedactor {
 
 /// Most lines of a PEM block. What begins one and never ends it hides no more of a log than that.
 const PEM_LINES: u16 = 200;
+/// Around a key in several lines.
 const PEM_BEGIN: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
 
@@ -230,9 +231,6 @@ pub fn bound(text: &str, chars: usize) -> String {
         .collect()
 }
 
-/// Around a key in several lines.
-const KEY_BEGINS: &str = "-----BEGIN ";
-const KEY_ENDS: &str = "-----END ";
 /// How many times the wanted length is looked through for secrets.
 const TIMES: usize = 4;
 /// Less is never cut: a key in several lines is longer than most of what is wanted.
@@ -268,8 +266,8 @@ pub fn tail(text: &str, chars: usize) -> &str {
     let rest = rest.get(begins..).unwrap_or_default();
     // The end of a key whose beginning was cut off: that, too, would not be known as one.
     let end = rest
-        .find(KEY_ENDS)
-        .filter(|end| rest.find(KEY_BEGINS).is_none_or(|begin| *end < begin));
+        .find(PEM_END)
+        .filter(|end| rest.find(PEM_BEGIN).is_none_or(|begin| *end < begin));
     let after = end.and_then(|end| rest.get(end..)?.split_once('\n'));
     match (end, after) {
         (Some(_), Some((_, after))) => after,

@@ -5,13 +5,11 @@
 //! `restartedAt`, a person an incident's approval, `scale` the replicas; what the file does not name stays as it is, and
 //! what it named the last time and names no longer is removed.
 
+use aegis_api::meta::LAST_APPLIED;
 use serde_json::{Value, json};
 
 use crate::manifest::Manifest;
 use crate::patch;
-
-/// The annotation that holds the object as it was last applied.
-pub(crate) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]

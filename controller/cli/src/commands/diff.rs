@@ -1,11 +1,12 @@
 //! `diff`: what `apply` would change, as the server would make it.
 
+use aegis_api::meta::LAST_APPLIED;
 use owo_colors::Style;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use crate::client::DryRun;
-use crate::desired::{LAST_APPLIED, Step, step};
+use crate::desired::{Step, step};
 use crate::error::CliError;
 use crate::manifest::{FileArgs, Manifest, Naming, drop_server_owned, load};
 use crate::printer::format;

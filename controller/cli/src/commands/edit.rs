@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use aegis_api::meta::LAST_APPLIED;
 use serde_json::Value;
 
 use crate::client::{DryRun, Shape};
-use crate::desired::LAST_APPLIED;
 use crate::error::CliError;
 use crate::manifest::{Manifest, Naming, drop_server_owned, parse};
 use crate::patch;

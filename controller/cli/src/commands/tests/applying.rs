@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::LAST_APPLIED;
+use aegis_api::meta::LAST_APPLIED;
 
 #[tokio::test]
 async fn apply_creates_what_is_not_there() {

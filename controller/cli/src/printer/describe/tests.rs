@@ -10,7 +10,7 @@ fn a_workload_shows_its_containers_revisions_and_conditions() {
     let object = json!({
         "apiVersion": "aegisops.io/v1alpha1", "kind": "Workload",
         "metadata": {"name": "buggy-app-v2", "generation": 4, "creationTimestamp": "2026-01-31T12:00:00Z",
-            "labels": {"app": "buggy"}, "annotations": {"aegisops.io/protected": "true", crate::desired::LAST_APPLIED: "{}"}},
+            "labels": {"app": "buggy"}, "annotations": {"aegisops.io/protected": "true", aegis_api::meta::LAST_APPLIED: "{}"}},
         "spec": {"container": "buggy-app-v2", "replicas": 2, "health": {"http": {"path": "/health", "port": 8000}}},
         "status": {"observedGeneration": 3, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 2, "revision": "aabbccddee",
             "instances": [
