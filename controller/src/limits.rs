@@ -1,4 +1,5 @@
-//! What automation may do on the whole host, as flags. Parses and bounds; what the limits mean is the reconcilers'.
+//! What automation may do on the whole host, and how much is kept, as flags. Parses and bounds; what the limits mean is the
+//! reconcilers', the store's and the server's.
 
 use aegis_planning::host_limit::HostLimits;
 use aegis_runtime::{AuditRetention, Retention};

@@ -9,6 +9,7 @@ mod model_metrics;
 mod models;
 mod notifications;
 mod observer;
+mod reach;
 mod secrets;
 mod shutdown;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! Builds store, engine, brain, reconcilers and server, and runs them side by side until one ends or the shutdown.
 //! The only file that sees every crate; it decides nothing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use aegis_reconcilers::{
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
-    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens, TrustedProxies,
+    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
 };
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{AnonymousRole, Args};
 use crate::model_metrics::ModelMetrics;
 use crate::observer::FeedObserver;
+use crate::reach::Reach;
 use crate::{defaults, host, models, notifications, secrets, shutdown};
 
 /// Most characters of one log line that is handed on.
@@ -48,9 +49,8 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
     args.read_secret_files()?;
-    let proxies = TrustedProxies::from(std::mem::take(&mut args.trusted_proxies));
-    proxies.refresh().await;
-    let alerts_only = own_addresses(&args.alerts_only_at).await?;
+    let reach = Reach::of(&mut args).await?;
+    let proxies = reach.proxies.clone();
     let webhook_token = secrets::given(
         "AEGIS_WEBHOOK_TOKEN (--webhook-token)",
         args.webhook_token.as_ref(),
@@ -86,10 +86,6 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
             .with_balancers(balancers(&context)),
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
-    };
-    let reach = Reach {
-        proxies: proxies.clone(),
-        alerts_only,
     };
     let state = parts.server(&args, access, reach, registry, http, shutdown.clone());
     let mut tasks = Tasks {
@@ -142,43 +138,6 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is the port taken? move it with --listen or AEGIS_LISTEN")
     })
-}
-
-/// How long a name of our own may take to be known: a container is started while its networks are still joined.
-const NAMED_WITHIN: Duration = Duration::from_secs(10);
-
-/// The addresses of names of our own. One that is not known is an error: it would open what it is to close.
-async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
-    let mut addresses = Vec::new();
-    for name in names
-        .iter()
-        .map(|name| name.trim())
-        .filter(|name| !name.is_empty())
-    {
-        if let Ok(address) = name.parse::<IpAddr>() {
-            addresses.push(address.to_canonical());
-            continue;
-        }
-        let look = async {
-            loop {
-                match tokio::net::lookup_host((name, 0)).await {
-                    Ok(found) => break found.map(|found| found.ip().to_canonical()).collect::<Vec<_>>(),
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                }
-            }
-        };
-        let found = tokio::time::timeout(NAMED_WITHIN, look).await;
-        addresses.extend(found.with_context(|| {
-            format!("AEGIS_ALERTS_ONLY_AT: {name:?} stands for no address of this machine, or container")
-        })?);
-    }
-    Ok(addresses)
-}
-
-/// Whom requests come from, and what is offered where.
-struct Reach {
-    proxies: TrustedProxies,
-    alerts_only: Vec<IpAddr>,
 }
 
 /// What authenticates clients.

@@ -1,0 +1,61 @@
+//! Whom requests come from, and what is offered at which address: names in the arguments, looked up before anything is
+//! served. Does I/O.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use aegis_server::TrustedProxies;
+use anyhow::Context as _;
+
+use crate::args::Args;
+
+/// How long a name of our own may take to be known: a container is started while its networks are still joined.
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the server is set up with.
+pub(crate) struct Reach {
+    /// Proxies that are believed.
+    pub(crate) proxies: TrustedProxies,
+    /// Addresses at which there is only the entrance for alerts.
+    pub(crate) alerts_only: Vec<IpAddr>,
+}
+
+impl Reach {
+    /// Of the arguments; takes the proxies out of them.
+    pub(crate) async fn of(args: &mut Args) -> anyhow::Result<Self> {
+        let proxies = TrustedProxies::from(std::mem::take(&mut args.trusted_proxies));
+        proxies.refresh().await;
+        Ok(Self {
+            proxies,
+            alerts_only: own_addresses(&args.alerts_only_at).await?,
+        })
+    }
+}
+
+/// The addresses of names of our own. One that is not known is an error: it would open what it is to close.
+async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    for name in names
+        .iter()
+        .map(|name| name.trim())
+        .filter(|name| !name.is_empty())
+    {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            addresses.push(address.to_canonical());
+            continue;
+        }
+        let look = async {
+            loop {
+                match tokio::net::lookup_host((name, 0)).await {
+                    Ok(found) => break found.map(|found| found.ip().to_canonical()).collect::<Vec<_>>(),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        };
+        let found = tokio::time::timeout(NAMED_WITHIN, look).await;
+        addresses.extend(found.with_context(|| {
+            format!("AEGIS_ALERTS_ONLY_AT: {name:?} stands for no address of this machine, or container")
+        })?);
+    }
+    Ok(addresses)
+}
