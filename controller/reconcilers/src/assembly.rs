@@ -148,7 +148,7 @@ impl Loops {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use aegis_api::KINDS;
     use aegis_brain::BrainConfig;
     use aegis_docker_fake::FakeEngine;
@@ -156,6 +156,23 @@ mod tests {
     use super::*;
     use crate::context::Settings;
     use crate::context::tests::over;
+
+    /// Runs every loop over a context, until the answer is dropped.
+    pub(crate) fn run_all(context: &Context, brain: Brain) -> tokio_util::sync::DropGuard {
+        let (events, recall) = (DockerEvents::new(context), Recall::default());
+        let parts = Parts {
+            context,
+            events: &events,
+            brain: &Arc::new(brain),
+            recall: &recall,
+        };
+        let surroundings = Surroundings::default();
+        let ends = surroundings.shutdown.clone().drop_guard();
+        for (_, run) in controllers(parts, surroundings) {
+            tokio::spawn(run);
+        }
+        ends
+    }
 
     #[tokio::test]
     async fn every_kind_has_one_loop_that_ends_with_the_shutdown() {

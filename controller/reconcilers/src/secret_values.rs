@@ -1,6 +1,7 @@
 //! Values of environment variables that stand elsewhere: read from the secrets folder or the controller's own environment
 //! right before a container is made, handed to the engine, kept nowhere. Does I/O.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -33,15 +34,16 @@ pub enum Error {
 }
 
 /// The template with every value in its place; nothing of it may be stored or shown.
-pub(crate) async fn resolved(
-    template: &ContainerTemplate,
+pub(crate) async fn resolved<'a>(
+    template: &'a ContainerTemplate,
     folder: &Path,
-) -> Result<ContainerTemplate, Error> {
+) -> Result<Cow<'a, ContainerTemplate>, Error> {
     if template.env_value_from.is_empty() {
-        return Ok(template.clone());
+        return Ok(Cow::Borrowed(template));
     }
     let (template, folder) = (template.clone(), folder.to_owned());
-    tokio::task::spawn_blocking(move || fill(template, &folder, |name| std::env::var_os(name))).await?
+    let filled = move || fill(template, &folder, |name| std::env::var_os(name));
+    tokio::task::spawn_blocking(filled).await?.map(Cow::Owned)
 }
 
 fn fill(

@@ -35,9 +35,13 @@ impl Lab {
     fn run(&self, input: &str, bytes: usize) -> i32 {
         let (live, bytes) = (self.live().display().to_string(), bytes.to_string());
         let [shell, arguments @ ..] = fast_reload(&live, &bytes, "/etc/nginx/nginx.conf");
+        self.exit_code(Command::new(shell).args(arguments), input)
+    }
+
+    /// With our `nginx`, and this as its input.
+    fn exit_code(&self, command: &mut Command, input: &str) -> i32 {
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
-        let mut child = Command::new(shell)
-            .args(arguments)
+        let mut child = command
             .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -114,19 +118,12 @@ fn a_link_that_lies_where_the_script_writes_is_never_followed() {
         victim = victim.display(),
         folder = folder.display()
     );
-    let path = format!("{}:/usr/bin:/bin", lab.0.join("bin").display());
-    let mut child = Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", &program, "aegis-reload"])
         .arg(&live)
-        .args(["5", "/etc/nginx/nginx.conf"])
-        .env("PATH", path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"after").unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(70));
+        .args(["5", "/etc/nginx/nginx.conf"]);
+    assert_eq!(lab.exit_code(&mut command, "after"), 70);
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
     lab.is("before", None);
 }

@@ -1,6 +1,5 @@
 //! Models that never answer, and what of the other incidents goes on meanwhile: all the loops.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_brain::{Brain, BrainConfig, ProviderConfig, ProviderKind};
@@ -10,9 +9,7 @@ use tokio::net::TcpListener;
 
 use super::harness::{Harness, OTHER};
 use super::*;
-use crate::assembly::{Parts, Surroundings, controllers};
-use crate::docker_events::DockerEvents;
-use crate::recall::Recall;
+use crate::assembly::tests::run_all;
 
 /// Twice the slots of the incidents' loop.
 const HUNG: usize = 64;
@@ -55,19 +52,7 @@ async fn i9_twice_as_many_incidents_whose_model_hangs_as_there_are_slots_keep_no
         let alert = json!({"workloadRef": app, "alertType": "odd"});
         harness.apply("Incident", &report, &alert).await.unwrap();
     }
-    let brain = Arc::new(silent);
-    let (events, recall) = (DockerEvents::new(&harness.context), Recall::default());
-    let parts = Parts {
-        context: &harness.context,
-        events: &events,
-        brain: &brain,
-        recall: &recall,
-    };
-    let surroundings = Surroundings::default();
-    let _end = surroundings.shutdown.clone().drop_guard();
-    for (_, run) in controllers(parts, surroundings) {
-        tokio::spawn(run);
-    }
+    let _end = run_all(&harness.context, silent);
     let store = &harness.context.store;
     let phases = |phase: Phase| {
         let incidents = store.list::<Incident>();

@@ -1,6 +1,5 @@
 //! Containers that ignore SIGTERM: all the loops, on the engine in memory, in virtual time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aegis_api::observed::ContainerState;
@@ -10,9 +9,7 @@ use aegis_docker_fake::{Behaviour, RunSpec};
 use serde_json::{Value, json};
 
 use super::host::Host;
-use crate::assembly::{Parts, Surroundings, controllers};
-use crate::docker_events::DockerEvents;
-use crate::recall::Recall;
+use crate::assembly::tests::run_all;
 
 impl Host {
     async fn store(&self, name: &str, spec: Value) {
@@ -50,20 +47,7 @@ async fn i9_twice_as_many_containers_that_ignore_sigterm_as_there_are_slots_hold
         host.store(name, json!({"container": name, "restartedAt": host.engine.now()}))
             .await;
     }
-    let brain = Arc::new(Brain::new(BrainConfig::default()).unwrap());
-    let events = DockerEvents::new(&host.context);
-    let recall = Recall::default();
-    let parts = Parts {
-        context: &host.context,
-        events: &events,
-        brain: &brain,
-        recall: &recall,
-    };
-    let surroundings = Surroundings::default();
-    let _end = surroundings.shutdown.clone().drop_guard();
-    for (_, run) in controllers(parts, surroundings) {
-        tokio::spawn(run);
-    }
+    let _end = run_all(&host.context, Brain::new(BrainConfig::default()).unwrap());
     tokio::time::sleep(Duration::from_millis(500)).await;
 
     host.engine.crash("web", 3).unwrap();
