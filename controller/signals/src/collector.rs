@@ -21,10 +21,7 @@ use crate::traffic::Traffic;
 const AT_ONCE: usize = 128;
 /// How long counters may take to come. An older engine takes up to two seconds, whatever it is asked about.
 const WITHIN: Duration = Duration::from_secs(4);
-/// How long a container is left out whose counters did not: it must not hold up every round. One that restarts while it is
-/// asked is silent once, and must not go unmeasured for that.
-const SILENT_FIRST: Duration = Duration::from_secs(5);
-/// The same at most: each further time in a row is twice as long.
+/// How long a container is left out whose counters did not: it must not hold up every round.
 const SILENT_FOR: Duration = Duration::from_secs(60);
 /// A reading younger than this gives a rate too coarse to mean anything.
 const MIN_GAP: Duration = Duration::from_millis(200);
@@ -33,18 +30,11 @@ const MIN_GAP: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Default)]
 pub struct Samples {
     last: Arc<Mutex<HashMap<ContainerId, Stats>>>,
-    /// Containers whose counters did not come in time.
-    silent: Arc<Mutex<HashMap<ContainerId, Silence>>>,
+    /// Containers whose counters did not come in time, and from when on they are asked again.
+    silent: Arc<Mutex<HashMap<ContainerId, Instant>>>,
     history: History,
     traffic: Traffic,
     rounds: watch::Sender<u64>,
-}
-
-/// How long a container is left out.
-#[derive(Debug, Clone, Copy)]
-struct Silence {
-    until: Instant,
-    pause: Duration,
 }
 
 impl Samples {
@@ -104,25 +94,14 @@ impl Samples {
 
     fn is_silent(&self, id: &ContainerId) -> bool {
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        silent
-            .get(id)
-            .is_some_and(|silence| Instant::now() < silence.until)
+        silent.get(id).is_some_and(|until| Instant::now() < *until)
     }
 
     fn fell_silent(&self, id: &ContainerId) {
         let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // One that is gone is not asked again.
-        silent.retain(|_, silence| now < silence.until + SILENT_FOR);
-        let before = silent.get(id).map(|silence| silence.pause);
-        let pause = before.map_or(SILENT_FIRST, |pause| (pause * 2).min(SILENT_FOR));
-        let until = now + pause;
-        silent.insert(id.clone(), Silence { until, pause });
-    }
-
-    fn answered(&self, id: &ContainerId) {
-        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
-        silent.remove(id);
+        silent.retain(|_, until| now < *until);
+        silent.insert(id.clone(), now + SILENT_FOR);
     }
 
     fn replace(&self, readings: &[Reading]) {
@@ -164,10 +143,7 @@ pub async fn collect(
         let stats = match container.state {
             ContainerState::Running if !samples.is_silent(&container.id) => {
                 match timeout(WITHIN, engine.stats(&container.id)).await {
-                    Ok(stats) => {
-                        samples.answered(&container.id);
-                        stats.ok()
-                    }
+                    Ok(stats) => stats.ok(),
                     Err(_) => {
                         samples.fell_silent(&container.id);
                         None
@@ -228,37 +204,5 @@ mod tests {
         assert_eq!(round().await, (2, 0), "it is left out for a while");
         tokio::time::advance(SILENT_FOR).await;
         assert_eq!(round().await, (3, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn i9_counters_that_hang_once_are_read_soon_again_and_those_that_go_on_seldom() {
-        let engine = FakeEngine::new(FakeOptions::default());
-        engine.run_container(&RunSpec::new("a", "app:1")).unwrap();
-        let samples = Samples::default();
-        let hangs = Arc::new(AtomicBool::new(true));
-        let hanging = Arc::clone(&hangs);
-        let hook = move |op: &str, when: When| {
-            op == "stats" && when == When::Before && hanging.load(Ordering::Relaxed)
-        };
-        engine.on_operation(Some(Arc::new(hook)));
-        let round = async || {
-            let containers = engine.list(ListFilter::default()).await.unwrap();
-            let begun = Instant::now();
-            let readings = collect(&engine, &samples, containers).await;
-            (readings[0].stats.is_some(), begun.elapsed() == WITHIN)
-        };
-        for pause in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(round().await, (false, true), "it was asked");
-            tokio::time::advance(Duration::from_secs(pause - 1)).await;
-            assert_eq!(round().await, (false, false), "not before {pause} s");
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        hangs.store(false, Ordering::Relaxed);
-        assert_eq!(round().await, (true, false));
-        hangs.store(true, Ordering::Relaxed);
-        assert_eq!(round().await, (false, true));
-        tokio::time::advance(SILENT_FIRST).await;
-        hangs.store(false, Ordering::Relaxed);
-        assert_eq!(round().await, (true, false), "soon again");
     }
 }
