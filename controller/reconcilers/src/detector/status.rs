@@ -109,6 +109,12 @@ fn ready(status: &DetectorStatus) -> Option<(String, String)> {
     Some((ready.status.clone(), ready.reason.clone()))
 }
 
+/// Whether it says that nothing could be measured.
+fn is_blind(status: &DetectorStatus) -> bool {
+    let ready = condition::find(&status.conditions, ConditionType::Ready);
+    ready.is_some_and(|ready| ready.reason == Reason::NotMeasured)
+}
+
 /// Whether a value has moved so much that people would see it: by a tenth, and by one.
 fn has_moved(before: &DetectorStatus, next: &DetectorStatus) -> bool {
     let pairs = before.workloads.iter().zip(&next.workloads);
@@ -137,7 +143,9 @@ impl DetectorReconciler {
         };
         let before = current.status.clone().unwrap_or_default();
         let written = self.written(detector.name(), None);
-        let is_due = written.is_none_or(|at| at.age(now) >= SELDOM);
+        // That nothing could be measured is no news for a minute once something is: a start, a restart.
+        let is_measured_again = is_blind(&before) && !is_blind(next);
+        let is_due = is_measured_again || written.is_none_or(|at| at.age(now) >= SELDOM);
         if !(is_news(&before, next) || is_due && has_moved(&before, next)) {
             return Ok(());
         }

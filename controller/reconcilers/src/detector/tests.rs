@@ -731,3 +731,29 @@ async fn a_full_disk_of_the_host_is_an_incident_that_tells_a_human_and_does_noth
     assert_eq!(life.incidents(), ["HOST_DISK_FULL"], "once an episode");
     life.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_measured_at_first_is_shown_as_measured_with_the_first_reading() {
+    let (life, _state) = well().await;
+    // A run of which there is no reading yet.
+    life.engine.restart_by_hand("web").unwrap();
+    life.apply(
+        "Detector",
+        "far-from-full",
+        json!({"alertType": "MEMORY_FULL", "signal": "Memory", "threshold": 99, "for": "0s"}),
+    )
+    .await;
+    let is_seen = || {
+        let detector = life.context.store.get::<Detector>("far-from-full");
+        detector.is_some_and(|detector| detector.status.is_some())
+    };
+    assert!(
+        life.engine
+            .wait_until(Duration::from_secs(1), |_| is_seen())
+            .await
+    );
+    assert_eq!(life.row("far-from-full").condition, "Unknown");
+    life.pass(6).await;
+    assert_eq!(life.row("far-from-full").condition, "False");
+    life.end().await;
+}
