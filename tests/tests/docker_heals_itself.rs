@@ -74,7 +74,14 @@ async fn a_patient_whose_memory_fills_reports_itself_is_restarted_once_and_the_f
     patient.answers().await;
     let (_, health) = patient.get("/health").await.unwrap();
     assert!(health["memory_percent"].as_f64().unwrap() < 50.0, "{health}");
-    assert_eq!(front.who_answers().await.unwrap(), patient.short_id());
+    // What stood in for it may still be draining when the cure is proved.
+    eventually("the patient itself answers at the front", async || {
+        match front.who_answers().await {
+            Ok(who) if who == patient.short_id() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 
     let runbook = api.get_ok("/runbook").await;
     assert_eq!(runbook["total"], 1, "{runbook}");
