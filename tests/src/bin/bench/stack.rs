@@ -61,7 +61,8 @@ impl Stack {
         let api = controller.api();
         api.apply(&policy(
             &patient.name,
-            &json!({"replicas": {"min": 1, "max": 50}}),
+            // Each round is a fault of its own, no relapse of the one before: relapses are answered with pauses.
+            &json!({"replicas": {"min": 1, "max": 50}, "relapseWindow": "1ms"}),
         ))
         .await;
         api.apply(&adopting(&patient.name, 1)).await;
