@@ -633,17 +633,6 @@ pub struct Tried {
 }
 
 impl IncidentStatus {
-    /// Whether it was resolved after an action of which it could not be measured whether it cleared the symptom.
-    pub fn is_inconclusive(&self) -> bool {
-        let acted = self
-            .execution
-            .as_ref()
-            .is_some_and(|done| done.applied_at.is_some())
-            && self.plan.as_ref().is_some_and(|plan| plan.action != Action::Noop);
-        let cleared = self.verification.as_ref().and_then(|it| it.symptom_cleared);
-        acted && self.phase == Phase::Resolved && self.clears.is_some() && cleared != Some(true)
-    }
-
     /// Whether what it cleared may still come back within the policy's window.
     pub fn is_unsettled(&self) -> bool {
         self.mitigated_at.is_some() && self.settled_at.is_none()

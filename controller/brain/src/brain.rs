@@ -172,7 +172,7 @@ impl Brain {
         self.shared.analyst.set_rules(files);
     }
 
-    /// What the evidence of a case shows as wrong, gravest first; no model is asked.
+    /// What is wrong in a case, gravest first: by its evidence, and as measured beside it; no model is asked.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
         self.shared.analyst.symptoms(case)
     }

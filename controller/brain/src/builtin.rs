@@ -71,19 +71,19 @@ impl Analyst {
         *self.added.write().unwrap_or_else(PoisonError::into_inner) = files.into();
     }
 
-    /// What the evidence shows as wrong, gravest first: what a person's own rules recognise that call for an action, and
-    /// what is always checked. What is measured outside of the evidence is known to who measures it, and not repeated.
+    /// What is wrong, gravest first: what a person's own rules recognise that call for an action, what is always checked,
+    /// and what was measured outside of the evidence.
     pub fn symptoms(&self, case: &Case) -> Vec<Symptom> {
-        let recognised = self.recognised(case).into_iter();
-        recognised
-            .chain(Facts::of(case).evident())
-            .take(SYMPTOMS)
-            .collect()
+        let judged = self.with_recognised(case);
+        let mut symptoms = Facts::of(&judged).symptoms();
+        symptoms.truncate(SYMPTOMS);
+        symptoms
     }
 
     /// The case with what a person's own rules recognise among what is measured, so that all who judge it know of it.
     pub(crate) fn with_recognised<'a>(&self, case: &'a Case) -> Cow<'a, Case> {
-        let recognised = self.recognised(case);
+        let mut recognised = self.recognised(case);
+        recognised.retain(|symptom| !case.measured.contains(symptom));
         if recognised.is_empty() {
             return Cow::Borrowed(case);
         }

@@ -77,7 +77,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(verdict: Verdict, value: Option<f64>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(verdict: Verdict, value: Option<f64>, message: impl Into<String>) -> Self {
         Self {
             verdict,
             value,

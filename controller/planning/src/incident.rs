@@ -32,6 +32,7 @@ use aegis_api::Phase;
 
 use transition::What;
 
+pub mod aftermath;
 pub mod clearing;
 mod conclude;
 mod confirmation;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use aegis_api::proposal::{Action, RecentAction};
 use aegis_api::{Incident, Kind, Phase, Time, Workload};
 
+use crate::incident::aftermath::is_inconclusive;
+
 /// What budgets are counted over.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -24,7 +26,7 @@ pub(crate) fn actions_of(incident: &Incident, workload: &str) -> Vec<RecentActio
         return Vec::new();
     }
     let verified = match status.phase {
-        Phase::Resolved => Some(true).filter(|_| !status.is_inconclusive()),
+        Phase::Resolved => Some(true).filter(|_| !is_inconclusive(status)),
         Phase::Failed => Some(false),
         _ => None,
     };

@@ -389,7 +389,7 @@ fn i13_whatever_an_alert_says_nothing_is_proposed_for_a_workload_whose_every_rea
 fn i13_what_the_analyst_acts_on_is_always_a_symptom_that_it_names() {
     for situation in situations() {
         let (expect, case) = (&situation.expect, situation.case());
-        let symptoms = [analyst().symptoms(&case), case.measured.clone()].concat();
+        let symptoms = analyst().symptoms(&case);
         if expect.action != Action::Noop {
             let cleared = aegis_api::symptom::cleared_by(&symptoms, expect.action);
             assert!(cleared.is_some(), "{}: {}", situation.name, expect.rule);
@@ -785,13 +785,7 @@ fn what_is_measured_beside_the_evidence_has_its_place_among_the_symptoms() {
     for secret in ["hunter2secret", "\u{1b}"] {
         assert!(!finding.reasoning.contains(secret), "{}", finding.reasoning);
     }
-    assert!(
-        !analyst()
-            .symptoms(&case)
-            .iter()
-            .any(|symptom| MEASURED_OUTSIDE.contains(&symptom.kind)),
-        "who measures it adds it"
-    );
+    assert_eq!(analyst().symptoms(&case), Facts::of(&case).symptoms());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use aegis_api::detector::BurnRate;
 use aegis_api::signals::{Requests, WorkloadSignals, bounds};
 
 use super::Finding;
+use super::requests::since_action;
 
 /// What is promised, and how fast its budget may burn.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,12 +52,17 @@ pub fn burn(failed_percent: f64, percent: f64) -> Option<f64> {
 }
 
 pub(super) fn judge(signals: &WorkloadSignals<'_>, objective: &Objective) -> Finding {
-    let Some(counted) = signals.requests else {
+    let Some(counted) = since_action(signals) else {
         return Finding::unknown("no load balancer counts requests to it");
     };
+    // What burned before an action says nothing about what it has led to, and a moment after it is no rate.
+    let acted_for = signals.acted_at.map(|acted| acted.age(signals.now));
     let rate = |window: Duration| rate(counted, signals, window, objective.percent);
     let judged = objective.rates.iter().map(|burns| {
         let (long, short) = (burns.long, burns.short);
+        if acted_for.is_some_and(|passed| passed < short.std()) {
+            return Finding::unknown(format!("its last action is less than {short} ago"));
+        }
         let (Some(slow), Some(fast)) = (rate(long), rate(short)) else {
             return Finding::unknown(format!("too few requests within {long} to judge"));
         };

@@ -1,21 +1,23 @@
 //! Conditions over requests that a load balancer sent to a workload. A ratio or a quantile of fewer than
 //! [`bounds::LEAST_REQUESTS`] says nothing. Pure.
 
-use aegis_api::Time;
 use aegis_api::signals::{Requests, WorkloadSignals, bounds};
 
 use super::{Finding, Verdict};
 
+/// What was counted since the last action: what was answered before it says nothing about what it has led to.
+pub(super) fn since_action<'a>(signals: &WorkloadSignals<'a>) -> Option<&'a [Requests]> {
+    let requests = signals.requests?;
+    let Some(acted) = signals.acted_at else {
+        return Some(requests);
+    };
+    requests.get(requests.iter().position(|span| span.at >= acted)?..)
+}
+
 /// Requests of the last minute, or why there is nothing to judge.
 fn judgeable(signals: &WorkloadSignals<'_>) -> Result<Requests, Finding> {
     let within = bounds::REQUESTS_WITHIN.std();
-    // What was answered before an action says nothing about what it has led to.
-    let since = signals.acted_at.unwrap_or(Time(jiff::Timestamp::MIN));
-    let is_after = |requests: &[Requests]| requests.iter().position(|span| span.at >= since);
-    let counted = signals.requests.and_then(|requests| {
-        let fresh = requests.get(is_after(requests)?..)?;
-        Requests::sum(fresh, signals.now, within)
-    });
+    let counted = since_action(signals).and_then(|fresh| Requests::sum(fresh, signals.now, within));
     match counted {
         None => Err(Finding::unknown("no load balancer counts requests to it")),
         Some(sum) if sum.answered < bounds::LEAST_REQUESTS => Err(Finding::unknown(format!(

@@ -9,7 +9,7 @@ use aegis_api::runbook::{Outcomes, RunbookEntrySpec};
 use aegis_api::symptom::words;
 use aegis_api::wire::incident_id;
 
-use super::clearing::target;
+use super::aftermath::Cure;
 use super::phase::executing::is_kept_from_effect;
 use super::validate::ValidatedIncident;
 
@@ -32,11 +32,7 @@ pub struct Cleared {
 pub fn cleared(incident: &ValidatedIncident) -> Option<Cleared> {
     let action = action(incident)?;
     let status = &incident.status;
-    let cleared = status
-        .verification
-        .as_ref()
-        .and_then(|verification| verification.symptom_cleared);
-    (cleared == Some(true) && target(status).is_some()).then(|| Cleared {
+    (Cure::of(status) == Some(Cure::Cleared)).then(|| Cleared {
         action,
         symptom: bound(&words(&status.symptoms), SYMPTOM),
     })
@@ -46,11 +42,7 @@ pub fn cleared(incident: &ValidatedIncident) -> Option<Cleared> {
 pub fn inconclusive(incident: &ValidatedIncident) -> Option<&str> {
     let action = action(incident)?;
     let status = &incident.status;
-    let cleared = status
-        .verification
-        .as_ref()
-        .and_then(|verification| verification.symptom_cleared);
-    let open = target(status).is_some() && cleared != Some(true);
+    let open = Cure::of(status).is_some_and(|cure| cure != Cure::Cleared);
     concerned(incident, action, SAME_LESSON).filter(|_| open)
 }
 

@@ -18,7 +18,7 @@ pub use approved::{Applied, after_execution};
 pub use council::after_vote;
 pub use received::{Found, after_investigation};
 pub use settling::after_settling;
-pub use verifying::{Aftermath, after_learning, after_probe};
+pub use verifying::{after_learning, after_probe};
 
 use super::ladder;
 use super::next::Next;

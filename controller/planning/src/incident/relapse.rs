@@ -8,6 +8,7 @@ use aegis_api::proposal::Action;
 use aegis_api::symptom::{SymptomClass, SymptomKind};
 use aegis_api::{Incident, Kind, Symptom, Time, Workload};
 
+use super::aftermath::is_inconclusive;
 use super::clearing;
 use super::validate::ValidatedIncident;
 use crate::ledger;
@@ -163,7 +164,7 @@ pub(super) fn inconclusive_in_a_row(
             let plan = status.plan.as_ref();
             plan.is_some_and(|plan| plan.action != Action::Noop) && status.execution.is_some()
         })
-        .filter_map(|status| Some((status.finished_at?, status.is_inconclusive())))
+        .filter_map(|status| Some((status.finished_at?, is_inconclusive(status))))
         .filter(|(at, _)| at.age(now) < INCONCLUSIVE_WITHIN);
     ledger::newest_in_a_row(ended)
 }

@@ -4,6 +4,7 @@
 mod agreement;
 mod relapses;
 mod slow;
+mod windows;
 
 use std::time::Duration;
 
@@ -142,6 +143,11 @@ async fn well_with(restart_policy: &str) -> (Life, tempfile::TempDir) {
 
 /// The same, with this analyst and council.
 async fn well_under(restart_policy: &str, brain: Brain) -> (Life, tempfile::TempDir) {
+    well_set(restart_policy, brain, Settings::default()).await
+}
+
+/// The same, so set up.
+async fn well_set(restart_policy: &str, brain: Brain, settings: Settings) -> (Life, tempfile::TempDir) {
     let engine = FakeEngine::default();
     engine
         .run_container(
@@ -150,7 +156,7 @@ async fn well_under(restart_policy: &str, brain: Brain) -> (Life, tempfile::Temp
                 .restart_policy(restart_policy),
         )
         .unwrap();
-    let (context, state) = over(&engine, Settings::default()).await;
+    let (context, state) = over(&engine, settings).await;
     defaults::give(&context.store).await.unwrap();
     let life = Life::with_brain(&engine, &context, brain);
     life.apply(

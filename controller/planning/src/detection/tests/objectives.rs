@@ -119,3 +119,43 @@ fn a_budget_that_lasts_is_no_alarm_and_few_requests_say_nothing() {
         Verdict::Unknown
     );
 }
+
+#[test]
+fn what_burned_before_an_action_is_not_held_against_it() {
+    let now = 24 * HOUR;
+    let burning = outage(now, 50, HOUR);
+    let judged = |spans: &[Requests], acted_ago: i64| {
+        let signals = WorkloadSignals {
+            requests: Some(spans),
+            acted_at: Some(at(now - acted_ago)),
+            ..workload(now, &[])
+        };
+        Condition::BurnRate(Objective::new(99.9, &[]))
+            .evaluate(&signals)
+            .verdict
+    };
+    // The same hour of trouble, which an action ended so many seconds ago.
+    let ended = |ago: i64| {
+        let mut spans = burning.clone();
+        for span in &mut spans {
+            if span.at >= at(now - ago) {
+                span.errors = 0;
+            }
+        }
+        spans
+    };
+    assert_eq!(
+        judged(&ended(120), 120),
+        Verdict::Unknown,
+        "too soon to be a rate"
+    );
+    for ago in [300, 600, 1500] {
+        assert_ne!(judged(&ended(ago), ago), Verdict::True, "{ago}");
+    }
+    assert_eq!(judged(&ended(2400), 2400), Verdict::False);
+    assert_eq!(
+        judged(&burning, 600),
+        Verdict::True,
+        "it burns on after the action"
+    );
+}

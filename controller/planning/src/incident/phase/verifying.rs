@@ -7,6 +7,7 @@ use aegis_api::proposal::Action;
 use aegis_api::redact::bound;
 use aegis_api::{ConditionType, Kind, Phase, Reason, Time, Workload, WorkloadStatus};
 
+use super::super::aftermath::{Aftermath, Cure};
 use super::super::clearing;
 use super::super::ladder::{fail, fall_back};
 use super::super::next::{Effect, Next};
@@ -29,7 +30,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     let now = incident.now;
     let is_late = verification.deadline.is_some_and(|deadline| now >= deadline);
     // What could not be measured may still be, until the deadline; then it stays open whether it was cured.
-    let is_open = clearing::target(&incident.status).is_some() && verification.symptom_cleared.is_none();
+    let is_open = Cure::of(&incident.status) == Some(Cure::Inconclusive);
     let is_proved = !is_open || (is_late && has_looked(incident, verification));
     if steady && in_rotation(incident, &status) && is_proved {
         return Next::Effect(Effect::Learn);
@@ -143,21 +144,6 @@ pub fn proof(workload: &Workload, answers: &[Result<String, String>]) -> (bool, 
     (healthy, message)
 }
 
-/// What of the symptom that the plan was to clear is left after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Aftermath {
-    /// There was none, or the probes have not passed.
-    Unasked,
-    /// It is measured as gone; what was read.
-    Cleared(String),
-    /// It, or what is as bad and was not there before, is measured.
-    Persists(String),
-    /// Its reading is not to be had; why.
-    Unknown(String),
-    /// The engine did not answer.
-    Unread(String),
-}
-
 /// One more attempt was made: what the probes prove, and whether what was wrong is not wrong any more.
 pub fn after_probe(
     incident: &ValidatedIncident,
@@ -238,35 +224,28 @@ pub fn after_learning(incident: &ValidatedIncident, learned: Option<String>, now
         Reason::ProbesPassed,
         text.clone(),
     );
-    if let Some(symptom) = clearing::target(status) {
+    let cure = Cure::of(status);
+    if let (Some(symptom), Some(cure)) = (clearing::target(status), cure) {
         let after = verification.and_then(|verification| verification.after.clone());
         let message = format!(
             "before: {}; after: {}",
             symptom.message,
             after.unwrap_or_default()
         );
-        let cleared = verification.and_then(|verification| verification.symptom_cleared);
-        let (holds, reason) = match cleared {
-            Some(true) => (true, Reason::NotMeasuredAnyMore),
-            Some(false) => (false, Reason::StillMeasured),
-            None => (false, Reason::Inconclusive),
-        };
-        if reason == Reason::Inconclusive {
+        let holds = cure == Cure::Cleared;
+        if cure == Cure::Inconclusive {
             let text = format!("inconclusive, whether the symptom is gone could not be measured: {message}");
             transition = transition.log(Stage::Verifying, text);
         }
         transition = transition
-            .condition(ConditionType::SymptomCleared, holds, reason, message)
+            .condition(ConditionType::SymptomCleared, holds, cure.reason(), message)
             .set(Field::MitigatedAt(holds.then_some(now)));
     }
     if let Some(entry) = &learned {
         transition = transition.condition(ConditionType::Learned, true, Reason::RunbookEntry, entry.clone());
     }
-    let verification = status.verification.as_ref();
-    let is_cleared = clearing::target(status).is_some()
-        && verification.and_then(|verification| verification.symptom_cleared) == Some(true);
     // It is settled once it has stayed away.
-    let settles = is_cleared.then(|| incident.policy.relapse_window.std());
+    let settles = (cure == Some(Cure::Cleared)).then(|| incident.policy.relapse_window.std());
     transition
         .log(Stage::Resolved, text)
         .set(Field::Learned(learned))

@@ -7,8 +7,9 @@ use aegis_api::workload::Demand;
 use aegis_api::{ConditionType, Duration, Phase, Symptom, SymptomKind, condition};
 use serde_json::json;
 
+use super::super::aftermath::{Aftermath, is_inconclusive};
 use super::super::next::Settlement;
-use super::super::phase::{Aftermath, Found, after_investigation, after_learning, after_probe};
+use super::super::phase::{Found, after_investigation, after_learning, after_probe};
 use super::super::transition::applied;
 use super::super::{clearing, gate, ladder};
 use super::*;
@@ -271,7 +272,7 @@ fn i7_what_could_not_be_measured_after_a_fix_is_inconclusive_neither_a_cure_nor_
     assert_eq!(next(&judged), Next::Effect(Effect::Learn), "no next rung");
     assert_eq!(super::super::lesson::cleared(&judged), None, "nothing is learned");
     let status = applied(&judged, Some(after_learning(&judged, None, judged.now)));
-    assert!(status.is_inconclusive());
+    assert!(is_inconclusive(&status));
     assert_eq!((status.phase, status.mitigated_at), (Phase::Resolved, None));
     assert!(condition::is_true_for(
         &status.conditions,

@@ -11,10 +11,11 @@ use aegis_api::workload::InstanceStatus;
 use aegis_api::{ConditionType, Phase, Symptom, SymptomKind};
 
 use super::super::TRANSITIONS;
+use super::super::aftermath::Aftermath;
 use super::super::measured::{Measured, after_measuring};
 use super::super::phase::{
-    Aftermath, Applied, Found, after_analysis, after_execution, after_investigation, after_learning,
-    after_probe, after_settling, after_unlearning, after_vote, analysis_failed,
+    Applied, Found, after_analysis, after_execution, after_investigation, after_learning, after_probe,
+    after_settling, after_unlearning, after_vote, analysis_failed,
 };
 use super::super::transition::{Transition, applied};
 use super::*;

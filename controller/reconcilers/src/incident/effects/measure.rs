@@ -1,13 +1,13 @@
 //! Whether what is wrong is (still) wrong at this moment: asked right before an action and after it. Reads only.
 
 use aegis_api::Workload;
-use aegis_api::proposal::{ContainerEvidence, Evidence};
-use aegis_api::symptom::{Symptom, SymptomKind, words};
+use aegis_api::proposal::Evidence;
+use aegis_api::symptom::{Symptom, SymptomKind};
 use aegis_docker::EngineError;
-use aegis_planning::detection::{Verdict, symptom};
+use aegis_planning::detection::symptom;
+use aegis_planning::incident::aftermath::{After, Aftermath, aftermath as left_of, names};
 use aegis_planning::incident::clearing::{target, trusted};
 use aegis_planning::incident::measured::Measured;
-use aegis_planning::incident::phase::Aftermath;
 use aegis_planning::incident::readings::readings;
 use aegis_planning::incident::validate::ValidatedIncident;
 
@@ -92,62 +92,10 @@ pub(super) async fn aftermath(
     };
     let signals = signals::read(context, incident, workload);
     let now = judge_with(reconciler, incident, &read, &signals);
-    let left: Vec<Symptom> = now
-        .into_iter()
-        .filter(|left| left.kind == symptom.kind || is_new_and_grave(incident, left))
-        .collect();
-    if !left.is_empty() {
-        return Aftermath::Persists(words(&left));
-    }
-    match unknown(incident, symptom.kind, &read, &signals) {
-        Some(why) => Aftermath::Unknown(why),
-        None => Aftermath::Cleared(readings(&read)),
-    }
-}
-
-/// What the action may have brought about: a crash loop or an OOM kill that was not there before.
-fn is_new_and_grave(incident: &ValidatedIncident, symptom: &Symptom) -> bool {
-    let grave = matches!(
-        symptom.kind,
-        SymptomKind::OutOfMemory | SymptomKind::CrashLoop | SymptomKind::Down
-    );
-    grave && !names(incident, symptom.kind)
-}
-
-fn names(incident: &ValidatedIncident, kind: SymptomKind) -> bool {
-    incident
-        .status
-        .symptoms
-        .iter()
-        .any(|symptom| symptom.kind == kind)
-}
-
-/// Why it is not known whether a symptom of this kind is gone; `None` where it is.
-fn unknown(
-    incident: &ValidatedIncident,
-    kind: SymptomKind,
-    evidence: &Evidence,
-    signals: &Signals,
-) -> Option<String> {
-    let every = |known: fn(&ContainerEvidence) -> bool| evidence.containers.iter().all(known);
-    let is_known = match kind {
-        SymptomKind::MemoryHigh | SymptomKind::MemoryGrowing => every(|it| it.memory_bytes.is_some()),
-        SymptomKind::CpuHigh => every(|it| it.cpu_percent.is_some()),
-        SymptomKind::ErrorBurst => every(|it| it.recent_error_lines.is_some()),
-        SymptomKind::Rule
-        | SymptomKind::OutOfMemory
-        | SymptomKind::Down
-        | SymptomKind::ProbeFailing
-        | SymptomKind::CrashLoop => true,
-        SymptomKind::ReplicasMissing => evidence.ready_replicas >= evidence.desired_replicas,
-        SymptomKind::Trusted => incident.incident.spec.source.resolved_at.is_some(),
-        SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::ProcessLimit => {
-            let (_, finding) = signals.iter().find(|(read, _)| *read == kind)?;
-            return (finding.verdict == Verdict::Unknown).then(|| finding.message.clone());
-        }
+    let after = After {
+        symptoms: &now,
+        evidence: &read,
+        signals: &signals,
     };
-    (!is_known).then(|| match kind {
-        SymptomKind::Trusted => "its sender has not said that it is over".to_owned(),
-        _ => format!("it could not be read of every container: {}", readings(evidence)),
-    })
+    left_of(incident, symptom, after)
 }
