@@ -83,7 +83,7 @@ pub fn aftermath(incident: &ValidatedIncident, symptom: &Symptom, after: After<'
     let left: Vec<Symptom> = after
         .symptoms
         .iter()
-        .filter(|left| left.kind == symptom.kind || is_new_and_grave(incident, left))
+        .filter(|left| is_the_same(left, symptom) || is_new_and_grave(incident, left))
         .cloned()
         .collect();
     if !left.is_empty() {
@@ -93,6 +93,11 @@ pub fn aftermath(incident: &ValidatedIncident, symptom: &Symptom, after: After<'
         Some(why) => Aftermath::Unknown(why),
         None => Aftermath::Cleared(readings(after.evidence)),
     }
+}
+
+/// That a sender has not said yet that it is over is no reading: senders take minutes to notice.
+fn is_the_same(left: &Symptom, symptom: &Symptom) -> bool {
+    left.kind == symptom.kind && left.kind != SymptomKind::Trusted
 }
 
 /// What the action may have brought about: a crash loop or an OOM kill that was not there before.
@@ -190,7 +195,10 @@ mod tests {
     fn each_kind_is_left_where_it_is_measured_and_gone_only_where_it_was_read() {
         for kind in SymptomKind::ALL {
             let same = left(kind, &[kind], &read(true), None);
-            assert!(matches!(same, Aftermath::Persists(_)), "{kind:?} {same:?}");
+            match kind {
+                SymptomKind::Trusted => assert!(matches!(same, Aftermath::Unknown(_)), "{same:?}"),
+                _ => assert!(matches!(same, Aftermath::Persists(_)), "{kind:?} {same:?}"),
+            }
             let (good, bad) = match kind {
                 SymptomKind::HttpErrors | SymptomKind::HttpSlow | SymptomKind::ProcessLimit => {
                     (Some(Verdict::False), Some(Verdict::Unknown))

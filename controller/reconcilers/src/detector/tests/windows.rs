@@ -8,7 +8,7 @@ use super::*;
 
 const POLICY: &str = "auto";
 
-async fn under(policy: Value) -> (Life, tempfile::TempDir) {
+pub(super) async fn under(policy: Value) -> (Life, tempfile::TempDir) {
     // The templates that ship.
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../lb-templates").into();
     let settings = Settings {
@@ -21,12 +21,12 @@ async fn under(policy: Value) -> (Life, tempfile::TempDir) {
     (life, state)
 }
 
-fn auto() -> Value {
+pub(super) fn auto() -> Value {
     json!({"workloads": {"names": ["web"]}, "mode": "Auto", "cooldown": "0s"})
 }
 
 impl Life {
-    fn all(&self) -> Vec<IncidentStatus> {
+    pub(super) fn all(&self) -> Vec<IncidentStatus> {
         let all = self.context.store.list::<Incident>();
         all.iter().filter_map(|it| it.status.clone()).collect()
     }
@@ -42,7 +42,7 @@ impl Life {
     }
 
     /// Puts a load balancer before `web`, whose log is counted.
-    async fn front(&mut self) {
+    pub(super) async fn front(&mut self) {
         let (context, shutdown) = (self.context.clone(), self.shutdown.clone());
         self.tasks.spawn(crate::requests::run(context, shutdown));
         self.engine.run_container(&RunSpec::nginx("lb")).unwrap();
@@ -57,14 +57,14 @@ impl Life {
     }
 
     /// The load balancer answers a request so, by the server that it has in rotation, and then a pause.
-    async fn request(&self, status: u16, pause: Duration) {
+    pub(super) async fn answer(&self, status: u16, took: &str, pause: Duration) {
         let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
         let mut servers = lb.status.iter().flat_map(|status| &status.servers);
         let address = servers.next().map_or("-", |server| server.address.as_str());
         let end = self.engine.now().0.as_millisecond();
         let (seconds, millis) = (end / 1000, end % 1000);
         let line = format!(
-            r#"{{"end":"{seconds}.{millis:03}","status":"{status}","seconds":"0.004","upstream":"{address}"}}"#
+            r#"{{"end":"{seconds}.{millis:03}","status":"{status}","seconds":"{took}","upstream":"{address}"}}"#
         );
         self.engine.say("lb", false, &line).unwrap();
         tokio::time::sleep(pause).await;
@@ -160,10 +160,10 @@ async fn an_error_budget_that_burned_before_a_cure_is_no_reason_for_a_second_act
         // A third fails until something is done.
         let is_cured = life.engine.starts("web") > begun;
         let status = if n % 3 == 0 && !is_cured { 502 } else { 200 };
-        life.request(status, Duration::from_secs(1)).await;
+        life.answer(status, "0.004", Duration::from_secs(1)).await;
     }
     for _ in 0..1200 {
-        life.request(200, Duration::from_secs(3)).await;
+        life.answer(200, "0.004", Duration::from_secs(3)).await;
     }
     let all = life.all();
     assert_eq!(life.actions(), [Action::Restart], "{all:#?}");
