@@ -51,8 +51,8 @@ lint: ## formatting, clippy with warnings as errors, dependencies, house words, 
 	@.ci/dependencies
 	@.ci/words
 	@compose/cockpit.sh lint
-	@for script in compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words
+	@for script in compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words
 
 .PHONY: bench
 bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn

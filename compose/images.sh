@@ -3,18 +3,18 @@
 #
 #   images.sh                     all: nginx, buggy-app, agent (and the aegisctl binary), cockpit, dashboard
 #   images.sh nginx buggy-app     only these
+#   images.sh nginx-debian        a load balancer on Debian's older nginx (aegisops/nginx:debian), for tests
 #
 # An image carries the hash of everything that went into it as a label; the same hash means nothing to do.
-#   AEGIS_NGINX_BASE      an nginx image to build on, instead of the registry's or one made of Debian packages
-#   AEGIS_NGINX_UPSTREAM  the image to ask the registry for (nginx:1.27-alpine)
-#   AEGIS_DEBIAN_MIRROR   where Debian packages come from (default: what this machine's apt uses)
+#   AEGIS_NGINX_IMAGE     an nginx image to build on, such as nginx:stable, instead of our own
+#   AEGIS_DEBIAN_MIRROR   where Debian's nginx comes from (default: what this machine's apt uses)
 set -euo pipefail
+shopt -s inherit_errexit
 # shellcheck source=compose/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 INPUTS_LABEL=io.aegisops.inputs
-NGINX_UPSTREAM=${AEGIS_NGINX_UPSTREAM:-nginx:1.27-alpine}
-PULL_SECONDS=8
+PULL_SECONDS=120
 
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
@@ -87,86 +87,60 @@ image() {
     docker_build --label "$INPUTS_LABEL=$inputs" --tag "$tag" ${extra:+--build-arg "BASE=${extra%% *}"} "$context"
 }
 
-# The same mirror that this machine's apt uses for bookworm, so that a proxy or a local mirror is honoured here too.
-debian_sources() {
-    local found
-    if [ -n "${AEGIS_DEBIAN_MIRROR:-}" ]; then
-        printf 'deb %s bookworm main\n' "$AEGIS_DEBIAN_MIRROR"
-        return
+# Says which image a built base has; makes it unless it is up to date.
+built_base() {
+    local tag=aegisops/nginx-base:$1 inputs root="$STAGE/nginx-$1.tar"
+    inputs=$(case "$1" in source) "$COMPOSE_DIR/nginx/base.sh" inputs ;; *) sha256sum "$COMPOSE_DIR/nginx/base.sh" | cut -d' ' -f1 ;; esac)
+    if [ "$(label_of "$tag")" != "$inputs" ]; then
+        "$COMPOSE_DIR/nginx/base.sh" "$1" "$root" >&2
+        docker import --change 'ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin' --change "LABEL $INPUTS_LABEL=$inputs" "$root" "$tag" >/dev/null
+        rm -f "$root"
+        docker image prune --force --filter "label=$INPUTS_LABEL" >/dev/null 2>&1 || true
     fi
-    # shellcheck disable=SC2016
-    found=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 2>/dev/null |
-        awk '$2 == "bookworm" || $2 == "bookworm-security" || $2 == "bookworm-updates" { print "deb", $1, $2, "main" }' |
-        sort -u)
-    case "$found" in
-        *" bookworm main"*) printf '%s\n' "$found" ;;
-        *)
-            printf 'deb %s bookworm main\n' http://deb.debian.org/debian
-            printf 'deb %s bookworm-security main\n' http://deb.debian.org/debian-security
-            ;;
-    esac
+    printf '%s\n' "$tag"
 }
 
-nginx_base_from_debian() {
-    local started=$SECONDS log="$STAGE/mmdebstrap.log" root="$STAGE/nginx.tar" proxy sources
-    have mmdebstrap || apt_install "to make the nginx base image from Debian packages" mmdebstrap
-    step "making the nginx base image from Debian packages (about 10 s)"
-    proxy=$(apt-config dump Acquire::http::Proxy 2>/dev/null || true)
-    mapfile -t sources < <(debian_sources)
-    # Only unpacked, not configured: nginx, the libraries it needs and what brings a configuration to it in one command
-    # (controller/docker/src/script); no package manager.
-    # shellcheck disable=SC2016
-    as_root mmdebstrap --variant=extract --mode=root --include=nginx,busybox \
-        --aptopt='APT::Install-Recommends "false"' ${proxy:+--aptopt="$proxy"} \
-        --extract-hook='rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale" "$1/etc/nginx/conf.d" "$1/etc/nginx/sites-enabled" "$1/etc/nginx/modules-enabled"' \
-        --extract-hook='for tool in sh head wc cp mv rm; do ln -s busybox "$1/bin/$tool" || exit; done' \
-        --extract-hook='mkdir -p "$1/etc/nginx/conf.d" "$1/var/log/nginx" "$1/tmp" "$1/run" && chmod 1777 "$1/tmp" && chown 101:101 "$1/etc/nginx/conf.d"' \
-        --extract-hook='ln -sf /dev/stderr "$1/var/log/nginx/error.log" && ln -sf /dev/stdout "$1/var/log/nginx/access.log"' \
-        --extract-hook='printf "root:x:0:0:root:/:/usr/sbin/nologin\nnginx:x:101:101:nginx:/:/usr/sbin/nologin\n" >"$1/etc/passwd"' \
-        --extract-hook='printf "root:x:0:\nnginx:x:101:\n" >"$1/etc/group"' \
-        bookworm "$root" "${sources[@]}" >"$log" 2>&1 </dev/null || {
-        tail -n 15 "$log" >&2
-        die "mmdebstrap could not make the nginx base image" \
-            "it needs a Debian mirror; name one: AEGIS_DEBIAN_MIRROR=http://… make up" \
-            "or name an nginx image that the engine has: AEGIS_NGINX_BASE=… make up"
-    }
-    docker import --change 'ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin' "$root" aegisops/nginx-base:bookworm >/dev/null
-    note "made in $((SECONDS - started)) s"
-}
-
-# Says which image to build on; makes it if there is none.
+# Says which image to build on: our own, or another one that is named, fitted to what the controller does to it.
 nginx_base() {
-    local base
-    if [ -n "${AEGIS_NGINX_BASE:-}" ]; then
-        printf '%s\n' "$AEGIS_NGINX_BASE"
+    local named=${AEGIS_NGINX_IMAGE:-} id inputs tag=aegisops/nginx-base:named context
+    if [ -z "$named" ]; then
+        built_base source
         return
     fi
-    for base in aegisops/nginx-base:registry aegisops/nginx-base:bookworm; do
-        ! docker image inspect "$base" >/dev/null 2>&1 || { printf '%s\n' "$base"; return; }
-    done
-    if docker image inspect "$NGINX_UPSTREAM" >/dev/null 2>&1 || {
-        step "asking the registry for $NGINX_UPSTREAM (at most $PULL_SECONDS s)" >&2
-        timeout "$PULL_SECONDS" docker pull -q "$NGINX_UPSTREAM" >/dev/null 2>&1 </dev/null
-    }; then
-        local context
-        context=$(mktemp -d -p "$STAGE")
-        cp "$COMPOSE_DIR/nginx/Dockerfile.registry" "$context/Dockerfile"
-        docker_build --build-arg "UPSTREAM=$NGINX_UPSTREAM" --tag aegisops/nginx-base:registry "$context"
-        printf 'aegisops/nginx-base:registry\n'
-    else
-        note "no registry answers" >&2
-        nginx_base_from_debian >&2
-        printf 'aegisops/nginx-base:bookworm\n'
+    if ! docker image inspect "$named" >/dev/null 2>&1; then
+        step "pulling $named" >&2
+        timeout "$PULL_SECONDS" docker pull -q "$named" >/dev/null </dev/null ||
+            die "the engine has no image $named and cannot pull it" "AEGIS_NGINX_IMAGE names it: make or pull it, or unset the variable"
     fi
+    id=$(docker image inspect --format '{{.Id}}' "$named")
+    inputs=$(printf '%s\n' "$id" | cat - "$COMPOSE_DIR/nginx/Dockerfile.named" | sha256sum | cut -d' ' -f1)
+    if [ "$(label_of "$tag")" != "$inputs" ]; then
+        context=$(mktemp -d -p "$STAGE")
+        cp "$COMPOSE_DIR/nginx/Dockerfile.named" "$context/Dockerfile"
+        docker_build --build-arg "NAMED=$named" --label "$INPUTS_LABEL=$inputs" --tag "$tag" "$context"
+    fi
+    printf '%s\n' "$tag"
+}
+
+# nginx_on TAG BASE: the load balancer on this base.
+nginx_on() {
+    local tag=$1 base=$2 id
+    id=$(docker image inspect --format '{{.Id}}' "$base")
+    image "$tag" "$COMPOSE_DIR/nginx/Dockerfile" "$base $id" \
+        "$COMPOSE_DIR/nginx/nginx.conf" "$COMPOSE_DIR/nginx/upstream.conf"
 }
 
 nginx_image() {
-    local base id
+    local base
     base=$(nginx_base)
-    id=$(docker image inspect --format '{{.Id}}' "$base" 2>/dev/null) ||
-        die "the engine has no image $base" "AEGIS_NGINX_BASE names it; pull it or unset the variable"
-    image aegisops/nginx:dev "$COMPOSE_DIR/nginx/Dockerfile" "$base $id" \
-        "$COMPOSE_DIR/nginx/nginx.conf" "$COMPOSE_DIR/nginx/upstream.conf"
+    nginx_on aegisops/nginx:dev "$base"
+}
+
+# An old nginx beside it, for tests.
+nginx_debian_image() {
+    local base
+    base=$(built_base debian)
+    nginx_on aegisops/nginx:debian "$base"
 }
 
 buggy_app_image() {
@@ -192,8 +166,7 @@ dashboard_image() {
 cockpit_image() {
     local web="$REPO/cockpit-web" base id inputs context log="$STAGE/vite.log" tag=aegisops/cockpit:dev
     base=$(nginx_base)
-    id=$(docker image inspect --format '{{.Id}}' "$base" 2>/dev/null) ||
-        die "the engine has no image $base" "AEGIS_NGINX_BASE names it; pull it or unset the variable"
+    id=$(docker image inspect --format '{{.Id}}' "$base")
     inputs=$({
         printf '%s\n' "$id"
         cat "$COMPOSE_DIR"/cockpit/*
@@ -221,12 +194,15 @@ cockpit_image() {
 packages=()
 for name in "$@"; do
     case "$name" in
-        nginx | cockpit) ;;
+        nginx | nginx-debian | cockpit) ;;
         buggy-app) packages+=(buggy-app) ;;
         agent) packages+=(aegis-controller aegisctl) ;;
         dashboard) packages+=(aegis-dashboard) ;;
-        *) die "images.sh knows nginx, buggy-app, agent, cockpit and dashboard, not '$name'" ;;
+        *) die "images.sh knows nginx, nginx-debian, buggy-app, agent, cockpit and dashboard, not '$name'" ;;
     esac
+done
+for variable in AEGIS_NGINX_BASE AEGIS_NGINX_UPSTREAM; do
+    [ -z "${!variable:-}" ] || die "$variable is not read any more" "an image to build on is named with AEGIS_NGINX_IMAGE"
 done
 engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"
 if [ ${#packages[@]} -gt 0 ]; then

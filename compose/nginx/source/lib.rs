@@ -1,0 +1,1 @@
+//! Nothing: what is of use here is the source of a dependency.
