@@ -45,18 +45,19 @@ test: engine ## all tests, on real containers and a real nginx
 	cargo test --locked --workspace --no-fail-fast
 
 .PHONY: lint
-lint: ## formatting, clippy with warnings as errors, dependencies, house words, the cockpit's types and rules, the shell scripts
+lint: ## formatting, clippy with warnings as errors, dependencies and their checksums, house words, the cockpit's types and rules, the shell scripts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@.ci/dependencies
+	@.ci/integrity
 	@.ci/words
 	@compose/cockpit.sh lint
-	@for script in compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/words
+	@for script in compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/words; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/words
 
 .PHONY: bench
 bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn
-	cargo run --release -p aegis-tests --bin bench
+	cargo run --locked --release -p aegis-tests --bin bench
 	@echo
 	@tests/bench-retrieval.sh
 
@@ -72,19 +73,19 @@ test-llm: engine ## the whole pipeline with a real model on a real llama.cpp (ne
 .PHONY: record-traces
 record-traces: engine ## record what the quiet week is made of, on an engine of its own (some 6 minutes)
 	@compose/images.sh nginx buggy-app
-	cargo test --workspace --test docker_traces -- --ignored --exact record --nocapture
+	cargo test --locked --workspace --test docker_traces -- --ignored --exact record --nocapture
 
 .PHONY: sim
 sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
-	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --release -p aegis-tests --test simulation
+	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --locked --release -p aegis-tests --test simulation
 
 .PHONY: crds
 crds: ## regenerate crds/ from the Rust types
-	cargo run --quiet -p aegis-api --bin crdgen -- crds
+	cargo run --locked --quiet -p aegis-api --bin crdgen -- crds
 
 .PHONY: openapi
 openapi: ## regenerate the page's OpenAPI document and its types from the Rust types
-	cargo run --quiet -p aegis-api --bin openapigen -- cockpit-web/src/api/openapi.json
+	cargo run --locked --quiet -p aegis-api --bin openapigen -- cockpit-web/src/api/openapi.json
 	cd cockpit-web && npm run --silent api
 
 .PHONY: fmt

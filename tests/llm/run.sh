@@ -38,6 +38,6 @@ if ! [ -s "$model" ]; then
   rm -rf "$cache/venv"
 fi
 
-cargo build -p aegis-controller -p aegis-tests --bins --test docker_real_model
+cargo build --locked -p aegis-controller -p aegis-tests --bins --test docker_real_model
 AEGIS_LLM_SERVER="$cache/server/server.mjs" AEGIS_LLM_MODEL="$model" \
-  cargo test -p aegis-controller -p aegis-tests --test docker_real_model -- --ignored --nocapture --test-threads=1
+  cargo test --locked -p aegis-controller -p aegis-tests --test docker_real_model -- --ignored --nocapture --test-threads=1
