@@ -81,7 +81,7 @@ impl World {
         let has = |flag: &str| command.iter().any(|word| word == flag);
         let main = after("-c").unwrap_or(MAIN).to_owned();
         if has("-V") {
-            let output = "nginx version: nginx/1.22.1\nconfigure arguments: --with-http_stub_status_module\n";
+            let output = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module\n";
             return ExecOutput {
                 exit_code: 0,
                 output: output.to_owned(),

@@ -7,6 +7,7 @@ pub mod access_log;
 pub mod connections;
 pub mod down;
 pub mod home;
+pub mod idle;
 pub mod membership;
 pub mod observed;
 pub mod plan;

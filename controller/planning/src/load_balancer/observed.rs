@@ -9,9 +9,9 @@ use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 
-use super::down;
 use super::home::{Endpoints, is_home};
 use super::render::Rendered;
+use super::{connections, down, idle};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,25 @@ pub struct Worker {
     pub pid: i64,
     /// It finishes the requests it has and takes no new ones.
     pub shutting_down: bool,
+}
+
+/// What nginx says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NginxBuild {
+    /// Its version; `None` of its relatives.
+    pub version: Option<idle::Version>,
+    /// It can count its connections.
+    pub counts_connections: bool,
+}
+
+impl NginxBuild {
+    /// From what `nginx -V` prints.
+    pub fn parse(said: &str) -> Self {
+        Self {
+            version: idle::Version::parse(said),
+            counts_connections: connections::is_built_in(said),
+        }
+    }
 }
 
 /// The world as one LoadBalancer sees it.
@@ -48,8 +67,8 @@ pub struct Observed {
     pub counted: Vec<DrainReceipt>,
     /// The template, or why it cannot be read.
     pub template: Result<String, Arc<std::io::Error>>,
-    /// Whether nginx can count its connections; `None` where that is not known.
-    pub connections_built_in: Option<bool>,
+    /// What nginx says of itself, where the template depends on it; `None` where that is not known.
+    pub nginx: Option<NginxBuild>,
     /// Now.
     pub now: Time,
 }
@@ -96,5 +115,5 @@ pub fn file(
     let stays = |server: &Server| !balancer.is_deleting() && is_home(server, endpoints, &container.networks);
     let gone = status.servers.iter().filter(|server| !stays(server));
     let gone = gone.map(|server| server.address.as_str()).collect();
-    Some(down::without(&good, &gone))
+    Some(idle::without(down::without(&good, &gone), container.exit_code))
 }

@@ -46,6 +46,9 @@ struct Values<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status_port: Option<u16>,
     status_path: &'a str,
+    /// How long idle connections are kept over a reload; absent where nginx cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keepalive_min_timeout_secs: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +89,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         revision_path: super::REVISION_PATH,
         status_port: balancer.offers_connections.then_some(connections::STATUS_PORT),
         status_path: connections::STATUS_PATH,
+        keepalive_min_timeout_secs: balancer.keepalive_min,
     };
     let mut hash = Sha256::new();
     hash.update(template);

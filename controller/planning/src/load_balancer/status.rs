@@ -111,7 +111,11 @@ fn words(balancer: &ValidatedLoadBalancer, servers: usize, kept: bool) -> (Reaso
     });
     words.extend(held);
     match (servers, balancer.unavailable.is_empty(), balancer.held.is_empty()) {
-        (_, true, true) => (Reason::Ready, format!("{counted} in rotation")),
+        (_, true, true) => {
+            let closes_idle = balancer.closes_idle.iter().map(|words| format!("; {words}"));
+            let closes_idle: String = closes_idle.collect();
+            (Reason::Ready, format!("{counted} in rotation{closes_idle}"))
+        }
         (_, true, false) => (Reason::LastServersHeld, words.join("; ")),
         (0, ..) => (Reason::NoServers, words.join("; ")),
         _ => (Reason::Partial, format!("{counted}; {}", words.join("; "))),

@@ -13,10 +13,13 @@ use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, Time, Workload, WorkloadStatus, kinds, yaml};
 
 use super::home::Endpoint;
-use super::observed::Observed;
+use super::observed::{NginxBuild, Observed};
 
 /// The template that comes with this program.
 pub const TEMPLATE: &str = include_str!("../../../../lb-templates/nginx-upstream.conf.tera");
+
+/// What the nginx of ours says of itself.
+pub const NGINX: &str = "nginx version: nginx/1.28.3\nconfigure arguments: --with-http_stub_status_module\n";
 
 pub fn time(text: &str) -> Time {
     text.parse().unwrap()
@@ -113,7 +116,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         workloads: vec![Some(Arc::new(workload))],
         removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
-        connections_built_in: Some(true),
+        nginx: Some(NginxBuild::parse(NGINX)),
         now: time("2026-11-22T12:00:00Z"),
     }
 }

@@ -8,10 +8,10 @@ use aegis_api::workload::{Health, Leaving};
 use aegis_api::{ConditionType, LoadBalancer, Workload, WorkloadStatus, condition};
 
 use super::home::Endpoint;
-use super::observed::{Observed, Worker};
+use super::observed::{NginxBuild, Observed, Worker, file};
 use super::plan::{Prepared, Step, plan};
 use super::status::{Applied, Outcome, next};
-use super::testing::{balancer, endpoint, release, row, rows_of, server, serving, time, world};
+use super::testing::{NGINX, balancer, endpoint, release, row, rows_of, server, serving, time, world};
 use super::validate::validate;
 
 fn worker(pid: i64, shutting_down: bool) -> Worker {
@@ -475,4 +475,47 @@ fn a_server_whose_container_ended_leaves_without_a_drain() {
     let plan = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), ended]));
     assert_eq!(names(&plan), ["a"]);
     assert_eq!(plan.leaving, None);
+}
+
+#[test]
+fn an_older_nginx_is_given_no_directive_that_it_would_refuse_and_the_condition_says_what_that_costs() {
+    let rows = || vec![row("a", "10.0.0.1", Health::Healthy)];
+    let after = |said: &str| {
+        let mut observed = world(rows());
+        observed.nginx = Some(NginxBuild::parse(said));
+        let text = text(prepare(&balancer(), observed.clone()));
+        let status = status_after(&balancer(), observed);
+        let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
+        assert_eq!(ready.status, "True");
+        (
+            text.contains("\n    keepalive_min_timeout 9s;\n"),
+            ready.message.clone(),
+        )
+    };
+    assert_eq!(after(NGINX), (true, "1 server in rotation".to_owned()));
+    let (kept, message) = after("nginx version: nginx/1.22.1\nconfigure arguments: --prefix=/usr\n");
+    assert!(!kept);
+    for part in ["1 server in rotation; ", "nginx 1.22.1", "1.27.4"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let (kept, message) = after("nginx version: openresty/1.27.1.1\n");
+    assert!(!kept && message == "1 server in rotation", "{message}");
+}
+
+#[test]
+fn an_older_nginx_that_does_not_start_finds_a_file_that_it_accepts() {
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let rendered = prepare(&balancer(), observed.clone()).rendered.unwrap();
+    let mut lb = serving(&[server("a", "10.0.0.1")]);
+    let status = lb.status.as_mut().unwrap();
+    (status.config, status.revision) = (Some(rendered.text.clone()), Some(rendered.revision));
+    let container = observed.container.as_mut().unwrap();
+    let mut file_after = |state, code| {
+        (container.state, container.exit_code) = (state, code);
+        file(&lb, Some(container), &observed.endpoints).unwrap().text
+    };
+    assert_eq!(file_after(ContainerState::Exited, 0), rendered.text);
+    let without = file_after(ContainerState::Restarting, 1);
+    assert!(!without.contains("\n    keepalive_min_timeout"), "{without}");
+    assert!(without.contains("server 10.0.0.1:8000"), "{without}");
 }

@@ -13,7 +13,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, LoadBalancerSpec, Reason, Time,
 use super::home::{self, Endpoint, is_home};
 use super::observed::{Observed, Worker};
 use super::render::Rendered;
-use super::{connections, down, unavailable};
+use super::{connections, down, idle, unavailable};
 use crate::Invalid;
 
 /// A container that is not ready this long after its start is not waited for.
@@ -45,6 +45,10 @@ pub struct ValidatedLoadBalancer {
     pub algorithm: Algorithm,
     /// nginx may offer its connections.
     pub offers_connections: bool,
+    /// Seconds for which nginx keeps idle connections over a reload; `None` where it closes them.
+    pub keepalive_min: Option<u64>,
+    /// That it closes them, human-readable.
+    pub closes_idle: Option<String>,
     /// All upstreams of the spec, in its order.
     pub upstreams: Vec<Upstream>,
     /// Those that have no server, and why.
@@ -99,8 +103,10 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
     let good = good(&before, &strays);
     let (unavailable, as_wanted) =
         unavailable::unavailable(spec, &chosen.upstreams, &observed, &container, &before);
-    let built_in = observed.connections_built_in;
+    let built_in = observed.nginx.map(|nginx| nginx.counts_connections);
     let offers_connections = connections::may_be_offered(spec, &container, built_in, &before);
+    let version = observed.nginx.and_then(|nginx| nginx.version);
+    let keepalive_min = idle::kept(spec, version, observed.nginx.is_some(), &before);
     Ok(ValidatedLoadBalancer {
         name: balancer.name().to_owned(),
         spec: spec.clone(),
@@ -113,6 +119,8 @@ pub fn validate(balancer: &LoadBalancer, observed: Observed) -> Result<Validated
         template: observed.template,
         algorithm: spec.algorithm,
         offers_connections,
+        keepalive_min,
+        closes_idle: version.and_then(idle::closed_by),
         upstreams: chosen.upstreams,
         unavailable,
         as_wanted,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
-use aegis_planning::load_balancer::connections;
-use aegis_planning::load_balancer::observed::{Observed, candidates, file};
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, file};
 use aegis_planning::load_balancer::render::Rendered;
+use aegis_planning::load_balancer::{connections, idle};
 use aegis_planning::serving;
 
 use super::installed_config::InstalledConfig;
@@ -82,7 +82,7 @@ pub(super) async fn dereference(
     let installed = installed(memory, nginx.as_ref(), running.is_some(), file.as_ref()).await?;
     let nginx = nginx.as_ref().filter(|_| running.is_some());
     let template = template(context, balancer).await;
-    let connections_built_in = connections_built_in(memory, nginx, template.as_deref().ok()).await;
+    let build = build(memory, nginx, template.as_deref().ok()).await;
     let draining = status.is_some_and(|status| !status.draining.is_empty());
     let workers = match nginx.filter(|_| draining) {
         Some(nginx) => Some(nginx.workers().await?),
@@ -100,7 +100,7 @@ pub(super) async fn dereference(
         workloads,
         removed_backends: removed_backends(context, balancer),
         template,
-        connections_built_in,
+        nginx: build,
         now: context.clock.now(),
         container,
     })
@@ -159,26 +159,22 @@ pub(super) async fn is_installed(
     Ok(same)
 }
 
-/// Whether nginx can count its connections; run once in the life of a controller and a container, where the template offers
-/// to. `None` where that is not known.
-async fn connections_built_in(
-    memory: &Memory,
-    nginx: Option<&Nginx<'_>>,
-    template: Option<&str>,
-) -> Option<bool> {
-    let nginx = nginx.filter(|_| template.is_some_and(connections::is_known_to))?;
-    let known = memory.with(nginx.balancer(), |known| known.connections_built_in.clone());
-    if let Some((container, built_in)) = known
+/// What nginx says of itself; run once in the life of a controller and a container, where the template depends on it.
+/// `None` where that is not known.
+async fn build(memory: &Memory, nginx: Option<&Nginx<'_>>, template: Option<&str>) -> Option<NginxBuild> {
+    let depends = |template| connections::is_known_to(template) || idle::is_known_to(template);
+    let nginx = nginx.filter(|_| template.is_some_and(depends))?;
+    let known = memory.with(nginx.balancer(), |known| known.build.clone());
+    if let Some((container, build)) = known
         && container == nginx.container()
     {
-        return Some(built_in);
+        return Some(build);
     }
-    let version = nginx.version().await;
-    let built_in = connections::is_built_in(&version.ok()?);
+    let build = NginxBuild::parse(&nginx.version().await.ok()?);
     memory.with(nginx.balancer(), |known| {
-        known.connections_built_in = Some((nginx.container().to_owned(), built_in));
+        known.build = Some((nginx.container().to_owned(), build));
     });
-    Some(built_in)
+    Some(build)
 }
 
 /// Ids of containers that their workload marks as draining at this moment, and since when.

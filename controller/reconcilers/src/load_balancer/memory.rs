@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::Time;
+use aegis_planning::load_balancer::observed::NginxBuild;
 
 use super::installed_config::InstalledConfig;
 use super::reload_batch::ReloadBatch;
@@ -20,8 +21,8 @@ pub(super) struct Entry {
     pub installed: Option<InstalledConfig>,
     /// Id of the container that cannot take a configuration in one command.
     pub needs_steps: Option<String>,
-    /// Id of a container, and whether its nginx can count its connections.
-    pub connections_built_in: Option<(String, bool)>,
+    /// Id of a container, and what its nginx says of itself.
+    pub build: Option<(String, NginxBuild)>,
     /// The container, and its start, in which nginx was seen to run.
     pub seen: Option<(String, Option<Time>)>,
     /// Additions that wait for others.
