@@ -11,6 +11,15 @@ PUBLISHED=(buggy-app-v2:AEGIS_APP_PORT aegis-agent:AEGIS_API_PORT aegis-lb:AEGIS
 
 ours() { [ "$(docker inspect --format '{{index .Config.Labels "com.docker.compose.project"}}' "$1" 2>/dev/null)" = "$PROJECT" ]; }
 
+# What the stack publishes is HTTP: tokens and cookies could be read on the way.
+check_bind() {
+    case "$AEGIS_BIND" in 127.* | ::1 | localhost) return ;; esac
+    [ "${AEGIS_INSECURE:-}" = true ] ||
+        die "AEGIS_BIND=$AEGIS_BIND would publish cockpit and API unencrypted to others on the network" \
+            "leave it at 127.0.0.1 and put a reverse proxy with TLS before port $AEGIS_COCKPIT_PORT" \
+            "or say that the network is trusted: AEGIS_INSECURE=true AEGIS_BIND=$AEGIS_BIND make ${AEGIS_GOAL:-up}"
+}
+
 # A container of that name which is not ours is a bystander: it is named, never replaced.
 check_names() {
     local entry name
@@ -235,6 +244,7 @@ ready() {
 }
 
 engine_answers || die "no Docker engine answers" "start one with: compose/engine.sh"
+check_bind
 prepare_state
 find_socket
 check_names

@@ -9,6 +9,7 @@ use http::Uri;
 use secrecy::SecretString;
 
 use crate::limits::Limits;
+use crate::tls::TlsArgs;
 
 /// The AegisOps controller: heals, scales and load-balances the containers of one Docker host.
 #[derive(Debug, Parser)]
@@ -17,7 +18,7 @@ pub(crate) struct Args {
     /// Directory that holds every resource as YAML; made if it is missing.
     #[arg(long, env = "AEGIS_STATE_DIR", default_value = "state")]
     pub(crate) state_dir: PathBuf,
-    /// Address to serve HTTP on.
+    /// Address to serve on.
     #[arg(long, env = "AEGIS_LISTEN", default_value = "127.0.0.1:8001")]
     pub(crate) listen: SocketAddr,
     /// Directory of the load balancer templates.
@@ -60,10 +61,12 @@ pub(crate) struct Args {
         value_name = "NAMES"
     )]
     pub(crate) alerts_only_at: Vec<String>,
-    /// Do not warn that others on the network can read tokens and cookies, where the controller listens to more than this
-    /// machine: it speaks no TLS.
-    #[arg(long, env = "AEGIS_INSECURE", default_value_t = false, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// File that the head of the audit log is appended to now and then, outside of the state directory: `aegisctl audit verify
+    /// --head` shows with it whether the log was cut or written again. It is in the controller's own log, too.
+    #[arg(long, env = "AEGIS_AUDIT_HEAD_FILE", value_name = "FILE")]
+    pub(crate) audit_head_file: Option<PathBuf>,
     /// Folders of the host, such as /srv/app, that templates of operators may bind-mount; none by default. What else reaches
     /// the host is an admin's.
     #[arg(long, env = "AEGIS_ALLOW_HOST_MOUNTS", value_delimiter = ',', value_name = "PATHS", value_parser = host_mount)]

@@ -1,6 +1,7 @@
 //! aegis-controller: parses arguments, runs, and turns an error chain into an exit code.
 
 mod args;
+mod audit_head;
 mod defaults;
 mod health;
 mod host;
@@ -13,6 +14,7 @@ mod reach;
 mod secrets;
 mod shutdown;
 mod telemetry;
+mod tls;
 mod wiring;
 
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     let args = aegis_settings::parse::<args::Args>();
     if args.healthcheck {
-        return health::check(args.listen).await;
+        return health::check(args.listen, args.tls.is_on()).await;
     }
     telemetry::start(args.log_format);
     match wiring::run(args).await {

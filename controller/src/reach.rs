@@ -12,6 +12,9 @@ use crate::args::Args;
 /// How long a name of our own may take to be known: a container is started while its networks are still joined.
 const NAMED_WITHIN: Duration = Duration::from_secs(10);
 
+/// In place of names, where something else than nothing has to be set.
+const NONE: &str = "none";
+
 /// What the server is set up with.
 pub(crate) struct Reach {
     /// Proxies that are believed.
@@ -38,7 +41,7 @@ async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
     for name in names
         .iter()
         .map(|name| name.trim())
-        .filter(|name| !name.is_empty())
+        .filter(|name| !name.is_empty() && *name != NONE)
     {
         if let Ok(address) = name.parse::<IpAddr>() {
             addresses.push(address.to_canonical());

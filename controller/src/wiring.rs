@@ -36,6 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{AnonymousRole, Args};
+use crate::audit_head::HeadNotes;
 use crate::model_metrics::ModelMetrics;
 use crate::observer::FeedObserver;
 use crate::reach::Reach;
@@ -48,6 +49,7 @@ const LOG_LINE: usize = 16_384;
 pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     // Before anything is made or asked.
+    args.tls.check(args.listen)?;
     args.read_secret_files()?;
     let reach = Reach::of(&mut args).await?;
     let proxies = reach.proxies.clone();
@@ -70,6 +72,8 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     };
     let (store, driver) = Store::open(options, events.clone()).await?;
     let access = Access::open(&store, webhook_token)?;
+    let tls = args.tls.open(args.listen, store.dir())?;
+    let heads = HeadNotes::of(store.dir(), args.audit_head_file.as_deref())?;
     let listener = listen(args.listen).await?;
     let engine: Arc<dyn Engine> =
         Arc::new(Docker::connect(args.docker_host.as_deref())?.for_instance(store.instance_id()));
@@ -110,24 +114,27 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         aegis_server::tally(counting, shutdown)
     });
     let router = aegis_server::router(state);
+    tasks.spawn("audit head", |shutdown| heads.run(shutdown));
+    let serving = tls.clone();
     tasks.try_spawn("http", move |shutdown| async move {
-        Ok(aegis_server::serve(listener, router, shutdown).await?)
+        Ok(aegis_server::serve(listener, serving, router, shutdown).await?)
     });
+    if let Some(tls) = tls.clone() {
+        tasks.spawn("certificate", |shutdown| async move {
+            let _ = shutdown.run_until_cancelled(tls.keep_up()).await;
+        });
+    }
     tasks.spawn("proxies", |shutdown| async move {
         let _ = shutdown.run_until_cancelled(proxies.keep_up()).await;
         shutdown.cancelled().await;
     });
     tasks.try_spawn("signals", shutdown::on_signal);
-    if !args.insecure && !args.listen.ip().is_loopback() {
-        tracing::warn!(
-            "listening on {} without TLS: tokens, cookies and what is read can be read by others on the network. Put a \
-             reverse proxy with TLS before it and listen on 127.0.0.1, or say that the network is yours alone: \
-             AEGIS_INSECURE=true",
-            args.listen
-        );
+    if let Some(tls) = &tls {
+        tracing::info!("the certificate's fingerprint (SHA-256) is {}", tls.fingerprint());
     }
     tracing::info!(
-        "serving on http://{}, state in {}",
+        "serving on {}://{}, state in {}",
+        if tls.is_some() { "https" } else { "http" },
         args.listen,
         parts.context.store.dir().display()
     );
@@ -196,6 +203,7 @@ impl Wired {
                     allowed_origins: args.allowed_origins.clone(),
                     trusted_proxies: reach.proxies,
                     alerts_only: reach.alerts_only,
+                    tls: args.tls.is_on(),
                     // Each was checked when the arguments were read.
                     host_mounts: HostMounts::new(args.allow_host_mounts.iter().map(String::as_str))
                         .unwrap_or_default(),

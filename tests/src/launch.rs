@@ -61,7 +61,7 @@ impl Launch {
     /// Listens where the world's containers reach it.
     pub fn reachable_from_containers(mut self) -> Self {
         self.listen = free_port(self.gateway);
-        self
+        self.env("AEGIS_INSECURE", "true")
     }
 
     /// Gives the state directory the default detectors.
@@ -180,7 +180,7 @@ impl Launch {
 
 /// A port that no process listens on. Below those that the kernel picks for outgoing connections, which could otherwise take
 /// it before its controller does, and never the same one twice in this process.
-fn free_port(ip: IpAddr) -> SocketAddr {
+pub fn free_port(ip: IpAddr) -> SocketAddr {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().expect("the lock is not poisoned");
     for _ in 0..1000 {

@@ -94,7 +94,10 @@ fn a_controller_whose_webhook_token_can_be_guessed_does_not_start_and_says_what_
             .arg("--state-dir")
             .arg(state.path());
         // That address cannot be bound, so a controller whose settings are valid exits, too.
-        command.args(["--listen", "192.0.2.1:1"]).output().unwrap()
+        command
+            .args(["--listen", "192.0.2.1:1", "--insecure"])
+            .output()
+            .unwrap()
     };
     let refused = start("secret");
     let said = text(&refused);

@@ -5,6 +5,7 @@ pub(crate) mod feed;
 mod lines;
 mod resources;
 pub(crate) mod status;
+mod tls;
 pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -29,6 +30,8 @@ const MAX_BODY: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    /// How a live stream is encrypted, where that is not this system's business.
+    tls: Option<Arc<rustls::ClientConfig>>,
     base: Url,
     authorization: Option<HeaderValue>,
     request_timeout: Option<Duration>,
@@ -62,12 +65,17 @@ impl Client {
             // A proxy is a way out of this host; the controller on this host is never behind it.
             builder = builder.no_proxy();
         }
+        let tls = tls::config(&settings.trust)?;
+        if let Some(tls) = tls.clone() {
+            builder = builder.tls_backend_preconfigured(tls);
+        }
         let http = builder
             .build()
             .map_err(|error| CliError::Config(format!("HTTP client: {}", root_cause(&error))))?;
         let base = settings.server.clone();
         Ok(Self {
             http,
+            tls: tls.map(Arc::new),
             base,
             authorization,
             request_timeout: settings.request_timeout,

@@ -80,6 +80,18 @@ pub(crate) struct Settings {
     pub(crate) token: Option<(SecretString, Origin)>,
     /// `None`: wait for an answer without end.
     pub(crate) request_timeout: Option<Duration>,
+    pub(crate) trust: Trust,
+}
+
+/// Whom an https:// server must prove to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Whom this system trusts.
+    System,
+    /// One of the certificates in a file.
+    Only(PathBuf, Origin),
+    /// Any: it is not checked.
+    Any,
 }
 
 /// The configuration file: YAML.
@@ -88,6 +100,7 @@ struct File {
     server: Option<String>,
     token: Option<SecretString>,
     token_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
 }
 
 /// Puts the settings of a run together.
@@ -112,6 +125,7 @@ pub(crate) fn resolve(global: &Global, env: &Environment) -> Result<Settings, Cl
         .unwrap_or_else(|| (DEFAULT_SERVER.to_owned(), Origin::Default));
     let mut server = parse_server(&server, &server_origin)?;
     let in_url = take_password(&mut server);
+    let trust = find_trust(global, env, &file, &path);
     let token = find_token(global, env, file, path)?;
     let request_timeout = match global.request_timeout {
         None => Some(DEFAULT_REQUEST_TIMEOUT),
@@ -122,7 +136,29 @@ pub(crate) fn resolve(global: &Global, env: &Environment) -> Result<Settings, Cl
         server_origin,
         token: token.or(in_url),
         request_timeout,
+        trust,
     })
+}
+
+fn find_trust(global: &Global, env: &Environment, file: &File, path: &Path) -> Trust {
+    if global.insecure_skip_tls_verify {
+        return Trust::Any;
+    }
+    if let Some(ca) = &global.ca {
+        return Trust::Only(ca.clone(), Origin::Flag("--ca"));
+    }
+    if let Some(ca) = env.get("AEGIS_CA") {
+        return Trust::Only(PathBuf::from(ca), Origin::Variable("AEGIS_CA"));
+    }
+    file.ca.as_ref().map_or(Trust::System, |ca| {
+        Trust::Only(beside(path, ca, env), Origin::File(path.to_owned()))
+    })
+}
+
+/// A path that the configuration file names: relative ones begin at its folder.
+fn beside(config: &Path, path: &Path, env: &Environment) -> PathBuf {
+    let folder = config.parent().unwrap_or(Path::new(""));
+    folder.join(expand_home(path, env))
 }
 
 fn parse_server(text: &str, origin: &Origin) -> Result<Url, CliError> {
@@ -177,10 +213,7 @@ fn find_token(
         ))),
         (Some(token), None) => Ok(Some((token, Origin::File(path)))),
         (None, Some(token_file)) => {
-            let token_file = path
-                .parent()
-                .unwrap_or(Path::new(""))
-                .join(expand_home(&token_file, env));
+            let token_file = beside(&path, &token_file, env);
             read_token(&token_file, Origin::File(path)).map(Some)
         }
         (None, None) => Ok(None),
@@ -248,8 +281,9 @@ fn read_file(global: &Global, env: &Environment) -> Result<(File, PathBuf), CliE
             "server" => file.server = Some(text.to_owned()),
             "token" => file.token = Some(SecretString::from(text)),
             "tokenFile" => file.token_file = Some(PathBuf::from(text)),
+            "ca" => file.ca = Some(PathBuf::from(text)),
             _ => {
-                let allowed = "allowed are server, token, tokenFile";
+                let allowed = "allowed are server, token, tokenFile, ca";
                 return Err(refuse(format!("line {at}: unknown field {key:?}: {allowed}")));
             }
         }
@@ -399,6 +433,33 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("s3cret")
+        );
+    }
+
+    #[test]
+    fn whom_to_believe_comes_from_flags_before_the_environment_before_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        std::fs::write(&file, "ca: own.pem\n").unwrap();
+        let config = file.to_str().unwrap();
+        let trust = |flags: &[&str], ca: &str| {
+            let env = [("AEGIS_CONFIG", config), ("AEGIS_CA", ca)];
+            settings(flags, env).unwrap().trust
+        };
+        assert_eq!(trust(&["--insecure-skip-tls-verify"], "/env.pem"), Trust::Any);
+        assert_eq!(
+            trust(&["--ca", "/flag.pem"], "/env.pem"),
+            Trust::Only("/flag.pem".into(), Origin::Flag("--ca"))
+        );
+        assert_eq!(
+            trust(&[], "/env.pem"),
+            Trust::Only("/env.pem".into(), Origin::Variable("AEGIS_CA"))
+        );
+        let own = Trust::Only(folder.path().join("own.pem"), Origin::File(file.clone()));
+        assert_eq!(trust(&[], " "), own);
+        assert_eq!(
+            settings(&[], Environment::default()).unwrap().trust,
+            Trust::System
         );
     }
 

@@ -6,6 +6,16 @@ use crate::client::status::ApiStatus;
 use crate::problem::Problem;
 use crate::text;
 
+/// What to do about a server that cannot be reached.
+fn what_to_do(cause: &str) -> &'static str {
+    match cause.contains("certificate") {
+        true => {
+            "If it made its certificate itself, give that with --ca: it is .secrets/tls/cert.pem in its state directory."
+        }
+        false => "Is it running? Try 'make up', or set AEGIS_SERVER.",
+    }
+}
+
 /// Why a command ended without success. Display is what a person reads after `error: `.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
@@ -16,9 +26,7 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Config(String),
     /// No server answers.
-    #[error(
-        "cannot reach the controller at {server}: {cause}. Is it running? Try 'make up', or set AEGIS_SERVER."
-    )]
+    #[error("cannot reach the controller at {server}: {cause}. {}", what_to_do(cause))]
     Unreachable { server: String, cause: String },
     /// Something answers that is not the controller.
     #[error("{server} does not answer like an AegisOps controller: {cause}. Check AEGIS_SERVER.")]

@@ -19,7 +19,19 @@ pub(crate) struct Global {
     /// A file that holds the token [env: AEGIS_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// The configuration file (YAML: server, token, tokenFile) [env: AEGIS_CONFIG] [default:
+    /// A file with the only certificates (PEM) to believe an https:// server by, such as the controller's own
+    /// state/.secrets/tls/cert.pem [env: AEGIS_CA]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "insecure_skip_tls_verify"
+    )]
+    pub(crate) ca: Option<PathBuf>,
+    /// Believe any https:// server: others on the network can read the token
+    #[arg(long, global = true)]
+    pub(crate) insecure_skip_tls_verify: bool,
+    /// The configuration file (YAML: server, token, tokenFile, ca) [env: AEGIS_CONFIG] [default:
     /// ~/.config/aegisctl/config.yaml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

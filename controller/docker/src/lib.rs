@@ -10,7 +10,7 @@ mod host_files;
 mod http1;
 pub mod probe;
 pub mod script;
-mod tls;
+pub mod tls;
 mod version;
 
 pub use engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};

@@ -1,4 +1,4 @@
-//! TLS to a container's own address. Does I/O.
+//! TLS to a container's own address, or to this very program. Does I/O.
 //!
 //! The certificate is NOT verified, on purpose: what is asked is whether the process at this address serves, no container
 //! has a certificate for its address, and nothing secret but the headers of the probe's own spec is sent. Nor is what the
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 /// The TLS handshake; the server name is `host` where that is a name (it may have a port), else the address.
-pub(crate) async fn connect(
+pub async fn connect(
     stream: TcpStream,
     host: Option<&str>,
     address: IpAddr,

@@ -41,6 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             allowed_origins: Vec::new(),
             trusted_proxies: aegis_server::TrustedProxies::default(),
             alerts_only: Vec::new(),
+            tls: false,
             host_mounts: aegis_planning::admission::HostMounts::default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
@@ -66,7 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         () = pump(store.clone(), feed, shutdown.clone()) => {}
         () = note(store, events) => {}
         () = aegis_server::tally(state.clone(), shutdown.clone()) => {}
-        ended = serve(listener, router(state.clone()), shutdown.clone()) => ended?,
+        ended = serve(listener, None, router(state.clone()), shutdown.clone()) => ended?,
         ended = tokio::signal::ctrl_c() => ended?,
     }
     Ok(())

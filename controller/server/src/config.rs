@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// Addresses of this controller at which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
     pub alerts_only: Vec<IpAddr>,
+    /// It speaks TLS itself, so cookies are for that alone.
+    pub tls: bool,
     /// Folders of the host that templates of operators may mount.
     pub host_mounts: HostMounts,
     /// The controller's version, as `/health` reports it.

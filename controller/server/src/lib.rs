@@ -32,6 +32,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod ws;
 
 pub use auth::{Role, TokenError, Tokens};
@@ -45,3 +46,4 @@ pub use pump::pump;
 pub use router::router;
 pub use serve::serve;
 pub use state::{Containers, LogRequest, Logs, NoPlan, Plans, RagHit, Recall, ServerParts, ServerState};
+pub use tls::{Tls, TlsError};

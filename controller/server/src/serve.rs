@@ -10,6 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::reach::Local;
+use crate::tls::Tls;
 
 /// Where a request came from: the other end of its connection.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +30,26 @@ const CONNECTIONS: usize = 2048;
 const HEAD: Duration = Duration::from_secs(60);
 /// The largest head of a request, bytes.
 const HEAD_BYTES: usize = 64 << 10;
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// First byte of a TLS connection: a record of the handshake (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+/// What a client gets that speaks HTTP to a server that speaks HTTPS.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 37\r\n\r\n\
+                           this server speaks HTTPS: use https:\n";
 /// How long requests under way may take to end on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 /// Pause after the system refused a new connection (for lack of file descriptors, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `shutdown`, then lets requests under way end, for ten seconds at most.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+/// Serves `router` on `listener`, with TLS where there is a certificate, until `shutdown`, then lets requests under way end,
+/// for ten seconds at most.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -43,7 +58,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
             accepted = accept(&listener, &room) => match accepted {
                 Ok((stream, peer, permit)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), shutdown.clone(), permit));
+                    let ends = Ends { peer: Peer(peer), local: stream.local_addr().ok().map(Local) };
+                    let (router, shutdown) = (router.clone(), shutdown.clone());
+                    match tls.clone() {
+                        None => connections.spawn(connection(stream, ends, router, shutdown, permit)),
+                        Some(tls) => connections.spawn(encrypted(tls, stream, ends, router, shutdown, permit)),
+                    };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -60,17 +80,65 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     Ok(())
 }
 
-/// One connection, until its client goes; on shutdown until the request under way is answered.
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// Where a connection comes from and which address of ours it was made to.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    peer: Peer,
+    local: Option<Local>,
+}
+
+/// One connection, after its handshake.
+async fn encrypted(
+    tls: Tls,
+    mut stream: TcpStream,
+    ends: Ends,
     router: Router,
     shutdown: CancellationToken,
     permit: OwnedSemaphorePermit,
 ) -> hyper::Result<()> {
-    let local = stream.local_addr().ok().map(Local);
+    let handshake = async {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
+            stream.write_all(SPEAK_TLS).await?;
+            stream.shutdown().await?;
+            // What it had sent is read, or the answer could be lost with the connection.
+            let rest = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+            tokio::io::copy(&mut stream.take(rest), &mut tokio::io::sink()).await?;
+            return Err(io::Error::other("it speaks no TLS"));
+        }
+        tls.acceptor().accept(stream).await
+    };
+    let handshake = tokio::time::timeout(HANDSHAKE, handshake);
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    match shaken {
+        Ok(Ok(stream)) => connection(stream, ends, router, shutdown, permit).await,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, peer = %ends.peer.0, "a TLS connection could not be made");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::debug!(peer = %ends.peer.0, "a TLS handshake took too long");
+            Ok(())
+        }
+    }
+}
+
+/// One connection, until its client goes; on shutdown until the request under way is answered.
+async fn connection<S>(
+    stream: S,
+    Ends { peer, local }: Ends,
+    router: Router,
+    shutdown: CancellationToken,
+    permit: OwnedSemaphorePermit,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         if let Some(local) = local {
             request.extensions_mut().insert(local);
         }
@@ -118,7 +186,6 @@ fn note(ended: Result<hyper::Result<()>, tokio::task::JoinError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[tokio::test]
     async fn on_shutdown_requests_under_way_are_answered_and_idle_connections_end() {
@@ -136,7 +203,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, router, shutdown.clone()));
+        let serving = tokio::spawn(serve(listener, None, router, shutdown.clone()));
         let mut idle = TcpStream::connect(address).await.unwrap();
         let mut busy = TcpStream::connect(address).await.unwrap();
         busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -27,6 +27,7 @@ pub(crate) fn config() -> ServerConfig {
         open_incidents: crate::config::OPEN_INCIDENTS,
         allowed_origins: Vec::new(),
         alerts_only: Vec::new(),
+        tls: false,
         trusted_proxies: crate::TrustedProxies::default(),
         host_mounts: aegis_planning::admission::HostMounts::new(["/srv/app"]).unwrap(),
         version: "1.2.3".to_owned(),

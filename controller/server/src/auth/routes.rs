@@ -137,13 +137,10 @@ impl Sender {
             .await;
     }
 
-    /// Whether the browser speaks TLS, as far as a trusted proxy before this server says.
+    /// Whether the browser speaks TLS: with this server, or as a trusted proxy before it says.
     fn is_https(&self, state: &ServerState) -> bool {
-        state
-            .config
-            .trusted_proxies
-            .said(self.peer, &self.headers)
-            .is_https()
+        let config = &state.config;
+        config.tls || config.trusted_proxies.said(self.peer, &self.headers).is_https()
     }
 }
 

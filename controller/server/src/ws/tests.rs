@@ -40,6 +40,7 @@ impl Listening {
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(crate::serve(
             listener,
+            None,
             server.router.clone(),
             server.shutdown.clone(),
         ));
