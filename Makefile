@@ -52,8 +52,12 @@ lint: ## formatting, clippy with warnings as errors, dependencies and their chec
 	@.ci/integrity
 	@.ci/words
 	@compose/cockpit.sh lint
-	@for script in compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/words; do bash -n $$script || exit; done
-	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/words
+	@for script in compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/sbom .ci/words; do bash -n $$script || exit; done
+	@! command -v shellcheck >/dev/null || shellcheck -x -S warning compose/*.sh compose/nginx/*.sh tests/*.sh tests/llm/*.sh .ci/run .ci/dependencies .ci/integrity .ci/sbom .ci/words
+
+.PHONY: sbom
+sbom: ## write what the programs and the cockpit are made of into target/sbom, as CycloneDX (builds a tool first)
+	@.ci/sbom
 
 .PHONY: bench
 bench: engine images ## measure against the bare engine, and retrieval beside scikit-learn

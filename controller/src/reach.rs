@@ -62,3 +62,15 @@ async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
     }
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_stand_for_themselves_and_none_for_nothing() {
+        let names = ["none", " 172.18.0.3 ", "", "::ffff:10.0.0.1"].map(str::to_owned);
+        let expected: [IpAddr; 2] = [[172, 18, 0, 3].into(), [10, 0, 0, 1].into()];
+        assert_eq!(own_addresses(&names).await.unwrap(), expected);
+    }
+}
