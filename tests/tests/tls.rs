@@ -85,7 +85,7 @@ impl Encrypted {
         command.args(flags).args(arguments).output().unwrap()
     }
 
-    /// A connection to whoever proves to be one of these.
+    /// A connection to a server that proves to be one of these.
     async fn connect(&self, trusted: &Path) -> Result<TlsStream<TcpStream>, String> {
         let text = std::fs::read(trusted).map_err(|error| error.to_string())?;
         let mut roots = RootCertStore::empty();
