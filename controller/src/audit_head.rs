@@ -46,7 +46,10 @@ impl HeadNotes {
             });
             match noted.await {
                 Ok(notes) => self = notes,
-                Err(error) => return tracing::error!(%error, "the head of the audit log is noted no more"),
+                Err(error) => {
+                    tracing::error!(%error, "the head of the audit log is noted no more");
+                    return;
+                }
             }
         }
     }

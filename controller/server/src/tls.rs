@@ -190,7 +190,7 @@ impl Tls {
                     tracing::warn!(error = chain(&error), "the last TLS certificate stays in force");
                 }
                 Err(error) => {
-                    tracing::error!(error = chain(&error), "the TLS certificate cannot be looked at")
+                    tracing::error!(error = chain(&error), "the TLS certificate cannot be looked at");
                 }
             }
         }
