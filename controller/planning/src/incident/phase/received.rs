@@ -6,6 +6,7 @@ use aegis_api::proposal::{Evidence, Retrieved};
 use aegis_api::{ConditionType, Kind, Phase, Reason, Symptom, Time, Workload};
 
 use super::super::gate;
+use super::super::ladder;
 use super::super::next::{Effect, Next};
 use super::super::own_restarts;
 use super::super::readings::describe_container;
@@ -13,17 +14,36 @@ use super::super::relapse::{self, Mitigated};
 use super::super::transition::{Field, HeldFor, Transition, What};
 use super::super::validate::ValidatedIncident;
 
+/// How long an incident waits before it has begun; what holds it says so meanwhile.
+const WAITS_AT_MOST: aegis_api::Duration = aegis_api::Duration::from_secs(24 * 3600);
+
 pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
     let is_seen = incident.status.evidence.is_some();
     // What was seen before a hold may be what another incident has healed since: it is looked at again.
     let held_before = aegis_api::condition::is_true(&incident.status.conditions, ConditionType::Held);
     match hold(incident, workload) {
+        Some(held) if has_waited(incident) => {
+            let message = held.message;
+            let error = format!(
+                "it waited for {WAITS_AT_MOST} ({message}): nothing was done; report it again if it is still wrong"
+            );
+            ladder::fail(incident, error)
+        }
         Some(held) if is_seen => Transition::held(incident, held, incident.now).into(),
         then_hold if then_hold.is_some() || !is_seen || held_before => {
             Next::Effect(Effect::Investigate { then_hold })
         }
         _ => analysis_begins(incident, What::AnalysisBegun, incident.now).into(),
     }
+}
+
+/// Whether it is held for as long as anything is.
+fn has_waited(incident: &ValidatedIncident) -> bool {
+    let held = aegis_api::condition::find(&incident.status.conditions, ConditionType::Held);
+    let since = held
+        .filter(|held| held.status == "True")
+        .map(|held| Time(held.last_transition_time.0));
+    since.is_some_and(|since| since.age(incident.now) >= WAITS_AT_MOST.std())
 }
 
 /// Why the incident must not begin yet.

@@ -46,6 +46,26 @@ fn i6_an_incident_that_only_waits_does_not_block_what_a_human_chose_on_a_younger
 }
 
 #[test]
+fn i12_an_incident_that_is_held_before_it_began_ends_after_a_day_and_says_what_held_it() {
+    let held_since = |hour: &str| {
+        let status = format!(
+            "{{phase: RECEIVED, workload: web, conditions: [{{type: Held, status: 'True', \
+             reason: AutomationOff, message: m, lastTransitionTime: '{hour}'}}]}}"
+        );
+        next(&judge(vec![incident(REPORT, &status)], "{mode: 'Off'}"))
+    };
+    let now: Time = NOW.parse().unwrap();
+    let before = |hours: i64| Time(now.0 - jiff::SignedDuration::from_hours(hours)).to_string();
+    let failed = format!("{:?}", held_since(&before(24)));
+    assert!(
+        failed.contains("mode Off") && failed.contains("report it again"),
+        "{failed}"
+    );
+    let waits = format!("{:?}", held_since(&before(23)));
+    assert!(!waits.contains("report it again"), "{waits}");
+}
+
+#[test]
 fn i6_the_incident_that_is_named_is_the_one_under_way() {
     let mut active = incident(REPORT, "{phase: VERIFYING, workload: web}");
     active.metadata.name = Some("under-way".to_owned());
