@@ -4,8 +4,8 @@
 use crate::incident::DETECTOR;
 use crate::proposal::Action;
 use crate::{
-    ConditionType, Detector, Duration, Incident, LoadBalancer, Reason, RemediationPolicy, RunbookEntry, Time,
-    Workload, condition,
+    ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
+    RunbookEntry, Time, Workload, condition,
 };
 
 /// How long what was done counts for budgets, cooldowns and relapses after an incident ended.
@@ -14,6 +14,8 @@ const ACTED_KEPT: Duration = Duration::from_secs(2 * 3600);
 const UNSETTLED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the incident of a detector is the last word on its episode.
 const EPISODE_KEPT: Duration = Duration::from_secs(4 * 3600);
+/// How far back failures about the same trouble count: the pauses between attempts grow with them.
+pub const FAILURES_COUNT: Duration = Duration::from_secs(24 * 3600);
 /// Seconds of the spans in which actions are found.
 const HOUR: i64 = 3600;
 
@@ -126,7 +128,9 @@ fn ended(incident: &Incident) -> Option<Ended> {
     let at = status.finished_at?;
     let acted = last_action(incident).is_some();
     let of_an_episode = incident.spec.source.kind == DETECTOR;
+    let failed = of_an_episode && status.phase == Phase::Failed;
     let needed = [
+        failed.then_some(FAILURES_COUNT),
         acted.then_some(ACTED_KEPT),
         status.is_unsettled().then_some(UNSETTLED_KEPT),
         of_an_episode.then_some(EPISODE_KEPT),
@@ -220,10 +224,15 @@ mod tests {
         let ended = incident(&json!({}), &unsettled).facets().ended.unwrap();
         assert_eq!(ended.needed_until, hours(7 * 24));
         let failed = json!({"phase": "FAILED", "timeline": [], "finishedAt": END});
-        let of_detector = incident(
-            &json!({"source": {"kind": "detector", "fingerprint": "f"}}),
-            &failed,
+        let detector = json!({"source": {"kind": "detector", "fingerprint": "f"}});
+        let of_detector = incident(&detector, &failed);
+        assert_eq!(
+            of_detector.facets().ended.unwrap().needed_until,
+            Some(at.plus(FAILURES_COUNT)),
+            "for as long as pauses are counted from it"
         );
+        let resolved = json!({"phase": "RESOLVED", "timeline": [], "finishedAt": END});
+        let of_detector = incident(&detector, &resolved);
         assert_eq!(of_detector.facets().ended.unwrap().needed_until, hours(4));
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use aegis_api::facets::FAILURES_COUNT;
 use aegis_api::proposal::Action;
 use aegis_api::symptom::SymptomClass;
 use aegis_api::{Duration, Incident, IncidentStatus, Phase, Time};
@@ -148,8 +149,6 @@ const LAST_WORD: Duration = Duration::from_secs(4 * 3600);
 /// How long one that failed is, the first time: after each further failure in a row twice as long, at most the above. Then
 /// it is tried again.
 const FIRST_RETRY: Duration = Duration::from_secs(15 * 60);
-/// How far back failures count.
-const FAILURES_WITHIN: Duration = Duration::from_secs(24 * 3600);
 /// How long after an incident found nothing to do, the same trouble only counts on it.
 const REPEATS: Duration = Duration::from_secs(600);
 /// The same of trouble of the host, about which automation does nothing in any case.
@@ -193,7 +192,7 @@ fn failures_in_a_row(same: &[Arc<Incident>], now: Time) -> u32 {
         .iter()
         .filter_map(|incident| incident.status.as_ref())
         .filter_map(|status| Some((status.finished_at?, status.phase == Phase::Failed)))
-        .filter(|(at, _)| at.age(now) < FAILURES_WITHIN.std());
+        .filter(|(at, _)| at.age(now) < FAILURES_COUNT.std());
     ledger::newest_in_a_row(ended).max(1)
 }
 
