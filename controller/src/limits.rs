@@ -47,6 +47,10 @@ impl Limits {
         Retention {
             max_finished: usize::try_from(self.finished_incidents).unwrap_or(usize::MAX),
             max_age: days(self.finished_incident_days),
+            // Past the cap each workload may have a first one.
+            max_open: usize::try_from(self.open_incidents)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1000),
         }
     }
 

@@ -88,8 +88,14 @@ struct Inner {
 
 impl AuditLog {
     /// Opens the log of a state directory whose lock is held; mends what a crash left and notes it.
-    pub(crate) async fn open(dir: &Path, clock: Clock, retention: AuditRetention) -> Result<Self, DiskError> {
-        Self::open_with(dir, clock, retention, retention.rotate()).await
+    /// `lines` are those that the journal has, whether or not the log has them, too.
+    pub(crate) async fn open(
+        dir: &Path,
+        clock: Clock,
+        retention: AuditRetention,
+        lines: Vec<Arc<[u8]>>,
+    ) -> Result<Self, DiskError> {
+        Self::open_with(dir, clock, retention, retention.rotate(), lines).await
     }
 
     async fn open_with(
@@ -97,10 +103,11 @@ impl AuditLog {
         clock: Clock,
         retention: AuditRetention,
         rotate: u64,
+        lines: Vec<Arc<[u8]>>,
     ) -> Result<Self, DiskError> {
         let folder = dir.join(".audit");
         let path = folder.clone();
-        let opened = blocking(move || Inner::open(folder, retention, rotate)).await?;
+        let opened = blocking(move || Inner::open(folder, retention, rotate, &lines)).await?;
         let (inner, notes) = opened.map_err(|source| DiskError::io(path, source))?;
         let log = Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -132,6 +139,29 @@ impl AuditLog {
             written.map_err(|source| DiskError::io(inner.folder.clone(), source))
         })
         .await?
+    }
+
+    /// Writes entries, and has `commit` make their lines durable with something else; [`Self::sync`] makes the log so
+    /// later. All of it, or nothing. Blocks, and makes other callers wait meanwhile: the chain has one order.
+    pub(crate) fn append_with<T>(
+        &self,
+        entries: &[Entry],
+        commit: impl FnOnce(&[u8]) -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        let written = inner
+            .make_room(now)
+            .and_then(|()| inner.write_with(entries, now, |_, text| commit(text)));
+        written
+            .map(|(committed, _)| committed)
+            .map_err(|source| DiskError::io(inner.folder.clone(), source))
+    }
+
+    /// Makes durable what was written. Blocks.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = self.inner().file.try_clone()?;
+        file.sync_data()
     }
 
     /// Removes what is too much and, if `by_age`, too old.
@@ -180,7 +210,12 @@ impl AuditLog {
 }
 
 impl Inner {
-    fn open(folder: PathBuf, retention: AuditRetention, rotate: u64) -> io::Result<(Self, Vec<String>)> {
+    fn open(
+        folder: PathBuf,
+        retention: AuditRetention,
+        rotate: u64,
+        lines: &[Arc<[u8]>],
+    ) -> io::Result<(Self, Vec<String>)> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -191,8 +226,8 @@ impl Inner {
         let mut notes = Vec::new();
         let checkpoint = prune::checkpoint(&folder, &mut notes)?;
         let newest = segments(&folder)?.pop();
-        let path = newest.map_or_else(|| segment(&folder, 1), |(_, path)| path);
-        let (file, length, last) = mended(&path, &mut notes)?;
+        let (first, path) = newest.unwrap_or_else(|| (1, segment(&folder, 1)));
+        let (file, length, last) = mended(&path, first, lines, &mut notes)?;
         File::open(&folder)?.sync_all()?;
         let head = open(&folder.join("head"))?;
         let recorded = read_head(&head)?;
@@ -227,17 +262,33 @@ impl Inner {
     }
 
     fn append(&mut self, entries: &[Entry], now: aegis_api::Time) -> io::Result<()> {
+        self.make_room(now)?;
+        self.write(entries, now).map(|_| ())
+    }
+
+    fn make_room(&mut self, now: aegis_api::Time) -> io::Result<()> {
         if self.length >= self.rotate {
             self.begin_next()?;
             if let Err(error) = self.prune(now, false) {
                 tracing::warn!(%error, "the audit log is larger than it should be: the oldest records stay for now");
             }
         }
-        self.write(entries, now).map(|_| ())
+        Ok(())
     }
 
     /// Answers the last line.
     fn write(&mut self, entries: &[Entry], now: aegis_api::Time) -> io::Result<String> {
+        let ((), last) = self.write_with(entries, now, |file, _| file.sync_data())?;
+        Ok(last)
+    }
+
+    /// Answers what `commit`, which sees the file and what was written to it, does, and the last line.
+    fn write_with<T>(
+        &mut self,
+        entries: &[Entry],
+        now: aegis_api::Time,
+        commit: impl FnOnce(&File, &[u8]) -> io::Result<T>,
+    ) -> io::Result<(T, String)> {
         let mut chain = self.chain.clone();
         let (mut text, mut last) = (String::new(), String::new());
         for entry in entries {
@@ -248,30 +299,34 @@ impl Inner {
             chain.next = chain.next.saturating_add(1);
             chain.prev = hash;
         }
-        let written = self
-            .file
-            .write_all_at(text.as_bytes(), self.length)
-            .and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // What is left of it would be written over by the next append; cut off, no reader sees it meanwhile.
-            if let Err(error) = self.file.set_len(self.length) {
-                tracing::warn!(%error, "a part of an audit record stays until the next one");
+        let written = self.file.write_all_at(text.as_bytes(), self.length);
+        let committed = match written.and_then(|()| commit(&self.file, text.as_bytes())) {
+            Ok(committed) => committed,
+            Err(error) => {
+                // What is left of it would be written over by the next append; cut off, no reader sees it meanwhile.
+                if let Err(error) = self.file.set_len(self.length) {
+                    tracing::warn!(%error, "a part of an audit record stays until the next one");
+                }
+                return Err(error);
             }
-            return Err(error);
+        };
+        if entries.is_empty() {
+            return Ok((committed, last));
         }
         self.length = self
             .length
             .saturating_add(u64::try_from(text.len()).unwrap_or_default());
         self.chain = chain;
-        // Behind after a power cut, never ahead: the records before it are durable.
+        // Behind after a power cut; ahead only where the journal has the records.
         let head = format!("{:020} {}\n", self.chain.next.saturating_sub(1), self.chain.prev);
         if let Err(error) = self.head.write_all_at(head.as_bytes(), 0) {
             tracing::warn!(%error, "the head of the audit log is not written");
         }
-        Ok(last)
+        Ok((committed, last))
     }
 
     fn begin_next(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
         let path = segment(&self.folder, self.chain.next);
         let file = open(&path)?;
         File::open(&self.folder)?.sync_all()?;
@@ -310,8 +365,14 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Opens a file of the log, cuts off what is no whole line, and answers where it ends and its last line.
-fn mended(path: &Path, notes: &mut Vec<String>) -> io::Result<(File, u64, Option<String>)> {
+/// Opens a file of the log, cuts off what is no whole line, appends what the journal has and it has not, and answers where
+/// it ends and its last line. Its first record has the number `first`.
+fn mended(
+    path: &Path,
+    first: u64,
+    lines: &[Arc<[u8]>],
+    notes: &mut Vec<String>,
+) -> io::Result<(File, u64, Option<String>)> {
     let mut file = open(path)?;
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -320,25 +381,57 @@ fn mended(path: &Path, notes: &mut Vec<String>) -> io::Result<(File, u64, Option
         .iter()
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |at| at + 1);
-    let length = u64::try_from(whole).unwrap_or_default();
-    if whole < bytes.len() {
-        let torn = bytes.len() - whole;
-        notes.push(format!(
-            "{torn} bytes of a record that was not whole were cut off; its change was not made"
-        ));
+    let mut length = u64::try_from(whole).unwrap_or_default();
+    let torn = bytes.len() - whole;
+    if torn > 0 {
         file.set_len(length)?;
-        file.sync_all()?;
     }
-    let lines = bytes.get(..whole.saturating_sub(1)).unwrap_or_default();
-    let last = lines
+    let last = bytes
+        .get(..whole.saturating_sub(1))
+        .unwrap_or_default()
         .rsplit(|byte| *byte == b'\n')
         .next()
         .filter(|line| !line.is_empty());
-    Ok((
-        file,
-        length,
-        last.map(|line| String::from_utf8_lossy(line).into_owned()),
-    ))
+    let mut last = last.map(|line| String::from_utf8_lossy(line).into_owned());
+    let next = match last.as_deref().map(Chain::after) {
+        None => Some(first),
+        Some(Ok(chain)) => Some(chain.next),
+        // What follows a line that cannot be read cannot be known.
+        Some(Err(_)) => None,
+    };
+    let missing = next.map_or_else(Vec::new, |next| missing(next, lines));
+    if torn > 0 && missing.is_empty() {
+        notes.push(format!(
+            "{torn} bytes of a record that was not whole were cut off; its change was not made"
+        ));
+    }
+    for line in missing {
+        file.write_all_at(line.as_bytes(), length)?;
+        length = length.saturating_add(u64::try_from(line.len()).unwrap_or_default());
+        last = Some(line.trim_end().to_owned());
+    }
+    if torn > 0 || !lines.is_empty() {
+        file.sync_all()?;
+    }
+    Ok((file, length, last))
+}
+
+/// Those of the journal's lines, with their ends, from this number on.
+fn missing(mut next: u64, lines: &[Arc<[u8]>]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for line in lines
+        .iter()
+        .flat_map(|lines| lines.split_inclusive(|byte| *byte == b'\n'))
+    {
+        let line = String::from_utf8_lossy(line).into_owned();
+        if let Ok(after) = Chain::after(line.trim_end())
+            && next.checked_add(1) == Some(after.next)
+        {
+            next = after.next;
+            missing.push(line);
+        }
+    }
+    missing
 }
 
 fn read_head(mut head: &File) -> io::Result<Option<Chain>> {
@@ -386,9 +479,15 @@ mod tests {
     }
 
     async fn filled(dir: &Path, count: usize, rotate: u64) -> AuditLog {
-        let log = AuditLog::open_with(dir, Clock::default(), AuditRetention::default(), rotate)
-            .await
-            .unwrap();
+        let log = AuditLog::open_with(
+            dir,
+            Clock::default(),
+            AuditRetention::default(),
+            rotate,
+            Vec::new(),
+        )
+        .await
+        .unwrap();
         for number in 0..count {
             log.append(vec![entry(&format!("w{number}"))]).await.unwrap();
         }

@@ -194,9 +194,14 @@ mod tests {
 
     async fn open(dir: &Path) -> Automation {
         let clock = Clock::default();
-        let audit = AuditLog::open(dir, clock.clone(), crate::audit::AuditRetention::default())
-            .await
-            .unwrap();
+        let audit = AuditLog::open(
+            dir,
+            clock.clone(),
+            crate::audit::AuditRetention::default(),
+            Vec::new(),
+        )
+        .await
+        .unwrap();
         Automation::open(dir, clock, audit).await.unwrap()
     }
 

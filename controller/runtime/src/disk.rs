@@ -9,6 +9,7 @@ pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod home;
+pub(crate) mod journal;
 pub(crate) mod layout;
 pub(crate) mod link;
 pub(crate) mod lock;
@@ -19,7 +20,7 @@ pub(crate) mod status_file;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aegis_api::KINDS;
@@ -30,6 +31,7 @@ pub use error::DiskError;
 use crate::offload::offload;
 use faults::Faults;
 use home::{Homes, Record};
+use journal::Journal;
 use lock::{Lock, LockError};
 
 /// How long, and in how many steps, an opener waits for the lock: a predecessor may be on its last write.
@@ -48,6 +50,7 @@ pub(crate) struct Disk {
     pub(crate) homes: Homes,
     /// What a file means where it is silent.
     pub(crate) defaults: Arc<Defaults>,
+    journal: Arc<Mutex<Journal>>,
     lock: Arc<Lock>,
 }
 
@@ -75,8 +78,10 @@ impl Disk {
             tries -= 1;
             tokio::time::sleep(LOCK_WAIT.1).await;
         };
+        let journal = Journal::new(&dir, faults.clone());
         let disk = Self {
             dir: Arc::new(dir),
+            journal: Arc::new(Mutex::new(journal)),
             faults,
             homes: Homes::default(),
             defaults,
@@ -85,6 +90,12 @@ impl Disk {
         let homes = disk.clone();
         blocking(move || homes.settle_in()).await??;
         Ok(disk)
+    }
+
+    /// The journal. Locked for one record at a time.
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        // A panic under this lock would leave lengths as they were, which the next record goes by.
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the directory is still the one that was opened, and not an empty mount point or a copy.

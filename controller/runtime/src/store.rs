@@ -56,7 +56,7 @@ use crate::disk::home::Record;
 use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::{self, Disk, blocking};
-use crate::events::EventRecorder;
+use crate::events::{EventRecorder, EventType, ObjectRef};
 use memory::Memory;
 use request_queue::{RequestQueue, RequestSender};
 use writer::Writer;
@@ -190,7 +190,14 @@ impl Store {
         let defaults = Arc::new(options.defaults.clone());
         let disk = Disk::open(dir.clone(), Arc::clone(&defaults), faults).await?;
         let instance_id = disk.instance_id().await?;
-        let audit = AuditLog::open(&dir, clock.clone(), options.audit).await?;
+        let replay = {
+            let disk = disk.clone();
+            blocking(move || disk.replay()).await??
+        };
+        for note in &replay.notes {
+            tracing::warn!("{note}");
+        }
+        let audit = AuditLog::open(&dir, clock.clone(), options.audit, replay.audit).await?;
         let automation = Automation::open(&dir, clock, audit.clone()).await?;
         let (requests, request_queue) = RequestQueue::new();
         let (rescan, watch_files) = (options.rescan, options.watch_files);
@@ -235,6 +242,7 @@ impl Store {
             blocking(move || Record::read(&disk.dir)).await?
         };
         note_retired(&audit, &loaded.retired).await;
+        note_aside(&audit, &events, &loaded.aside).await;
         let revisions = Revisions::open(&disk, loaded.revision).await?;
         let (announce, news) = watch::channel(revisions.last());
         let mut writer = Writer {
@@ -256,7 +264,12 @@ impl Store {
             record,
             held_changed: false,
             finished: false,
+            squeeze_due: false,
+            squeeze_from: None,
+            settling: None,
+            settle_due: None,
         };
+        writer.put_off_settling();
         writer
             .settle(loaded.judged, loaded.orphaned, &loaded.misnamed, loaded.notes)
             .await?;
@@ -462,6 +475,30 @@ impl Store {
         };
         self.inner.requests.send(request).await?;
         answered.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Records what was put aside before the start, and says so to people.
+async fn note_aside(audit: &AuditLog, events: &EventRecorder, aside: &BTreeMap<&'static str, usize>) {
+    let mut entries = Vec::new();
+    for (kind, count) in aside {
+        let note = format!(
+            "{count} open ones were more than are loaded, and put aside before the start, in .aside of the state directory: \
+             move their files back to have them again"
+        );
+        tracing::warn!(kind, "{note}");
+        let about = ObjectRef {
+            kind: (*kind).to_owned(),
+            name: String::new(),
+            uid: String::new(),
+        };
+        events.record(&about, EventType::Warning, "TooManyOpen", note.clone());
+        let mut entry = Entry::about(Actor::system("retention"), "aside", kind, "");
+        entry.note = Some(note);
+        entries.push(entry);
+    }
+    if let Err(error) = audit.append(entries).await {
+        tracing::warn!(%error, "the audit log does not say what was put aside before the start");
     }
 }
 

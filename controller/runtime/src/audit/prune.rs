@@ -135,7 +135,9 @@ mod tests {
     };
 
     async fn filled(dir: &Path, count: usize) -> AuditLog {
-        let log = AuditLog::open(dir, Clock::default(), SMALL).await.unwrap();
+        let log = AuditLog::open(dir, Clock::default(), SMALL, Vec::new())
+            .await
+            .unwrap();
         for number in 0..count {
             let entry = Entry::about(Actor::system("test"), "update", "Workload", &format!("w{number}"));
             log.append(vec![entry]).await.unwrap();
@@ -199,7 +201,9 @@ mod tests {
         let now = std::sync::Arc::new(std::sync::Mutex::new(Time(jiff::Timestamp::now())));
         let shown = std::sync::Arc::clone(&now);
         let clock = Clock::new(move || *shown.lock().unwrap());
-        let log = AuditLog::open(dir.path(), clock, SMALL).await.unwrap();
+        let log = AuditLog::open(dir.path(), clock, SMALL, Vec::new())
+            .await
+            .unwrap();
         let entry = || Entry::about(Actor::system("test"), "update", "Workload", "w");
         for _ in 0..12 {
             log.append(vec![entry()]).await.unwrap();

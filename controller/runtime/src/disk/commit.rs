@@ -1,26 +1,33 @@
-//! Group commit: the files of a whole batch of changes, durable together. Does I/O on tokio's blocking threads.
+//! Group commit: the files of a whole batch of changes, durable with one sync. Does I/O on tokio's blocking threads.
 //!
-//! The order is what makes a crash harmless. Contents first, each made durable under a temporary name; then spec files
-//! are put in place or removed, then status files, then each folder is made durable once. So a status file without a
-//! spec file always means a deletion, and a spec file that differs from what its status file accepted always means a
-//! change that was not acknowledged, or a person's.
+//! The order is what makes a crash harmless. Contents are written under temporary names first: a full disk shows there.
+//! Then one record of the journal has them all, with the lines of the audit log; from then on the batch has happened. Then
+//! spec files are put in place or removed, then status files; what becomes of them in a loss of power, the journal mends.
+//! So a status file without a spec file always means a deletion, and a spec file that differs from what its status file
+//! accepted always means a change that was not acknowledged, or a person's.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aegis_api::audit::Entry;
 use futures::StreamExt as _;
 
 use super::digest::Digest;
-use super::file::{self, Found, Prepared, Signature};
+use super::file::{self, Exchanged, Found, Prepared, Signature};
+use super::journal::Journal;
+use super::journal::frame::{Draft, SpecPart};
 use super::layout::Key;
 use super::spec_file;
 use super::status_file::StatusFile;
 use super::{Disk, DiskError, blocking};
+use crate::audit::AuditLog;
 use crate::store::object::Stored;
 
-/// How many files are made durable at once. More than this only queue up in the file system's journal.
-const PARALLEL: usize = 8;
+/// On how many threads files are written, and how many each takes.
+const PARALLEL: (usize, usize) = (4, 8);
+
+/// Where objects are put that are too many to be loaded.
+pub(crate) const ASIDE: &str = ".aside";
 
 /// What one object's files become.
 #[derive(Debug, Clone)]
@@ -38,8 +45,8 @@ pub(crate) enum Contents {
         object: Arc<Stored>,
         accepted: Option<Digest>,
     },
-    /// The object is gone. Its spec file stays if it is no longer this object's.
-    Gone { spec: bool },
+    /// The object is gone, and its spec file if it is this version. Without one it is no longer this object's.
+    Gone { spec: Option<Digest> },
 }
 
 /// The spec file that a write expects in its place.
@@ -60,34 +67,139 @@ pub(crate) struct Placed {
     pub(crate) signature: Signature,
 }
 
-/// A batch on its way: what is durable, but not in place.
-struct Ready {
+/// One write on its way: under temporary names, so that it fails where it would not fit.
+#[derive(Debug)]
+pub(crate) struct Ready {
     key: Key,
     contents: Contents,
-    spec: Option<(Prepared, Digest)>,
-    status: Option<Prepared>,
+    spec: Option<(Prepared, Digest, String)>,
+    status: Option<(Prepared, Vec<u8>)>,
 }
 
+/// What became of one write: its spec file, if it has written one.
+pub(crate) type Written = Result<Option<Placed>, DiskError>;
+
 impl Disk {
-    /// Writes a batch. Answers for each write, in order, its spec file if it has written one. What has failed has left
-    /// no trace, except where an error of the disk itself came between two renames.
-    pub(crate) async fn commit(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, DiskError>> {
-        if writes.is_empty() {
-            return Vec::new();
+    /// Writes what a batch needs under temporary names. Answers for each write, in order; what has failed has left no
+    /// trace.
+    pub(crate) async fn prepare(
+        &self,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Ready, DiskError>>, DiskError> {
+        let (threads, each) = PARALLEL;
+        let mut writes = writes.into_iter().peekable();
+        let mut parts: Vec<Vec<Write>> = Vec::new();
+        while writes.peek().is_some() {
+            parts.push(writes.by_ref().take(each).collect());
         }
-        let tasks = writes.into_iter().map(|write| {
+        let tasks = parts.into_iter().map(|some| {
             let disk = self.clone();
-            blocking(move || disk.prepare(write))
+            blocking(move || {
+                some.into_iter()
+                    .map(|write| disk.ready(write))
+                    .collect::<Vec<_>>()
+            })
         });
-        let prepared: Vec<_> = futures::stream::iter(tasks).buffered(PARALLEL).collect().await;
-        let disk = self.clone();
-        let prepared = prepared
+        let prepared: Vec<_> = futures::stream::iter(tasks).buffered(threads).collect().await;
+        Ok(prepared
             .into_iter()
-            .map(|ready| ready.and_then(|ready| ready))
-            .collect();
-        match blocking(move || disk.place(prepared)).await {
-            Ok(results) => results,
-            Err(error) => vec![Err(error)],
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// About how many bytes of the journal a batch takes, with these entries of the audit log.
+    pub(crate) fn weight(batch: &[Ready], entries: usize) -> usize {
+        let of = |ready: &Ready| {
+            let spec = ready.spec.as_ref().map_or(0, |(_, _, text)| text.len());
+            spec.saturating_add(ready.status.as_ref().map_or(0, |(_, bytes)| bytes.len()))
+        };
+        // A picture of before and one of after, which are no larger than what is written.
+        batch
+            .iter()
+            .map(of)
+            .fold(entries.saturating_mul(8 << 10), usize::saturating_add)
+    }
+
+    /// Makes a batch durable, with the entries of the audit log about it, and puts it in place. Answers for each write, in
+    /// order. An error: nothing has happened.
+    pub(crate) async fn commit(
+        &self,
+        batch: Vec<Ready>,
+        entries: Vec<Entry>,
+        audit: &AuditLog,
+    ) -> Result<Vec<Written>, DiskError> {
+        let (disk, audit) = (self.clone(), audit.clone());
+        blocking(move || disk.commit_now(batch, &entries, &audit)).await?
+    }
+
+    /// Gives a batch up.
+    pub(crate) async fn discard_all(&self, batch: Vec<Ready>) -> Result<(), DiskError> {
+        let disk = self.clone();
+        blocking(move || batch.into_iter().for_each(|ready| disk.discard(ready))).await
+    }
+
+    fn commit_now(
+        &self,
+        batch: Vec<Ready>,
+        entries: &[Entry],
+        audit: &AuditLog,
+    ) -> Result<Vec<Written>, DiskError> {
+        let mut draft = Draft::default();
+        for ready in &batch {
+            ready.describe(&mut draft);
+        }
+        if draft.is_empty() && entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut journal = self.journal();
+        let appended = audit.append_with(entries, |lines| {
+            draft.audit(lines);
+            journal.append(&draft)
+        });
+        let number = match appended {
+            Ok(number) => number,
+            Err(error) => {
+                for ready in batch {
+                    self.discard(ready);
+                }
+                return Err(error);
+            }
+        };
+        drop(draft);
+        journal.touched(batch.iter().flat_map(|ready| ready.paths(&self.dir)));
+        let mut undone = Draft::default();
+        let mut placed = Vec::with_capacity(batch.len());
+        for ready in batch {
+            placed.push((ready.key.clone(), self.place_spec(ready)));
+        }
+        let mut results = Vec::with_capacity(placed.len());
+        for (key, ready) in placed {
+            let result = ready.and_then(|(ready, spec)| self.place_status(ready, spec));
+            if result.is_err() {
+                undone.undone(number, &key);
+            }
+            results.push(result.map(|(_, spec)| spec));
+        }
+        self.close(&mut journal, number, &undone);
+        Ok(results)
+    }
+
+    /// Records what did not come to be, and that all else is in place.
+    fn close(&self, journal: &mut Journal, number: u64, undone: &Draft) {
+        let mut last = number;
+        if !undone.is_empty() {
+            match journal.append(undone) {
+                Ok(number) => last = number,
+                Err(error) => {
+                    tracing::warn!(%error, "a change that failed may come to be at the next start");
+                    return;
+                }
+            }
+        }
+        if let Err(error) = journal.mark_placed(last) {
+            tracing::debug!(%error, "the next start inspects more files than it had to");
         }
     }
 
@@ -95,6 +207,25 @@ impl Disk {
     pub(crate) fn remove_files(&self, key: &Key) -> Result<(), DiskError> {
         for path in [key.spec_path(&self.dir), key.status_path(&self.dir)] {
             file::remove(&path, &self.faults).map_err(|source| DiskError::io(&path, source))?;
+        }
+        Ok(())
+    }
+
+    /// Moves both files of an object to `<dir>/.aside/<plural>/`, the spec file first. Blocks.
+    pub(crate) fn put_aside(&self, key: &Key) -> Result<(), DiskError> {
+        let aside = self.dir.join(ASIDE);
+        for folder in [aside.clone(), aside.join(key.info.plural)] {
+            file::make_folder(&folder).map_err(|source| DiskError::io(folder, source))?;
+        }
+        for path in [key.spec_path(&self.dir), key.status_path(&self.dir)] {
+            let to = aside
+                .join(key.info.plural)
+                .join(path.file_name().unwrap_or_default());
+            let moved = self
+                .faults
+                .step("rename", &path)
+                .and_then(|()| std::fs::rename(&path, &to));
+            moved.map_err(|source| DiskError::io(&path, source))?;
         }
         Ok(())
     }
@@ -108,7 +239,7 @@ impl Disk {
         Ok(())
     }
 
-    fn prepare(&self, write: Write) -> Result<Ready, DiskError> {
+    fn ready(&self, write: Write) -> Result<Ready, DiskError> {
         let Write { key, contents } = write;
         let mut ready = Ready {
             key,
@@ -116,8 +247,18 @@ impl Disk {
             spec: None,
             status: None,
         };
+        match self.write_contents(&mut ready) {
+            Ok(()) => Ok(ready),
+            Err(error) => {
+                self.discard(ready);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_contents(&self, ready: &mut Ready) -> Result<(), DiskError> {
         let (object, accepted) = match &ready.contents {
-            Contents::Both { object, .. } => {
+            Contents::Both { object, replaces } => {
                 let text = spec_file::render(&ready.key, &object.desired())
                     .map_err(|message| refused(&ready.key, message))?;
                 if text.len() > spec_file::MAX_BYTES {
@@ -125,87 +266,49 @@ impl Disk {
                 }
                 let digest = Digest::of(text.as_bytes());
                 let path = ready.key.spec_path(&self.dir);
+                self.check_replaced(&ready.key, *replaces)?;
                 let prepared = file::writable(&path, &self.dir)
                     .and_then(|path| file::prepare(&path, text.as_bytes(), &self.faults));
-                ready.spec = Some((prepared.map_err(|source| DiskError::io(path, source))?, digest));
+                ready.spec = Some((
+                    prepared.map_err(|source| DiskError::io(path, source))?,
+                    digest,
+                    text,
+                ));
                 (object, Some(digest))
             }
             Contents::Status { object, accepted } => (object, *accepted),
-            Contents::Gone { .. } => return Ok(ready),
+            Contents::Gone { .. } => return Ok(()),
         };
         let path = ready.key.status_path(&self.dir);
-        let status = StatusFile::of(object, accepted)
+        let bytes = StatusFile::of(object, accepted)
             .render()
-            .map_err(|message| refused(&ready.key, message))
-            .and_then(|bytes| {
-                file::prepare(&path, &bytes, &self.faults).map_err(|source| DiskError::io(path, source))
-            });
-        match status {
-            Ok(status) => ready.status = Some(status),
-            Err(error) => {
-                self.discard(ready);
-                return Err(error);
-            }
-        }
-        Ok(ready)
-    }
-
-    fn place(&self, batch: Vec<Result<Ready, DiskError>>) -> Vec<Result<Option<Placed>, DiskError>> {
-        let mut folders: BTreeMap<PathBuf, Option<DiskError>> = BTreeMap::new();
-        let mut results = Vec::with_capacity(batch.len());
-        let mut placed = Vec::with_capacity(batch.len());
-        for ready in batch {
-            placed.push(ready.and_then(|ready| self.place_spec(ready)));
-        }
-        for ready in placed {
-            let result = ready.and_then(|(ready, spec)| {
-                folders.insert(ready.key.folder(&self.dir), None);
-                self.place_status(ready, spec)
-            });
-            results.push(result);
-        }
-        for (folder, failure) in &mut folders {
-            if let Err(source) = file::sync_folder(folder, &self.faults) {
-                *failure = Some(DiskError::io(folder, source));
-            }
-        }
-        let folder_failed = |key: &Key| folders.get(&key.folder(&self.dir)).cloned().flatten();
-        results
-            .into_iter()
-            .map(|result| {
-                let (key, spec) = result?;
-                folder_failed(&key).map_or(Ok(spec), Err)
-            })
-            .collect()
+            .map_err(|message| refused(&ready.key, message))?;
+        let prepared = file::prepare(&path, &bytes, &self.faults);
+        ready.status = Some((prepared.map_err(|source| DiskError::io(path, source))?, bytes));
+        Ok(())
     }
 
     fn place_spec(&self, mut ready: Ready) -> Result<(Ready, Option<Placed>), DiskError> {
         let path = ready.key.spec_path(&self.dir);
         match &ready.contents {
-            Contents::Status { .. } | Contents::Gone { spec: false } => Ok((ready, None)),
-            Contents::Gone { spec: true } => {
-                file::remove(&path, &self.faults).map_err(|source| DiskError::io(&path, source))?;
+            Contents::Status { .. } | Contents::Gone { spec: None } => Ok((ready, None)),
+            Contents::Gone { spec } => {
+                file::remove_version(&path, *spec, spec_file::MAX_BYTES, &self.dir, &self.faults)
+                    .map_err(|source| DiskError::io(&path, source))?;
                 Ok((ready, None))
             }
             Contents::Both { replaces, .. } => {
-                if let Err(error) = self.check_replaced(&ready.key, *replaces) {
-                    self.discard(ready);
-                    return Err(error);
-                }
-                let Some((spec, digest)) = ready.spec.take() else {
+                let replaces = *replaces;
+                let Some((spec, digest, _)) = ready.spec.take() else {
                     return Ok((ready, None));
                 };
-                let linked = spec
-                    .path
-                    .parent()
-                    .filter(|_| spec.path != path)
-                    .map(PathBuf::from);
-                let placed = spec.place(&self.faults).and_then(|signature| match linked {
-                    Some(folder) => file::sync_folder(&folder, &self.faults).map(|()| signature),
-                    None => Ok(signature),
-                });
-                match placed {
-                    Ok(signature) => Ok((ready, Some(Placed { digest, signature }))),
+                match spec.exchange(replaces.digest(), spec_file::MAX_BYTES, &self.dir, &self.faults) {
+                    Ok(Exchanged::Placed(signature)) => Ok((ready, Some(Placed { digest, signature }))),
+                    Ok(Exchanged::Changed) => {
+                        let error = changed(&ready.key, replaces);
+                        self.discard(ready);
+                        Err(error)
+                    }
                     Err(source) => {
                         self.discard(ready);
                         Err(DiskError::io(path, source))
@@ -235,20 +338,7 @@ impl Disk {
             (Replaces::Nothing, _) => false,
         };
         if !as_known {
-            let file = key.spec_file();
-            let message = match replaces {
-                Replaces::Nothing => {
-                    format!("{file} is there, written by hand: repair or remove it if it is broken")
-                }
-                Replaces::Sound(_) | Replaces::Broken(_) => {
-                    format!("{file} was changed by hand just now: try again")
-                }
-            };
-            return Err(DiskError::Changed {
-                kind: key.info.kind.to_owned(),
-                name: key.name.clone(),
-                message,
-            });
+            return Err(changed(key, replaces));
         }
         if matches!(replaces, Replaces::Broken(_)) {
             file::keep_beside(&path, &self.dir, &self.faults)
@@ -269,6 +359,7 @@ impl Disk {
             file::remove(&path, &self.faults).map_err(|source| DiskError::io(path, source))?;
             return Ok((key, spec));
         };
+        let (status, _) = status;
         let path = status.path.clone();
         match status.place(&self.faults) {
             Ok(_) => Ok((key, spec)),
@@ -289,12 +380,72 @@ impl Disk {
     }
 
     fn discard(&self, ready: Ready) {
-        if let Some((spec, _)) = ready.spec {
+        if let Some((spec, ..)) = ready.spec {
             spec.discard(&self.faults);
         }
-        if let Some(status) = ready.status {
+        if let Some((status, _)) = ready.status {
             status.discard(&self.faults);
         }
+    }
+}
+
+impl Ready {
+    /// What the journal is to have of it.
+    fn describe(&self, draft: &mut Draft) {
+        let (spec, text) = match (&self.contents, &self.spec) {
+            (Contents::Both { replaces, .. }, Some((_, digest, text))) => {
+                let put = SpecPart::Put {
+                    replaces: replaces.digest(),
+                    digest: *digest,
+                    bytes: text.len(),
+                };
+                (put, text.as_bytes())
+            }
+            (Contents::Gone { spec: Some(known) }, _) => {
+                let known = Some(*known);
+                (SpecPart::Removed { known }, &[][..])
+            }
+            _ => (SpecPart::Kept, &[][..]),
+        };
+        let accepted = match (&self.contents, &self.spec) {
+            (Contents::Status { accepted, .. }, _) => *accepted,
+            (_, Some((_, digest, _))) => Some(*digest),
+            _ => None,
+        };
+        let status = self.status.as_ref().map(|(_, bytes)| bytes.as_slice());
+        draft.object(&self.key, (spec, text), status, accepted);
+    }
+
+    /// The files that it puts in place or removes.
+    fn paths(&self, dir: &std::path::Path) -> Vec<PathBuf> {
+        let spec = match (&self.contents, &self.spec) {
+            (_, Some((spec, ..))) => Some(spec.path.clone()),
+            (Contents::Gone { spec: Some(_) }, None) => Some(self.key.spec_path(dir)),
+            _ => None,
+        };
+        spec.into_iter().chain([self.key.status_path(dir)]).collect()
+    }
+}
+
+impl Replaces {
+    fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Nothing => None,
+            Self::Sound(digest) | Self::Broken(digest) => Some(digest),
+        }
+    }
+}
+
+fn changed(key: &Key, replaces: Replaces) -> DiskError {
+    let file = key.spec_file();
+    let message = match replaces {
+        Replaces::Nothing => format!("{file} is there, written by hand: repair or remove it if it is broken"),
+        Replaces::Sound(_) | Replaces::Broken(_) => format!("{file} was changed by hand just now: try again"),
+    };
+    DiskError::Changed {
+        kind: key.info.kind.to_owned(),
+        name: key.name.clone(),
+        message,
     }
 }
 

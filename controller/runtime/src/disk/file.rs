@@ -4,7 +4,9 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::digest::Digest;
 use super::faults::Faults;
@@ -149,7 +151,7 @@ impl Ownership {
     }
 }
 
-/// A file that is written and durable, but not yet in its place.
+/// A file that is written, but not yet in its place.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     temporary: PathBuf,
@@ -157,14 +159,25 @@ pub(crate) struct Prepared {
     pub(crate) signature: Signature,
 }
 
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+/// What became of a file that was to take the place of a person's.
+#[derive(Debug)]
+pub(crate) enum Exchanged {
+    /// It has.
+    Placed(Signature),
+    /// Another one than expected was in its place, and is.
+    Changed,
+}
 
-/// Writes a temporary file beside `path` and makes its contents durable.
+/// Writes a temporary file beside `path`. Its contents are not durable yet.
 pub(crate) fn prepare(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<Prepared> {
+    prepare_with(path, bytes, false, faults)
+}
+
+fn prepare_with(path: &Path, bytes: &[u8], durable: bool, faults: &Faults) -> io::Result<Prepared> {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_file_name(temporary_name(&file_name, number));
-    let written = write(&temporary, path, bytes, faults);
+    let tag = uuid::Uuid::new_v4().simple().to_string();
+    let temporary = path.with_file_name(temporary_name(&file_name, &tag));
+    let written = write(&temporary, path, bytes, durable, faults);
     match written {
         Ok(signature) => Ok(Prepared {
             temporary,
@@ -178,14 +191,20 @@ pub(crate) fn prepare(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<
     }
 }
 
-fn write(temporary: &Path, path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<Signature> {
+fn write(
+    temporary: &Path,
+    path: &Path,
+    bytes: &[u8],
+    durable: bool,
+    faults: &Faults,
+) -> io::Result<Signature> {
     let owner = Ownership::like(path);
     let mode = owner.map_or(PRIVATE, |owner| owner.mode);
     faults.step("create", path)?;
+    // Never one that is there, nor what a link of that name leads to: others may be able to write the folder.
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
         .open(temporary)?;
     if let Some(owner) = owner {
@@ -196,14 +215,17 @@ fn write(temporary: &Path, path: &Path, bytes: &[u8], faults: &Faults) -> io::Re
     file.write_all(first)?;
     faults.step("write", path)?;
     file.write_all(second)?;
-    faults.step("fsync", path)?;
-    file.sync_data()?;
+    if durable {
+        faults.step("fsync", path)?;
+        file.sync_data()?;
+    }
     Ok(Signature::of(&file.metadata()?))
 }
 
 impl Prepared {
-    /// Puts it in its place. Durable only after [`sync_folder`].
+    /// Puts it in its place, whatever is there.
     pub(crate) fn place(self, faults: &Faults) -> io::Result<Signature> {
+        faults.placing(&self.path);
         let placed = faults
             .step("rename", &self.path)
             .and_then(|()| std::fs::rename(&self.temporary, &self.path));
@@ -212,6 +234,72 @@ impl Prepared {
             return Err(error);
         }
         Ok(self.signature)
+    }
+
+    /// Puts it in the place of this version (`None`: of nothing). What somebody has put there since that was checked is
+    /// put back. Both are read for a state directory `dir`, at most `limit` bytes.
+    pub(crate) fn exchange(
+        self,
+        expected: Option<Digest>,
+        limit: usize,
+        dir: &Path,
+        faults: &Faults,
+    ) -> io::Result<Exchanged> {
+        faults.placing(&self.path);
+        let exchanged = faults
+            .step("rename", &self.path)
+            .and_then(|()| self.exchange_with(expected, limit, dir, faults));
+        match exchanged {
+            Ok(true) => Ok(Exchanged::Placed(self.signature)),
+            Ok(false) => {
+                discard_at(&self.temporary, faults);
+                Ok(Exchanged::Changed)
+            }
+            Err(error) => {
+                discard_at(&self.temporary, faults);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether it is in its place now. If not, what is left under the temporary name is of no use to anybody.
+    fn exchange_with(
+        &self,
+        expected: Option<Digest>,
+        limit: usize,
+        dir: &Path,
+        faults: &Faults,
+    ) -> io::Result<bool> {
+        let flags = match expected {
+            None => RenameFlags::NOREPLACE,
+            Some(_) => RenameFlags::EXCHANGE,
+        };
+        match renameat_with(CWD, &self.temporary, CWD, &self.path, flags) {
+            Ok(()) => {}
+            Err(Errno::EXIST | Errno::NOENT) => return Ok(false),
+            // Not on every file system.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                let is_expected = read(&self.path, limit, dir)?.digest() == expected;
+                if is_expected {
+                    std::fs::rename(&self.temporary, &self.path)?;
+                }
+                return Ok(is_expected);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if expected.is_none() {
+            return Ok(true);
+        }
+        if read(&self.temporary, limit, dir)?.digest() == expected {
+            discard_at(&self.temporary, faults);
+            return Ok(true);
+        }
+        renameat_with(CWD, &self.temporary, CWD, &self.path, RenameFlags::EXCHANGE)?;
+        if Signature::at(&self.temporary) != Some(self.signature) {
+            // Saved once more meanwhile: that is the newest version.
+            std::fs::rename(&self.temporary, &self.path)?;
+        }
+        Ok(false)
     }
 
     /// Gives it up.
@@ -229,10 +317,40 @@ fn discard_at(temporary: &Path, faults: &Faults) {
 
 /// Removes a file; that there is none is as good.
 pub(crate) fn remove(path: &Path, faults: &Faults) -> io::Result<()> {
+    faults.placing(path);
     faults.step("unlink", path)?;
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Removes a file if it is this version; `None`: there should be none. Another one is left where it is.
+pub(crate) fn remove_version(
+    path: &Path,
+    version: Option<Digest>,
+    limit: usize,
+    dir: &Path,
+    faults: &Faults,
+) -> io::Result<()> {
+    faults.placing(path);
+    faults.step("unlink", path)?;
+    let Some(version) = version else { return Ok(()) };
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let tag = uuid::Uuid::new_v4().simple().to_string();
+    let aside = path.with_file_name(temporary_name(&file_name, &tag));
+    match std::fs::rename(path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    if read(&aside, limit, dir)?.digest() == Some(version) {
+        return std::fs::remove_file(&aside);
+    }
+    // Saved in the meantime. Where it was saved yet again, that is the newer one.
+    match renameat_with(CWD, &aside, CWD, path, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => std::fs::rename(&aside, path),
+        Err(Errno::EXIST) => std::fs::remove_file(&aside),
+        moved => Ok(moved?),
     }
 }
 
@@ -266,7 +384,8 @@ pub(crate) fn sync_folder(folder: &Path, faults: &Faults) -> io::Result<()> {
 
 /// One file, all the way.
 pub(crate) fn replace(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<()> {
-    prepare(path, bytes, faults)?.place(faults)?;
+    prepare_with(path, bytes, true, faults)?.place(faults)?;
+    faults.synced(path);
     path.parent().map_or(Ok(()), |folder| sync_folder(folder, faults))
 }
 

@@ -140,8 +140,16 @@ pub(crate) fn refused_name(name: &str) -> Option<&'static str> {
 }
 
 /// The name under which the file of this name is written before it is renamed.
-pub(crate) fn temporary_name(file_name: &str, number: u64) -> String {
-    format!(".{file_name}{TEMPORARY}{number}")
+pub(crate) fn temporary_name(file_name: &str, tag: &str) -> String {
+    format!(".{file_name}{TEMPORARY}{tag}")
+}
+
+/// Whether a file of this name was to become the file of that name.
+pub(crate) fn is_temporary_of(temporary: &str, file_name: &str) -> bool {
+    let rest = temporary
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_prefix(file_name));
+    rest.is_some_and(|rest| rest.starts_with(TEMPORARY))
 }
 
 #[cfg(test)]
@@ -177,9 +185,12 @@ mod tests {
 
     #[test]
     fn a_temporary_file_is_never_read_as_an_object() {
-        assert_eq!(FileName::of(&temporary_name("web.yaml", 7)), FileName::Temporary);
         assert_eq!(
-            FileName::of(&temporary_name("web.status.yaml", 7)),
+            FileName::of(&temporary_name("web.yaml", "7")),
+            FileName::Temporary
+        );
+        assert_eq!(
+            FileName::of(&temporary_name("web.status.yaml", "7")),
             FileName::Temporary
         );
     }

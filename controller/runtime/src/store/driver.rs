@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::StoreError;
 use super::pace::Pace;
 use super::request_queue::RequestQueue;
-use super::writer::Writer;
+use super::writer::{Settling, Writer};
 use crate::disk::folder::Listing;
 use crate::offload::offload;
 use crate::watch::FileWatch;
@@ -51,6 +51,8 @@ impl StoreDriver {
         let mut changed: Option<(Instant, Instant)> = None;
         loop {
             catch_up(&mut writer).await?;
+            let recheck_due = writer.next_recheck();
+            let settle_due = writer.settle_due.map(|(_, due)| due);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
@@ -67,7 +69,14 @@ impl StoreDriver {
                         Err(error) => tracing::warn!(%error, "the state directory cannot be rescanned"),
                     }
                 }
-                () = until(writer.next_recheck()) => {
+                settled = ended(&mut writer.settling) => {
+                    writer.settling = None;
+                    writer.give_back(settled);
+                }
+                () = until(settle_due) => {
+                    writer.settle_soon();
+                }
+                () = until(recheck_due) => {
                     let recheck = writer.take_recheck();
                     writer.examine(recheck, true).await?;
                 }
@@ -101,6 +110,7 @@ impl StoreDriver {
         }
         request_queue.close();
         writer.keep_record().await;
+        writer.close_journal().await;
         Ok(())
     }
 }
@@ -156,6 +166,9 @@ async fn catch_up(writer: &mut Writer) -> Result<(), StoreError> {
     if writer.finished {
         writer.retire(false).await?;
     }
+    if writer.squeeze_due {
+        writer.squeeze().await?;
+    }
     if !writer.unverified.is_empty() {
         let unverified = std::mem::take(&mut writer.unverified);
         writer.examine(unverified.into_iter().collect(), false).await?;
@@ -192,6 +205,13 @@ fn start_watch(writer: &Writer, wanted: bool) -> FileWatch {
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(settling: &mut Option<Settling>) -> <Settling as Future>::Output {
+    match settling {
+        Some(settling) => settling.await,
         None => std::future::pending().await,
     }
 }

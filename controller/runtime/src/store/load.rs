@@ -41,6 +41,8 @@ pub(crate) struct Loaded {
     pub(crate) revision: u64,
     /// How many finished objects of each kind were removed as too many.
     pub(crate) retired: BTreeMap<&'static str, usize>,
+    /// How many that have not finished were put aside as too many.
+    pub(crate) aside: BTreeMap<&'static str, usize>,
 }
 
 /// Reads everything, and removes what is finished and too much before it is kept anywhere: a directory of any size is
@@ -86,6 +88,16 @@ pub(crate) fn load(disk: &Disk, retention: Retention, now: Time) -> Result<Loade
             }
         }
     }
+    for key in sifted.aside {
+        match disk.put_aside(&key) {
+            Ok(()) => *loaded.aside.entry(key.info.kind).or_default() += 1,
+            Err(error) => {
+                tracing::warn!(%error, "an object over the cap is loaded: its files cannot be put aside");
+                loaded.add(Entry::read(disk, &key));
+            }
+        }
+    }
+    disk.sync_folders(loaded.aside.keys().copied())?;
     disk.sync_folders(loaded.retired.keys().copied())?;
     loaded.judged.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(loaded)

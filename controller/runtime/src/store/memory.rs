@@ -122,6 +122,13 @@ impl Memory {
             .map_or(0, |objects| objects.index.count(key))
     }
 
+    /// How many of a kind have ended.
+    pub(crate) fn finished(&self, info: &KindInfo) -> usize {
+        let tables = self.read();
+        let objects = tables.objects.get(info.plural);
+        objects.map_or(0, |objects| objects.index.ended().len())
+    }
+
     /// What of a kind has ended and is too much.
     pub(crate) fn overdue(
         &self,

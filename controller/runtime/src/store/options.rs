@@ -54,6 +54,9 @@ pub struct Retention {
     pub max_finished: usize,
     /// None that finished longer ago than this.
     pub max_age: aegis_api::Duration,
+    /// At most so many of a kind that have not finished are loaded. What is over is put aside at the start, the newest
+    /// first, and none that is at work.
+    pub max_open: usize,
 }
 
 impl Default for Retention {
@@ -61,6 +64,7 @@ impl Default for Retention {
         Self {
             max_finished: 1000,
             max_age: aegis_api::Duration::from_secs(30 * 86_400),
+            max_open: 10_000,
         }
     }
 }

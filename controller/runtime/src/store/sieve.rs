@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use aegis_api::facets::key;
 use aegis_api::{Ended, Time};
 
 use super::Retention;
@@ -14,11 +15,17 @@ use crate::disk::layout::Key;
 /// How many more than are kept may be held before some are let go.
 const SLACK: usize = 2000;
 
-/// Finished objects on their way in.
+/// Finished objects, and those that have not, on their way in.
 pub(super) struct Sieve {
     retention: Retention,
     now: Time,
     ended: HashMap<&'static str, EndedByTime>,
+    /// Those that have not ended and are not at work, by when they were created.
+    open: HashMap<&'static str, BTreeSet<(String, String)>>,
+    /// How many have not ended.
+    opened: HashMap<&'static str, usize>,
+    /// Those of them that are too many.
+    aside: Vec<Key>,
     entries: HashMap<Key, Entry>,
     gone: Vec<Key>,
     revision: u64,
@@ -29,6 +36,8 @@ pub(super) struct Sifted {
     pub(super) kept: Vec<Entry>,
     /// Those that are too many.
     pub(super) gone: Vec<Key>,
+    /// Those that have not ended and are too many.
+    pub(super) aside: Vec<Key>,
     /// The highest revision of those.
     pub(super) revision: u64,
 }
@@ -39,6 +48,9 @@ impl Sieve {
             retention,
             now,
             ended: HashMap::new(),
+            open: HashMap::new(),
+            opened: HashMap::new(),
+            aside: Vec::new(),
             entries: HashMap::new(),
             gone: Vec::new(),
             revision: 0,
@@ -48,7 +60,7 @@ impl Sieve {
     /// Takes in what is finished; answers what is not, or what somebody has changed by hand.
     pub(super) fn take(&mut self, entry: Entry) -> Option<Entry> {
         let Some(ended) = ended(&entry) else {
-            return Some(entry);
+            return self.take_open(entry);
         };
         let info = entry.key.info;
         let table = self.ended.entry(info.plural).or_default();
@@ -59,6 +71,47 @@ impl Sieve {
             self.thin(info);
         }
         None
+    }
+
+    /// Takes in what has not ended; answers what is none of that.
+    fn take_open(&mut self, entry: Entry) -> Option<Entry> {
+        let facets = entry
+            .object
+            .as_ref()
+            .map(|object| object.facets())
+            .unwrap_or_default();
+        let has = |wanted: &str| facets.keys.iter().any(|key| key == wanted);
+        if !has(key::OPEN) || !matches!(entry.judged, Judged::Same(_)) {
+            return Some(entry);
+        }
+        let info = entry.key.info;
+        let is_at_work = has(key::AT_WORK);
+        let opened = self.opened.entry(info.plural).or_default();
+        let open = self.open.entry(info.plural).or_default();
+        *opened += 1;
+        let passed = if is_at_work {
+            Some(entry)
+        } else {
+            let created = entry
+                .status
+                .as_ref()
+                .map(|status| status.metadata.creation_timestamp.clone());
+            open.insert((created.unwrap_or_default(), entry.key.name.clone()));
+            self.entries.insert(entry.key.clone(), entry);
+            None
+        };
+        if *opened > self.retention.max_open
+            && let Some((_, newest)) = open.pop_last()
+        {
+            *opened -= 1;
+            let key = Key::new(info, newest);
+            if let Some(entry) = self.entries.remove(&key) {
+                let version = entry.status.map_or(0, |status| status.metadata.resource_version);
+                self.revision = self.revision.max(version);
+            }
+            self.aside.push(key);
+        }
+        passed
     }
 
     fn thin(&mut self, info: &'static aegis_api::KindInfo) {
@@ -86,6 +139,7 @@ impl Sieve {
         Sifted {
             kept: self.entries.into_values().collect(),
             gone: self.gone,
+            aside: self.aside,
             revision: self.revision,
         }
     }

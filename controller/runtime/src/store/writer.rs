@@ -1,13 +1,14 @@
 //! The single writer: everything that changes an object passes through here, one batch after another. Durable first,
 //! then published, then answered. Does I/O through [`Disk`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_api::KINDS;
 use aegis_api::audit::{Actor, Entry};
+use aegis_api::{KINDS, Time};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
 use super::batch::{Aftermath, Batch, Files, Sealed};
@@ -17,14 +18,16 @@ use super::memory::Memory;
 use super::vanished::Recheck;
 use super::{Change, Clock, Request, Retention, StoreError, retention};
 use crate::audit::AuditLog;
-use crate::disk::Disk;
-use crate::disk::commit::{Placed, Write};
+use crate::disk::commit::{Placed, Ready};
 use crate::disk::folder::{Judged, Misnamed};
 use crate::disk::home::Record;
+use crate::disk::journal::Segment;
 use crate::disk::layout::Key;
 use crate::disk::revision::Revisions;
 use crate::disk::status_file::StatusFile;
+use crate::disk::{Disk, DiskError};
 use crate::events::EventRecorder;
+use crate::offload::offload;
 
 /// What the writer alone knows.
 #[derive(Debug)]
@@ -55,7 +58,27 @@ pub(crate) struct Writer {
     pub(crate) held_changed: bool,
     /// Whether an object has come to its end since retention was last seen to.
     pub(crate) finished: bool,
+    /// The disk is full: finished objects are to make room.
+    pub(crate) squeeze_due: bool,
+    /// From when on they may do so again.
+    pub(crate) squeeze_from: Option<Instant>,
+    /// A file of the journal that is on its way: what it has is made durable.
+    pub(crate) settling: Option<Settling>,
+    /// When that is next due; never while nothing was written.
+    pub(crate) settle_due: Option<(Instant, Instant)>,
 }
+
+/// Answers the file, and whether it could be emptied.
+pub(crate) type Settling = JoinHandle<(Segment, std::io::Result<()>)>;
+
+/// How long nothing must have been written before the journal is emptied …
+const QUIET: Duration = Duration::from_secs(2);
+/// … or how long it may go on.
+const LATEST: Duration = Duration::from_secs(30);
+
+/// How often a full disk takes finished objects, and which part of them each time.
+const SQUEEZE_EVERY: Duration = Duration::from_secs(10);
+const SQUEEZED: usize = 8;
 
 impl Writer {
     /// What loading leaves to do: differences between the files and what was in force are acted on at once, for what
@@ -129,17 +152,38 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a batch durable, publishes and answers it. The audit log has it before: what it cannot hold is refused.
+    /// Makes a batch durable, publishes and answers it. What the audit log cannot hold is refused.
     pub(crate) async fn carry_out(&mut self, mut sealed: Sealed) -> Result<Aftermath, StoreError> {
-        let audited = sealed.take_audit();
+        let mut audited = sealed.take_audit();
         if let Err(error) = self.revisions.reserve(&self.disk).await {
-            return Ok(sealed.fail(&error.into()));
+            return Ok(self.refuse(sealed, &error.into()));
         }
-        let entries = audited.iter().map(|(_, entry)| entry.clone()).collect();
-        if let Err(error) = self.audit.append(entries).await {
-            return Ok(sealed.fail(&error.into()));
+        let (ready, mut results) = self.prepare(&sealed).await?;
+        let failed: HashSet<&Key> = sealed
+            .keys()
+            .zip(&results)
+            .filter(|(_, result)| result.is_err())
+            .map(|(key, _)| key)
+            .collect();
+        audited.retain(|(key, _)| !failed.contains(key));
+        let entries: Vec<Entry> = audited.iter().map(|(_, entry)| entry.clone()).collect();
+        if let Err(error) = self.make_room(Disk::weight(&ready, entries.len())).await {
+            self.disk.discard_all(ready).await?;
+            return Ok(self.refuse(sealed, &error));
         }
-        let results = self.commit(&sealed).await?;
+        match self.disk.commit(ready, entries, &self.audit).await {
+            Ok(written) => {
+                let mut written = written.into_iter();
+                for result in results.iter_mut().filter(|result| result.is_ok()) {
+                    *result = written
+                        .next()
+                        .unwrap_or(Err(DiskError::Closed))
+                        .map_err(StoreError::from);
+                }
+            }
+            Err(error) => return Ok(self.refuse(sealed, &error.into())),
+        }
+        self.put_off_settling();
         let aftermath = sealed.finish(results, &self.memory, &mut self.files, |revision| {
             self.announce.send_replace(revision);
         });
@@ -150,41 +194,135 @@ impl Writer {
         }
         self.unverified.extend(aftermath.gone.iter().cloned());
         self.finished |= aftermath.finished;
+        self.squeeze_due |= aftermath.failures.values().any(StoreError::is_full);
         Ok(aftermath)
     }
 
-    /// Writes a batch's files, but none into a folder that is not the one that was loaded.
-    async fn commit(
-        &mut self,
-        sealed: &Sealed,
-    ) -> Result<Vec<Result<Option<Placed>, StoreError>>, StoreError> {
+    fn refuse(&mut self, sealed: Sealed, error: &StoreError) -> Aftermath {
+        self.squeeze_due |= error.is_full();
+        sealed.fail(error)
+    }
+
+    /// Writes a batch's files under temporary names, but none into a folder that is not the one that was loaded. Answers
+    /// those that are ready, and for each write why it is not.
+    async fn prepare(&mut self, sealed: &Sealed) -> Result<(Vec<Ready>, Vec<Written>), StoreError> {
         let kinds = sealed.kinds();
         let faults = match kinds.is_empty() {
             true => BTreeMap::new(),
             false => self.folders_in_order(kinds).await?,
         };
         let writes = sealed.writes(&self.files);
-        if faults.is_empty() {
-            return Ok(self.place(writes).await);
-        }
-        let why: Vec<Option<StoreError>> = writes
+        let mut results: Vec<Written> = writes
             .iter()
-            .map(|write| faults.get(write.key.info.plural).cloned())
+            .map(|write| faults.get(write.key.info.plural).cloned().map_or(Ok(None), Err))
             .collect();
         let sound = writes
             .into_iter()
             .filter(|write| !faults.contains_key(write.key.info.plural));
-        let mut written = self.place(sound.collect()).await.into_iter();
-        let result = |why: Option<StoreError>| match why {
-            Some(error) => Err(error),
-            None => written.next().unwrap_or(Err(StoreError::Closed)),
-        };
-        Ok(why.into_iter().map(result).collect())
+        let mut prepared = self.disk.prepare(sound.collect()).await?.into_iter();
+        let mut ready = Vec::new();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            match prepared.next().unwrap_or(Err(DiskError::Closed)) {
+                Ok(one) => ready.push(one),
+                Err(error) => *result = Err(error.into()),
+            }
+        }
+        Ok((ready, results))
     }
 
-    async fn place(&self, writes: Vec<Write>) -> Vec<Result<Option<Placed>, StoreError>> {
-        let results = self.disk.commit(writes).await.into_iter();
-        results.map(|result| result.map_err(StoreError::from)).collect()
+    /// Makes sure that a record of so many bytes finds room in the journal.
+    async fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
+        if !self.disk.journal().is_full(bytes) {
+            return Ok(());
+        }
+        self.journal_settled().await;
+        let unsettled = self.disk.journal().unsettled();
+        if let Some(segment) = unsettled {
+            // It has failed before: now something waits for it.
+            self.settling = Some(self.settle_journal(segment));
+            self.journal_settled().await;
+        }
+        if self.turn_journal() || !self.disk.journal().is_full(bytes) {
+            return Ok(());
+        }
+        let journal = self.disk.dir.join(".journal");
+        let why = std::io::Error::other("the journal is full, and what it has cannot be made durable");
+        Err(DiskError::io(journal, why).into())
+    }
+
+    /// Begins to make durable what the journal has: first what could not be so before.
+    pub(crate) fn settle_soon(&mut self) {
+        self.settle_due = None;
+        if self.settling.is_some() {
+            return;
+        }
+        let unsettled = self.disk.journal().unsettled();
+        match unsettled {
+            Some(segment) => {
+                self.settling = Some(self.settle_journal(segment));
+                self.put_off_settling();
+            }
+            None => {
+                self.turn_journal();
+            }
+        }
+    }
+
+    /// Goes on in the other file of the journal, and makes durable what the one has. Whether that was possible.
+    pub(crate) fn turn_journal(&mut self) -> bool {
+        let Some(segment) = self.disk.journal().turn() else {
+            return false;
+        };
+        self.settle_due = None;
+        self.settling = Some(self.settle_journal(segment));
+        true
+    }
+
+    fn settle_journal(&self, mut segment: Segment) -> Settling {
+        let (disk, audit) = (self.disk.clone(), self.audit.clone());
+        offload(move || {
+            let settled = audit.sync().and_then(|()| segment.settle(&disk.faults));
+            (segment, settled)
+        })
+    }
+
+    /// Waits until what is on its way has ended.
+    pub(crate) async fn journal_settled(&mut self) {
+        if let Some(settling) = self.settling.as_mut() {
+            let settled = settling.await;
+            self.settling = None;
+            self.give_back(settled);
+        }
+    }
+
+    pub(crate) fn give_back(&self, settled: Result<(Segment, std::io::Result<()>), JoinError>) {
+        // A task fails only by a panic (there is none) or because the runtime shuts down.
+        let Ok((segment, result)) = settled else { return };
+        if let Err(error) = result {
+            tracing::warn!(%error, "what the journal has is not durable in its place yet: it is tried again");
+        }
+        self.disk.journal().give_back(segment);
+    }
+
+    pub(crate) fn put_off_settling(&mut self) {
+        if self.disk.journal().is_behind() {
+            let now = Instant::now();
+            let (latest, _) = self.settle_due.unwrap_or((now + LATEST, now));
+            self.settle_due = Some((latest, latest.min(now + QUIET)));
+        }
+    }
+
+    /// Empties the journal: the files are all there is, and durable.
+    pub(crate) async fn close_journal(&mut self) {
+        self.journal_settled().await;
+        let unsettled = self.disk.journal().unsettled();
+        if let Some(segment) = unsettled {
+            self.settling = Some(self.settle_journal(segment));
+            self.journal_settled().await;
+        }
+        if self.disk.journal().is_behind() && self.turn_journal() {
+            self.journal_settled().await;
+        }
     }
 
     /// Records in the audit log which of its changes did not come to be.
@@ -204,32 +342,78 @@ impl Writer {
     /// Removes finished objects that are too many or, if `by_age`, too old.
     pub(crate) async fn retire(&mut self, by_age: bool) -> Result<(), StoreError> {
         self.finished = false;
+        let retention = self.retention;
+        self.retire_to(|_| retention, by_age).await
+    }
+
+    /// The disk is full: a part of what is finished goes before its time, what did nothing first. Nothing that something
+    /// decides by, and not again at once.
+    pub(crate) async fn squeeze(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        if !std::mem::take(&mut self.squeeze_due) || self.squeeze_from.is_some_and(|from| now < from) {
+            return Ok(());
+        }
+        self.squeeze_from = Some(now + SQUEEZE_EVERY);
+        let retention = self.retention;
+        let lesser = |finished: usize| Retention {
+            max_finished: finished.saturating_sub(finished.div_ceil(SQUEEZED)),
+            ..retention
+        };
+        self.retire_to(lesser, false).await
+    }
+
+    /// `retention` answers how much of a kind is kept of so many that are finished.
+    async fn retire_to(
+        &mut self,
+        retention: impl Fn(usize) -> Retention,
+        by_age: bool,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut overdue = Vec::new();
         for info in KINDS.iter() {
-            let names = self.memory.overdue(info, self.retention, now, by_age);
+            let retention = retention(self.memory.finished(info));
+            let names = self.memory.overdue(info, retention, now, by_age);
             overdue.extend(names.into_iter().map(|name| Key::new(info, name)));
         }
         for some in overdue.chunks(retention::AT_ONCE) {
-            let mut batch = Batch::new(
-                &self.memory,
-                &self.files,
-                &mut self.revisions,
-                &self.disk.defaults,
-                now,
-            );
-            for key in some {
-                let moment = batch.moment();
-                let current = batch.current(key);
-                if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
-                    batch.record(&Actor::system("retention"), key, &outcome);
-                    batch.stage(key, outcome);
-                }
+            let aftermath = self.retire_some(some, now, true).await?;
+            if aftermath.failures.values().any(StoreError::is_full) {
+                // Their removal is what mends that; it goes without a record, which is said.
+                tracing::warn!(
+                    count = some.len(),
+                    "finished objects are removed from a full disk without a record of each"
+                );
+                self.retire_some(some, now, false).await?;
             }
-            let sealed = batch.seal();
-            self.carry_out(sealed).await?;
         }
         Ok(())
+    }
+
+    async fn retire_some(
+        &mut self,
+        keys: &[Key],
+        now: Time,
+        recorded: bool,
+    ) -> Result<Aftermath, StoreError> {
+        let mut batch = Batch::new(
+            &self.memory,
+            &self.files,
+            &mut self.revisions,
+            &self.disk.defaults,
+            now,
+        );
+        for key in keys {
+            let moment = batch.moment();
+            let current = batch.current(key);
+            if let Some(Ok(outcome)) = current.map(|current| change::mark_deleted(&current, moment)) {
+                if recorded {
+                    batch.record(&Actor::system("retention"), key, &outcome);
+                }
+                batch.stage(key, outcome);
+            }
+        }
+        let sealed = batch.seal();
+        self.carry_out(sealed).await
     }
 
     /// Writes the status files of these objects again: somebody has removed them.
@@ -278,6 +462,9 @@ impl Writer {
             .record(&note.about, note.kind, note.reason, note.message);
     }
 }
+
+/// What became of one write of a batch.
+type Written = Result<Option<Placed>, StoreError>;
 
 /// The object whose held deletion the request confirms.
 fn confirmed_key(request: &Request) -> Option<Key> {

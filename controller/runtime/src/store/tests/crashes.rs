@@ -2,6 +2,7 @@
 //! again. What was acknowledged is there, what was not is wholly there or wholly not, and nothing is reported broken.
 
 use super::*;
+use crate::disk::faults::Left;
 use crate::store::Part;
 use aegis_api::workload::Workload;
 
@@ -189,4 +190,207 @@ async fn a_crash_at_any_step_of_the_start_itself_leaves_a_directory_that_opens()
         step += 1;
     }
     assert!(step > 10, "the start has only {step} steps");
+}
+
+/// What was written to the audit log and not made durable is not there: here all of it, or half of a line. A record that a
+/// change was undone is made durable by itself, and what is before it with it.
+fn tear_audit_log(dir: &TempDir, left: Left) {
+    let files = std::fs::read_dir(dir.path().join(".audit")).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    for path in files.filter(|path| path.extension().is_some_and(|end| end == "jsonl")) {
+        let bytes = std::fs::read(&path).unwrap();
+        let synced = String::from_utf8_lossy(&bytes).contains("\"undone\"");
+        let length = match left {
+            _ if synced => bytes.len(),
+            Left::Before => 0,
+            Left::Empty | Left::Half => bytes.len().saturating_sub(20),
+        };
+        std::fs::write(&path, &bytes[..length]).unwrap();
+    }
+}
+
+async fn audited(store: &Running) -> Vec<String> {
+    let page = store.audit().page(Some(0), 1000).await.unwrap();
+    let mut chain = aegis_api::audit::Chain::default();
+    let name = |line: &String| {
+        let record = chain.check(line).unwrap();
+        format!(
+            "{} {}",
+            record["verb"].as_str().unwrap(),
+            record["name"].as_str().unwrap()
+        )
+    };
+    page.lines.iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn i10_a_loss_of_power_between_any_two_system_calls_loses_nothing_acknowledged() {
+    for left in [Left::Before, Left::Empty, Left::Half] {
+        let mut step = 0;
+        loop {
+            let dir = dir();
+            let store = Running::open(&dir).await;
+            store.faults.crash_at(step);
+            let answered = scenario(&store).await;
+            let complete = answered.recreated.is_some();
+            let faults = store.faults.clone();
+            // Nothing of it reaches the disk any more, and nothing is under way after it.
+            store.stop().await;
+            let faults = faults.lose_power(left);
+            tear_audit_log(&dir, left);
+            let options = StoreOptions {
+                watch_files: false,
+                ..StoreOptions::new(dir.path())
+            };
+            let store = Running::try_with(options, faults).await.unwrap();
+            check(step, &answered, &store);
+            assert_eq!(leftovers(&dir), [""; 0], "step {step}");
+            let audited = audited(&store).await;
+            if answered.created {
+                assert!(
+                    audited.contains(&"create web".to_owned()),
+                    "step {step}, {left:?}: {audited:?}"
+                );
+            }
+            let before = store.contents();
+            store.kill().await;
+            assert_eq!(
+                Running::open(&dir).await.contents(),
+                before,
+                "step {step}, {left:?}"
+            );
+            if complete {
+                break;
+            }
+            step += 1;
+        }
+        assert!(step > 40, "the scenario has only {step} steps");
+    }
+}
+
+#[tokio::test]
+async fn i10_nothing_is_lost_while_the_journal_is_emptied_behind_the_writes() {
+    for left in [Left::Before, Left::Empty] {
+        for step in (0..160).step_by(3) {
+            let dir = dir();
+            let store = Running::open(&dir).await;
+            // Each change turns to the other file, and what the one has is made durable meanwhile.
+            store.faults.limit_journal(1);
+            store.faults.crash_at(step);
+            let answered = scenario(&store).await;
+            let faults = store.faults.clone();
+            store.kill().await;
+            // A share of the lock is held until what was on its way has ended.
+            let lock = Running::open(&dir).await;
+            check(step, &answered, &lock);
+            lock.kill().await;
+            let faults = faults.lose_power(left);
+            let options = StoreOptions {
+                watch_files: false,
+                ..StoreOptions::new(dir.path())
+            };
+            let store = Running::try_with(options, faults).await.unwrap();
+            check(step, &answered, &store);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_persons_edit_is_not_undone_by_the_journal_however_the_process_ended() {
+    let text = "metadata: {name: web}\nspec: {container: c, replicas: 7}\n";
+    for left in [None, Some(Left::Before), Some(Left::Half)] {
+        let dir = dir();
+        let store = Running::open(&dir).await;
+        for name in ["web", "gone", "left"] {
+            store.create(wl(), workload(name, 1), false).await.unwrap();
+        }
+        let edit = store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)));
+        edit.await.unwrap();
+        let faults = store.faults.clone();
+        store.kill().await;
+        let faults = left.map_or_else(Faults::default, |left| faults.lose_power(left));
+        std::fs::write(spec_path(&dir, "web"), text).unwrap();
+        if left.is_none() {
+            std::fs::remove_file(spec_path(&dir, "gone")).unwrap();
+        }
+        let options = StoreOptions {
+            watch_files: false,
+            deletion_hold: Duration::from_millis(1),
+            rescan: Duration::from_millis(20),
+            ..StoreOptions::new(dir.path())
+        };
+        let store = Running::try_with(options, faults).await.unwrap();
+        assert_eq!(replicas(&store.get_stored(wl(), "web").unwrap()), 7, "{left:?}");
+        assert_eq!(std::fs::read_to_string(spec_path(&dir, "web")).unwrap(), text);
+        assert!(store.get_stored(wl(), "left").is_some(), "{left:?}");
+        match left {
+            None => eventually("deleted by hand", || store.get_stored(wl(), "gone").is_none()).await,
+            Some(_) => assert!(store.get_stored(wl(), "gone").is_some(), "{left:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_any_bytes_is_no_reason_not_to_start() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let before = store.contents();
+    store.kill().await;
+    let journal = dir.path().join(".journal/a");
+    let whole = std::fs::read(&journal).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    for bytes in [
+        &b""[..],
+        &b"garbage"[..],
+        &[0xff; 8192][..],
+        &whole[..whole.len() / 3],
+        &whole[..60],
+        &damaged[..],
+    ] {
+        std::fs::write(&journal, bytes).unwrap();
+        let store = Running::open(&dir).await;
+        assert_eq!(store.contents(), before);
+        store.create(wl(), workload("other", 1), false).await.unwrap();
+        store.delete(wl(), "other", None, None, false).await.unwrap();
+        store.kill().await;
+    }
+    std::fs::remove_dir_all(dir.path().join(".journal")).unwrap();
+    let store = Running::open(&dir).await;
+    assert_eq!(store.contents(), before);
+    // Somebody tidies up while it runs.
+    store.create(wl(), workload("other", 1), false).await.unwrap();
+    std::fs::remove_dir_all(dir.path().join(".journal")).unwrap();
+    store.create(wl(), workload("third", 1), false).await.unwrap();
+    let faults = store.faults.clone();
+    store.kill().await;
+    let options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Running::try_with(options, faults.lose_power(Left::Empty))
+        .await
+        .unwrap();
+    assert!(store.get_stored(wl(), "third").is_some());
+}
+
+#[tokio::test]
+async fn a_change_waits_for_one_sync_and_an_orderly_end_leaves_the_journal_empty() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let before = store.faults.counts();
+    store.create(wl(), workload("other", 1), false).await.unwrap();
+    store
+        .edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)))
+        .await
+        .unwrap();
+    let counts = store.faults.counts();
+    let since = |step: &str| counts.get(step).unwrap_or(&0) - before.get(step).unwrap_or(&0);
+    assert_eq!(since("journal fsync"), 2, "{counts:?}");
+    assert_eq!((since("fsync"), since("fsync folder")), (0, 0), "{counts:?}");
+    store.stop().await;
+    let journal = std::fs::read(dir.path().join(".journal/a")).unwrap();
+    assert!(journal[..64].iter().all(|byte| *byte == 0));
 }

@@ -289,7 +289,7 @@ async fn an_error_between_two_renames_leaves_what_is_in_force_and_what_is_on_the
         ("rename", "web.yaml"),
         ("unlink", "web.yaml"),
         ("unlink", "web.status.yaml"),
-        ("fsync folder", "workloads"),
+        ("journal fsync", ".journal"),
     ] {
         let context = format!("{step} {path}");
         let dir = dir();
@@ -502,6 +502,7 @@ async fn finished_incidents_are_kept_by_count_and_age_and_those_that_decide_stay
     options.retention = Retention {
         max_finished: 3,
         max_age: "30d".parse().unwrap(),
+        ..Retention::default()
     };
     let store = Running::with(options).await;
     store.create(wl(), workload("web", 1), false).await.unwrap();
@@ -673,4 +674,86 @@ async fn a_rewritten_file_keeps_its_mode_and_a_new_one_is_private() {
         .await
         .unwrap();
     assert_eq!(mode(), 0o664);
+}
+
+#[tokio::test]
+async fn i12_open_incidents_over_the_cap_are_put_aside_at_the_start_and_none_is_lost() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    for n in 0..30 {
+        store
+            .create(inc(), incident(&format!("i-{n:02}")), false)
+            .await
+            .unwrap();
+    }
+    let status = json!({"phase": "EXECUTING", "timeline": [], "plan": {"hash": "h", "action": "RESTART", "target": "web",
+        "parentGeneration": 1, "patch": {}, "createdAt": "2026-01-31T12:00:00Z"}});
+    store
+        .edit(inc(), "i-29", Part::Status, false, set("", "status", status))
+        .await
+        .unwrap();
+    store.stop().await;
+    let mut options = StoreOptions {
+        watch_files: false,
+        ..StoreOptions::new(dir.path())
+    };
+    options.retention.max_open = 10;
+    let store = Running::with(options.clone()).await;
+    let names = |store: &Running| -> Vec<String> {
+        let (_, objects) = store.list_stored(inc());
+        objects.iter().map(|object| object.name().to_owned()).collect()
+    };
+    let kept = names(&store);
+    assert_eq!(kept.len(), 10);
+    assert!(
+        kept.contains(&"i-00".to_owned()) && kept.contains(&"i-29".to_owned()),
+        "{kept:?}"
+    );
+    let page = store.audit().page(None, 1).await.unwrap();
+    assert!(
+        page.lines[0].contains("20 open ones") && page.lines[0].contains(".aside"),
+        "{page:?}"
+    );
+    let warned = store.warnings();
+    assert!(
+        warned.iter().any(|warning| warning.contains(".aside")),
+        "{warned:?}"
+    );
+    store.stop().await;
+    for file in fs::read_dir(dir.path().join(".aside/incidents")).unwrap() {
+        let file = file.unwrap();
+        fs::rename(file.path(), dir.path().join("incidents").join(file.file_name())).unwrap();
+    }
+    options.retention.max_open = 100;
+    let store = Running::with(options).await;
+    assert_eq!(names(&store).len(), 30, "moved back, they are there as they were");
+    assert!(store.broken_files().is_empty());
+}
+
+#[tokio::test]
+async fn i12_a_full_disk_takes_finished_incidents_that_did_nothing() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    for n in 0..40 {
+        let name = format!("i-{n:02}");
+        store.create(inc(), incident(&name), false).await.unwrap();
+        store
+            .edit(
+                inc(),
+                &name,
+                Part::Status,
+                false,
+                set("", "status", finished(100 - n)),
+            )
+            .await
+            .unwrap();
+    }
+    store.faults.fail("create", "", ErrorKind::StorageFull);
+    let refused = store.create(wl(), workload("web", 1), false).await.unwrap_err();
+    assert!(refused.is_full(), "{refused}");
+    eventually("some of them make room", || store.list_stored(inc()).1.len() < 40).await;
+    assert!(store.get_stored(inc(), "i-00").is_none() && store.get_stored(inc(), "i-39").is_some());
+    store.faults.mend();
+    store.create(wl(), workload("web", 1), false).await.unwrap();
 }

@@ -471,3 +471,63 @@ async fn an_object_is_not_created_over_a_file_that_somebody_is_writing() {
     );
     assert!(store.get_stored(wl(), "web").is_none());
 }
+
+/// The kind: somebody saves between the moment the controller checks a file and the moment it replaces or removes it.
+#[tokio::test]
+async fn what_is_saved_right_before_the_controller_replaces_or_removes_a_file_stays() {
+    let text = "metadata: {name: web}\nspec: {container: c, replicas: 7}\n";
+    let dir = dir();
+    let options = StoreOptions {
+        watch_files: false,
+        rescan: Duration::from_millis(20),
+        ..StoreOptions::new(dir.path())
+    };
+    let store = Running::with(options).await;
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    store.faults.save_before("workloads/web.yaml", text);
+    let edit = store.edit(wl(), "web", Part::Spec, false, set("/spec", "replicas", json!(2)));
+    let error = edit.await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(spec_path(&dir, "web")).unwrap(), text);
+    eventually("what was saved is in force", || {
+        replicas(&store.get_stored(wl(), "web").unwrap()) == 7
+    })
+    .await;
+
+    let text = text.replace("replicas: 7", "replicas: 8");
+    store.faults.save_before("workloads/web.yaml", &text);
+    store.delete(wl(), "web", None, None, false).await.unwrap();
+    assert_eq!(std::fs::read_to_string(spec_path(&dir, "web")).unwrap(), text);
+    eventually("it is the next object", || {
+        store
+            .get_stored(wl(), "web")
+            .is_some_and(|web| replicas(&web) == 8)
+    })
+    .await;
+
+    let text = text.replace("name: web", "name: new");
+    store.faults.save_before("workloads/new.yaml", &text);
+    let error = store.create(wl(), workload("new", 1), false).await.unwrap_err();
+    assert!(error.to_string().contains("written by hand"), "{error}");
+    assert_eq!(std::fs::read_to_string(spec_path(&dir, "new")).unwrap(), text);
+    let left = std::fs::read_dir(dir.path().join("workloads")).unwrap();
+    let left = left.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.starts_with('.')).count(), 0);
+}
+
+#[tokio::test]
+async fn a_temporary_file_has_a_name_that_cannot_be_guessed_and_follows_no_link() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let target = dir.path().join("target");
+    std::fs::write(&target, "untouched").unwrap();
+    // As earlier versions called them.
+    for number in 0..2000 {
+        for name in ["web.yaml", "web.status.yaml"] {
+            let link = dir.path().join(format!("workloads/.{name}.aegis-tmp-{number}"));
+            std::os::unix::fs::symlink(&target, link).unwrap();
+        }
+    }
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "untouched");
+}

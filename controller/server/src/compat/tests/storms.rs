@@ -108,3 +108,116 @@ async fn i12_a_storm_of_repeats_is_one_write_a_second_and_no_picture() {
         "{page:?}"
     );
 }
+
+/// How many senders there are at a time.
+const SENDERS: usize = 16;
+
+/// Posts so many distinct alerts over this many containers, half of them unknown; answers how many of each code were
+/// answered.
+async fn storm(server: &Server, alerts: usize, containers: usize) -> std::collections::BTreeMap<u16, u32> {
+    use futures::StreamExt as _;
+    let posts = (0..alerts).map(|n| async move {
+        let container = n % containers;
+        let container = match container % 2 {
+            0 => format!("known-{container}"),
+            _ => format!("stranger-{container}"),
+        };
+        let answer = fire(
+            server,
+            &format!("storm-{n}"),
+            &format!("Kind{}", n % 7),
+            &container,
+        )
+        .await;
+        let code = answer.code.as_u16();
+        if code == 429 {
+            let wait = answer
+                .headers
+                .get("retry-after")
+                .and_then(|wait| wait.to_str().ok());
+            let wait = wait.and_then(|wait| wait.parse::<u64>().ok());
+            assert!(
+                wait.is_some_and(|wait| (1..=60).contains(&wait)),
+                "{:?}",
+                answer.headers
+            );
+        }
+        code
+    });
+    let mut codes = std::collections::BTreeMap::new();
+    let mut posts = futures::stream::iter(posts).buffer_unordered(SENDERS);
+    while let Some(code) = posts.next().await {
+        *codes.entry(code).or_default() += 1;
+    }
+    codes
+}
+
+fn counted(incidents: &[std::sync::Arc<Incident>]) -> u32 {
+    incidents.iter().map(|incident| incident.spec.count).sum()
+}
+
+/// The earlier system's storm, reduced: every answer of 200 is counted on an incident, before and after a restart, and
+/// neither the directory nor what is loaded from it grows with the number of alerts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i12_a_storm_of_twenty_thousand_distinct_alerts_is_capped_and_loses_nothing_acknowledged() {
+    const ALERTS: usize = 20_000;
+    const CAP: usize = 100;
+    const KNOWN: usize = 20;
+    let server = bounded(100_000, CAP).await;
+    for n in 0..KNOWN {
+        let name = format!("known-{}", n * 2);
+        create(&server, "Workload", &name, json!({"container": name})).await;
+    }
+    let codes = storm(&server, ALERTS, KNOWN * 2).await;
+    server.flush().await;
+    let taken = codes.get(&200).copied().unwrap_or_default();
+    let refused = codes.get(&429).copied().unwrap_or_default();
+    assert_eq!(usize::try_from(taken + refused).unwrap(), ALERTS, "{codes:?}");
+    let all = incidents(&server);
+    assert!(all.len() <= CAP + KNOWN, "{} are open", all.len());
+    assert_eq!(
+        counted(&all),
+        taken,
+        "all that was acknowledged, and nothing else"
+    );
+    let folder = server.folder.path().join("incidents");
+    let files = std::fs::read_dir(&folder).unwrap().count();
+    assert!(files <= 2 * (CAP + KNOWN) + 8, "{files} files");
+
+    let Server {
+        folder,
+        shutdown,
+        store,
+        ..
+    } = server;
+    shutdown.cancel();
+    drop(store);
+    let mut options = aegis_runtime::StoreOptions::new(folder.path());
+    options.retention.max_open = CAP;
+    // It waits for the lock a while each time.
+    let (store, _driver) = loop {
+        match aegis_runtime::Store::open(options.clone(), aegis_runtime::EventRecorder::new()).await {
+            Err(aegis_runtime::StoreError::Locked { .. }) => {}
+            opened => break opened.unwrap(),
+        }
+    };
+    let loaded = store.list::<Incident>();
+    assert!(loaded.len() <= CAP, "{} are loaded", loaded.len());
+    let aside = std::fs::read_dir(folder.path().join(".aside/incidents")).map_or(0, Iterator::count);
+    assert_eq!(
+        loaded.len() + aside / 2,
+        all.len(),
+        "what is over is put aside, and there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i12_a_storm_past_a_tokens_rate_is_answered_429_and_what_was_taken_is_there() {
+    let server = bounded(20, 10_000).await;
+    let codes = storm(&server, 2000, 10).await;
+    server.flush().await;
+    let taken = codes.get(&200).copied().unwrap_or_default();
+    assert!(codes.get(&429).is_some_and(|refused| *refused > 500), "{codes:?}");
+    assert_eq!(codes.len(), 2, "{codes:?}");
+    assert_eq!(counted(&incidents(&server)), taken);
+}
