@@ -65,6 +65,11 @@ bench: engine images ## measure against the bare engine, and retrieval beside sc
 	@echo
 	@tests/bench-retrieval.sh
 
+.PHONY: soak
+soak: ## half an hour of storms, slow readers, an engine that comes and goes and a disk that fills (AEGIS_SOAK_MINUTES)
+	cargo build --locked --release -p aegis-controller
+	cargo run --locked --release -p aegis-tests --bin soak
+
 .PHONY: bench-retrieval
 bench-retrieval: ## measure retrieval beside scikit-learn's refit of the same corpus
 	@tests/bench-retrieval.sh

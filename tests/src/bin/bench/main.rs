@@ -12,6 +12,7 @@ mod memory;
 mod report;
 mod scaling;
 mod stack;
+mod storm;
 
 use crate::report::say;
 
@@ -49,6 +50,12 @@ async fn main() {
     }
     if asked("webhook") {
         crowd::webhook().await;
+    }
+    if asked("acknowledged") {
+        storm::acknowledged().await;
+    }
+    if asked("storm") {
+        storm::memory_after().await;
     }
     if asked("detect") {
         detect::detect(rounds).await;
