@@ -288,6 +288,22 @@ mod tests {
         assert!(parse(&format!("? {}\n: 1\n", "k".repeat(MAX_KEY_BYTES))).is_ok());
     }
 
+    /// On the stack that threads have. Twice as many levels ended the process.
+    #[test]
+    fn a_text_is_nested_as_deep_as_it_may_be_and_no_deeper() {
+        let flow: fn(usize) -> String = |levels| format!("{}1{}\n", "[".repeat(levels), "]".repeat(levels));
+        let block: fn(usize) -> String = |levels| {
+            let lines = (0..levels).map(|level| format!("{}k:\n", " ".repeat(level)));
+            lines.collect::<String>() + &" ".repeat(levels) + "1\n"
+        };
+        for nested in [flow, block] {
+            assert!(parse(&nested(MAX_DEPTH)).is_ok());
+            for deeper in [MAX_DEPTH + 1, 60, 2000] {
+                assert!(parse(&nested(deeper)).is_err(), "{deeper}");
+            }
+        }
+    }
+
     #[test]
     fn a_long_text_that_is_repeated_by_aliases_is_refused() {
         let mut text = format!("a: &a \"{}\"\nb: [", "x".repeat(500_000));

@@ -9,6 +9,7 @@
 )]
 
 mod batch;
+pub(crate) mod bounds;
 mod change;
 mod driver;
 mod error;

@@ -262,6 +262,10 @@ impl Status {
             StoreError::Conflict { name, message, .. } => Self::conflict(info, &name, &message),
             StoreError::Invalid { name, errors, .. } => Self::invalid(info, &name, &errors),
             StoreError::Refused { name, message, .. } => Self::unprocessable(info, &name, &message),
+            error @ StoreError::TooMany { .. } => {
+                let (code, message) = (StatusCode::INSUFFICIENT_STORAGE, error.to_string());
+                Self::new(code, "InsufficientStorage", message)
+            }
             StoreError::Closed => {
                 let code = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(code, "ServiceUnavailable", "the server is shutting down")

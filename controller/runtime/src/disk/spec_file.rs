@@ -6,6 +6,7 @@ use aegis_api::{FieldError, KindInfo};
 use serde_json::Value;
 
 use super::layout::Key;
+use crate::store::bounds;
 use crate::store::object::Desired;
 
 /// The largest file that is read, in bytes.
@@ -67,7 +68,7 @@ pub(crate) fn too_large(bytes: impl std::fmt::Display) -> String {
     format!("the file has {bytes} bytes: {MAX_BYTES} at most are read")
 }
 
-/// Checks what surrounds a spec: apiVersion, kind, and the names of metadata. `name` is the one it must have.
+/// Checks what surrounds a spec: apiVersion, kind, the names of metadata, and how much it all is. `name` is the one it must have.
 pub(crate) fn check_envelope(info: &KindInfo, name: Option<&str>, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if !object.is_object() {
@@ -113,6 +114,7 @@ pub(crate) fn check_envelope(info: &KindInfo, name: Option<&str>, object: &Value
             ));
         }
     }
+    errors.extend(bounds::errors(object));
     errors
 }
 

@@ -6,12 +6,13 @@ mod sealed;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use aegis_api::Time;
 use aegis_api::audit::{Actor, Entry, picture};
 use aegis_api::defaults::Defaults;
+use aegis_api::{KindInfo, Time};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::bounds;
 use super::change::{self, Moment, Outcome};
 use super::memory::Memory;
 use super::{Change, Request, StoreError, StoreEvent, Stored, Verb};
@@ -142,6 +143,22 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// How many objects of the kind there are with what this batch makes of it so far.
+    fn count(&self, info: &KindInfo) -> usize {
+        let made = self.staged.iter().filter(|(key, staged)| {
+            std::ptr::eq(key.info, info)
+                && staged.object.is_some()
+                && self.memory.get(info, &key.name).is_none()
+        });
+        let gone = self.staged.iter().filter(|(key, staged)| {
+            std::ptr::eq(key.info, info)
+                && staged.object.is_none()
+                && self.memory.get(info, &key.name).is_some()
+        });
+        let count = self.memory.objects_of(info).saturating_add(made.count());
+        count.saturating_sub(gone.count())
+    }
+
     pub(crate) fn moment(&self) -> Moment {
         Moment {
             revision: self.revisions.next(),
@@ -244,14 +261,13 @@ impl<'a> Batch<'a> {
             current.as_ref().ok_or_else(missing)
         };
         match change {
-            Change::Create { object } => change::create(
-                key.info,
-                &key.name,
-                object,
-                current.as_ref(),
-                moment,
-                self.defaults,
-            ),
+            Change::Create { object } => {
+                if current.is_none() {
+                    bounds::room(key.info, &key.name, self.count(key.info))?;
+                }
+                let (info, name) = (key.info, key.name.as_str());
+                change::create(info, name, object, current.as_ref(), moment, self.defaults)
+            }
             Change::Edit { part, edit, .. } => change::edit(found()?, part, edit, moment),
             Change::Delete {
                 uid,

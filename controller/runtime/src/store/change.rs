@@ -9,6 +9,7 @@ use aegis_api::validate::strip_nulls;
 use aegis_api::{FieldError, KindInfo, Time};
 use serde_json::Value;
 
+use super::bounds;
 use super::object::{Desired, Stored, System};
 use super::{Edit, Part, StoreError, Verb};
 use crate::disk::layout::refused_name;
@@ -175,6 +176,13 @@ fn edit_finalizers(current: &Arc<Stored>, wanted: &Value, moment: Moment) -> Res
     let before = &current.system().finalizers;
     if finalizers == *before {
         return Ok(Outcome::Same(Arc::clone(current)));
+    }
+    // Whatever there is may be taken away.
+    if finalizers.iter().any(|finalizer| !before.contains(finalizer)) {
+        let errors = bounds::errors(&serde_json::json!({"metadata": {"finalizers": finalizers}}));
+        if !errors.is_empty() {
+            return Err(invalid(current.info, current.name(), errors));
+        }
     }
     if current.is_deleting() && finalizers.iter().any(|finalizer| !before.contains(finalizer)) {
         let error = FieldError::forbidden(

@@ -30,6 +30,11 @@ pub enum StoreError {
         name: String,
         errors: Vec<FieldError>,
     },
+    /// There are as many objects of the kind as there may be.
+    #[error(
+        "{kind} \"{name}\": there are {most} objects of this kind, the most there may be: delete some first"
+    )]
+    TooMany { kind: String, name: String, most: usize },
     /// The caller's own edit, or a rule of the store, says no.
     #[error("{kind} \"{name}\": {message}")]
     Refused {

@@ -182,6 +182,13 @@ impl Memory {
         }
     }
 
+    /// How many objects of the kind there are.
+    pub(crate) fn objects_of(&self, info: &KindInfo) -> usize {
+        let tables = self.read();
+        let objects = tables.objects.get(info.plural);
+        objects.map_or(0, |objects| objects.by_name.len())
+    }
+
     /// Whether there is no object of the kind.
     pub(crate) fn is_empty(&self, info: &KindInfo) -> bool {
         self.read()

@@ -1,6 +1,8 @@
 //! Who may write what reaches the host. Decided in `aegis-planning`; here is what it needs: the sender's role, the object
 //! as it would be, and the containers that it names, which are inspected before the store's writer is asked.
 
+use std::sync::Arc;
+
 use aegis_api::{FieldError, Incident, KindInfo, LoadBalancer, LoadBalancerSpec, Workload, WorkloadSpec};
 use aegis_planning::admission::{self, Inspected, Named};
 use aegis_runtime::Stored;
@@ -14,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::target::Target;
+use super::write::Edit;
 use crate::auth::{Identity, Role};
 use crate::state::ServerState;
 use crate::status::Status;
@@ -71,7 +74,7 @@ impl Admission {
         self,
         state: &ServerState,
         target: &Target,
-        edit: impl FnOnce(&Stored) -> Result<Value, String>,
+        edit: &Edit,
     ) -> Result<Judged, Status> {
         let info = target.info;
         let Some(current) = state
@@ -81,7 +84,11 @@ impl Admission {
         else {
             return Ok(Judged(None));
         };
-        if let Ok(wanted) = edit(&current) {
+        let (edit, snapshot) = (Arc::clone(edit), Arc::clone(&current));
+        let wanted = tokio::task::spawn_blocking(move || edit(&snapshot)).await;
+        let wanted =
+            wanted.map_err(|error| Status::internal(format!("the change was not worked out: {error}")))?;
+        if let Ok(wanted) = wanted {
             self.judge(state, info, Some(&current.value), &wanted).await?;
         }
         Ok(Judged(Some(generation_of(&current.value))))

@@ -1,12 +1,12 @@
 //! The scale subresource: the number of replicas, and nothing else of an object.
 
-use aegis_runtime::{Part, Store, Stored};
+use aegis_runtime::{Store, Stored};
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::target::Target;
-use super::write::{consistent, refused};
+use super::write::{change, consistent, refused};
 use crate::status::Status;
 
 /// The `Scale` of an object.
@@ -33,7 +33,7 @@ pub(super) fn view(object: &Value) -> Value {
 /// Sets the number of replicas to that of the scale which `edit` makes of the current one.
 pub(super) async fn set<F>(store: &Store, target: &Target, dry_run: bool, edit: F) -> Result<Response, Status>
 where
-    F: FnOnce(&Value) -> Result<Value, String> + Send + 'static,
+    F: Fn(&Value) -> Result<Value, String> + Send + Sync + 'static,
 {
     let edit = move |current: &Stored| {
         let scale = edit(&view(&current.value)).map_err(|why| refused(current, why))?;
@@ -47,11 +47,8 @@ where
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             spec.insert("replicas".to_owned(), replicas);
         }
-        Ok(object)
+        Ok((object, ()))
     };
-    let stored = store
-        .edit(target.info, &target.name, Part::Spec, dry_run, edit)
-        .await;
-    let stored = stored.map_err(|error| Status::from_store(target.info, error))?;
+    let (stored, ()) = change(store, target, dry_run, edit).await?;
     Ok(Json(view(&stored.value)).into_response())
 }

@@ -836,3 +836,46 @@ async fn containers_that_reach_the_host_are_named_by_admins_only() {
         "an admin may"
     );
 }
+
+/// What it nests is far less than would end the process.
+#[tokio::test]
+async fn a_patch_that_nests_too_deep_is_refused_on_every_route_that_takes_one() {
+    let server = with(&["web"]).await;
+    let nested = format!("{}1{}", "[".repeat(20), "]".repeat(20));
+    let turn = format!(
+        r#"{{"op":"add","path":"/y","value":{nested}}},{{"op":"move","from":"/x","path":"/y{}"}},
+           {{"op":"move","from":"/y","path":"/x"}}"#,
+        "/0".repeat(19)
+    );
+    let body = format!(
+        r#"[{{"op":"add","path":"/x","value":1}},{}]"#,
+        vec![turn; 10].join(",")
+    );
+    for (method, path) in [("PATCH", "web"), ("PATCH", "web/scale"), ("POST", "web/plan")] {
+        let headers = [("content-type", "application/json-patch+json")];
+        let answer = server
+            .ask_with(method, &format!("{BASE}/{path}"), &headers, Some(body.clone()))
+            .await;
+        let message = message(&answer);
+        assert!(
+            message.starts_with("422") && message.contains("deeper than 128 levels"),
+            "{path}: {message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_patch_of_an_object_that_changes_all_the_time_is_worked_out_again_and_none_is_lost() {
+    let server = with(&["web"]).await;
+    let label = async |n: usize| {
+        let body = format!(r#"{{"metadata":{{"labels":{{"n{n}":"x"}}}}}}"#);
+        patch(&server, MERGE, &format!("{BASE}/web"), &body)
+            .await
+            .code
+            .as_u16()
+    };
+    let codes = futures::future::join_all((0..8).map(label)).await;
+    assert_eq!(codes, [200; 8]);
+    let labels = server.get(&format!("{BASE}/web")).await.json()["metadata"]["labels"].clone();
+    assert_eq!(labels.as_object().unwrap().len(), 9, "{labels}");
+}

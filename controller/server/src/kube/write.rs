@@ -1,7 +1,9 @@
-//! Changes of objects. All of them go through the store's single writer; what is refused changes nothing. Status is the
-//! controller's: it has no other writer.
+//! Changes of objects. All of them go through the store's single writer; what is refused changes nothing. What a client's
+//! body makes of an object is worked out before that, of a snapshot, and stored if the object is still that version. Status
+//! is the controller's: it has no other writer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aegis_runtime::{Part, Store, StoreError, Stored};
 use axum::Json;
@@ -10,7 +12,6 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::admission::{Admission, Judged, Sender};
 use super::patch::Patch;
@@ -22,6 +23,8 @@ use crate::body::{API_LIMIT, BoundedBody};
 use crate::state::ServerState;
 use crate::status::Status;
 
+/// How often a change is worked out again because the object became another meanwhile.
+const TRIES: usize = 10;
 /// What Kubernetes says to a writer that had an older version.
 const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -83,14 +86,13 @@ pub(super) async fn update(
     let mut object = input::object(&body.0)?;
     input::settle(&target, &mut object)?;
     input::check(target.info, &object, store.defaults())?;
-    let judged = admission
-        .of_change(&state, &target, |_| Ok(object.clone()))
-        .await?;
+    let edit: Edit = Arc::new(move |_| Ok(object.clone()));
+    let judged = admission.of_change(&state, &target, &edit).await?;
     let by = By {
         user: &identity.user,
         judged,
     };
-    let stored = commit(&store, by, &target, query.dry_run, move |_| Ok(object)).await?;
+    let stored = commit(&store, by, &target, query.dry_run, edit).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
@@ -116,17 +118,13 @@ pub(super) async fn patch(
         return make(writer, &target, query.dry_run, object.clone()).await;
     }
     target.exists()?;
-    let judged = admission
-        .of_change(&state, &target, |current| patch.apply(&current.value))
-        .await?;
+    let edit: Edit = Arc::new(move |current| patch.apply(&current.value));
+    let judged = admission.of_change(&state, &target, &edit).await?;
     let by = By {
         user: &identity.user,
         judged,
     };
-    let stored = commit(&store, by, &target, query.dry_run, move |current| {
-        patch.apply(&current.value)
-    })
-    .await?;
+    let stored = commit(&store, by, &target, query.dry_run, edit).await?;
     Ok(Json(&*stored.value).into_response())
 }
 
@@ -147,7 +145,7 @@ pub(super) async fn part(
 ) -> Result<Response, Status> {
     changeable(&target)?;
     let wanted = input::object(&body.0)?;
-    scale::set(&store, &target, query.dry_run, move |_| Ok(wanted)).await
+    scale::set(&store, &target, query.dry_run, move |_| Ok(wanted.clone())).await
 }
 
 /// Patches a part of an object.
@@ -234,19 +232,18 @@ struct By<'a> {
     judged: Judged,
 }
 
-/// Makes an object what `edit` answers, if that is of the current version, keeps what cannot change, and validates.
-async fn commit<F>(
+/// What a body makes of an object. May take long: neither for the store's writer nor for the async workers.
+pub(super) type Edit = Arc<dyn Fn(&Stored) -> Result<Value, String> + Send + Sync>;
+
+/// Makes an object what `edit` makes of it, if that is of the current version, keeps what cannot change, and validates.
+async fn commit(
     store: &Store,
     by: By<'_>,
     target: &Target,
     dry_run: bool,
-    edit: F,
-) -> Result<Arc<Stored>, Status>
-where
-    F: FnOnce(&Stored) -> Result<Value, String> + Send + 'static,
-{
+    edit: Edit,
+) -> Result<Arc<Stored>, Status> {
     let (info, name) = (target.info, target.name.as_str());
-    let (done, receiver) = oneshot::channel();
     let By { user, judged } = by;
     let user = Arc::clone(user);
     let edit = move |current: &Stored| {
@@ -261,19 +258,58 @@ where
             let (kind, name) = (current.info.kind.to_owned(), current.name().to_owned());
             return Err(StoreError::Invalid { kind, name, errors });
         }
-        // Where the caller is gone, no one waits for the finalizers either.
-        drop(done.send(finalizers(&wanted)));
-        Ok(wanted)
+        let finalizers = finalizers(&wanted);
+        Ok((wanted, finalizers))
     };
-    let answer = |result: Result<_, StoreError>| result.map_err(|error| Status::from_store(info, error));
-    let stored = answer(store.edit(info, name, Part::Spec, dry_run, edit).await)?;
-    match receiver.await {
-        Ok(wanted) if !dry_run && wanted != finalizers(&stored.value) => {
-            let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
-            answer(store.edit(info, name, Part::Finalizers, false, edit).await)
-        }
-        _ => Ok(stored),
+    let (stored, wanted) = change(store, target, dry_run, edit).await?;
+    if dry_run || wanted == finalizers(&stored.value) {
+        return Ok(stored);
     }
+    let edit = move |current: &Stored| Ok(with_finalizers(&current.value, &wanted));
+    let stored = store.edit(info, name, Part::Finalizers, false, edit).await;
+    stored.map_err(|error| Status::from_store(info, error))
+}
+
+/// Works out what becomes of an object, beside the store's writer and its async workers, and stores it if the object is
+/// still what it was worked out for; else again. `edit` answers the whole object, and what the caller keeps of it.
+pub(super) async fn change<F, T>(
+    store: &Store,
+    target: &Target,
+    dry_run: bool,
+    edit: F,
+) -> Result<(Arc<Stored>, T), Status>
+where
+    F: Fn(&Stored) -> Result<(Value, T), StoreError> + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    let (info, name) = (target.info, target.name.as_str());
+    let edit = Arc::new(edit);
+    for _ in 0..TRIES {
+        let current = store.get_stored(info, name);
+        let current = current.ok_or_else(|| Status::not_found(info, name))?;
+        let (version, edit) = (current.resource_version, Arc::clone(&edit));
+        let made = tokio::task::spawn_blocking(move || edit(&current)).await;
+        let made =
+            made.map_err(|error| Status::internal(format!("the change was not worked out: {error}")))?;
+        let (wanted, kept) = made.map_err(|error| Status::from_store(info, error))?;
+        let moved = Arc::new(AtomicBool::new(false));
+        let has_moved = Arc::clone(&moved);
+        let replace = move |now: &Stored| {
+            if now.resource_version == version {
+                return Ok(wanted);
+            }
+            has_moved.store(true, Ordering::Relaxed);
+            Err(refused(now, MODIFIED.to_owned()))
+        };
+        match store.edit(info, name, Part::Spec, dry_run, replace).await {
+            Err(_) if moved.load(Ordering::Relaxed) => {}
+            stored => {
+                let stored = stored.map_err(|error| Status::from_store(info, error))?;
+                return Ok((stored, kept));
+            }
+        }
+    }
+    Err(Status::conflict(info, name, MODIFIED))
 }
 
 pub(super) fn refused(current: &Stored, message: String) -> StoreError {

@@ -364,9 +364,9 @@ async fn i12_changes_of_large_objects_are_kept_for_watchers_by_their_bytes() {
             large("annotations", json!({"last-applied": "x".repeat(200_000)})),
         ),
         (
-            "labels",
+            "annotations",
             large(
-                "labels",
+                "annotations",
                 (0..3000)
                     .map(|n| (format!("label-{n}"), json!("x".repeat(60))))
                     .collect(),
@@ -488,4 +488,37 @@ async fn after_the_end_requests_are_refused_and_watches_end() {
     ));
     assert!(watch.next().await.is_none());
     assert!(handle.list::<Workload>().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_an_object_is_refused_from_every_sender() {
+    let dir = dir();
+    let store = Running::open(&dir).await;
+    let annotation = "x".repeat((256 << 10) + 1);
+    let mut object = workload("web", 1);
+    object["metadata"]["annotations"] = json!({"a": annotation});
+    let refused = store.create(wl(), object, false).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("metadata.annotations") && refused.contains("262144 bytes"),
+        "{refused}"
+    );
+    store.create(wl(), workload("web", 1), false).await.unwrap();
+    let edit = set("/metadata", "annotations", json!({"a": annotation}));
+    let refused = store
+        .edit(wl(), "web", Part::Spec, false, edit)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("metadata.annotations"), "{refused}");
+    let finalizers: Vec<String> = (0..100).map(|n| format!("example.org/{n}")).collect();
+    let edit = set("/metadata", "finalizers", json!(finalizers));
+    let refused = store
+        .edit(wl(), "web", Part::Finalizers, false, edit)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("metadata.finalizers") && refused.contains("64 items"),
+        "{refused}"
+    );
 }

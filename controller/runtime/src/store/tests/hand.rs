@@ -531,3 +531,42 @@ async fn a_temporary_file_has_a_name_that_cannot_be_guessed_and_follows_no_link(
     store.create(wl(), workload("web", 1), false).await.unwrap();
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "untouched");
 }
+
+/// Each of them took gigabytes at every start, or was in force.
+#[tokio::test]
+async fn a_file_that_breaks_a_bound_is_reported_at_the_start_and_the_others_are_in_force() {
+    let dir = dir();
+    fs::create_dir(dir.path().join("workloads")).unwrap();
+    let key = format!(
+        "spec:\n  ? {}\n  : [{}]\n",
+        "k".repeat(100_000),
+        "0,".repeat(1000)
+    );
+    let nodes = format!("spec: [{}]\n", "0,".repeat(100_001));
+    let annotation = format!(
+        "kind: Workload\nmetadata: {{name: a, annotations: {{x: {}}}}}\nspec: {{container: c}}\n",
+        "x".repeat(300_000)
+    );
+    for (name, text) in [
+        ("k", &key),
+        ("n", &nodes),
+        ("a", &annotation),
+        ("web", &text("web", "1")),
+    ] {
+        fs::write(spec_path(&dir, name), text).unwrap();
+    }
+    let store = Running::open(&dir).await;
+    assert!(has(&store, "web", 1));
+    let broken: Vec<String> = store
+        .broken_files()
+        .into_iter()
+        .map(|file| format!("{file:?}"))
+        .collect();
+    assert_eq!(broken.len(), 3, "{broken:?}");
+    for words in ["1024 at most", "node", "262144 bytes"] {
+        assert!(
+            broken.iter().any(|file| file.contains(words)),
+            "{words}: {broken:?}"
+        );
+    }
+}
