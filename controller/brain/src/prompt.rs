@@ -9,6 +9,7 @@ mod fence;
 mod log;
 mod view;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use aegis_api::proposal::{Action, Proposal, Seat, Vote};
@@ -127,6 +128,15 @@ impl Prompts {
             })?;
         }
         let mut tera = Tera::default();
+        // What a prompt says leaves the host.
+        tera.register_function(
+            "get_env",
+            |_: &HashMap<String, tera::Value>| -> tera::Result<tera::Value> {
+                Err(tera::Error::msg(
+                    "get_env is not offered: a prompt reads no environment",
+                ))
+            },
+        );
         for (name, embedded) in EMBEDDED {
             let own = folder
                 .map(|folder| read(&folder.join(name)))

@@ -15,6 +15,7 @@ pub mod receipts;
 pub mod render;
 pub mod staging;
 pub mod status;
+mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

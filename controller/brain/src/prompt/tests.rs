@@ -406,3 +406,15 @@ fn a_folder_can_bring_templates_of_its_own() {
     let source = std::error::Error::source(&error).and_then(|source| source.source());
     assert!(source.unwrap().to_string().contains("wrokload"), "{error:?}");
 }
+
+#[test]
+fn i11_a_template_of_a_person_s_own_reads_no_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["analysis.tera", "case.tera"] {
+        std::fs::write(folder.path().join(name), "{{ get_env(name='PATH') }}").unwrap();
+        let error = Prompts::load(Some(folder.path())).unwrap_err();
+        let error = aegis_api::error::chain(&error);
+        assert!(error.contains("get_env is not offered"), "{error}");
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+}

@@ -102,7 +102,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         .collect();
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
-    let text = tera::Tera::one_off(template, &context, false).map_err(RenderError::Template)?;
+    let text = super::template::render(template, &context).map_err(RenderError::Template)?;
     Ok(Rendered {
         revision: digest,
         text,
