@@ -9,6 +9,7 @@ pub(crate) mod faults;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod home;
+mod ignore;
 pub(crate) mod journal;
 pub(crate) mod layout;
 pub(crate) mod link;
@@ -148,6 +149,7 @@ fn make(dir: &std::path::Path) -> Result<(), DiskError> {
         .create(dir)
         .map_err(|source| DiskError::io(dir, source))?;
     Record::read(dir).check(dir)?;
+    ignore::write(dir).map_err(|source| DiskError::io(dir.join(ignore::FILE), source))?;
     for info in KINDS.iter() {
         let folder = dir.join(info.plural);
         file::make_folder(&folder).map_err(|source| DiskError::io(folder, source))?;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -389,9 +389,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], faults: &Faults) -> io::Result<
     path.parent().map_or(Ok(()), |folder| sync_folder(folder, faults))
 }
 
-/// Makes a folder that belongs to whom its parent belongs to.
+/// Makes a folder that belongs to whom its parent belongs to, and that no one else looks into: names tell, too.
 pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
-    match std::fs::create_dir(folder) {
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         Err(error) => return Err(error),

@@ -570,3 +570,22 @@ async fn a_file_that_breaks_a_bound_is_reported_at_the_start_and_the_others_are_
         );
     }
 }
+
+#[tokio::test]
+async fn a_new_directory_shows_others_no_names_and_git_no_secrets() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let (store, _driver) = crate::Store::open(StoreOptions::new(&state), crate::EventRecorder::new())
+        .await
+        .unwrap();
+    for folder in ["", "workloads", "incidents", "remediationpolicies", ".audit"] {
+        let metadata = fs::metadata(store.dir().join(folder)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{folder:?}");
+    }
+    let ignored = fs::read_to_string(state.join(".gitignore")).unwrap();
+    assert!(
+        ignored.contains("*.status.yaml") && ignored.contains("/.*"),
+        "{ignored}"
+    );
+}
