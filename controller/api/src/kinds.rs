@@ -471,4 +471,23 @@ mod tests {
                 .contains("spec.backends[0].upstream: Required value")
         );
     }
+
+    #[test]
+    fn a_probe_that_hangs_or_is_not_due_keeps_its_verdict_for_minutes_at_most() {
+        let health = |field: &str, value: &str| {
+            let mut health = json!({"tcp": {"port": 80}});
+            health[field] = value.into();
+            workload(&json!({"container": "web", "health": health}))
+        };
+        for (field, most, over) in [("interval", "10m", "11m"), ("timeout", "2m", "365d")] {
+            assert!(find("wl").unwrap().decode(health(field, most)).is_ok());
+            let found = errors("wl", health(field, over));
+            assert_eq!(found.len(), 1, "{found:?}");
+            let named = format!("spec.health.{field}");
+            assert!(
+                found[0].contains(&named) && found[0].contains(&format!("use {most} or less")),
+                "{found:?}"
+            );
+        }
+    }
 }

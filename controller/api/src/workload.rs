@@ -854,9 +854,25 @@ impl Rules for HealthProbe {
                 "use 1ms or more",
             ));
         }
+        // While a probe hangs, or is not due, its last verdict holds.
+        for (field, value, most) in [
+            ("interval", self.interval, LONGEST_INTERVAL),
+            ("timeout", self.timeout, LONGEST_TIMEOUT),
+        ] {
+            if value > most {
+                out.push(FieldError::invalid(
+                    format!("{path}.{field}"),
+                    value,
+                    format!("use {most} or less"),
+                ));
+            }
+        }
     }
 }
 
+/// The longest pause between two probes, and the longest that one may take.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// Most headers of a probe.
 const MOST_HEADERS: usize = 16;
 
