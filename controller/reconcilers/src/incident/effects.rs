@@ -24,6 +24,7 @@ use aegis_planning::incident::phase::{
 use aegis_planning::incident::transition::{HeldFor, Transition};
 use aegis_planning::incident::validate::ValidatedIncident;
 use aegis_runtime::events::ObjectRef;
+use aegis_runtime::offload::offload;
 
 use super::{Error, IncidentReconciler};
 use crate::brake;
@@ -86,7 +87,15 @@ async fn investigate(
         Err(error) => return Some(unread(reconciler, incident, &error)),
     };
     let query = evidence::question(incident, &evidence);
-    let recalled = reconciler.recall.query(&reconciler.context.store, &query);
+    let (recall, store) = (reconciler.recall.clone(), reconciler.context.store.clone());
+    // After a start all entries may have to be indexed first, which takes seconds of work.
+    let recalled = match offload(move || recall.query(&store, &query)).await {
+        Ok(recalled) => recalled,
+        Err(error) => {
+            tracing::warn!(%error, "the runbook was not searched");
+            Vec::new()
+        }
+    };
     let found = Found {
         symptoms: measure::judge(reconciler, incident, workload, &evidence),
         evidence: Box::new(evidence),
