@@ -20,6 +20,7 @@ pub mod deletion;
 pub mod detector;
 pub mod error;
 pub mod facets;
+pub mod hosts;
 pub mod ids;
 pub mod incident;
 pub mod kinds;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aegis_api::hosts::OwnHosts;
 use clap::Parser;
 
 /// The AegisOps dashboard: the state of a host on one page, without scripts.
@@ -30,6 +31,16 @@ pub(crate) struct Args {
     /// meanwhile.
     #[arg(long, env = "AEGIS_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Names that browsers reach this dashboard by, such as ops.example.org, beside localhost and the machine's (or
+    /// container's) own name; under another one they get 421. Addresses always do.
+    #[arg(
+        long,
+        env = "AEGIS_PUBLIC_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAMES",
+        value_parser = aegis_api::hosts::public_host
+    )]
+    pub(crate) public_hosts: Vec<String>,
     /// Seconds between two polls of the controller, and between two loads of the page.
     #[arg(
         long,
@@ -54,6 +65,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// The names that are ours.
+    pub(crate) fn own_hosts(&self) -> OwnHosts {
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let named = self.public_hosts.iter().map(String::as_str);
+        OwnHosts::new(named.chain([machine.trim()]))
+    }
+
     pub(crate) fn interval(&self) -> Duration {
         Duration::from_secs(self.refresh_secs.into())
     }

@@ -5,6 +5,7 @@ mod args;
 mod board;
 mod chart;
 mod client;
+mod door;
 mod page;
 mod serve;
 
@@ -44,7 +45,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let pages = Pages::new(args)?;
     tokio::select! {
         () = board::keep(Arc::clone(&board), client, args.interval()) => Ok(()),
-        ended = serve::run(args.listen, board, pages) => ended,
+        ended = serve::run(args, board, pages) => ended,
         ended = terminated() => ended,
     }
 }

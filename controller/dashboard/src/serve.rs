@@ -5,21 +5,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aegis_api::hosts::OwnHosts;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::args::Args;
 use crate::board::Board;
+use crate::door;
 use crate::page::Pages;
 
 const STYLE: &str = include_str!("../templates/style.css");
@@ -42,9 +45,11 @@ const CHECK: Duration = Duration::from_secs(2);
 struct Served {
     board: Arc<Board>,
     pages: Arc<Pages>,
+    hosts: Arc<OwnHosts>,
 }
 
-pub(crate) async fn run(listen: SocketAddr, board: Arc<Board>, pages: Pages) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &Args, board: Arc<Board>, pages: Pages) -> anyhow::Result<()> {
+    let listen = args.listen;
     let listener = tokio::net::TcpListener::bind(listen).await;
     let listener = listener.with_context(|| {
         format!(
@@ -52,8 +57,13 @@ pub(crate) async fn run(listen: SocketAddr, board: Arc<Board>, pages: Pages) -> 
         )
     })?;
     tracing::info!("serving on http://{listen}");
-    let pages = Arc::new(pages);
-    Ok(axum::serve(listener, router(Served { board, pages })).await?)
+    let served = Served {
+        board,
+        pages: Arc::new(pages),
+        hosts: Arc::new(args.own_hosts()),
+    };
+    door::serve(listener, router(served)).await;
+    Ok(())
 }
 
 fn router(served: Served) -> Router {
@@ -64,8 +74,22 @@ fn router(served: Served) -> Router {
             get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)),
         )
         .route("/healthz", get(async || "ok"))
-        .with_state(served)
+        .with_state(served.clone())
+        .layer(from_fn_with_state(served, host))
         .layer(from_fn(guard))
+}
+
+/// Refuses what a browser requests under a name that is not ours: a page whose name was made to stand for our address
+/// would else read this one. A sign of life is for everybody.
+async fn host(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let named = request.headers().get_all(HOST).iter();
+    let mut ours = named.map(|host| host.to_str().is_ok_and(|host| served.hosts.takes(host.trim())));
+    if request.uri().path() == "/healthz" || ours.all(|ours| ours) {
+        return next.run(request).await;
+    }
+    let message = "this dashboard is not known by the name in Host: reach it by an address or localhost, or add the name to \
+                   AEGIS_PUBLIC_HOSTS (--public-hosts)\n";
+    (StatusCode::MISDIRECTED_REQUEST, message).into_response()
 }
 
 /// Reads only, and headers that keep a browser from doing more with a page than it should.
@@ -123,17 +147,38 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn answer(method: &str, path: &str) -> Response {
+        answer_to("127.0.0.1:8501", method, path).await
+    }
+
+    async fn answer_to(host: &str, method: &str, path: &str) -> Response {
         let pages = Pages::new(&crate::args::Args::parse_from(["aegis-dashboard"])).unwrap();
         let served = Served {
             board: Arc::default(),
             pages: Arc::new(pages),
+            hosts: Arc::new(OwnHosts::new(["ops.example.org"])),
         };
         let request = Request::builder()
+            .header("host", host)
             .method(method)
             .uri(path)
             .body(Body::empty())
             .unwrap();
         router(served).oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_name_reads_nothing_here() {
+        for (host, path, status) in [
+            ("evil.example", "/", 421),
+            ("evil.example:8501", "/style.css", 421),
+            ("evil.example", "/healthz", 200),
+            ("localhost:8501", "/", 200),
+            ("192.168.1.5:8501", "/", 200),
+            ("ops.example.org", "/", 200),
+        ] {
+            let response = answer_to(host, "GET", path).await;
+            assert_eq!(response.status().as_u16(), status, "{host} {path}");
+        }
     }
 
     #[tokio::test]
