@@ -16,6 +16,8 @@ export AEGIS_API_PORT="${AEGIS_API_PORT:-8001}"
 export AEGIS_LB_PORT="${AEGIS_LB_PORT:-80}"
 export AEGIS_COCKPIT_PORT="${AEGIS_COCKPIT_PORT:-3000}"
 export AEGIS_DASHBOARD_PORT="${AEGIS_DASHBOARD_PORT:-8501}"
+# The containers have other names than the machine that people reach them by.
+export AEGIS_HOST_NAME="${AEGIS_HOST_NAME:-$(uname -n)}"
 case "$AEGIS_STATE_DIR" in /*) ;; *) AEGIS_STATE_DIR="$PWD/$AEGIS_STATE_DIR" ;; esac
 
 PROJECT=aegisops
@@ -31,6 +33,9 @@ INSTANCE_FILE="$AEGIS_STATE_DIR/.instance-id"
 ENGINE_RECORD=/run/aegisops/engine
 ENGINE_LOG=/var/log/aegisops-dockerd.log
 
+# Whether a person reads along, and no log.
+ON_TERMINAL=''
+[ ! -t 1 ] || ON_TERMINAL=yes
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
     BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' RESET=$'\e[0m'
 else
@@ -180,10 +185,15 @@ http() {
 json_number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p"; }
 
 # A link that logs a browser into the cockpit once, as the admin. Needs rust_target and the built aegisctl.
+# A link that logs its reader in as an admin: only for a person who looks on, not for a log.
 cockpit_link() {
     local at cockpit
     at=$(reach)
     cockpit="http://$at:$AEGIS_COCKPIT_PORT"
+    if [ -z "$ON_TERMINAL" ]; then
+        printf '%s/      (aegisctl token once makes a link that logs in)\n' "$cockpit"
+        return
+    fi
     AEGIS_TOKEN=$(cat "$ADMIN_TOKEN_FILE" 2>/dev/null) AEGIS_SERVER="http://$at:$AEGIS_API_PORT" \
         "$(binary aegisctl)" token once --url "$cockpit/api" 2>/dev/null ||
         printf '%s/      (make token prints the token for it)\n' "$cockpit"

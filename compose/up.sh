@@ -78,6 +78,8 @@ check_ports() {
 
 # The directory is kept between runs and may be edited by its owner: the agent runs as its owner.
 prepare_state() {
+    # Names of incidents and workloads are for its owner alone.
+    [ -d "$AEGIS_STATE_DIR" ] || mkdir -p -m 700 "$AEGIS_STATE_DIR" 2>/dev/null || true
     mkdir -p "$SECRETS_DIR" 2>/dev/null || die "cannot make the state directory $AEGIS_STATE_DIR" \
         "choose one that you may write to: AEGIS_STATE_DIR=… make up"
     if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_UID:-}" ] && [ "$(stat -c %u "$AEGIS_STATE_DIR")" -eq 0 ]; then
@@ -271,7 +273,7 @@ at=$(reach)
 good "ready"
 cat <<TEXT
     cockpit         $(cockpit_link)
-                    good once and for 15 minutes; another one: aegisctl token once; or log in with make token
+                    a link is good once and for 15 minutes; another one: aegisctl token once; or log in with make token
     dashboard       http://$at:$AEGIS_DASHBOARD_PORT/
     controller      http://$at:$AEGIS_API_PORT/docs
     load balancer   http://$at:$AEGIS_LB_PORT/

@@ -1,11 +1,12 @@
 //! The command line. Every flag has an environment twin; everything is parsed into typed values here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use aegis_api::scalar::{AbsolutePath, ContainerName};
 use clap::{Parser, ValueEnum};
 use http::Uri;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::limits::Limits;
@@ -41,6 +42,26 @@ pub(crate) struct Args {
     /// Role of requests without a token; none by default. Only for networks you trust.
     #[arg(long, env = "AEGIS_ANONYMOUS_ROLE")]
     pub(crate) anonymous_role: Option<AnonymousRole>,
+    /// Networks, such as 192.168.1.0/24, from which requests without a token have that role; everywhere, where none is named.
+    /// What runs in a workload's container may post alerts without a token, if that role may, and nothing else.
+    #[arg(
+        long,
+        env = "AEGIS_ANONYMOUS_FROM",
+        value_delimiter = ',',
+        value_name = "NETWORKS",
+        value_parser = network
+    )]
+    pub(crate) anonymous_from: Vec<IpNet>,
+    /// Names that browsers and others reach this controller by, such as ops.example.org, beside localhost, the machine's (or
+    /// container's) own name and those of the other settings here; under another one they get 421. Addresses always do.
+    #[arg(
+        long,
+        env = "AEGIS_PUBLIC_HOSTS",
+        value_delimiter = ',',
+        value_name = "NAMES",
+        value_parser = aegis_api::hosts::public_host
+    )]
+    pub(crate) public_hosts: Vec<String>,
     /// Origins such as https://ops.example.org whose pages may use this server from a browser, beside its own.
     #[arg(long, env = "AEGIS_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS", value_parser = origin)]
     pub(crate) allowed_origins: Vec<String>,
@@ -244,6 +265,15 @@ pub(crate) struct Models {
     pub(crate) prompts_dir: Option<PathBuf>,
 }
 
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
+    network.map_err(|_| {
+        format!("{text:?} is no network: use one such as 192.168.1.0/24 or fd00::/8, or a single address")
+    })
+}
+
 fn host_mount(text: &str) -> Result<String, String> {
     aegis_planning::admission::HostMounts::new([text]).map(|_| text.trim().to_owned())
 }
@@ -287,6 +317,16 @@ pub(crate) enum LogFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_one_or_an_address() {
+        assert_eq!(network(" 10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+        assert_eq!(network("fd00::/8").unwrap().to_string(), "fd00::/8");
+        for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0"] {
+            let error = network(wrong).unwrap_err();
+            assert!(error.contains("192.168.1.0/24"), "{error}");
+        }
+    }
 
     #[test]
     fn an_origin_is_a_scheme_and_a_host() {

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use aegis_api::hosts::OwnHosts;
 use aegis_server::TrustedProxies;
 use anyhow::Context as _;
 
@@ -21,6 +22,8 @@ pub(crate) struct Reach {
     pub(crate) proxies: TrustedProxies,
     /// Addresses at which there is only the entrance for alerts.
     pub(crate) alerts_only: Vec<IpAddr>,
+    /// Names that are ours.
+    pub(crate) hosts: OwnHosts,
 }
 
 impl Reach {
@@ -31,8 +34,25 @@ impl Reach {
         Ok(Self {
             proxies,
             alerts_only: own_addresses(&args.alerts_only_at).await?,
+            hosts: own_hosts(args),
         })
     }
+}
+
+/// The names of this machine, or container, and those that settings name: whose pages may use this server is served under
+/// that name by a proxy of ours.
+fn own_hosts(args: &Args) -> OwnHosts {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let origins = args.allowed_origins.iter().filter_map(|origin| {
+        let authority = origin.split_once("://")?.1;
+        Some(authority.rsplit_once(':').map_or(authority, |(host, _)| host))
+    });
+    let named = args
+        .public_hosts
+        .iter()
+        .chain(&args.alerts_only_at)
+        .map(String::as_str);
+    OwnHosts::new(named.chain(origins).chain([machine.trim()]))
 }
 
 /// The addresses of names of our own. One that is not known is an error: it would open what it is to close.
@@ -65,7 +85,31 @@ async fn own_addresses(names: &[String]) -> anyhow::Result<Vec<IpAddr>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[test]
+    fn our_names_are_those_of_the_machine_and_of_the_settings() {
+        let args = Args::parse_from([
+            "aegis-controller",
+            "--public-hosts=ops.example.org,,aegis-agent",
+            "--alerts-only-at=aegis-agent-data",
+            "--allowed-origins=https://page.example.org:8443",
+        ]);
+        let hosts = own_hosts(&args);
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        for ours in [
+            "ops.example.org",
+            "aegis-agent:8001",
+            "aegis-agent-data",
+            "page.example.org",
+            machine.trim(),
+        ] {
+            assert!(hosts.takes(ours), "{ours}");
+        }
+        assert!(!hosts.takes("evil.example") && !hosts.takes(""));
+    }
 
     #[tokio::test]
     async fn addresses_stand_for_themselves_and_none_for_nothing() {

@@ -194,6 +194,7 @@ impl Wired {
             ServerParts {
                 config: ServerConfig {
                     anonymous_role: args.anonymous_role.map(role),
+                    anonymous_from: args.anonymous_from.clone(),
                     admin_token: access.admin_token,
                     webhook_token: Some(access.webhook_token),
                     target_container: args.target_container.clone(),
@@ -204,6 +205,7 @@ impl Wired {
                     trusted_proxies: reach.proxies,
                     alerts_only: reach.alerts_only,
                     tls: args.tls.is_on(),
+                    own_hosts: reach.hosts,
                     // Each was checked when the arguments were read.
                     host_mounts: HostMounts::new(args.allow_host_mounts.iter().map(String::as_str))
                         .unwrap_or_default(),

@@ -51,8 +51,12 @@ impl Controller {
 
     /// Waits until `/readyz` answers 503, and answers what it says.
     pub async fn is_unready(&self) -> String {
-        let api = self.api_as(None);
+        let token = self.state_dir().join(".secrets/admin-token");
         eventually("the controller says that it is not ready", async || {
+            // Why, it says to those who may read.
+            let token = std::fs::read_to_string(&token).unwrap_or_default();
+            let token = Some(token.trim()).filter(|token| !token.is_empty());
+            let api = self.api_as(token);
             match api.ask(api.request(reqwest::Method::GET, "/readyz")).await? {
                 (503, why) => Ok(why.to_string()),
                 (status, body) => Err(format!("{status} {body}")),

@@ -317,6 +317,15 @@ impl Store {
         self.inner.memory.list(info)
     }
 
+    /// The same as it was at a revision, for as long as what has changed since is known.
+    pub fn list_stored_at(
+        &self,
+        info: &'static KindInfo,
+        revision: u64,
+    ) -> Result<Vec<Arc<Stored>>, Expired> {
+        self.inner.memory.list_at(info, revision)
+    }
+
     /// Those of the kind that are found under this key, sorted by name; see [`aegis_api::facets`].
     pub fn find_stored(&self, info: &'static KindInfo, key: &str) -> Vec<Arc<Stored>> {
         self.inner.memory.under(info, key, key)

@@ -31,6 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = Tokens::open(store.dir())?;
     let parts = ServerParts {
         config: ServerConfig {
+            anonymous_from: Vec::new(),
+            own_hosts: aegis_api::hosts::OwnHosts::default(),
             anonymous_role: None,
             admin_token: token.into(),
             webhook_token: None,

@@ -1,8 +1,10 @@
 //! Who may do what: tokens, browser sessions, four roles, one middleware. Who holds which token is [`Tokens`]'; what a
 //! role may do, [`permissions`]'. Secrets are kept as SHA-256 and compared in constant time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use aegis_api::access::TokenRow;
 use aegis_api::audit::Actor;
 use aegis_runtime::Store;
 use axum::extract::{Request, State};
@@ -10,7 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
 use crate::config::ServerConfig;
@@ -19,6 +21,8 @@ use crate::state::ServerState;
 use crate::status::Status;
 
 mod acting;
+mod admin;
+mod anonymous;
 mod attributes;
 mod credentials;
 pub(crate) mod limiter;
@@ -33,9 +37,11 @@ mod token_routes;
 mod tokens;
 
 pub(crate) use acting::Acting;
+use admin::AdminToken;
 use attributes::Attributes;
-pub(crate) use credentials::BEARER_PROTOCOL;
+pub(crate) use credentials::{BEARER_PROTOCOL, shows_token};
 use limiter::Limiter;
+pub(crate) use limiter::network;
 pub(crate) use permissions::need;
 use record::{Recorder, What};
 pub(crate) use role::Need;
@@ -45,8 +51,12 @@ use sessions::Sessions;
 use sessions::file::SessionFile;
 pub use tokens::{TokenError, Tokens};
 
+/// The name of the token of the first start.
+const ADMIN: &str = "admin";
 /// The user of requests without a token, where that is allowed.
 const ANONYMOUS: &str = "system:anonymous";
+/// How the headers begin by which clients of Kubernetes ask to be taken for somebody else.
+const IMPERSONATE: &str = "impersonate-";
 /// What a page sends with every request: its session's secret.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
@@ -66,6 +76,8 @@ pub(crate) struct Identity {
     pub(crate) user: Arc<str>,
     pub(crate) role: Role,
     pub(crate) source: Source,
+    /// Whom what is open at once is counted for: the user, or without a token the address.
+    pub(crate) caller: Arc<str>,
 }
 
 /// How they showed it.
@@ -90,6 +102,7 @@ impl Identity {
             user: ANONYMOUS.into(),
             role,
             source: Source::Anonymous,
+            caller: ANONYMOUS.into(),
         }
     }
 
@@ -97,7 +110,17 @@ impl Identity {
         Self {
             user: Arc::clone(&holder.user),
             role: holder.role,
+            caller: Arc::clone(&holder.user),
             source: Source::Token(holder),
+        }
+    }
+
+    /// When what it showed ends in any case.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        match &self.source {
+            Source::Anonymous => None,
+            Source::Token(holder) => holder.expires_at,
+            Source::Session { session, .. } => Some(session.expires_at),
         }
     }
 
@@ -113,7 +136,8 @@ impl Identity {
 
 /// The tokens that are accepted, and the sessions they began.
 pub(crate) struct Auth {
-    builtin: Vec<Holder>,
+    admin: AdminToken,
+    webhook: Option<Holder>,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
     session_file: SessionFile,
@@ -136,20 +160,14 @@ fn builtin_holder(user: &str, role: Role, token: &secrecy::SecretString) -> Hold
 
 impl Auth {
     pub(crate) fn new(config: &ServerConfig, tokens: Tokens) -> Self {
-        let given = [
-            ("admin", Role::Admin, Some(&config.admin_token)),
-            ("webhook", Role::Webhook, config.webhook_token.as_ref()),
-        ];
         // A token of nothing is none: it would let in everybody who sends none.
-        let set = given.into_iter().filter_map(|(user, role, token)| {
-            let token = token.filter(|token| !token.expose_secret().trim().is_empty())?;
-            Some(builtin_holder(user, role, token))
-        });
-        let builtin = set.collect();
+        let webhook = config.webhook_token.as_ref();
+        let webhook = webhook.filter(|token| !token.expose_secret().trim().is_empty());
         let sessions = Sessions::default();
         let session_file = SessionFile::open(tokens.folder(), &sessions, Timestamp::now());
         Self {
-            builtin,
+            admin: AdminToken::open(tokens.folder(), &config.admin_token),
+            webhook: webhook.map(|token| builtin_holder("webhook", Role::Webhook, token)),
             tokens,
             sessions,
             session_file,
@@ -169,12 +187,56 @@ impl Auth {
             expires_at: known.expires_at,
         });
         let mut found = named;
-        for holder in &self.builtin {
+        for holder in self.admin.holder(now).into_iter().chain(self.webhook.clone()) {
             if holder.digest.is(digest) {
-                found = Some(holder.clone());
+                found = Some(holder);
             }
         }
         found
+    }
+
+    /// Gives a token another secret, and ends what the former one began.
+    async fn rotate(
+        &self,
+        name: &str,
+        expires_at: Option<Timestamp>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(TokenRow, SecretString), TokenError> {
+        let made = match name {
+            ADMIN => self.admin.rotate(expires_at, by, now).await?,
+            name => self.tokens.rotate(name, expires_at, now).await?,
+        };
+        self.sessions.revoke(name);
+        self.end(now).await;
+        Ok(made)
+    }
+
+    /// Takes the token of the first start out of force, and ends what it began.
+    async fn revoke_admin(&self, now: Timestamp) -> Result<(), TokenError> {
+        self.admin.revoke().await?;
+        self.sessions.revoke(ADMIN);
+        self.end(now).await;
+        Ok(())
+    }
+
+    /// Whether who sent these headers shows that they may read.
+    pub(crate) fn may_read(&self, headers: &HeaderMap) -> bool {
+        let identity = self.identify(headers, Timestamp::now());
+        identity.is_ok_and(|identity| {
+            Need::Read.is_of(identity.role) && !matches!(identity.source, Source::Anonymous)
+        })
+    }
+
+    /// Counts a token that is not valid; refuses its sender in other words after too many.
+    fn guessed(&self, address: IpAddr, headers: &HeaderMap, status: Status) -> Status {
+        if !shows_token(headers) {
+            return status;
+        }
+        match self.limiter.attempt(address, tokio::time::Instant::now()) {
+            Ok(()) => status,
+            Err(seconds) => Status::come_back("too many tokens that are not valid: wait a moment", seconds),
+        }
     }
 
     /// Who sent these headers. A token that is wrong is refused also where none is needed.
@@ -216,6 +278,7 @@ impl Auth {
             return None;
         }
         Some(Identity {
+            caller: Arc::clone(&session.holder.user),
             user: Arc::clone(&session.holder.user),
             role: session.holder.role,
             source: Source::Session {
@@ -304,7 +367,17 @@ async fn admitted(
     actor: &mut Option<Actor>,
 ) -> Response {
     let (path, now) = (request.uri().path().to_owned(), Timestamp::now());
-    let identity = match state.auth.identify(request.headers(), now) {
+    let headers = request.headers();
+    if headers.keys().any(|name| name.as_str().starts_with(IMPERSONATE)) {
+        return refusal(&path, Status::no_impersonation());
+    }
+    let peer = request.extensions().get().copied();
+    let address = routes::address(state, peer, headers);
+    let identity = match state.auth.identify(headers, now) {
+        Ok(identity) => anonymous::narrowed(state, identity, peer.map(|_| address)),
+        Err(status) => Err(state.auth.guessed(address, headers, status)),
+    };
+    let identity = match identity {
         Ok(identity) => identity,
         Err(status) => return refusal(&path, status),
     };

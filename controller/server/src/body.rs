@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -22,24 +23,26 @@ impl<const LIMIT: usize, S: Send + Sync> FromRequest<S> for BoundedBody<LIMIT> {
     type Rejection = Status;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Status> {
-        let body = Limited::new(request.into_body(), LIMIT);
-        match tokio::time::timeout(READ_TIMEOUT, body.collect()).await {
-            Ok(Ok(whole)) => Ok(Self(whole.to_bytes())),
-            Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-                Err(Status::too_large(LIMIT))
-            }
-            Ok(Err(error)) => Err(Status::bad_request(format!(
-                "the body of the request could not be read: {error}"
-            ))),
-            Err(_) => Err(Status::timeout("the body of the request took too long to arrive")),
-        }
+        read(request.into_body(), LIMIT, READ_TIMEOUT).await.map(Self)
+    }
+}
+
+/// A whole body of at most so many bytes, within that time.
+pub(crate) async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, Status> {
+    let body = Limited::new(body, limit);
+    match tokio::time::timeout(time, body.collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Status::too_large(limit)),
+        Ok(Err(error)) => Err(Status::bad_request(format!(
+            "the body of the request could not be read: {error}"
+        ))),
+        Err(_) => Err(Status::timeout("the body of the request took too long to arrive")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_without_being_read_whole() {

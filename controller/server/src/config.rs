@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use aegis_api::hosts::OwnHosts;
 use aegis_planning::admission::HostMounts;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::auth::Role;
@@ -13,6 +15,9 @@ use crate::proxies::TrustedProxies;
 pub struct ServerConfig {
     /// What a client without a token may do; `None`: nothing.
     pub anonymous_role: Option<Role>,
+    /// From where that is; from everywhere, where it is empty (`AEGIS_ANONYMOUS_FROM`). The address of a managed workload
+    /// may post alerts, and nothing else, whatever stands here.
+    pub anonymous_from: Vec<IpNet>,
     /// The token of the admin.
     pub admin_token: SecretString,
     /// A token that can do nothing but post alerts.
@@ -29,6 +34,8 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed (`AEGIS_TRUSTED_PROXIES`).
     pub trusted_proxies: TrustedProxies,
+    /// Names that browsers and others know this controller by (`AEGIS_PUBLIC_HOSTS` and its own).
+    pub own_hosts: OwnHosts,
     /// Addresses of this controller at which nothing but the webhook is offered (`AEGIS_ALERTS_ONLY_AT`).
     pub alerts_only: Vec<IpAddr>,
     /// It speaks TLS itself, so cookies are for that alone.

@@ -11,6 +11,7 @@ mod list;
 mod log;
 mod negotiate;
 mod openapi;
+mod page;
 mod patch;
 mod plan;
 mod protobuf;
@@ -24,6 +25,7 @@ mod target;
 mod warning;
 mod watch;
 mod write;
+mod written;
 
 use axum::Router;
 use axum::routing::{get, post};

@@ -1,6 +1,6 @@
 //! What is offered on which of the controller's own addresses. On those that the configuration names, those of the
 //! network on which workloads are, there is the entrance for alerts and a sign of life, and nothing else: what runs there
-//! is not trusted with a login page. Pure but for the middleware.
+//! is not trusted with a login page. The same is all there is on a connection of the reserve. Pure but for the middleware.
 
 use std::net::SocketAddr;
 
@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::refusal::refusal;
+use crate::serve::Pass;
 use crate::state::ServerState;
 use crate::status::Status;
 
@@ -25,7 +26,19 @@ pub(crate) async fn check(State(state): State<ServerState>, request: Request, ne
     if narrow && !is_offered(path) {
         return refusal(path, Status::alerts_only());
     }
+    let pass = request.extensions().get::<Pass>();
+    if pass == Some(&Pass::Reserve) && !is_reserved(path) {
+        return refusal(
+            path,
+            Status::too_many("the server has too many connections, or too many of yours: close some"),
+        );
+    }
     next.run(request).await
+}
+
+/// What there is a reserve for, however many hold connections.
+fn is_reserved(path: &str) -> bool {
+    is_offered(path) || matches!(path, "/livez" | "/readyz")
 }
 
 fn is_offered(path: &str) -> bool {

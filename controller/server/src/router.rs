@@ -13,7 +13,7 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, kube, limits, metrics, origin, probes, reach,
+    audit, auth, automation, compat, documents, files, hosts, kube, limits, metrics, origin, probes, reach,
     security, ws,
 };
 
@@ -31,8 +31,9 @@ pub fn router(state: ServerState) -> Router {
         .layer(from_fn_with_state(state.clone(), limits::bound))
         .layer(from_fn_with_state(state.clone(), origin::check))
         .layer(from_fn_with_state(state.clone(), auth::authorize));
+    // Its places are its own: who has not come in holds none of those who have.
     let entrance = auth::routes::open_routes()
-        .layer(from_fn_with_state(state.clone(), limits::bound))
+        .layer(from_fn(limits::timely))
         .layer(from_fn_with_state(state.clone(), origin::check));
     let open = Router::new()
         .merge(probes::routes())
@@ -45,6 +46,7 @@ pub fn router(state: ServerState) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(cors(&state.config.allowed_origins))
+        .layer(from_fn_with_state(state.clone(), hosts::check))
         .layer(from_fn(security::headers))
         .layer(from_fn_with_state(state.clone(), reach::check))
         .layer(CatchPanicLayer::custom(limits::on_panic))

@@ -1,5 +1,8 @@
 //! The listener: accepts connections, bounds how many and how slow they may be, and ends them on shutdown.
 
+mod doors;
+mod stalled;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,22 +15,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::reach::Local;
+pub(crate) use doors::Pass;
+use doors::{Doors, Entered};
+use stalled::WriteTimeout;
 use crate::tls::Tls;
 
 /// Where a request came from: the other end of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Most connections at once; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 2048;
 /// How long a client may take to send the head of a request, or stay idle between two.
 const HEAD: Duration = Duration::from_secs(60);
+/// The same on a connection of the reserve.
+const RESERVE_HEAD: Duration = Duration::from_secs(5);
 /// The largest head of a request, bytes.
 const HEAD_BYTES: usize = 64 << 10;
 /// How long a client may take for the TLS handshake.
@@ -50,21 +55,22 @@ pub async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let doors = Arc::new(Doors::default());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-            accepted = accept(&listener, &room) => match accepted {
-                Ok((stream, peer, permit)) => {
+            accepted = accept(&listener) => match accepted {
+                // Where there is no room for it, it ends here.
+                Ok((stream, peer)) => if let Some(entered) = doors.enter(peer.ip()) {
                     let ends = Ends { peer: Peer(peer), local: stream.local_addr().ok().map(Local) };
                     let (router, shutdown) = (router.clone(), shutdown.clone());
                     match tls.clone() {
-                        None => connections.spawn(connection(stream, ends, router, shutdown, permit)),
-                        Some(tls) => connections.spawn(encrypted(tls, stream, ends, router, shutdown, permit)),
+                        None => connections.spawn(connection(stream, ends, router, shutdown, entered)),
+                        Some(tls) => connections.spawn(encrypted(tls, stream, ends, router, shutdown, entered)),
                     };
-                }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -94,7 +100,7 @@ async fn encrypted(
     ends: Ends,
     router: Router,
     shutdown: CancellationToken,
-    permit: OwnedSemaphorePermit,
+    entered: Entered,
 ) -> hyper::Result<()> {
     let handshake = async {
         let mut first = [0];
@@ -114,7 +120,7 @@ async fn encrypted(
         () = shutdown.cancelled() => return Ok(()),
     };
     match shaken {
-        Ok(Ok(stream)) => connection(stream, ends, router, shutdown, permit).await,
+        Ok(Ok(stream)) => connection(stream, ends, router, shutdown, entered).await,
         Ok(Err(error)) => {
             tracing::debug!(%error, peer = %ends.peer.0, "a TLS connection could not be made");
             Ok(())
@@ -132,13 +138,15 @@ async fn connection<S>(
     Ends { peer, local }: Ends,
     router: Router,
     shutdown: CancellationToken,
-    permit: OwnedSemaphorePermit,
+    entered: Entered,
 ) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let pass = entered.pass;
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(pass);
         if let Some(local) = local {
             request.extensions_mut().insert(local);
         }
@@ -146,9 +154,13 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(if pass == Pass::Full { HEAD } else { RESERVE_HEAD })
+        .keep_alive(pass == Pass::Full)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(
+            TokioIo::new(WriteTimeout::new(stream)),
+            TowerToHyperService::new(service),
+        )
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -158,20 +170,16 @@ where
             connection.await
         }
     };
-    drop(permit);
+    drop(entered);
     ended
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept().await?;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
-    Ok((stream, peer, permit))
+    Ok((stream, peer))
 }
 
 /// A connection that ends badly is the client's affair; a panic in one is ours.

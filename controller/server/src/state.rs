@@ -17,15 +17,25 @@ use crate::compat::{Book, KeyedMutex, Rate, Tally};
 use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::metrics::HttpMetrics;
+use crate::places::Places;
+use crate::probes::Readiness;
 
-/// Most WebSocket clients at once.
+/// Most WebSocket clients at once, and of one sender.
 pub(crate) const MAX_CLIENTS: usize = 256;
-/// Most watches at once.
+const CLIENTS_EACH: usize = 64;
+/// Most watches and logs at once, and of one sender.
 const MAX_WATCHES: usize = 512;
+const WATCHES_EACH: usize = 128;
 /// Most answers to what a change would do that are worked out at once.
 const MAX_PLANNERS: usize = 4;
-/// Most requests at once; more wait a moment, then get 429 with `Retry-After`.
+/// Most requests at once, and of one sender; more wait a moment, then get 429 with `Retry-After`.
 const MAX_REQUESTS: usize = 512;
+const REQUESTS_EACH: usize = 256;
+/// Most who are let in at once; and from addresses that failed too often, where only a valid token is taken.
+const MAX_ENTERING: usize = 64;
+const MAX_ENTERING_LATE: usize = 4;
+/// Most searches of the runbook at once.
+const MAX_SEARCHES: usize = 4;
 
 /// One entry of the runbook that is similar to a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,10 +128,14 @@ pub struct ServerState {
 pub struct Shared {
     pub(crate) parts: ServerParts,
     pub(crate) auth: Auth,
-    pub(crate) clients: Arc<Semaphore>,
-    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) clients: Arc<Places>,
+    pub(crate) watches: Arc<Places>,
     pub(crate) planners: Semaphore,
-    pub(crate) requests: Semaphore,
+    pub(crate) searches: Semaphore,
+    pub(crate) requests: Arc<Places>,
+    pub(crate) entrance: Arc<Semaphore>,
+    pub(crate) late_entrance: Arc<Semaphore>,
+    pub(crate) readiness: Readiness,
     pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
     pub(crate) rate: Rate,
@@ -136,10 +150,14 @@ impl ServerState {
             rate: Rate::new(parts.config.alerts_per_second),
             tally: Tally::default(),
             parts,
-            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
-            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            clients: Places::new(MAX_CLIENTS, CLIENTS_EACH),
+            watches: Places::new(MAX_WATCHES, WATCHES_EACH),
             planners: Semaphore::new(MAX_PLANNERS),
-            requests: Semaphore::new(MAX_REQUESTS),
+            searches: Semaphore::new(MAX_SEARCHES),
+            requests: Places::new(MAX_REQUESTS, REQUESTS_EACH),
+            entrance: Arc::new(Semaphore::new(MAX_ENTERING)),
+            late_entrance: Arc::new(Semaphore::new(MAX_ENTERING_LATE)),
+            readiness: Readiness::default(),
             keyed_mutex: KeyedMutex::default(),
             book: Book::default(),
         };
@@ -150,7 +168,7 @@ impl ServerState {
 
     /// How many WebSocket clients are connected.
     pub fn ws_clients(&self) -> usize {
-        MAX_CLIENTS.saturating_sub(self.clients.available_permits())
+        self.clients.taken()
     }
 }
 

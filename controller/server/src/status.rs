@@ -21,6 +21,8 @@ pub(crate) struct Status {
     pub(crate) reason: &'static str,
     pub(crate) message: Cow<'static, str>,
     details: Value,
+    /// Where a list goes on.
+    next: Option<String>,
 }
 
 impl Status {
@@ -30,6 +32,7 @@ impl Status {
             reason,
             message: message.into(),
             details: Value::Null,
+            next: None,
         }
     }
 
@@ -136,6 +139,21 @@ impl Status {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message)
     }
 
+    /// A request on behalf of somebody else.
+    pub(crate) fn no_impersonation() -> Self {
+        Self::forbidden(
+            "impersonation is not offered: leave out --as, --as-group and --as-uid (the headers Impersonate-*), and send \
+             the token of that user",
+        )
+    }
+
+    /// A host that is not this one.
+    pub(crate) fn misdirected() -> Self {
+        let message = "this controller is not known by the name in Host: reach it by an address or localhost, or add the \
+                       name to AEGIS_PUBLIC_HOSTS (--public-hosts)";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "MisdirectedRequest", message)
+    }
+
     /// An address at which only alerts are taken.
     pub(crate) fn alerts_only() -> Self {
         let message = "on this network only /webhook and /healthz are offered: ask the controller at another of its addresses";
@@ -167,6 +185,19 @@ impl Status {
         let why = "status is written by the controller only";
         let message = format!("{} \"{name}\" is forbidden: {why}", resource(info));
         Self::forbidden(message).about(info.plural, name, &[])
+    }
+
+    /// A page of a list as it was at a moment that is not known any more; `next` leads to the rest as it is now.
+    pub(crate) fn page_expired(next: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a new \
+                       list without the continue parameter, or use the continue token in this response to retrieve the \
+                       remainder of the results. Continuing with the provided token results in an inconsistent list - \
+                       objects that were created, modified, or deleted between the time the first chunk was returned and \
+                       now may show up in the list.";
+        Self {
+            next: Some(next),
+            ..Self::new(StatusCode::GONE, "Expired", message)
+        }
     }
 
     pub(crate) fn expired(expired: Expired) -> Self {
@@ -223,7 +254,7 @@ impl Status {
         let mut fields = vec![
             ("kind", "Status".into()),
             ("apiVersion", "v1".into()),
-            ("metadata", Map::new().into()),
+            ("metadata", self.metadata().into()),
             ("status", "Failure".into()),
             ("message", self.message.clone().into()),
             ("reason", self.reason.into()),
@@ -236,6 +267,14 @@ impl Status {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
+    }
+
+    fn metadata(&self) -> Map<String, Value> {
+        let next = self
+            .next
+            .iter()
+            .map(|next| ("continue".to_owned(), next.as_str().into()));
+        next.collect()
     }
 
     /// Headers that belong to it.

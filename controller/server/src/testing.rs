@@ -14,11 +14,12 @@ use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-use crate::{HostView, HttpMetrics, RagHit, ServerConfig, ServerParts, ServerState, router};
+use crate::{HostView, HttpMetrics, RagHit, Recall, ServerConfig, ServerParts, ServerState, router};
 
 pub(crate) fn config() -> ServerConfig {
     ServerConfig {
         anonymous_role: None,
+        anonymous_from: Vec::new(),
         admin_token: "admin-token".to_owned().into(),
         webhook_token: Some("webhook-token".to_owned().into()),
         target_container: "buggy-app-v2".to_owned(),
@@ -28,6 +29,13 @@ pub(crate) fn config() -> ServerConfig {
         allowed_origins: Vec::new(),
         alerts_only: Vec::new(),
         tls: false,
+        own_hosts: aegis_api::hosts::OwnHosts::new([
+            "aegis-agent",
+            "cockpit",
+            "ops.example.org",
+            "x",
+            "example.com",
+        ]),
         trusted_proxies: crate::TrustedProxies::default(),
         host_mounts: aegis_planning::admission::HostMounts::new(["/srv/app"]).unwrap(),
         version: "1.2.3".to_owned(),
@@ -77,6 +85,17 @@ impl Server {
     }
 
     pub(crate) async fn with(config: ServerConfig) -> Self {
+        let recall: Recall = Arc::new(|_| {
+            vec![RagHit {
+                entry: "rb-1".to_owned(),
+                score: 0.123_456,
+            }]
+        });
+        Self::searching(config, recall).await
+    }
+
+    /// With another retrieval.
+    pub(crate) async fn searching(config: ServerConfig, recall: Recall) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let events = EventRecorder::new();
         let (store, driver) = Store::open(StoreOptions::new(folder.path()), events.clone())
@@ -98,7 +117,14 @@ impl Server {
             logs: Arc::new(|request| {
                 Box::pin(async move {
                     let lines = vec![format!("a line of {}", request.container)];
-                    Ok(futures::StreamExt::boxed(futures::stream::iter(lines)))
+                    let lines = futures::stream::iter(lines);
+                    if request.follow {
+                        let forever = futures::stream::pending();
+                        return Ok(futures::StreamExt::boxed(futures::StreamExt::chain(
+                            lines, forever,
+                        )));
+                    }
+                    Ok(futures::StreamExt::boxed(lines))
                 })
             }),
             plans: Arc::new(|workload| {
@@ -135,12 +161,7 @@ impl Server {
                 };
                 Box::pin(async move { found })
             }),
-            recall: Arc::new(|_| {
-                vec![RagHit {
-                    entry: "rb-1".to_owned(),
-                    score: 0.123_456,
-                }]
-            }),
+            recall,
             shutdown: shutdown.clone(),
         };
         let tokens = crate::Tokens::open(folder.path()).unwrap();

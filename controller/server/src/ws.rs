@@ -13,6 +13,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::auth::{BEARER_PROTOCOL, Identity};
+use crate::places::Full;
 use crate::refusal::Refusal;
 use crate::request::Asked;
 use crate::state::{MAX_CLIENTS, ServerState};
@@ -51,9 +52,11 @@ pub(crate) async fn handler(
             format!("this is a WebSocket: {}", rejection.body_text()),
         )
     })?;
-    let room = std::sync::Arc::clone(&state.clients).try_acquire_owned();
-    let room = room.map_err(|_| {
-        let detail = format!("there are {MAX_CLIENTS} WebSocket clients already: try again later");
+    let room = state.clients.take(&identity.caller).map_err(|full| {
+        let detail = match full {
+            Full::All => format!("there are {MAX_CLIENTS} WebSocket clients already: try again later"),
+            Full::Yours => "you have too many WebSockets open: close some".to_owned(),
+        };
         Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     if let Some(protocol) = selected(&upgrade) {

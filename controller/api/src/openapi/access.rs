@@ -67,12 +67,31 @@ pub(super) fn add(paths: &mut Map<String, Value>, generator: &mut SchemaGenerato
                 "responses": {"201": made, "409": refused("The name is taken."), "422": refused("The name is none.")}},
         }),
     );
-    let name = parameter("name", "path", "Whose token.", text);
+    let name = parameter(
+        "name",
+        "path",
+        "Whose token; `admin` is that of the first start.",
+        text,
+    );
+    let another = answer::<TokenMade>(
+        generator,
+        "Another secret, this once; what the former one began ends.",
+    );
+    let end = json!({"type": "object", "properties": {
+        "ttlSeconds": {"type": "integer", "minimum": 1, "nullable": true},
+        "expiresAt": {"type": "string", "format": "date-time", "nullable": true}}});
+    add(
+        "/auth/tokens/{name}/rotate",
+        json!({"post": {"summary": "Give a token another secret", "tags": ["access"], "parameters": [name],
+        "requestBody": body(end), "responses": {"201": another, "404": refused("There is no such token."),
+        "422": refused("Its end has passed: name another.")}}}),
+    );
     let gone = answer::<TokenRow>(generator, "It ends at once, and the sessions that it began.");
     add(
         "/auth/tokens/{name}",
         json!({"delete": {"summary": "Revoke a token", "tags": ["access"],
-        "parameters": [name], "responses": {"200": gone, "404": refused("There is no such token.")}}}),
+        "parameters": [name], "responses": {"200": gone, "404": refused("There is no such token."),
+        "409": refused("It is the only one of an admin.")}}}),
     );
     let parameters = [
         parameter(

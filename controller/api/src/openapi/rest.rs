@@ -274,6 +274,7 @@ mod tests {
             "/auth/once",
             "/auth/tokens",
             "/auth/tokens/{name}",
+            "/auth/tokens/{name}/rotate",
             "/audit",
             "/files",
             "/files/confirm",

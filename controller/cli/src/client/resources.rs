@@ -9,6 +9,8 @@ use super::{Body, Client, lines};
 use crate::error::CliError;
 use crate::target::Target;
 
+/// Objects of a page, as kubectl has it.
+const PAGE: &str = "500";
 /// JSON as it is stored.
 pub(super) const ACCEPT_JSON: &str = "application/json";
 /// A table that the server has laid out; columns come from one place.
@@ -87,14 +89,50 @@ impl Client {
         query: &ListQuery,
         shape: Shape,
     ) -> Result<Value, CliError> {
-        self.json(
-            Method::GET,
-            &collection(info),
-            &query.pairs(),
-            shape.accept(),
-            Body::None,
-        )
-        .await
+        self.pages(&collection(info), &query.pairs(), shape).await
+    }
+
+    /// A list, read a page at a time. Where the server has forgotten the moment that the first pages are of, the rest is
+    /// as it is by now.
+    async fn pages(&self, path: &[&str], query: &[(&str, &str)], shape: Shape) -> Result<Value, CliError> {
+        let field = match shape {
+            Shape::Objects => "items",
+            Shape::Table => "rows",
+        };
+        let mut next = String::new();
+        let mut all: Option<Value> = None;
+        loop {
+            let mut pairs = query.to_vec();
+            pairs.push(("limit", PAGE));
+            if !next.is_empty() {
+                pairs.push(("continue", &next));
+            }
+            let mut page = match self
+                .json(Method::GET, path, &pairs, shape.accept(), Body::None)
+                .await
+            {
+                Err(CliError::Api(status)) if goes_on(&status.metadata.next, &next) => {
+                    next = status.metadata.next;
+                    continue;
+                }
+                other => other?,
+            };
+            let metadata = page.get_mut("metadata").and_then(Value::as_object_mut);
+            let token = metadata.and_then(|metadata| metadata.remove("continue"));
+            let token = token
+                .as_ref()
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            match &mut all {
+                None => all = Some(page),
+                Some(all) => append(all, &mut page, field),
+            }
+            if token.is_empty() {
+                return Ok(all.unwrap_or_default());
+            }
+            next = token;
+        }
     }
 
     /// One object, or a `NotFound`.
@@ -192,10 +230,7 @@ impl Client {
             .map(|fields| ("fieldSelector", fields))
             .into_iter()
             .collect();
-        match self
-            .json(Method::GET, &EVENTS, &query, ACCEPT_JSON, Body::None)
-            .await
-        {
+        match self.pages(&EVENTS, &query, Shape::Objects).await {
             Err(error) if error.is_status(404) => Ok(json!({"items": []})),
             other => other,
         }
@@ -248,6 +283,23 @@ impl Client {
         let (path, query) = (["metrics", "history"], [("minutes", minutes)]);
         self.json(Method::GET, &path, &query, ACCEPT_JSON, Body::None)
             .await
+    }
+}
+
+/// Whether a refusal leads to another page than the one that was refused.
+fn goes_on(offered: &str, refused: &str) -> bool {
+    !offered.is_empty() && offered != refused
+}
+
+/// Adds what a further page has.
+fn append(all: &mut Value, page: &mut Value, field: &str) {
+    let more = page.get_mut(field).and_then(Value::as_array_mut);
+    let items = all.get_mut(field).and_then(Value::as_array_mut);
+    if let (Some(items), Some(more)) = (items, more) {
+        items.append(more);
+    }
+    if let Some(metadata) = all.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("remainingItemCount");
     }
 }
 

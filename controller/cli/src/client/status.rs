@@ -12,6 +12,16 @@ pub(crate) struct ApiStatus {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) details: Option<Details>,
+    pub(crate) metadata: Metadata,
+}
+
+/// What a `Status` says beside why.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Metadata {
+    /// Where a list goes on whose next page is too old; empty for none.
+    #[serde(rename = "continue")]
+    pub(crate) next: String,
 }
 
 /// What it is about.

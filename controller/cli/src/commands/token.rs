@@ -1,4 +1,4 @@
-//! `token`: named tokens are made, listed and revoked; a one-time link logs a browser in. For admins; anybody may make a
+//! `token`: named tokens are made, listed, rotated and revoked; a one-time link logs a browser in. For admins; anybody may make a
 //! link for themselves.
 
 use aegis_api::Duration;
@@ -15,7 +15,7 @@ use crate::text;
 const ACCEPT: &str = "application/json";
 const TOKENS: [&str; 2] = ["auth", "tokens"];
 
-/// Make, list and revoke tokens; make a one-time link for the cockpit
+/// Make, list, rotate and revoke tokens; make a one-time link for the cockpit
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
@@ -56,7 +56,20 @@ enum Verb {
     },
     /// List tokens: roles, expiry and last use, never the tokens themselves
     List,
-    /// Revoke a token; the sessions that it began end with it
+    /// Give a token another secret, which is shown this once; what the former one began ends. `admin` is the token of the
+    /// first start, whose file is written, too
+    Rotate {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How long it is good from now on, such as 12h or 720h; by default as long as before, the admin token without end
+        #[arg(long, value_name = "TIME")]
+        expires_in: Option<Duration>,
+        /// Print the token and nothing else
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// Revoke a token; the sessions that it began end with it. `admin`, the token of the first start, only where another
+    /// admin has one
     Revoke {
         #[arg(value_name = "NAME")]
         name: String,
@@ -78,6 +91,11 @@ pub(crate) async fn run(args: &TokenArgs, session: &Session) -> Result<(), CliEr
             quiet,
         } => create(session, name, *role, *expires_in, *quiet).await,
         Verb::List => list(session).await,
+        Verb::Rotate {
+            name,
+            expires_in,
+            quiet,
+        } => rotate(session, name, *expires_in, *quiet).await,
         Verb::Revoke { name } => revoke(session, name).await,
         Verb::Once { url } => once(session, url).await,
     }
@@ -99,7 +117,28 @@ async fn create(
         .client
         .json(Method::POST, &TOKENS, &[], ACCEPT, Body::Json(&wanted))
         .await?;
-    session.console.line(cell(&made, "token"))?;
+    show(session, &made, quiet)
+}
+
+async fn rotate(
+    session: &Session,
+    name: &str,
+    expires_in: Option<Duration>,
+    quiet: bool,
+) -> Result<(), CliError> {
+    let seconds = expires_in.map(|life| life.std().as_secs());
+    let wanted = json!({"ttlSeconds": seconds});
+    let path = [&TOKENS[..], &[name, "rotate"]].concat();
+    let made = session
+        .client
+        .json(Method::POST, &path, &[], ACCEPT, Body::Json(&wanted))
+        .await?;
+    show(session, &made, quiet)
+}
+
+/// The only time that it is shown.
+fn show(session: &Session, made: &Value, quiet: bool) -> Result<(), CliError> {
+    session.console.line(cell(made, "token"))?;
     if !quiet {
         let ends = match made.get("expiresAt").and_then(Value::as_str) {
             Some(at) => format!("until {}", text::line(at)),
@@ -107,8 +146,8 @@ async fn create(
         };
         session.console.remark(format!(
             "token {:?} of role {}, good {ends}. It is not shown again.",
-            cell(&made, "name"),
-            cell(&made, "role")
+            cell(made, "name"),
+            cell(made, "role")
         ));
     }
     Ok(())

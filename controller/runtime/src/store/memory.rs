@@ -158,6 +158,45 @@ impl Memory {
         )
     }
 
+    /// The objects of the kind as they were at this revision, sorted by name: changes since are undone.
+    pub(crate) fn list_at(&self, info: &KindInfo, revision: u64) -> Result<Vec<Arc<Stored>>, Expired> {
+        let tables = self.read();
+        if revision < tables.floor || revision > tables.revision {
+            return Err(Expired {
+                since: revision,
+                oldest: tables.floor,
+            });
+        }
+        let none = BTreeMap::new();
+        let now = tables
+            .objects
+            .get(info.plural)
+            .map_or(&none, |objects| &objects.by_name);
+        // By name: what was there, as its first change since found it.
+        let mut then: BTreeMap<&str, Option<&Arc<Stored>>> = BTreeMap::new();
+        let since = tables
+            .ring
+            .partition_point(|(_, event)| event.resource_version <= revision);
+        for (_, event) in tables.ring.range(since..) {
+            if event.object.info.plural == info.plural {
+                let old = match event.verb {
+                    Verb::Added => None,
+                    Verb::Modified => event.old.as_ref(),
+                    Verb::Deleted => Some(event.old.as_ref().unwrap_or(&event.object)),
+                };
+                then.entry(event.object.name()).or_insert(old);
+            }
+        }
+        let unchanged = now.iter().filter(|(name, _)| !then.contains_key(name.as_str()));
+        let unchanged = unchanged.map(|(_, object)| object);
+        let mut objects: Vec<Arc<Stored>> = unchanged
+            .chain(then.values().copied().flatten())
+            .cloned()
+            .collect();
+        objects.sort_by(|a, b| a.name().cmp(b.name()));
+        Ok(objects)
+    }
+
     /// Publishes a batch, in the order of its revisions. Readers see all of it or none.
     pub(crate) fn publish(&self, events: Vec<StoreEvent>) {
         let mut tables = self.write();

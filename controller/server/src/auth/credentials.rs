@@ -24,6 +24,11 @@ pub(super) fn token(headers: &HeaderMap) -> Option<String> {
     protocol(headers, BEARER_PROTOCOL).map(str::to_owned)
 }
 
+/// Whether a request shows a token, of whatever worth.
+pub(crate) fn shows_token(headers: &HeaderMap) -> bool {
+    token(headers).is_some()
+}
+
 /// What follows this prefix in an offered sub-protocol.
 fn protocol<'a>(headers: &'a HeaderMap, prefix: &str) -> Option<&'a str> {
     let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();

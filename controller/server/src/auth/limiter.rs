@@ -1,4 +1,4 @@
-//! How often one may try to log in: a bucket for each address and one for all, by a clock that only goes forward: one that
+//! How often one may try a token that is not known, to log in or with a request: a bucket for each address and one for all, by a clock that only goes forward: one that
 //! is set back refuses no one. Bounded in memory. Pure but for its lock.
 
 use std::collections::HashMap;
@@ -84,7 +84,7 @@ impl Limiter {
 }
 
 /// What one person has: an address, or all of a network's IPv6 ones.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let prefix = u128::from(v6) & (u128::MAX << 64);

@@ -6,16 +6,22 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// Whole or not at all: beside it, durable, then in its place. Mode 0600 from the first byte on.
+/// As JSON; see [`write_text`].
 pub(super) fn write(path: &Path, content: &impl Serialize) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(content)?;
+    text.push('\n');
+    write_text(path, &text)
+}
+
+/// Whole or not at all: beside it, durable, then in its place. Mode 0600 from the first byte on.
+pub(super) fn write_text(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
     let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(temporary.as_file_mut(), content)?;
-    temporary.as_file_mut().write_all(b"\n")?;
+    temporary.as_file_mut().write_all(text.as_bytes())?;
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
     std::fs::File::open(folder)?.sync_all()

@@ -1,10 +1,12 @@
 //! `/auth`: how a browser gets a session and ends it, and who one is.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aegis_api::Time;
 use aegis_api::access::{LinkMade, SessionView};
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION, SET_COOKIE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -13,13 +15,15 @@ use axum::{Extension, Json, Router};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::record::{UNKNOWN, What};
 use super::role::Need;
 use super::secret::Digest;
 use super::sessions::{Begun, Invited};
 use super::{Identity, Source, acting, credentials, token_routes};
-use crate::body::BoundedBody;
+use crate::body;
 use crate::refusal::Refusal;
 use crate::serve::Peer;
 use crate::state::ServerState;
@@ -27,6 +31,9 @@ use crate::status::Status;
 
 /// The largest body here, bytes.
 const LIMIT: usize = 4096;
+/// How long one who comes in may take for what they send, and for a place to be free.
+const ENTER: Duration = Duration::from_secs(5);
+const TOO_MANY: &str = "too many logins failed: wait a moment";
 /// What a link says that is no longer good. Nothing of the request is in it.
 const SPENT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>AegisOps</title>\
 <p>This link has been used or has expired. <code>aegisctl token once</code> makes a new one, \
@@ -41,6 +48,7 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/auth/logout", post(logout))
         .route("/auth/tokens", get(token_routes::list).post(token_routes::create))
         .route("/auth/tokens/{name}", delete(token_routes::revoke))
+        .route("/auth/tokens/{name}/rotate", post(token_routes::rotate))
 }
 
 /// Routes that begin a session: the caller has none yet.
@@ -69,19 +77,21 @@ fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretStr
 async fn login(
     State(state): State<ServerState>,
     peer: Peered,
-    headers: HeaderMap,
-    body: Result<BoundedBody<LIMIT>, Status>,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let sender = Sender::new(peer, headers);
+    let (parts, body) = request.into_parts();
+    let sender = Sender::new(peer, parts.headers);
     let now = Timestamp::now();
-    let address = sender.attempt(&state)?;
-    let login: Login = serde_json::from_slice(&body?.0)
+    let entry = sender.enter(&state).await?;
+    let address = entry.address;
+    let body = body::read(body, LIMIT, ENTER).await?;
+    let login: Login = serde_json::from_slice(&body)
         .map_err(|_| Status::bad_request("the body is not {\"token\": \"…\"}"))?;
     let digest = Digest::of(login.token.expose_secret().trim());
     let Some(holder) = state.auth.holder(&digest, now) else {
         tracing::warn!(%address, "a login with an unknown token");
         sender.failed(&state, "its token is not known").await;
-        return Err(Status::unauthorized().into());
+        return Err(entry.refused(Status::unauthorized()).into());
     };
     if !Need::Read.is_of(holder.role) {
         let message = format!(
@@ -93,6 +103,30 @@ async fn login(
     }
     state.auth.limiter.succeeded(address);
     Ok(begin(&state, &sender, holder.into(), What::Login, now).await)
+}
+
+/// A place of the entrance, while somebody is let in.
+struct Entry {
+    address: IpAddr,
+    /// How long the next try has to wait, where too many failed.
+    seconds: Option<u64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Entry {
+    /// What one is answered whose token is not valid.
+    fn refused(&self, status: Status) -> Status {
+        match self.seconds {
+            Some(seconds) => Status::come_back(TOO_MANY, seconds),
+            None => status,
+        }
+    }
+}
+
+/// Whom a request comes from, as far as a trusted proxy says.
+pub(super) fn address(state: &ServerState, peer: Option<Peer>, headers: &HeaderMap) -> IpAddr {
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+    state.config.trusted_proxies.client(peer, headers)
 }
 
 /// Who wants to come in.
@@ -109,15 +143,27 @@ impl Sender {
         }
     }
 
-    /// Counts a try; refuses it if there were too many.
-    fn attempt(&self, state: &ServerState) -> Result<IpAddr, Status> {
-        let peer = self
-            .peer
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
-        let address = state.config.trusted_proxies.client(peer, &self.headers);
-        let allowed = state.auth.limiter.attempt(address, tokio::time::Instant::now());
-        allowed.map_err(|seconds| Status::come_back("too many logins failed: wait a moment", seconds))?;
-        Ok(address)
+    /// Counts a try, and gives it a place of the entrance. Of an address that failed too often few at a time are looked at:
+    /// somebody else may share it, and a valid token is taken.
+    async fn enter(&self, state: &ServerState) -> Result<Entry, Status> {
+        let address = address(state, self.peer, &self.headers);
+        let refused = state.auth.limiter.attempt(address, Instant::now()).err();
+        let place = match refused {
+            None => tokio::time::timeout(ENTER, Arc::clone(&state.entrance).acquire_owned())
+                .await
+                .ok()
+                .and_then(Result::ok),
+            Some(_) => Arc::clone(&state.late_entrance).try_acquire_owned().ok(),
+        };
+        let place = place.ok_or_else(|| match refused {
+            Some(seconds) => Status::come_back(TOO_MANY, seconds),
+            None => Status::too_many("too many are logging in: try again in a moment"),
+        })?;
+        Ok(Entry {
+            address,
+            seconds: refused,
+            _place: place,
+        })
     }
 
     async fn failed(&self, state: &ServerState, why: &str) {
@@ -161,6 +207,7 @@ async fn begin(
     let seconds = session.expires_at.duration_since(now).as_secs();
     let set = credentials::cookie(&cookie, seconds, sender.is_https(state));
     let identity = Identity {
+        caller: session.holder.user.clone(),
         user: session.holder.user.clone(),
         role: session.holder.role,
         source: Source::Session {
@@ -266,10 +313,14 @@ async fn follow(
         return Err(Status::method_not_allowed().into());
     }
     let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
-    let address = sender.attempt(&state)?;
+    let entry = sender.enter(&state).await?;
+    let address = entry.address;
     if !state.auth.sessions.knows(&once.code, now) {
         tracing::warn!(%address, "a link that is spent or unknown");
         sender.failed(&state, "its link is spent or not known").await;
+        if let Some(seconds) = entry.seconds {
+            return Err(Status::come_back(TOO_MANY, seconds).into());
+        }
         let kind = [(CONTENT_TYPE, "text/html; charset=utf-8")];
         return Ok((StatusCode::UNAUTHORIZED, kind, SPENT).into_response());
     }
@@ -282,19 +333,21 @@ async fn follow(
 async fn redeem(
     State(state): State<ServerState>,
     peer: Peered,
-    headers: HeaderMap,
-    body: Result<BoundedBody<LIMIT>, Status>,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let (sender, now) = (Sender::new(peer, headers), Timestamp::now());
-    let address = sender.attempt(&state)?;
-    let once: Once = serde_json::from_slice(&body?.0)
+    let (parts, body) = request.into_parts();
+    let (sender, now) = (Sender::new(peer, parts.headers), Timestamp::now());
+    let entry = sender.enter(&state).await?;
+    let address = entry.address;
+    let body = body::read(body, LIMIT, ENTER).await?;
+    let once: Once = serde_json::from_slice(&body)
         .map_err(|_| Status::bad_request("the body is not {\"code\": \"…\"}"))?;
     let invited = state.auth.sessions.redeem(&once.code, now);
     let invited = invited.filter(|invited| state.auth.holder(&invited.holder.digest, now).is_some());
     let Some(invited) = invited else {
         tracing::warn!(%address, "a login with a link that is spent or unknown");
         sender.failed(&state, "its link is spent or not known").await;
-        return Err(Status::spent_link().into());
+        return Err(entry.refused(Status::spent_link()).into());
     };
     state.auth.limiter.succeeded(address);
     Ok(begin(&state, &sender, invited, What::LinkRedeemed, now).await)

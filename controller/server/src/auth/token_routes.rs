@@ -1,5 +1,6 @@
-//! `/auth/tokens`: making, listing and revoking named tokens.
+//! `/auth/tokens`: making, listing, rotating and revoking tokens.
 
+use aegis_api::Time;
 use aegis_api::access::{TokenList, TokenMade, TokenRow, TokenWanted};
 use aegis_api::audit::{Actor, Entry};
 use axum::extract::{Path, State};
@@ -8,11 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::Identity;
 use super::acting::actor;
 use super::tokens::TokenError;
+use super::{ADMIN, Identity};
 use crate::body::BoundedBody;
 use crate::refusal::Refusal;
 use crate::serve::Peer;
@@ -37,13 +39,7 @@ pub(super) async fn create(
     let wanted: TokenWanted = serde_json::from_slice(&body?.0)
         .map_err(|error| Status::bad_request(format!("the body is no token that can be made: {error}")))?;
     let now = Timestamp::now();
-    let lifetime = wanted
-        .ttl_seconds
-        .map(|seconds| SignedDuration::from_secs(seconds.into()));
-    let expires_at = wanted
-        .expires_at
-        .map(|time| time.0)
-        .or_else(|| lifetime.and_then(|life| now.checked_add(life).ok()));
+    let expires_at = end(wanted.expires_at, wanted.ttl_seconds, now);
     let made = state
         .auth
         .tokens
@@ -80,6 +76,11 @@ pub(super) async fn revoke(
     Path(name): Path<String>,
 ) -> Result<Response, Refusal> {
     let now = Timestamp::now();
+    if name == ADMIN {
+        let peer = peer.map(|Extension(peer)| peer);
+        let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
+        return revoke_admin(&state, actor, now).await;
+    }
     if let Some(row) = state.auth.tokens.list(now).iter().find(|row| row.name == name) {
         let peer = peer.map(|Extension(peer)| peer);
         let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
@@ -93,10 +94,88 @@ pub(super) async fn revoke(
     Ok(Json(row).into_response())
 }
 
+/// Revokes the token of the first start, if another admin has one.
+async fn revoke_admin(state: &ServerState, actor: Actor, now: Timestamp) -> Result<Response, Refusal> {
+    if !state.auth.tokens.has_admin(now) {
+        let message = "the admin token is the only one of an admin: make another one first \
+                       (aegisctl token create NAME --role admin), or rotate it";
+        return Err(Status::new(StatusCode::CONFLICT, "Conflict", message).into());
+    }
+    let about = json!({"role": "admin"});
+    record_change(state, actor, "delete", ADMIN, about).await?;
+    state
+        .auth
+        .revoke_admin(now)
+        .await
+        .map_err(|error| refused(&error))?;
+    tracing::info!("revoked the admin token");
+    Ok(Json(json!({"name": ADMIN, "role": "admin", "revoked": true})).into_response())
+}
+
+/// Until when a token is to be good.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    expires_at: Option<Time>,
+    #[serde(default)]
+    ttl_seconds: Option<u32>,
+}
+
+/// Gives a token another secret, which is in this answer alone; what the former one began ends.
+pub(super) async fn rotate(
+    State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    body: Result<BoundedBody<LIMIT>, Status>,
+) -> Result<Response, Refusal> {
+    let body = body?.0;
+    let wanted: Wanted = match body.is_empty() {
+        true => Wanted::default(),
+        false => serde_json::from_slice(&body).map_err(|error| {
+            Status::bad_request(format!("the body is not {{\"ttlSeconds\": …}}: {error}"))
+        })?,
+    };
+    let now = Timestamp::now();
+    let expires_at = end(wanted.expires_at, wanted.ttl_seconds, now);
+    let known = name == ADMIN || state.auth.tokens.list(now).iter().any(|row| row.name == name);
+    if !known {
+        return Err(refused(&TokenError::Unknown(name)));
+    }
+    let peer = peer.map(|Extension(peer)| peer);
+    let actor = actor(&identity, peer, &headers, &state.config.trusted_proxies);
+    let about = json!({"rotated": true, "expiresAt": expires_at.map(Time)});
+    record_change(&state, actor, "update", &name, about).await?;
+    let made = state.auth.rotate(&name, expires_at, &identity.user, now).await;
+    let (row, secret) = made.map_err(|error| refused(&error))?;
+    tracing::info!(user = &*identity.user, token = row.name, "rotated a token");
+    let token = secret.expose_secret().to_owned();
+    Ok((StatusCode::CREATED, Json(TokenMade { row, token })).into_response())
+}
+
+/// When a token ends, of what was wished for.
+fn end(at: Option<Time>, seconds: Option<u32>, now: Timestamp) -> Option<Timestamp> {
+    let lifetime = seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
+    at.map(|time| time.0)
+        .or_else(|| lifetime.and_then(|life| now.checked_add(life).ok()))
+}
+
 /// Writes a token to the audit log, without its secret.
 async fn record(state: &ServerState, actor: Actor, verb: &'static str, row: &TokenRow) -> Result<(), Status> {
-    let mut entry = Entry::about(actor, verb, "Token", &row.name);
     let about = json!({"role": row.role, "expiresAt": row.expires_at});
+    record_change(state, actor, verb, &row.name, about).await
+}
+
+async fn record_change(
+    state: &ServerState,
+    actor: Actor,
+    verb: &'static str,
+    name: &str,
+    about: Value,
+) -> Result<(), Status> {
+    let mut entry = Entry::about(actor, verb, "Token", name);
     if verb == "delete" {
         entry.before = Some(about);
     } else {

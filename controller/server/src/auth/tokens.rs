@@ -15,7 +15,7 @@ use super::role::Role;
 use super::secret::{Digest, fresh};
 
 /// What every token begins with, so that scanners for secrets know one.
-const PREFIX: &str = "aegis_";
+pub(super) const PREFIX: &str = "aegis_";
 /// Most tokens there may be.
 const MOST: usize = 1000;
 /// The longest name.
@@ -233,6 +233,43 @@ impl Tokens {
         self.save(tokens).await?;
         self.book().tokens.retain(|token| token.entry.name != name);
         Ok(gone.row(now))
+    }
+
+    /// Gives a token another secret; its end stays where no other is given.
+    pub(crate) async fn rotate(
+        &self,
+        name: &str,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(TokenRow, SecretString), TokenError> {
+        let _turn = self.writing.lock().await;
+        let mut tokens = self.book().tokens.clone();
+        let token = tokens.iter_mut().find(|token| token.entry.name == name);
+        let token = token.ok_or_else(|| TokenError::Unknown(name.to_owned()))?;
+        let expires_at = expires_at.or(token.entry.expires_at);
+        if expires_at.is_some_and(|at| at <= now) {
+            let message = "expiresAt: must be in the future".to_owned();
+            return Err(TokenError::Invalid(message));
+        }
+        let secret = SecretString::from(format!("{PREFIX}{}", fresh().expose_secret()));
+        token.digest = Digest::of(secret.expose_secret());
+        token.entry.sha256 = token.digest.to_hex();
+        token.entry.expires_at = expires_at;
+        token.entry.last_used_at = None;
+        let token = token.clone();
+        self.save(tokens).await?;
+        let row = token.row(now);
+        let mut book = self.book();
+        book.tokens.retain(|token| token.entry.name != name);
+        book.tokens.push(token);
+        Ok((row, secret))
+    }
+
+    /// Whether some admin's token among them is good.
+    pub(crate) fn has_admin(&self, now: Timestamp) -> bool {
+        let book = self.book();
+        let mut admins = book.tokens.iter().filter(|token| token.entry.role == Role::Admin);
+        admins.any(|token| token.is_good(now))
     }
 
     /// Writes when tokens were last used.

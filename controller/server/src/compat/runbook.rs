@@ -6,8 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
+use crate::refusal::Refusal;
 use crate::request::Asked;
-use crate::state::ServerState;
+use crate::state::{RagHit, ServerState};
+use crate::status::Status;
 
 /// What is asked where nothing is.
 const EXAMPLE: &str = "CPU usage at 98% infinite loop";
@@ -33,18 +35,29 @@ pub(super) async fn list(State(state): State<ServerState>) -> Json<RunbookList> 
 pub(super) async fn recall(
     State(state): State<ServerState>,
     Asked(question): Asked<SearchQuery>,
-) -> Json<RagAnswer> {
+) -> Result<Json<RagAnswer>, Refusal> {
     let query = question.logs.unwrap_or_else(|| EXAMPLE.to_owned());
-    let hits = (state.recall)(&query);
+    let hits = search(&state, query.clone()).await?;
     let rows = hits.iter().filter_map(|hit| {
         // An entry may have gone since it was indexed.
         let entry = state.store.get::<RunbookEntry>(&hit.entry)?;
         Some(RagRow::new(&entry.spec, hit.score))
     });
     let retrieved: Vec<RagRow> = rows.collect();
-    Json(RagAnswer {
+    Ok(Json(RagAnswer {
         query,
         count: retrieved.len(),
         retrieved,
-    })
+    }))
+}
+
+/// The entries that are similar. After a start that may wait for seconds until all are indexed: not on a thread that
+/// others wait for.
+async fn search(state: &ServerState, text: String) -> Result<Vec<RagHit>, Status> {
+    let failed =
+        |error: &dyn std::fmt::Display| Status::internal(format!("the runbook was not searched: {error}"));
+    let _turn = state.searches.acquire().await.map_err(|error| failed(&error))?;
+    let recall = std::sync::Arc::clone(&state.recall);
+    let found = tokio::task::spawn_blocking(move || recall(&text)).await;
+    found.map_err(|error| failed(&error))
 }

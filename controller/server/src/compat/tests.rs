@@ -641,3 +641,31 @@ async fn the_history_of_the_load_is_served_and_a_window_that_is_none_is_refused(
         assert_eq!(answer.code, 200, "{fine}");
     }
 }
+
+#[tokio::test]
+async fn a_search_that_takes_long_holds_up_no_other_request() {
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let released = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let was_released = std::sync::Arc::clone(&released);
+    let recall: crate::Recall = std::sync::Arc::new(move |_| {
+        let waited = wait
+            .lock()
+            .unwrap()
+            .recv_timeout(std::time::Duration::from_secs(20));
+        was_released.store(waited.is_ok(), std::sync::atomic::Ordering::SeqCst);
+        Vec::new()
+    });
+    let server = Server::searching(crate::testing::config(), recall).await;
+    let other = async {
+        let answer = server.get("/incidents").await;
+        go_on.send(()).unwrap_or_default();
+        answer.code
+    };
+    let (search, other) = tokio::join!(server.get("/rag/test?logs=oom"), other);
+    assert_eq!((search.code.as_u16(), other.as_u16()), (200, 200));
+    assert!(
+        released.load(std::sync::atomic::Ordering::SeqCst),
+        "the other was answered meanwhile"
+    );
+}

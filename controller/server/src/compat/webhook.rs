@@ -15,15 +15,15 @@ use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, Time, Workload}
 use aegis_planning::covering::covering;
 use aegis_planning::detection::episode::{fingerprints, takes_alerts};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::alert::{Alert, Known, Message, Named, Over};
 use super::tally;
-use crate::auth::Acting;
+use crate::auth::{Acting, Identity, Need};
 use crate::body::{ALERT_LIMIT, BoundedBody};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
@@ -40,6 +40,7 @@ const NAMES: u32 = 100;
 
 pub(super) async fn webhook(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     Acting(store): Acting,
     body: Result<BoundedBody<ALERT_LIMIT>, Status>,
 ) -> Result<Json<IncidentResult>, Refusal> {
@@ -57,7 +58,13 @@ pub(super) async fn webhook(
         let taken = match &alert.message {
             Message::Over { over, named } => match earlier.concerned(named.as_ref(), known) {
                 Some(incident) => end(&store, incident, over, now).await,
-                None => return Ok(Json(earlier.nothing_open(&alert, over, now))),
+                None => {
+                    return Ok(Json(answered(
+                        &identity,
+                        &alert,
+                        earlier.nothing_open(&alert, over, now),
+                    )));
+                }
             },
             Message::Fires(named) => match (
                 earlier.taking_repeats(now),
@@ -80,7 +87,7 @@ pub(super) async fn webhook(
             },
         };
         match taken {
-            Ok(incident) => return Ok(Json(IncidentResult::from(&*incident))),
+            Ok(incident) => return Ok(Json(answered(&identity, &alert, (&*incident).into()))),
             // Another client opened or deleted it meanwhile: read again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
@@ -88,6 +95,25 @@ pub(super) async fn webhook(
     }
     let detail = "the incident changes faster than it can be read: send it again".to_owned();
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
+}
+
+/// What the sender learns. One that may read nothing: which incident it is, and where that stands.
+fn answered(identity: &Identity, alert: &Alert, result: IncidentResult) -> IncidentResult {
+    if Need::Read.is_of(identity.role) {
+        return result;
+    }
+    IncidentResult {
+        incident_id: result.incident_id,
+        alert_type: alert.alert_type.clone(),
+        analysis: None,
+        council_decision: None,
+        status: result.status,
+        resolved_at: None,
+        error: None,
+        replicas_spawned: 0,
+        timeline: Vec::new(),
+        dry_run: false,
+    }
 }
 
 /// The open incident of a detector about the workload that an alert is about, and about trouble of the class that it

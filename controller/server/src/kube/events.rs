@@ -5,19 +5,21 @@ use std::sync::LazyLock;
 
 use aegis_api::{API_VERSION, NAMESPACE, Time};
 use aegis_runtime::Event;
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use futures::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::list::{List, now};
+use super::list::{self, now};
 use super::negotiate::Shape;
+use super::page::Page;
 use super::query::Query;
-use super::table::{Column, column, reference, table};
+use super::table::{self, Column, column, reference};
 use super::watch::{self, Lines};
+use crate::auth::Identity;
 use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -53,6 +55,7 @@ pub(super) struct Collection {
 
 pub(super) async fn list(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     Named(place): Named<Collection>,
     query: Query,
     shape: Shape,
@@ -64,23 +67,61 @@ pub(super) async fn list(
         .into_iter()
         .filter(|(_, event)| ours && query.selector.matches(event));
     if query.watch {
-        return watch(&state, query.clone(), shape, ours, revision, events.collect());
+        return watch(
+            &state,
+            identity,
+            query.clone(),
+            shape,
+            ours,
+            revision,
+            events.collect(),
+        );
     }
-    let events: Vec<Value> = events.map(|(_, event)| event).collect();
+    let page = page(&query, revision, events.map(|(_, event)| event).collect());
+    let (metadata, events) = (page.metadata(), page.items.into_iter());
     Ok(match shape {
-        Shape::Table => Json(table(&COLUMNS, &events, revision, query.include, true, now())).into_response(),
-        Shape::Objects => Json(List {
-            kind: "EventList".to_owned(),
-            api_version: "v1",
-            metadata: json!({"resourceVersion": revision.to_string()}),
-            items: events.iter().collect(),
-        })
-        .into_response(),
+        Shape::Table => {
+            let (include, now) = (query.include, now());
+            let rows = events.map(move |event| table::row(&COLUMNS, &event, include, now).to_string());
+            list::table(&COLUMNS, metadata, rows)
+        }
+        Shape::Objects => list::list_of("EventList", "v1", metadata, events.map(|event| event.to_string())),
     })
+}
+
+/// The page that a query wants. Events of a moment that has passed are not kept: a later page has what there is of them
+/// now, without those that were made since.
+fn page(query: &Query, revision: u64, mut events: Vec<Value>) -> Page<Value> {
+    let begun = query
+        .from
+        .as_ref()
+        .map(|place| place.rv)
+        .filter(|begun| *begun > 0);
+    let after = query.from.as_ref().map(|place| place.after.as_str());
+    events.sort_by(|a, b| name(a).cmp(name(b)));
+    events.retain(|event| {
+        let is_new = begun.is_some_and(|begun| made_after(event, begun));
+        after.is_none_or(|after| name(event) > after) && !is_new
+    });
+    let all = query.selector.is_everything();
+    Page::first(begun.unwrap_or(revision), events, query.limit, all, name)
+}
+
+fn name(event: &Value) -> &str {
+    let name = event.pointer("/metadata/name").and_then(Value::as_str);
+    name.unwrap_or_default()
+}
+
+/// Whether it happened for the first time after this revision.
+fn made_after(event: &Value, revision: u64) -> bool {
+    let version = event.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+    let newer = version.and_then(|text| text.parse::<u64>().ok()) > Some(revision);
+    newer && event.get("count").and_then(Value::as_u64) == Some(1)
 }
 
 fn watch(
     state: &ServerState,
+    identity: Identity,
     query: Query,
     shape: Shape,
     ours: bool,
@@ -107,7 +148,8 @@ fn watch(
         let object = view(&event);
         ready((ours && selector.matches(&object)).then(|| lines.line(verb, &object, event.revision)))
     });
-    watch::answer(state, query.timeout, stream::iter(initial).chain(changes).boxed())
+    let lines = stream::iter(initial).chain(changes).boxed();
+    watch::answer(state, identity, query.timeout, lines)
 }
 
 pub(super) async fn get(

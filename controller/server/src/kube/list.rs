@@ -4,63 +4,108 @@ use std::sync::Arc;
 
 use aegis_api::{API_VERSION, Time};
 use aegis_runtime::Stored;
-use axum::Json;
+use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
-use serde_json::{Value, json};
+use axum::response::Response;
+use serde_json::{Map, Value};
 
 use super::negotiate::Shape;
+use super::page::{Page, Place};
 use super::query::Query;
-use super::table::{columns, table};
+use super::table::{self, Column, columns};
 use super::target::Target;
-use super::{warning, watch};
+use super::{warning, watch, written};
+use crate::auth::Identity;
 use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
 
-/// A list, written without copying its items.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct List<'a> {
-    pub(super) kind: String,
-    pub(super) api_version: &'static str,
-    pub(super) metadata: Value,
-    pub(super) items: Vec<&'a Value>,
-}
-
 pub(super) async fn list(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     target: Target,
     query: Query,
     shape: Shape,
     sight: Sight,
 ) -> Result<Response, Status> {
     if query.watch {
-        return watch::objects(&state, &target, query, shape, sight);
+        return watch::objects(&state, identity, &target, query, shape, sight);
     }
-    let (revision, objects) = selected(&state, &target, &query);
-    let shown: Vec<_> = objects.iter().map(|object| sight.shows(&object.value)).collect();
-    let items = shown.iter().map(AsRef::as_ref);
+    let page = page(&state, &target, &query)?;
+    let metadata = page.metadata();
+    let items = page.items.into_iter();
     let response = match shape {
-        Shape::Table => Json(table(
-            columns(target.info),
-            items,
-            revision,
-            query.include,
-            true,
-            now(),
-        ))
-        .into_response(),
-        Shape::Objects => Json(List {
-            kind: format!("{}List", target.info.kind),
-            api_version: API_VERSION,
-            metadata: json!({"resourceVersion": revision.to_string()}),
-            items: items.collect(),
-        })
-        .into_response(),
+        Shape::Table => {
+            let (columns, include, now) = (columns(target.info), query.include, now());
+            let rows = items.map(move |object| {
+                let row = table::row(columns, &sight.shows(&object.value), include, now);
+                row.to_string()
+            });
+            table(columns, metadata, rows)
+        }
+        Shape::Objects => {
+            let kind = format!("{}List", target.info.kind);
+            let objects = items.map(move |object| sight.shows(&object.value).to_string());
+            list_of(&kind, API_VERSION, metadata, objects)
+        }
     };
     Ok(warning::add(response, &state, target.info, None))
+}
+
+/// A list of objects that are written already.
+pub(super) fn list_of(
+    kind: &str,
+    version: &str,
+    metadata: Value,
+    items: impl Iterator<Item = String> + Send + 'static,
+) -> Response {
+    let fields = [
+        ("kind", Value::from(kind)),
+        ("apiVersion", version.into()),
+        ("metadata", metadata),
+    ];
+    let fields: Map<String, Value> = fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
+    written::answer(fields, "items", items)
+}
+
+/// A table of rows that are written already.
+pub(super) fn table(
+    columns: &[Column],
+    metadata: Value,
+    rows: impl Iterator<Item = String> + Send + 'static,
+) -> Response {
+    written::answer(table::head(columns, metadata), "rows", rows)
+}
+
+/// The page that a query wants.
+fn page(state: &ServerState, target: &Target, query: &Query) -> Result<Page<Arc<Stored>>, Status> {
+    let (revision, mut objects) = match &query.from {
+        Some(place) if place.rv > 0 => {
+            let then = state.store.list_stored_at(target.info, place.rv);
+            let then = then.map_err(|_| {
+                let now = Place {
+                    rv: 0,
+                    after: place.after.clone(),
+                };
+                Status::page_expired(now.token())
+            })?;
+            (place.rv, then)
+        }
+        _ => state.store.list_stored(target.info),
+    };
+    let after = query.from.as_ref().map(|place| place.after.as_str());
+    objects.retain(|object| {
+        target.is_ours()
+            && after.is_none_or(|after| object.name() > after)
+            && query.selector.matches(&object.value)
+    });
+    let all = query.selector.is_everything();
+    Ok(Page::first(revision, objects, query.limit, all, |object| {
+        object.name()
+    }))
 }
 
 /// The objects that a query selects, and the revision at which it did.

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use aegis_api::Workload;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -11,6 +12,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use serde::Deserialize;
 
+use super::watch;
+use crate::auth::Identity;
+use crate::lasting;
+use crate::limits::Lasting;
 use crate::state::{LogRequest, ServerState};
 use crate::status::Status;
 
@@ -35,6 +40,7 @@ pub(super) struct Named {
 
 pub(super) async fn get(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
     query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Status> {
@@ -65,11 +71,7 @@ pub(super) async fn get(
             )));
         }
     };
-    let permit = state
-        .watches
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Status::too_many("logs and watches"))?;
+    let place = watch::place(&state, &identity)?;
     let request = LogRequest {
         container,
         follow: query.follow,
@@ -77,17 +79,15 @@ pub(super) async fn get(
         timestamps: query.timestamps,
     };
     let lines = (state.logs)(request).await.map_err(Status::internal)?;
-    let shutdown = state.shutdown.clone();
-    let body = lines
-        .take_until(async move { shutdown.cancelled().await })
-        .map(move |line| {
-            let _held = &permit;
-            Ok::<_, Infallible>(line + "\n")
-        });
+    let end = lasting::over(state.clone(), identity, None);
+    let body = lines.take_until(Box::pin(end)).map(move |line| {
+        let _held = &place;
+        Ok::<_, Infallible>(line + "\n")
+    });
     let headers = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok((headers, Extension(Lasting), Body::from_stream(body)).into_response())
 }

@@ -1,15 +1,13 @@
-//! The query of a request. Parameters that change nothing here (`limit`, `fieldManager`, `timeout`, …) are ignored.
+//! The query of a request. Parameters that change nothing here (`fieldManager`, `timeout`, …) are ignored.
 
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query as AxumQuery};
 use axum::http::request::Parts;
 
+use super::page::Place;
 use super::selector::Selector;
 use crate::status::Status;
-
-/// The longest watch, whatever the client requests.
-const LONGEST_WATCH: Duration = Duration::from_secs(24 * 3600);
 
 /// What a query requests.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +20,10 @@ pub(super) struct Query {
     pub(super) timeout: Option<Duration>,
     pub(super) dry_run: bool,
     pub(super) include: Include,
+    /// Most objects of a list; `None`: all.
+    pub(super) limit: Option<usize>,
+    /// Where a list goes on.
+    pub(super) from: Option<Place>,
 }
 
 /// What a row of a table carries beside its cells.
@@ -56,10 +58,19 @@ impl Query {
             .iter()
             .filter(|(key, _)| key == "dryRun")
             .map(|(_, value)| value.as_str());
+        let from = Some(get("continue")).filter(|text| !text.is_empty());
+        let since = version(get("resourceVersion"))?.filter(|since| *since > 0);
+        if from.is_some() && since.is_some() {
+            let message =
+                "resourceVersion: Forbidden: specifying resource version is not allowed when using continue";
+            return Err(Status::bad_request(message));
+        }
         Ok(Self {
+            limit: limit(get("limit"))?,
+            from: from.map(Place::parse).transpose()?,
             selector: Selector::parse(get("labelSelector"), get("fieldSelector"))?,
             watch: flag(get("watch")),
-            since: version(get("resourceVersion"))?.filter(|since| *since > 0),
+            since,
             initial_events_end: flag(get("sendInitialEvents")),
             timeout: seconds(get("timeoutSeconds"))?,
             dry_run: self::dry_run(dry_run)?,
@@ -107,7 +118,18 @@ fn seconds(text: &str) -> Result<Option<Duration>, Status> {
     let seconds = text
         .parse()
         .map_err(|_| invalid("timeoutSeconds", text, "use a number of seconds"))?;
-    Ok(Some(Duration::from_secs(seconds).min(LONGEST_WATCH)))
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// How many; 0 is as many as there are.
+fn limit(text: &str) -> Result<Option<usize>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let limit: usize = text
+        .parse()
+        .map_err(|_| invalid("limit", text, "use a number of objects"))?;
+    Ok(Some(limit).filter(|limit| *limit > 0))
 }
 
 fn invalid(name: &str, value: &str, allowed: &str) -> Status {

@@ -40,6 +40,11 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// Whether it selects every object.
+    pub(super) fn is_everything(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
     /// Whether an object is among them.
     pub(super) fn matches(&self, object: &Value) -> bool {
         let labels = object.pointer("/metadata/labels");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aegis_api::{KINDS, KindInfo, Time};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::age::age;
 use super::jsonpath::JsonPath;
@@ -91,16 +91,26 @@ pub(super) fn table<'a>(
         .into_iter()
         .map(|object| row(columns, object, include, now));
     let header = if header { columns } else { &[] };
-    json!({
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": {"resourceVersion": revision.to_string()},
-        "columnDefinitions": header.iter().map(|column| &column.definition).collect::<Vec<_>>(),
-        "rows": rows.collect::<Value>(),
-    })
+    let mut table = head(header, json!({"resourceVersion": revision.to_string()}));
+    table.insert("rows".to_owned(), rows.collect());
+    table.into()
 }
 
-fn row(columns: &[Column], object: &Value, include: Include, now: Time) -> Value {
+/// A table but for its rows.
+pub(super) fn head(columns: &[Column], metadata: Value) -> Map<String, Value> {
+    let definitions: Value = columns.iter().map(|column| column.definition.clone()).collect();
+    let fields = [
+        ("kind", "Table".into()),
+        ("apiVersion", "meta.k8s.io/v1".into()),
+        ("metadata", metadata),
+        ("columnDefinitions", definitions),
+    ];
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+    fields.collect()
+}
+
+/// An object as a row.
+pub(super) fn row(columns: &[Column], object: &Value, include: Include, now: Time) -> Value {
     let cells: Value = columns.iter().map(|column| cell(column, object, now)).collect();
     match include {
         Include::None => json!({"cells": cells}),

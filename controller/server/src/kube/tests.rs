@@ -879,3 +879,5 @@ async fn a_patch_of_an_object_that_changes_all_the_time_is_worked_out_again_and_
     let labels = server.get(&format!("{BASE}/web")).await.json()["metadata"]["labels"].clone();
     assert_eq!(labels.as_object().unwrap().len(), 9, "{labels}");
 }
+
+mod pages;

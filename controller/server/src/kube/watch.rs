@@ -2,7 +2,7 @@
 //! falls behind gets 410 and lists again.
 
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::ready;
 use std::time::Duration;
 
 use aegis_runtime::{Expired, StoreEvent, Verb};
@@ -20,6 +20,10 @@ use super::query::{Include, Query};
 use super::selector::Selector;
 use super::table::{Column, columns, table};
 use super::target::Target;
+use crate::auth::Identity;
+use crate::lasting;
+use crate::limits::Lasting;
+use crate::places::{Full, Place};
 use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -30,6 +34,7 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 /// Watches the objects of a kind.
 pub(super) fn objects(
     state: &ServerState,
+    identity: Identity,
     target: &Target,
     query: Query,
     shape: Shape,
@@ -67,6 +72,7 @@ pub(super) fn objects(
     });
     answer(
         state,
+        identity,
         query.timeout,
         stream::iter(initial).chain(changes).chain(expired(since)).boxed(),
     )
@@ -87,30 +93,21 @@ fn change(selector: &Selector, event: &StoreEvent) -> Option<&'static str> {
     }
 }
 
-/// The answer: these lines until they end, the client's time is up, or the server goes.
+/// The answer: these lines until they end, the client's time is up or its token is good no more, or the server goes.
 pub(super) fn answer(
     state: &ServerState,
+    identity: Identity,
     timeout: Option<Duration>,
     lines: BoxStream<'static, Bytes>,
 ) -> Result<Response, Status> {
-    let permit = std::sync::Arc::clone(&state.watches).try_acquire_owned();
-    let permit =
-        permit.map_err(|_| Status::too_many("the server has too many watches: try again in a moment"))?;
-    let shutdown = state.shutdown.clone();
-    let end = async move {
-        let time = async move {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! { () = shutdown.cancelled() => {}, () = time => {} }
-    };
+    let place = place(state, &identity)?;
+    let end = lasting::over(state.clone(), identity, Some(lasting::life(timeout)));
     let lines = lines.take_until(Box::pin(end)).map(move |line| {
-        let _held = &permit;
+        let _held = &place;
         Ok::<_, Infallible>(line)
     });
     let mut response = Response::new(Body::from_stream(lines));
+    response.extensions_mut().insert(Lasting);
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -118,6 +115,17 @@ pub(super) fn answer(
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     Ok(response)
+}
+
+/// A place for what goes on for as long as its client wants.
+pub(super) fn place(state: &ServerState, identity: &Identity) -> Result<Place, Status> {
+    let place = state.watches.take(&identity.caller);
+    place.map_err(|full| {
+        Status::too_many(match full {
+            Full::All => "the server has too many watches and logs: try again in a moment",
+            Full::Yours => "you have too many watches and logs open: end some",
+        })
+    })
 }
 
 /// Writes changes as lines.

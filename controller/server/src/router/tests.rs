@@ -224,7 +224,7 @@ async fn a_handler_that_panics_is_an_internal_error_and_the_server_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn more_requests_than_there_is_room_for_get_retry_after() {
     let server = Server::start().await;
-    let all = server.state.requests.acquire_many(512).await.unwrap();
+    let all = server.state.requests.all.acquire_many(512).await.unwrap();
     let answer = server.get("/incidents").await;
     assert_eq!(answer.code, 429);
     assert_eq!(answer.headers["retry-after"], "1");
@@ -232,3 +232,5 @@ async fn more_requests_than_there_is_room_for_get_retry_after() {
     drop(all);
     assert_eq!(server.get("/incidents").await.code, 200);
 }
+
+mod entrance;

@@ -224,7 +224,7 @@ async fn clients_are_notified_when_the_server_goes_and_there_are_only_so_many() 
     let listening = Listening::start().await;
     let mut client = listening.connect("").await;
     assert_eq!(next(&mut client).await["type"], "heartbeat");
-    let rest = std::sync::Arc::clone(&listening.server.state.clients)
+    let rest = std::sync::Arc::clone(&listening.server.state.clients.all)
         .acquire_many_owned(255)
         .await
         .unwrap();

@@ -38,6 +38,41 @@ async fn get_shows_the_servers_table() {
 }
 
 #[tokio::test]
+async fn lists_are_read_a_page_at_a_time_and_on_where_their_moment_is_forgotten() {
+    let server = MockServer::start().await;
+    let page = |next: &str, name: &str| {
+        let mut page = table(&[(name, 1)]);
+        page["metadata"]["continue"] = next.into();
+        page
+    };
+    let gone = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old", "metadata": {"continue": "now"}});
+    for (token, answer) in [
+        ("one", ResponseTemplate::new(410).set_body_json(&gone)),
+        ("now", json_body(&page("two", "b"))),
+        ("two", json_body(&page("", "c"))),
+    ] {
+        Mock::given(path(WORKLOADS))
+            .and(query_param("continue", token))
+            .and(query_param("limit", "500"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+    }
+    Mock::given(path(WORKLOADS))
+        .and(query_param("limit", "500"))
+        .respond_with(json_body(&page("one", "a")))
+        .with_priority(9)
+        .mount(&server)
+        .await;
+    let run = aegisctl(&server.uri(), &["get", "wl", "--no-headers"]).await;
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "a   1\nb   1\nc   1\n"),
+        "{run:?}"
+    );
+}
+
+#[tokio::test]
 async fn several_kinds_are_distinguished_by_their_names() {
     let server = MockServer::start().await;
     answers(&server, "GET", WORKLOADS, json_body(&table(&[("web", 2)]))).await;

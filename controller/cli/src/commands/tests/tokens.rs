@@ -20,6 +20,21 @@ async fn a_token_is_printed_once_and_alone_on_standard_output() {
 }
 
 #[tokio::test]
+async fn a_token_is_rotated_by_its_name_and_the_other_secret_is_printed_alone() {
+    let server = MockServer::start().await;
+    let made =
+        json!({"name": "admin", "role": "admin", "token": "aegis_01", "expiresAt": "2026-02-01T00:00:00Z"});
+    let answer = ResponseTemplate::new(201).set_body_json(&made);
+    answers(&server, "POST", "/auth/tokens/admin/rotate", answer).await;
+    let line = ["token", "rotate", "admin", "--expires-in", "12h"];
+    let run = aegisctl(&server.uri(), &line).await;
+    assert_eq!((run.code, run.out.as_str()), (0, "aegis_01\n"), "{run:?}");
+    assert!(run.err.contains("until 2026-02-01T00:00:00Z"), "{run:?}");
+    let (body, _) = last_body(&server, "POST").await;
+    assert_eq!(body, json!({"ttlSeconds": 43200}));
+}
+
+#[tokio::test]
 async fn tokens_are_listed_with_their_ends_and_uses() {
     let server = MockServer::start().await;
     let tokens = json!({"tokens": [
