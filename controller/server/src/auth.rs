@@ -229,10 +229,10 @@ impl Auth {
     }
 
     /// Counts a token that is not valid; refuses its sender in other words after too many.
-    fn guessed(&self, address: IpAddr, headers: &HeaderMap, status: Status) -> Status {
-        if !shows_token(headers) {
+    fn guessed(&self, address: Option<IpAddr>, headers: &HeaderMap, status: Status) -> Status {
+        let Some(address) = address.filter(|_| shows_token(headers)) else {
             return status;
-        }
+        };
         match self.limiter.attempt(address, tokio::time::Instant::now()) {
             Ok(()) => status,
             Err(seconds) => Status::come_back("too many tokens that are not valid: wait a moment", seconds),
@@ -375,7 +375,7 @@ async fn admitted(
     let address = routes::address(state, peer, headers);
     let identity = match state.auth.identify(headers, now) {
         Ok(identity) => anonymous::narrowed(state, identity, peer.map(|_| address)),
-        Err(status) => Err(state.auth.guessed(address, headers, status)),
+        Err(status) => Err(state.auth.guessed(peer.map(|_| address), headers, status)),
     };
     let identity = match identity {
         Ok(identity) => identity,

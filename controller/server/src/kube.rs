@@ -25,7 +25,6 @@ mod target;
 mod warning;
 mod watch;
 mod write;
-mod written;
 
 use axum::Router;
 use axum::routing::{get, post};

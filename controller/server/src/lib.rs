@@ -36,6 +36,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod written;
 mod ws;
 
 pub use auth::{Role, TokenError, Tokens};

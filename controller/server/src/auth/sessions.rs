@@ -18,14 +18,16 @@ use super::secret::{Digest, fresh};
 const IDLE: SignedDuration = SignedDuration::from_hours(12);
 /// How long a session lasts at most.
 const ABSOLUTE: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Most sessions; the one that was unused for longest makes room.
+/// Most sessions, and of one user, so that no user ends those of others; the one that was unused for longest makes room.
 const MOST: usize = 1024;
+const MOST_EACH: usize = 64;
 /// How often, at most, uses alone lead to a write.
 const USE_WRITES: SignedDuration = SignedDuration::from_mins(10);
 /// How long a one-time code is good.
 const CODE: SignedDuration = SignedDuration::from_mins(15);
-/// Most codes; the oldest makes room.
+/// Most codes, and of one user; the oldest makes room.
 const MOST_CODES: usize = 64;
+const MOST_CODES_EACH: usize = 8;
 
 /// One browser that is logged in.
 #[derive(Debug, Clone)]
@@ -90,13 +92,9 @@ impl Sessions {
         };
         let mut inner = self.inner();
         inner.sessions.retain(|_, session| session.is_good(now));
-        if inner.sessions.len() >= MOST
-            && let Some(oldest) = inner
-                .sessions
-                .iter()
-                .min_by_key(|(_, session)| session.used_at)
-                .map(|(key, _)| *key)
-        {
+        let sessions = inner.sessions.iter();
+        let all = sessions.map(|(key, known)| (key, &*known.holder.user, known.used_at));
+        if let Some(oldest) = crowded_out(all, &session.holder.user, MOST, MOST_EACH) {
             inner.sessions.remove(&oldest);
         }
         inner.sessions.insert(key, session.clone());
@@ -168,13 +166,9 @@ impl Sessions {
         let expires_at = now + CODE;
         let mut inner = self.inner();
         inner.codes.retain(|_, code| now < code.expires_at);
-        if inner.codes.len() >= MOST_CODES
-            && let Some(oldest) = inner
-                .codes
-                .iter()
-                .min_by_key(|(_, code)| code.expires_at)
-                .map(|(key, _)| *key)
-        {
+        let codes = inner.codes.iter();
+        let all = codes.map(|(key, code)| (key, &*code.invited.holder.user, code.expires_at));
+        if let Some(oldest) = crowded_out(all, &invited.holder.user, MOST_CODES, MOST_CODES_EACH) {
             inner.codes.remove(&oldest);
         }
         inner
@@ -200,6 +194,27 @@ impl Sessions {
         // Nothing that runs under this lock can leave it half done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which one makes room for a further one of this user: their own oldest, where they have as many as one may, else the
+/// oldest of all, where there are as many as there may be.
+fn crowded_out<'a>(
+    all: impl Iterator<Item = (&'a Digest, &'a str, Timestamp)> + Clone,
+    user: &str,
+    most: usize,
+    each: usize,
+) -> Option<Digest> {
+    let own = all.clone().filter(|(_, whose, _)| *whose == user);
+    let oldest = |some: &mut dyn Iterator<Item = (&'a Digest, &'a str, Timestamp)>| {
+        some.min_by_key(|(_, _, at)| *at).map(|(key, _, _)| *key)
+    };
+    if own.clone().count() >= each {
+        return oldest(&mut own.clone());
+    }
+    if all.clone().count() >= most {
+        return oldest(&mut all.clone());
+    }
+    None
 }
 
 impl From<Holder> for Invited {
@@ -312,12 +327,35 @@ mod tests {
     }
 
     #[test]
+    fn one_user_ends_neither_the_sessions_nor_the_links_of_others() {
+        let sessions = Sessions::default();
+        let first = sessions.begin(holder(None).into(), at(0)).cookie;
+        let (link, _) = sessions.code(holder(None).into(), at(0));
+        for _ in 0..2 * MOST {
+            sessions.begin(of("greedy").into(), at(0));
+            sessions.code(of("greedy").into(), at(0));
+        }
+        assert!(sessions.touch(&key(&first), at(0)).is_some());
+        assert!(sessions.knows(link.expose_secret(), at(0)));
+        assert_eq!(sessions.inner().sessions.len(), 1 + MOST_EACH);
+        assert_eq!(sessions.inner().codes.len(), 1 + MOST_CODES_EACH);
+    }
+
+    fn of(user: &str) -> Holder {
+        Holder {
+            user: user.into(),
+            ..holder(None)
+        }
+    }
+
+    #[test]
     fn there_are_never_more_than_there_may_be() {
         let sessions = Sessions::default();
         let first = sessions.begin(holder(None).into(), at(0)).cookie;
-        for _ in 0..MOST {
-            sessions.begin(holder(None).into(), at(1));
-            sessions.code(holder(None).into(), at(1));
+        for number in 0..MOST {
+            let user = format!("user-{}", number / 4);
+            sessions.begin(of(&user).into(), at(1));
+            sessions.code(of(&user).into(), at(1));
         }
         assert_eq!(sessions.inner().sessions.len(), MOST);
         assert_eq!(sessions.inner().codes.len(), MOST_CODES);

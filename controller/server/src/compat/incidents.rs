@@ -8,18 +8,20 @@ use aegis_runtime::Store;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 
 use crate::refusal::Refusal;
 use crate::request::Named;
 use crate::state::ServerState;
+use crate::written;
 
-pub(super) async fn list(State(state): State<ServerState>) -> Json<Vec<IncidentResult>> {
-    Json(
-        by_age(&state.store)
-            .iter()
-            .map(|incident| IncidentResult::from(&**incident))
-            .collect(),
-    )
+pub(super) async fn list(State(state): State<ServerState>) -> Response {
+    let incidents = by_age(&state.store).into_iter();
+    written::array(incidents.filter_map(|incident| {
+        let result = IncidentResult::from(&*incident);
+        // It has no map with keys that are no text, which is all that could have no form as JSON.
+        serde_json::to_string(&result).ok()
+    }))
 }
 
 pub(super) async fn get(

@@ -98,7 +98,10 @@ fn page(query: &Query, revision: u64, mut events: Vec<Value>) -> Page<Value> {
         .map(|place| place.rv)
         .filter(|begun| *begun > 0);
     let after = query.from.as_ref().map(|place| place.after.as_str());
-    events.sort_by(|a, b| name(a).cmp(name(b)));
+    // All at once they come in the order in which they happened, which is none that a page could go on from.
+    if query.from.is_some() || query.limit.is_some_and(|limit| events.len() > limit) {
+        events.sort_by(|a, b| name(a).cmp(name(b)));
+    }
     events.retain(|event| {
         let is_new = begun.is_some_and(|begun| made_after(event, begun));
         after.is_none_or(|after| name(event) > after) && !is_new

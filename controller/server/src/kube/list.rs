@@ -14,11 +14,12 @@ use super::page::{Page, Place};
 use super::query::Query;
 use super::table::{self, Column, columns};
 use super::target::Target;
-use super::{warning, watch, written};
+use super::{warning, watch};
 use crate::auth::Identity;
 use crate::sight::Sight;
 use crate::state::ServerState;
 use crate::status::Status;
+use crate::written;
 
 pub(super) async fn list(
     State(state): State<ServerState>,
@@ -68,7 +69,7 @@ pub(super) fn list_of(
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
         .collect();
-    written::answer(fields, "items", items)
+    written::object(fields, "items", items)
 }
 
 /// A table of rows that are written already.
@@ -77,7 +78,7 @@ pub(super) fn table(
     metadata: Value,
     rows: impl Iterator<Item = String> + Send + 'static,
 ) -> Response {
-    written::answer(table::head(columns, metadata), "rows", rows)
+    written::object(table::head(columns, metadata), "rows", rows)
 }
 
 /// The page that a query wants.

@@ -185,12 +185,7 @@ async fn pages_of_origins_that_the_configuration_names_may_call() {
 async fn readiness_names_what_is_wrong() {
     let server = Server::start().await;
     let ready = async || {
-        let answer = Answer::of(
-            server
-                .send(Request::get("/readyz").body(Body::empty()).unwrap())
-                .await,
-        )
-        .await;
+        let answer = server.get("/readyz").await;
         (answer.code.as_u16(), answer.text)
     };
     server.host.set_engine(Err("no such socket".to_owned()));

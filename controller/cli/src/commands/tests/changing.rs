@@ -356,6 +356,6 @@ async fn delete_by_label_lists_first() {
     assert_eq!(run.out, "workload/web deleted\n");
     assert_eq!(
         requests(&server).await[0],
-        format!("GET {WORKLOADS}?labelSelector=app%3Dweb")
+        format!("GET {WORKLOADS}?labelSelector=app%3Dweb&limit=500")
     );
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 const PIECE: usize = 64 << 10;
 
 /// An object whose last field is a list: these fields first, then the items under `field`.
-pub(super) fn answer(
+pub(crate) fn object(
     fields: Map<String, Value>,
     field: &str,
     items: impl Iterator<Item = String> + Send + 'static,
@@ -27,9 +27,23 @@ pub(super) fn answer(
         head.push(',');
     }
     head.push_str(&format!("{}:[", Value::from(field)));
+    answer(head, items, "]}")
+}
+
+/// A list.
+pub(crate) fn array(items: impl Iterator<Item = String> + Send + 'static) -> Response {
+    answer("[".to_owned(), items, "]")
+}
+
+fn answer(
+    head: String,
+    items: impl Iterator<Item = String> + Send + 'static,
+    tail: &'static str,
+) -> Response {
     let mut pieces = Pieces {
         begun: Some(head),
         items,
+        tail,
         first: true,
     };
     let first = pieces.next().unwrap_or_default();
@@ -49,6 +63,7 @@ struct Pieces<I> {
     /// What is written of the next piece; `None` after the last.
     begun: Option<String>,
     items: I,
+    tail: &'static str,
     /// Whether no item was written yet.
     first: bool,
 }
@@ -60,7 +75,7 @@ impl<I: Iterator<Item = String>> Iterator for Pieces<I> {
         let mut piece = self.begun.take()?;
         while piece.len() < PIECE {
             let Some(item) = self.items.next() else {
-                piece.push_str("]}");
+                piece.push_str(self.tail);
                 return Some(piece.into());
             };
             if !std::mem::take(&mut self.first) {
@@ -82,7 +97,7 @@ mod tests {
     async fn written(items: Vec<Value>) -> (usize, Value) {
         let fields = json!({"kind": "List"}).as_object().unwrap().clone();
         let texts = items.into_iter().map(|item| item.to_string());
-        let mut body = answer(fields, "items", texts).into_body();
+        let mut body = object(fields, "items", texts).into_body();
         let (mut frames, mut text) = (0, Vec::new());
         while let Some(frame) = body.frame().await {
             frames += 1;
