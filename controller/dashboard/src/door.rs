@@ -1,5 +1,5 @@
-//! The listener: so many connections in all and from one peer, and none that dawdles. Whoever reaches the port can hold no
-//! more than that.
+//! The listener: so many connections in all and from one peer, and none that dawdles. A client can hold no more than
+//! that.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +20,7 @@ const EACH: usize = 128;
 const HEAD: Duration = Duration::from_secs(15);
 /// The largest head, bytes; hyper takes no smaller buffer than 8 KiB.
 const HEAD_BYTES: usize = 16 << 10;
-/// How long a connection lasts, however busy: a page is asked for every few seconds, and may come by another.
+/// How long a connection lasts, however busy: a page is loaded every few seconds, and may come by another.
 const LIFE: Duration = Duration::from_secs(120);
 /// Pause after the system refused a new connection.
 const PAUSE: Duration = Duration::from_millis(100);

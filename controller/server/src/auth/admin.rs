@@ -1,6 +1,6 @@
 //! The admin token of the first start: it can be rotated, given an end, and revoked. Owns `admin-token` and `admin.json`
-//! in the folder of secrets and does I/O. What `admin.json` says is of the token that it has the hash of: whoever may
-//! write on the host takes the file of a token that is lost away, and the next start makes another one.
+//! in the folder of secrets and does I/O. What `admin.json` says is of the token that it has the hash of: who may
+//! write on the host removes the file of a token that is lost, and the next start makes another one.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,7 +78,7 @@ impl AdminToken {
         let secret = SecretString::from(format!("{PREFIX}{}", fresh().expose_secret()));
         let mut holder = builtin_holder(ADMIN, Role::Admin, &secret);
         holder.expires_at = expires_at;
-        // In this order: a crash in between leaves a token that nobody was given, and none that was revoked.
+        // In this order: a crash in between leaves a token that was handed out to no client, and none that was revoked.
         let path = self.folder.join(TOKEN);
         let text = SecretString::from(format!("{}\n", secret.expose_secret()));
         stored(path, move |path| write_text(path, text.expose_secret())).await?;

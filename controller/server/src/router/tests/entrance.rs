@@ -79,7 +79,7 @@ fn never() -> Body {
 }
 
 #[tokio::test]
-async fn logins_that_do_not_come_to_their_end_stop_nobody_else() {
+async fn logins_that_do_not_come_to_their_end_stop_no_other_client() {
     let server = Server::start().await;
     let mut slow = tokio::task::JoinSet::new();
     for path in ["/auth/login", "/auth/once/redeem"] {
@@ -175,7 +175,7 @@ async fn tokens_that_are_guessed_are_counted_and_valid_ones_of_the_same_address_
     let valid = ask(&server, "GET", "/incidents", from, &[ADMIN], "").await;
     assert_eq!(
         valid.code, 200,
-        "whoever has a token is not locked out: {}",
+        "a client that has a token is not locked out: {}",
         valid.text
     );
     let login = json!({"token": "admin-token"}).to_string();
@@ -414,7 +414,7 @@ async fn a_watch_ends_within_the_hour_and_as_one_whose_time_is_up() {
     .into_body();
     tokio::time::pause();
     for body in [&mut open, &mut long] {
-        // Its timer is set once it is asked for the first time.
+        // Its timer is set once it is polled for the first time.
         assert!(futures::FutureExt::now_or_never(body.frame()).is_none());
     }
     tokio::time::advance(Duration::from_secs(3601)).await;
@@ -425,7 +425,7 @@ async fn a_watch_ends_within_the_hour_and_as_one_whose_time_is_up() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_in_full_to_those_who_log_in_and_by_name_to_others() {
+async fn what_is_wrong_is_said_in_full_to_those_who_log_in_and_by_name_to_others() {
     let server = Server::start().await;
     let why = "cannot reach /var/run/docker.sock: no such file";
     server.host.set_engine(Err(why.to_owned()));
@@ -449,7 +449,7 @@ async fn role_of(server: &Server, token: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn the_admin_token_can_be_rotated_end_and_be_revoked_where_that_locks_nobody_out() {
+async fn the_admin_token_can_be_rotated_end_and_be_revoked_where_another_admin_has_one() {
     let server = Server::start().await;
     let login = json!({"token": "admin-token"}).to_string();
     let page = ask(&server, "POST", "/auth/login", [10, 0, 0, 1], &[], &login).await;
@@ -550,7 +550,7 @@ async fn a_rotated_token_keeps_its_name_role_and_end_and_its_former_secret_is_wo
     let second = row["token"].as_str().unwrap().to_owned();
     let reads = async |token: &str| head(&server, "/incidents", token).await.status().as_u16();
     assert_eq!((reads(&first).await, reads(&second).await), (401, 200));
-    let none = server.ask("POST", "/auth/tokens/nobody/rotate", None).await;
+    let none = server.ask("POST", "/auth/tokens/unknown/rotate", None).await;
     assert_eq!(none.code, 404, "{}", none.text);
     let audit = server.get("/audit").await.json().to_string();
     assert!(audit.contains("rotated") && !audit.contains(&second));
