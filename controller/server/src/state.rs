@@ -26,8 +26,9 @@ const CLIENTS_EACH: usize = 64;
 /// Most watches and logs at once, and of one sender.
 const MAX_WATCHES: usize = 512;
 const WATCHES_EACH: usize = 128;
-/// Most answers to what a change would do that are worked out at once.
+/// Most answers to what a change would do that are worked out at once, and for one sender.
 const MAX_PLANNERS: usize = 4;
+const PLANNERS_EACH: usize = 3;
 /// Most requests at once, and of one sender; more wait a moment, then get 429 with `Retry-After`.
 const MAX_REQUESTS: usize = 512;
 const REQUESTS_EACH: usize = 256;
@@ -130,7 +131,7 @@ pub struct Shared {
     pub(crate) auth: Auth,
     pub(crate) clients: Arc<Places>,
     pub(crate) watches: Arc<Places>,
-    pub(crate) planners: Semaphore,
+    pub(crate) planners: Arc<Places>,
     pub(crate) searches: Semaphore,
     pub(crate) requests: Arc<Places>,
     pub(crate) entrance: Arc<Semaphore>,
@@ -152,7 +153,7 @@ impl ServerState {
             parts,
             clients: Places::new(MAX_CLIENTS, CLIENTS_EACH),
             watches: Places::new(MAX_WATCHES, WATCHES_EACH),
-            planners: Semaphore::new(MAX_PLANNERS),
+            planners: Places::new(MAX_PLANNERS, PLANNERS_EACH),
             searches: Semaphore::new(MAX_SEARCHES),
             requests: Places::new(MAX_REQUESTS, REQUESTS_EACH),
             entrance: Arc::new(Semaphore::new(MAX_ENTERING)),

@@ -7,20 +7,21 @@ use aegis_api::wire::plan::WorkloadPlan;
 use aegis_api::{Incident, KindInfo, Workload};
 use aegis_planning::incident::remedy::{carried_out_at, patched};
 use aegis_runtime::{Part, StoreError, Stored};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::SemaphorePermit;
 
 use super::list::now;
 use super::patch::Patch;
 use super::target::Target;
 use super::write::{consistent, refused};
 use super::{input, write};
+use crate::auth::Identity;
 use crate::body::{API_LIMIT, BoundedBody};
+use crate::places::Place;
 use crate::sight::Sight;
 use crate::state::{NoPlan, ServerState};
 use crate::status::Status;
@@ -34,6 +35,7 @@ pub(super) struct Named {
 /// object whole (`application/json`); none asks about the spec as it is.
 pub(super) async fn of_workload(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
     sight: Sight,
     headers: HeaderMap,
@@ -41,7 +43,7 @@ pub(super) async fn of_workload(
 ) -> Result<Json<WorkloadPlan>, Status> {
     let Path(named) = path.map_err(|_| Status::no_route())?;
     let info = KindInfo::of::<Workload>();
-    let _turn = turn(&state)?;
+    let _turn = turn(&state, &identity)?;
     let wanted = match body.0.is_empty() {
         true => Wanted::Patch(Patch::Merge(json!({}))),
         false if is_whole(&headers) => Wanted::Object(input::object(&body.0)?),
@@ -56,6 +58,7 @@ pub(super) async fn of_workload(
 /// What an incident's plan would do to the workload as it is now.
 pub(super) async fn of_incident(
     State(state): State<ServerState>,
+    Extension(identity): Extension<Identity>,
     path: Result<Path<Named>, axum::extract::rejection::PathRejection>,
 ) -> Result<Json<WorkloadPlan>, Status> {
     let Path(named) = path.map_err(|_| Status::no_route())?;
@@ -66,7 +69,7 @@ pub(super) async fn of_incident(
         let message = format!("incident {} has no plan", named.name);
         return Err(Status::new(StatusCode::CONFLICT, "NoPlan", message));
     };
-    let _turn = turn(&state)?;
+    let _turn = turn(&state, &identity)?;
     let kind = KindInfo::of::<Workload>();
     let target = state.store.get::<Workload>(plan.target.as_str());
     let target = target.ok_or_else(|| Status::not_found(kind, plan.target.as_str()))?;
@@ -81,11 +84,11 @@ pub(super) async fn of_incident(
 }
 
 /// Few at a time: an answer takes an inspection by the engine, and some computing.
-fn turn(state: &ServerState) -> Result<SemaphorePermit<'_>, Status> {
-    state
-        .planners
-        .try_acquire()
-        .map_err(|_| Status::too_many("plans"))
+fn turn(state: &ServerState, identity: &Identity) -> Result<Place, Status> {
+    let place = state.planners.take(&identity.caller);
+    place.map_err(|_| {
+        Status::too_many("the server works out too many plans, or too many of yours: try again in a moment")
+    })
 }
 
 /// What is asked about.
@@ -322,7 +325,7 @@ mod tests {
         )
         .await;
         assert_eq!(answer.json()["replicas"], 1, "{}", answer.text);
-        let all = server.state.planners.acquire_many(4).await.unwrap();
+        let all = server.state.planners.all.acquire_many(4).await.unwrap();
         let answer = ask(&server, "POST", &format!("{WEB}/plan"), MERGE, "{}").await;
         assert_eq!(answer.code, StatusCode::TOO_MANY_REQUESTS, "{}", answer.text);
         drop(all);
