@@ -914,7 +914,7 @@ export interface paths {
                 query?: never;
                 header?: never;
                 path: {
-                    /** @description Whose token. */
+                    /** @description Whose token; `admin` is that of the first start. */
                     name: string;
                 };
                 cookie?: never;
@@ -939,8 +939,82 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
+                /** @description It is the only one of an admin. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
             };
         };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/auth/tokens/{name}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a token another secret */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description Whose token; `admin` is that of the first start. */
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        expiresAt?: string | null;
+                        ttlSeconds?: number | null;
+                    };
+                };
+            };
+            responses: {
+                /** @description Another secret, this once; what the former one began ends. */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["TokenMade"];
+                    };
+                };
+                /** @description There is no such token. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Its end has passed: name another. */
+                422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -6158,6 +6232,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -6185,6 +6260,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -6212,6 +6288,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -6239,6 +6316,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -6413,6 +6491,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -6587,6 +6666,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -6761,6 +6841,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -6935,6 +7016,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -7109,6 +7191,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -7283,6 +7366,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -7310,6 +7394,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -7337,6 +7422,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;

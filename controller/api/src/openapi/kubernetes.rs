@@ -162,6 +162,7 @@ fn operation(info: &KindInfo, action: &str, many: bool) -> Value {
             "watch",
             "timeoutSeconds",
             "limit",
+            "continue",
         ],
         _ if writes => &["dryRun", "fieldManager", "fieldValidation", "force"],
         _ => &[],
