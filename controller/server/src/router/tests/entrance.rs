@@ -124,7 +124,7 @@ async fn exchange(from: [u8; 4], to: SocketAddr, request: &str) -> String {
     let mut text = Vec::new();
     if stream.write_all(request.as_bytes()).await.is_ok() {
         // What was answered before a reset counts.
-        let _ = stream.read_to_end(&mut text).await;
+        stream.read_to_end(&mut text).await.unwrap_or_default();
     }
     let text = String::from_utf8(text).unwrap();
     text.lines().next().unwrap_or_default().to_owned()
