@@ -50,7 +50,8 @@ impl AdminToken {
         if is_its {
             holder.expires_at = record.expires_at;
         }
-        let set = !token.expose_secret().trim().is_empty() && !(is_its && record.revoked);
+        let is_revoked = is_its && record.revoked;
+        let set = !token.expose_secret().trim().is_empty() && !is_revoked;
         Self {
             folder: folder.to_owned(),
             holder: Mutex::new(set.then_some(holder)),

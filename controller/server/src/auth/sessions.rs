@@ -205,16 +205,14 @@ fn crowded_out<'a>(
     each: usize,
 ) -> Option<Digest> {
     let own = all.clone().filter(|(_, whose, _)| *whose == user);
-    let oldest = |some: &mut dyn Iterator<Item = (&'a Digest, &'a str, Timestamp)>| {
-        some.min_by_key(|(_, _, at)| *at).map(|(key, _, _)| *key)
+    let oldest = if own.clone().count() >= each {
+        own.min_by_key(|(_, _, at)| *at)
+    } else if all.clone().count() >= most {
+        all.min_by_key(|(_, _, at)| *at)
+    } else {
+        None
     };
-    if own.clone().count() >= each {
-        return oldest(&mut own.clone());
-    }
-    if all.clone().count() >= most {
-        return oldest(&mut all.clone());
-    }
-    None
+    oldest.map(|(key, _, _)| *key)
 }
 
 impl From<Holder> for Invited {
