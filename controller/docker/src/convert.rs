@@ -3,22 +3,26 @@
 //! Reads `serde_json::Value` instead of bollard's models, since those refuse a whole answer for one enum word they do not
 //! know: one strange container must not hide all others.
 
+mod lenient;
+mod list;
+mod stats;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aegis_api::Time;
 use aegis_api::observed::{
-    ChangeKind, ContainerDetails, ContainerState, ContainerSummary, DockerHealth, EngineEvent, FileChange,
-    ProcessRow, PublishedPort, Stats, host_address,
+    ChangeKind, ContainerDetails, ContainerState, DockerHealth, EngineEvent, FileChange, ProcessRow,
 };
 use serde_json::Value;
 
 use crate::version::EngineInfo;
 
+pub(crate) use list::list;
+pub(crate) use stats::stats;
+
 const HEALTH_LOG_ENTRIES: usize = 5;
 const HEALTH_LOG_CHARS: usize = 512;
-/// More processes than any kernel has: no limit.
-const MOST_PIDS: u64 = 1 << 32;
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -57,50 +61,14 @@ fn networks(value: &Value) -> BTreeMap<String, Option<IpAddr>> {
         .collect()
 }
 
-/// Docker writes "never" as the year 1.
 fn time(value: &Value, key: &str) -> Option<Time> {
-    text(value, key)
-        .parse::<Time>()
-        .ok()
-        .filter(|time| time.0.as_second() > 0)
+    since_1970(text(value, key))
 }
 
-/// A row of `GET /containers/json`; `None` without an id.
-pub(crate) fn summary(row: &Value) -> Option<ContainerSummary> {
-    let id = Some(text(row, "Id")).filter(|id| !id.is_empty())?;
-    let names = row.get("Names").and_then(Value::as_array).into_iter().flatten();
-    // A linked container has further names such as `/web/database`; its own has one slash.
-    let name = names
-        .filter_map(Value::as_str)
-        .map(|name| name.trim_start_matches('/'))
-        .find(|name| !name.contains('/'));
-    Some(ContainerSummary {
-        id: id.into(),
-        name: name.unwrap_or_default().to_owned(),
-        image: text(row, "Image").to_owned(),
-        state: ContainerState::from_word(text(row, "State")),
-        status: text(row, "Status").to_owned(),
-        labels: labels(part(row, "Labels")),
-        networks: networks(part(part(row, "NetworkSettings"), "Networks")),
-        created: number(row, "Created"),
-        published: published(part(row, "Ports")),
-    })
-}
-
-/// Ports that lead nowhere on the host have no `PublicPort`.
-fn published(ports: &Value) -> Vec<PublishedPort> {
-    let ports = ports.as_array().into_iter().flatten();
-    ports.filter_map(published_port).collect()
-}
-
-fn published_port(port: &Value) -> Option<PublishedPort> {
-    Some(PublishedPort {
-        address: host_address(text(port, "IP")),
-        port: u16::try_from(number(port, "PublicPort"))
-            .ok()
-            .filter(|port| *port > 0)?,
-        protocol: text(port, "Type").to_owned(),
-    })
+/// Docker writes "never" as the year 1.
+fn since_1970(text: &str) -> Option<Time> {
+    let time = text.parse::<Time>().ok();
+    time.filter(|time| time.0.as_second() > 0)
 }
 
 /// The answer of `GET /containers/{id}/json`; `None` without an id.
@@ -190,44 +158,6 @@ pub(crate) fn event(line: &Value) -> Option<EngineEvent> {
     })
 }
 
-/// The answer of `GET /containers/{id}/stats`, of cgroup v1 and v2 alike. A container that does not run has no `read_at`.
-pub(crate) fn stats(answer: &Value) -> Stats {
-    let memory = part(answer, "memory_stats");
-    let throttling = part(part(answer, "cpu_stats"), "throttling_data");
-    let interfaces = || {
-        part(answer, "networks")
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(_, interface)| interface)
-    };
-    Stats {
-        read_at: time(answer, "read"),
-        cpu_total_ns: count(part(part(answer, "cpu_stats"), "cpu_usage"), "total_usage"),
-        memory_bytes: memory_in_use(memory),
-        memory_limit_bytes: count(memory, "limit"),
-        net_rx_bytes: interfaces().map(|interface| count(interface, "rx_bytes")).sum(),
-        net_tx_bytes: interfaces().map(|interface| count(interface, "tx_bytes")).sum(),
-        pids: count(part(answer, "pids_stats"), "current"),
-        // Engines write no limit as 0, or as the largest number there is.
-        pids_limit: Some(count(part(answer, "pids_stats"), "limit"))
-            .filter(|limit| *limit < MOST_PIDS)
-            .unwrap_or_default(),
-        cpu_periods: count(throttling, "periods"),
-        cpu_throttled_periods: count(throttling, "throttled_periods"),
-    }
-}
-
-/// Without the inactive page cache, as `docker stats` counts: cgroup v1 calls it `total_inactive_file`, v2 `inactive_file`
-/// (which v1 has, too, for the innermost group alone).
-fn memory_in_use(memory: &Value) -> u64 {
-    let usage = count(memory, "usage");
-    let details = part(memory, "stats");
-    let v1 = details.get("total_inactive_file").and_then(Value::as_u64);
-    let cache = v1.unwrap_or_else(|| count(details, "inactive_file"));
-    usage.checked_sub(cache).unwrap_or(usage)
-}
-
 fn words(value: &Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items
@@ -282,8 +212,19 @@ pub(crate) fn engine_info(version: &Value, info: &Value) -> EngineInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use aegis_api::observed::{ContainerSummary, Stats};
     use serde_json::json;
+
+    use super::*;
+
+    fn summary(row: &Value) -> Option<ContainerSummary> {
+        let rows = list(json!([row]).to_string().as_bytes()).unwrap();
+        rows.unwrap().pop()
+    }
+
+    fn stats(answer: &Value) -> Stats {
+        super::stats(answer.to_string().as_bytes()).unwrap()
+    }
 
     #[test]
     fn a_recorded_inspection_is_read() {
@@ -368,6 +309,61 @@ mod tests {
         let stopped =
             json!({"read": "0001-01-01T00:00:00Z", "memory_stats": {}, "cpu_stats": {}, "pids_stats": {}});
         assert_eq!(stats(&stopped), Stats::default());
+    }
+
+    #[test]
+    fn a_row_of_the_list_is_read_and_an_odd_field_hides_no_other() {
+        let row = json!({
+            "Id": "ab", "Names": ["/web"], "Image": "app:1", "State": "running", "Status": "Up 3 minutes",
+            "Created": 7, "Labels": {"a": "1", "odd": 2},
+            "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+                {"IP": "127.0.0.1", "PublicPort": 53, "Type": "udp"}, {"PrivatePort": 9, "Type": "tcp"}, null, 5],
+            "NetworkSettings": {"Networks": {"front": {"IPAddress": "10.0.0.2"}, "back": {"IPAddress": ""},
+                "six": {"IPAddress": "", "GlobalIPv6Address": "fd00::2"}, "odd": null}},
+        });
+        let read = summary(&row).unwrap();
+        assert_eq!(
+            (read.id.as_str(), read.name.as_str(), read.image.as_str()),
+            ("ab", "web", "app:1")
+        );
+        assert_eq!(
+            (read.state, read.status.as_str(), read.created),
+            (ContainerState::Running, "Up 3 minutes", 7)
+        );
+        assert_eq!(json!(read.labels), json!({"a": "1", "odd": ""}));
+        let ports: Vec<_> = read
+            .published
+            .iter()
+            .map(|one| (one.address, one.port, one.protocol.as_str()))
+            .collect();
+        assert_eq!(
+            ports,
+            [(None, 8080, "tcp"), (Some([127, 0, 0, 1].into()), 53, "udp")]
+        );
+        let addresses: Vec<_> = read
+            .networks
+            .values()
+            .map(|it| it.map(|ip| ip.to_string()))
+            .collect();
+        assert_eq!(
+            addresses,
+            [
+                None,
+                Some("10.0.0.2".to_owned()),
+                None,
+                Some("fd00::2".to_owned())
+            ]
+        );
+        let odd = json!({"Id": "ab", "Names": null, "State": 3, "Labels": [], "Ports": {}, "NetworkSettings": "x",
+            "Created": -1.5});
+        let none = ContainerSummary {
+            id: "ab".into(),
+            ..ContainerSummary::default()
+        };
+        assert_eq!(summary(&odd), Some(none));
+        assert_eq!(list(b"[1, null, {}, []]").unwrap().unwrap(), []);
+        assert_eq!(list(b"{}").unwrap(), None);
+        assert!(list(b"[{").is_err());
     }
 
     #[test]

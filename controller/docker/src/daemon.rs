@@ -13,6 +13,7 @@ mod lifecycle;
 mod lines;
 mod streams;
 mod target;
+mod together;
 mod wire;
 
 use std::net::SocketAddr;
@@ -32,9 +33,11 @@ use futures::stream::BoxStream;
 use serde_json::json;
 
 use crate::engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};
+use crate::probe::KeptConnection;
 use crate::version::EngineInfo;
 use crate::{cgroup, convert, probe, script};
 use failure::bounded;
+use together::Together;
 use wire::{Endpoint, encoded};
 
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -57,6 +60,8 @@ pub struct Docker {
     info: Mutex<Option<EngineInfo>>,
     /// Id of the state directory whose containers this program makes.
     instance: Option<String>,
+    /// Every workload that is reconciled wants the list of all containers.
+    lists: Together<Vec<ContainerSummary>>,
 }
 
 impl Docker {
@@ -78,6 +83,7 @@ impl Docker {
             api: OnceLock::new(),
             info: Mutex::default(),
             instance: None,
+            lists: Together::default(),
         })
     }
 
@@ -148,6 +154,13 @@ impl Docker {
         }
     }
 
+    async fn list_together(&self, filter: &ListFilter) -> EngineResult<Vec<ContainerSummary>> {
+        match filter.labels.is_empty() {
+            true => self.lists.ask(self.list_now(filter)).await,
+            false => self.list_now(filter).await,
+        }
+    }
+
     async fn list_now(&self, filter: &ListFilter) -> EngineResult<Vec<ContainerSummary>> {
         let labels: Vec<String> = filter
             .labels
@@ -156,11 +169,11 @@ impl Docker {
             .collect();
         let filters = encoded(&json!({ "label": labels }).to_string());
         let target = format!("/containers/json?all=true&filters={filters}");
-        let answer = self.place.get("list containers", &target).await?;
-        let rows = answer
-            .as_array()
-            .ok_or_else(|| failure::odd("list containers", "the answer is no list"))?;
-        Ok(rows.iter().filter_map(convert::summary).collect())
+        let rows = self
+            .place
+            .get_with("list containers", &target, convert::list)
+            .await?;
+        rows.ok_or_else(|| failure::odd("list containers", "the answer is no list"))
     }
 
     /// An engine reads counters once a second for all who wait: one reading may take that long, a hundred at the same time
@@ -172,14 +185,8 @@ impl Docker {
         } else {
             ""
         };
-        let answer = self
-            .place
-            .get(
-                operation,
-                &format!("/containers/{id}/stats?stream=false{one_shot}"),
-            )
-            .await?;
-        Ok(convert::stats(&answer))
+        let target = format!("/containers/{id}/stats?stream=false{one_shot}");
+        self.place.get_with(operation, &target, convert::stats).await
     }
 }
 
@@ -191,7 +198,7 @@ impl Engine for Docker {
 
     fn list(&self, filter: ListFilter) -> BoxFuture<'_, EngineResult<Vec<ContainerSummary>>> {
         async move {
-            self.run("list containers", READ_BOUND, self.list_now(&filter))
+            self.run("list containers", READ_BOUND, self.list_together(&filter))
                 .await
         }
         .boxed()
@@ -387,6 +394,15 @@ impl Engine for Docker {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
         probe::http_ask(request, timeout).boxed()
+    }
+
+    fn http_ask_again<'a>(
+        &'a self,
+        kept: &'a mut KeptConnection,
+        request: &'a HttpRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
+        kept.ask(request, timeout).boxed()
     }
 
     fn tcp_connect(&self, address: SocketAddr, timeout: Duration) -> BoxFuture<'_, Result<(), ProbeError>> {

@@ -18,6 +18,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::probe::KeptConnection;
 use crate::version::EngineInfo;
 
 /// What an engine could not do. Display names the operation's object.
@@ -183,6 +184,17 @@ pub trait Engine: Send + Sync + 'static {
         request: &'a HttpRequest,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>>;
+
+    /// As [`Engine::http_ask`], for who asks the same again and again: the implementor may keep a connection open in
+    /// between, and answers as if it had not.
+    fn http_ask_again<'a>(
+        &'a self,
+        _kept: &'a mut KeptConnection,
+        request: &'a HttpRequest,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<HttpAnswer, ProbeError>> {
+        self.http_ask(request, timeout)
+    }
 
     /// As [`Engine::http_ask`], without more than a path.
     fn http_get<'a>(

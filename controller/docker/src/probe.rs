@@ -1,5 +1,7 @@
 //! Probes of a container's own address: one GET, or one TCP connection. Does I/O; needs no engine.
 
+mod kept;
+
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,29 +10,49 @@ use aegis_api::probe::HttpRequest;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::engine::{HttpAnswer, ProbeError};
-use crate::{http1, tls};
+use crate::http1::{self, Link};
+use crate::tls;
+
+pub use kept::KeptConnection;
 
 /// How much of a body is kept.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Asks once; redirects are not followed. `bound` covers everything up to the last byte.
+type Connection = http1::Connection<Box<dyn Link>>;
+
+/// What was answered, and the connection where it can take another request.
+struct Answered {
+    status: u16,
+    body: String,
+    connection: Option<Connection>,
+}
+
+/// Asks once, over a connection of its own; redirects are not followed. `bound` covers everything up to the last byte.
 pub async fn http_ask(request: &HttpRequest, bound: Duration) -> Result<HttpAnswer, ProbeError> {
+    within(request, bound, ask_once(request)).await
+}
+
+/// What comes of asking within `bound`.
+async fn within(
+    request: &HttpRequest,
+    bound: Duration,
+    ask: impl Future<Output = Result<(u16, String), String>>,
+) -> Result<HttpAnswer, ProbeError> {
     let began = Instant::now();
-    let asked = request.words();
-    match timeout(bound, ask(request)).await {
+    match timeout(bound, ask).await {
         Ok(Ok((status, body))) => Ok(HttpAnswer {
             status,
             body,
             latency: began.elapsed(),
         }),
-        Ok(Err(failure)) => Err(ProbeError(format!("{asked}: {failure}"))),
+        Ok(Err(failure)) => Err(ProbeError(format!("{}: {failure}", request.words()))),
         Err(_) => Err(ProbeError(format!(
-            "{asked}: no answer within {} ms",
+            "{}: no answer within {} ms",
+            request.words(),
             bound.as_millis()
         ))),
     }
@@ -48,49 +70,76 @@ pub async fn tcp_connect(address: SocketAddr, bound: Duration) -> Result<(), Pro
     }
 }
 
-async fn ask(asked: &HttpRequest) -> Result<(u16, String), String> {
+async fn ask_once(asked: &HttpRequest) -> Result<(u16, String), String> {
+    let request = head(asked, true)?;
+    let answered = exchange(connect(asked).await?, request).await?;
+    Ok((answered.status, answered.body))
+}
+
+/// Asks over a fresh connection that may be kept.
+async fn ask_fresh(asked: &HttpRequest) -> Result<Answered, String> {
+    let request = head(asked, false)?;
+    exchange(connect(asked).await?, request).await
+}
+
+/// The request; `last` is the only one of its connection.
+fn head(asked: &HttpRequest, last: bool) -> Result<Request<Full<Bytes>>, String> {
     let address = asked.address.to_string();
     let host = asked.host.as_deref().unwrap_or(&address);
-    let mut request = Request::get(&asked.path)
-        .header("Host", host)
-        .header("Connection", "close");
+    let mut request = Request::get(&asked.path).header("Host", host);
+    if last {
+        request = request.header("Connection", "close");
+    }
     let usual = [
         ("User-Agent", concat!("aegisops/", env!("CARGO_PKG_VERSION"))),
         ("Accept", "*/*"),
     ];
-    let own = |name: &str| asked.headers.keys().any(|own| own.eq_ignore_ascii_case(name));
-    for (name, value) in usual.into_iter().filter(|(name, _)| !own(name)) {
+    for (name, value) in usual.into_iter().filter(|(name, _)| !names(asked, name)) {
         request = request.header(name, value);
     }
     for (name, value) in &asked.headers {
         request = request.header(name, value);
     }
-    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+    request.body(Full::default()).map_err(|error| error.to_string())
+}
+
+/// Whether the probe's own headers say something of this name.
+fn names(asked: &HttpRequest, name: &str) -> bool {
+    asked.headers.keys().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+async fn connect(asked: &HttpRequest) -> Result<Connection, String> {
     let stream = TcpStream::connect(asked.address)
         .await
         .map_err(|error| words(&error))?;
-    if asked.tls {
-        let stream = tls::connect(stream, asked.host.as_deref(), asked.address.ip()).await?;
-        answer(stream, request).await
+    let link: Box<dyn Link> = if asked.tls {
+        Box::new(tls::connect(stream, asked.host.as_deref(), asked.address.ip()).await?)
     } else {
-        answer(stream, request).await
-    }
+        Box::new(stream)
+    };
+    Connection::over(link).await.map_err(failed)
 }
 
-async fn answer<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(u16, String), String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let failed = |error: hyper::Error| match error.source() {
+async fn exchange(connection: Connection, request: Request<Full<Bytes>>) -> Result<Answered, String> {
+    let mut response = connection.send(request).await.map_err(failed)?;
+    let (body, whole) = response.body_mut().collect(BODY_LIMIT).await.map_err(failed)?;
+    let status = response.status().as_u16();
+    Ok(Answered {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        connection: match whole {
+            true => response.into_body().into_kept().await,
+            false => None,
+        },
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err has it")]
+fn failed(error: hyper::Error) -> String {
+    match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
-    };
-    let mut response = http1::send(stream, request).await.map_err(failed)?;
-    let (body, _) = response.body_mut().collect(BODY_LIMIT).await.map_err(failed)?;
-    Ok((
-        response.status().as_u16(),
-        String::from_utf8_lossy(&body).into_owned(),
-    ))
+    }
 }
 
 /// The error without its number.

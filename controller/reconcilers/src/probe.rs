@@ -4,6 +4,7 @@
 //! probe. Losing all verdicts costs nothing but a probe each, so they live in memory alone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use aegis_api::probe::HttpRequest;
 use aegis_api::redact::{bound, redact};
 use aegis_api::workload::Health;
 use aegis_api::{ContainerId, Time};
-use aegis_docker::{Engine, HttpAnswer};
+use aegis_docker::probe::KeptConnection;
+use aegis_docker::{Engine, HttpAnswer, ProbeError};
 use aegis_planning::probe::{ProbeRequest, ProbeResult, Target};
 use futures::stream::Stream;
 use tokio::sync::Notify;
@@ -71,23 +73,44 @@ fn first_words(body: &str) -> String {
     bound(&redact(&line), LINE_CHARS)
 }
 
-/// Asks once. `Ok` is healthy; both texts are human-readable.
+/// Asks once, over a connection of its own. `Ok` is healthy; both texts are human-readable.
 pub async fn ask(engine: &dyn Engine, question: &ProbeRequest, timeout: Duration) -> Result<String, String> {
     match question {
-        ProbeRequest::Http(request) => match engine.http_ask(request, timeout).await {
-            Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
-                "{}: {} in {} ms",
-                request.words(),
-                answer.status,
-                answer.latency.as_millis()
-            )),
-            Ok(answer) => Err(refusal(request, &answer)),
-            Err(error) => Err(error.to_string()),
-        },
-        ProbeRequest::Tcp(address) => match engine.tcp_connect(*address, timeout).await {
-            Ok(()) => Ok(format!("tcp {address}: open")),
-            Err(error) => Err(error.to_string()),
-        },
+        ProbeRequest::Http(request) => judged(request, engine.http_ask(request, timeout).await),
+        ProbeRequest::Tcp(address) => connects(engine, *address, timeout).await,
+    }
+}
+
+/// As [`ask`], for who asks the same again and again.
+async fn ask_again(
+    engine: &dyn Engine,
+    kept: &mut KeptConnection,
+    question: &ProbeRequest,
+    timeout: Duration,
+) -> Result<String, String> {
+    match question {
+        ProbeRequest::Http(request) => judged(request, engine.http_ask_again(kept, request, timeout).await),
+        ProbeRequest::Tcp(address) => connects(engine, *address, timeout).await,
+    }
+}
+
+fn judged(request: &HttpRequest, answer: Result<HttpAnswer, ProbeError>) -> Result<String, String> {
+    match answer {
+        Ok(answer) if (200..400).contains(&answer.status) => Ok(format!(
+            "{}: {} in {} ms",
+            request.words(),
+            answer.status,
+            answer.latency.as_millis()
+        )),
+        Ok(answer) => Err(refusal(request, &answer)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn connects(engine: &dyn Engine, address: SocketAddr, timeout: Duration) -> Result<String, String> {
+    match engine.tcp_connect(address, timeout).await {
+        Ok(()) => Ok(format!("tcp {address}: open")),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -208,11 +231,12 @@ impl Prober {
     async fn probe_for_ever(self, workload: String, target: Target) {
         let mut tally = Tally::default();
         let mut pause = FIRST_RETRY.min(target.interval);
+        let mut kept = KeptConnection::default();
         loop {
-            let answer = ask(&*self.0.engine, &target.question, target.timeout).await;
+            let answer = ask_again(&*self.0.engine, &mut kept, &target.question, target.timeout).await;
             let health = tally.count(answer.is_ok(), target.successes, target.failures);
             let message = answer.unwrap_or_else(|error| error);
-            self.record(&workload, &target, &ProbeResult { health, message });
+            self.record(&workload, &target, ProbeResult { health, message });
             if health == Health::Healthy {
                 pause = FIRST_RETRY.min(target.interval);
                 tokio::time::sleep(target.interval).await;
@@ -223,7 +247,7 @@ impl Prober {
         }
     }
 
-    fn record(&self, workload: &str, target: &Target, result: &ProbeResult) {
+    fn record(&self, workload: &str, target: &Target, result: ProbeResult) {
         let changed = self.with(|state| {
             if !state
                 .targets
@@ -232,11 +256,12 @@ impl Prober {
             {
                 return false;
             }
+            let health = result.health;
             let before = state
                 .results
-                .insert(target.id.clone(), (target.started_at, result.clone()));
+                .insert(target.id.clone(), (target.started_at, result));
             let changed =
-                before.is_none_or(|(run, before)| run != target.started_at || before.health != result.health);
+                before.is_none_or(|(run, before)| run != target.started_at || before.health != health);
             if changed {
                 state.dirty.insert(workload.to_owned());
             }

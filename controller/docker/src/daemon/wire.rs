@@ -10,12 +10,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::failure;
-use crate::engine::EngineResult;
-use crate::http1;
+use crate::engine::{EngineError, EngineResult};
+use crate::http1::{self, Link};
 
 /// An answer with more is nonsense: 10,000 containers make about 20 MiB.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
@@ -28,10 +27,6 @@ pub(super) enum Endpoint {
     Unix(PathBuf),
     Tcp(String),
 }
-
-/// A byte stream to the engine.
-trait Link: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Link for T {}
 
 fn boxed(stream: impl Link + 'static) -> Box<dyn Link> {
     Box::new(stream)
@@ -101,6 +96,17 @@ impl Endpoint {
             .json(operation)
             .await
     }
+
+    /// GET of a JSON document of which `read` takes what it wants.
+    pub(super) async fn get_with<T>(
+        &self,
+        operation: &str,
+        target: &str,
+        read: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> EngineResult<T> {
+        let body = self.send(operation, Method::GET, target, None).await?;
+        read(&body.text(operation).await?).map_err(|error| no_json(operation, &error))
+    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -140,7 +146,12 @@ impl Body {
         Some(chunk.map_err(|error| failure::transport(operation, &error)))
     }
 
-    pub(super) async fn json(mut self, operation: &str) -> EngineResult<Value> {
+    pub(super) async fn json(self, operation: &str) -> EngineResult<Value> {
+        let text = self.text(operation).await?;
+        serde_json::from_slice(&text).map_err(|error| no_json(operation, &error))
+    }
+
+    async fn text(mut self, operation: &str) -> EngineResult<Vec<u8>> {
         let (text, whole) = self
             .0
             .collect(BODY_LIMIT)
@@ -152,9 +163,12 @@ impl Body {
                 format!("the answer is longer than {BODY_LIMIT} bytes"),
             ));
         }
-        serde_json::from_slice(&text)
-            .map_err(|error| failure::odd(operation, format!("the answer is no JSON: {error}")))
+        Ok(text)
     }
+}
+
+fn no_json(operation: &str, error: &serde_json::Error) -> EngineError {
+    failure::odd(operation, format!("the answer is no JSON: {error}"))
 }
 
 /// A value for a query or path segment: everything but letters, digits and `-_.~` percent-encoded.
