@@ -12,7 +12,7 @@ use super::next::{Effect, Next};
 use super::overtaken::{MOST_STARTED_OVER, overtaken, start_over};
 use super::transition::{Field, HeldFor, Transition, What};
 use super::validate::ValidatedIncident;
-use super::{clearing, confirmation, dry_run, ladder, measured, remedy};
+use super::{clearing, confirmation, dry_run, ladder, measured, relapse, remedy};
 use crate::host_limit::{self, HostRuling};
 
 /// How soon a plan that waits for a human is reconciled again by itself.
@@ -122,7 +122,7 @@ pub(super) fn conclude(incident: &ValidatedIncident, workload: &Workload, propos
         (Ruling::NeedsApproval { reason, message }, Ok(plan)) => {
             ask(incident, plan, council, reason, message)
         }
-        (Ruling::Wait { reason, message }, Ok(_)) => hold(incident, reason, message),
+        (Ruling::Wait { reason, message }, Ok(_)) => wait(incident, action, reason, message),
     }
 }
 
@@ -162,6 +162,21 @@ fn left_alone(incident: &ValidatedIncident, message: &str) -> Option<String> {
     let mut tried = incident.status.tried.iter();
     let tried = tried.rfind(|tried| tried.action == Action::Noop)?;
     Some(format!("{}; {message}", tried.error))
+}
+
+/// It waits for what rules against this action for now. A pause has an end: until then what is wrong is measured again only
+/// seldom, and where a detector or the workload has news.
+pub(super) fn wait(incident: &ValidatedIncident, action: Action, reason: Reason, message: String) -> Next {
+    let pause = (reason == Reason::Relapsed).then(|| relapse::pauses_until(incident, action));
+    let until = pause
+        .flatten()
+        .map(|until| until.min(measured::due_again(incident)));
+    let held = HeldFor {
+        reason,
+        message,
+        until,
+    };
+    Transition::held(incident, held, incident.now).into()
 }
 
 /// It waits for this, for as long as it takes.

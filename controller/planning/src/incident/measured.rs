@@ -41,6 +41,11 @@ pub(super) fn is_recent(incident: &ValidatedIncident) -> bool {
     measured.is_some_and(|at| at.age(incident.now) <= RECENT)
 }
 
+/// When it is measured again by itself, while an incident only waits.
+pub(super) fn due_again(incident: &ValidatedIncident) -> Time {
+    incident.now.plus(RECENT.into())
+}
+
 /// The same goes on; something else starts it over; where nothing is wrong, a plan is given up.
 pub fn after_measuring(incident: &ValidatedIncident, measured: Measured, now: Time) -> Transition {
     let transition = judged(incident, measured, now);

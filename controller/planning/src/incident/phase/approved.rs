@@ -46,7 +46,7 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
             reason: Reason::HostBusy,
             ..
         } => execute(),
-        Ruling::Wait { reason, message } => conclude::hold(incident, reason, message),
+        Ruling::Wait { reason, message } => conclude::wait(incident, plan.action, reason, message),
         Ruling::NeedsApproval { reason, message } => {
             conclude::ask(incident, plan.clone(), None, reason, message)
         }

@@ -456,6 +456,29 @@ fn i6_what_did_not_last_is_repeated_with_growing_pauses_and_what_is_down_is_not_
 }
 
 #[test]
+fn what_waits_for_a_pause_is_reconciled_when_it_is_over_and_measured_seldom_meanwhile() {
+    let again = |acted: &str, relapses: u32| {
+        let mut incident = agreed(Action::Restart, &[SymptomKind::MemoryHigh]);
+        incident.status.as_mut().unwrap().relapses = relapses;
+        let mut judged = judge(vec![incident], "{mode: Auto, cooldown: 30s}");
+        judged.history = vec![RecentAction {
+            incident: None,
+            alert_type: None,
+            action: Action::Restart,
+            replicas: None,
+            at: at(acted),
+            verified: Some(true),
+            relapsed: true,
+        }];
+        let step = next(&judged);
+        assert_eq!(held(&step), Some(Reason::Relapsed), "{step:?}");
+        step.transition().unwrap().again.unwrap().as_secs()
+    };
+    assert_eq!(again("11:59:20", 1), 20, "twice the cooldown after the action");
+    assert_eq!(again("11:59:59", 4), 120, "its symptom may pass in eight minutes");
+}
+
+#[test]
 fn a_cure_counts_once_it_has_lasted_and_a_relapse_as_soon_as_it_is_seen() {
     let memory = SymptomKind::MemoryHigh;
     let open = judge(vec![earlier(memory, "11:50:00", 0)], AUTO);
