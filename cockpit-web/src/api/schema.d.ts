@@ -2767,7 +2767,7 @@ export interface components {
             trust?: number;
         };
         /** @description Why a condition is as it is. */
-        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
+        Reason: "Ready" | "EngineUnavailable" | "Failed" | "StepFailed" | "NotSupported" | "ContainerMissing" | "AlreadyAdopted" | "AdoptsItself" | "NotAdoptable" | "StepRefused" | "Unhealthy" | "Healthy" | "RestartLimit" | "DependencyDown" | "StoppedByHand" | "RolledBack" | "Deleting" | "Progressing" | "AutoRemove" | "SwarmTask" | "NetworkOwnerGone" | "NetworkOwnerDown" | "NamespaceOwnerGone" | "NamespaceOwnerDown" | "NetworkGone" | "PortTaken" | "LinkDown" | "BindSourceGone" | "DeviceGone" | "RuntimeGone" | "ImageGone" | "RolloutFailed" | "Settled" | "Working" | "Paused" | "Resumed" | "Stopped" | "Removed" | "Started" | "NotOurs" | "Configured" | "NoReadyServers" | "LastServersHeld" | "NoServers" | "Partial" | "ContainerNotRunning" | "NotNginx" | "NoAddress" | "TemplateError" | "ConfigRefused" | "ReloadUnproved" | "InForce" | "UnknownProvider" | "Indexed" | "Evaluated" | "NotMeasured" | "DefaultTarget" | "NamedByAlert" | "Resolved" | "FiresAgain" | "WorkloadNotObserved" | "RemediationUnderWay" | "AutomationOff" | "Cooldown" | "HostBusy" | "Confirming" | "Relapsed" | "RestartsUnderWay" | "Released" | "DetectorFires" | "Allowed" | "CannotClear" | "Unconfirmed" | "CouncilNeedsReview" | "FailedBefore" | "ScaledToZero" | "Protected" | "NoPolicy" | "BrokenPolicy" | "ApprovalMode" | "FreezeWindow" | "BudgetExhausted" | "HostShort" | "HostBudgetExhausted" | "BlastRadius" | "SpecChanged" | "ChangedTooOften" | "WaitedTooOften" | "Applied" | "DryRun" | "ProbesPassed" | "NotMeasuredAnyMore" | "StillMeasured" | "Inconclusive" | "CameBack" | "RunbookEntry";
         /** @description `reconcile`: one run of a reconciler. */
         ReconcileData: {
             /**
@@ -3539,6 +3539,12 @@ export interface components {
                     condition: string;
                     /** @description The container that decides, where it is one. */
                     container?: string | null;
+                    /**
+                     * Format: date-time
+                     * @description When its last incident ended while the condition still held: to fire again, the condition must hold from then on
+                     *     for as long as `for`, and as `clear`.
+                     */
+                    endedAt?: string | null;
                     /** @description Whether the detector fires. */
                     firing: boolean;
                     /** @description The Incident that it opened or joined, while it fires. */

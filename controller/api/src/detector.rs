@@ -230,6 +230,10 @@ pub struct DetectorWorkload {
     /// Since when the condition holds, while the detector fires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// When its last incident ended while the condition still held: to fire again, the condition must hold from then on
+    /// for as long as `for`, and as `clear`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
     /// The last value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,

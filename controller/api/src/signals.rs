@@ -131,6 +131,8 @@ pub struct WorkloadSignals<'a> {
     pub requests: Option<&'a [Requests]>,
     /// Servers of it that a load balancer has in rotation; absent where no load balancer serves it.
     pub in_rotation: Option<u32>,
+    /// Name of the container that it adopts, where that was there once, is gone, and was not removed by hand.
+    pub missing: Option<&'a str>,
 }
 
 /// What is known of the host at a moment.

@@ -21,6 +21,8 @@ mod symptom;
 mod tests;
 mod watch;
 
+use aegis_api::Time;
+use aegis_api::lifecycle::Death;
 use aegis_api::observed::ContainerState;
 use aegis_api::signals::{ContainerSignals, Sample, WorkloadSignals, bounds};
 use aegis_api::symptom::{SymptomClass, SymptomKind};
@@ -110,7 +112,7 @@ impl Finding {
 pub enum Condition {
     /// A container crashed within [`bounds::DIED_WITHIN`]. Value: crashes.
     Died,
-    /// A container does not run, and was not stopped on purpose. Value: how many.
+    /// A container does not run, or is gone, and was not stopped or removed on purpose. Value: how many.
     Down,
     /// A container crashed this often within [`bounds::CRASH_LOOP_WITHIN`]. Value: crashes.
     CrashLoop { crashes: f64 },
@@ -154,7 +156,7 @@ impl Condition {
         let each = |judge: &dyn Fn(&ContainerSignals<'_>) -> Finding| worst(signals.containers, judge);
         match self {
             Self::Died => each(&|it| lifecycle::died(it, signals)),
-            Self::Down => each(&lifecycle::down),
+            Self::Down => lifecycle::gone(signals).unwrap_or_else(|| each(&lifecycle::down)),
             Self::CrashLoop { crashes } => each(&|it| lifecycle::crash_loop(it, signals, *crashes)),
             Self::OutOfMemory => each(&|it| lifecycle::out_of_memory(it, signals)),
             Self::Unhealthy => each(&health::unhealthy),
@@ -181,6 +183,21 @@ impl Condition {
             Self::HttpErrors { .. } | Self::HttpLatency { .. } => Some(bounds::REQUESTS_WITHIN.std()),
             Self::BurnRate(objective) => Some(objective.reaches()),
             _ => None,
+        }
+    }
+
+    /// Whether it reads how containers ended.
+    pub fn reads_ends(&self) -> bool {
+        matches!(self, Self::Died | Self::CrashLoop { .. } | Self::OutOfMemory)
+    }
+
+    /// Whether it reads of a container that has ended so nothing but that: a recent end because of memory is enough, while
+    /// without one it counts how the container stands.
+    pub fn reads_only_ends(&self, deaths: &[Death], acted_at: Option<Time>, now: Time) -> bool {
+        match self {
+            Self::Died | Self::CrashLoop { .. } => true,
+            Self::OutOfMemory => lifecycle::was_killed(deaths, acted_at, now),
+            _ => false,
         }
     }
 

@@ -2,8 +2,10 @@
 //! the Incident of an episode. What holds is planned (`aegis_planning::detection`).
 //!
 //! That a detector fires, and since when, is stored before its incident is opened, and the incident's name follows from
-//! both: after a restart the same incident is opened, once. How long a condition has held that does not fire yet is
-//! measured from the start again.
+//! both: after a restart the same incident is opened, once. That its incident has ended while the condition holds is
+//! stored, too: nothing fires again at once because this controller was restarted. How long a condition has held that does
+//! not fire yet, or not held that still does, is no progress but a reading: nothing watched it meanwhile, so it is measured
+//! from the start again.
 
 pub mod defaults;
 mod episode;
@@ -15,7 +17,7 @@ mod survey;
 mod tests;
 mod triggers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +70,15 @@ pub struct DetectorReconciler {
     states: Arc<Mutex<HashMap<String, Standing>>>,
     /// One episode is opened at a time: two detectors that fire on the same trouble have one incident.
     opening: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The state that a row keeps: what fires, and what must hold for longer since its incident ended.
+fn stored(row: &DetectorWorkload, now: Time) -> State {
+    match (row.firing, row.since, row.ended_at) {
+        (true, Some(since), _) => State::stored(since, now),
+        (false, _, Some(ended)) => State::default().after_end(ended),
+        _ => State::default(),
+    }
 }
 
 /// Where one detector stands.
@@ -126,9 +137,10 @@ impl DetectorReconciler {
             now,
         };
         let mut selected = self.context.store.list::<Workload>();
+        let none = BTreeMap::new();
         selected.retain(|workload| {
-            let labels = workload.metadata.labels.clone().unwrap_or_default();
-            let selects = detector.spec.workloads.rank(workload.name(), &labels).is_some();
+            let labels = workload.metadata.labels.as_ref().unwrap_or(&none);
+            let selects = detector.spec.workloads.rank(workload.name(), labels).is_some();
             selects && !workload.is_deleting()
         });
         let survey = &survey;
@@ -163,18 +175,14 @@ impl DetectorReconciler {
             standing.states.clear();
             standing.generation = detector.generation();
         }
-        standing
-            .states
-            .retain(|name, _| found.iter().any(|(workload, _)| workload == name));
+        // Who is selected no more is forgotten.
+        let mut before = std::mem::take(&mut standing.states);
         let mut waits = false;
         let mut next_rows = Vec::with_capacity(found.len());
         for (workload, finding) in found {
             let row = rows.get(&workload.as_deref());
-            let stored = || {
-                let since = row.filter(|row| row.firing).and_then(|row| row.since);
-                since.map_or_else(State::default, |since| State::stored(since, now))
-            };
-            let state = standing.states.get(&workload).copied().unwrap_or_else(stored);
+            let stored = || row.map_or_else(State::default, |row| stored(row, now));
+            let state = before.remove(&workload).unwrap_or_else(stored);
             let incident = row.and_then(|row| row.incident.clone()).filter(|_| state.firing);
             let ended =
                 incident
@@ -215,7 +223,7 @@ impl DetectorReconciler {
             Watch::Host(_) => None,
         };
         let mut opened = 0;
-        for row in rows.iter_mut().filter(|row| row.firing && row.incident.is_none()) {
+        for row in rows.iter_mut().filter(|row| is_to_open(row)) {
             let Some(episode) = episode::Episode::of(detector, condition, row) else {
                 continue;
             };
@@ -226,6 +234,11 @@ impl DetectorReconciler {
         }
         Ok(opened)
     }
+}
+
+/// Whether an episode has no incident yet.
+fn is_to_open(row: &DetectorWorkload) -> bool {
+    row.firing && row.incident.is_none()
 }
 
 impl Reconciler for DetectorReconciler {
@@ -260,15 +273,17 @@ impl Reconciler for DetectorReconciler {
             .await
             .map_err(failed("the state"))?;
         status::report(&self.context, &detector, &next);
-        let opened = self
-            .open(&detector, &watch, &mut rows, now)
-            .await
-            .map_err(failed("an incident"))?;
-        next.workloads = status::listed(&rows);
-        next.incidents_opened = next.incidents_opened.saturating_add(opened);
-        self.store(&detector, &next, now)
-            .await
-            .map_err(failed("the incidents"))?;
+        if rows.iter().any(is_to_open) {
+            let opened = self
+                .open(&detector, &watch, &mut rows, now)
+                .await
+                .map_err(failed("an incident"))?;
+            next.workloads = status::listed(&rows);
+            next.incidents_opened = next.incidents_opened.saturating_add(opened);
+            self.store(&detector, &next, now)
+                .await
+                .map_err(failed("the incidents"))?;
+        }
         let again = waits || matches!(watch, Watch::Host(_));
         Ok(if again {
             Action::Requeue(EVALUATE_AGAIN)

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aegis_api::lifecycle::{Death, LastEnd, Record, What};
+use aegis_api::lifecycle::{Cause, Death, LastEnd, RESTARTS_WITHIN, Record, What};
 use aegis_api::observed::EngineEvent;
 use aegis_api::{ContainerId, Time};
 
@@ -20,6 +20,8 @@ pub struct Lifecycle(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     records: HashMap<ContainerId, Record>,
+    /// Names of containers that somebody removed, and when: at most as many as there are records.
+    removed: HashMap<String, Time>,
     /// Since when the event stream is up without a break.
     up_since: Option<Time>,
     /// Since when it is not; `None` before it was there for the first time.
@@ -48,14 +50,40 @@ impl State {
         record.add(at, what);
         self.records.insert(id.into(), record);
     }
+
+    /// A container is gone. Its record goes with it, and what is kept is whether somebody requested that: the engine itself
+    /// removes only what was started with `--rm`, as soon as its process has ended by itself.
+    fn forget(&mut self, event: &EngineEvent, at: Time) {
+        let record = self.records.remove(&event.id);
+        let end = record.map(|record| record.last_end(self.answered));
+        let by_itself = matches!(end, Some(LastEnd::Known(death))
+            if death.cause == Cause::Process
+                && death.signal.is_none()
+                && death.at.is_some_and(|ended| ended.age(at) <= RESTARTS_WITHIN));
+        if by_itself {
+            self.removed.remove(&event.name);
+            return;
+        }
+        if self.removed.len() >= MOST_CONTAINERS {
+            let oldest = self.removed.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.removed.remove(&oldest);
+            }
+        }
+        self.removed.insert(event.name.clone(), at);
+    }
 }
 
 impl Lifecycle {
     /// An event came. One that is removed is forgotten.
     pub fn event(&self, event: &EngineEvent, at: Time) {
-        if event.action == "destroy" {
-            self.with(|state| state.records.remove(&event.id));
-            return;
+        match event.action.as_str() {
+            "destroy" => return self.with(|state| state.forget(event, at)),
+            // Another one of that name.
+            "create" => {
+                self.with(|state| state.removed.remove(&event.name));
+            }
+            _ => {}
         }
         let attribute = |key: &str| event.attributes.get(key).cloned();
         if let Some(what) = What::of_event(&event.action, attribute) {
@@ -79,6 +107,8 @@ impl Lifecycle {
         self.with(|state| {
             // It never was there: nothing is lost that was not lost before.
             if state.up_since.take().is_some() {
+                // What has the name by now may go unobserved.
+                state.removed.clear();
                 state.away_since = Some(at);
                 let answered = state.answered;
                 for record in state.records.values_mut() {
@@ -117,6 +147,11 @@ impl Lifecycle {
         })
     }
 
+    /// Whether somebody removed the last container of this name: a person, or a tool such as Compose.
+    pub fn is_removed_by_hand(&self, name: &str) -> bool {
+        self.with(|state| state.removed.contains_key(name))
+    }
+
     /// Since when the event stream is up without a break; `None` while it is not.
     pub fn up_since(&self) -> Option<Time> {
         self.with(|state| state.up_since)
@@ -152,6 +187,9 @@ mod tests {
             attributes: attributes.collect(),
         }
     }
+
+    /// An event, its second, and what it says.
+    type Happened = (&'static str, i64, &'static [(&'static str, &'static str)]);
 
     fn stopped(lifecycle: &Lifecycle, at: i64) {
         lifecycle.event(&event("a", "kill", &[("signal", "15")]), second(at));
@@ -213,6 +251,59 @@ mod tests {
                 .iter()
                 .all(|death| !death.is_crash())
         );
+    }
+
+    #[test]
+    fn a_removal_is_by_hand_unless_the_engine_follows_the_end_of_what_was_to_be_removed_with_it() {
+        let by_hand = |happened: &[Happened]| {
+            let lifecycle = Lifecycle::default();
+            lifecycle.stream_is_up(second(0));
+            for (action, at, attributes) in happened {
+                lifecycle.event(&event("a", action, attributes), second(*at));
+            }
+            lifecycle.is_removed_by_hand("web")
+        };
+        let died: Happened = ("die", 50, &[("exitCode", "1")]);
+        assert!(!by_hand(&[died, ("destroy", 51, &[])]), "--rm");
+        assert!(
+            by_hand(&[died, ("destroy", 90, &[])]),
+            "docker rm of what had crashed"
+        );
+        let killed: Happened = ("kill", 50, &[("signal", "9")]);
+        assert!(
+            by_hand(&[killed, ("die", 50, &[("exitCode", "137")]), ("destroy", 50, &[])]),
+            "rm -f"
+        );
+        let stop: [Happened; 3] = [
+            ("kill", 50, &[("signal", "15")]),
+            ("die", 50, &[("exitCode", "0")]),
+            ("stop", 50, &[]),
+        ];
+        assert!(
+            by_hand(&[&stop[..], &[("destroy", 50, &[])]].concat()),
+            "compose down"
+        );
+        assert!(by_hand(&[("destroy", 50, &[])]));
+        assert!(
+            !by_hand(&[("destroy", 50, &[]), ("create", 52, &[])]),
+            "recreated"
+        );
+        assert!(!by_hand(&[]));
+    }
+
+    #[test]
+    fn what_was_removed_is_bounded_and_forgotten_with_the_stream() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.stream_is_up(second(0));
+        for at in 0..2000 {
+            let mut gone = event(&format!("{at}"), "destroy", &[]);
+            gone.name = format!("c{at}");
+            lifecycle.event(&gone, second(at));
+        }
+        assert_eq!(lifecycle.with(|state| state.removed.len()), MOST_CONTAINERS);
+        assert!(lifecycle.is_removed_by_hand("c1999") && !lifecycle.is_removed_by_hand("c0"));
+        lifecycle.stream_is_lost(second(2001));
+        assert!(!lifecycle.is_removed_by_hand("c1999"));
     }
 
     #[test]

@@ -182,6 +182,8 @@ vocabulary! {
         Resumed,
         /// The adopted container was stopped by a person.
         Stopped,
+        /// The adopted container was removed by a person, or by a tool.
+        Removed,
         /// It was started again.
         Started,
         /// Their labels say that they are the workload's replicas, their names do not.

@@ -15,12 +15,22 @@ fn recent<'a>(
     signals: &WorkloadSignals<'_>,
     within: Duration,
 ) -> impl Iterator<Item = (Time, &'a Death)> {
-    let (now, acted) = (signals.now, signals.acted_at);
-    let dated = container
-        .deaths
-        .iter()
-        .filter_map(|death| Some((death.at?, death)));
+    recent_of(container.deaths, signals.acted_at, signals.now, within)
+}
+
+fn recent_of(
+    deaths: &[Death],
+    acted: Option<Time>,
+    now: Time,
+    within: Duration,
+) -> impl Iterator<Item = (Time, &Death)> {
+    let dated = deaths.iter().filter_map(|death| Some((death.at?, death)));
     dated.filter(move |(at, _)| at.age(now) <= within && acted.is_none_or(|acted| *at > acted))
+}
+
+/// Whether one of these deaths is a recent kill because of memory.
+pub(super) fn was_killed(deaths: &[Death], acted: Option<Time>, now: Time) -> bool {
+    recent_of(deaths, acted, now, bounds::DIED_WITHIN.std()).any(|(_, death)| death.oom)
 }
 
 /// How many of these there are, and the newest.
@@ -56,6 +66,16 @@ fn ended(death: &Death) -> String {
     } else {
         format!("crashed with exit code {}", death.exit_code)
     }
+}
+
+/// The finding of an adopted container that does not exist any more.
+pub(super) fn gone(signals: &WorkloadSignals<'_>) -> Option<Finding> {
+    let name = signals.missing?;
+    let words = format!("{name} does not exist any more, and was not removed by hand");
+    Some(Finding {
+        container: Some(name.to_owned()),
+        ..Finding::new(Verdict::True, Some(1.0), words)
+    })
 }
 
 pub(super) fn down(container: &ContainerSignals<'_>) -> Finding {

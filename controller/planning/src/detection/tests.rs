@@ -80,6 +80,7 @@ fn workload<'a>(now: i64, containers: &'a [ContainerSignals<'a>]) -> WorkloadSig
         acted_at: None,
         requests: None,
         in_rotation: None,
+        missing: None,
     }
 }
 

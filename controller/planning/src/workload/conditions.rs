@@ -63,7 +63,7 @@ pub(super) fn set(
     progressing(pass, &mut conditions, rolled_back.as_deref(), is_theirs);
     degraded(&mut conditions, trouble, rolled_back, stopped_by_hand.is_some());
     paused(workload, &mut conditions);
-    stopped_by_hand::condition(&mut conditions, stopped_by_hand);
+    stopped_by_hand::condition(&mut conditions, stopped_by_hand, workload.removed_by_hand);
     autoscaling(workload, &mut conditions);
     status.conditions = all;
 }

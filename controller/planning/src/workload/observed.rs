@@ -19,6 +19,8 @@ use crate::serving::names;
 pub struct Observed {
     /// The container of `spec.container`, if there is one.
     pub base: Option<ContainerDetails>,
+    /// Whether it is known that somebody removed that container.
+    pub removed_by_hand: bool,
     /// Containers this controller made for the workload.
     pub replicas: Vec<ContainerDetails>,
     /// How many more of them the engine is removing just now.

@@ -80,6 +80,7 @@ pub(super) fn world(replicas: u32) -> Observed {
         taken_names: all.map(|c| c.name.clone()).collect(),
         base: Some(base),
         replicas,
+        removed_by_hand: false,
         vanishing: 0,
         rotations: Vec::new(),
         no_restarts: None,
@@ -579,6 +580,39 @@ fn a_missing_base_stops_nothing_else_and_is_reported() {
     assert_eq!(
         (ready.status.as_str(), ready.reason.as_str()),
         ("False", "ContainerMissing")
+    );
+}
+
+#[test]
+fn i1_a_base_that_was_removed_by_hand_is_reported_so_until_there_is_one_again() {
+    let mut workload = workload(ADOPTS);
+    let mut pass = |removed_by_hand: bool, is_there: bool| {
+        let mut observed = world(0);
+        observed.removed_by_hand = removed_by_hand;
+        observed.base = observed.base.filter(|_| is_there);
+        let (validated, plan) = prepare(&workload, observed);
+        let status = next(&validated, &applied(plan, Vec::new()));
+        let found = aegis_api::condition::find(&status.conditions, ConditionType::StoppedByHand);
+        let found = found.map(|it| (it.status.clone(), it.reason.clone()));
+        workload.status = Some(status);
+        found
+    };
+    let removed = Some(("True".to_owned(), "Removed".to_owned()));
+    assert_eq!(pass(false, true), None);
+    assert_eq!(pass(true, false), removed);
+    assert_eq!(
+        pass(false, false),
+        removed,
+        "what was heard is forgotten with a restart, what is stored is not"
+    );
+    assert_eq!(
+        pass(false, true),
+        Some(("False".to_owned(), "Started".to_owned()))
+    );
+    assert_eq!(
+        pass(false, false),
+        Some(("False".to_owned(), "Started".to_owned())),
+        "gone for an unknown cause"
     );
 }
 

@@ -17,7 +17,7 @@ use super::dependencies::remembered;
 use super::ended::{self, Ended};
 use super::observed::{NetworkOwner, Observed, Rotation};
 use super::standing::{Facts, Standing, restart_asked};
-use super::{health, template};
+use super::{health, stopped_by_hand, template};
 use crate::Invalid;
 use crate::hold::Hold;
 use crate::host_limit::HostRuling;
@@ -145,6 +145,8 @@ pub struct ValidatedWorkload {
     /// Whether two copies of one container can run side by side without harm.
     pub may_double: bool,
     pub instances: Vec<Instance>,
+    /// The adopted container is gone, and somebody removed it.
+    pub removed_by_hand: bool,
     /// Replicas that the engine is removing just now.
     pub vanishing: usize,
     pub taken_names: BTreeSet<String>,
@@ -191,6 +193,8 @@ pub fn validate(workload: &Workload, observed: Observed) -> Result<ValidatedWork
         deleting: workload.is_deleting(),
         generation: workload.generation(),
         instances,
+        removed_by_hand: matches!(source, ReplicaSource::Missing)
+            && (observed.removed_by_hand || stopped_by_hand::was_removed(&before)),
         vanishing: observed.vanishing,
         taken_names: observed.taken_names,
         rotations: observed.rotations,

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
+use aegis_api::workload::InstanceStatus;
 use aegis_api::{ContainerId, Time};
 use aegis_docker::{Engine, EngineError};
+use aegis_runtime::slot;
 
 /// Containers that are kept: some 200 bytes each.
 const MOST: usize = 4096;
@@ -22,6 +24,22 @@ pub(super) struct Inspected {
     pub finished_at: Option<Time>,
     pub docker_unhealthy: Option<bool>,
     pub memory_limit: Option<u64>,
+}
+
+impl Inspected {
+    /// What the workload's status says of it, in this state.
+    pub(super) fn listed(row: &InstanceStatus, state: ContainerState) -> Self {
+        Self {
+            name: row.name.clone(),
+            state,
+            exit_code: 0,
+            oom_killed: false,
+            started_at: row.started_at,
+            finished_at: None,
+            docker_unhealthy: None,
+            memory_limit: None,
+        }
+    }
 }
 
 impl From<ContainerDetails> for Inspected {
@@ -81,8 +99,8 @@ impl Inspections {
         if kept.is_some() {
             return Ok(kept);
         }
-        let container = engine
-            .inspect(id)
+        // It may be busy with this very container: other detectors do not wait for that.
+        let container = slot::aside(engine.inspect(id))
             .await?
             .map(|details| Arc::new(Inspected::from(details)));
         self.with(|kept| {

@@ -35,6 +35,7 @@ pub(super) fn row(
         firing: state.firing,
         condition: finding.verdict.as_str().to_owned(),
         since: state.since.filter(|_| state.firing),
+        ended_at: state.since.filter(|_| state.ended && !state.firing),
         value: finding.value.map(|value| (value * 100.0).round() / 100.0),
         container: finding.container.clone(),
         message: bound(&finding.message, WORDS),
@@ -45,19 +46,27 @@ pub(super) fn row(
 /// The rows that are kept.
 pub(super) fn listed(rows: &[DetectorWorkload]) -> Vec<DetectorWorkload> {
     let mut rows = rows.to_vec();
-    rows.sort_by(|a, b| b.firing.cmp(&a.firing).then_with(|| a.workload.cmp(&b.workload)));
+    let is_at_rest = |row: &DetectorWorkload| (!row.firing, row.ended_at.is_none());
+    rows.sort_by(|a, b| {
+        let order = is_at_rest(a).cmp(&is_at_rest(b));
+        order.then_with(|| a.workload.cmp(&b.workload))
+    });
     rows.truncate(MOST_ROWS);
     rows
 }
 
 /// The status that follows.
 pub(super) fn next(detector: &Detector, rows: &[DetectorWorkload], now: Time) -> DetectorStatus {
-    let mut status = detector.status.clone().unwrap_or_default();
+    let before = detector.status.as_ref();
     let generation = Some(detector.generation());
-    status.observed_generation = generation;
-    status.firing = count(rows.iter().filter(|row| row.firing).count());
-    status.value = rows.iter().filter_map(|row| row.value).reduce(f64::max);
-    status.workloads = listed(rows);
+    let mut status = DetectorStatus {
+        observed_generation: generation,
+        workloads: listed(rows),
+        firing: count(rows.iter().filter(|row| row.firing).count()),
+        value: rows.iter().filter_map(|row| row.value).reduce(f64::max),
+        incidents_opened: before.map_or(0, |before| before.incidents_opened),
+        conditions: before.map(|before| before.conditions.clone()).unwrap_or_default(),
+    };
     let blind = !rows.is_empty() && rows.iter().all(|row| row.condition == "Unknown");
     let (reason, message) = match rows.first().filter(|_| blind) {
         Some(row) => (Reason::NotMeasured, row.message.clone()),
@@ -95,18 +104,23 @@ pub(super) fn report(context: &Context, detector: &Detector, next: &DetectorStat
 
 /// Whether the difference is one that must be stored at once.
 fn is_news(before: &DetectorStatus, next: &DetectorStatus) -> bool {
-    let key = |row: &DetectorWorkload| (row.workload.clone(), row.firing, row.since, row.incident.clone());
-    let rows = |status: &DetectorStatus| status.workloads.iter().map(key).collect::<Vec<_>>();
+    fn key(row: &DetectorWorkload) -> impl PartialEq {
+        (&row.workload, row.firing, row.since, row.ended_at, &row.incident)
+    }
     before.observed_generation != next.observed_generation
         || before.firing != next.firing
         || before.incidents_opened != next.incidents_opened
-        || rows(before) != rows(next)
+        || !before
+            .workloads
+            .iter()
+            .map(key)
+            .eq(next.workloads.iter().map(key))
 }
 
 /// What is said of whether the detector could be evaluated: it may change with every round.
-fn ready(status: &DetectorStatus) -> Option<(String, String)> {
+fn ready(status: &DetectorStatus) -> Option<(&str, &str)> {
     let ready = condition::find(&status.conditions, ConditionType::Ready)?;
-    Some((ready.status.clone(), ready.reason.clone()))
+    Some((&ready.status, &ready.reason))
 }
 
 /// Whether it says that nothing could be measured.
@@ -141,12 +155,13 @@ impl DetectorReconciler {
         let Some(current) = current.filter(is_same) else {
             return Ok(());
         };
-        let before = current.status.clone().unwrap_or_default();
+        let none = DetectorStatus::default();
+        let before = current.status.as_ref().unwrap_or(&none);
         let written = self.written(detector.name(), None);
         // That nothing could be measured is no news for a minute once something is: a start, a restart.
-        let is_measured_again = is_blind(&before) && !is_blind(next);
+        let is_measured_again = is_blind(before) && !is_blind(next);
         let is_due = is_measured_again || written.is_none_or(|at| at.age(now) >= SELDOM);
-        if !(is_news(&before, next) || is_due && has_moved(&before, next)) {
+        if !(is_news(before, next) || is_due && has_moved(before, next)) {
             return Ok(());
         }
         self.context.write_status(&*current, next.clone()).await?;

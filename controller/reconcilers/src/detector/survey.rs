@@ -7,7 +7,7 @@ use aegis_api::lifecycle::{Cause, Death, LastEnd};
 use aegis_api::observed::ContainerState;
 use aegis_api::signals::{ContainerSignals, WorkloadSignals, bounds};
 use aegis_api::workload::{Health, InstanceStatus, Leaving};
-use aegis_api::{Kind, LoadBalancer, Time, Workload, WorkloadStatus};
+use aegis_api::{ConditionType, Kind, LoadBalancer, Time, Workload, WorkloadStatus, condition};
 use aegis_planning::detection::{Condition, Finding};
 use futures::future::join_all;
 
@@ -84,6 +84,7 @@ impl Survey<'_> {
                 acted_at,
                 requests: requests.as_deref(),
                 in_rotation: self.in_rotation(workload),
+                missing: missing(workload, status),
             })
         })
     }
@@ -91,25 +92,22 @@ impl Survey<'_> {
     /// `None` where it is gone, and a container in an unknown state where the engine does not answer.
     async fn see(&self, row: &InstanceStatus, acted_at: Option<Time>) -> Option<Seen> {
         let context = self.context;
-        let container = match self.inspections.of(&*context.engine, &row.id).await {
-            Ok(container) => container?,
-            Err(_) => Arc::new(Inspected {
-                name: row.name.clone(),
-                state: ContainerState::Unknown,
-                exit_code: 0,
-                oom_killed: false,
-                started_at: row.started_at,
-                finished_at: None,
-                docker_unhealthy: None,
-                memory_limit: None,
-            }),
+        let deaths = self.deaths(&row.id);
+        // An engine that is about to start a container answers when it has: an end is on record before that.
+        let is_enough = self.condition.reads_only_ends(&deaths, acted_at, self.now);
+        let container = match is_enough {
+            true => Arc::new(Inspected::listed(row, row.state)),
+            false => match self.inspections.of(&*context.engine, &row.id).await {
+                Ok(container) => container?,
+                Err(_) => Arc::new(Inspected::listed(row, ContainerState::Unknown)),
+            },
         };
         let (errors, matching) = self.count_lines(row, &container, acted_at).await;
         Some(Seen {
             health: context.prober.result(&row.id, container.started_at).health,
             starting: row.starting,
             by_hand: row.stopped_by_hand.is_some() || self.is_requested(&row.id),
-            deaths: self.deaths(&row.id),
+            deaths,
             container,
             errors,
             matching,
@@ -132,11 +130,9 @@ impl Survey<'_> {
 
     /// How it ended lately, for a condition that reads it.
     fn deaths(&self, id: &str) -> Vec<Death> {
-        match self.condition {
-            Condition::Died | Condition::CrashLoop { .. } | Condition::OutOfMemory => {
-                self.context.lifecycle.deaths(id, self.now)
-            }
-            _ => Vec::new(),
+        match self.condition.reads_ends() {
+            true => self.context.lifecycle.deaths(id, self.now),
+            false => Vec::new(),
         }
     }
 
@@ -187,4 +183,15 @@ impl Survey<'_> {
         let own = servers.filter(|server| server.workload == workload.name());
         Some(aegis_planning::ledger::count(own.count()))
     }
+}
+
+/// The adopted container that is gone, and was not removed by hand. One that was never there is waited for: it has no
+/// revision.
+fn missing<'a>(workload: &'a Workload, status: &WorkloadStatus) -> Option<&'a str> {
+    let name = workload.spec.container.as_ref()?;
+    let is_observed = status.observed_generation == Some(workload.generation());
+    let was_there = status.revision.is_some();
+    let is_there = status.instances.iter().any(|row| row.index == 0);
+    let is_theirs = condition::is_true(&status.conditions, ConditionType::StoppedByHand);
+    (is_observed && was_there && !is_there && !is_theirs).then(|| name.as_str())
 }

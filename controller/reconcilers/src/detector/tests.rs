@@ -17,7 +17,7 @@ use aegis_api::{
 };
 use aegis_brain::{Brain, BrainConfig};
 use aegis_docker::ListFilter;
-use aegis_docker_fake::{Ailment, Cure, FakeEngine, RunSpec, Symptom};
+use aegis_docker_fake::{Ailment, Cure, FakeEngine, RunSpec, Symptom, When};
 use aegis_signals::collector::collect;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -183,6 +183,73 @@ async fn a_crash_is_an_incident_within_a_quarter_of_a_second() {
     life.pass(300).await;
     assert_eq!(life.incidents().len(), 1, "{:?}", life.incidents());
     assert!(!life.row("crashed").firing, "it is over by itself");
+    life.end().await;
+}
+
+/// From now on the engine answers no inspection: as while it starts the container that is asked about.
+fn inspect_nothing(engine: &FakeEngine) {
+    let hook = |operation: &str, when: When| operation == "inspect" && when == When::Before;
+    engine.on_operation(Some(std::sync::Arc::new(hook)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_by_itself_is_an_incident_at_once_also_while_the_engine_is_busy_with_it() {
+    for end in [
+        |engine: &FakeEngine| engine.crash("web", 1).unwrap(),
+        |engine: &FakeEngine| engine.oom("web").unwrap(),
+    ] {
+        let (life, _state) = well().await;
+        inspect_nothing(&life.engine);
+        end(&life.engine);
+        let took = life.until_open(Duration::from_secs(5)).await.unwrap();
+        assert!(
+            took < Duration::from_millis(50),
+            "no burst is waited for: {took:?}"
+        );
+        life.pass(2).await;
+        assert_eq!(life.incidents().len(), 1, "{:?}", life.incidents());
+        life.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_removes_is_no_crash_and_no_outage_also_after_a_restart() {
+    let (life, _state) = well().await;
+    life.engine.remove_by_hand("web").unwrap();
+    life.pass(300).await;
+    assert_eq!(life.incidents(), [""; 0]);
+    let (mut context, engine) = (life.context.clone(), life.engine.clone());
+    life.end().await;
+    // Who removed it was heard by the life before.
+    context.lifecycle = aegis_signals::lifecycle::Lifecycle::default();
+    let again = Life::begin(&engine, &context);
+    again.pass(300).await;
+    assert_eq!(again.incidents(), [""; 0]);
+    again.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_vanished_for_an_unknown_cause_is_one_incident_until_there_is_one_again() {
+    let (life, _state) = well().await;
+    life.engine.cut_events();
+    life.engine.remove_by_hand("web").unwrap();
+    let took = life.until_open(Duration::from_secs(180)).await.unwrap();
+    assert!(
+        took >= Duration::from_secs(60),
+        "it may be recreated just now: {took:?}"
+    );
+    life.pass(300).await;
+    assert_eq!(life.incidents(), ["CONTAINER_DOWN"]);
+    assert!(
+        life.row("down").message.contains("does not exist any more"),
+        "{:?}",
+        life.row("down")
+    );
+    let spec = RunSpec::new("web", "app:1").memory(LIMIT);
+    life.engine.run_container(&spec).unwrap();
+    life.pass(120).await;
+    assert!(!life.row("down").firing, "{:?}", life.row("down"));
+    assert_eq!(life.incidents(), ["CONTAINER_DOWN"]);
     life.end().await;
 }
 
@@ -503,6 +570,35 @@ async fn i1_after_a_restart_the_same_fires_since_the_same_moment_and_nothing_is_
         (true, before.since, &before.incident)
     );
     assert_eq!(again.incidents(), incidents);
+    again.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn i1_what_ended_while_its_condition_holds_fires_no_sooner_because_of_a_restart() {
+    let (life, _state) = well().await;
+    let detector = json!({"signal": "Memory", "threshold": 50, "clear": "5m", "alertType": "HALF_FULL"});
+    life.apply("Detector", "half-full", detector).await;
+    life.engine
+        .set_behaviour("web", |it| it.memory_bytes = LIMIT / 10 * 6)
+        .unwrap();
+    life.until_open(Duration::from_secs(10)).await.unwrap();
+    let open = life.context.store.list::<Incident>().remove(0);
+    let deleted = life
+        .context
+        .store
+        .delete(Incident::info(), open.name(), None, None, false);
+    deleted.await.unwrap();
+    life.pass(10).await;
+    let ended = life.row("half-full").ended_at;
+    assert!(ended.is_some() && life.incidents().is_empty(), "{ended:?}");
+    let (context, engine) = (life.context.clone(), life.engine.clone());
+    life.end().await;
+    let again = Life::begin(&engine, &context);
+    again.pass(120).await;
+    assert_eq!(again.incidents(), [""; 0], "it waits on");
+    assert_eq!(again.row("half-full").ended_at, ended, "since the same moment");
+    again.pass(200).await;
+    assert_eq!(again.incidents(), ["HALF_FULL"]);
     again.end().await;
 }
 

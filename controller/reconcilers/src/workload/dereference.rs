@@ -79,6 +79,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         taken_names: rows.taken_names(&seen.replicas),
         instance: instance.to_owned(),
         now: context.clock.now(),
+        removed_by_hand: removed_by_hand(context, workload),
         vanishing: rows.vanishing.len(),
         strangers: rows.strangers(name, instance),
         base: seen.base,
@@ -220,6 +221,12 @@ async fn host_facts(
         }
     }
     Ok(facts)
+}
+
+/// Whether somebody removed the container that the workload adopts.
+fn removed_by_hand(context: &Context, workload: &Workload) -> bool {
+    let name = workload.spec.container.as_ref();
+    name.is_some_and(|name| context.lifecycle.is_removed_by_hand(name.as_str()))
 }
 
 /// Which containers run, by name.

@@ -145,6 +145,7 @@ proptest! {
             acted_at,
             requests: None,
             in_rotation: None,
+            missing: None,
         };
         for (kind, condition) in [
             (SymptomKind::OutOfMemory, Condition::OutOfMemory),
@@ -189,7 +190,7 @@ proptest! {
         let measured = aegis_brain::symptoms_of(&evidence).iter().any(|it| it.kind == SymptomKind::MemoryGrowing);
         let all = [signals(&one, &samples)];
         let signals = WorkloadSignals {
-            now, containers: &all, desired: 1, ready: 1, changing: false, acted_at: None, requests: None, in_rotation: None,
+            now, containers: &all, desired: 1, ready: 1, changing: false, acted_at: None, requests: None, in_rotation: None, missing: None,
         };
         let found = Condition::MemoryGrowth { minutes: bounds::LEAK_MINUTES }.evaluate(&signals);
         // Before five minutes a detector does not know; what it does find, an incident measures, too.

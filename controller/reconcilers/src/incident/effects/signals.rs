@@ -43,6 +43,7 @@ pub(super) fn read(context: &Context, incident: &ValidatedIncident, workload: &W
             acted_at,
             requests: requests.as_deref(),
             in_rotation: None,
+            missing: None,
         })
     })
 }
