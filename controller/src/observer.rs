@@ -15,10 +15,15 @@ impl FeedObserver {
     }
 }
 
+/// Whether it is no news: every detector evaluates each round of readings, and every object is resynced twice a minute.
+fn is_routine(r: &Reconciled<'_>) -> bool {
+    let by_time = r.trigger == "resync" || (r.kind == DetectorReconciler::KIND && r.trigger != "store");
+    by_time && r.error.is_none()
+}
+
 impl Observer for FeedObserver {
     fn reconciled(&self, r: &Reconciled<'_>) {
-        // Every detector evaluates each round of readings: that it did is no news.
-        if r.kind == DetectorReconciler::KIND && r.trigger != "store" && r.error.is_none() {
+        if is_routine(r) {
             return;
         }
         let generation = aegis_api::kinds::find(r.kind)
@@ -42,5 +47,41 @@ impl Observer for FeedObserver {
             requeue_after_ms: requeue,
         };
         self.context.feed.publish(None, &data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_reconciled_by_time_alone_is_published_only_where_it_fails() {
+        let routine = |kind, trigger, failed: bool| {
+            is_routine(&Reconciled {
+                kind,
+                name: "web",
+                trigger,
+                result: if failed { "error" } else { "success" },
+                error: failed.then(|| ("transport", "no answer".to_owned())),
+                duration: Duration::ZERO,
+                requeue_after: None,
+            })
+        };
+        for (kind, trigger, failed, wanted) in [
+            ("Workload", "resync", false, true),
+            ("Workload", "resync", true, false),
+            ("Workload", "docker", false, false),
+            ("Detector", "readings", false, true),
+            ("Detector", "store", false, false),
+            ("Detector", "readings", true, false),
+        ] {
+            assert_eq!(
+                routine(kind, trigger, failed),
+                wanted,
+                "{kind} {trigger} {failed}"
+            );
+        }
     }
 }
