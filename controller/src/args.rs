@@ -189,6 +189,11 @@ impl Args {
                 &mut models.fastrtr_api_key,
             ),
             (
+                "ANTHROPIC_API_KEY",
+                &models.anthropic_api_key_file,
+                &mut models.anthropic_api_key,
+            ),
+            (
                 "SLACK_WEBHOOK_URL",
                 &notifications.slack_webhook_url_file,
                 &mut notifications.slack_webhook_url,
@@ -213,13 +218,14 @@ impl Args {
 /// Models that are asked unless others are named.
 pub(crate) const FASTRTR_MODEL: &str = "anthropic/claude-sonnet-4-20250514";
 pub(crate) const OLLAMA_MODEL: &str = "llama3.2:latest";
+pub(crate) const ANTHROPIC_MODEL: &str = "claude-sonnet-4-20250514";
 
 /// Models that may be asked. Without any the built-in analyst decides, and needs no network.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Models")]
 pub(crate) struct Models {
-    /// Who is asked, in this order: fastrouter, ollama, builtin. By default what is configured. The built-in analyst
-    /// always comes last.
+    /// Who is asked, in this order: fastrouter, anthropic, ollama, builtin. By default what is configured. The built-in
+    /// analyst always comes last.
     #[arg(long, env = "AEGIS_PROVIDERS", value_delimiter = ',', value_name = "NAMES")]
     pub(crate) providers: Vec<String>,
     /// Key of the OpenAI-compatible provider.
@@ -234,6 +240,18 @@ pub(crate) struct Models {
     /// Its model.
     #[arg(long, env = "FASTRTR_MODEL", default_value = FASTRTR_MODEL, value_name = "MODEL")]
     pub(crate) fastrtr_model: String,
+    /// Key of Anthropic's own messages API.
+    #[arg(long, env = "ANTHROPIC_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) anthropic_api_key: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "ANTHROPIC_API_KEY_FILE", value_name = "FILE")]
+    pub(crate) anthropic_api_key_file: Option<PathBuf>,
+    /// Where that API is, or something that speaks it.
+    #[arg(long, env = "ANTHROPIC_BASE_URL", value_name = "URL")]
+    pub(crate) anthropic_base_url: Option<String>,
+    /// Its model.
+    #[arg(long, env = "ANTHROPIC_MODEL", default_value = ANTHROPIC_MODEL, value_name = "MODEL")]
+    pub(crate) anthropic_model: String,
     /// Where Ollama is.
     #[arg(long, env = "OLLAMA_BASE_URL", value_name = "URL")]
     pub(crate) ollama_base_url: Option<String>,

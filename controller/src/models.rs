@@ -8,12 +8,16 @@ use aegis_brain::{BrainConfig, Budget, ProviderConfig, ProviderKind, Routes, Spe
 use anyhow::bail;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::args::{FASTRTR_MODEL, Models, OLLAMA_MODEL};
+use crate::args::{ANTHROPIC_MODEL, FASTRTR_MODEL, Models, OLLAMA_MODEL};
 
 /// Name of the OpenAI-compatible provider.
 const FASTROUTER: &str = "fastrouter";
 /// Where it is, unless the environment says otherwise.
 const FASTROUTER_URL: &str = "https://go.fastrouter.ai/api/v1";
+/// Name of the provider that speaks Anthropic's own API.
+const ANTHROPIC: &str = "anthropic";
+/// Where it is, unless the environment says otherwise.
+const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 /// Name of the Ollama provider.
 const OLLAMA: &str = "ollama";
 /// Where it is, where the order names it and nothing else does.
@@ -27,12 +31,14 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
         .map(|name| name.trim())
         .filter(|name| !name.is_empty())
         .collect();
-    let primary =
-        (key(models).is_some() || given(models.fastrtr_base_url.as_deref()).is_some()).then_some(FASTROUTER);
+    let is_set =
+        |key: Option<&SecretString>, base: &Option<String>| key.is_some() || given(base.as_deref()).is_some();
+    let primary = is_set(key(&models.fastrtr_api_key), &models.fastrtr_base_url).then_some(FASTROUTER);
+    let messages = is_set(key(&models.anthropic_api_key), &models.anthropic_base_url).then_some(ANTHROPIC);
     let local = given(models.ollama_base_url.as_deref())
         .is_some()
         .then_some(OLLAMA);
-    let configured = primary.into_iter().chain(local);
+    let configured = primary.into_iter().chain(messages).chain(local);
     let order: Vec<&str> = if named.is_empty() {
         // What is configured, the primary one first. A server of one's own may need no key.
         configured.clone().chain([BUILTIN]).collect()
@@ -64,27 +70,47 @@ pub(crate) fn brain(models: &Models) -> anyhow::Result<BrainConfig> {
     })
 }
 
-fn key(models: &Models) -> Option<&SecretString> {
-    let key = models.fastrtr_api_key.as_ref();
+fn key(key: &Option<SecretString>) -> Option<&SecretString> {
+    let key = key.as_ref();
     key.filter(|key| !key.expose_secret().trim().is_empty())
 }
 
 /// How the provider of this name is asked.
 fn provider(models: &Models, name: &str) -> anyhow::Result<ProviderConfig> {
-    let (key, base) = (key(models), given(models.fastrtr_base_url.as_deref()));
+    let (fastrtr_key, base) = (
+        key(&models.fastrtr_api_key),
+        given(models.fastrtr_base_url.as_deref()),
+    );
+    let trimmed = |key: &SecretString| SecretString::from(key.expose_secret().trim());
+    let (anthropic_key, anthropic_base) = (
+        key(&models.anthropic_api_key),
+        given(models.anthropic_base_url.as_deref()),
+    );
     let mut provider = match name {
-        FASTROUTER if key.is_none() && base.is_none() => {
+        FASTROUTER if fastrtr_key.is_none() && base.is_none() => {
             bail!(
                 "the order of providers names {FASTROUTER}: set FASTRTR_API_KEY, or FASTRTR_BASE_URL for a server that needs no key"
             )
         }
         FASTROUTER => ProviderConfig {
-            key: key.map(|key| SecretString::from(key.expose_secret().trim())),
+            key: fastrtr_key.map(trimmed),
             ..ProviderConfig::new(
                 FASTROUTER,
                 ProviderKind::OpenAi,
                 base.unwrap_or(FASTROUTER_URL),
                 given(Some(&models.fastrtr_model)).unwrap_or(FASTRTR_MODEL),
+            )
+        },
+        ANTHROPIC if anthropic_key.is_none() && anthropic_base.is_none() => {
+            bail!("the order of providers names {ANTHROPIC}: set ANTHROPIC_API_KEY")
+        }
+        ANTHROPIC => ProviderConfig {
+            key: anthropic_key.map(trimmed),
+            ..ProviderConfig::new(
+                ANTHROPIC,
+                ProviderKind::Anthropic,
+                anthropic_base.unwrap_or(ANTHROPIC_URL),
+                given(Some(&models.anthropic_model)).unwrap_or(ANTHROPIC_MODEL),
             )
         },
         OLLAMA => ProviderConfig::new(
@@ -93,7 +119,9 @@ fn provider(models: &Models, name: &str) -> anyhow::Result<ProviderConfig> {
             given(models.ollama_base_url.as_deref()).unwrap_or(OLLAMA_URL),
             given(Some(&models.ollama_model)).unwrap_or(OLLAMA_MODEL),
         ),
-        other => bail!("there is no provider {other:?}: there are {FASTROUTER}, {OLLAMA} and {BUILTIN}"),
+        other => bail!(
+            "there is no provider {other:?}: there are {FASTROUTER}, {ANTHROPIC}, {OLLAMA} and {BUILTIN}"
+        ),
     };
     provider.timeouts = Timeouts::within(Duration::from_secs(models.llm_timeout_secs));
     Ok(provider)
@@ -207,6 +235,38 @@ mod tests {
         );
         let error = |arguments: &[&str]| configured(arguments).unwrap_err().to_string();
         assert!(error(&["--providers", "fastrouter"]).contains("FASTRTR_API_KEY"));
-        assert!(error(&["--providers", "gpt"]).contains("there are fastrouter, ollama and builtin"));
+        assert!(
+            error(&["--providers", "gpt"]).contains("there are fastrouter, anthropic, ollama and builtin")
+        );
+        assert!(error(&["--providers", "anthropic"]).contains("ANTHROPIC_API_KEY"));
+    }
+
+    #[test]
+    fn anthropic_is_asked_where_its_key_is_set_behind_the_primary_one() {
+        assert_eq!(
+            order(&[
+                "--anthropic-api-key",
+                "k",
+                "--fastrtr-api-key",
+                "k",
+                "--ollama-base-url",
+                "http://h"
+            ]),
+            ["fastrouter", "anthropic", "ollama", "builtin"]
+        );
+        let config = configured(&["--anthropic-api-key", " k ", "--anthropic-model", ""]).unwrap();
+        let provider = &config.providers[0];
+        assert_eq!(
+            (provider.name.as_str(), provider.kind, provider.base_url.as_str()),
+            ("anthropic", ProviderKind::Anthropic, ANTHROPIC_URL)
+        );
+        assert_eq!(
+            (
+                provider.model.as_str(),
+                provider.key.as_ref().unwrap().expose_secret()
+            ),
+            (ANTHROPIC_MODEL, "k")
+        );
+        assert_eq!(order(&["--anthropic-api-key", " "]), ["builtin"]);
     }
 }

@@ -6,6 +6,7 @@
 //! listed field by field, so that the model can be asked to repair it.
 
 mod fields;
+mod lenient;
 pub(crate) mod live;
 mod object;
 pub(crate) mod schema;
@@ -98,6 +99,21 @@ pub(crate) fn ballot(text: &str) -> Result<Ballot, Vec<Fault>> {
         (Some(verdict), Some(reasoning)) => Ok(Ballot { verdict, reasoning }),
         _ => Err(vec![Fault::new("answer", "incomplete")]),
     }
+}
+
+/// Whether a text holds one answer, in JSON as it should be, and ends with it: nothing that could come would be part of it.
+pub(crate) fn is_complete(text: &str, schema: &schema::Schema) -> bool {
+    object::is_complete(text, schema)
+}
+
+/// Whether a text holds exactly one object that may be an answer.
+pub(crate) fn holds_one(text: &str, schema: &schema::Schema) -> bool {
+    object::find(text, schema).is_ok()
+}
+
+/// Whether a text holds objects that may be answers, one or several.
+pub(crate) fn holds_any(text: &str, schema: &schema::Schema) -> bool {
+    object::holds_any(text, schema)
 }
 
 /// The errors as one line.

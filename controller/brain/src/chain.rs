@@ -3,6 +3,7 @@
 //! providers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ use crate::provider::breaker::Breaker;
 use crate::provider::build::build;
 use crate::provider::config::{ConfigError, ProviderConfig};
 use crate::provider::retry::RetryPolicy;
-use crate::provider::{Delta, Provider, ProviderError, Request, Usage};
+use crate::provider::{Again, Ate, Delta, Provider, ProviderError, Request, Usage};
 use crate::redact::{bound, redact};
 use crate::spending::{Exhausted, Spending};
 
 /// Most characters of a reason that is recorded.
 const REASON: usize = 500;
+/// How many times the allowance a model gets that thinks, or whose answer was cut off.
+const ROOM: u32 = 4;
 
 /// A piece of a live answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +47,20 @@ pub enum Chunk<'a> {
 /// Where live answers go.
 pub type OnChunk<'a> = dyn FnMut(Chunk<'_>) + Send + 'a;
 
+/// What is remembered of a model.
+#[derive(Debug, Default)]
+struct Known {
+    breaker: Breaker,
+    /// It once spent its whole allowance on thinking.
+    thinks: AtomicBool,
+}
+
 /// A provider and what is remembered of it from one incident to the next.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) provider: Box<dyn Provider>,
     /// One a model, so that a policy with a wrong model name does not open the breaker for the others.
-    breakers: Mutex<BTreeMap<String, Arc<Breaker>>>,
+    models: Mutex<BTreeMap<String, Arc<Known>>>,
     slots: Semaphore,
     max_tokens: u32,
 }
@@ -59,7 +70,7 @@ impl Member {
     pub(crate) fn new(provider: Box<dyn Provider>, at_once: usize, max_tokens: u32) -> Self {
         Self {
             provider,
-            breakers: Mutex::default(),
+            models: Mutex::default(),
             slots: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
             max_tokens,
         }
@@ -69,9 +80,9 @@ impl Member {
         Ok(Self::new(build(config)?, config.at_once, config.max_tokens))
     }
 
-    fn breaker(&self, model: &str) -> Arc<Breaker> {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(breakers.entry(model.to_owned()).or_default())
+    fn known(&self, model: &str) -> Arc<Known> {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(models.entry(model.to_owned()).or_default())
     }
 }
 
@@ -141,13 +152,23 @@ impl Chain<'_> {
                 token_budget: &mut token_budget,
                 usage: Usage::default(),
                 shown: String::new(),
+                notes: Vec::new(),
                 on_chunk,
             };
             let result = turn.take().await;
             let cost = turn.usage;
             usage += cost;
+            let notes = std::mem::take(&mut turn.notes);
             match result {
                 Ok(answer) => {
+                    // What was learned of the model, or cost a question more, belongs on the record as well.
+                    attempts.extend(notes.into_iter().map(|(note, tokens)| FailedAttempt {
+                        provider: member.provider.name().to_owned(),
+                        model: model.to_owned(),
+                        reason: recorded(&note),
+                        tokens,
+                        latency_ms: 0,
+                    }));
                     return Outcome {
                         answer: Some(answer),
                         attempts,
@@ -155,8 +176,9 @@ impl Chain<'_> {
                     };
                 }
                 Err(reason) => {
-                    let reason: String = redact(&reason).chars().take(REASON).collect();
-                    let reason = bound(&reason, REASON);
+                    let all = std::iter::once(reason)
+                        .chain(notes.into_iter().map(|(note, _)| format!("before that: {note}")));
+                    let reason = recorded(&all.collect::<Vec<_>>().join("; "));
                     turn.discard(&reason);
                     attempts.push(FailedAttempt {
                         provider: member.provider.name().to_owned(),
@@ -176,6 +198,12 @@ impl Chain<'_> {
     }
 }
 
+/// A reason, as it is recorded.
+fn recorded(reason: &str) -> String {
+    let reason: String = redact(reason).chars().take(REASON).collect();
+    bound(&reason, REASON)
+}
+
 /// Milliseconds, as they are recorded.
 pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
@@ -190,6 +218,8 @@ struct Turn<'t, 'd, T> {
     token_budget: &'t mut TokenBudget,
     usage: Usage,
     shown: String,
+    /// What is to be said of it beside its answer, and the tokens that it cost.
+    notes: Vec<(String, u64)>,
     on_chunk: &'t mut OnChunk<'d>,
 }
 
@@ -235,18 +265,25 @@ impl<T> Turn<'_, '_, T> {
         let allowed = allowed.and_then(|()| self.chain.spending.check(self.chain.now));
         allowed.map_err(|exhausted| exhausted.to_string())?;
         let mut last: Option<ProviderError> = None;
-        let breaker = self.member.breaker(self.model);
+        let known = self.member.known(self.model);
+        let thinks = known.thinks.load(Ordering::Relaxed);
+        let mut again = if thinks { Again::CutOff } else { Again::No };
+        let mut asked_again = false;
         for retry in 0.. {
             let slot = match timeout_at(self.token_budget.deadline, self.member.slots.acquire()).await {
                 Ok(slot) => slot,
                 Err(_) => return Err(Spent::Time.to_string()),
             };
-            let permit = match breaker.enter(Instant::now()) {
+            let permit = match known.breaker.enter(Instant::now()) {
                 Ok(permit) => permit,
                 Err(open) => return Err(last.map_or_else(|| open.to_string(), |error| error.to_string())),
             };
             let estimate = Usage::estimate(prompt.bytes(), 0);
-            let max_tokens = match self.token_budget.allow(estimate.prompt, self.member.max_tokens) {
+            let wanted = match again {
+                Again::CutOff => self.member.max_tokens.saturating_mul(ROOM),
+                Again::No | Again::Silent => self.member.max_tokens,
+            };
+            let max_tokens = match self.token_budget.allow(estimate.prompt, wanted) {
                 Ok(max_tokens) => max_tokens,
                 Err(spent) => return Err(spent.to_string()),
             };
@@ -256,8 +293,10 @@ impl<T> Turn<'_, '_, T> {
                 schema: self.question.schema,
                 max_tokens,
                 deadline: self.token_budget.deadline,
+                again,
             };
             let mut heard = 0;
+            let spent = self.usage.total();
             let error = match self.once(request, &mut heard).await {
                 Ok(text) => {
                     permit.succeeded();
@@ -272,6 +311,18 @@ impl<T> Turn<'_, '_, T> {
             }
             if heard > 0 || error.has_cost() {
                 self.spend(Usage::estimate(prompt.bytes(), heard));
+            }
+            if let Some(other) = error.again().filter(|other| !asked_again && *other != again) {
+                if matches!(error, ProviderError::CutOff { ate, .. } if ate != Ate::Answer) {
+                    known.thinks.store(true, Ordering::Relaxed);
+                }
+                let reason = format!("{error}: it is asked once more, {}", other.how());
+                self.discard(&reason);
+                self.notes
+                    .push((reason, self.usage.total().saturating_sub(spent)));
+                (again, asked_again) = (other, true);
+                last = Some(error);
+                continue;
             }
             let pause = self.chain.retry.pause(retry, error.retry_after(), rand::random());
             let pause = pause.filter(|pause| error.is_retryable() && self.token_budget.has_time_for(*pause));
@@ -309,6 +360,8 @@ impl<T> Turn<'_, '_, T> {
         let completion = self.member.provider.complete(request, &mut sink).await?;
         show(live.finish());
         self.spend(completion.usage);
+        self.notes
+            .extend(completion.notes.into_iter().map(|note| (note, 0)));
         Ok(completion.text)
     }
 

@@ -1,16 +1,25 @@
 //! Models behind HTTP, as the brain sees them: a [`Prompt`](crate::prompt::Prompt) goes in, text streams out. Owns the
 //! trait, what a call may cost in time, and why one fails. The files below it do the I/O; this one does none.
 
+mod address;
+mod anthropic;
 pub(crate) mod breaker;
 pub(crate) mod build;
 pub(crate) mod config;
+#[cfg(test)]
+mod dialects;
+mod frames;
 mod http;
 pub(crate) mod lines;
 mod measure;
+pub(crate) mod node;
 pub(crate) mod ollama;
 pub(crate) mod openai;
+mod question;
+mod reading;
 mod refused;
 pub(crate) mod retry;
+mod said;
 pub(crate) mod sse;
 mod stream;
 
@@ -63,6 +72,52 @@ pub(crate) struct Request<'a> {
     pub(crate) max_tokens: u32,
     /// When it must be over, whatever the provider's own timeouts say.
     pub(crate) deadline: Instant,
+    /// Why it is asked once more, if so.
+    pub(crate) again: Again,
+}
+
+/// What became of the same question before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It was not asked before.
+    #[default]
+    No,
+    /// The answer was cut off at its allowance: there is more room now, and a model that can is asked not to think.
+    CutOff,
+    /// It ended without an answer: perhaps its server held the thoughts to the schema.
+    Silent,
+}
+
+impl Again {
+    /// What is different this time, for display.
+    pub(crate) fn how(self) -> &'static str {
+        match self {
+            Self::No => "as before",
+            Self::CutOff => "with more room and, where that can be said, without thinking",
+            Self::Silent => "without a schema",
+        }
+    }
+}
+
+/// What an allowance of tokens went into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ate {
+    /// The answer itself.
+    Answer,
+    /// Thinking, and nothing was left for an answer.
+    Thinking,
+    /// More thinking than answer.
+    MostlyThinking,
+}
+
+impl std::fmt::Display for Ate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Answer => "",
+            Self::Thinking => ", all of them spent on thinking",
+            Self::MostlyThinking => ", most of them spent on thinking",
+        })
+    }
 }
 
 /// What a model said, and what it cost.
@@ -72,6 +127,8 @@ pub(crate) struct Completion {
     pub(crate) text: String,
     /// Tokens, as the provider counts them; estimated where it does not.
     pub(crate) usage: Usage,
+    /// What was learned of the model on the way, in words for the incident.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Tokens of one call.
@@ -185,8 +242,14 @@ pub(crate) enum ProviderError {
     #[error("refused to answer: {0}")]
     Refused(String),
     /// The answer was longer than the model was allowed to say.
-    #[error("the answer was cut off at {0} tokens")]
-    CutOff(u32),
+    #[error("the answer was cut off at {max_tokens} tokens{ate}")]
+    CutOff { max_tokens: u32, ate: Ate },
+    /// It ended in good order, and what it said is no answer.
+    #[error("gave no answer: {0}")]
+    Silent(String),
+    /// Something else answered in its place.
+    #[error("{0}")]
+    NoModel(String),
     /// It said, thoughts included, several times what it was allowed to, and was hung up on.
     #[error(
         "the answer was cut off: more than {bytes} bytes, several times the {max_tokens} tokens that were allowed; the model or \
@@ -210,7 +273,9 @@ impl ProviderError {
             // A timeout has used up its time already.
             Self::Timeout { .. }
             | Self::Refused(_)
-            | Self::CutOff(_)
+            | Self::CutOff { .. }
+            | Self::Silent(_)
+            | Self::NoModel(_)
             | Self::RunsOn { .. }
             | Self::TooLong(_)
             | Self::Garbage(_) => false,
@@ -220,9 +285,17 @@ impl ProviderError {
     /// Whether it says that the provider is in trouble, and not just this question.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::Transport(_) | Self::Stream(_) | Self::Timeout { .. } | Self::Garbage(_) => true,
+            Self::Transport(_)
+            | Self::Stream(_)
+            | Self::Timeout { .. }
+            | Self::Garbage(_)
+            | Self::NoModel(_) => true,
             Self::Status { code, .. } => !matches!(code, 400 | 413 | 422),
-            Self::Refused(_) | Self::CutOff(_) | Self::RunsOn { .. } | Self::TooLong(_) => false,
+            Self::Refused(_)
+            | Self::CutOff { .. }
+            | Self::Silent(_)
+            | Self::RunsOn { .. }
+            | Self::TooLong(_) => false,
         }
     }
 
@@ -230,12 +303,22 @@ impl ProviderError {
     pub(crate) fn has_cost(&self) -> bool {
         match self {
             Self::Refused(_)
-            | Self::CutOff(_)
+            | Self::CutOff { .. }
+            | Self::Silent(_)
             | Self::RunsOn { .. }
             | Self::TooLong(_)
             | Self::Garbage(_) => true,
             Self::Timeout { stage, .. } => *stage != Stage::Connect,
-            Self::Transport(_) | Self::Status { .. } | Self::Stream(_) => false,
+            Self::Transport(_) | Self::Status { .. } | Self::Stream(_) | Self::NoModel(_) => false,
+        }
+    }
+
+    /// Whether the same question may fare better if it is put otherwise, and how.
+    pub(crate) fn again(&self) -> Option<Again> {
+        match self {
+            Self::CutOff { .. } => Some(Again::CutOff),
+            Self::Silent(_) => Some(Again::Silent),
+            _ => None,
         }
     }
 

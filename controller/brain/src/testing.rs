@@ -77,7 +77,11 @@ impl Provider for Insisting {
                 prompt: 1_000,
                 completion: 100,
             };
-            Ok(Completion { text, usage })
+            Ok(Completion {
+                text,
+                usage,
+                notes: Vec::new(),
+            })
         }
         .boxed()
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::object::{self, Pairs};
-use super::schema::{Kind, Schema, normalised};
+use super::schema::{Kind, Schema};
 use super::{FAULTS, Fault};
 use crate::redact::{bound, redact};
 
@@ -31,7 +31,7 @@ impl Fields {
             let known = schema
                 .fields
                 .iter()
-                .find(|field| normalised(field.name) == normalised(&key))
+                .find(|field| field.is_called(&key))
                 .map(|field| field.name);
             match known {
                 None => fields.fault(&quoted(&key), "there is no such field"),
@@ -65,19 +65,16 @@ impl Fields {
     /// One of a closed set, in any case.
     pub(super) fn choice<T>(&mut self, name: &'static str, known: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = self.take(name)?;
-        let text = value.as_str().unwrap_or_default();
-        let canonical: String = text
-            .trim_matches(|c: char| !c.is_alphanumeric())
-            .chars()
-            .map(|c| {
-                if matches!(c, ' ' | '-') {
-                    '_'
-                } else {
-                    c.to_ascii_uppercase()
-                }
-            })
-            .collect();
-        match known(&canonical) {
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            Value::Bool(yes) => yes.to_string(),
+            _ => String::new(),
+        };
+        // What is no letter and no digit in the middle parts words; around them it is decoration.
+        let plain = text.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let canonical = if plain.chars().all(is_part) { plain } else { "" };
+        match known(canonical) {
             Some(choice) => Some(choice),
             None => {
                 let names = self.schema.fields.iter().find(|field| field.name == name);
@@ -90,15 +87,19 @@ impl Fields {
         }
     }
 
-    /// A share of one: 0.85, `"0.85"`, 85, `"85%"`.
+    /// A share of one: 0.85, `"0.85"`, `"0,85"`, 85, `"85%"`, `"17/20"`.
     pub(super) fn share(&mut self, name: &'static str) -> Option<f64> {
         let value = self.take(name)?;
         let (number, percent) = match &value {
             Value::Number(number) => (number.as_f64(), false),
-            Value::String(text) => match text.trim().strip_suffix('%') {
-                Some(number) => (number.trim().parse().ok(), true),
-                None => (text.trim().parse().ok(), false),
-            },
+            Value::String(text) => {
+                let text = text.trim();
+                let percent = text.strip_suffix('%').or_else(|| text.strip_suffix("percent"));
+                match percent {
+                    Some(number) => (decimal(number.trim()), true),
+                    None => (decimal(text).or_else(|| fraction(text)), false),
+                }
+            }
             _ => (None, false),
         };
         let share = number.map(|number: f64| {
@@ -162,6 +163,23 @@ impl Fields {
         self.fault(name, format!("{value} is not possible: {wanted}"));
         None
     }
+}
+
+/// A number, also with a comma before its decimals. `1,000` may be a thousand and may be one: it is no number here.
+fn decimal(text: &str) -> Option<f64> {
+    let Some((whole, part)) = text.split_once(',') else {
+        return text.parse().ok();
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let clear = whole == "0" || part.len() != 3;
+    (clear && digits(whole) && digits(part)).then(|| format!("{whole}.{part}").parse().ok())?
+}
+
+/// `9/10`: so many of so many, of which there are at most a hundred.
+fn fraction(text: &str) -> Option<f64> {
+    let (part, of) = text.split_once('/')?;
+    let (part, of): (u8, u8) = (part.trim().parse().ok()?, of.trim().parse().ok()?);
+    ((2..=100).contains(&of) && part <= of).then(|| f64::from(part) / f64::from(of))
 }
 
 fn quoted(text: &str) -> String {

@@ -25,6 +25,17 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// Whether an answer without it is none.
     pub(crate) required: bool,
+    /// Other names that models give it.
+    pub(crate) also: &'static [&'static str],
+}
+
+impl Field {
+    /// Whether it is called that.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let name = normalised(name);
+        let mut names = std::iter::once(&self.name).chain(self.also);
+        names.any(|known| normalised(known) == name)
+    }
 }
 
 /// What a field holds.
@@ -52,6 +63,7 @@ const fn field(name: &'static str, kind: Kind) -> Field {
         name,
         kind,
         required: true,
+        also: &[],
     }
 }
 
@@ -60,6 +72,7 @@ const REASONING: Field = Field {
     name: "reasoning",
     kind: Kind::Text,
     required: false,
+    also: &[],
 };
 
 /// A [`Proposal`](aegis_api::proposal::Proposal).
@@ -80,22 +93,42 @@ pub(crate) static PROPOSAL: Schema = Schema {
 pub(crate) static BALLOT: Schema = Schema {
     name: "ballot",
     fields: &[
-        field("reasoning", Kind::Text),
-        field("verdict", Kind::OneOf(&VERDICTS)),
+        Field {
+            also: &["reason", "rationale", "justification", "explanation"],
+            ..field("reasoning", Kind::Text)
+        },
+        Field {
+            also: &["vote", "decision"],
+            ..field("verdict", Kind::OneOf(&VERDICTS))
+        },
     ],
     decisive: "verdict",
 };
 
-/// The action that a name stands for.
+/// The action that a name stands for, however it is spelled.
 pub(super) fn action(name: &str) -> Option<Action> {
-    Action::ALL.into_iter().find(|action| action.as_str() == name)
+    let name = normalised(name);
+    match name.as_str() {
+        // To do nothing can be said in several ways, and none of them can be mistaken for an action.
+        "none" | "noaction" | "nothing" | "donothing" => Some(Action::Noop),
+        _ => Action::ALL
+            .into_iter()
+            .find(|action| normalised(action.as_str()) == name),
+    }
 }
 
-/// The verdict that a name stands for.
+/// The verdict that a name stands for, as people vote. What is qualified is none: "approved with reservations" is not read.
 pub(super) fn verdict(name: &str) -> Option<Verdict> {
-    [Verdict::Approved, Verdict::Rejected, Verdict::NeedsReview]
-        .into_iter()
-        .find(|verdict| verdict.as_str() == name)
+    Some(match normalised(name).as_str() {
+        "approved" | "approve" | "approves" | "accept" | "accepted" | "yes" | "true" | "pass" | "agree" => {
+            Verdict::Approved
+        }
+        "rejected" | "reject" | "rejects" | "deny" | "denied" | "decline" | "declined" | "no" | "false"
+        | "veto" | "fail" | "disapprove" | "disapproved" | "notapproved" | "disagree" => Verdict::Rejected,
+        "needsreview" | "review" | "abstain" | "abstained" | "abstention" | "unsure" | "undecided"
+        | "escalate" | "needshumanreview" | "humanreview" => Verdict::NeedsReview,
+        _ => return None,
+    })
 }
 
 impl Serialize for Schema {

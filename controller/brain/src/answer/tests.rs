@@ -1,3 +1,5 @@
+mod forgiven;
+
 use super::*;
 
 const GOOD: &str = r#"{"root_cause": "a leak", "action": "RESTART", "justification": "memory is at 97 %", "confidence": 0.9, "replica_count": 0}"#;

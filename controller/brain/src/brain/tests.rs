@@ -6,6 +6,7 @@ mod policies;
 mod scripted;
 mod seats;
 mod server;
+mod servers;
 mod streams;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! From a provider's configuration to the provider. Opens no connection yet.
 
 use super::Provider;
+use super::anthropic::Anthropic;
 use super::config::{ConfigError, ProviderConfig, ProviderKind};
 use super::ollama::Ollama;
 use super::openai::OpenAi;
@@ -13,5 +14,6 @@ pub(crate) fn build(config: &ProviderConfig) -> Result<Box<dyn Provider>, Config
     Ok(match config.kind {
         ProviderKind::OpenAi => Box::new(OpenAi::new(config)?),
         ProviderKind::Ollama => Box::new(Ollama::new(config)?),
+        ProviderKind::Anthropic => Box::new(Anthropic::new(config)?),
     })
 }

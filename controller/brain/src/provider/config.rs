@@ -15,7 +15,7 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// The model to ask.
     pub model: String,
-    /// Sent as a bearer token, where there is one.
+    /// Sent in the header that the server wants it in, where there is one.
     pub key: Option<SecretString>,
     /// How long a call may take.
     pub timeouts: Timeouts,
@@ -34,6 +34,8 @@ pub enum ProviderKind {
     OpenAi,
     /// Ollama's own chat API.
     Ollama,
+    /// Anthropic's messages API.
+    Anthropic,
 }
 
 /// Why a provider cannot be set up.
@@ -81,13 +83,13 @@ impl ProviderConfig {
             key: None,
             timeouts: Timeouts::default(),
             prompt_chars: match kind {
-                ProviderKind::OpenAi => 24_000,
+                ProviderKind::OpenAi | ProviderKind::Anthropic => 24_000,
                 // Small models on the user's own machine: every token of the prompt costs time there.
                 ProviderKind::Ollama => 12_000,
             },
             max_tokens: 1500,
             at_once: match kind {
-                ProviderKind::OpenAi => 8,
+                ProviderKind::OpenAi | ProviderKind::Anthropic => 8,
                 // It answers one after the other, and its clients would only wait for their first word.
                 ProviderKind::Ollama => 1,
             },

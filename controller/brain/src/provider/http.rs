@@ -8,13 +8,18 @@ use std::time::Duration;
 use aegis_api::error::root_cause;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
+};
 use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::address::{Address, Api, KeyHeader};
 use super::config::{ConfigError, ProviderConfig};
+use super::frames::described;
 use super::stream::Timers;
 use super::{ProviderError, Stage, Timeouts, retry};
 use crate::redact::{REDACTED, bound, redact};
@@ -28,42 +33,25 @@ const ERROR_TEXT: usize = 400;
 #[derive(Debug)]
 pub(super) struct Endpoint {
     client: Client,
-    url: Url,
+    address: Address,
     key: Option<SecretString>,
     timeouts: Timeouts,
 }
 
 impl Endpoint {
-    /// `path` below the configured base. Opens no connection yet.
-    pub(super) fn new(config: &ProviderConfig, path: &str) -> Result<Self, ConfigError> {
-        let broken = |why: String| ConfigError::Url {
+    /// An API below the configured base. Opens no connection yet.
+    pub(super) fn new(config: &ProviderConfig, api: Api) -> Result<Self, ConfigError> {
+        let address = Address::new(&config.base_url, api).map_err(|why| ConfigError::Url {
             provider: config.name.clone(),
             why,
-        };
-        let base = config.base_url.trim().trim_end_matches('/');
-        let text = if base.ends_with(path) {
-            base.to_owned()
-        } else {
-            format!("{base}{path}")
-        };
-        let url = Url::parse(&text).map_err(|error| broken(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(broken(
-                "it must begin with http:// or https:// and name a host".to_owned(),
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(broken(
-                "it must not hold a password: give the key by itself".to_owned(),
-            ));
-        }
-        let client = client(&url, config.timeouts.connect).map_err(|error| ConfigError::Client {
+        })?;
+        let client = client(&address.url, config.timeouts.connect).map_err(|error| ConfigError::Client {
             provider: config.name.clone(),
             source: error,
         })?;
         Ok(Self {
             client,
-            url,
+            address,
             key: config.key.clone(),
             timeouts: config.timeouts,
         })
@@ -82,11 +70,16 @@ impl Endpoint {
         let body = serde_json::to_vec(body).map_err(|error| ProviderError::Garbage(error.to_string()))?;
         let mut request = self
             .client
-            .post(self.url.clone())
+            .post(self.address.url.clone())
             .header(CONTENT_TYPE, "application/json")
+            // What is packed on the way comes in lumps. It is unpacked all the same where a server does not heed this.
+            .header(ACCEPT_ENCODING, "identity")
             .body(body);
-        if let Some(authorization) = self.key.as_ref().and_then(bearer) {
-            request = request.header(AUTHORIZATION, authorization);
+        if self.address.key == KeyHeader::XApiKey {
+            request = request.header("anthropic-version", ANTHROPIC_VERSION);
+        }
+        for (name, value) in self.key.iter().flat_map(|key| key_headers(self.address.key, key)) {
+            request = request.header(name, value);
         }
         let (until, late) = timers.first_token();
         let response = timeout_at(until, request.send())
@@ -103,11 +96,17 @@ impl Endpoint {
     pub(super) fn body(
         &self,
         response: Response,
-    ) -> impl Stream<Item = Result<Bytes, String>> + Unpin + Send {
+    ) -> Result<impl Stream<Item = Result<Bytes, String>> + Unpin + Send + use<>, ProviderError> {
+        let packed = response.headers().get(CONTENT_ENCODING);
+        let packed = packed.and_then(|value| value.to_str().ok()).map(str::trim);
+        if let Some(packed) = packed.filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("identity")) {
+            let why = format!("the answer is packed as {packed}, although `identity` was requested");
+            return Err(ProviderError::Garbage(self.harmless(&why)));
+        }
         let key = self.key.clone();
-        Box::pin(response.bytes_stream().map(move |chunk| {
+        Ok(Box::pin(response.bytes_stream().map(move |chunk| {
             chunk.map_err(|error| harmless(&root_cause(&error.without_url()), key.as_ref()))
-        }))
+        })))
     }
 
     /// A text that came from the provider, fit to be shown.
@@ -128,6 +127,12 @@ impl Endpoint {
     async fn refusal(&self, response: Response) -> ProviderError {
         let code = response.status().as_u16();
         let retry_after = retry_after(response.headers());
+        let elsewhere = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|to| self.address.url.join(to).ok())
+            .map(|to| to.origin().ascii_serialization());
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         let until = Instant::now() + ERROR_BODY.1;
@@ -138,13 +143,38 @@ impl Endpoint {
                 break;
             }
         }
-        let message = error_text(&body).unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        let message = self.harmless(&error_words(&body));
+        let hint = match code {
+            300..=399 => elsewhere.map(|to| {
+                format!("it sends us on to {to}, which is not followed: is a sign-in in front of it, or is it https?")
+            }),
+            401 if self.key.is_none() => Some("no key is configured".to_owned()),
+            404 => self.address.hint.map(str::to_owned),
+            _ => None,
+        };
+        let hint = hint.map(|hint| self.harmless(&hint));
+        let said = [Some(message).filter(|message| !message.is_empty()), hint];
         ProviderError::Status {
             code,
             retry_after,
-            message: self.harmless(&message),
+            message: said.into_iter().flatten().collect::<Vec<_>>().join(" "),
         }
     }
+}
+
+/// The version of Anthropic's API that is spoken.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// The words of an error, whatever they are packed in.
+pub(super) fn error_words(body: &[u8]) -> String {
+    if let Some(text) = error_text(body) {
+        return text;
+    }
+    let text = body.trim_ascii();
+    if text.starts_with(b"<") {
+        return described(text);
+    }
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn client(url: &Url, connect: Duration) -> reqwest::Result<Client> {
@@ -182,14 +212,32 @@ fn is_loopback(url: &Url) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn bearer(key: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+fn key_headers(how: KeyHeader, key: &SecretString) -> Vec<(HeaderName, HeaderValue)> {
+    let header = |name: HeaderName, before: &str| {
+        let mut value = HeaderValue::from_str(&format!("{before}{}", key.expose_secret())).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    let bearer = || header(AUTHORIZATION, "Bearer ");
+    let api_key = || header(HeaderName::from_static("api-key"), "");
+    let headers = match how {
+        KeyHeader::Bearer => [bearer(), None],
+        KeyHeader::ApiKey => [api_key(), None],
+        KeyHeader::Either => [api_key(), bearer()],
+        KeyHeader::XApiKey => [header(HeaderName::from_static("x-api-key"), ""), None],
+    };
+    headers.into_iter().flatten().collect()
 }
 
+/// A shorter key is none that anybody keeps secret: people write `x` or `none` for servers of their own, and a letter that
+/// is blanked makes every message unreadable.
+const SHORTEST_KEY: usize = 8;
+
 fn harmless(text: &str, key: Option<&SecretString>) -> String {
-    let text = match key.map(ExposeSecret::expose_secret).filter(|key| !key.is_empty()) {
+    let text = match key
+        .map(ExposeSecret::expose_secret)
+        .filter(|key| key.len() >= SHORTEST_KEY)
+    {
         Some(key) => text.replace(key, REDACTED),
         None => text.to_owned(),
     };
@@ -197,18 +245,32 @@ fn harmless(text: &str, key: Option<&SecretString>) -> String {
     bound(kept.trim(), ERROR_TEXT)
 }
 
-/// What an error says in the shapes that providers use: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`.
-/// The parameter it is about is named, where it is given.
+/// What an error says in the shapes that providers use: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`,
+/// `{"detail": [{"msg": …}]}`, and the same in a list. The parameter it is about is named, where it is given.
 pub(super) fn error_text(body: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let error = value.get("error").unwrap_or(&value);
-    let message = error
-        .get("message")
-        .or_else(|| error.get("detail"))
-        .unwrap_or(error);
-    let message = message.as_str()?;
+    let value: serde_json::Value = serde_json::from_slice(body.trim_ascii()).ok()?;
+    let value = value.get(0).unwrap_or(&value);
+    let error = value
+        .get("error")
+        .filter(|error| !error.is_null())
+        .unwrap_or(value);
+    let named = ["message", "detail", "msg", "error", "reason"];
+    let message = named.iter().find_map(|name| error.get(name)).unwrap_or(error);
+    // FastAPI lists what is wrong, each with its place.
+    let listed = message.get("detail").unwrap_or(message);
+    let (message, at) = match listed.get(0) {
+        Some(first) => (
+            first.get("msg").unwrap_or(first),
+            first.get("loc").and_then(|loc| loc.as_array()?.last()),
+        ),
+        None => (message, None),
+    };
+    let message = match message.get("message").and_then(serde_json::Value::as_str) {
+        Some(inner) => inner,
+        None => message.as_str()?,
+    };
     // OpenAI's own errors name the parameter apart from the words.
-    let param = error.get("param").and_then(serde_json::Value::as_str);
+    let param = error.get("param").or(at).and_then(serde_json::Value::as_str);
     Some(match param.filter(|param| !message.contains(*param)) {
         Some(param) => format!("{message} (parameter {param})"),
         None => message.to_owned(),

@@ -1,16 +1,21 @@
 //! Ollama's chat API: one JSON object a line. Owns the request and the meaning of each line; does I/O through
-//! [`Endpoint`]. The schema goes into `format`, which the server turns into a grammar; it has no `tool_choice`.
+//! [`Endpoint`]. The schema goes into `format`, which the server turns into a grammar; older ones know only `"json"` there.
+//! It has no `tool_choice`.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::address::Api;
 use super::config::{ConfigError, ProviderConfig};
 use super::http::Endpoint;
-use super::lines::{Lines, TooLong};
-use super::measure::Measure;
-use super::stream::{LONGEST_LINE, Progress, Protocol, read};
-use super::{Completion, Delta, Provider, ProviderError, Request, Sink, Usage};
+use super::node::Node;
+use super::question;
+use super::reading::{Dialect, Reading, Trouble};
+use super::refused::{Json, Learned, Offer};
+use super::said::{Said, reason};
+use super::stream::{Progress, read};
+use super::{Again, Completion, Provider, ProviderError, Request, Sink};
 use crate::answer::schema::Schema;
 use crate::prompt::Message;
 
@@ -21,6 +26,7 @@ pub(crate) struct Ollama {
     model: String,
     prompt_chars: usize,
     endpoint: Endpoint,
+    learned: Learned,
 }
 
 impl Ollama {
@@ -29,34 +35,20 @@ impl Ollama {
             name: config.name.clone(),
             model: config.model.clone(),
             prompt_chars: config.prompt_chars,
-            endpoint: Endpoint::new(config, "/api/chat")?,
+            endpoint: Endpoint::new(config, Api::Ollama)?,
+            learned: Learned::starting(Offer::OLLAMA),
         })
     }
 
     async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
         let timers = self.endpoint.timers(request.deadline);
-        let body = Body {
-            model: request.model,
-            messages: request.prompt.messages(),
-            stream: true,
-            format: request.schema,
-            options: Options {
-                temperature: 0,
-                num_predict: request.max_tokens,
-                num_ctx: context(request.prompt.bytes(), request.max_tokens),
-            },
-        };
-        let response = self.endpoint.post(&body, &timers).await?;
-        let answer = Answer {
-            endpoint: &self.endpoint,
-            lines: Lines::new(LONGEST_LINE),
-            text: String::new(),
-            finish: None,
-            usage: Usage::default(),
-            measure: Measure::of(request.max_tokens),
-            request,
-        };
-        read(self.endpoint.body(response), answer, timers, sink).await
+        let body = |offer| Body::new(request, offer);
+        let (response, notes) =
+            question::post(&self.endpoint, &self.learned, &self.name, request, &timers, body).await?;
+        let harmless = |text: &str| self.endpoint.harmless(text);
+        let answer = Reading::new(request, &harmless, Lines);
+        let completion = read(self.endpoint.body(response)?, answer, timers, sink).await?;
+        Ok(Completion { notes, ..completion })
     }
 }
 
@@ -95,8 +87,18 @@ struct Body<'a> {
     model: &'a str,
     messages: &'a [Message],
     stream: bool,
-    format: &'a Schema,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think: Option<bool>,
     options: Options,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format<'a> {
+    Schema(&'a Schema),
+    Json(&'static str),
 }
 
 #[derive(Serialize)]
@@ -106,124 +108,60 @@ struct Options {
     num_ctx: u32,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    #[serde(default)]
-    message: Option<Words>,
-    #[serde(default)]
-    done: bool,
-    #[serde(default)]
-    done_reason: Option<String>,
-    #[serde(default)]
-    prompt_eval_count: u64,
-    #[serde(default)]
-    eval_count: u64,
-    #[serde(default)]
-    error: Option<String>,
+impl<'a> Body<'a> {
+    fn new(request: Request<'a>, offer: Offer) -> Self {
+        let format = if request.again == Again::Silent {
+            // It may have held the thoughts to the schema, and stopped the model there.
+            None
+        } else if offer.schema {
+            Some(Format::Schema(request.schema))
+        } else {
+            (offer.json == Json::Now).then_some(Format::Json("json"))
+        };
+        Self {
+            model: request.model,
+            messages: request.prompt.messages(),
+            stream: true,
+            format,
+            // Only a model that was seen to think itself out of its allowance is asked not to: others need it.
+            think: (offer.think && request.again != Again::No).then_some(false),
+            options: Options {
+                temperature: 0,
+                num_predict: request.max_tokens,
+                num_ctx: context(request.prompt.bytes(), request.max_tokens),
+            },
+        }
+    }
 }
 
-#[derive(Default, Deserialize)]
-struct Words {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    thinking: Option<String>,
-}
+/// The lines of an answer.
+pub(super) struct Lines;
 
-struct Answer<'a> {
-    endpoint: &'a Endpoint,
-    lines: Lines,
-    text: String,
-    finish: Option<String>,
-    usage: Usage,
-    measure: Measure,
-    request: Request<'a>,
-}
-
-impl Answer<'_> {
-    fn line(&mut self, line: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError> {
-        if line.trim_ascii().is_empty() {
-            return Ok(Progress::Quiet);
+impl Dialect for Lines {
+    fn document(&mut self, line: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {
+        if line.has("message") || line.has("done") {
+            said.recognised();
         }
-        let line: Line = serde_json::from_slice(line).map_err(|error| {
-            let quoted = String::from_utf8_lossy(line);
-            ProviderError::Garbage(self.endpoint.harmless(&format!("{error} in {quoted}")))
-        })?;
-        if let Some(why) = line.error {
-            return Err(ProviderError::Stream(self.endpoint.harmless(&why)));
+        let mut spoke = false;
+        if let Some(message) = line.get("message") {
+            if message.contradicts("content") {
+                return Err(Trouble::Odd("content is given twice, with two texts,".to_owned()));
+            }
+            let mut words = message.get("content").map(Node::words).unwrap_or_default();
+            if let Some(thought) = message.first(&["thinking", "reasoning", "reasoning_content"]) {
+                words.think(thought);
+            }
+            spoke |= said.words(&words, sink)?;
+            let calls = message.get("tool_calls").map(Node::items).unwrap_or_default();
+            for (at, call) in (0_u64..).zip(calls) {
+                spoke |= said.tool(at, call.get("function").unwrap_or(call))?;
+            }
         }
-        let words = line.message.unwrap_or_default();
-        // Before any of it is shown or kept.
-        for words in [&words.thinking, &words.content].into_iter().flatten() {
-            self.measure.add(words.len())?;
-        }
-        let mut progress = Progress::Quiet;
-        for thought in words.thinking.iter().filter(|words| !words.is_empty()) {
-            sink(Delta::Thought(thought));
-            progress = Progress::Spoke;
-        }
-        for text in words.content.iter().filter(|words| !words.is_empty()) {
-            self.text.push_str(text);
-            sink(Delta::Text(text));
-            progress = Progress::Spoke;
-        }
-        if line.done {
-            self.finish = Some(line.done_reason.unwrap_or_default());
-            self.usage = Usage {
-                prompt: line.prompt_eval_count,
-                completion: line.eval_count,
-            };
+        said.counted(line, &["prompt_eval_count"], &["eval_count"]);
+        if line.get("done") == Some(&Node::Bool(true)) {
+            said.finished(reason(line, &["done_reason"]));
             return Ok(Progress::Ended);
         }
-        Ok(progress)
-    }
-}
-
-impl Protocol for Answer<'_> {
-    fn feed(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError> {
-        let mut lines: Vec<Vec<u8>> = Vec::new();
-        self.lines
-            .push(bytes, |line| lines.push(line.to_vec()))
-            .map_err(|TooLong(most)| ProviderError::TooLong(most))?;
-        let mut progress = Progress::Quiet;
-        for line in lines {
-            match self.line(&line, &mut *sink)? {
-                Progress::Quiet => {}
-                Progress::Spoke => progress = Progress::Spoke,
-                Progress::Ended => return Ok(Progress::Ended),
-            }
-        }
-        Ok(progress)
-    }
-
-    fn is_complete(&self) -> bool {
-        self.finish.is_some()
-    }
-
-    fn finish(mut self, sink: Sink<'_>) -> Result<Completion, ProviderError> {
-        if self.finish.is_none() {
-            // The last line may lack its end.
-            let rest = self.lines.rest().to_vec();
-            self.line(&rest, sink)?;
-        }
-        match self.finish.as_deref() {
-            None => return Err(ProviderError::Stream("it has no end".to_owned())),
-            Some("length") => return Err(ProviderError::CutOff(self.request.max_tokens)),
-            Some("load") => {
-                return Err(ProviderError::Stream(
-                    "the model was loaded, and said nothing".to_owned(),
-                ));
-            }
-            Some(_) => {}
-        }
-        let usage = if self.usage == Usage::default() {
-            Usage::estimate(self.request.prompt.bytes(), self.text.len())
-        } else {
-            self.usage
-        };
-        Ok(Completion {
-            text: self.text,
-            usage,
-        })
+        Ok(if spoke { Progress::Spoke } else { Progress::Quiet })
     }
 }

@@ -1,20 +1,21 @@
-//! Any server that speaks OpenAI's chat completions. Owns the request and the meaning of each event of the answer; does
-//! I/O through [`Endpoint`]. Servers differ in what they accept beside the messages: see [`refused`](super::refused).
+//! Any server that speaks OpenAI's chat completions. Owns the request and the meaning of each document of the answer; does
+//! I/O through [`Endpoint`]. Servers differ in what they accept beside the messages (see [`refused`](super::refused)) and in
+//! how they write an answer: what decides nothing is read in every spelling that is known.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::address::Api;
 use super::config::{ConfigError, ProviderConfig};
-use super::http::{Endpoint, error_text};
-use super::lines::TooLong;
-use super::measure::Measure;
+use super::http::Endpoint;
+use super::node::Node;
+use super::question;
+use super::reading::{Dialect, Reading, Trouble};
 use super::refused::{Learned, Limit, Offer};
-use super::sse::{Event, Events};
-use super::stream::{LONGEST_LINE, Progress, Protocol, Timers, read};
-use super::{Completion, Delta, Provider, ProviderError, Request, Sink, Usage};
+use super::said::{Said, reason};
+use super::stream::{Progress, read};
+use super::{Again, Completion, Provider, ProviderError, Request, Sink};
 use crate::answer::schema::Schema;
 use crate::prompt::Message;
 
@@ -34,61 +35,20 @@ impl OpenAi {
             name: config.name.clone(),
             model: config.model.clone(),
             prompt_chars: config.prompt_chars,
-            endpoint: Endpoint::new(config, "/chat/completions")?,
+            endpoint: Endpoint::new(config, Api::ChatCompletions)?,
             learned: Learned::default(),
         })
     }
 
-    /// Sends the question with everything that the model is not known to refuse; where the server refuses it, without what
-    /// it refuses.
-    async fn post(&self, request: Request<'_>, timers: &Timers) -> Result<Response, ProviderError> {
-        let mut tries = self.learned.tries(request.model);
-        loop {
-            let body = Body::new(request, tries.offer());
-            let refusal = match self.endpoint.post(&body, timers).await {
-                Ok(response) => {
-                    if let Some(refused) = self.learned.keep(request.model, &tries) {
-                        tracing::warn!(
-                            provider = self.name,
-                            model = request.model,
-                            "the model's server refuses {refused}: from now on this model is asked without",
-                        );
-                    }
-                    return Ok(response);
-                }
-                Err(error) => error,
-            };
-            let ProviderError::Status { code, message, .. } = &refusal else {
-                return Err(refusal);
-            };
-            if !tries.refused(*code, message) {
-                return Err(refusal);
-            }
-        }
-    }
-
     async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
         let timers = self.endpoint.timers(request.deadline);
-        let response = self.post(request, &timers).await?;
-        let kind = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        // Some servers do not stream, whatever they are asked.
-        let whole = kind.is_some_and(|kind| kind.trim_start().starts_with("application/json"));
-        let answer = Answer {
-            endpoint: &self.endpoint,
-            events: Events::new(LONGEST_LINE),
-            whole: whole.then(Vec::new),
-            text: String::new(),
-            refusal: String::new(),
-            finish: None,
-            done: false,
-            usage: None,
-            measure: Measure::of(request.max_tokens),
-            request,
-        };
-        read(self.endpoint.body(response), answer, timers, sink).await
+        let body = |offer| Body::new(request, offer);
+        let (response, notes) =
+            question::post(&self.endpoint, &self.learned, &self.name, request, &timers, body).await?;
+        let harmless = |text: &str| self.endpoint.harmless(text);
+        let answer = Reading::new(request, &harmless, ChatCompletions);
+        let completion = read(self.endpoint.body(response)?, answer, timers, sink).await?;
+        Ok(Completion { notes, ..completion })
     }
 }
 
@@ -152,6 +112,8 @@ struct JsonSchema<'a> {
 impl<'a> Body<'a> {
     fn new(request: Request<'a>, offer: Offer) -> Self {
         let limit = |by| (offer.limit == by).then_some(request.max_tokens);
+        // A server that held the thoughts to the schema, and stopped the model there, is asked without one.
+        let schema = offer.schema && request.again != Again::Silent;
         Self {
             model: request.model,
             messages: request.prompt.messages(),
@@ -160,7 +122,7 @@ impl<'a> Body<'a> {
             temperature: offer.temperature.then_some(0),
             max_tokens: limit(Limit::MaxTokens),
             max_completion_tokens: limit(Limit::MaxCompletionTokens),
-            response_format: offer.schema.then_some(ResponseFormat {
+            response_format: schema.then_some(ResponseFormat {
                 r#type: "json_schema",
                 json_schema: JsonSchema {
                     name: request.schema.name,
@@ -172,163 +134,73 @@ impl<'a> Body<'a> {
     }
 }
 
-/// One event, or the whole answer of a server that does not stream.
-#[derive(Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<Counts>,
-    #[serde(default)]
-    error: Option<serde_json::Value>,
-}
+/// What a model thinks, under the names that servers give it. Gateways send several of them with one text.
+const THOUGHT: [&str; 5] = [
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "reasoning_text",
+    "reasoning_details",
+];
 
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default, alias = "message")]
-    delta: Option<Words>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
+/// The documents of an answer: an event each, or the whole of it.
+pub(super) struct ChatCompletions;
 
-#[derive(Default, Deserialize)]
-struct Words {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default, alias = "reasoning_content")]
-    reasoning: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
-struct Answer<'a> {
-    endpoint: &'a Endpoint,
-    events: Events,
-    whole: Option<Vec<u8>>,
-    text: String,
-    refusal: String,
-    finish: Option<String>,
-    done: bool,
-    usage: Option<Usage>,
-    measure: Measure,
-    request: Request<'a>,
-}
-
-impl Answer<'_> {
-    fn event(&mut self, event: &Event, sink: Sink<'_>) -> Result<Progress, ProviderError> {
-        let data = event.data.trim();
-        if data == "[DONE]" {
-            self.done = true;
-            return Ok(Progress::Ended);
+impl Dialect for ChatCompletions {
+    fn document(&mut self, node: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {
+        if let Some(counts) = node.get("usage") {
+            let (prompt, completion) = (
+                ["prompt_tokens", "input_tokens"],
+                ["completion_tokens", "output_tokens"],
+            );
+            said.counted(counts, &prompt, &completion);
         }
-        if data.is_empty() {
-            return Ok(Progress::Quiet);
+        if node.has("choices") || node.has("message") {
+            said.recognised();
         }
-        if event.kind == "error" {
-            let why = error_text(data.as_bytes()).unwrap_or_else(|| data.to_owned());
-            return Err(ProviderError::Stream(self.endpoint.harmless(&why)));
-        }
-        self.chunk(data.as_bytes(), sink)
-    }
-
-    fn chunk(&mut self, json: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError> {
-        let chunk: Chunk = serde_json::from_slice(json).map_err(|error| {
-            let quoted = String::from_utf8_lossy(json);
-            ProviderError::Garbage(self.endpoint.harmless(&format!("{error} in {quoted}")))
-        })?;
-        if chunk.error.as_ref().is_some_and(|error| !error.is_null()) {
-            let why = error_text(json).unwrap_or_else(|| String::from_utf8_lossy(json).into_owned());
-            return Err(ProviderError::Stream(self.endpoint.harmless(&why)));
-        }
-        if let Some(counts) = chunk.usage {
-            self.usage = Some(Usage {
-                prompt: counts.prompt_tokens,
-                completion: counts.completion_tokens,
-            });
-        }
-        // Only one choice was requested.
-        let Some(choice) = chunk.choices.into_iter().flatten().next() else {
-            return Ok(Progress::Quiet);
+        let choices = node.get("choices").map(Node::items).unwrap_or_default();
+        // Only one was requested: of several the first one counts, by number where they have one.
+        let number = |choice: &Node| choice.get("index").and_then(Node::count).unwrap_or(0);
+        let chosen = match choices {
+            [only] if only.get("message").is_some() && only.get("delta").is_none() => Some(only),
+            several => several.iter().find(|choice| number(choice) == 0),
         };
-        let words = choice.delta.unwrap_or_default();
-        let mut spoke = false;
-        // Before any of it is shown or kept.
-        let said = [&words.reasoning, &words.content, &words.refusal];
-        for words in said.into_iter().flatten() {
-            self.measure.add(words.len())?;
+        match chosen {
+            Some(chosen) if chosen.is_map() => choice(chosen, said, sink),
+            Some(_) => Err(Trouble::Odd("no choice".to_owned())),
+            None if node.get("message").is_some_and(Node::is_map) => choice(node, said, sink),
+            None => Ok(Progress::Quiet),
         }
-        for thought in words.reasoning.iter().filter(|words| !words.is_empty()) {
-            sink(Delta::Thought(thought));
-            spoke = true;
-        }
-        for text in words.content.iter().filter(|words| !words.is_empty()) {
-            self.text.push_str(text);
-            sink(Delta::Text(text));
-            spoke = true;
-        }
-        self.refusal
-            .push_str(words.refusal.as_deref().unwrap_or_default());
-        self.finish = choice.finish_reason.or(self.finish.take());
-        Ok(if spoke { Progress::Spoke } else { Progress::Quiet })
     }
 }
 
-impl Protocol for Answer<'_> {
-    fn feed(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<Progress, ProviderError> {
-        if let Some(whole) = &mut self.whole {
-            self.measure.whole(whole.len().saturating_add(bytes.len()))?;
-            whole.extend_from_slice(bytes);
-            return Ok(Progress::Spoke);
-        }
-        let events = self
-            .events
-            .push(bytes)
-            .map_err(|TooLong(most)| ProviderError::TooLong(most))?;
-        let mut progress = Progress::Quiet;
-        for event in events {
-            match self.event(&event, &mut *sink)? {
-                Progress::Quiet => {}
-                Progress::Spoke => progress = Progress::Spoke,
-                Progress::Ended => return Ok(Progress::Ended),
-            }
-        }
-        Ok(progress)
+fn choice(choice: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {
+    let (delta, message) = (choice.get("delta"), choice.get("message"));
+    // A server that repeats what was said so far beside each piece is read by its pieces.
+    let source = delta.or(message).unwrap_or(choice);
+    if source.contradicts("content") {
+        return Err(Trouble::Odd("content is given twice, with two texts,".to_owned()));
     }
-
-    fn is_complete(&self) -> bool {
-        self.done || self.finish.is_some()
+    let content = source.first(&["content", "text"]);
+    let mut words = content.map(Node::words).unwrap_or_default();
+    if let Some(thought) = source.first(&THOUGHT) {
+        words.think(thought);
     }
-
-    fn finish(mut self, sink: Sink<'_>) -> Result<Completion, ProviderError> {
-        if let Some(whole) = self.whole.take() {
-            self.chunk(&whole, sink)?;
-            self.done = true;
-        }
-        if !self.refusal.is_empty() {
-            return Err(ProviderError::Refused(self.endpoint.harmless(&self.refusal)));
-        }
-        match self.finish.as_deref() {
-            Some("length") => return Err(ProviderError::CutOff(self.request.max_tokens)),
-            Some(reason @ ("content_filter" | "error")) => {
-                return Err(ProviderError::Refused(format!("it ended with {reason}")));
-            }
-            None if !self.done => return Err(ProviderError::Stream("it has no end".to_owned())),
-            _ => {}
-        }
-        let usage = self
-            .usage
-            .unwrap_or_else(|| Usage::estimate(self.request.prompt.bytes(), self.text.len()));
-        Ok(Completion {
-            text: self.text,
-            usage,
-        })
+    if let Some(refusal) = source.get("refusal").and_then(Node::text) {
+        words.refusal.push_str(refusal);
     }
+    if delta.is_none() && message.is_some() && !said.text().is_empty() {
+        // Whole messages in a stream, each with all that was said before.
+        let more = words.text.strip_prefix(said.text()).map(str::to_owned);
+        words.text = more.unwrap_or(words.text);
+    }
+    let mut spoke = said.words(&words, sink)?;
+    let calls = source.first(&["tool_calls", "function_call"]).map(Node::items);
+    for (at, call) in (0_u64..).zip(calls.unwrap_or_default()) {
+        let at = call.get("index").and_then(Node::count).unwrap_or(at);
+        spoke |= said.tool(at, call.get("function").unwrap_or(call))?;
+    }
+    let reasons = ["finish_reason", "finish_details", "stop_reason", "done_reason"];
+    said.finished(reason(choice, &reasons));
+    Ok(if spoke { Progress::Spoke } else { Progress::Quiet })
 }

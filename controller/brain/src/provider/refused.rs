@@ -37,6 +37,42 @@ pub(super) struct Offer {
     pub(super) schema: bool,
     /// `stream_options`.
     pub(super) usage: bool,
+    /// The word `json` where there would be a schema.
+    pub(super) json: Json,
+    /// That a model should not think.
+    pub(super) think: bool,
+}
+
+/// Whether `format: "json"` takes the place of a schema that is refused, as Ollama had it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Json {
+    /// It does not.
+    Never,
+    /// Where the schema is refused.
+    Later,
+    /// The schema is refused.
+    Now,
+}
+
+impl Offer {
+    /// To Ollama, whose other parameters are options that it passes over where it does not know them.
+    pub(super) const OLLAMA: Self = Self {
+        limit: Limit::Unsaid,
+        temperature: false,
+        schema: true,
+        usage: false,
+        json: Json::Later,
+        think: true,
+    };
+    /// To Anthropic, which wants `max_tokens` always.
+    pub(super) const ANTHROPIC: Self = Self {
+        limit: Limit::Unsaid,
+        temperature: true,
+        schema: false,
+        usage: false,
+        json: Json::Never,
+        think: false,
+    };
 }
 
 impl Default for Offer {
@@ -46,6 +82,8 @@ impl Default for Offer {
             temperature: true,
             schema: true,
             usage: true,
+            json: Json::Never,
+            think: false,
         }
     }
 }
@@ -54,13 +92,17 @@ impl Default for Offer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Parameter {
     Schema,
+    Json,
+    Think,
     Temperature,
     Usage,
     Limit,
 }
 
-const PARAMETERS: [Parameter; 4] = [
+const PARAMETERS: [Parameter; 6] = [
     Parameter::Schema,
+    Parameter::Json,
+    Parameter::Think,
     Parameter::Temperature,
     Parameter::Usage,
     Parameter::Limit,
@@ -70,6 +112,9 @@ impl Parameter {
     /// What refusals call it, in small letters.
     fn names(self, offer: Offer) -> &'static [&'static str] {
         match self {
+            Self::Schema | Self::Json if offer.json != Json::Never => &["format", "grammar"],
+            Self::Json => &[],
+            Self::Think => &["think"],
             Self::Schema => &[
                 "response_format",
                 "response format",
@@ -91,6 +136,8 @@ impl Parameter {
     fn is_in(self, offer: Offer) -> bool {
         match self {
             Self::Schema => offer.schema,
+            Self::Json => offer.json == Json::Now,
+            Self::Think => offer.think,
             Self::Temperature => offer.temperature,
             Self::Usage => offer.usage,
             Self::Limit => offer.limit != Limit::Unsaid,
@@ -99,7 +146,14 @@ impl Parameter {
 
     fn leave_out(self, offer: &mut Offer) {
         match self {
-            Self::Schema => offer.schema = false,
+            Self::Schema => {
+                offer.schema = false;
+                if offer.json == Json::Later {
+                    offer.json = Json::Now;
+                }
+            }
+            Self::Json => offer.json = Json::Never,
+            Self::Think => offer.think = false,
             Self::Temperature => offer.temperature = false,
             Self::Usage => offer.usage = false,
             Self::Limit => {
@@ -115,6 +169,8 @@ impl Parameter {
 /// What is known of each model of a server.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
+    /// What a question to an unknown model goes out with.
+    first: Offer,
     models: Mutex<BTreeMap<String, Offer>>,
 }
 
@@ -132,12 +188,20 @@ pub(super) struct Tries {
 }
 
 impl Learned {
+    /// Of a server whose models are asked with this at first.
+    pub(super) fn starting(first: Offer) -> Self {
+        Self {
+            first,
+            models: Mutex::default(),
+        }
+    }
+
     fn models(&self) -> MutexGuard<'_, BTreeMap<String, Offer>> {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tries(&self, model: &str) -> Tries {
-        let known = self.models().get(model).copied().unwrap_or_default();
+        let known = self.models().get(model).copied().unwrap_or(self.first);
         Tries {
             known,
             proved: known,
@@ -170,8 +234,15 @@ impl Learned {
 
 fn difference(known: Offer, now: Offer) -> String {
     let mut refused = Vec::new();
-    if known.schema && !now.schema {
-        refused.push("response_format");
+    match (known.schema && !now.schema, known.json, now.json) {
+        (true, Json::Never, _) => refused.push("response_format"),
+        (true, _, Json::Never) => refused.push("format"),
+        (true, _, _) => refused.push("a schema in format (\"json\" is sent in its place)"),
+        (false, Json::Now, Json::Never) => refused.push("format"),
+        (false, _, _) => {}
+    }
+    if known.think && !now.think {
+        refused.push("think");
     }
     if known.temperature && !now.temperature {
         refused.push("temperature");
@@ -246,6 +317,8 @@ mod tests {
         temperature: true,
         schema: true,
         usage: true,
+        json: Json::Never,
+        think: false,
     };
 
     /// Asks a server that accepts what `accepts` says and gives this message otherwise; what is offered, try by try.
@@ -389,6 +462,36 @@ mod tests {
         for code in [401, 403, 413, 429, 500] {
             assert!(!tries.refused(code, "max_tokens"), "{code}");
         }
+    }
+
+    #[test]
+    fn an_ollama_of_before_schemas_is_asked_with_the_word_json_and_one_of_before_that_without() {
+        let learned = Learned::starting(Offer::OLLAMA);
+        let message = "json: cannot unmarshal object into Go struct field ChatRequest.format of type string";
+        let old = Offer {
+            schema: false,
+            json: Json::Now,
+            ..Offer::OLLAMA
+        };
+        let mut tries = learned.tries("a");
+        assert!(tries.refused(400, message));
+        assert_eq!(tries.offer(), old);
+        assert_eq!(
+            learned.keep("a", &tries).unwrap(),
+            "a schema in format (\"json\" is sent in its place)"
+        );
+        let oldest = Offer {
+            json: Json::Never,
+            ..old
+        };
+        let mut tries = learned.tries("a");
+        assert!(tries.refused(400, "invalid format"));
+        assert_eq!(tries.offer(), oldest);
+        assert_eq!(learned.keep("a", &tries).unwrap(), "format");
+        assert_eq!(learned.tries("b").offer(), Offer::OLLAMA);
+        let mut tries = learned.tries("b");
+        assert!(tries.refused(400, "\"llama3\" does not support thinking"));
+        assert!(!tries.offer().think && tries.offer().schema);
     }
 
     #[test]

@@ -50,13 +50,39 @@ pub(crate) fn retry_after(value: &str, date: Option<&str>, now: Timestamp) -> Op
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
+    // No standard has fractions, and some gateways send them.
+    if let Some(seconds) = value
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.0..=MOST_SECONDS).contains(seconds))
+    {
+        return Some(Duration::from_secs_f64(seconds));
+    }
     let until = http_date(value)?;
     let from = date.and_then(|date| http_date(date.trim())).unwrap_or(now);
     Some(until.duration_since(from).try_into().unwrap_or(Duration::ZERO))
 }
 
+/// Longer than any pause that is waited for.
+const MOST_SECONDS: f64 = 1e9;
+
+/// A date in one of the three forms that HTTP has (RFC 9110 §5.6.7).
 fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp())
+    if let Ok(date) = jiff::fmt::rfc2822::parse(text) {
+        return Some(date.timestamp());
+    }
+    // RFC 850 with its full names of days, and what asctime() writes.
+    let (_, without_day) = text.split_once(", ").unwrap_or(("", text));
+    ["%d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+        .iter()
+        .find_map(|form| {
+            jiff::fmt::strtime::parse(form, without_day)
+                .ok()?
+                .to_datetime()
+                .ok()
+        })
+        .and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok())
+        .map(|date| date.timestamp())
 }
 
 #[cfg(test)]
@@ -100,7 +126,7 @@ mod tests {
             after("99999999999999999999999"),
             Some(Duration::from_secs(u64::MAX))
         );
-        for garbage in ["", "soon", "-1", "1.5", "Sat"] {
+        for garbage in ["", "soon", "-1", "NaN", "inf", "Sat"] {
             assert_eq!(after(garbage), None, "{garbage}");
         }
     }

@@ -18,6 +18,7 @@ pub(crate) struct Events {
     lines: Lines,
     pending: Pending,
     longest: usize,
+    unused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +36,7 @@ impl Events {
             lines: Lines::new(longest),
             pending: Pending::default(),
             longest,
+            unused: true,
         }
     }
 
@@ -47,7 +49,25 @@ impl Events {
         if self.pending.too_long {
             return Err(TooLong(self.longest));
         }
+        self.unused &= events.is_empty();
         Ok(events)
+    }
+
+    /// The event that the end of the stream left without its blank line. The standard drops it: its data
+    /// count only where they prove to be complete.
+    pub(crate) fn finish(&mut self) -> Option<Event> {
+        let rest = self.lines.rest().to_vec();
+        let event = match self.pending.line(&rest, self.longest) {
+            Some(event) => Some(event),
+            None => self.pending.dispatch(),
+        };
+        self.unused &= event.is_none();
+        event
+    }
+
+    /// Whether not a single event has come.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.unused
     }
 }
 

@@ -230,14 +230,26 @@ async fn a_refusal_ends_in_the_next_provider() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_off_ends_in_the_next_provider() {
+async fn an_answer_cut_off_twice_ends_in_the_next_provider() {
     let cut = vec![
         stream_head(),
         send(&events(&["It leaks, and ", RESTART], "length")),
     ];
     let (analysis, screen, server) = falls_to_the_next(vec![cut], PATIENT).await;
-    reason(&analysis, "the answer was cut off at 1500 tokens");
-    assert_eq!((screen.restarts.len(), server.requests().len()), (1, 1));
+    reason(&analysis, "the answer was cut off at 6000 tokens");
+    reason(
+        &analysis,
+        "before that: the answer was cut off at 1500 tokens: it is asked once more",
+    );
+    let allowed = server
+        .requests()
+        .iter()
+        .map(|it| it.body["max_tokens"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        (screen.restarts.len(), allowed),
+        (2, vec![1500.into(), 6000.into()])
+    );
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ impl Provider for Scripted {
                             prompt: 1000,
                             completion: 500,
                         },
+                        notes: Vec::new(),
                     })
                 }
                 Say::Fail(error) => Err(error.clone()),
