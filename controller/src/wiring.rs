@@ -23,7 +23,7 @@ use aegis_reconcilers::{
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
-    HostView, HttpMetrics, LogRequest, RagHit, ServerConfig, ServerParts, ServerState, Tokens,
+    HostView, HttpMetrics, LogRequest, RagHit, RagHits, ServerConfig, ServerParts, ServerState, Tokens,
 };
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
@@ -348,14 +348,18 @@ fn balancers(context: &Context) -> aegis_server::Balancers {
 fn rag(context: &Context, recall: &Recall) -> aegis_server::Recall {
     let (store, recall) = (context.store.clone(), recall.clone());
     Arc::new(move |text: &str| {
-        recall
-            .query(&store, text)
-            .into_iter()
-            .map(|hit| RagHit {
-                entry: hit.name,
+        let rows = |hits: Vec<aegis_brain::rag::Hit>| {
+            let rows = hits.into_iter().map(|hit| RagHit {
+                entry: hit.id,
                 score: hit.score,
-            })
-            .collect()
+            });
+            rows.collect()
+        };
+        let (earlier, operations) = recall.compared(&store, text);
+        RagHits {
+            earlier: rows(earlier),
+            operations: rows(operations),
+        }
     })
 }
 

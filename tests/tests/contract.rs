@@ -187,7 +187,7 @@ async fn an_incident_s_result_its_runbook_entry_and_retrieval_have_the_shapes_of
         .api
         .get_ok("/rag/test?logs=memory_leak%20CRITICAL%20memory%2091%20%25")
         .await;
-    assert_eq!(fields(&found), names("query retrieved count"));
+    assert_eq!(fields(&found), names("query retrieved count operations"));
     assert_eq!(found["count"], 1, "{found}");
     assert_eq!(
         fields(&found["retrieved"][0]),

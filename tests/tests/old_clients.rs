@@ -116,26 +116,26 @@ const RUNBOOK: Shape = Object(&[
     ("total", Count),
 ]);
 /// `trust` and `recommended` are ours, beside the keys that a client knows.
+const RETRIEVED_ROW: Shape = Object(&[
+    ("incident_id", Text),
+    ("alert_type", Text),
+    ("root_cause", Text),
+    ("action", ACTIONS),
+    ("justification", Text),
+    ("logs", TextTo(300)),
+    ("similarity_score", Score),
+    ("container_name", Text),
+    ("severity", Text),
+    ("replicas_used", Count),
+    ("trust", Share),
+    ("recommended", Truth),
+]);
+/// `operations` is ours.
 const RETRIEVED: Shape = Object(&[
     ("query", Text),
-    (
-        "retrieved",
-        List(&Object(&[
-            ("incident_id", Text),
-            ("alert_type", Text),
-            ("root_cause", Text),
-            ("action", ACTIONS),
-            ("justification", Text),
-            ("logs", TextTo(300)),
-            ("similarity_score", Score),
-            ("container_name", Text),
-            ("severity", Text),
-            ("replicas_used", Count),
-            ("trust", Share),
-            ("recommended", Truth),
-        ])),
-    ),
+    ("retrieved", List(&RETRIEVED_ROW)),
     ("count", Count),
+    ("operations", List(&RETRIEVED_ROW)),
 ]);
 const HEALTH: Shape = Object(&[
     ("status", Is("ok")),

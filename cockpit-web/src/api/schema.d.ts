@@ -2731,9 +2731,14 @@ export interface components {
              * @description How many those are.
              */
             count: number;
+            /**
+             * @description What incidents are given: no word is dropped that tells one trouble from another.
+             * @default []
+             */
+            operations?: components["schemas"]["RagRow"][];
             /** @description What was asked. */
             query: string;
-            /** @description What is similar, best first. */
+            /** @description What is similar, best first, as the earlier system found and scored it. */
             retrieved: components["schemas"]["RagRow"][];
         };
         /** @description An entry that retrieval found similar. */

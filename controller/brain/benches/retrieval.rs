@@ -8,6 +8,9 @@
     reason = "a measurement ends where it cannot go on, and its output is what it is for"
 )]
 
+#[path = "../src/rag/judged.rs"]
+mod judged;
+
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -34,7 +37,22 @@ fn main() {
     if let Ok(entries) = std::env::var(ENTRIES) {
         return measure(entries.parse().unwrap());
     }
-    println!("retrieval: {QUERIES} queries a size; the budget is < 1 ms a query at 10,000 entries (p50)\n");
+    println!("retrieval: pairs judged by people, each of an entry and a question");
+    for (half, text) in [
+        ("dev", include_str!("../testdata/retrieval/judged/dev.tsv")),
+        ("test", include_str!("../testdata/retrieval/judged/test.tsv")),
+    ] {
+        for (mode, index) in [
+            ("scikit-learn", Index::new()),
+            ("operations", Index::for_operations()),
+        ] {
+            println!("{}", judged_by_people(text, index).line(mode, half));
+        }
+    }
+    if std::env::args().any(|argument| argument == "--judged") {
+        return;
+    }
+    println!("\nretrieval: {QUERIES} queries a size; the budget is < 1 ms a query at 10,000 entries (p50)\n");
     println!(
         "{:>8} {:>10} {:>10} {:>8} {:>9} {:>11} {:>9} {:>11} {:>9} {:>10}",
         "entries",
@@ -66,6 +84,18 @@ fn main() {
     if std::env::var_os(PYTHON).is_none() {
         println!("scikit-learn could not be had ({PYTHON} is not set), so that only ours is measured.");
     }
+}
+
+/// What an index makes of one half of the judged pairs.
+fn judged_by_people(text: &str, mut index: Index) -> judged::Outcome {
+    let pairs = judged::read(text);
+    for (number, pair) in pairs.iter().enumerate() {
+        index.upsert(&number.to_string(), pair.seen);
+    }
+    judged::judge(&pairs, |question| {
+        let hits = index.query(question, 2, 0.05);
+        hits.iter().map(|hit| hit.id.parse().unwrap()).collect()
+    })
 }
 
 fn measure(entries: usize) {

@@ -1,10 +1,11 @@
-//! Retrieval over the runbook in the store: keeps the brain's index in step with the entries. No I/O; the store is memory.
+//! Retrieval over the runbook in the store: keeps the brain's two indices in step with the entries, one of the words of
+//! operations for incidents, and one with the earlier system's scores for its clients. No I/O; the store is memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::{Kind, RunbookEntry};
 use aegis_brain::Recalled;
-use aegis_brain::rag::{Index, document};
+use aegis_brain::rag::{Hit, Index, document, whole_document};
 use aegis_runtime::store::Store;
 
 /// How many entries an incident is given, and how similar they must be.
@@ -15,11 +16,21 @@ const THRESHOLD: f64 = 0.05;
 #[derive(Clone, Default)]
 pub struct Recall(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
-    index: Index,
-    /// What the index holds, by name.
+    operations: Index,
+    earlier: Index,
+    /// What the indices hold, by name.
     held: Vec<Arc<RunbookEntry>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            operations: Index::for_operations(),
+            earlier: Index::new(),
+            held: Vec::new(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Recall {
@@ -34,7 +45,7 @@ impl Recall {
         let entries = store.list::<RunbookEntry>();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(entries);
-        let hits = state.index.query(text, TOP, THRESHOLD);
+        let hits = state.operations.query(text, TOP, THRESHOLD);
         let recalled = hits.into_iter().filter_map(|hit| {
             let at = state
                 .held
@@ -49,6 +60,15 @@ impl Recall {
             })
         });
         recalled.collect()
+    }
+
+    /// As the earlier system would find them and score them: names and scores, best first; and as incidents are given them.
+    pub fn compared(&self, store: &Store, text: &str) -> (Vec<Hit>, Vec<Hit>) {
+        let entries = store.list::<RunbookEntry>();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.follow(entries);
+        let earlier = state.earlier.query(text, TOP, THRESHOLD);
+        (earlier, state.operations.query(text, TOP, THRESHOLD))
     }
 
     /// Takes in what the store has, so that the first question need not wait for it. With many entries that takes
@@ -66,17 +86,23 @@ impl State {
         let mut before = held.iter().peekable();
         for entry in &entries {
             while let Some(gone) = before.next_if(|held| held.name() < entry.name()) {
-                self.index.remove(gone.name());
+                self.remove(gone.name());
             }
             let known = before.next_if(|held| held.name() == entry.name());
             if known.is_none_or(|known| has_changed(known, entry)) {
-                self.index.upsert(entry.name(), &document(&entry.spec));
+                self.operations.upsert(entry.name(), &document(&entry.spec));
+                self.earlier.upsert(entry.name(), &whole_document(&entry.spec));
             }
         }
         for gone in before {
-            self.index.remove(gone.name());
+            self.remove(gone.name());
         }
         self.held = entries;
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.operations.remove(name);
+        self.earlier.remove(name);
     }
 }
 
@@ -108,6 +134,25 @@ mod tests {
     fn found(recall: &Recall, context: &Context, text: &str) -> Vec<(String, f64)> {
         let hits = recall.query(&context.store, text);
         hits.into_iter().map(|hit| (hit.name, hit.score)).collect()
+    }
+
+    #[tokio::test]
+    async fn incidents_are_given_what_operations_mean_and_clients_what_the_earlier_system_found() {
+        let (context, _state) =
+            crate::context::tests::over(&FakeEngine::default(), Settings::default()).await;
+        create(&context, "rb-down", "system is down").await;
+        create(&context, "rb-pool", "pool exhausted").await;
+        let recall = Recall::default();
+        let names = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.id).collect::<Vec<_>>();
+        let (earlier, operations) = recall.compared(&context.store, "the system is down");
+        assert_eq!(
+            (names(earlier), names(operations)),
+            (vec![], vec!["rb-down".to_owned()])
+        );
+        assert_eq!(found(&recall, &context, "the system is down")[0].0, "rb-down");
+        // What helped is part of the earlier system's documents, and no symptom.
+        let (earlier, operations) = recall.compared(&context.store, "restart");
+        assert_eq!((earlier.len(), operations.len()), (2, 0));
     }
 
     #[tokio::test]

@@ -49,5 +49,7 @@ pub use proxies::{TrustedProxies, TrustedProxy};
 pub use pump::pump;
 pub use router::router;
 pub use serve::serve;
-pub use state::{Containers, LogRequest, Logs, NoPlan, Plans, RagHit, Recall, ServerParts, ServerState};
+pub use state::{
+    Containers, LogRequest, Logs, NoPlan, Plans, RagHit, RagHits, Recall, ServerParts, ServerState,
+};
 pub use tls::{Tls, TlsError};

@@ -47,8 +47,17 @@ pub struct RagHit {
     pub score: f64,
 }
 
-/// Retrieval: entries similar to a text, best first.
-pub type Recall = Arc<dyn Fn(&str) -> Vec<RagHit> + Send + Sync>;
+/// The entries that are similar to a text, best first, in both ways.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RagHits {
+    /// As the earlier system found and scored them.
+    pub earlier: Vec<RagHit>,
+    /// As incidents are given them.
+    pub operations: Vec<RagHit>,
+}
+
+/// Retrieval: entries similar to a text.
+pub type Recall = Arc<dyn Fn(&str) -> RagHits + Send + Sync>;
 
 /// Which log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-use crate::{HostView, HttpMetrics, RagHit, Recall, ServerConfig, ServerParts, ServerState, router};
+use crate::{HostView, HttpMetrics, RagHit, RagHits, Recall, ServerConfig, ServerParts, ServerState, router};
 
 pub(crate) fn config() -> ServerConfig {
     ServerConfig {
@@ -86,10 +86,14 @@ impl Server {
 
     pub(crate) async fn with(config: ServerConfig) -> Self {
         let recall: Recall = Arc::new(|_| {
-            vec![RagHit {
+            let hit = |score| RagHit {
                 entry: "rb-1".to_owned(),
-                score: 0.123_456,
-            }]
+                score,
+            };
+            RagHits {
+                earlier: vec![hit(0.123_456)],
+                operations: vec![hit(0.654_321)],
+            }
         });
         Self::searching(config, recall).await
     }

@@ -15,7 +15,9 @@ export function rank(
     (a, b) => trust(b) - trust(a) || a.metadata.name.localeCompare(b.metadata.name),
   );
   if (!asked) return all.map((entry) => ({ entry, score: undefined }));
-  const scores = new Map(answer?.retrieved.map((row) => [row.incident_id, row.similarity_score]));
+  // What an incident would be given; a controller of before has one list only.
+  const rows = answer?.operations ?? answer?.retrieved;
+  const scores = new Map(rows?.map((row) => [row.incident_id, row.similarity_score]));
   const wanted = asked.toLowerCase();
   const contains = ({ spec }: RunbookEntry) =>
     [spec.alertType, spec.rootCause, spec.justification, spec.incidentId, spec.action].some((text) =>

@@ -87,10 +87,13 @@ pub struct RagRow {
 pub struct RagAnswer {
     /// What was asked.
     pub query: String,
-    /// What is similar, best first.
+    /// What is similar, best first, as the earlier system found and scored it.
     pub retrieved: Vec<RagRow>,
     /// How many those are.
     pub count: usize,
+    /// What incidents are given: no word is dropped that tells one trouble from another.
+    #[serde(default)]
+    pub operations: Vec<RagRow>,
 }
 
 impl From<&RunbookEntrySpec> for RunbookView {

@@ -15,12 +15,15 @@ mod vocabulary;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::tokens;
+use super::Terms;
 use length::{Length, Rarity, term_weight};
 use vocabulary::{Rank, Vocabulary};
 
 /// `max_features`.
 const FEATURES: usize = 5000;
+
+/// As many where rare terms count, such as a code that occurred once.
+const OPERATIONS_FEATURES: usize = 200_000;
 
 /// A document that resembles the query.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +45,8 @@ pub struct Index {
     free: Vec<usize>,
     added: u64,
     terms: HashMap<Arc<str>, Term>,
+    /// What counts as a term.
+    reading: Terms,
     /// Terms that are counted otherwise than they stand now.
     stale: HashSet<Arc<str>>,
     vocabulary: Vocabulary,
@@ -80,12 +85,17 @@ impl Default for Index {
 }
 
 impl Index {
-    /// An index of no document.
+    /// An index of no document, whose numbers are scikit-learn's.
     pub fn new() -> Self {
-        Self::with_features(FEATURES)
+        Self::with_features(FEATURES, Terms::ScikitLearn)
     }
 
-    fn with_features(features: usize) -> Self {
+    /// An index of no document, for the words of operations.
+    pub fn for_operations() -> Self {
+        Self::with_features(OPERATIONS_FEATURES, Terms::Operations)
+    }
+
+    fn with_features(features: usize, reading: Terms) -> Self {
         Self {
             slots: HashMap::new(),
             documents: Vec::new(),
@@ -93,6 +103,7 @@ impl Index {
             free: Vec::new(),
             added: 0,
             terms: HashMap::new(),
+            reading,
             stale: HashSet::new(),
             vocabulary: Vocabulary::new(features),
         }
@@ -116,7 +127,7 @@ impl Index {
         });
         let slot = self.free.pop().unwrap_or(self.documents.len());
         let number = narrow(slot);
-        let counts = tokens::terms(text);
+        let counts = self.reading.of(text);
         let mut names = Vec::with_capacity(counts.len());
         let mut length = Length::default();
         for (name, tf) in counts {

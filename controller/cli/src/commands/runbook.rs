@@ -180,8 +180,10 @@ fn cell(row: &Value, name: &str) -> String {
 
 async fn search(text: &str, session: &Session) -> Result<(), CliError> {
     let answer = session.client.recall(text).await?;
+    // What an incident would be given; a controller of before has one list only.
     let rows = answer
-        .get("retrieved")
+        .get("operations")
+        .or_else(|| answer.get("retrieved"))
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();

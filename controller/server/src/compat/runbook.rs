@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::refusal::Refusal;
 use crate::request::Asked;
-use crate::state::{RagHit, ServerState};
+use crate::state::{RagHit, RagHits, ServerState};
 use crate::status::Status;
 
 /// What is asked where nothing is.
@@ -38,22 +38,26 @@ pub(super) async fn recall(
 ) -> Result<Json<RagAnswer>, Refusal> {
     let query = question.logs.unwrap_or_else(|| EXAMPLE.to_owned());
     let hits = search(&state, query.clone()).await?;
-    let rows = hits.iter().filter_map(|hit| {
-        // An entry may have gone since it was indexed.
-        let entry = state.store.get::<RunbookEntry>(&hit.entry)?;
-        Some(RagRow::new(&entry.spec, hit.score))
-    });
-    let retrieved: Vec<RagRow> = rows.collect();
+    let rows = |hits: Vec<RagHit>| -> Vec<RagRow> {
+        let rows = hits.into_iter().filter_map(|hit| {
+            // An entry may have gone since it was indexed.
+            let entry = state.store.get::<RunbookEntry>(&hit.entry)?;
+            Some(RagRow::new(&entry.spec, hit.score))
+        });
+        rows.collect()
+    };
+    let retrieved = rows(hits.earlier);
     Ok(Json(RagAnswer {
         query,
         count: retrieved.len(),
         retrieved,
+        operations: rows(hits.operations),
     }))
 }
 
 /// The entries that are similar. After a start that may wait for seconds until all are indexed: not on a thread that
 /// others wait for.
-async fn search(state: &ServerState, text: String) -> Result<Vec<RagHit>, Status> {
+async fn search(state: &ServerState, text: String) -> Result<RagHits, Status> {
     let failed =
         |error: &dyn std::fmt::Display| Status::internal(format!("the runbook was not searched: {error}"));
     let _turn = state.searches.acquire().await.map_err(|error| failed(&error))?;

@@ -398,6 +398,11 @@ async fn the_runbook_and_retrieval_show_entries() {
         (&row["similarity_score"], row["logs"].as_str().unwrap().len()),
         (&json!(0.1235), 300)
     );
+    assert_eq!(
+        found["operations"][0]["similarity_score"],
+        json!(0.6543),
+        "{found}"
+    );
     // One success, which is what an entry begins with, and no failure: (1 + 1) / (1 + 2).
     assert_eq!(
         (&row["trust"], &row["recommended"]),

@@ -8,7 +8,6 @@ use super::length::{Among, term_weight};
 use super::vocabulary::Rank;
 use super::{Document, Hit, Index, Term, narrow, wide};
 use crate::rag::score::{cosine, idf, weight};
-use crate::rag::tokens;
 
 /// A document's sums while a query runs.
 #[derive(Clone, Copy, Default)]
@@ -23,7 +22,7 @@ impl Index {
     /// that was added first.
     pub fn query(&mut self, text: &str, top: usize, threshold: f64) -> Vec<Hit> {
         self.measure();
-        let query = tokens::terms(text);
+        let query = self.reading.of(text);
         let kept = Kept::new(self, &query);
         let n = narrow(self.len()).saturating_add(1);
         let mut running = vec![Running::default(); self.documents.len()];

@@ -34,7 +34,7 @@ fn recorded() -> Vec<Corpus> {
 }
 
 fn index(features: usize, documents: &[String]) -> Index {
-    let mut index = Index::with_features(features);
+    let mut index = Index::with_features(features, Terms::ScikitLearn);
     for (number, text) in documents.iter().enumerate() {
         index.upsert(&number.to_string(), text);
     }
@@ -145,7 +145,7 @@ fn refit(features: usize, documents: &[String], query: &str) -> Vec<f64> {
         .iter()
         .map(String::as_str)
         .chain([query])
-        .map(tokens::terms)
+        .map(crate::rag::tokens::terms)
         .collect();
     let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
     for (term, count) in counts.iter().flatten() {
@@ -204,7 +204,7 @@ proptest! {
 
     #[test]
     fn after_any_edits_a_query_answers_as_a_fit_from_scratch(edits in prop::collection::vec(edit(), 1..40), features in 1_usize..40) {
-        let mut index = Index::with_features(features);
+        let mut index = Index::with_features(features, Terms::ScikitLearn);
         let mut corpus: Vec<(usize, String)> = Vec::new();
         for edit in edits {
             match edit {

@@ -99,7 +99,7 @@ async fn a_search_shows_what_an_incident_would_be_given() {
     found["similarity_score"] = json!(0.4321);
     found["trust"] = json!(0.2);
     found["recommended"] = json!(false);
-    let answer = json!({"query": "oom", "count": 1, "retrieved": [found]});
+    let answer = json!({"query": "oom", "count": 1, "retrieved": [row("other")], "operations": [found]});
     answers(&server, "GET", "/rag/test", json_body(&answer)).await;
     let run = aegisctl(&server.uri(), &["runbook", "search", "oom", "killed"]).await;
     assert_eq!(
