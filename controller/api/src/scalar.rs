@@ -124,7 +124,8 @@ text_scalar!(
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 );
 
-/// A span of time written as a number and a unit: `250ms`, `30s`, `5m`, `1h`, `7d`. At most 365 d.
+/// A span of time written as numbers with units, as Go and Compose do: `250ms`, `30s`, `1m30s`, `1.5h`, `7d`. Whole
+/// milliseconds, at most 365 d. Shown in the largest unit that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(std::time::Duration);
@@ -164,19 +165,51 @@ impl FromStr for Duration {
     fn from_str(text: &str) -> Result<Self, InvalidScalar> {
         let refuse = || {
             InvalidScalar(format!(
-                "{text:?} is not a duration: use a number with ms, s, m, h or d, such as '30s', up to 365d"
+                "{text:?} is not a duration: use a number with ms, s, m, h or d, such as '30s' or '1h30m', of whole \
+                 milliseconds, up to 365d"
             ))
         };
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at_checked(digits).ok_or_else(refuse)?;
-        let number: u64 = number.parse().map_err(|_| refuse())?;
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refuse)?;
-        let ms = number
-            .checked_mul(*factor)
-            .filter(|ms| *ms <= 365 * 86_400_000)
-            .ok_or_else(refuse)?;
+        let (mut rest, mut ms) = (text, 0_u64);
+        loop {
+            let (part, after) = duration_part(rest).ok_or_else(refuse)?;
+            ms = ms
+                .checked_add(part)
+                .filter(|ms| *ms <= 365 * 86_400_000)
+                .ok_or_else(refuse)?;
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
         Ok(Self::from_millis(ms))
     }
+}
+
+/// The first number with its unit, in milliseconds, and what comes after it.
+fn duration_part(text: &str) -> Option<(u64, &str)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let (whole, rest) = text.split_at_checked(digits(text))?;
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at_checked(digits(rest))?,
+        None => ("", rest),
+    };
+    if whole.is_empty() && fraction.is_empty() || fraction.len() > 12 {
+        return None;
+    }
+    let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let (unit, after) = rest.split_at_checked(letters)?;
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let parts: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
+    let parts = parts.checked_mul(*factor)?;
+    // What is less than a millisecond would be lost.
+    let fraction = parts.is_multiple_of(scale).then(|| parts / scale)?;
+    Some((whole.checked_mul(*factor)?.checked_add(fraction)?, after))
 }
 
 impl fmt::Display for Duration {
@@ -220,7 +253,7 @@ impl JsonSchema for Duration {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "maxLength": 16})
+        json_schema!({"type": "string", "pattern": "^([0-9]*[.]?[0-9]+(ms|s|m|h|d))+$", "maxLength": 16})
     }
 }
 
@@ -311,6 +344,35 @@ mod tests {
             assert_eq!(text.parse::<Duration>().unwrap().to_string(), text);
         }
         assert_eq!("60s".parse::<Duration>().unwrap().to_string(), "1m");
+        for (text, shown) in [
+            ("1h30m", "90m"),
+            ("1m30s", "90s"),
+            ("1m0.5s", "60500ms"),
+            ("1.5s", "1500ms"),
+            (".5s", "500ms"),
+            ("1h0m0s", "1h"),
+            ("24h", "1d"),
+            ("0.5d", "12h"),
+            ("0s", "0ms"),
+        ] {
+            let duration: Duration = text.parse().unwrap();
+            assert_eq!(duration.to_string(), shown, "{text}");
+            assert_eq!(shown.parse::<Duration>().unwrap(), duration);
+        }
+        for text in [
+            "1.0005s",
+            "1m30",
+            "1m 30s",
+            "1h-5m",
+            "1.2.3s",
+            ".s",
+            "1us",
+            "1m30s ",
+            "366d12h",
+            "0.0000000000001d",
+        ] {
+            assert!(text.parse::<Duration>().is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -319,7 +381,6 @@ mod tests {
             "",
             "5",
             "s",
-            "1.5s",
             "-3s",
             "5 s",
             "999999d",

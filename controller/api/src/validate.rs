@@ -148,7 +148,10 @@ impl SchemaCheck {
                     TypeKind::Single(kind) => kind.to_string(),
                     TypeKind::Multiple(kinds) => format!("{kinds:?}"),
                 };
-                let message = format!("Invalid value: {value}: must be of type {wanted}");
+                let instance: &Value = error.instance();
+                let quoted = wanted == "string" && (instance.is_number() || instance.is_boolean());
+                let hint = if quoted { quote_it(&value) } else { String::new() };
+                let message = format!("Invalid value: {value}: must be of type {wanted}{hint}");
                 FieldError::new(field.clone(), Cause::TypeInvalid, message)
             }
             ValidationErrorKind::Enum { options } => {
@@ -226,6 +229,11 @@ fn joined(field: &str, name: &str) -> String {
     }
 }
 
+/// What to do with a number or a yes that was meant as a text, such as the value of a variable.
+pub(crate) fn quote_it(written: &str) -> String {
+    format!(": quote it: \"{written}\"")
+}
+
 /// A limit as a person writes it: a CRD's schema holds its limits as floating point numbers.
 fn number(limit: &Value) -> String {
     limit
@@ -236,7 +244,9 @@ fn number(limit: &Value) -> String {
 /// A pattern in words, for those that a person would not want to read.
 fn pattern_words(pattern: &str) -> String {
     match pattern {
-        "^[0-9]+(ms|s|m|h|d)$" => "must be a number with ms, s, m, h or d, such as 30s".to_owned(),
+        "^([0-9]*[.]?[0-9]+(ms|s|m|h|d))+$" => {
+            "must be a number with ms, s, m, h or d, such as 30s or 1h30m".to_owned()
+        }
         "^([01][0-9]|2[0-3]):[0-5][0-9]$" => "must be a time of day, HH:MM".to_owned(),
         _ => format!("must match {pattern}"),
     }

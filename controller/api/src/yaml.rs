@@ -6,6 +6,7 @@
 mod place;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -21,6 +22,8 @@ pub struct Document {
     /// What it says.
     pub value: Value,
     place: Place,
+    /// The whole text that it came from.
+    text: Arc<str>,
 }
 
 /// A text that is not YAML. Display: `line 3, column 5: …`.
@@ -43,6 +46,8 @@ pub const MAX_KEY_BYTES: usize = 1024;
 pub const MAX_NODES: usize = 100_000;
 /// How deep a text may be nested: reading goes down with it, on the stack of the thread that reads.
 pub const MAX_DEPTH: usize = 32;
+/// Of how many errors the value is shown as it is written.
+const WRITTEN: usize = 20;
 /// Bytes to which the aliases of a text may grow it, at the most.
 const ALIASED_BYTES: usize = 128 << 20;
 
@@ -56,11 +61,23 @@ pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
             message,
         });
     }
-    let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options(text))
-        .map_err(|error| syntax_error(&error))?;
+    let nodes: Vec<Spanned<Node>> =
+        serde_saphyr::from_multiple_with_options(text, options(text)).map_err(|error| {
+            let error = syntax_error(&error);
+            // Only where it is what stopped the reader: in a text of several lines a tab is welcome.
+            tab(text)
+                .filter(|tab| tab.line.abs_diff(error.line) <= 1)
+                .unwrap_or(error)
+        })?;
+    let text: Arc<str> = text.into();
     let documents = nodes.into_iter().map(|node| {
-        let (value, place) = split(node);
-        Document { value, place }
+        let (mut value, place) = split(node);
+        // As in Compose files: a place for anchors, and nothing that is meant.
+        if let Value::Object(fields) = &mut value {
+            fields.retain(|name, _| !name.starts_with("x-"));
+        }
+        let text = Arc::clone(&text);
+        Document { value, place, text }
     });
     Ok(documents.filter(|document| !document.value.is_null()).collect())
 }
@@ -85,14 +102,56 @@ impl Document {
         Some(self.place.find(field))
     }
 
-    /// Gives each error the position of its field.
+    /// The scalar of this field as it is written, if it stands there without quotes.
+    fn written(&self, field: &str) -> Option<&str> {
+        let at = self.place.value(field)?;
+        let line = self
+            .text
+            .lines()
+            .nth(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
+        let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
+        let (start, _) = line.char_indices().nth(column)?;
+        let rest = line.get(start..)?;
+        let ends = [rest.find(" #"), rest.find([',', ']', '}'])];
+        let end = ends.into_iter().flatten().min().unwrap_or(rest.len());
+        let written = rest.get(..end)?.trim_end();
+        let plain =
+            !written.is_empty() && !written.starts_with(['"', '\'', '|', '>', '&', '*', '!', '{', '[']);
+        plain.then_some(written)
+    }
+
+    /// Gives each error the position of its field. What was meant as a text is shown as it is written: of `0644` or `NO`
+    /// nothing is left once it was read as a number or a yes.
     pub fn locate(&self, mut errors: Vec<FieldError>) -> Vec<FieldError> {
         for error in &mut errors {
             error.position = self.position(&error.field);
         }
         errors.sort_by_key(|error| error.position);
+        // Each costs a walk through the text, and no list that is shown is longer.
+        for error in errors.iter_mut().take(WRITTEN) {
+            if error.message.contains(": quote it: ")
+                && let Some(written) = self.written(&error.field)
+            {
+                let hint = crate::validate::quote_it(written);
+                error.message = format!("Invalid value: {written}: must be of type string{hint}");
+            }
+        }
         errors
     }
+}
+
+/// A tab at the start of a line is the commonest of all mistakes, and parsers name it in many ways.
+fn tab(text: &str) -> Option<SyntaxError> {
+    let (at, line) = text
+        .lines()
+        .enumerate()
+        .find(|(_, line)| line.trim_start_matches(' ').starts_with('\t') && !line.trim().is_empty())?;
+    let column = line.bytes().take_while(|byte| *byte == b' ').count() + 1;
+    Some(SyntaxError {
+        line: u64::try_from(at).unwrap_or(u64::MAX).saturating_add(1),
+        column: u64::try_from(column).unwrap_or(u64::MAX),
+        message: "a tab: YAML is indented with spaces only".to_owned(),
+    })
 }
 
 fn syntax_error(error: &serde_saphyr::Error) -> SyntaxError {
@@ -133,7 +192,12 @@ fn split(node: Spanned<Node>) -> (Value, Place) {
             (Value::Object(fields), Below::Fields(places))
         }
     };
-    (value, Place { position, below })
+    let place = Place {
+        position,
+        value: position,
+        below,
+    };
+    (value, place)
 }
 
 fn position(location: &serde_saphyr::Location) -> Position {
@@ -251,6 +315,52 @@ mod tests {
     fn a_duplicate_key_is_refused_by_line() {
         let error = parse("kind: A\nspec: 1\nkind: B\n").unwrap_err();
         assert_eq!(error.line, 3, "{error}");
+    }
+
+    #[test]
+    fn extension_keys_hold_anchors_and_mean_nothing() {
+        let text = "x-env: &env\n  A: one\n  B: two\nkind: Workload\nspec:\n  env:\n    <<: *env\n    B: three\n  x-inner: 1\n";
+        let value = parse(text).unwrap().remove(0).value;
+        assert_eq!(
+            value,
+            json!({"kind": "Workload", "spec": {"env": {"A": "one", "B": "three"}, "x-inner": 1}}),
+            "below the top a name that begins like that may be meant"
+        );
+    }
+
+    #[test]
+    fn editors_marks_and_line_ends_are_read_and_a_tab_is_named() {
+        for text in [
+            "\u{feff}kind: A\nspec: {b: c}\n",
+            "kind: A\r\nspec:\r\n  b: c\r\n",
+            "\u{feff}---\r\nkind: A\r\nspec: {b: c}",
+        ] {
+            let documents = parse(text).unwrap();
+            assert_eq!(
+                documents[0].value,
+                json!({"kind": "A", "spec": {"b": "c"}}),
+                "{text:?}"
+            );
+        }
+        let error = parse("kind: A\nspec:\n\tb: c\n").unwrap_err();
+        assert!(error.line == 3 && error.message.contains("tab"), "{error}");
+    }
+
+    #[test]
+    fn what_was_meant_as_a_text_is_shown_as_it_is_written() {
+        let text =
+            "spec:\n  env:\n    MODE: 0644 # rights\n    COUNTRY: NO\n    LIST: {a: 1e5, b: 2}\n    Q: '1'\n";
+        let document = parse(text).unwrap().remove(0);
+        for (field, written) in [
+            ("spec.env.MODE", Some("0644")),
+            ("spec.env.COUNTRY", Some("NO")),
+            ("spec.env.LIST.a", Some("1e5")),
+            ("spec.env.LIST.b", Some("2")),
+            ("spec.env.Q", None),
+            ("spec.env.missing", None),
+        ] {
+            assert_eq!(document.written(field), written, "{field}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Events in the Kubernetes sense: short human-readable notes about objects. Owns a bounded memory of them; equal ones
-//! within ten minutes become one with a count. No I/O: events do not survive a restart.
+//! within ten minutes become one with a count, also where they differ in a time or a process id only. No I/O: events do not
+//! survive a restart.
+
+mod gist;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,7 +117,8 @@ struct Same {
     about: ObjectRef,
     kind: EventType,
     reason: String,
-    message: String,
+    /// What the message comes to.
+    gist: String,
 }
 
 impl Default for EventRecorder {
@@ -153,9 +157,12 @@ impl EventRecorder {
             about: about.clone(),
             kind,
             reason: reason.to_owned(),
-            message,
+            gist: gist::gist(&message),
         };
-        let revision = self.inner.book().record(same, Time(jiff::Timestamp::now()));
+        let revision = self
+            .inner
+            .book()
+            .record(same, message, Time(jiff::Timestamp::now()));
         self.inner.latest.send_replace(revision);
     }
 
@@ -189,7 +196,7 @@ impl Inner {
 }
 
 impl Book {
-    fn record(&mut self, same: Same, now: Time) -> u64 {
+    fn record(&mut self, same: Same, message: String, now: Time) -> u64 {
         self.revision += 1;
         let revision = self.revision;
         let earlier = self
@@ -202,6 +209,8 @@ impl Book {
                 count: event.count.saturating_add(1),
                 last: now,
                 revision,
+                // As it was said last.
+                message,
                 ..event
             },
             older => {
@@ -216,7 +225,7 @@ impl Book {
                     about: same.about.clone(),
                     kind: same.kind,
                     reason: same.reason.clone(),
-                    message: same.message.clone(),
+                    message,
                     count: 1,
                     first: now,
                     last: now,
@@ -235,7 +244,7 @@ impl Book {
                     about: oldest.about,
                     kind: oldest.kind,
                     reason: oldest.reason,
-                    message: oldest.message,
+                    gist: gist::gist(&oldest.message),
                 };
                 if self.latest_of.get(&same) == Some(&revision) {
                     self.latest_of.remove(&same);
@@ -294,18 +303,22 @@ mod tests {
             about: about("web"),
             kind: EventType::Normal,
             reason: "R".to_owned(),
-            message: message.to_owned(),
+            gist: gist::gist(message),
         }
+    }
+
+    fn note(book: &mut Book, message: &str, at: Time) {
+        book.record(same(message), message.to_owned(), at);
     }
 
     #[test]
     fn equal_events_within_ten_minutes_are_one_with_a_count() {
         let recorder = EventRecorder::new();
         let mut book = recorder.inner.book();
-        book.record(same("a"), later(0));
-        book.record(same("a"), later(599));
-        book.record(same("b"), later(599));
-        book.record(same("a"), later(1199));
+        note(&mut book, "a", later(0));
+        note(&mut book, "a", later(599));
+        note(&mut book, "b", later(599));
+        note(&mut book, "a", later(1199));
         let counts: Vec<(String, u32)> = book
             .by_revision
             .values()
@@ -315,6 +328,23 @@ mod tests {
             counts,
             [("a".to_owned(), 2), ("b".to_owned(), 1), ("a".to_owned(), 1)]
         );
+    }
+
+    #[test]
+    fn events_that_differ_in_a_time_or_a_process_id_only_are_counted_and_say_the_last_one() {
+        let recorder = EventRecorder::new();
+        let mut book = recorder.inner.book();
+        for n in 0..40 {
+            let message = format!(
+                "2026/11/28 03:48:{:02} [emerg] {n}#{n}: unknown directive",
+                n % 60
+            );
+            note(&mut book, &message, later(n));
+        }
+        let [event] = &book.by_revision.values().collect::<Vec<_>>()[..] else {
+            panic!("{:?}", book.by_revision)
+        };
+        assert!(event.count == 40 && event.message.contains("39#39"), "{event:?}");
     }
 
     #[test]

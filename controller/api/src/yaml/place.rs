@@ -9,6 +9,8 @@ use crate::position::Position;
 pub(super) struct Place {
     /// Of an entry of a mapping: its key.
     pub(super) position: Position,
+    /// Of an entry of a mapping: its value.
+    pub(super) value: Position,
     pub(super) below: Below,
 }
 
@@ -23,11 +25,21 @@ pub(super) enum Below {
 impl Place {
     /// Where the field of this path stands; where it is missing, its nearest parent.
     pub(super) fn find(&self, path: &str) -> Position {
+        self.follow(path).0.position
+    }
+
+    /// Where the value of this field stands, if it is there.
+    pub(super) fn value(&self, path: &str) -> Option<Position> {
+        let (place, rest) = self.follow(path);
+        rest.is_empty().then_some(place.value)
+    }
+
+    fn follow<'a>(&'a self, path: &'a str) -> (&'a Self, &'a str) {
         let (mut place, mut rest) = (self, path);
         while let Some((inner, after)) = place.step(rest) {
             (place, rest) = (inner, after);
         }
-        place.position
+        (place, rest)
     }
 
     /// One step down a path, and what is left of the path. Keys hold dots and brackets, too: the longest that is there counts.

@@ -39,7 +39,11 @@ pub(crate) fn parse(key: &Key, bytes: &[u8], defaults: &Defaults) -> Result<Desi
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        format!("line {line}, column {column}: not UTF-8 text: save the file as UTF-8")
+        let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+        format!(
+            "line {line}, column {column}: the byte 0x{byte:02X} is no UTF-8 text, as in files of Windows-1252 or Latin-1: \
+             save the file as UTF-8"
+        )
     })?;
     let documents = yaml::parse(text).map_err(|error| error.to_string())?;
     let mut documents = documents.into_iter();
@@ -243,7 +247,7 @@ mod tests {
         assert!(
             parse(&key(), b"a: 1\nb: \xff\n", &Defaults::default())
                 .unwrap_err()
-                .contains("line 2, column 4: not UTF-8")
+                .contains("line 2, column 4: the byte 0xFF is no UTF-8 text")
         );
         assert!(
             parse(&key(), &vec![b'#'; MAX_BYTES + 1], &Defaults::default())
