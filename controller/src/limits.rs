@@ -1,6 +1,8 @@
 //! What automation may do on the whole host, and how much is kept, as flags. Parses and bounds; what the limits mean is the
 //! reconcilers', the store's and the server's.
 
+use aegis_api::Duration;
+use aegis_planning::correlation::burst::Closeness;
 use aegis_planning::host_limit::HostLimits;
 use aegis_runtime::{AuditRetention, Retention};
 
@@ -30,6 +32,10 @@ pub(crate) struct Limits {
     /// alert that is only counted is never refused.
     #[arg(long, env = "AEGIS_ALERTS_PER_SECOND", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
     pub(crate) alerts_per_second: u32,
+    /// Seconds within which an alert about a workload follows another to be of the same burst, and is folded into its
+    /// incident; a burst ends after six times that. 0: each alert stands alone.
+    #[arg(long, env = "AEGIS_COALESCE_SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=60), value_name = "SECS")]
+    pub(crate) coalesce_secs: u64,
     /// Size of the audit log, MiB. Past it the oldest records go, behind a checkpoint that the rest is verified from.
     #[arg(long, env = "AEGIS_AUDIT_MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576), value_name = "MIB")]
     pub(crate) audit_mb: u32,
@@ -51,6 +57,14 @@ impl Limits {
             max_open: usize::try_from(self.open_incidents)
                 .unwrap_or(usize::MAX)
                 .saturating_add(1000),
+        }
+    }
+
+    /// How close alerts of one burst are.
+    pub(crate) fn closeness(&self) -> Closeness {
+        Closeness {
+            quiet: Duration::from_secs(self.coalesce_secs),
+            longest: Duration::from_secs(self.coalesce_secs.saturating_mul(6)),
         }
     }
 

@@ -23,7 +23,7 @@ use aegis_reconcilers::{
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
-    HostView, HttpMetrics, LogRequest, RagHit, RagHits, ServerConfig, ServerParts, ServerState, Tokens,
+    HostView, HttpMetrics, IntakeMetrics, LogRequest, RagHit, RagHits, ServerConfig, ServerParts, ServerState, Tokens,
 };
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
@@ -80,7 +80,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let context = context(&args, store, engine, events);
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
-    let http = HttpMetrics::new(&mut registry);
+    let instruments = (HttpMetrics::new(&mut registry), IntakeMetrics::new(&mut registry));
     let notifier = notifications::notifier(&args.notifications, &context.store, &mut registry).await?;
     let parts = Wired {
         docker_events: DockerEvents::new(&context),
@@ -91,7 +91,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
     };
-    let state = parts.server(&args, access, reach, registry, http, shutdown.clone());
+    let state = parts.server(&args, access, reach, registry, instruments, shutdown.clone());
     let mut tasks = Tasks {
         set: JoinSet::new(),
         shutdown,
@@ -112,6 +112,10 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let counting = state.clone();
     tasks.spawn("repeats of alerts", |shutdown| {
         aegis_server::tally(counting, shutdown)
+    });
+    let holding = state.clone();
+    tasks.spawn("inhibited alerts", |shutdown| {
+        aegis_server::release(holding, shutdown)
     });
     let router = aegis_server::router(state);
     tasks.spawn("audit head", |shutdown| heads.run(shutdown));
@@ -186,7 +190,7 @@ impl Wired {
         access: Access,
         reach: Reach,
         registry: Registry,
-        http: HttpMetrics,
+        instruments: (HttpMetrics, IntakeMetrics),
         shutdown: CancellationToken,
     ) -> ServerState {
         let context = &self.context;
@@ -201,6 +205,7 @@ impl Wired {
                     max_replicas: args.max_replicas,
                     alerts_per_second: args.limits.alerts_per_second,
                     open_incidents: usize::try_from(args.limits.open_incidents).unwrap_or(usize::MAX),
+                    closeness: args.limits.closeness(),
                     allowed_origins: args.allowed_origins.clone(),
                     trusted_proxies: reach.proxies,
                     alerts_only: reach.alerts_only,
@@ -216,7 +221,9 @@ impl Wired {
                 feed: context.feed.clone(),
                 host: self.view.clone(),
                 registry: Arc::new(registry),
-                http,
+                http: instruments.0,
+                intake_metrics: instruments.1,
+                secrets: secrets_of(args),
                 recall: rag(context, &self.recall),
                 logs: logs(context),
                 plans: plans(context),
@@ -315,6 +322,15 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
 }
 
 /// Where templates take values from.
+/// What AlertSources prove their senders with.
+fn secrets_of(args: &Args) -> aegis_server::Secrets {
+    let folder = secrets_dir(args);
+    Arc::new(move |source| {
+        let value = aegis_reconcilers::secret_value(&folder, source);
+        value.map(Into::into)
+    })
+}
+
 fn secrets_dir(args: &Args) -> std::path::PathBuf {
     let own = || args.state_dir.join(".secrets").join("env");
     args.secrets_dir.clone().unwrap_or_else(own)

@@ -3,12 +3,14 @@
 
 use serde_json::Value;
 
+use crate::alert_source::AlertSourceStatus;
 use crate::condition::{ConditionType, Reason};
 use crate::detector::DetectorStatus;
 use crate::incident::{IncidentStatus, Phase, Stage};
 use crate::load_balancer::LoadBalancerStatus;
 use crate::policy::RemediationPolicyStatus;
 use crate::runbook::RunbookEntryStatus;
+use crate::silence::SilenceStatus;
 use crate::workload::WorkloadStatus;
 
 /// A status that may have been stored by an earlier version.
@@ -23,6 +25,8 @@ impl Convert for WorkloadStatus {}
 impl Convert for LoadBalancerStatus {}
 impl Convert for RemediationPolicyStatus {}
 impl Convert for DetectorStatus {}
+impl Convert for AlertSourceStatus {}
+impl Convert for SilenceStatus {}
 impl Convert for RunbookEntryStatus {}
 
 impl Convert for IncidentStatus {

@@ -4,8 +4,8 @@
 use crate::incident::DETECTOR;
 use crate::proposal::Action;
 use crate::{
-    ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
-    RunbookEntry, Time, Workload, condition,
+    AlertSource, ConditionType, Detector, Duration, Incident, LoadBalancer, Phase, Reason, RemediationPolicy,
+    RunbookEntry, Silence, Time, Workload, condition,
 };
 
 /// How long what was done counts for budgets, cooldowns and relapses after an incident ended.
@@ -54,6 +54,8 @@ impl Faceted for Workload {}
 impl Faceted for LoadBalancer {}
 impl Faceted for RemediationPolicy {}
 impl Faceted for Detector {}
+impl Faceted for AlertSource {}
+impl Faceted for Silence {}
 impl Faceted for RunbookEntry {}
 
 /// The keys of incidents.
@@ -67,6 +69,8 @@ pub mod key {
     pub const UNPLACED: &str = "open/unplaced";
     /// Of these, those that have a plan or wait for their turn: they count for the limits of the host.
     pub const AT_WORK: &str = "open/at-work";
+    /// Those that list alerts which were inhibited by them and still fire, whether they have ended or not.
+    pub const INHIBITS: &str = "inhibits";
     /// Those that ended, and whose symptom may still come back.
     pub const UNSETTLED: &str = "unsettled";
 
@@ -155,6 +159,9 @@ fn keys(incident: &Incident) -> Vec<String> {
     keys.extend(last_action(incident).map(key::acted));
     let recalled = status.iter().flat_map(|status| &status.retrieved);
     keys.extend(recalled.map(|hit| key::recalled(&hit.entry)));
+    if incident.spec.source.inhibits() {
+        keys.push(key::INHIBITS.to_owned());
+    }
     if status.is_some_and(|status| status.is_unsettled()) {
         keys.push(key::UNSETTLED.to_owned());
     }

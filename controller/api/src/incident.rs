@@ -141,7 +141,7 @@ pub struct Source {
     pub joined: Vec<JoinedAlert>,
 }
 
-/// An alert that joined the incident of a detector.
+/// An alert that joined an incident: of a detector about the same, of the burst that it began, or of what depends on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JoinedAlert {
@@ -160,10 +160,27 @@ pub struct JoinedAlert {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 2000))]
     pub logs: String,
+    /// When its sender said that it is over; absent while it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+    /// The container it is about, where that is another than the incident's: its trouble is taken to follow from the
+    /// incident's, on which its workload depends, and it opens an incident of its own only when it outlives that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inhibited: Option<ContainerName>,
+    /// When it was let go to open one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Time>,
+}
+
+impl JoinedAlert {
+    /// Whether it is inhibited, still fires and was not let go.
+    pub fn is_held(&self) -> bool {
+        self.inhibited.is_some() && self.resolved_at.is_none() && self.released_at.is_none()
+    }
 }
 
 /// Alerts that are kept of those that joined.
-const MOST_JOINED: usize = 20;
+pub const MOST_JOINED: usize = 20;
 
 impl Source {
     /// Keeps an alert that joined; the oldest goes where there are too many.
@@ -172,6 +189,12 @@ impl Source {
         self.joined.push(alert);
         let excess = self.joined.len().saturating_sub(MOST_JOINED);
         self.joined.drain(..excess);
+    }
+
+    /// Whether alerts that are inhibited still fire.
+    pub fn inhibits(&self) -> bool {
+        let mut joined = self.joined.iter();
+        joined.any(JoinedAlert::is_held)
     }
 
     /// Whether an alert of this id, or of this fingerprint, joined.

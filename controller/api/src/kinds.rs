@@ -14,7 +14,9 @@ use crate::conversion::Convert;
 use crate::defaults::{Defaults, Fill};
 use crate::facets::{Faceted, Facets};
 use crate::validate::{FieldError, Rules, SchemaCheck, strip_nulls};
-use crate::{Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use crate::{
+    AlertSource, Detector, Incident, LoadBalancer, RemediationPolicy, RunbookEntry, Silence, Workload,
+};
 
 /// A resource kind as Rust sees it.
 pub trait Kind:
@@ -109,6 +111,8 @@ kinds! {
     RemediationPolicy "remediationpolicies" [Ready],
     Detector "detectors" [Ready],
     RunbookEntry "runbookentries" [Ready],
+    AlertSource "alertsources" [],
+    Silence "silences" [],
 }
 
 /// A typed object behind `Any`, as [`KindInfo::decode`] makes it.

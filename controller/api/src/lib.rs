@@ -1,4 +1,4 @@
-//! The vocabulary of AegisOps: the six resource kinds, their validation, and the wire shapes.
+//! The vocabulary of AegisOps: the resource kinds, their validation, and the wire shapes.
 //!
 //! Owns every type that another crate, a YAML file or a client can name. Does no I/O: no tokio, no
 //! bollard, no axum. Everything here is data and pure functions over it.
@@ -9,6 +9,7 @@
 )]
 
 pub mod access;
+pub mod alert_source;
 pub mod audit;
 pub mod automation;
 pub mod conceal;
@@ -39,12 +40,14 @@ pub mod restart;
 pub mod runbook;
 pub mod scalar;
 pub mod signals;
+pub mod silence;
 pub mod symptom;
 pub mod validate;
 pub mod wire;
 pub mod workload;
 pub mod yaml;
 
+pub use alert_source::{AlertSource, AlertSourceSpec, AlertSourceStatus};
 pub use condition::{ConditionType, Reason};
 pub use detector::{Detector, DetectorSpec, DetectorStatus};
 pub use facets::{Ended, Facets};
@@ -55,6 +58,7 @@ pub use load_balancer::{LoadBalancer, LoadBalancerSpec, LoadBalancerStatus};
 pub use policy::{RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus};
 pub use runbook::{RunbookEntry, RunbookEntrySpec, RunbookEntryStatus};
 pub use scalar::{ContainerName, Duration, ImageRef, Time};
+pub use silence::{Silence, SilenceSpec, SilenceStatus};
 pub use symptom::{Symptom, SymptomKind};
 pub use validate::FieldError;
 pub use workload::{Workload, WorkloadSpec, WorkloadStatus};

@@ -16,6 +16,7 @@ pub(crate) mod edit;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod intake;
 pub(crate) mod label;
 pub(crate) mod logs;
 pub(crate) mod patch;
@@ -26,6 +27,7 @@ pub(crate) mod rollback;
 pub(crate) mod rollout;
 pub(crate) mod runbook;
 pub(crate) mod scale;
+pub(crate) mod silence;
 pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod version;
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Reject(approve::RejectArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
+    Silence(silence::SilenceArgs),
+    Intake(intake::IntakeArgs),
     Why(why::WhyArgs),
     Top(top::TopArgs),
     Wait(wait::WaitArgs),
@@ -131,6 +135,8 @@ pub(crate) async fn run(
         Command::Resume(args) => pause::resume(&args, &session).await,
         Command::Approve(args) => approve::approve(&args, &session).await,
         Command::Reject(args) => approve::reject(&args, &session).await,
+        Command::Silence(args) => silence::run(&args, &session).await,
+        Command::Intake(args) => intake::run(&args, &session).await,
         Command::Why(args) => why::run(&args, &session).await,
         Command::Top(args) => top::run(&args, &session).await,
         Command::Wait(args) => wait::run(&args, &session).await,

@@ -1,10 +1,14 @@
 //! Why automation leaves a workload alone though it may be unhealthy: the brake of the host, its own, or its protection.
 //! The one home of these rules, for incidents and for restarts by `spec.restart`. Pure.
 
+use std::sync::Arc;
+
 use aegis_api::audit::Actor;
 use aegis_api::automation::Pause;
 use aegis_api::meta::ANNOTATION_PROTECTED;
-use aegis_api::{Kind, Reason, Time, Workload};
+use aegis_api::{Kind, Reason, Silence, Time, Workload};
+
+use crate::correlation::silence::holding;
 
 /// What keeps automation from a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +26,13 @@ pub struct Hold {
 /// The part of the controller that pauses automation, to the audit log.
 pub const BLAST_RADIUS_PART: &str = "blast-radius";
 
-/// The pause that is in force for a workload: the host's, or its own.
-pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
+/// The pause that is in force for a workload: the host's, its own, or that of a silence.
+pub fn paused(
+    workload: &Workload,
+    host: Option<&Pause>,
+    silences: &[Arc<Silence>],
+    now: Time,
+) -> Option<Hold> {
     let host = host.filter(|pause| pause.holds(now)).map(|pause| Hold {
         reason: Reason::Paused,
         message: format!(
@@ -36,8 +45,27 @@ pub fn paused(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Ho
     // What a person put on binds more.
     match host {
         Some(hold) if !hold.by_itself => Some(hold),
-        host => own_pause(workload, now).or(host),
+        host => own_pause(workload, now)
+            .or_else(|| maintenance(workload, silences, now))
+            .or(host),
     }
+}
+
+/// A silence under which people work on it.
+fn maintenance(workload: &Workload, silences: &[Arc<Silence>], now: Time) -> Option<Hold> {
+    let silence = holding(silences, workload, now)?;
+    let (name, spec) = (silence.name(), &silence.spec);
+    Some(Hold {
+        reason: Reason::Paused,
+        message: format!(
+            "automation for workload {} holds still under silence {name} of {} ({}); `aegisctl silence expire {name}` ends it",
+            workload.name(),
+            spec.owner,
+            spec.reason
+        ),
+        until: spec.until.filter(|_| spec.windows.is_empty()),
+        by_itself: false,
+    })
 }
 
 /// The pause of the workload itself.
@@ -64,8 +92,13 @@ pub(crate) fn is_protected(workload: &Workload) -> bool {
 }
 
 /// Why nothing of a workload is restarted by itself.
-pub fn no_restarts(workload: &Workload, host: Option<&Pause>, now: Time) -> Option<Hold> {
-    match paused(workload, host, now) {
+pub fn no_restarts(
+    workload: &Workload,
+    host: Option<&Pause>,
+    silences: &[Arc<Silence>],
+    now: Time,
+) -> Option<Hold> {
+    match paused(workload, host, silences, now) {
         Some(hold) if !hold.by_itself => Some(hold),
         paused => protection(workload).or(paused),
     }
@@ -133,12 +166,36 @@ mod tests {
             ),
             (&[("aegisops.io/protected", "yes")], None, None, ""),
         ] {
-            let held = no_restarts(&workload(annotations), host, now);
+            let held = no_restarts(&workload(annotations), host, &[], now);
             assert_eq!(held.as_ref().map(|held| held.reason), reason, "{annotations:?}");
             assert!(
                 held.is_none_or(|held| held.message.contains(said)),
                 "{annotations:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_silence_holds_automation_where_it_says_so_and_a_persons_pause_comes_first() {
+        let now: Time = "2026-11-22T12:00:00Z".parse().unwrap();
+        let silence = |automation: &str| -> Arc<Silence> {
+            let text = format!(
+                r#"{{"metadata": {{"name": "move"}}, "spec": {{"owner": "ada", "reason": "disks", "automation": "{automation}",
+                "until": "2026-11-22T13:00:00Z"}}}}"#
+            );
+            Arc::new(serde_json::from_str(&text).unwrap())
+        };
+        let held =
+            |automation, annotations| no_restarts(&workload(annotations), None, &[silence(automation)], now);
+        assert_eq!(held("Continue", &[]), None);
+        let hold = held("Hold", &[]).unwrap();
+        assert!(
+            hold.message.contains("silence move of ada (disks)"),
+            "{}",
+            hold.message
+        );
+        assert_eq!(hold.until, Some("2026-11-22T13:00:00Z".parse().unwrap()));
+        let own = held("Hold", &[("aegisops.io/paused", "true")]).unwrap();
+        assert!(own.message.contains("aegisctl resume"), "{}", own.message);
     }
 }

@@ -30,5 +30,6 @@ pub mod workload;
 
 pub use assembly::{Jitter, Parts, Surroundings, controllers};
 pub use context::{Context, Settings};
+pub use secret_values::secret_value;
 pub use turns::Turns;
 pub use workload::preview;

@@ -72,6 +72,17 @@ fn fill(
     Ok(template)
 }
 
+/// The value of one source, for who uses it right away; the error holds nothing of it.
+pub fn secret_value(folder: &Path, source: &ValueSource) -> Result<String, String> {
+    match source {
+        ValueSource { file: Some(file), .. } => read(folder, file).map_err(|why| format!("{file}: {why}")),
+        ValueSource { env, file: None } => {
+            let name = env.as_deref().unwrap_or_default();
+            of_ours(std::env::var_os(name)).map_err(|why| format!("{name} {why}"))
+        }
+    }
+}
+
 fn of_ours(value: Option<OsString>) -> Result<String, &'static str> {
     let value = value.ok_or("is not set")?;
     value.into_string().map_err(|_| "is no UTF-8 text")

@@ -24,6 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (store, driver) = Store::open(StoreOptions::new(folder), events.clone()).await?;
     let mut registry = Registry::default();
     let http = HttpMetrics::new(&mut registry);
+    let intake_metrics = aegis_server::IntakeMetrics::new(&mut registry);
     let shutdown = CancellationToken::new();
     let host = HostView::new();
     host.set_engine(Ok(()));
@@ -40,6 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             max_replicas: 5,
             alerts_per_second: aegis_server::ALERTS_PER_SECOND,
             open_incidents: aegis_server::OPEN_INCIDENTS,
+            closeness: aegis_planning::correlation::burst::Closeness::NONE,
             allowed_origins: Vec::new(),
             trusted_proxies: aegis_server::TrustedProxies::default(),
             alerts_only: Vec::new(),
@@ -53,6 +55,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         host,
         registry: Arc::new(registry),
         http,
+        intake_metrics,
+        secrets: Arc::new(|_| Err("there are no secrets here".to_owned())),
         recall: Arc::new(|_| Vec::new()),
         logs: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
         plans: Arc::new(|_| {

@@ -11,8 +11,8 @@ use crate::status::Status;
 
 /// The largest body of the API, bytes.
 pub(crate) const API_LIMIT: usize = 1 << 20;
-/// The largest alert, bytes.
-pub(crate) const ALERT_LIMIT: usize = 256 << 10;
+/// The largest body of alerts, bytes, packed and unpacked.
+pub(crate) const ALERT_LIMIT: usize = 1 << 20;
 /// How long a client may take to send a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -3,6 +3,7 @@
 
 mod alert;
 mod book;
+mod bursts;
 mod host;
 mod incidents;
 mod keyed_mutex;
@@ -15,19 +16,21 @@ mod webhook;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub(crate) use alert::{Alert, Ended, Known, Message, WEBHOOK, names_something, pairs, read_value};
 pub(crate) use book::Book;
+pub(crate) use bursts::Bursts;
 pub(crate) use incidents::by_age;
 pub(crate) use keyed_mutex::KeyedMutex;
 pub(crate) use rate::Rate;
 pub(crate) use tally::Tally;
 pub use tally::tally;
+pub(crate) use webhook::{Taken, take};
 
 use crate::state::ServerState;
 
 /// Routes that need a role.
 pub(crate) fn routes() -> Router<ServerState> {
     Router::new()
-        .route("/webhook", post(webhook::webhook))
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incidents::get))
         .route("/containers", get(host::containers))

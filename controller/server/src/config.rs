@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use aegis_api::hosts::OwnHosts;
 use aegis_planning::admission::HostMounts;
+use aegis_planning::correlation::burst::Closeness;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
@@ -30,6 +31,8 @@ pub struct ServerConfig {
     pub alerts_per_second: u32,
     /// Incidents that may be open before further alerts are counted on those about the same workload.
     pub open_incidents: usize,
+    /// How close alerts about one workload must follow each other to be one burst (`AEGIS_COALESCE_SECS`).
+    pub closeness: Closeness,
     /// Origins such as `https://ops.example.org` whose pages may call this server from a browser, beside its own.
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed (`AEGIS_TRUSTED_PROXIES`).

@@ -15,6 +15,7 @@ mod files;
 mod frames;
 mod host;
 mod hosts;
+mod intake;
 mod kube;
 mod lasting;
 mod limits;
@@ -44,12 +45,13 @@ pub use compat::tally;
 pub use config::{ALERTS_PER_SECOND, OPEN_INCIDENTS, ServerConfig};
 pub use frames::{Draft, frames};
 pub use host::{Balancers, HostView, LoadHistory};
+pub use intake::{IntakeMetrics, release};
 pub use metrics::HttpMetrics;
 pub use proxies::{TrustedProxies, TrustedProxy};
 pub use pump::pump;
 pub use router::router;
 pub use serve::serve;
 pub use state::{
-    Containers, LogRequest, Logs, NoPlan, Plans, RagHit, RagHits, Recall, ServerParts, ServerState,
+    Containers, LogRequest, Logs, NoPlan, Plans, RagHit, RagHits, Recall, Secrets, ServerParts, ServerState,
 };
 pub use tls::{Tls, TlsError};

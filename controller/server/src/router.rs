@@ -13,7 +13,7 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, hosts, kube, limits, metrics, origin, probes, reach,
+    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, origin, probes, reach,
     security, ws,
 };
 
@@ -24,6 +24,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(compat::routes())
         .merge(audit::routes())
         .merge(automation::routes())
+        .merge(intake::desk::routes())
         .merge(files::routes())
         .merge(auth::routes::routes())
         .merge(auth::routes::once_route())
@@ -35,6 +36,12 @@ pub fn router(state: ServerState) -> Router {
     let entrance = auth::routes::open_routes()
         .layer(from_fn(limits::timely))
         .layer(from_fn_with_state(state.clone(), origin::check));
+    // Senders that prove who they are by their source need no token.
+    let intake = intake::routes()
+        .layer(from_fn_with_state(state.clone(), intake::prove))
+        .layer(from_fn_with_state(state.clone(), limits::bound))
+        .layer(from_fn_with_state(state.clone(), origin::check))
+        .layer(from_fn_with_state(state.clone(), intake::admit));
     let open = Router::new()
         .merge(probes::routes())
         .merge(compat::open_routes())
@@ -42,6 +49,7 @@ pub fn router(state: ServerState) -> Router {
     Router::new()
         .merge(guarded)
         .merge(entrance)
+        .merge(intake)
         .merge(open)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

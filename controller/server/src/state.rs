@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aegis_api::Workload;
 use aegis_api::observed::ContainerDetails;
 use aegis_api::wire::plan::WorkloadPlan;
+use aegis_api::workload::ValueSource;
 use aegis_runtime::{EventRecorder, Feed, Store};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -13,9 +14,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Tokens};
-use crate::compat::{Book, KeyedMutex, Rate, Tally};
+use crate::compat::{Book, Bursts, KeyedMutex, Rate, Tally};
 use crate::config::ServerConfig;
 use crate::host::HostView;
+use crate::intake::{Intake, IntakeMetrics};
 use crate::metrics::HttpMetrics;
 use crate::places::Places;
 use crate::probes::Readiness;
@@ -92,6 +94,9 @@ pub type Plans = Arc<dyn Fn(Arc<Workload>) -> BoxFuture<'static, Result<Workload
 pub type Containers =
     Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<ContainerDetails>, String>> + Send + Sync>;
 
+/// A secret that stands elsewhere; the error is human-readable and holds nothing of it. Reads a small file.
+pub type Secrets = Arc<dyn Fn(&ValueSource) -> Result<secrecy::SecretString, String> + Send + Sync>;
+
 /// What the server is made of.
 pub struct ServerParts {
     /// Settings.
@@ -108,6 +113,10 @@ pub struct ServerParts {
     pub registry: Arc<Registry>,
     /// The server's own metrics.
     pub http: HttpMetrics,
+    /// What becomes of alerts.
+    pub intake_metrics: IntakeMetrics,
+    /// Secrets of AlertSources.
+    pub secrets: Secrets,
     /// Retrieval for `/rag/test`.
     pub recall: Recall,
     /// Log lines for `aegisctl logs`.
@@ -150,6 +159,8 @@ pub struct Shared {
     pub(crate) book: Book,
     pub(crate) rate: Rate,
     pub(crate) tally: Tally,
+    pub(crate) bursts: Bursts,
+    pub(crate) intake: Intake,
 }
 
 impl ServerState {
@@ -159,6 +170,8 @@ impl ServerState {
             auth: Auth::new(&parts.config, tokens),
             rate: Rate::new(parts.config.alerts_per_second),
             tally: Tally::default(),
+            bursts: Bursts::default(),
+            intake: Intake::new(parts.store.dir()),
             parts,
             clients: Places::new(MAX_CLIENTS, CLIENTS_EACH),
             watches: Places::new(MAX_WATCHES, WATCHES_EACH),

@@ -26,6 +26,8 @@ pub(crate) fn config() -> ServerConfig {
         max_replicas: 5,
         alerts_per_second: crate::config::ALERTS_PER_SECOND,
         open_incidents: crate::config::OPEN_INCIDENTS,
+        // Most tests are about each alert by itself.
+        closeness: aegis_planning::correlation::burst::Closeness::NONE,
         allowed_origins: Vec::new(),
         alerts_only: Vec::new(),
         tls: false,
@@ -109,6 +111,7 @@ impl Server {
         tokio::spawn(driver.run(shutdown.clone()));
         let mut registry = Registry::default();
         let http = HttpMetrics::new(&mut registry);
+        let intake_metrics = crate::IntakeMetrics::new(&mut registry);
         let (feed, host) = (Feed::bounded(64 << 10), HostView::new());
         let parts = ServerParts {
             config,
@@ -118,6 +121,11 @@ impl Server {
             host: host.clone(),
             registry: Arc::new(registry),
             http,
+            intake_metrics,
+            secrets: Arc::new(|source| match source.file.as_deref() {
+                Some("none") => Err("there is no such file in the secrets folder".to_owned()),
+                _ => Ok("the-secret".to_owned().into()),
+            }),
             logs: Arc::new(|request| {
                 Box::pin(async move {
                     let lines = vec![format!("a line of {}", request.container)];

@@ -8,6 +8,8 @@ mod rules;
 mod tests;
 mod window;
 
+pub(crate) use window::is_frozen;
+
 use aegis_api::Reason;
 use aegis_api::policy::Mode;
 use aegis_api::proposal::{Action, CouncilDecision};

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aegis_api::automation::Pause;
-use aegis_api::{ContainerId, Detector, Duration, Incident, LoadBalancer, RemediationPolicy, Time, Workload};
+use aegis_api::{
+    ContainerId, Detector, Duration, Incident, LoadBalancer, RemediationPolicy, Silence, Time, Workload,
+};
 
 use crate::governing::BrokenPolicy;
 use crate::host_limit::HostLimits;
@@ -26,6 +28,7 @@ pub struct Observed {
     pub stopped: BTreeSet<ContainerId>,
     /// The brake of the host, if it is on.
     pub paused: Option<Pause>,
+    pub silences: Vec<Arc<Silence>>,
     /// When somebody last let automation go on.
     pub resumed: Option<Time>,
     /// What the host has left, where that matters.

@@ -144,6 +144,7 @@ pub fn judge(incidents: Vec<Incident>, policy: &str) -> ValidatedIncident {
         balancers: Vec::new(),
         detectors: Vec::new(),
         paused: None,
+        silences: Vec::new(),
         resumed: None,
         reading: HostReading::default(),
         cooldown: aegis_api::Duration::from_secs(30),

@@ -115,7 +115,14 @@ pub fn validate(incident: &Arc<Incident>, observed: &Observed) -> ValidatedIncid
     );
     let active_incident = about.and_then(|workload| active_incident(incident, workload.name(), observed));
     let protected = about.is_some_and(hold::is_protected);
-    let paused = about.and_then(|workload| hold::paused(workload, observed.paused.as_ref(), observed.now));
+    let paused = about.and_then(|workload| {
+        hold::paused(
+            workload,
+            observed.paused.as_ref(),
+            &observed.silences,
+            observed.now,
+        )
+    });
     let balancers = naming(&observed.balancers, name);
     let host = host(incident, about, observed);
     ValidatedIncident {

@@ -27,6 +27,7 @@ pub(super) async fn dereference(context: &Context, incident: &Incident, awake_si
         balancers: context.store.list(),
         detectors: context.store.list(),
         paused: context.store.automation().paused(),
+        silences: context.store.list(),
         resumed: context.store.automation().resumed().map(|resume| resume.at),
         reading: reading(context, incident).await,
         cooldown: context.settings.cooldown,

@@ -68,6 +68,7 @@ pub(super) async fn dereference(context: &Context, workload: &Workload) -> Resul
         no_restarts: hold::no_restarts(
             workload,
             context.store.automation().paused().as_ref(),
+            &context.store.list(),
             context.clock.now(),
         ),
         host: host(context, workload),

@@ -9,9 +9,9 @@
 //! | pause and resume automation | | | yes | yes |
 //! | read resources, metrics, logs, `/ws` | | yes | yes | yes |
 //! | create and change Workloads, LoadBalancers, Incidents (approve, override), RunbookEntries; `/scale` | | | yes | yes |
-//! | delete RunbookEntries | | | yes | yes |
+//! | delete RunbookEntries; create, change, delete Silences; `/intake` | | | yes | yes |
 //! | delete Workloads, LoadBalancers, Incidents; confirm their deletions by file | | | | yes |
-//! | create, change, delete RemediationPolicies and Detectors | | | | yes |
+//! | create, change, delete RemediationPolicies, Detectors and AlertSources | | | | yes |
 //! | tokens, audit log | | | | yes |
 //!
 //! The line is drawn where a shift ends and a team decides: what is in care at all, by which rules, and who may act.
@@ -22,18 +22,23 @@ use axum::http::Method;
 use super::role::Need;
 
 /// What changing, and what deleting an object of a kind takes.
-const KINDS: [(&str, Need, Need); 6] = [
+const KINDS: [(&str, Need, Need); 8] = [
     ("workloads", Need::Operate, Need::Administer),
     ("loadbalancers", Need::Operate, Need::Administer),
     ("incidents", Need::Operate, Need::Administer),
     ("runbookentries", Need::Operate, Need::Operate),
     ("remediationpolicies", Need::Administer, Need::Administer),
     ("detectors", Need::Administer, Need::Administer),
+    // Who may prove to be a sender is decided like a token.
+    ("alertsources", Need::Administer, Need::Administer),
+    // Silence is for everybody on a shift, as the brake is.
+    ("silences", Need::Operate, Need::Operate),
 ];
 
 /// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 15] = [
-    ("post", Match::Exactly("/webhook"), Need::Alert),
+const ROUTES: [(&str, Match, Need); 16] = [
+    ("", Match::Below("/intake"), Need::Operate),
+    ("post", Match::Below("/webhook"), Need::Alert),
     ("get", Match::Exactly("/incidents"), Need::Glance),
     ("get", Match::Exactly("/containers"), Need::Glance),
     ("get", Match::Exactly("/metrics"), Need::Glance),
@@ -129,6 +134,17 @@ mod tests {
             ("get", "/ws", None, readers),
             ("post", "/webhook", None, &["webhook", "operator", "admin"][..]),
             ("get", "/webhook", None, readers),
+            (
+                "post",
+                "/webhook/grafana",
+                None,
+                &["webhook", "operator", "admin"],
+            ),
+            ("post", "/webhookx", None, &["admin"]),
+            ("post", "/intake/test", None, workers),
+            ("get", "/intake/unreadable", None, workers),
+            ("create", "", Some("silences"), workers),
+            ("patch", "", Some("alertsources"), &["admin"]),
             ("post", "/scale/up", None, workers),
             ("get", "/automation", None, readers),
             ("post", "/automation/pause", None, workers),

@@ -13,16 +13,21 @@ use std::sync::Arc;
 use aegis_api::incident::{IncidentSpec, JoinedAlert, Severity, Source};
 use aegis_api::redact::{redact, tail};
 use aegis_api::scalar::ResourceName;
-use aegis_api::{Kind as _, Time, Workload};
+use aegis_api::wire::incident_id;
+use aegis_api::{ContainerName, Incident, Kind as _, Time, Workload};
 use aegis_planning::covering::covering;
 use serde_json::{Map, Value};
 
+use crate::intake::report::{Report, State, made_id};
 use crate::refusal::Fault;
 use body::Body;
 
-pub(super) use names::{Known, Named};
-pub(super) use over::Over;
+pub(crate) use body::read as read_value;
+pub(crate) use names::{Known, Named, pairs};
+pub(crate) use over::Over;
 
+/// `spec.source.kind` of what comes in at `/webhook` itself.
+pub(crate) const WEBHOOK: &str = "webhook";
 /// Longest id, alert type and fingerprint, characters.
 const ID: usize = 256;
 /// Longest logs, characters; the end is kept.
@@ -42,21 +47,34 @@ const LOOKED_THROUGH: usize = 4 * LABEL_TEXT;
 
 /// An alert that was read.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Alert {
-    pub(super) incident_id: String,
-    pub(super) alert_type: String,
-    pub(super) logs: String,
-    pub(super) message: Message,
-    pub(super) severity: Severity,
-    pub(super) starts_at: Option<Time>,
-    pub(super) fingerprint: Option<String>,
-    pub(super) url: String,
-    pub(super) labels: BTreeMap<String, String>,
+pub(crate) struct Alert {
+    pub(crate) incident_id: String,
+    pub(crate) alert_type: String,
+    pub(crate) logs: String,
+    pub(crate) message: Message,
+    pub(crate) severity: Severity,
+    pub(crate) starts_at: Option<Time>,
+    pub(crate) fingerprint: Option<String>,
+    pub(crate) url: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Where it came in, as `spec.source.kind` has it.
+    pub(crate) source: String,
+    /// When it ended, as the sender says: what began before that and comes later is late.
+    pub(crate) ended: Ended,
+}
+
+/// What is known of the end of an alert before it was taken in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Ended {
+    #[default]
+    Unknown,
+    /// It began before an end of it that is known already: it tells nothing new.
+    Before,
 }
 
 /// What the sender has to say.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// There is trouble with this container.
     Fires(Named),
     /// The trouble is over: with this container, if one is named.
@@ -65,7 +83,7 @@ pub(super) enum Message {
 
 impl Alert {
     /// Reads an alert. One that names no container is about `target`. Every fault names its field.
-    pub(super) fn read(body: &[u8], target: &str, known: Known<'_>, now: Time) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn read(body: &[u8], target: &str, known: Known<'_>, now: Time) -> Result<Self, Vec<Fault>> {
         let Body { mut fields, twice } = Body::read(body).map_err(|error| {
             vec![fault(
                 "",
@@ -111,16 +129,83 @@ impl Alert {
             fingerprint: taken(&mut fields, "fingerprint", ID),
             url: taken(&mut fields, "url", URL).unwrap_or_default(),
             labels: labels(&fields),
+            source: WEBHOOK.to_owned(),
+            ended: Ended::Unknown,
+        })
+    }
+
+    /// What another sender reports, as one of ours. `source`: where it came in; `prefix`: what keeps its ids from being
+    /// taken for another sender's.
+    pub(crate) fn of(
+        report: Report,
+        source: &str,
+        prefix: &str,
+        target: &str,
+        known: Known<'_>,
+        now: Time,
+    ) -> Result<Self, Vec<Fault>> {
+        let bounded = |id: &str| {
+            let whole = format!("{prefix}-{id}");
+            if id.starts_with(prefix) && id.chars().count() <= ID {
+                id.to_owned()
+            } else if whole.chars().count() <= ID {
+                whole
+            } else {
+                made_id(prefix, &[id])
+            }
+        };
+        let mut fields = Map::new();
+        fields.extend(
+            report
+                .container
+                .map(|name| ("container_name".to_owned(), name.into())),
+        );
+        fields.insert("labels".to_owned(), report.labels.into());
+        fields.insert("annotations".to_owned(), report.annotations.into());
+        let named = names::find(&fields, known, target);
+        fields.remove("container_name");
+        fields.extend(report.severity.map(|word| ("severity".to_owned(), word.into())));
+        fields.extend(report.url.map(|url| ("url".to_owned(), url.into())));
+        fields.insert("startsAt".to_owned(), report.starts_at);
+        let starts_at = starts_at(&mut fields, now);
+        fields.remove("startsAt");
+        let message = match report.state {
+            State::Resolved(said) => Message::Over {
+                over: Over {
+                    said,
+                    at: time::read(&report.ends_at, now),
+                },
+                named: named
+                    .ok()
+                    .filter(|named| named.naming.as_ref().is_none_or(|naming| !naming.by_default)),
+            },
+            State::Firing | State::Noted(_) | State::Test => {
+                Message::Fires(named.map_err(|fault| vec![fault])?)
+            }
+        };
+        let alert_type: String = report.alert_type.trim().chars().take(ID).collect();
+        Ok(Self {
+            incident_id: bounded(report.id.trim()),
+            alert_type,
+            message,
+            logs: end(&redact(tail(&report.logs, LOGS)), LOGS),
+            severity: severity(&mut fields),
+            starts_at,
+            fingerprint: report.fingerprint.map(|text| bounded(text.trim())),
+            url: taken(&mut fields, "url", URL).unwrap_or_default(),
+            labels: labels(&fields),
+            source: source.to_owned(),
+            ended: Ended::Unknown,
         })
     }
 
     /// What alerts about the same trouble have in common.
-    pub(super) fn same(&self) -> &str {
+    pub(crate) fn same(&self) -> &str {
         self.fingerprint.as_deref().unwrap_or(&self.incident_id)
     }
 
     /// What is kept of it on an incident that it joins.
-    pub(super) fn joined(&self) -> JoinedAlert {
+    pub(crate) fn joined(&self) -> JoinedAlert {
         let excess = self.logs.chars().count().saturating_sub(JOINED_LOGS);
         JoinedAlert {
             incident_id: self.incident_id.clone(),
@@ -128,12 +213,60 @@ impl Alert {
             alert_type: self.alert_type.clone(),
             severity: self.severity,
             logs: self.logs.chars().skip(excess).collect(),
+            resolved_at: None,
+            inhibited: None,
+            released_at: None,
         }
+    }
+
+    /// What is kept of it anew where it joined an incident before; `None` where the incident is its own.
+    pub(crate) fn rejoined(&self, incident: &Incident) -> Option<JoinedAlert> {
+        let source = &incident.spec.source;
+        if incident_id(incident) == self.incident_id
+            || source.fingerprint == self.same()
+            || incident.is_finished()
+        {
+            return None;
+        }
+        let before = source
+            .joined
+            .iter()
+            .find(|known| known.incident_id == self.incident_id)?;
+        Some(JoinedAlert {
+            inhibited: before.inhibited.clone(),
+            ..self.joined()
+        })
+    }
+
+    /// One that an incident listed as inhibited, and that outlives it.
+    pub(crate) fn released(root: &Incident, joined: &JoinedAlert, container: ContainerName) -> Self {
+        Self {
+            incident_id: joined.incident_id.clone(),
+            alert_type: joined.alert_type.clone(),
+            logs: joined.logs.clone(),
+            message: Message::Fires(Named {
+                container,
+                naming: None,
+            }),
+            severity: joined.severity,
+            starts_at: None,
+            fingerprint: Some(joined.fingerprint.clone()),
+            url: String::new(),
+            labels: BTreeMap::from([("silenced_by".to_owned(), root.name().to_owned())]),
+            source: WEBHOOK.to_owned(),
+            ended: Ended::Unknown,
+        }
+    }
+
+    /// Whether an incident lists it as inhibited.
+    pub(crate) fn is_inhibited(&self, incident: &Incident) -> bool {
+        let mut joined = incident.spec.source.joined.iter();
+        joined.any(|known| known.incident_id == self.incident_id && known.inhibited.is_some())
     }
 
     /// The incident it opens, about the workload that covers its container. `previous`: what the same alert opened
     /// before.
-    pub(super) fn spec(
+    pub(crate) fn spec(
         &self,
         named: &Named,
         workloads: &[Arc<Workload>],
@@ -147,7 +280,7 @@ impl Alert {
             severity: self.severity,
             logs: self.logs.clone(),
             source: Source {
-                kind: "webhook".to_owned(),
+                kind: self.source.clone(),
                 fingerprint: self.same().to_owned(),
                 incident_id: self.incident_id.clone(),
                 labels: self.labels.clone(),
@@ -163,6 +296,22 @@ impl Alert {
             override_: None,
         }
     }
+}
+
+/// Whether something that matters depends on this key, in the body of any sender.
+pub(crate) fn names_something(path: &[String]) -> bool {
+    const HOLDERS: &[&str] = &[
+        "labels",
+        "commonlabels",
+        "grouplabels",
+        "tags",
+        "customdetails",
+        "status",
+        "eventaction",
+    ];
+    path.last().is_some_and(|last| {
+        HOLDERS.contains(&key(last).as_str()) || names::decides(&["labels".to_owned(), last.clone()])
+    })
 }
 
 /// Whether something that matters depends on this key.

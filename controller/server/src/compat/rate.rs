@@ -31,8 +31,15 @@ impl Rate {
         }
     }
 
+    /// Whether it has used up its rate.
+    pub(crate) fn is_spent(&self, sender: &str, now: Instant) -> bool {
+        let all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(sender)
+            .is_some_and(|bucket| bucket.wait(self.each, now).is_some())
+    }
+
     /// Takes one alert of this sender in; refuses with the whole seconds to wait.
-    pub(super) fn take(&self, sender: &str, now: Instant) -> Result<(), u64> {
+    pub(crate) fn take(&self, sender: &str, now: Instant) -> Result<(), u64> {
         // Nothing that runs under this lock can leave it half done.
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bucket = all.get(sender).copied().unwrap_or_default();

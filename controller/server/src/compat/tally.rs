@@ -47,6 +47,18 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
+    /// One alert of another id, to be written at once.
+    pub(super) fn one(folded: JoinedAlert) -> Self {
+        Self {
+            count: 1,
+            fires_again: false,
+            folded: Source {
+                joined: vec![folded],
+                ..Source::default()
+            },
+        }
+    }
+
     /// Counts these, too.
     fn add(&mut self, more: Self) {
         self.count = self.count.saturating_add(more.count);
@@ -161,7 +173,10 @@ pub(super) async fn write(store: &Store, name: &str, repeats: Repeats) -> Result
             spec.source.resolved_at = None;
         }
         for alert in repeats.folded.joined {
-            spec.severity = spec.severity.max(alert.severity);
+            // What only follows from this trouble makes it no graver.
+            if alert.inhibited.is_none() {
+                spec.severity = spec.severity.max(alert.severity);
+            }
             spec.source.join(alert);
         }
         Ok(spec)

@@ -7,24 +7,22 @@
 use std::sync::Arc;
 
 use aegis_api::facets::key;
-use aegis_api::incident::JoinedAlert;
+use aegis_api::incident::{DETECTOR, JoinedAlert, MOST_JOINED};
 use aegis_api::naming::{hashed, resource_name};
 use aegis_api::scalar::ResourceName;
 use aegis_api::wire::{IncidentResult, incident_id};
-use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, Time, Workload};
+use aegis_api::{ConditionType, Incident, Kind, KindInfo, Reason, RemediationPolicy, Time, Workload};
+use aegis_planning::correlation::burst::Closeness;
+use aegis_planning::correlation::inhibition;
 use aegis_planning::covering::covering;
 use aegis_planning::detection::episode::{fingerprints, takes_alerts};
 use aegis_runtime::{EventType, ObjectRef, Store, StoreError};
-use axum::extract::State;
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::alert::{Alert, Known, Message, Named, Over};
-use super::tally;
-use crate::auth::{Acting, Identity, Need};
-use crate::body::{ALERT_LIMIT, BoundedBody};
+use super::alert::{Alert, Ended, Known, Message, Named, Over, WEBHOOK};
+use super::tally::{self, Repeats};
 use crate::refusal::Refusal;
 use crate::state::ServerState;
 use crate::status::Status;
@@ -35,59 +33,93 @@ const ATTEMPTS: usize = 5;
 const LINGERS: SignedDuration = SignedDuration::from_secs(60);
 /// Seconds after which a sender tries again where too many incidents are open.
 const FULL_FOR: u64 = 10;
+/// The reason of events about alerts that open nothing while what their workload depends on is sick.
+const INHIBITED: &str = "Inhibited";
 /// How many names are tried for a new incident.
 const NAMES: u32 = 100;
 
-pub(super) async fn webhook(
-    State(state): State<ServerState>,
-    Extension(identity): Extension<Identity>,
-    Acting(store): Acting,
-    body: Result<BoundedBody<ALERT_LIMIT>, Status>,
-) -> Result<Json<IncidentResult>, Refusal> {
+/// What became of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    /// It opened an incident.
+    Opened,
+    /// It is counted on the incident that it opened or joined before.
+    Repeated,
+    /// It is counted on another's incident, about the same trouble or of the same burst.
+    Folded,
+    /// It is listed on the incident about what its workload depends on.
+    Inhibited,
+    /// It ended, and that is noted on its incident.
+    Ended,
+    /// It ended, and nothing was open.
+    NothingOpen,
+    /// It is from before an end that is known already.
+    Late,
+}
+
+impl Outcome {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Repeated => "repeated",
+            Self::Folded => "folded",
+            Self::Inhibited => "inhibited",
+            Self::Ended => "ended",
+            Self::NothingOpen => "nothing_open",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// An alert that was taken in.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) result: IncidentResult,
+    pub(crate) outcome: Outcome,
+}
+
+/// Takes an alert in: durable before the answer.
+pub(crate) async fn take(state: &ServerState, store: &Store, alert: &Alert) -> Result<Taken, Refusal> {
     let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
     let known = Known {
         workloads: &workloads,
         containers: &containers,
     };
     let now = Time(jiff::Timestamp::now());
-    let target = &state.config.target_container;
-    let alert = Alert::read(&body?.0, target, known, now).map_err(Refusal::Fields)?;
-    let _turn = state.keyed_mutex.enter(alert.same()).await;
+    let _turn = state.keyed_mutex.enter(&turn(state, alert, &workloads)).await;
     for _ in 0..ATTEMPTS {
-        let earlier = Earlier::of(&state, &alert);
+        let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
             Message::Over { over, named } => match earlier.concerned(named.as_ref(), known) {
-                Some(incident) => end(&store, incident, over, now).await,
-                None => {
-                    return Ok(Json(answered(
-                        &identity,
-                        &alert,
-                        earlier.nothing_open(&alert, over, now),
-                    )));
-                }
+                Some(incident) => end(store, incident, alert, over, now)
+                    .await
+                    .map(|incident| (incident, Outcome::Ended)),
+                None => return Ok(earlier.nothing_open(alert, over, now)),
             },
-            Message::Fires(named) => match (
-                earlier.taking_repeats(now),
-                detected(&state, &alert, named, &workloads),
-            ) {
-                (Some(incident), _) => count(&state, &store, incident, None).await,
-                (None, Some(incident)) => count(&state, &store, &incident, Some(alert.joined())).await,
-                (None, None) => {
-                    let opening = Opening {
-                        alert: &alert,
+            Message::Fires(_) if alert.ended == Ended::Before => match earlier.newest() {
+                Some(incident) => Ok((Arc::clone(incident), Outcome::Late)),
+                None => return Ok(late(alert, now)),
+            },
+            Message::Fires(named) => {
+                fires(
+                    state,
+                    store,
+                    &Opening {
+                        alert,
                         named,
                         earlier: &earlier,
                         workloads: &workloads,
-                    };
-                    match room(&state, &store, &opening)? {
-                        Room::Open => open(&state, &store, opening).await,
-                        Room::On(incident) => count(&state, &store, &incident, Some(alert.joined())).await,
-                    }
-                }
-            },
+                    },
+                    now,
+                )
+                .await?
+            }
         };
         match taken {
-            Ok(incident) => return Ok(Json(answered(&identity, &alert, (&*incident).into()))),
+            Ok((incident, outcome)) => {
+                let result = IncidentResult::from(&*incident);
+                return Ok(Taken { result, outcome });
+            }
             // Another client opened or deleted it meanwhile: read again.
             Err(StoreError::AlreadyExists { .. } | StoreError::NotFound { .. }) => {}
             Err(error) => return Err(Status::from_store(KindInfo::of::<Incident>(), error).into()),
@@ -97,22 +129,132 @@ pub(super) async fn webhook(
     Err(Refusal::Plain(StatusCode::SERVICE_UNAVAILABLE, detail))
 }
 
-/// What the sender learns. One that may read nothing: which incident it is, and where that stands.
-fn answered(identity: &Identity, alert: &Alert, result: IncidentResult) -> IncidentResult {
-    if Need::Read.is_of(identity.role) {
-        return result;
+/// Whose turn an alert takes: those about one workload meet where they may be of one burst.
+fn turn(state: &ServerState, alert: &Alert, workloads: &[Arc<Workload>]) -> String {
+    if let Message::Fires(named) = &alert.message
+        && state.config.closeness != Closeness::NONE
+        && let Some(workload) = covering(workloads, named.container.as_str())
+    {
+        return key::workload(workload.name());
     }
-    IncidentResult {
-        incident_id: result.incident_id,
-        alert_type: alert.alert_type.clone(),
-        analysis: None,
-        council_decision: None,
-        status: result.status,
-        resolved_at: None,
-        error: None,
-        replicas_spawned: 0,
-        timeline: Vec::new(),
-        dry_run: false,
+    alert.same().to_owned()
+}
+
+/// Counts an alert that fires where it belongs, or opens an incident.
+async fn fires(
+    state: &ServerState,
+    store: &Store,
+    opening: &Opening<'_>,
+    now: Time,
+) -> Result<Result<(Arc<Incident>, Outcome), StoreError>, Refusal> {
+    let Opening {
+        alert,
+        named,
+        earlier,
+        workloads,
+    } = *opening;
+    if let Some(incident) = earlier.taking_repeats(alert, now) {
+        let counted = count(state, store, incident, alert.rejoined(incident)).await;
+        return Ok(counted.map(|incident| (incident, Outcome::Repeated)));
+    }
+    let folded =
+        detected(state, alert, named, workloads).or_else(|| burst(state, alert, named, workloads, now));
+    if let Some(incident) = folded {
+        let counted = count(state, store, &incident, Some(alert.joined())).await;
+        return Ok(counted.map(|incident| (incident, Outcome::Folded)));
+    }
+    if let Some((root, workload)) = root(state, alert, named, workloads, now) {
+        let inhibited = JoinedAlert {
+            inhibited: Some(named.container.clone()),
+            ..alert.joined()
+        };
+        let message = format!(
+            "{} about {workload} is silenced: {workload} depends on what this is about",
+            alert.alert_type
+        );
+        let about = ObjectRef::of(&*root);
+        state.events.record(&about, EventType::Normal, INHIBITED, message);
+        // Written at once: what is silenced is opened later, if nothing else ends it.
+        let listed = tally::write(store, root.name(), Repeats::one(inhibited)).await;
+        return Ok(listed.map(|incident| (incident, Outcome::Inhibited)));
+    }
+    match room(state, store, opening)? {
+        Room::Open => {
+            let opened = open(state, store, opening).await;
+            Ok(opened.map(|incident| (incident, Outcome::Opened)))
+        }
+        Room::On(incident) => {
+            let counted = count(state, store, &incident, Some(alert.joined())).await;
+            Ok(counted.map(|incident| (incident, Outcome::Folded)))
+        }
+    }
+}
+
+/// The open incident of a sender about the same workload of whose burst an alert is. What a policy trusts stands alone: its
+/// firing is a symptom by itself.
+fn burst(
+    state: &ServerState,
+    alert: &Alert,
+    named: &Named,
+    workloads: &[Arc<Workload>],
+    now: Time,
+) -> Option<Arc<Incident>> {
+    let closeness = state.config.closeness;
+    let workload = covering(workloads, named.container.as_str()).filter(|_| closeness != Closeness::NONE)?;
+    let is_trusted =
+        |policy: &Arc<RemediationPolicy>| policy.spec.trusts(&alert.source, &alert.alert_type).is_some();
+    if state.store.list::<RemediationPolicy>().iter().any(is_trusted) {
+        return None;
+    }
+    let about = state.store.find::<Incident>(&key::workload(workload.name()));
+    let mut open = about.into_iter().filter(|incident| {
+        let by_alert = incident.spec.source.kind.starts_with(WEBHOOK);
+        !incident.is_finished() && by_alert && incident.spec.source.joined.len() < MOST_JOINED
+    });
+    let found = open.find(|incident| {
+        let opened = incident.metadata.creation_timestamp.as_ref().map(|at| Time(at.0));
+        // Times of objects are in whole seconds.
+        let opened = opened.map(|at| state.bursts.began(incident.name()).unwrap_or(at));
+        opened.is_some_and(|opened| {
+            let last = state.bursts.last(incident.name()).unwrap_or(opened);
+            closeness.takes(opened, last, now)
+        })
+    })?;
+    state.bursts.note(found.name(), now);
+    Some(found)
+}
+
+/// The open incident about something that the alert's workload depends on, under which the alert is silenced; and the
+/// workload's name. What a policy trusts, and what there is no room to list, is not silenced.
+fn root<'a>(
+    state: &ServerState,
+    alert: &Alert,
+    named: &Named,
+    workloads: &'a [Arc<Workload>],
+    now: Time,
+) -> Option<(Arc<Incident>, &'a str)> {
+    let workload = covering(workloads, named.container.as_str())?;
+    let roots = inhibition::roots(workloads, workload.name());
+    let is_trusted =
+        |policy: &Arc<RemediationPolicy>| policy.spec.trusts(&alert.source, &alert.alert_type).is_some();
+    if roots.is_empty() || state.store.list::<RemediationPolicy>().iter().any(is_trusted) {
+        return None;
+    }
+    let mut open = roots
+        .iter()
+        .flat_map(|root| state.store.find::<Incident>(&key::workload(root)));
+    let found = open.find(|incident| {
+        inhibition::inhibits(incident, now) && incident.spec.source.joined.len() < MOST_JOINED
+    })?;
+    Some((found, workload.name()))
+}
+
+/// What a sender is answered whose firing is from before an end that is known.
+fn late(alert: &Alert, now: Time) -> Taken {
+    let message = "it began before its end, which came first: no incident was opened".to_owned();
+    Taken {
+        result: IncidentResult::nothing_open(&alert.incident_id, &alert.alert_type, message, now),
+        outcome: Outcome::Late,
     }
 }
 
@@ -136,6 +278,8 @@ struct Earlier {
     by_id: Vec<Arc<Incident>>,
     /// Those of its fingerprint, if it has one.
     by_fingerprint: Vec<Arc<Incident>>,
+    /// Its id.
+    ids: [String; 1],
 }
 
 impl Earlier {
@@ -158,20 +302,41 @@ impl Earlier {
         Self {
             by_id,
             by_fingerprint,
+            ids: [alert.incident_id.clone()],
         }
+    }
+
+    /// Whether an incident about another container lists the alert.
+    fn is_listed(&self, incident: &Incident) -> bool {
+        let mut joined = incident.spec.source.joined.iter();
+        joined.any(|alert| alert.inhibited.is_some() && self.ids.contains(&alert.incident_id))
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Incident>> {
         self.by_id.iter().chain(&self.by_fingerprint)
     }
 
-    /// The one that another alert of its kind only repeats: an open one, else one that ended a moment ago.
-    fn taking_repeats(&self, now: Time) -> Option<&Arc<Incident>> {
+    fn newest(&self) -> Option<&Arc<Incident>> {
+        let open = self.all().find(|incident| !incident.is_finished());
+        open.or_else(|| self.all().next())
+    }
+
+    /// The one that another alert of its kind only repeats: an open one, else one that ended a moment ago. Whose alerts
+    /// were inhibited by one outlives it when that has ended.
+    fn taking_repeats(&self, alert: &Alert, now: Time) -> Option<&Arc<Incident>> {
         let just_ended = |incident: &&Arc<Incident>| {
+            if alert.is_inhibited(incident) {
+                return false;
+            }
             let end = incident.status.as_ref().and_then(|status| status.finished_at);
             end.is_some_and(|end| now.0.duration_since(end.0).abs() <= LINGERS)
         };
-        let open = self.all().find(|incident| !incident.is_finished());
+        // What outlives the incident that it is listed on is its own trouble.
+        let outlives =
+            |incident: &Incident| alert.is_inhibited(incident) && !inhibition::inhibits(incident, now);
+        let open = self
+            .all()
+            .find(|incident| !incident.is_finished() && !outlives(incident));
         open.or_else(|| self.all().find(just_ended))
     }
 
@@ -183,20 +348,25 @@ impl Earlier {
                 .zip(container)
                 .is_none_or(|(named, container)| known.same(named.container.as_str(), container.as_str()))
         };
-        self.all().filter(|incident| !incident.is_finished()).find(about)
+        // An inhibited alert ends on the incident that lists it, about whatever that is.
+        let listed = |incident: &&Arc<Incident>| about(incident) || self.is_listed(incident);
+        self.all().filter(|incident| !incident.is_finished()).find(listed)
     }
 
     /// What a sender is answered that reports the end of what is not open: how it stands with its incident, if there
     /// was one, and that nothing was opened.
-    fn nothing_open(&self, alert: &Alert, over: &Over, now: Time) -> IncidentResult {
+    fn nothing_open(&self, alert: &Alert, over: &Over, now: Time) -> Taken {
+        let outcome = Outcome::NothingOpen;
         if let Some(ended) = self.all().find(|incident| incident.is_finished()) {
-            return IncidentResult::from(&**ended);
+            let result = IncidentResult::from(&**ended);
+            return Taken { result, outcome };
         }
         let message = format!(
             "the sender says that it is over ({}); no incident about it is open, and none was opened",
             over.said
         );
-        IncidentResult::nothing_open(&alert.incident_id, &alert.alert_type, message, now)
+        let result = IncidentResult::nothing_open(&alert.incident_id, &alert.alert_type, message, now);
+        Taken { result, outcome }
     }
 
     /// Which of them a new one names.
@@ -244,7 +414,10 @@ async fn count(
     incident: &Arc<Incident>,
     folded: Option<JoinedAlert>,
 ) -> Result<Arc<Incident>, StoreError> {
-    let fires_again = incident.spec.source.resolved_at.is_some() && !incident.is_finished();
+    let source = &incident.spec.source;
+    // Another alert of the same incident takes nothing back of what its own sender said.
+    let may = folded.is_none() || source.kind == DETECTOR;
+    let fires_again = source.resolved_at.is_some() && !incident.is_finished() && may;
     let Some(repeats) = state
         .tally
         .add(incident.name(), folded, fires_again, Instant::now())
@@ -301,18 +474,32 @@ fn room(state: &ServerState, store: &Store, opening: &Opening<'_>) -> Result<Roo
     }
 }
 
-/// Notes on an open incident that its sender says it is over: once, until it fires again.
+/// Notes on an open incident that its sender says it is over: once, until it fires again. The end of an alert that joined
+/// is noted beside that alone, where the incident is another alert's.
 async fn end(
     store: &Store,
     incident: &Incident,
+    alert: &Alert,
     over: &Over,
     now: Time,
 ) -> Result<Arc<Incident>, StoreError> {
     let at = over.at.unwrap_or(now);
+    let (id, same) = (alert.incident_id.clone(), alert.same().to_owned());
     let noted = store.edit_spec::<Incident, _>(incident.name(), move |current| {
         let mut spec = current.spec.clone();
-        if !current.is_finished() {
-            spec.source.resolved_at.get_or_insert(at);
+        if current.is_finished() {
+            return Ok(spec);
+        }
+        let source = &mut spec.source;
+        let is_own = incident_id(current) == id || source.fingerprint == same;
+        for joined in &mut source.joined {
+            if joined.incident_id == id || joined.fingerprint == same {
+                joined.resolved_at.get_or_insert(at);
+            }
+        }
+        let all_over = source.joined.iter().all(|joined| joined.resolved_at.is_some());
+        if is_own || (source.kind == DETECTOR && all_over) {
+            source.resolved_at.get_or_insert(at);
         }
         Ok(spec)
     });
@@ -320,6 +507,7 @@ async fn end(
 }
 
 /// An incident to be.
+#[derive(Clone, Copy)]
 struct Opening<'a> {
     alert: &'a Alert,
     named: &'a Named,
@@ -327,12 +515,17 @@ struct Opening<'a> {
     workloads: &'a [Arc<Workload>],
 }
 
-async fn open(state: &ServerState, store: &Store, opening: Opening<'_>) -> Result<Arc<Incident>, StoreError> {
+async fn open(
+    state: &ServerState,
+    store: &Store,
+    opening: &Opening<'_>,
+) -> Result<Arc<Incident>, StoreError> {
     let name = opening.earlier.next_name(store, &opening.alert.incident_id);
     let previous = opening.earlier.previous();
     let spec = opening.alert.spec(opening.named, opening.workloads, previous);
     let incident = store.add::<Incident>(&name, &spec).await?;
     state.book.note(&incident);
+    state.bursts.begin(incident.name(), Time(jiff::Timestamp::now()));
     record_naming(state, &incident, opening.named);
     Ok(incident)
 }

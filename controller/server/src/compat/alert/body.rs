@@ -17,25 +17,28 @@ pub(super) struct Body {
     pub(super) twice: Vec<Vec<String>>,
 }
 
+/// Any JSON value, and the paths of keys that were there twice with different values.
+pub(crate) fn read(bytes: &[u8]) -> Result<(Value, Vec<Vec<String>>), serde_json::Error> {
+    let twice = RefCell::default();
+    let seed = Noting {
+        at: None,
+        twice: &twice,
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok((value, twice.into_inner()))
+}
+
 impl Body {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let twice = RefCell::default();
-        let seed = Noting {
-            at: None,
-            twice: &twice,
-        };
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let value = seed.deserialize(&mut deserializer)?;
-        deserializer.end()?;
+        let (value, twice) = read(bytes)?;
         let fields = match value {
             Value::Object(fields) => fields,
             // Says what is there instead of an object.
             other => Map::deserialize(other)?,
         };
-        Ok(Self {
-            fields,
-            twice: twice.into_inner(),
-        })
+        Ok(Self { fields, twice })
     }
 }
 

@@ -78,6 +78,8 @@ enum Precedence {
     Compose,
     /// The label `name`.
     Name,
+    /// The cgroup of a container, as cAdvisor's label `id` has it.
+    Cgroup,
     /// A service.
     Service,
     /// Where it is asked, as host and port or URL: of an exporter, where it has labels of higher precedence.
@@ -298,6 +300,7 @@ fn precedence(key: &str, in_labels: bool) -> Option<Precedence> {
         | "workloadref" => Precedence::Container,
         "containerid" | "dockercontainerid" | "dockerid" => Precedence::Id,
         "name" if in_labels => Precedence::Name,
+        "id" if in_labels => Precedence::Cgroup,
         "service"
         | "servicename"
         | "dockerservice"
@@ -446,6 +449,7 @@ fn said(precedence: Precedence, field: &str, text: &str) -> Option<Said> {
         | Precedence::Name
         | Precedence::Service
         | Precedence::Hint => (precedence, plain(without_prefix(text))),
+        Precedence::Cgroup => (precedence, of_cgroup(text)?.to_owned()),
         Precedence::Target | Precedence::Resource if MEASURES.contains(&text.to_lowercase().as_str()) => {
             return None;
         }
@@ -461,6 +465,15 @@ fn said(precedence: Precedence, field: &str, text: &str) -> Option<Said> {
         field: field.to_owned(),
         names: vec![name],
     })
+}
+
+/// The container's id in the path of its cgroup: `/docker/<id>`, `/system.slice/docker-<id>.scope`. The paths of anything
+/// else name no container.
+fn of_cgroup(path: &str) -> Option<&str> {
+    let last = path.trim_end_matches('/').rsplit('/').next()?;
+    let id = last.strip_suffix(".scope").unwrap_or(last);
+    let id = id.rsplit('-').next()?;
+    (path.starts_with('/') && id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 /// A name without the words that say what it is: `docker://web`, `container/web`.
@@ -508,7 +521,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// Labels that are written as a list: `container:web`, `container=web`, `{"name": "container", "value": "web"}`.
-fn pairs(items: &[Value]) -> Map<String, Value> {
+pub(crate) fn pairs(items: &[Value]) -> Map<String, Value> {
     let mut all = Map::new();
     for item in items {
         let (name, value) = match item {

@@ -1,0 +1,66 @@
+//! Counters of what becomes of alerts. Labels are bounded: kinds of senders and outcomes, no names.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::sender::Sender;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    sender: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SenderLabels {
+    sender: &'static str,
+}
+
+/// What becomes of alerts. Clones share it.
+#[derive(Debug, Clone)]
+pub struct IntakeMetrics {
+    alerts: Family<Labels, Counter>,
+    truncated: Family<SenderLabels, Counter>,
+    unproved: Counter,
+}
+
+impl IntakeMetrics {
+    /// Registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            alerts: Family::default(),
+            truncated: Family::default(),
+            unproved: Counter::default(),
+        };
+        let alerts = "Alerts by sender and what became of them: opened, repeated, folded, inhibited, ended, nothing_open, \
+                      late, noted, test, unreadable, refused";
+        registry.register("aegis_intake_alerts", alerts, metrics.alerts.clone());
+        let truncated = "Alerts that senders left out of their messages";
+        registry.register(
+            "aegis_intake_truncated_alerts",
+            truncated,
+            metrics.truncated.clone(),
+        );
+        let unproved = "Requests to alert sources whose sender did not prove who it is";
+        registry.register("aegis_intake_unproved", unproved, metrics.unproved.clone());
+        metrics
+    }
+
+    pub(super) fn count(&self, sender: Sender, outcome: &'static str) {
+        let sender = sender.as_str();
+        self.alerts.get_or_create(&Labels { sender, outcome }).inc();
+    }
+
+    pub(super) fn truncated(&self, sender: Sender, alerts: u64) {
+        let sender = sender.as_str();
+        self.truncated
+            .get_or_create(&SenderLabels { sender })
+            .inc_by(alerts);
+    }
+
+    pub(super) fn unproved(&self) {
+        self.unproved.inc();
+    }
+}

@@ -1,0 +1,509 @@
+//! The handlers of `/webhook` and `/webhook/<name>`: reads a body, takes each of its alerts in, keeps what cannot be read,
+//! and answers as that sender's rules for repeating want it: what may be repeated gets 429 or 5xx, what must not gets 4xx.
+
+use aegis_api::wire::IncidentResult;
+use aegis_api::{AlertSource, Incident, Kind as _, Time, Workload};
+use aegis_runtime::{EventType, ObjectRef, Store};
+use axum::{Extension, Json};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::body::{NoContent, content};
+use super::bytes::Undecodable;
+use super::report::{Report, State as Stands};
+use super::sender::{Reports, Sender};
+use super::unreadable::Kept;
+use crate::auth::{Acting, Identity, Need};
+use crate::body::{ALERT_LIMIT, BoundedBody};
+use crate::compat::{Alert, Ended, Known, Message, Taken, WEBHOOK, names_something, take};
+use crate::refusal::{Fault, Refusal};
+use crate::state::ServerState;
+use crate::status::Status;
+
+/// The reason of events about what could not be read.
+const UNREADABLE: &str = "UnreadableAlert";
+/// The reason of events about alerts that senders left out.
+const TRUNCATED: &str = "AlertsTruncated";
+/// The reason of events about alerts that somebody took notice of.
+const NOTED: &str = "SenderNotes";
+/// Longest reason that is reported, characters.
+const REASON: usize = 400;
+
+type Body = Result<BoundedBody<ALERT_LIMIT>, Status>;
+
+/// Where alerts come in.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// `webhook`, `webhook/<name>`.
+    pub(super) place: String,
+    /// What its senders are; `None` to recognise them.
+    pub(super) sender: Option<Sender>,
+    pub(super) resource: Option<std::sync::Arc<AlertSource>>,
+}
+
+impl Source {
+    /// The source of a name in a URL: an AlertSource, else a sender that is built in.
+    pub(super) fn named(store: &Store, name: &str) -> Option<Self> {
+        let resource = store
+            .get::<AlertSource>(name)
+            .filter(|source| !source.is_deleting());
+        let sender = match &resource {
+            Some(source) => Sender::of(source.spec.format),
+            None => Some(Sender::named(name)?),
+        };
+        Some(Self {
+            place: format!("{WEBHOOK}/{name}"),
+            sender,
+            resource,
+        })
+    }
+
+    fn any() -> Self {
+        Self {
+            place: WEBHOOK.to_owned(),
+            sender: None,
+            resource: None,
+        }
+    }
+
+    fn mapping(&self) -> Option<&aegis_api::alert_source::Mapping> {
+        self.resource.as_ref()?.spec.mapping.as_ref()
+    }
+
+    /// What keeps its ids from being another source's.
+    fn prefix(&self, sender: Sender) -> String {
+        match self
+            .place
+            .strip_prefix(WEBHOOK)
+            .and_then(|rest| rest.strip_prefix('/'))
+        {
+            Some(name) => name.to_owned(),
+            None => sender.as_str().to_owned(),
+        }
+    }
+
+    fn about(&self) -> ObjectRef {
+        match &self.resource {
+            Some(source) => ObjectRef::of(&**source),
+            None => ObjectRef {
+                kind: "AlertSource".to_owned(),
+                name: self.place.replace('/', "-"),
+                uid: String::new(),
+            },
+        }
+    }
+}
+
+pub(super) async fn recognised(
+    State(state): State<ServerState>,
+    Acting(store): Acting,
+    identity: Option<Extension<Identity>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let intake = Desk {
+        state: &state,
+        store: &store,
+        may_read: may_read(identity.as_deref()),
+        source: Source::any(),
+    };
+    intake.receive(&headers, body).await
+}
+
+pub(super) async fn of_source(
+    State(state): State<ServerState>,
+    Acting(store): Acting,
+    identity: Option<Extension<Identity>>,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let source = name
+        .ok()
+        .and_then(|Path(name)| Source::named(&state.store, &name));
+    let Some(source) = source else {
+        let senders = Sender::ALL.iter().filter(|sender| **sender != Sender::Mapped);
+        let names: Vec<&str> = senders.map(|sender| sender.as_str()).collect();
+        let detail = format!(
+            "there is no alert source of this name: {} are built in, an AlertSource makes more",
+            names.join(", ")
+        );
+        return Refusal::Plain(StatusCode::NOT_FOUND, detail).into_response();
+    };
+    let intake = Desk {
+        state: &state,
+        store: &store,
+        may_read: may_read(identity.as_deref()),
+        source,
+    };
+    intake.receive(&headers, body).await
+}
+
+fn may_read(identity: Option<&Identity>) -> bool {
+    identity.is_some_and(|identity| Need::Read.is_of(identity.role))
+}
+
+/// What a sender learns that may read nothing: which incident it is, and where that stands.
+fn brief(alert: &Alert, result: IncidentResult) -> IncidentResult {
+    IncidentResult {
+        incident_id: result.incident_id,
+        alert_type: alert.alert_type.clone(),
+        analysis: None,
+        council_decision: None,
+        status: result.status,
+        resolved_at: None,
+        error: None,
+        replicas_spawned: 0,
+        timeline: Vec::new(),
+        dry_run: false,
+    }
+}
+
+/// Takes the alerts of one body in.
+struct Desk<'a> {
+    state: &'a ServerState,
+    store: &'a Store,
+    /// Whether the sender may read what became of its alert.
+    may_read: bool,
+    source: Source,
+}
+
+/// What one body came to.
+#[derive(Default)]
+struct Tally {
+    rows: Vec<Value>,
+    unreadable: Vec<String>,
+    /// Why an alert could not be taken in now.
+    refused: Option<Refusal>,
+}
+
+impl Desk<'_> {
+    async fn receive(&self, headers: &HeaderMap, body: Body) -> Response {
+        let guess = self.source.sender.unwrap_or(Sender::AegisOps);
+        let bytes = match body {
+            Ok(body) => body.0,
+            Err(status) => {
+                self.keep(guess, &status.message, 0, "").await;
+                return Refusal::from(status).into_response();
+            }
+        };
+        let content = match content(headers, &bytes) {
+            Ok(content) => content,
+            Err(why) => return self.no_content(guess, why, &bytes).await,
+        };
+        let sender = self
+            .source
+            .sender
+            .unwrap_or_else(|| Sender::recognised(headers, &content.value));
+        if sender == Sender::AegisOps {
+            return self.ours(&content.text, bytes.len()).await;
+        }
+        let ambiguous = content.twice.iter().find(|path| names_something(path));
+        let read = match ambiguous {
+            Some(path) => {
+                let path: String = path
+                    .join(".")
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(128)
+                    .collect();
+                Err(format!("{path} is there twice with different values"))
+            }
+            None => sender.read(&content.value, self.source.mapping()),
+        };
+        let reports = match read {
+            Ok(reports) => reports,
+            Err(why) => {
+                self.keep(sender, &why, bytes.len(), &without_keys(&content.value))
+                    .await;
+                return refused(sender, &why);
+            }
+        };
+        self.all(sender, reports, &content.value, bytes.len()).await
+    }
+
+    /// Every alert of a body of another sender.
+    async fn all(&self, sender: Sender, reports: Reports, body: &Value, size: usize) -> Response {
+        if reports.truncated > 0 {
+            self.state.intake_metrics.truncated(sender, reports.truncated);
+            let message = format!(
+                "{} left {} alerts out of a message (max_alerts): nothing is known of them",
+                sender.as_str(),
+                reports.truncated
+            );
+            let about = self.source.about();
+            self.state
+                .events
+                .record(&about, EventType::Warning, TRUNCATED, message);
+        }
+        let received = reports.all.len();
+        let mut key = None;
+        let mut tally = Tally::default();
+        for report in reports.all {
+            match report {
+                Ok(report) => {
+                    key.get_or_insert_with(|| report.id.clone());
+                    self.one(sender, report, &mut tally).await;
+                }
+                Err(why) => tally.unreadable.push(why),
+            }
+        }
+        for _ in 1..tally.unreadable.len() {
+            self.state.intake_metrics.count(sender, "unreadable");
+        }
+        if !tally.unreadable.is_empty() {
+            let mut why = tally.unreadable.join("; ");
+            if tally.unreadable.len() > 1 {
+                why = format!("{} alerts: {why}", tally.unreadable.len());
+            }
+            self.keep(sender, &why, size, &without_keys(body)).await;
+        }
+        if let Some(refusal) = tally.refused {
+            return postponed(sender, refusal);
+        }
+        if let Some(why) = tally
+            .unreadable
+            .first()
+            .filter(|_| tally.unreadable.len() == received)
+        {
+            return refused(sender, why);
+        }
+        if sender == Sender::PagerDuty {
+            let answer = json!({"status": "success", "message": "Event processed", "dedup_key": key});
+            return (StatusCode::ACCEPTED, Json(answer)).into_response();
+        }
+        let answer = json!({"received": received, "truncated": reports.truncated, "alerts": tally.rows,
+            "unreadable": tally.unreadable});
+        Json(answer).into_response()
+    }
+
+    /// One alert of another sender.
+    async fn one(&self, sender: Sender, report: Report, tally: &mut Tally) {
+        let stands = report.state.clone();
+        let now = Time(jiff::Timestamp::now());
+        if stands == Stands::Test {
+            self.state.intake_metrics.count(sender, "test");
+            let message = "a test message came in, and was understood: it opens nothing".to_owned();
+            let about = self.source.about();
+            self.state
+                .events
+                .record(&about, EventType::Normal, "TestAlert", message);
+            tally.rows.push(json!({"outcome": "test"}));
+            return;
+        }
+        let mut alert = match self.alert(sender, report, now) {
+            Ok(alert) => alert,
+            Err(faults) => {
+                tally.unreadable.push(words(&faults));
+                return;
+            }
+        };
+        if let Stands::Noted(said) = stands {
+            self.note(&alert, &said);
+            self.state.intake_metrics.count(sender, "noted");
+            tally
+                .rows
+                .push(json!({"incident_id": alert.incident_id, "outcome": "noted"}));
+            return;
+        }
+        let endings = &self.state.intake.endings;
+        match &alert.message {
+            Message::Over { over, .. } => {
+                if let Some(at) = over.at {
+                    endings.note(alert.same(), at, now);
+                }
+            }
+            Message::Fires(_) => {
+                if endings.is_late(alert.same(), alert.starts_at, now) {
+                    alert.ended = Ended::Before;
+                }
+            }
+        }
+        match take(self.state, self.store, &alert).await {
+            Ok(Taken { result, outcome }) => {
+                self.state.intake_metrics.count(sender, outcome.as_str());
+                tally.rows.push(
+                    json!({"incident_id": alert.incident_id, "incident": result.incident_id,
+                    "status": result.status, "outcome": outcome.as_str()}),
+                );
+            }
+            Err(refusal) => {
+                self.state.intake_metrics.count(sender, "refused");
+                tally.refused = Some(refusal);
+            }
+        }
+    }
+
+    fn alert(&self, sender: Sender, report: Report, now: Time) -> Result<Alert, Vec<Fault>> {
+        let (workloads, containers) = (self.state.store.list::<Workload>(), self.state.host.containers());
+        let known = Known {
+            workloads: &workloads,
+            containers: &containers,
+        };
+        let prefix = self.source.prefix(sender);
+        let target = &self.state.config.target_container;
+        Alert::of(report, &self.source.place, &prefix, target, known, now)
+    }
+
+    /// Somebody took notice of an alert: said on its open incident.
+    fn note(&self, alert: &Alert, said: &str) {
+        let mut found = self
+            .state
+            .book
+            .find(&self.state.store, &alert.incident_id)
+            .into_iter();
+        if let Some(incident) = found.find(|incident: &std::sync::Arc<Incident>| !incident.is_finished()) {
+            let message = format!("its sender says {said}");
+            let about = ObjectRef::of(&*incident);
+            self.state
+                .events
+                .record(&about, EventType::Normal, NOTED, message);
+        }
+    }
+
+    /// One of our own alerts, answered as the contract has it.
+    async fn ours(&self, text: &str, size: usize) -> Response {
+        let (workloads, containers) = (self.state.store.list::<Workload>(), self.state.host.containers());
+        let known = Known {
+            workloads: &workloads,
+            containers: &containers,
+        };
+        let now = Time(jiff::Timestamp::now());
+        let target = &self.state.config.target_container;
+        let alert = match Alert::read(text.as_bytes(), target, known, now) {
+            Ok(alert) => alert,
+            Err(faults) => {
+                self.keep(Sender::AegisOps, &words(&faults), size, text).await;
+                return Refusal::Fields(faults).into_response();
+            }
+        };
+        let alert = Alert {
+            source: self.source.place.clone(),
+            ..alert
+        };
+        match take(self.state, self.store, &alert).await {
+            Ok(taken) => {
+                self.state
+                    .intake_metrics
+                    .count(Sender::AegisOps, taken.outcome.as_str());
+                let result = match self.may_read {
+                    true => taken.result,
+                    false => brief(&alert, taken.result),
+                };
+                Json(result).into_response()
+            }
+            Err(refusal) => {
+                self.state.intake_metrics.count(Sender::AegisOps, "refused");
+                refusal.into_response()
+            }
+        }
+    }
+
+    async fn no_content(&self, guess: Sender, why: NoContent, bytes: &[u8]) -> Response {
+        let (code, reason) = match why {
+            NoContent::Packed(Undecodable::TooLarge(limit)) => {
+                let status = Status::too_large(limit);
+                self.keep(guess, &status.message, bytes.len(), "").await;
+                return Refusal::from(status).into_response();
+            }
+            NoContent::Packed(Undecodable::Encoding(name)) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("Content-Encoding {name:?} is not known: gzip, deflate and identity are"),
+            ),
+            NoContent::Packed(Undecodable::Broken(name)) => (
+                StatusCode::BAD_REQUEST,
+                format!("the body is not {name}, as its Content-Encoding says"),
+            ),
+            NoContent::Neither(why) => {
+                let text = super::bytes::text(bytes);
+                let message = format!("the body must be a JSON object: {why}");
+                self.keep(guess, &message, bytes.len(), &text).await;
+                if guess != Sender::AegisOps {
+                    return refused(guess, &message);
+                }
+                return Refusal::from(Fault {
+                    place: "body",
+                    field: "".into(),
+                    kind: "json_invalid",
+                    message,
+                })
+                .into_response();
+            }
+        };
+        self.keep(guess, &reason, bytes.len(), "").await;
+        Refusal::Plain(code, reason).into_response()
+    }
+
+    /// Keeps what could not be read, and reports it.
+    async fn keep(&self, sender: Sender, reason: &str, size: usize, body: &str) {
+        self.state.intake_metrics.count(sender, "unreadable");
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
+        let kept = Kept {
+            at: Time(jiff::Timestamp::now()),
+            source: self.source.place.clone(),
+            sender: sender.as_str().to_owned(),
+            reason: reason.clone(),
+            bytes: size,
+            body: body.to_owned(),
+        };
+        let written = self.state.intake.unreadable.keep(kept, Instant::now()).await;
+        let place = if written {
+            "`aegisctl intake unreadable` shows it"
+        } else {
+            "it is not kept: too many came at once"
+        };
+        let message = format!(
+            "an alert at /{} could not be read ({reason}); {place}",
+            self.source.place
+        );
+        let about = self.source.about();
+        self.state
+            .events
+            .record(&about, EventType::Warning, UNREADABLE, message);
+    }
+}
+
+/// A body without what is a secret by its place: PagerDuty's routing key.
+fn without_keys(body: &Value) -> String {
+    let plain = |fields: &Map<String, Value>| {
+        let kept = fields.iter().filter(|(name, _)| name.as_str() != "routing_key");
+        Value::Object(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    body.as_object()
+        .map_or_else(|| body.to_string(), |fields| plain(fields).to_string())
+}
+
+fn words(faults: &[Fault]) -> String {
+    let each = faults.iter().map(|fault| match &*fault.field {
+        "" => fault.message.clone(),
+        field => format!("{field}: {}", fault.message),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// The answer to a body of which nothing can be read. None of these senders repeats after it: that helps nobody, and the
+/// body is kept.
+fn refused(sender: Sender, why: &str) -> Response {
+    let code = StatusCode::BAD_REQUEST;
+    if sender == Sender::PagerDuty {
+        let answer =
+            json!({"status": "invalid event", "message": "Event object is invalid", "errors": [why]});
+        return (code, Json(answer)).into_response();
+    }
+    Refusal::Plain(code, why.to_owned()).into_response()
+}
+
+/// The answer where an alert cannot be taken in now: the sender is to repeat it. Alertmanager and Grafana repeat after 5xx,
+/// and not all of their versions after 429.
+fn postponed(sender: Sender, refusal: Refusal) -> Response {
+    let mut response = refusal.into_response();
+    let only_5xx = matches!(sender, Sender::Alertmanager | Sender::Grafana);
+    if only_5xx && response.status() == StatusCode::TOO_MANY_REQUESTS {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}

@@ -1,0 +1,176 @@
+//! Alerts that belong together: bursts about one workload, and what follows from a sick dependency.
+
+use aegis_api::Time;
+use aegis_planning::correlation::burst::Closeness;
+
+use super::*;
+use crate::intake::released::let_go;
+
+async fn close() -> Server {
+    with(crate::ServerConfig {
+        closeness: Closeness::default(),
+        ..config()
+    })
+    .await
+}
+
+async fn fire(server: &Server, id: &str, kind: &str, container: &str) -> Answer {
+    let body = json!({"incident_id": id, "alert_type": kind, "container_name": container}).to_string();
+    post(server, "/webhook", body).await
+}
+
+#[tokio::test]
+async fn a_burst_about_one_workload_is_one_incident_and_every_id_finds_it() {
+    let server = close().await;
+    for n in 0..8 {
+        let answer = fire(&server, &format!("a-{n}"), &format!("Kind{n}"), "web").await;
+        assert_eq!(answer.code, 200, "{}", answer.text);
+    }
+    fire(&server, "other", "Kind0", "db").await;
+    server.flush().await;
+    assert_eq!(
+        opened(&server),
+        ["Kind0 about web (a-0)", "Kind0 about db (other)"]
+    );
+    assert_eq!(incidents(&server)[0].spec.count, 8);
+    let by_alias = server.get("/incidents/a-7").await;
+    assert_eq!(by_alias.json()["incident_id"], "a-0", "{}", by_alias.text);
+}
+
+#[tokio::test]
+async fn at_once_a_storm_about_one_workload_is_one_incident() {
+    let server = close().await;
+    let ids: Vec<String> = (0..40).map(|n| format!("s-{n}")).collect();
+    futures::future::join_all(ids.iter().map(|id| fire(&server, id, "Slow", "web"))).await;
+    server.flush().await;
+    assert_eq!(incidents(&server).len(), 1);
+    assert_eq!(incidents(&server)[0].spec.count, 40);
+}
+
+#[tokio::test]
+async fn the_gravest_of_a_burst_is_what_the_incident_is() {
+    let server = close().await;
+    fire(&server, "a", "Slow", "web").await;
+    let body =
+        json!({"incident_id": "b", "alert_type": "Down", "container_name": "web", "severity": "critical"});
+    post(&server, "/webhook", body.to_string()).await;
+    server.flush().await;
+    assert_eq!(
+        incidents(&server)[0].spec.severity,
+        aegis_api::incident::Severity::Critical
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_one_alert_of_a_burst_is_not_the_end_of_the_others() {
+    let server = close().await;
+    fire(&server, "a", "Slow", "web").await;
+    fire(&server, "b", "Down", "web").await;
+    server.flush().await;
+    let over = |id: &str| json!({"incident_id": id, "alert_type": "x", "status": "resolved"}).to_string();
+    post(&server, "/webhook", over("b")).await;
+    let source = &incidents(&server)[0].spec.source;
+    assert_eq!(source.resolved_at, None);
+    assert!(source.joined[0].resolved_at.is_some());
+    fire(&server, "b", "Down", "web").await;
+    server.flush().await;
+    assert_eq!(
+        incidents(&server)[0].spec.source.joined[0].resolved_at,
+        None,
+        "it fires again"
+    );
+    post(&server, "/webhook", over("a")).await;
+    assert!(incidents(&server)[0].spec.source.resolved_at.is_some());
+    fire(&server, "b", "Down", "web").await;
+    server.flush().await;
+    assert!(
+        incidents(&server)[0].spec.source.resolved_at.is_some(),
+        "another's firing takes nothing back"
+    );
+}
+
+#[tokio::test]
+async fn i13_what_a_policy_trusts_is_never_folded_nor_inhibited() {
+    let server = close().await;
+    let trusted = json!([{"source": "webhook", "alertType": "Down", "actions": ["RESTART"]}]);
+    create(
+        &server,
+        "RemediationPolicy",
+        "p",
+        json!({"mode": "Auto", "trustedAlerts": trusted}),
+    )
+    .await;
+    fire(&server, "a", "Slow", "web").await;
+    fire(&server, "b", "Down", "web").await;
+    assert_eq!(incidents(&server).len(), 2);
+}
+
+/// `web` depends on `db`.
+async fn dependent() -> Server {
+    let server = Server::start().await;
+    create(&server, "Workload", "db", json!({"container": "db"})).await;
+    create(
+        &server,
+        "Workload",
+        "web",
+        json!({"container": "web", "dependsOn": ["db"]}),
+    )
+    .await;
+    server
+}
+
+async fn at(server: &Server, seconds: i64) {
+    let now = Time(jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
+    let_go(&server.state, now).await;
+}
+
+#[tokio::test]
+async fn what_depends_on_a_sick_root_is_listed_on_its_incident_and_outlives_it() {
+    let server = dependent().await;
+    fire(&server, "root", "Down", "db").await;
+    let answer = fire(&server, "leaf", "Errors", "web").await;
+    assert_eq!(answer.json()["incident_id"], "root", "{}", answer.text);
+    fire(&server, "leaf", "Errors", "web").await;
+    server.flush().await;
+    let root = &incidents(&server)[0];
+    assert_eq!((incidents(&server).len(), root.spec.count), (1, 3));
+    assert_eq!(
+        root.spec.source.joined[0].inhibited.as_ref().unwrap().as_str(),
+        "web"
+    );
+    assert!(reasons(&server).contains(&"Normal Inhibited".to_owned()));
+    at(&server, 0).await;
+    assert_eq!(incidents(&server).len(), 1, "the root is still sick");
+    at(&server, 301).await;
+    assert_eq!(
+        opened(&server),
+        ["Errors about web (leaf)", "Down about db (root)"]
+    );
+    at(&server, 302).await;
+    assert_eq!(incidents(&server).len(), 2, "once");
+}
+
+#[tokio::test]
+async fn an_inhibited_alert_that_ends_opens_nothing_later() {
+    let server = dependent().await;
+    fire(&server, "root", "Down", "db").await;
+    fire(&server, "leaf", "Errors", "web").await;
+    let over =
+        json!({"incident_id": "leaf", "alert_type": "Errors", "container_name": "web", "status": "resolved"});
+    post(&server, "/webhook", over.to_string()).await;
+    at(&server, 301).await;
+    assert_eq!(incidents(&server).len(), 1, "{:?}", opened(&server));
+    assert_eq!(
+        incidents(&server)[0].spec.source.resolved_at,
+        None,
+        "the root's own end was not reported"
+    );
+}
+
+#[tokio::test]
+async fn the_root_is_never_inhibited_by_what_depends_on_it() {
+    let server = dependent().await;
+    fire(&server, "leaf", "Errors", "web").await;
+    fire(&server, "root", "Down", "db").await;
+    assert_eq!(incidents(&server).len(), 2);
+}

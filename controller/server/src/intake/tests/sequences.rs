@@ -1,0 +1,125 @@
+//! Messages in any order: fired, resolved, repeated, late.
+
+use super::*;
+
+/// One alert of a group: `F` fires, `R` is resolved, by the minutes at which it began and ended.
+fn message(kind: char, began: u32, ended: Option<u32>) -> String {
+    let at = |minute: u32| format!("2026-11-29T10:{minute:02}:00Z");
+    let status = if kind == 'R' { "resolved" } else { "firing" };
+    let ends = ended.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), at);
+    json!({"receiver": "r", "status": status, "alerts": [{"status": status, "fingerprint": "f",
+        "labels": {"alertname": "Leak", "container": "web"}, "startsAt": at(began), "endsAt": ends}]})
+    .to_string()
+}
+
+/// Plays messages such as `F1 R1-5`; answers outcomes, and whether the open incident, if there is one, is noted as over.
+async fn play(steps: &str) -> (String, Option<bool>) {
+    let server = host().await;
+    let mut outcomes = Vec::new();
+    for step in steps.split(' ') {
+        let kind = step.chars().next().unwrap();
+        let (began, ended) = match step[1..].split_once('-') {
+            Some((began, ended)) => (began, Some(ended.parse().unwrap())),
+            None => (&step[1..], None),
+        };
+        let body = message(kind, began.parse().unwrap(), ended);
+        let answer = post(&server, "/webhook/alertmanager", body).await;
+        assert_eq!(answer.code, 200, "{steps}: {}", answer.text);
+        outcomes.push(answer.json()["alerts"][0]["outcome"].as_str().unwrap().to_owned());
+        server.flush().await;
+    }
+    let all = incidents(&server);
+    assert!(all.len() <= 1, "{steps}: {all:?}");
+    (
+        outcomes.join(" "),
+        all.first()
+            .map(|incident| incident.spec.source.resolved_at.is_some()),
+    )
+}
+
+#[tokio::test]
+async fn messages_come_out_right_in_any_order() {
+    for (steps, outcomes, over) in [
+        ("F1", "opened", Some(false)),
+        ("F1 F1 F1", "opened repeated repeated", Some(false)),
+        ("F1 R1-5", "opened ended", Some(true)),
+        ("F1 R1-5 R1-5", "opened ended ended", Some(true)),
+        // Fires anew.
+        ("F1 R1-5 F6", "opened ended repeated", Some(false)),
+        ("F1 R1-5 F6 R6-8", "opened ended repeated ended", Some(true)),
+        // A late copy of the first message takes nothing back.
+        ("F1 R1-5 F1", "opened ended late", Some(true)),
+        // The end comes first.
+        ("R1-5", "nothing_open", None),
+        ("R1-5 F1", "nothing_open late", None),
+        ("R1-5 F1 F1 R1-5", "nothing_open late late nothing_open", None),
+        ("R1-5 F6", "nothing_open opened", Some(false)),
+        // An older end after a newer one forgets nothing.
+        ("R6-8 R1-5 F6", "nothing_open nothing_open late", None),
+    ] {
+        assert_eq!(play(steps).await, (outcomes.to_owned(), over), "{steps}");
+    }
+}
+
+#[tokio::test]
+async fn events_of_pagerduty_are_one_incident_from_trigger_to_resolve_and_an_acknowledgement_is_noted() {
+    let server = host().await;
+    let event = |action: &str| {
+        json!({"routing_key": "k", "event_action": action, "dedup_key": "web-disk"}).to_string()
+    };
+    assert_eq!(
+        post(&server, "/webhook/pagerduty", event("acknowledge"))
+            .await
+            .code,
+        202
+    );
+    assert_eq!(
+        post(&server, "/webhook/pagerduty", event("resolve")).await.code,
+        202
+    );
+    assert!(incidents(&server).is_empty(), "neither opens anything");
+    post(&server, "/webhook/pagerduty", fixture(5)).await;
+    post(&server, "/webhook/pagerduty", event("acknowledge")).await;
+    assert!(
+        reasons(&server).contains(&"Normal SenderNotes".to_owned()),
+        "{:?}",
+        reasons(&server)
+    );
+    assert_eq!(incidents(&server)[0].spec.source.resolved_at, None);
+    post(&server, "/webhook/pagerduty", event("resolve")).await;
+    assert!(incidents(&server)[0].spec.source.resolved_at.is_some());
+}
+
+#[tokio::test]
+async fn the_end_in_an_event_of_another_type_is_that_of_its_beginning() {
+    let server = host().await;
+    let event = |kind: &str, time: &str| {
+        json!({"specversion": "1.0", "id": "1", "source": "/s", "type": format!("org.example.down.{kind}"), "subject": "web",
+            "time": time, "data": {}})
+        .to_string()
+    };
+    post(&server, "/webhook", event("firing", "2026-11-29T10:00:00Z")).await;
+    post(&server, "/webhook", event("resolved", "2026-11-29T10:05:00Z")).await;
+    let all = incidents(&server);
+    assert!(
+        all.len() == 1 && all[0].spec.source.resolved_at.is_some(),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_mapped_senders_end_is_that_of_its_beginning() {
+    let server = host().await;
+    post(&server, "/webhook/zabbix", fixture(10)).await;
+    assert_eq!(incidents(&server)[0].spec.source.resolved_at, None);
+    post(&server, "/webhook/zabbix", fixture(10).replace("PROBLEM", "OK")).await;
+    assert!(incidents(&server)[0].spec.source.resolved_at.is_some());
+    post(&server, "/webhook/kuma", fixture(9)).await;
+    let pending = post(
+        &server,
+        "/webhook/kuma",
+        fixture(9).replace("\"status\": 0", "\"status\": 2"),
+    )
+    .await;
+    assert_eq!(pending.json()["alerts"][0]["outcome"], "test", "{}", pending.text);
+}

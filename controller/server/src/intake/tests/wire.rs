@@ -1,0 +1,308 @@
+//! Bytes as senders send them, what cannot be read, and who is believed.
+
+use super::*;
+use hmac::Mac as _;
+
+const LEAST: &str = r#"{"incident_id": "i", "alert_type": "x", "container_name": "web"}"#;
+
+#[tokio::test]
+async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
+    let utf16: Vec<u8> = [0xff, 0xfe]
+        .into_iter()
+        .chain(LEAST.encode_utf16().flat_map(u16::to_le_bytes))
+        .collect();
+    for (headers, body) in [
+        (&[][..], LEAST.as_bytes().to_vec()),
+        (&[("content-type", "text/html")], LEAST.into()),
+        (&[("content-encoding", "gzip")], gzip(LEAST.as_bytes())),
+        (&[], gzip(LEAST.as_bytes())),
+        (&[], [b"\xef\xbb\xbf", LEAST.as_bytes()].concat()),
+        (&[], utf16),
+        (&[], br#"{"incident_id": "i", "alert_type": "x", "logs": "\ud83d broken", "container_name": "web"}"#.to_vec()),
+        (&[], b"{\"incident_id\": \"i\", \"alert_type\": \"x\", \"logs\": \"a\xff\xfeb\nc\", \"container_name\": \"web\"}".to_vec()),
+        (&[], br#"{"incident_id": "i", "alert_type": "x", "value": NaN, "container_name": "web",}"#.to_vec()),
+        (&[("content-type", "application/x-www-form-urlencoded")], b"incident_id=i&alert_type=x&container_name=web".to_vec()),
+        (&[], b"incident_id=i&alert_type=x&container_name=web".to_vec()),
+        (
+            &[("content-type", "application/x-www-form-urlencoded")],
+            b"payload=%7B%22incident_id%22%3A%22i%22%2C%22alert_type%22%3A%22x%22%2C%22container_name%22%3A%22web%22%7D".to_vec(),
+        ),
+    ] {
+        let server = host().await;
+        let shown = String::from_utf8_lossy(&body).into_owned();
+        let answer = post_with(&server, "/webhook", headers, body).await;
+        assert_eq!(answer.code, 200, "{shown}: {}", answer.text);
+        assert_eq!(opened(&server), ["x about web (i)"], "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn i10_what_cannot_be_read_is_kept_reported_and_answered_so_that_nobody_repeats_it() {
+    for (path, headers, body, code) in [
+        ("/webhook", &[][..], b"{nonsense".to_vec(), 422),
+        ("/webhook", &[], br#"{"a": 1}"#.to_vec(), 422),
+        ("/webhook/alertmanager", &[], b"{nonsense".to_vec(), 400),
+        ("/webhook/alertmanager", &[], br#"{"alerts": 7}"#.to_vec(), 400),
+        ("/webhook/alertmanager", &[], br#"{"alerts": [7]}"#.to_vec(), 400),
+        ("/webhook/grafana", &[], b"[]".to_vec(), 400),
+        (
+            "/webhook/pagerduty",
+            &[],
+            br#"{"event_action": "shout"}"#.to_vec(),
+            400,
+        ),
+        (
+            "/webhook/cloudevents",
+            &[],
+            br#"{"specversion": "0.3", "type": "t", "source": "s"}"#.to_vec(),
+            400,
+        ),
+        ("/webhook/sentry", &[], br#"{"b": {}}"#.to_vec(), 400),
+        (
+            "/webhook/alertmanager",
+            &[],
+            br#"{"alerts": [{"labels": {"alertname": "A", "container": "web", "container": "db"}}]}"#
+                .to_vec(),
+            400,
+        ),
+        ("/webhook", &[("content-encoding", "br")], b"xx".to_vec(), 415),
+        ("/webhook", &[("content-encoding", "gzip")], b"xx".to_vec(), 400),
+        ("/webhook", &[], vec![b' '; (1 << 20) + 1], 413),
+        (
+            "/webhook",
+            &[("content-encoding", "gzip")],
+            gzip(&vec![b' '; 8 << 20]),
+            413,
+        ),
+    ] {
+        let server = host().await;
+        let shown: String = String::from_utf8_lossy(&body).chars().take(60).collect();
+        let answer = post_with(&server, path, headers, body).await;
+        assert_eq!(answer.code, code, "{path} {shown}: {}", answer.text);
+        if code == 413 {
+            assert!(answer.text.contains("1048576"), "{}", answer.text);
+        }
+        assert!(incidents(&server).is_empty(), "{path} {shown}");
+        assert!(
+            reasons(&server).contains(&"Warning UnreadableAlert".to_owned()),
+            "{path} {shown}"
+        );
+        let kept = server.get("/intake/unreadable").await.json();
+        assert_eq!(kept.as_array().unwrap().len(), 1, "{path} {shown}: {kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_a_megabyte_is_read() {
+    let server = host().await;
+    let mut body: Value = serde_json::from_str(LEAST).unwrap();
+    body["logs"] = "x".repeat(1_000_000).into();
+    let answer = post(&server, "/webhook", body.to_string()).await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_source_that_is_none_is_not_found_and_the_built_in_ones_are_named() {
+    let server = host().await;
+    let answer = post(&server, "/webhook/nagios", "{}").await;
+    assert_eq!(answer.code, 404);
+    assert!(
+        answer
+            .text
+            .contains("alertmanager, grafana, pagerduty, cloudevents"),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn alertmanager_and_grafana_are_asked_to_repeat_by_503_where_others_get_429() {
+    let server = with(crate::ServerConfig {
+        alerts_per_second: 1,
+        ..config()
+    })
+    .await;
+    let alerts: Vec<Value> = (0..8)
+        .map(|n| json!({"labels": {"alertname": "A", "container": "web", "n": n}, "fingerprint": format!("{n}")}))
+        .collect();
+    let body = json!({"receiver": "r", "alerts": alerts}).to_string();
+    let answer = post(&server, "/webhook/alertmanager", body).await;
+    assert_eq!(answer.code, 503, "{}", answer.text);
+    assert!(answer.headers.contains_key("retry-after"));
+    let ours = post(
+        &server,
+        "/webhook",
+        r#"{"incident_id": "z", "alert_type": "x", "container_name": "web"}"#,
+    )
+    .await;
+    assert_eq!(ours.code, 429, "{}", ours.text);
+}
+
+#[tokio::test]
+async fn a_source_that_asks_for_a_proof_believes_nothing_else_and_no_token() {
+    let server = host().await;
+    let github = json!({"hmac": {"style": "GitHub", "secret": {"file": "key"}}});
+    create(
+        &server,
+        "AlertSource",
+        "signed",
+        json!({"format": "Alertmanager", "authenticity": github}),
+    )
+    .await;
+    let sign = |body: &str| {
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"the-secret").unwrap();
+        mac.update(body.as_bytes());
+        let hex: String = mac
+            .finalize()
+            .into_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("sha256={hex}")
+    };
+    let body = fixture(0);
+    for (headers, code) in [
+        (vec![("authorization", "Bearer admin-token")], 401),
+        (
+            vec![("authorization", ""), ("x-hub-signature-256", "sha256=00")],
+            401,
+        ),
+    ] {
+        let answer = post_with(&server, "/webhook/signed", &headers, body).await;
+        assert_eq!(answer.code, code, "{}", answer.text);
+        assert!(!answer.text.contains("the-secret"));
+    }
+    assert!(incidents(&server).is_empty());
+    assert!(reasons(&server).contains(&"Warning UnprovedSender".to_owned()));
+    let good = sign(body);
+    let answer = post_with(
+        &server,
+        "/webhook/signed",
+        &[("authorization", ""), ("x-hub-signature-256", &good)],
+        body,
+    )
+    .await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    assert_eq!(incidents(&server).len(), 2);
+    let page = server.store.audit().page(None, 1).await.unwrap();
+    assert!(page.lines[0].contains("alertsource:signed"), "{page:?}");
+}
+
+#[tokio::test]
+async fn pagerdutys_senders_prove_themselves_by_their_routing_key() {
+    let server = host().await;
+    let bearer = json!({"bearer": {"file": "key"}});
+    create(
+        &server,
+        "AlertSource",
+        "pager",
+        json!({"format": "PagerDuty", "authenticity": bearer}),
+    )
+    .await;
+    let wrong = post_with(&server, "/webhook/pager", &[("authorization", "")], fixture(5)).await;
+    assert_eq!(wrong.code, 401);
+    let right = fixture(5).replace("samplekeyhere000000000000000000r1", "the-secret");
+    let right = post_with(&server, "/webhook/pager", &[("authorization", "")], right).await;
+    assert_eq!(right.code, 202, "{}", right.text);
+}
+
+#[tokio::test]
+async fn a_source_whose_secret_cannot_be_read_believes_nobody() {
+    let server = host().await;
+    let bearer = json!({"bearer": {"file": "none"}});
+    create(
+        &server,
+        "AlertSource",
+        "odd",
+        json!({"format": "Alertmanager", "authenticity": bearer}),
+    )
+    .await;
+    let answer = post_with(
+        &server,
+        "/webhook/odd",
+        &[("authorization", "Bearer the-secret")],
+        fixture(0),
+    )
+    .await;
+    assert_eq!(answer.code, 401, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn who_keeps_guessing_is_made_to_wait() {
+    let server = host().await;
+    let bearer = json!({"bearer": {"file": "key"}});
+    create(
+        &server,
+        "AlertSource",
+        "guarded",
+        json!({"format": "Alertmanager", "authenticity": bearer}),
+    )
+    .await;
+    let mut codes = Vec::new();
+    for n in 0..10 {
+        let guess = format!("Bearer guess-{n}");
+        codes.push(
+            post_with(&server, "/webhook/guarded", &[("authorization", &guess)], "{}")
+                .await
+                .code
+                .as_u16(),
+        );
+    }
+    assert_eq!(codes[0], 401);
+    assert_eq!(codes[9], 429, "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_a_body_would_become_and_changes_nothing() {
+    use base64::Engine as _;
+    let server = host().await;
+    let body = base64::engine::general_purpose::STANDARD.encode(fixture(11));
+    let answer = server
+        .ask(
+            "POST",
+            "/intake/test",
+            Some(json!({"source": "cellar", "body": body})),
+        )
+        .await;
+    assert_eq!(answer.code, 200, "{}", answer.text);
+    let said = answer.json();
+    assert_eq!(said["alerts"][0]["alert_type"], "Pump hot");
+    assert_eq!(said["alerts"][0]["container"], "web");
+    assert_eq!(said["alerts"][1]["state"], "over (status: off)");
+    assert!(
+        said["unreadable"][0]
+            .as_str()
+            .unwrap()
+            .contains("mapping.alertType"),
+        "{said}"
+    );
+    let spec = json!({"format": "Mapped", "mapping": {"alertType": ["$.site"]}});
+    let answer = server
+        .ask("POST", "/intake/test", Some(json!({"spec": spec, "body": body})))
+        .await;
+    assert_eq!(
+        answer.json()["alerts"][0]["alert_type"],
+        "cellar",
+        "{}",
+        answer.text
+    );
+    assert!(incidents(&server).is_empty());
+}
+
+#[tokio::test]
+async fn prometheus_counts_what_became_of_alerts() {
+    let server = host().await;
+    post(&server, "/webhook", fixture(0)).await;
+    post(&server, "/webhook", "{nonsense").await;
+    let text = server
+        .ask_with("GET", "/metrics", &[("accept", "text/plain")], None)
+        .await
+        .text;
+    for line in [
+        r#"aegis_intake_alerts_total{sender="alertmanager",outcome="opened"} 2"#,
+        r#"aegis_intake_alerts_total{sender="alertmanager",outcome="nothing_open"} 1"#,
+        r#"aegis_intake_alerts_total{sender="aegisops",outcome="unreadable"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
