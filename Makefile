@@ -88,6 +88,10 @@ record-traces: engine ## record what the quiet week is made of, on an engine of 
 sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 	AEGIS_SIM_SEEDS=$${AEGIS_SIM_SEEDS:-10000} cargo test --locked --release -p aegis-tests --test simulation
 
+.PHONY: fuzz
+fuzz: ## a million mutated bodies of alerts against the readers of all senders (AEGIS_FUZZ_BODIES)
+	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --release -p aegis-server --lib intake::fuzz
+
 .PHONY: crds
 crds: ## regenerate crds/ from the Rust types
 	cargo run --locked --quiet -p aegis-api --bin crdgen -- crds

@@ -13,6 +13,7 @@ mod observer;
 mod reach;
 mod secrets;
 mod shutdown;
+mod silenced;
 mod telemetry;
 mod tls;
 mod wiring;

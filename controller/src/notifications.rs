@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aegis_api::{Incident, Kind};
+use aegis_api::{Incident, Kind, Time};
 use aegis_notify::{Counters, Level, Notifier, Slack, Update};
 use aegis_runtime::Store;
 use aegis_runtime::store::{StoreEvent, Verb};
@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::args::Notifications;
+use crate::silenced;
 
 /// The notifier, where an address is configured.
 pub(crate) async fn notifier(
@@ -42,26 +43,43 @@ fn words(level: Level) -> &'static str {
     }
 }
 
-/// Every incident at the start, each change after it, and all again after a gap.
+/// Every incident at the start, each change after it, and all again after a gap and when a silence begins or ends; without
+/// what is silenced.
 pub(crate) fn updates(store: &Store) -> BoxStream<'static, Update> {
-    let store = store.clone();
-    stream::unfold((store, None), |(store, watching)| async move {
-        let mut changes: BoxStream<'static, StoreEvent> = match watching {
-            Some(changes) => changes,
+    let (store, filtering) = (store.clone(), store.clone());
+    let unfolded = stream::unfold((store, None), |(store, watching)| async move {
+        let (mut changes, standing): (BoxStream<'static, StoreEvent>, Vec<String>) = match watching {
+            Some(watching) => watching,
             None => {
                 // First the watch, then the list: what changes in between comes twice, and is inspected twice.
                 let changes = store.watch(None).ok()?;
                 let all = store.list::<Incident>();
-                return Some((Some(Update::All(all)), (store, Some(changes))));
+                let standing = silenced::standing(&store, now());
+                return Some((Some(Update::All(all)), (store, Some((changes, standing)))));
             }
         };
-        match changes.next().await {
-            Some(event) => Some((update(&event), (store, Some(changes)))),
-            None => Some((None, (store, None))),
-        }
-    })
-    .filter_map(std::future::ready)
-    .boxed()
+        let next = tokio::time::timeout(silenced::EVERY, changes.next()).await;
+        let current = silenced::standing(&store, now());
+        Some(match next {
+            Ok(None) => (None, (store, None)),
+            _ if current != standing => {
+                let all = store.list::<Incident>();
+                (Some(Update::All(all)), (store, Some((changes, current))))
+            }
+            Ok(Some(event)) => (update(&event), (store, Some((changes, standing)))),
+            Err(_) => (None, (store, Some((changes, standing)))),
+        })
+    });
+    unfolded
+        .filter_map(move |update| {
+            let heard = update.and_then(|update| silenced::heard(&filtering, update, now()));
+            std::future::ready(heard)
+        })
+        .boxed()
+}
+
+fn now() -> Time {
+    Time(jiff::Timestamp::now())
 }
 
 fn update(event: &StoreEvent) -> Option<Update> {

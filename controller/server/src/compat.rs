@@ -24,7 +24,7 @@ pub(crate) use keyed_mutex::KeyedMutex;
 pub(crate) use rate::Rate;
 pub(crate) use tally::Tally;
 pub use tally::tally;
-pub(crate) use webhook::{Taken, take};
+pub(crate) use webhook::{Taken, take, take_at};
 
 use crate::state::ServerState;
 

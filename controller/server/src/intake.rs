@@ -1,4 +1,4 @@
-//! Alerts in every sender's language: `/webhook` recognises who sent a body, `/webhook/<name>` is told by its name. A reader a
+//! Alerts in every sender's language: `/webhook` recognises who sent a body, `/webhook/<name>` goes by its name in the URL. A reader a
 //! sender turns a body into [`report::Report`]s; what becomes of each is decided where our own alerts are taken in
 //! ([`crate::compat`]). What cannot be read is kept and reported, never lost.
 

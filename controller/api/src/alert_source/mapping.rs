@@ -1,4 +1,4 @@
-//! Where the fields of an alert stand in a body that nobody here knows. Pure.
+//! Where the fields of an alert stand in a body of formats that are not built in. Pure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -62,10 +62,42 @@ impl Routes {
         let many = self.answer::<Vec<wire::IncidentResult>>("Every incident, oldest first.");
         let post = json!({
             "summary": "Take an alert", "tags": ["incidents"], "requestBody": alert_body(),
-            "responses": {"200": one, "401": error("No token, or a wrong one."), "413": error("Larger than 256 KiB."),
+            "responses": {"200": one, "401": error("No token, or a wrong one."), "413": error("Larger than 1 MiB."),
                 "422": error("A field is missing or of the wrong type.")},
         });
         self.paths.insert("/webhook".to_owned(), json!({"post": post}));
+        let source = json!({"name": "source", "in": "path", "required": true, "schema": {"type": "string"},
+            "description": "aegisops, alertmanager, grafana, pagerduty, cloudevents, or the name of an AlertSource."});
+        let taken = json!({"description": "What became of each alert; of PagerDuty's events 202 and their dedup_key.",
+            "content": {"application/json": {"schema": {"type": "object"}}}});
+        let post = json!({
+            "summary": "Take alerts as their sender writes them", "tags": ["incidents"], "parameters": [source],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": {}}}},
+            "responses": {"200": taken, "400": error("Nothing in it can be read; it is kept."),
+                "401": error("No token, or no proof of the source's sender."), "404": error("There is no such source."),
+                "413": error("Larger than 1 MiB."), "503": error("It cannot be taken in now: to be sent again.")},
+        });
+        self.paths
+            .insert("/webhook/{source}".to_owned(), json!({"post": post}));
+        let tried = json!({"description": "What the body would become.",
+            "content": {"application/json": {"schema": {"type": "object"}}}});
+        let post = json!({
+            "summary": "Say what a body of alerts would become, without taking it in", "tags": ["incidents"],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": {"type": "object",
+                "required": ["body"], "properties": {
+                    "source": {"type": "string", "description": "The name in /webhook/NAME; absent: /webhook."},
+                    "spec": {"type": "object", "description": "The spec of an AlertSource that is not stored."},
+                    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "body": {"type": "string", "format": "byte"}}}}}},
+            "responses": {"200": tried, "400": error("The trial itself cannot be read."), "413": error("Larger than 1 MiB.")},
+        });
+        self.paths
+            .insert("/intake/test".to_owned(), json!({"post": post}));
+        let kept = json!({"description": "The newest first, at most 100.",
+            "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}}});
+        let get = json!({"summary": "Bodies of alerts that could not be read", "tags": ["incidents"], "responses": {"200": kept}});
+        self.paths
+            .insert("/intake/unreadable".to_owned(), json!({"get": get}));
         self.get("/incidents", "List incidents", "incidents", &[], &many);
         let id = json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}});
         self.get(
@@ -255,6 +287,9 @@ mod tests {
         let document = rest_document("1.2.3");
         for path in [
             "/webhook",
+            "/webhook/{source}",
+            "/intake/test",
+            "/intake/unreadable",
             "/incidents",
             "/incidents/{id}",
             "/containers",

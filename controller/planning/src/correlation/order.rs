@@ -24,7 +24,7 @@ mod tests {
         assert!(is_late(Some(at("10:00:00")), ended, learned, at("10:06:00")));
         assert!(
             !is_late(Some(at("10:05:30")), ended, learned, at("10:06:00")),
-            "it fires anew"
+            "it fires again"
         );
         assert!(
             !is_late(Some(ended), ended, learned, at("10:06:00")),

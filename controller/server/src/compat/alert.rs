@@ -219,8 +219,8 @@ impl Alert {
         }
     }
 
-    /// What is kept of it anew where it joined an incident before; `None` where the incident is its own.
-    pub(crate) fn rejoined(&self, incident: &Incident) -> Option<JoinedAlert> {
+    /// What is kept of a repeat of it where it joined an incident before; `None` where the incident is its own.
+    pub(crate) fn joined_before(&self, incident: &Incident) -> Option<JoinedAlert> {
         let source = &incident.spec.source;
         if incident_id(incident) == self.incident_id
             || source.fingerprint == self.same()

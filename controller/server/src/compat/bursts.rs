@@ -5,32 +5,47 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aegis_api::Time;
-use aegis_planning::correlation::burst::Closeness;
+use jiff::SignedDuration;
 
 /// Most that are remembered.
 const MOST: usize = 4096;
+/// A burst is over after so long at the latest, whatever is set (`AEGIS_COALESCE_SECS`).
+const OVER: SignedDuration = SignedDuration::from_secs(6 * 60);
+/// How often those that are over are dropped, where there are too many.
+const DROPS: SignedDuration = SignedDuration::from_secs(5);
 
 /// Incident → when its burst began, and its newest alert.
 #[derive(Debug, Default)]
 pub(crate) struct Bursts {
-    all: Mutex<HashMap<String, (Time, Time)>>,
+    all: Mutex<All>,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    known: HashMap<String, (Time, Time)>,
+    /// When those that are over were last dropped.
+    dropped_at: Option<Time>,
 }
 
 impl Bursts {
     pub(super) fn begin(&self, incident: &str, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            let longest = Closeness::default().longest.signed();
-            all.retain(|_, (began, _)| now.0.duration_since(began.0).abs() <= longest);
+        let is_due = all
+            .dropped_at
+            .is_none_or(|at| now.0.duration_since(at.0).abs() >= DROPS);
+        if all.known.len() >= MOST && is_due {
+            all.dropped_at = Some(now);
+            all.known
+                .retain(|_, (began, _)| now.0.duration_since(began.0).abs() <= OVER);
         }
-        if all.len() < MOST {
-            all.insert(incident.to_owned(), (now, now));
+        if all.known.len() < MOST {
+            all.known.insert(incident.to_owned(), (now, now));
         }
     }
 
     pub(super) fn note(&self, incident: &str, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, last)) = all.get_mut(incident) {
+        if let Some((_, last)) = all.known.get_mut(incident) {
             *last = now;
         }
     }
@@ -45,6 +60,6 @@ impl Bursts {
 
     fn of(&self, incident: &str) -> Option<(Time, Time)> {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(incident).copied()
+        all.known.get(incident).copied()
     }
 }

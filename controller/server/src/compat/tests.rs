@@ -176,7 +176,7 @@ async fn an_alert_that_lacks_a_field_is_refused_by_the_name_of_the_field() {
         (answer.code.as_u16(), &answer.json()["detail"][0]["type"]),
         (422, &json!("json_invalid"))
     );
-    let large = json!({"incident_id": "i", "alert_type": "x", "logs": "x".repeat(300 << 10)});
+    let large = json!({"incident_id": "i", "alert_type": "x", "logs": "x".repeat(1 << 20)});
     let answer = alert(&server, large).await;
     assert_eq!(
         (answer.code.as_u16(), &answer.json()["kind"]),

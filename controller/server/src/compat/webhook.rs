@@ -80,13 +80,24 @@ pub(crate) struct Taken {
 
 /// Takes an alert in: durable before the answer.
 pub(crate) async fn take(state: &ServerState, store: &Store, alert: &Alert) -> Result<Taken, Refusal> {
+    take_at(state, store, alert, None).await
+}
+
+/// As [`take`], at this time instead of the clock's.
+pub(crate) async fn take_at(
+    state: &ServerState,
+    store: &Store,
+    alert: &Alert,
+    at: Option<Time>,
+) -> Result<Taken, Refusal> {
     let (workloads, containers) = (state.store.list::<Workload>(), state.host.containers());
     let known = Known {
         workloads: &workloads,
         containers: &containers,
     };
-    let now = Time(jiff::Timestamp::now());
     let _turn = state.keyed_mutex.enter(&turn(state, alert, &workloads)).await;
+    // Not before: an alert that waited would be from before the incident that it waited for.
+    let now = at.unwrap_or_else(|| Time(jiff::Timestamp::now()));
     for _ in 0..ATTEMPTS {
         let earlier = Earlier::of(state, alert);
         let taken = match &alert.message {
@@ -154,7 +165,7 @@ async fn fires(
         workloads,
     } = *opening;
     if let Some(incident) = earlier.taking_repeats(alert, now) {
-        let counted = count(state, store, incident, alert.rejoined(incident)).await;
+        let counted = count(state, store, incident, alert.joined_before(incident)).await;
         return Ok(counted.map(|incident| (incident, Outcome::Repeated)));
     }
     let folded =

@@ -10,32 +10,47 @@ use aegis_planning::correlation::order::{LATE_WITHIN, is_late};
 
 /// Most ends that are remembered: 32 bytes each.
 const MOST: usize = 16_384;
+/// How often those that are too old are dropped, where there are too many.
+const DROPS: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
     hasher: RandomState,
+    all: Mutex<Ends>,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
     /// Hash of what alerts about the same have in common → when it ended, and when that was learned.
-    all: Mutex<HashMap<u64, (Time, Time)>>,
+    known: HashMap<u64, (Time, Time)>,
+    /// When those that are too old were last dropped.
+    dropped_at: Option<Time>,
 }
 
 impl Endings {
     /// Notes that an alert ended at `ended`.
     pub(super) fn note(&self, same: &str, ended: Time, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.retain(|_, (_, learned)| now.0.duration_since(learned.0).abs() <= LATE_WITHIN.signed());
+        // All are passed over once in a while, not with each message of a storm.
+        let is_due = all
+            .dropped_at
+            .is_none_or(|at| now.0.duration_since(at.0).abs() >= DROPS);
+        if all.known.len() >= MOST && is_due {
+            all.dropped_at = Some(now);
+            let fresh = |learned: Time| now.0.duration_since(learned.0).abs() <= LATE_WITHIN.signed();
+            all.known.retain(|_, (_, learned)| fresh(*learned));
         }
         let key = self.hasher.hash_one(same);
-        let later = all.get(&key).is_none_or(|(known, _)| *known < ended);
-        if later && (all.len() < MOST || all.contains_key(&key)) {
-            all.insert(key, (ended, now));
+        let later = all.known.get(&key).is_none_or(|(known, _)| *known < ended);
+        if later && (all.known.len() < MOST || all.known.contains_key(&key)) {
+            all.known.insert(key, (ended, now));
         }
     }
 
     /// Whether a firing that began at `began` is from before an end that is known.
     pub(super) fn is_late(&self, same: &str, began: Option<Time>, now: Time) -> bool {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(&self.hasher.hash_one(same));
+        let known = all.known.get(&self.hasher.hash_one(same));
         known.is_some_and(|(ended, learned)| is_late(began, *ended, *learned, now))
     }
 }
@@ -51,7 +66,7 @@ mod tests {
         for n in 0..2 * MOST {
             endings.note(&n.to_string(), at("10:05:00"), now);
         }
-        assert!(endings.all.lock().unwrap().len() <= MOST);
+        assert!(endings.all.lock().unwrap().known.len() <= MOST);
         endings.note("0", at("10:01:00"), now);
         assert!(endings.is_late("0", Some(at("10:04:00")), now));
         assert!(!endings.is_late("x", Some(at("10:04:00")), now));

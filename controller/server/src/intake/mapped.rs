@@ -1,4 +1,4 @@
-//! Bodies of senders that nobody here knows, read by the mapping of an AlertSource. Pure.
+//! Bodies of senders of formats that are not built in, read by the mapping of an AlertSource. Pure.
 
 use aegis_api::alert_source::Mapping;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! PagerDuty's Events API, version 2: `trigger`, `acknowledge`, `resolve`, told apart by the `dedup_key`. The routing key is
+//! PagerDuty's Events API, version 2: `trigger`, `acknowledge`, `resolve`, distinguished by the `dedup_key`. The routing key is
 //! a secret, and is not kept. <https://developer.pagerduty.com/docs/events-api-v2-overview>. Pure.
 
 use serde_json::{Map, Value};

@@ -30,7 +30,7 @@ const UNPROVED: &str = "UnprovedSender";
 #[derive(Clone)]
 struct Demands(Arc<AlertSource>);
 
-/// Lets a request pass to where it proves who it is, or has its token asked for.
+/// Lets a request pass to where it proves who it is, or has its token checked.
 pub(crate) async fn admit(State(state): State<ServerState>, mut request: Request, next: Next) -> Response {
     let name = request.uri().path().strip_prefix("/webhook/").unwrap_or_default();
     let source = state.store.get::<AlertSource>(name);

@@ -11,7 +11,7 @@ use aegis_api::{ContainerName, Incident, Kind as _, Time};
 use aegis_planning::correlation::inhibition::inhibits;
 use tokio_util::sync::CancellationToken;
 
-use crate::compat::{Alert, take};
+use crate::compat::{Alert, take_at};
 use crate::state::ServerState;
 
 /// How often it is looked whether anything is to be let go. Looking is a search by a key that few incidents have.
@@ -24,12 +24,12 @@ pub async fn release(state: ServerState, shutdown: CancellationToken) {
         .await
         .is_some()
     {
-        let_go(&state, Time(jiff::Timestamp::now())).await;
+        open_released(&state, Time(jiff::Timestamp::now())).await;
     }
 }
 
 /// Opens an incident for each alert that nothing inhibits any more.
-pub(super) async fn let_go(state: &ServerState, now: Time) {
+pub(super) async fn open_released(state: &ServerState, now: Time) {
     for root in state.store.find::<Incident>(key::INHIBITS) {
         if inhibits(&root, now) {
             continue;
@@ -59,7 +59,7 @@ async fn one(
     let store = state.store.acting(Actor::system("webhook"));
     let alert = Alert::released(root, joined, container);
     // A refusal is tried again with the next look.
-    if let Err(refusal) = take(state, &store, &alert).await {
+    if let Err(refusal) = take_at(state, &store, &alert, Some(now)).await {
         tracing::warn!(
             incident = root.name(),
             ?refusal,

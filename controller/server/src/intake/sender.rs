@@ -68,7 +68,7 @@ impl Sender {
         }
     }
 
-    /// Whose body this is. What is nobody's else is ours: it is refused by the names of the fields that are missing.
+    /// Whose body this is. What is of no other sender is ours: it is refused by the names of the fields that are missing.
     pub(crate) fn recognised(headers: &HeaderMap, body: &Value) -> Self {
         if cloud_events::is_binary(headers) {
             return Self::CloudEvents;

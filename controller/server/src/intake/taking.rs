@@ -485,7 +485,7 @@ fn words(faults: &[Fault]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// The answer to a body of which nothing can be read. None of these senders repeats after it: that helps nobody, and the
+/// The answer to a body of which nothing can be read. None of these senders repeats after it: it would fail again, and the
 /// body is kept.
 fn refused(sender: Sender, why: &str) -> Response {
     let code = StatusCode::BAD_REQUEST;

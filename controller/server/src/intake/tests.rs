@@ -47,7 +47,7 @@ pub(super) async fn create(server: &Server, kind: &str, name: &str, spec: Value)
         .unwrap();
 }
 
-/// A server with Workloads `web`, `db` and `worker`, and with sources that nobody here knows.
+/// A server with Workloads `web`, `db` and `worker`, and with sources of formats that are not built in.
 async fn host() -> Server {
     with(config()).await
 }

@@ -1,4 +1,4 @@
-//! Bodies that could not be read, kept for people: in files of their own, bounded in number, bytes and rate. Secrets that are
+//! Bodies that could not be read, kept to be inspected: in files of their own, bounded in number, bytes and rate. Secrets that are
 //! recognised are gone before they are written. Does I/O.
 
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use aegis_api::Time;
 use aegis_planning::correlation::burst::Closeness;
 
 use super::*;
-use crate::intake::released::let_go;
+use crate::intake::released::open_released;
 
 async fn close() -> Server {
     with(crate::ServerConfig {
@@ -121,7 +121,7 @@ async fn dependent() -> Server {
 
 async fn at(server: &Server, seconds: i64) {
     let now = Time(jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
-    let_go(&server.state, now).await;
+    open_released(&server.state, now).await;
 }
 
 #[tokio::test]

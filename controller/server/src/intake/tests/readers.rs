@@ -147,7 +147,6 @@ async fn labels_of_compose_and_the_cgroup_of_cadvisor_name_the_container() {
             json!({"id": "/system.slice/ssh.service", "container": "db"}),
             "db",
         ),
-        (json!({"project": "shop", "service": "web"}), "shop-web-1"),
         (json!({"service": "db"}), "db"),
         (json!({"instance": "db:9104"}), "db"),
     ] {

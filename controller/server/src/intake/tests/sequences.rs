@@ -44,7 +44,7 @@ async fn messages_come_out_right_in_any_order() {
         ("F1 F1 F1", "opened repeated repeated", Some(false)),
         ("F1 R1-5", "opened ended", Some(true)),
         ("F1 R1-5 R1-5", "opened ended ended", Some(true)),
-        // Fires anew.
+        // Fires again.
         ("F1 R1-5 F6", "opened ended repeated", Some(false)),
         ("F1 R1-5 F6 R6-8", "opened ended repeated ended", Some(true)),
         // A late copy of the first message takes nothing back.

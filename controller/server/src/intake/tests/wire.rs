@@ -37,7 +37,7 @@ async fn bodies_are_read_packed_marked_broken_and_without_a_type() {
 }
 
 #[tokio::test]
-async fn i10_what_cannot_be_read_is_kept_reported_and_answered_so_that_nobody_repeats_it() {
+async fn i10_what_cannot_be_read_is_kept_reported_and_answered_so_that_no_sender_repeats_it() {
     for (path, headers, body, code) in [
         ("/webhook", &[][..], b"{nonsense".to_vec(), 422),
         ("/webhook", &[], br#"{"a": 1}"#.to_vec(), 422),
@@ -207,7 +207,7 @@ async fn pagerdutys_senders_prove_themselves_by_their_routing_key() {
 }
 
 #[tokio::test]
-async fn a_source_whose_secret_cannot_be_read_believes_nobody() {
+async fn a_source_whose_secret_cannot_be_read_believes_no_sender() {
     let server = host().await;
     let bearer = json!({"bearer": {"file": "none"}});
     create(

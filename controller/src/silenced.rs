@@ -1,0 +1,90 @@
+//! What people are not notified of: incidents under a silence. Asks the planner, and decides nothing itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_api::{Incident, Kind, Silence, Time, Workload};
+use aegis_notify::Update;
+use aegis_planning::correlation::silence::{Subject, in_force, silencing};
+use aegis_runtime::Store;
+
+/// How often it is inspected whether a silence began or ended by the clock.
+pub(crate) const EVERY: Duration = Duration::from_secs(30);
+
+/// An update without what is silenced; `None` where nothing is left of it.
+pub(crate) fn heard(store: &Store, update: Update, now: Time) -> Option<Update> {
+    let silences = store.list::<Silence>();
+    if silences.is_empty() {
+        return Some(update);
+    }
+    match update {
+        Update::All(mut all) => {
+            all.retain(|incident| !is_silenced(&silences, &store.list(), incident, now));
+            Some(Update::All(all))
+        }
+        Update::Changed(incident) => {
+            (!is_silenced(&silences, &store.list(), &incident, now)).then_some(Update::Changed(incident))
+        }
+        gone @ Update::Gone(_) => Some(gone),
+    }
+}
+
+/// Whether people do not hear of an incident: it is silenced now, or was when it ended. What is still open when a silence ends
+/// is heard of then.
+fn is_silenced(
+    silences: &[Arc<Silence>],
+    workloads: &[Arc<Workload>],
+    incident: &Incident,
+    now: Time,
+) -> bool {
+    let name = incident.workload();
+    let workload = name.and_then(|name| workloads.iter().find(|workload| workload.name() == name.as_str()));
+    let subject = Subject {
+        workload: workload.map(|workload| &**workload),
+        alert_type: Some(&incident.spec.alert_type),
+        labels: &incident.spec.source.labels,
+    };
+    let ended = incident.status.as_ref().and_then(|status| status.finished_at);
+    silencing(silences, subject, ended.unwrap_or(now)).is_some()
+}
+
+/// Which silences are in force.
+pub(crate) fn standing(store: &Store, now: Time) -> Vec<String> {
+    let silences = store.list::<Silence>();
+    let standing = silences.iter().filter(|silence| in_force(&silence.spec, now));
+    standing.map(|silence| silence.name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_silenced_incident_is_not_heard_of_nor_one_that_ended_under_a_silence_and_is_so_once_it_is_over() {
+        let silence: Silence = serde_json::from_value(
+            json!({"metadata": {"name": "s"}, "spec": {"owner": "ada", "reason": "x",
+            "workloads": {"names": ["web"]}, "until": "2026-11-29T12:00:00Z"}}),
+        )
+        .unwrap();
+        let workload: Workload =
+            serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"container": "web"}}))
+                .unwrap();
+        let (silences, workloads) = ([Arc::new(silence)], [Arc::new(workload)]);
+        let silenced = |of: &str, status: Value, now: &str| {
+            let incident: Incident = serde_json::from_value(json!({"metadata": {"name": "i"},
+                "spec": {"workloadRef": of, "alertType": "x"}, "status": status}))
+            .unwrap();
+            is_silenced(&silences, &workloads, &incident, now.parse().unwrap())
+        };
+        let ended = json!({"phase": "RESOLVED", "timeline": [], "finishedAt": "2026-11-29T11:30:00Z"});
+        assert!(silenced("web", Value::Null, "2026-11-29T11:00:00Z"));
+        assert!(!silenced("db", Value::Null, "2026-11-29T11:00:00Z"));
+        assert!(
+            !silenced("web", Value::Null, "2026-11-29T12:00:00Z"),
+            "what is still open is heard of then"
+        );
+        assert!(silenced("web", ended, "2026-11-29T13:00:00Z"));
+    }
+}
