@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(shown(&["wl"]), "workloads");
         assert_eq!(shown(&["wl,inc"]), "workloads incidents");
         assert_eq!(shown(&["all"]), "workloads loadbalancers incidents");
-        assert_eq!(shown(&["aegis,wl"]).split(' ').count(), 6);
+        assert_eq!(shown(&["aegis,wl"]).split(' ').count(), 8);
         assert_eq!(shown(&["wl", "a", "b"]), "workload/a workload/b");
         assert_eq!(shown(&["wl/a", "Incident/b"]), "workload/a incident/b");
         assert_eq!(shown(&["workload.aegisops.io/a"]), "workload/a");

@@ -1,5 +1,6 @@
 //! The verbs against a scripted server: command line in, requests, output and exit code out.
 
+mod alerts;
 mod applying;
 mod audit;
 mod changing;

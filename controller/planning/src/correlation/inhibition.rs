@@ -4,38 +4,65 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aegis_api::{Duration, Incident, Kind as _, Time, Workload};
+use aegis_api::incident::Severity;
+use aegis_api::{Duration, Incident, Kind as _, LoadBalancer, Time, Workload};
+
+use crate::covering::covering;
 
 /// How long an alert may be inhibited.
 pub const LONGEST: Duration = Duration::from_secs(300);
 
-/// Every workload that this one depends on, directly or not: what its spec names, and what Compose wrote on its container,
-/// as its status lists it. Itself never, so that two that need each other inhibit nothing.
-pub fn roots(workloads: &[Arc<Workload>], of: &str) -> Vec<String> {
-    let needed = |name: &str| -> Vec<&str> {
-        let workload = workloads.iter().find(|workload| workload.name() == name);
-        let spec = workload.iter().flat_map(|workload| &workload.spec.depends_on);
-        let spec = spec.filter_map(|name| crate::covering::covering(workloads, name.as_str()));
-        let status = workload.iter().flat_map(|workload| &workload.status);
-        let status = status.flat_map(|status| &status.dependencies);
-        spec.map(|workload| workload.name())
-            .chain(status.filter_map(|dependency| dependency.workload.as_deref()))
-            .collect()
-    };
-    let reach = |from: &str| {
-        let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut open: Vec<String> = needed(from).into_iter().map(str::to_owned).collect();
-        while let Some(name) = open.pop() {
-            if seen.insert(name.clone()) {
-                open.extend(needed(&name).into_iter().map(str::to_owned));
-            }
-        }
-        seen
-    };
-    reach(of)
+/// Every workload that this one depends on, directly or not: what its spec names, what Compose wrote on its container, as
+/// its status lists it, and the load balancer in front of it, unless that in turn depends on the workload. Itself never, so
+/// that two that need each other inhibit nothing.
+pub fn roots(workloads: &[Arc<Workload>], balancers: &[Arc<LoadBalancer>], of: &str) -> Vec<String> {
+    let own = reach(workloads, of);
+    let declared = own
         .into_iter()
-        .filter(|root| root != of && !reach(root).contains(of))
+        .filter(|root| root != of && !reach(workloads, root).contains(of));
+    let mut roots: BTreeSet<String> = declared.collect();
+    for balancer in balancers {
+        let mut backends = balancer.spec.backends.iter();
+        let proxy = covering(workloads, balancer.spec.container.as_str()).map(|workload| workload.name());
+        if let Some(proxy) = proxy
+            && proxy != of
+            && backends.any(|backend| backend.workload.as_str() == of)
+            && !reach(workloads, proxy).contains(of)
+        {
+            roots.insert(proxy.to_owned());
+        }
+    }
+    roots.into_iter().collect()
+}
+
+/// What a workload needs, directly or not, by what is declared.
+fn reach(workloads: &[Arc<Workload>], from: &str) -> BTreeSet<String> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut open = needed(workloads, from);
+    while let Some(name) = open.pop() {
+        if seen.insert(name.clone()) {
+            open.extend(needed(workloads, &name));
+        }
+    }
+    seen
+}
+
+fn needed(workloads: &[Arc<Workload>], name: &str) -> Vec<String> {
+    let workload = workloads.iter().find(|workload| workload.name() == name);
+    let spec = workload.iter().flat_map(|workload| &workload.spec.depends_on);
+    let spec = spec.filter_map(|name| covering(workloads, name.as_str()));
+    let status = workload.iter().flat_map(|workload| &workload.status);
+    let status = status.flat_map(|status| &status.dependencies);
+    spec.map(|workload| workload.name())
+        .chain(status.filter_map(|dependency| dependency.workload.as_deref()))
+        .map(str::to_owned)
         .collect()
+}
+
+/// Whether an incident is about the host as a whole and as grave as incidents get: everything on it depends on that.
+pub fn is_of_the_host(incident: &Incident) -> bool {
+    let spec = &incident.spec;
+    incident.workload().is_none() && spec.container_name.is_none() && spec.severity == Severity::Critical
 }
 
 /// Whether an incident about a root inhibits alerts about what depends on it: while it is open, and no longer than
@@ -78,10 +105,12 @@ mod tests {
             workload("a", &["b"], &[]),
             workload("b", &["a"], &[]),
         ];
-        assert_eq!(roots(&all, "web"), ["api", "db"]);
-        assert_eq!(roots(&all, "api"), ["db"]);
+        assert_eq!(roots(&all, &[], "web"), ["api", "db"]);
+        assert_eq!(roots(&all, &[], "api"), ["db"]);
         assert!(
-            roots(&all, "db").is_empty() && roots(&all, "a").is_empty() && roots(&all, "none").is_empty()
+            roots(&all, &[], "db").is_empty()
+                && roots(&all, &[], "a").is_empty()
+                && roots(&all, &[], "none").is_empty()
         );
     }
 
@@ -104,5 +133,44 @@ mod tests {
             json!({"phase": "RESOLVED", "timeline": [], "finishedAt": "2026-11-29T10:01:00Z"}),
         );
         assert!(!inhibits(&ended, at("10:02:00")));
+    }
+
+    #[test]
+    fn a_load_balancer_is_the_root_of_its_backends_unless_it_declares_to_depend_on_them() {
+        let balancer: LoadBalancer =
+            serde_json::from_value(json!({"metadata": {"name": "lb"}, "spec": {"container": "nginx",
+            "backends": [{"workload": "web", "port": 80, "upstream": "web"}]}}))
+            .unwrap();
+        let balancers = [Arc::new(balancer)];
+        let apart = [
+            workload("web", &[], &[]),
+            workload("db", &[], &[]),
+            workload("nginx", &[], &[]),
+        ];
+        assert_eq!(roots(&apart, &balancers, "web"), ["nginx"]);
+        assert!(roots(&apart, &balancers, "db").is_empty() && roots(&apart, &balancers, "nginx").is_empty());
+        let declared = [workload("web", &[], &[]), workload("nginx", &["web"], &[])];
+        assert!(
+            roots(&declared, &balancers, "web").is_empty(),
+            "its sickness follows from theirs"
+        );
+        assert_eq!(roots(&declared, &balancers, "nginx"), ["web"]);
+    }
+
+    #[test]
+    fn only_what_is_critical_about_the_host_is_the_root_of_everything() {
+        let incident = |spec: Value| -> Incident {
+            serde_json::from_value(json!({"metadata": {"name": "i"}, "spec": spec})).unwrap()
+        };
+        let source = json!({"kind": "detector"});
+        assert!(is_of_the_host(&incident(
+            json!({"alertType": "DISK", "severity": "critical", "source": source})
+        )));
+        assert!(!is_of_the_host(&incident(
+            json!({"alertType": "DISK", "severity": "warning", "source": source})
+        )));
+        assert!(!is_of_the_host(&incident(
+            json!({"alertType": "X", "severity": "critical", "containerName": "web"})
+        )));
     }
 }

@@ -245,18 +245,22 @@ fn root<'a>(
     now: Time,
 ) -> Option<(Arc<Incident>, &'a str)> {
     let workload = covering(workloads, named.container.as_str())?;
-    let roots = inhibition::roots(workloads, workload.name());
-    let is_trusted =
-        |policy: &Arc<RemediationPolicy>| policy.spec.trusts(&alert.source, &alert.alert_type).is_some();
-    if roots.is_empty() || state.store.list::<RemediationPolicy>().iter().any(is_trusted) {
-        return None;
-    }
-    let mut open = roots
+    let roots = inhibition::roots(workloads, &state.store.list(), workload.name());
+    let is_trusted = |policy: &Arc<RemediationPolicy>| {
+        let trusted = policy.spec.trusts(&alert.source, &alert.alert_type);
+        trusted.is_some()
+    };
+    let about = roots
         .iter()
         .flat_map(|root| state.store.find::<Incident>(&key::workload(root)));
+    let of_host = state.store.find::<Incident>(key::UNPLACED).into_iter();
+    let mut open = about.chain(of_host.filter(|incident| inhibition::is_of_the_host(incident)));
     let found = open.find(|incident| {
         inhibition::inhibits(incident, now) && incident.spec.source.joined.len() < MOST_JOINED
     })?;
+    if state.store.list::<RemediationPolicy>().iter().any(is_trusted) {
+        return None;
+    }
     Some((found, workload.name()))
 }
 

@@ -174,3 +174,19 @@ async fn the_root_is_never_inhibited_by_what_depends_on_it() {
     fire(&server, "root", "Down", "db").await;
     assert_eq!(incidents(&server).len(), 2);
 }
+
+#[tokio::test]
+async fn what_is_on_a_host_in_critical_trouble_is_listed_on_the_hosts_incident() {
+    let server = dependent().await;
+    let host = |severity: &str| {
+        json!({"alertType": "HOST_DISK", "severity": severity,
+            "source": {"kind": "detector", "fingerprint": severity, "incidentId": severity}})
+    };
+    create(&server, "Incident", "warning", host("warning")).await;
+    fire(&server, "own", "Errors", "web").await;
+    assert_eq!(incidents(&server).len(), 2);
+    create(&server, "Incident", "critical", host("critical")).await;
+    let answer = fire(&server, "leaf", "Errors", "db").await;
+    assert_eq!(answer.json()["incident_id"], "critical", "{}", answer.text);
+    assert_eq!(incidents(&server).len(), 3);
+}
