@@ -195,8 +195,8 @@ fn i11_no_mutated_body_of_any_sender_panics_a_reader_or_grows_beyond_its_bounds(
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     // Otherwise nothing was looked at but the first brace.
-    let alerts: usize = counts.iter().sum();
-    assert!(alerts as u64 > bodies / 10, "{alerts} alerts of {bodies} bodies");
+    let alerts = u64::try_from(counts.iter().sum::<usize>()).unwrap();
+    assert!(alerts > bodies / 10, "{alerts} alerts of {bodies} bodies");
 }
 
 #[tokio::test(flavor = "multi_thread")]

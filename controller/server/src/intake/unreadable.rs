@@ -187,7 +187,7 @@ mod tests {
         let begun = Instant::now();
         for n in 0..150_u32 {
             let written = unreadable
-                .keep(kept(n as usize), begun + SPAN * (n / IN_SPAN))
+                .keep(kept(usize::try_from(n).unwrap()), begun + SPAN * (n / IN_SPAN))
                 .await;
             assert!(written, "{n}");
         }
