@@ -159,10 +159,11 @@ fn number(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
+/// The first bytes of a text, cut at a character.
 fn beginning(text: &str, longest: usize) -> String {
-    text.get(..text.floor_char_boundary(longest))
-        .unwrap_or_default()
-        .to_owned()
+    let ends = (0..=longest.min(text.len())).rev();
+    let cut = ends.into_iter().find(|end| text.is_char_boundary(*end));
+    text.get(..cut.unwrap_or_default()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
