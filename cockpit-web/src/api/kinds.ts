@@ -1,4 +1,4 @@
-// The six kinds: where their objects live, and how they are read and changed.
+// The kinds: where their objects live, and how they are read and changed.
 
 import { request } from "./request";
 import type { Kind, ObjectOf } from "./types";
@@ -10,6 +10,8 @@ export const PLURALS: Record<Kind, string> = {
   RemediationPolicy: "remediationpolicies",
   Detector: "detectors",
   RunbookEntry: "runbookentries",
+  AlertSource: "alertsources",
+  Silence: "silences",
 };
 
 export const KINDS = Object.keys(PLURALS) as Kind[];

@@ -12,9 +12,9 @@ export function useWho(): Session {
 }
 
 /** What only an administrator may change: what is in care, and by which rules. */
-const ADMINISTERED = new Set<Kind>(["RemediationPolicy", "Detector"]);
+const ADMINISTERED = new Set<Kind>(["RemediationPolicy", "Detector", "AlertSource"]);
 /** What an operator may also delete. */
-const OPERATED = new Set<Kind>(["RunbookEntry"]);
+const OPERATED = new Set<Kind>(["RunbookEntry", "Silence"]);
 
 /** Why this person may not change (or delete) an object of this kind; `undefined` if they may. The server has the last word. */
 export function forbidden(role: Role, kind: Kind, deletes = false): string | undefined {

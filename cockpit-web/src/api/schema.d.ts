@@ -4,6 +4,22 @@
  */
 
 export interface paths {
+    "/apis/aegisops.io/v1alpha1/alertsources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listAlertSource"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/apis/aegisops.io/v1alpha1/detectors": {
         parameters: {
             query?: never;
@@ -124,6 +140,43 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/alertsources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        get: operations["listAlertSource"];
+        put?: never;
+        post: operations["createAlertSource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/alertsources/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        get: operations["getAlertSource"];
+        put: operations["updateAlertSource"];
+        post?: never;
+        delete: operations["deleteAlertSource"];
+        options?: never;
+        head?: never;
+        patch: operations["patchAlertSource"];
         trace?: never;
     };
     "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/detectors": {
@@ -311,6 +364,43 @@ export interface paths {
         patch: operations["patchRunbookEntry"];
         trace?: never;
     };
+    "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        get: operations["listSilence"];
+        put?: never;
+        post: operations["createSilence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/silences/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        get: operations["getSilence"];
+        put: operations["updateSilence"];
+        post?: never;
+        delete: operations["deleteSilence"];
+        options?: never;
+        head?: never;
+        patch: operations["patchSilence"];
+        trace?: never;
+    };
     "/apis/aegisops.io/v1alpha1/namespaces/{namespace}/workloads": {
         parameters: {
             query?: never;
@@ -372,6 +462,22 @@ export interface paths {
             cookie?: never;
         };
         get: operations["listRunbookEntry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/apis/aegisops.io/v1alpha1/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["listSilence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1430,6 +1536,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/intake/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what a body of alerts would become, without taking it in */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": {
+                        /** Format: byte */
+                        body: string;
+                        headers?: {
+                            [key: string]: string;
+                        };
+                        /** @description The name in /webhook/NAME; absent: /webhook. */
+                        source?: string;
+                        /** @description The spec of an AlertSource that is not stored. */
+                        spec?: Record<string, never>;
+                    };
+                };
+            };
+            responses: {
+                /** @description What the body would become. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": Record<string, never>;
+                    };
+                };
+                /** @description The trial itself cannot be read. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Larger than 1 MiB. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/intake/unreadable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Bodies of alerts that could not be read */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The newest first, at most 100. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": Record<string, never>[];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -1866,7 +2076,7 @@ export interface paths {
                         "application/json": components["schemas"]["Error"];
                     };
                 };
-                /** @description Larger than 256 KiB. */
+                /** @description Larger than 1 MiB. */
                 413: {
                     headers: {
                         [name: string]: unknown;
@@ -1877,6 +2087,94 @@ export interface paths {
                 };
                 /** @description A field is missing or of the wrong type. */
                 422: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhook/{source}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take alerts as their sender writes them */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description aegisops, alertmanager, grafana, pagerduty, cloudevents, or the name of an AlertSource. */
+                    source: string;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            responses: {
+                /** @description What became of each alert; of PagerDuty's events 202 and their dedup_key. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": Record<string, never>;
+                    };
+                };
+                /** @description Nothing in it can be read; it is kept. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description No token, or no proof of the source's sender. */
+                401: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such source. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description Larger than 1 MiB. */
+                413: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description It cannot be taken in now: to be sent again. */
+                503: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -2975,6 +3273,24 @@ export interface components {
                 resourceVersion: string;
                 /** @enum {string} */
                 verb: "ADDED" | "MODIFIED" | "DELETED";
+            } | {
+                /** @enum {string} */
+                kind: "AlertSource";
+                name: string;
+                object: components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                /** @description The store's revision that the change made. */
+                resourceVersion: string;
+                /** @enum {string} */
+                verb: "ADDED" | "MODIFIED" | "DELETED";
+            } | {
+                /** @enum {string} */
+                kind: "Silence";
+                name: string;
+                object: components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                /** @description The store's revision that the change made. */
+                resourceVersion: string;
+                /** @enum {string} */
+                verb: "ADDED" | "MODIFIED" | "DELETED";
             };
             /** @description The incident it belongs to. */
             incident_id: string | null;
@@ -3414,6 +3730,116 @@ export interface components {
             workload: string;
         };
         /**
+         * AlertSource
+         * @description Auto-generated derived type for AlertSourceSpec via `CustomResource`
+         */
+        "io.aegisops.v1alpha1.AlertSource": {
+            /** @description Version of the schema. */
+            apiVersion?: string;
+            /** @description What the object is. */
+            kind?: string;
+            /** @description Name, labels and the like. */
+            metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
+            /** @description How alerts are read that come to `/webhook/<name>`. */
+            spec: {
+                /** @description How its sender proves who it is. Absent: by a token of the role `webhook`, as on `/webhook`. */
+                authenticity?: {
+                    /** @description User and password. */
+                    basic?: {
+                        /** @description Where the password is. */
+                        password: {
+                            /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                            env?: string | null;
+                            /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                            file?: string | null;
+                        };
+                        /** @description The user. */
+                        username: string;
+                    } | null;
+                    /** @description The secret of `Authorization: Bearer …`; of PagerDuty's events the `routing_key`, too. */
+                    bearer?: {
+                        /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                        env?: string | null;
+                        /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                        file?: string | null;
+                    } | null;
+                    /** @description A signature over the body. */
+                    hmac?: {
+                        /** @description The header of the signature, where it is another than the style's. */
+                        header?: string | null;
+                        /**
+                         * @description How far the time of sending may be from now, either way; where there is none, nothing is refused for it.
+                         * @default 5m
+                         */
+                        replayWindow?: string;
+                        /** @description Where the key is. */
+                        secret: {
+                            /** @description A variable of the controller's own environment whose name begins with `AEGIS_SECRET_`. */
+                            env?: string | null;
+                            /** @description A file below the controller's secrets folder (`AEGIS_SECRETS_DIR`); its last line end is not part of the value. */
+                            file?: string | null;
+                        };
+                        /**
+                         * @description Which headers carry it.
+                         * @enum {string}
+                         */
+                        style: "GitHub" | "Slack" | "Grafana";
+                        /** @description The header of the time of sending in Unix seconds, which the signature covers as `time:body`; of style Grafana only. */
+                        timestampHeader?: string | null;
+                    } | null;
+                } | null;
+                /**
+                 * @description What its bodies look like.
+                 * @default Auto
+                 * @enum {string}
+                 */
+                format?: "Auto" | "AegisOps" | "Alertmanager" | "Grafana" | "PagerDuty" | "CloudEvents" | "Mapped";
+                /** @description Where the fields of an alert stand in its bodies; for format `Mapped`, and only there. */
+                mapping?: {
+                    /** @description What kind of alert. */
+                    alertType: string[];
+                    /**
+                     * @description The alerts of a body that holds several, such as `$.events[*]`; the other paths are relative to each. What those do
+                     *     not find in it is looked for in the whole body. Absent: the body is one alert.
+                     */
+                    alerts?: string | null;
+                    /** @description The container. Not found: wherever alerts usually name one. */
+                    container?: string[];
+                    /** @description When it ended. */
+                    endsAt?: string[];
+                    /** @description What messages about the same trouble have in common. Not found: the id. */
+                    fingerprint?: string[];
+                    /** @description What the sender calls the alert. Absent or not found: made of the type, the container and the title. */
+                    id?: string[];
+                    /** @description What `status` says of a message that is about no trouble at all, such as a test; such messages open nothing. */
+                    ignored?: string[];
+                    /** @description Further fields that are kept: objects, lists of pairs or of `key:value`. */
+                    labels?: string[];
+                    /** @description What people read, and what the analysis is given. Every path that finds something is a line. */
+                    logs?: string[];
+                    /** @description What `status` says where the trouble is over, in any case. Empty: `resolved`, `ok`, `up`, `recovered` and the like. */
+                    resolved?: string[];
+                    /** @description How bad. */
+                    severity?: string[];
+                    /** @description When it began. */
+                    startsAt?: string[];
+                    /** @description How the alert stands. */
+                    status?: string[];
+                    /** @description Where a person can read more. */
+                    url?: string[];
+                } | null;
+            };
+            /** @description Observed state of a source: there is none. */
+            status?: Record<string, never> | null;
+        };
+        "io.aegisops.v1alpha1.AlertSourceList": {
+            apiVersion?: string;
+            items: components["schemas"]["io.aegisops.v1alpha1.AlertSource"][];
+            /** @description AlertSourceList */
+            kind?: string;
+            metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
+        };
+        /**
          * Detector
          * @description Auto-generated derived type for DetectorSpec via `CustomResource`
          */
@@ -3657,8 +4083,23 @@ export interface components {
                         fingerprint: string;
                         /** @description The id the sender gave it. */
                         incidentId: string;
+                        /**
+                         * @description The container it is about, where that is another than the incident's: its trouble is taken to follow from the
+                         *     incident's, on which its workload depends, and it opens an incident of its own only when it outlives that.
+                         */
+                        inhibited?: string | null;
                         /** @description The end of its text. */
                         logs?: string;
+                        /**
+                         * Format: date-time
+                         * @description When it was let go to open one of its own.
+                         */
+                        releasedAt?: string | null;
+                        /**
+                         * Format: date-time
+                         * @description When its sender said that it is over; absent while it fires.
+                         */
+                        resolvedAt?: string | null;
                         /**
                          * @description How grave the sender takes it to be.
                          * @enum {string}
@@ -5292,6 +5733,79 @@ export interface components {
             metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
         };
         /**
+         * Silence
+         * @description Auto-generated derived type for SilenceSpec via `CustomResource`
+         */
+        "io.aegisops.v1alpha1.Silence": {
+            /** @description Version of the schema. */
+            apiVersion?: string;
+            /** @description What the object is. */
+            kind?: string;
+            /** @description Name, labels and the like. */
+            metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
+            /** @description What is kept quiet, by whom, why and until when. */
+            spec: {
+                /** @description Which alert types. Empty: all. */
+                alertTypes?: string[];
+                /**
+                 * @description What automation does meanwhile.
+                 * @default Continue
+                 * @enum {string}
+                 */
+                automation?: "Continue" | "Hold";
+                /**
+                 * Format: date-time
+                 * @description When it begins. Absent: at once.
+                 */
+                from?: string | null;
+                /** @description Labels that the sender's alert must have, all of them. */
+                matchLabels?: {
+                    [key: string]: string;
+                };
+                /** @description Who is to be asked about it. */
+                owner: string;
+                /** @description Why. */
+                reason: string;
+                /**
+                 * Format: date-time
+                 * @description When it expires. Absent only where there are windows.
+                 */
+                until?: string | null;
+                /** @description Weekly windows of maintenance: it is in force within them alone. */
+                windows?: {
+                    /** @description Days on which it begins. Empty: every day. */
+                    days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
+                    /** @description When it ends, `HH:MM` UTC; before `start` means the next day. */
+                    end: string;
+                    /** @description Why, human-readable. */
+                    reason?: string;
+                    /** @description When it begins, `HH:MM` UTC. */
+                    start: string;
+                }[];
+                /**
+                 * @description Which workloads. Empty: all, and what is about none.
+                 * @default {}
+                 */
+                workloads?: {
+                    /** @description By labels of the Workload; all must match. */
+                    matchLabels?: {
+                        [key: string]: string;
+                    };
+                    /** @description By name. */
+                    names?: string[];
+                };
+            };
+            /** @description Observed state of a silence: there is none, it is in force by the clock. */
+            status?: Record<string, never> | null;
+        };
+        "io.aegisops.v1alpha1.SilenceList": {
+            apiVersion?: string;
+            items: components["schemas"]["io.aegisops.v1alpha1.Silence"][];
+            /** @description SilenceList */
+            kind?: string;
+            metadata?: components["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"];
+        };
+        /**
          * Workload
          * @description Auto-generated derived type for WorkloadSpec via `CustomResource`
          */
@@ -6234,6 +6748,33 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listAlertSource: {
+        parameters: {
+            query?: {
+                labelSelector?: string;
+                fieldSelector?: string;
+                resourceVersion?: string;
+                watch?: string;
+                timeoutSeconds?: string;
+                limit?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSourceList"];
+                };
+            };
+        };
+    };
     listDetector: {
         parameters: {
             query?: {
@@ -6314,6 +6855,180 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["io.aegisops.v1alpha1.LoadBalancerList"];
+                };
+            };
+        };
+    };
+    listAlertSource: {
+        parameters: {
+            query?: {
+                labelSelector?: string;
+                fieldSelector?: string;
+                resourceVersion?: string;
+                watch?: string;
+                timeoutSeconds?: string;
+                limit?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSourceList"];
+                };
+            };
+        };
+    };
+    createAlertSource: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                "application/yaml": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                };
+            };
+        };
+    };
+    getAlertSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                };
+            };
+        };
+    };
+    updateAlertSource: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                "application/yaml": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                };
+            };
+        };
+    };
+    deleteAlertSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
+                };
+            };
+        };
+    };
+    patchAlertSource: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/apply-patch+yaml": unknown;
+                "application/json-patch+json": unknown;
+                "application/merge-patch+json": unknown;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.AlertSource"];
                 };
             };
         };
@@ -7193,6 +7908,180 @@ export interface operations {
             };
         };
     };
+    listSilence: {
+        parameters: {
+            query?: {
+                labelSelector?: string;
+                fieldSelector?: string;
+                resourceVersion?: string;
+                watch?: string;
+                timeoutSeconds?: string;
+                limit?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.SilenceList"];
+                };
+            };
+        };
+    };
+    createSilence: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                "application/yaml": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                };
+            };
+        };
+    };
+    getSilence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                };
+            };
+        };
+    };
+    updateSilence: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                "application/yaml": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                };
+            };
+        };
+    };
+    deleteSilence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                };
+            };
+        };
+    };
+    patchSilence: {
+        parameters: {
+            query?: {
+                dryRun?: string;
+                fieldManager?: string;
+                fieldValidation?: string;
+                force?: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/apply-patch+yaml": unknown;
+                "application/json-patch+json": unknown;
+                "application/merge-patch+json": unknown;
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.Silence"];
+                };
+            };
+        };
+    };
     listWorkload: {
         parameters: {
             query?: {
@@ -7420,6 +8309,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["io.aegisops.v1alpha1.RunbookEntryList"];
+                };
+            };
+        };
+    };
+    listSilence: {
+        parameters: {
+            query?: {
+                labelSelector?: string;
+                fieldSelector?: string;
+                resourceVersion?: string;
+                watch?: string;
+                timeoutSeconds?: string;
+                limit?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["io.aegisops.v1alpha1.SilenceList"];
                 };
             };
         };

@@ -10,7 +10,9 @@ export type Kind =
   | "Incident"
   | "RemediationPolicy"
   | "Detector"
-  | "RunbookEntry";
+  | "RunbookEntry"
+  | "AlertSource"
+  | "Silence";
 
 type Meta = Schemas["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"];
 

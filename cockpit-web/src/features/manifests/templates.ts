@@ -43,6 +43,22 @@ export const TEMPLATES: Record<Kind, string> = {
   justification: A restart empties it.
   confidence: 0.8
 `,
+  AlertSource: `${head("AlertSource", "zabbix")}spec:
+  # Alerts come in at /webhook/zabbix.
+  format: Mapped
+  mapping:
+    alertType: [$.trigger]
+    container: [$.host]
+    status: [$.value]
+    resolved: [OK]
+`,
+  Silence: `${head("Silence", "new-disks")}spec:
+  workloads:
+    names: [my-app]
+  owner: ada
+  reason: The disks are replaced.
+  until: ${new Date(Date.now() + 7_200_000).toISOString().slice(0, 19)}Z
+`,
   Incident: `${head("Incident", "by-hand")}spec:
   workloadRef: my-app
   alertType: manual
