@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn silence(spec: Value) -> Arc<Silence> {
+    fn silence(spec: &Value) -> Arc<Silence> {
         let mut whole = json!({"owner": "ada", "reason": "work", "until": "2026-11-29T12:00:00Z"});
         whole
             .as_object_mut()
@@ -139,7 +139,7 @@ mod tests {
             (json!({"matchLabels": {"team": "shop"}}), true, true),
             (json!({"matchLabels": {"team": "bank"}}), false, false),
         ] {
-            let all = [silence(spec.clone())];
+            let all = [silence(&spec)];
             assert_eq!(silencing(&all, of_web, at("11:00:00")).is_some(), web, "{spec}");
             assert_eq!(silencing(&all, of_none, at("11:00:00")).is_some(), none, "{spec}");
         }
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_silence_expires_and_a_window_comes_back() {
-        let once = silence(json!({"from": "2026-11-29T11:00:00Z"}));
+        let once = silence(&json!({"from": "2026-11-29T11:00:00Z"}));
         for (now, runs) in [
             ("10:59:59", false),
             ("11:00:00", true),
@@ -158,8 +158,9 @@ mod tests {
         }
         assert!(is_expired(&once.spec, at("12:00:00")));
         // 2026-11-29 is a Sunday.
-        let weekly =
-            silence(json!({"until": null, "windows": [{"days": ["Sun"], "start": "02:00", "end": "04:00"}]}));
+        let weekly = silence(
+            &json!({"until": null, "windows": [{"days": ["Sun"], "start": "02:00", "end": "04:00"}]}),
+        );
         assert!(in_force(&weekly.spec, at("03:00:00")) && !in_force(&weekly.spec, at("05:00:00")));
         assert!(in_force(&weekly.spec, "2026-12-06T03:00:00Z".parse().unwrap()));
         assert!(!is_expired(&weekly.spec, at("05:00:00")));
@@ -181,7 +182,7 @@ mod tests {
                 false,
             ),
         ] {
-            let all = [silence(spec.clone())];
+            let all = [silence(&spec)];
             assert_eq!(
                 holding(&all, &workload, at("11:00:00")).is_some(),
                 holds,
