@@ -659,7 +659,7 @@ async fn a_search_that_takes_long_holds_up_no_other_request() {
             .unwrap()
             .recv_timeout(std::time::Duration::from_secs(20));
         was_released.store(waited.is_ok(), std::sync::atomic::Ordering::SeqCst);
-        Vec::new()
+        crate::RagHits::default()
     });
     let server = Server::searching(crate::testing::config(), recall).await;
     let other = async {
