@@ -105,6 +105,7 @@ async fn listening(server: &Server) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(crate::serve(
         listener,
+        None,
         server.router.clone(),
         server.shutdown.clone(),
     ));
