@@ -66,8 +66,10 @@ pub(crate) async fn prove(State(state): State<ServerState>, mut request: Request
         return unproved(&state, &source, &why);
     }
     let mut request = Request::from_parts(parts, Body::from(bytes));
+    let user: std::sync::Arc<str> = format!("alertsource:{}", source.name()).into();
     request.extensions_mut().insert(Identity {
-        user: format!("alertsource:{}", source.name()).into(),
+        caller: std::sync::Arc::clone(&user),
+        user,
         role: Role::Webhook,
         source: Source::Anonymous,
     });
