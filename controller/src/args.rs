@@ -166,6 +166,120 @@ pub(crate) struct Notifications {
     /// done, and the end. all: every entry of the timeline. end: a plan that requires approval, and the end.
     #[arg(long, env = "SLACK_NOTIFY", default_value = "important", value_parser = level, value_name = "all|important|end")]
     pub(crate) slack_notify: aegis_notify::Level,
+    /// Bot token (xoxb-…) of a Slack app: one message an incident, updated in place, its stages in the thread.
+    #[arg(long, env = "SLACK_BOT_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) slack_bot_token: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "SLACK_BOT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) slack_bot_token_file: Option<PathBuf>,
+    /// Channel that the app posts into, by id or name; the app must be a member.
+    #[arg(long, env = "SLACK_CHANNEL", value_name = "CHANNEL")]
+    pub(crate) slack_channel: Option<String>,
+    /// Ids of the Slack users (U…) whose clicks on Approve and Reject count; without any the messages have no buttons.
+    #[arg(long, env = "SLACK_APPROVERS", value_delimiter = ',', value_name = "USERS")]
+    pub(crate) slack_approvers: Vec<String>,
+    /// App-level token (xapp-…, scope connections:write): clicks come in over Socket Mode, which needs no open port.
+    #[arg(long, env = "SLACK_APP_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) slack_app_token: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "SLACK_APP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) slack_app_token_file: Option<PathBuf>,
+    /// Signing secret of the Slack app: clicks come in at /slack/interactions, signed with it.
+    #[arg(
+        long,
+        env = "SLACK_SIGNING_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub(crate) slack_signing_secret: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "SLACK_SIGNING_SECRET_FILE", value_name = "FILE")]
+    pub(crate) slack_signing_secret_file: Option<PathBuf>,
+    /// Where Slack's Web API is.
+    #[arg(long, env = "SLACK_API_URL", default_value = aegis_notify::API, value_name = "URL")]
+    pub(crate) slack_api_url: String,
+    /// Where people open the cockpit, such as https://ops.example.org: notifications link to the incident's page there.
+    #[arg(long, env = "AEGIS_COCKPIT_URL", value_parser = page, value_name = "URL")]
+    pub(crate) cockpit_url: Option<String>,
+    /// Webhook that gets a CloudEvent at the stages of an incident. The address may be a credential.
+    #[arg(long, env = "NOTIFY_WEBHOOK_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) notify_webhook_url: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "NOTIFY_WEBHOOK_URL_FILE", value_name = "FILE")]
+    pub(crate) notify_webhook_url_file: Option<PathBuf>,
+    /// Secret that signs its bodies (Standard Webhooks: webhook-signature), at least 16 characters.
+    #[arg(
+        long,
+        env = "NOTIFY_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub(crate) notify_webhook_secret: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "NOTIFY_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    pub(crate) notify_webhook_secret_file: Option<PathBuf>,
+    /// What its bodies look like: cloudevents, discord, mattermost, teams, or the path of a template of your own.
+    #[arg(
+        long,
+        env = "NOTIFY_WEBHOOK_TEMPLATE",
+        default_value = "cloudevents",
+        value_name = "NAME"
+    )]
+    pub(crate) notify_webhook_template: String,
+    /// Mail server: smtps://user:password@host, or smtp://user:password@host?tls=required.
+    #[arg(long, env = "NOTIFY_SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) notify_smtp_url: Option<SecretString>,
+    /// File that holds it, in its place.
+    #[arg(long, env = "NOTIFY_SMTP_URL_FILE", value_name = "FILE")]
+    pub(crate) notify_smtp_url_file: Option<PathBuf>,
+    /// Whom mails come from.
+    #[arg(
+        long,
+        env = "NOTIFY_EMAIL_FROM",
+        default_value = "AegisOps <aegisops@localhost>",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) notify_email_from: String,
+    /// Whom mails go to.
+    #[arg(
+        long,
+        env = "NOTIFY_EMAIL_TO",
+        value_delimiter = ',',
+        value_name = "ADDRESSES"
+    )]
+    pub(crate) notify_email_to: Vec<String>,
+    /// Collector that gets a trace of each incident once it has ended, over OTLP/HTTP; off without it.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Headers for it, as name=value pairs separated by commas.
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        value_name = "HEADERS"
+    )]
+    pub(crate) otlp_headers: Option<SecretString>,
+    /// File that holds them, in their place.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS_FILE", value_name = "FILE")]
+    pub(crate) otlp_headers_file: Option<PathBuf>,
+    /// `service.name` of traces.
+    #[arg(
+        long,
+        env = "OTEL_SERVICE_NAME",
+        default_value = "aegisops",
+        value_name = "NAME"
+    )]
+    pub(crate) otel_service_name: String,
+}
+
+fn page(text: &str) -> Result<String, String> {
+    let uri: Uri = text.trim().parse().map_err(|error| format!("{error}"))?;
+    let usable =
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && text.len() <= 500;
+    match usable && uri.query().is_none() {
+        true => Ok(text.trim().trim_end_matches('/').to_owned()),
+        false => Err("use an address such as https://ops.example.org, of at most 500 characters".to_owned()),
+    }
 }
 
 fn level(text: &str) -> Result<aegis_notify::Level, aegis_notify::UnknownLevel> {
@@ -197,6 +311,41 @@ impl Args {
                 "SLACK_WEBHOOK_URL",
                 &notifications.slack_webhook_url_file,
                 &mut notifications.slack_webhook_url,
+            ),
+            (
+                "SLACK_BOT_TOKEN",
+                &notifications.slack_bot_token_file,
+                &mut notifications.slack_bot_token,
+            ),
+            (
+                "SLACK_APP_TOKEN",
+                &notifications.slack_app_token_file,
+                &mut notifications.slack_app_token,
+            ),
+            (
+                "SLACK_SIGNING_SECRET",
+                &notifications.slack_signing_secret_file,
+                &mut notifications.slack_signing_secret,
+            ),
+            (
+                "NOTIFY_WEBHOOK_URL",
+                &notifications.notify_webhook_url_file,
+                &mut notifications.notify_webhook_url,
+            ),
+            (
+                "NOTIFY_WEBHOOK_SECRET",
+                &notifications.notify_webhook_secret_file,
+                &mut notifications.notify_webhook_secret,
+            ),
+            (
+                "NOTIFY_SMTP_URL",
+                &notifications.notify_smtp_url_file,
+                &mut notifications.notify_smtp_url,
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                &notifications.otlp_headers_file,
+                &mut notifications.otlp_headers,
             ),
         ] {
             let Some(file) = file else { continue };

@@ -1,51 +1,198 @@
-//! Gives the notifier what it needs: the incidents as they change, a file to remember in, and instruments for what becomes
-//! of cards. Decides nothing.
+//! Gives the notifiers what they need: the incidents as they change, a folder to remember in, instruments, what policies
+//! say, and the way in which a click in Slack becomes a decision. Decides nothing.
+
+mod clicks;
+mod instruments;
+mod policies;
 
 use std::sync::Arc;
 
+use aegis_api::wire::{NotificationList, NotificationTest, NotificationTests};
 use aegis_api::{Incident, Kind, Time};
-use aegis_notify::{Counters, Level, Notifier, Slack, Update};
-use aegis_runtime::Store;
+use aegis_notify::{
+    App, Destination, Handle, Level, Look, Mail, Notifier, Otlp, Slack, Surroundings, Update, Webhook,
+};
+use aegis_planning::admission::HostMounts;
+
 use aegis_runtime::store::{StoreEvent, Verb};
+use aegis_runtime::{EventRecorder, EventType, ObjectRef, Store};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Notifications;
 use crate::silenced;
+use clicks::SlackClicks;
 
-/// The notifier, where an address is configured.
-pub(crate) async fn notifier(
-    args: &Notifications,
-    store: &Store,
-    registry: &mut Registry,
-) -> anyhow::Result<Option<Notifier>> {
-    let Some(url) = &args.slack_webhook_url else {
-        return Ok(None);
-    };
-    let slack = Slack::new(url)?;
-    let file = store.dir().join(".notify").join("slack.json");
-    let notifier = Notifier::open(slack, args.slack_notify, file).await;
-    registry.register_collector(Box::new(Instruments(notifier.counters())));
-    tracing::info!("incidents are posted to Slack ({})", words(args.slack_notify));
-    Ok(Some(notifier))
+/// What the notifiers are wired to.
+pub(crate) struct Around<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) events: &'a EventRecorder,
+    pub(crate) mounts: HostMounts,
+    /// Where no policy says it.
+    pub(crate) cooldown: aegis_api::Duration,
 }
 
-fn words(level: Level) -> &'static str {
-    match level {
-        Level::All => "every entry of the timeline",
-        Level::Important => "received, decision, approval, action, end",
-        Level::End => "approval and end",
+/// The notifiers, one a destination, and what takes clicks.
+pub(crate) struct Notifiers {
+    all: Vec<Notifier>,
+    clicks: Option<SlackClicks>,
+    /// What the server knows of them.
+    pub(crate) view: aegis_server::Notifications,
+}
+
+impl Notifiers {
+    /// Those that are configured.
+    pub(crate) async fn open(
+        args: &Notifications,
+        around: &Around<'_>,
+        registry: &mut Registry,
+    ) -> anyhow::Result<Self> {
+        let app = app(args)?;
+        let clicks = app
+            .clone()
+            .map(|app| SlackClicks::new(args, app, around))
+            .transpose()?;
+        let look = Look {
+            cockpit: args.cockpit_url.clone(),
+            buttons: clicks.as_ref().is_some_and(SlackClicks::can_decide),
+            // There is no resource yet that a click could make.
+            silences: false,
+        };
+        let folder = around.store.dir().join(".notify");
+        let mut all = Vec::new();
+        for (destination, level) in destinations(args, app)? {
+            tracing::info!("incidents are reported to {}", destination.name());
+            let surroundings = surroundings(around, look.clone());
+            all.push(Notifier::open(destination, level, surroundings, folder.clone()).await);
+        }
+        let handles: Arc<[Handle]> = all.iter().map(Notifier::handle).collect();
+        if !handles.is_empty() {
+            let clicks = clicks.as_ref().map(|clicks| Arc::clone(&clicks.clicks));
+            registry.register_collector(Box::new(instruments::Instruments::new(
+                Arc::clone(&handles),
+                clicks,
+            )));
+        }
+        let view = view(&handles, clicks.as_ref());
+        Ok(Self { all, clicks, view })
+    }
+
+    /// What runs until the shutdown, by name.
+    pub(crate) fn tasks(self, store: &Store, shutdown: &CancellationToken) -> Vec<(&'static str, Task)> {
+        let mut tasks: Vec<(&'static str, Task)> = Vec::new();
+        for notifier in self.all {
+            let run = notifier.run(updates(store), shutdown.clone());
+            tasks.push(("notifications", Box::pin(run)));
+        }
+        if let Some(clicks) = self.clicks {
+            tasks.extend(clicks.tasks(shutdown));
+        }
+        tasks
+    }
+}
+
+/// What runs until the shutdown.
+pub(crate) type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn app(args: &Notifications) -> anyhow::Result<Option<Arc<App>>> {
+    let Some(token) = &args.slack_bot_token else {
+        anyhow::ensure!(
+            args.slack_app_token.is_none() && args.slack_signing_secret.is_none(),
+            "SLACK_APP_TOKEN and SLACK_SIGNING_SECRET belong to a Slack app: set SLACK_BOT_TOKEN, too"
+        );
+        return Ok(None);
+    };
+    let channel = args.slack_channel.as_deref().unwrap_or_default();
+    Ok(Some(Arc::new(App::new(&args.slack_api_url, token, channel)?)))
+}
+
+fn destinations(args: &Notifications, app: Option<Arc<App>>) -> anyhow::Result<Vec<(Destination, Level)>> {
+    let mut all = Vec::new();
+    if let Some(url) = &args.slack_webhook_url {
+        all.push((Destination::Slack(Slack::new(url)?), args.slack_notify));
+    }
+    if let Some(app) = app {
+        all.push((Destination::SlackApp(app), args.slack_notify));
+    }
+    if let Some(url) = &args.notify_webhook_url {
+        let webhook = Webhook::new(
+            url,
+            args.notify_webhook_secret.as_ref(),
+            &args.notify_webhook_template,
+        )?;
+        all.push((Destination::Webhook(webhook), Level::Important));
+    }
+    if let Some(url) = &args.notify_smtp_url {
+        let mail = Mail::new(url, &args.notify_email_from, &args.notify_email_to)?;
+        all.push((Destination::Email(mail), Level::End));
+    }
+    if let Some(endpoint) = &args.otlp_endpoint {
+        let otlp = Otlp::new(endpoint, args.otlp_headers.as_ref(), &args.otel_service_name)?;
+        all.push((Destination::Otlp(otlp), Level::End));
+    }
+    Ok(all)
+}
+
+fn surroundings(around: &Around<'_>, look: Look) -> Surroundings {
+    let (store, events) = (around.store.clone(), around.events.clone());
+    Surroundings {
+        wishes: policies::wishes(around.store.clone(), around.cooldown),
+        is_ongoing: policies::is_ongoing(around.store.clone()),
+        report: Arc::new(move |destination, incident, why| {
+            let Some(incident) = store.get::<Incident>(incident) else {
+                return;
+            };
+            let message = format!("a notification to {destination} was given up: {why}");
+            events.record(
+                &ObjectRef::of(&*incident),
+                EventType::Warning,
+                "NotificationDropped",
+                message,
+            );
+        }),
+        look,
+    }
+}
+
+fn view(handles: &Arc<[Handle]>, clicks: Option<&SlackClicks>) -> aegis_server::Notifications {
+    let (listed, tested) = (Arc::clone(handles), Arc::clone(handles));
+    aegis_server::Notifications {
+        log: Arc::new(move || {
+            let journals = || listed.iter().map(Handle::journal);
+            let mut deliveries: Vec<_> = journals().flat_map(|journal| journal.deliveries()).collect();
+            deliveries.sort_by_key(|delivery| std::cmp::Reverse(delivery.at));
+            NotificationList {
+                destinations: journals().map(|journal| journal.view()).collect(),
+                deliveries,
+            }
+        }),
+        test: Arc::new(move |name| {
+            let wanted =
+                |handle: &&Handle| name.as_deref().is_none_or(|name| handle.journal().name() == name);
+            let chosen: Vec<Handle> = tested.iter().filter(wanted).cloned().collect();
+            if name.is_some() && chosen.is_empty() {
+                return Box::pin(std::future::ready(None));
+            }
+            Box::pin(async move {
+                let results = chosen.iter().map(|handle| async {
+                    NotificationTest {
+                        destination: handle.journal().name().to_owned(),
+                        error: handle.test().await.err(),
+                    }
+                });
+                let results = futures::future::join_all(results).await;
+                Some(NotificationTests { results })
+            })
+        }),
+        slack: clicks.map(SlackClicks::http),
     }
 }
 
 /// Every incident at the start, each change after it, and all again after a gap and when a silence begins or ends; without
 /// what is silenced.
-pub(crate) fn updates(store: &Store) -> BoxStream<'static, Update> {
+fn updates(store: &Store) -> BoxStream<'static, Update> {
     let (store, filtering) = (store.clone(), store.clone());
     let unfolded = stream::unfold((store, None), |(store, watching)| async move {
         let (mut changes, standing): (BoxStream<'static, StoreEvent>, Vec<String>) = match watching {
@@ -89,36 +236,5 @@ fn update(event: &StoreEvent) -> Option<Update> {
     match event.verb {
         Verb::Added | Verb::Modified => event.object.typed().map(Update::Changed),
         Verb::Deleted => Some(Update::Gone(event.object.uid().to_owned())),
-    }
-}
-
-/// Reads the notifier's counters at every scrape.
-#[derive(Debug)]
-struct Instruments(Arc<Counters>);
-
-impl Collector for Instruments {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts = [
-            ("aegis_notify_sent", "Cards posted to Slack.", self.0.sent()),
-            (
-                "aegis_notify_failures",
-                "Posts to Slack that failed.",
-                self.0.failed(),
-            ),
-            (
-                "aegis_notify_dropped",
-                "Cards for Slack that were given up.",
-                self.0.dropped(),
-            ),
-        ];
-        for (name, help, value) in counts {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
-        let waiting = ConstGauge::new(i64::try_from(self.0.waiting()).unwrap_or(i64::MAX));
-        let help = "Cards for Slack that wait.";
-        let metric = encoder.encode_descriptor("aegis_notify_waiting", help, None, waiting.metric_type())?;
-        waiting.encode(metric)
     }
 }

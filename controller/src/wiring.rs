@@ -10,7 +10,6 @@ use aegis_api::redact::{LineRedactor, bound};
 use aegis_brain::Brain;
 use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, LogQuery};
-use aegis_notify::Notifier;
 use aegis_planning::admission::HostMounts;
 use aegis_reconcilers::docker_events::DockerEvents;
 use aegis_reconcilers::endpoints::Endpoints;
@@ -38,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{AnonymousRole, Args};
 use crate::audit_head::HeadNotes;
 use crate::model_metrics::ModelMetrics;
+use crate::notifications::Notifiers;
 use crate::observer::FeedObserver;
 use crate::reach::Reach;
 use crate::{defaults, host, models, notifications, secrets, shutdown};
@@ -81,7 +81,14 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let instruments = (HttpMetrics::new(&mut registry), IntakeMetrics::new(&mut registry));
-    let notifier = notifications::notifier(&args.notifications, &context.store, &mut registry).await?;
+    let around = notifications::Around {
+        store: &context.store,
+        events: &context.events,
+        mounts: host_mounts(&args),
+        cooldown: context.settings.cooldown,
+    };
+    let notifiers = Notifiers::open(&args.notifications, &around, &mut registry).await?;
+    let notifications = notifiers.view.clone();
     let parts = Wired {
         docker_events: DockerEvents::new(&context),
         recall: Recall::default(),
@@ -91,7 +98,15 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         brain: Arc::new(brain.observed(Arc::new(ModelMetrics::new(&mut registry)))),
         context,
     };
-    let state = parts.server(&args, access, reach, registry, instruments, shutdown.clone());
+    let instruments = (registry, instruments);
+    let state = parts.server(
+        &args,
+        access,
+        reach,
+        instruments,
+        notifications,
+        shutdown.clone(),
+    );
     let mut tasks = Tasks {
         set: JoinSet::new(),
         shutdown,
@@ -106,7 +121,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
     parts.spawn_reconcilers(&mut tasks, metrics).await;
     parts.spawn_watchers(
         &mut tasks,
-        notifier,
+        notifiers,
         Duration::from_secs(args.metrics_interval_secs),
     );
     let counting = state.clone();
@@ -189,8 +204,8 @@ impl Wired {
         args: &Args,
         access: Access,
         reach: Reach,
-        registry: Registry,
-        instruments: (HttpMetrics, IntakeMetrics),
+        (registry, instruments): (Registry, (HttpMetrics, IntakeMetrics)),
+        notifications: aegis_server::Notifications,
         shutdown: CancellationToken,
     ) -> ServerState {
         let context = &self.context;
@@ -211,9 +226,7 @@ impl Wired {
                     alerts_only: reach.alerts_only,
                     tls: args.tls.is_on(),
                     own_hosts: reach.hosts,
-                    // Each was checked when the arguments were read.
-                    host_mounts: HostMounts::new(args.allow_host_mounts.iter().map(String::as_str))
-                        .unwrap_or_default(),
+                    host_mounts: host_mounts(args),
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                 },
                 store: context.store.clone(),
@@ -228,6 +241,7 @@ impl Wired {
                 logs: logs(context),
                 plans: plans(context),
                 containers: containers(context),
+                notifications,
                 shutdown,
             },
             access.tokens,
@@ -264,7 +278,7 @@ impl Wired {
     }
 
     /// What watches the host and the store, and notifies clients.
-    fn spawn_watchers(&self, tasks: &mut Tasks, notifier: Option<Notifier>, interval: Duration) {
+    fn spawn_watchers(&self, tasks: &mut Tasks, notifiers: Notifiers, interval: Duration) {
         let context = &self.context;
         let (prober, follow, engine) = (
             context.prober.clone(),
@@ -275,9 +289,8 @@ impl Wired {
         tasks.spawn("docker events", |shutdown| async move {
             follow.run(engine, shutdown).await;
         });
-        if let Some(notifier) = notifier {
-            let updates = notifications::updates(&context.store);
-            tasks.spawn("notifications", |shutdown| notifier.run(updates, shutdown));
+        for (name, task) in notifiers.tasks(&context.store, &tasks.shutdown.clone()) {
+            tasks.spawn(name, |_| task);
         }
         let counted = context.clone();
         tasks.spawn("requests", |shutdown| requests::run(counted, shutdown));
@@ -321,7 +334,11 @@ fn context(args: &Args, store: Store, engine: Arc<dyn Engine>, events: EventReco
     }
 }
 
-/// Where templates take values from.
+/// Folders that operators may mount; each was checked when the arguments were read.
+fn host_mounts(args: &Args) -> HostMounts {
+    HostMounts::new(args.allow_host_mounts.iter().map(String::as_str)).unwrap_or_default()
+}
+
 /// What AlertSources prove their senders with.
 fn secrets_of(args: &Args) -> aegis_server::Secrets {
     let folder = secrets_dir(args);
@@ -331,6 +348,7 @@ fn secrets_of(args: &Args) -> aegis_server::Secrets {
     })
 }
 
+/// Where templates take values from.
 fn secrets_dir(args: &Args) -> std::path::PathBuf {
     let own = || args.state_dir.join(".secrets").join("env");
     args.secrets_dir.clone().unwrap_or_else(own)

@@ -1793,6 +1793,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List where notifications go, and what became of the latest */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Destinations and deliveries. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["NotificationList"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/notifications/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a test message to every destination, or to one */
+        post: {
+            parameters: {
+                query?: {
+                    destination?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description What became of each; one that was stopped goes on if its test is taken. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["NotificationTests"];
+                    };
+                };
+                /** @description The role may not. */
+                403: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+                /** @description There is no such destination. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rag/test": {
         parameters: {
             query?: never;
@@ -2554,6 +2646,58 @@ export interface components {
             incident_id: string;
             vote: components["schemas"]["VoteView"];
         };
+        /** @description What became of one message. */
+        Delivery: {
+            /** @description A stage of the timeline, or `MESSAGE` (an incident's own message in Slack), `DIGEST`, `REMINDER`. */
+            about: string;
+            /**
+             * Format: date-time
+             * @description When that was known.
+             */
+            at: string;
+            /** @description Where it went. */
+            destination: string;
+            /** @description Name of the Incident; empty for what is about none. */
+            incident?: string;
+            /** @description Why it was given up. */
+            message?: string;
+            /** @description What became of it. */
+            outcome: components["schemas"]["DeliveryOutcome"];
+        };
+        /** @description What became of a message. */
+        DeliveryOutcome: "Sent" | "Dropped";
+        /** @description One destination since the controller's start. */
+        DestinationView: {
+            /**
+             * Format: uint64
+             * @description Messages that were given up.
+             */
+            dropped: number;
+            /**
+             * Format: uint64
+             * @description Attempts that failed; each is tried again.
+             */
+            failures: number;
+            /**
+             * Format: uint64
+             * @description Messages that a digest stands for: of quiet hours, and of storms.
+             */
+            folded: number;
+            /** @description `slack`, `slack-app`, `webhook`, `email` or `otlp`. */
+            name: string;
+            /**
+             * Format: uint64
+             * @description Messages that were taken.
+             */
+            sent: number;
+            /** @description Why nothing is sent any more, until a test succeeds or the controller starts again; absent while it works. */
+            stopped?: string | null;
+            /**
+             * Format: uint64
+             * @description Messages that wait.
+             */
+            waiting: number;
+        };
         /** @description `docker.action`. */
         DockerAction: {
             action: components["schemas"]["Action"];
@@ -2968,6 +3112,28 @@ export interface components {
         };
         /** @description What a container is. */
         NodeType: "agent" | "app" | "replica" | "loadbalancer" | "dashboard" | "unknown";
+        /** @description Where notifications go, and what became of the latest. */
+        NotificationList: {
+            /**
+             * @description The latest deliveries, newest first: of each destination at most a hundred that were sent and a hundred that were
+             *     dropped. A restart forgets them.
+             */
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description Every configured destination. */
+            destinations: components["schemas"]["DestinationView"][];
+        };
+        /** @description What became of one test message. */
+        NotificationTest: {
+            /** @description The destination. */
+            destination: string;
+            /** @description Why it was not taken; absent where it was. */
+            error?: string | null;
+        };
+        /** @description What became of the test messages. */
+        NotificationTests: {
+            /** @description One row a destination that was tried. */
+            results: components["schemas"]["NotificationTest"][];
+        };
         /** @description Automation is paused. */
         Pause: {
             /**
@@ -5448,6 +5614,35 @@ export interface components {
                  * @enum {string}
                  */
                 mode?: "Auto" | "Approve" | "DryRun" | "Off";
+                /** @description Who is notified of the incidents of its workloads, of what, and when. */
+                notify?: {
+                    /**
+                     * @description Incidents of less severity than this are not reported.
+                     * @enum {string}
+                     */
+                    minSeverity?: "info" | "warning" | "critical";
+                    /**
+                     * @description Weekly hours in which only what is critical or requires approval is reported at once; the rest is counted, and
+                     *     reported as one digest after them.
+                     */
+                    quietHours?: {
+                        /** @description Days on which it begins. Empty: every day. */
+                        days?: ("Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun")[];
+                        /** @description When it ends, `HH:MM` UTC; before `start` means the next day. */
+                        end: string;
+                        /** @description Why, human-readable. */
+                        reason?: string;
+                        /** @description When it begins, `HH:MM` UTC. */
+                        start: string;
+                    }[];
+                    /**
+                     * @description Which stages of an incident are reported.
+                     * @enum {string|null}
+                     */
+                    stages?: "All" | "Important" | "End" | null;
+                    /** @description Destinations; empty: all that are configured. */
+                    to?: ("Slack" | "SlackApp" | "Webhook" | "Email")[];
+                };
                 /** @description How long a cleared symptom must stay away for the action to count as its cure. */
                 relapseWindow?: string;
                 /**

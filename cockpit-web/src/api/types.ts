@@ -69,6 +69,8 @@ export type KubeEvent = Schemas["Event"];
 export type AutomationView = Schemas["AutomationView"];
 export type Pause = Schemas["Pause"];
 export type PauseWanted = Schemas["PauseWanted"];
+export type NotificationList = Schemas["NotificationList"];
+export type NotificationTests = Schemas["NotificationTests"];
 export type WorkloadPlan = Schemas["WorkloadPlan"];
 export type Failure = Schemas["Status"];
 

@@ -24,6 +24,7 @@ const MetricsPage = loadPage(() => import("@/features/metrics/metrics-page"));
 const LoadBalancers = loadPage(() => import("@/features/load-balancer/load-balancers"));
 const RunbookPage = loadPage(() => import("@/features/runbook/runbook-page"));
 const ManifestsPage = loadPage(() => import("@/features/manifests/manifests-page"));
+const NotificationsPage = loadPage(() => import("@/features/notifications/notifications-page"));
 const EventsPage = loadPage(() => import("@/features/events/events-page"));
 
 export function makeQueries(): QueryClient {
@@ -73,6 +74,7 @@ function Pages() {
           <Route path="runbook" element={<RunbookPage />} />
           <Route path="manifests" element={<ManifestsPage />} />
           <Route path="manifests/:kind/:name" element={<ManifestsPage />} />
+          <Route path="notifications" element={<NotificationsPage />} />
           <Route path="events" element={<EventsPage />} />
           <Route
             path="*"

@@ -14,5 +14,6 @@ export const SECTIONS: readonly Section[] = [
   { path: "/load-balancers", name: "Load balancer", icon: "balancer", key: "l" },
   { path: "/runbook", name: "Runbook", icon: "runbook", key: "r" },
   { path: "/manifests", name: "Manifests", icon: "manifest", key: "f" },
+  { path: "/notifications", name: "Notifications", icon: "bell", key: "n" },
   { path: "/events", name: "Events", icon: "events", key: "e" },
 ];

@@ -7,6 +7,7 @@ mod automation;
 mod files;
 mod frames;
 mod kubernetes;
+mod notifications;
 mod plan;
 mod rest;
 mod whole;

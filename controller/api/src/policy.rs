@@ -2,6 +2,7 @@
 
 mod analysis;
 mod known;
+mod notify;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use crate::validate::{FieldError, Rules};
 
 pub use analysis::{AnalysisPolicy, BUILTIN, SeatProviders};
 pub use known::{RUNBOOK, RunbookTerms};
+pub use notify::{NotifyPolicy, NotifyStages, NotifyTo};
 
 /// What automation may do.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +91,9 @@ pub struct RemediationPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub trusted_alerts: Vec<TrustedAlert>,
+    /// Who is notified of the incidents of its workloads, of what, and when.
+    #[serde(default, skip_serializing_if = "NotifyPolicy::is_empty")]
+    pub notify: NotifyPolicy,
 }
 
 /// An alert that is believed without measuring.
@@ -148,6 +153,7 @@ impl Default for RemediationPolicySpec {
             unconfirmed: Unconfirmed::default(),
             relapse_window: quarter_of_an_hour(),
             trusted_alerts: Vec::new(),
+            notify: NotifyPolicy::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod balancer;
 mod frame;
 mod host;
 mod incident;
+mod notification;
 pub mod plan;
 mod runbook;
 mod topology;
@@ -23,6 +24,9 @@ pub use host::{
 };
 pub use incident::{
     AnalysisView, CouncilView, IncidentResult, TimelineView, VoteView, incident_id, known_phase, known_stage,
+};
+pub use notification::{
+    Delivery, DeliveryOutcome, DestinationView, NotificationList, NotificationTest, NotificationTests,
 };
 pub use runbook::{RagAnswer, RagRow, RunbookList, RunbookView};
 pub use topology::{Edge, EdgeLabel, LABEL_ROLE, Node, NodeType, Topology, TopologyContainer};

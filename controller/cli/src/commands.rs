@@ -19,6 +19,7 @@ pub(crate) mod get;
 pub(crate) mod intake;
 pub(crate) mod label;
 pub(crate) mod logs;
+pub(crate) mod notify;
 pub(crate) mod patch;
 pub(crate) mod pause;
 pub(crate) mod plan;
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     Watch(watch::WatchArgs),
     Logs(logs::LogsArgs),
     Events(events::EventsArgs),
+    Notify(notify::NotifyArgs),
     Runbook(runbook::RunbookArgs),
     Explain(explain::ExplainArgs),
     ApiResources(api_resources::ApiResourcesArgs),
@@ -143,6 +145,7 @@ pub(crate) async fn run(
         Command::Watch(args) => watch::run(&args, &session).await,
         Command::Logs(args) => logs::run(&args, &session).await,
         Command::Events(args) => events::run(&args, &session).await,
+        Command::Notify(args) => notify::run(&args, &session).await,
         Command::ApiResources(args) => api_resources::run(&args, &session).await,
         Command::Runbook(args) => runbook::run(&args, &session).await,
         Command::Audit(args) => audit::run(&args, &session).await,

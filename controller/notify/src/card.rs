@@ -3,6 +3,9 @@
 //! Limits: <https://docs.slack.dev/reference/block-kit/blocks> (50 blocks a message, 3,000 characters a section's text,
 //! 150 a header's, 10 fields of 2,000 characters, 10 elements a context).
 
+#[cfg(test)]
+pub(crate) mod limits;
+pub(crate) mod root;
 mod text;
 
 use aegis_api::incident::{Severity, Stage, TimelineEntry};
@@ -11,15 +14,35 @@ use aegis_api::proposal::{CouncilDecision, Verdict};
 use aegis_api::{ConditionType, Incident, condition};
 use serde_json::{Value, json};
 
-use self::text::{Bound, fields, header, note, paragraph, summary};
+pub(crate) use self::text::summary as line;
+use self::text::{Bound, fields, header, link, note, paragraph, summary};
 
 /// Most votes that one card shows.
 const VOTES: usize = 10;
 /// Most containers that one card names.
 const CONTAINERS: usize = 20;
 
+/// What the configuration adds to cards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Where the cockpit is, such as `https://ops.example.org`; without it no card has a link.
+    pub cockpit: Option<String>,
+    /// Whether plans are decided on by buttons: there are approvers, and clicks can come in.
+    pub buttons: bool,
+    /// Whether there are silences that a button can make.
+    pub silences: bool,
+}
+
+impl Look {
+    /// The incident's page in the cockpit.
+    pub(crate) fn page(&self, incident: &Incident) -> Option<String> {
+        let cockpit = self.cockpit.as_deref()?.trim_end_matches('/');
+        Some(format!("{cockpit}/incidents/{}", incident.name()))
+    }
+}
+
 /// What is posted about one entry of the timeline.
-pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
+pub(crate) fn card(incident: &Incident, entry: &TimelineEntry, look: &Look) -> Value {
     let title = title(incident, entry.status);
     let mut blocks = vec![header(&title)];
     blocks.extend(match entry.status {
@@ -30,6 +53,7 @@ pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
         Stage::Resolved | Stage::Failed | Stage::DryRun => end(incident, entry),
         _ => vec![paragraph("", &entry.message, Bound::Text)],
     });
+    blocks.extend(look.page(incident).map(|page| link(&page)));
     blocks.push(note(&format!(
         "{} · {} · aegisctl describe incident/{}",
         entry.ts,
@@ -39,18 +63,12 @@ pub(crate) fn card(incident: &Incident, entry: &TimelineEntry) -> Value {
     json!({ "text": summary(&format!("{title}: {}", entry.message)), "blocks": blocks })
 }
 
-/// What was not posted, reported with the next card.
-pub(crate) fn dropped(count: u64) -> Value {
-    let text = format!("{count} earlier messages were dropped: Slack took them too slowly or refused them");
-    json!({ "text": summary(&text), "blocks": [note(&text)] })
+/// A line that is about no single entry: what was dropped, a digest, a test.
+pub(crate) fn notice(text: &str) -> Value {
+    json!({ "text": summary(text), "blocks": [paragraph("", text, Bound::Text)] })
 }
 
-/// The same card without blocks, for a receiver that refuses them.
-pub(crate) fn plain(card: &Value) -> Value {
-    json!({ "text": card.get("text").cloned().unwrap_or_default() })
-}
-
-fn title(incident: &Incident, stage: Stage) -> String {
+pub(crate) fn title(incident: &Incident, stage: Stage) -> String {
     let what = match stage {
         Stage::Received => match incident.spec.severity {
             Severity::Critical => "🔴 Incident received (critical)",
@@ -69,7 +87,7 @@ fn title(incident: &Incident, stage: Stage) -> String {
 }
 
 /// The workload or, where none is known yet, the container that the sender named.
-fn subject(incident: &Incident) -> String {
+pub(crate) fn subject(incident: &Incident) -> String {
     let container = incident.spec.container_name.as_ref();
     incident
         .workload()

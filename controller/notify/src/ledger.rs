@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
+use crate::posted::MessageRef;
 use crate::stage::Mark;
 
 /// Most incidents that are remembered; beyond that those first seen longest ago are forgotten.
@@ -28,12 +30,32 @@ struct Contents {
     /// Counts up; the order in which incidents were first seen.
     next: u64,
     incidents: BTreeMap<String, Line>,
+    /// What was folded and not reported yet.
+    #[serde(default, skip_serializing_if = "Digest::is_empty")]
+    digest: Digest,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Line {
     since: u64,
     mark: Option<Mark>,
+    /// The incident's own message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root: Option<Root>,
+    /// How often people were reminded that it failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    reminded: u64,
+}
+
+/// An incident's own message: where it stands, and the hash of what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Root {
+    pub(crate) at: MessageRef,
+    pub(crate) says: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What people have been notified of.
@@ -90,9 +112,13 @@ impl Ledger {
         }
         let since = self.contents.next;
         self.contents.next += 1;
-        self.contents
-            .incidents
-            .insert(uid.to_owned(), Line { since, mark: None });
+        self.contents.incidents.insert(
+            uid.to_owned(),
+            Line {
+                since,
+                ..Line::default()
+            },
+        );
         self.dirty = true;
         false
     }
@@ -111,6 +137,39 @@ impl Ledger {
             line.mark = Some(mark);
             self.dirty = true;
         }
+    }
+
+    /// The incident's own message.
+    pub(crate) fn root(&self, uid: &str) -> Option<&Root> {
+        self.contents.incidents.get(uid)?.root.as_ref()
+    }
+
+    pub(crate) fn set_root(&mut self, uid: &str, root: Root) {
+        if let Some(line) = self.contents.incidents.get_mut(uid) {
+            line.root = Some(root);
+            self.dirty = true;
+        }
+    }
+
+    /// How often people were reminded of this incident.
+    pub(crate) fn reminded(&self, uid: &str) -> u64 {
+        self.contents.incidents.get(uid).map_or(0, |line| line.reminded)
+    }
+
+    pub(crate) fn remind(&mut self, uid: &str, count: u64) {
+        if let Some(line) = self.contents.incidents.get_mut(uid) {
+            line.reminded = count;
+            self.dirty = true;
+        }
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.contents.digest
+    }
+
+    pub(crate) fn digest_mut(&mut self) -> &mut Digest {
+        self.dirty = true;
+        &mut self.contents.digest
     }
 
     /// Nothing more will be posted about this incident.

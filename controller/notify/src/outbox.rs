@@ -1,10 +1,9 @@
-//! Cards that wait to be posted, oldest first; bounded in number and bytes. Where it is full the oldest card that
-//! reports no end is dropped, and counted. Pure.
+//! Messages that wait to be sent to one destination, oldest first; bounded in number and bytes. Where it is full the oldest
+//! that reports no end is dropped, and counted. Pure.
 
 use std::collections::VecDeque;
 
-use serde_json::Value;
-
+use crate::message::Message;
 use crate::stage::Mark;
 
 /// Most cards that wait.
@@ -12,28 +11,38 @@ const MOST: usize = 256;
 /// Most bytes of all that wait.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// A card that waits.
+/// A message that waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    /// The incident's uid.
+    /// Which one it is; another content is another one.
+    pub(crate) number: u64,
+    /// The incident's uid; empty for what is about none.
     pub(crate) uid: String,
+    /// The incident's name.
+    pub(crate) incident: String,
+    /// What it reports: a stage, `MESSAGE`, `DIGEST`.
+    pub(crate) about: &'static str,
     /// What counts as posted once it is, or given up.
-    pub(crate) mark: Mark,
+    pub(crate) mark: Option<Mark>,
     /// Whether it reports the end, or asks somebody to act.
     pub(crate) vital: bool,
-    /// What is posted.
-    pub(crate) card: Value,
-    bytes: usize,
+    /// What is sent.
+    pub(crate) message: Message,
+    /// Of the message, about.
+    pub(crate) bytes: usize,
 }
 
 impl Waiting {
-    pub(crate) fn new(uid: &str, mark: Mark, vital: bool, card: Value) -> Self {
-        let bytes = card.to_string().len();
+    pub(crate) fn new(uid: &str, about: &'static str, message: Message) -> Self {
+        let bytes = message.bytes();
         Self {
+            number: 0,
             uid: uid.to_owned(),
-            mark,
-            vital,
-            card,
+            incident: String::new(),
+            about,
+            mark: None,
+            vital: false,
+            message,
             bytes,
         }
     }
@@ -42,92 +51,127 @@ impl Waiting {
 /// What waits.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    cards: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting>,
     bytes: usize,
-    dropped: u64,
+    next: u64,
 }
 
 impl Outbox {
-    pub(crate) fn push(&mut self, card: Waiting) {
-        self.bytes += card.bytes;
-        self.cards.push_back(card);
-        while self.cards.len() > MOST || self.bytes > MOST_BYTES {
-            let victim = self.cards.iter().position(|card| !card.vital).unwrap_or(0);
-            let Some(dropped) = self.cards.remove(victim) else {
+    /// Adds a message; returns those that had to go for it.
+    pub(crate) fn push(&mut self, mut new: Waiting) -> Vec<Waiting> {
+        new.number = self.number();
+        self.bytes += new.bytes;
+        self.waiting.push_back(new);
+        self.shrink()
+    }
+
+    /// Puts the newest content of an incident's own message in the place of one that waits; what is new waits behind the
+    /// others.
+    pub(crate) fn put_root(&mut self, new: Waiting) -> Vec<Waiting> {
+        let number = self.number();
+        let same = |old: &&mut Waiting| old.uid == new.uid && matches!(old.message, Message::Root(_));
+        let Some(old) = self.waiting.iter_mut().find(same) else {
+            return self.push(new);
+        };
+        self.bytes = self.bytes.saturating_sub(old.bytes) + new.bytes;
+        *old = Waiting { number, ..new };
+        self.shrink()
+    }
+
+    /// The content of an incident's own message that waits.
+    pub(crate) fn root(&self, uid: &str) -> Option<&Message> {
+        let mut waiting = self
+            .waiting
+            .iter()
+            .map(|waiting| (&waiting.uid, &waiting.message));
+        waiting
+            .find_map(|(of, message)| (of == uid && matches!(message, Message::Root(_))).then_some(message))
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn shrink(&mut self) -> Vec<Waiting> {
+        let mut gone = Vec::new();
+        while self.waiting.len() > MOST || self.bytes > MOST_BYTES {
+            let victim = self
+                .waiting
+                .iter()
+                .position(|waiting| !waiting.vital)
+                .unwrap_or(0);
+            let Some(dropped) = self.waiting.remove(victim) else {
                 break;
             };
-            self.bytes -= dropped.bytes;
-            self.dropped += 1;
+            self.bytes = self.bytes.saturating_sub(dropped.bytes);
+            gone.push(dropped);
         }
+        gone
     }
 
-    /// The card that is posted next; it stays until it is taken.
+    /// What is sent next; it stays until it is taken.
     pub(crate) fn front(&self) -> Option<&Waiting> {
-        self.cards.front()
+        self.waiting.front()
     }
 
-    pub(crate) fn take(&mut self) -> Option<Waiting> {
-        let card = self.cards.pop_front()?;
-        self.bytes -= card.bytes;
-        Some(card)
+    /// Takes the first, if it is still this one.
+    pub(crate) fn take(&mut self, number: u64) -> Option<Waiting> {
+        self.waiting.front().filter(|front| front.number == number)?;
+        let taken = self.waiting.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(taken.bytes);
+        Some(taken)
+    }
+
+    /// Takes all of them.
+    pub(crate) fn take_all(&mut self) -> Vec<Waiting> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting).into()
     }
 
     /// The newest entry of this incident that waits.
     pub(crate) fn newest(&self, uid: &str) -> Option<&Mark> {
-        let of = self.cards.iter().rev().find(|card| card.uid == uid)?;
-        Some(&of.mark)
+        let mut of = self.waiting.iter().rev().filter(|waiting| waiting.uid == uid);
+        of.find_map(|waiting| waiting.mark.as_ref())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.cards.len()
-    }
-
-    /// How many were dropped since it was last asked.
-    pub(crate) fn take_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.dropped)
-    }
-
-    /// Counts cards that were given up.
-    pub(crate) fn count_dropped(&mut self, count: u64) {
-        self.dropped += count;
+        self.waiting.len()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use aegis_api::Time;
-    use aegis_api::incident::{Stage, TimelineEntry};
     use serde_json::json;
 
     use super::*;
 
     fn waiting(number: usize, vital: bool, size: usize) -> Waiting {
-        let entry = TimelineEntry {
-            ts: Time(jiff::Timestamp::UNIX_EPOCH),
-            status: Stage::Received,
-            message: number.to_string(),
-            agent: None,
-        };
-        Waiting::new(
-            &number.to_string(),
-            Mark::of(&entry),
+        Waiting {
             vital,
-            json!("x".repeat(size)),
-        )
+            ..Waiting::new(
+                &number.to_string(),
+                "RECEIVED",
+                Message::Card(json!("x".repeat(size))),
+            )
+        }
     }
 
     #[test]
     fn a_full_outbox_drops_the_oldest_card_that_reports_no_end() {
         let mut outbox = Outbox::default();
         outbox.push(waiting(0, true, 10));
+        let mut dropped = Vec::new();
         for number in 1..=MOST {
-            outbox.push(waiting(number, false, 10));
+            dropped.extend(outbox.push(waiting(number, false, 10)));
         }
         assert_eq!(outbox.len(), MOST);
         assert_eq!(outbox.front().unwrap().uid, "0");
-        assert_eq!(outbox.take_dropped(), 1);
-        outbox.take();
+        assert_eq!(dropped.len(), 1);
+        let first = outbox.front().unwrap().number;
+        outbox.take(first).unwrap();
         assert_eq!(outbox.front().unwrap().uid, "2");
+        assert!(outbox.take(first).is_none(), "it is another one now");
     }
 
     #[test]
@@ -137,9 +181,22 @@ mod tests {
             outbox.push(waiting(number, number % 2 == 0, MOST_BYTES / 10));
         }
         assert!(outbox.bytes <= MOST_BYTES);
-        assert_eq!(
-            outbox.bytes,
-            outbox.cards.iter().map(|card| card.bytes).sum::<usize>()
-        );
+        let sum = outbox.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>();
+        assert_eq!(outbox.bytes, sum);
+    }
+
+    #[test]
+    fn the_newest_content_of_an_incident_s_message_takes_the_place_of_the_older() {
+        let mut outbox = Outbox::default();
+        let root = |text: &str| Waiting::new("a", "MESSAGE", Message::Root(json!(text)));
+        outbox.put_root(root("one"));
+        outbox.push(waiting(1, false, 10));
+        let sending = outbox.front().unwrap().number;
+        outbox.put_root(root("the other"));
+        assert_eq!(outbox.len(), 2);
+        assert!(outbox.take(sending).is_none(), "what was sent is not what waits");
+        assert_eq!(outbox.front().unwrap().message, Message::Root(json!("the other")));
+        let sum = outbox.waiting.iter().map(|waiting| waiting.bytes).sum::<usize>();
+        assert_eq!(outbox.bytes, sum);
     }
 }

@@ -31,6 +31,11 @@ impl Mark {
             .collect();
         Self { ts: entry.ts, digest }
     }
+
+    /// As part of an id.
+    pub(crate) fn words(&self) -> String {
+        format!("{}-{}", self.ts.0.as_microsecond(), self.digest)
+    }
 }
 
 /// The entries behind the mark, oldest first; all of them without one. Where the marked entry is no longer listed, those

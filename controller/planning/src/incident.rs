@@ -34,6 +34,7 @@ use transition::What;
 
 pub mod aftermath;
 pub mod clearing;
+pub mod click;
 mod conclude;
 mod confirmation;
 pub mod detected;

@@ -64,6 +64,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Box::pin(async { Err(why) })
         }),
         containers: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
+        notifications: aegis_server::Notifications::default(),
         shutdown: shutdown.clone(),
     };
     let state = ServerState::new(parts, tokens);

@@ -20,6 +20,7 @@ mod kube;
 mod lasting;
 mod limits;
 mod metrics;
+mod notifications;
 mod origin;
 mod places;
 mod probes;
@@ -47,6 +48,9 @@ pub use frames::{Draft, frames};
 pub use host::{Balancers, HostView, LoadHistory};
 pub use intake::{IntakeMetrics, release};
 pub use metrics::HttpMetrics;
+pub use notifications::{
+    NotificationLog, NotificationTester, Notifications, SlackAnswer, SlackClicks, SlackRequest,
+};
 pub use proxies::{TrustedProxies, TrustedProxy};
 pub use pump::pump;
 pub use router::router;

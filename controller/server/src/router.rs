@@ -13,8 +13,8 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, origin, probes, reach,
-    security, ws,
+    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, notifications, origin,
+    probes, reach, security, ws,
 };
 
 /// Every route over this state.
@@ -26,6 +26,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(automation::routes())
         .merge(intake::desk::routes())
         .merge(files::routes())
+        .merge(notifications::routes())
         .merge(auth::routes::routes())
         .merge(auth::routes::once_route())
         .route("/ws", get(ws::handler))
@@ -42,6 +43,8 @@ pub fn router(state: ServerState) -> Router {
         .layer(from_fn_with_state(state.clone(), limits::bound))
         .layer(from_fn_with_state(state.clone(), origin::check))
         .layer(from_fn_with_state(state.clone(), intake::admit));
+    // Slack's servers send no Origin, and its signature is checked where the secret is. Its places are its own, too.
+    let signed = notifications::open_routes().layer(from_fn(limits::timely));
     let open = Router::new()
         .merge(probes::routes())
         .merge(compat::open_routes())
@@ -50,6 +53,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(guarded)
         .merge(entrance)
         .merge(intake)
+        .merge(signed)
         .merge(open)
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

@@ -19,6 +19,7 @@ use crate::config::ServerConfig;
 use crate::host::HostView;
 use crate::intake::{Intake, IntakeMetrics};
 use crate::metrics::HttpMetrics;
+use crate::notifications::Notifications;
 use crate::places::Places;
 use crate::probes::Readiness;
 
@@ -37,6 +38,8 @@ const REQUESTS_EACH: usize = 256;
 /// Most who are let in at once; and from addresses that failed too often, where only a valid token is taken.
 const MAX_ENTERING: usize = 64;
 const MAX_ENTERING_LATE: usize = 4;
+/// Most requests at once that may be Slack's: anybody can send them.
+const MAX_INTERACTIONS: usize = 16;
 /// Most searches of the runbook at once.
 const MAX_SEARCHES: usize = 4;
 
@@ -125,6 +128,8 @@ pub struct ServerParts {
     pub plans: Plans,
     /// Containers that specs name, to judge who may name them.
     pub containers: Containers,
+    /// Where notifications go.
+    pub notifications: Notifications,
     /// Ends watches and WebSockets.
     pub shutdown: CancellationToken,
 }
@@ -155,6 +160,7 @@ pub struct Shared {
     pub(crate) entrance: Arc<Semaphore>,
     pub(crate) late_entrance: Arc<Semaphore>,
     pub(crate) readiness: Readiness,
+    pub(crate) interactions: Semaphore,
     pub(crate) keyed_mutex: KeyedMutex,
     pub(crate) book: Book,
     pub(crate) rate: Rate,
@@ -181,6 +187,7 @@ impl ServerState {
             entrance: Arc::new(Semaphore::new(MAX_ENTERING)),
             late_entrance: Arc::new(Semaphore::new(MAX_ENTERING_LATE)),
             readiness: Readiness::default(),
+            interactions: Semaphore::new(MAX_INTERACTIONS),
             keyed_mutex: KeyedMutex::default(),
             book: Book::default(),
         };

@@ -87,7 +87,11 @@ impl Server {
     }
 
     pub(crate) async fn with(config: ServerConfig) -> Self {
-        let recall: Recall = Arc::new(|_| {
+        Self::made(config, Self::recall(), crate::Notifications::default()).await
+    }
+
+    fn recall() -> Recall {
+        Arc::new(|_| {
             let hit = |score| RagHit {
                 entry: "rb-1".to_owned(),
                 score,
@@ -96,12 +100,20 @@ impl Server {
                 earlier: vec![hit(0.123_456)],
                 operations: vec![hit(0.654_321)],
             }
-        });
-        Self::searching(config, recall).await
+        })
     }
 
     /// With another retrieval.
     pub(crate) async fn searching(config: ServerConfig, recall: Recall) -> Self {
+        Self::made(config, recall, crate::Notifications::default()).await
+    }
+
+    /// With destinations of notifications.
+    pub(crate) async fn notifying(config: ServerConfig, notifications: crate::Notifications) -> Self {
+        Self::made(config, Self::recall(), notifications).await
+    }
+
+    async fn made(config: ServerConfig, recall: Recall, notifications: crate::Notifications) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let events = EventRecorder::new();
         let (store, driver) = Store::open(StoreOptions::new(folder.path()), events.clone())
@@ -174,6 +186,7 @@ impl Server {
                 Box::pin(async move { found })
             }),
             recall,
+            notifications,
             shutdown: shutdown.clone(),
         };
         let tokens = crate::Tokens::open(folder.path()).unwrap();

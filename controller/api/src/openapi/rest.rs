@@ -30,6 +30,7 @@ pub(super) fn with_generator(version: &str) -> (Value, SchemaGenerator) {
     super::access::add(&mut paths, &mut generator);
     super::files::add(&mut paths, &mut generator);
     super::automation::add(&mut paths, &mut generator);
+    super::notifications::add(&mut paths, &mut generator);
     super::plan::add(&mut paths, &mut generator);
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());

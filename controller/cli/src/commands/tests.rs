@@ -7,6 +7,7 @@ mod changing;
 mod confirming;
 mod editing;
 mod following;
+mod notifying;
 mod operating;
 mod reading;
 mod refusals;

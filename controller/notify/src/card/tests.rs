@@ -87,39 +87,16 @@ fn texts<'a>(value: &'a Value, out: &mut Vec<&'a Value>) {
     }
 }
 
-/// The limits of Block Kit, as Slack documents them.
-fn check(card: &Value) {
-    let length = |value: &Value| value.as_str().unwrap_or_default().chars().count();
-    let blocks = card.pointer("/blocks").and_then(Value::as_array).unwrap();
-    assert!(
-        !blocks.is_empty() && blocks.len() <= 50,
-        "{} blocks",
-        blocks.len()
-    );
-    assert!(length(card.pointer("/text").unwrap()) <= 3_000);
-    for block in blocks {
-        match block.pointer("/type").and_then(Value::as_str) {
-            Some("header") => assert!((1..=150).contains(&length(block.pointer("/text/text").unwrap()))),
-            Some("section") => {
-                let text = block.pointer("/text/text").map(length);
-                assert!(text.is_none_or(|text| (1..=3_000).contains(&text)), "{text:?}");
-                let fields = block.pointer("/fields").and_then(Value::as_array);
-                assert!(text.is_some() || fields.is_some());
-                for field in fields.into_iter().flatten() {
-                    assert!((1..=2_000).contains(&length(field.pointer("/text").unwrap())));
-                }
-                assert!(fields.is_none_or(|fields| (1..=10).contains(&fields.len())));
-            }
-            Some("context") => assert_eq!(
-                block
-                    .pointer("/elements")
-                    .and_then(Value::as_array)
-                    .unwrap()
-                    .len(),
-                1
-            ),
-            other => panic!("no such block here: {other:?}"),
-        }
+/// Within every limit, also as the incident's own message, with buttons and with the longest link.
+fn check(body: &Value) {
+    assert_eq!(super::limits::broken(body), Vec::<String>::new(), "{body}");
+}
+
+fn look() -> Look {
+    Look {
+        cockpit: Some(format!("https://{}.example.org/", "x".repeat(200))),
+        buttons: true,
+        silences: true,
     }
 }
 
@@ -137,17 +114,52 @@ fn every_stage_stays_within_slack_s_limits_whatever_the_incident_says() {
     for text in &hostile {
         let incident = incident("u", text, &STAGES);
         for entry in &incident.status.as_ref().unwrap().timeline {
-            check(&card(&incident, entry));
+            check(&card(&incident, entry, &look()));
+            check(&card(&incident, entry, &Look::default()));
         }
+        for phase in aegis_api::incident::Phase::ALL {
+            let mut incident = incident.clone();
+            incident.status.as_mut().unwrap().phase = phase;
+            check(&root::card(&incident, &look()));
+            check(&root::card(&incident, &Look::default()));
+        }
+        check(&notice(&format!("7 were dropped {text}")));
     }
-    check(&dropped(7));
+}
+
+fn waiting() -> Incident {
+    let mut incident = incident("u", "quorum not reached", &[Stage::AwaitingApproval]);
+    incident.status.as_mut().unwrap().phase = aegis_api::incident::Phase::AwaitingApproval;
+    incident
+}
+
+#[test]
+fn the_buttons_of_the_incident_s_message_are_bound_to_its_plan_and_go_when_it_goes_on() {
+    let mut incident = waiting();
+    let whole = root::card(&incident, &look()).to_string();
+    let value = r#"{\"i\":\"inc-u\",\"u\":\"u\",\"p\":\"abc\"}"#;
+    assert_eq!(whole.matches(value).count(), 2, "{whole}");
+    assert!(whole.contains("Silence 1 h"), "{whole}");
+    assert!(whole.contains("/incidents/inc-u"), "{whole}");
+    let bare = root::card(&incident, &Look::default()).to_string();
+    assert!(
+        !bare.contains("aegis.approve") && !bare.contains("aegis.open"),
+        "{bare}"
+    );
+    incident.status.as_mut().unwrap().phase = aegis_api::incident::Phase::Executing;
+    let later = root::card(&incident, &look()).to_string();
+    assert!(later.contains("aegis.silence"), "{later}");
+    assert!(
+        !later.contains("aegis.approve") && later.contains("Being remedied"),
+        "{later}"
+    );
 }
 
 #[test]
 fn what_an_incident_says_is_shown_as_plain_text_and_mentions_no_user() {
     let incident = incident("u", "<!channel> password=hunter2", &STAGES);
     for entry in &incident.status.as_ref().unwrap().timeline {
-        let card = card(&incident, entry);
+        let card = card(&incident, entry, &look());
         let whole = card.to_string();
         assert!(
             !whole.contains("<!channel>") && !whole.contains("hunter2"),
@@ -168,7 +180,7 @@ fn what_an_incident_says_is_shown_as_plain_text_and_mentions_no_user() {
 fn the_decision_shows_cause_action_votes_and_verdict() {
     let incident = incident("u", "a leak in the cache", &[Stage::CouncilDecision]);
     let entry = incident.status.as_ref().unwrap().timeline.first().unwrap();
-    let whole = card(&incident, entry).to_string();
+    let whole = card(&incident, entry, &look()).to_string();
     for part in [
         "Root cause: a leak",
         "RESTART",
@@ -184,7 +196,7 @@ fn the_decision_shows_cause_action_votes_and_verdict() {
 fn a_plan_that_requires_approval_says_how_to_decide() {
     let incident = incident("u", "quorum not reached", &[Stage::AwaitingApproval]);
     let entry = incident.status.as_ref().unwrap().timeline.first().unwrap();
-    let whole = card(&incident, entry).to_string();
+    let whole = card(&incident, entry, &look()).to_string();
     assert!(whole.contains("aegisctl approve incident/inc-u"), "{whole}");
     assert!(whole.contains("quorum not reached"), "{whole}");
 }

@@ -14,6 +14,10 @@ const EXCERPT: usize = 700;
 const FIELD: usize = 300;
 /// Fields of one section; Slack takes 10.
 const FIELDS: usize = 10;
+/// Most characters of a button; Slack takes 75.
+const BUTTON: usize = 70;
+/// Most characters of a question; Slack takes 300.
+const QUESTION: usize = 280;
 /// Most characters of the line that notifications show.
 const SUMMARY: usize = 300;
 /// A text longer than this many times its bound is cut before it is looked through for secrets.
@@ -62,8 +66,25 @@ pub(super) fn note(text: &str) -> Value {
     json!({"type": "context", "elements": [plain(text, FIELD)]})
 }
 
+/// A button that opens the incident's page. The address is the configuration's and the incident's name, which is checked.
+pub(super) fn link(page: &str) -> Value {
+    json!({"type": "actions", "elements": [{
+        "type": "button", "action_id": "aegis.open", "text": plain("Open in the cockpit", BUTTON), "url": page,
+    }]})
+}
+
+/// The label of a button.
+pub(super) fn label(text: &str) -> Value {
+    plain(text, BUTTON)
+}
+
+/// One of the texts of a question before a click counts.
+pub(super) fn question(text: &str) -> Value {
+    plain(text, QUESTION)
+}
+
 /// The text beside the blocks: what a notification shows, and what is shown where blocks are not.
-pub(super) fn summary(text: &str) -> String {
+pub(crate) fn summary(text: &str) -> String {
     safe(&one_line(text), SUMMARY)
 }
 

@@ -1,5 +1,7 @@
 //! The loop against a receiver that takes, stalls and refuses.
 
+mod slack_app;
+
 use futures::channel::mpsc;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::*;
 use crate::card::tests::incident;
+use crate::slack::incoming::Slack;
 
 const STORY: [Stage; 6] = [
     Stage::Received,
@@ -18,18 +21,38 @@ const STORY: [Stage; 6] = [
     Stage::Resolved,
 ];
 
-struct Running {
-    send: mpsc::UnboundedSender<Update>,
+pub(super) struct Running {
+    pub(super) send: mpsc::UnboundedSender<Update>,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
-    counters: Arc<Counters>,
+    pub(super) handle: Handle,
+    pub(super) reports: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
-async fn run(server: &MockServer, level: Level, file: PathBuf) -> Running {
-    let slack = Slack::new(&SecretString::from(server.uri())).unwrap();
-    let mut notifier = Notifier::open(slack, level, file).await;
+/// Nothing is quiet, everything is ongoing.
+pub(super) fn around() -> Surroundings {
+    Surroundings {
+        wishes: Arc::new(|_| Wishes::default()),
+        is_ongoing: Arc::new(|_| true),
+        report: Arc::new(|_, _, _| {}),
+        look: Look::default(),
+    }
+}
+
+pub(super) async fn start(
+    destination: Destination,
+    level: Level,
+    mut around: Surroundings,
+    folder: &tempfile::TempDir,
+) -> Running {
+    let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let written = Arc::clone(&reports);
+    around.report = Arc::new(move |to, incident, why| {
+        written.lock().unwrap().push(format!("{to} {incident} {why}"));
+    });
+    let mut notifier = Notifier::open(destination, level, around, folder.path().to_owned()).await;
     notifier.spacing = Duration::ZERO;
-    let counters = notifier.counters();
+    let handle = notifier.handle();
     let (send, receive) = mpsc::unbounded();
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(notifier.run(receive.boxed(), shutdown.clone()));
@@ -37,17 +60,23 @@ async fn run(server: &MockServer, level: Level, file: PathBuf) -> Running {
         send,
         shutdown,
         task,
-        counters,
+        handle,
+        reports,
     }
 }
 
+async fn run(server: &MockServer, level: Level, folder: &tempfile::TempDir) -> Running {
+    let slack = Slack::new(&SecretString::from(server.uri())).unwrap();
+    start(Destination::Slack(slack), level, around(), folder).await
+}
+
 impl Running {
-    fn changed(&self, uid: &str, stages: &[Stage]) {
+    pub(super) fn changed(&self, uid: &str, stages: &[Stage]) {
         let update = Update::Changed(Arc::new(incident(uid, "a leak", stages)));
         self.send.unbounded_send(update).unwrap();
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
@@ -82,14 +111,10 @@ async fn taking() -> MockServer {
     server
 }
 
-fn file(folder: &tempfile::TempDir) -> PathBuf {
-    folder.path().join("slack.json")
-}
-
 #[tokio::test]
 async fn cards_come_at_received_decision_action_and_end_in_that_order() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     for until in 1..=STORY.len() {
         running.changed("a", &STORY[..until]);
     }
@@ -105,7 +130,7 @@ async fn cards_come_at_received_decision_action_and_end_in_that_order() {
 #[tokio::test]
 async fn every_entry_is_posted_where_all_are_wanted() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let running = run(&server, Level::All, file(&folder)).await;
+    let running = run(&server, Level::All, &folder).await;
     running.changed("a", &STORY);
     assert_eq!(posts(&server, STORY.len()).await.len(), STORY.len());
     running.end().await;
@@ -114,11 +139,11 @@ async fn every_entry_is_posted_where_all_are_wanted() {
 #[tokio::test]
 async fn a_restart_repeats_no_card_and_loses_none() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let first = run(&server, Level::Important, file(&folder)).await;
+    let first = run(&server, Level::Important, &folder).await;
     first.changed("a", &STORY[..3]);
     posts(&server, 2).await;
     first.end().await;
-    let second = run(&server, Level::Important, file(&folder)).await;
+    let second = run(&server, Level::Important, &folder).await;
     let all = vec![Arc::new(incident("a", "a leak", &STORY))];
     second.send.unbounded_send(Update::All(all)).unwrap();
     let posts = posts(&server, 4).await;
@@ -133,7 +158,7 @@ async fn a_restart_repeats_no_card_and_loses_none() {
 #[tokio::test]
 async fn an_incident_that_ended_and_changes_once_more_is_not_posted_again() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     running.changed("a", &STORY);
     posts(&server, 4).await;
     running.changed("a", &STORY);
@@ -147,11 +172,11 @@ async fn an_incident_that_ended_and_changes_once_more_is_not_posted_again() {
 async fn a_dry_run_that_an_earlier_version_left_open_is_past() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
     let story = [Stage::Received, Stage::CouncilDecision, Stage::DryRun];
-    let first = run(&server, Level::Important, file(&folder)).await;
+    let first = run(&server, Level::Important, &folder).await;
     first.changed("a", &story[..2]);
     posts(&server, 2).await;
     first.end().await;
-    let second = run(&server, Level::Important, file(&folder)).await;
+    let second = run(&server, Level::Important, &folder).await;
     let mut old = incident("a", "a leak", &story);
     old.status.as_mut().unwrap().finished_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
     second
@@ -167,7 +192,7 @@ async fn a_dry_run_that_an_earlier_version_left_open_is_past() {
 #[tokio::test]
 async fn what_had_ended_before_the_first_start_is_not_posted() {
     let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     let mut old = incident("old", "a leak", &STORY);
     old.status.as_mut().unwrap().finished_at = Some("2020-01-01T00:00:00Z".parse().unwrap());
     running
@@ -194,11 +219,11 @@ async fn a_receiver_that_asks_for_a_pause_gets_it_and_the_card_after_it() {
         .respond_with(answer)
         .mount(&server)
         .await;
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     running.changed("a", &STORY[..1]);
     let posts = posts(&server, 2).await;
     assert_eq!(posts[0], posts[1]);
-    let counters = Arc::clone(&running.counters);
+    let counters = Arc::clone(running.handle.journal());
     running.end().await;
     assert_eq!(
         (counters.sent(), counters.failed(), counters.waiting()),
@@ -219,7 +244,7 @@ async fn a_card_that_is_refused_is_sent_as_plain_text() {
         .respond_with(ResponseTemplate::new(200))
         .mount(&server)
         .await;
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     running.changed("a", &STORY[..1]);
     posts(&server, 2).await;
     running.end().await;
@@ -239,10 +264,10 @@ async fn a_webhook_that_was_revoked_is_left_alone_for_a_while() {
         .respond_with(gone)
         .mount(&server)
         .await;
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     running.changed("a", &STORY);
     posts(&server, 1).await;
-    let counters = Arc::clone(&running.counters);
+    let counters = Arc::clone(running.handle.journal());
     running.end().await;
     assert_eq!(counters.sent(), 0);
     assert!(counters.dropped() >= 1);
@@ -256,7 +281,7 @@ async fn a_receiver_that_hangs_blocks_no_sender() {
         .respond_with(hang)
         .mount(&server)
         .await;
-    let running = run(&server, Level::Important, file(&folder)).await;
+    let running = run(&server, Level::Important, &folder).await;
     running.changed("a", &STORY[..1]);
     posts(&server, 1).await;
     // Two thousand updates are taken in while the post hangs: no sender of them waits.
@@ -264,4 +289,127 @@ async fn a_receiver_that_hangs_blocks_no_sender() {
         running.changed(&number.to_string(), &STORY[..2]);
     }
     running.task.abort();
+}
+
+#[tokio::test]
+async fn a_message_that_is_given_up_is_reported_by_its_incident() {
+    let (server, folder) = (MockServer::start().await, tempfile::tempdir().unwrap());
+    let gone = ResponseTemplate::new(404).set_body_string("no_service");
+    Mock::given(method("POST"))
+        .respond_with(gone)
+        .mount(&server)
+        .await;
+    let running = run(&server, Level::Important, &folder).await;
+    running.changed("a", &STORY[..1]);
+    posts(&server, 1).await;
+    let (reports, handle) = (Arc::clone(&running.reports), running.handle.clone());
+    running.end().await;
+    assert_eq!(*reports.lock().unwrap(), ["slack inc-a HTTP 404: no_service"]);
+    let dead = &handle.journal().deliveries()[0];
+    assert_eq!(
+        (dead.incident.as_str(), dead.about.as_str()),
+        ("inc-a", "RECEIVED")
+    );
+}
+
+fn quiet(is_quiet: &Arc<std::sync::atomic::AtomicBool>) -> Surroundings {
+    let is_quiet = Arc::clone(is_quiet);
+    Surroundings {
+        wishes: Arc::new(move |_| Wishes {
+            quiet: is_quiet.load(std::sync::atomic::Ordering::SeqCst),
+            ..Wishes::default()
+        }),
+        ..around()
+    }
+}
+
+fn warning(uid: &str, stages: &[Stage]) -> Arc<Incident> {
+    let mut incident = incident(uid, "a leak", stages);
+    incident.spec.severity = aegis_api::incident::Severity::Warning;
+    Arc::new(incident)
+}
+
+/// A notifier that is driven by hand.
+async fn driven(server: &MockServer, around: Surroundings, folder: &tempfile::TempDir) -> Notifier {
+    let slack = Slack::new(&SecretString::from(server.uri())).unwrap();
+    Notifier::open(
+        Destination::Slack(slack),
+        Level::Important,
+        around,
+        folder.path().to_owned(),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_quiet_hours_fold_is_counted_and_sent_as_one_digest_after_them() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let is_quiet = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let mut notifier = driven(&server, quiet(&is_quiet), &folder).await;
+    for uid in ["a", "b"] {
+        notifier.receive(Update::Changed(warning(uid, &STORY))).await;
+    }
+    notifier.think(now()).await;
+    assert_eq!(notifier.outbox.len(), 0, "it is quiet");
+    // It outlives a restart.
+    let mut notifier = driven(&server, quiet(&is_quiet), &folder).await;
+    notifier
+        .receive(Update::All(vec![warning("a", &STORY), warning("b", &STORY)]))
+        .await;
+    is_quiet.store(false, std::sync::atomic::Ordering::SeqCst);
+    notifier.think(now()).await;
+    notifier.deliver().await;
+    assert_eq!(notifier.outbox.len(), 0);
+    let posts = posts(&server, 1).await;
+    assert!(
+        posts[0].contains("8 messages about 2 incidents were folded: 2 resolved"),
+        "{posts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_storm_is_folded_and_its_messages_are_all_accounted_for() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let mut notifier = driven(&server, around(), &folder).await;
+    for number in 0..500 {
+        let update = Update::Changed(warning(&number.to_string(), &STORY[..1]));
+        notifier.receive(update).await;
+    }
+    let waiting = u64::try_from(notifier.outbox.len()).unwrap();
+    assert!(waiting < 100, "{waiting}");
+    assert_eq!(waiting + notifier.journal.folded(), 500);
+    assert_eq!(notifier.ledger.digest().messages(), notifier.journal.folded());
+}
+
+#[tokio::test]
+async fn people_are_reminded_every_four_hours_of_what_failed_while_it_is_still_wrong() {
+    let (server, folder) = (taking().await, tempfile::tempdir().unwrap());
+    let is_wrong = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let wrong = Arc::clone(&is_wrong);
+    let surroundings = Surroundings {
+        is_ongoing: Arc::new(move |_| wrong.load(std::sync::atomic::Ordering::SeqCst)),
+        ..around()
+    };
+    let mut notifier = driven(&server, surroundings.clone(), &folder).await;
+    let mut failed = incident("a", "no way out", &[Stage::Received, Stage::Failed]);
+    let ended: Time = now();
+    let status = failed.status.as_mut().unwrap();
+    (status.phase, status.finished_at) = (Phase::Failed, Some(ended));
+    let failed = Arc::new(failed);
+    notifier.receive(Update::Changed(Arc::clone(&failed))).await;
+    let before = notifier.outbox.len();
+    let after = |minutes: u64| ended.plus(aegis_api::Duration::from_secs(minutes * 60));
+    for (minutes, reminders) in [(239, 0), (241, 1), (242, 1), (479, 1), (481, 2)] {
+        notifier.think(after(minutes)).await;
+        assert_eq!(notifier.outbox.len() - before, reminders, "after {minutes} min");
+    }
+    // Neither a restart nor its being over brings it again.
+    let mut notifier = driven(&server, surroundings, &folder).await;
+    notifier.receive(Update::All(vec![failed])).await;
+    let before = notifier.outbox.len();
+    notifier.think(after(482)).await;
+    assert_eq!(notifier.outbox.len(), before);
+    is_wrong.store(false, std::sync::atomic::Ordering::SeqCst);
+    notifier.think(after(721)).await;
+    assert_eq!(notifier.outbox.len(), before);
 }

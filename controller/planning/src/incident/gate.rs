@@ -6,7 +6,7 @@ mod host;
 mod rules;
 #[cfg(test)]
 mod tests;
-mod window;
+pub mod window;
 
 pub(crate) use window::is_frozen;
 

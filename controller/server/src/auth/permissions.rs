@@ -6,7 +6,7 @@
 //! | | webhook | viewer | operator | admin |
 //! |---|---|---|---|---|
 //! | post alerts to `/webhook` | yes | | yes | yes |
-//! | pause and resume automation | | | yes | yes |
+//! | pause and resume automation; test notifications | | | yes | yes |
 //! | read resources, metrics, logs, `/ws` | | yes | yes | yes |
 //! | create and change Workloads, LoadBalancers, Incidents (approve, override), RunbookEntries; `/scale` | | | yes | yes |
 //! | delete RunbookEntries; create, change, delete Silences; `/intake` | | | yes | yes |
@@ -46,6 +46,7 @@ const ROUTES: [(&str, Match, Need); 16] = [
     ("post", Match::Below("/scale"), Need::Operate),
     // A brake is for everybody on a shift.
     ("post", Match::Below("/automation"), Need::Operate),
+    ("post", Match::Below("/notifications"), Need::Operate),
     ("get", Match::Exactly("/auth/session"), Need::Known),
     ("post", Match::Exactly("/auth/logout"), Need::Known),
     ("post", Match::Exactly("/auth/once"), Need::Read),
@@ -148,6 +149,8 @@ mod tests {
             ("post", "/scale/up", None, workers),
             ("get", "/automation", None, readers),
             ("post", "/automation/pause", None, workers),
+            ("get", "/notifications", None, readers),
+            ("post", "/notifications/test", None, workers),
             ("post", "/automation/resume", None, workers),
             ("get", "/files", None, readers),
             ("post", "/files/confirm", None, workers),

@@ -15,7 +15,8 @@ async fn code(server: &Server, method: Method, path: &str, headers: &[(&str, &st
     server.send(request.body(Body::empty()).unwrap()).await.status()
 }
 
-const READS: [&str; 15] = [
+const READS: [&str; 16] = [
+    "/notifications",
     "/incidents",
     "/containers",
     "/metrics",
@@ -33,7 +34,8 @@ const READS: [&str; 15] = [
     "/ws",
 ];
 
-const WRITES: [(Method, &str); 7] = [
+const WRITES: [(Method, &str); 8] = [
+    (Method::POST, "/notifications/test"),
     (Method::POST, "/scale/up"),
     (Method::POST, "/webhook"),
     (

@@ -4,7 +4,7 @@ use aegis_api::Time;
 use aegis_api::policy::{FreezeWindow, Weekday};
 
 /// Whether `now` lies in the weekly window.
-pub(crate) fn is_frozen(window: &FreezeWindow, now: Time) -> bool {
+pub fn is_frozen(window: &FreezeWindow, now: Time) -> bool {
     let now = now.0.to_zoned(jiff::tz::TimeZone::UTC);
     let (Some(start), Some(end)) = (minutes(&window.start), minutes(&window.end)) else {
         return false;

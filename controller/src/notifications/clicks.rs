@@ -1,0 +1,215 @@
+//! The way of a click in Slack: from either way in, over the rule of what it amounts to, into the store under the name of
+//! who clicked.
+
+use std::sync::Arc;
+
+use aegis_api::audit::Actor;
+use aegis_api::incident::ApprovalDecision;
+use aegis_api::{Incident, Kind as _};
+use aegis_notify::{Answers, App, Choice, Clicks, Decide, Decision, HttpAnswer, SocketMode};
+use aegis_planning::admission::{self, HostMounts};
+use aegis_planning::incident::click::decided;
+use aegis_runtime::{Store, StoreError};
+use aegis_server::{SlackAnswer, SlackRequest};
+use tokio_util::sync::CancellationToken;
+
+use super::{Around, Task};
+use crate::args::Notifications;
+
+/// What takes clicks.
+pub(super) struct SlackClicks {
+    pub(super) clicks: Arc<Clicks>,
+    answers: Answers,
+    socket: Option<SocketMode>,
+    signed: bool,
+    approvers: bool,
+}
+
+impl SlackClicks {
+    pub(super) fn new(args: &Notifications, app: Arc<App>, around: &Around<'_>) -> anyhow::Result<Self> {
+        let approvers: Vec<String> = args
+            .slack_approvers
+            .iter()
+            .map(|user| user.trim().to_owned())
+            .collect();
+        let decide = decide(around.store.clone(), around.mounts.clone());
+        let signed = args.slack_signing_secret.is_some();
+        let has_approvers = approvers.iter().any(|user| !user.is_empty());
+        let users = approvers.into_iter().filter(|user| !user.is_empty());
+        let (clicks, answers) = Clicks::new(app, users, args.slack_signing_secret.clone(), decide);
+        let clicks = Arc::new(clicks);
+        let socket = args
+            .slack_app_token
+            .as_ref()
+            .map(|token| SocketMode::new(&args.slack_api_url, token, Arc::clone(&clicks)))
+            .transpose()?;
+        let can_decide = has_approvers && (signed || socket.is_some());
+        if has_approvers && !can_decide {
+            tracing::warn!(
+                "SLACK_APPROVERS names approvers, and no click can come in: set SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET"
+            );
+        }
+        Ok(Self {
+            clicks,
+            answers,
+            socket,
+            signed,
+            approvers: has_approvers,
+        })
+    }
+
+    /// Whether cards have buttons.
+    pub(super) fn can_decide(&self) -> bool {
+        self.approvers && (self.signed || self.socket.is_some())
+    }
+
+    /// For `/slack/interactions`.
+    pub(super) fn http(&self) -> aegis_server::SlackClicks {
+        let clicks = Arc::clone(&self.clicks);
+        Arc::new(move |request: SlackRequest| {
+            let clicks = Arc::clone(&clicks);
+            Box::pin(async move {
+                let (timestamp, signature) = (request.timestamp.as_deref(), request.signature.as_deref());
+                let now = jiff::Timestamp::now().as_second();
+                match clicks.http(timestamp, signature, &request.body, now).await {
+                    HttpAnswer::Taken => SlackAnswer::Taken,
+                    HttpAnswer::Forged => SlackAnswer::Forged,
+                    HttpAnswer::Unreadable => SlackAnswer::Unreadable,
+                    HttpAnswer::TryAgain => SlackAnswer::TryAgain,
+                }
+            })
+        })
+    }
+
+    pub(super) fn tasks(self, shutdown: &CancellationToken) -> Vec<(&'static str, Task)> {
+        let answers: Task = Box::pin(self.answers.run(shutdown.clone()));
+        let mut tasks = vec![("answers to clicks", answers)];
+        if let Some(socket) = self.socket {
+            tasks.push(("clicks in Slack", Box::pin(socket.run(shutdown.clone()))));
+        }
+        tasks
+    }
+}
+
+/// Writes decisions into the store. Who clicks is no admin: what only an admin may approve is refused.
+fn decide(store: Store, mounts: HostMounts) -> Decide {
+    Arc::new(move |decision| {
+        let (store, mounts) = (store.clone(), mounts.clone());
+        Box::pin(async move { write(&store, mounts, decision).await })
+    })
+}
+
+async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<(), String> {
+    let name = decision.incident.clone();
+    let actor = Actor {
+        user: decision.by.clone(),
+        role: Some("operator".to_owned()),
+        with: Some("Slack".to_owned()),
+        ..Actor::system("slack")
+    };
+    let (reader, store) = (store.clone(), store.acting(actor));
+    let written = store.edit_spec::<Incident, _>(&name, move |incident| {
+        let refused = |message: String| StoreError::Refused {
+            kind: "Incident".to_owned(),
+            name: incident.name().to_owned(),
+            message,
+        };
+        let verb = match decision.choice {
+            Choice::Approve => ApprovalDecision::Approve,
+            Choice::Reject => ApprovalDecision::Reject,
+            Choice::Silence(_) => return Err(refused("this controller has no silences".to_owned())),
+        };
+        let spec = decided(incident, &decision.uid, &decision.plan, verb, &decision.by).map_err(refused)?;
+        let after = Incident {
+            spec: spec.clone(),
+            ..incident.clone()
+        };
+        let errors = admission::incident(Some(incident), &after, &reader.list(), &mounts);
+        match errors.first() {
+            Some(error) => Err(refused(error.to_string())),
+            None => Ok(spec),
+        }
+    });
+    match written.await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Refused { message, .. }) => Err(message),
+        Err(StoreError::NotFound { .. }) => Err(format!("there is no incident {name} any more")),
+        Err(error) => {
+            tracing::warn!(
+                error = aegis_api::error::chain(&error),
+                "a click in Slack could not be written"
+            );
+            Err("it could not be written: try again, or use aegisctl".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_api::incident::IncidentStatus;
+    use aegis_runtime::{EventRecorder, StoreOptions};
+    use serde_json::json;
+
+    use super::*;
+
+    async fn waiting(folder: &std::path::Path) -> (Store, String) {
+        let (store, driver) = Store::open(StoreOptions::new(folder), EventRecorder::new())
+            .await
+            .unwrap();
+        tokio::spawn(driver.run(CancellationToken::new()));
+        let spec = serde_json::from_value(json!({"workloadRef": "web", "alertType": "oom"})).unwrap();
+        let made = store.add::<Incident>("inc-a", &spec).await.unwrap();
+        let uid = made.metadata.uid.clone().unwrap();
+        let status: IncidentStatus = serde_json::from_value(json!({
+            "phase": "AWAITING_APPROVAL", "timeline": [], "plan": {"hash": "abc", "action": "RESTART", "target": "web",
+                "parentGeneration": 1, "patch": {}, "createdAt": "2026-05-01T10:00:00Z"}}))
+        .unwrap();
+        store.set_status::<Incident>("inc-a", &uid, status).await.unwrap();
+        (store, uid)
+    }
+
+    fn decision(uid: &str, plan: &str) -> Decision {
+        Decision {
+            incident: "inc-a".to_owned(),
+            uid: uid.to_owned(),
+            plan: plan.to_owned(),
+            choice: Choice::Approve,
+            by: "slack:U1 (ada)".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_click_is_written_under_the_name_of_who_clicked_into_spec_and_audit_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, uid) = waiting(folder.path()).await;
+        let decide = decide(store.clone(), HostMounts::default());
+        let stale = decide(decision(&uid, "old")).await.unwrap_err();
+        assert!(stale.contains("another plan now"), "{stale}");
+        assert_eq!(store.get::<Incident>("inc-a").unwrap().spec.approval, None);
+        for _ in 0..2 {
+            assert_eq!(decide(decision(&uid, "abc")).await, Ok(()));
+        }
+        let approval = store
+            .get::<Incident>("inc-a")
+            .unwrap()
+            .spec
+            .approval
+            .clone()
+            .unwrap();
+        assert_eq!(
+            (approval.by.as_str(), approval.plan_hash.as_str()),
+            ("slack:U1 (ada)", "abc")
+        );
+        let page = store.audit().page(None, 100).await.unwrap();
+        let clicks = page
+            .lines
+            .iter()
+            .filter(|line| line.contains(r#""user":"slack:U1 (ada)""#));
+        assert_eq!(clicks.count(), 1, "{:?}", page.lines);
+        let gone = Decision {
+            incident: "inc-z".to_owned(),
+            ..decision(&uid, "abc")
+        };
+        assert!(decide(gone).await.unwrap_err().contains("no incident inc-z"));
+    }
+}
