@@ -191,8 +191,8 @@ impl Memory {
         let mut then: BTreeMap<&str, Option<&Arc<Stored>>> = BTreeMap::new();
         let since = tables
             .ring
-            .partition_point(|(_, _, event)| event.resource_version <= revision);
-        for (_, _, event) in tables.ring.range(since..) {
+            .partition_point(|(_, event)| event.resource_version <= revision);
+        for (_, event) in tables.ring.range(since..) {
             if event.object.info.plural == info.plural {
                 let old = match event.verb {
                     Verb::Added => None,
