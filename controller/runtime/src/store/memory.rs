@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
 
 use aegis_api::deletion::HeldDeletion;
 use aegis_api::{KindInfo, Time};
@@ -18,9 +17,6 @@ use crate::follow::{CHUNK, Read, follow};
 
 /// How many events a watcher may be behind, and how many bytes of objects in them. One that is further behind lists again.
 pub(crate) const RING: (usize, usize) = (4096, 16 << 20);
-/// How long they are kept where they take more than so many bytes: as long as the watch cache of a Kubernetes API server
-/// keeps its own at the least.
-pub(crate) const KEPT_FOR: (Duration, usize) = (Duration::from_secs(75), 2 << 20);
 /// The most that a watcher takes at once, so that a slow one holds little: bytes, beside the number. One event at least.
 const BATCH: usize = 256 * 1024;
 
@@ -33,8 +29,8 @@ pub(crate) struct Memory {
 struct Tables {
     revision: u64,
     objects: HashMap<&'static str, Objects>,
-    /// The newest events, each with the bytes of its object, and when it came.
-    ring: VecDeque<(usize, Instant, Arc<StoreEvent>)>,
+    /// The newest events, each with the bytes of its object.
+    ring: VecDeque<(usize, Arc<StoreEvent>)>,
     ring_bytes: usize,
     /// Every event after this revision is in the ring.
     floor: u64,
@@ -61,17 +57,6 @@ impl Objects {
         if let Some(before) = self.by_name.remove(name) {
             self.index.remove(name, &before.facets());
         }
-    }
-}
-
-impl Tables {
-    /// Whether the oldest event is to go.
-    fn has_too_much(&self, now: Instant) -> bool {
-        let (span, bytes) = KEPT_FOR;
-        let is_old = |(_, at, _): &(usize, Instant, Arc<StoreEvent>)| now.duration_since(*at) > span;
-        self.ring.len() > RING.0
-            || self.ring_bytes > RING.1
-            || (self.ring_bytes > bytes && self.ring.front().is_some_and(is_old))
     }
 }
 
@@ -214,10 +199,6 @@ impl Memory {
 
     /// Publishes a batch, in the order of its revisions. Readers see all of it or none.
     pub(crate) fn publish(&self, events: Vec<StoreEvent>) {
-        self.publish_at(events, Instant::now());
-    }
-
-    pub(crate) fn publish_at(&self, events: Vec<StoreEvent>, now: Instant) {
         let mut tables = self.write();
         for event in events {
             tables.revision = tables.revision.max(event.resource_version);
@@ -229,10 +210,10 @@ impl Memory {
             // The object before it is that of an earlier event, and counted there.
             let bytes = event.object.weight();
             tables.ring_bytes = tables.ring_bytes.saturating_add(bytes);
-            tables.ring.push_back((bytes, now, Arc::new(event)));
+            tables.ring.push_back((bytes, Arc::new(event)));
         }
-        while tables.has_too_much(now) {
-            let Some((bytes, _, oldest)) = tables.ring.pop_front() else {
+        while tables.ring.len() > RING.0 || tables.ring_bytes > RING.1 {
+            let Some((bytes, oldest)) = tables.ring.pop_front() else {
                 break;
             };
             tables.ring_bytes = tables.ring_bytes.saturating_sub(bytes);
@@ -325,10 +306,10 @@ impl Memory {
         }
         let start = tables
             .ring
-            .partition_point(|(_, _, event)| event.resource_version <= position);
+            .partition_point(|(_, event)| event.resource_version <= position);
         let mut items: Vec<StoreEvent> = Vec::new();
         let mut taken = 0_usize;
-        for (bytes, _, event) in tables.ring.range(start..).take(CHUNK) {
+        for (bytes, event) in tables.ring.range(start..).take(CHUNK) {
             if taken >= BATCH {
                 break;
             }

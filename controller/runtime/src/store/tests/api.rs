@@ -385,26 +385,6 @@ async fn i12_changes_of_large_objects_are_kept_for_watchers_by_their_bytes() {
     }
 }
 
-#[test]
-fn i12_old_changes_that_take_much_room_go_with_time_and_few_small_ones_stay() {
-    let began = std::time::Instant::now();
-    let (span, bytes) = crate::store::memory::KEPT_FOR;
-    let memory = crate::store::memory::Memory::loaded(0, []);
-    let mut large = workload("web", 1);
-    large["metadata"]["annotations"] = json!({"last-applied": "x".repeat(200_000)});
-    memory.publish_at(
-        (1..40).map(|revision| event(revision, large.clone())).collect(),
-        began,
-    );
-    assert!(memory.ring_bytes() > 2 * bytes, "{}", memory.ring_bytes());
-    let much_later = began + span + std::time::Duration::from_secs(1);
-    memory.publish_at(vec![event(40, workload("web", 1))], much_later);
-    let left = memory.ring_bytes();
-    assert!(left <= bytes && left > bytes / 2, "{left}");
-    memory.publish_at(vec![event(41, workload("web", 1))], much_later + span);
-    assert!(memory.ring_bytes() >= left, "what takes little room stays");
-}
-
 #[tokio::test]
 async fn an_object_with_finalizers_stays_until_they_are_gone() {
     let dir = dir();
