@@ -22,7 +22,8 @@ use aegis_reconcilers::{
 };
 use aegis_runtime::{Clock, EventRecorder, Feed, Metrics, Store, StoreDriver, StoreError, StoreOptions};
 use aegis_server::{
-    HostView, HttpMetrics, IntakeMetrics, LogRequest, RagHit, RagHits, ServerConfig, ServerParts, ServerState, Tokens,
+    HostView, HttpMetrics, IntakeMetrics, LogRequest, RagHit, RagHits, ServerConfig, ServerParts,
+    ServerState, Tokens,
 };
 use aegis_signals::collector::Samples;
 use aegis_signals::lifecycle::Lifecycle;
@@ -99,14 +100,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<()> {
         context,
     };
     let instruments = (registry, instruments);
-    let state = parts.server(
-        &args,
-        access,
-        reach,
-        instruments,
-        notifications,
-        shutdown.clone(),
-    );
+    let state = parts.server(&args, access, reach, instruments, notifications, shutdown.clone());
     let mut tasks = Tasks {
         set: JoinSet::new(),
         shutdown,

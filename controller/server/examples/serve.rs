@@ -55,13 +55,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         host,
         registry: Arc::new(registry),
         http,
-<<<<<<< Updated upstream
         intake_metrics,
         secrets: Arc::new(|_| Err("there are no secrets here".to_owned())),
-        recall: Arc::new(|_| Vec::new()),
-=======
         recall: Arc::new(|_| aegis_server::RagHits::default()),
->>>>>>> Stashed changes
         logs: Arc::new(|_| Box::pin(async { Err("there is no engine here".to_owned()) })),
         plans: Arc::new(|_| {
             let why = aegis_server::NoPlan::Unknown("there is no engine here".to_owned());

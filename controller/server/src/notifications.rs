@@ -132,10 +132,7 @@ async fn test(
     })
 }
 
-async fn interaction(
-    State(state): State<ServerState>,
-    request: Request,
-) -> Result<StatusCode, Refusal> {
+async fn interaction(State(state): State<ServerState>, request: Request) -> Result<StatusCode, Refusal> {
     let Some(clicks) = state.notifications.slack.clone() else {
         return Err(Status::no_route().into());
     };

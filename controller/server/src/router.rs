@@ -13,8 +13,8 @@ use crate::refusal::refusal;
 use crate::state::ServerState;
 use crate::status::Status;
 use crate::{
-    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, notifications, origin,
-    probes, reach, security, ws,
+    audit, auth, automation, compat, documents, files, hosts, intake, kube, limits, metrics, notifications,
+    origin, probes, reach, security, ws,
 };
 
 /// Every route over this state.

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::reach::Local;
+use crate::tls::Tls;
 pub(crate) use doors::Pass;
 use doors::{Doors, Entered};
 use stalled::WriteTimeout;
-use crate::tls::Tls;
 
 /// Where a request came from: the other end of its connection.
 #[derive(Debug, Clone, Copy)]

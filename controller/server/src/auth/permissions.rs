@@ -36,7 +36,7 @@ const KINDS: [(&str, Need, Need); 8] = [
 ];
 
 /// Routes that are about no kind, and whose need does not follow from their method alone. The first that fits decides.
-const ROUTES: [(&str, Match, Need); 16] = [
+const ROUTES: [(&str, Match, Need); 17] = [
     ("", Match::Below("/intake"), Need::Operate),
     ("post", Match::Below("/webhook"), Need::Alert),
     ("get", Match::Exactly("/incidents"), Need::Glance),

@@ -4,11 +4,11 @@
 use aegis_api::wire::IncidentResult;
 use aegis_api::{AlertSource, Incident, Kind as _, Time, Workload};
 use aegis_runtime::{EventType, ObjectRef, Store};
-use axum::{Extension, Json};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
