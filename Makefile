@@ -90,7 +90,7 @@ sim: ## the simulation over 10,000 seeds (AEGIS_SIM_SEEDS)
 
 .PHONY: fuzz
 fuzz: ## a million mutated bodies of alerts against the readers of all senders (AEGIS_FUZZ_BODIES)
-	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --release -p aegis-server --lib intake::fuzz
+	AEGIS_FUZZ_BODIES=$${AEGIS_FUZZ_BODIES:-1000000} cargo test --locked --release -p aegis-server --lib intake::fuzz
 
 .PHONY: crds
 crds: ## regenerate crds/ from the Rust types

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aegis_brain::rag::Index;
+use aegis_brain::rag::{Index, OPERATIONS_THRESHOLD, THRESHOLD};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Deserialize;
@@ -42,11 +42,11 @@ fn main() {
         ("dev", include_str!("../testdata/retrieval/judged/dev.tsv")),
         ("test", include_str!("../testdata/retrieval/judged/test.tsv")),
     ] {
-        for (mode, index) in [
-            ("scikit-learn", Index::new()),
-            ("operations", Index::for_operations()),
+        for (mode, index, threshold) in [
+            ("scikit-learn", Index::new(), THRESHOLD),
+            ("operations", Index::for_operations(), OPERATIONS_THRESHOLD),
         ] {
-            println!("{}", judged_by_people(text, index).line(mode, half));
+            println!("{}", judged_by_people(text, index, threshold).line(mode, half));
         }
     }
     if std::env::args().any(|argument| argument == "--judged") {
@@ -87,13 +87,13 @@ fn main() {
 }
 
 /// What an index makes of one half of the judged pairs.
-fn judged_by_people(text: &str, mut index: Index) -> judged::Outcome {
+fn judged_by_people(text: &str, mut index: Index, threshold: f64) -> judged::Outcome {
     let pairs = judged::read(text);
     for (number, pair) in pairs.iter().enumerate() {
         index.upsert(&number.to_string(), pair.seen);
     }
     judged::judge(&pairs, |question| {
-        let hits = index.query(question, 2, 0.05);
+        let hits = index.query(question, 2, threshold);
         hits.iter().map(|hit| hit.id.parse().unwrap()).collect()
     })
 }

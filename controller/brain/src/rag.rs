@@ -19,6 +19,12 @@ use aegis_api::wire::RunbookView;
 
 pub use index::{Hit, Index};
 
+/// How similar an entry must be, as the earlier system had it.
+pub const THRESHOLD: f64 = 0.05;
+/// The same by the words of operations. More words are shared there, of which many say little: at 0.1 the judged pairs lose
+/// none that should be found.
+pub const OPERATIONS_THRESHOLD: f64 = 0.1;
+
 /// What counts as a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Terms {
@@ -66,13 +72,13 @@ pub fn whole_document(entry: &RunbookEntrySpec) -> String {
 mod tests {
     use super::*;
 
-    fn outcome(half: &str, mut index: Index) -> judged::Outcome {
+    fn outcome(half: &str, mut index: Index, threshold: f64) -> judged::Outcome {
         let judged = judged::read(half);
         for (number, pair) in judged.iter().enumerate() {
             index.upsert(&number.to_string(), pair.seen);
         }
         judged::judge(&judged, |question| {
-            let hits = index.query(question, 2, 0.05);
+            let hits = index.query(question, 2, threshold);
             hits.iter().map(|hit| hit.id.parse().unwrap()).collect()
         })
     }
@@ -80,8 +86,8 @@ mod tests {
     #[test]
     fn words_of_operations_find_more_and_mistake_less() {
         let half = include_str!("../testdata/retrieval/judged/dev.tsv");
-        let plain = outcome(half, Index::new());
-        let operations = outcome(half, Index::for_operations());
+        let plain = outcome(half, Index::new(), THRESHOLD);
+        let operations = outcome(half, Index::for_operations(), OPERATIONS_THRESHOLD);
         println!(
             "{}\n{}",
             plain.line("scikit-learn", "dev"),
@@ -89,7 +95,7 @@ mod tests {
         );
         assert!(operations.found > plain.found, "{operations:?} {plain:?}");
         assert!(
-            operations.false_friends <= plain.false_friends,
+            operations.false_friends < plain.false_friends,
             "{operations:?} {plain:?}"
         );
         assert!(
@@ -101,7 +107,10 @@ mod tests {
     fn best(documents: &[&str], question: &str) -> Option<String> {
         let mut index = Index::for_operations();
         documents.iter().for_each(|text| index.upsert(text, text));
-        index.query(question, 1, 0.05).pop().map(|hit| hit.id)
+        index
+            .query(question, 1, OPERATIONS_THRESHOLD)
+            .pop()
+            .map(|hit| hit.id)
     }
 
     #[test]

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_api::{Kind, RunbookEntry};
 use aegis_brain::Recalled;
-use aegis_brain::rag::{Hit, Index, document, whole_document};
+use aegis_brain::rag::{Hit, Index, OPERATIONS_THRESHOLD, THRESHOLD, document, whole_document};
 use aegis_runtime::store::Store;
 
-/// How many entries an incident is given, and how similar they must be.
+/// How many entries an incident is given.
 const TOP: usize = 2;
-const THRESHOLD: f64 = 0.05;
 
 /// The index and the entries it holds. Cheap to clone.
 #[derive(Clone, Default)]
@@ -45,7 +44,7 @@ impl Recall {
         let entries = store.list::<RunbookEntry>();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(entries);
-        let hits = state.operations.query(text, TOP, THRESHOLD);
+        let hits = state.operations.query(text, TOP, OPERATIONS_THRESHOLD);
         let recalled = hits.into_iter().filter_map(|hit| {
             let at = state
                 .held
@@ -68,7 +67,7 @@ impl Recall {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.follow(entries);
         let earlier = state.earlier.query(text, TOP, THRESHOLD);
-        (earlier, state.operations.query(text, TOP, THRESHOLD))
+        (earlier, state.operations.query(text, TOP, OPERATIONS_THRESHOLD))
     }
 
     /// Takes in what the store has, so that the first question need not wait for it. With many entries that takes

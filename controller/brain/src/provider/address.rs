@@ -15,7 +15,7 @@ pub(super) enum KeyHeader {
     XApiKey,
 }
 
-/// What is asked for below a base.
+/// What is requested below a base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Api {
     ChatCompletions,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn azure_gets_its_key_as_it_wants_it_and_nobody_else_does() {
+    fn azure_gets_its_key_as_it_wants_it_and_no_other_does() {
         for (base, key) in [
             ("https://r.openai.azure.com/openai/v1", KeyHeader::ApiKey),
             (

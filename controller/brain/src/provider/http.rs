@@ -270,7 +270,8 @@ pub(super) fn error_text(body: &[u8]) -> Option<String> {
         None => message.as_str()?,
     };
     // OpenAI's own errors name the parameter apart from the words.
-    let param = error.get("param").or(at).and_then(serde_json::Value::as_str);
+    let given = error.get("param").and_then(serde_json::Value::as_str);
+    let param = given.or_else(|| at.and_then(serde_json::Value::as_str));
     Some(match param.filter(|param| !message.contains(*param)) {
         Some(param) => format!("{message} (parameter {param})"),
         None => message.to_owned(),

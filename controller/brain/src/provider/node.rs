@@ -45,7 +45,7 @@ impl Node {
         names.iter().find_map(|name| self.get(name))
     }
 
-    /// Whether this field is given more than once with different texts, so that nobody can say which one counts.
+    /// Whether this field is given more than once with different texts, so that it is open which one counts.
     pub(super) fn contradicts(&self, name: &str) -> bool {
         let Self::Map(fields) = self else { return false };
         let mut held = fields

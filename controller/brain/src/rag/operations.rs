@@ -96,7 +96,7 @@ fn push_name(name: &str, tokens: &mut Vec<Token>) {
     }
 }
 
-/// A longer name is a text that nobody writes twice.
+/// A longer name is a text that is not written twice.
 const LONGEST: usize = 64;
 /// Digits in a row from which a number is a time, a size or a process, and no code.
 const VOLATILE: usize = 7;
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn names_and_codes_are_terms_as_a_whole_and_in_parts() {
         for (text, term) in [
-            ("connect ECONNREFUSED 10.0.3.7:5432", "econnrefused"),
+            ("connect ECONNREFUSED 10.0.3.7:5432", "econnrefus"),
             ("connect ECONNREFUSED 10.0.3.7:5432", "5432"),
             ("failed with 0x80070005.", "=0x80070005"),
             ("(svc-a-12)", "=svc-a-12"),
@@ -246,7 +246,7 @@ mod tests {
         );
         assert!(
             !has(&"a-".repeat(100), "=a"),
-            "nor is a name that nobody writes twice"
+            "nor is a name that is not written twice"
         );
     }
 

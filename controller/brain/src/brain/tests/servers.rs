@@ -204,7 +204,7 @@ fn gzipped(text: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_gzipped_though_nobody_asked_is_unpacked() {
+async fn an_answer_that_is_gzipped_unasked_is_unpacked() {
     let packed = gzipped(events(&["Ja. ", RESTART], "stop").as_bytes());
     let headers = "content-type: text/event-stream\r\ncontent-encoding: gzip\r\n";
     let server = Server::start(vec![vec![head("200 OK", headers), Act::Send(packed)]]).await;
@@ -227,7 +227,7 @@ fn ollama_says(lines: &[serde_json::Value]) -> Reply {
 }
 
 #[tokio::test]
-async fn a_model_that_thinks_its_allowance_away_gets_room_and_is_told_not_to_think() {
+async fn a_model_that_thinks_its_allowance_away_gets_room_and_is_asked_not_to_think() {
     let thinks = ollama_says(&[
         json!({"message": {"thinking": "Perhaps it leaks. ", "content": ""}, "done": false}),
         json!({"message": {"content": ""}, "done": true, "done_reason": "length", "eval_count": 1500}),
