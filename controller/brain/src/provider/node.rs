@@ -108,6 +108,13 @@ impl Node {
         }
     }
 
+    /// The words of a message: those of its content, or of its text, as it was called first.
+    pub(super) fn words_of(&self) -> Words {
+        self.first(&["content", "text"])
+            .map(Self::words)
+            .unwrap_or_default()
+    }
+
     /// The words of a content: a text, or parts of which some are text and some are thought.
     pub(super) fn words(&self) -> Words {
         let mut words = Words::default();

@@ -176,20 +176,31 @@ impl Dialect for ChatCompletions {
 
 fn choice(choice: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {
     let (delta, message) = (choice.get("delta"), choice.get("message"));
-    // A server that repeats what was said so far beside each piece is read by its pieces.
-    let source = delta.or(message).unwrap_or(choice);
+    // A server that repeats what was said so far beside each piece is read by its pieces, and where a piece is empty by
+    // what the repetition has more.
+    let has_words = |node: &Node| node.has("tool_calls") || !node.words_of().text.is_empty();
+    let source = match (delta, message) {
+        (Some(delta), Some(message)) if !has_words(delta) => {
+            let more = message
+                .words_of()
+                .text
+                .strip_prefix(said.text())
+                .is_some_and(|more| !more.is_empty());
+            if more { message } else { delta }
+        }
+        _ => delta.or(message).unwrap_or(choice),
+    };
     if source.contradicts("content") {
         return Err(Trouble::Odd("content is given twice, with two texts,".to_owned()));
     }
-    let content = source.first(&["content", "text"]);
-    let mut words = content.map(Node::words).unwrap_or_default();
+    let mut words = source.words_of();
     if let Some(thought) = source.first(&THOUGHT) {
         words.think(thought);
     }
     if let Some(refusal) = source.get("refusal").and_then(Node::text) {
         words.refusal.push_str(refusal);
     }
-    if delta.is_none() && message.is_some() && !said.text().is_empty() {
+    if message.is_some_and(|message| std::ptr::eq(message, source)) && !said.text().is_empty() {
         // Whole messages in a stream, each with all that was said before.
         let more = words.text.strip_prefix(said.text()).map(str::to_owned);
         words.text = more.unwrap_or(words.text);

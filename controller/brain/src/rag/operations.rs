@@ -236,7 +236,7 @@ mod tests {
             ("(svc-a-12)", "=svc-a-12"),
             ("svc-a-12", "svc"),
             ("ORA-12541: no listener", "=ora-12541"),
-            ("NoSuchMethodError", "such method"),
+            ("NoSuchMethodError", "method error"),
         ] {
             assert!(has(text, term), "{term} is not in {:?}", terms(text));
         }

@@ -5,8 +5,8 @@
 pub(super) fn gist(message: &str) -> String {
     let mut gist = String::with_capacity(message.len());
     let mut before = "";
-    for word in message.split(' ') {
-        if !gist.is_empty() {
+    for (at, word) in message.split(' ').enumerate() {
+        if at > 0 {
             gist.push(' ');
         }
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
