@@ -175,7 +175,7 @@ mod tests {
                 "metadata.ownerReferences",
                 "32768 bytes",
             ),
-            (json!({"spec": {"a": vec![big.clone(); 4]}}), "", "1048576 bytes"),
+            (json!({"spec": {"a": vec![big; 4]}}), "", "1048576 bytes"),
         ] {
             let errors = fields(&object);
             assert_eq!(errors.len(), 1, "{field}: {errors:?}");
