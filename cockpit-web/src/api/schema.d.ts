@@ -6952,6 +6952,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
@@ -7063,6 +7064,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -8112,6 +8114,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path: {
@@ -8517,6 +8520,7 @@ export interface operations {
                 watch?: string;
                 timeoutSeconds?: string;
                 limit?: string;
+                continue?: string;
             };
             header?: never;
             path?: never;
