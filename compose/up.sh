@@ -79,7 +79,7 @@ check_ports() {
 # The directory is kept between runs and may be edited by its owner: the agent runs as its owner.
 prepare_state() {
     # Names of incidents and workloads are for its owner alone.
-    [ -d "$AEGIS_STATE_DIR" ] || mkdir -p -m 700 "$AEGIS_STATE_DIR" 2>/dev/null || true
+    [ -d "$AEGIS_STATE_DIR" ] || (umask 077 && mkdir -p "$AEGIS_STATE_DIR") 2>/dev/null || true
     mkdir -p "$SECRETS_DIR" 2>/dev/null || die "cannot make the state directory $AEGIS_STATE_DIR" \
         "choose one that you may write to: AEGIS_STATE_DIR=… make up"
     if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_UID:-}" ] && [ "$(stat -c %u "$AEGIS_STATE_DIR")" -eq 0 ]; then
