@@ -68,13 +68,26 @@ fn code(page: &Page) -> Vec<String> {
     found
 }
 
+/// The words of a command; blanks between double quotes part none.
+fn shell_words(command: &str) -> impl Iterator<Item = String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in command.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            c if c.is_whitespace() && !is_quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.into_iter()
+}
+
 /// Each single command of a line that starts with this program.
 fn commands<'a>(line: &'a str, program: &'a str) -> impl Iterator<Item = Vec<String>> + 'a {
     let line = line.split("  #").next().unwrap_or_default();
     line.split([';', '|']).map(str::trim).filter_map(move |command| {
-        let words: Vec<String> = command
-            .split_whitespace()
-            .map(|word| word.trim_matches('"').replace(['<', '>', '…'], ""))
+        let words: Vec<String> = shell_words(command)
+            .map(|word| word.replace(['<', '>', '…'], ""))
             .skip_while(|word| word.contains('=') && !word.starts_with('-'))
             .filter(|word| !word.is_empty())
             .collect();
