@@ -19,7 +19,8 @@ pub(crate) fn heard(store: &Store, update: Update, now: Time) -> Option<Update> 
     }
     match update {
         Update::All(mut all) => {
-            all.retain(|incident| !is_silenced(&silences, &store.list(), incident, now));
+            let workloads = store.list();
+            all.retain(|incident| !is_silenced(&silences, &workloads, incident, now));
             Some(Update::All(all))
         }
         Update::Changed(incident) => {

@@ -20,6 +20,7 @@ mod reading;
 mod refused;
 pub(crate) mod retry;
 mod said;
+mod server;
 pub(crate) mod sse;
 mod stream;
 

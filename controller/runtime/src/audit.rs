@@ -8,9 +8,9 @@
 
 mod prune;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +19,7 @@ use aegis_api::audit::{Actor, Chain, Checkpoint, Entry};
 use crate::clock::Clock;
 use crate::disk::DiskError;
 use crate::disk::blocking;
+use crate::disk::file::open_private;
 
 /// A file that has grown beyond this is followed by the next, bytes.
 const ROTATE: u64 = 16 << 20;
@@ -229,7 +230,7 @@ impl Inner {
         let (first, path) = newest.unwrap_or_else(|| (1, segment(&folder, 1)));
         let (file, length, last) = mended(&path, first, lines, &mut notes)?;
         File::open(&folder)?.sync_all()?;
-        let head = open(&folder.join("head"))?;
+        let head = open_private(&folder.join("head"))?;
         let recorded = read_head(&head)?;
         let mut chain = match last.as_deref().map(Chain::after) {
             Some(Ok(chain)) => chain,
@@ -328,23 +329,12 @@ impl Inner {
     fn begin_next(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         let path = segment(&self.folder, self.chain.next);
-        let file = open(&path)?;
+        let file = open_private(&path)?;
         File::open(&self.folder)?.sync_all()?;
         self.file = file;
         self.length = 0;
         Ok(())
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
 }
 
 fn segment(folder: &Path, first: u64) -> PathBuf {
@@ -373,7 +363,7 @@ fn mended(
     lines: &[Arc<[u8]>],
     notes: &mut Vec<String>,
 ) -> io::Result<(File, u64, Option<String>)> {
-    let mut file = open(path)?;
+    let mut file = open_private(path)?;
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;

@@ -27,7 +27,7 @@ mod attributes;
 mod credentials;
 pub(crate) mod limiter;
 mod permissions;
-mod private_file;
+pub(crate) mod private_file;
 mod record;
 mod role;
 pub(crate) mod routes;

@@ -18,6 +18,7 @@ mod hosts;
 mod intake;
 mod kube;
 mod lasting;
+mod lately;
 mod limits;
 mod metrics;
 mod notifications;

@@ -2,8 +2,8 @@
 //! Does I/O.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::auth::private_file::write_text;
 
 /// The largest file of certificates or keys, bytes.
 const LARGEST: u64 = 1 << 20;
@@ -286,21 +288,9 @@ fn armoured(der: &[u8]) -> String {
     lines + "-----END CERTIFICATE-----\n"
 }
 
-/// Whole or not at all, mode 0600 from the first byte on.
+/// For this controller's eyes alone, from the first byte on.
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    let write = || {
-        let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-        temporary.write_all(text.as_bytes())?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|source| TlsError::Write {
+    write_text(path, text).map_err(|source| TlsError::Write {
         path: path.to_owned(),
         source,
     })

@@ -23,13 +23,7 @@ pub(super) struct Object {
 
 /// The object that `text` begins with.
 pub(super) fn read(text: &str) -> Option<Object> {
-    let mut reader = Reader {
-        text,
-        at: 0,
-        comments: String::new(),
-        bare: false,
-        missing: false,
-    };
+    let mut reader = Reader::new(text);
     let pairs = reader.object(1)?;
     let last = pairs.last().cloned();
     Some(Object {
@@ -48,6 +42,18 @@ struct Reader<'t> {
     bare: bool,
     /// The outermost brace is missing.
     missing: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            comments: String::new(),
+            bare: false,
+            missing: false,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -314,13 +320,7 @@ pub(super) fn unescaped(text: &str) -> Option<String> {
     if !text.contains("{\\\"") && !text.contains("{\\n") {
         return None;
     }
-    let mut reader = Reader {
-        text,
-        at: 0,
-        comments: String::new(),
-        bare: false,
-        missing: false,
-    };
+    let mut reader = Reader::new(text);
     let mut plain = String::with_capacity(text.len());
     while let Some(c) = reader.next() {
         if c == '\\' {

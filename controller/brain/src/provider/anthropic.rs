@@ -1,82 +1,38 @@
-//! Anthropic's messages API. Owns the request and the meaning of each event of the answer; does I/O through [`Endpoint`].
+//! Anthropic's messages API. Owns the request and the meaning of each event of the answer. Pure.
 //! The rules for the model go beside the messages, in `system`; what an answer may be is said in words, as there is no
 //! schema for it that would let the model think first.
 
 use std::collections::BTreeSet;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::address::Api;
-use super::config::{ConfigError, ProviderConfig};
-use super::http::Endpoint;
 use super::node::{Node, Words};
-use super::question;
-use super::reading::{Dialect, Reading, Trouble};
-use super::refused::{Learned, Offer};
+use super::reading::{Dialect, Trouble};
+use super::refused::Offer;
 use super::said::{Said, reason};
-use super::stream::{Progress, read};
-use super::{Completion, Provider, ProviderError, Request, Sink};
+use super::server::Speech;
+use super::stream::Progress;
+use super::{ProviderError, Request, Sink};
 use crate::prompt::{Message, Role};
 
-/// A server and a model on it.
+/// What it understands.
 #[derive(Debug)]
-pub(crate) struct Anthropic {
-    name: String,
-    model: String,
-    prompt_chars: usize,
-    endpoint: Endpoint,
-    learned: Learned,
-}
+pub(crate) struct Anthropic;
 
-impl Anthropic {
-    pub(crate) fn new(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
-            name: config.name.clone(),
-            model: config.model.clone(),
-            prompt_chars: config.prompt_chars,
-            endpoint: Endpoint::new(config, Api::Messages)?,
-            learned: Learned::starting(Offer::ANTHROPIC),
-        })
-    }
+impl Speech for Anthropic {
+    const API: Api = Api::Messages;
+    const OFFER: Offer = Offer::ANTHROPIC;
+    type Body<'a> = Body<'a>;
+    type Dialect = Blocks;
 
-    async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
-        let timers = self.endpoint.timers(request.deadline);
-        let body = |offer| Body::new(request, offer);
-        let (response, notes) =
-            question::post(&self.endpoint, &self.learned, &self.name, request, &timers, body).await?;
-        let harmless = |text: &str| self.endpoint.harmless(text);
-        let answer = Reading::new(request, &harmless, Blocks::default());
-        let completion = read(self.endpoint.body(response)?, answer, timers, sink).await?;
-        Ok(Completion { notes, ..completion })
-    }
-}
-
-impl Provider for Anthropic {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn prompt_chars(&self) -> usize {
-        self.prompt_chars
-    }
-
-    fn complete<'a>(
-        &'a self,
-        request: Request<'a>,
-        sink: Sink<'a>,
-    ) -> BoxFuture<'a, Result<Completion, ProviderError>> {
-        self.ask(request, sink).boxed()
+    fn body(request: Request<'_>, offer: Offer) -> Body<'_> {
+        Body::new(request, offer)
     }
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+pub(crate) struct Body<'a> {
     model: &'a str,
     system: String,
     messages: Vec<&'a Message>,
@@ -107,7 +63,7 @@ impl<'a> Body<'a> {
 
 /// The events of an answer, which comes in numbered blocks.
 #[derive(Debug, Default)]
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     /// Those that call a tool.
     tools: BTreeSet<u64>,
 }

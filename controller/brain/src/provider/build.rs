@@ -5,6 +5,7 @@ use super::anthropic::Anthropic;
 use super::config::{ConfigError, ProviderConfig, ProviderKind};
 use super::ollama::Ollama;
 use super::openai::OpenAi;
+use super::server::Server;
 
 /// The provider of this configuration.
 pub(crate) fn build(config: &ProviderConfig) -> Result<Box<dyn Provider>, ConfigError> {
@@ -12,8 +13,8 @@ pub(crate) fn build(config: &ProviderConfig) -> Result<Box<dyn Provider>, Config
         return Err(ConfigError::Model(config.name.clone()));
     }
     Ok(match config.kind {
-        ProviderKind::OpenAi => Box::new(OpenAi::new(config)?),
-        ProviderKind::Ollama => Box::new(Ollama::new(config)?),
-        ProviderKind::Anthropic => Box::new(Anthropic::new(config)?),
+        ProviderKind::OpenAi => Box::new(Server::<OpenAi>::new(config)?),
+        ProviderKind::Ollama => Box::new(Server::<Ollama>::new(config)?),
+        ProviderKind::Anthropic => Box::new(Server::<Anthropic>::new(config)?),
     })
 }

@@ -1,54 +1,31 @@
-//! Ollama's chat API: one JSON object a line. Owns the request and the meaning of each line; does I/O through
-//! [`Endpoint`]. The schema goes into `format`, which the server turns into a grammar; older ones know only `"json"` there.
-//! It has no `tool_choice`.
+//! Ollama's chat API: one JSON object a line. Owns the request and the meaning of each line. Pure. The schema
+//! goes into `format`, which the server turns into a grammar; older ones know only `"json"` there. It has no `tool_choice`.
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::address::Api;
-use super::config::{ConfigError, ProviderConfig};
-use super::http::Endpoint;
 use super::node::Node;
-use super::question;
-use super::reading::{Dialect, Reading, Trouble};
-use super::refused::{Json, Learned, Offer};
+use super::reading::{Dialect, Trouble};
+use super::refused::{Json, Offer};
 use super::said::{Said, reason};
-use super::stream::{Progress, read};
-use super::{Again, Completion, Provider, ProviderError, Request, Sink};
+use super::server::Speech;
+use super::stream::Progress;
+use super::{Again, Request, Sink};
 use crate::answer::schema::Schema;
 use crate::prompt::Message;
 
-/// A server and a model on it.
+/// What it understands.
 #[derive(Debug)]
-pub(crate) struct Ollama {
-    name: String,
-    model: String,
-    prompt_chars: usize,
-    endpoint: Endpoint,
-    learned: Learned,
-}
+pub(crate) struct Ollama;
 
-impl Ollama {
-    pub(crate) fn new(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
-            name: config.name.clone(),
-            model: config.model.clone(),
-            prompt_chars: config.prompt_chars,
-            endpoint: Endpoint::new(config, Api::Ollama)?,
-            learned: Learned::starting(Offer::OLLAMA),
-        })
-    }
+impl Speech for Ollama {
+    const API: Api = Api::Ollama;
+    const OFFER: Offer = Offer::OLLAMA;
+    type Body<'a> = Body<'a>;
+    type Dialect = Lines;
 
-    async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
-        let timers = self.endpoint.timers(request.deadline);
-        let body = |offer| Body::new(request, offer);
-        let (response, notes) =
-            question::post(&self.endpoint, &self.learned, &self.name, request, &timers, body).await?;
-        let harmless = |text: &str| self.endpoint.harmless(text);
-        let answer = Reading::new(request, &harmless, Lines);
-        let completion = read(self.endpoint.body(response)?, answer, timers, sink).await?;
-        Ok(Completion { notes, ..completion })
+    fn body(request: Request<'_>, offer: Offer) -> Body<'_> {
+        Body::new(request, offer)
     }
 }
 
@@ -60,30 +37,8 @@ fn context(prompt_bytes: usize, max_tokens: u32) -> u32 {
     needed.div_ceil(4096).saturating_mul(4096)
 }
 
-impl Provider for Ollama {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn prompt_chars(&self) -> usize {
-        self.prompt_chars
-    }
-
-    fn complete<'a>(
-        &'a self,
-        request: Request<'a>,
-        sink: Sink<'a>,
-    ) -> BoxFuture<'a, Result<Completion, ProviderError>> {
-        self.ask(request, sink).boxed()
-    }
-}
-
 #[derive(Serialize)]
-struct Body<'a> {
+pub(crate) struct Body<'a> {
     model: &'a str,
     messages: &'a [Message],
     stream: bool,
@@ -135,7 +90,8 @@ impl<'a> Body<'a> {
 }
 
 /// The lines of an answer.
-pub(super) struct Lines;
+#[derive(Debug, Default)]
+pub(crate) struct Lines;
 
 impl Dialect for Lines {
     fn document(&mut self, line: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {

@@ -1,81 +1,37 @@
-//! Any server that speaks OpenAI's chat completions. Owns the request and the meaning of each document of the answer; does
-//! I/O through [`Endpoint`]. Servers differ in what they accept beside the messages (see [`refused`](super::refused)) and in
+//! Any server that speaks OpenAI's chat completions. Owns the request and the meaning of each document of the answer.
+//! Pure. Servers differ in what they accept beside the messages (see [`refused`](super::refused)) and in
 //! how they write an answer: what decides nothing is read in every spelling that is known.
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::address::Api;
-use super::config::{ConfigError, ProviderConfig};
-use super::http::Endpoint;
 use super::node::Node;
-use super::question;
-use super::reading::{Dialect, Reading, Trouble};
-use super::refused::{Learned, Limit, Offer};
+use super::reading::{Dialect, Trouble};
+use super::refused::{Limit, Offer};
 use super::said::{Said, reason};
-use super::stream::{Progress, read};
-use super::{Again, Completion, Provider, ProviderError, Request, Sink};
+use super::server::Speech;
+use super::stream::Progress;
+use super::{Again, Request, Sink};
 use crate::answer::schema::Schema;
 use crate::prompt::Message;
 
-/// A server and a model on it.
+/// What it understands.
 #[derive(Debug)]
-pub(crate) struct OpenAi {
-    name: String,
-    model: String,
-    prompt_chars: usize,
-    endpoint: Endpoint,
-    learned: Learned,
-}
+pub(crate) struct OpenAi;
 
-impl OpenAi {
-    pub(crate) fn new(config: &ProviderConfig) -> Result<Self, ConfigError> {
-        Ok(Self {
-            name: config.name.clone(),
-            model: config.model.clone(),
-            prompt_chars: config.prompt_chars,
-            endpoint: Endpoint::new(config, Api::ChatCompletions)?,
-            learned: Learned::default(),
-        })
-    }
+impl Speech for OpenAi {
+    const API: Api = Api::ChatCompletions;
+    const OFFER: Offer = Offer::DEFAULT;
+    type Body<'a> = Body<'a>;
+    type Dialect = ChatCompletions;
 
-    async fn ask(&self, request: Request<'_>, sink: Sink<'_>) -> Result<Completion, ProviderError> {
-        let timers = self.endpoint.timers(request.deadline);
-        let body = |offer| Body::new(request, offer);
-        let (response, notes) =
-            question::post(&self.endpoint, &self.learned, &self.name, request, &timers, body).await?;
-        let harmless = |text: &str| self.endpoint.harmless(text);
-        let answer = Reading::new(request, &harmless, ChatCompletions);
-        let completion = read(self.endpoint.body(response)?, answer, timers, sink).await?;
-        Ok(Completion { notes, ..completion })
-    }
-}
-
-impl Provider for OpenAi {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn prompt_chars(&self) -> usize {
-        self.prompt_chars
-    }
-
-    fn complete<'a>(
-        &'a self,
-        request: Request<'a>,
-        sink: Sink<'a>,
-    ) -> BoxFuture<'a, Result<Completion, ProviderError>> {
-        self.ask(request, sink).boxed()
+    fn body(request: Request<'_>, offer: Offer) -> Body<'_> {
+        Body::new(request, offer)
     }
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+pub(crate) struct Body<'a> {
     model: &'a str,
     messages: &'a [Message],
     stream: bool,
@@ -144,7 +100,8 @@ const THOUGHT: [&str; 5] = [
 ];
 
 /// The documents of an answer: an event each, or the whole of it.
-pub(super) struct ChatCompletions;
+#[derive(Debug, Default)]
+pub(crate) struct ChatCompletions;
 
 impl Dialect for ChatCompletions {
     fn document(&mut self, node: &Node, said: &mut Said<'_>, sink: Sink<'_>) -> Result<Progress, Trouble> {

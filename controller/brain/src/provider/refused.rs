@@ -64,6 +64,15 @@ impl Offer {
         json: Json::Later,
         think: true,
     };
+    /// To a server of chat completions.
+    pub(super) const DEFAULT: Self = Self {
+        limit: Limit::MaxTokens,
+        temperature: true,
+        schema: true,
+        usage: true,
+        json: Json::Never,
+        think: false,
+    };
     /// To Anthropic, which wants `max_tokens` always.
     pub(super) const ANTHROPIC: Self = Self {
         limit: Limit::Unsaid,
@@ -77,14 +86,7 @@ impl Offer {
 
 impl Default for Offer {
     fn default() -> Self {
-        Self {
-            limit: Limit::MaxTokens,
-            temperature: true,
-            schema: true,
-            usage: true,
-            json: Json::Never,
-            think: false,
-        }
+        Self::DEFAULT
     }
 }
 

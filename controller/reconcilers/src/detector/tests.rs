@@ -708,6 +708,14 @@ async fn without_hysteresis_the_same_week_opens_incidents() {
 impl Life {
     /// Puts a load balancer before `web` and counts requests from its log; answers its uid.
     async fn balance(&mut self) -> String {
+        self.put_balancer().await;
+        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
+        let uid = lb.metadata.uid.clone().unwrap();
+        self.served(&uid).await;
+        uid
+    }
+
+    async fn put_balancer(&mut self) {
         let (context, shutdown) = (self.context.clone(), self.shutdown.clone());
         self.tasks.spawn(crate::requests::run(context, shutdown));
         self.engine.run_container(&RunSpec::nginx("lb")).unwrap();
@@ -718,10 +726,6 @@ impl Life {
             json!({"container": "lb", "backends": backends}),
         )
         .await;
-        let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
-        let uid = lb.metadata.uid.clone().unwrap();
-        self.served(&uid).await;
-        uid
     }
 
     async fn served(&self, uid: &str) {
@@ -735,9 +739,14 @@ impl Life {
     /// A request that was answered so, and a pause.
     async fn log(&self, uid: &str, status: u16, seconds: &str, pause: Duration) {
         self.served(uid).await;
+        self.log_of("10.9.9.9:8000", status, seconds, pause).await;
+    }
+
+    /// The same, answered by the server at this address.
+    async fn log_of(&self, address: &str, status: u16, seconds: &str, pause: Duration) {
         let end = self.engine.now().0.as_millisecond();
         let line = format!(
-            r#"{{"end":"{}.{:03}","status":"{status}","seconds":"{seconds}","upstream":"10.9.9.9:8000"}}"#,
+            r#"{{"end":"{}.{:03}","status":"{status}","seconds":"{seconds}","upstream":"{address}"}}"#,
             end / 1000,
             end % 1000
         );

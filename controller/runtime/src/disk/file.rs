@@ -406,3 +406,13 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+/// A file of this controller's own, made if need be, to be read and written in place.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}

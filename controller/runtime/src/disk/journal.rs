@@ -11,9 +11,9 @@ pub(crate) mod frame;
 pub(crate) mod replay;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::faults::Faults;
@@ -123,7 +123,7 @@ impl Journal {
     /// loss of power.
     pub(crate) fn mark_placed(&mut self, number: u64) -> io::Result<()> {
         if self.mark.is_none() {
-            self.mark = Some(open(&self.folder.join(MARK))?);
+            self.mark = Some(file::open_private(&self.folder.join(MARK))?);
         }
         let text = replay::Mark {
             boot: self.boot.clone(),
@@ -181,7 +181,7 @@ impl Segment {
     }
 
     fn open(&mut self) -> io::Result<()> {
-        let file = open(&self.path)?;
+        let file = file::open_private(&self.path)?;
         self.size = usize::try_from(file.metadata()?.len()).unwrap_or_default();
         self.used = 0;
         self.file = Some(file);
@@ -295,16 +295,6 @@ fn make_folder(folder: &Path) -> io::Result<bool> {
         File::open(parent)?.sync_all()?;
     }
     Ok(true)
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
 }
 
 fn offset(bytes: usize) -> u64 {

@@ -14,7 +14,7 @@ pub(super) fn write(path: &Path, content: &impl Serialize) -> std::io::Result<()
 }
 
 /// Whole or not at all: beside it, durable, then in its place. Mode 0600 from the first byte on.
-pub(super) fn write_text(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::DirBuilder::new()
         .recursive(true)

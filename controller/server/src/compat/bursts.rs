@@ -1,11 +1,12 @@
 //! When bursts began and were last added to, to the millisecond: objects know whole seconds. Bounded; what it forgets, and a
 //! restart, makes a burst shorter and no alert lost. Pure but for its lock.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aegis_api::Time;
 use jiff::SignedDuration;
+
+use crate::lately::Lately;
 
 /// Most that are remembered.
 const MOST: usize = 4096;
@@ -17,28 +18,14 @@ const DROPS: SignedDuration = SignedDuration::from_secs(5);
 /// Incident → when its burst began, and its newest alert.
 #[derive(Debug, Default)]
 pub(crate) struct Bursts {
-    all: Mutex<All>,
-}
-
-#[derive(Debug, Default)]
-struct All {
-    known: HashMap<String, (Time, Time)>,
-    /// When those that are over were last dropped.
-    dropped_at: Option<Time>,
+    all: Mutex<Lately<String, (Time, Time)>>,
 }
 
 impl Bursts {
     pub(super) fn begin(&self, incident: &str, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = all
-            .dropped_at
-            .is_none_or(|at| now.0.duration_since(at.0).abs() >= DROPS);
-        if all.known.len() >= MOST && is_due {
-            all.dropped_at = Some(now);
-            all.known
-                .retain(|_, (began, _)| now.0.duration_since(began.0).abs() <= OVER);
-        }
-        if all.known.len() < MOST {
+        let is_over = |(began, _): &(Time, Time)| now.0.duration_since(began.0).abs() > OVER;
+        if all.has_room(MOST, DROPS, now, is_over) {
             all.known.insert(incident.to_owned(), (now, now));
         }
     }

@@ -1,12 +1,13 @@
 //! Ends that senders reported lately: what began before one and comes later is no news. Bounded; what is forgotten, also in a
 //! restart, makes a late message open an incident, and none unseen. Pure but for its lock.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use aegis_api::Time;
 use aegis_planning::correlation::order::{LATE_WITHIN, is_late};
+
+use crate::lately::Lately;
 
 /// Most ends that are remembered: 32 bytes each.
 const MOST: usize = 16_384;
@@ -16,33 +17,20 @@ const DROPS: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Endings {
     hasher: RandomState,
-    all: Mutex<Ends>,
-}
-
-#[derive(Debug, Default)]
-struct Ends {
     /// Hash of what alerts about the same have in common → when it ended, and when that was learned.
-    known: HashMap<u64, (Time, Time)>,
-    /// When those that are too old were last dropped.
-    dropped_at: Option<Time>,
+    all: Mutex<Lately<u64, (Time, Time)>>,
 }
 
 impl Endings {
     /// Notes that an alert ended at `ended`.
     pub(super) fn note(&self, same: &str, ended: Time, now: Time) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        // All are passed over once in a while, not with each message of a storm.
-        let is_due = all
-            .dropped_at
-            .is_none_or(|at| now.0.duration_since(at.0).abs() >= DROPS);
-        if all.known.len() >= MOST && is_due {
-            all.dropped_at = Some(now);
-            let fresh = |learned: Time| now.0.duration_since(learned.0).abs() <= LATE_WITHIN.signed();
-            all.known.retain(|_, (_, learned)| fresh(*learned));
-        }
+        let is_over =
+            |(_, learned): &(Time, Time)| now.0.duration_since(learned.0).abs() > LATE_WITHIN.signed();
+        let has_room = all.has_room(MOST, DROPS, now, is_over);
         let key = self.hasher.hash_one(same);
         let later = all.known.get(&key).is_none_or(|(known, _)| *known < ended);
-        if later && (all.known.len() < MOST || all.known.contains_key(&key)) {
+        if later && (has_room || all.known.contains_key(&key)) {
             all.known.insert(key, (ended, now));
         }
     }

@@ -43,16 +43,7 @@ impl Life {
 
     /// Puts a load balancer before `web`, whose log is counted.
     pub(super) async fn front(&mut self) {
-        let (context, shutdown) = (self.context.clone(), self.shutdown.clone());
-        self.tasks.spawn(crate::requests::run(context, shutdown));
-        self.engine.run_container(&RunSpec::nginx("lb")).unwrap();
-        let backends = json!([{"workload": "web", "port": 8000, "upstream": "web"}]);
-        self.apply(
-            "LoadBalancer",
-            "lb",
-            json!({"container": "lb", "backends": backends}),
-        )
-        .await;
+        self.put_balancer().await;
         self.pass(30).await;
     }
 
@@ -61,13 +52,7 @@ impl Life {
         let lb = self.context.store.get::<LoadBalancer>("lb").unwrap();
         let mut servers = lb.status.iter().flat_map(|status| &status.servers);
         let address = servers.next().map_or("-", |server| server.address.as_str());
-        let end = self.engine.now().0.as_millisecond();
-        let (seconds, millis) = (end / 1000, end % 1000);
-        let line = format!(
-            r#"{{"end":"{seconds}.{millis:03}","status":"{status}","seconds":"{took}","upstream":"{address}"}}"#
-        );
-        self.engine.say("lb", false, &line).unwrap();
-        tokio::time::sleep(pause).await;
+        self.log_of(address, status, took, pause).await;
     }
 
     /// Lines that report an error, one a second.

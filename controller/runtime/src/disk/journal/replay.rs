@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::frame::{self, Epoch, ObjectRecord, Record, SpecPart};
-use super::{FILES, FOLDER, MARK, Segment, offset, open};
+use super::{FILES, FOLDER, MARK, Segment, offset};
 use crate::disk::digest::Digest;
 use crate::disk::file::{self, Found};
 use crate::disk::layout::{FileName, Key, is_temporary_of};
@@ -332,7 +332,7 @@ fn read_all(folder: &Path) -> io::Result<(Vec<Record>, Vec<Segment>)> {
             Ok(bytes) => {
                 let (records, used) = frame::read(&bytes);
                 newest = records.last().map_or(0, |record| record.number);
-                segment.file = Some(open(&segment.path)?);
+                segment.file = Some(file::open_private(&segment.path)?);
                 segment.size = bytes.len();
                 segment.used = used;
                 all.extend(records);
