@@ -12,6 +12,7 @@ use aegis_api::create::{Ownership, clone_revision, clone_spec};
 use aegis_api::observed::{ContainerDetails, ContainerState, cpu_percent};
 use aegis_docker::daemon::Docker;
 use aegis_docker::{Engine, EngineError, ListFilter, LogQuery};
+use aegis_tests::eventually;
 use anyhow::Context;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -510,6 +511,44 @@ async fn commands_run_inside_and_answer_code_and_output() -> Outcome {
             .any(|row| row.command.contains("nginx: worker process")),
         "{rows:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_answers_one_request_after_the_other_and_ends_with_its_connection() -> Outcome {
+    const ECHO: &str = "while read -r mark text; do printf '%s\\n%s 7\\n' \"$text\" \"$mark\"; done";
+    let lab = Lab::new("session")?;
+    let id = lab.run("lb", json!({ "Image": NGINX })).await?;
+    let echoes = async || -> Result<usize, EngineError> {
+        let rows = lab.docker.processes(&id).await?;
+        Ok(rows
+            .iter()
+            .filter(|row| row.command.contains("read -r mark"))
+            .count())
+    };
+    let mut session = lab.docker.open_session(&id, &["sh", "-c", ECHO]).await?;
+    for text in ["one", "two"] {
+        let answer = session.ask(format!("mark {text}\n").as_bytes(), "mark").await?;
+        assert_eq!((answer.exit_code, answer.output.as_str()), (7, text));
+    }
+    assert_eq!(echoes().await?, 1);
+    drop(session);
+    eventually("the command has ended", async || match echoes().await {
+        Ok(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+
+    let mut session = lab.docker.open_session(&id, &["sh", "-c", ECHO]).await?;
+    session.ask(b"mark one\n", "mark").await?;
+    lab.docker.stop(&id, None).await?;
+    lab.docker.start(&id).await?;
+    let ended = session.ask(b"mark two\n", "mark").await.unwrap_err();
+    assert!(matches!(ended, EngineError::Conflict { .. }), "{ended}");
+
+    let mut missing = lab.docker.open_session(&id, &["no-such-program"]).await?;
+    let answer = missing.ask(b"mark one\n", "mark").await?;
+    assert!(answer.exit_code >= 126, "{answer:?}");
     Ok(())
 }
 

@@ -37,7 +37,7 @@ macro_rules! operations {
 
 operations! {
     Info "info", List "list", Inspect "inspect", Create "create", ConnectNetwork "connect_network", Start "start", Stop "stop",
-    Remove "remove", Signal "signal", Exec "exec", PutFiles "put_files", ReadFiles "read_files", Processes "processes",
+    Remove "remove", Signal "signal", Exec "exec", OpenSession "open_session", PutFiles "put_files", ReadFiles "read_files", Processes "processes",
     Changes "changes", Logs "logs", Stats "stats", Events "events", HttpGet "http_get", TcpConnect "tcp_connect",
     Die "die", Oom "oom", Rename "rename", Reload "reload",
 }

@@ -58,10 +58,10 @@ impl World {
         if is_nginx && program.rsplit('/').next() == Some("nginx") {
             return self.exec_nginx(id, command);
         }
-        if let (true, ["sh", "-c", script::FAST_RELOAD, _, live, bytes, main]) =
+        if let (true, ["sh", "-c", script::FAST_RELOAD, _, live, main]) =
             (is_nginx && self.options.shells, line.as_slice())
         {
-            return self.fast_reload(id, live, bytes, main, input);
+            return self.fast_reload(id, live, main, input);
         }
         let output = format!("exec failed: {program:?}: executable file not found in $PATH");
         ExecOutput {
@@ -132,19 +132,19 @@ impl World {
         }
     }
 
-    /// What [`script::FAST_RELOAD`] does.
-    fn fast_reload(&mut self, id: &str, live: &str, bytes: &str, main: &str, input: &[u8]) -> ExecOutput {
-        let whole = bytes.parse().is_ok_and(|bytes: usize| bytes == input.len());
+    /// What [`script::FAST_RELOAD`] does with one request.
+    fn fast_reload(&mut self, id: &str, live: &str, main: &str, input: &[u8]) -> ExecOutput {
         let Some(files) = self.get_mut(id).map(|container| &mut container.files) else {
             return ExecOutput::default();
         };
-        let (true, Some(before)) = (whole, files.get(live).cloned()) else {
+        let text = script::ReloadRequest::text(input);
+        let (Some(text), Some(before)) = (text, files.get(live).cloned()) else {
             return ExecOutput {
-                exit_code: 70,
+                exit_code: script::UNTOUCHED,
                 output: String::new(),
             };
         };
-        files.insert(live.to_owned(), input.to_vec());
+        files.insert(live.to_owned(), text.to_vec());
         let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let checked = self.exec(id, &command(&["nginx", "-t", "-c", main]), &[]);
         if checked.exit_code != 0 {

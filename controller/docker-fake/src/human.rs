@@ -353,6 +353,11 @@ impl FakeEngine {
         });
     }
 
+    /// Commands answer by themselves again.
+    pub fn forget_answers(&self) {
+        self.shared.with(|world| world.exec_answers.clear());
+    }
+
     /// An inspection of a container that costs no time and meets no faults, for assertions.
     pub fn inspect_now(&self, name: &str) -> Option<ContainerDetails> {
         self.shared

@@ -18,6 +18,7 @@ mod prerequisites;
 mod readings;
 mod replay;
 mod run_spec;
+mod session;
 mod tenancy;
 mod traffic;
 mod world;

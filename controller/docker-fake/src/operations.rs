@@ -23,7 +23,7 @@ use super::world::World;
 use super::{FakeEngine, Shared};
 use aegis_docker::EngineInfo;
 use aegis_docker::engine::{
-    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError,
+    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError, Session,
 };
 use aegis_docker::script;
 
@@ -97,7 +97,7 @@ impl FakeEngine {
     }
 
     /// An operation that only looks or acts in one instant.
-    fn instantly<'a, T: Send + 'static>(
+    pub(super) fn instantly<'a, T: Send + 'static>(
         &'a self,
         op: Op,
         operation: String,
@@ -303,6 +303,14 @@ impl Engine for FakeEngine {
             world.running(&name, operation)?;
             Ok(world.exec(&name, &command, &input))
         })
+    }
+
+    fn open_session<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+    ) -> BoxFuture<'a, EngineResult<Box<dyn Session>>> {
+        self.session(id, command).boxed()
     }
 
     fn put_files<'a>(

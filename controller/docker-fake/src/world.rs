@@ -48,6 +48,10 @@ pub(super) struct World {
     pub(super) tenancies: Vec<Tenancy>,
     /// (container, first word of the command) → answer.
     pub(super) exec_answers: BTreeMap<(String, String), ExecOutput>,
+    /// Open sessions by their number: the container and its run.
+    pub(super) sessions: BTreeMap<u64, (String, u64)>,
+    /// How many sessions were ever opened.
+    pub(super) opened: u64,
     pub(super) chaos: Chaos,
     pub(super) outbox: Vec<EngineEvent>,
     pub(super) timers: Vec<Timer>,
@@ -71,6 +75,8 @@ impl World {
             loads: Vec::new(),
             tenancies: Vec::new(),
             exec_answers: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            opened: 0,
             chaos: Chaos::default(),
             outbox: Vec::new(),
             timers: Vec::new(),

@@ -11,6 +11,7 @@ mod failure;
 mod host_facts;
 mod lifecycle;
 mod lines;
+mod session;
 mod streams;
 mod target;
 mod together;
@@ -32,7 +33,9 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 
-use crate::engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};
+use crate::engine::{
+    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError, Session,
+};
 use crate::probe::KeptConnection;
 use crate::version::EngineInfo;
 use crate::{cgroup, convert, probe, script};
@@ -289,6 +292,22 @@ impl Engine for Docker {
                 exec::run(self.api(&operation)?, &id, command, input, &operation).await
             };
             self.run(&operation, EXEC_BOUND, run).await
+        }
+        .boxed()
+    }
+
+    fn open_session<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+    ) -> BoxFuture<'a, EngineResult<Box<dyn Session>>> {
+        async move {
+            let operation = format!("open {} in container {id}", script::shown(command));
+            let open = async {
+                let id = self.target(id, &operation).await?;
+                session::open(self.api(&operation)?, &id, command).await
+            };
+            self.run(&operation, EXEC_BOUND, open).await
         }
         .boxed()
     }

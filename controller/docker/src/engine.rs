@@ -101,6 +101,17 @@ pub struct HttpAnswer {
 #[error("{0}")]
 pub struct ProbeError(pub String);
 
+/// A command inside a container that answers one request after the other, so that each but the first costs no start of a
+/// command. Dropping it ends the command's input: commands are to end by themselves then.
+pub trait Session: Send + std::fmt::Debug {
+    /// Gives it `input` and waits for what it prints up to a line that consists of `mark`, a blank and a number, which is
+    /// answered in the place of an exit code; the line itself is left out. Where it ends instead, its exit code. Output is
+    /// bounded to its last 64 KiB, time as that of [`Engine::exec`]. `Conflict`: one that has answered before had ended
+    /// since, or ended before it had taken all of `input`. After any error, or when the wait was given up, it is of no
+    /// more use.
+    fn ask<'a>(&'a mut self, input: &'a [u8], mark: &'a str) -> BoxFuture<'a, EngineResult<ExecOutput>>;
+}
+
 /// A container engine.
 pub trait Engine: Send + Sync + 'static {
     /// Version and capabilities, read from the engine (the implementor may cache it per connection).
@@ -139,6 +150,14 @@ pub trait Engine: Send + Sync + 'static {
         command: &'a [&'a str],
         input: &'a [u8],
     ) -> BoxFuture<'a, EngineResult<ExecOutput>>;
+
+    /// Starts a command inside, without a shell, that waits for requests. Whether there is such a command shows when it is
+    /// asked.
+    fn open_session<'a>(
+        &'a self,
+        id: &'a str,
+        command: &'a [&'a str],
+    ) -> BoxFuture<'a, EngineResult<Box<dyn Session>>>;
 
     /// Puts files below `folder` (which must exist): relative path → content. Missing sub-folders are made.
     /// Works on stopped containers, too.

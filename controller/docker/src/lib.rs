@@ -13,5 +13,7 @@ pub mod script;
 pub mod tls;
 mod version;
 
-pub use engine::{Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError};
+pub use engine::{
+    Engine, EngineError, EngineResult, Files, HttpAnswer, ListFilter, LogQuery, ProbeError, Session,
+};
 pub use version::EngineInfo;

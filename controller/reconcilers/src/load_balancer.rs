@@ -19,6 +19,7 @@ mod memory;
 mod nginx;
 mod receipts;
 mod reload_batch;
+mod standby;
 mod status;
 #[cfg(test)]
 mod tests;

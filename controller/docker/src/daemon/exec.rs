@@ -12,7 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::failure;
 use crate::engine::EngineResult;
 
-const OUTPUT_LIMIT: usize = 64 * 1024;
+pub(super) const OUTPUT_LIMIT: usize = 64 * 1024;
 /// The output can end a moment before the engine has noted the exit code.
 const EXIT_CODE_LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -24,9 +24,25 @@ pub(super) async fn run(
     input: &[u8],
     operation: &str,
 ) -> EngineResult<ExecOutput> {
+    let (exec, started) = start(api, id, command, !input.is_empty(), operation).await?;
+    let output = match started {
+        StartExecResults::Attached { output, input: pipe } => talk(output, pipe, input, operation).await?,
+        StartExecResults::Detached => Vec::new(),
+    };
+    ended(api, &exec, &output, operation).await
+}
+
+/// Starts a command; answers the id under which the engine knows it, and its pipes.
+pub(super) async fn start(
+    api: &::bollard::Docker,
+    id: &str,
+    command: &[&str],
+    reads: bool,
+    operation: &str,
+) -> EngineResult<(String, StartExecResults)> {
     let options = CreateExecOptions {
         cmd: Some(command.to_vec()),
-        attach_stdin: Some(!input.is_empty()),
+        attach_stdin: Some(reads),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         ..CreateExecOptions::default()
@@ -40,16 +56,23 @@ pub(super) async fn run(
         .start_exec(&exec.id, None::<StartExecOptions>)
         .await
         .map_err(|error| failed(&error))?;
-    let output = match started {
-        StartExecResults::Attached { output, input: pipe } => talk(output, pipe, input, operation).await?,
-        StartExecResults::Detached => Vec::new(),
-    };
+    Ok((exec.id, started))
+}
+
+/// What became of a command whose output has ended.
+pub(super) async fn ended(
+    api: &::bollard::Docker,
+    exec: &str,
+    output: &[u8],
+    operation: &str,
+) -> EngineResult<ExecOutput> {
     for _ in 0..EXIT_CODE_LOOKS {
-        let state = api.inspect_exec(&exec.id).await.map_err(|error| failed(&error))?;
+        let state = api.inspect_exec(exec).await;
+        let state = state.map_err(|error| failure::of(operation, &error))?;
         if let (Some(exit_code), false) = (state.exit_code, state.running.unwrap_or_default()) {
             return Ok(ExecOutput {
                 exit_code,
-                output: String::from_utf8_lossy(&output).into_owned(),
+                output: String::from_utf8_lossy(output).into_owned(),
             });
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;

@@ -1,7 +1,7 @@
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::*;
 
@@ -32,24 +32,30 @@ impl Lab {
         self.0.join("conf.d/up stream.conf")
     }
 
-    fn run(&self, input: &str, bytes: usize) -> i32 {
-        let (live, bytes) = (self.live().display().to_string(), bytes.to_string());
-        let [shell, arguments @ ..] = fast_reload(&live, &bytes, "/etc/nginx/nginx.conf");
-        self.exit_code(Command::new(shell).args(arguments), input)
+    /// The script, which waits for requests.
+    fn open(&self) -> Child {
+        let live = self.live().display().to_string();
+        let [shell, arguments @ ..] = fast_reload(&live, "/etc/nginx/nginx.conf");
+        self.spawn(Command::new(shell).args(arguments))
     }
 
-    /// With our `nginx`, and this as its input.
-    fn exit_code(&self, command: &mut Command, input: &str) -> i32 {
+    /// With our `nginx`.
+    fn spawn(&self, command: &mut Command) -> Child {
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
-        let mut child = command
-            .env("PATH", path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait().unwrap().code().unwrap()
+        let command = command.env("PATH", path).stderr(Stdio::null());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        piped.spawn().unwrap()
+    }
+
+    /// The code that the script answers one request with, said to have so many bytes, and the one that it ends with when
+    /// its input ends after that.
+    fn run(&self, input: &str, bytes: usize) -> (Option<i64>, i32) {
+        self.say(&format!("{bytes} mark\n{input}"))
+    }
+
+    /// The same with this on its standard input.
+    fn say(&self, input: &str) -> (Option<i64>, i32) {
+        ends(self.open(), input)
     }
 
     /// The live file, what nginx loaded, and that nothing else was left.
@@ -64,6 +70,33 @@ impl Lab {
     }
 }
 
+/// The last code that it answers this with, and the one that it ends with.
+fn ends(mut script: Child, input: &str) -> (Option<i64>, i32) {
+    script.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = script.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut answers = said.lines().filter_map(|line| line.strip_prefix("mark "));
+    let last = answers.next_back().map(|code| code.parse().unwrap());
+    (last, output.status.code().unwrap())
+}
+
+/// Asks a script that goes on running; answers the code.
+fn ask(script: &mut Child, text: &str) -> i64 {
+    let request = ReloadRequest::new(text);
+    script.stdin.as_mut().unwrap().write_all(&request.input).unwrap();
+    let mut said = Vec::new();
+    let end = format!("\n{} ", request.mark);
+    loop {
+        let mut byte = [0];
+        script.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        said.extend(byte);
+        let text = String::from_utf8_lossy(&said);
+        if let Some((_, code)) = text.split_once(&end).filter(|_| text.ends_with('\n')) {
+            return code.trim_end().parse().unwrap();
+        }
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(Path::new(&self.0)));
@@ -73,36 +106,80 @@ impl Drop for Lab {
 #[test]
 fn a_good_file_takes_the_place_of_the_last_and_is_loaded() {
     let lab = Lab::new("good");
-    assert_eq!(lab.run("after", 5), 0);
+    assert_eq!(lab.run("after", 5).0, Some(RELOADED));
     lab.is("after", Some("after"));
 }
 
 #[test]
 fn a_refused_file_leaves_the_last_good_one_i8() {
     let lab = Lab::new("refused");
-    assert_eq!(i64::from(lab.run("bad", 3)), REFUSED);
+    assert_eq!(lab.run("bad", 3).0, Some(REFUSED));
     lab.is("before", None);
 }
 
 #[test]
 fn half_a_file_touches_nothing_i8() {
     let lab = Lab::new("half");
-    assert_eq!(lab.run("af", 5), 70);
+    assert_eq!(lab.run("af", 5), (Some(UNTOUCHED), 70));
     lab.is("before", None);
 }
 
 #[test]
-fn more_than_was_said_is_not_read() {
+fn an_input_that_ends_without_a_whole_request_touches_nothing_i8() {
+    for input in [
+        "",
+        "5",
+        "5 mark",
+        "\n",
+        "mark\n",
+        "-1 mark\nafter",
+        "5x mark\nafter",
+        " 5\naft",
+    ] {
+        let lab = Lab::new("no-request");
+        let whole_line = input.contains('\n');
+        let code = if whole_line { UNTOUCHED } else { INPUT_ENDED };
+        assert_eq!(i64::from(lab.say(input).1), code, "{input:?}");
+        lab.is("before", None);
+    }
+}
+
+#[test]
+fn more_than_was_said_is_no_part_of_the_file() {
     let lab = Lab::new("more");
-    assert_eq!(lab.run("after; and more", 5), 0);
+    assert_eq!(lab.run("after; and more", 5), (Some(RELOADED), 74));
     lab.is("after", Some("after"));
+}
+
+#[test]
+fn it_takes_one_request_after_the_other_until_its_input_ends() {
+    let lab = Lab::new("several");
+    let mut script = lab.open();
+    assert_eq!(ask(&mut script, "first"), RELOADED);
+    lab.is("first", Some("first"));
+    assert_eq!(ask(&mut script, "bad"), REFUSED);
+    lab.is("first", Some("first"));
+    assert_eq!(ask(&mut script, ""), RELOADED);
+    assert_eq!(ask(&mut script, "third\n"), RELOADED);
+    lab.is("third\n", Some("third\n"));
+    assert_eq!(ends(script, ""), (None, 74));
+    lab.is("third\n", Some("third\n"));
+}
+
+#[test]
+fn the_mark_of_an_answer_is_never_the_same_and_a_request_is_read_as_it_was_written() {
+    let (one, other) = (ReloadRequest::new("a b\nc"), ReloadRequest::new("a b\nc"));
+    assert_ne!(one.mark, other.mark);
+    assert_eq!(ReloadRequest::text(&one.input), Some(&b"a b\nc"[..]));
+    let (_, short) = one.input.split_last().unwrap();
+    assert_eq!(ReloadRequest::text(short), None);
 }
 
 #[test]
 fn an_nginx_that_cannot_be_signalled_says_so() {
     let lab = Lab::new("not-reloaded");
     std::fs::write(lab.0.join("pidless"), "").unwrap();
-    assert_eq!(i64::from(lab.run("after", 5)), NOT_RELOADED);
+    assert_eq!(lab.run("after", 5).0, Some(NOT_RELOADED));
     lab.is("after", None);
 }
 
@@ -122,8 +199,9 @@ fn a_link_that_lies_where_the_script_writes_is_never_followed() {
     command
         .args(["-c", &program, "aegis-reload"])
         .arg(&live)
-        .args(["5", "/etc/nginx/nginx.conf"]);
-    assert_eq!(lab.exit_code(&mut command, "after"), 70);
+        .arg("/etc/nginx/nginx.conf");
+    let ended = ends(lab.spawn(&mut command), "5 mark\nafter");
+    assert_eq!(ended, (Some(UNTOUCHED), 70));
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
     lab.is("before", None);
 }

@@ -28,8 +28,10 @@ pub enum Unplanned {
     Render { template: String, source: RenderError },
 }
 
-/// Pause between two inspections of workers that still finish requests.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Pause until workers that still finish requests are inspected again: as long as the drain has lasted, within these bounds.
+/// Most have nothing to finish and are gone at once.
+const FIRST_DRAIN_LOOK: Duration = Duration::from_millis(5);
+const LAST_DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// What to do about the configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +119,11 @@ pub fn plan(balancer: &ValidatedLoadBalancer) -> Result<Prepared, Unplanned> {
         (Some(rendered), _) => Step::Configure(rendered.clone()),
     };
     let waits = [
-        (!still.is_empty()).then_some(DRAIN_LOOK),
+        draining
+            .iter()
+            .chain(&leaving)
+            .map(|drain| drain_look(drain, balancer.now))
+            .min(),
         balancer.min_ready_remaining,
         receipts::look_again(&balancer.counted, &receipts, balancer.now),
     ];
@@ -197,6 +203,11 @@ fn leaving(balancer: &ValidatedLoadBalancer, ids: &BTreeSet<&ContainerId>) -> Op
         deadline: balancer.now.plus(balancer.spec.drain_timeout),
         workers: Vec::new(),
     })
+}
+
+/// When to look again whether a drain is over.
+fn drain_look(drain: &Drain, now: Time) -> Duration {
+    drain.since.age(now).clamp(FIRST_DRAIN_LOOK, LAST_DRAIN_LOOK)
 }
 
 /// The drains of earlier passes that are still open, and the receipts of those that are over.

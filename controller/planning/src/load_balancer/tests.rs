@@ -337,6 +337,30 @@ fn drain(name: &str, deadline: &str, workers: &[i64]) -> Drain {
 }
 
 #[test]
+fn a_drain_is_looked_at_soon_at_first_and_then_ever_less_often() {
+    let pause = |milliseconds: i64| {
+        let mut drain = drain("b", "2026-11-22T12:00:05Z", &[7]);
+        let ago = jiff::SignedDuration::from_millis(milliseconds);
+        let observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+        drain.since = aegis_api::Time(observed.now.0.checked_sub(ago).unwrap());
+        let mut lb = serving(&[server("a", "10.0.0.1")]);
+        lb.status.as_mut().unwrap().draining = vec![drain];
+        let busy = Observed {
+            workers: Some(vec![worker(7, true)]),
+            ..observed
+        };
+        prepare(&lb, busy).look_again.unwrap().as_millis()
+    };
+    // A clock that was set back is no reason not to look.
+    assert_eq!([-1000, 0, 5, 12, 50, 4000].map(pause), [5, 5, 5, 12, 50, 50]);
+    let mut leaving = row("b", "10.0.0.2", Health::Healthy);
+    leaving.draining = true;
+    let lb = serving(&[server("a", "10.0.0.1"), server("b", "10.0.0.2")]);
+    let opened = prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy), leaving]));
+    assert_eq!(opened.look_again.unwrap().as_millis(), 5);
+}
+
+#[test]
 fn i8_who_leaves_later_does_not_put_off_who_left_before() {
     let mut lb = serving(&[server("a", "10.0.0.1"), server("flaps", "10.0.0.3")]);
     let earlier = drain("b", "2026-11-22T12:00:05Z", &[7]);

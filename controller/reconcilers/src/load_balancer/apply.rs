@@ -2,6 +2,7 @@
 
 use aegis_api::load_balancer::Reload;
 use aegis_api::{Kind, LoadBalancer, Time};
+use aegis_docker::Session;
 use aegis_planning::load_balancer::membership::{only_availability_differs, only_servers_differ};
 use aegis_planning::load_balancer::observed::Observed;
 use aegis_planning::load_balancer::plan::{Prepared, Step};
@@ -12,6 +13,7 @@ use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
 use super::installed_config::InstalledConfig;
 use super::memory::Memory;
 use super::nginx::{self, FastReload, Nginx, Proof};
+use super::standby::{Place, Standby};
 use crate::context::Context;
 use crate::fault;
 
@@ -174,29 +176,67 @@ async fn adjust(
     let started = context.clock.now();
     // What the command puts back if nginx refuses is what lies there now: that must be the last good one.
     let reloaded = match balancer.installed {
-        true => fast_reload(memory, nginx, &rendered.text).await?,
-        false => FastReload::Impossible,
+        true => fast_reload(memory, nginx, balancer, &rendered.text).await?,
+        false => None,
     };
     let (check, reloaded_at) = match reloaded {
-        FastReload::Reloaded(check) => (check, Some(started)),
-        FastReload::NotReloaded(check) => (check, None),
-        FastReload::Impossible => (write_and_test(nginx, balancer, &rendered.text).await?, None),
+        Some(FastReload::Reloaded(check)) => (check, Some(started)),
+        Some(FastReload::NotReloaded(check)) => (check, None),
+        Some(FastReload::Untouched | FastReload::Ended(_)) | None => {
+            (write_and_test(nginx, balancer, &rendered.text).await?, None)
+        }
     };
     Ok(Accepted { check, reloaded_at })
 }
 
-/// Tries a container that is not known to need the steps one by one.
-async fn fast_reload(memory: &Memory, nginx: &Nginx<'_>, text: &str) -> Result<FastReload, nginx::Error> {
+/// Tries a container that is not known to need the steps one by one: by the command of the last time, and where that has
+/// ended, by another. `None` where it was not tried.
+async fn fast_reload(
+    memory: &Memory,
+    nginx: &Nginx<'_>,
+    balancer: &ValidatedLoadBalancer,
+    text: &str,
+) -> Result<Option<FastReload>, nginx::Error> {
     let needs_steps = |container: &Option<String>| container.as_deref() == Some(nginx.container());
     if memory.with(nginx.balancer(), |known| needs_steps(&known.needs_steps)) {
-        return Ok(FastReload::Impossible);
+        return Ok(None);
     }
-    let reloaded = nginx.fast_reload(text).await?;
-    if reloaded == FastReload::Impossible {
+    let place = nginx.place(balancer.container.started_at);
+    let standby = memory.with(nginx.balancer(), |known| known.standby.take());
+    if let Some(command) = standby.and_then(|standby| standby.at(&place)) {
+        match ask(memory, nginx, &place, command, text).await? {
+            FastReload::Untouched => {}
+            // Killed at work, it may have left the text behind: the steps put the last good one back if nginx refuses it.
+            reloaded => return Ok(Some(reloaded)),
+        }
+    }
+    let command = nginx.open_reloads().await?;
+    let reloaded = ask(memory, nginx, &place, command, text).await?;
+    if reloaded.is_of_container() {
         let container = nginx.container().to_owned();
         memory.with(nginx.balancer(), |known| known.needs_steps = Some(container));
     }
-    Ok(reloaded)
+    Ok(Some(reloaded))
+}
+
+/// Has a command bring nginx this text, and keeps the command where it can be asked again.
+async fn ask(
+    memory: &Memory,
+    nginx: &Nginx<'_>,
+    place: &Place,
+    mut command: Box<dyn Session>,
+    text: &str,
+) -> Result<FastReload, nginx::Error> {
+    let reloaded = nginx.fast_reload(&mut *command, text).await;
+    let waits = match &reloaded {
+        Ok(reloaded) => matches!(reloaded, FastReload::Reloaded(_) | FastReload::NotReloaded(_)),
+        Err(error) => matches!(error, nginx::Error::Refused { .. }),
+    };
+    if waits {
+        let standby = Standby::new(place.clone(), command);
+        memory.with(nginx.balancer(), |known| known.standby = Some(standby));
+    }
+    reloaded
 }
 
 /// The same in steps.

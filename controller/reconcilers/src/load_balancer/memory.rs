@@ -9,6 +9,7 @@ use aegis_planning::load_balancer::observed::NginxBuild;
 
 use super::installed_config::InstalledConfig;
 use super::reload_batch::ReloadBatch;
+use super::standby::Standby;
 
 /// An entry for each load balancer. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +26,8 @@ pub(super) struct Entry {
     pub build: Option<(String, NginxBuild)>,
     /// The container, and its start, in which nginx was seen to run.
     pub seen: Option<(String, Option<Time>)>,
+    /// The command that waits in nginx's container for the next configuration; none while a pass uses it.
+    pub standby: Option<Standby>,
     /// Additions that wait for others.
     pub batch: ReloadBatch,
 }

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 pub(super) use fast_reload::FastReload;
 pub(super) use proof::Proof;
 
+use super::standby::Place;
 use crate::fault;
 
 /// Most characters of what a command of nginx printed.
@@ -91,6 +92,16 @@ impl<'a> Nginx<'a> {
     /// Id of its container.
     pub(super) fn container(&self) -> &'a str {
         self.container
+    }
+
+    /// Where a command that brings it a configuration can be of use, in the run of its container that began then.
+    pub(super) fn place(&self, run: Option<Time>) -> Place {
+        Place {
+            container: self.container.to_owned(),
+            run,
+            config: self.paths.config.to_owned(),
+            main: self.paths.main.to_owned(),
+        }
     }
 
     /// What lies where nginx reads our file; `None` where no file does. Works on a stopped container, too.

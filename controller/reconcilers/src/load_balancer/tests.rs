@@ -1,6 +1,7 @@
 //! What is done to nginx, on the engine in memory. What is decided is tested where it is: in the planner.
 
 mod reconciling;
+mod standby;
 
 use aegis_api::load_balancer::LoadBalancerStatus;
 use aegis_api::observed::{ContainerDetails, ContainerState, ExecOutput};
@@ -8,6 +9,7 @@ use aegis_api::workload::{Health, InstanceStatus};
 use aegis_api::{LoadBalancer, condition, kinds};
 use aegis_docker::Engine;
 use aegis_docker_fake::{FakeEngine, FakeOptions, Op, RunSpec};
+use aegis_planning::load_balancer::observed::Observed;
 use aegis_planning::load_balancer::plan::{Step, plan};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::status::{Outcome, next};
@@ -235,6 +237,18 @@ impl Loaded {
 
     /// The same where the last good file is known to lie in its place, or not to.
     async fn bring_where(&mut self, rows: Vec<InstanceStatus>, installed: bool) -> Vec<Op> {
+        let observed = self.observed(rows, installed);
+        let before = self.engine.effects().len();
+        self.apply(observed).await.unwrap();
+        let done = self.engine.effects().split_off(before);
+        let tried = [Op::PutFiles, Op::Exec, Op::Reload];
+        done.iter()
+            .map(|effect| effect.op)
+            .filter(|op| tried.contains(op))
+            .collect()
+    }
+
+    fn observed(&self, rows: Vec<InstanceStatus>, installed: bool) -> Observed {
         let nginx = self.engine.inspect_now("nginx").unwrap();
         let address = nginx.networks.values().flatten().next().unwrap();
         let mut observed = world(rows);
@@ -242,18 +256,20 @@ impl Loaded {
         observed.served = self.lb.status.as_ref().and_then(|status| status.revision.clone());
         observed.container = Some(nginx);
         observed.installed = installed;
+        observed
+    }
+
+    async fn apply(&mut self, observed: Observed) -> Result<(), apply::Error> {
         let validated = validate(&self.lb, observed).unwrap();
         let prepared = plan(&validated).unwrap();
-        let before = self.engine.effects().len();
-        let applied = apply(&self.context, &self.memory, &validated, prepared).await;
-        let applied = applied.unwrap();
+        let applied = apply(&self.context, &self.memory, &validated, prepared).await?;
         self.lb.status = Some(next(Outcome { validated, applied }));
-        let done = self.engine.effects().split_off(before);
-        let tried = [Op::PutFiles, Op::Exec, Op::Reload];
-        done.iter()
-            .map(|effect| effect.op)
-            .filter(|op| tried.contains(op))
-            .collect()
+        Ok(())
+    }
+
+    async fn try_to_bring(&mut self, rows: Vec<InstanceStatus>) -> Result<(), apply::Error> {
+        let observed = self.observed(rows, true);
+        self.apply(observed).await
     }
 
     fn serves(&self) -> Vec<String> {

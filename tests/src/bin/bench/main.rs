@@ -36,6 +36,7 @@ async fn main() {
     let asked = |row: &str| only.is_empty() || only.split(',').any(|name| name == row);
     if asked("mttr") {
         healing::mttr_in_place(rounds).await;
+        healing::mttr_without_balancer(rounds).await;
         healing::mttr_behind_a_stand_in(rounds).await;
     }
     if asked("heal") {

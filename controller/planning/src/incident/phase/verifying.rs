@@ -48,7 +48,8 @@ pub(super) fn next(incident: &ValidatedIncident, workload: &Workload) -> Next {
         .attempts
         .last()
         .map_or(1, |last| last.number.saturating_add(1));
-    match due(incident, verification, number) {
+    let waits_for_rotation = steady && is_proved;
+    match due(incident, verification, number, waits_for_rotation) {
         Duration::ZERO => Next::Effect(Effect::Probe { number }),
         pause => Next::Wait(Some(pause)),
     }
@@ -72,11 +73,20 @@ fn is_starting(status: &WorkloadStatus, verification: &Verification) -> bool {
     rows.any(|row| row.started_at.is_none() || row.started_at <= begun)
 }
 
-/// How long until the attempt of this number.
-fn due(incident: &ValidatedIncident, verification: &Verification, number: u32) -> Duration {
+/// How long until the attempt of this number. Where all that is missing is the rotation, another probe says nothing new: what
+/// a load balancer reports reconciles the incident at once. It is probed all the same, so that what ends it is never old.
+fn due(
+    incident: &ValidatedIncident,
+    verification: &Verification,
+    number: u32,
+    waits_for_rotation: bool,
+) -> Duration {
     let Some(last) = verification.attempts.last() else {
         return Duration::ZERO;
     };
+    if waits_for_rotation {
+        return LAST_PAUSE.saturating_sub(last.at.age(incident.now));
+    }
     let doublings = number.saturating_sub(2).min(16);
     let pause = FIRST_PAUSE
         .saturating_mul(1 << doublings)

@@ -50,3 +50,31 @@ fn attempts_are_counted_on_when_the_first_are_not_listed_any_more() {
     let next = step(incident, LONG);
     assert_eq!(next, Next::Effect(Effect::Probe { number: 131 }));
 }
+
+#[test]
+fn what_waits_for_the_rotation_alone_is_not_probed_again_at_once_and_is_resolved_with_it() {
+    let aged = |milliseconds| {
+        let mut incident = after_attempts(1, &[]);
+        let status = incident.status.as_mut();
+        let attempts = &mut status
+            .and_then(|status| status.verification.as_mut())
+            .unwrap()
+            .attempts;
+        let now: Time = NOW.parse().unwrap();
+        let ago = jiff::SignedDuration::from_millis(milliseconds);
+        attempts[0].at = Time(now.0.checked_sub(ago).unwrap());
+        let mut judged = judge(vec![incident], "{}");
+        let stray = crate::load_balancer::testing::server("gone", "10.0.0.9");
+        let balancer = crate::load_balancer::testing::serving(&[stray]);
+        judged.balancers = vec![std::sync::Arc::new(balancer)];
+        judged
+    };
+    let wait = |seconds| Next::Wait(Some(std::time::Duration::from_secs(seconds)));
+    assert_eq!(next(&aged(0)), wait(2));
+    assert_eq!(next(&aged(1000)), wait(1));
+    // What it was resolved by is never old.
+    assert_eq!(next(&aged(2000)), Next::Effect(Effect::Probe { number: 2 }));
+    let mut routed = aged(100);
+    routed.balancers.clear();
+    assert_eq!(next(&routed), Next::Effect(Effect::Learn));
+}
