@@ -13,7 +13,6 @@ use aegis_notify::{
     App, Destination, Handle, Level, Look, Mail, Notifier, Otlp, Slack, Surroundings, Update, Webhook,
 };
 use aegis_planning::admission::HostMounts;
-
 use aegis_runtime::store::{StoreEvent, Verb};
 use aegis_runtime::{EventRecorder, EventType, ObjectRef, Store};
 use futures::StreamExt as _;
@@ -57,8 +56,7 @@ impl Notifiers {
         let look = Look {
             cockpit: args.cockpit_url.clone(),
             buttons: clicks.as_ref().is_some_and(SlackClicks::can_decide),
-            // There is no resource yet that a click could make.
-            silences: false,
+            silences: true,
         };
         let folder = around.store.dir().join(".notify");
         let mut all = Vec::new();
@@ -83,7 +81,8 @@ impl Notifiers {
     pub(crate) fn tasks(self, store: &Store, shutdown: &CancellationToken) -> Vec<(&'static str, Task)> {
         let mut tasks: Vec<(&'static str, Task)> = Vec::new();
         for notifier in self.all {
-            let run = notifier.run(updates(store), shutdown.clone());
+            let updates = updates(store, notifier.is_for_people());
+            let run = notifier.run(updates, shutdown.clone());
             tasks.push(("notifications", Box::pin(run)));
         }
         if let Some(clicks) = self.clicks {
@@ -190,9 +189,9 @@ fn view(handles: &Arc<[Handle]>, clicks: Option<&SlackClicks>) -> aegis_server::
     }
 }
 
-/// Every incident at the start, each change after it, and all again after a gap and when a silence begins or ends; without
-/// what is silenced.
-fn updates(store: &Store) -> BoxStream<'static, Update> {
+/// Every incident at the start, each change after it, and all again after a gap and when a silence begins or ends; for
+/// people without what is silenced.
+fn updates(store: &Store, for_people: bool) -> BoxStream<'static, Update> {
     let (store, filtering) = (store.clone(), store.clone());
     let unfolded = stream::unfold((store, None), |(store, watching)| async move {
         let (mut changes, standing): (BoxStream<'static, StoreEvent>, Vec<String>) = match watching {
@@ -219,7 +218,10 @@ fn updates(store: &Store) -> BoxStream<'static, Update> {
     });
     unfolded
         .filter_map(move |update| {
-            let heard = update.and_then(|update| silenced::heard(&filtering, update, now()));
+            let heard = match for_people {
+                true => update.and_then(|update| silenced::heard(&filtering, update, now())),
+                false => update,
+            };
             std::future::ready(heard)
         })
         .boxed()

@@ -165,6 +165,11 @@ impl Notifier {
         }
     }
 
+    /// Whether people read it: what is silenced is kept from them alone.
+    pub fn is_for_people(&self) -> bool {
+        self.destination.to().is_some()
+    }
+
     /// The way to it once it runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()

@@ -1,11 +1,14 @@
 //! The way of a click in Slack: from either way in, over the rule of what it amounts to, into the store under the name of
 //! who clicked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_api::audit::Actor;
 use aegis_api::incident::ApprovalDecision;
-use aegis_api::{Incident, Kind as _};
+use aegis_api::policy::WorkloadSelector;
+use aegis_api::silence::SilencedAutomation;
+use aegis_api::{Incident, Kind as _, Silence, SilenceSpec, Time};
 use aegis_notify::{Answers, App, Choice, Clicks, Decide, Decision, HttpAnswer, SocketMode};
 use aegis_planning::admission::{self, HostMounts};
 use aegis_planning::incident::click::decided;
@@ -108,6 +111,9 @@ async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<
         ..Actor::system("slack")
     };
     let (reader, store) = (store.clone(), store.acting(actor));
+    if let Choice::Silence(lasts) = decision.choice {
+        return silence(&store, &decision, lasts).await;
+    }
     let written = store.edit_spec::<Incident, _>(&name, move |incident| {
         let refused = |message: String| StoreError::Refused {
             kind: "Incident".to_owned(),
@@ -117,7 +123,7 @@ async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<
         let verb = match decision.choice {
             Choice::Approve => ApprovalDecision::Approve,
             Choice::Reject => ApprovalDecision::Reject,
-            Choice::Silence(_) => return Err(refused("this controller has no silences".to_owned())),
+            Choice::Silence(_) => return Err(refused("a silence decides on no plan".to_owned())),
         };
         let spec = decided(incident, &decision.uid, &decision.plan, verb, &decision.by).map_err(refused)?;
         let after = Incident {
@@ -142,6 +148,50 @@ async fn write(store: &Store, mounts: HostMounts, decision: Decision) -> Result<
             Err("it could not be written: try again, or use aegisctl".to_owned())
         }
     }
+}
+
+/// Silences the incident's workload for a while, under the name of who clicked. A click again changes nothing while it lasts.
+async fn silence(store: &Store, decision: &Decision, lasts: aegis_api::Duration) -> Result<(), String> {
+    let incident = store.get::<Incident>(&decision.incident);
+    let incident = incident.filter(|incident| incident.metadata.uid.as_deref() == Some(&*decision.uid));
+    let Some(incident) = incident else {
+        return Err(format!("there is no incident {} any more", decision.incident));
+    };
+    let Some(workload) = incident.workload() else {
+        return Err(format!("incident {} is about no known workload", incident.name()));
+    };
+    let now = Time(jiff::Timestamp::now());
+    let name = format!("slack-{}", decision.uid);
+    let known = store.get::<Silence>(&name);
+    let until = known.as_ref().and_then(|known| known.spec.until);
+    if let (Some(known), Some(until)) = (&known, until.filter(|until| *until > now)) {
+        return match known.spec.owner == decision.by {
+            true => Ok(()),
+            false => Err(format!("{} has silenced {workload} until {until} already", known.spec.owner)),
+        };
+    }
+    let spec = SilenceSpec {
+        workloads: WorkloadSelector {
+            names: vec![workload.clone()],
+            ..WorkloadSelector::default()
+        },
+        alert_types: Vec::new(),
+        match_labels: BTreeMap::new(),
+        owner: decision.by.clone(),
+        reason: format!("silenced in Slack at incident {}", incident.name()),
+        from: None,
+        until: Some(now.plus(lasts)),
+        windows: Vec::new(),
+        automation: SilencedAutomation::Continue,
+    };
+    let written = match known {
+        Some(_) => store.edit_spec::<Silence, _>(&name, move |_| Ok(spec)).await,
+        None => store.add::<Silence>(&name, &spec).await,
+    };
+    written.map(|_| ()).map_err(|error| {
+        tracing::warn!(error = aegis_api::error::chain(&error), "a silence from Slack could not be written");
+        "it could not be written: try again, or use aegisctl silence".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -211,5 +261,27 @@ mod tests {
             ..decision(&uid, "abc")
         };
         assert!(decide(gone).await.unwrap_err().contains("no incident inc-z"));
+    }
+
+    #[tokio::test]
+    async fn a_click_silences_the_incident_s_workload_for_an_hour_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, uid) = waiting(folder.path()).await;
+        let decide = decide(store.clone(), HostMounts::default());
+        let silenced = |by: &str| Decision {
+            choice: Choice::Silence(aegis_api::Duration::from_secs(3_600)),
+            by: by.to_owned(),
+            ..decision(&uid, "")
+        };
+        for _ in 0..2 {
+            assert_eq!(decide(silenced("slack:U1 (ada)")).await, Ok(()));
+        }
+        let all = store.list::<Silence>();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].spec.owner, "slack:U1 (ada)");
+        assert_eq!(all[0].spec.workloads.names[0].as_str(), "web");
+        let second = decide(silenced("slack:U2 (bob)")).await.unwrap_err();
+        assert!(second.contains("slack:U1 (ada) has silenced web"), "{second}");
+        assert_eq!(store.get::<Incident>("inc-a").unwrap().spec.approval, None);
     }
 }

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use aegis_api::{ConditionType, Detector, Incident, Kind as _, RemediationPolicy, Time, Workload, condition};
-use aegis_notify::Wishes;
+use aegis_notify::{Update, Wishes};
 use aegis_planning::governing::governing;
-use aegis_planning::incident::gate::window::is_frozen;
+use aegis_planning::incident::gate::is_frozen;
 use aegis_runtime::Store;
+
+use crate::silenced;
 
 type Asked<T> = Arc<dyn Fn(&Incident) -> T + Send + Sync>;
 
@@ -47,7 +49,7 @@ pub(super) fn is_ongoing(store: Store) -> Asked<bool> {
         let Some(workload) = store.get::<Workload>(name.as_str()) else {
             return false;
         };
-        if store.list::<Incident>().iter().any(later) {
+        if store.list::<Incident>().iter().any(later) || is_silenced_now(&store, incident) {
             return false;
         }
         let fires = |detector: &Arc<Detector>| {
@@ -59,4 +61,14 @@ pub(super) fn is_ongoing(store: Store) -> Asked<bool> {
         let is_ready = condition::is_true(conditions.unwrap_or_default(), ConditionType::Ready);
         !is_ready || store.list::<Detector>().iter().any(fires)
     })
+}
+
+/// Whether a silence is in force for it now: one that began after it failed counts, too.
+fn is_silenced_now(store: &Store, incident: &Incident) -> bool {
+    let mut open = incident.clone();
+    if let Some(status) = &mut open.status {
+        status.finished_at = None;
+    }
+    let now = Time(jiff::Timestamp::now());
+    silenced::heard(store, Update::Changed(Arc::new(open)), now).is_none()
 }

@@ -6,9 +6,9 @@ mod host;
 mod rules;
 #[cfg(test)]
 mod tests;
-pub mod window;
+mod window;
 
-pub(crate) use window::is_frozen;
+pub use window::is_frozen;
 
 use aegis_api::Reason;
 use aegis_api::policy::Mode;
