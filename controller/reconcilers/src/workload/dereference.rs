@@ -37,15 +37,18 @@ pub enum Error {
 pub(super) async fn dereference(context: &Context, workload: &Workload) -> Result<Observed, Error> {
     let name = workload.name();
     let asked = context.clock.now();
-    let all = context.engine.list(ListFilter::default()).await;
-    let all = all.map_err(|source| Error::Containers {
+    let (all, base) = tokio::try_join!(
+        context.engine.list(ListFilter::default()),
+        base(context, workload)
+    )
+    .map_err(|source| Error::Containers {
         workload: name.to_owned(),
         source,
     })?;
     context.lifecycle.engine_answered(asked);
     let instance = context.store.instance_id();
     let rows = Rows::sorted(&all, name, instance);
-    let seen = inspect(context, workload, &all, &rows).await?;
+    let seen = inspect(context, workload, &all, &rows, base).await?;
     let mine: Vec<&ContainerDetails> = seen.base.iter().chain(&seen.replicas).collect();
     let probe_results = mine.iter().map(|container| {
         let result = context.prober.result(&container.id, container.started_at);
@@ -105,6 +108,7 @@ async fn inspect(
     workload: &Workload,
     all: &[ContainerSummary],
     rows: &Rows<'_>,
+    mut base: Option<ContainerDetails>,
 ) -> Result<Seen, Error> {
     let name = || workload.name().to_owned();
     let failed = |source| Error::Containers {
@@ -112,7 +116,6 @@ async fn inspect(
         source,
     };
     let replicas = replicas(context, &rows.ours).await.map_err(failed)?;
-    let mut base = base(context, workload).await.map_err(failed)?;
     let owner = base.as_ref().and_then(|base| network_owner(base, all));
     let inspected = match owner {
         Some(owner) => context.engine.inspect(&owner.id).await.map_err(failed)?,

@@ -125,8 +125,12 @@ async fn gather(
     depth: Depth,
 ) -> Result<Evidence, EngineError> {
     let status = workload.status.clone().unwrap_or_default();
-    let (containers, mut gaps) = containers(context, workload, &status, depth).await?;
-    let neighbours = neighbours(context, &status).await.unwrap_or_else(|error| {
+    let (seen, beside) = tokio::join!(
+        containers(context, workload, &status, depth),
+        neighbours(context, &status)
+    );
+    let (containers, mut gaps) = seen?;
+    let neighbours = beside.unwrap_or_else(|error| {
         gaps.push(format!("the containers beside it: {error}"));
         Vec::new()
     });
