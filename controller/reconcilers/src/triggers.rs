@@ -1,18 +1,21 @@
 //! What makes each kind's loop reconcile an object: changes in the store, the engine's events, probes. Only names pass
 //! through here; what a trigger saw is never given to a reconciler. No I/O.
 
+mod incident;
+
 use std::collections::BTreeSet;
 
-use aegis_api::facets::key;
 use aegis_api::meta::{LABEL_INSTANCE, LABEL_WORKLOAD};
 use aegis_api::observed::EngineEvent;
 use aegis_api::workload::DependencyStatus;
-use aegis_api::{Detector, Incident, Kind, LoadBalancer, RemediationPolicy, RunbookEntry, Workload};
+use aegis_api::{Incident, Kind, LoadBalancer, RunbookEntry, Workload};
 use aegis_runtime::controller::Trigger;
 use aegis_runtime::predicate;
 use aegis_runtime::store::{Store, StoreEvent};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
+
+pub(crate) use incident::{incidents, open_incidents};
 
 use crate::context::Context;
 use crate::docker_events::{DockerEvents, Notice};
@@ -288,101 +291,6 @@ pub(crate) fn load_balancers(context: &Context, events: &DockerEvents) -> Vec<Bo
         },
     );
     vec![store, engine]
-}
-
-/// Triggers of the Incident loop.
-pub(crate) fn incidents(context: &Context) -> Vec<BoxStream<'static, Trigger>> {
-    let store = from_store(
-        context,
-        |store, event| {
-            let own = is_kind::<Incident>(event).then(|| event.object.name().to_owned());
-            if own.is_some() && is_asked(event) {
-                return own.into_iter().collect();
-            }
-            // A workload, load balancer or policy that moved, or an incident that ended, may be what others wait for.
-            let ended = event
-                .object
-                .typed::<Incident>()
-                .is_some_and(|incident| incident.is_finished());
-            if is_kind::<Detector>(event) {
-                return concerned_by(store, event);
-            }
-            let relevant = ended
-                || is_kind::<Workload>(event)
-                || is_kind::<LoadBalancer>(event)
-                || (is_kind::<RemediationPolicy>(event) && is_asked(event));
-            // What one cleared has come back in another.
-            let earlier = event.object.typed::<Incident>();
-            let earlier = earlier.and_then(|incident| incident.status.as_ref()?.relapse_of.clone());
-            let mut concerned: Vec<String> = earlier
-                .filter(|name| is_unsettled(store, name))
-                .into_iter()
-                .collect();
-            if relevant {
-                let about = event.object.typed::<Workload>();
-                concerned.extend(open_incidents(
-                    store,
-                    about.as_ref().map(|workload| workload.name()),
-                ));
-            }
-            concerned
-        },
-        |store| [open_incidents(store, None), unsettled_incidents(store)].concat(),
-    );
-    vec![store, from_brake(context, |store| open_incidents(store, None))]
-}
-
-/// The open incidents of workloads for which a detector began or ceased to fire, or has another incident.
-fn concerned_by(store: &Store, event: &StoreEvent) -> Vec<String> {
-    let rows = |value: &serde_json::Value| {
-        let rows = value
-            .pointer("/status/workloads")
-            .and_then(serde_json::Value::as_array);
-        let key = |row: &serde_json::Value| {
-            let text = |field: &str| row.get(field).cloned().unwrap_or_default().to_string();
-            let name = row.get("workload").and_then(serde_json::Value::as_str);
-            (
-                name.unwrap_or_default().to_owned(),
-                text("firing"),
-                text("incident"),
-            )
-        };
-        let rows = rows.into_iter().flatten().map(key);
-        rows.collect::<BTreeSet<_>>()
-    };
-    let old = event.old.as_ref().map(|old| rows(&old.value)).unwrap_or_default();
-    let now = rows(&event.object.value);
-    let changed: BTreeSet<String> = old.symmetric_difference(&now).map(|row| row.0.clone()).collect();
-    let named = changed.iter().filter(|name| !name.is_empty());
-    named.flat_map(|name| open_incidents(store, Some(name))).collect()
-}
-
-/// Incidents that have not ended; those about another workload are left out where one is named.
-pub(crate) fn open_incidents(store: &Store, workload: Option<&str>) -> Vec<String> {
-    let mut incidents = match workload {
-        None => store.find::<Incident>(key::OPEN),
-        Some(name) => store.find::<Incident>(&key::workload(name)),
-    };
-    incidents.retain(|incident| !incident.is_finished());
-    let unplaced = workload.map(|_| store.find::<Incident>(key::UNPLACED));
-    let names = incidents.iter().chain(unplaced.iter().flatten());
-    let names: BTreeSet<String> = names.map(|incident| incident.name().to_owned()).collect();
-    names.into_iter().collect()
-}
-
-/// Incidents that have ended, and whose symptom may still come back.
-fn unsettled_incidents(store: &Store) -> Vec<String> {
-    let unsettled = store.find::<Incident>(key::UNSETTLED);
-    unsettled
-        .iter()
-        .map(|incident| incident.name().to_owned())
-        .collect()
-}
-
-fn is_unsettled(store: &Store, name: &str) -> bool {
-    let incident = store.get::<Incident>(name);
-    let status = incident.as_ref().and_then(|incident| incident.status.as_ref());
-    status.is_some_and(|status| status.is_unsettled())
 }
 
 /// Triggers of a loop that reconciles an object only when people change it.

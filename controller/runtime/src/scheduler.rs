@@ -119,15 +119,11 @@ impl<K: Eq + Hash + Clone> Scheduler<K> {
         }
     }
 
+    /// One by one: to join two maps costs as much as both have, and in a storm thousands are ready at each look.
     fn promote(&mut self, now: Instant) {
-        if self
-            .later
-            .first_key_value()
-            .is_some_and(|(place, _)| place.0 <= now)
-        {
-            let still_later = self.later.split_off(&(now, u64::MAX));
-            self.ready.append(&mut self.later);
-            self.later = still_later;
+        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
+            let (place, key) = first.remove_entry();
+            self.ready.insert(place, key);
         }
     }
 

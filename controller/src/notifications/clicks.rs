@@ -167,7 +167,10 @@ async fn silence(store: &Store, decision: &Decision, lasts: aegis_api::Duration)
     if let (Some(known), Some(until)) = (&known, until.filter(|until| *until > now)) {
         return match known.spec.owner == decision.by {
             true => Ok(()),
-            false => Err(format!("{} has silenced {workload} until {until} already", known.spec.owner)),
+            false => Err(format!(
+                "{} has silenced {workload} until {until} already",
+                known.spec.owner
+            )),
         };
     }
     let spec = SilenceSpec {
@@ -189,7 +192,10 @@ async fn silence(store: &Store, decision: &Decision, lasts: aegis_api::Duration)
         None => store.add::<Silence>(&name, &spec).await,
     };
     written.map(|_| ()).map_err(|error| {
-        tracing::warn!(error = aegis_api::error::chain(&error), "a silence from Slack could not be written");
+        tracing::warn!(
+            error = aegis_api::error::chain(&error),
+            "a silence from Slack could not be written"
+        );
         "it could not be written: try again, or use aegisctl silence".to_owned()
     })
 }
