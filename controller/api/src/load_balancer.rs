@@ -8,7 +8,10 @@ use serde_json::Value;
 use crate::condition::Condition;
 use crate::defaults::{Defaults, Fill, add};
 use crate::ids::ContainerId;
-use crate::scalar::{AbsolutePath, ContainerName, Duration, ResourceName, TemplateName, Time, UpstreamName};
+use crate::scalar::{
+    AbsolutePath, ContainerName, Duration, LocationPath, NetworkPrefix, ResourceName, TemplateName, Time,
+    UpstreamName,
+};
 use crate::validate::{FieldError, Rules};
 use crate::workload::Leaving;
 
@@ -75,9 +78,39 @@ pub struct LoadBalancerSpec {
     /// How long a server that leaves may take to finish its requests.
     #[serde(default = "ten_seconds")]
     pub drain_timeout: Duration,
+    /// Peers whose `X-Forwarded-Proto`, `-Host`, `-Port`, `-For` and `Forwarded` are passed on; of all others these are set
+    /// here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub trusted_proxies: Option<Vec<NetworkPrefix>>,
+    /// Largest request body, MiB. Absent: the application decides, and gets the body as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_body_mb: Option<u32>,
+    /// Listen on IPv6 beside IPv4.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ipv6: bool,
+    /// Listen with TLS, too, on a port of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
-/// One upstream: the ready containers of a Workload on one port.
+/// A listener with TLS. Its files lie in nginx's container, such as in a mounted folder, and are read at each reload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// The port, inside nginx's container.
+    #[serde(default = "https")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// PEM file with the certificate and those that it was signed with.
+    pub certificate: AbsolutePath,
+    /// PEM file with its key.
+    pub key: AbsolutePath,
+}
+
+/// One upstream: the ready containers of a Workload on one port. Of backends that share an upstream the first one says at
+/// which path and how it is served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Backend {
@@ -92,6 +125,19 @@ pub struct Backend {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = 1000))]
     pub weight: u32,
+    /// Path below which it is served, such as `/api/`. Absent: `/` for the first upstream, `/<upstream>/` for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<LocationPath>,
+    /// The application gets paths without that of this backend, which it is given as `X-Forwarded-Prefix`.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub strip_path: bool,
+    /// How long the application may be silent within an answer or on a WebSocket, 1s to 1d.
+    #[serde(default = "a_minute", skip_serializing_if = "is_a_minute")]
+    pub read_timeout: Duration,
+    /// nginx takes an answer as fast as it comes and passes it on as fast as the client reads. False: each piece is passed on
+    /// at once, as server-sent events need it.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub buffering: bool,
 }
 
 /// How nginx chooses a server.
@@ -204,6 +250,10 @@ pub struct Reload {
     pub proved_at: Time,
     /// What `nginx -t` said.
     pub check: String,
+    /// Host names that other servers of this nginx answer on the same port, human-readable; as of the last change of more
+    /// than servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadowed: Option<String>,
 }
 
 impl LoadBalancerStatus {
@@ -310,6 +360,101 @@ impl Rules for LoadBalancerSpec {
                     "an upstream can hold a workload once: name another workload or another upstream",
                 ));
             }
+            backend_rules(self, index, backend, path, out);
+        }
+        if let Some(tls) = &self.tls {
+            tls_rules(tls, self.port, &format!("{path}.tls"), out);
+        }
+    }
+}
+
+/// What a backend says beside which workload it is.
+fn backend_rules(
+    spec: &LoadBalancerSpec,
+    index: usize,
+    backend: &Backend,
+    path: &str,
+    out: &mut Vec<FieldError>,
+) {
+    let path = format!("{path}.backends[{index}]");
+    if !(SHORTEST_READ..=LONGEST_READ).contains(&backend.read_timeout.std()) {
+        out.push(FieldError::invalid(
+            format!("{path}.readTimeout"),
+            &backend.read_timeout,
+            "must be from 1s to 1d",
+        ));
+    }
+    let earlier = || spec.backends.iter().take(index);
+    let Some(first) = earlier().find(|other| other.upstream == backend.upstream) else {
+        let own = spec.path_of(backend.upstream.as_str());
+        let other = earlier().find(|other| spec.path_of(other.upstream.as_str()) == own);
+        if let Some(other) = other {
+            out.push(FieldError::invalid(
+                format!("{path}.path"),
+                &own,
+                format!(
+                    "upstream {} is served there already: name another path",
+                    other.upstream
+                ),
+            ));
+        }
+        return;
+    };
+    let says = |backend: &Backend| (backend.strip_path, backend.read_timeout, backend.buffering);
+    let is_new = backend.path.is_some() && backend.path != first.path;
+    let as_default = says(backend) == (true, a_minute(), true);
+    if is_new || !(as_default || says(backend) == says(first)) {
+        out.push(FieldError::invalid(
+            path,
+            &backend.workload,
+            format!(
+                "the first backend of upstream {} says path, stripPath, readTimeout and buffering: say them there",
+                backend.upstream
+            ),
+        ));
+    }
+}
+
+fn tls_rules(tls: &Tls, port: u16, path: &str, out: &mut Vec<FieldError>) {
+    if tls.port == port {
+        out.push(FieldError::invalid(
+            format!("{path}.port"),
+            tls.port,
+            "must be another one than spec.port, which is asked without TLS",
+        ));
+    }
+    for (field, file) in [("certificate", &tls.certificate), ("key", &tls.key)] {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@');
+        if !file.as_str().chars().all(is_plain) {
+            out.push(FieldError::invalid(
+                format!("{path}.{field}"),
+                file,
+                "may have letters, digits, '/', '.', '_', '-', '+' and '@' alone",
+            ));
+        }
+    }
+}
+
+impl LoadBalancerSpec {
+    /// The path below which an upstream is served; begins and ends with `/`.
+    pub fn path_of(&self, upstream: &str) -> String {
+        let mut backends = self.backends.iter();
+        let said = backends
+            .find(|backend| backend.upstream.as_str() == upstream)
+            .and_then(|backend| backend.path.as_ref());
+        let first = self.backends.first();
+        match said {
+            Some(path) => path.to_string(),
+            None if first.is_some_and(|first| first.upstream.as_str() == upstream) => "/".to_owned(),
+            None => format!("/{upstream}/"),
+        }
+    }
+
+    /// See the field of this name.
+    pub fn trusted_proxies(&self) -> Vec<&str> {
+        match &self.trusted_proxies {
+            Some(networks) => networks.iter().map(NetworkPrefix::as_str).collect(),
+            None => PRIVATE_NETWORKS.to_vec(),
         }
     }
 }
@@ -337,8 +482,52 @@ fn default_config_path() -> AbsolutePath {
     Defaults::default().nginx_config_path
 }
 
+/// Loopback, RFC 1918, link-local, and their like in IPv6: never a stranger's from outside.
+const PRIVATE_NETWORKS: [&str; 8] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+const SHORTEST_READ: std::time::Duration = std::time::Duration::from_secs(1);
+const LONGEST_READ: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 const fn one() -> u32 {
     1
+}
+const fn https() -> u16 {
+    443
+}
+const fn yes() -> bool {
+    true
+}
+const fn a_minute() -> Duration {
+    Duration::from_secs(60)
+}
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde requires"
+)]
+const fn is_true(field: &bool) -> bool {
+    *field
+}
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde requires"
+)]
+const fn is_false(field: &bool) -> bool {
+    !*field
+}
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde requires"
+)]
+fn is_a_minute(timeout: &Duration) -> bool {
+    *timeout == a_minute()
 }
 #[expect(
     clippy::trivially_copy_pass_by_ref,

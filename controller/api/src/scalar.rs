@@ -124,6 +124,33 @@ text_scalar!(
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 );
 
+text_scalar!(
+    /// A path that a load balancer serves: begins and ends with `/`, with letters, digits, `.`, `_`, `~` and `-` between.
+    LocationPath, "^/([a-zA-Z0-9._~-]+/)*$", 200,
+    "a path that begins and ends with '/', with letters, digits, '.', '_', '~' or '-' between",
+    |text| {
+        let inner = text.strip_prefix('/');
+        let is_part = |part: &str| !part.is_empty() && !matches!(part, "." | "..")
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-'));
+        inner.is_some_and(|inner| inner.is_empty() || inner.strip_suffix('/').is_some_and(|inner| inner.split('/').all(is_part)))
+    }
+);
+
+text_scalar!(
+    /// Addresses of a network (`10.0.0.0/8`, `fd00::/8`), or one address.
+    NetworkPrefix, "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$", 49,
+    "an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8",
+    |text| {
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let most = match address.parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V4(_)) => 32,
+            Ok(std::net::IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
+    }
+);
+
 /// A span of time written as numbers with units, as Go and Compose do: `250ms`, `30s`, `1m30s`, `1.5h`, `7d`. Whole
 /// milliseconds, at most 365 d. Shown in the largest unit that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

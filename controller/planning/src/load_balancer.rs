@@ -9,12 +9,14 @@ pub mod down;
 pub mod home;
 pub mod idle;
 pub mod membership;
+pub mod neighbours;
 pub mod observed;
 pub mod plan;
 pub mod receipts;
 pub mod render;
 pub mod staging;
 pub mod status;
+mod syntax;
 mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -210,6 +210,8 @@ vocabulary! {
         TemplateError,
         /// `nginx -t` refuses the configuration; the last good one stays.
         ConfigRefused,
+        /// nginx's files or mounts do not allow it; the message names the line or the mount to change. Nothing was touched.
+        NotConfigurable,
         /// nginx did not come to serve the configuration; the last good one was put back.
         ReloadUnproved,
 

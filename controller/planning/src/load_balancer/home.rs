@@ -29,10 +29,18 @@ pub type Endpoints = BTreeMap<ContainerId, Endpoint>;
 /// The networks that nginx is on.
 pub type Networks = BTreeMap<String, Option<IpAddr>>;
 
+/// Name of the network of containers that have none of their own: the host's.
+pub const HOST: &str = "host";
+
+/// Whether nginx reaches what is on this network: it is on it, or on the host's, which reaches all of them.
+fn reaches(networks: &Networks, network: &str) -> bool {
+    networks.contains_key(network) || networks.contains_key(HOST)
+}
+
 /// Where nginx reaches a container: `10.0.0.2`, or `[fd00::2]`. `None` where it shares no network with it.
 pub fn host(endpoint: &Endpoint, networks: &Networks) -> Option<String> {
     let mut shared = endpoint.addresses.iter();
-    let (_, ip) = shared.find(|(network, _)| networks.contains_key(*network))?;
+    let (_, ip) = shared.find(|(network, _)| reaches(networks, network))?;
     Some(written(*ip))
 }
 
@@ -53,6 +61,6 @@ pub(crate) fn is_home(server: &Server, endpoints: &Endpoints, networks: &Network
     let endpoint = endpoints.get(&server.id).filter(|endpoint| endpoint.is_running());
     endpoint.is_some_and(|endpoint| {
         let mut shared = endpoint.addresses.iter();
-        shared.any(|(network, ip)| networks.contains_key(network) && written(*ip) == host_of(&server.address))
+        shared.any(|(network, ip)| reaches(networks, network) && written(*ip) == host_of(&server.address))
     })
 }

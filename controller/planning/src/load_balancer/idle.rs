@@ -4,6 +4,10 @@
 //! moment gets no answer, and one that does not repeat it (POST above all) sees an error. From [`KEEPS_FROM`] on nginx has
 //! `keepalive_min_timeout`: workers of before wait that long for one more request, which they answer and close the
 //! connection with. They still know the servers of before, so it must be over before a drain runs into its deadline.
+//!
+//! A drain waits for those workers, so each second of it may be a second that a restart or a scale in takes while some client
+//! keeps a connection idle. [`LONGEST`] is what common application servers allow an idle connection by themselves: a client
+//! that sends more often than that meets no closed connection, and one that pauses longer has to live with one at any of them.
 
 use std::time::Duration;
 
@@ -18,8 +22,8 @@ const DIRECTIVE: &str = "keepalive_min_timeout";
 const VALUE: &str = "keepalive_min_timeout_secs";
 /// The first nginx that has it (<https://nginx.org/en/docs/http/ngx_http_core_module.html#keepalive_min_timeout>).
 const KEEPS_FROM: Version = Version(1, 27, 4);
-/// The longest that connections are kept: what nginx keeps them without a reload, about.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest that connections are kept: what Node.js, Apache and uvicorn keep idle ones.
+const LONGEST: Duration = Duration::from_secs(5);
 /// How long before a drain's deadline they are over, so that its workers can be seen to be gone.
 const MARGIN: Duration = Duration::from_secs(1);
 /// Exit code of an nginx that does not start with its configuration.
@@ -153,8 +157,9 @@ mod tests {
         };
         let newer = Some(Version(1, 28, 3));
         for (nginx, drain, secs) in [
-            (Some(Version(1, 27, 4)), "10s", Some(9)),
-            (newer, "10m", Some(60)),
+            (Some(Version(1, 27, 4)), "10s", Some(5)),
+            (newer, "10m", Some(5)),
+            (newer, "4s", Some(3)),
             (newer, "2s", Some(1)),
             (newer, "1s", None),
             (newer, "0s", None),
@@ -178,7 +183,7 @@ mod tests {
         };
         let spec = balancer().spec;
         let before = with("    keepalive_min_timeout 9s;\n");
-        assert_eq!(kept(&spec, None, false, &before), Some(9));
+        assert_eq!(kept(&spec, None, false, &before), Some(5));
         let before = with("    # keepalive_min_timeout 9s;\n");
         assert_eq!(kept(&spec, None, false, &before), None);
         assert!(is_known_to(TEMPLATE) && !is_known_to("# keepalive_min_timeout_secs"));

@@ -1,6 +1,9 @@
 //! Upstreams and template to nginx's configuration and its revision. Pure.
 
+use std::time::Duration;
+
 use aegis_api::error::chain;
+use aegis_api::load_balancer::Tls;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -10,6 +13,9 @@ use super::validate::{Upstream, ValidatedLoadBalancer};
 /// Where no process listens: nginx answers 502 at once. What a template gets for an upstream without a server that does not
 /// read `unavailable`: nginx would refuse its empty upstream, and go on serving addresses that may be somebody else's.
 pub(crate) const NO_SERVER: &str = "127.0.0.1:1";
+
+/// nginx's own.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A rendered configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +41,18 @@ pub enum RenderError {
 #[derive(Serialize)]
 struct Values<'a> {
     name: &'a str,
+    /// 8 hex characters of the name: what nginx knows once in all its files is named with it, for several load balancers may
+    /// share an nginx.
+    id: String,
     port: u16,
+    ipv6: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a Tls>,
+    /// Networks of peers whose headers are passed on.
+    trusted_proxies: Vec<&'a str>,
+    /// Largest request body in MiB; absent where the application decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_body_mb: Option<u32>,
     algorithm: aegis_api::load_balancer::Algorithm,
     drain_timeout_secs: u64,
     upstreams: Vec<UpstreamValues<'a>>,
@@ -54,8 +71,12 @@ struct Values<'a> {
 #[derive(Serialize)]
 struct UpstreamValues<'a> {
     name: &'a str,
-    /// `/` for the first backend of the spec, `/<name>/` for the others.
+    /// Where it is served; begins and ends with `/`.
     path: String,
+    /// That path without its last `/`, where the application does not get to see it; else empty.
+    stripped: String,
+    read_timeout_secs: u64,
+    buffering: bool,
     /// It has no server: its location must answer 503 by itself.
     unavailable: bool,
     servers: Vec<ServerValues<'a>>,
@@ -72,18 +93,18 @@ struct ServerValues<'a> {
 pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Rendered, RenderError> {
     let mut values = Values {
         name: &balancer.name,
+        id: hex(&Sha256::digest(&balancer.name), 4),
         port: balancer.spec.port,
+        ipv6: balancer.spec.ipv6 || balancer.address.is_ipv6(),
+        tls: balancer.spec.tls.as_ref(),
+        trusted_proxies: balancer.spec.trusted_proxies(),
+        max_body_mb: balancer.spec.max_body_mb,
         algorithm: balancer.algorithm,
         drain_timeout_secs: balancer.spec.drain_timeout.std().as_secs().max(1),
         upstreams: balancer
             .upstreams
             .iter()
-            .map(|upstream| UpstreamValues {
-                name: &upstream.name,
-                path: path(balancer, &upstream.name),
-                unavailable: upstream.servers.is_empty(),
-                servers: servers(upstream, knows_unavailable(template)),
-            })
+            .map(|upstream| values(balancer, upstream, template))
             .collect(),
         revision: None,
         revision_path: super::REVISION_PATH,
@@ -94,12 +115,7 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
     let mut hash = Sha256::new();
     hash.update(template);
     hash.update(serde_json::to_vec(&values)?);
-    let digest: String = hash
-        .finalize()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&hash.finalize(), 6);
     values.revision = Some(&digest);
     let context = tera::Context::from_serialize(&values).map_err(RenderError::Template)?;
     let text = super::template::render(template, &context).map_err(RenderError::Template)?;
@@ -107,6 +123,35 @@ pub fn render(balancer: &ValidatedLoadBalancer, template: &str) -> Result<Render
         revision: digest,
         text,
     })
+}
+
+fn hex(digest: &[u8], bytes: usize) -> String {
+    let bytes = digest.iter().take(bytes);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn values<'a>(
+    balancer: &ValidatedLoadBalancer,
+    upstream: &'a Upstream,
+    template: &str,
+) -> UpstreamValues<'a> {
+    let mut backends = balancer.spec.backends.iter();
+    let backend = backends.find(|backend| backend.upstream.as_str() == upstream.name);
+    let path = balancer.spec.path_of(&upstream.name);
+    let strips = backend.is_none_or(|backend| backend.strip_path) && path != "/";
+    let read_timeout = backend.map_or(READ_TIMEOUT, |backend| backend.read_timeout.std());
+    UpstreamValues {
+        name: &upstream.name,
+        stripped: match strips {
+            true => path.trim_end_matches('/').to_owned(),
+            false => String::new(),
+        },
+        path,
+        read_timeout_secs: read_timeout.as_secs().max(1),
+        buffering: backend.is_none_or(|backend| backend.buffering),
+        unavailable: upstream.servers.is_empty(),
+        servers: servers(upstream, knows_unavailable(template)),
+    }
 }
 
 fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>> {
@@ -128,17 +173,4 @@ fn servers(upstream: &Upstream, knows_unavailable: bool) -> Vec<ServerValues<'_>
 fn knows_unavailable(template: &str) -> bool {
     let mut lines = template.lines().map(str::trim_start);
     lines.any(|line| !line.starts_with('#') && line.contains("unavailable"))
-}
-
-fn path(balancer: &ValidatedLoadBalancer, upstream: &str) -> String {
-    let first = balancer
-        .spec
-        .backends
-        .first()
-        .is_some_and(|backend| backend.upstream.as_str() == upstream);
-    if first {
-        "/".to_owned()
-    } else {
-        format!("/{upstream}/")
-    }
 }

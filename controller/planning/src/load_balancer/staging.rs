@@ -1,52 +1,189 @@
 //! How nginx is made to judge a new file before it is in its place: a copy of the main configuration that names every
 //! file of the live folder, the new one in the place of its predecessor. Pure.
 //!
-//! Nothing but those two files is ever staged, and each overwrites its own earlier self: a container's files can be
-//! written from outside and not deleted, so whatever was left there would be judged for ever.
+//! A check that does not come to see the new file is none: where the main configuration does not itself include it, that is
+//! refused with the line that is missing. nginx takes relative paths as from the folder of the file that it is started with.
+//! Of the includes here they are written out; others can be judged only by a copy that lies beside the original.
 
 use std::str::Chars;
 
-/// Folder beside the configuration in which a new one is checked. nginx's `*.conf` does not reach into it.
-pub const FOLDER: &str = ".aegis";
+use super::syntax::{Directive, End, directives};
 
-/// The main configuration with every include of `folder` written out: what the pattern means among `present` (names of
-/// the files there), except that `file` is the staged one.
-pub fn main_with_staged(main: &str, folder: &str, file: &str, present: &[String]) -> String {
+/// Names of what is staged, in the folder of the configuration. nginx's `*` and `*.conf` do not reach these.
+pub const SUFFIX: &str = ".aegis-check";
+
+/// Where nginx's files are.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The main configuration.
+    pub main: &'a str,
+    /// Folder of the file that is ours.
+    pub folder: &'a str,
+    /// Its name.
+    pub file: &'a str,
+}
+
+impl Places<'_> {
+    /// The file that is ours.
+    pub fn config(&self) -> String {
+        format!("{}/{}", self.folder.trim_end_matches('/'), self.file)
+    }
+
+    /// Name of the staged file, in the folder.
+    pub fn staged_name(&self) -> String {
+        format!(".{}{SUFFIX}", self.file)
+    }
+
+    /// The staged file.
+    pub fn staged(&self) -> String {
+        format!("{}/{}", self.folder.trim_end_matches('/'), self.staged_name())
+    }
+
+    /// Folder and name of the main configuration.
+    pub fn main_parts(&self) -> (&str, &str) {
+        self.main.rsplit_once('/').unwrap_or(("", self.main))
+    }
+
+    /// Name of the staged copy of the main configuration, in the folder or beside the original.
+    pub fn staged_main_name(&self) -> String {
+        format!(".{}{SUFFIX}", self.main_parts().1)
+    }
+
+    /// Whether what nginx said of the staged copy may come of relative paths, which it took as from the wrong folder.
+    pub fn may_be_astray(&self, said: &str, present: &[String]) -> bool {
+        let folder = format!("\"{}/", self.folder.trim_end_matches('/'));
+        let named = said.split(folder.as_str()).skip(1);
+        let mut named = named.filter_map(|rest| rest.split('"').next());
+        self.main_parts().0 != self.folder
+            && named.any(|name| name != self.staged_name() && !present.iter().any(|file| file == name))
+    }
+}
+
+/// Why nginx would not see the new file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("nginx does not read {config}: add `include {config};` to the http block of {main}{instead}")]
+pub struct NotIncluded {
+    config: String,
+    main: String,
+    /// Where its includes of other files are.
+    instead: String,
+}
+
+/// The main configuration with every include of the folder written out: what the pattern means among `present` (names of
+/// the files there), except that ours is the staged one.
+pub fn main_with_staged(main: &str, places: Places<'_>, present: &[String]) -> Result<String, NotIncluded> {
     let mut names: Vec<&str> = present.iter().map(String::as_str).collect();
-    names.push(file);
+    names.push(places.file);
     // As glob sorts them: of two servers that could answer, nginx takes the first.
     names.sort_unstable();
     names.dedup();
-    let statements = main.split_inclusive(';').map(|statement| {
-        let Some((before, pattern)) = include_of(statement, folder) else {
-            return statement.to_owned();
+    let (base, _) = places.main_parts();
+    let mut staged = String::new();
+    let (mut copied, mut is_seen) = (0, false);
+    let mut others = Vec::new();
+    let all = directives(main);
+    for directive in &all {
+        let Some(path) = directive.only_argument("include") else {
+            continue;
         };
-        let meant = names.iter().filter(|name| matches(pattern, name));
-        let includes = meant.map(|name| {
-            let path = match *name == file {
-                true => format!("{folder}/{FOLDER}/{name}"),
-                false => format!("{folder}/{name}"),
-            };
-            format!("include {};", quoted(&path))
-        });
-        format!("{before}{}", includes.collect::<Vec<_>>().join(" "))
-    });
-    statements.collect()
+        let path = match path.starts_with('/') {
+            true => path.to_owned(),
+            false => format!("{base}/{path}"),
+        };
+        let includes = match pattern_in(&path, places.folder) {
+            Some(pattern) => {
+                let meant = names.iter().filter(|name| matches(pattern, name));
+                let includes = meant.map(|name| {
+                    let is_ours = *name == places.file;
+                    is_seen |= is_ours;
+                    let file = match is_ours {
+                        true => places.staged(),
+                        false => format!("{}/{name}", places.folder),
+                    };
+                    include(&file)
+                });
+                includes.collect::<Vec<_>>().join(" ")
+            }
+            None => {
+                others.push(format!("line {} includes {path}", directive.line));
+                include(&path)
+            }
+        };
+        staged.push_str(main.get(copied..directive.range.start).unwrap_or_default());
+        staged.push_str(&includes);
+        copied = directive.range.end;
+    }
+    staged.push_str(main.get(copied..).unwrap_or_default());
+    if is_seen {
+        return Ok(staged);
+    }
+    let has_http = all.iter().any(is_http);
+    others.truncate(SHOWN);
+    Err(NotIncluded {
+        config: places.config(),
+        main: places.main.to_owned(),
+        instead: match (has_http, others.is_empty()) {
+            (_, false) => format!("; its {}", others.join(", ")),
+            (false, true) => ", which has none".to_owned(),
+            (true, true) => String::new(),
+        },
+    })
 }
 
-/// The pattern of an include of files directly in the folder, and what stands before it.
-fn include_of<'a>(statement: &'a str, folder: &str) -> Option<(&'a str, &'a str)> {
-    let words = statement.strip_suffix(';')?.trim_end();
-    let (head, path) = words.rsplit_once(char::is_whitespace)?;
-    let before = head.trim_end().strip_suffix("include")?;
-    let pattern = path
-        .trim_matches(['"', '\''])
-        .strip_prefix(folder)?
-        .strip_prefix('/')?;
-    (!pattern.contains('/')).then_some((before, pattern))
+/// The main configuration that nginx was started with, from what follows `nginx: master process` in its title; `None` where
+/// that does not say.
+pub fn started_with(title: &str) -> Option<String> {
+    let words: Vec<&str> = title.split_whitespace().collect();
+    let after = |flag: &str| {
+        let at = words.iter().position(|word| *word == flag)?;
+        words.get(at.saturating_add(1)).copied()
+    };
+    let main = after("-c")?;
+    match (main.starts_with('/'), after("-p").filter(|prefix| prefix.starts_with('/'))) {
+        (true, _) => Some(main.to_owned()),
+        (false, Some(prefix)) => Some(format!("{}/{main}", prefix.trim_end_matches('/'))),
+        (false, None) => None,
+    }
 }
 
-/// As glob matches names: `*` is any text, `?` any character, and a leading dot must be written.
+/// The main configuration that nginx reads by itself, from what `nginx -V` prints.
+pub fn built_with(said: &str) -> Option<String> {
+    let after = |option: &str| said.split_whitespace().find_map(|word| word.strip_prefix(option));
+    let main = after("--conf-path=");
+    let prefix = after("--prefix=").map(|prefix| prefix.trim_end_matches('/'));
+    match (main, prefix) {
+        (Some(main), _) if main.starts_with('/') => Some(main.to_owned()),
+        (Some(main), Some(prefix)) => Some(format!("{prefix}/{main}")),
+        (None, Some(prefix)) => Some(format!("{prefix}/conf/nginx.conf")),
+        (_, None) => None,
+    }
+}
+
+/// Whether two paths are written for the same file, links aside.
+pub fn is_same_path(a: &str, b: &str) -> bool {
+    let parts = |path| str::split(path, '/').filter(|part| !matches!(*part, "" | "."));
+    parts(a).eq(parts(b))
+}
+
+/// Includes of other files that are named.
+const SHOWN: usize = 5;
+
+fn is_http(directive: &Directive) -> bool {
+    directive.end == End::Opens && directive.words.first().is_some_and(|name| name == "http")
+}
+
+fn include(path: &str) -> String {
+    format!("include {};", quoted(path))
+}
+
+/// The pattern of a path of files directly in the folder.
+fn pattern_in<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let pattern = path.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
+    (!pattern.contains('/')).then_some(pattern)
+}
+
+/// As glob matches names: `*` is any text, `?` any character, `[a-c]` one of these, `[!a-c]` none of these, and a leading dot
+/// must be written.
 fn matches(pattern: &str, name: &str) -> bool {
     let hidden = name.starts_with('.') && !pattern.starts_with('.');
     !hidden && matches_rest(pattern, name)
@@ -70,6 +207,14 @@ fn matches_rest(pattern: &str, name: &str) -> bool {
                 (wanted, found) = (next_wanted, next_found);
                 continue;
             }
+            (Some('['), Some(sign)) if class(&next_wanted).is_some() => {
+                if let Some((class, after)) = class(&next_wanted)
+                    && is_in(class, sign)
+                {
+                    (wanted, found) = (after.chars(), next_found);
+                    continue;
+                }
+            }
             (Some(a), Some(b)) if a == b => {
                 (wanted, found) = (next_wanted, next_found);
                 continue;
@@ -88,6 +233,41 @@ fn matches_rest(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// The inside of `[…]` after its first sign, and what follows it.
+fn class<'a>(rest: &Chars<'a>) -> Option<(&'a str, &'a str)> {
+    let text = rest.as_str();
+    // Directly after the begin a `]` is one of the class.
+    let skip = text.chars().take_while(|sign| matches!(sign, '!' | '^')).count();
+    let skip = skip.min(1);
+    let from = text.get(skip..)?;
+    let first = from.chars().next()?.len_utf8();
+    let end = from.get(first..)?.find(']')?.saturating_add(first).saturating_add(skip);
+    Some((text.get(..end)?, text.get(end.saturating_add(1)..)?))
+}
+
+fn is_in(class: &str, sign: char) -> bool {
+    let (negated, class) = match class.strip_prefix(['!', '^']) {
+        Some(class) => (true, class),
+        None => (false, class),
+    };
+    let signs: Vec<char> = class.chars().collect();
+    let mut rest = signs.as_slice();
+    let mut is_one = false;
+    loop {
+        rest = match rest {
+            [from, '-', to, rest @ ..] => {
+                is_one |= (*from..=*to).contains(&sign);
+                rest
+            }
+            [one, rest @ ..] => {
+                is_one |= *one == sign;
+                rest
+            }
+            [] => return is_one != negated,
+        };
+    }
+}
+
 fn quoted(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -96,35 +276,118 @@ fn quoted(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn staged(main: &str) -> String {
+    const PLACES: Places<'_> = Places {
+        main: "/etc/nginx/nginx.conf",
+        folder: "/etc/nginx/conf.d",
+        file: "lb.conf",
+    };
+
+    fn staged(main: &str) -> Result<String, NotIncluded> {
         let present = ["b.conf", "a.conf", "lb.conf", ".hidden.conf", "proxy.inc"].map(str::to_owned);
-        main_with_staged(main, "/etc/nginx/conf.d", "lb.conf", &present)
+        main_with_staged(main, PLACES, &present)
     }
 
     #[test]
     fn an_include_names_the_live_neighbours_and_the_staged_file() {
         let main = "http { include /etc/nginx/mime.types; include /etc/nginx/conf.d/*.conf; }";
         assert_eq!(
-            staged(main),
-            "http { include /etc/nginx/mime.types; include \"/etc/nginx/conf.d/a.conf\"; \
-             include \"/etc/nginx/conf.d/b.conf\"; include \"/etc/nginx/conf.d/.aegis/lb.conf\"; }"
+            staged(main).unwrap(),
+            "http { include \"/etc/nginx/mime.types\"; include \"/etc/nginx/conf.d/a.conf\"; \
+             include \"/etc/nginx/conf.d/b.conf\"; include \"/etc/nginx/conf.d/.lb.conf.aegis-check\"; }"
         );
         let by_name = "http{include '/etc/nginx/conf.d/lb.conf';}";
         assert_eq!(
-            staged(by_name),
-            "http{include \"/etc/nginx/conf.d/.aegis/lb.conf\";}"
+            staged(by_name).unwrap(),
+            "http{include \"/etc/nginx/conf.d/.lb.conf.aegis-check\";}"
         );
     }
 
     #[test]
-    fn what_concerns_other_files_stays_as_it_is() {
-        for main in [
-            "include /etc/nginx/sites/*.conf;",
-            "include /etc/nginx/conf.d/more/*.conf;",
-            "error_log /etc/nginx/conf.d/error;",
-            "include /etc/nginx/conf.d.old/*.conf;",
+    fn relative_includes_are_those_of_the_main_configuration_wherever_its_copy_lies() {
+        let main = "include modules/*.conf;\nhttp {\n  include mime.types;\n  include conf.d/[a-m]*.conf;\n  include conf.d/lb.conf;\n}\n";
+        assert_eq!(
+            staged(main).unwrap(),
+            "include \"/etc/nginx/modules/*.conf\";\nhttp {\n  include \"/etc/nginx/mime.types\";\n  \
+             include \"/etc/nginx/conf.d/a.conf\"; include \"/etc/nginx/conf.d/b.conf\"; \
+             include \"/etc/nginx/conf.d/.lb.conf.aegis-check\";\n  include \"/etc/nginx/conf.d/.lb.conf.aegis-check\";\n}\n"
+        );
+    }
+
+    #[test]
+    fn a_check_that_would_not_see_the_file_is_refused_with_the_line_that_is_missing() {
+        for (main, instead) in [
+            ("http { # include /etc/nginx/conf.d/*.conf;\n}", "nginx.conf"),
+            ("http { include /etc/nginx/conf.d/*.inc; }", "nginx.conf"),
+            (
+                "http {\ninclude /etc/nginx/sites/*.conf; }",
+                "its line 2 includes /etc/nginx/sites/*.conf",
+            ),
+            (
+                "http { include sites/all; }",
+                "its line 1 includes /etc/nginx/sites/all",
+            ),
+            ("http { include /etc/nginx/conf.d.old/*.conf; }", "conf.d.old"),
+            ("http { include /etc/nginx/conf.d/more/*.conf; }", "conf.d/more"),
+            (
+                "error_log /etc/nginx/conf.d/lb.conf;",
+                "nginx.conf, which has none",
+            ),
         ] {
-            assert_eq!(staged(main), main);
+            let why = staged(main).unwrap_err().to_string();
+            assert!(
+                why.contains("add `include /etc/nginx/conf.d/lb.conf;` to the http block of /etc/nginx/nginx.conf")
+                    && why.contains(instead),
+                "{main}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn which_main_configuration_nginx_reads_is_known_from_its_title_or_its_build() {
+        for (title, main) in [
+            (" nginx -e /dev/stderr -g daemon off;", None),
+            (" nginx -c /srv/lb.conf -g daemon off;", Some("/srv/lb.conf")),
+            (" /usr/sbin/nginx -p /srv/ -c conf/lb.conf", Some("/srv/conf/lb.conf")),
+            (" nginx -c conf/lb.conf", None),
+            (" nginx -c", None),
+        ] {
+            assert_eq!(started_with(title).as_deref(), main, "{title}");
+        }
+        for (said, main) in [
+            ("configure arguments: --prefix=/etc/nginx --conf-path=/etc/nginx/nginx.conf", Some("/etc/nginx/nginx.conf")),
+            (
+                "nginx version: openresty/1.25.3.1\nconfigure arguments: --prefix=/usr/local/openresty/nginx --with-pcre",
+                Some("/usr/local/openresty/nginx/conf/nginx.conf"),
+            ),
+            ("", None),
+        ] {
+            assert_eq!(built_with(said).as_deref(), main, "{said}");
+        }
+        assert!(is_same_path("/etc/nginx//./nginx.conf", "/etc/nginx/nginx.conf"));
+        assert!(!is_same_path("/etc/nginx/nginx.conf", "/srv/nginx.conf"));
+    }
+
+    #[test]
+    fn what_nginx_looked_for_beside_the_copy_shows_that_paths_are_relative() {
+        let present = ["a.conf".to_owned()];
+        for (said, is) in [
+            (
+                "[emerg] open() \"/etc/nginx/conf.d/snippets/tls.conf\" failed (2: No such file)",
+                true,
+            ),
+            (
+                "cannot load certificate \"/etc/nginx/conf.d/cert.pem\": BIO_new_file() failed",
+                true,
+            ),
+            ("open() \"/etc/nginx/conf.d/.lb.conf.aegis-check\" failed", false),
+            ("open() \"/etc/nginx/conf.d/a.conf\" failed", false),
+            ("open() \"/srv/x\" failed", false),
+            (
+                "unknown directive \"x\" in /etc/nginx/conf.d/.lb.conf.aegis-check:3",
+                false,
+            ),
+        ] {
+            assert_eq!(PLACES.may_be_astray(said, &present), is, "{said}");
         }
     }
 
@@ -143,6 +406,11 @@ mod tests {
             ("ü*", "über", true),
             ("a", "", false),
             ("", "a", false),
+            ("[a-c]x", "bx", true),
+            ("[a-c]x", "dx", false),
+            ("[!a-c]x", "dx", true),
+            ("*[0-9].conf", "lb-7.conf", true),
+            ("[ab", "[ab", true),
         ] {
             assert_eq!(matches(pattern, name), is, "{pattern} {name}");
         }
@@ -156,7 +424,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_yet_is_included_all_the_same() {
-        let main = main_with_staged("include /c/*;", "/c", "lb.conf", &[]);
-        assert_eq!(main, "include \"/c/.aegis/lb.conf\";");
+        let places = Places {
+            main: "/c/nginx.conf",
+            folder: "/c",
+            file: "lb.conf",
+        };
+        let main = main_with_staged("include /c/*;", places, &[]).unwrap();
+        assert_eq!(main, "include \"/c/.lb.conf.aegis-check\";");
     }
 }

@@ -43,7 +43,11 @@ pub fn next(outcome: Outcome) -> LoadBalancerStatus {
     let (generation, now) = (Some(balancer.generation), balancer.now);
     let mut conditions = before.conditions;
     let servers = plan.servers.len();
-    let (reason, message) = words(&balancer, servers, plan.rendered.is_none());
+    let (reason, mut message) = words(&balancer, servers, plan.rendered.is_none());
+    let last = reload.as_ref().or(before.last_reload.as_ref());
+    if let (Reason::Ready, Some(shadowed)) = (reason, last.and_then(|last| last.shadowed.as_ref())) {
+        message = format!("{message}; {shadowed}");
+    }
     let (ready, degraded) = match reason {
         Reason::Ready => (true, false),
         Reason::NoReadyServers => (false, false),

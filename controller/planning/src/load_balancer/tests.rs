@@ -512,7 +512,7 @@ fn an_older_nginx_is_given_no_directive_that_it_would_refuse_and_the_condition_s
         let ready = condition::find(&status.conditions, ConditionType::Ready).unwrap();
         assert_eq!(ready.status, "True");
         (
-            text.contains("\n    keepalive_min_timeout 9s;\n"),
+            text.contains("\n    keepalive_min_timeout 5s;\n"),
             ready.message.clone(),
         )
     };

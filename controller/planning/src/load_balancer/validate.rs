@@ -195,7 +195,13 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
-            let message = format!("container {name} has no address on any network");
+            let message = match container.networks.contains_key(home::HOST) {
+                true => format!(
+                    "container {name} is on the host's network, which this controller does not reach from its own: put it on a \
+                     network of its servers and of this controller, or run this controller on the host's network, too"
+                ),
+                false => format!("container {name} has no address on any network"),
+            };
             Err(invalid(Reason::NoAddress, message))
         }
     }

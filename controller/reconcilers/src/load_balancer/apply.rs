@@ -12,7 +12,7 @@ use aegis_planning::load_balancer::validate::ValidatedLoadBalancer;
 
 use super::installed_config::InstalledConfig;
 use super::memory::Memory;
-use super::nginx::{self, FastReload, Nginx, Proof};
+use super::nginx::{self, Checked, FastReload, Nginx, Proof};
 use super::standby::{Place, Standby};
 use crate::context::Context;
 use crate::fault;
@@ -42,8 +42,8 @@ impl Error {
 
 /// A configuration that nginx accepts and that lies in its place.
 struct Accepted {
-    /// What `nginx -t` said of it.
-    check: String,
+    /// What `nginx -t` said of it, and of other servers.
+    check: Checked,
     /// When nginx was signalled to load it; `None` if that is still to be done.
     reloaded_at: Option<Time>,
 }
@@ -145,7 +145,8 @@ async fn configure(
         revision: rendered.revision.clone(),
         at,
         proved_at,
-        check,
+        check: check.said,
+        shadowed: check.shadowed,
     };
     Ok((reload, before.into_iter().map(|worker| worker.pid).collect()))
 }
@@ -185,6 +186,11 @@ async fn adjust(
         Some(FastReload::Untouched | FastReload::Ended(_)) | None => {
             (write_and_test(nginx, balancer, &rendered.text).await?, None)
         }
+    };
+    let before = balancer.before.last_reload.as_ref();
+    let check = Checked {
+        said: check,
+        shadowed: before.and_then(|reload| reload.shadowed.clone()),
     };
     Ok(Accepted { check, reloaded_at })
 }

@@ -2,6 +2,7 @@
 //! template. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use aegis_api::observed::{ContainerDetails, ContainerState};
@@ -9,7 +10,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
 use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, file};
 use aegis_planning::load_balancer::render::Rendered;
-use aegis_planning::load_balancer::{connections, idle};
+use aegis_planning::load_balancer::{connections, home, idle};
 use aegis_planning::serving;
 
 use super::installed_config::InstalledConfig;
@@ -63,6 +64,7 @@ pub(super) async fn dereference(
         Some(container) => {
             let own = addressing::own_networks(context).await.map_err(failed)?;
             addressing::reachable(container, &own, spec.port)
+                .or_else(|| on_the_host(context, container, &own, spec.port))
         }
         None => None,
     };
@@ -104,6 +106,18 @@ pub(super) async fn dereference(
         now: context.clock.now(),
         container,
     })
+}
+
+/// Where an nginx on the host's network answers: this host, unless this controller is in a network of containers.
+fn on_the_host(
+    context: &Context,
+    container: &ContainerDetails,
+    own: &BTreeSet<String>,
+    port: u16,
+) -> Option<SocketAddr> {
+    let is_here = context.settings.own_container.is_none() || own.contains(home::HOST);
+    let is_on_host = container.networks.contains_key(home::HOST);
+    (is_here && is_on_host).then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// Before anything is written to a container or run in it: nginx is seen to run there. Once in the life of a controller, a

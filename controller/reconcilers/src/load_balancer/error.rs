@@ -45,7 +45,7 @@ impl Error {
             Self::Validate { .. } | Self::Plan { .. } => true,
             Self::Apply(error) => match error.cause() {
                 nginx::Error::Refused { .. } | nginx::Error::Unproved { .. } => true,
-                nginx::Error::Engine { .. } => false,
+                nginx::Error::Engine { .. } | nginx::Error::Misfit { .. } => false,
             },
             Self::Dereference(_) | Self::Astray { .. } | Self::Status(_) => false,
         }
@@ -99,6 +99,7 @@ fn nginx_reason_and_message(error: &nginx::Error) -> (Reason, String) {
             Reason::ConfigRefused,
             format!("nginx -t refuses the new configuration, the last good one stays: {output}"),
         ),
+        nginx::Error::Misfit { message, .. } => (Reason::NotConfigurable, message.clone()),
         nginx::Error::Unproved { .. } => (
             Reason::ReloadUnproved,
             format!("{error}; the last good configuration was put back"),
@@ -118,6 +119,7 @@ impl ReconcileError for Error {
             Self::Apply(error) => match error.cause() {
                 nginx::Error::Engine { .. } => "apply",
                 nginx::Error::Refused { .. } => "refused",
+                nginx::Error::Misfit { .. } => "misfit",
                 nginx::Error::Unproved { .. } => "unproved",
             },
             Self::Astray { source, .. } => source.category(),

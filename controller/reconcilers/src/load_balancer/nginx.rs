@@ -3,18 +3,20 @@
 //! [`super::apply`]'s.
 
 mod fast_reload;
+mod place;
 mod proof;
+mod staged;
 
 use aegis_api::observed::LogLine;
 use aegis_api::redact::{bound, redact};
 use aegis_api::{LoadBalancerSpec, Time};
 use aegis_docker::{Engine, EngineError, EngineResult, LogQuery};
 use aegis_planning::load_balancer::observed::Worker;
-use aegis_planning::load_balancer::staging;
 use futures::stream::BoxStream;
 
 pub(super) use fast_reload::FastReload;
 pub(super) use proof::Proof;
+pub(super) use staged::Checked;
 
 use super::standby::Place;
 use crate::fault;
@@ -38,6 +40,9 @@ pub enum Error {
     /// `nginx -t` refuses the configuration.
     #[error("nginx refuses the new configuration of load balancer {balancer}: {output}")]
     Refused { balancer: String, output: String },
+    /// nginx's files or mounts are not as the spec or a check takes them to be. Nothing was touched.
+    #[error("nginx of load balancer {balancer} cannot be configured: {message}")]
+    Misfit { balancer: String, message: String },
     /// nginx did not come to serve the configuration.
     #[error("nginx of load balancer {balancer} does not serve revision {revision}: {message}")]
     Unproved {
@@ -54,6 +59,8 @@ pub(super) struct Nginx<'a> {
     balancer: &'a str,
     /// Id of the container.
     container: &'a str,
+    /// The port that it balances.
+    port: u16,
     paths: Paths<'a>,
 }
 
@@ -77,6 +84,7 @@ impl<'a> Nginx<'a> {
             engine,
             balancer,
             container,
+            port: spec.port,
             paths: Paths {
                 config: spec.config_path.as_str(),
                 main: spec.main_config_path.as_str(),
@@ -164,34 +172,6 @@ impl<'a> Nginx<'a> {
         self.test_main(self.paths.main).await
     }
 
-    /// What `nginx -t` says of the whole configuration with this text in it, which it accepts. The live file is not touched.
-    pub(super) async fn test_staged(&self, text: &str) -> Result<String, Error> {
-        let (folder, file) = split(self.paths.config);
-        let (main, beside) = tokio::try_join!(
-            self.engine.read_files(self.container, self.paths.main),
-            self.engine.read_files(self.container, folder)
-        )
-        .map_err(self.failed("read nginx's configuration"))?;
-        let main = main
-            .into_iter()
-            .next()
-            .map(|(_, content)| String::from_utf8_lossy(&content).into_owned())
-            .unwrap_or_default();
-        let present: Vec<String> = beside.into_iter().map(|(name, _)| name).collect();
-        let staged_main = staging::main_with_staged(&main, folder, file, &present);
-        let files = [
-            (format!("{}/{file}", staging::FOLDER), text.as_bytes().to_vec()),
-            (
-                format!("{}/nginx.conf", staging::FOLDER),
-                staged_main.into_bytes(),
-            ),
-        ];
-        let staged = self.engine.put_files(self.container, folder, &files).await;
-        staged.map_err(self.failed("stage the new configuration"))?;
-        self.test_main(&format!("{folder}/{}/nginx.conf", staging::FOLDER))
-            .await
-    }
-
     /// What `nginx -t` says of a main configuration that it accepts.
     async fn test_main(&self, main: &str) -> Result<String, Error> {
         let answer = self
@@ -209,21 +189,14 @@ impl<'a> Nginx<'a> {
     /// Puts this text where nginx reads it; loads nothing.
     pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
         fault::point("balancer/before-write");
-        let put = self.put(text).await;
+        let put = self.put(text, "write the configuration").await;
         fault::point("balancer/after-write");
-        put.map_err(self.failed("write the configuration"))
+        put
     }
 
     /// Puts this text where an nginx that does not run will read it when it is started.
     pub(super) async fn restore(&self, text: &str) -> Result<(), Error> {
-        let put = self.put(text).await;
-        put.map_err(self.failed("put the last good configuration back"))
-    }
-
-    async fn put(&self, text: &str) -> EngineResult<()> {
-        let (folder, file) = split(self.paths.config);
-        let files = [(file.to_owned(), text.as_bytes().to_vec())];
-        self.engine.put_files(self.container, folder, &files).await
+        self.put(text, "put the last good configuration back").await
     }
 
     /// Has nginx load its files. Not by a signal from the engine: one who sends a container any signal is taken to have
@@ -253,6 +226,13 @@ impl<'a> Nginx<'a> {
             balancer: balancer.to_owned(),
             step,
             source,
+        }
+    }
+
+    fn misfit(&self, message: String) -> Error {
+        Error::Misfit {
+            balancer: self.balancer.to_owned(),
+            message: bound(&redact(&message), LINE),
         }
     }
 

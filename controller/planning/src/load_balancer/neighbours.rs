@@ -1,0 +1,208 @@
+//! Other servers that nginx has in the folder of our file, as far as they take requests that are meant for ours: who else is
+//! the default of its port, and whose names are answered by others. Pure.
+
+use super::syntax::{End, directives};
+
+/// Neighbours that are named in one message.
+const SHOWN: usize = 5;
+
+/// A `server` of another author.
+#[derive(Debug, PartialEq, Eq)]
+struct Neighbour {
+    /// `file:line` of its `listen`; of the server where it has none.
+    place: String,
+    is_default: bool,
+    names: Vec<String>,
+}
+
+/// What people are advised where nginx refuses the file since its port has another default server.
+pub fn advice(said: &str, folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Option<String> {
+    if !said.contains("duplicate default server") {
+        return None;
+    }
+    let all = neighbours(folder, files, port);
+    let mut places: Vec<&str> = all
+        .iter()
+        .filter(|one| one.is_default)
+        .map(|one| one.place.as_str())
+        .collect();
+    places.truncate(SHOWN);
+    Some(match places.is_empty() {
+        true => format!(
+            "another server is the default one of port {port}: take default_server away there, or give spec.port another port"
+        ),
+        false => format!(
+            "{} is the default server of port {port}: take default_server away there, or give spec.port another port",
+            places.join(", ")
+        ),
+    })
+}
+
+/// Host names that other servers of the port answer; `None` where there are none.
+pub fn shadowed(folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Option<String> {
+    let all = neighbours(folder, files, port);
+    let mut words: Vec<String> = all
+        .iter()
+        .filter(|one| !one.names.is_empty())
+        .map(|one| format!("{} ({})", one.names.join(", "), one.place))
+        .collect();
+    words.truncate(SHOWN);
+    (!words.is_empty()).then(|| {
+        format!(
+            "requests of port {port} to these host names are answered by other servers of this nginx: {}",
+            words.join("; ")
+        )
+    })
+}
+
+/// Servers of this port in other files that nginx's `*.conf` means.
+fn neighbours(folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Vec<Neighbour> {
+    let read = files
+        .iter()
+        .filter(|(name, _)| name.ends_with(".conf") && !name.starts_with('.'));
+    let found = read.flat_map(|(name, content)| {
+        let path = format!("{}/{name}", folder.trim_end_matches('/'));
+        servers(&path, &String::from_utf8_lossy(content), port)
+    });
+    found.collect()
+}
+
+fn servers(path: &str, text: &str, port: u16) -> Vec<Neighbour> {
+    let mut found = Vec::new();
+    let mut blocks: Vec<String> = Vec::new();
+    let mut server = Server::default();
+    for directive in directives(text) {
+        let name = directive.words.first().cloned().unwrap_or_default();
+        let is_inside = blocks.last().is_some_and(|block| block == "server");
+        match directive.end {
+            End::Opens => {
+                if name == "server" {
+                    server = Server::at(directive.line);
+                }
+                blocks.push(name);
+            }
+            End::Closes => {
+                if blocks.pop().is_some_and(|block| block == "server") {
+                    found.extend(std::mem::take(&mut server).on(path, port));
+                }
+            }
+            End::Statement if is_inside => {
+                let arguments = directive.words.get(1..).unwrap_or_default();
+                match name.as_str() {
+                    "listen" => server.listen(arguments, directive.line, port),
+                    "server_name" => server.names.extend(arguments.iter().cloned()),
+                    _ => {}
+                }
+            }
+            End::Statement => {}
+        }
+    }
+    found
+}
+
+#[derive(Default)]
+struct Server {
+    line: usize,
+    listens_at_all: bool,
+    /// Line of what makes it listen on the port, and whether as its default.
+    listens: Option<(usize, bool)>,
+    names: Vec<String>,
+}
+
+impl Server {
+    fn at(line: usize) -> Self {
+        Self {
+            line,
+            ..Self::default()
+        }
+    }
+
+    fn listen(&mut self, arguments: &[String], line: usize, port: u16) {
+        self.listens_at_all = true;
+        let Some((address, parameters)) = arguments.split_first() else {
+            return;
+        };
+        let number = address.rsplit_once(':').map_or(address.as_str(), |(_, number)| number);
+        // An address alone means port 80.
+        let is_port = match number.parse::<u16>() {
+            Ok(number) => number == port,
+            Err(_) => port == 80 && !address.starts_with("unix"),
+        };
+        if is_port {
+            let is_default = parameters
+                .iter()
+                .any(|word| word == "default_server" || word == "default");
+            let before = self.listens.is_some_and(|(_, default)| default);
+            self.listens = Some((line, is_default || before));
+        }
+    }
+
+    fn on(self, path: &str, port: u16) -> Option<Neighbour> {
+        // One that does not say listens on port 80.
+        let assumed = (!self.listens_at_all && port == 80).then_some((self.line, false));
+        let (line, is_default) = self.listens.or(assumed)?;
+        let names = self.names.into_iter();
+        Some(Neighbour {
+            place: format!("{path}:{line}"),
+            is_default,
+            names: names.filter(|name| name != "_" && !name.is_empty()).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> (String, Vec<u8>) {
+        (name.to_owned(), text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_stock_site_is_named_with_the_host_that_it_answers() {
+        let stock = "server {\n    listen       80;\n    listen  [::]:80;\n    server_name  localhost;\n    location / {\n        root /usr/share/nginx/html;\n    }\n}\n";
+        let files = [file("default.conf", stock), file("a.conf.off", stock)];
+        let words = shadowed("/etc/nginx/conf.d", &files, 80).unwrap();
+        assert!(
+            words.contains("localhost (/etc/nginx/conf.d/default.conf:3)"),
+            "{words}"
+        );
+        assert_eq!(shadowed("/etc/nginx/conf.d", &files, 8080), None);
+        assert_eq!(advice("unknown directive", "/c", &files, 80), None);
+    }
+
+    #[test]
+    fn another_default_server_is_named_with_its_line() {
+        let said = "[emerg] a duplicate default server for 0.0.0.0:80 in /etc/nginx/conf.d/lb.conf:9";
+        let files = [
+            file("a.conf", "server {\n listen 81 default_server;\n}\n"),
+            file(
+                "b.conf",
+                "server {\n listen 8080;\n}\nserver {\n  listen 0.0.0.0:80\n default_server;\n}\n",
+            ),
+        ];
+        let words = advice(said, "/etc/nginx/conf.d", &files, 80).unwrap();
+        assert!(
+            words.starts_with("/etc/nginx/conf.d/b.conf:5 is the default server of port 80"),
+            "{words}"
+        );
+        let elsewhere = advice(said, "/etc/nginx/conf.d", &[], 80).unwrap();
+        assert!(elsewhere.starts_with("another server"), "{elsewhere}");
+    }
+
+    #[test]
+    fn a_server_listens_where_nginx_says_it_does() {
+        for (text, is) in [
+            ("server { server_name a; }", true),
+            ("server { listen 127.0.0.1; server_name a; }", true),
+            ("server { listen unix:/run/x; server_name a; }", false),
+            ("server { listen *:80; server_name a; }", true),
+            ("upstream a { server 10.0.0.1:80; }", false),
+            ("server { listen 80; server_name _ \"\"; }", false),
+            ("server { location / { server_name a; } listen 443; }", false),
+        ] {
+            let words = shadowed("/c", &[file("a.conf", text)], 80);
+            assert_eq!(words.is_some(), is, "{text}: {words:?}");
+        }
+    }
+}
