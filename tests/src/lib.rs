@@ -24,6 +24,7 @@ pub mod nginx;
 pub mod own_engine;
 pub mod shape;
 pub mod steady;
+pub mod strict;
 pub mod trace;
 pub mod watch;
 pub mod world;

@@ -25,6 +25,25 @@ pub fn templated(name: &str, network: &str, replicas: u32, template: &Value) -> 
     })
 }
 
+/// A Workload that runs the application of strict clients (`tests/src/bin/echo.rs`), with these further fields of the template.
+pub fn echoing(name: &str, network: &str, replicas: u32, template: &Value) -> Value {
+    let program = crate::binaries::binary("echo");
+    let mut all = json!({
+        "image": NGINX_ON_SOURCE, "entrypoint": ["/echo"], "networks": [network], "ports": [8000], "stopGracePeriod": "5s",
+        "volumes": [{"source": program, "target": "/echo", "readOnly": true}],
+    });
+    merge(&mut all, template);
+    json!({
+        "apiVersion": API_VERSION, "kind": "Workload", "metadata": {"name": name},
+        "spec": {"template": all, "replicas": replicas, "health": health()},
+    })
+}
+
+/// The image with the nginx that is made from source, and a shell, and no configuration of ours.
+pub const NGINX_ON_SOURCE: &str = "aegisops/nginx-base:source";
+/// The image with Debian's older one.
+pub const NGINX_OF_DEBIAN: &str = "aegisops/nginx-base:bookworm";
+
 /// A probe that finds out soon.
 pub fn health() -> Value {
     json!({"http": {"path": "/health", "port": 8000}, "interval": "500ms", "timeout": "500ms"})

@@ -1,6 +1,6 @@
 //! A world's nginx: what it was given to serve, and what it serves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
@@ -46,6 +46,42 @@ impl Nginx {
             name: name.to_owned(),
             container,
         }
+    }
+
+    /// A container of this body that runs nginx.
+    pub async fn made(world: &World, name: &str, body: Value) -> Self {
+        Self {
+            docker: world.docker().clone(),
+            http: crate::api::http_client(),
+            name: name.to_owned(),
+            container: Container::make(world, name, body).await,
+        }
+    }
+
+    /// The regular files directly in a folder of the container, by name.
+    pub async fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
+        let options = DownloadFromContainerOptionsBuilder::default()
+            .path(folder)
+            .build();
+        let stream = self
+            .docker
+            .download_from_container(&self.container.id, Some(options));
+        let archive: Vec<u8> = stream
+            .try_fold(Vec::new(), async |mut all, chunk| {
+                all.extend_from_slice(&chunk);
+                Ok(all)
+            })
+            .await
+            .expect("the folder can be read");
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(archive.as_slice()).entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("a content");
+            files.insert(path, content);
+        }
+        files
     }
 
     /// The configuration file as it lies in the container.

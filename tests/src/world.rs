@@ -150,6 +150,24 @@ impl World {
         Nginx::start(self, &self.name(base), true).await
     }
 
+    /// Whether the engine has an image: Debian's nginx is made where its packages can be had.
+    pub async fn has_image(&self, name: &str) -> bool {
+        self.docker.inspect_image(name).await.is_ok()
+    }
+
+    /// A running nginx called `<base>-<id>`, of a body such as `POST /containers/create` takes.
+    pub async fn nginx_of(&self, base: &str, body: Value) -> Nginx {
+        Nginx::made(self, &self.name(base), body).await
+    }
+
+    /// Writes a file into a folder of its own, and answers its path on this machine.
+    pub fn file(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.folder().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        std::fs::write(&path, text).expect("a file can be written");
+        path
+    }
+
     /// A Docker socket of its own that can be cut; it is cut at first.
     pub fn engine_proxy(&self) -> EngineProxy {
         EngineProxy::new(self.folder())

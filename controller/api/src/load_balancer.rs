@@ -542,3 +542,123 @@ fn eighty() -> u16 {
 const fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What the rules say of a spec with these fields, by field.
+    fn complaints(fields: Value, backends: Value) -> Vec<String> {
+        let mut spec = json!({"backends": backends});
+        for (name, value) in fields.as_object().unwrap() {
+            spec[name] = value.clone();
+        }
+        let spec: LoadBalancerSpec = serde_json::from_value(spec).unwrap();
+        let mut out = Vec::new();
+        spec.rules("spec", &mut out);
+        out.into_iter().map(|error| error.field).collect()
+    }
+
+    fn backend(upstream: &str, fields: Value) -> Value {
+        let mut all = json!({"workload": format!("{upstream}-app"), "port": 80, "upstream": upstream});
+        for (name, value) in fields.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        all
+    }
+
+    #[test]
+    fn an_upstream_is_served_at_one_path_and_a_path_serves_one_upstream() {
+        let none = json!({});
+        let at = |path: &str| json!({"path": path});
+        for (backends, field) in [
+            (
+                json!([backend("a", none.clone()), backend("b", none.clone())]),
+                None,
+            ),
+            (json!([backend("a", at("/b/")), backend("b", at("/"))]), None),
+            (
+                json!([backend("a", at("/b/")), backend("b", none.clone())]),
+                Some("spec.backends[1].path"),
+            ),
+            (
+                json!([backend("a", none.clone()), backend("b", at("/"))]),
+                Some("spec.backends[1].path"),
+            ),
+            (
+                json!([backend("a", json!({"readTimeout": "500ms"}))]),
+                Some("spec.backends[0].readTimeout"),
+            ),
+            (
+                json!([backend("a", json!({"readTimeout": "25h"}))]),
+                Some("spec.backends[0].readTimeout"),
+            ),
+        ] {
+            let found = complaints(json!({}), backends.clone());
+            assert_eq!(found, field.into_iter().collect::<Vec<_>>(), "{backends}");
+        }
+        let mut second = backend("a", json!({"buffering": false}));
+        second["workload"] = json!("other");
+        let found = complaints(json!({}), json!([backend("a", none.clone()), second.clone()]));
+        assert_eq!(found, ["spec.backends[1]"]);
+        let found = complaints(
+            json!({}),
+            json!([backend("a", json!({"buffering": false})), second]),
+        );
+        assert!(found.is_empty(), "the same as the first: {found:?}");
+    }
+
+    #[test]
+    fn a_tls_listener_has_a_port_of_its_own_and_paths_that_are_nothing_else() {
+        let backends = json!([backend("a", json!({}))]);
+        let tls =
+            |port: u16, key: &str| json!({"tls": {"port": port, "certificate": "/certs/a.pem", "key": key}});
+        assert!(complaints(tls(443, "/certs/a.key"), backends.clone()).is_empty());
+        assert_eq!(
+            complaints(tls(80, "/certs/a.key"), backends.clone()),
+            ["spec.tls.port"]
+        );
+        for key in ["/certs/a;", "/certs/$x", "/c d", "/\"", "/{"] {
+            assert_eq!(
+                complaints(tls(443, key), backends.clone()),
+                ["spec.tls.key"],
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_and_networks_are_what_they_say() {
+        for (text, is) in [
+            ("/", true),
+            ("/a/", true),
+            ("/a.b/c-d_e~/", true),
+            ("", false),
+            ("a/", false),
+            ("/a", false),
+            ("//", false),
+            ("/../", false),
+            ("/a b/", false),
+            ("/a;/", false),
+            ("/{/", false),
+        ] {
+            assert_eq!(text.parse::<LocationPath>().is_ok(), is, "{text}");
+        }
+        for (text, is) in [
+            ("10.0.0.0/8", true),
+            ("10.0.0.7", true),
+            ("fd00::/8", true),
+            ("::1", true),
+            ("10.0.0.0/33", false),
+            ("fd00::/129", false),
+            ("10.0.0/8", false),
+            ("10.0.0.0/", false),
+            ("10.0.0.0/+8", false),
+            ("all", false),
+        ] {
+            assert_eq!(text.parse::<NetworkPrefix>().is_ok(), is, "{text}");
+        }
+    }
+}

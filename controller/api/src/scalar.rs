@@ -147,7 +147,10 @@ text_scalar!(
             Ok(std::net::IpAddr::V6(_)) => 128,
             Err(_) => return false,
         };
-        length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
+        length.is_none_or(|length| {
+            let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+            is_number && length.parse::<u8>().is_ok_and(|length| length <= most)
+        })
     }
 );
 

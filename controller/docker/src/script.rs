@@ -52,7 +52,8 @@ impl ReloadRequest {
 
 /// Arguments: the file, how many bytes come on standard input. For a file that cannot be replaced; one that is no file, or a
 /// link, is not written.
-pub const WRITE_IN_PLACE: &str = r#"[ -f "$1" ] && ! [ -L "$1" ] && head -c "$2" >"$1" && [ "$(wc -c <"$1")" -eq "$2" ]"#;
+pub const WRITE_IN_PLACE: &str =
+    r#"[ -f "$1" ] && ! [ -L "$1" ] && head -c "$2" >"$1" && [ "$(wc -c <"$1")" -eq "$2" ]"#;
 
 /// The command that runs [`WRITE_IN_PLACE`].
 pub fn write_in_place<'a>(live: &'a str, bytes: &'a str) -> [&'a str; 6] {

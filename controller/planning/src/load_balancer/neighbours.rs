@@ -1,5 +1,5 @@
-//! Other servers that nginx has in the folder of our file, as far as they take requests that are meant for ours: who else is
-//! the default of its port, and whose names are answered by others. Pure.
+//! Other servers of the nginx that is given our file, as far as they take requests that are meant for ours: who else is the
+//! default of its port, and whose names are answered by others. Pure.
 
 use super::syntax::{End, directives};
 
@@ -15,12 +15,35 @@ struct Neighbour {
     names: Vec<String>,
 }
 
+/// What begins each file in what `nginx -T` prints.
+const FILE: &str = "# configuration file ";
+
+/// Files of nginx: path and text.
+pub type Texts = Vec<(String, String)>;
+
+/// The files in what `nginx -T` prints.
+pub fn dumped(said: &str) -> Texts {
+    let mut files = Texts::new();
+    for line in said.lines() {
+        let path = line.strip_prefix(FILE).and_then(|rest| rest.strip_suffix(':'));
+        match (path, files.last_mut()) {
+            (Some(path), _) => files.push((path.to_owned(), String::new())),
+            (None, Some((_, text))) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    files
+}
+
 /// What people are advised where nginx refuses the file since its port has another default server.
-pub fn advice(said: &str, folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Option<String> {
+pub fn advice(said: &str, files: &[(String, String)], port: u16) -> Option<String> {
     if !said.contains("duplicate default server") {
         return None;
     }
-    let all = neighbours(folder, files, port);
+    let all = neighbours(files, port);
     let mut places: Vec<&str> = all
         .iter()
         .filter(|one| one.is_default)
@@ -39,8 +62,8 @@ pub fn advice(said: &str, folder: &str, files: &[(String, Vec<u8>)], port: u16) 
 }
 
 /// Host names that other servers of the port answer; `None` where there are none.
-pub fn shadowed(folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Option<String> {
-    let all = neighbours(folder, files, port);
+pub fn shadowed(files: &[(String, String)], port: u16) -> Option<String> {
+    let all = neighbours(files, port);
     let mut words: Vec<String> = all
         .iter()
         .filter(|one| !one.names.is_empty())
@@ -55,15 +78,8 @@ pub fn shadowed(folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Option<
     })
 }
 
-/// Servers of this port in other files that nginx's `*.conf` means.
-fn neighbours(folder: &str, files: &[(String, Vec<u8>)], port: u16) -> Vec<Neighbour> {
-    let read = files
-        .iter()
-        .filter(|(name, _)| name.ends_with(".conf") && !name.starts_with('.'));
-    let found = read.flat_map(|(name, content)| {
-        let path = format!("{}/{name}", folder.trim_end_matches('/'));
-        servers(&path, &String::from_utf8_lossy(content), port)
-    });
+fn neighbours(files: &[(String, String)], port: u16) -> Vec<Neighbour> {
+    let found = files.iter().flat_map(|(path, text)| servers(path, text, port));
     found.collect()
 }
 
@@ -122,7 +138,9 @@ impl Server {
         let Some((address, parameters)) = arguments.split_first() else {
             return;
         };
-        let number = address.rsplit_once(':').map_or(address.as_str(), |(_, number)| number);
+        let number = address
+            .rsplit_once(':')
+            .map_or(address.as_str(), |(_, number)| number);
         // An address alone means port 80.
         let is_port = match number.parse::<u16>() {
             Ok(number) => number == port,
@@ -154,39 +172,43 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn file(name: &str, text: &str) -> (String, Vec<u8>) {
-        (name.to_owned(), text.as_bytes().to_vec())
+    fn file(path: &str, text: &str) -> (String, String) {
+        (path.to_owned(), text.to_owned())
     }
 
     #[test]
     fn the_stock_site_is_named_with_the_host_that_it_answers() {
-        let stock = "server {\n    listen       80;\n    listen  [::]:80;\n    server_name  localhost;\n    location / {\n        root /usr/share/nginx/html;\n    }\n}\n";
-        let files = [file("default.conf", stock), file("a.conf.off", stock)];
-        let words = shadowed("/etc/nginx/conf.d", &files, 80).unwrap();
+        let said = "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok\n\
+                    # configuration file /etc/nginx/nginx.conf:\nhttp {\n    include /etc/nginx/conf.d/*.conf;\n}\n\n\
+                    # configuration file /etc/nginx/conf.d/default.conf:\nserver {\n    listen       80;\n    listen  [::]:80;\n    \
+                    server_name  localhost;\n    location / {\n        root /usr/share/nginx/html;\n    }\n}\n";
+        let files = dumped(said);
+        assert_eq!(files.len(), 2, "{files:?}");
+        let words = shadowed(&files, 80).unwrap();
         assert!(
             words.contains("localhost (/etc/nginx/conf.d/default.conf:3)"),
             "{words}"
         );
-        assert_eq!(shadowed("/etc/nginx/conf.d", &files, 8080), None);
-        assert_eq!(advice("unknown directive", "/c", &files, 80), None);
+        assert_eq!(shadowed(&files, 8080), None);
+        assert_eq!(advice("unknown directive", &files, 80), None);
     }
 
     #[test]
     fn another_default_server_is_named_with_its_line() {
         let said = "[emerg] a duplicate default server for 0.0.0.0:80 in /etc/nginx/conf.d/lb.conf:9";
         let files = [
-            file("a.conf", "server {\n listen 81 default_server;\n}\n"),
+            file("/a.conf", "server {\n listen 81 default_server;\n}\n"),
             file(
-                "b.conf",
+                "/sites/b",
                 "server {\n listen 8080;\n}\nserver {\n  listen 0.0.0.0:80\n default_server;\n}\n",
             ),
         ];
-        let words = advice(said, "/etc/nginx/conf.d", &files, 80).unwrap();
+        let words = advice(said, &files, 80).unwrap();
         assert!(
-            words.starts_with("/etc/nginx/conf.d/b.conf:5 is the default server of port 80"),
+            words.starts_with("/sites/b:5 is the default server of port 80"),
             "{words}"
         );
-        let elsewhere = advice(said, "/etc/nginx/conf.d", &[], 80).unwrap();
+        let elsewhere = advice(said, &[], 80).unwrap();
         assert!(elsewhere.starts_with("another server"), "{elsewhere}");
     }
 
@@ -201,7 +223,7 @@ mod tests {
             ("server { listen 80; server_name _ \"\"; }", false),
             ("server { location / { server_name a; } listen 443; }", false),
         ] {
-            let words = shadowed("/c", &[file("a.conf", text)], 80);
+            let words = shadowed(&[file("/a.conf", text)], 80);
             assert_eq!(words.is_some(), is, "{text}: {words:?}");
         }
     }

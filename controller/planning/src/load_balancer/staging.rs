@@ -139,7 +139,10 @@ pub fn started_with(title: &str) -> Option<String> {
         words.get(at.saturating_add(1)).copied()
     };
     let main = after("-c")?;
-    match (main.starts_with('/'), after("-p").filter(|prefix| prefix.starts_with('/'))) {
+    match (
+        main.starts_with('/'),
+        after("-p").filter(|prefix| prefix.starts_with('/')),
+    ) {
         (true, _) => Some(main.to_owned()),
         (false, Some(prefix)) => Some(format!("{}/{main}", prefix.trim_end_matches('/'))),
         (false, None) => None,
@@ -178,7 +181,9 @@ fn include(path: &str) -> String {
 
 /// The pattern of a path of files directly in the folder.
 fn pattern_in<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    let pattern = path.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
+    let pattern = path
+        .strip_prefix(folder.trim_end_matches('/'))?
+        .strip_prefix('/')?;
     (!pattern.contains('/')).then_some(pattern)
 }
 
@@ -241,7 +246,11 @@ fn class<'a>(rest: &Chars<'a>) -> Option<(&'a str, &'a str)> {
     let skip = skip.min(1);
     let from = text.get(skip..)?;
     let first = from.chars().next()?.len_utf8();
-    let end = from.get(first..)?.find(']')?.saturating_add(first).saturating_add(skip);
+    let end = from
+        .get(first..)?
+        .find(']')?
+        .saturating_add(first)
+        .saturating_add(skip);
     Some((text.get(..end)?, text.get(end.saturating_add(1)..)?))
 }
 
@@ -335,8 +344,9 @@ mod tests {
         ] {
             let why = staged(main).unwrap_err().to_string();
             assert!(
-                why.contains("add `include /etc/nginx/conf.d/lb.conf;` to the http block of /etc/nginx/nginx.conf")
-                    && why.contains(instead),
+                why.contains(
+                    "add `include /etc/nginx/conf.d/lb.conf;` to the http block of /etc/nginx/nginx.conf"
+                ) && why.contains(instead),
                 "{main}: {why}"
             );
         }
@@ -347,14 +357,20 @@ mod tests {
         for (title, main) in [
             (" nginx -e /dev/stderr -g daemon off;", None),
             (" nginx -c /srv/lb.conf -g daemon off;", Some("/srv/lb.conf")),
-            (" /usr/sbin/nginx -p /srv/ -c conf/lb.conf", Some("/srv/conf/lb.conf")),
+            (
+                " /usr/sbin/nginx -p /srv/ -c conf/lb.conf",
+                Some("/srv/conf/lb.conf"),
+            ),
             (" nginx -c conf/lb.conf", None),
             (" nginx -c", None),
         ] {
             assert_eq!(started_with(title).as_deref(), main, "{title}");
         }
         for (said, main) in [
-            ("configure arguments: --prefix=/etc/nginx --conf-path=/etc/nginx/nginx.conf", Some("/etc/nginx/nginx.conf")),
+            (
+                "configure arguments: --prefix=/etc/nginx --conf-path=/etc/nginx/nginx.conf",
+                Some("/etc/nginx/nginx.conf"),
+            ),
             (
                 "nginx version: openresty/1.25.3.1\nconfigure arguments: --prefix=/usr/local/openresty/nginx --with-pcre",
                 Some("/usr/local/openresty/nginx/conf/nginx.conf"),

@@ -28,7 +28,7 @@ pub(super) struct Directive {
 
 impl Directive {
     /// The only argument of a statement of this name.
-    pub fn only_argument(&self, name: &str) -> Option<&str> {
+    pub(super) fn only_argument(&self, name: &str) -> Option<&str> {
         match self.words.as_slice() {
             [first, argument] if first == name && self.end == End::Statement => Some(argument),
             _ => None,
@@ -39,11 +39,7 @@ impl Directive {
 /// The directives of a text, in their order.
 pub(super) fn directives(text: &str) -> Vec<Directive> {
     let mut found = Vec::new();
-    let mut reader = Reader {
-        text,
-        at: 0,
-        line: 1,
-    };
+    let mut reader = Reader { text, at: 0, line: 1 };
     let mut words: Vec<String> = Vec::new();
     let (mut start, mut line) = (0, 1);
     while let Some(sign) = reader.skip_to_token() {
@@ -161,7 +157,18 @@ mod tests {
 
     #[test]
     fn whatever_text_there_is_the_reading_ends() {
-        for text in ["", "{{{", "}}}", "a 'b", "\\", "a\\", "\u{feff}ü\u{2028};", "#", "${", ";;;"] {
+        for text in [
+            "",
+            "{{{",
+            "}}}",
+            "a 'b",
+            "\\",
+            "a\\",
+            "\u{feff}ü\u{2028};",
+            "#",
+            "${",
+            ";;;",
+        ] {
             let found = directives(text);
             assert!(found.len() <= text.len(), "{text}");
             for one in found {

@@ -543,3 +543,145 @@ fn an_older_nginx_that_does_not_start_finds_a_file_that_it_accepts() {
     assert!(!without.contains("\n    keepalive_min_timeout"), "{without}");
     assert!(without.contains("server 10.0.0.1:8000"), "{without}");
 }
+
+/// The configuration for these further fields of the spec and of its only backend.
+fn rendered_with(spec: serde_json::Value, backend: serde_json::Value) -> String {
+    let mut lb = balancer();
+    let mut all = serde_json::to_value(&lb.spec).unwrap();
+    let put = |onto: &mut serde_json::Value, fields: serde_json::Value| {
+        for (name, value) in fields.as_object().unwrap() {
+            onto[name] = value.clone();
+        }
+    };
+    put(&mut all, spec);
+    put(&mut all["backends"][0], backend);
+    lb.spec = serde_json::from_value(all).unwrap();
+    text(prepare(&lb, world(vec![row("a", "10.0.0.1", Health::Healthy)])))
+}
+
+#[test]
+fn what_an_application_needs_of_nginx_is_a_field() {
+    use serde_json::json;
+    let none = || json!({});
+    for (spec, backend, has, has_not) in [
+        (
+            none(),
+            none(),
+            "client_max_body_size 0;\n    proxy_request_buffering off;",
+            "m;",
+        ),
+        (
+            json!({"maxBodyMb": 8}),
+            none(),
+            "client_max_body_size 8m;",
+            "proxy_request_buffering",
+        ),
+        (none(), none(), "proxy_read_timeout 60s;", "proxy_buffering off;"),
+        (
+            none(),
+            json!({"readTimeout": "1h"}),
+            "proxy_read_timeout 3600s;",
+            "60s;",
+        ),
+        (
+            none(),
+            json!({"buffering": false}),
+            "proxy_buffering off;",
+            "proxy_read_timeout 1s",
+        ),
+        (
+            none(),
+            none(),
+            "listen 80 default_server;\n    server_name",
+            "[::]",
+        ),
+        (
+            json!({"ipv6": true}),
+            none(),
+            "listen [::]:80 default_server;",
+            "ssl",
+        ),
+        (
+            json!({"tls": {"certificate": "/certs/a.pem", "key": "/certs/a.key"}}),
+            none(),
+            "listen 443 ssl default_server;\n    ssl_certificate /certs/a.pem;\n    ssl_certificate_key /certs/a.key;",
+            "[::]",
+        ),
+        (
+            none(),
+            json!({"path": "/app/"}),
+            "location /app/ {\n        proxy_pass http://web/;",
+            "location / {\n        proxy_pass",
+        ),
+        (
+            none(),
+            json!({"path": "/app/"}),
+            "X-Forwarded-Prefix /app;",
+            "X-Forwarded-Prefix /app/",
+        ),
+        (
+            none(),
+            json!({"path": "/app/", "stripPath": false}),
+            "location /app/ {\n        proxy_pass http://web;",
+            "Prefix",
+        ),
+        (
+            json!({"trustedProxies": ["203.0.113.7"]}),
+            none(),
+            "default 0;\n    203.0.113.7 1;\n}",
+            "    10.0.0.0/8 1;",
+        ),
+        (json!({"trustedProxies": []}), none(), "default 0;\n}", "1;\n"),
+        (none(), none(), "    172.16.0.0/12 1;", "0.0.0.0/0"),
+    ] {
+        let case = format!("{spec} {backend}");
+        let text = rendered_with(spec, backend);
+        let bare: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
+        let head = bare.split("map ").next().unwrap();
+        let searched = if has.starts_with("default 0") {
+            head
+        } else {
+            bare.as_str()
+        };
+        assert!(searched.contains(has), "{case} lacks {has}:\n{text}");
+        assert!(!searched.contains(has_not), "{case} has {has_not}:\n{text}");
+    }
+}
+
+#[test]
+fn two_load_balancers_in_one_nginx_name_nothing_alike() {
+    let names = |lb: &LoadBalancer| -> Vec<String> {
+        let text = text(prepare(lb, world(vec![row("a", "10.0.0.1", Health::Healthy)])));
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("log_format ") || line.starts_with("geo "));
+        lines.map(str::to_owned).collect()
+    };
+    let first = balancer();
+    let mut second = balancer();
+    second.metadata.name = Some("lb-2".to_owned());
+    let (first, second) = (names(&first), names(&second));
+    assert_eq!((first.len(), second.len()), (2, 2));
+    assert!(
+        first.iter().all(|name| !second.contains(name)),
+        "{first:?} {second:?}"
+    );
+}
+
+#[test]
+fn an_nginx_on_the_hosts_network_reaches_servers_on_any() {
+    let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
+    let container = observed.container.as_mut().unwrap();
+    container.networks = [("host".to_owned(), None)].into();
+    assert_eq!(names(&prepare(&balancer(), observed.clone())), ["a"]);
+    observed.address = None;
+    let invalid = validate(&balancer(), observed).unwrap_err();
+    assert!(
+        invalid.message.contains("on the host's network"),
+        "{}",
+        invalid.message
+    );
+}

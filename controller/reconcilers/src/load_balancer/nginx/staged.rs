@@ -2,7 +2,7 @@
 //! new file in the place of the live one. What is staged is removed again, where the container has `rm`.
 
 use aegis_docker::engine::Files;
-use aegis_planning::load_balancer::neighbours;
+use aegis_planning::load_balancer::neighbours::{self, Texts};
 use aegis_planning::load_balancer::staging::{self, Places, main_with_staged};
 
 use super::{Error, Nginx, split};
@@ -35,15 +35,14 @@ impl Nginx<'_> {
         let staged_main = staged_main.map_err(|why| self.misfit(why.to_string()))?;
         let checked = self.test_copy(places, text, &staged_main, &present).await;
         self.remove_staged(places).await;
-        let others: Files = beside.into_iter().filter(|(name, _)| name != file).collect();
         match checked {
             Ok(said) => Ok(Checked {
                 said: in_place(&said, places),
-                shadowed: neighbours::shadowed(folder, &others, self.port),
+                shadowed: neighbours::shadowed(&self.others().await, self.port),
             }),
             Err(Error::Refused { output, .. }) => {
                 let output = in_place(&output, places);
-                let advice = neighbours::advice(&output, folder, &others, self.port);
+                let advice = neighbours::advice(&output, &self.others().await, self.port);
                 Err(self.refused(match advice {
                     Some(advice) => format!("{advice}; {output}"),
                     None => output,
@@ -102,7 +101,10 @@ impl Nginx<'_> {
         let command = ["rm", "-f", "--", &places.staged(), &here, &beside];
         let removed = self.engine.exec(self.container, &command, &[]).await;
         if !removed.is_ok_and(|answer| answer.exit_code == 0) {
-            tracing::debug!(balancer = self.balancer, "staged files of a check are left behind");
+            tracing::debug!(
+                balancer = self.balancer,
+                "staged files of a check are left behind"
+            );
         }
     }
 
@@ -136,13 +138,26 @@ impl Nginx<'_> {
                 let built = self.version().await.ok();
                 let built = built.as_deref().and_then(staging::built_with);
                 let advice = match built.filter(|built| !staging::is_same_path(built, path)) {
-                    Some(built) => format!("set spec.mainConfigPath to {built}, which this nginx is built with"),
+                    Some(built) => {
+                        format!("set spec.mainConfigPath to {built}, which this nginx is built with")
+                    }
                     None => "set spec.mainConfigPath to the file that nginx is started with".to_owned(),
                 };
                 Err(self.misfit(format!("there is no {path} in the container: {advice}")))
             }
             Err(error) => Err(self.failed("read nginx's main configuration")(error)),
         }
+    }
+
+    /// All files but ours that nginx reads, as far as it says: nothing but advice depends on them.
+    async fn others(&self) -> Texts {
+        let command = ["nginx", "-T", "-c", self.paths.main];
+        let answer = self.engine.exec(self.container, &command, &[]).await;
+        let mut files = answer
+            .map(|answer| neighbours::dumped(&answer.output))
+            .unwrap_or_default();
+        files.retain(|(path, _)| path != self.paths.config);
+        files
     }
 
     /// The files in the folder of ours.

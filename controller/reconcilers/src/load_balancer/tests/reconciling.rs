@@ -332,3 +332,51 @@ async fn i3_nothing_is_written_to_or_run_in_a_container_that_is_not_seen_to_run_
         ready.message
     );
 }
+
+/// Commands and files that nginx's container got since.
+fn touched(engine: &FakeEngine) -> Vec<String> {
+    let effects = engine.effects();
+    let writes = effects.iter().filter(|effect| effect.op == Op::PutFiles);
+    writes.map(|effect| effect.detail.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_main_configuration_that_does_not_read_the_file_is_refused_before_anything_is_written() {
+    let rig = Rig::new().await;
+    let id = rig.engine.inspect_now("nginx").unwrap().id;
+    let write = async |text: &str| {
+        let files = [("nginx.conf".to_owned(), text.as_bytes().to_vec())];
+        rig.engine.put_files(&id, "/etc/nginx", &files).await.unwrap();
+    };
+    write("events { }\nhttp {\n    include /etc/nginx/sites/*.conf;\n}\n").await;
+    let before = touched(&rig.engine).len();
+    rig.template(&format!("{TEMPLATE}\n# another\n"));
+    rig.pass().await.unwrap_err();
+    let ready = rig.ready();
+    for part in [
+        "False NotConfigurable",
+        "add `include /etc/nginx/conf.d/upstream.conf;` to the http block of /etc/nginx/nginx.conf",
+        "line 3 includes /etc/nginx/sites/*.conf",
+    ] {
+        assert!(ready.contains(part), "{ready}");
+    }
+    assert_eq!(touched(&rig.engine).len(), before, "nothing was written");
+
+    // Relative, as OpenResty has it: the copy lies elsewhere, and is judged all the same.
+    write("events { }\nhttp {\n    include mime.types;\n    include conf.d/*.conf;\n}\n").await;
+    rig.pass().await.unwrap();
+    assert!(rig.ready().starts_with("True"), "{}", rig.ready());
+
+    rig.template("upstream x { }\n");
+    let live = touched(&rig.engine)
+        .iter()
+        .filter(|files| files.contains("/etc/nginx/conf.d: upstream.conf"))
+        .count();
+    rig.pass().await.unwrap_err();
+    assert!(rig.ready().contains("ConfigRefused"), "{}", rig.ready());
+    let now = touched(&rig.engine);
+    let now = now
+        .iter()
+        .filter(|files| files.contains("/etc/nginx/conf.d: upstream.conf"));
+    assert_eq!(now.count(), live, "the live file was not touched");
+}

@@ -1,0 +1,102 @@
+//! An application as strict clients need one: it shows the headers it got, streams events, echoes messages, and falls sick when
+//! it is asked to. Runs in a container of the tests, as its first process.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{OriginalUri, Query};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use futures::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+const PORT: u16 = 8000;
+
+static SICK: AtomicBool = AtomicBool::new(false);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    SICK.store(std::env::var_os("SICK").is_some(), Ordering::Relaxed);
+    let slow: u64 = std::env::var("START_MS").unwrap_or_default().parse().unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(slow)).await;
+    let app = Router::new()
+        .route("/health", get(health))
+        .route("/events", get(events))
+        .route("/echo", any(echo))
+        .route("/trigger_sick", post(fall_sick))
+        .fallback(hello);
+    let listener = tokio::net::TcpListener::bind(("::", PORT)).await?;
+    let mut end = signal(SignalKind::terminate())?;
+    tokio::select! {
+        served = axum::serve(listener, app) => served?,
+        _ = end.recv() => {}
+    }
+    Ok(())
+}
+
+async fn health() -> StatusCode {
+    match SICK.load(Ordering::Relaxed) {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::OK,
+    }
+}
+
+async fn fall_sick() -> StatusCode {
+    SICK.store(true, Ordering::Relaxed);
+    StatusCode::OK
+}
+
+async fn hello(OriginalUri(uri): OriginalUri, headers: HeaderMap, body: axum::body::Bytes) -> Json<Value> {
+    let headers: serde_json::Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect();
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    Json(json!({"hostname": host, "path": uri.path(), "bytes": body.len(), "headers": headers}))
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    #[serde(default = "ten")]
+    count: u64,
+    #[serde(default = "hundred")]
+    every_ms: u64,
+}
+
+fn ten() -> u64 {
+    10
+}
+fn hundred() -> u64 {
+    100
+}
+
+async fn events(Query(stream): Query<Stream>) -> impl IntoResponse {
+    let Stream { count, every_ms } = stream;
+    Sse::new(stream::unfold(0, move |number| async move {
+        if number == count {
+            return None;
+        }
+        if number > 0 {
+            tokio::time::sleep(Duration::from_millis(every_ms)).await;
+        }
+        let event = Event::default().data(number.to_string());
+        Some((Ok::<_, Infallible>(event), number + 1))
+    }))
+}
+
+async fn echo(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(async |mut socket: WebSocket| {
+        while let Some(Ok(message)) = socket.recv().await {
+            if socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
+}
