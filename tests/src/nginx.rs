@@ -74,7 +74,10 @@ impl Nginx {
             .await
             .expect("the folder can be read");
         let mut files = BTreeMap::new();
-        for entry in tar::Archive::new(archive.as_slice()).entries().expect("an archive") {
+        for entry in tar::Archive::new(archive.as_slice())
+            .entries()
+            .expect("an archive")
+        {
             let mut entry = entry.expect("an entry");
             let path = entry.path().expect("a path").display().to_string();
             let mut content = Vec::new();

@@ -90,11 +90,7 @@ impl StrictLoad {
             clients.spawn(stream_on_and_on(address, tally.clone(), stop.clone()));
             clients.spawn(echo_on_and_on(address, tally.clone(), stop.clone()));
         }
-        Self {
-            tally,
-            stop,
-            clients,
-        }
+        Self { tally, stop, clients }
     }
 
     /// What was seen since the last time.
@@ -157,7 +153,10 @@ async fn keep_asking(
         let asked = timeout(ANSWER_WITHIN, ask(&mut connection, request)).await;
         let answer = asked.map_err(|_| Lost::Failed("no answer".to_owned()))??;
         if answer.status != 200 {
-            return Err(Lost::Failed(format!("{request:.4} {}: {}", answer.status, answer.body)));
+            return Err(Lost::Failed(format!(
+                "{request:.4} {}: {}",
+                answer.status, answer.body
+            )));
         }
         lock(tally).answered += 1;
         if answer.closes {
@@ -167,7 +166,11 @@ async fn keep_asking(
         tokio::time::sleep(PAUSE).await;
         let mut byte = [0];
         match connection.try_read(&mut byte) {
-            Ok(0) => return Err(Lost::Closed(format!("after {number} requests, while it was idle"))),
+            Ok(0) => {
+                return Err(Lost::Closed(format!(
+                    "after {number} requests, while it was idle"
+                )));
+            }
             Ok(_) => return Err(Lost::Failed("an answer that nothing had asked".to_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(Lost::Closed(error.to_string())),
@@ -255,7 +258,10 @@ async fn echo_on_and_on(address: SocketAddr, tally: Shared, stop: Arc<AtomicBool
                 .map_err(|error| error.to_string())?;
             for number in 0..MESSAGES {
                 let sent = Message::text(number.to_string());
-                socket.send(sent.clone()).await.map_err(|error| error.to_string())?;
+                socket
+                    .send(sent.clone())
+                    .await
+                    .map_err(|error| error.to_string())?;
                 match socket.next().await {
                     Some(Ok(message)) if message == sent => {}
                     other => return Err(format!("message {number} came back as {other:?}")),

@@ -38,7 +38,10 @@ impl Stage {
             });
             fronts.push(("Debian's nginx 1.22", world.nginx_of("old", body).await));
         } else {
-            println!("Debian's nginx 1.22: no result, {} cannot be had here", manifests::NGINX_OF_DEBIAN);
+            println!(
+                "Debian's nginx 1.22: no result, {} cannot be had here",
+                manifests::NGINX_OF_DEBIAN
+            );
         }
         let controller = world.controller().start().await;
         let name = world.name("web");
@@ -110,7 +113,9 @@ impl Stage {
     async fn until_changed(&self, what: &str, looks_done: impl Fn(&Value) -> bool) {
         let api = self.controller.api();
         api.until(KIND, &self.name, what, |workload| {
-            looks_done(workload).then_some(()).ok_or_else(|| workload["status"].to_string())
+            looks_done(workload)
+                .then_some(())
+                .ok_or_else(|| workload["status"].to_string())
         })
         .await;
     }
@@ -119,7 +124,10 @@ impl Stage {
     fn report(&self, what: &str, tallies: impl IntoIterator<Item = StrictTally>) {
         for ((front, _), tally) in self.fronts.iter().zip(tallies) {
             println!("{front}, {what}: {}", tally.row());
-            assert!(tally.answered > 20, "{front}, {what}: there was no load to speak of");
+            assert!(
+                tally.answered > 20,
+                "{front}, {what}: there was no load to speak of"
+            );
             assert!(tally.failed.is_empty(), "{front}, {what}: {:?}", tally.failed);
             if *front == "nginx 1.28" {
                 assert!(tally.closed.is_empty(), "{front}, {what}: {:?}", tally.closed);
@@ -143,8 +151,16 @@ async fn clients_that_repeat_nothing_meet_no_closed_connection_whatever_changes_
     stage.report_of("scale in 3 to 2", &loads);
 
     let containers = async || -> Vec<String> {
-        let workload = stage.controller.api().object(KIND, &stage.name).await.unwrap_or_default();
-        let rows = workload["status"]["instances"].as_array().cloned().unwrap_or_default();
+        let workload = stage
+            .controller
+            .api()
+            .object(KIND, &stage.name)
+            .await
+            .unwrap_or_default();
+        let rows = workload["status"]["instances"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         rows.iter().map(|row| row["startedAt"].to_string()).collect()
     };
     let before = containers().await;
@@ -152,8 +168,14 @@ async fn clients_that_repeat_nothing_meet_no_closed_connection_whatever_changes_
     stage.controller.ctl().ok(&["restart", &target]).await;
     stage
         .until_changed("both have restarted", |workload| {
-            let rows = workload["status"]["instances"].as_array().cloned().unwrap_or_default();
-            rows.len() == 2 && rows.iter().all(|row| !before.contains(&row["startedAt"].to_string()))
+            let rows = workload["status"]["instances"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            rows.len() == 2
+                && rows
+                    .iter()
+                    .all(|row| !before.contains(&row["startedAt"].to_string()))
         })
         .await;
     stage.settles_at(2).await;
@@ -175,7 +197,9 @@ async fn clients_that_repeat_nothing_meet_no_closed_connection_whatever_changes_
         .await;
     stage
         .until_changed("the bad revision is rolled back", |workload| {
-            workload["status"]["conditions"].to_string().contains("RolledBack")
+            workload["status"]["conditions"]
+                .to_string()
+                .contains("RolledBack")
         })
         .await;
     stage.settles_at(2).await;

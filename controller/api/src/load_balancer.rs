@@ -79,7 +79,7 @@ pub struct LoadBalancerSpec {
     #[serde(default = "ten_seconds")]
     pub drain_timeout: Duration,
     /// Peers whose `X-Forwarded-Proto`, `-Host`, `-Port`, `-For` and `Forwarded` are passed on; of all others these are set
-    /// here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: nobody's.
+    /// here. Absent: private networks and this host, where a TLS terminator in front usually is. Empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub trusted_proxies: Option<Vec<NetworkPrefix>>,

@@ -11,7 +11,7 @@ use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 
 use super::home::{Endpoints, is_home};
 use super::render::Rendered;
-use super::{connections, down, idle};
+use super::{connections, down, idle, staging};
 
 /// One nginx worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +69,24 @@ pub struct Observed {
     pub template: Result<String, Arc<std::io::Error>>,
     /// What nginx says of itself, where the template depends on it; `None` where that is not known.
     pub nginx: Option<NginxBuild>,
+    /// Another load balancer that has the same file of the same container, and had it first.
+    pub rival: Option<String>,
     /// Now.
     pub now: Time,
+}
+
+/// Of load balancers that have the same file of the same container, the one that was made first keeps it.
+pub fn rival(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
+    let order = |one: &LoadBalancer| {
+        let made = one.metadata.creation_timestamp.as_ref().map(|at| at.0);
+        (made, one.name().to_owned())
+    };
+    let shares = |other: &&Arc<LoadBalancer>| {
+        other.spec.container == balancer.spec.container
+            && staging::is_same_path(other.spec.config_path.as_str(), balancer.spec.config_path.as_str())
+    };
+    let first = all.iter().filter(shares).min_by_key(|other| order(other))?;
+    (order(first) < order(balancer)).then(|| first.name().to_owned())
 }
 
 impl Observed {
@@ -82,7 +98,7 @@ impl Observed {
 
     /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
     pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
-        let stopped = self.container.as_ref().filter(|_| !self.runs());
+        let stopped = self.container.as_ref().filter(|_| !self.runs() && self.rival.is_none());
         stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
     }
 }

@@ -192,6 +192,13 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
         let message = format!("container {name} is {state}: start it, and it is configured");
         return Err(invalid(Reason::ContainerNotRunning, message));
     }
+    if let Some(rival) = &observed.rival {
+        let path = &balancer.spec.config_path;
+        let message = format!(
+            "load balancer {rival} has {path} of container {name}: give this one another spec.configPath and another spec.port"
+        );
+        return Err(invalid(Reason::NotConfigurable, message));
+    }
     match observed.address {
         Some(address) => Ok((container, address)),
         None => {
