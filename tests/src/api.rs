@@ -12,7 +12,7 @@ const BASE: &str = "/apis/aegisops.io/v1alpha1/namespaces/default";
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// A client without a token of its own.
-pub(crate) fn http_client() -> reqwest::Client {
+pub fn http_client() -> reqwest::Client {
     // The second time it is there already, which is what was wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Without a pool: a container's address may belong to another one a moment later.

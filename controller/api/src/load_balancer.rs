@@ -380,7 +380,7 @@ fn backend_rules(
     if !(SHORTEST_READ..=LONGEST_READ).contains(&backend.read_timeout.std()) {
         out.push(FieldError::invalid(
             format!("{path}.readTimeout"),
-            &backend.read_timeout,
+            backend.read_timeout,
             "must be from 1s to 1d",
         ));
     }
@@ -522,10 +522,6 @@ const fn is_true(field: &bool) -> bool {
 const fn is_false(field: &bool) -> bool {
     !*field
 }
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde requires"
-)]
 fn is_a_minute(timeout: &Duration) -> bool {
     *timeout == a_minute()
 }
@@ -550,7 +546,7 @@ mod tests {
     use super::*;
 
     /// What the rules say of a spec with these fields, by field.
-    fn complaints(fields: Value, backends: Value) -> Vec<String> {
+    fn complaints(fields: &Value, backends: &Value) -> Vec<String> {
         let mut spec = json!({"backends": backends});
         for (name, value) in fields.as_object().unwrap() {
             spec[name] = value.clone();
@@ -561,7 +557,7 @@ mod tests {
         out.into_iter().map(|error| error.field).collect()
     }
 
-    fn backend(upstream: &str, fields: Value) -> Value {
+    fn backend(upstream: &str, fields: &Value) -> Value {
         let mut all = json!({"workload": format!("{upstream}-app"), "port": 80, "upstream": upstream});
         for (name, value) in fields.as_object().unwrap() {
             all[name] = value.clone();
@@ -571,61 +567,51 @@ mod tests {
 
     #[test]
     fn an_upstream_is_served_at_one_path_and_a_path_serves_one_upstream() {
-        let none = json!({});
+        let none = &json!({});
         let at = |path: &str| json!({"path": path});
         for (backends, field) in [
+            (json!([backend("a", none), backend("b", none)]), None),
+            (json!([backend("a", &at("/b/")), backend("b", &at("/"))]), None),
             (
-                json!([backend("a", none.clone()), backend("b", none.clone())]),
-                None,
-            ),
-            (json!([backend("a", at("/b/")), backend("b", at("/"))]), None),
-            (
-                json!([backend("a", at("/b/")), backend("b", none.clone())]),
+                json!([backend("a", &at("/b/")), backend("b", none)]),
                 Some("spec.backends[1].path"),
             ),
             (
-                json!([backend("a", none.clone()), backend("b", at("/"))]),
+                json!([backend("a", none), backend("b", &at("/"))]),
                 Some("spec.backends[1].path"),
             ),
             (
-                json!([backend("a", json!({"readTimeout": "500ms"}))]),
+                json!([backend("a", &json!({"readTimeout": "500ms"}))]),
                 Some("spec.backends[0].readTimeout"),
             ),
             (
-                json!([backend("a", json!({"readTimeout": "25h"}))]),
+                json!([backend("a", &json!({"readTimeout": "25h"}))]),
                 Some("spec.backends[0].readTimeout"),
             ),
         ] {
-            let found = complaints(json!({}), backends.clone());
+            let found = complaints(none, &backends);
             assert_eq!(found, field.into_iter().collect::<Vec<_>>(), "{backends}");
         }
-        let mut second = backend("a", json!({"buffering": false}));
+        let mut second = backend("a", &json!({"buffering": false}));
         second["workload"] = json!("other");
-        let found = complaints(json!({}), json!([backend("a", none.clone()), second.clone()]));
+        let found = complaints(none, &json!([backend("a", none), second]));
         assert_eq!(found, ["spec.backends[1]"]);
         let found = complaints(
-            json!({}),
-            json!([backend("a", json!({"buffering": false})), second]),
+            none,
+            &json!([backend("a", &json!({"buffering": false})), second]),
         );
         assert!(found.is_empty(), "the same as the first: {found:?}");
     }
 
     #[test]
     fn a_tls_listener_has_a_port_of_its_own_and_paths_that_are_nothing_else() {
-        let backends = json!([backend("a", json!({}))]);
+        let backends = json!([backend("a", &json!({}))]);
         let tls =
             |port: u16, key: &str| json!({"tls": {"port": port, "certificate": "/certs/a.pem", "key": key}});
-        assert!(complaints(tls(443, "/certs/a.key"), backends.clone()).is_empty());
-        assert_eq!(
-            complaints(tls(80, "/certs/a.key"), backends.clone()),
-            ["spec.tls.port"]
-        );
+        assert!(complaints(&tls(443, "/certs/a.key"), &backends).is_empty());
+        assert_eq!(complaints(&tls(80, "/certs/a.key"), &backends), ["spec.tls.port"]);
         for key in ["/certs/a;", "/certs/$x", "/c d", "/\"", "/{"] {
-            assert_eq!(
-                complaints(tls(443, key), backends.clone()),
-                ["spec.tls.key"],
-                "{key}"
-            );
+            assert_eq!(complaints(&tls(443, key), &backends), ["spec.tls.key"], "{key}");
         }
     }
 

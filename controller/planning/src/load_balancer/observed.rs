@@ -83,7 +83,10 @@ pub fn rival(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<Strin
     };
     let shares = |other: &&Arc<LoadBalancer>| {
         other.spec.container == balancer.spec.container
-            && staging::is_same_path(other.spec.config_path.as_str(), balancer.spec.config_path.as_str())
+            && staging::is_same_path(
+                other.spec.config_path.as_str(),
+                balancer.spec.config_path.as_str(),
+            )
     };
     let first = all.iter().filter(shares).min_by_key(|other| order(other))?;
     (order(first) < order(balancer)).then(|| first.name().to_owned())
@@ -98,7 +101,10 @@ impl Observed {
 
     /// The file that must be put in its place before an nginx that does not run is started, and the container it belongs in.
     pub fn to_restore(&self) -> Option<(&ContainerDetails, &Rendered)> {
-        let stopped = self.container.as_ref().filter(|_| !self.runs() && self.rival.is_none());
+        let stopped = self
+            .container
+            .as_ref()
+            .filter(|_| !self.runs() && self.rival.is_none());
         stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
     }
 }

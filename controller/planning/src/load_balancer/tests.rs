@@ -545,10 +545,10 @@ fn an_older_nginx_that_does_not_start_finds_a_file_that_it_accepts() {
 }
 
 /// The configuration for these further fields of the spec and of its only backend.
-fn rendered_with(spec: serde_json::Value, backend: serde_json::Value) -> String {
+fn rendered_with(spec: &serde_json::Value, backend: &serde_json::Value) -> String {
     let mut lb = balancer();
     let mut all = serde_json::to_value(&lb.spec).unwrap();
-    let put = |onto: &mut serde_json::Value, fields: serde_json::Value| {
+    let put = |onto: &mut serde_json::Value, fields: &serde_json::Value| {
         for (name, value) in fields.as_object().unwrap() {
             onto[name] = value.clone();
         }
@@ -635,7 +635,7 @@ fn what_an_application_needs_of_nginx_is_a_field() {
         (none(), none(), "    172.16.0.0/12 1;", "0.0.0.0/0"),
     ] {
         let case = format!("{spec} {backend}");
-        let text = rendered_with(spec, backend);
+        let text = rendered_with(&spec, &backend);
         let bare: String = text
             .split_inclusive('\n')
             .filter(|line| !line.trim_start().starts_with('#'))
@@ -706,5 +706,8 @@ fn of_two_load_balancers_with_one_file_the_first_keeps_it_and_the_other_says_so(
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
     observed.rival = Some("b".to_owned());
     let message = validate(&all[1], observed).unwrap_err().message;
-    assert!(message.contains("load balancer b has") && message.contains("spec.configPath"), "{message}");
+    assert!(
+        message.contains("load balancer b has") && message.contains("spec.configPath"),
+        "{message}"
+    );
 }

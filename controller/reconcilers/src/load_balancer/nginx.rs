@@ -229,10 +229,10 @@ impl<'a> Nginx<'a> {
         }
     }
 
-    fn misfit(&self, message: String) -> Error {
+    fn misfit(&self, message: &str) -> Error {
         Error::Misfit {
             balancer: self.balancer.to_owned(),
-            message: bound(&redact(&message), LINE),
+            message: bound(&redact(message), LINE),
         }
     }
 

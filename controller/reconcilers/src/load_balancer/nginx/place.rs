@@ -34,7 +34,7 @@ impl Nginx<'_> {
             Err(error) => return Err(self.failed("write the configuration in place")(error)),
         };
         let (folder, _) = split(self.paths.config);
-        Err(self.misfit(format!(
+        Err(self.misfit(&format!(
             "{} is a mount of its own: it cannot be replaced, and it cannot be written in place ({why}); mount the folder \
              {folder} instead, or make the file writable for the container's user",
             self.paths.config
@@ -46,12 +46,12 @@ impl Nginx<'_> {
         let (folder, _) = split(self.paths.config);
         let said = error.to_string();
         if said.contains(READ_ONLY_MOUNT) {
-            return self.misfit(format!(
+            return self.misfit(&format!(
                 "{folder} is mounted read-only into the container: mount it without `:ro`"
             ));
         }
         if said.contains(READ_ONLY_ROOT) {
-            return self.misfit(format!(
+            return self.misfit(&format!(
                 "the container's root file system is read-only, and {folder} is no volume: mount one there, such as with \
                  `-v lb-config:{folder}`"
             ));

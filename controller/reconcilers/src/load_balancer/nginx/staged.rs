@@ -32,7 +32,7 @@ impl Nginx<'_> {
         let (main, beside) = tokio::try_join!(self.main(), self.beside(folder))?;
         let present: Vec<String> = beside.iter().map(|(name, _)| name.clone()).collect();
         let staged_main = main_with_staged(&main, places, &present);
-        let staged_main = staged_main.map_err(|why| self.misfit(why.to_string()))?;
+        let staged_main = staged_main.map_err(|why| self.misfit(&why.to_string()))?;
         let checked = self.test_copy(places, text, &staged_main, &present).await;
         self.remove_staged(places).await;
         match checked {
@@ -79,7 +79,7 @@ impl Nginx<'_> {
         let beside = self.engine.put_files(self.container, base, &[main]).await;
         match beside {
             Ok(()) => self.test_main(&format!("{base}/{main_name}")).await,
-            Err(_) => Err(self.misfit(format!(
+            Err(_) => Err(self.misfit(&format!(
                 "a path that is relative to {base} cannot be checked, for a copy of {} cannot be written there: write it in \
                  full, or make {base} writable; nginx -t says {}",
                 places.main,
@@ -118,7 +118,7 @@ impl Nginx<'_> {
         };
         match staging::is_same_path(&started, self.paths.main) {
             true => Ok(()),
-            false => Err(self.misfit(format!(
+            false => Err(self.misfit(&format!(
                 "nginx was started with {started}, and spec.mainConfigPath is {}: set spec.mainConfigPath to {started}",
                 self.paths.main
             ))),
@@ -143,7 +143,7 @@ impl Nginx<'_> {
                     }
                     None => "set spec.mainConfigPath to the file that nginx is started with".to_owned(),
                 };
-                Err(self.misfit(format!("there is no {path} in the container: {advice}")))
+                Err(self.misfit(&format!("there is no {path} in the container: {advice}")))
             }
             Err(error) => Err(self.failed("read nginx's main configuration")(error)),
         }
@@ -167,7 +167,7 @@ impl Nginx<'_> {
                 files.retain(|(name, _)| !name.ends_with(staging::SUFFIX));
                 Ok(files)
             }
-            Err(error) if error.is_not_found() => Err(self.misfit(format!(
+            Err(error) if error.is_not_found() => Err(self.misfit(&format!(
                 "there is no folder {folder} in the container: make it, or set spec.configPath to a file in a folder that \
                  nginx reads"
             ))),
