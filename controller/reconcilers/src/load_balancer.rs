@@ -69,7 +69,7 @@ impl LoadBalancerReconciler {
         let observed = dereference::dereference(&self.context, &self.memory, balancer).await?;
         // Before the rest is judged: of an nginx that does not run, nothing is valid.
         apply::restore(&self.context, &self.memory, balancer, &observed).await?;
-        if balancer.is_deleting() && (!observed.runs() || observed.rival.is_some()) {
+        if balancer.is_deleting() && (!observed.runs() || observed.claimed_by.is_some()) {
             return Ok(Pass::Over);
         }
         let validated = validate(balancer, observed).map_err(|source| Error::Validate {

@@ -70,13 +70,13 @@ pub struct Observed {
     /// What nginx says of itself, where the template depends on it; `None` where that is not known.
     pub nginx: Option<NginxBuild>,
     /// Another load balancer that has the same file of the same container, and had it first.
-    pub rival: Option<String>,
+    pub claimed_by: Option<String>,
     /// Now.
     pub now: Time,
 }
 
 /// Of load balancers that have the same file of the same container, the one that was made first keeps it.
-pub fn rival(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
+pub fn claimed_by(balancer: &LoadBalancer, all: &[Arc<LoadBalancer>]) -> Option<String> {
     let order = |one: &LoadBalancer| {
         let made = one.metadata.creation_timestamp.as_ref().map(|at| at.0);
         (made, one.name().to_owned())
@@ -104,7 +104,7 @@ impl Observed {
         let stopped = self
             .container
             .as_ref()
-            .filter(|_| !self.runs() && self.rival.is_none());
+            .filter(|_| !self.runs() && self.claimed_by.is_none());
         stopped.zip(self.file.as_ref()).filter(|_| !self.installed)
     }
 }

@@ -117,7 +117,7 @@ pub fn world(rows: Vec<InstanceStatus>) -> Observed {
         removed_backends: Vec::new(),
         template: Ok(TEMPLATE.to_owned()),
         nginx: Some(NginxBuild::parse(NGINX)),
-        rival: None,
+        claimed_by: None,
         now: time("2026-11-22T12:00:00Z"),
     }
 }

@@ -8,7 +8,7 @@ use aegis_api::workload::{Health, Leaving};
 use aegis_api::{ConditionType, LoadBalancer, Workload, WorkloadStatus, condition};
 
 use super::home::Endpoint;
-use super::observed::{NginxBuild, Observed, Worker, file, rival};
+use super::observed::{NginxBuild, Observed, Worker, file, claimed_by};
 use super::plan::{Prepared, Step, plan};
 use super::status::{Applied, Outcome, next};
 use super::testing::{NGINX, balancer, endpoint, release, row, rows_of, server, serving, time, world};
@@ -701,10 +701,10 @@ fn of_two_load_balancers_with_one_file_the_first_keeps_it_and_the_other_says_so(
         made("a", "2026-11-22T12:00:01Z", "/etc/nginx/conf.d//upstream.conf"),
         made("c", "2026-11-22T11:00:00Z", "/etc/nginx/conf.d/c.conf"),
     ];
-    let rivals: Vec<Option<String>> = all.iter().map(|lb| rival(lb, &all)).collect();
-    assert_eq!(rivals, [None, Some("b".to_owned()), None]);
+    let claims: Vec<Option<String>> = all.iter().map(|lb| claimed_by(lb, &all)).collect();
+    assert_eq!(claims, [None, Some("b".to_owned()), None]);
     let mut observed = world(vec![row("a", "10.0.0.1", Health::Healthy)]);
-    observed.rival = Some("b".to_owned());
+    observed.claimed_by = Some("b".to_owned());
     let message = validate(&all[1], observed).unwrap_err().message;
     assert!(
         message.contains("load balancer b has") && message.contains("spec.configPath"),

@@ -192,10 +192,10 @@ fn nginx(balancer: &LoadBalancer, observed: &Observed) -> Result<(ContainerDetai
         let message = format!("container {name} is {state}: start it, and it is configured");
         return Err(invalid(Reason::ContainerNotRunning, message));
     }
-    if let Some(rival) = &observed.rival {
+    if let Some(claimed_by) = &observed.claimed_by {
         let path = &balancer.spec.config_path;
         let message = format!(
-            "load balancer {rival} has {path} of container {name}: give this one another spec.configPath and another spec.port"
+            "load balancer {claimed_by} has {path} of container {name}: give this one another spec.configPath and another spec.port"
         );
         return Err(invalid(Reason::NotConfigurable, message));
     }

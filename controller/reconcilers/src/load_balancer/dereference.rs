@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
-use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, file, rival};
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, file, claimed_by};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::{connections, home, idle};
 use aegis_planning::serving;
@@ -103,7 +103,7 @@ pub(super) async fn dereference(
         removed_backends: removed_backends(context, balancer),
         template,
         nginx: build,
-        rival: rival(balancer, &context.store.list::<LoadBalancer>()),
+        claimed_by: claimed_by(balancer, &context.store.list::<LoadBalancer>()),
         now: context.clock.now(),
         container,
     })
