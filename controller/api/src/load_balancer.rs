@@ -596,10 +596,7 @@ mod tests {
         second["workload"] = json!("other");
         let found = complaints(none, &json!([backend("a", none), second]));
         assert_eq!(found, ["spec.backends[1]"]);
-        let found = complaints(
-            none,
-            &json!([backend("a", &json!({"buffering": false})), second]),
-        );
+        let found = complaints(none, &json!([backend("a", &json!({"buffering": false})), second]));
         assert!(found.is_empty(), "the same as the first: {found:?}");
     }
 

@@ -8,7 +8,7 @@ use aegis_api::workload::{Health, Leaving};
 use aegis_api::{ConditionType, LoadBalancer, Workload, WorkloadStatus, condition};
 
 use super::home::Endpoint;
-use super::observed::{NginxBuild, Observed, Worker, file, claimed_by};
+use super::observed::{NginxBuild, Observed, Worker, claimed_by, file};
 use super::plan::{Prepared, Step, plan};
 use super::status::{Applied, Outcome, next};
 use super::testing::{NGINX, balancer, endpoint, release, row, rows_of, server, serving, time, world};

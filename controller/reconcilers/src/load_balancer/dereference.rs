@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aegis_api::observed::{ContainerDetails, ContainerState};
 use aegis_api::{ContainerId, Kind, LoadBalancer, Time, Workload};
 use aegis_docker::EngineError;
-use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, file, claimed_by};
+use aegis_planning::load_balancer::observed::{NginxBuild, Observed, candidates, claimed_by, file};
 use aegis_planning::load_balancer::render::Rendered;
 use aegis_planning::load_balancer::{connections, home, idle};
 use aegis_planning::serving;
