@@ -17,7 +17,7 @@ use aegis_tests::{Api, Nginx, World, eventually, manifests};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-const MAIN: &str = "worker_processes 1;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 512; }\n\
+const MAIN: &str = "user nginx;\nworker_processes 1;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 512; }\n\
                     http {\n    include /etc/nginx/mime.types;\n    access_log off;\n    include /etc/nginx/conf.d/*.conf;\n}\n";
 /// As nginx's own image brings it, shortened.
 const STOCK: &str = "server {\n    listen       80;\n    server_name  localhost;\n\n    location / {\n        return 200 'stock';\n    }\n}\n";
@@ -209,7 +209,7 @@ async fn make(world: &World, image: &str, number: usize, plan: Plan, web: &str) 
         let file = world.file(&format!("{base}/upstream.conf"), STOCK);
         binds.push(format!("{}:{CONF_D}/upstream.conf", file.display()));
     }
-    let mut entrypoint = vec!["nginx", "-e", "/dev/stderr", "-g", "daemon off; user nginx;"];
+    let mut entrypoint = vec!["nginx", "-e", "/dev/stderr", "-g", "daemon off;"];
     if own_folder {
         entrypoint.extend(["-c", plan.main_path]);
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const KIND: &str = "workloads";
 
 /// As most nginx images have it, for those without one that starts by itself.
-const MAIN: &str = "worker_processes 2;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 1024; }\n\
+const MAIN: &str = "user nginx;\nworker_processes 2;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 1024; }\n\
                     http {\n    include /etc/nginx/mime.types;\n    access_log off;\n    keepalive_timeout 65;\n    include /etc/nginx/conf.d/*.conf;\n}\n";
 
 struct Stage {
@@ -29,7 +29,7 @@ impl Stage {
             let main = world.file("debian/nginx.conf", MAIN);
             let body = json!({
                 "Image": manifests::NGINX_OF_DEBIAN,
-                "Entrypoint": ["nginx", "-g", "daemon off; user nginx;"],
+                "Entrypoint": ["nginx", "-g", "daemon off;"],
                 "Labels": {},
                 "HostConfig": {
                     "NetworkMode": world.network(),

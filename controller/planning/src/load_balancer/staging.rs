@@ -105,7 +105,9 @@ pub fn main_with_staged(main: &str, places: Places<'_>, present: &[String]) -> R
                 includes.collect::<Vec<_>>().join(" ")
             }
             None => {
-                others.push(format!("line {} includes {path}", directive.line));
+                if !path.ends_with("/mime.types") {
+                    others.push(format!("line {} includes {path}", directive.line));
+                }
                 include(&path)
             }
         };
