@@ -334,7 +334,12 @@ async fn nginx_serves_through_a_change_of_scale_or_the_condition_says_what_to_ch
     for setup in &setups {
         match &setup.end {
             End::Serves => serving.push(setup),
-            End::Says(parts) => setup.says(&api, parts).await,
+            End::Says(parts) => {
+                setup.says(&api, parts).await;
+                // A load balancer that may still come to serve a container holds up its end.
+                api.delete("loadbalancers", &setup.front.name).await;
+                api.gone("loadbalancers", &setup.front.name).await;
+            }
             End::SaysThenServes(parts, patch) => {
                 setup.says(&api, parts).await;
                 let patch = json!({"spec": patch});
