@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 const MAIN: &str = "user nginx;\nworker_processes 1;\nerror_log /dev/stderr notice;\npid /run/nginx.pid;\nevents { worker_connections 512; }\n\
                     http {\n    include /etc/nginx/mime.types;\n    access_log off;\n    include /etc/nginx/conf.d/*.conf;\n}\n";
 /// As nginx's own image brings it, shortened.
-const STOCK: &str = "server {\n    listen       80;\n    server_name  localhost;\n\n    location / {\n        return 200 'stock';\n    }\n}\n";
+const STOCK: &str = "server {\n    listen       80;\n    server_name  localhost;\n\n    location = / {\n        return 200 'stock';\n    }\n}\n";
 const CONF_D: &str = "/etc/nginx/conf.d";
 const LIVE: &str = "conf.d/upstream.conf";
 
