@@ -103,7 +103,7 @@ impl Kinds {
 
 kinds! {
     Workload "workloads" [Ready, Progressing, Degraded, Paused, StoppedByHand, ForeignContainers, AutoscalingActive],
-    LoadBalancer "loadbalancers" [Ready, Degraded],
+    LoadBalancer "loadbalancers" [Ready, Degraded, RequestsCounted],
     Incident "incidents" [
         ContainerNamed, SenderResolved, Held, PolicyAllows, Executed, HealthVerified, SymptomCleared, Learned,
         CureNeeded

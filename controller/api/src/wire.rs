@@ -1,6 +1,7 @@
 //! The shapes of the wire contract with existing clients, as views of the resources. Names, cases and shapes are the
 //! contract: a change here breaks somebody's script. Owns no state. Pure.
 
+mod autoscale;
 mod balancer;
 mod frame;
 mod host;
@@ -10,6 +11,7 @@ pub mod plan;
 mod runbook;
 mod topology;
 
+pub use autoscale::{Simulated, SimulationRequest, SimulationSummary, TraceRow};
 pub use balancer::{
     BalancerMetrics, Connections, RequestRates, RequestTotals, ServerMetrics, UpstreamMetrics,
 };

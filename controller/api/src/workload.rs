@@ -15,7 +15,9 @@ use crate::proposal::ContainerEvidence;
 use crate::scalar::{AbsolutePath, ContainerName, Duration, ImageRef, Time};
 use crate::validate::{FieldError, Rules};
 
+pub mod autoscale;
 mod value_source;
+pub use autoscale::{Autoscale, AutoscaleMetric, AutoscaleStatus, AutoscaleTarget};
 pub use value_source::ValueSource;
 
 /// Desired state of a workload: exactly one of `container` and `template`.
@@ -102,7 +104,7 @@ pub struct WorkloadSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub depends_on: Vec<ContainerName>,
-    /// Bounds and targets for scaling by load.
+    /// Bounds and targets for scaling by load. It owns `replicas` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscale: Option<Autoscale>,
 }
@@ -443,48 +445,7 @@ pub struct TcpProbe {
 #[serde(deny_unknown_fields)]
 pub struct DockerProbe {}
 
-/// Scaling by load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Autoscale {
-    /// Fewest replicas.
-    #[schemars(range(min = 1, max = 200))]
-    pub min: u32,
-    /// Most replicas.
-    #[schemars(range(min = 1, max = 200))]
-    pub max: u32,
-    /// What to hold; the largest answer wins.
-    #[schemars(length(min = 1, max = 8))]
-    pub targets: Vec<AutoscaleTarget>,
-    /// How far back to look before scaling out.
-    #[serde(default = "thirty_seconds")]
-    pub scale_up_window: Duration,
-    /// How far back to look before scaling in.
-    #[serde(default = "five_minutes")]
-    pub scale_down_window: Duration,
-}
-
-/// One target of an autoscaled workload: mean per replica.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AutoscaleTarget {
-    /// What is measured.
-    pub metric: AutoscaleMetric,
-    /// Percent of the container's limit to hold.
-    #[schemars(range(min = 1, max = 100))]
-    pub percent: u32,
-}
-
-/// What autoscaling can measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AutoscaleMetric {
-    /// CPU of the container's limit, or of one core without one.
-    Cpu,
-    /// Memory of the container's limit.
-    Memory,
-}
-
-/// Observed state of a workload; only its reconciler writes it.
+/// Observed state of a workload; only its reconciler writes it, and the loop of autoscaling its part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadStatus {
@@ -527,6 +488,9 @@ pub struct WorkloadStatus {
     /// What this workload needs, and what is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<DependencyStatus>,
+    /// What `spec.autoscale` measures, wants and does; its own loop writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscaleStatus>,
     /// `Ready`, `Progressing`, `Degraded`, …
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -794,14 +758,8 @@ impl Rules for WorkloadSpec {
                 "maxSurge and maxUnavailable cannot both be 0: nothing could ever be replaced",
             ));
         }
-        if let Some(autoscale) = &self.autoscale
-            && autoscale.min > autoscale.max
-        {
-            out.push(FieldError::invalid(
-                format!("{path}.autoscale.min"),
-                autoscale.min,
-                format!("must not be above autoscale.max, {}", autoscale.max),
-            ));
+        if let Some(autoscale) = &self.autoscale {
+            autoscale.rules(&format!("{path}.autoscale"), out);
         }
     }
 }

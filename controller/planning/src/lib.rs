@@ -3,6 +3,7 @@
 
 pub mod addressing;
 pub mod admission;
+pub mod autoscale;
 pub mod correlation;
 pub mod council;
 pub mod covering;

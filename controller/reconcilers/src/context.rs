@@ -109,6 +109,26 @@ impl Context {
     }
 }
 
+impl Context {
+    /// Stores the status that follows from the one an object has by then: for what two write. An object that is gone needs
+    /// none any more.
+    pub(crate) async fn edit_status<K: Kind>(
+        &self,
+        object: &K,
+        edit: impl FnOnce(&K) -> K::Status + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        let kind = &K::info().singular;
+        fault::point(&format!("{kind}/before-status"));
+        let stored = self.store.edit_status::<K>(object.name(), uid, edit).await;
+        fault::point(&format!("{kind}/after-status"));
+        match stored {
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context")

@@ -72,6 +72,9 @@ vocabulary! {
         ForeignContainers,
         /// The number of replicas follows the load.
         AutoscalingActive,
+        // LoadBalancer.
+        /// Requests are counted from its access log.
+        RequestsCounted,
         // Incident.
         /// The alert itself said which container it is about.
         ContainerNamed,
@@ -214,6 +217,40 @@ vocabulary! {
         NotConfigurable,
         /// nginx did not come to serve the configuration; the last good one was put back.
         ReloadUnproved,
+
+        // Workload: AutoscalingActive.
+        /// There are more replicas: the targets ask for them.
+        ScaledOut,
+        /// There are fewer replicas: the targets need no more.
+        ScaledIn,
+        /// As many replicas as the targets ask for.
+        OnTarget,
+        /// What the targets ask for must hold for the window of its direction.
+        Stabilizing,
+        /// The policies of its direction allow no more just now.
+        RateLimited,
+        /// Replicas come that do not serve yet.
+        WarmingUp,
+        /// The targets ask for more than there may be.
+        AtMaximum,
+        /// There were fewer than there must be.
+        AtMinimum,
+        /// The direction is paused by its `selectPolicy`.
+        DirectionPaused,
+        /// So many requests are answered with 5xx that nothing is scaled.
+        ErrorBrake,
+        /// A person set the replicas.
+        ManualHold,
+        /// A target cannot be measured.
+        MetricUnavailable,
+
+        // LoadBalancer: RequestsCounted.
+        /// Its log is read.
+        LogRead,
+        /// Its log cannot be read.
+        LogUnreadable,
+        /// Its configuration does not log what can be counted.
+        LogMissing,
 
         // RemediationPolicy, RunbookEntry.
         /// All of the policy is in force.

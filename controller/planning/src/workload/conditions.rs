@@ -64,7 +64,6 @@ pub(super) fn set(
     degraded(&mut conditions, trouble, rolled_back, stopped_by_hand.is_some());
     paused(workload, &mut conditions);
     stopped_by_hand::condition(&mut conditions, stopped_by_hand, workload.removed_by_hand);
-    autoscaling(workload, &mut conditions);
     status.conditions = all;
 }
 
@@ -270,17 +269,4 @@ fn paused(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
         }
         None => {}
     }
-}
-
-fn autoscaling(workload: &ValidatedWorkload, conditions: &mut Conditions<'_>) {
-    if workload.spec.autoscale.is_none() {
-        return;
-    }
-    let message = "spec.autoscale is stored but not acted on by this version: scale with spec.replicas";
-    conditions.set(
-        ConditionType::AutoscalingActive,
-        false,
-        Reason::NotSupported,
-        message,
-    );
 }

@@ -91,6 +91,7 @@ pub fn next(workload: &ValidatedWorkload, outcome: &Outcome) -> WorkloadStatus {
         captures: captures(workload, outcome),
         heals: heals(workload, outcome),
         dependencies: workload.dependencies.clone(),
+        autoscale: workload.before.autoscale.clone(),
         instances,
     };
     let serving = status

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aegis_api::condition::{self, Condition, Conditions};
 use aegis_api::meta::WORKLOAD_FINALIZER;
 use aegis_api::{ConditionType, Kind, Reason, Workload, WorkloadStatus};
+use aegis_planning::autoscale;
 use aegis_planning::workload::plan::{Prepared, Step};
 use aegis_planning::workload::status::{Outcome, cannot, counted_ahead, newly_draining, next};
 use aegis_planning::workload::validate::ValidatedWorkload;
@@ -132,7 +133,15 @@ pub(super) async fn failed(
 }
 
 async fn write(context: &Context, workload: &Workload, status: WorkloadStatus) -> Result<(), Error> {
-    let written = context.write_status(workload, status).await;
+    if workload.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    // The loop of autoscaling writes its part meanwhile.
+    let written = context
+        .edit_status(workload, move |current: &Workload| {
+            autoscale::kept(current.status.as_ref(), status)
+        })
+        .await;
     written.map_err(|source| Error::Store {
         workload: workload.name().to_owned(),
         source,

@@ -90,6 +90,26 @@ impl Store {
         stored.await?.typed().ok_or_else(|| not_found::<K>(name))
     }
 
+    /// Sets the status of the object with this uid to what follows from the one it has: of two writers, each keeps what is
+    /// the other's. The same status again changes nothing.
+    pub async fn edit_status<K: Kind>(
+        &self,
+        name: &str,
+        uid: &str,
+        edit: impl FnOnce(&K) -> K::Status + Send + 'static,
+    ) -> Result<Arc<K>, StoreError> {
+        let uid = uid.to_owned();
+        let stored = self.edit(KindInfo::of::<K>(), name, Part::Status, false, move |current| {
+            same_uid(current, &uid)?;
+            let typed = current
+                .typed::<K>()
+                .ok_or_else(|| not_found::<K>(current.name()))?;
+            let status = serde_json::to_value(edit(&typed)).map_err(|error| refused(current, error))?;
+            Ok(with(current, "status", status))
+        });
+        stored.await?.typed().ok_or_else(|| not_found::<K>(name))
+    }
+
     /// Changes the spec. Fields that the edit leaves alone stay as they are written, also where they are not written
     /// because their default is meant.
     pub async fn edit_spec<K: Kind, F>(&self, name: &str, edit: F) -> Result<Arc<K>, StoreError>

@@ -1,0 +1,221 @@
+//! What each target asks for, and what it says. Pure.
+
+use aegis_api::Time;
+use aegis_api::workload::autoscale::{
+    Autoscale, AutoscaleFallback, AutoscaleMetric, AutoscaleStatus, AutoscaleTarget, AutoscaleTargetStatus,
+    FallbackBehavior, Saturation,
+};
+
+use super::formula::{self, Tolerance};
+use super::reading::Reading;
+use super::{Situation, Subject};
+
+/// Of the rate at which replicas were too slow, what one is given again.
+const SAFE: f64 = 0.85;
+/// How long that rate is remembered: then a smaller number is tried once.
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// What one target asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    /// `None` where it could not be measured and no fallback is in force.
+    pub desired: Option<u32>,
+    pub row: AutoscaleTargetStatus,
+}
+
+/// The goal of a target, in its unit.
+pub(super) fn goal(target: &AutoscaleTarget) -> f64 {
+    let percent = target.percent.map(f64::from);
+    let millis = target.milliseconds.map(f64::from);
+    percent.or(target.value).or(millis).unwrap_or(1.0)
+}
+
+/// One answer a target.
+pub(super) fn all(subject: Subject<'_>, situation: &Situation, before: &AutoscaleStatus) -> Vec<Answer> {
+    let none = Reading::default();
+    let targets = subject.spec.targets.iter().enumerate();
+    targets
+        .map(|(index, target)| {
+            let reading = situation.readings.get(index).unwrap_or(&none);
+            let row = before
+                .targets
+                .get(index)
+                .filter(|row| row.metric == target.metric);
+            of(subject, situation, before, target, reading, row)
+        })
+        .collect()
+}
+
+fn of(
+    subject: Subject<'_>,
+    situation: &Situation,
+    before: &AutoscaleStatus,
+    target: &AutoscaleTarget,
+    reading: &Reading,
+    row: Option<&AutoscaleTargetStatus>,
+) -> Answer {
+    let (goal, current) = (goal(target), subject.replicas);
+    let metric = target.metric.as_str();
+    let (desired, value, message) = match reading {
+        Reading::OfReplicas { percents, limited } => {
+            let tolerance = tolerance(subject.spec, limited.then_some(goal));
+            let desired = formula::of_mean(percents, situation.warming, goal, tolerance, current);
+            let known: Vec<f64> = percents.iter().copied().flatten().collect();
+            let mean = known.iter().sum::<f64>() / f64::from(crate::ledger::count(known.len()).max(1));
+            let message = format!("{metric} {mean:.0} % of {goal:.0} %");
+            match desired {
+                Some(desired) => (Some(desired), Some(mean), message),
+                None => return lost(subject, target, row, "no replica that serves could be read"),
+            }
+        }
+        Reading::Total { now, ahead } => {
+            let counted = ahead.unwrap_or(*now);
+            let desired = formula::of_total(counted, goal, tolerance(subject.spec, None), current);
+            let soon = ahead.map_or_else(String::new, |ahead| format!(", soon {}", short(ahead)));
+            let message = format!("{metric} {}{soon}, of {} a replica", short(*now), short(goal));
+            (Some(desired), Some(*now), message)
+        }
+        Reading::Latency {
+            millis,
+            requests_per_second,
+        } => {
+            let desired = of_latency(subject, situation, before, goal, *millis, *requests_per_second);
+            let message = format!("{metric} {millis:.0} ms of {goal:.0} ms");
+            (Some(desired), Some(*millis), message)
+        }
+        Reading::Pending(why) => (Some(current), None, format!("{metric} {why}")),
+        Reading::Missing(why) => return lost(subject, target, row, why),
+    };
+    let asks = desired.filter(|desired| *desired != current);
+    let asks = asks.map_or_else(String::new, |desired| format!(" asks for {desired}"));
+    Answer {
+        desired,
+        row: AutoscaleTargetStatus {
+            metric: target.metric,
+            target: goal,
+            current: value.map(|value| (value * 100.0).round() / 100.0),
+            desired,
+            message: format!("{message}{asks}"),
+            lost_since: None,
+        },
+    }
+}
+
+/// What could not be measured: nothing, until the fallback is in force.
+fn lost(
+    subject: Subject<'_>,
+    target: &AutoscaleTarget,
+    row: Option<&AutoscaleTargetStatus>,
+    why: &str,
+) -> Answer {
+    let since = row.and_then(|row| row.lost_since).unwrap_or(subject.now);
+    let fallback = subject.spec.fallback;
+    let fallback = fallback.filter(|fallback| since.age(subject.now) >= fallback.after.std());
+    let desired = fallback.map(|fallback| fallen_back(fallback, subject.replicas));
+    let instead = desired.map_or_else(String::new, |desired| {
+        format!("; the fallback asks for {desired}")
+    });
+    Answer {
+        desired,
+        row: AutoscaleTargetStatus {
+            metric: target.metric,
+            target: goal(target),
+            current: None,
+            desired,
+            message: format!("{} {why}{instead}", target.metric.as_str()),
+            lost_since: Some(since),
+        },
+    }
+}
+
+fn fallen_back(fallback: AutoscaleFallback, current: u32) -> u32 {
+    match fallback.behavior {
+        FallbackBehavior::Static => fallback.replicas,
+        FallbackBehavior::CurrentReplicasIfHigher => fallback.replicas.max(current),
+        FallbackBehavior::CurrentReplicasIfLower => fallback.replicas.min(current),
+    }
+}
+
+/// Latency grows slowly up to where replicas are full and without end from there: how many fewer would do cannot be read off
+/// it. So it scales in by one at a time, and not to where replicas were too slow before.
+fn of_latency(
+    subject: Subject<'_>,
+    situation: &Situation,
+    before: &AutoscaleStatus,
+    goal: f64,
+    millis: f64,
+    rate: f64,
+) -> u32 {
+    let (current, serving) = (subject.replicas, situation.serving);
+    let tolerance = tolerance(subject.spec, None);
+    let desired = formula::of_value(millis, goal, tolerance, serving, current);
+    if millis > goal {
+        // The replicas that it already scaled out to do not serve yet.
+        let coming = situation.warming > 0;
+        return if coming { current } else { desired.max(current) };
+    }
+    let known = remembered(before, subject.now);
+    let full = known.map_or(0, |full| formula::whole(rate / (full.requests_per_second * SAFE)));
+    desired
+        .max(current.saturating_sub(1))
+        .max(full)
+        .max(1)
+        .min(current)
+}
+
+fn remembered(before: &AutoscaleStatus, now: Time) -> Option<Saturation> {
+    let known = before.saturation?;
+    (known.at.age(now) < REMEMBERED && known.requests_per_second > 0.0).then_some(known)
+}
+
+/// The rate at which replicas are too slow, where this pass saw it, or what is known of it.
+pub(super) fn saturation(
+    subject: Subject<'_>,
+    situation: &Situation,
+    before: &AutoscaleStatus,
+) -> Option<Saturation> {
+    let known = remembered(before, subject.now);
+    let pairs = subject.spec.targets.iter().zip(&situation.readings);
+    let slow = pairs.filter_map(|(target, reading)| match reading {
+        Reading::Latency {
+            millis,
+            requests_per_second,
+        } => (target.metric == AutoscaleMetric::LatencyP95 && *millis > goal(target))
+            .then_some(*requests_per_second),
+        _ => None,
+    });
+    // While replicas come or are missing, one is slow for another reason.
+    let whole = situation.warming == 0 && situation.serving > 0 && situation.serving == subject.replicas;
+    let seen = slow.fold(None, |lowest: Option<f64>, rate| {
+        Some(lowest.map_or(rate, |lowest| lowest.min(rate)))
+    });
+    match seen.filter(|rate| whole && *rate > 0.0) {
+        Some(rate) => {
+            let each = rate / f64::from(situation.serving);
+            let lowest = known.map_or(each, |known| known.requests_per_second.min(each));
+            Some(Saturation {
+                requests_per_second: (lowest * 100.0).round() / 100.0,
+                at: subject.now,
+            })
+        }
+        None => known,
+    }
+}
+
+/// The tolerance of both directions. What cannot be more than 100 % can be above a high target by a little only: there half
+/// of what is left up to 100 % is tolerated.
+fn tolerance(spec: &Autoscale, limited_to: Option<f64>) -> Tolerance {
+    let part = |percent: u32| f64::from(percent) / 100.0;
+    let up = part(spec.scale_up.tolerance_percent);
+    let up = limited_to.map_or(up, |goal| up.min((100.0 / goal - 1.0).max(0.0) / 2.0));
+    Tolerance {
+        up,
+        down: part(spec.scale_down.tolerance_percent),
+    }
+}
+
+/// A number without digits that say nothing.
+fn short(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}

@@ -1,0 +1,219 @@
+//! Who set the replicas, and who holds them: a pause, an incident's plan, a person. Pure.
+
+use std::sync::Arc;
+
+use aegis_api::automation::Pause;
+use aegis_api::workload::autoscale::{AutoscaleHold, AutoscaleStatus, HoldBy, ScaleChange};
+use aegis_api::{Duration, Incident, Kind, Phase, Reason, Silence, Time, Workload};
+
+use super::{Situation, Subject};
+use crate::{hold, ledger};
+
+/// Who set the replicas that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setter {
+    /// They are as they were, or autoscaling begins.
+    Unchanged,
+    /// Autoscaling's last change.
+    Autoscale,
+    /// An incident's plan.
+    Incident,
+    /// Somebody else: by the API, a command or the file.
+    Person,
+}
+
+/// Whose word the replicas are: told apart by what is stored alone, so that a restart changes nothing.
+pub(super) fn setter(subject: Subject<'_>, before: &AutoscaleStatus, incidents: &[i64]) -> Setter {
+    let Some(known) = before.known else {
+        return Setter::Unchanged;
+    };
+    if open_change(before).is_some_and(|change| is_made(subject, change)) {
+        return Setter::Autoscale;
+    }
+    if known.replicas == subject.replicas {
+        return Setter::Unchanged;
+    }
+    let since = known.generation..subject.generation;
+    match incidents
+        .iter()
+        .any(|generation| since.contains(&generation.saturating_sub(1)))
+    {
+        true => Setter::Incident,
+        false => Setter::Person,
+    }
+}
+
+/// The last change, where it is not known yet what became of it.
+fn open_change(before: &AutoscaleStatus) -> Option<ScaleChange> {
+    let known = before.known?;
+    let last = before.changes.last().copied();
+    last.filter(|change| change.generation >= known.generation)
+}
+
+/// Whether a change was carried out: the spec has moved on from where it was decided, and is as it says.
+fn is_made(subject: Subject<'_>, change: ScaleChange) -> bool {
+    change.generation < subject.generation && change.to == subject.replicas
+}
+
+/// Its own changes that were carried out: the last one may have been cut short, or overtaken.
+pub(super) fn made(before: &AutoscaleStatus, setter: Setter) -> Vec<ScaleChange> {
+    let mut changes = before.changes.clone();
+    if open_change(before).is_some() && setter != Setter::Autoscale {
+        changes.pop();
+    }
+    changes
+}
+
+/// What holds the replicas; `until` is the end of a person's hold.
+pub(super) fn hold(
+    subject: Subject<'_>,
+    situation: &Situation,
+    until: Option<Time>,
+) -> Option<AutoscaleHold> {
+    let hold = |by, until, message| AutoscaleHold { by, until, message };
+    if let Some((_, message)) = &situation.pause {
+        return Some(hold(HoldBy::Pause, None, message.clone()));
+    }
+    if let Some(incident) = situation.incident.as_ref().filter(|incident| incident.whole) {
+        return Some(hold(HoldBy::Incident, None, incident.message.clone()));
+    }
+    until.map(|until| hold(HoldBy::Manual, Some(until), manual_words(subject.replicas, until)))
+}
+
+/// Until when replicas that a person set are held; counted on while something else holds them, too.
+pub(super) fn manual_until(subject: Subject<'_>, before: &AutoscaleStatus, setter: Setter) -> Option<Time> {
+    let longest = subject.now.plus(subject.spec.hold_after_manual);
+    let until = match setter {
+        Setter::Person => Some(longest),
+        _ => before.manual_until.map(|until| until.min(longest)),
+    };
+    until.filter(|until| *until > subject.now)
+}
+
+fn manual_words(replicas: u32, until: Time) -> String {
+    format!("a person set {replicas} replicas: held until {until} (holdAfterManual)")
+}
+
+/// The reason that a hold gives.
+pub(super) fn reason(by: HoldBy, situation: &Situation) -> Reason {
+    match by {
+        HoldBy::Manual => Reason::ManualHold,
+        HoldBy::Incident => Reason::RemediationUnderWay,
+        HoldBy::Pause => situation
+            .pause
+            .as_ref()
+            .map_or(Reason::Paused, |(reason, _)| *reason),
+    }
+}
+
+/// What who sets the replicas of an autoscaled workload is answered; `None` where nothing owns them.
+pub fn manual_note(workload: &Workload, replicas: u32, now: Time) -> Option<String> {
+    let spec = workload.spec.autoscale.as_ref()?;
+    let name = workload.name();
+    let bounds = super::in_force(spec, now);
+    let after = format!(
+        "then spec.autoscale decides again, {} to {}",
+        bounds.min, bounds.max
+    );
+    let hold: Duration = spec.hold_after_manual;
+    Some(match (replicas, hold.std().is_zero()) {
+        (0, _) => format!("workload {name} is autoscaled: with 0 replicas that is switched off"),
+        (_, true) => {
+            format!(
+                "workload {name} is autoscaled: spec.autoscale decides at once, {} to {}",
+                bounds.min, bounds.max
+            )
+        }
+        _ if replicas == workload.spec.replicas => {
+            format!(
+                "workload {name} is autoscaled and has {replicas} already: nothing is held, and spec.autoscale goes on deciding"
+            )
+        }
+        _ => format!(
+            "workload {name} is autoscaled: {replicas} are held for {hold}, until {}; {after}",
+            now.plus(hold)
+        ),
+    })
+}
+
+/// What an incident's plan holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentHold {
+    /// Whether nothing changes, in either direction.
+    pub whole: bool,
+    /// Below how many it is not scaled in.
+    pub floor: u32,
+    /// Why, human-readable.
+    pub message: String,
+}
+
+/// What incidents hold of a workload: everything while one is decided on, carried out or proved, and the replicas that its
+/// plan set until its outcome has settled.
+pub fn held_by_incident(incidents: &[Arc<Incident>], workload: &str) -> Option<IncidentHold> {
+    let own = incidents.iter().filter(|incident| {
+        let status = incident.status.as_ref();
+        let about = status.and_then(|status| status.workload.as_ref());
+        about.is_some_and(|name| name.as_str() == workload)
+    });
+    let holds = own.filter_map(|incident| of_incident(incident));
+    holds.max_by_key(|hold| (hold.whole, hold.floor))
+}
+
+fn of_incident(incident: &Incident) -> Option<IncidentHold> {
+    let status = incident.status.as_ref()?;
+    let (name, phase) = (incident.name(), status.phase);
+    let replicas = status.plan.as_ref().and_then(|plan| plan.patch.replicas);
+    match phase {
+        // A change of the spec would begin them again.
+        Phase::Analysing
+        | Phase::CouncilReview
+        | Phase::Approved
+        | Phase::Executing
+        | Phase::Scaling
+        | Phase::Verifying => Some(IncidentHold {
+            whole: true,
+            floor: 0,
+            message: format!(
+                "incident/{name} is {}: it holds the replicas until it has ended",
+                phase.as_str()
+            ),
+        }),
+        Phase::Resolved if status.is_unsettled() => {
+            let floor = replicas.filter(|_| status.execution.is_some())?;
+            Some(IncidentHold {
+                whole: false,
+                floor,
+                message: format!(
+                    "not below {floor} replicas, which resolved incident/{name}, until that has settled"
+                ),
+            })
+        }
+        Phase::Received | Phase::AwaitingApproval | Phase::Resolved | Phase::Failed | Phase::DryRun => None,
+    }
+}
+
+/// Why automation leaves a workload alone.
+pub fn pause(
+    workload: &Workload,
+    host: Option<&Pause>,
+    silences: &[Arc<Silence>],
+    now: Time,
+) -> Option<(Reason, String)> {
+    if let Some(hold) = hold::paused(workload, host, silences, now) {
+        return Some((hold.reason, hold.message));
+    }
+    hold::is_protected(workload).then(|| {
+        let message = format!(
+            "workload {} is protected: it is not scaled by itself; remove the annotation, or set spec.replicas",
+            workload.name()
+        );
+        (Reason::Protected, message)
+    })
+}
+
+/// Generations of a workload's spec that incidents made.
+pub fn incident_generations(incidents: &[Arc<Incident>], workload: &str) -> Vec<i64> {
+    let all = incidents.iter();
+    all.flat_map(|incident| ledger::generations_of(incident, workload))
+        .collect()
+}

@@ -1,0 +1,309 @@
+//! Signals become readings: means over replicas that serve, rates and latency from the logs of load balancers. Pure.
+//!
+//! A reading speaks of the replicas that there are: what was measured before the last of them came counts for rates and
+//! numbers under way, which belong to the clients, and not for CPU and latency, which it changes.
+
+use aegis_api::signals::{Requests, Sample, used_percent};
+use aegis_api::workload::autoscale::{Autoscale, AutoscaleMetric};
+use aegis_api::workload::{Health, InstanceStatus};
+use aegis_api::{Duration, Time, WorkloadStatus};
+use serde_json::Value;
+
+use super::answer::goal;
+use super::reading::{Errors, Reading};
+
+/// Seconds of a span in which requests are counted, and the fewest of which a rate is made.
+const SPAN: i64 = 3;
+const LEAST: i64 = 2 * SPAN;
+/// How late the last lines of a log arrive: nginx writes it once a second.
+const LATE: i64 = 2;
+/// How long a reading of a container may have been taken ago.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long a replica that does not serve yet is taken to be on its way.
+const COMING: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// The replicas of a workload, by whether they count.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Replicas {
+    /// Names of those that serve.
+    pub serving: Vec<String>,
+    /// How many come.
+    pub warming: u32,
+    /// When the last one began to serve.
+    pub settled: Option<Time>,
+}
+
+/// A replica that serves, as it was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replica<'a> {
+    /// Readings of the last quarter of an hour, oldest first.
+    pub samples: &'a [Sample],
+    /// Its CPU limit, cores; absent without one.
+    pub cores: Option<f64>,
+    /// Its memory limit, bytes; absent without one.
+    pub memory_limit: Option<u64>,
+}
+
+/// What load balancers counted for a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Requested {
+    /// Since this moment.
+    Since(Time, Vec<Requests>),
+    /// Why nothing is known.
+    Unknown(String),
+}
+
+/// Tells replicas that serve from those that come: one serves once its probe passes and has for `warmUp`, and where load
+/// balancers send requests to the workload, once it is in rotation.
+pub fn set_apart(
+    status: &WorkloadStatus,
+    desired: u32,
+    in_rotation: Option<&[String]>,
+    warm_up: Duration,
+    now: Time,
+) -> Replicas {
+    let mut replicas = Replicas::default();
+    let mut there = 0_u32;
+    for row in status
+        .instances
+        .iter()
+        .filter(|row| !row.draining && row.leaving.is_none())
+    {
+        there = there.saturating_add(1);
+        let begun = row.ready_since.or(row.started_at);
+        let rotates = in_rotation.is_none_or(|names| names.contains(&row.name));
+        if row.health == Health::Healthy && rotates && is_warm(begun, warm_up, now) {
+            let settled = begun.map(|begun| begun.plus(warm_up));
+            replicas.settled = replicas.settled.max(settled);
+            replicas.serving.push(row.name.clone());
+        } else if is_coming(row, now) {
+            replicas.warming = replicas.warming.saturating_add(1);
+        }
+    }
+    let asked = status.demands.last().map(|demand| demand.at);
+    if asked.is_none_or(|at| at.age(now) < COMING) {
+        replicas.warming = replicas.warming.saturating_add(desired.saturating_sub(there));
+    }
+    replicas
+}
+
+fn is_warm(begun: Option<Time>, warm_up: Duration, now: Time) -> bool {
+    warm_up.std().is_zero() || begun.is_none_or(|begun| begun.plus(warm_up) <= now)
+}
+
+fn is_coming(row: &InstanceStatus, now: Time) -> bool {
+    row.started_at.is_none_or(|started| started.age(now) < COMING)
+}
+
+/// CPU limit of a container, cores, from its `HostConfig`.
+pub fn cores(host_config: &Value) -> Option<f64> {
+    let number = |field: &str| {
+        host_config
+            .get(field)
+            .and_then(Value::as_f64)
+            .filter(|number| *number > 0.0)
+    };
+    let nano = number("NanoCpus").map(|nano| nano / 1e9);
+    nano.or_else(|| Some(number("CpuQuota")? / number("CpuPeriod").unwrap_or(100_000.0)))
+}
+
+/// Whether targets, or the brake, need requests to be counted.
+pub fn needs_requests(spec: &Autoscale) -> bool {
+    spec.error_brake.is_some() || spec.targets.iter().any(|target| target.metric.is_of_requests())
+}
+
+/// The reading of one target that is not External.
+pub fn measure(
+    spec: &Autoscale,
+    index: usize,
+    containers: &[Replica<'_>],
+    replicas: &Replicas,
+    requested: &Requested,
+    now: Time,
+) -> Reading {
+    let Some(target) = spec.targets.get(index) else {
+        return Reading::default();
+    };
+    let since = replicas.settled;
+    match target.metric {
+        AutoscaleMetric::Cpu => cpu(containers, spec.metric_window, since, now),
+        AutoscaleMetric::Memory => memory(containers, now),
+        AutoscaleMetric::RequestsPerSecond => total(spec, requested, now, rate),
+        AutoscaleMetric::InFlight => total(spec, requested, now, in_flight),
+        AutoscaleMetric::LatencyP95 => latency(spec, goal(target), requested, since, now),
+        AutoscaleMetric::External => Reading::default(),
+    }
+}
+
+fn cpu(containers: &[Replica<'_>], window: Duration, since: Option<Time>, now: Time) -> Reading {
+    let percents: Vec<Option<f64>> = containers
+        .iter()
+        .map(|container| {
+            // A reading speaks of the time since the one before.
+            let pairs = container.samples.iter().zip(container.samples.iter().skip(1));
+            let inside = pairs.filter(|(before, sample)| {
+                before.at.age(now) < window.std()
+                    && sample.at <= now
+                    && sample.at.age(now) < FRESH.max(window.std())
+                    && since.is_none_or(|since| before.at >= since)
+            });
+            let used: Vec<f64> = inside
+                .filter_map(|(_, sample)| sample.cpu_percent.map(f64::from))
+                .filter(|used| used.is_finite())
+                .collect();
+            let newest = container.samples.last()?;
+            if used.is_empty() || newest.at.age(now) > FRESH {
+                return None;
+            }
+            let mean = used.iter().sum::<f64>() / f64::from(crate::ledger::count(used.len()));
+            Some(mean / container.cores.unwrap_or(1.0))
+        })
+        .collect();
+    let is_new = since.is_some_and(|since| since.age(now) < FRESH);
+    if is_new && percents.iter().any(Option::is_none) {
+        return Reading::Pending("waits for readings since the last replica came".to_owned());
+    }
+    let limited = containers.iter().all(|container| container.cores.is_some());
+    Reading::OfReplicas { percents, limited }
+}
+
+fn memory(containers: &[Replica<'_>], now: Time) -> Reading {
+    if containers
+        .iter()
+        .any(|container| container.memory_limit.is_none())
+    {
+        return Reading::Missing("cannot be measured: a replica has no memory limit".to_owned());
+    }
+    let percents = containers.iter().map(|container| {
+        let newest = container
+            .samples
+            .last()
+            .filter(|sample| sample.at.age(now) <= FRESH)?;
+        let limit = container.memory_limit?;
+        used_percent((limit.saturating_sub(newest.memory_bytes), limit))
+    });
+    Reading::OfReplicas {
+        percents: percents.collect(),
+        limited: true,
+    }
+}
+
+/// The spans that are over and whose lines have arrived, of the last `window` since `since`; with how many seconds they
+/// cover. What was counted begins at some moment, too.
+fn settled_spans(
+    requested: &Requested,
+    window: Duration,
+    since: Option<Time>,
+    now: Time,
+) -> Result<(Vec<Requests>, i64), Reading> {
+    let (begun, spans) = match requested {
+        Requested::Since(begun, spans) => (*begun, spans),
+        Requested::Unknown(why) => return Err(Reading::Missing(format!("cannot be measured: {why}"))),
+    };
+    let floor = |secs: i64| secs.saturating_sub(secs.rem_euclid(SPAN));
+    let end = floor(now.unix_seconds().saturating_sub(LATE));
+    let long = i64::try_from(window.std().as_secs()).unwrap_or(i64::MAX);
+    let from = since.map_or(begun, |since| since.max(begun)).unix_seconds();
+    let begin = end.saturating_sub(long.saturating_sub(long.rem_euclid(SPAN)));
+    let begin = begin.max(floor(from.saturating_add(SPAN)));
+    let seconds = end.saturating_sub(begin);
+    if seconds < LEAST {
+        return Err(Reading::Pending(
+            "waits until it was counted for a moment".to_owned(),
+        ));
+    }
+    let inside = spans
+        .iter()
+        .filter(|span| (begin..end).contains(&span.at.unix_seconds()));
+    Ok((inside.copied().collect(), seconds))
+}
+
+fn sum(spans: &[Requests]) -> Option<Requests> {
+    spans.iter().copied().reduce(|mut sum, span| {
+        sum.add(&span);
+        sum
+    })
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "seconds of a window of at most ten minutes"
+)]
+fn per_second(number: f64, seconds: i64) -> f64 {
+    number / seconds.max(1) as f64
+}
+
+fn rate(spans: &[Requests], seconds: i64) -> f64 {
+    let all = sum(spans).map_or(0.0, |sum| f64::from(sum.answered) + f64::from(sum.cancelled));
+    per_second(all, seconds)
+}
+
+fn in_flight(spans: &[Requests], seconds: i64) -> f64 {
+    per_second(
+        sum(spans).map_or(0.0, |sum| f64::from(sum.busy_ms) / 1000.0),
+        seconds,
+    )
+}
+
+fn total(spec: &Autoscale, requested: &Requested, now: Time, of: fn(&[Requests], i64) -> f64) -> Reading {
+    let (spans, seconds) = match settled_spans(requested, spec.metric_window, None, now) {
+        Ok(settled) => settled,
+        Err(reading) => return reading,
+    };
+    let total = of(&spans, seconds);
+    let ahead = spec
+        .head_start
+        .and_then(|head_start| ahead(&spans, seconds, head_start, now, of));
+    Reading::Total {
+        now: total,
+        ahead: ahead
+            .map(|ahead| ahead.min(total * 2.0))
+            .filter(|ahead| *ahead > total),
+    }
+}
+
+/// Where a line through both halves of the window leads; at most the double is believed.
+fn ahead(
+    spans: &[Requests],
+    seconds: i64,
+    head_start: Duration,
+    now: Time,
+    of: fn(&[Requests], i64) -> f64,
+) -> Option<f64> {
+    let half = (seconds / 2).saturating_sub((seconds / 2).rem_euclid(SPAN));
+    if half < LEAST {
+        return None;
+    }
+    let end = now.unix_seconds().saturating_sub(LATE);
+    let middle = end.saturating_sub(end.rem_euclid(SPAN)).saturating_sub(half);
+    let (early, late): (Vec<Requests>, Vec<Requests>) =
+        spans.iter().partition(|span| span.at.unix_seconds() < middle);
+    let (early, late) = (of(&early, seconds.saturating_sub(half)), of(&late, half));
+    // From the middle of the one half to that of the other.
+    let slope = per_second(late - early, seconds / 2);
+    Some(late + slope * (per_second(1.0, 1) * head_start.std().as_secs_f64()))
+}
+
+fn latency(spec: &Autoscale, goal: f64, requested: &Requested, since: Option<Time>, now: Time) -> Reading {
+    let (spans, seconds) = match settled_spans(requested, spec.metric_window, since, now) {
+        Ok(settled) => settled,
+        Err(reading) => return reading,
+    };
+    let millis = sum(&spans).and_then(|sum| sum.quantile(0.95));
+    Reading::Latency {
+        // What is slower than every class of the count is slower than any target.
+        millis: millis.unwrap_or(0.0).min(goal.max(1.0) * 100.0),
+        requests_per_second: rate(&spans, seconds),
+    }
+}
+
+/// The share of answers with 5xx.
+pub fn errors(spec: &Autoscale, requested: &Requested, now: Time) -> Option<Errors> {
+    let (spans, _) = settled_spans(requested, spec.metric_window, None, now).ok()?;
+    let sum = sum(&spans)?;
+    Some(Errors {
+        percent: sum.failed_percent()?,
+        answered: sum.answered,
+    })
+}

@@ -1,0 +1,217 @@
+//! Signals become readings.
+
+use aegis_api::Time;
+use aegis_api::signals::{Outcome, Requests, Sample};
+use std::time::Duration;
+
+use super::super::Reading;
+use super::super::measure::{Replica, Replicas, Requested, cores, errors, measure};
+use super::{at, spec};
+
+fn sample(secs: i64, cpu: f32, memory: u64) -> Sample {
+    Sample {
+        at: at(secs),
+        cpu_percent: Some(cpu),
+        throttled_percent: None,
+        memory_bytes: memory,
+        memory_limit_bytes: 0,
+        net_rx_bytes: 0,
+        net_tx_bytes: 0,
+        pids: 1,
+        pids_limit: 0,
+    }
+}
+
+fn settled(since: Option<i64>) -> Replicas {
+    Replicas {
+        settled: since.map(at),
+        ..Replicas::default()
+    }
+}
+
+/// One span of three seconds, with so many requests of so many milliseconds.
+fn span(secs: i64, count: u32, millis: u32) -> Requests {
+    let mut span = Requests::none(at(secs), Duration::from_secs(3));
+    (0..count).for_each(|_| span.count(Outcome::Answered, millis));
+    span
+}
+
+fn counted(since: i64, spans: Vec<Requests>) -> Requested {
+    Requested::Since(at(since), spans)
+}
+
+#[test]
+fn cpu_is_of_the_limit_and_of_the_time_since_the_last_replica_came() {
+    let spec = spec("{metric: Cpu, percent: 50}", "metricWindow: 30s");
+    let samples: Vec<Sample> = (0..10)
+        .map(|step| sample(step * 3, if step < 5 { 30.0 } else { 12.0 }, 0))
+        .collect();
+    let replica = Replica {
+        samples: &samples,
+        cores: Some(0.3),
+        memory_limit: None,
+    };
+    let of = |since: Option<i64>, now: i64| {
+        let requested = Requested::Unknown(String::new());
+        measure(
+            &spec,
+            0,
+            std::slice::from_ref(&replica),
+            &settled(since),
+            &requested,
+            at(now),
+        )
+    };
+    let Reading::OfReplicas { percents, limited } = of(Some(12), 27) else {
+        panic!()
+    };
+    assert!(limited);
+    assert!(
+        (percents[0].unwrap() - 40.0).abs() < 0.1,
+        "{percents:?}: 12 % of 0.3 cores"
+    );
+    let Reading::OfReplicas { percents, .. } = of(None, 27) else {
+        panic!()
+    };
+    assert!(
+        percents[0].unwrap() > 60.0,
+        "{percents:?}: what was before counts where none came"
+    );
+    assert!(
+        matches!(of(Some(26), 27), Reading::Pending(_)),
+        "no reading since yet"
+    );
+    let Reading::OfReplicas { percents, .. } = of(Some(12), 60) else {
+        panic!()
+    };
+    assert_eq!(percents, [None], "readings that ended long ago say nothing");
+}
+
+#[test]
+fn rates_are_of_whole_spans_whose_lines_have_arrived() {
+    let spec = spec(
+        "{metric: RequestsPerSecond, value: 1}, {metric: InFlight, value: 1}, {metric: LatencyP95, milliseconds: 100}",
+        "metricWindow: 12s",
+    );
+    let spans: Vec<Requests> = (0..10).map(|step| span(step * 3, 30, 40)).collect();
+    let read = |index: usize, since: Option<i64>, requested: &Requested, now: i64| {
+        measure(&spec, index, &[], &settled(since), requested, at(now))
+    };
+    let requested = counted(-60, spans.clone());
+    // At 29 the span of 27 is not over; that of 24 is.
+    assert_eq!(
+        read(0, None, &requested, 29),
+        Reading::Total {
+            now: 10.0,
+            ahead: None
+        }
+    );
+    assert_eq!(
+        read(1, None, &requested, 29),
+        Reading::Total {
+            now: 0.4,
+            ahead: None
+        }
+    );
+    let Reading::Latency {
+        millis,
+        requests_per_second,
+    } = read(2, None, &requested, 29)
+    else {
+        panic!()
+    };
+    assert!(
+        (25.0..=50.0).contains(&millis) && (requests_per_second - 10.0).abs() < 1e-9,
+        "{millis}"
+    );
+    // Latency of before the last replica came says nothing of now.
+    assert!(matches!(read(2, Some(24), &requested, 29), Reading::Pending(_)));
+    assert!(matches!(read(0, Some(24), &requested, 29), Reading::Total { .. }));
+    assert!(
+        matches!(
+            read(0, None, &counted(24, spans.clone()), 29),
+            Reading::Pending(_)
+        ),
+        "the count has just begun"
+    );
+    assert_eq!(
+        read(0, None, &counted(-60, Vec::new()), 29),
+        Reading::Total {
+            now: 0.0,
+            ahead: None
+        }
+    );
+    let unknown = Requested::Unknown("the log is gone".to_owned());
+    assert_eq!(
+        read(0, None, &unknown, 29),
+        Reading::Missing("cannot be measured: the log is gone".to_owned())
+    );
+    assert_eq!(
+        errors(&spec, &requested, at(29)).map(|errors| errors.answered),
+        Some(120)
+    );
+    assert_eq!(errors(&spec, &unknown, at(29)), None);
+}
+
+#[test]
+fn what_grows_leads_on_by_a_line_and_what_falls_does_not() {
+    let of = |count: fn(u32) -> u32| {
+        let spec = spec(
+            "{metric: RequestsPerSecond, value: 1}",
+            "metricWindow: 24s, headStart: 12s",
+        );
+        let spans: Vec<Requests> = (0..9)
+            .map(|step| span(i64::from(step) * 3, count(step), 5))
+            .collect();
+        measure(&spec, 0, &[], &settled(None), &counted(-60, spans), at(29))
+    };
+    let Reading::Total { now, ahead } = of(|step| 30 + 3 * step) else {
+        panic!()
+    };
+    assert!(
+        ahead.is_some_and(|ahead| ahead > now * 1.2 && ahead <= now * 2.0),
+        "{now} {ahead:?}"
+    );
+    assert!(matches!(
+        of(|step| 60 - 3 * step),
+        Reading::Total { ahead: None, .. }
+    ));
+    assert!(matches!(of(|_| 30), Reading::Total { ahead: None, .. }));
+}
+
+#[test]
+fn memory_needs_a_limit_and_cpu_limits_are_read_in_both_spellings() {
+    let spec = spec("{metric: Memory, percent: 50}", "");
+    let samples = [sample(0, 1.0, 60)];
+    let of = |memory_limit: Option<u64>| {
+        let replica = Replica {
+            samples: &samples,
+            cores: None,
+            memory_limit,
+        };
+        measure(
+            &spec,
+            0,
+            &[replica],
+            &settled(None),
+            &Requested::Unknown(String::new()),
+            at(1),
+        )
+    };
+    assert_eq!(
+        of(Some(100)),
+        Reading::OfReplicas {
+            percents: vec![Some(60.0)],
+            limited: true
+        }
+    );
+    assert!(matches!(of(None), Reading::Missing(why) if why.contains("memory limit")));
+    let limit = |json: &str| cores(&serde_json::from_str(json).unwrap());
+    assert_eq!(limit(r#"{"NanoCpus": 300000000}"#), Some(0.3));
+    assert_eq!(
+        limit(r#"{"NanoCpus": 0, "CpuQuota": 50000, "CpuPeriod": 100000}"#),
+        Some(0.5)
+    );
+    assert_eq!(limit(r#"{"CpuQuota": -1}"#), None);
+    let _: Time = at(0);
+}
